@@ -1,0 +1,42 @@
+/**
+ * The one interface behind which every compression engine stands. Engines are synchronous: they run
+ * in worker threads and do nothing else there.
+ */
+
+/** The compression types of the format: "zlib" is raw deflate (RFC 1951), "zstd" one frame a cluster. */
+export type CompressionType = 'zlib' | 'zstd';
+
+/** The engines by the library that does the work. `node` is the zlib built into Node.js. */
+export type EngineName = 'libdeflate' | 'libzstd' | 'node';
+
+/** What makes a compressor: plain data, so that the main thread chooses once and the workers follow. */
+export interface CompressorChoice {
+  readonly type: CompressionType;
+  readonly engine: EngineName;
+  readonly level: number;
+  /** Window of deflate in bits: 15 (32 KiB) or 12 (4 KiB, what qemu itself writes; engine `node` only). */
+  readonly windowBits: 12 | 15;
+  /** The shared library of a native engine; undefined for `node`. */
+  readonly library?: string | undefined;
+}
+
+export interface Compressor {
+  /**
+   * Compresses all of `input` into `output`.
+   * @returns the number of bytes written, or 0 when the result does not fit into `output`
+   * @throws Qcow2cError ERR_ENGINE when the engine fails for another reason
+   */
+  compress(input: Uint8Array, output: Uint8Array): number;
+  /** Frees what the engine holds outside the JavaScript heap. Call once. */
+  free(): void;
+}
+
+export interface Decompressor {
+  /**
+   * Fills exactly all of `output` from the stream at the start of `input`; trailing bytes are
+   * ignored (the format knows a payload's length only to the sector).
+   * @throws Qcow2cError ERR_CORRUPT when the stream is broken or yields fewer or more bytes
+   */
+  decompress(input: Uint8Array, output: Uint8Array): void;
+  free(): void;
+}

@@ -1,0 +1,97 @@
+/**
+ * The errors of the library. Every failure that leaves a public function is a Qcow2cError: a stable
+ * `code`, one sentence for people, and the facts (file, offset, expected, found) for programs.
+ */
+import { getSystemErrorMap } from 'node:util';
+
+/**
+ * Stable codes, one for each reaction a caller may want:
+ * usage: the request is wrong; unsupported: valid, but not something this program does;
+ * format: the file is not of the format asked for; corrupt: it is, but broken;
+ * io: the system refused an operation; source-changed: the source is not what it was at the start;
+ * limit: the format cannot hold the result; engine: no usable compression engine, or one that failed;
+ * worker: a worker thread died; aborted: the caller's signal; internal: a broken promise inside qcow2c.
+ */
+export type ErrorCode =
+  | 'ERR_USAGE'
+  | 'ERR_UNSUPPORTED'
+  | 'ERR_FORMAT'
+  | 'ERR_CORRUPT'
+  | 'ERR_IO'
+  | 'ERR_SOURCE_CHANGED'
+  | 'ERR_LIMIT'
+  | 'ERR_ENGINE'
+  | 'ERR_WORKER'
+  | 'ERR_ABORTED'
+  | 'ERR_INTERNAL';
+
+/** What a program may want to know about a failure besides its sentence. */
+export interface ErrorFacts {
+  /** The file concerned, as the caller named it. */
+  readonly file?: string | undefined;
+  /** Where, in bytes: in the file for I/O, in the guest's address space for a worker's failure. */
+  readonly offset?: number | undefined;
+  readonly expected?: string | number | undefined;
+  readonly found?: string | number | undefined;
+  /** The system's name of the reason, such as ENOSPC. */
+  readonly systemCode?: string | undefined;
+  readonly cause?: unknown;
+}
+
+export class Qcow2cError extends Error {
+  override readonly name = 'Qcow2cError';
+  readonly code: ErrorCode;
+  readonly file: string | undefined;
+  readonly offset: number | undefined;
+  readonly expected: string | number | undefined;
+  readonly found: string | number | undefined;
+  readonly systemCode: string | undefined;
+
+  constructor(code: ErrorCode, message: string, facts: ErrorFacts = {}) {
+    super(message, facts.cause === undefined ? undefined : { cause: facts.cause });
+    this.code = code;
+    this.file = facts.file;
+    this.offset = facts.offset;
+    this.expected = facts.expected;
+    this.found = facts.found;
+    this.systemCode = facts.systemCode;
+  }
+}
+
+/** A file name for a message: quoted, control characters made visible so that no name can drive a terminal. */
+export function quoted(name: string): string {
+  const visible = name.replace(
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+    /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
+    (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  );
+  return `'${visible}'`;
+}
+
+/** The system's words for a failed operation ("No space left on device"), or the error's own message. */
+export function systemReason(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { errno } = error as NodeJS.ErrnoException;
+  const known = errno === undefined ? undefined : getSystemErrorMap().get(errno);
+  if (known === undefined) return error.message;
+  return known[1].charAt(0).toUpperCase() + known[1].slice(1);
+}
+
+/**
+ * The error of a failed system call.
+ * @param what what was tried and on which file, without the reason: "Could not write 'x' at offset 512"
+ */
+export function ioError(what: string, cause: unknown, facts: ErrorFacts = {}): Qcow2cError {
+  const systemCode = (cause as NodeJS.ErrnoException | undefined)?.code;
+  return new Qcow2cError('ERR_IO', `${what}: ${systemReason(cause)}`, { ...facts, systemCode, cause });
+}
+
+/** The request itself is wrong: a bad option value, a combination that cannot be. */
+export function usageError(message: string, facts: ErrorFacts = {}): Qcow2cError {
+  return new Qcow2cError('ERR_USAGE', message, facts);
+}
+
+/** A promise between parts of the program was broken: always a defect in qcow2c, never the user's fault. */
+export function internalError(message: string, facts: ErrorFacts = {}): Qcow2cError {
+  return new Qcow2cError('ERR_INTERNAL', `internal error: ${message}`, facts);
+}

@@ -1,0 +1,25 @@
+// Build and test configuration. Three entries, few files: the fewer modules Node loads, the sooner it starts.
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  build: {
+    target: 'node20',
+    ssr: true,
+    outDir: 'dist',
+    emptyOutDir: true,
+    minify: false,
+    sourcemap: true,
+    rollupOptions: {
+      input: { index: 'src/index.ts', cli: 'src/cli/main.ts', worker: 'src/compress/worker.ts' },
+      // Everything lands in dist/ itself, so that the worker is found beside whichever file starts it.
+      output: { entryFileNames: '[name].js', chunkFileNames: '[name]-[hash].js' },
+    },
+  },
+  test: {
+    include: ['test/**/*.test.ts'],
+    globalSetup: ['test/oracle/global-setup.ts'],
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    maxWorkers: 2,
+  },
+});
