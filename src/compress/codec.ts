@@ -3,8 +3,7 @@
  * in worker threads and do nothing else there.
  */
 
-/** The compression types of the format: "zlib" is raw deflate (RFC 1951), "zstd" one frame a cluster. */
-export type CompressionType = 'zlib' | 'zstd';
+import type { CompressionType } from '../compression-type.js';
 
 /** The engines by the library that does the work. `node` is the zlib built into Node.js. */
 export type EngineName = 'libdeflate' | 'libzstd' | 'node';

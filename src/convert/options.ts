@@ -1,0 +1,69 @@
+/**
+ * What a conversion can be asked to do, as the library takes it. The command line turns its options
+ * into this; nothing here knows of letters or text.
+ */
+import type { EngineName } from '../compress/codec.js';
+import type { CreateOptions } from '../qcow2/create-options.js';
+import type { CacheMode } from '../storage/cache-mode.js';
+import type { Progress } from './progress.js';
+
+export type ImageFormat = 'raw' | 'qcow2';
+
+export interface ConvertOptions {
+  /** The source files; more than one are concatenated, each rounded up to 512 bytes. */
+  readonly sources: readonly string[];
+  /** The file to make (replaced as a whole when complete) or the device to write to. */
+  readonly target: string;
+  /** The sources' format; looked for in their first bytes when left out. */
+  readonly sourceFormat?: ImageFormat | undefined;
+  /** The target's format; default: qcow2. */
+  readonly targetFormat?: ImageFormat | undefined;
+  /** Compress guest clusters; default: false, as in qemu-img. */
+  readonly compress?: boolean | undefined;
+  /** The format's options; what is left out takes the format's default. */
+  readonly create?: CreateOptions | undefined;
+  /** Compression level; the range depends on the engine. Default: the engine's own entry in docs/engines.md. */
+  readonly compressionLevel?: number | undefined;
+  /** Deflate window in bits; default 15. 12 is the window qemu itself writes. */
+  readonly compressionWindowBits?: 12 | 15 | undefined;
+  /** Which engine to use; default: the fastest that is installed. */
+  readonly engine?: EngineName | undefined;
+  /** Worker threads; default: the machine's available parallelism. */
+  readonly threads?: number | undefined;
+  /** Smallest run of zeros, in bytes, that is left unallocated; 0 stores every cluster. Default 4096. */
+  readonly sparseSize?: number | undefined;
+  /** How the target is written; default: none (O_DIRECT), or writeback where the file system refuses that. */
+  readonly targetCache?: CacheMode | undefined;
+  /** How the sources are read; default: writeback (through the page cache). */
+  readonly sourceCache?: CacheMode | undefined;
+  /** Bytes of the compressed write cache; 0 sends every compressed cluster straight to the file. */
+  readonly compressedCacheSize?: number | undefined;
+  /** Write into the existing target instead of making a new one. */
+  readonly keepTarget?: boolean | undefined;
+  /** Called when a percentage point or more is done; must not throw. */
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+  /** Ends the conversion: it rejects with ERR_ABORTED, and nothing is left behind. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a finished conversion did. Sizes in bytes. */
+export interface ConvertResult {
+  readonly virtualSize: number;
+  readonly fileSize: number;
+  readonly clusterSize: number;
+  readonly compressedClusters: number;
+  readonly normalClusters: number;
+  /** Sum of the compressed clusters' lengths. */
+  readonly compressedBytes: number;
+  /** The engine used, or undefined when nothing was to be compressed. */
+  readonly engine: EngineName | undefined;
+  readonly compressionLevel: number | undefined;
+  readonly threads: number;
+  /** How the target was really written. */
+  readonly targetCache: CacheMode;
+  /** Why O_DIRECT was not used although it was tried. */
+  readonly directRefused: string | undefined;
+  /** Write calls on the target and their bytes. */
+  readonly writeCalls: number;
+  readonly writtenBytes: number;
+}

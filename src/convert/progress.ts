@@ -1,0 +1,12 @@
+/** How far a conversion is. Made by the pipeline, shown by whoever asked for it. */
+
+export interface Progress {
+  /** Guest bytes that are dealt with: read, found to be zero or skipped as a hole. */
+  readonly guestBytesDone: number;
+  /** Guest bytes in all. */
+  readonly guestBytes: number;
+  /** Guest bytes that were read and are now in the target. */
+  readonly dataBytes: number;
+  /** What these take up in the target. */
+  readonly storedBytes: number;
+}
