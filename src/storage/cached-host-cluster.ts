@@ -1,0 +1,104 @@
+/**
+ * One host cluster in the compressed write cache: its bytes, which of them are filled, where its data
+ * ends, and whether it is on its way to the descriptor. Bookkeeping only; the cache decides.
+ */
+import { internalError } from '../errors.js';
+import { roundUp } from './aligned-memory.js';
+import { SortedRanges } from './sorted-ranges.js';
+
+/** A promise and the functions that settle it. */
+export interface Signal {
+  readonly promise: Promise<void>;
+  readonly resolve: () => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+/** @returns an unsettled signal whose rejection nobody is obliged to look at */
+export function signal(): Signal {
+  let resolve = () => {};
+  let reject: (reason: unknown) => void = () => {};
+  const promise = new Promise<void>((onResolve, onReject) => {
+    resolve = onResolve;
+    reject = onReject;
+  });
+  promise.catch(() => {});
+  return { promise, resolve, reject };
+}
+
+export class CachedHostCluster {
+  readonly index: number;
+  readonly clusterSize: number;
+  /** Where the bytes are; undefined while the cluster waits for a place or holds only a data end. */
+  memory: Uint8Array | undefined;
+  /** Settled when the place asked for is there; set while the cluster waits for one. */
+  placed: Signal | undefined;
+  /** `queued` may still take bytes, `writing` may not. */
+  state: 'open' | 'queued' | 'writing' = 'open';
+  /** Settled when the write that is queued or under way is over; set in these states. */
+  written: Signal | undefined;
+  /** Whether bytes were filled in since the last write. */
+  changed = false;
+  readonly #filled = new SortedRanges();
+  #dataEnd: number | undefined;
+
+  constructor(index: number, clusterSize: number) {
+    this.index = index;
+    this.clusterSize = clusterSize;
+  }
+
+  /** Where the data ends, in bytes from the cluster's start: said by the allocator, else the cluster's end. */
+  get dataEnd(): number {
+    return this.#dataEnd ?? this.clusterSize;
+  }
+
+  /** Filled up to its data end: no byte will follow. */
+  get isFinished(): boolean {
+    return this.#filled.covers(0, this.dataEnd);
+  }
+
+  /** Refuses [start, end) when it is filled already or lies past the data end. */
+  refuseOverlap(start: number, end: number): void {
+    if (end > this.dataEnd || this.#filled.intersects(start, end)) {
+      throw internalError(
+        `host cluster ${this.index} cannot take bytes ${start} to ${end}: ` +
+          (end > this.dataEnd ? `its data ends at ${this.dataEnd}` : 'some are filled already'),
+      );
+    }
+  }
+
+  /** Copies `bytes` to `start`. The caller has a place in memory and checked with refuseOverlap. */
+  fill(start: number, bytes: Uint8Array): void {
+    if (this.memory === undefined) throw internalError(`host cluster ${this.index} has no place yet`);
+    this.#filled.add(start, start + bytes.length);
+    this.memory.set(bytes, start);
+    this.changed = true;
+  }
+
+  /** Allowed once, and not below what is filled. */
+  setDataEnd(end: number): void {
+    if (!Number.isInteger(end) || end < 0 || end > this.clusterSize) {
+      throw internalError(`data end ${end} lies outside host cluster ${this.index}`);
+    }
+    if (this.#dataEnd !== undefined) {
+      throw internalError(`the data end of host cluster ${this.index} is set twice`);
+    }
+    if (end < this.#filled.end) {
+      throw internalError(
+        `data end ${end} of host cluster ${this.index} is below its filled bytes (${this.#filled.end})`,
+      );
+    }
+    this.#dataEnd = end;
+  }
+
+  /**
+   * The bytes as they go to the descriptor: from the cluster's start, zeros where nothing is filled,
+   * rounded up with zeros.
+   * @param unit what to round up to, in bytes, at most the cluster size
+   */
+  image(unit: number): Uint8Array {
+    if (this.memory === undefined) throw internalError(`host cluster ${this.index} has no bytes`);
+    const image = this.memory.subarray(0, roundUp(this.#filled.end, unit));
+    for (const [start, end] of this.#filled.gaps(image.length)) image.fill(0, start, end);
+    return image;
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * The last gate before the descriptor: payload never lands on a table, and no table on another. All
+ * writes of a conversion pass here, whoever makes them. Rule: QEMU's qcow2_pre_write_overlap_check.
+ */
+import { internalError } from '../errors.js';
+import { SortedRanges } from './sorted-ranges.js';
+import type { Storage } from './storage.js';
+
+/** A part of the file, in bytes. */
+export interface FileRange {
+  readonly offset: number;
+  readonly length: number;
+}
+
+export class OverlapGuard implements Storage {
+  readonly #storage: Storage;
+  readonly #tables = new SortedRanges();
+
+  /**
+   * @param storage where the bytes go
+   * @param reserved bytes at the start of the file that belong to the header
+   */
+  constructor(storage: Storage, reserved: number) {
+    this.#storage = storage;
+    this.#tables.add(0, reserved);
+  }
+
+  get name(): string {
+    return this.#storage.name;
+  }
+
+  get alignment(): number {
+    return this.#storage.alignment;
+  }
+
+  /**
+   * Writes payload.
+   * @throws Qcow2cError ERR_INTERNAL, before anything is written, when it would touch a table
+   */
+  async write(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
+    this.#refuseOverlap(offset, lengthOf(buffers));
+    await this.#storage.write(offset, buffers);
+  }
+
+  /**
+   * Writes a run that holds tables, and from now on protects these.
+   * @param tables the parts of the run (absolute offsets) that are tables; the rest is payload
+   */
+  async writeTables(
+    offset: number,
+    buffers: readonly Uint8Array[],
+    tables: readonly FileRange[],
+  ): Promise<void> {
+    this.#refuseOverlap(offset, lengthOf(buffers));
+    for (const table of tables) this.#tables.add(table.offset, table.offset + table.length);
+    await this.#storage.write(offset, buffers);
+  }
+
+  /** Writes the header at the start of the file: the only place that may be written more than once. */
+  async writeHeader(buffers: readonly Uint8Array[]): Promise<void> {
+    if (!this.#tables.covers(0, lengthOf(buffers)))
+      throw internalError('the header is longer than its place');
+    await this.#storage.write(0, buffers);
+  }
+
+  read(offset: number, into: Uint8Array): Promise<number> {
+    return this.#storage.read(offset, into);
+  }
+
+  sync(): Promise<void> {
+    return this.#storage.sync();
+  }
+
+  #refuseOverlap(offset: number, length: number): void {
+    if (this.#tables.intersects(offset, offset + length)) {
+      throw internalError(`a write of ${length} bytes at offset ${offset} would overwrite a table`, {
+        file: this.name,
+        offset,
+      });
+    }
+  }
+}
+
+function lengthOf(buffers: readonly Uint8Array[]): number {
+  return buffers.reduce((sum, buffer) => sum + buffer.length, 0);
+}

@@ -1,0 +1,36 @@
+/**
+ * Writes at any offset and length onto a storage that only takes aligned ones: what the compressed
+ * write cache exists to avoid. Used when the cache is bypassed or stopped.
+ */
+import { alignedMemory, roundDown, roundUp } from './aligned-memory.js';
+import type { Storage } from './storage.js';
+
+export class UnalignedWriter {
+  readonly #storage: Storage;
+  #bounce: Uint8Array = new Uint8Array(0);
+  /** Two read-modify-writes that share a block would lose one of them, so there is one at a time. */
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(storage: Storage) {
+    this.#storage = storage;
+  }
+
+  /** Writes `bytes` at `offset`; resolves when the descriptor has them. Callers are served in order. */
+  write(offset: number, bytes: Uint8Array): Promise<void> {
+    const mine = this.#last.then(() => this.#readModifyWrite(offset, bytes));
+    this.#last = mine.catch(() => {});
+    return mine;
+  }
+
+  async #readModifyWrite(offset: number, bytes: Uint8Array): Promise<void> {
+    const { alignment } = this.#storage;
+    if (alignment === 1) return this.#storage.write(offset, [bytes]);
+    const from = roundDown(offset, alignment);
+    const length = roundUp(offset + bytes.length, alignment) - from;
+    if (this.#bounce.length < length) this.#bounce = alignedMemory(length);
+    const block = this.#bounce.subarray(0, length).fill(0);
+    await this.#storage.read(from, block);
+    block.set(bytes, offset - from);
+    return this.#storage.write(from, [block]);
+  }
+}
