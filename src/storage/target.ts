@@ -1,0 +1,146 @@
+/**
+ * Where a conversion's output goes. A regular file is made under a temporary name in the same directory
+ * and gets its own name only when it is complete, checked in length and durable; until then whatever had
+ * that name stays. A device, or an existing file on request, is written in place.
+ */
+import { randomBytes } from 'node:crypto';
+import { constants, type Stats } from 'node:fs';
+import * as fs from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { ioError, Qcow2cError, quoted } from '../errors.js';
+import type { CacheMode } from './cache-mode.js';
+import { DirectFile } from './direct-file.js';
+
+/** Longest file name of Linux and macOS file systems, in bytes. */
+const LONGEST_NAME = 255;
+
+export interface Target {
+  readonly file: DirectFile;
+  /** Size in bytes that cannot be passed: a device's. */
+  readonly capacity: number | undefined;
+  /**
+   * Ends the output: sets its length (bytes; not a device's), makes it durable, gives it its name.
+   * The target is closed afterwards, also when this fails.
+   */
+  commit(length: number): Promise<void>;
+  /** Closes and removes what was made; whatever had the name before is untouched. Never throws. */
+  discard(): Promise<void>;
+}
+
+/**
+ * @param path the name the output shall get
+ * @param inPlace write into the existing file instead of replacing it (a device always is)
+ * @throws Qcow2cError ERR_IO, ERR_UNSUPPORTED
+ */
+export async function openTarget(path: string, mode: CacheMode, inPlace: boolean): Promise<Target> {
+  const existing = await statIfThere(path);
+  if (existing === undefined) {
+    if (inPlace) {
+      const missing = Object.assign(new Error('no such file or directory'), { errno: -2, code: 'ENOENT' });
+      throw ioError(`Could not open ${quoted(path)}`, missing, { file: path });
+    }
+    return openReplacement(path, path, mode, undefined);
+  }
+  if (existing.isDirectory()) {
+    throw new Qcow2cError('ERR_IO', `Could not open ${quoted(path)}: Is a directory`, { file: path });
+  }
+  if (existing.isBlockDevice() || (existing.isFile() && inPlace)) return openInPlace(path, mode, existing);
+  if (!existing.isFile()) {
+    const reason = 'it is neither a regular file nor a block device';
+    throw new Qcow2cError('ERR_UNSUPPORTED', `Cannot write to ${quoted(path)}: ${reason}`, { file: path });
+  }
+  try {
+    await fs.access(path, constants.W_OK);
+    // A symbolic link stays; what it points to is replaced.
+    return await openReplacement(await fs.realpath(path), path, mode, existing);
+  } catch (error) {
+    if (error instanceof Qcow2cError) throw error;
+    throw ioError(`Could not open ${quoted(path)}`, error, { file: path });
+  }
+}
+
+async function openReplacement(
+  path: string,
+  name: string,
+  mode: CacheMode,
+  existing: Stats | undefined,
+): Promise<Target> {
+  const temporary = join(dirname(path), temporaryName(basename(path)));
+  const file = await DirectFile.open(temporary, name, mode, constants.O_CREAT | constants.O_EXCL);
+  const discard = async () => {
+    await file.close().catch(() => {});
+    await fs.rm(temporary, { force: true }).catch(() => {});
+  };
+  const commit = async (length: number) => {
+    try {
+      await file.truncate(length);
+      if (existing !== undefined) await keepOwnership(temporary, existing);
+      await file.sync();
+      await file.close();
+      await fs.rename(temporary, path).catch((error) => {
+        throw ioError(`Could not name the finished image ${quoted(name)}`, error, { file: name });
+      });
+    } catch (error) {
+      await discard();
+      throw error;
+    }
+    if (mode !== 'unsafe') await syncDirectory(dirname(path));
+  };
+  return { file, capacity: undefined, commit, discard };
+}
+
+async function openInPlace(path: string, mode: CacheMode, existing: Stats): Promise<Target> {
+  const file = await DirectFile.open(path, path, mode);
+  const discard = () => file.close().catch(() => {});
+  const commit = async (length: number) => {
+    try {
+      if (existing.isFile()) await file.truncate(length);
+      await file.sync();
+      await file.close();
+    } catch (error) {
+      await discard();
+      throw error;
+    }
+  };
+  return { file, capacity: undefined, commit, discard };
+}
+
+/** Recognisable by the leading dot, the program's name, the process and the ending. */
+function temporaryName(base: string): string {
+  const suffix = `.qcow2c-${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
+  const room = LONGEST_NAME - suffix.length - 1;
+  const bytes = Buffer.from(base);
+  const kept = bytes.length <= room ? base : bytes.subarray(0, room).toString('latin1').replace(/[^ -~]/g, '_');
+  return `.${kept}${suffix}`;
+}
+
+/** The replacement is as accessible as what it replaces. Owners can only be kept with the right to. */
+async function keepOwnership(temporary: string, existing: Stats): Promise<void> {
+  await fs.chown(temporary, existing.uid, existing.gid).catch(() => {});
+  await fs.chmod(temporary, existing.mode & 0o7777).catch(() => {});
+}
+
+/** Makes the new name durable. */
+async function syncDirectory(path: string): Promise<void> {
+  try {
+    const directory = await fs.open(path, constants.O_RDONLY);
+    try {
+      await directory.sync();
+    } finally {
+      await directory.close();
+    }
+  } catch (error) {
+    // Some file systems cannot sync a directory, and say so; there the rename is as durable as it gets.
+    if (['EINVAL', 'ENOTSUP', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) return;
+    throw ioError(`Could not sync the directory ${quoted(path)}`, error, { file: path });
+  }
+}
+
+async function statIfThere(path: string): Promise<Stats | undefined> {
+  try {
+    return await fs.stat(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw ioError(`Could not open ${quoted(path)}`, error, { file: path });
+  }
+}
