@@ -1,0 +1,212 @@
+/**
+ * Which engine does the work: chosen once on the main thread (`chooseCompressor`), made in each worker
+ * (`createCompressor`, `createDecompressor`), listed for --version (`surveyEngines`).
+ */
+import type { CompressionType } from '../compression-type.js';
+import { Qcow2cError, usageError } from '../errors.js';
+import type { Compressor, CompressorChoice, Decompressor, EngineName } from './codec.js';
+import { LIBDEFLATE_SYMBOL, LibdeflateCompressor, LibdeflateDecompressor } from './libdeflate.js';
+import { LIBZSTD_SYMBOL, LibzstdCompressor, LibzstdDecompressor, libzstdVersion } from './libzstd.js';
+import {
+  koffiVersion,
+  LIBDEFLATE_NAMES,
+  LIBZSTD_NAMES,
+  loadNativeLibrary,
+  type NativeLibrary,
+} from './native-library.js';
+import { NodeZlibCompressor } from './node-zlib.js';
+import { hasNodeZstd, NodeZstdCompressor, NodeZstdDecompressor } from './node-zstd.js';
+import { portableInflate, zlibSyncVersion } from './zlib-sync-inflate.js';
+
+export interface CompressorRequest {
+  readonly type: CompressionType;
+  /** Default: the fastest there is. */
+  readonly engine?: EngineName | undefined;
+  /** Default: the fastest level whose output is not larger than qemu-img's. */
+  readonly level?: number | undefined;
+  /** Deflate only; default 15. */
+  readonly windowBits?: 12 | 15 | undefined;
+}
+
+/** What can be had on this machine; asked only as far as a request needs it. */
+export interface AvailableEngines {
+  /** @returns the library's file, or undefined without it */
+  libdeflate(): Promise<string | undefined>;
+  libzstd(): Promise<string | undefined>;
+  /** @returns whether this Node.js has zstd */
+  nodeZstd(): boolean;
+}
+
+/** The engines and optional packages of this machine; undefined for what is missing. */
+export interface EngineSurvey {
+  /** The file, for libdeflate cannot tell its version. */
+  readonly libdeflate: string | undefined;
+  readonly libzstd: { readonly file: string; readonly version: string } | undefined;
+  /** Versions of what is built into Node.js. */
+  readonly nodeZlib: string;
+  readonly nodeZstd: string | undefined;
+  /** Versions of the packages. */
+  readonly koffi: string | undefined;
+  readonly zlibSync: string | undefined;
+}
+
+/** What an engine can do for a compression type. */
+interface Ability {
+  readonly highestLevel: number;
+  readonly defaultLevel: number;
+}
+
+/**
+ * Smaller than zlib's level 6 with a 4 KiB window, which qemu-img runs, at four times its speed; level 1
+ * is faster still but larger than qemu-img's on some disks.
+ */
+const LIBDEFLATE_DEFAULT_LEVEL = 2;
+
+/** With the 32 KiB window the fastest level below the size of qemu-img's output. */
+const NODE_ZLIB_DEFAULT_LEVEL = 3;
+
+/** The level that qemu-img runs: it sets none, and this is zstd's own default. */
+const ZSTD_DEFAULT_LEVEL = 3;
+
+/** Above this zstd wants memory by the hundred megabytes and calls its levels "ultra". */
+const ZSTD_HIGHEST_LEVEL = 19;
+
+const ABILITIES: Readonly<Record<EngineName, Readonly<Partial<Record<CompressionType, Ability>>>>> = {
+  libdeflate: { zlib: { highestLevel: 12, defaultLevel: LIBDEFLATE_DEFAULT_LEVEL } },
+  libzstd: { zstd: { highestLevel: ZSTD_HIGHEST_LEVEL, defaultLevel: ZSTD_DEFAULT_LEVEL } },
+  node: {
+    zlib: { highestLevel: 9, defaultLevel: NODE_ZLIB_DEFAULT_LEVEL },
+    zstd: { highestLevel: ZSTD_HIGHEST_LEVEL, defaultLevel: ZSTD_DEFAULT_LEVEL },
+  },
+};
+
+/** What this machine really has. */
+const installedEngines: AvailableEngines = {
+  libdeflate: async () => (await loadNativeLibrary(LIBDEFLATE_NAMES, LIBDEFLATE_SYMBOL))?.path,
+  libzstd: async () => (await loadNativeLibrary(LIBZSTD_NAMES, LIBZSTD_SYMBOL))?.path,
+  nodeZstd: hasNodeZstd,
+};
+
+/**
+ * Chooses engine and level. The choice is plain data for the workers.
+ * @param available what there is to choose from; default: what this machine has
+ * @throws Qcow2cError ERR_ENGINE when no engine, or not the one asked for, is there for the type;
+ *   ERR_USAGE when the engine cannot do the type, the level or the window
+ */
+export async function chooseCompressor(
+  request: CompressorRequest,
+  available: AvailableEngines = installedEngines,
+): Promise<CompressorChoice> {
+  const { type, windowBits = 15 } = request;
+  if (windowBits === 12 && type === 'zstd') {
+    throw usageError('compression_window_bits is an option of zlib, not of zstd');
+  }
+  if (windowBits === 12 && request.engine === 'libdeflate') {
+    throw usageError('engine libdeflate has no window of 12 bits (engine node has)');
+  }
+  const wanted = request.engine ?? (windowBits === 12 ? 'node' : undefined);
+  if (wanted !== undefined) abilityOf(wanted, type);
+  const { engine, library } = await findEngine(type, wanted, available);
+  const { highestLevel, defaultLevel } = abilityOf(engine, type);
+  const level = request.level ?? defaultLevel;
+  if (!Number.isInteger(level) || level < 1 || level > highestLevel) {
+    throw usageError(`compression level ${level} is out of range for ${engine} (1 to ${highestLevel})`, {
+      expected: `1 to ${highestLevel}`,
+      found: level,
+    });
+  }
+  return { type, engine, level, windowBits, library };
+}
+
+/** @throws Qcow2cError ERR_USAGE when the engine does not do the type */
+function abilityOf(engine: EngineName, type: CompressionType): Ability {
+  const ability = ABILITIES[engine][type];
+  if (ability === undefined) throw usageError(`engine ${engine} does not do ${type}`);
+  return ability;
+}
+
+/** The engine for a type: the native one if it is there and no other is wanted, else the one of Node.js. */
+async function findEngine(
+  type: CompressionType,
+  wanted: EngineName | undefined,
+  available: AvailableEngines,
+): Promise<{ engine: EngineName; library?: string }> {
+  const native = type === 'zlib' ? 'libdeflate' : 'libzstd';
+  if (wanted !== 'node') {
+    const library = await available[native]();
+    if (library !== undefined) return { engine: native, library };
+    if (wanted !== undefined) throw missingEngine(`Engine ${native} is not installed`, native);
+  }
+  if (type === 'zlib' || available.nodeZstd()) return { engine: 'node' };
+  throw missingEngine(
+    wanted === 'node' ? 'This Node.js has no zstd' : 'No engine for zstd is installed',
+    'libzstd',
+  );
+}
+
+/** What to install; in Debian's words, with the file for those who have other packages. */
+function missingEngine(what: string, native: 'libdeflate' | 'libzstd'): Qcow2cError {
+  const remedy =
+    native === 'libdeflate'
+      ? 'install libdeflate0 (libdeflate.so.0) and the package koffi'
+      : 'install libzstd1 (libzstd.so.1) and the package koffi, or run Node.js 22.15 or later';
+  return new Qcow2cError('ERR_ENGINE', `${what}: ${remedy}`);
+}
+
+/**
+ * Makes the compressor that was chosen; run in the worker.
+ * @throws Qcow2cError ERR_ENGINE when what was there at the choice is no more
+ */
+export async function createCompressor(choice: CompressorChoice): Promise<Compressor> {
+  const { type, engine, level, windowBits, library } = choice;
+  switch (engine) {
+    case 'libdeflate':
+      return new LibdeflateCompressor(await nativeLibrary('libdeflate', library), level);
+    case 'libzstd':
+      return new LibzstdCompressor(await nativeLibrary('libzstd', library), level);
+    case 'node':
+      return type === 'zlib' ? new NodeZlibCompressor(level, windowBits) : new NodeZstdCompressor(level);
+  }
+}
+
+/**
+ * Makes a decompressor; run in the worker.
+ * @param engine default: the fastest there is
+ * @throws Qcow2cError ERR_ENGINE without an engine for the type, ERR_USAGE when the engine does not do it
+ */
+export async function createDecompressor(type: CompressionType, engine?: EngineName): Promise<Decompressor> {
+  if (engine !== undefined) abilityOf(engine, type);
+  const found = await findEngine(type, engine, installedEngines);
+  switch (found.engine) {
+    case 'libdeflate':
+      return new LibdeflateDecompressor(await nativeLibrary('libdeflate', found.library));
+    case 'libzstd':
+      return new LibzstdDecompressor(await nativeLibrary('libzstd', found.library));
+    case 'node':
+      return type === 'zlib' ? portableInflate() : new NodeZstdDecompressor();
+  }
+}
+
+async function nativeLibrary(
+  engine: 'libdeflate' | 'libzstd',
+  file: string | undefined,
+): Promise<NativeLibrary> {
+  const symbol = engine === 'libdeflate' ? LIBDEFLATE_SYMBOL : LIBZSTD_SYMBOL;
+  const library = file === undefined ? undefined : await loadNativeLibrary([file], symbol);
+  if (library === undefined) throw missingEngine(`Engine ${engine} cannot be loaded`, engine);
+  return library;
+}
+
+/** @returns every engine and optional package of this machine with its version; for --version */
+export async function surveyEngines(): Promise<EngineSurvey> {
+  const libdeflate = await loadNativeLibrary(LIBDEFLATE_NAMES, LIBDEFLATE_SYMBOL);
+  const libzstd = await loadNativeLibrary(LIBZSTD_NAMES, LIBZSTD_SYMBOL);
+  return {
+    libdeflate: libdeflate?.path,
+    libzstd: libzstd && { file: libzstd.path, version: libzstdVersion(libzstd) },
+    nodeZlib: process.versions.zlib,
+    nodeZstd: hasNodeZstd() ? process.versions['zstd'] : undefined,
+    koffi: await koffiVersion(),
+    zlibSync: zlibSyncVersion(),
+  };
+}

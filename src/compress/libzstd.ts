@@ -1,0 +1,110 @@
+/**
+ * The engine libzstd: one plain zstd frame a cluster through the system's shared library, for the workers.
+ * A context is made once and used for all clusters; what it did before never shows in its output.
+ */
+import { Qcow2cError } from '../errors.js';
+import type { Compressor, Decompressor } from './codec.js';
+import { corruptPayload } from './corrupt-payload.js';
+import type { NativeFunction, NativeLibrary } from './native-library.js';
+
+/** A symbol that every libzstd has had since 1.4.0, the first with the parameters used here. */
+export const LIBZSTD_SYMBOL = 'ZSTD_compress2';
+
+/** ZSTD_cParameter of zstd.h. */
+const PARAMETER_COMPRESSION_LEVEL = 100;
+
+/** -ZSTD_error_dstSize_tooSmall; zstd_errors.h promises that the values of its codes stay. */
+const DOES_NOT_FIT = -70;
+
+/** Functions return a size_t whose top values are negated error codes: read as signed, these are negative. */
+const SIZE_OR_ERROR = 'intptr_t';
+
+export class LibzstdCompressor implements Compressor {
+  readonly #context: unknown;
+  readonly #compress: NativeFunction;
+  readonly #free: NativeFunction;
+  readonly #errorName: NativeFunction;
+
+  /**
+   * @param level 1 to 19, checked where the engine is chosen
+   * @throws Qcow2cError ERR_ENGINE when the library refuses
+   */
+  constructor(library: NativeLibrary, level: number) {
+    this.#errorName = errorNames(library);
+    this.#compress = library.func(LIBZSTD_SYMBOL, SIZE_OR_ERROR, [
+      'void *',
+      'void *',
+      'size_t',
+      'const void *',
+      'size_t',
+    ]);
+    this.#free = library.func('ZSTD_freeCCtx', 'size_t', ['void *']);
+    const setParameter = library.func('ZSTD_CCtx_setParameter', SIZE_OR_ERROR, ['void *', 'int', 'int']);
+    this.#context = library.func('ZSTD_createCCtx', 'void *', [])();
+    if (this.#context === null) throw new Qcow2cError('ERR_ENGINE', 'libzstd gave no compression context');
+    const result = setParameter(this.#context, PARAMETER_COMPRESSION_LEVEL, level) as number;
+    if (result < 0) throw this.#failure(result);
+  }
+
+  compress(input: Uint8Array, output: Uint8Array): number {
+    const result = this.#compress(this.#context, output, output.length, input, input.length) as number;
+    if (result >= 0) return result;
+    if (result === DOES_NOT_FIT) return 0;
+    throw this.#failure(result);
+  }
+
+  free(): void {
+    this.#free(this.#context);
+  }
+
+  #failure(result: number): Qcow2cError {
+    return new Qcow2cError('ERR_ENGINE', `libzstd failed: ${this.#errorName(result)}`);
+  }
+}
+
+export class LibzstdDecompressor implements Decompressor {
+  readonly #context: unknown;
+  readonly #frameSize: NativeFunction;
+  readonly #decompress: NativeFunction;
+  readonly #free: NativeFunction;
+  readonly #errorName: NativeFunction;
+
+  /** @throws Qcow2cError ERR_ENGINE when the library refuses (no memory) */
+  constructor(library: NativeLibrary) {
+    this.#errorName = errorNames(library);
+    this.#frameSize = library.func('ZSTD_findFrameCompressedSize', SIZE_OR_ERROR, ['const void *', 'size_t']);
+    this.#decompress = library.func('ZSTD_decompressDCtx', SIZE_OR_ERROR, [
+      'void *',
+      'void *',
+      'size_t',
+      'const void *',
+      'size_t',
+    ]);
+    this.#free = library.func('ZSTD_freeDCtx', 'size_t', ['void *']);
+    this.#context = library.func('ZSTD_createDCtx', 'void *', [])();
+    if (this.#context === null) throw new Qcow2cError('ERR_ENGINE', 'libzstd gave no decompression context');
+  }
+
+  decompress(input: Uint8Array, output: Uint8Array): void {
+    // ZSTD_decompressDCtx takes whole frames only, so what follows the first is cut off beforehand.
+    const frameSize = this.#frameSize(input, input.length) as number;
+    if (frameSize < 0) throw corruptPayload(`zstd: ${this.#errorName(frameSize)}`);
+    const result = this.#decompress(this.#context, output, output.length, input, frameSize) as number;
+    if (result === DOES_NOT_FIT) throw corruptPayload('the zstd frame yields more bytes than a cluster');
+    if (result < 0) throw corruptPayload(`zstd: ${this.#errorName(result)}`);
+    if (result < output.length) throw corruptPayload('the zstd frame yields fewer bytes than a cluster');
+  }
+
+  free(): void {
+    this.#free(this.#context);
+  }
+}
+
+/** @returns the library's version, such as 1.5.4 */
+export function libzstdVersion(library: NativeLibrary): string {
+  return library.func('ZSTD_versionString', 'const char *', [])() as string;
+}
+
+function errorNames(library: NativeLibrary): NativeFunction {
+  return library.func('ZSTD_getErrorName', 'const char *', [SIZE_OR_ERROR]);
+}

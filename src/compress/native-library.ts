@@ -1,0 +1,96 @@
+/**
+ * Finds and loads a shared library of the system through koffi, on the main thread or in a worker, for the
+ * native engines. Nothing here is needed to run: without koffi or the library the answer is `undefined`.
+ */
+
+/** A C function: numbers and pointers as koffi takes them; byte arrays go by reference, never copied. */
+export type NativeFunction = (...values: readonly unknown[]) => unknown;
+
+export interface NativeLibrary {
+  /** The file that was loaded, as far as the system tells; else the name that was asked for. */
+  readonly path: string;
+  /**
+   * @param name symbol in the library
+   * @param result C type of what it returns
+   * @param parameters C types of its parameters
+   * @throws Error when the library has no such symbol
+   */
+  func(name: string, result: string, parameters: readonly string[]): NativeFunction;
+}
+
+/** Names by which the loader is asked for libdeflate: runtime, development, macOS, Homebrew outside the loader's path. */
+export const LIBDEFLATE_NAMES: readonly string[] = [
+  'libdeflate.so.0',
+  'libdeflate.so',
+  'libdeflate.0.dylib',
+  '/opt/homebrew/lib/libdeflate.0.dylib',
+  '/usr/local/lib/libdeflate.0.dylib',
+];
+
+/** The same for libzstd. */
+export const LIBZSTD_NAMES: readonly string[] = [
+  'libzstd.so.1',
+  'libzstd.so',
+  'libzstd.1.dylib',
+  '/opt/homebrew/lib/libzstd.1.dylib',
+  '/usr/local/lib/libzstd.1.dylib',
+];
+
+type Koffi = typeof import('koffi');
+
+/** @returns koffi, or undefined where it is not installed or has no binary for this machine */
+async function importKoffi(): Promise<Koffi | undefined> {
+  try {
+    return await import('koffi');
+  } catch {
+    return undefined;
+  }
+}
+
+/** @returns koffi's version, or undefined without a koffi that works */
+export async function koffiVersion(): Promise<string | undefined> {
+  return (await importKoffi())?.version;
+}
+
+/**
+ * @param names file names or paths, tried in this order
+ * @param symbol a function that the library must have, so that a namesake is passed over
+ * @returns the first that loads, or undefined
+ */
+export async function loadNativeLibrary(
+  names: readonly string[],
+  symbol: string,
+): Promise<NativeLibrary | undefined> {
+  const koffi = await importKoffi();
+  if (koffi === undefined) return undefined;
+  for (const name of names) {
+    try {
+      const library = koffi.load(name);
+      const address: unknown = library.symbol(symbol);
+      return {
+        path: fileOf(koffi, address) ?? name,
+        func: (function_, result, parameters) => library.func(function_, result, [...parameters]),
+      };
+    } catch {
+      // Not under this name, not for this machine, or something else of that name: the next.
+    }
+  }
+  return undefined;
+}
+
+/** The file that an address was loaded from: dladdr(3), which glibc, musl and macOS have. */
+function fileOf(koffi: Koffi, address: unknown): string | undefined {
+  try {
+    const info = koffi.struct({
+      dli_fname: 'const char *',
+      dli_fbase: 'void *',
+      dli_sname: 'const char *',
+      dli_saddr: 'void *',
+    });
+    const dladdr = koffi.load(null).func('dladdr', 'int', ['void *', koffi.out(koffi.pointer(info))]);
+    const found: { dli_fname?: string | null } = {};
+    return dladdr(address, found) === 0 ? undefined : (found.dli_fname ?? undefined);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,67 @@
+/**
+ * The portable engine for deflate: the zlib built into Node.js, for the workers. The only one that can
+ * write the 4 KiB window (12 bits) that qemu itself writes.
+ */
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import type { Compressor, Decompressor } from './codec.js';
+import { corruptPayload } from './corrupt-payload.js';
+
+/** Most memory for the hash chains, as in QEMU's block/qcow2-threads.c: faster and smaller than the default 8. */
+const MEMORY_LEVEL = 9;
+
+/** Readers take the largest window: a 12-bit reader refuses what a 15-bit writer made, never the reverse. */
+const READING_WINDOW_BITS = 15;
+
+/** zlib's wrapper in Node.js takes no smaller output buffer. */
+const SMALLEST_BUFFER = 64;
+
+export class NodeZlibCompressor implements Compressor {
+  readonly #level: number;
+  readonly #windowBits: 12 | 15;
+
+  /** @param level 1 to 9, checked where the engine is chosen */
+  constructor(level: number, windowBits: 12 | 15) {
+    this.#level = level;
+    this.#windowBits = windowBits;
+  }
+
+  compress(input: Uint8Array, output: Uint8Array): number {
+    const compressed = deflateRawSync(input, {
+      level: this.#level,
+      windowBits: this.#windowBits,
+      memLevel: MEMORY_LEVEL,
+      // One byte more than fits: a result that fits comes in one piece, uncopied.
+      chunkSize: Math.max(SMALLEST_BUFFER, output.length + 1),
+    });
+    if (compressed.length > output.length) return 0;
+    output.set(compressed);
+    return compressed.length;
+  }
+
+  free(): void {}
+}
+
+export class NodeZlibDecompressor implements Decompressor {
+  decompress(input: Uint8Array, output: Uint8Array): void {
+    let inflated: Buffer;
+    try {
+      inflated = inflateRawSync(input, {
+        windowBits: READING_WINDOW_BITS,
+        chunkSize: Math.max(SMALLEST_BUFFER, output.length + 1),
+        // A stream that yields more is given up at once, whatever it claims to hold.
+        maxOutputLength: output.length,
+      });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
+        throw corruptPayload('the deflate stream yields more bytes than a cluster', error);
+      }
+      throw corruptPayload('the deflate stream is broken', error);
+    }
+    if (inflated.length < output.length) {
+      throw corruptPayload('the deflate stream yields fewer bytes than a cluster');
+    }
+    output.set(inflated);
+  }
+
+  free(): void {}
+}
