@@ -1,0 +1,60 @@
+/**
+ * The sizes that follow from an image's cluster size and refcount width, and the limits of both. Used
+ * by everything that places or finds a table. Specification: "Host cluster management", "Cluster mapping".
+ */
+
+/** 512 bytes: the specification's smallest cluster ("cluster_bits must not be less than 9"). */
+export const MIN_CLUSTER_BITS = 9;
+/** 2 MiB: QEMU opens no larger clusters (specification, note at cluster_bits). */
+export const MAX_CLUSTER_BITS = 21;
+/** 32 MiB: QEMU opens no larger L1 table (specification, note at size; QCOW_MAX_L1_SIZE). */
+export const MAX_L1_BYTES = 32 * 1024 * 1024;
+/** 8 MiB: QEMU opens no larger refcount table (specification, note in "Host cluster management"). */
+export const MAX_REFCOUNT_TABLE_BYTES = 8 * 1024 * 1024;
+/** 64 bits: the specification's widest refcount ("may not exceed 6"). */
+export const MAX_REFCOUNT_ORDER = 6;
+/** The unit of compressed lengths and of QEMU's virtual sizes, whatever the disk's own sector is. */
+export const SECTOR_SIZE = 512;
+/** An entry of an L1, L2 or refcount table is one 64-bit number. */
+export const TABLE_ENTRY_BYTES = 8;
+
+export interface Geometry {
+  readonly clusterBits: number;
+  /** Bytes. */
+  readonly clusterSize: number;
+  /** Entries of an L2 table, which is one cluster. */
+  readonly l2Entries: number;
+  /** Width of a refcount in bits: 1, 2, 4, ... 64. */
+  readonly refcountBits: number;
+  /** log2 of `refcountBits`. */
+  readonly refcountOrder: number;
+  /** Refcounts in a refcount block, which is one cluster. */
+  readonly refcountBlockEntries: number;
+  /** The highest refcount the width holds; for 64 bits the highest safe integer, which no file reaches. */
+  readonly refcountMax: number;
+}
+
+/**
+ * @param clusterBits log2 of the cluster size in bytes, MIN_CLUSTER_BITS to MAX_CLUSTER_BITS
+ * @param refcountBits 1, 2, 4, 8, 16, 32 or 64; both checked where they enter the program
+ */
+export function geometry(clusterBits: number, refcountBits: number): Geometry {
+  const clusterSize = 2 ** clusterBits;
+  return {
+    clusterBits,
+    clusterSize,
+    l2Entries: clusterSize / TABLE_ENTRY_BYTES,
+    refcountBits,
+    refcountOrder: Math.log2(refcountBits),
+    refcountBlockEntries: (clusterSize * 8) / refcountBits,
+    refcountMax: Math.min(2 ** refcountBits - 1, Number.MAX_SAFE_INTEGER),
+  };
+}
+
+/**
+ * Entries an L1 table needs, one for each L2 table's reach, begun or whole.
+ * @param virtualSize bytes; 0 needs no entry
+ */
+export function l1EntriesFor(geometry: Geometry, virtualSize: number): number {
+  return Math.ceil(virtualSize / (geometry.clusterSize * geometry.l2Entries));
+}

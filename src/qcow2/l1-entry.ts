@@ -1,0 +1,43 @@
+/**
+ * One entry of an L1 table: where an L2 table is. Specification: "Cluster mapping", L1 table entry.
+ */
+import { internalError } from '../errors.js';
+import { type HostOffset, hostOffset } from './addresses.js';
+import { narrow } from './be64.js';
+import { SECTOR_SIZE } from './geometry.js';
+
+/** Bit 63: the L2 table's refcount is exactly one. */
+const COPIED = 1n << 63n;
+/** Bits 9 to 55: the L2 table's offset. */
+const OFFSET_MASK = (1n << 56n) - (1n << 9n);
+
+export interface L1Entry {
+  /** Where the L2 table starts; undefined when all of its guest clusters are unallocated. */
+  readonly l2TableOffset: HostOffset | undefined;
+  readonly copied: boolean;
+}
+
+/**
+ * The entry of an L2 table that nothing else refers to (`qemu-img check` calls such an entry without
+ * bit 63 an error):
+ *
+ *     bit 63      1 (refcount is one)
+ *     bits 56-62  0
+ *     bits 9-55   bits 9-55 of the offset
+ *     bits 0-8    0
+ *
+ * @param l2TableOffset bytes, aligned to a cluster, not 0
+ * @throws Qcow2cError ERR_INTERNAL for an offset that no table can have
+ */
+export function encodeL1Entry(l2TableOffset: HostOffset): bigint {
+  if (l2TableOffset === 0 || l2TableOffset % SECTOR_SIZE !== 0) {
+    throw internalError(`an L2 table cannot start at offset ${l2TableOffset}`);
+  }
+  return COPIED | BigInt(l2TableOffset);
+}
+
+/** Reads an entry; reserved bits are ignored, as QEMU does. @throws Qcow2cError ERR_CORRUPT past 2^53 - 1 */
+export function decodeL1Entry(raw: bigint): L1Entry {
+  const offset = narrow(raw & OFFSET_MASK, 'The offset of an L2 table');
+  return { l2TableOffset: offset === 0 ? undefined : hostOffset(offset), copied: (raw & COPIED) !== 0n };
+}

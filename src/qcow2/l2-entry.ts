@@ -1,0 +1,96 @@
+/**
+ * One entry of an L2 table: where and how a guest cluster is stored. Specification: "Cluster mapping",
+ * L2 table entry, Standard Cluster Descriptor, Compressed Clusters Descriptor.
+ */
+import { internalError, Qcow2cError } from '../errors.js';
+import { type HostOffset, hostOffset } from './addresses.js';
+import { narrow } from './be64.js';
+import { SECTOR_SIZE } from './geometry.js';
+
+/** Bit 63: a standard cluster whose refcount is exactly one; never set for a compressed cluster. */
+const COPIED = 1n << 63n;
+/** Bit 62: the descriptor is of a compressed cluster. */
+const COMPRESSED = 1n << 62n;
+/** Bit 0 of a standard cluster: it reads as zeros. */
+const READS_AS_ZEROS = 1n;
+/** Bits 9 to 55 of a standard cluster: its offset. */
+const OFFSET_MASK = (1n << 56n) - (1n << 9n);
+
+export type L2Entry =
+  | { readonly kind: 'unallocated' }
+  /** Reads as zeros; `offset` is the host cluster kept for it, if any. */
+  | { readonly kind: 'zero'; readonly offset?: HostOffset }
+  | { readonly kind: 'normal'; readonly offset: HostOffset; readonly copied: boolean }
+  /** `storedLength`: bytes from `offset` to the end of the last sector counted, the payload's upper bound. */
+  | { readonly kind: 'compressed'; readonly offset: HostOffset; readonly storedLength: number };
+
+/** x of the specification: how many low bits of a compressed cluster descriptor are the offset. */
+const compressedOffsetBits = (clusterBits: number) => 62 - (clusterBits - 8);
+
+/**
+ * A cluster stored as it is, that nothing else refers to:
+ *
+ *     bit 63      1 (refcount is one)
+ *     bit 62      0 (standard cluster)
+ *     bits 56-61  0
+ *     bits 9-55   bits 9-55 of the offset
+ *     bits 1-8    0
+ *     bit 0       0 (its data counts)
+ *
+ * @param offset bytes, aligned to a cluster, not 0
+ * @throws Qcow2cError ERR_INTERNAL for an offset that no cluster can have
+ */
+export function encodeNormalCluster(offset: HostOffset): bigint {
+  if (offset === 0 || offset % SECTOR_SIZE !== 0) {
+    throw internalError(`a cluster cannot start at offset ${offset}`);
+  }
+  return COPIED | BigInt(offset);
+}
+
+/**
+ * A compressed cluster, with x = 62 - (clusterBits - 8):
+ *
+ *     bit 63        0 (never set for a compressed cluster)
+ *     bit 62        1 (compressed)
+ *     bits x to 61  sectors of 512 bytes that the payload touches after the one it starts in
+ *     bits 0 to x-1 offset, to the byte
+ *
+ * @param offset bytes, any
+ * @param length of the payload in bytes, 1 to the cluster size
+ * @throws Qcow2cError ERR_LIMIT when the offset needs more than x bits (2 MiB clusters: past 512 TiB)
+ */
+export function encodeCompressedCluster(offset: HostOffset, length: number, clusterBits: number): bigint {
+  const offsetBits = compressedOffsetBits(clusterBits);
+  if (offset >= 2 ** offsetBits) {
+    throw new Qcow2cError(
+      'ERR_LIMIT',
+      `A compressed cluster would lie at offset ${offset}, expected below ${2 ** offsetBits} with clusters of ` +
+        `${2 ** clusterBits} bytes; try a smaller cluster size`,
+      { offset, expected: `below ${2 ** offsetBits}`, found: offset },
+    );
+  }
+  if (!(length >= 1 && length <= 2 ** clusterBits)) {
+    throw internalError(`a compressed cluster of ${length} bytes at offset ${offset}`);
+  }
+  const moreSectors = Math.floor((offset + length - 1) / SECTOR_SIZE) - Math.floor(offset / SECTOR_SIZE);
+  return COMPRESSED | (BigInt(moreSectors) << BigInt(offsetBits)) | BigInt(offset);
+}
+
+/**
+ * Reads an entry of an image without extended L2 entries; reserved bits are ignored, as QEMU does.
+ * Offset 0 is unallocated even with bit 63 set: it is a place only in an external data file.
+ * @throws Qcow2cError ERR_CORRUPT when the offset is past 2^53 - 1
+ */
+export function decodeL2Entry(raw: bigint, clusterBits: number): L2Entry {
+  if ((raw & COMPRESSED) !== 0n) {
+    const offsetBits = BigInt(compressedOffsetBits(clusterBits));
+    const offset = narrow(raw & ((1n << offsetBits) - 1n), 'The offset of a compressed cluster');
+    const moreSectors = Number((raw & (COMPRESSED - 1n)) >> offsetBits);
+    const storedLength = (1 + moreSectors) * SECTOR_SIZE - (offset % SECTOR_SIZE);
+    return { kind: 'compressed', offset: hostOffset(offset), storedLength };
+  }
+  const offset = hostOffset(narrow(raw & OFFSET_MASK, 'The offset of a cluster'));
+  if ((raw & READS_AS_ZEROS) !== 0n) return offset === 0 ? { kind: 'zero' } : { kind: 'zero', offset };
+  if (offset === 0) return { kind: 'unallocated' };
+  return { kind: 'normal', offset, copied: (raw & COPIED) !== 0n };
+}
