@@ -1,0 +1,188 @@
+/**
+ * The image's header: what a writer decides goes out as bytes, bytes come in as checked values. Everything
+ * in a file is untrusted until `decodeHeader` has returned. Specification: "Header".
+ */
+import { internalError, Qcow2cError, quoted } from '../errors.js';
+import type { HostOffset } from './addresses.js';
+import { readU32, readU64, writeU32, writeU64 } from './be64.js';
+import { FEATURES, INCOMPATIBLE_EXTENDED_L2 } from './features.js';
+import {
+  MAX_CLUSTER_BITS,
+  MAX_L1_BYTES,
+  MAX_REFCOUNT_TABLE_BYTES,
+  MIN_CLUSTER_BITS,
+  TABLE_ENTRY_BYTES,
+} from './geometry.js';
+import { encodeExtensions } from './header-extensions.js';
+import { HeaderFields } from './header-fields.js';
+import { decodeV3Fields, encodeV3Fields, V2_DEFAULTS, V3_HEADER_BYTES, type V3Fields } from './header-v3.js';
+
+/** "QFI" and 0xfb. */
+const MAGIC = 0x514649fb;
+const V2_HEADER_BYTES = 72;
+/** Up to 4 KiB QEMU leaves out the feature name table: it would leave too little room for a backing name. */
+const MAX_CLUSTER_BITS_WITHOUT_FEATURE_NAMES = 12;
+/** QEMU's bound (QCOW_MAX_SNAPSHOTS), and the fixed part of a snapshot table entry. */
+const MAX_SNAPSHOTS = 65536;
+const SNAPSHOT_MIN_BYTES = 40;
+/** The specification's bound of backing_file_size. */
+const MAX_BACKING_NAME_BYTES = 1023;
+/** LUKS. */
+const MAX_CRYPT_METHOD = 2;
+
+export interface Header extends V3Fields {
+  readonly version: 2 | 3;
+  readonly clusterBits: number;
+  /** Bytes, as the file has it: of a size that is not a multiple of 512 QEMU uses the whole sectors. */
+  readonly virtualSize: number;
+  readonly l1Entries: number;
+  readonly l1Offset: HostOffset;
+  readonly refcountTableOffset: HostOffset;
+  readonly refcountTableClusters: number;
+  /** Where the backing file's name is, in bytes, inside the first cluster; 0: no backing file. */
+  readonly backingFileOffset: number;
+  /** Bytes; 0 without a backing file. */
+  readonly backingFileSize: number;
+  /** 0 none, 1 AES, 2 LUKS. */
+  readonly cryptMethod: number;
+  readonly snapshotCount: number;
+  readonly snapshotsOffset: HostOffset;
+}
+
+/** What the writer of an image decides; the rest follows from it or is not for it. */
+export type NewHeader = Pick<
+  Header,
+  | 'version'
+  | 'clusterBits'
+  | 'virtualSize'
+  | 'l1Entries'
+  | 'l1Offset'
+  | 'refcountTableOffset'
+  | 'refcountTableClusters'
+  | 'compatibleFeatures'
+  | 'refcountOrder'
+  | 'compressionType'
+>;
+
+/** Whether a file that begins with `bytes` says that it is a qcow2 image, of whatever version. */
+export function isQcow2(bytes: Uint8Array): boolean {
+  return bytes.length >= 4 && readU32(bytes, 0) === MAGIC;
+}
+
+/**
+ * The header and its extension list, byte for byte as qemu-img writes it; the rest of the first cluster
+ * is zeros. Version 2 and clusters up to 4 KiB get no feature name table (qcow2_update_header in QEMU).
+ * @returns 80, 120 or 512 bytes, never more than a cluster
+ * @throws Qcow2cError ERR_INTERNAL for what version 2 cannot hold
+ */
+export function encodeHeader(header: NewHeader): Uint8Array {
+  const { version, clusterBits } = header;
+  const named = version === 3 && clusterBits > MAX_CLUSTER_BITS_WITHOUT_FEATURE_NAMES;
+  const extensions = encodeExtensions(named ? FEATURES : []);
+  const headerLength = version === 3 ? V3_HEADER_BYTES : V2_HEADER_BYTES;
+  const bytes = new Uint8Array(headerLength + extensions.length);
+  writeU32(bytes, 0, MAGIC);
+  writeU32(bytes, 4, version);
+  // 8-19: no backing file
+  writeU32(bytes, 20, clusterBits);
+  writeU64(bytes, 24, BigInt(header.virtualSize));
+  // 32-35: no encryption
+  writeU32(bytes, 36, header.l1Entries);
+  writeU64(bytes, 40, BigInt(header.l1Offset));
+  writeU64(bytes, 48, BigInt(header.refcountTableOffset));
+  writeU32(bytes, 56, header.refcountTableClusters);
+  // 60-71: no snapshots
+  if (version === 3) encodeV3Fields(bytes, header);
+  else if (!fitsVersion2(header)) throw internalError('a version 3 feature in a version 2 header');
+  bytes.set(extensions, headerLength);
+  return bytes;
+}
+
+function fitsVersion2({ compatibleFeatures, refcountOrder, compressionType }: NewHeader): boolean {
+  return (
+    compatibleFeatures === V2_DEFAULTS.compatibleFeatures &&
+    refcountOrder === V2_DEFAULTS.refcountOrder &&
+    compressionType === V2_DEFAULTS.compressionType
+  );
+}
+
+/**
+ * Reads and checks a header, with the bounds of the specification and of QEMU (qcow2_do_open).
+ * Known features, encryption, snapshots and backing files are the caller's to accept or refuse.
+ * @param bytes the file's first bytes: at least 112, or all of a shorter file; names of unknown features
+ *   are looked for in what follows the header there
+ * @param file the file's name, for messages
+ * @throws Qcow2cError ERR_FORMAT when the magic is missing; ERR_UNSUPPORTED for unknown versions,
+ *   incompatible features, compression types and encryption, and for disks past 2^53 - 1 bytes; ERR_CORRUPT
+ *   for a field that is out of bounds or contradicts another
+ */
+export function decodeHeader(bytes: Uint8Array, file: string): Header {
+  if (!isQcow2(bytes)) {
+    throw new Qcow2cError('ERR_FORMAT', `${quoted(file)} is not a qcow2 image`, { file, offset: 0 });
+  }
+  const fields = new HeaderFields(bytes, file);
+  fields.need(V2_HEADER_BYTES);
+  const version = readU32(bytes, 4);
+  if (version !== 2 && version !== 3) throw fields.unsupported('version', 4, '2 or 3', version);
+  const clusterBits = fields.u32('cluster_bits', 20, MIN_CLUSTER_BITS, MAX_CLUSTER_BITS);
+  const clusterSize = 2 ** clusterBits;
+  const cryptMethod = readU32(bytes, 32);
+  if (cryptMethod > MAX_CRYPT_METHOD) throw fields.unsupported('crypt_method', 32, '0 to 2', cryptMethod);
+
+  const v3Fields = version === 3 ? decodeV3Fields(bytes, fields, clusterBits) : V2_DEFAULTS;
+  const maxTableClusters = MAX_REFCOUNT_TABLE_BYTES / clusterSize;
+  const refcountTableClusters = fields.u32('refcount_table_clusters', 56, 1, maxTableClusters);
+  const snapshotCount = fields.u32('nb_snapshots', 60, 0, MAX_SNAPSHOTS);
+  const disk = decodeDisk(bytes, fields, clusterSize, v3Fields.incompatibleFeatures);
+  const table = (field: string, at: number, length: number) =>
+    fields.tableOffset(field, at, length, clusterSize);
+  return {
+    version,
+    clusterBits,
+    ...disk,
+    l1Offset: table('l1_table_offset', 40, disk.l1Entries * TABLE_ENTRY_BYTES),
+    refcountTableOffset: table('refcount_table_offset', 48, refcountTableClusters * clusterSize),
+    refcountTableClusters,
+    ...v3Fields,
+    ...decodeBackingFile(fields, clusterSize),
+    cryptMethod,
+    snapshotCount,
+    snapshotsOffset: table('snapshots_offset', 64, snapshotCount * SNAPSHOT_MIN_BYTES),
+  };
+}
+
+/** The disk's size and an L1 table that reaches its end; more entries hold the state of snapshots. */
+function decodeDisk(
+  bytes: Uint8Array,
+  fields: HeaderFields,
+  clusterSize: number,
+  incompatibleFeatures: bigint,
+): Pick<Header, 'virtualSize' | 'l1Entries'> {
+  const extendedL2 = (incompatibleFeatures & INCOMPATIBLE_EXTENDED_L2) !== 0n;
+  const l2EntryBytes = extendedL2 ? 2 * TABLE_ENTRY_BYTES : TABLE_ENTRY_BYTES;
+  const l2TableReach = clusterSize * (clusterSize / l2EntryBytes);
+  const maxL1Entries = MAX_L1_BYTES / TABLE_ENTRY_BYTES;
+
+  const size = readU64(bytes, 24);
+  const largest = maxL1Entries * l2TableReach;
+  if (size > largest) throw fields.corrupt('size', 24, `at most ${largest}`, size);
+  const virtualSize = Number(size);
+  if (!Number.isSafeInteger(virtualSize)) {
+    throw fields.unsupported('size', 24, `at most ${Number.MAX_SAFE_INTEGER}`, size);
+  }
+  return {
+    virtualSize,
+    l1Entries: fields.u32('l1_size', 36, Math.ceil(virtualSize / l2TableReach), maxL1Entries),
+  };
+}
+
+/** The backing file's name lies wholly inside the first cluster; without one its length is undefined. */
+function decodeBackingFile(
+  fields: HeaderFields,
+  clusterSize: number,
+): Pick<Header, 'backingFileOffset' | 'backingFileSize'> {
+  const backingFileOffset = fields.u64('backing_file_offset', 8, clusterSize);
+  if (backingFileOffset === 0) return { backingFileOffset, backingFileSize: 0 };
+  const room = Math.min(MAX_BACKING_NAME_BYTES, clusterSize - backingFileOffset);
+  return { backingFileOffset, backingFileSize: fields.u32('backing_file_size', 16, 0, room) };
+}
