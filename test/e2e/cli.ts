@@ -1,0 +1,52 @@
+/** The built command line as a user starts it: `node bin/qcow2c.js`, its two outputs and its exit. */
+import { fileURLToPath } from 'node:url';
+import { inject } from 'vitest';
+import { type Outcome, type Running, type RunOptions, start } from '../oracle/run.js';
+
+const notBuilt = inject('notBuilt');
+if (notBuilt !== undefined) throw new Error(notBuilt);
+
+export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('../../bin/qcow2c.js', import.meta.url));
+
+export interface CliOptions extends RunOptions {
+  /** A command to run it under: strace, prlimit. */
+  readonly under?: readonly string[] | undefined;
+  /** Another installation's bin/qcow2c.js. */
+  readonly program?: string | undefined;
+  /** Options for Node.js itself. */
+  readonly nodeOptions?: readonly string[] | undefined;
+}
+
+/** Starts qcow2c; the child can be watched and sent signals (to qcow2c itself only without `under`). */
+export function startCli(args: readonly string[], options: CliOptions = {}): Running {
+  const node = [process.execPath, ...(options.nodeOptions ?? []), options.program ?? PROGRAM];
+  const [command, ...rest] = [...(options.under ?? []), ...node, ...args];
+  return start(command!, rest, options);
+}
+
+/** Runs qcow2c to its end, whatever that is. */
+export function cli(args: readonly string[], options: CliOptions = {}): Promise<Outcome> {
+  return startCli(args, options).finished;
+}
+
+/** Runs qcow2c, which must succeed without a word on stderr. @returns its standard output */
+export async function cliOk(args: readonly string[], options: CliOptions = {}): Promise<string> {
+  const outcome = await cli(args, options);
+  if (outcome.status === 0 && outcome.stderr === '') return outcome.stdout;
+  throw new Error(`qcow2c ${args.join(' ')}: ${JSON.stringify(outcome)}`);
+}
+
+/**
+ * Root may read and write everything, which hides what a user meets. This command runs another without
+ * that right, so that permission bits count for root too; for other users it changes nothing.
+ */
+export const UNPRIVILEGED: readonly string[] =
+  process.getuid?.() === 0
+    ? [
+        'setpriv',
+        '--inh-caps=-dac_override,-dac_read_search',
+        '--bounding-set=-dac_override,-dac_read_search',
+        '--',
+      ]
+    : [];

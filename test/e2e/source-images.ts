@@ -1,0 +1,106 @@
+/** Source disks for the end-to-end tests, made on the spot and the same on every run of one machine. */
+import { createCipheriv } from 'node:crypto';
+import { mkdir, open, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { map } from '../oracle/qemu-img.js';
+import { runOk } from '../oracle/run.js';
+
+const MAKE_SAMPLE = fileURLToPath(new URL('../../fixtures/make-sample.js', import.meta.url));
+const MIB = 1024 * 1024;
+export const TIB = 1024 * 1024 * MIB;
+
+/** `length` bytes that do not compress, the same for the same `seed`. */
+export function randomBytes(length: number, seed = 0): Buffer {
+  const key = Buffer.from(`qcow2c seed ${String(seed).padStart(4, '0')}`);
+  return createCipheriv('aes-128-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(length));
+}
+
+/** `length` bytes of text that compresses well and repeats nowhere. */
+export function textBytes(length: number): Buffer {
+  const lines: string[] = [];
+  for (let size = 0, line = 0; size < length; line++) {
+    lines.push(`line ${line}: the square of ${line} is ${line * line}\n`);
+    size += lines[line]!.length;
+  }
+  return Buffer.from(lines.join('')).subarray(0, length);
+}
+
+/** The sample of fixtures/: 64 MiB less 37 sectors of text, zeros, random bytes, a patchwork and holes. */
+export async function makeMixedDisk(path: string): Promise<void> {
+  await runOk(process.execPath, [MAKE_SAMPLE, path]);
+}
+
+/** A sparse file of `size` bytes with `parts` written at their offsets. */
+export async function makeSparseDisk(
+  path: string,
+  size: number,
+  parts: readonly (readonly [offset: number, bytes: Uint8Array])[],
+): Promise<void> {
+  const file = await open(path, 'w');
+  await file.truncate(size);
+  for (const [offset, bytes] of parts) await file.write(bytes, 0, bytes.length, offset);
+  await file.close();
+}
+
+/** 1 TiB with data at its start, in its middle and in its last byte. */
+export async function makeTebibyteDisk(path: string): Promise<void> {
+  await makeSparseDisk(path, TIB, [
+    [0, textBytes(300_000)],
+    [TIB / 2 + 12_345, Buffer.concat([randomBytes(100_000), textBytes(100_000)])],
+    [TIB - 1, Buffer.from([0x5a])],
+  ]);
+}
+
+/** Directories whose files every Linux system has, each with how many bytes of them are taken at most. */
+const SYSTEM_FILES: readonly (readonly [directory: string, bytes: number])[] = [
+  ['/usr/bin', 24 * MIB],
+  ['/usr/lib', 40 * MIB],
+  ['/usr/share', 32 * MIB],
+];
+const LARGEST_FILE = 8 * MIB;
+
+/** Files below `directory` in the order of their names, `bytes` in all or a little more. */
+async function someFiles(directory: string, bytes: number): Promise<string[]> {
+  const files: string[] = [];
+  let left = bytes;
+  const walk = async (from: string): Promise<void> => {
+    const entries = await readdir(from, { withFileTypes: true });
+    for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      if (left <= 0) return;
+      const path = join(from, entry.name);
+      if (entry.isDirectory()) await walk(path);
+      const size = entry.isFile() ? (await stat(path)).size : Number.POSITIVE_INFINITY;
+      if (size > LARGEST_FILE) continue;
+      left -= size;
+      files.push(path);
+    }
+  };
+  await walk(directory);
+  return files;
+}
+
+/** A real ext4 file system of 320 MiB with about 96 MiB of this machine's programs, libraries and documents. */
+export async function makeExt4Disk(path: string): Promise<void> {
+  const staging = `${path}.files`;
+  await mkdir(staging);
+  for (const [directory, bytes] of SYSTEM_FILES) {
+    const files = await someFiles(directory, bytes);
+    await runOk('xargs', ['-0', 'cp', '--parents', '-t', staging], { stdin: files.join('\0') });
+  }
+  // A file that is already compressed, as most of a disk's photographs and packages are.
+  await writeFile(join(staging, 'archive'), randomBytes(8 * MIB));
+  await runOk('mkfs.ext4', ['-q', '-F', '-d', staging, path, '320M']);
+  await rm(staging, { recursive: true });
+}
+
+/** The ranges of `path` that hold data, as its file system tells. Offsets in bytes, `to` excluded. */
+export async function dataRanges(path: string): Promise<{ from: number; to: number }[]> {
+  const ranges = await map(path, 'raw');
+  return ranges.filter((r) => r.data).map((r) => ({ from: r.start, to: r.start + r.length }));
+}
+
+/** Every name in the directory of `path`, sorted: what a conversion leaves behind shows here. */
+export async function namesBeside(path: string): Promise<string[]> {
+  return (await readdir(dirname(path))).sort();
+}

@@ -1,0 +1,89 @@
+/**
+ * Runs once before all tests: every oracle must be there and work, so that no test is ever skipped for
+ * want of one, and one scratch directory on a disk file system serves them all.
+ */
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, statfs } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import koffi from 'koffi';
+import type { TestProject } from 'vitest/node';
+import { INSTALL_COMMAND, run } from './run.js';
+
+declare module 'vitest' {
+  export interface ProvidedContext {
+    /** The directory, on a disk, in which every test makes its own. */
+    scratch: string;
+    /** Why the built command line cannot be tested, or undefined when it can. */
+    notBuilt: string | undefined;
+  }
+}
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+
+/** Each oracle by a command that proves it works, not only that it exists. */
+const PROOFS: readonly (readonly [string, ...string[]])[] = [
+  ['qemu-img', '--version'],
+  ['qemu-io', '--version'],
+  ['7z', 'i'],
+  ['strace', '-o', '/dev/null', 'true'],
+  ['mkfs.ext4', '-V'],
+];
+const LIBRARIES = ['libdeflate.so.0', 'libzstd.so.1'];
+
+async function missing(): Promise<string[]> {
+  const complaints = await Promise.all(
+    PROOFS.map(async ([program, ...args]) => {
+      const outcome = await run(program, args).catch((error: Error) => error);
+      if (outcome instanceof Error) return outcome.message;
+      return outcome.status === 0 ? undefined : `${program} does not work: ${outcome.stderr.trim()}`;
+    }),
+  );
+  const libraries = LIBRARIES.map((name) => {
+    try {
+      koffi.load(name).unload();
+      return undefined;
+    } catch {
+      return `${name} is not installed`;
+    }
+  });
+  return [...complaints, ...libraries].filter((complaint) => complaint !== undefined);
+}
+
+/** The newest modification time, in milliseconds, of any file below `directory`. */
+function newest(directory: string): number {
+  const entries = readdirSync(directory, { recursive: true, withFileTypes: true });
+  return Math.max(
+    0,
+    ...entries.filter((e) => e.isFile()).map((e) => statSync(join(e.parentPath, e.name)).mtimeMs),
+  );
+}
+
+function notBuilt(): string | undefined {
+  const built = ['cli.js', 'index.js', 'worker.js'].map((name) => join(ROOT, 'dist', name));
+  if (!built.every((file) => existsSync(file))) return 'dist/ is not built; run: npm run build';
+  const oldest = Math.min(...built.map((file) => statSync(file).mtimeMs));
+  return newest(join(ROOT, 'src')) > oldest ? 'dist/ is older than src/; run: npm run build' : undefined;
+}
+
+/** tmpfs and ramfs take any O_DIRECT write, so nothing can be proved there (their numbers: linux/magic.h). */
+const MEMORY_FILE_SYSTEMS = [0x01021994, 0x858458f6];
+
+async function makeScratch(): Promise<string> {
+  for (const parent of [tmpdir(), '/var/tmp', join(ROOT, 'node_modules', '.cache')]) {
+    await mkdir(parent, { recursive: true });
+    if (!MEMORY_FILE_SYSTEMS.includes((await statfs(parent)).type))
+      return mkdtemp(join(parent, 'qcow2c-test-'));
+  }
+  throw new Error('No directory for the tests is on a disk; set TMPDIR to one');
+}
+
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const complaints = await missing();
+  if (complaints.length > 0) throw new Error(`${complaints.join('\n')}\nInstall with: ${INSTALL_COMMAND}`);
+  const scratch = await makeScratch();
+  project.provide('scratch', scratch);
+  project.provide('notBuilt', notBuilt());
+  return () => rm(scratch, { recursive: true, force: true });
+}

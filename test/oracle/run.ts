@@ -1,0 +1,80 @@
+/**
+ * Runs another program and hands back everything it said. Used for the oracles and for the built
+ * command line; never goes through a shell, so file names need no quoting.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+
+export interface Outcome {
+  /** The exit code, or null when a signal ended the program. */
+  readonly status: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  readonly cwd?: string | undefined;
+  /** Added to this process's environment; undefined removes a variable. */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
+  readonly stdin?: string | undefined;
+}
+
+export interface Running {
+  readonly child: ChildProcess;
+  readonly finished: Promise<Outcome>;
+}
+
+/** The Debian packages of the programs the tests need, and the command that installs all of them. */
+const PACKAGES: Readonly<Record<string, string>> = {
+  'qemu-img': 'qemu-utils',
+  'qemu-io': 'qemu-utils',
+  '7z': 'p7zip-full',
+  strace: 'strace',
+  'mkfs.ext4': 'e2fsprogs',
+};
+export const INSTALL_COMMAND = 'apt-get install qemu-utils p7zip-full strace e2fsprogs libdeflate0';
+
+/** Programs of the system administrator (mkfs, losetup) are not on everybody's PATH. */
+const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`;
+
+/** Starts `program`; `finished` resolves whatever its exit code, and rejects only when it cannot start. */
+export function start(program: string, args: readonly string[], options: RunOptions = {}): Running {
+  const child = spawn(program, args, {
+    cwd: options.cwd,
+    env: { ...process.env, PATH, LC_ALL: 'C', ...options.env },
+    stdio: [options.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+  });
+  child.stdin?.end(options.stdin);
+  const finished = new Promise<Outcome>((resolve, reject) => {
+    const output = { stdout: '', stderr: '' };
+    for (const name of ['stdout', 'stderr'] as const) {
+      child[name]?.setEncoding('utf8').on('data', (text: string) => {
+        output[name] += text;
+      });
+    }
+    child.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') return reject(error);
+      const install = program in PACKAGES ? `; run: ${INSTALL_COMMAND}` : '';
+      reject(new Error(`Cannot run ${program}: it is not installed${install}`));
+    });
+    child.on('close', (status, signal) => resolve({ status, signal, ...output }));
+  });
+  return { child, finished };
+}
+
+/** Runs `program` to its end, whatever its exit code. */
+export function run(program: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+  return start(program, args, options).finished;
+}
+
+/** Runs `program`, which must succeed, and returns its standard output. */
+export async function runOk(
+  program: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<string> {
+  const outcome = await run(program, args, options);
+  if (outcome.status === 0) return outcome.stdout;
+  const end = outcome.signal ?? `exit code ${outcome.status}`;
+  throw new Error(`${program} ${args.join(' ')}: ${end}\n${outcome.stdout}${outcome.stderr}`);
+}

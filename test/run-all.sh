@@ -1,0 +1,30 @@
+#!/bin/bash
+# Sets everything up on Debian or Ubuntu and runs all tests. Vitest's own account of them is left in
+# node_modules/.cache/test-results.json.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+packages=()
+need() { # need PACKAGE COMMAND...: the package is wanted when the command fails
+  local package=$1
+  shift
+  "$@" >/dev/null 2>&1 || packages+=("$package")
+}
+shared_library() { PATH="$PATH:/usr/sbin:/sbin" ldconfig -p | grep -qF "$1"; }
+
+need qemu-utils sh -c 'qemu-img --version && qemu-io --version'
+need p7zip-full 7z i
+need strace strace -V
+need e2fsprogs env PATH="$PATH:/usr/sbin:/sbin" mkfs.ext4 -V
+need libdeflate0 shared_library libdeflate.so.0
+need libzstd1 shared_library libzstd.so.1
+
+if ((${#packages[@]} > 0)); then
+  as_root=()
+  ((EUID == 0)) || as_root=(sudo)
+  "${as_root[@]}" apt-get update -q
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${packages[@]}"
+fi
+
+npm ci
+npm test -- --reporter=default --reporter=json --outputFile.json=node_modules/.cache/test-results.json
