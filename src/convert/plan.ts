@@ -1,0 +1,61 @@
+/**
+ * Cuts a source into work items: guest ranges on a fixed grid, with the segments that hold data. Holes
+ * are stepped over in one stride, however large, and never become an item unless every cluster is to be
+ * stored.
+ */
+import type { Segment } from '../compress/messages.js';
+import type { Source } from '../image/source.js';
+import { roundDown } from '../storage/aligned-memory.js';
+
+/** A piece of work and where it lies on the virtual disk, in bytes. */
+export interface PlannedItem {
+  readonly guestOffset: number;
+  /** At most the item size; less only at the end of the disk. */
+  readonly length: number;
+  readonly segments: readonly Segment[];
+}
+
+/**
+ * Aim for a work item, in bytes: long enough that handing it over costs nothing, short enough that a few
+ * for each worker stay small.
+ */
+const ITEM_BYTES = 1024 * 1024;
+
+/** Bytes of one work item for a cluster size: whole clusters, about 1 MiB. */
+export function itemSizeFor(clusterSize: number): number {
+  return Math.max(ITEM_BYTES, clusterSize);
+}
+
+/**
+ * @param source what is read
+ * @param itemSize the grid in bytes
+ * @param keepZeros make items of holes too
+ * @returns the items in guest order
+ * @throws what the source's map throws
+ */
+export async function* plan(
+  source: Source,
+  itemSize: number,
+  keepZeros: boolean,
+): AsyncGenerator<PlannedItem> {
+  let at = 0;
+  while (at < source.size) {
+    const guestOffset = roundDown(at, itemSize);
+    const end = Math.min(guestOffset + itemSize, source.size);
+    const segments: Segment[] = [];
+    while (at < end) {
+      const range = await source.map(at);
+      const length = Math.min(range.length, end - at);
+      if (range.kind === 'data') {
+        const { descriptor, offset } = range;
+        segments.push({ at: at - guestOffset, length, descriptor, offset });
+      } else if (segments.length === 0 && !keepZeros) {
+        // Nothing in this item so far: go straight to where the hole ends, perhaps items further on.
+        at += range.length;
+        break;
+      }
+      at += length;
+    }
+    if (segments.length > 0 || keepZeros) yield { guestOffset, length: end - guestOffset, segments };
+  }
+}

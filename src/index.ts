@@ -1,0 +1,10 @@
+/** The library: what `import … from 'qcow2c'` gives. */
+export type { EngineName } from './compress/codec.js';
+export type { CompressionType } from './compression-type.js';
+export { convert } from './convert/convert.js';
+export { type Survey, surveyEngines } from './convert/engines.js';
+export type { ConvertOptions, ConvertResult, ImageFormat } from './convert/options.js';
+export type { Progress } from './convert/progress.js';
+export { type ErrorCode, type ErrorFacts, Qcow2cError } from './errors.js';
+export type { CreateOptions } from './qcow2/create-options.js';
+export { CACHE_MODES, type CacheMode } from './storage/cache-mode.js';

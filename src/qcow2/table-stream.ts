@@ -1,0 +1,38 @@
+/** Writes tables that lie one behind the other, through one piece of aligned memory whatever their size. */
+import { alignedMemory, roundUp } from '../storage/aligned-memory.js';
+import type { OverlapGuard } from '../storage/overlap-guard.js';
+import type { HostOffset } from './addresses.js';
+
+/** Bytes of one write. */
+const WRITE_BYTES = 1024 * 1024;
+
+/**
+ * @param start where the first table begins, a multiple of the storage's alignment
+ * @param tables their bytes; the last write is padded with zeros to the storage's alignment
+ */
+export async function writeTableStream(
+  guard: OverlapGuard,
+  start: HostOffset,
+  tables: readonly Uint8Array[],
+): Promise<void> {
+  const total = tables.reduce((sum, { length }) => sum + length, 0);
+  const memory = alignedMemory(Math.min(WRITE_BYTES, roundUp(total, guard.alignment)));
+  let offset: number = start;
+  let filled = 0;
+  const send = async () => {
+    const bytes = memory.subarray(0, roundUp(filled, guard.alignment)).fill(0, filled);
+    await guard.writeTables(offset, [bytes], [{ offset, length: bytes.length }]);
+    offset += bytes.length;
+    filled = 0;
+  };
+  for (const table of tables) {
+    for (let taken = 0; taken < table.length; ) {
+      const part = table.subarray(taken, taken + memory.length - filled);
+      memory.set(part, filled);
+      filled += part.length;
+      taken += part.length;
+      if (filled === memory.length) await send();
+    }
+  }
+  if (filled > 0) await send();
+}
