@@ -1,0 +1,147 @@
+// The sources of the benchmark. Each is made once, on first use, and kept; a half made one never has its name.
+import { spawnSync } from 'node:child_process';
+import { createCipheriv } from 'node:crypto';
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { SYSTEM_BYTES, systemFiles } from './system-files.js';
+
+const MiB = 2 ** 20;
+const GiB = 2 ** 30;
+const TiB = 2 ** 40;
+
+/** @param {string} path @param {(descriptor: number) => void} fill */
+function writeFile(path, fill) {
+  const descriptor = openSync(path, 'wx');
+  try {
+    fill(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** @param {string} source @param {number} length bytes from its start */
+function head(source, length) {
+  const bytes = Buffer.alloc(length);
+  const descriptor = openSync(source, 'r');
+  readSync(descriptor, bytes, 0, length, 0);
+  closeSync(descriptor);
+  return bytes;
+}
+
+/** @param {string[]} argv */
+function call([program, ...args]) {
+  const { status, error, stderr } = spawnSync(program, args, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`${program} failed: ${error?.message ?? stderr.trim()}`);
+}
+
+/**
+ * What each source is, and how it is made under `path`; `corpus` gives the path of another, made first.
+ * @type {Record<string, { what: string, make: (path: string, corpus: (name: string) => string) => void }>}
+ */
+const MAKERS = {
+  dense: {
+    what: `regular files of /usr (libraries, programs, data, documentation) one after the other, ${SYSTEM_BYTES / 1e6} MB, no holes`,
+    make(path) {
+      writeFile(path, (descriptor) => {
+        for (const file of systemFiles()) writeFileSync(descriptor, readFileSync(file.path));
+        ftruncateSync(descriptor, SYSTEM_BYTES);
+      });
+    },
+  },
+  ext4: {
+    what: 'the same files in an ext4 file system of 4 GiB (mkfs.ext4 -d), sparse',
+    make(path) {
+      const tree = `${path}.tree`;
+      rmSync(tree, { recursive: true, force: true });
+      for (const file of systemFiles()) {
+        mkdirSync(join(tree, dirname(file.path)), { recursive: true });
+        copyFileSync(file.path, join(tree, file.path));
+      }
+      writeFile(path, (descriptor) => ftruncateSync(descriptor, 4 * GiB));
+      call(['mkfs.ext4', '-q', '-F', '-U', '00000000-0000-4000-8000-000000000001', '-d', tree, path]);
+      rmSync(tree, { recursive: true });
+    },
+  },
+  ones: {
+    what: '1000 MiB of the byte 0x01',
+    make(path) {
+      const block = Buffer.alloc(MiB, 1);
+      writeFile(path, (descriptor) => {
+        for (let n = 0; n < 1000; n++) writeFileSync(descriptor, block);
+      });
+    },
+  },
+  random: {
+    what: '512 MiB of an AES-128-CTR key stream (fixed key)',
+    make(path) {
+      const stream = createCipheriv('aes-128-ctr', Buffer.alloc(16, 'qcow2c'), Buffer.alloc(16));
+      const zeros = Buffer.alloc(MiB);
+      writeFile(path, (descriptor) => {
+        for (let n = 0; n < 512; n++) writeFileSync(descriptor, stream.update(zeros));
+      });
+    },
+  },
+  empty15t: {
+    what: '15 TiB, one hole',
+    make(path) {
+      writeFile(path, (descriptor) => ftruncateSync(descriptor, 15 * TiB));
+    },
+  },
+  sparse1t: {
+    what: '1 TiB with 1 MiB of the dense file at the start, in the middle and at the end',
+    make(path, corpus) {
+      const bytes = head(corpus('dense'), MiB);
+      writeFile(path, (descriptor) => {
+        for (const offset of [0, TiB / 2, TiB - MiB]) writeSync(descriptor, bytes, 0, MiB, offset);
+      });
+    },
+  },
+  ext4in1t: {
+    what: 'the ext4 disk, lengthened to 1 TiB by a hole',
+    make(path, corpus) {
+      call(['cp', '--sparse=auto', corpus('ext4'), path]);
+      truncateSync(path, TiB);
+    },
+  },
+  small: {
+    what: 'the first MiB of the dense file',
+    make(path, corpus) {
+      writeFile(path, (descriptor) => writeFileSync(descriptor, head(corpus('dense'), MiB)));
+    },
+  },
+};
+
+/** @param {string} name @returns {string} what the corpus holds */
+export function describeCorpus(name) {
+  return MAKERS[name].what;
+}
+
+/**
+ * @param {string} directory on a disk's file system @param {string} name
+ * @param {(line: string) => void} say told what is made
+ * @returns {string} the path of the corpus, made when it is not there
+ */
+export function corpus(directory, name, say) {
+  const path = join(directory, `${name}.raw`);
+  if (existsSync(path)) return path;
+  const unfinished = `${path}.part`;
+  rmSync(unfinished, { force: true });
+  say(`making ${path}: ${MAKERS[name].what}`);
+  MAKERS[name].make(unfinished, (other) => corpus(directory, other, say));
+  renameSync(unfinished, path);
+  return path;
+}

@@ -1,0 +1,249 @@
+// The rows of the benchmark: which sides each one compares and the bars it has to reach.
+import { difference, judge, own, rate, ratio, writesPerHostCluster } from './bars.js';
+import { figure } from './format.js';
+
+/**
+ * @typedef {import('./bars.js').Bar} Bar
+ * `shown` are figures that belong to the row and have no bar.
+ * @typedef {import('./bars.js').Figure} Figure
+ * @typedef {{ id: string, title: string, against?: string, sides: string[], bars: Bar[],
+ *   shown?: Figure[] }} Row
+ */
+
+const MiB = 2 ** 20;
+const HOST_CLUSTER = 65536;
+
+/**
+ * dd writes with one request in flight and starts at once; a run that is within this much of it is as fast as
+ * the disk takes the bytes.
+ */
+const AS_FAST_AS_THE_DISK = 1.05;
+
+/** Two peaks of the same program differ by some pages from run to run; more than this is growth. */
+const SAME_PEAK = 1.05;
+
+/** @param {string} ours @param {string} theirs @param {number} limit @returns {Bar} */
+const cpuAtMost = (ours, theirs, limit) => ({
+  label: 'CPU time ratio',
+  relation: 'at most',
+  limit,
+  unit: 'ratio',
+  figure: ratio('cpu', ours, theirs),
+});
+
+/** @param {string} ours @param {string} theirs @param {number} limit @returns {Bar} */
+const timesFaster = (ours, theirs, limit) => ({
+  label: 'times faster (wall)',
+  relation: 'at least',
+  limit,
+  unit: 'times',
+  figure: ratio('wall', theirs, ours),
+});
+
+/** @param {string} ours @param {string} theirs @param {number} limit @returns {Bar} */
+const sizeAtMost = (ours, theirs, limit) => ({
+  label: 'size',
+  relation: 'at most',
+  limit,
+  unit: 'percent',
+  figure: ratio('size', ours, theirs),
+});
+
+/** @param {string} corpus @param {string} name @returns {Row[]} */
+function systemFiles(corpus, name) {
+  const side = (/** @type {string} */ id) => `${corpus}/${id}`;
+  return [
+    {
+      id: `${corpus}-zlib`,
+      title: `${name}, zlib`,
+      against: 'qemu-img -c -W -m 16 -t none',
+      sides: [side('direct'), side('qemu-parallel')],
+      bars: [
+        cpuAtMost(side('direct'), side('qemu-parallel'), 0.28),
+        timesFaster(side('direct'), side('qemu-parallel'), 4),
+        sizeAtMost(side('direct'), side('qemu-parallel'), 1),
+      ],
+    },
+    {
+      id: `${corpus}-plain`,
+      title: `${name}, zlib`,
+      against: 'qemu-img -c',
+      sides: [side('plain'), side('qemu-plain')],
+      bars: [
+        timesFaster(side('plain'), side('qemu-plain'), 6),
+        sizeAtMost(side('plain'), side('qemu-plain'), 1),
+      ],
+    },
+    {
+      id: `${corpus}-level1`,
+      title: `${name}, level 1`,
+      against: 'qemu-img -c -W -m 16 -t none',
+      sides: [side('level-1'), side('qemu-parallel')],
+      bars: [
+        cpuAtMost(side('level-1'), side('qemu-parallel'), 0.21),
+        sizeAtMost(side('level-1'), side('qemu-parallel'), 1.02),
+      ],
+    },
+    {
+      id: `${corpus}-zstd`,
+      title: `${name}, both zstd`,
+      against: 'qemu-img -c -W -m 16 -t none',
+      sides: [side('zstd'), side('qemu-zstd')],
+      bars: [
+        timesFaster(side('zstd'), side('qemu-zstd'), 2),
+        sizeAtMost(side('zstd'), side('qemu-zstd'), 1.01),
+      ],
+    },
+    {
+      id: `${corpus}-overhead`,
+      title: `${name}, overhead`,
+      against: 'the engine loop',
+      sides: [side('overhead'), side('engine-loop')],
+      bars: [cpuAtMost(side('overhead'), side('engine-loop'), 1.12)],
+    },
+  ];
+}
+
+/** @param {string} name @param {string} side @returns {Bar} */
+const peakAtMost128MiB = (name, side) => ({
+  label: `peak memory, ${name}`,
+  relation: 'at most',
+  limit: 128 * MiB,
+  unit: 'bytes',
+  figure: own('peak', side),
+});
+
+/** @type {readonly Row[]} */
+export const ROWS = [
+  ...systemFiles('dense', 'Dense files'),
+  ...systemFiles('ext4', '4 GiB ext4 disk'),
+  {
+    id: 'ones',
+    title: '1000 MiB of ones',
+    against: 'qemu-img -c -t none',
+    sides: ['ones/direct', 'ones/qemu-direct'],
+    bars: [timesFaster('ones/direct', 'ones/qemu-direct', 12)],
+  },
+  {
+    id: 'ones-buffered',
+    title: '1000 MiB of ones',
+    against: 'qcow2c -c -t writeback',
+    sides: ['ones/direct', 'ones/buffered'],
+    bars: [
+      {
+        label: 'wall time ratio',
+        relation: 'at most',
+        limit: 1.05,
+        unit: 'ratio',
+        figure: ratio('wall', 'ones/direct', 'ones/buffered'),
+      },
+    ],
+  },
+  {
+    id: 'ones-cache',
+    title: '1000 MiB of ones',
+    against: 'qcow2c without the write cache',
+    sides: ['ones/direct', 'ones/no-cache'],
+    bars: [
+      {
+        label: 'writes a host cluster',
+        relation: 'at most',
+        limit: 1,
+        unit: 'ratio',
+        figure: writesPerHostCluster('ones/direct', HOST_CLUSTER),
+      },
+    ],
+    shown: [
+      {
+        label: 'writes a host cluster, no cache',
+        unit: 'ratio',
+        figure: writesPerHostCluster('ones/no-cache', HOST_CLUSTER),
+      },
+      { label: 'wall time, cache', unit: 'seconds', figure: own('wall', 'ones/direct') },
+      { label: 'wall time, no cache', unit: 'seconds', figure: own('wall', 'ones/no-cache') },
+    ],
+  },
+  {
+    id: 'random',
+    title: '512 MiB random',
+    against: 'qemu-img -c -W -m 16 -t none',
+    sides: ['random/direct', 'random/disk', 'random/qemu-parallel'],
+    bars: [
+      {
+        ...timesFaster('random/direct', 'random/qemu-parallel', 3),
+        or: {
+          label: 'wall time over dd',
+          relation: 'at most',
+          limit: AS_FAST_AS_THE_DISK,
+          unit: 'ratio',
+          figure: ratio('wall', 'random/direct', 'random/disk'),
+        },
+      },
+      sizeAtMost('random/direct', 'random/qemu-parallel', 1),
+    ],
+    shown: [{ label: 'the disk takes (dd)', unit: 'rate', figure: rate('random/disk') }],
+  },
+  {
+    id: 'empty',
+    title: '15 TiB empty',
+    against: 'node -e 0',
+    sides: ['empty15t/plain', 'empty15t/qemu-plain', 'empty15t/node'],
+    bars: [
+      {
+        label: 'wall above the start of Node',
+        relation: 'at most',
+        limit: 0.5,
+        unit: 'seconds',
+        figure: difference('wall', 'empty15t/plain', 'empty15t/node'),
+      },
+    ],
+    shown: [
+      {
+        label: 'wall above qemu-img -c',
+        unit: 'seconds',
+        figure: difference('wall', 'empty15t/plain', 'empty15t/qemu-plain'),
+      },
+    ],
+  },
+  {
+    id: 'memory',
+    title: 'Memory with 2 workers',
+    sides: ['ext4/two-workers', 'sparse1t/two-workers', 'ext4in1t/two-workers'],
+    bars: [
+      peakAtMost128MiB('4 GiB', 'ext4/two-workers'),
+      peakAtMost128MiB('1 TiB sparse', 'sparse1t/two-workers'),
+      peakAtMost128MiB('same files in 1 TiB', 'ext4in1t/two-workers'),
+      {
+        label: 'peak, 1 TiB over 4 GiB',
+        relation: 'at most',
+        limit: SAME_PEAK,
+        unit: 'ratio',
+        figure: ratio('peak', 'ext4in1t/two-workers', 'ext4/two-workers'),
+      },
+    ],
+  },
+  {
+    id: 'start',
+    title: '1 MiB image',
+    sides: ['small/plain'],
+    bars: [
+      {
+        label: 'wall time',
+        relation: 'at most',
+        limit: 0.25,
+        unit: 'seconds',
+        figure: own('wall', 'small/plain'),
+      },
+    ],
+  },
+];
+
+/** @param {Row} row @param {import('./bars.js').Results} results @returns {import('./report.js').Judged} */
+export function judgeRow(row, results) {
+  const shown = row.shown ?? [];
+  return {
+    row,
+    verdicts: row.bars.map((bar) => judge(bar, results)),
+    shown: shown.map((one) => [one.label, figure(one.figure(results), one.unit)]),
+  };
+}

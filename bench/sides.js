@@ -1,0 +1,108 @@
+// The commands that are measured: ours, qemu-img's, and the yardsticks (engine loop, disk, start of Node).
+import { fileURLToPath } from 'node:url';
+
+const OURS = fileURLToPath(new URL('../bin/qcow2c.js', import.meta.url));
+const ENGINE_LOOP = fileURLToPath(new URL('engine-loop.js', import.meta.url));
+
+/** The level of qcow2c that is held against the engine loop: both get it by name. */
+export const OVERHEAD_LEVEL = 2;
+
+/**
+ * `label` is what the report calls the side, `makes` what it leaves behind: an image is verified, a copy is
+ * only measured, nothing is neither.
+ * @typedef {{ id: string, corpus: string, label: string, makes: 'image' | 'copy' | 'nothing',
+ *   command: (source: string, target: string) => string[] }} Side
+ */
+
+/** @param {string} corpus @param {string} name @param {string[]} options @returns {Side} */
+function qcow2c(corpus, name, ...options) {
+  return {
+    id: `${corpus}/${name}`,
+    corpus,
+    label: ['qcow2c convert -c', ...options].join(' '),
+    makes: 'image',
+    command: (source, target) => [
+      process.execPath,
+      OURS,
+      ...['convert', '-f', 'raw', '-O', 'qcow2', '-c', ...options, source, target],
+    ],
+  };
+}
+
+/** @param {string} corpus @param {string} name @param {string[]} options @returns {Side} */
+function qemuImg(corpus, name, ...options) {
+  return {
+    id: `${corpus}/${name}`,
+    corpus,
+    label: ['qemu-img convert -c', ...options].join(' '),
+    makes: 'image',
+    command: (source, target) => [
+      'qemu-img',
+      ...['convert', '-f', 'raw', '-O', 'qcow2', '-c', ...options, source, target],
+    ],
+  };
+}
+
+const DIRECT = ['-t', 'none'];
+const PARALLEL = ['-W', '-m', '16', ...DIRECT];
+const ZSTD = ['-o', 'compression_type=zstd'];
+const LEVEL_1 = ['-o', 'compression_level=1'];
+
+/** @param {string} corpus @returns {Side[]} sides that run beside each other on a disk full of files */
+function systemFiles(corpus) {
+  return [
+    qcow2c(corpus, 'direct', ...DIRECT),
+    qemuImg(corpus, 'qemu-parallel', ...PARALLEL),
+    qcow2c(corpus, 'level-1', ...LEVEL_1, ...DIRECT),
+    qcow2c(corpus, 'plain'),
+    qemuImg(corpus, 'qemu-plain'),
+    qcow2c(corpus, 'zstd', ...ZSTD, ...DIRECT),
+    qemuImg(corpus, 'qemu-zstd', ...ZSTD, ...PARALLEL),
+    qcow2c(corpus, 'overhead', '-o', `compression_level=${OVERHEAD_LEVEL}`, ...DIRECT),
+    {
+      id: `${corpus}/engine-loop`,
+      corpus,
+      label: `engine loop, libdeflate ${OVERHEAD_LEVEL}`,
+      makes: 'nothing',
+      command: (source) => [process.execPath, ENGINE_LOOP, source, String(OVERHEAD_LEVEL)],
+    },
+  ];
+}
+
+/**
+ * All sides in the order in which a round runs them: what is compared stands side by side.
+ * @type {readonly Side[]}
+ */
+export const SIDES = [
+  ...systemFiles('dense'),
+  ...systemFiles('ext4'),
+  qcow2c('ext4', 'two-workers', '-m', '2'),
+  qcow2c('ones', 'direct', ...DIRECT),
+  qemuImg('ones', 'qemu-direct', ...DIRECT),
+  qcow2c('ones', 'buffered', '-t', 'writeback'),
+  qcow2c('ones', 'no-cache', '--compressed-cache-size', '0', ...DIRECT),
+  qcow2c('random', 'direct', ...DIRECT),
+  {
+    id: 'random/disk',
+    corpus: 'random',
+    label: 'dd oflag=direct bs=2M conv=fsync',
+    makes: 'copy',
+    command: (source, target) => [
+      'dd',
+      ...[`if=${source}`, `of=${target}`, 'bs=2M', 'oflag=direct', 'conv=fsync', 'status=none'],
+    ],
+  },
+  qemuImg('random', 'qemu-parallel', ...PARALLEL),
+  qcow2c('empty15t', 'plain'),
+  qemuImg('empty15t', 'qemu-plain'),
+  {
+    id: 'empty15t/node',
+    corpus: 'empty15t',
+    label: 'node -e 0',
+    makes: 'nothing',
+    command: () => [process.execPath, '-e', '0'],
+  },
+  qcow2c('sparse1t', 'two-workers', '-m', '2'),
+  qcow2c('ext4in1t', 'two-workers', '-m', '2'),
+  qcow2c('small', 'plain'),
+];
