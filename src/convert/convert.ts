@@ -9,9 +9,11 @@ import { WorkerPool } from '../compress/pool.js';
 import { Qcow2cError, usageError } from '../errors.js';
 import { resolveCreateOptions } from '../qcow2/create-options.js';
 import { allocationUnit, ImageWriter } from '../qcow2/image-writer.js';
+import { alignedMemory, roundUp } from '../storage/aligned-memory.js';
 import { CompressedWriteCache } from '../storage/compressed-write-cache.js';
 import { OverlapGuard } from '../storage/overlap-guard.js';
 import { openTarget, type Target } from '../storage/target.js';
+import { readKeptImage } from './kept-target.js';
 import { type OpenedSources, openSources, refuseSameFile } from './open-sources.js';
 import type { ConvertOptions, ConvertResult } from './options.js';
 import { runPipeline } from './pipeline.js';
@@ -67,7 +69,9 @@ async function convertOpened(
   parts: ConversionParts,
   { source, readAlignment }: OpenedSources,
 ): Promise<ConvertResult> {
-  const parameters = resolveCreateOptions(options.create ?? {}, source.size);
+  const { parameters, virtualSize } = options.keepTarget
+    ? readKeptImage(options.target, source.size)
+    : { parameters: resolveCreateOptions(options.create ?? {}, source.size), virtualSize: source.size };
   const { clusterSize } = parameters.geometry;
   const compressor = await chosenCompressor(options, parameters.compressionType);
   const itemSize = itemSizeFor(clusterSize);
@@ -94,9 +98,13 @@ async function convertOpened(
   let length: number;
   let writer: ImageWriter;
   try {
-    const guard = new OverlapGuard(target.file, unit);
+    // Everything goes behind what is kept, so that an old image stays whole until its header is replaced.
+    const firstFree = Math.max(unit, roundUp(target.keptBytes, unit));
+    const guard = new OverlapGuard(target.file, firstFree);
+    // A device may hold an old image: without its header nobody takes a half-written one for whole.
+    if (target.kind === 'device') await guard.writeHeader([alignedMemory(unit).subarray(0, unit)]);
     const cache = CompressedWriteCache.create(guard, unit, cacheSize);
-    writer = new ImageWriter(parameters, source.size, guard, cache);
+    writer = new ImageWriter(parameters, virtualSize, guard, cache, firstFree);
     const setup = { clusterSize, itemSize, compressor, keepZeros, readAlignment };
     const pool = new WorkerPool(parts.workerEntry, threads, slots, setup, (fd) => source.fileOf(fd));
     try {
@@ -115,7 +123,7 @@ async function convertOpened(
   }
   await target.commit(length);
   return {
-    virtualSize: source.size,
+    virtualSize,
     fileSize: length,
     clusterSize,
     ...writer.counts,

@@ -38,9 +38,12 @@ export interface ConvertOptions {
   readonly sourceCache?: CacheMode | undefined;
   /** Bytes of the compressed write cache; 0 sends every compressed cluster straight to the file. */
   readonly compressedCacheSize?: number | undefined;
-  /** Write into the existing target instead of making a new one. */
+  /**
+   * Write into the existing target, an image without guest data, which keeps its size and its format's
+   * options; `create` is then ignored.
+   */
   readonly keepTarget?: boolean | undefined;
-  /** Called when a percentage point or more is done; must not throw. */
+  /** Called after each work item of about 1 MiB; must not throw. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   /** Ends the conversion: it rejects with ERR_ABORTED, and nothing is left behind. */
   readonly signal?: AbortSignal | undefined;

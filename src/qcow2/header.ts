@@ -18,7 +18,6 @@ import { HeaderFields } from './header-fields.js';
 import { decodeV3Fields, encodeV3Fields, V2_DEFAULTS, V3_HEADER_BYTES, type V3Fields } from './header-v3.js';
 
 /** The one feature that is a writer's free choice. */
-export { COMPATIBLE_LAZY_REFCOUNTS } from './features.js';
 
 /** "QFI" and 0xfb. */
 const MAGIC = 0x514649fb;

@@ -11,8 +11,9 @@ import { type GuestCluster, type HostOffset, hostCluster, hostOffset } from './a
 import { ClusterAllocator } from './cluster-allocator.js';
 import { ClusterRun } from './cluster-run.js';
 import type { ImageParameters } from './create-options.js';
+import { COMPATIBLE_LAZY_REFCOUNTS } from './features.js';
 import { l1EntriesFor, SECTOR_SIZE } from './geometry.js';
-import { COMPATIBLE_LAZY_REFCOUNTS, encodeHeader } from './header.js';
+import { encodeHeader } from './header.js';
 import { encodeCompressedCluster, encodeNormalCluster } from './l2-entry.js';
 import { L2Tables } from './l2-tables.js';
 import { Refcounts } from './refcounts.js';
@@ -47,14 +48,16 @@ export class ImageWriter {
 
   /**
    * @param virtualSize bytes, a multiple of 512
-   * @param guard the target; its reserved part is the first allocation unit
+   * @param guard the target; it reserves at least the first allocation unit, for the header
    * @param cache over the same guard, with allocationUnit(cluster size) as its cluster size
+   * @param firstFree where the image may begin behind its header, in bytes, a multiple of the unit
    */
   constructor(
     parameters: ImageParameters,
     virtualSize: number,
     guard: OverlapGuard,
     cache: CompressedWriteCache,
+    firstFree: number,
   ) {
     const { geometry } = parameters;
     const unit = allocationUnit(geometry.clusterSize);
@@ -64,7 +67,7 @@ export class ImageWriter {
     this.#cache = cache;
     this.#refcounts = new Refcounts(geometry);
     this.#refcounts.increment(hostCluster(0));
-    this.#allocator = new ClusterAllocator(geometry, unit, unit, this.#refcounts, cache);
+    this.#allocator = new ClusterAllocator(geometry, unit, firstFree, this.#refcounts, cache);
     this.#run = new ClusterRun(guard, this.#allocator, geometry.clusterSize, unit);
     this.#l2 = new L2Tables(geometry, l1EntriesFor(geometry, virtualSize), this.#run);
   }

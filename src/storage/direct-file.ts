@@ -11,11 +11,14 @@ import type { Storage } from './storage.js';
 
 const openFile = promisify(fs.open);
 const closeFile = promisify(fs.close);
-const writeVector: (fd: number, buffers: readonly Uint8Array[], position: number) => Promise<number> =
-  (fd, buffers, position) =>
-    new Promise((resolve, reject) => {
-      fs.writev(fd, buffers, position, (error, written) => (error ? reject(error) : resolve(written)));
-    });
+const writeVector: (fd: number, buffers: readonly Uint8Array[], position: number) => Promise<number> = (
+  fd,
+  buffers,
+  position,
+) =>
+  new Promise((resolve, reject) => {
+    fs.writev(fd, buffers, position, (error, written) => (error ? reject(error) : resolve(written)));
+  });
 const readAt: (fd: number, into: Uint8Array, position: number) => Promise<number> = (fd, into, position) =>
   new Promise((resolve, reject) => {
     fs.read(fd, into, 0, into.length, position, (error, count) => (error ? reject(error) : resolve(count)));
@@ -40,6 +43,8 @@ export class DirectFile implements Storage {
   /** Whether a direct write has worked: from then on EINVAL is an error, not a refusal of O_DIRECT. */
   #directWorks = false;
   #leaving: Promise<void> | undefined;
+  /** Writes under way: no descriptor is closed, and its number given to another file, before they end. */
+  readonly #inFlight = new Set<Promise<void>>();
   #writeCalls = 0;
   #writtenBytes = 0;
 
@@ -118,6 +123,16 @@ export class DirectFile implements Storage {
   }
 
   async write(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
+    const writing = this.#writeAll(offset, buffers);
+    this.#inFlight.add(writing);
+    try {
+      await writing;
+    } finally {
+      this.#inFlight.delete(writing);
+    }
+  }
+
+  async #writeAll(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
     const length = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
     let done = 0;
     let idle = 0;
@@ -176,6 +191,7 @@ export class DirectFile implements Storage {
    */
   async truncate(length: number): Promise<void> {
     try {
+      await Promise.allSettled(this.#inFlight);
       await promisify(fs.ftruncate)(this.fd, length);
       const { size } = await promisify(fs.fstat)(this.fd);
       if (size !== length) throw new Error(`it is ${size} bytes long afterwards`);
@@ -187,8 +203,12 @@ export class DirectFile implements Storage {
     }
   }
 
-  /** Closes every descriptor, whatever fails. @throws Qcow2cError ERR_IO for the first failure */
+  /**
+   * Closes every descriptor, whatever fails, once the writes under way have ended.
+   * @throws Qcow2cError ERR_IO for the first failure
+   */
   async close(): Promise<void> {
+    await Promise.allSettled(this.#inFlight);
     const closing = this.#descriptors.splice(0).map((fd) => closeFile(fd));
     for (const result of await Promise.allSettled(closing)) {
       if (result.status === 'fulfilled') continue;

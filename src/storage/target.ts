@@ -16,14 +16,19 @@ const LONGEST_NAME = 255;
 
 export interface Target {
   readonly file: DirectFile;
-  /** Size in bytes that cannot be passed: a device's. */
-  readonly capacity: number | undefined;
+  /** `new`: made under a temporary name; `kept`: an existing file, written in place; `device`: likewise. */
+  readonly kind: 'new' | 'kept' | 'device';
+  /** Bytes that were there before and still are: 0 for a new file and for a device. */
+  readonly keptBytes: number;
   /**
    * Ends the output: sets its length (bytes; not a device's), makes it durable, gives it its name.
    * The target is closed afterwards, also when this fails.
    */
   commit(length: number): Promise<void>;
-  /** Closes and removes what was made; whatever had the name before is untouched. Never throws. */
+  /**
+   * Closes and removes what was made; whatever had the name before is untouched, and a kept file gets its
+   * old length back. Never throws.
+   */
   discard(): Promise<void>;
 }
 
@@ -86,23 +91,29 @@ async function openReplacement(
     }
     if (mode !== 'unsafe') await syncDirectory(dirname(path));
   };
-  return { file, capacity: undefined, commit, discard };
+  return { file, kind: 'new', keptBytes: 0, commit, discard };
 }
 
 async function openInPlace(path: string, mode: CacheMode, existing: Stats): Promise<Target> {
   const file = await DirectFile.open(path, path, mode);
-  const discard = () => file.close().catch(() => {});
+  const isFile = existing.isFile();
+  const discard = async () => {
+    if (isFile) await file.truncate(existing.size).catch(() => {});
+    await file.close().catch(() => {});
+  };
   const commit = async (length: number) => {
     try {
-      if (existing.isFile()) await file.truncate(length);
+      if (isFile) await file.truncate(length);
       await file.sync();
       await file.close();
     } catch (error) {
-      await discard();
+      // The new header may be there already: cutting the file now would destroy both images.
+      await file.close().catch(() => {});
       throw error;
     }
   };
-  return { file, capacity: undefined, commit, discard };
+  const keptBytes = isFile ? existing.size : 0;
+  return { file, kind: isFile ? 'kept' : 'device', keptBytes, commit, discard };
 }
 
 /** Recognisable by the leading dot, the program's name, the process and the ending. */
@@ -110,7 +121,13 @@ function temporaryName(base: string): string {
   const suffix = `.qcow2c-${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
   const room = LONGEST_NAME - suffix.length - 1;
   const bytes = Buffer.from(base);
-  const kept = bytes.length <= room ? base : bytes.subarray(0, room).toString('latin1').replace(/[^ -~]/g, '_');
+  const kept =
+    bytes.length <= room
+      ? base
+      : bytes
+          .subarray(0, room)
+          .toString('latin1')
+          .replace(/[^ -~]/g, '_');
   return `.${kept}${suffix}`;
 }
 

@@ -1,0 +1,105 @@
+/**
+ * Reads what `-n` writes into: an existing qcow2 image without guest data. It keeps its size, cluster
+ * size, compression type and version; only its content is new.
+ */
+import * as fs from 'node:fs';
+import { ioError, Qcow2cError, quoted } from '../errors.js';
+import type { ImageParameters } from '../qcow2/create-options.js';
+import { COMPATIBLE_LAZY_REFCOUNTS, INCOMPATIBLE_COMPRESSION_TYPE } from '../qcow2/features.js';
+import { geometry, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
+import { decodeHeader, type Header } from '../qcow2/header.js';
+
+/** Bytes read to decode a header: more than any header, its extensions included, that is accepted here. */
+const HEADER_BYTES = 4096;
+/** Bytes of an L1 table looked at in one read. */
+const READ_BYTES = 65536;
+
+export interface KeptImage {
+  readonly parameters: ImageParameters;
+  /** Bytes. */
+  readonly virtualSize: number;
+}
+
+/**
+ * @param name the image that is to be written into
+ * @param neededSize bytes of guest data that shall fit
+ * @throws Qcow2cError ERR_IO, ERR_FORMAT, ERR_CORRUPT; ERR_UNSUPPORTED when the image holds guest data or
+ *   something that would be lost; ERR_USAGE when it is too small
+ */
+export function readKeptImage(name: string, neededSize: number): KeptImage {
+  let descriptor: number;
+  try {
+    descriptor = fs.openSync(name, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+  } catch (error) {
+    throw ioError(`Could not open ${quoted(name)}`, error, { file: name });
+  }
+  try {
+    const start = new Uint8Array(HEADER_BYTES);
+    const header = decodeHeader(start.subarray(0, readAt(descriptor, name, start, 0)), name);
+    refuseContent(header, name);
+    refuseMappedClusters(descriptor, header, name);
+    const { version, virtualSize, compressionType } = header;
+    if (virtualSize < neededSize) {
+      throw new Qcow2cError('ERR_USAGE', `The target ${quoted(name)} is smaller than the source`, {
+        file: name,
+        expected: neededSize,
+        found: virtualSize,
+      });
+    }
+    const lazyRefcounts = (header.compatibleFeatures & COMPATIBLE_LAZY_REFCOUNTS) !== 0n;
+    const parameters = {
+      version,
+      geometry: geometry(header.clusterBits, 2 ** header.refcountOrder),
+      compressionType,
+      lazyRefcounts,
+    };
+    return { parameters, virtualSize };
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+/** Writing a new header would lose all of this. */
+function refuseContent(header: Header, name: string): void {
+  const obstacles: readonly (readonly [boolean, string])[] = [
+    [header.backingFileOffset !== 0, 'it has a backing file'],
+    [header.snapshotCount !== 0, 'it has internal snapshots'],
+    [header.cryptMethod !== 0, 'it is encrypted'],
+    [header.autoclearFeatures !== 0n, 'it has bitmaps'],
+    [
+      (header.incompatibleFeatures & ~INCOMPATIBLE_COMPRESSION_TYPE) !== 0n,
+      'it is dirty, corrupt or has features that would be lost',
+    ],
+  ];
+  const found = obstacles.find(([isThere]) => isThere)?.[1];
+  if (found === undefined) return;
+  throw new Qcow2cError('ERR_UNSUPPORTED', `Cannot write into ${quoted(name)}: ${found}`, {
+    file: name,
+    found,
+  });
+}
+
+/** An image is empty when its L1 table points nowhere. */
+function refuseMappedClusters(descriptor: number, { l1Offset, l1Entries }: Header, name: string): void {
+  const bytes = new Uint8Array(READ_BYTES);
+  const end = l1Offset + l1Entries * TABLE_ENTRY_BYTES;
+  for (let at: number = l1Offset; at < end; at += READ_BYTES) {
+    const part = bytes.subarray(0, Math.min(READ_BYTES, end - at));
+    const length = readAt(descriptor, name, part, at);
+    if (part.subarray(0, length).some((byte) => byte !== 0)) {
+      throw new Qcow2cError(
+        'ERR_UNSUPPORTED',
+        `Cannot write into ${quoted(name)}: it holds guest data already`,
+        { file: name, offset: at },
+      );
+    }
+  }
+}
+
+function readAt(descriptor: number, name: string, into: Uint8Array, offset: number): number {
+  try {
+    return fs.readSync(descriptor, into, 0, into.length, offset);
+  } catch (error) {
+    throw ioError(`Could not read ${quoted(name)} at offset ${offset}`, error, { file: name, offset });
+  }
+}
