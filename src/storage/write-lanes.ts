@@ -18,7 +18,7 @@ const SMALLEST_UNIT = 4096;
 export interface LaneOwner {
   /** The clusters are on the descriptor; called before `written` of each is settled. */
   wrote(clusters: readonly CachedHostCluster[]): void;
-  /** They may not be; called before `written` of each is rejected with the same error. */
+  /** They may not be; called before `written` of each is rejected with the same error, the first of all. */
   failed(error: unknown): void;
 }
 
@@ -34,7 +34,7 @@ export class WriteLanes {
   readonly #owner: LaneOwner;
   readonly #queue = new Map<number, CachedHostCluster>();
   #busy = 0;
-  #failed = false;
+  #failure: { readonly error: unknown } | undefined;
 
   constructor(storage: Storage, clusterSize: number, owner: LaneOwner) {
     this.#storage = storage;
@@ -59,7 +59,7 @@ export class WriteLanes {
   }
 
   #fillLanes(): void {
-    while (this.#busy < LANES && this.#queue.size > 0 && !this.#failed) {
+    while (this.#busy < LANES && this.#queue.size > 0 && this.#failure === undefined) {
       const run = this.#takeRun();
       this.#busy += 1;
       // The promise never rejects: its failure goes to the owner and to every waiter.
@@ -94,7 +94,9 @@ export class WriteLanes {
     try {
       await this.#storage.write(offset, buffers);
     } catch (error) {
-      failure = { error };
+      // Everybody is told the first error, also those whose own write failed after it.
+      this.#failure ??= { error };
+      failure = this.#failure;
     }
     this.#busy -= 1;
     const waiters = clusters.map((cluster) => cluster.written);
@@ -107,7 +109,6 @@ export class WriteLanes {
       this.#owner.wrote(clusters);
       for (const waiter of waiters) waiter?.resolve();
     } else {
-      this.#failed = true;
       this.#owner.failed(failure.error);
       for (const cluster of this.#queue.values()) {
         waiters.push(cluster.written);
