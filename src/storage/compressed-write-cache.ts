@@ -124,7 +124,8 @@ export class CompressedWriteCache implements LaneOwner {
       if (cluster.changed && cluster.state === 'open') this.#lanes.enqueue(cluster);
     }
     const underWay = [...this.#clusters.values()].flatMap(({ written }) => written?.promise ?? []);
-    await Promise.all(underWay);
+    // All of them, also when one fails: the caller may close the file next, and must not do so under a write.
+    await Promise.allSettled(underWay);
     this.#throwIfFailed();
   }
 
