@@ -15,11 +15,13 @@ export class UnalignedWriter {
     this.#storage = storage;
   }
 
-  /** Writes `bytes` at `offset`; resolves when the descriptor has them. Callers are served in order. */
+  /**
+   * Writes `bytes` at `offset`; resolves when the descriptor has them. Callers are served in order.
+   * @throws the first failed write's error: whoever stands behind it writes nothing
+   */
   write(offset: number, bytes: Uint8Array): Promise<void> {
-    const mine = this.#last.then(() => this.#readModifyWrite(offset, bytes));
-    this.#last = mine.catch(() => {});
-    return mine;
+    this.#last = this.#last.then(() => this.#readModifyWrite(offset, bytes));
+    return this.#last;
   }
 
   async #readModifyWrite(offset: number, bytes: Uint8Array): Promise<void> {
