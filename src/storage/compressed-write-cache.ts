@@ -135,7 +135,6 @@ export class CompressedWriteCache implements LaneOwner {
    * @throws the first failed write's error
    */
   stop(): Promise<void> {
-    if (this.#stopped) return Promise.resolve();
     this.#stopping ??= this.#stop().finally(() => {
       this.#stopping = undefined;
     });
