@@ -68,10 +68,40 @@ export function quoted(name: string): string {
   return `'${visible}'`;
 }
 
+/** Reasons that Node.js has no words, or poor ones, for; the words are the C library's. */
+const REASONS: Readonly<Record<string, string>> = {
+  EIO: 'Input/output error',
+  EDQUOT: 'Disk quota exceeded',
+  ESTALE: 'Stale file handle',
+  EUCLEAN: 'Structure needs cleaning',
+  ENOMEDIUM: 'No medium found',
+  ENODATA: 'No data available',
+  EREMOTEIO: 'Remote I/O error',
+};
+
+/** Their numbers on Linux: where Node.js does not know a number, it does not know its name either. */
+const LINUX_NUMBERS: Readonly<Record<number, string>> = {
+  61: 'ENODATA',
+  116: 'ESTALE',
+  117: 'EUCLEAN',
+  121: 'EREMOTEIO',
+  122: 'EDQUOT',
+  123: 'ENOMEDIUM',
+};
+
+/** The system's name of the reason of a failed operation, such as ENOSPC. */
+function systemCodeOf(error: unknown): string | undefined {
+  const { errno, code } = (error ?? {}) as NodeJS.ErrnoException;
+  const known = process.platform === 'linux' ? LINUX_NUMBERS[-(errno ?? 0)] : undefined;
+  return known ?? code;
+}
+
 /** The system's words for a failed operation ("No space left on device"), or the error's own message. */
 export function systemReason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { errno } = error as NodeJS.ErrnoException;
+  const reason = REASONS[systemCodeOf(error) ?? ''];
+  if (reason !== undefined) return reason;
   const known = errno === undefined ? undefined : getSystemErrorMap().get(errno);
   if (known === undefined) return error.message;
   return known[1].charAt(0).toUpperCase() + known[1].slice(1);
@@ -82,7 +112,7 @@ export function systemReason(error: unknown): string {
  * @param what what was tried and on which file, without the reason: "Could not write 'x' at offset 512"
  */
 export function ioError(what: string, cause: unknown, facts: ErrorFacts = {}): Qcow2cError {
-  const systemCode = (cause as NodeJS.ErrnoException | undefined)?.code;
+  const systemCode = systemCodeOf(cause);
   return new Qcow2cError('ERR_IO', `${what}: ${systemReason(cause)}`, { ...facts, systemCode, cause });
 }
 

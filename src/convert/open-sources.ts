@@ -72,10 +72,10 @@ function probeFile(name: string): ImageFormat {
  * @throws Qcow2cError ERR_USAGE
  */
 export function refuseSameFile(sources: readonly string[], target: string): void {
-  const there = fs.statSync(target, { throwIfNoEntry: false, bigint: true });
+  const there = statIfThere(target);
   if (there === undefined) return;
   for (const name of sources) {
-    const source = fs.statSync(name, { throwIfNoEntry: false, bigint: true });
+    const source = statIfThere(name);
     const isDevice = there.isBlockDevice() && source?.isBlockDevice() === true;
     const isSame = isDevice
       ? source.rdev === there.rdev
@@ -85,5 +85,14 @@ export function refuseSameFile(sources: readonly string[], target: string): void
         file: target,
       });
     }
+  }
+}
+
+/** Why a file cannot be looked at is said by whoever opens it. */
+function statIfThere(name: string): fs.BigIntStats | undefined {
+  try {
+    return fs.statSync(name, { bigint: true });
+  } catch {
+    return undefined;
   }
 }

@@ -3,8 +3,8 @@ import { alignedMemory, roundUp } from '../storage/aligned-memory.js';
 import type { OverlapGuard } from '../storage/overlap-guard.js';
 import type { HostOffset } from './addresses.js';
 
-/** Bytes of one write. */
-const WRITE_BYTES = 1024 * 1024;
+/** Bytes of one write: the largest cluster, so that no host cluster takes two. */
+const WRITE_BYTES = 2 * 1024 * 1024;
 
 /**
  * @param start where the first table begins, a multiple of the storage's alignment
