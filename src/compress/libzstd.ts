@@ -1,6 +1,6 @@
 /**
  * The engine libzstd: one plain zstd frame a cluster through the system's shared library, for the workers.
- * A context is made once and used for all clusters; what it did before never shows in its output.
+ * A context is made once and serves all clusters; what it did before never shows in its output (tested).
  */
 import { Qcow2cError } from '../errors.js';
 import type { Compressor, Decompressor } from './codec.js';
@@ -40,9 +40,10 @@ export class LibzstdCompressor implements Compressor {
     ]);
     this.#free = library.func('ZSTD_freeCCtx', 'size_t', ['void *']);
     const setParameter = library.func('ZSTD_CCtx_setParameter', SIZE_OR_ERROR, ['void *', 'int', 'int']);
-    this.#context = library.func('ZSTD_createCCtx', 'void *', [])();
-    if (this.#context === null) throw new Qcow2cError('ERR_ENGINE', 'libzstd gave no compression context');
-    const result = setParameter(this.#context, PARAMETER_COMPRESSION_LEVEL, level) as number;
+    const context = library.func('ZSTD_createCCtx', 'void *', [])();
+    if (context === null) throw new Qcow2cError('ERR_ENGINE', 'libzstd gave no compression context');
+    this.#context = context;
+    const result = setParameter(context, PARAMETER_COMPRESSION_LEVEL, level) as number;
     if (result < 0) throw this.#failure(result);
   }
 

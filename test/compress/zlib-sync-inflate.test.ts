@@ -1,0 +1,60 @@
+/** The two faults of zlib-sync that its decompressor works around; what all engines do is in the contract. */
+import { deflateRawSync } from 'node:zlib';
+import { expect, test } from 'vitest';
+import { NodeZlibDecompressor } from '../../src/compress/node-zlib.js';
+import { portableInflate, zlibSync, zlibSyncVersion } from '../../src/compress/zlib-sync-inflate.js';
+import { randomBytes, text } from './samples.js';
+
+/** zlib-sync, with a count of the streams made and the longest input they were given. */
+function watched() {
+  const zlib = zlibSync()!;
+  const seen = { streams: 0, longestInput: 0 };
+  class Inflate extends zlib.Inflate {
+    constructor(options: { windowBits: number; chunkSize: number }) {
+      super(options);
+      seen.streams += 1;
+    }
+    override push(input: Uint8Array, flush: number): void {
+      seen.longestInput = Math.max(seen.longestInput, input.length);
+      super.push(input, flush);
+    }
+  }
+  return { seen, decompressor: portableInflate({ ...zlib, Inflate }) };
+}
+
+test('zlib-sync is installed here and used', () => {
+  expect(zlibSyncVersion()).toMatch(/^\d+\.\d+\.\d+$/);
+  const { seen, decompressor } = watched();
+  const cluster = text(4096);
+  const output = new Uint8Array(4096);
+  decompressor.decompress(deflateRawSync(cluster), output);
+  expect(output).toEqual(new Uint8Array(cluster));
+  expect(seen.streams).toBe(1);
+});
+
+test('it makes few streams, for it never releases one, and what comes after them is read all the same', () => {
+  const { seen, decompressor } = watched();
+  const output = new Uint8Array(512);
+  for (let seed = 1; seed <= 1000; seed += 1) {
+    const cluster = text(512, seed);
+    decompressor.decompress(deflateRawSync(cluster), output);
+    expect(Buffer.compare(output, cluster)).toBe(0);
+  }
+  expect(seen.streams).toBe(256);
+});
+
+test('it is given short inputs only, for it bounds nothing itself, and long ones are read all the same', () => {
+  const { seen, decompressor } = watched();
+  for (const length of [30000, 65536, 2 ** 20]) {
+    const cluster = randomBytes(length);
+    const output = new Uint8Array(length);
+    decompressor.decompress(deflateRawSync(cluster), output);
+    expect(Buffer.compare(output, cluster)).toBe(0);
+  }
+  expect(seen.streams).toBe(1);
+  expect(seen.longestInput).toBeLessThanOrEqual(32768);
+});
+
+test('without the package node:zlib inflates', () => {
+  expect(portableInflate(undefined)).toBeInstanceOf(NodeZlibDecompressor);
+});
