@@ -51,9 +51,9 @@ export class CachedHostCluster {
     return this.#dataEnd ?? this.clusterSize;
   }
 
-  /** Filled up to its data end: no byte will follow. */
+  /** Filled up to its data end: no byte will follow. Without a byte it is not finished, whatever its end. */
   get isFinished(): boolean {
-    return this.#filled.covers(0, this.dataEnd);
+    return this.#filled.count > 0 && this.#filled.covers(0, this.dataEnd);
   }
 
   /** Refuses [start, end) when it is filled already or lies past the data end. */

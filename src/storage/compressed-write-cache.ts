@@ -259,7 +259,7 @@ export class CompressedWriteCache implements LaneOwner {
     if (cluster.changed) {
       this.#lanes.enqueue(cluster);
     } else {
-      // Empty, or a flush has written every byte of it: nothing is left to send.
+      // A flush has written every byte of it: nothing is left to send.
       this.#remove(cluster);
       this.#grantPlaces();
     }
