@@ -1,0 +1,50 @@
+/**
+ * The program: bin/qcow2c.js imports this file and that runs it. Decides what is printed and the exit code.
+ * What only some runs need is imported when they need it, for the start to be quick.
+ */
+import { parseCommandLine } from './command-line.js';
+import { failureText } from './failure.js';
+
+/**
+ * @param words the words after the program's name
+ * @returns the exit code
+ */
+async function run(words: readonly string[]): Promise<number> {
+  const request = parseCommandLine(words);
+  switch (request.kind) {
+    case 'text':
+      process.stdout.write(request.text);
+      return 0;
+    case 'versions': {
+      const [{ surveyEngines }, { versionText }] = await Promise.all([
+        import('../convert/engines.js'),
+        import('./versions.js'),
+      ]);
+      process.stdout.write(versionText(await surveyEngines()));
+      return 0;
+    }
+    case 'convert': {
+      const { convertCommand } = await import('./convert-command.js');
+      return convertCommand(request);
+    }
+  }
+}
+
+const words = process.argv.slice(2);
+const debug = words.includes('--debug') || process.env['QCOW2C_DEBUG'] === '1';
+
+// A reader that has gone away must not end a conversion; there is nobody left to tell.
+for (const output of [process.stdout, process.stderr]) output.on('error', () => {});
+// Past a limit on the size of files a write shall fail, which cleans up, and not end the process.
+process.on('SIGXFSZ', () => {});
+
+// Should the work come to no end at all, that was no success.
+process.exitCode = 1;
+run(words).then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: unknown) => {
+    process.stderr.write(failureText(error, debug));
+  },
+);

@@ -1,0 +1,20 @@
+/**
+ * What shows how far a conversion is: the interface that the styles beside this file implement and the
+ * convert command drives.
+ */
+import type { WriteStream } from 'node:tty';
+import type { Progress } from '../convert/progress.js';
+
+/** The value of --progress; auto is a bar on a terminal and qemu-img's lines elsewhere. */
+export type ProgressStyle = 'auto' | 'bar' | 'qemu' | 'json' | 'none';
+
+/** Shows one conversion: start, any number of updates, end. Never throws. */
+export interface ProgressDisplay {
+  start(): void;
+  update(progress: Progress): void;
+  /** Leaves the terminal as it was found, on a new line. */
+  end(success: boolean): void;
+}
+
+/** A standard output: a terminal, or anything else that can be written to. */
+export type Output = NodeJS.WritableStream & Partial<Pick<WriteStream, 'isTTY' | 'columns'>>;

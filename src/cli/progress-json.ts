@@ -1,0 +1,40 @@
+/** Progress for programs: one JSON object a line on standard error. docs and --help promise its fields. */
+import type { Progress } from '../convert/progress.js';
+import type { Output, ProgressDisplay } from './progress-display.js';
+
+const NOTHING: Progress = { guestBytesDone: 0, guestBytes: 0, dataBytes: 0, storedBytes: 0 };
+
+export class JsonDisplay implements ProgressDisplay {
+  readonly #stderr: Output;
+  readonly #now: () => number;
+  #startTime = 0;
+  #latest = NOTHING;
+
+  constructor(stderr: Output, now: () => number) {
+    this.#stderr = stderr;
+    this.#now = now;
+  }
+
+  start(): void {
+    this.#startTime = this.#now();
+    this.#print('running');
+  }
+
+  update(progress: Progress): void {
+    this.#latest = progress;
+    this.#print('running');
+  }
+
+  end(success: boolean): void {
+    this.#print(success ? 'done' : 'failed');
+  }
+
+  #print(state: 'running' | 'done' | 'failed'): void {
+    const { guestBytesDone, guestBytes, dataBytes, storedBytes } = this.#latest;
+    const share = guestBytes === 0 ? Number(state === 'done') : guestBytesDone / guestBytes;
+    const percent = Math.floor(share * 10_000) / 100;
+    const seconds = Math.round(this.#now() - this.#startTime) / 1000;
+    const line = { state, percent, guestBytesDone, guestBytes, dataBytes, storedBytes, seconds };
+    this.#stderr.write(`${JSON.stringify(line)}\n`);
+  }
+}

@@ -1,0 +1,18 @@
+/** A finished conversion as the library describes it, for the tests of what is said about it. */
+import type { ConvertResult } from '../../src/convert/options.js';
+
+export const RESULT: ConvertResult = {
+  virtualSize: 10 * 65536,
+  fileSize: 400_384,
+  clusterSize: 65536,
+  compressedClusters: 4,
+  normalClusters: 1,
+  compressedBytes: 65536,
+  engine: 'libdeflate',
+  compressionLevel: 2,
+  threads: 3,
+  targetCache: 'none',
+  directRefused: undefined,
+  writeCalls: 7,
+  writtenBytes: 401_408,
+};

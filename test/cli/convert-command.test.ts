@@ -1,0 +1,145 @@
+import { EventEmitter, once } from 'node:events';
+import { describe, expect, test } from 'vitest';
+import { convertCommand, type Surroundings } from '../../src/cli/convert-command.js';
+import type { ConvertRequest } from '../../src/cli/convert-request.js';
+import { Qcow2cError, usageError } from '../../src/errors.js';
+import { RESULT } from './conversion-result.js';
+import { RecordedOutput } from './recorded-output.js';
+
+const REQUEST: ConvertRequest = {
+  kind: 'convert',
+  options: { sources: ['in'], target: 'out' },
+  progress: 'none',
+  verbose: false,
+};
+
+/** Surroundings whose conversion is `convert`, with what was printed. */
+function surroundings(convert: Surroundings['convert'], columns?: number) {
+  const process = new EventEmitter();
+  return {
+    stdout: new RecordedOutput(),
+    stderr: new RecordedOutput(columns),
+    process,
+    now: () => 0,
+    convert,
+  };
+}
+
+/** A conversion that ends only when it is aborted, and after `cleanUp`. */
+function untilAborted(cleanUp: () => void): Surroundings['convert'] {
+  return async ({ signal }) => {
+    if (signal?.aborted === false) await once(signal, 'abort');
+    cleanUp();
+    throw new Qcow2cError('ERR_ABORTED', 'The conversion was ended');
+  };
+}
+
+function listeners(process: EventEmitter): number {
+  return process.eventNames().reduce((sum, name) => sum + process.listenerCount(name), 0);
+}
+
+describe('a conversion that succeeds', () => {
+  test('gets the options, prints nothing and exits with 0', async () => {
+    const around = surroundings(async (options) => {
+      expect(options).toMatchObject(REQUEST.options);
+      options.onProgress?.({ guestBytesDone: 1, guestBytes: 1, dataBytes: 1, storedBytes: 1 });
+      return RESULT;
+    });
+    expect(await convertCommand(REQUEST, around)).toBe(0);
+    expect([around.stdout.text, around.stderr.text]).toEqual(['', '']);
+    expect(listeners(around.process)).toBe(0);
+  });
+
+  test('says what it did with -v', async () => {
+    const around = surroundings(async () => RESULT);
+    await convertCommand({ ...REQUEST, verbose: true }, around);
+    expect(around.stderr.text).toContain('Clusters: 4 compressed');
+    expect(around.stdout.text).toBe('');
+  });
+});
+
+describe('progress', () => {
+  const convert: Surroundings['convert'] = async ({ onProgress }) => {
+    onProgress?.({ guestBytesDone: 1, guestBytes: 4, dataBytes: 1, storedBytes: 1 });
+    return RESULT;
+  };
+  const LINES = '    (0.00/100%)\r    (25.00/100%)\r    (100.00/100%)\r\n';
+
+  test.each([
+    ['auto', undefined, LINES, ''],
+    ['qemu', undefined, LINES, ''],
+    ['qemu', 80, LINES, ''],
+    ['auto', 80, '', '100.0%'],
+    ['bar', 80, '', '100.0%'],
+    ['bar', undefined, '', ''],
+    ['json', undefined, '', '"percent":25'],
+    ['json', 80, '', '"percent":25'],
+    ['none', 80, '', ''],
+  ] as const)('%s with a terminal of %s columns', async (progress, columns, stdout, stderr) => {
+    const around = surroundings(convert, columns);
+    expect(await convertCommand({ ...REQUEST, progress }, around)).toBe(0);
+    expect(around.stdout.text).toBe(stdout);
+    expect(around.stderr.text).toContain(stderr);
+    expect(around.stderr.text === '').toBe(stderr === '');
+  });
+
+  test('is ended before a failure is thrown', async () => {
+    const around = surroundings(async () => Promise.reject(usageError('no')), 80);
+    await expect(convertCommand({ ...REQUEST, progress: 'bar' }, around)).rejects.toThrow('no');
+    expect(around.stderr.text).toMatch(/\[\?25h.*\n$/);
+  });
+});
+
+describe('interruptions', () => {
+  test.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ])('%s aborts the conversion, is named in one line and exits with %d', async (name, code) => {
+    let cleanUps = 0;
+    const around = surroundings(
+      untilAborted(() => {
+        cleanUps += 1;
+      }),
+    );
+    const ended = convertCommand(REQUEST, around);
+    around.process.emit(name, name);
+    around.process.emit('SIGTERM', 'SIGTERM');
+    expect(await ended).toBe(code);
+    expect(cleanUps).toBe(1);
+    expect(around.stderr.text).toBe(`qcow2c: Conversion to 'out' stopped by ${name}\n`);
+    expect(listeners(around.process)).toBe(0);
+  });
+
+  test('a signal that comes too late changes nothing', async () => {
+    const around = surroundings(async () => {
+      around.process.emit('SIGINT', 'SIGINT');
+      return RESULT;
+    });
+    expect(await convertCommand(REQUEST, around)).toBe(0);
+  });
+
+  test('another failure after a signal is that failure', async () => {
+    const around = surroundings(async () => {
+      around.process.emit('SIGINT', 'SIGINT');
+      throw new Qcow2cError('ERR_IO', 'Could not write');
+    });
+    await expect(convertCommand(REQUEST, around)).rejects.toThrow('Could not write');
+    expect(listeners(around.process)).toBe(0);
+  });
+
+  test('an error that nobody caught lets the conversion clean up and is then thrown', async () => {
+    let cleanedUp = false;
+    const around = surroundings(
+      untilAborted(() => {
+        cleanedUp = true;
+      }),
+    );
+    const ended = convertCommand(REQUEST, around);
+    around.process.emit('uncaughtException', new TypeError('lost'));
+    around.process.emit('SIGINT', 'SIGINT');
+    await expect(ended).rejects.toThrow('lost');
+    expect(cleanedUp).toBe(true);
+    expect(around.stderr.text).toBe('');
+  });
+});

@@ -1,0 +1,36 @@
+import { describe, expect, test } from 'vitest';
+import { failureText, messageLine } from '../../src/cli/failure.js';
+import { ioError } from '../../src/errors.js';
+
+describe('failureText', () => {
+  const cause = Object.assign(new Error('ENOSPC: no space'), { errno: -28, code: 'ENOSPC' });
+  const error = ioError("Could not write 'x' at offset 512", cause);
+
+  test('is the one sentence of an expected failure', () => {
+    expect(failureText(error, false)).toBe(
+      "qcow2c: Could not write 'x' at offset 512: No space left on device\n",
+    );
+  });
+
+  test('adds stack, facts and cause with --debug', () => {
+    const [first, ...more] = failureText(error, true).split('\n');
+    expect(first).toBe("qcow2c: Could not write 'x' at offset 512: No space left on device");
+    expect(more.join('\n')).toMatch(/at .*failure\.test\.ts/);
+    expect(more.join('\n')).toContain('ENOSPC: no space');
+  });
+
+  test.each([
+    [new TypeError('x is not a function'), 'x is not a function'],
+    ['thrown text', 'thrown text'],
+  ])('calls what nobody expected an internal error', (thrown, message) => {
+    expect(failureText(thrown, false)).toBe(`qcow2c: internal error: ${message} (--debug shows more)\n`);
+  });
+});
+
+describe('messageLine', () => {
+  test('is one line, and no text in it can drive the terminal', () => {
+    expect(messageLine(' first\n  second\nthird\n')).toBe('qcow2c: first second third\n');
+    expect(messageLine('a\x1b[2Jb\rc\u202ed')).toBe('qcow2c: a\\x1b[2Jb\\x0dc\\x202ed\n');
+    expect(messageLine("it's 'so'")).toBe("qcow2c: it's 'so'\n");
+  });
+});

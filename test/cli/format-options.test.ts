@@ -1,0 +1,196 @@
+import { writeFileSync } from 'node:fs';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { formatOptionsHelp, readFormatOptions } from '../../src/cli/format-options.js';
+import { parseOptionList } from '../../src/cli/option-list.js';
+import { Qcow2cError } from '../../src/errors.js';
+import { useScratch } from '../e2e/scratch.js';
+import { run, runOk } from '../oracle/run.js';
+
+const scratch = useScratch();
+
+function read(list: string, compress = true) {
+  return readFormatOptions(parseOptionList(list), compress);
+}
+
+function failure(list: string, compress = true): Qcow2cError {
+  try {
+    read(list, compress);
+  } catch (error) {
+    if (error instanceof Qcow2cError) return error;
+  }
+  throw new Error(`${list} was not refused`);
+}
+
+describe('values', () => {
+  test.each<[string, ReturnType<typeof readFormatOptions>]>([
+    ['cluster_size=4k', { create: { clusterSize: 4096 } }],
+    ['cluster_size=0x10000', { create: { clusterSize: 65536 } }],
+    ['cluster_size=1.5k', { create: { clusterSize: 1536 } }],
+    ['compat=0.10', { create: { compat: 2 } }],
+    ['compat=v2', { create: { compat: 2 } }],
+    ['compat=1.1', { create: { compat: 3 } }],
+    ['compat=v3', { create: { compat: 3 } }],
+    ['compression_type=zlib', { create: { compressionType: 'zlib' } }],
+    ['compression_type=zstd', { create: { compressionType: 'zstd' } }],
+    ['compression_level=12', { create: {}, compressionLevel: 12 }],
+    ['compression_level=-1', { create: {}, compressionLevel: -1 }],
+    ['compression_window_bits=12', { create: {}, compressionWindowBits: 12 }],
+    ['compression_window_bits=15', { create: {}, compressionWindowBits: 15 }],
+    ['refcount_bits=1', { create: { refcountBits: 1 } }],
+    ['refcount_bits=0x40', { create: { refcountBits: 64 } }],
+    ...['on', 'yes', 'true', 'y'].map(
+      (word) => [`lazy_refcounts=${word}`, { create: { lazyRefcounts: true } }] as const,
+    ),
+    ...['off', 'no', 'false', 'n'].map(
+      (word) => [`lazy_refcounts=${word}`, { create: { lazyRefcounts: false } }] as const,
+    ),
+    ['lazy_refcounts', { create: { lazyRefcounts: true } }],
+    ['nolazy_refcounts', { create: { lazyRefcounts: false } }],
+    ['cluster_size=4k,compat=v2,cluster_size=8k', { create: { clusterSize: 8192, compat: 2 } }],
+    ['size=10G', { create: {} }],
+    ['preallocation=off', { create: {} }],
+    ['preallocation=full,preallocation=off', { create: {} }],
+    ['encryption=off,extended_l2=off,data_file_raw=off,nocow=off', { create: {} }],
+    ['encryption=on,encryption=off', { create: {} }],
+  ] as [string, ReturnType<typeof readFormatOptions>][])('%s', (list, expected) => {
+    expect(read(list)).toStrictEqual(expected);
+  });
+});
+
+describe('refusals in the words of qemu-img', () => {
+  beforeAll(() => writeFileSync(scratch('source'), ''));
+
+  /** What qemu-img says, without its name, the target's name and the hints on further lines. */
+  async function qemuImg(list: string, compress: boolean): Promise<string> {
+    const args = ['convert', '-O', 'qcow2', ...(compress ? ['-c'] : []), '-o', list];
+    const { status, stderr } = await run('qemu-img', [...args, scratch('source'), scratch('target')]);
+    expect(status).toBe(1);
+    const [line = ''] = stderr.split('\n');
+    return line.replace('qemu-img: ', '').replace(/^.*error while converting qcow2: /, '');
+  }
+
+  test.each([
+    'bogus=1',
+    'bogus',
+    'nonsense',
+    'cluster-size=4k',
+    'Cluster_size=4k',
+    '=x',
+    'no',
+    'helpx',
+    'constructor=1',
+    'cluster_size=4k,bogus',
+    'cluster_size=x',
+    'cluster_size=',
+    'cluster_size',
+    'cluster_size=-4k',
+    'cluster_size=4k=5',
+    'cluster_size=x,cluster_size=4k',
+    'cluster_size=16E',
+    'size=x',
+    'size=-1',
+    'size=16E',
+    'refcount_bits=x',
+    'refcount_bits=1k',
+    'refcount_bits=16 ',
+    'refcount_bits=99999999999999999999999',
+    'lazy_refcounts=maybe',
+    'lazy_refcounts=ON',
+    'lazy_refcounts=1',
+    'lazy_refcounts=',
+    'encryption=maybe',
+    'extended_l2=maybe',
+    'preallocation=metadata',
+    'preallocation=falloc',
+    'preallocation=full',
+    'encryption=on',
+    'encrypt.format=luks',
+    'preallocation=full,encryption=on',
+  ])('-c -o %s', async (list) => {
+    const words = await qemuImg(list, true);
+    const { code, message } = failure(list);
+    expect(code).toBe('ERR_USAGE');
+    // After the sentence there may be a hint in brackets.
+    expect(message.replace(/ \(.*\)$/, '')).toBe(words);
+  });
+
+  test.each(['compat=x', 'compat=', 'compat', 'compat=V3', 'compression_type=lzma', 'preallocation=x'])(
+    '-o %s, but by the name of the key and with what it accepts',
+    async (list) => {
+      const parameter = /Parameter '.*?'/;
+      const [key = ''] = list.split('=');
+      const words = await qemuImg(list, false);
+      expect(failure(list, false).message).toMatch(/ \(accepted: .+\)$/);
+      expect(failure(list, false).message.replace(/ \(.*\)$/, '')).toBe(
+        words.replace(parameter, `Parameter '${key}'`),
+      );
+    },
+  );
+});
+
+describe('refusals of our own', () => {
+  test.each([
+    'preallocation=metadata',
+    'encryption=on',
+    'encrypt.key-secret=s',
+    'data_file=d',
+    'data_file_raw=on',
+    'extended_l2=on',
+    'backing_file=b',
+    'backing_fmt=raw',
+    'nocow=on',
+    'extent_size_hint=1M',
+  ])('-o %s without -c is not supported yet', (list) => {
+    expect(failure(list, false)).toMatchObject({
+      code: 'ERR_UNSUPPORTED',
+      message: `Option '${list}' is not supported yet`,
+    });
+  });
+
+  test.each(['extended_l2=on', 'backing_file=b', 'backing_fmt=raw'])('-c -o %s neither', (list) => {
+    expect(failure(list)).toMatchObject({ code: 'ERR_UNSUPPORTED' });
+  });
+
+  test('an external data file cannot go with -c', () => {
+    expect(failure('data_file=d')).toMatchObject({
+      code: 'ERR_USAGE',
+      message: 'Compression and data_file not supported at the same time',
+    });
+  });
+
+  test('a window that is neither 12 nor 15 bits is no window', () => {
+    expect(failure('compression_window_bits=13').message).toBe(
+      "Parameter 'compression_window_bits' does not accept value '13' (accepted: 12, 15)",
+    );
+  });
+});
+
+describe('-o help', () => {
+  test('lists in the layout of qemu-img, and its keys by the same names and types', async () => {
+    const help = formatOptionsHelp('qcow2');
+    const [title, ...lines] = help.trimEnd().split('\n');
+    const theirs = (await runOk('qemu-img', ['convert', '-O', 'qcow2', '-o', 'help'])).split('\n');
+    expect(title).toBe(theirs[0]);
+    const keyPart = (line: string) => line.slice(0, line.indexOf(' - ') + 3);
+    const ours = lines.filter((line) => !/^ {2}compression_(level|window_bits)=/.test(line)).map(keyPart);
+    expect(ours.length).toBeGreaterThan(6);
+    expect(theirs.map(keyPart)).toEqual(expect.arrayContaining(ours));
+    for (const line of lines) expect(line.length).toBeLessThanOrEqual(100);
+  });
+
+  test('lists exactly the keys that do something, sorted', () => {
+    const keys = [...formatOptionsHelp('qcow2').matchAll(/^ {2}(\w+)=/gm)].map(([, key]) => key);
+    expect(keys).toEqual([
+      'cluster_size',
+      'compat',
+      'compression_level',
+      'compression_type',
+      'compression_window_bits',
+      'lazy_refcounts',
+      'preallocation',
+      'refcount_bits',
+      'size',
+    ]);
+    expect(formatOptionsHelp('raw')).toMatch(/^Supported raw options:\n {2}size=<size> +- .*\n$/);
+  });
+});

@@ -1,0 +1,144 @@
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { BarDisplay, type BarState, barLine } from '../../src/cli/progress-bar.js';
+import { RecordedOutput } from './recorded-output.js';
+
+const HALF: BarState = {
+  progress: { guestBytesDone: 5e9, guestBytes: 10e9, dataBytes: 4e9, storedBytes: 1e9 },
+  elapsed: 8000,
+  waited: 1000,
+  finished: false,
+};
+const NOTHING = { guestBytesDone: 0, guestBytes: 0, dataBytes: 0, storedBytes: 0 };
+
+describe('barLine', () => {
+  test('shows percent, speed of the data, ratio and the time left since the last report', () => {
+    expect(barLine(HALF, 80)).toBe(
+      ` 50.0%  [=================------------------]   500 MB/s  ratio 0.250  ETA 0:07`,
+    );
+  });
+
+  test.each([
+    [{ ...HALF, finished: true }, /^100\.0% .*\[=+\] .* in 0:09$/],
+    [
+      { ...HALF, elapsed: 0, waited: 0, progress: NOTHING },
+      /^ {2}0\.0% {2}\[-+\] {5}- MB\/s {2}ratio - {2}ETA -$/,
+    ],
+    [{ ...HALF, waited: 60_000 }, /ETA 0:00$/],
+    [{ ...HALF, elapsed: 4_000_000 }, /ETA 1:06:39$/],
+    [{ ...HALF, progress: { ...HALF.progress, guestBytesDone: 9_999_999_999 } }, /^ 99\.9%/],
+  ])('%j', (state, pattern) => {
+    expect(barLine(state, 100)).toMatch(pattern);
+  });
+
+  test.each([
+    [60, ' 50.0%  [=======--------]   500 MB/s  ratio 0.250  ETA 0:07'],
+    [50, ' 50.0%   500 MB/s  ratio 0.250  ETA 0:07'],
+    [35, ' 50.0%   500 MB/s  ratio 0.250'],
+    [20, ' 50.0%   500 MB/s'],
+    [10, ' 50.0%'],
+    [4, ' 50'],
+    [0, ''],
+  ])('leaves out what has no room in %d columns', (columns, line) => {
+    expect(barLine(HALF, columns)).toBe(line);
+  });
+
+  test('never fills the last column, whatever it shows', () => {
+    const bytes = fc.nat({ max: Number.MAX_SAFE_INTEGER });
+    const state = fc.record({
+      progress: fc.record({ guestBytesDone: bytes, guestBytes: bytes, dataBytes: bytes, storedBytes: bytes }),
+      elapsed: fc.nat(),
+      waited: fc.nat(),
+      finished: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(state, fc.integer({ min: 1, max: 300 }), (any, columns) => {
+        const guestBytesDone = Math.min(any.progress.guestBytesDone, any.progress.guestBytes);
+        const line = barLine({ ...any, progress: { ...any.progress, guestBytesDone } }, columns);
+        expect(line.length).toBeLessThan(columns);
+        expect(line).not.toMatch(/NaN|Infinity|undefined/);
+      }),
+    );
+  });
+});
+
+describe('BarDisplay', () => {
+  beforeEach(() => {
+    vi.useFakeTimers();
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  const ESCAPE = '\x1b';
+  const SEQUENCE = new RegExp(`${ESCAPE}(\\[[?0-9]*[a-zA-Z]|[78])`, 'g');
+  const HIDDEN = `${ESCAPE}[?25l`;
+  const SHOWN = `${ESCAPE}[?25h`;
+
+  /** Draws half of a conversion and ends it. */
+  function draw(columns: number | undefined, success: boolean): string {
+    const terminal = new RecordedOutput(columns);
+    const display = new BarDisplay(terminal, () => Date.now());
+    display.start();
+    vi.advanceTimersByTime(1000);
+    display.update({ guestBytesDone: 1e9, guestBytes: 2e9, dataBytes: 1e9, storedBytes: 5e8 });
+    vi.advanceTimersByTime(500);
+    display.end(success);
+    return terminal.text;
+  }
+
+  test.each([true, false])('hides the cursor and gives it back (success: %s)', (success) => {
+    const text = draw(80, success);
+    expect(text.indexOf(HIDDEN)).toBeGreaterThanOrEqual(0);
+    expect(text.lastIndexOf(SHOWN)).toBeGreaterThan(text.lastIndexOf(HIDDEN));
+    expect(text).toMatch(/\n$/);
+    expect(text).toContain(success ? '100.0%' : ' 50.0%');
+    expect(text.includes('100.0%')).toBe(success);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test('redraws between reports, so that the time left counts down', () => {
+    const terminal = new RecordedOutput(80);
+    const display = new BarDisplay(terminal, () => Date.now());
+    display.start();
+    vi.advanceTimersByTime(10_000);
+    display.update({ guestBytesDone: 1, guestBytes: 2, dataBytes: 1, storedBytes: 1 });
+    vi.advanceTimersByTime(3000);
+    expect(terminal.text).toContain('ETA 0:10');
+    expect(terminal.text).toContain('ETA 0:07');
+    display.end(false);
+  });
+
+  test.each([10, 20, 40, 80, 200])(
+    'nothing wraps in %d columns, not even after the window shrinks',
+    (columns) => {
+      const terminal = new RecordedOutput(200);
+      const display = new BarDisplay(terminal, () => Date.now());
+      display.start();
+      vi.advanceTimersByTime(300);
+      terminal.text = '';
+      terminal.columns = columns;
+      display.update({ guestBytesDone: 1, guestBytes: 2, dataBytes: 1, storedBytes: 1 });
+      vi.advanceTimersByTime(300);
+      display.end(true);
+      const lines = terminal.text
+        .split(new RegExp(`${ESCAPE}\\[1G|\n`))
+        .map((part) => part.replace(SEQUENCE, ''));
+      expect(lines.length).toBeGreaterThan(2);
+      for (const line of lines) expect(line.length).toBeLessThan(columns);
+    },
+  );
+
+  test('draws nothing where there is no terminal', () => {
+    expect(draw(undefined, true)).toBe('');
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test('listens to no signal', () => {
+    const before = process.listenerCount('SIGINT') + process.listenerCount('SIGTERM');
+    const display = new BarDisplay(new RecordedOutput(80), () => Date.now());
+    display.start();
+    expect(process.listenerCount('SIGINT') + process.listenerCount('SIGTERM')).toBe(before);
+    display.end(true);
+  });
+});

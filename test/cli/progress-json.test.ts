@@ -1,0 +1,51 @@
+import { describe, expect, test } from 'vitest';
+import { JsonDisplay } from '../../src/cli/progress-json.js';
+import { RecordedOutput } from './recorded-output.js';
+
+function linesOf(output: RecordedOutput): unknown[] {
+  expect(output.text).toMatch(/\n$/);
+  return output.text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+}
+
+describe('JsonDisplay', () => {
+  test('prints an object a line, from nothing to done', () => {
+    const output = new RecordedOutput();
+    let time = 5000;
+    const display = new JsonDisplay(output, () => time);
+    display.start();
+    time = 6234.5;
+    display.update({ guestBytesDone: 2, guestBytes: 3, dataBytes: 2, storedBytes: 1 });
+    time = 7000;
+    display.update({ guestBytesDone: 3, guestBytes: 3, dataBytes: 3, storedBytes: 2 });
+    display.end(true);
+    const nothing = { guestBytesDone: 0, guestBytes: 0, dataBytes: 0, storedBytes: 0 };
+    const everything = { guestBytesDone: 3, guestBytes: 3, dataBytes: 3, storedBytes: 2 };
+    expect(linesOf(output)).toStrictEqual([
+      { state: 'running', percent: 0, ...nothing, seconds: 0 },
+      {
+        state: 'running',
+        percent: 66.66,
+        guestBytesDone: 2,
+        guestBytes: 3,
+        dataBytes: 2,
+        storedBytes: 1,
+        seconds: 1.235,
+      },
+      { state: 'running', percent: 100, ...everything, seconds: 2 },
+      { state: 'done', percent: 100, ...everything, seconds: 2 },
+    ]);
+  });
+
+  test('a failure keeps what was reached; an empty disk is done at 100 percent', () => {
+    const [failed, empty] = [new RecordedOutput(), new RecordedOutput()];
+    const half = new JsonDisplay(failed, () => 0);
+    half.update({ guestBytesDone: 1, guestBytes: 2, dataBytes: 1, storedBytes: 1 });
+    half.end(false);
+    expect(linesOf(failed).at(-1)).toMatchObject({ state: 'failed', percent: 50 });
+    new JsonDisplay(empty, () => 0).end(true);
+    expect(linesOf(empty)).toMatchObject([{ state: 'done', percent: 100 }]);
+  });
+});

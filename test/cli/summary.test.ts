@@ -1,0 +1,36 @@
+import { describe, expect, test } from 'vitest';
+import { summary } from '../../src/cli/summary.js';
+import { RESULT } from './conversion-result.js';
+
+describe('summary', () => {
+  test('says how, where to and how much', () => {
+    expect(summary(RESULT).split('\n')).toEqual([
+      'Compression: libdeflate, level 2; worker threads: 3',
+      'Target cache mode: none',
+      'Clusters: 4 compressed, 1 normal, of 65536 bytes each',
+      'Size: 655360 bytes virtual, 400384 bytes in the file, ratio of the data 0.400',
+      'Writes: 7 calls, 401408 bytes',
+      '',
+    ]);
+  });
+
+  test('says why O_DIRECT was not used', () => {
+    const directRefused = 'Invalid argument';
+    expect(summary({ ...RESULT, targetCache: 'writeback', directRefused })).toContain(
+      'Target cache mode: writeback (O_DIRECT was refused: Invalid argument)\n',
+    );
+  });
+
+  test('makes no ratio of nothing, and no engine of none', () => {
+    const text = summary({
+      ...RESULT,
+      engine: undefined,
+      compressionLevel: undefined,
+      compressedClusters: 0,
+      normalClusters: 0,
+      compressedBytes: 0,
+    });
+    expect(text).toContain('Compression: none; worker threads: 3\n');
+    expect(text).toContain('400384 bytes in the file\n');
+  });
+});

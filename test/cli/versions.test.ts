@@ -1,0 +1,32 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { VERSION, versionText } from '../../src/cli/versions.js';
+
+test('the version is that of package.json', () => {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  expect(JSON.parse(text)).toMatchObject({ version: VERSION });
+});
+
+test('every engine and package has a line, found or not', () => {
+  const survey = {
+    libdeflate: '/lib/libdeflate.so.0',
+    libzstd: { file: '/lib/libzstd.so.1', version: '1.5.4' },
+    nodeZlib: '1.3',
+    nodeZstd: undefined,
+    zlibSync: '0.1.10',
+    fsExt: true,
+    another: false,
+  };
+  expect(versionText(survey).split('\n')).toEqual([
+    `qcow2c ${VERSION}`,
+    `Node.js     ${process.version}`,
+    'libdeflate  /lib/libdeflate.so.0',
+    'libzstd     1.5.4 (/lib/libzstd.so.1)',
+    'node-zlib   1.3',
+    'node-zstd   not found',
+    'zlib-sync   0.1.10',
+    'fs-ext      found',
+    'another     not found',
+    '',
+  ]);
+});
