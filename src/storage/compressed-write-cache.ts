@@ -5,7 +5,7 @@
  * docs/write-cache.md says how it works and why; idea: V. Sementsov-Ogievskiy's series for QEMU (2021).
  */
 import { internalError } from '../errors.js';
-import { AlignedSlab, roundDown, roundUp } from './aligned-memory.js';
+import { AlignedSlab, alignedMemory, roundDown, roundUp } from './aligned-memory.js';
 import { CachedHostCluster, signal } from './cached-host-cluster.js';
 import type { Storage } from './storage.js';
 import { UnalignedWriter } from './unaligned-writer.js';
@@ -78,8 +78,8 @@ export class CompressedWriteCache implements LaneOwner {
   }
 
   /**
-   * What the file would hold once everything is flushed: cached bytes where there are some, the
-   * storage's elsewhere, zeros past its end.
+   * What the file would hold once everything is flushed: cached host clusters as they would be written,
+   * the storage's bytes elsewhere, zeros past its end.
    * @param maxBytes length of the result
    */
   async read(offset: number, maxBytes: number): Promise<Uint8Array> {
@@ -88,8 +88,7 @@ export class CompressedWriteCache implements LaneOwner {
     const length = roundUp(offset + maxBytes, alignment) - from;
     // Copied before anything is awaited: a cluster that leaves meanwhile is on the storage by then.
     const cached = this.#cachedWithin(from, from + length);
-    const slab = new AlignedSlab(1, Math.max(length, 1));
-    const bytes = slab.take()?.subarray(0, length).fill(0) ?? new Uint8Array(0);
+    const bytes = alignedMemory(length).subarray(0, length);
     const found = await this.#storage.read(from, bytes);
     bytes.fill(0, found);
     for (const { at, image } of cached) {
@@ -305,7 +304,7 @@ export class CompressedWriteCache implements LaneOwner {
     for (let index = Math.floor(from / this.#clusterSize); index <= last; index += 1) {
       const cluster = this.#clusters.get(index);
       if (cluster?.memory === undefined) continue;
-      cached.push({ at: index * this.#clusterSize, image: cluster.image(1).slice() });
+      cached.push({ at: index * this.#clusterSize, image: cluster.image(this.#lanes.unit).slice() });
     }
     return cached;
   }

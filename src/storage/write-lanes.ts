@@ -42,6 +42,11 @@ export class WriteLanes {
     this.#owner = owner;
   }
 
+  /** What a host cluster is rounded up to when it is written now, in bytes. */
+  get unit(): number {
+    return Math.min(Math.max(SMALLEST_UNIT, this.#storage.alignment), this.#clusterSize);
+  }
+
   /** Takes a cluster that is open; its `written` is set and settles when the write is over. */
   enqueue(cluster: CachedHostCluster): void {
     cluster.state = 'queued';
@@ -69,7 +74,7 @@ export class WriteLanes {
 
   /** The first of the queue and the contiguous clusters behind it; only the last may be partly filled. */
   #takeRun(): Run {
-    const unit = Math.min(Math.max(SMALLEST_UNIT, this.#storage.alignment), this.#clusterSize);
+    const { unit } = this;
     const clusters: CachedHostCluster[] = [];
     const buffers: Uint8Array[] = [];
     let length = 0;
