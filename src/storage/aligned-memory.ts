@@ -31,7 +31,10 @@ export function roundDown(value: number, unit: number): number {
   return value - (value % unit);
 }
 
-/** @returns page-aligned, zeroed memory of at least `bytes` bytes that only this thread can see */
+/**
+ * @returns page-aligned, zeroed memory of at least `bytes` bytes that only this thread can see
+ * @throws RangeError when the system has not so much, or for more than 4 GiB
+ */
 export function alignedMemory(bytes: number): Uint8Array {
   const pages = Math.max(1, Math.ceil(bytes / WASM_PAGE));
   return new Uint8Array(new WebAssembly.Memory({ initial: pages, maximum: pages }).buffer);

@@ -32,7 +32,7 @@ export class CompressedWriteCache implements LaneOwner {
    * @param storage where host clusters go
    * @param clusterSize bytes of a host cluster, a power of two and a multiple of the storage's alignment
    * @param cacheSize bytes of host clusters held at most; 0 = bypass, every write goes straight through
-   * @throws RangeError when cacheSize is neither 0 nor at least one cluster
+   * @throws RangeError when cacheSize is neither 0 nor at least one cluster, or is more than there is memory
    */
   static create(storage: Storage, clusterSize: number, cacheSize: number): CompressedWriteCache {
     return new CompressedWriteCache(storage, clusterSize, cacheSize);
@@ -46,6 +46,8 @@ export class CompressedWriteCache implements LaneOwner {
     this.#clusterSize = clusterSize;
     this.#limit = cacheSize === 0 ? 0 : this.#clustersIn(cacheSize);
     this.#places = this.#limit;
+    // Now, so that too much is refused here and not at a write; pages cost nothing before their first use.
+    this.#slab = cacheSize === 0 ? undefined : new AlignedSlab(this.#places, clusterSize);
     this.#stopped = cacheSize === 0;
     this.#lanes = new WriteLanes(storage, clusterSize, this);
     this.#straight = new UnalignedWriter(storage);
@@ -142,12 +144,15 @@ export class CompressedWriteCache implements LaneOwner {
 
   /**
    * Sets how many bytes of host clusters are held at most. Shrinking takes effect as clusters leave.
-   * @throws RangeError for less than one cluster
+   * @throws RangeError for less than one cluster or more than there is memory; the size is then as before
    */
   setCacheSize(bytes: number): void {
-    this.#limit = this.#clustersIn(bytes);
-    if (this.#slab !== undefined && this.#limit > this.#places) this.#slab.grow(this.#limit - this.#places);
-    this.#places = Math.max(this.#places, this.#limit);
+    const limit = this.#clustersIn(bytes);
+    if (limit > this.#places) {
+      this.#slab?.grow(limit - this.#places);
+      this.#places = limit;
+    }
+    this.#limit = limit;
     this.#grantPlaces();
   }
 
@@ -165,18 +170,19 @@ export class CompressedWriteCache implements LaneOwner {
   }
 
   /**
-   * Ends the cache's life.
-   * @throws Qcow2cError ERR_INTERNAL when it still holds bytes and no write has failed
+   * Ends the cache's life; whatever is asked of it afterwards is refused.
+   * @throws Qcow2cError ERR_INTERNAL when it still holds bytes, or some wait, and no write has failed
    */
   free(): void {
     const holding = [...this.#clusters.values()].find(
-      ({ changed, written }) => changed || written !== undefined,
+      ({ changed, written, placed }) => changed || written !== undefined || placed !== undefined,
     );
     if (holding !== undefined && this.#failure === undefined) {
       throw internalError(
         `the compressed write cache was freed with host cluster ${holding.index} unwritten`,
       );
     }
+    this.#failure ??= { error: internalError('the compressed write cache was used after it was freed') };
     this.#clusters.clear();
     this.#slab = undefined;
   }
@@ -243,10 +249,9 @@ export class CompressedWriteCache implements LaneOwner {
   /** Gives free places to those who wait, first come first served, and wakes just these. */
   #grantPlaces(): void {
     while (this.#lent < this.#limit && this.#waiting.length > 0) {
-      this.#slab ??= new AlignedSlab(this.#places, this.#clusterSize);
       const cluster = this.#waiting.shift();
       if (cluster === undefined) return;
-      cluster.memory = this.#slab.take();
+      cluster.memory = this.#slab?.take();
       this.#lent += 1;
       cluster.placed?.resolve();
       cluster.placed = undefined;
