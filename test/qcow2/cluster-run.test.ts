@@ -1,0 +1,146 @@
+import { describe, expect, test } from 'vitest';
+import { hostCluster } from '../../src/qcow2/addresses.js';
+import { ClusterAllocator } from '../../src/qcow2/cluster-allocator.js';
+import { ClusterRun } from '../../src/qcow2/cluster-run.js';
+import { geometry } from '../../src/qcow2/geometry.js';
+import { Refcounts } from '../../src/qcow2/refcounts.js';
+import { alignedMemory } from '../../src/storage/aligned-memory.js';
+import { OverlapGuard } from '../../src/storage/overlap-guard.js';
+import { stateOf } from '../storage/promise-state.js';
+import { payload, useRecordingStorage } from '../storage/recording-storage.js';
+
+const makeStorage = useRecordingStorage();
+const MIB = 1024 * 1024;
+
+function make(clusterBits: number, unit = Math.max(4096, 2 ** clusterBits)) {
+  const sizes = geometry(clusterBits, 16);
+  const storage = makeStorage();
+  const guard = new OverlapGuard(storage, unit);
+  const refcounts = new Refcounts(sizes);
+  const allocator = new ClusterAllocator(sizes, unit, unit, refcounts, { setDataEnd() {} });
+  const run = new ClusterRun(guard, allocator, sizes.clusterSize, unit);
+  const count = (cluster: number) => refcounts.get(hostCluster(cluster));
+  return { storage, guard, allocator, run, count, clusterSize: sizes.clusterSize };
+}
+
+/** Notes the places it is told, by name. */
+function places() {
+  const seen: [string, number][] = [];
+  return { seen, note: (name: string) => (offset: number) => void seen.push([name, offset]) };
+}
+
+describe('a run', () => {
+  test('is one write of contiguous clusters in the order they came, padded to the unit', async () => {
+    const { storage, run, count } = make(9);
+    const { seen, note } = places();
+    const bytes = [1, 2, 3].map((seed) => payload(512, seed));
+    for (const [index, cluster] of bytes.entries()) await run.addCluster(cluster, note(`${index}`));
+    expect([storage.writes.length, seen]).toEqual([0, []]);
+    await run.finish();
+    expect(seen).toEqual([
+      ['0', 4096],
+      ['1', 4608],
+      ['2', 5120],
+    ]);
+    const padded = Buffer.concat([...bytes, Buffer.alloc(4096 - 3 * 512)]);
+    expect(storage.writes.map(({ offset, bytes }) => [offset, Buffer.from(bytes)])).toEqual([[4096, padded]]);
+    expect([7, 8, 9, 10, 11].map(count)).toEqual([0, 1, 1, 1, 0]);
+  });
+
+  test('leaves as soon as it holds 2 MiB, and a cluster of 2 MiB at once', async () => {
+    const { storage, run } = make(16);
+    for (let index = 0; index < 33; index += 1) await run.addCluster(payload(65_536, index), () => {});
+    expect(storage.writes.map(({ offset, length }) => [offset, length])).toEqual([[65_536, 2 * MIB]]);
+    await run.finish();
+    expect(storage.writes.slice(1).map(({ offset, length }) => [offset, length])).toEqual([
+      [65_536 + 2 * MIB, 65_536],
+    ]);
+    const large = make(21);
+    await large.run.addCluster(payload(2 * MIB), () => {});
+    expect(large.storage.writes.map(({ offset, length }) => [offset, length])).toEqual([[2 * MIB, 2 * MIB]]);
+  });
+
+  test('holds nothing of the run before it: what a shorter run does not fill is zeros', async () => {
+    const { storage, run } = make(9);
+    for (const length of [8, 8, 1, 1]) {
+      for (let index = 0; index < length; index += 1) await run.addCluster(payload(512, index), () => {});
+      await run.place();
+    }
+    await run.finish();
+    for (const { bytes } of storage.writes.slice(2)) {
+      expect(Buffer.compare(Buffer.from(bytes.subarray(512)), Buffer.alloc(4096 - 512))).toBe(0);
+    }
+  });
+
+  test('has a cluster copied when it is added: its bytes may change at once', async () => {
+    const { storage, run } = make(12);
+    const bytes = payload(4096);
+    await run.addCluster(bytes, () => {});
+    bytes.fill(0);
+    await run.finish();
+    expect(Buffer.from(storage.bytes(4096, 4096))).toEqual(Buffer.from(payload(4096)));
+  });
+
+  test('has a table copied when it is placed, with the places of the clusters before it', async () => {
+    const { storage, run, guard } = make(12);
+    const table = new Uint8Array(4096);
+    await run.addCluster(payload(4096), (offset) => new DataView(table.buffer).setUint32(0, offset));
+    await run.addTable(table, (offset) => new DataView(table.buffer).setUint32(4, offset));
+    await run.addCluster(payload(4096, 2), () => {});
+    await run.finish();
+    const view = new DataView(storage.bytes(8192, 8).buffer);
+    expect([view.getUint32(0), view.getUint32(4)]).toEqual([4096, 8192]);
+    // From now on the table, and only the table, is protected.
+    await expect(guard.write(8192, [new Uint8Array(4096)])).rejects.toMatchObject({ code: 'ERR_INTERNAL' });
+    await guard.write(12_288, [alignedMemory(4096).subarray(0, 4096)]);
+  });
+
+  test('is filled while the one before is written, and the third waits for the first', async () => {
+    const { storage, run } = make(21);
+    storage.hold();
+    await run.addCluster(payload(2 * MIB, 1), () => {});
+    const second = run.addCluster(payload(2 * MIB, 2), () => {});
+    expect(await stateOf(second)).toBe('waiting');
+    expect(storage.writes.length).toBe(1);
+    storage.release(storage.writes[0]);
+    await second;
+    expect(storage.writes.length).toBe(2);
+    const finished = run.finish();
+    expect(await stateOf(finished)).toBe('waiting');
+    storage.releaseAll();
+    await finished;
+    expect(Buffer.from(storage.bytes(4 * MIB, 9))).toEqual(Buffer.from(payload(9, 2)));
+  });
+
+  test.each([0, 1, 2])(
+    'number %i that fails is told to whoever comes next, and stays told',
+    async (index) => {
+      const { storage, run } = make(16);
+      const error = new Error('no space');
+      storage.failNth(index, error);
+      const cluster = payload(65_536);
+      const add = async () => {
+        for (let added = 0; added < 32 * 4; added += 1) await run.addCluster(cluster, () => {});
+        await run.finish();
+      };
+      await expect(add()).rejects.toBe(error);
+      await expect(run.finish()).rejects.toBe(error);
+      await run.addCluster(cluster, () => {}).catch(() => {});
+      await expect(run.finish()).rejects.toBe(error);
+    },
+  );
+
+  test('that is the last and fails is told by finish', async () => {
+    const { storage, run } = make(16);
+    storage.failNth(0, new Error('no space'));
+    await run.addCluster(payload(65_536), () => {});
+    await expect(run.finish()).rejects.toThrow('no space');
+  });
+
+  test('with nothing in it writes nothing and takes no space', async () => {
+    const { storage, run, allocator } = make(16);
+    await run.place();
+    await run.finish();
+    expect([storage.writes.length, allocator.firstFree]).toEqual([0, 1]);
+  });
+});

@@ -1,0 +1,59 @@
+import { expect, test } from 'vitest';
+import { hostOffset } from '../../src/qcow2/addresses.js';
+import { writeTableStream } from '../../src/qcow2/table-stream.js';
+import { OverlapGuard } from '../../src/storage/overlap-guard.js';
+import { payload, useRecordingStorage } from '../storage/recording-storage.js';
+
+const makeStorage = useRecordingStorage();
+const MIB = 1024 * 1024;
+/** No write is longer, and no host cluster takes two. */
+const LARGEST_WRITE = 2 * MIB;
+
+test.each([
+  [4096, [8]],
+  [4096, [512, 512, 8]],
+  [4096, [65_536, 65_536, 24]],
+  [4096, [2 * MIB - 8, 8]],
+  [4096, [2 * MIB, 8]],
+  [4096, [700_000, 700_000, 700_000, 3 * MIB + 8]],
+  [1, [512, 512, 8]],
+  [1, [3 * MIB + 8]],
+])('on an alignment of %i tables of %j bytes come out one behind the other', async (alignment, lengths) => {
+  const storage = makeStorage({ alignment, background: 0xee });
+  const guard = new OverlapGuard(storage, 4096);
+  const tables = lengths.map((length, index) => payload(length, index));
+  await writeTableStream(guard, hostOffset(8192), tables);
+  const total = lengths.reduce((sum, length) => sum + length, 0);
+  expect(Buffer.compare(storage.bytes(8192, total), Buffer.concat(tables))).toBe(0);
+  const end = 8192 + Math.ceil(total / alignment) * alignment;
+  expect(storage.bytes(8192 + total, end - 8192 - total).every((byte) => byte === 0)).toBe(true);
+  expect(storage.size).toBe(end);
+  expect(storage.writes.length).toBe(Math.ceil(total / LARGEST_WRITE));
+  // All of it is protected from now on, and nothing besides.
+  for (const at of [8192, end - 1]) {
+    await expect(guard.write(at, [new Uint8Array(1)])).rejects.toMatchObject({ code: 'ERR_INTERNAL' });
+  }
+});
+
+test('a fallback to buffered writes in the middle changes nothing in the bytes', async () => {
+  const storage = makeStorage();
+  const guard = new OverlapGuard(storage, 4096);
+  storage.failWhen = (_, index) => {
+    if (index === 0) storage.alignment = 1;
+    return undefined;
+  };
+  const table = payload(LARGEST_WRITE + 100);
+  await writeTableStream(guard, hostOffset(4096), [table]);
+  expect(Buffer.compare(storage.bytes(4096, table.length), table)).toBe(0);
+  expect(storage.size).toBe(4096 + table.length);
+});
+
+test('the first write that fails is the last', async () => {
+  const storage = makeStorage();
+  storage.failNth(1, new Error('no space'));
+  const tables = [payload(5 * MIB)];
+  await expect(writeTableStream(new OverlapGuard(storage, 4096), hostOffset(4096), tables)).rejects.toThrow(
+    'no space',
+  );
+  expect(storage.writes.length).toBe(2);
+});
