@@ -1,0 +1,86 @@
+/** The judge judged: the test storage accuses each forbidden thing, and nothing else. */
+import { describe, expect, test } from 'vitest';
+import { alignedMemory } from '../../src/storage/aligned-memory.js';
+import { stateOf } from './promise-state.js';
+import { payload, RecordingStorage } from './recording-storage.js';
+
+const BLOCK = 4096;
+const memory = (blocks: number) => alignedMemory(blocks * BLOCK).subarray(0, blocks * BLOCK);
+
+describe('the recording storage', () => {
+  test('accuses nobody of aligned writes side by side', async () => {
+    const storage = new RecordingStorage();
+    await Promise.all([storage.write(0, [memory(1)]), storage.write(BLOCK, [memory(2), memory(1)])]);
+    expect(storage.violations).toEqual([]);
+    expect(storage.writes.map(({ offset, length }) => [offset, length])).toEqual([
+      [0, BLOCK],
+      [BLOCK, 3 * BLOCK],
+    ]);
+  });
+
+  test.each([
+    ['offset', 512, memory(1)],
+    ['length', 0, memory(1).subarray(0, 100)],
+    ['address', 0, memory(2).subarray(512, 512 + BLOCK)],
+  ])('accuses a write whose %s is not aligned', async (_, offset, buffer) => {
+    const storage = new RecordingStorage();
+    await storage.write(offset, [buffer]);
+    expect(storage.violations).toEqual([expect.stringContaining('not aligned')]);
+  });
+
+  test('accuses two writes in flight that share a block, even when their bytes are apart', async () => {
+    const storage = new RecordingStorage({ alignment: 1 });
+    storage.hold();
+    const first = storage.write(0, [payload(100)]);
+    storage.alignment = BLOCK;
+    const second = storage.write(200, [payload(100)]);
+    storage.releaseAll();
+    await Promise.all([first, second]);
+    expect(storage.violations).toContainEqual(expect.stringContaining('shares a block'));
+  });
+
+  test('accuses whoever changes a buffer under a write', async () => {
+    const storage = new RecordingStorage();
+    storage.hold();
+    const buffer = memory(1);
+    const writing = storage.write(0, [buffer]);
+    buffer[7] = 1;
+    storage.releaseAll();
+    await writing;
+    expect(storage.violations).toEqual([expect.stringContaining('changed')]);
+  });
+
+  test('accuses whoever reads back', async () => {
+    const storage = new RecordingStorage();
+    await storage.read(0, memory(1));
+    expect(storage.violations).toEqual([expect.stringContaining('read back')]);
+  });
+
+  test('holds writes until they are released and fails them with what was taken', async () => {
+    const storage = new RecordingStorage({ alignment: 1 });
+    const error = new Error('no space');
+    storage.hold();
+    const first = storage.write(0, [payload(10)]);
+    const second = storage.write(10, [payload(10)]);
+    expect(await stateOf(first)).toBe('waiting');
+    storage.release(storage.writes[1], { error, taken: 3 });
+    await expect(second).rejects.toBe(error);
+    expect(await stateOf(first)).toBe('waiting');
+    storage.release(storage.writes[0]);
+    await first;
+    expect(storage.bytes(0, 15)).toEqual(new Uint8Array([...payload(10), ...payload(3), 0, 0]));
+    expect(storage.size).toBe(13);
+  });
+
+  test('fails the write with a given number and comes short at its end', async () => {
+    const storage = new RecordingStorage({ alignment: 1, background: 7 });
+    storage.readsExpected = true;
+    storage.failNth(1, new Error('second'));
+    await storage.write(0, [payload(10)]);
+    await expect(storage.write(10, [payload(10)])).rejects.toThrow('second');
+    const into = new Uint8Array(20);
+    expect(await storage.read(5, into)).toBe(5);
+    expect(into.subarray(0, 6)).toEqual(new Uint8Array([...payload(10).subarray(5), 0]));
+    expect(storage.bytes(15, 1)).toEqual(new Uint8Array([7]));
+  });
+});

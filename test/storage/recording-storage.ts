@@ -1,0 +1,220 @@
+/**
+ * A storage in memory that writes down all it is asked and judges it: every write aligned in offset,
+ * length and memory address, no two writes in flight in one aligned block, no buffer changed under a
+ * write, nothing read back. Writes can be held, failed at any number, cut short.
+ */
+import koffi from 'koffi';
+import { afterEach, expect } from 'vitest';
+import { roundDown, roundUp } from '../../src/storage/aligned-memory.js';
+import type { Storage } from '../../src/storage/storage.js';
+
+/** Bytes of a page of the content. */
+const PAGE = 65536;
+
+export interface RecordedWrite {
+  readonly offset: number;
+  readonly length: number;
+  readonly buffers: readonly { readonly address: bigint; readonly length: number }[];
+  /** The bytes as they were when the write began. */
+  readonly bytes: Uint8Array;
+  state: 'under way' | 'done' | 'failed';
+}
+
+/** A failure to inject: the first `taken` bytes reach the storage all the same. */
+export interface Failure {
+  readonly error: Error;
+  readonly taken: number;
+}
+
+export interface RecordingOptions {
+  readonly alignment?: number | undefined;
+  /** What bytes that were never written hold: a device is not full of zeros. Default 0. */
+  readonly background?: number | undefined;
+  /** Awaited by every read and write before it takes effect. */
+  readonly delay?: (() => Promise<unknown>) | undefined;
+}
+
+export class RecordingStorage implements Storage {
+  readonly name = 'recording';
+  /** May be set at any time, as a fallback to buffered I/O does. */
+  alignment: number;
+  /** Every write that reached the storage, in the order in which they began. */
+  readonly writes: RecordedWrite[] = [];
+  readonly reads: { readonly offset: number; readonly length: number }[] = [];
+  syncs = 0;
+  /** What the caller did that no caller may do. */
+  readonly violations: string[] = [];
+  /** Set where the test itself reads; otherwise a read is a violation. */
+  readsExpected = false;
+  /** The file's length in bytes: reads come short at it. */
+  size = 0;
+  /** Decides when a write begins whether it will fail. `index` counts from 0. */
+  failWhen: ((write: RecordedWrite, index: number) => Failure | undefined) | undefined;
+  readonly #background: number;
+  readonly #delay: (() => Promise<unknown>) | undefined;
+  readonly #gates = new Map<RecordedWrite, (failure: Failure | undefined) => void>();
+  #holding = false;
+  /** By number of the page; pages that nobody wrote to hold the background. */
+  readonly #pages = new Map<number, Uint8Array>();
+
+  constructor({ alignment = 4096, background = 0, delay }: RecordingOptions = {}) {
+    this.alignment = alignment;
+    this.#background = background;
+    this.#delay = delay;
+  }
+
+  get underWay(): readonly RecordedWrite[] {
+    return this.writes.filter(({ state }) => state === 'under way');
+  }
+
+  /** Writes that begin from now on wait until they are released. */
+  hold(): void {
+    this.#holding = true;
+  }
+
+  /** Lets a held write go on, or fail. */
+  release(write: RecordedWrite | undefined, failure?: Failure): void {
+    const open = write && this.#gates.get(write);
+    if (write === undefined || open === undefined) throw new Error('there is no such held write');
+    this.#gates.delete(write);
+    open(failure);
+  }
+
+  /** Lets all held writes go on and holds no more. */
+  releaseAll(): void {
+    this.#holding = false;
+    for (const write of [...this.#gates.keys()]) this.release(write);
+  }
+
+  /** Lets the write with this number (from 0) fail. */
+  failNth(index: number, error: Error, taken = 0): void {
+    this.failWhen = (_, at) => (at === index ? { error, taken } : undefined);
+  }
+
+  /** The content, whatever the file's length. */
+  bytes(offset: number, length: number): Uint8Array {
+    const bytes = new Uint8Array(length);
+    for (let at = 0; at < length; ) {
+      const part = this.#page(offset + at).subarray(0, length - at);
+      bytes.set(part, at);
+      at += part.length;
+    }
+    return bytes;
+  }
+
+  /** Writes behind the back of whoever is tested. */
+  preset(offset: number, bytes: Uint8Array): void {
+    this.#store(offset, bytes);
+  }
+
+  async write(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
+    const write = this.#begin(offset, buffers);
+    let failure = this.failWhen?.(write, this.writes.length - 1);
+    const held = this.#holding
+      ? new Promise<Failure | undefined>((resolve) => this.#gates.set(write, resolve))
+      : undefined;
+    await this.#delay?.();
+    failure = (await held) ?? failure;
+    if (Buffer.compare(Buffer.concat(buffers), write.bytes) !== 0) {
+      this.#accuse(write, 'its buffers changed while it was under way');
+    }
+    write.state = failure === undefined ? 'done' : 'failed';
+    this.#store(offset, write.bytes.subarray(0, failure?.taken ?? write.length));
+    if (failure !== undefined) throw failure.error;
+  }
+
+  async read(offset: number, into: Uint8Array): Promise<number> {
+    this.reads.push({ offset, length: into.length });
+    if (!this.readsExpected) this.violations.push(`${into.length} bytes at ${offset} were read back`);
+    this.#judge('read', [offset, into.length, Number(koffi.address(into) % BigInt(this.alignment))]);
+    await this.#delay?.();
+    const count = Math.max(0, Math.min(into.length, this.size - offset));
+    into.set(this.bytes(offset, count));
+    return count;
+  }
+
+  async sync(): Promise<void> {
+    this.syncs += 1;
+  }
+
+  #begin(offset: number, buffers: readonly Uint8Array[]): RecordedWrite {
+    const bytes = Buffer.concat(buffers);
+    const write: RecordedWrite = {
+      offset,
+      length: bytes.length,
+      buffers: buffers.map((buffer) => ({ address: koffi.address(buffer), length: buffer.length })),
+      bytes,
+      state: 'under way',
+    };
+    for (const { address, length } of write.buffers) {
+      this.#judge('write', [offset, length, Number(address % BigInt(this.alignment))]);
+    }
+    for (const other of this.underWay) {
+      const unit = this.alignment;
+      const from = Math.max(roundDown(offset, unit), roundDown(other.offset, unit));
+      const to = Math.min(roundUp(offset + bytes.length, unit), roundUp(other.offset + other.length, unit));
+      if (from < to) this.#accuse(write, `it shares a block with the one at ${other.offset} under way`);
+    }
+    this.writes.push(write);
+    return write;
+  }
+
+  #judge(what: string, numbers: readonly number[]): void {
+    if (numbers.some((number) => number % this.alignment !== 0)) {
+      this.violations.push(`${what}: offset, length and address ${numbers.join(', ')} are not aligned`);
+    }
+  }
+
+  #accuse({ offset, length }: RecordedWrite, what: string): void {
+    this.violations.push(`the write of ${length} bytes at ${offset}: ${what}`);
+  }
+
+  #store(offset: number, bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; ) {
+      const page = this.#page(offset + at);
+      page.set(bytes.subarray(at, at + page.length));
+      at += page.length;
+    }
+    this.size = Math.max(this.size, offset + bytes.length);
+  }
+
+  /** The rest of the page that holds `offset`, from there on. */
+  #page(offset: number): Uint8Array {
+    const number = Math.floor(offset / PAGE);
+    let page = this.#pages.get(number);
+    if (page === undefined) {
+      page = new Uint8Array(PAGE).fill(this.#background);
+      this.#pages.set(number, page);
+    }
+    return page.subarray(offset % PAGE);
+  }
+}
+
+/**
+ * Call it once at the top of a test file.
+ * @returns what makes a storage, whose violations are looked at when the test is over
+ */
+export function useRecordingStorage(): (options?: RecordingOptions) => RecordingStorage {
+  const made: RecordingStorage[] = [];
+  afterEach(() => {
+    const violations = made.splice(0).flatMap((storage) => storage.violations);
+    expect(violations).toEqual([]);
+  });
+  return (options) => {
+    const storage = new RecordingStorage(options);
+    made.push(storage);
+    return storage;
+  };
+}
+
+/** Bytes that differ from their neighbours, from what another seed gives, and from 0. */
+export function payload(length: number, seed = 1): Uint8Array {
+  return Uint8Array.from({ length }, (_, index) => 1 + ((index * 31 + seed * 97) % 255));
+}
+
+/** The same as toEqual, without its element-by-element walk: for whole host clusters. */
+export function expectSameBytes(found: Uint8Array, expected: Uint8Array): void {
+  expect(found.length).toBe(expected.length);
+  const at = found.findIndex((byte, index) => byte !== expected[index]);
+  expect(at === -1 ? 'the same' : `at ${at}: ${found[at]} for ${expected[at]}`).toBe('the same');
+}
