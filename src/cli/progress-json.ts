@@ -1,4 +1,4 @@
-/** Progress for programs: one JSON object a line on standard error. docs and --help promise its fields. */
+/** Progress for programs: one JSON object a line on standard error. Fields may be added; none may change. */
 import type { Progress } from '../convert/progress.js';
 import type { Output, ProgressDisplay } from './progress-display.js';
 

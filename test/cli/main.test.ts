@@ -1,0 +1,50 @@
+/** What the program does around its commands: outputs, exit code, error lines, what it loads. */
+import { describe, expect, test } from 'vitest';
+import { cli, startCli } from '../e2e/cli.js';
+import { useScratch } from '../e2e/scratch.js';
+
+const scratch = useScratch();
+
+describe('failures', () => {
+  test.each([
+    [[], /^qcow2c: Not enough arguments/],
+    [['info', 'x'], /^qcow2c: unknown command 'info'/],
+    [['convert', '--two\nlines', 'a', 'b'], /^qcow2c: unknown option '--two lines'/],
+    [['convert', '-o', 'a\x1b=1', 'a', 'b'], /^qcow2c: Invalid parameter 'a\\x1b'\n$/],
+    [
+      ['convert', '-c', 'no\nsuch', 'b'],
+      /^qcow2c: Could not open 'no\\x0asuch': No such file or directory\n$/,
+    ],
+  ])('%j is one line on standard error and exit code 1', async (words, line) => {
+    const outcome = await cli(words, { cwd: scratch() });
+    expect(outcome).toMatchObject({ status: 1, stdout: '' });
+    expect(outcome.stderr).toMatch(line);
+    expect(outcome.stderr).toMatch(/^[^\n]*\n$/);
+  });
+
+  test('--debug and QCOW2C_DEBUG=1 show where it comes from', async () => {
+    const failing = ['convert', '-c', scratch('missing'), scratch('out')];
+    const quiet = await cli(failing);
+    const debug = [await cli([...failing, '--debug']), await cli(failing, { env: { QCOW2C_DEBUG: '1' } })];
+    for (const { status, stderr } of debug) {
+      expect(status).toBe(1);
+      expect(stderr.startsWith(quiet.stderr)).toBe(true);
+      expect(stderr).toMatch(/\n {4}at .*\n/);
+      expect(stderr).toContain('ENOENT');
+    }
+  });
+});
+
+test('help that nobody reads is no failure', async () => {
+  const running = startCli(['convert', '--help']);
+  running.child.stdout!.destroy();
+  expect(await running.finished).toMatchObject({ status: 0, stderr: '' });
+});
+
+test('an error on the command line and a text on request come before anything of the conversion is loaded', async () => {
+  for (const words of [['--help'], ['convert', '-o', 'help'], ['convert', '-m', '0', 'a', 'b']]) {
+    const { stderr } = await cli(words, { under: ['strace', '-f', '-e', 'trace=openat'] });
+    expect(stderr).toMatch(/dist\/cli\.js/);
+    expect(stderr).not.toMatch(/dist\/convert|piscina|koffi|cli-progress/);
+  }
+});
