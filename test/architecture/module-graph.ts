@@ -36,10 +36,10 @@ export function packageOf(specifier: string): string {
     .join('/');
 }
 
-function isRequire(call: ts.CallExpression): boolean {
-  const callee = call.expression;
-  const name = ts.isPropertyAccessExpression(callee) ? callee.name : callee;
-  return ts.isIdentifier(name) && /require$/i.test(name.text);
+/** `require(...)`, also as made on the spot by createRequire. Under another name it shows in `strings`. */
+function isRequire({ expression: callee }: ts.CallExpression): boolean {
+  const name = ts.isCallExpression(callee) ? callee.expression.getText() : callee.getText();
+  return name === (ts.isCallExpression(callee) ? 'createRequire' : 'require');
 }
 
 /** Parses one module. `path` is from the root of the checkout. */
@@ -94,7 +94,7 @@ export function graphOf(files: Readonly<Record<string, string>>): ModuleGraph {
 /** Parses every TypeScript module below `directory` (from `root`). */
 export function readGraph(root: string, directory: string): ModuleGraph {
   const names = readdirSync(join(root, directory), { recursive: true, encoding: 'utf8' });
-  const paths = names.filter((name) => name.endsWith('.ts')).map((name) => posix.join(directory, name));
+  const paths = names.filter((name) => /(?<!\.d)\.ts$/.test(name)).map((name) => posix.join(directory, name));
   return graphOf(Object.fromEntries(paths.map((path) => [path, readFileSync(join(root, path), 'utf8')])));
 }
 

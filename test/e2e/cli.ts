@@ -18,6 +18,21 @@ export interface CliOptions extends RunOptions {
   readonly nodeOptions?: readonly string[] | undefined;
 }
 
+/**
+ * A command under which some system calls of qcow2c fail or take longer: strace's -e inject, such as
+ * `error=EIO:when=3`. Calls are counted by name and by
+ * thread: see ONE_THREAD.
+ * @param calls system calls, with commas between
+ * @param more further arguments of strace, such as -P FILE for the calls on one file
+ */
+export function injecting(calls: string, fault: string, more: readonly string[] = []): string[] {
+  const inject = ['-e', `trace=${calls}`, '-e', `inject=${calls}:${fault}`];
+  return ['strace', '-f', '-qqq', '-o', '/dev/null', ...more, ...inject, '--'];
+}
+
+/** Environment in which all asynchronous file operations of Node.js are made by one thread. */
+export const ONE_THREAD = { UV_THREADPOOL_SIZE: '1' };
+
 /** Starts qcow2c; the child can be watched and sent signals (to qcow2c itself only without `under`). */
 export function startCli(args: readonly string[], options: CliOptions = {}): Running {
   const node = [process.execPath, ...(options.nodeOptions ?? []), options.program ?? PROGRAM];

@@ -45,7 +45,7 @@ async function missing(): Promise<string[]> {
       koffi.load(name).unload();
       return undefined;
     } catch {
-      return `${name} is not installed`;
+      return `${name} is not installed; run: ${INSTALL_COMMAND}`;
     }
   });
   return [...complaints, ...libraries].filter((complaint) => complaint !== undefined);
@@ -81,7 +81,7 @@ async function makeScratch(): Promise<string> {
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const complaints = await missing();
-  if (complaints.length > 0) throw new Error(`${complaints.join('\n')}\nInstall with: ${INSTALL_COMMAND}`);
+  if (complaints.length > 0) throw new Error(complaints.join('\n'));
   const scratch = await makeScratch();
   project.provide('scratch', scratch);
   project.provide('notBuilt', notBuilt());

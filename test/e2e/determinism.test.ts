@@ -1,0 +1,51 @@
+/** The same input, options and engine give the same bytes, however many threads there are and whoever is first. */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { cliOk } from './cli.js';
+import { expectGoodImage } from './judge.js';
+import { useScratch } from './scratch.js';
+import { makeExt4Disk } from './source-images.js';
+
+const path = useScratch();
+const raw = path('ext4.raw');
+beforeAll(() => makeExt4Disk(raw));
+
+async function digest(file: string): Promise<string> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(file), hash);
+  return hash.digest('hex');
+}
+
+async function digestOf(flags: readonly string[]): Promise<string> {
+  await cliOk(['convert', ...flags, raw, path('again.qcow2')]);
+  return digest(path('again.qcow2'));
+}
+
+describe.each([
+  ['zlib', ['-c']],
+  ['zstd', ['-c', '-o', 'compression_type=zstd']],
+  ['normal clusters', ['-O', 'qcow2']],
+])('%s', (name, flags) => {
+  const first = path(`${name}.qcow2`);
+
+  test('1, 2, 5 and 16 threads write the same bytes, and so do two runs', async () => {
+    await cliOk(['convert', ...flags, '-m', '1', raw, first]);
+    await expectGoodImage(first, raw);
+    const expected = await digest(first);
+    for (const threads of ['2', '5', '16', '2']) {
+      expect([threads, await digestOf([...flags, '-m', threads])]).toEqual([threads, expected]);
+    }
+  });
+
+  test.each([
+    ['-W', ['-W']],
+    ['the page cache', ['-t', 'writeback']],
+    ['sources read around the page cache', ['-T', 'none']],
+    ['a write cache of 2 MiB', ['--compressed-cache-size', '2M']],
+    ['no write cache', ['--compressed-cache-size', '0']],
+  ])('%s changes nothing in the bytes', async (_, more) => {
+    expect(await digestOf([...flags, ...more])).toBe(await digest(first));
+  });
+});

@@ -1,0 +1,96 @@
+/** Every engine, forced: each gives images that other programs read; what an engine cannot do it says. */
+import { stat } from 'node:fs/promises';
+import zlib from 'node:zlib';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { runOk } from '../oracle/run.js';
+import { extract } from '../oracle/seven-zip.js';
+import { cli, cliOk } from './cli.js';
+import { expectFailure } from './failures.js';
+import { expectGoodImage } from './judge.js';
+import { useScratch } from './scratch.js';
+import { makeMixedDisk } from './source-images.js';
+
+const path = useScratch();
+const raw = path('mixed.raw');
+const image = path('image.qcow2');
+beforeAll(() => makeMixedDisk(raw));
+
+const NODE_HAS_ZSTD = 'zstdCompressSync' in zlib;
+
+const ZLIB: [string, string[]][] = [
+  ['libdeflate', ['--engine', 'libdeflate']],
+  ['libdeflate at its lowest level', ['--engine', 'libdeflate', '-o', 'compression_level=1']],
+  ['libdeflate at its highest level', ['--engine', 'libdeflate', '-o', 'compression_level=12']],
+  ['node', ['--engine', 'node']],
+  ['node at its lowest level', ['--engine', 'node', '-o', 'compression_level=1']],
+  ['node at its highest level', ['--engine', 'node', '-o', 'compression_level=9']],
+  ['node with the window of qemu', ['--engine', 'node', '-o', 'compression_window_bits=12']],
+  ['the window of qemu alone', ['-o', 'compression_window_bits=12']],
+];
+
+describe('zlib', () => {
+  test.each(ZLIB)('%s: qemu-img and 7-Zip read the image', async (name, flags) => {
+    await cliOk(['convert', '-c', ...flags, raw, image]);
+    expect((await expectGoodImage(image, raw)).compressedClusters).toBeGreaterThan(0);
+    const { ok, complaints, disk } = await extract(image, path(`extracted ${name}`));
+    expect({ ok, complaints }).toEqual({ ok: true, complaints: [] });
+    await runOk('cmp', [raw, disk]);
+  });
+
+  test('a higher level makes a smaller image', async () => {
+    for (const [engine, highest] of [
+      ['libdeflate', 12],
+      ['node', 9],
+    ] as const) {
+      const sizes: number[] = [];
+      for (const level of [1, highest]) {
+        await cliOk(['convert', '-c', '--engine', engine, '-o', `compression_level=${level}`, raw, image]);
+        sizes.push((await stat(image)).size);
+      }
+      expect(sizes[1]).toBeLessThan(sizes[0]!);
+    }
+  });
+});
+
+describe('zstd', () => {
+  test.each(['1', '3', '19'])('libzstd at level %s: qemu-img reads the image', async (level) => {
+    const options = `compression_type=zstd,compression_level=${level}`;
+    await cliOk(['convert', '-c', '--engine', 'libzstd', '-o', options, raw, image]);
+    expect((await expectGoodImage(image, raw)).compressedClusters).toBeGreaterThan(0);
+  });
+
+  test('node: reads back where Node.js has zstd, and says what to install where it has not', async () => {
+    const args = [
+      'convert',
+      '-c',
+      '--engine',
+      'node',
+      '-o',
+      'compression_type=zstd',
+      raw,
+      path('node.qcow2'),
+    ];
+    if (!NODE_HAS_ZSTD) return expectFailure(path(''), args, /zstd.*libzstd/);
+    await cliOk(args);
+    await expectGoodImage(path('node.qcow2'), raw);
+  });
+});
+
+test('the engine of -v is the one that was forced', async () => {
+  for (const engine of ['libdeflate', 'node']) {
+    const { stderr } = await cli(['convert', '-c', '-v', '--engine', engine, raw, image]);
+    expect(stderr).toContain(`${engine}, level `);
+  }
+});
+
+test.each([
+  [['--engine', 'libdeflate', '-o', 'compression_type=zstd'], /libdeflate.*zstd|zstd.*libdeflate/],
+  [['--engine', 'libzstd'], /libzstd.*zlib|zlib.*libzstd/],
+  [['--engine', 'libdeflate', '-o', 'compression_window_bits=12'], /libdeflate/],
+  [['--engine', 'libdeflate', '-o', 'compression_level=13'], /level.*13|13.*level/],
+  [['--engine', 'node', '-o', 'compression_level=10'], /level.*10|10.*level/],
+  [['--engine', 'libzstd', '-o', 'compression_type=zstd,compression_level=23'], /level.*23|23.*level/],
+  [['--engine', 'gzip'], /gzip/],
+])('%j is refused', (flags, line) =>
+  expectFailure(path(''), ['convert', '-c', ...flags, raw, path('no.qcow2')], line),
+);

@@ -1,0 +1,116 @@
+/** The library as a program imports it: many conversions in one process, typed, silent, nothing left open. */
+import { copyFileSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { run, runOk } from '../oracle/run.js';
+import { ROOT } from './cli.js';
+import { expectGoodImage } from './judge.js';
+import { useScratch } from './scratch.js';
+import { makeMixedDisk } from './source-images.js';
+
+const path = useScratch();
+const raw = path('mixed.raw');
+const out = path('out');
+
+interface Seen {
+  readonly error?: Record<string, unknown>;
+  readonly result?: Record<string, unknown>;
+}
+interface Report {
+  readonly several: readonly Seen[];
+  readonly progress: readonly { guestBytesDone: number; guestBytes: number }[];
+  readonly signalListeners: number;
+  readonly openFiles: readonly string[];
+  readonly [name: string]: unknown;
+}
+let report: Report;
+
+beforeAll(async () => {
+  await makeMixedDisk(raw);
+  mkdirSync(out);
+  mkdirSync(path('node_modules', '@types'), { recursive: true });
+  symlinkSync(ROOT, path('node_modules', 'qcow2c'));
+  symlinkSync(join(ROOT, 'node_modules', '@types', 'node'), path('node_modules', '@types', 'node'));
+  symlinkSync(join(ROOT, 'node_modules', 'undici-types'), path('node_modules', 'undici-types'));
+  copyFileSync(fileURLToPath(new URL('./library-user.mjs', import.meta.url)), path('user.mjs'));
+  const { status, signal, stdout, stderr } = await run(process.execPath, [path('user.mjs'), raw, out]);
+  // Anything the library printed itself would be here too.
+  expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: '' });
+  report = JSON.parse(stdout) as Report;
+});
+
+describe('import { convert } from "qcow2c"', () => {
+  test('several conversions at once each make a good image and say what they did', async () => {
+    expect(report.several.map(({ error }) => error)).toEqual([undefined, undefined, undefined, undefined]);
+    for (const index of [0, 1, 2, 3]) await expectGoodImage(join(out, `several-${index}.qcow2`), raw);
+    expect(report.several.map(({ result }) => result?.['clusterSize'])).toEqual([
+      65_536, 65_536, 4096, 65_536,
+    ]);
+    expect(report.several.map(({ result }) => result?.['engine'])).toEqual([
+      'libdeflate',
+      'libzstd',
+      'libdeflate',
+      undefined,
+    ]);
+  });
+
+  test('progress rises to the whole', () => {
+    const done = report.progress.map(({ guestBytesDone }) => guestBytesDone);
+    expect(done).toEqual([...done].sort((a, b) => a - b));
+    expect(done.at(-1)).toBe(report.progress.at(-1)?.guestBytes);
+    expect(done.length).toBeGreaterThan(5);
+  });
+
+  test('an AbortSignal ends a conversion before or during it, and is nothing to it afterwards', () => {
+    const aborted = { error: { name: 'Qcow2cError', code: 'ERR_ABORTED', typed: true } };
+    expect(report['abortedBefore']).toMatchObject(aborted);
+    expect(report['abortedDuring']).toMatchObject(aborted);
+    expect(report['abortedAfter']).toHaveProperty('result');
+  });
+
+  test('errors are typed, with a stable code, the file and the system’s reason', () => {
+    expect(report['missingSource']).toMatchObject({
+      error: { code: 'ERR_IO', typed: true, file: '/none/at/all', systemCode: 'ENOENT' },
+    });
+    expect(report['badValue']).toMatchObject({ error: { code: 'ERR_USAGE', typed: true } });
+    expect(report['noSources']).toMatchObject({ error: { code: 'ERR_USAGE', typed: true } });
+  });
+
+  test('a conversion after failed ones works, and nothing is left open, installed or lying about', async () => {
+    expect(report['again']).toHaveProperty('result');
+    await expectGoodImage(join(out, 'again.qcow2'), raw);
+    expect(report.openFiles).toEqual([]);
+    expect(report.signalListeners).toBe(0);
+    expect(readdirSync(out).sort()).toEqual([
+      'after.qcow2',
+      'again.qcow2',
+      'progress.qcow2',
+      ...[0, 1, 2, 3].map((index) => `several-${index}.qcow2`),
+    ]);
+  });
+});
+
+test('the declarations that come with the package are enough for a strict program, and catch a wrong one', async () => {
+  const program = (options: string) => `
+    import { convert, Qcow2cError, type ConvertOptions, type ConvertResult, type Progress } from 'qcow2c';
+    const options: ConvertOptions = ${options};
+    const show = ({ guestBytesDone }: Progress): void => void guestBytesDone;
+    export const result: Promise<ConvertResult> = convert({ ...options, onProgress: show });
+    export const code = (error: unknown) => (error instanceof Qcow2cError ? error.code : undefined);`;
+  writeFileSync(path('right.mts'), program(`{ sources: ['a'], target: 'b', create: { clusterSize: 512 } }`));
+  writeFileSync(path('wrong.mts'), program(`{ sources: ['a'], target: 'b', targetCache: 'fast' }`));
+  const tsc = join(ROOT, 'node_modules', '.bin', 'tsc');
+  const flags = [
+    '--noEmit',
+    '--strict',
+    '--exactOptionalPropertyTypes',
+    '--module',
+    'nodenext',
+    '--target',
+    'es2022',
+  ];
+  await runOk(tsc, [...flags, 'right.mts'], { cwd: path('') });
+  const wrong = await run(tsc, [...flags, 'wrong.mts'], { cwd: path('') });
+  expect(wrong.stdout).toMatch(/^wrong\.mts\(\d+,\d+\): error TS2322: [^\n]*targetCache|^wrong\.mts.*"fast"/);
+});

@@ -1,0 +1,41 @@
+/** File systems that refuse O_DIRECT, and writes that have to be tried again. */
+import { beforeAll, expect, test } from 'vitest';
+import { cli, injecting, ONE_THREAD } from './cli.js';
+import { expectGoodImage } from './judge.js';
+import { useScratch } from './scratch.js';
+import { makeMixedDisk } from './source-images.js';
+
+const path = useScratch();
+const raw = path('mixed.raw');
+const image = path('image.qcow2');
+beforeAll(() => makeMixedDisk(raw));
+
+// The first write of a run has one buffer and is a pwrite64; faults are counted for each system call.
+const convert = (fault: string) =>
+  cli(['convert', '-c', '-v', raw, image], { under: injecting('pwrite64', fault), env: ONE_THREAD });
+
+test('when the first direct write is refused the page cache is used, and -v says so', async () => {
+  const { status, stderr } = await convert('error=EINVAL:when=1');
+  expect({ status, stderr }).toMatchObject({
+    status: 0,
+    stderr: expect.stringMatching(/writeback.*O_DIRECT/),
+  });
+  await expectGoodImage(image, raw);
+});
+
+test('a refusal after direct writes have worked is an error, not a reason to change the way of writing', async () => {
+  const { status, stderr } = await convert('error=EINVAL:when=2');
+  expect({ status, stderr }).toMatchObject({
+    status: 1,
+    stderr: expect.stringMatching(/Invalid argument\n$/i),
+  });
+});
+
+test.each(['EINTR', 'EAGAIN'])('writes that end with %s are made again', async (error) => {
+  const { status, stderr } = await convert(`error=${error}:when=1+2`);
+  expect({ status, stderr }).toMatchObject({
+    status: 0,
+    stderr: expect.stringMatching(/cache mode: none\n/),
+  });
+  await expectGoodImage(image, raw);
+});
