@@ -12,6 +12,7 @@ import { exitCodeOf, Interruption } from './interruption.js';
 import type { Output, ProgressDisplay, ProgressStyle } from './progress-display.js';
 import { JsonDisplay } from './progress-json.js';
 import { QemuDisplay } from './progress-qemu.js';
+import { ProgressRequest } from './progress-request.js';
 import { summary } from './summary.js';
 
 /** What surrounds the command. */
@@ -43,12 +44,16 @@ export async function convertCommand(
 ): Promise<number> {
   const { stderr } = surroundings;
   const interruption = new Interruption(surroundings.process);
+  const request = new ProgressRequest(surroundings.process, stderr);
   const display = await openDisplay(progress, surroundings);
   display.start();
   try {
     const result = await surroundings.convert({
       ...options,
-      onProgress: (state) => display.update(state),
+      onProgress: (state) => {
+        display.update(state);
+        request.update(state);
+      },
       signal: interruption.abortSignal,
     });
     display.end(true);
@@ -62,6 +67,7 @@ export async function convertCommand(
     stderr.write(messageLine(`Conversion to ${quoted(options.target)} stopped by ${interruption.signal}`));
     return exitCodeOf(interruption.signal);
   } finally {
+    request.release();
     interruption.release();
   }
 }

@@ -41,7 +41,7 @@ export class QemuDisplay implements ProgressDisplay {
 }
 
 /** A share as a percentage with two decimals; a tie goes to the even digit, as in C's printf. */
-function percentage(part: number, total: number): string {
+export function percentage(part: number, total: number): string {
   const [scaled, divisor] = [BigInt(part) * COMPLETE, BigInt(total)];
   let hundredths = scaled / divisor;
   const twiceTheRest = 2n * (scaled % divisor);
