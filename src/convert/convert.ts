@@ -115,7 +115,7 @@ async function convertOpened(
       await pool.close();
     }
     await source.refuseChanges();
-    length = await writer.finish();
+    length = await writer.finish(target.kind !== 'new');
     cache.free();
   } catch (error) {
     await target.discard();

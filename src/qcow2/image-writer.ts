@@ -96,17 +96,18 @@ export class ImageWriter {
   }
 
   /**
-   * Writes what is left: data, sync, tables, sync, header. The caller makes the header durable.
+   * Writes what is left: data, sync, tables, header. The caller makes these durable.
+   * @param inPlace the file can be found already: sync once more, so that no header points to nothing
    * @returns the file's length in bytes: up to the end of the last table, a multiple of 512
    */
-  async finish(): Promise<number> {
+  async finish(inPlace = false): Promise<number> {
     await this.#l2.complete();
     this.#allocator.endStream();
     await this.#cache.stop();
     await this.#run.finish();
     await this.#guard.sync();
     const { header, length } = await this.#writeLastTables();
-    await this.#guard.sync();
+    if (inPlace) await this.#guard.sync();
     await this.#guard.writeHeader([header]);
     return length;
   }
