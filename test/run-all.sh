@@ -10,7 +10,7 @@ need() { # need PACKAGE COMMAND...: the package is wanted when the command fails
   shift
   "$@" >/dev/null 2>&1 || packages+=("$package")
 }
-shared_library() { PATH="$PATH:/usr/sbin:/sbin" ldconfig -p | grep -qF "$1"; }
+shared_library() { [[ $(PATH="$PATH:/usr/sbin:/sbin" ldconfig -p) == *"$1"* ]]; }
 
 need qemu-utils sh -c 'qemu-img --version && qemu-io --version'
 need p7zip-full 7z i
