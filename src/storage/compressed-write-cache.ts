@@ -74,9 +74,13 @@ export class CompressedWriteCache implements LaneOwner {
     const start = offset % this.#clusterSize;
     const room = this.#clusterSize - start;
     if (bytes.length <= room) return this.#store(index, start, bytes);
-    this.#refuseOverlap(index + 1, 0, bytes.length - room);
-    await this.#store(index, start, bytes.subarray(0, room));
-    return this.#store(index + 1, 0, bytes.subarray(room));
+    this.#clusters.get(index)?.refuseOverlap(start, this.#clusterSize);
+    this.#clusters.get(index + 1)?.refuseOverlap(0, bytes.length - room);
+    // Each part on its own: the second must not wait while the first needs a place, it may be what frees one.
+    await Promise.all([
+      this.#store(index, start, bytes.subarray(0, room)),
+      this.#store(index + 1, 0, bytes.subarray(room)),
+    ]);
   }
 
   /**
@@ -297,10 +301,6 @@ export class CompressedWriteCache implements LaneOwner {
     for (const cluster of [...this.#clusters.values()]) this.#forget(cluster);
     this.#stopped = true;
     this.#slab = undefined;
-  }
-
-  #refuseOverlap(index: number, start: number, end: number): void {
-    this.#clusters.get(index)?.refuseOverlap(start, end);
   }
 
   #cachedWithin(from: number, to: number): { readonly at: number; readonly image: Uint8Array }[] {

@@ -147,6 +147,27 @@ describe('write', () => {
     expect(storage.bytes(CLUSTER - 100, 300)).toEqual(payload(300, 9));
   });
 
+  test('that spans two host clusters fills the second when only the first has to wait', async () => {
+    const { storage, cache } = makeCache(1);
+    await cache.write(CLUSTER + 200, payload(100, 8));
+    const spanning = cache.write(CLUSTER - 100, payload(300, 9));
+    expect(await stateOf(spanning)).toBe('waiting');
+    cache.setDataEnd(1, 300);
+    await spanning;
+    await cache.stop();
+    expect(storage.bytes(CLUSTER - 100, 400)).toEqual(
+      new Uint8Array([...payload(300, 9), ...payload(100, 8)]),
+    );
+  });
+
+  test('that spans two host clusters is refused as a whole when either part is', async () => {
+    const { storage, cache } = makeCache(2);
+    await cache.write(CLUSTER - 5, payload(2));
+    await expect(cache.write(CLUSTER - 10, payload(16))).rejects.toThrow('some are filled already');
+    await cache.flush();
+    expect(places(storage)).toHaveLength(1);
+  });
+
   test('waits while the cache is full, and those that need a place get it in the order they asked', async () => {
     const { cache } = makeCache(1);
     await cache.write(0, payload(10));
