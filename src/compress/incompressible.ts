@@ -20,13 +20,19 @@ const STRIDE = 4096;
 
 /**
  * The highest sum of squared byte counts that passes for uniform. For n uniform bytes the sum has the mean
- * n + n(n-1)/256 and a standard deviation of about sqrt(2 * 255) * n / 256. Clusters have many slices and
- * few groups, and ordinary data is off by tens of deviations: 6 and 5 leave random data alone.
+ * n + n(n-1)/256 and a standard deviation of about sqrt(2 * 255) * n / 256.
  */
 const uniformLimit = (bytes: number, deviations: number) =>
   bytes + (bytes * (bytes - 1)) / 256 + (deviations * Math.sqrt(2 * 255) * bytes) / 256;
-const SLICE_LIMIT = uniformLimit(SLICE, 6);
-const GROUP_LIMIT = uniformLimit(SLICE * GROUP, 5);
+
+/**
+ * Beyond it ordinary data gives itself away with its first slice. Short of it bytes shrink by a sixth at
+ * most, and the one page they stand for is a 16th of a cluster.
+ */
+const SLICE_LIMIT = uniformLimit(SLICE, 20);
+
+/** Groups this unequal shrink by less than half a hundredth. Compressed streams are not quite uniform. */
+const GROUP_LIMIT = uniformLimit(SLICE * GROUP, 8);
 
 /**
  * Where repeats are looked for: behind zeros, which pad files, and behind spaces, for text that lies between

@@ -55,7 +55,7 @@ export async function koffiVersion(): Promise<string | undefined> {
 /**
  * @param names file names or paths, tried in this order
  * @param symbol a function that the library must have, so that a namesake is passed over
- * @returns the first that loads, or undefined
+ * @returns the first that can be used, or undefined
  */
 export async function loadNativeLibrary(
   names: readonly string[],
@@ -65,8 +65,10 @@ export async function loadNativeLibrary(
   if (koffi === undefined) return undefined;
   for (const name of names) {
     try {
-      const library = koffi.load(name);
+      // Deep: the library's calls to its own functions must not end in namesakes that Node.js exports.
+      const library = koffi.load(name, { deep: true });
       const address: unknown = library.symbol(symbol);
+      if (isShadowed(koffi, symbol, address)) continue;
       return {
         path: fileOf(koffi, address) ?? name,
         func: (function_, result, parameters) => library.func(function_, result, [...parameters]),
@@ -76,6 +78,26 @@ export async function loadNativeLibrary(
     }
   }
   return undefined;
+}
+
+/**
+ * Whether calls inside the library would end in functions of Node.js instead: since 22.15 it exports all of
+ * its own zstd, of another version, and mixing the two crashes. Binding deeply prevents that where the C
+ * library knows it (glibc); macOS binds each library to its own functions anyhow.
+ */
+function isShadowed(koffi: Koffi, symbol: string, address: unknown): boolean {
+  const exported = exportedByProcess(koffi, symbol);
+  if (exported === undefined || exported === address || process.platform === 'darwin') return false;
+  return exportedByProcess(koffi, 'gnu_get_libc_version') === undefined;
+}
+
+/** @returns the address of a function that every library of this process sees, or undefined */
+function exportedByProcess(koffi: Koffi, symbol: string): unknown {
+  try {
+    return koffi.load(null).symbol(symbol);
+  } catch {
+    return undefined;
+  }
 }
 
 /** The file that an address was loaded from: dladdr(3), which glibc, musl and macOS have. */

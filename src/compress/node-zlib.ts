@@ -9,7 +9,7 @@ import { corruptPayload } from './corrupt-payload.js';
 /** Most memory for the hash chains, as in QEMU's block/qcow2-threads.c: faster and smaller than the default 8. */
 const MEMORY_LEVEL = 9;
 
-/** Readers take the largest window: a 12-bit reader refuses what a 15-bit writer made, never the reverse. */
+/** Readers take the largest window: a smaller one may refuse what was written with a larger, never the reverse. */
 const READING_WINDOW_BITS = 15;
 
 /** zlib's wrapper in Node.js takes no smaller output buffer. */

@@ -1,0 +1,70 @@
+/** The end of a zstd frame, by the bits of RFC 8878, section 3.1.1. */
+import { expect, test } from 'vitest';
+import { zstdFrameSize } from '../../src/compress/zstd-frame.js';
+
+const MAGIC = [0x28, 0xb5, 0x2f, 0xfd];
+
+/** A block header, three bytes little-endian: bit 0 last block, bits 1 and 2 type, the rest its size. */
+const block = (last: 0 | 1, type: number, size: number) => {
+  const bits = size * 8 + type * 2 + last;
+  return [bits & 0xff, (bits >> 8) & 0xff, bits >> 16];
+};
+const [RAW, RLE, COMPRESSED] = [0, 1, 2];
+const bytes = (length: number) => new Array<number>(length).fill(0x77);
+
+test.each([
+  ['a window descriptor and no content size', [0x00, ...bytes(1)]],
+  ['a single segment: no window descriptor, content size of 1 byte', [0x20, ...bytes(1)]],
+  ['a window descriptor and a content size of 2 bytes', [0x40, ...bytes(1 + 2)]],
+  ['a single segment with a content size of 2 bytes', [0x60, ...bytes(2)]],
+  ['a window descriptor and a content size of 4 bytes', [0x80, ...bytes(1 + 4)]],
+  ['a single segment with a content size of 8 bytes', [0xe0, ...bytes(8)]],
+  ['a dictionary identifier of 1 byte', [0x01, ...bytes(1 + 1)]],
+  ['a dictionary identifier of 2 bytes', [0x22, ...bytes(2 + 1)]],
+  ['a dictionary identifier of 4 bytes', [0x03, ...bytes(1 + 4)]],
+])('frame header: %s', (_, header) => {
+  const frame = [...MAGIC, ...header, ...block(1, RAW, 5), ...bytes(5)];
+  expect(zstdFrameSize(Uint8Array.from([...frame, ...bytes(9)]))).toBe(frame.length);
+});
+
+test('blocks are followed to the last one, and a run of one byte takes up one byte', () => {
+  const frame = [
+    ...[...MAGIC, 0x00, 0x50],
+    ...[...block(0, COMPRESSED, 300), ...bytes(300)],
+    ...[...block(0, RLE, 100_000), 0xaa],
+    ...block(1, RAW, 0),
+  ];
+  expect(zstdFrameSize(Uint8Array.from([...frame, ...bytes(9)]))).toBe(frame.length);
+});
+
+test('a size that needs all three bytes of a block header is read whole', () => {
+  const frame = [...MAGIC, 0x00, 0x50, ...block(1, RAW, 0x1f0f0), ...bytes(0x1f0f0)];
+  expect(zstdFrameSize(Uint8Array.from(frame))).toBe(frame.length);
+});
+
+test('a checksum belongs to the frame', () => {
+  const frame = [...MAGIC, 0x04, 0x50, ...block(1, RLE, 9), 0xaa, ...bytes(4)];
+  expect(zstdFrameSize(Uint8Array.from([...frame, ...bytes(9)]))).toBe(frame.length);
+});
+
+test('a frame that is cut off anywhere is corrupt', () => {
+  const frame = [
+    ...MAGIC,
+    0x04,
+    0x50,
+    ...block(0, RAW, 5),
+    ...bytes(5),
+    ...block(1, RLE, 9),
+    0xaa,
+    ...bytes(4),
+  ];
+  for (let length = 0; length < frame.length; length += 1) {
+    expect(() => zstdFrameSize(Uint8Array.from(frame.slice(0, length))), `${length} bytes`).toThrow(
+      expect.objectContaining({ code: 'ERR_CORRUPT' }),
+    );
+  }
+});
+
+test('anything but a frame is corrupt', () => {
+  expect(() => zstdFrameSize(new Uint8Array(100))).toThrow(expect.objectContaining({ code: 'ERR_CORRUPT' }));
+});
