@@ -10,6 +10,7 @@ import { OverlapGuard } from '../../src/storage/overlap-guard.js';
 import { expectGoodImage } from '../e2e/judge.js';
 import { useScratch } from '../e2e/scratch.js';
 import { makeSparseDisk, randomBytes } from '../e2e/source-images.js';
+import { turn } from '../storage/promise-state.js';
 import { RecordingStorage } from '../storage/recording-storage.js';
 import { decodeImage } from './image-decoder.js';
 
@@ -289,7 +290,7 @@ describe('the order of writes', () => {
   ])(
     '%s is data, a sync, what makes it reachable, and the header as the very last',
     async (_, inPlace, syncs) => {
-      const storage = new OrderedStorage();
+      const storage = new OrderedStorage({ delay: turn });
       const { length } = await write(given, 0, storage, inPlace);
       const header = storage.bytes(0, 112);
       const view = new DataView(header.buffer);
@@ -320,7 +321,7 @@ describe('the order of writes', () => {
 
   test('ends with a sync that fails, before the header', async () => {
     for (const failing of [0, 1]) {
-      const storage = new OrderedStorage();
+      const storage = new OrderedStorage({ delay: turn });
       const error = new Error('sync');
       storage.sync = async () => {
         if (storage.syncedAt.push(0) > failing) throw error;
