@@ -1,0 +1,70 @@
+import { readFileSync } from 'node:fs';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { PROBE_BYTES, probeFormat } from '../../src/image/probe.js';
+import { useScratch } from '../e2e/scratch.js';
+import { runOk } from '../oracle/run.js';
+
+const scratch = useScratch();
+
+function startOf(file: string): Buffer {
+  return readFileSync(file).subarray(0, PROBE_BYTES);
+}
+
+describe('the first bytes of a file', () => {
+  test.each(['1.1', '0.10'])('of qemu-img say qcow2, compat %s', async (compat) => {
+    const file = scratch(`${compat}.qcow2`);
+    await runOk('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', `compat=${compat}`, file, '1M']);
+    expect(probeFormat(startOf(file), file)).toBe('qcow2');
+  });
+
+  test.each([
+    ['qcow', ['-f', 'qcow']],
+    ['qed', ['-f', 'qed']],
+    ['vmdk', ['-f', 'vmdk', '-o', 'subformat=monolithicSparse']],
+    ['vmdk', ['-f', 'vmdk', '-o', 'subformat=monolithicFlat']],
+    ['vdi', ['-f', 'vdi']],
+    ['vhdx', ['-f', 'vhdx']],
+    ['vpc', ['-f', 'vpc', '-o', 'subformat=dynamic']],
+    ['parallels', ['-f', 'parallels']],
+  ])('of qemu-img say %s, by whatever options: refused with the way out', async (format, args) => {
+    const file = scratch(`${args.join('-').replaceAll(/[^a-z]/gi, '')}.${format}`);
+    await runOk('qemu-img', ['create', '-q', ...args, file, '1M']);
+    expect(() => probeFormat(startOf(file), file)).toThrow(
+      expect.objectContaining({
+        code: 'ERR_UNSUPPORTED',
+        file,
+        found: format,
+        message: `'${file}' looks like a ${format} image, which qcow2c does not read; if it is a raw disk, say so with -f raw`,
+      }),
+    );
+  });
+
+  test('of anything else, also of a short or empty file, are a raw disk', () => {
+    for (const bytes of ['', 'Q', 'QFI', 'QFJ\xfb\0\0\0\x03', 'xQFI\xfb', '\xeb\x58\x90mkfs.fat', 'KDM']) {
+      expect(probeFormat(Buffer.from(bytes, 'latin1'), 'x')).toBe('raw');
+    }
+    expect(probeFormat(new Uint8Array(PROBE_BYTES), 'x')).toBe('raw');
+  });
+
+  test.each([
+    ['qcow', 'QFI\xfb\0\0\0\x01'],
+    // cryptsetup's header, versions 1 and 2.
+    ['luks', 'LUKS\xba\xbe\0\x01'],
+    ['luks', 'LUKS\xba\xbe\0\x02'],
+    ['vmdk', 'COWD\x01\0\0\0'],
+    ['parallels', 'WithoutFreeSpace\x02'],
+  ])('say %s by the mark of its specification', (format, bytes) => {
+    expect(() => probeFormat(Buffer.from(bytes, 'latin1'), 'x')).toThrow(
+      expect.objectContaining({ code: 'ERR_UNSUPPORTED', found: format }),
+    );
+  });
+
+  test('never make it fail in another way, whatever they are', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 600 }), (bytes) => {
+        expect(probeFormat(bytes, 'x')).toBe('raw');
+      }),
+    );
+  });
+});
