@@ -11,6 +11,8 @@ export default defineConfig({
     sourcemap: true,
     rollupOptions: {
       input: { index: 'src/index.ts', cli: 'src/cli/main.ts', worker: 'src/compress/worker.ts' },
+      // Optional: where it could not be compiled, the build must not look for it.
+      external: ['fs-ext'],
       // Everything lands in dist/ itself, so that the worker is found beside whichever file starts it.
       output: { entryFileNames: '[name].js', chunkFileNames: '[name]-[hash].js' },
     },
