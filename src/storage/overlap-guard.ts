@@ -14,6 +14,7 @@ export interface FileRange {
 
 export class OverlapGuard implements Storage {
   readonly #storage: Storage;
+  readonly #reserved: number;
   readonly #tables = new SortedRanges();
 
   /**
@@ -22,6 +23,7 @@ export class OverlapGuard implements Storage {
    */
   constructor(storage: Storage, reserved: number) {
     this.#storage = storage;
+    this.#reserved = reserved;
     this.#tables.add(0, reserved);
   }
 
@@ -45,21 +47,31 @@ export class OverlapGuard implements Storage {
   /**
    * Writes a run that holds tables, and from now on protects these.
    * @param tables the parts of the run (absolute offsets) that are tables; the rest is payload
+   * @throws Qcow2cError ERR_INTERNAL, before anything is written, when the run would touch a table, or a
+   *   table lies outside the run or on another
    */
   async writeTables(
     offset: number,
     buffers: readonly Uint8Array[],
     tables: readonly FileRange[],
   ): Promise<void> {
-    this.#refuseOverlap(offset, lengthOf(buffers));
-    for (const table of tables) this.#tables.add(table.offset, table.offset + table.length);
+    const end = offset + lengthOf(buffers);
+    this.#refuseOverlap(offset, end - offset);
+    for (const table of tables) {
+      if (table.offset < offset || table.offset + table.length > end) {
+        throw internalError(`a table at offset ${table.offset} lies outside the write at offset ${offset}`);
+      }
+      this.#tables.add(table.offset, table.offset + table.length);
+    }
     await this.#storage.write(offset, buffers);
   }
 
-  /** Writes the header at the start of the file: the only place that may be written more than once. */
+  /**
+   * Writes the header at the start of the file: the only table that may be written more than once.
+   * @throws Qcow2cError ERR_INTERNAL, before anything is written, when it is longer than its place
+   */
   async writeHeader(buffers: readonly Uint8Array[]): Promise<void> {
-    if (!this.#tables.covers(0, lengthOf(buffers)))
-      throw internalError('the header is longer than its place');
+    if (lengthOf(buffers) > this.#reserved) throw internalError('the header is longer than its place');
     await this.#storage.write(0, buffers);
   }
 
