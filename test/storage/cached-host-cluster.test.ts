@@ -1,0 +1,88 @@
+/** The bookkeeping of one cached host cluster. What the cache makes of it is tested with the cache. */
+import { describe, expect, test } from 'vitest';
+import { CachedHostCluster, signal } from '../../src/storage/cached-host-cluster.js';
+import { stateOf } from './promise-state.js';
+import { payload } from './recording-storage.js';
+
+const CLUSTER = 8192;
+
+function placed(): CachedHostCluster {
+  const cluster = new CachedHostCluster(3, CLUSTER);
+  cluster.memory = new Uint8Array(CLUSTER).fill(0xff);
+  return cluster;
+}
+
+describe('a cached host cluster', () => {
+  test('is finished when it is filled up to its data end, the end of the cluster unless one is set', () => {
+    const cluster = placed();
+    expect(cluster.isFinished).toBe(false);
+    cluster.fill(100, payload(100));
+    expect(cluster.isFinished).toBe(false);
+    cluster.fill(0, payload(100));
+    expect(cluster.isFinished).toBe(false);
+    cluster.setDataEnd(200);
+    expect(cluster.isFinished).toBe(true);
+    expect(cluster.dataEnd).toBe(200);
+    const whole = placed();
+    whole.fill(0, payload(CLUSTER));
+    expect(whole.isFinished).toBe(true);
+  });
+
+  test('without a byte is not finished, not even when its data ends at 0', () => {
+    const cluster = placed();
+    cluster.setDataEnd(0);
+    expect(cluster.isFinished).toBe(false);
+    expect(() => cluster.refuseOverlap(0, 1)).toThrow('its data ends at 0');
+  });
+
+  test('has an image with zeros where nothing is filled, rounded up', () => {
+    const cluster = placed();
+    cluster.fill(10, payload(5, 1));
+    cluster.fill(4096, payload(5, 2));
+    const expected = new Uint8Array(4608);
+    expected.set(payload(5, 1), 10);
+    expected.set(payload(5, 2), 4096);
+    expect(cluster.image(512)).toEqual(expected);
+    expect(cluster.image(CLUSTER)).toHaveLength(CLUSTER);
+    expect(cluster.image(1)).toHaveLength(4101);
+  });
+
+  test('remembers that it has changed', () => {
+    const cluster = placed();
+    expect(cluster.changed).toBe(false);
+    cluster.fill(0, payload(1));
+    expect(cluster.changed).toBe(true);
+  });
+
+  test('says which host cluster refused what, and why', () => {
+    const cluster = placed();
+    cluster.fill(0, payload(10));
+    expect(() => cluster.refuseOverlap(9, 12)).toThrow(
+      'host cluster 3 cannot take bytes 9 to 12: some are filled already',
+    );
+    cluster.setDataEnd(20);
+    expect(() => cluster.refuseOverlap(15, 21)).toThrow(
+      'host cluster 3 cannot take bytes 15 to 21: its data ends at 20',
+    );
+    expect(() => cluster.refuseOverlap(10, 20)).not.toThrow();
+  });
+
+  test('takes no bytes and has no image without a place in memory', () => {
+    const cluster = new CachedHostCluster(3, CLUSTER);
+    expect(() => cluster.fill(0, payload(1))).toThrow('host cluster 3 has no place yet');
+    expect(() => cluster.image(1)).toThrow('host cluster 3 has no bytes');
+  });
+});
+
+describe('a signal', () => {
+  test('is settled from outside, and a rejection that nobody looks at harms nobody', async () => {
+    const good = signal();
+    expect(await stateOf(good.promise)).toBe('waiting');
+    good.resolve();
+    expect(await stateOf(good.promise)).toBe('resolved');
+    const bad = signal();
+    bad.reject(new Error('lost'));
+    await expect(bad.promise).rejects.toThrow('lost');
+    signal().reject(new Error('unseen'));
+  });
+});
