@@ -2,7 +2,7 @@
 import * as fs from 'node:fs';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import type { MappedRange, Source } from '../image/source.js';
-import { roundUp } from '../storage/aligned-memory.js';
+import { alignedMemory, DIRECT_ALIGNMENT, roundUp } from '../storage/aligned-memory.js';
 import { type DataRange, HoleFinder } from './holes.js';
 
 /** A source's size is rounded up to whole sectors, as QEMU does; the rest of the last one is zeros. */
@@ -25,23 +25,22 @@ export class RawSource implements Source {
   #known: DataRange | undefined;
 
   /**
-   * @param descriptor an open file or block device; closed with the source
-   * @throws Qcow2cError ERR_IO, ERR_UNSUPPORTED for anything else that has a descriptor
+   * @param descriptor an open file or block device; closed with the source, or at once when this fails
+   * @throws Qcow2cError ERR_IO
    */
   static async open(descriptor: number, name: string): Promise<RawSource> {
-    const stats = fs.fstatSync(descriptor, { bigint: true });
-    const holes = await HoleFinder.open(descriptor, name);
-    if (stats.isFile()) {
-      return new RawSource(
-        descriptor,
-        name,
-        holes,
-        { size: Number(stats.size), mtimeNs: stats.mtimeNs },
-        true,
-      );
+    try {
+      const stats = fs.fstatSync(descriptor, { bigint: true });
+      const isFile = stats.isFile();
+      const holes = await HoleFinder.open(descriptor, name);
+      const version = isFile
+        ? { size: Number(stats.size), mtimeNs: stats.mtimeNs }
+        : { size: holes.end() ?? endByReading(descriptor), mtimeNs: 0n };
+      return new RawSource(descriptor, name, holes, version, isFile);
+    } catch (error) {
+      fs.closeSync(descriptor);
+      throw ioError(`Could not find out the size of ${quoted(name)}`, error, { file: name });
     }
-    const size = holes.end() ?? endByReading(descriptor);
-    return new RawSource(descriptor, name, holes, { size, mtimeNs: 0n }, false);
   }
 
   private constructor(
@@ -91,20 +90,21 @@ export class RawSource implements Source {
   }
 }
 
-/** A device's size without lseek: the highest readable byte, found by halving. */
+/** A device's size without lseek: the last block that can be read, found by halving, read as O_DIRECT asks. */
 function endByReading(descriptor: number): number {
-  const byte = new Uint8Array(SECTOR_SIZE);
-  const hasSector = (sector: number) =>
-    fs.readSync(descriptor, byte, 0, SECTOR_SIZE, sector * SECTOR_SIZE) > 0;
+  const memory = alignedMemory(DIRECT_ALIGNMENT).subarray(0, DIRECT_ALIGNMENT);
+  const bytesOf = (block: number) =>
+    fs.readSync(descriptor, memory, 0, DIRECT_ALIGNMENT, block * DIRECT_ALIGNMENT);
   let beyond = 1;
-  while (hasSector(beyond - 1) && beyond < 2 ** 43) beyond *= 2;
+  while (beyond < 2 ** 40 && bytesOf(beyond - 1) > 0) beyond *= 2;
+  // All blocks below `low` have bytes, none from `beyond` on.
   let low = Math.floor(beyond / 2);
   while (low < beyond) {
     const middle = Math.floor((low + beyond) / 2);
-    if (hasSector(middle)) low = middle + 1;
+    if (bytesOf(middle) > 0) low = middle + 1;
     else beyond = middle;
   }
-  return low * SECTOR_SIZE;
+  return low === 0 ? 0 : (low - 1) * DIRECT_ALIGNMENT + bytesOf(low - 1);
 }
 
 /**
