@@ -9,8 +9,13 @@ import { looksIncompressible } from './incompressible.js';
 import type { ClusterSizes, WorkerSetup, WorkItem } from './messages.js';
 import { SegmentReader } from './segment-reader.js';
 
+/** Below this level zstd gives up on random data by itself, faster than any estimate. */
+const ZSTD_LEVEL_TO_ESTIMATE = 5;
+
 export class ItemPacker {
   readonly #setup: WorkerSetup;
+  /** Whether it pays to look at a cluster before it is compressed. */
+  readonly #estimates: boolean;
   readonly #compressor: Compressor | undefined;
   readonly #reader: SegmentReader;
   readonly #input: Uint8Array;
@@ -20,6 +25,8 @@ export class ItemPacker {
   constructor(setup: WorkerSetup, compressor: Compressor | undefined) {
     this.#setup = setup;
     this.#compressor = compressor;
+    const choice = setup.compressor;
+    this.#estimates = choice?.type !== 'zstd' || choice.level >= ZSTD_LEVEL_TO_ESTIMATE;
     this.#reader = new SegmentReader(setup.readAlignment);
     this.#input = alignedMemory(setup.itemSize);
     this.#zeros = new Uint8Array(setup.clusterSize);
@@ -59,7 +66,7 @@ export class ItemPacker {
 
   /** @returns the compressed length, or the cluster size when the cluster is stored as it is */
   #compress(cluster: Uint8Array, place: Uint8Array): number {
-    if (this.#compressor !== undefined && !looksIncompressible(cluster)) {
+    if (this.#compressor !== undefined && !(this.#estimates && looksIncompressible(cluster))) {
       const size = this.#compressor.compress(cluster, place.subarray(0, cluster.length - 1));
       if (size > 0) return size;
     }

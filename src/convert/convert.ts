@@ -7,7 +7,7 @@ import type { CompressorChoice } from '../compress/codec.js';
 import { chooseCompressor } from '../compress/engines.js';
 import { WorkerPool } from '../compress/pool.js';
 import { Qcow2cError, usageError } from '../errors.js';
-import { resolveCreateOptions } from '../qcow2/create-options.js';
+import { type ImageParameters, resolveCreateOptions } from '../qcow2/create-options.js';
 import { allocationUnit, ImageWriter } from '../qcow2/image-writer.js';
 import { alignedMemory, roundUp } from '../storage/aligned-memory.js';
 import { CompressedWriteCache } from '../storage/compressed-write-cache.js';
@@ -73,7 +73,7 @@ async function convertOpened(
     ? readKeptImage(options.target, source.size)
     : { parameters: resolveCreateOptions(options.create ?? {}, source.size), virtualSize: source.size };
   const { clusterSize } = parameters.geometry;
-  const compressor = await chosenCompressor(options, parameters.compressionType);
+  const compressor = await chosenCompressor(options, parameters);
   const itemSize = itemSizeFor(clusterSize);
   const threads = Math.min(
     options.threads ?? availableParallelism(),
@@ -158,11 +158,11 @@ function refuseUnsupported(options: ConvertOptions): void {
 
 async function chosenCompressor(
   options: ConvertOptions,
-  type: CompressorChoice['type'],
+  { compressionType: type, geometry: { clusterSize } }: ImageParameters,
 ): Promise<CompressorChoice | undefined> {
   if (!options.compress) return undefined;
   const { engine, compressionLevel: level, compressionWindowBits: windowBits } = options;
-  return chooseCompressor({ type, engine, level, windowBits });
+  return chooseCompressor({ type, engine, level, windowBits, clusterSize });
 }
 
 function isDirect(mode: ConvertOptions['sourceCache']): boolean {

@@ -60,7 +60,19 @@ describe('the choice', () => {
       'a window of 12 bits: the zlib of Node.js, which alone has it',
       { type: 'zlib', windowBits: 12 },
       EVERYTHING,
-      { type: 'zlib', engine: 'node', level: 3, windowBits: 12, library: undefined },
+      { type: 'zlib', engine: 'node', level: 6, windowBits: 12, library: undefined },
+    ],
+    [
+      'clusters below 16 KiB: a higher level, for there the larger window is no advantage over qemu-img',
+      { type: 'zlib', clusterSize: 8192 },
+      EVERYTHING,
+      { type: 'zlib', engine: 'libdeflate', level: 5, windowBits: 15, library: '/lib/libdeflate.so.0' },
+    ],
+    [
+      'clusters of 16 KiB: the same level as for larger ones',
+      { type: 'zlib', clusterSize: 16384 },
+      EVERYTHING,
+      { type: 'zlib', engine: 'libdeflate', level: 2, windowBits: 15, library: '/lib/libdeflate.so.0' },
     ],
   ])('%s', async (_, request, available, choice) => {
     expect(await chooseCompressor(request, available)).toEqual(choice);
