@@ -1,0 +1,327 @@
+import * as fs from 'node:fs';
+import { appendFile, truncate, utimes, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import fc from 'fast-check';
+import koffi from 'koffi';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { openForReading, RawSource } from '../../src/raw/raw-source.js';
+import { useScratch } from '../e2e/scratch.js';
+import { makeSparseDisk, randomBytes, TIB } from '../e2e/source-images.js';
+import { runOk } from '../oracle/run.js';
+
+/** What the system is asked, so that a test can see it and answer instead. */
+vi.mock('node:fs', async (original) => {
+  const actual = await original<typeof import('node:fs')>();
+  const watched = {
+    openSync: vi.fn(actual.openSync),
+    fstatSync: vi.fn(actual.fstatSync),
+    readSync: vi.fn(actual.readSync),
+  };
+  return { ...actual, ...watched, default: { ...actual, ...watched } };
+});
+const seek = vi.hoisted(() => ({ end: undefined as (() => number) | undefined, calls: 0 }));
+vi.mock('fs-ext', async (original) => {
+  const actual = await original<{ default: { seekSync(fd: number, at: number, whence: number): number } }>();
+  const seekSync = (descriptor: number, offset: number, whence: number) => {
+    seek.calls += 1;
+    if (whence === 2 && seek.end !== undefined) return seek.end();
+    return actual.default.seekSync(descriptor, offset, whence);
+  };
+  return { default: { seekSync }, seekSync };
+});
+const actualFs = await vi.importActual<typeof import('node:fs')>('node:fs');
+const path = useScratch();
+const file = path('disk.raw');
+
+afterEach(() => {
+  vi.mocked(fs.openSync).mockReset().mockImplementation(actualFs.openSync);
+  vi.mocked(fs.fstatSync).mockReset().mockImplementation(actualFs.fstatSync);
+  vi.mocked(fs.readSync).mockReset().mockImplementation(actualFs.readSync);
+  seek.end = undefined;
+});
+
+const openFiles = () => fs.readdirSync('/proc/self/fd').length;
+
+async function open(name = file): Promise<RawSource> {
+  return RawSource.open(openForReading(name, false).descriptor, name);
+}
+
+/** Everything the source says of itself, asked from front to back. */
+async function mapOf(source: RawSource) {
+  const ranges = [];
+  for (let at = 0; at < source.size; ) {
+    const range = await source.map(at);
+    expect(range.length).toBeGreaterThan(0);
+    ranges.push({ ...range, at });
+    at += range.length;
+    expect(at).toBeLessThanOrEqual(source.size);
+  }
+  return ranges;
+}
+
+describe('the map of a file', () => {
+  test.each([
+    [0, 0],
+    [1, 512],
+    [511, 512],
+    [512, 512],
+    [513, 1024],
+    [1_000_001, 1_000_448],
+  ])('of %i bytes covers %i: whole sectors, zeros behind the last byte', async (length, size) => {
+    await writeFile(file, randomBytes(length));
+    const source = await open();
+    expect(source.size).toBe(size);
+    const ranges = (await mapOf(source)).map(({ kind, at, length }) => [kind, at, length]);
+    const rest = size - length;
+    expect(ranges).toEqual([
+      ...(length > 0 ? [['data', 0, length]] : []),
+      ...(rest > 0 ? [['zero', length, rest]] : []),
+    ]);
+    await source.close();
+  });
+
+  test('has every byte that is not zero in a data range, at its own offset, for any holes', async () => {
+    const layouts = fc.record({
+      blocks: fc.array(fc.boolean(), { maxLength: 30 }),
+      tail: fc.integer({ min: 0, max: 4095 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(layouts, async ({ blocks, tail }) => {
+        const length = blocks.length * 4096 + tail;
+        const parts = blocks.flatMap((isData, index) =>
+          isData ? [[index * 4096, Buffer.alloc(4096, 1 + index)] as const] : [],
+        );
+        await makeSparseDisk(file, length, parts);
+        const content = fs.readFileSync(file);
+        const source = await open();
+        const ranges = await mapOf(source);
+        for (const range of ranges) {
+          if (range.kind === 'data') expect(range.offset).toBe(range.at);
+          else expect(content.subarray(range.at, range.at + range.length).every((b) => b === 0)).toBe(true);
+        }
+        // Holes are really found, not only allowed to be.
+        const data = ranges.reduce((sum, { kind, length }) => sum + (kind === 'data' ? length : 0), 0);
+        expect(data).toBe(parts.length * 4096);
+        // Asked from back to front, and anywhere, it says the same.
+        for (const { at, length } of ranges.toReversed()) {
+          const middle = at + Math.floor(length / 2);
+          const [whole, part] = [await source.map(at), await source.map(middle)];
+          expect([whole.kind, whole.length, part.length]).toEqual([part.kind, length, at + length - middle]);
+        }
+        await source.close();
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test('steps over terabytes of hole in one stride, and asks for each data range once', async () => {
+    await makeSparseDisk(file, 5 * TIB, [
+      [TIB, Buffer.alloc(1024 * 1024, 1)],
+      [4 * TIB, Buffer.alloc(4096, 2)],
+    ]);
+    const source = await open();
+    seek.calls = 0;
+    const ranges = (await mapOf(source)).map(({ kind, length }) => [kind, length]);
+    expect(ranges).toEqual([
+      ['zero', TIB],
+      ['data', 1024 * 1024],
+      ['zero', 3 * TIB - 1024 * 1024],
+      ['data', 4096],
+      ['zero', TIB - 4096],
+    ]);
+    for (let at = TIB; at < TIB + 1024 * 1024; at += 65_536) await source.map(at);
+    expect(seek.calls).toBeLessThanOrEqual(2 * 3 + 2);
+    await source.close();
+  });
+});
+
+describe('a source that changes', () => {
+  const changed = (facts: object) => expect.objectContaining({ code: 'ERR_SOURCE_CHANGED', file, ...facts });
+
+  test('is noticed by its length, with what was expected and what was found', async () => {
+    for (const [change, found, words] of [
+      [() => truncate(file, 100), 100, 'became 100 bytes long'],
+      [() => truncate(file, 0), 0, 'became 0 bytes long'],
+      [() => appendFile(file, 'x'), 5001, 'became 5001 bytes long'],
+    ] as const) {
+      await writeFile(file, Buffer.alloc(5000, 1));
+      const source = await open();
+      await source.refuseChanges();
+      await change();
+      await expect(source.refuseChanges()).rejects.toThrow(
+        changed({ expected: 5000, found, message: `'${file}' ${words} while it was being converted` }),
+      );
+      await source.close();
+    }
+  });
+
+  test('is noticed by its time of modification alone, to less than a millisecond', async () => {
+    await writeFile(file, Buffer.alloc(5000, 1));
+    await utimes(file, 1_700_000_000, 1_700_000_000.25);
+    const source = await open();
+    await source.refuseChanges();
+    await utimes(file, 1_700_000_000, 1_700_000_000.2501);
+    await expect(source.refuseChanges()).rejects.toThrow(
+      changed({ message: `'${file}' was written to while it was being converted` }),
+    );
+    await source.close();
+  });
+
+  test('is not one that was only read', async () => {
+    await writeFile(file, Buffer.alloc(5000, 1));
+    await utimes(file, 1, 1_700_000_000);
+    const source = await open();
+    fs.readFileSync(file);
+    await utimes(file, 2, 1_700_000_000);
+    await source.refuseChanges();
+    await source.close();
+  });
+});
+
+describe('opening', () => {
+  test('takes a file through a symbolic link, past the page cache where the file system can', async () => {
+    await writeFile(file, 'x');
+    fs.symlinkSync(file, path('link'));
+    for (const [direct, name] of [
+      [false, file],
+      [true, path('link')],
+    ] as const) {
+      const opened = openForReading(name, direct);
+      const flags = fs
+        .readFileSync(`/proc/self/fdinfo/${opened.descriptor}`, 'utf8')
+        .match(/flags:\s*(\d+)/)![1]!;
+      expect((Number.parseInt(flags, 8) & fs.constants.O_DIRECT) !== 0).toBe(direct);
+      expect(opened.direct).toBe(direct);
+      fs.closeSync(opened.descriptor);
+    }
+  });
+
+  test('goes through the page cache where O_DIRECT is refused', async () => {
+    await writeFile(file, 'x');
+    vi.mocked(fs.openSync).mockImplementation((name, flags, mode) => {
+      if ((Number(flags) & fs.constants.O_DIRECT) !== 0) {
+        throw Object.assign(new Error('EINVAL'), { code: 'EINVAL', errno: -22 });
+      }
+      return actualFs.openSync(name, flags, mode);
+    });
+    const opened = openForReading(file, true);
+    expect(opened.direct).toBe(false);
+    fs.closeSync(opened.descriptor);
+  });
+
+  test('refuses what has no size, at once, and leaves nothing open', async () => {
+    const [pipe, directory] = [path('pipe'), path('directory')];
+    await runOk('mkfifo', [pipe]);
+    fs.mkdirSync(directory);
+    const before = openFiles();
+    for (const [name, found] of [
+      [pipe, 'a pipe'],
+      [directory, 'a directory'],
+      ['/dev/null', 'something else'],
+    ] as const) {
+      expect(() => openForReading(name, false)).toThrow(
+        expect.objectContaining({ code: 'ERR_UNSUPPORTED', file: name, found }),
+      );
+    }
+    expect(openFiles()).toBe(before);
+  });
+
+  test.each([
+    ['is not there', 'missing', 'ENOENT'],
+    ['lies below a file', 'disk.raw/below', 'ENOTDIR'],
+    ['has a name longer than any', 'n'.repeat(300), 'ENAMETOOLONG'],
+  ])('a file that %s says why', async (_, name, systemCode) => {
+    await writeFile(file, 'x');
+    expect(() => openForReading(path(name), true)).toThrow(
+      expect.objectContaining({ code: 'ERR_IO', file: path(name), systemCode }),
+    );
+  });
+
+  test('a socket says why', async () => {
+    const server = createServer().listen(path('socket'));
+    await new Promise((resolve) => server.once('listening', resolve));
+    expect(() => openForReading(path('socket'), false)).toThrow(
+      expect.objectContaining({ code: 'ERR_IO', systemCode: 'ENXIO' }),
+    );
+    server.close();
+  });
+});
+
+describe('a device', () => {
+  /** Lets descriptors of regular files look like block devices, which stat gives no size. */
+  function pretendDevices(): void {
+    vi.mocked(fs.fstatSync).mockImplementation(((descriptor: number, options: object) => {
+      const stats = actualFs.fstatSync(descriptor, options);
+      return Object.assign(stats, { isFile: () => false, isBlockDevice: () => true, size: 0n });
+    }) as unknown as typeof fs.fstatSync);
+  }
+
+  test('has the size that seeking to its end gives', async () => {
+    await makeSparseDisk(file, 3 * TIB + 512, []);
+    pretendDevices();
+    const source = await open();
+    expect(source.size).toBe(3 * TIB + 512);
+    expect(fs.readSync).not.toHaveBeenCalled();
+    await source.close();
+  });
+
+  test.each([0, 512, 1024, 3584, 4096, 4608, 8192, 12_800, 1_048_576, 1_049_088, TIB, 5 * TIB - 512])(
+    'of %i bytes that cannot be sought has the size that halving reads find, with aligned reads',
+    async (size) => {
+      await makeSparseDisk(file, size, []);
+      pretendDevices();
+      seek.end = () => undefined as unknown as number;
+      vi.mocked(fs.readSync).mockImplementation(((
+        fd: number,
+        into: Uint8Array,
+        at: number,
+        length: number,
+        offset: number,
+      ) => {
+        // What O_DIRECT asks for on a disk with sectors of 4096 bytes.
+        expect([offset % 4096, length % 4096, Number(koffi.address(into) % 4096n)]).toEqual([0, 0, 0]);
+        return actualFs.readSync(fd, into, at, length, offset);
+      }) as typeof fs.readSync);
+      const source = await open();
+      expect(source.size).toBe(size);
+      expect(vi.mocked(fs.readSync).mock.calls.length).toBeLessThan(100);
+      await source.close();
+    },
+  );
+
+  test('that fails while its size is looked for says so, and does not stay open', async () => {
+    await makeSparseDisk(file, 8192, []);
+    pretendDevices();
+    const before = openFiles();
+    const broken = () => {
+      throw Object.assign(new Error('EIO: i/o error'), { code: 'EIO', errno: -5 });
+    };
+    const error = expect.objectContaining({ code: 'ERR_IO', systemCode: 'EIO', file });
+    seek.end = broken;
+    await expect(open()).rejects.toThrow(error);
+    seek.end = () => undefined as unknown as number;
+    vi.mocked(fs.readSync).mockImplementation(broken);
+    await expect(open()).rejects.toThrow(error);
+    expect(openFiles()).toBe(before);
+  });
+
+  test('has no time of modification to be judged by', async () => {
+    await makeSparseDisk(file, 8192, []);
+    pretendDevices();
+    const source = await open();
+    await appendFile(file, 'x');
+    await source.refuseChanges();
+    await source.close();
+  });
+});
+
+test('a source names its own descriptor and no other, and closes it', async () => {
+  await writeFile(file, 'x');
+  const before = openFiles();
+  const source = await open();
+  const range = await source.map(0);
+  if (range.kind !== 'data') throw new Error('no data');
+  expect([source.fileOf(range.descriptor), source.fileOf(range.descriptor + 1)]).toEqual([file, undefined]);
+  await source.close();
+  expect(openFiles()).toBe(before);
+});
