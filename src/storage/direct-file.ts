@@ -27,6 +27,8 @@ const readAt: (fd: number, into: Uint8Array, position: number) => Promise<number
 /** Undefined on systems without O_DIRECT (macOS, Windows). */
 const O_DIRECT: number | undefined = fs.constants.O_DIRECT;
 const O_DSYNC: number = fs.constants.O_DSYNC ?? 0;
+/** A file opened with both did not exist before. */
+const MADE_BY_US = fs.constants.O_CREAT | fs.constants.O_EXCL;
 
 /** Attempts that may move no byte before a write is given up: signals and full queues pass, faults stay. */
 const MOST_IDLE_ATTEMPTS = 8;
@@ -55,44 +57,27 @@ export class DirectFile implements Storage {
    * @throws Qcow2cError ERR_IO
    */
   static async open(path: string, name: string, mode: CacheMode, flags = 0): Promise<DirectFile> {
-    const wanted = mode === 'none' || mode === 'directsync';
-    let refused: string | undefined;
+    const wanted = openFlags(mode, flags);
     try {
-      if (wanted && O_DIRECT !== undefined) {
-        try {
-          const fd = await openFile(path, openFlags(mode, flags) | O_DIRECT, 0o644);
-          return new DirectFile(path, name, mode, fd, undefined);
-        } catch (error) {
-          if (!isRefusal(error)) throw error;
-          refused = 'the file system refuses O_DIRECT';
-          // The refusing open may have created the file already.
-          if ((flags & fs.constants.O_CREAT) !== 0) await promisify(fs.unlink)(path).catch(() => {});
-        }
-      } else if (wanted) {
-        refused = 'this system has no O_DIRECT';
-      }
-      const fd = await openFile(path, openFlags(mode, flags), 0o644);
-      return new DirectFile(path, name, mode, fd, refused ?? (wanted ? 'refused' : undefined), false);
+      if (!asksForDirect(mode)) return new DirectFile(path, name, mode, await openFile(path, wanted, 0o644));
+      const fd = await openDirect(path, wanted);
+      if (fd !== undefined) return new DirectFile(path, name, mode, fd);
+      const refused =
+        O_DIRECT === undefined ? 'this system has no O_DIRECT' : 'the file system refuses O_DIRECT';
+      return new DirectFile(path, name, mode, await openFile(path, wanted, 0o644), refused);
     } catch (error) {
       const verb = (flags & fs.constants.O_CREAT) !== 0 ? 'create' : 'open';
       throw ioError(`Could not ${verb} ${quoted(name)}`, error, { file: name });
     }
   }
 
-  private constructor(
-    path: string,
-    name: string,
-    mode: CacheMode,
-    fd: number,
-    refused: string | undefined,
-    direct = true,
-  ) {
+  private constructor(path: string, name: string, mode: CacheMode, fd: number, directRefused?: string) {
     this.#path = path;
     this.name = name;
     this.#mode = mode;
     this.#descriptors = [fd];
-    this.#direct = direct;
-    this.#directRefused = refused;
+    this.#direct = asksForDirect(mode) && directRefused === undefined;
+    this.#directRefused = directRefused;
   }
 
   get fd(): number {
@@ -105,7 +90,7 @@ export class DirectFile implements Storage {
 
   /** How the file is really written. */
   get cacheMode(): CacheMode {
-    if (this.#direct || (this.#mode !== 'none' && this.#mode !== 'directsync')) return this.#mode;
+    if (this.#direct || !asksForDirect(this.#mode)) return this.#mode;
     return this.#mode === 'none' ? 'writeback' : 'writethrough';
   }
 
@@ -234,6 +219,23 @@ export class DirectFile implements Storage {
   #writeError(cause: unknown, offset: number, length: number): Error {
     const what = `Could not write ${length} bytes to ${quoted(this.name)} at offset ${offset}`;
     return ioError(what, cause, { file: this.name, offset, expected: length });
+  }
+}
+
+function asksForDirect(mode: CacheMode): boolean {
+  return mode === 'none' || mode === 'directsync';
+}
+
+/** @returns a descriptor for direct I/O, or undefined when it is refused; then nothing is left behind */
+async function openDirect(path: string, flags: number): Promise<number | undefined> {
+  if (O_DIRECT === undefined) return undefined;
+  try {
+    return await openFile(path, flags | O_DIRECT, 0o644);
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    // The refusing open may have made the file already. Without both flags it might not be ours to remove.
+    if ((flags & MADE_BY_US) === MADE_BY_US) await promisify(fs.unlink)(path).catch(() => {});
+    return undefined;
   }
 }
 
