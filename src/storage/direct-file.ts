@@ -122,20 +122,22 @@ export class DirectFile implements Storage {
     let done = 0;
     let idle = 0;
     while (done < length) {
-      let moved = 0;
+      const direct = this.#direct;
+      const before = done;
       try {
         const written = await writeVector(this.fd, after(buffers, done), offset + done);
         this.#writeCalls += 1;
         this.#writtenBytes += written;
-        this.#directWorks = true;
+        if (direct) this.#directWorks = true;
+        done += written;
         // After a short direct write the next must begin aligned again.
-        moved = (done + written === length ? length : roundDown(done + written, this.alignment)) - done;
+        if (direct && done < length) done = roundDown(done, DIRECT_ALIGNMENT);
       } catch (error) {
-        const mayPass = isPassing(error) || (await this.#leftDirect(error));
-        if (!mayPass || idle === MOST_IDLE_ATTEMPTS) throw this.#writeError(error, offset, length);
+        if (idle === MOST_IDLE_ATTEMPTS || !(await this.#mayTryAgain(error, direct))) {
+          throw this.#writeError(error, offset, length);
+        }
       }
-      done += moved;
-      idle = moved > 0 ? 0 : idle + 1;
+      idle = done > before ? 0 : idle + 1;
       if (idle > MOST_IDLE_ATTEMPTS) {
         throw this.#writeError(new Error(`only ${done} bytes were taken`), offset, length);
       }
@@ -144,18 +146,23 @@ export class DirectFile implements Storage {
 
   async read(offset: number, into: Uint8Array): Promise<number> {
     let done = 0;
+    let idle = 0;
     while (done < into.length) {
+      const direct = this.#direct;
       try {
         const count = await readAt(this.fd, into.subarray(done), offset + done);
         done += count;
+        idle = 0;
         // An unaligned count is the end of the file: a direct read cannot go on from there.
-        if (count === 0 || done % this.alignment !== 0) break;
+        if (count === 0 || (direct && done % DIRECT_ALIGNMENT !== 0)) break;
       } catch (error) {
-        if (isPassing(error)) continue;
-        throw ioError(`Could not read ${quoted(this.name)} at offset ${offset}`, error, {
-          file: this.name,
-          offset,
-        });
+        if (idle === MOST_IDLE_ATTEMPTS || !(await this.#mayTryAgain(error, direct))) {
+          throw ioError(`Could not read ${quoted(this.name)} at offset ${offset}`, error, {
+            file: this.name,
+            offset,
+          });
+        }
+        idle += 1;
       }
     }
     return done;
@@ -201,19 +208,31 @@ export class DirectFile implements Storage {
     }
   }
 
-  /** When `error` means that O_DIRECT is refused: goes on without. @returns whether to try again */
-  async #leftDirect(error: unknown): Promise<boolean> {
-    if (!isRefusal(error) || this.#directWorks) return false;
-    if (this.#direct) {
-      this.#leaving ??= openFile(this.#path, openFlags(this.#mode, 0)).then((fd) => {
-        this.#descriptors.push(fd);
-        this.#direct = false;
-        this.#directRefused = 'the file system refuses direct writes';
-      });
+  /**
+   * Whether what failed with `error` may be tried again: because it was interrupted, or without O_DIRECT.
+   * @param direct whether it was tried with O_DIRECT
+   */
+  async #mayTryAgain(error: unknown, direct: boolean): Promise<boolean> {
+    if (isPassing(error)) return true;
+    if (!direct || !isRefusal(error)) return false;
+    if (this.#leaving === undefined) {
+      if (this.#directWorks) return false;
+      this.#leaving = this.#leaveDirect();
     }
-    // A write that was in flight when another one left O_DIRECT only has to try again.
+    // What was in flight when another one left O_DIRECT only has to be tried again.
     await this.#leaving;
-    return this.#leaving !== undefined;
+    return true;
+  }
+
+  /** @throws Qcow2cError ERR_IO */
+  async #leaveDirect(): Promise<void> {
+    try {
+      this.#descriptors.push(await openFile(this.#path, openFlags(this.#mode, 0)));
+    } catch (error) {
+      throw ioError(`Could not open ${quoted(this.name)} without O_DIRECT`, error, { file: this.name });
+    }
+    this.#direct = false;
+    this.#directRefused = 'the file system refuses direct writes';
   }
 
   #writeError(cause: unknown, offset: number, length: number): Error {
