@@ -14,6 +14,8 @@ const old = path('old.qcow2');
 beforeAll(async () => {
   await makeMixedDisk(raw);
   writeFileSync(old, 'what was there before');
+  writeFileSync(path('secret.raw'), textBytes(1000));
+  chmodSync(path('secret.raw'), 0o000);
 });
 const fails = (args: string[], line: RegExp, under: readonly string[] = []) =>
   expectFailure(path(''), ['convert', '-c', ...args], line, { under, env: ONE_THREAD });
@@ -35,8 +37,6 @@ describe.each([
   });
 
   test('a source that may not be read', async () => {
-    writeFileSync(path('secret.raw'), textBytes(1000));
-    chmodSync(path('secret.raw'), 0o000);
     await fails([path('secret.raw'), target], /'.*secret\.raw': Permission denied/, UNPRIVILEGED);
   });
 
