@@ -6,7 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
 import * as fs from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import type { CacheMode } from './cache-mode.js';
 import { DirectFile } from './direct-file.js';
@@ -44,7 +44,8 @@ export async function openTarget(path: string, mode: CacheMode, inPlace: boolean
       const missing = Object.assign(new Error('no such file or directory'), { errno: -2, code: 'ENOENT' });
       throw ioError(`Could not open ${quoted(path)}`, missing, { file: path });
     }
-    return openReplacement(path, path, mode, undefined);
+    refuseNoName(path);
+    return openReplacement(await placeOf(path), path, mode, undefined);
   }
   if (existing.isDirectory()) {
     throw new Qcow2cError('ERR_IO', `Could not open ${quoted(path)}: Is a directory`, { file: path });
@@ -135,6 +136,20 @@ function temporaryName(base: string): string {
 async function keepOwnership(temporary: string, existing: Stats): Promise<void> {
   await fs.chown(temporary, existing.uid, existing.gid).catch(() => {});
   await fs.chmod(temporary, existing.mode & 0o7777).catch(() => {});
+}
+
+/** Refuses a path that names no file: the system would do so only when the finished image gets its name. */
+function refuseNoName(path: string): void {
+  if (path !== '' && !path.endsWith('/')) return;
+  const reason = path === '' ? 'No such file or directory' : 'Is a directory';
+  throw new Qcow2cError('ERR_IO', `Could not create ${quoted(path)}: ${reason}`, { file: path });
+}
+
+/** Where a file that is not there yet will be: a symbolic link that leads nowhere stays and gets its file. */
+async function placeOf(path: string): Promise<string> {
+  const leadsTo = await fs.readlink(path).catch(() => undefined);
+  if (leadsTo === undefined) return path;
+  return placeOf(resolve(await fs.realpath(dirname(path)), leadsTo));
 }
 
 /** Makes the new name durable. */
