@@ -73,6 +73,8 @@ async function openReplacement(
 ): Promise<Target> {
   const temporary = join(dirname(path), temporaryName(basename(path)));
   const file = await DirectFile.open(temporary, name, mode, constants.O_CREAT | constants.O_EXCL);
+  // Before there is a byte in it: nobody may read the new image who could not read the old one.
+  if (existing !== undefined) await keepOwnership(temporary, existing);
   const discard = async () => {
     await file.close().catch(() => {});
     await fs.rm(temporary, { force: true }).catch(() => {});
@@ -80,7 +82,6 @@ async function openReplacement(
   const commit = async (length: number) => {
     try {
       await file.truncate(length);
-      if (existing !== undefined) await keepOwnership(temporary, existing);
       await file.sync();
       await file.close();
       await fs.rename(temporary, path).catch((error) => {
