@@ -1,0 +1,311 @@
+/** The target on a real file system: complete under its name, or not there at all. */
+import { execFileSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { alignedMemory, DIRECT_ALIGNMENT } from '../../src/storage/aligned-memory.js';
+import { openTarget, type Target } from '../../src/storage/target.js';
+import { useScratch } from '../e2e/scratch.js';
+import { useOtherUser } from './other-user.js';
+import { expectSameBytes, payload } from './recording-storage.js';
+
+const scratch = useScratch();
+/** A directory for each test, and the target in it. */
+let directory = '';
+let path = '';
+
+beforeEach(({ task }) => {
+  directory = scratch(task.id);
+  fs.mkdirSync(directory);
+  path = join(directory, 'image.qcow2');
+});
+
+function block(seed = 1): Uint8Array {
+  const memory = alignedMemory(DIRECT_ALIGNMENT).subarray(0, DIRECT_ALIGNMENT);
+  memory.set(payload(DIRECT_ALIGNMENT, seed));
+  return memory;
+}
+
+const names = () => fs.readdirSync(directory).sort();
+const modeOf = (name: string) => fs.statSync(name).mode & 0o7777;
+const temporaryName = () => names().find((name) => name.endsWith('.tmp'))!;
+
+/** Writes a block and commits 512 bytes of it. */
+async function complete(target: Target, seed = 1): Promise<void> {
+  await target.file.write(0, [block(seed)]);
+  await target.commit(512);
+}
+
+describe('a new target', () => {
+  test('has a temporary name in its directory until it is complete', async () => {
+    const target = await openTarget(path, 'none', false);
+    await target.file.write(0, [block()]);
+    expect(names()).toEqual([expect.stringMatching(/^\.image\.qcow2\.qcow2c-\d+-[0-9a-f]{8}\.tmp$/)]);
+    expect(temporaryName()).toContain(`-${process.pid}-`);
+    expect(target).toMatchObject({ kind: 'new', keptBytes: 0, file: { name: path } });
+    await target.commit(512);
+    expect(names()).toEqual(['image.qcow2']);
+    expectSameBytes(fs.readFileSync(path), payload(512));
+    expect(modeOf(path)).toBe(0o644 & ~process.umask());
+  });
+
+  test('leaves nothing when it is discarded', async () => {
+    const target = await openTarget(path, 'none', false);
+    await target.file.write(0, [block()]);
+    await target.discard();
+    await target.discard();
+    expect(names()).toEqual([]);
+  });
+
+  test('is not harmed by a discard after its commit', async () => {
+    const target = await openTarget(path, 'none', false);
+    await complete(target);
+    await target.discard();
+    expect(names()).toEqual(['image.qcow2']);
+  });
+
+  test('does not disturb another one of the same name that is under way', async () => {
+    const targets = await Promise.all([openTarget(path, 'none', false), openTarget(path, 'none', false)]);
+    await complete(targets[0], 1);
+    await complete(targets[1], 2);
+    expect(names()).toEqual(['image.qcow2']);
+    expectSameBytes(fs.readFileSync(path), payload(512, 2));
+  });
+
+  test('in a directory that is not there fails before anything is done', async () => {
+    await expect(openTarget(join(directory, 'no', 'image'), 'none', false)).rejects.toMatchObject({
+      code: 'ERR_IO',
+      systemCode: 'ENOENT',
+      message: `Could not create '${directory}/no/image': No such file or directory`,
+    });
+  });
+
+  test.each([
+    ['', 'No such file or directory'],
+    ['image/', 'Is a directory'],
+  ])('cannot be called %j, and that is said at once', async (name, reason) => {
+    const wanted = name === '' ? '' : join(directory, name);
+    await expect(openTarget(wanted, 'none', false)).rejects.toMatchObject({
+      code: 'ERR_IO',
+      message: `Could not create '${wanted}': ${reason}`,
+    });
+    expect(names()).toEqual([]);
+  });
+
+  test.each([
+    ['255 bytes', 'x'.repeat(255)],
+    ['255 bytes of three each', '€'.repeat(85)],
+    ['252 bytes of four each', '😀'.repeat(63)],
+    ['a cut inside a character', `a${'€'.repeat(80)}`],
+    ['a name that begins with a dash', '-rf'],
+    ['control characters', 'a\nb\u001b[2J'],
+  ])('may have a long or strange name: %s', async (_, name) => {
+    path = join(directory, name);
+    const target = await openTarget(path, 'none', false);
+    expect(names()).toHaveLength(1);
+    expect(Buffer.byteLength(temporaryName())).toBeLessThanOrEqual(255);
+    await complete(target);
+    expect(names()).toEqual([name]);
+  });
+
+  test('with a name longer than the file system takes fails at once', async () => {
+    await expect(openTarget(join(directory, 'x'.repeat(256)), 'none', false)).rejects.toMatchObject({
+      code: 'ERR_IO',
+      systemCode: 'ENAMETOOLONG',
+    });
+  });
+});
+
+describe('a target that replaces a file', () => {
+  beforeEach(() => fs.writeFileSync(path, 'the old image'));
+
+  test('leaves the old file alone until it is complete, and when it is discarded', async () => {
+    const discarded = await openTarget(path, 'none', false);
+    await discarded.file.write(0, [block()]);
+    expect(fs.readFileSync(path, 'utf8')).toBe('the old image');
+    await discarded.discard();
+    expect(names()).toEqual(['image.qcow2']);
+    expect(fs.readFileSync(path, 'utf8')).toBe('the old image');
+    await complete(await openTarget(path, 'none', false));
+    expect(names()).toEqual(['image.qcow2']);
+    expectSameBytes(fs.readFileSync(path), payload(512));
+  });
+
+  test.each([
+    ['600', 0o600],
+    ['640', 0o640],
+    ['666', 0o666],
+    ['755', 0o755],
+  ])('keeps mode %s, from the first byte on', async (_, mode) => {
+    fs.chmodSync(path, mode);
+    const target = await openTarget(path, 'none', false);
+    expect(modeOf(join(directory, temporaryName()))).toBe(mode);
+    await complete(target);
+    expect(modeOf(path)).toBe(mode);
+  });
+
+  test('keeps the owner and the group, where it may', async () => {
+    const [uid, gid] =
+      process.geteuid?.() === 0 ? [12_345, 23_456] : [fs.statSync(path).uid, fs.statSync(path).gid];
+    fs.chownSync(path, uid, gid);
+    await complete(await openTarget(path, 'none', false));
+    expect(fs.statSync(path)).toMatchObject({ uid, gid });
+  });
+
+  test('replaces what a symbolic link points to, and the link stays', async () => {
+    const elsewhere = join(directory, 'elsewhere');
+    fs.mkdirSync(elsewhere);
+    fs.renameSync(path, join(elsewhere, 'real'));
+    fs.symlinkSync('elsewhere/real', path);
+    const target = await openTarget(path, 'none', false);
+    expect(fs.readdirSync(elsewhere)).toHaveLength(2);
+    await complete(target);
+    expect(fs.readlinkSync(path)).toBe('elsewhere/real');
+    expect(fs.readdirSync(elsewhere)).toEqual(['real']);
+    expectSameBytes(fs.readFileSync(join(elsewhere, 'real')), payload(512));
+  });
+
+  test('reports that it cannot get its name, and leaves nothing of its own', async () => {
+    const target = await openTarget(path, 'none', false);
+    await target.file.write(0, [block()]);
+    fs.rmSync(path);
+    fs.mkdirSync(path);
+    await expect(target.commit(512)).rejects.toMatchObject({
+      code: 'ERR_IO',
+      systemCode: 'EISDIR',
+      file: path,
+      message: `Could not name the finished image '${path}': Illegal operation on a directory`,
+    });
+    expect(names()).toEqual(['image.qcow2']);
+    await expect(target.file.sync()).rejects.toThrow();
+  });
+});
+
+describe('a symbolic link that leads nowhere', () => {
+  test.each(['absolute', 'relative'])('%s, gets its file and stays', async (kind) => {
+    fs.mkdirSync(join(directory, 'elsewhere'));
+    const leadsTo = kind === 'absolute' ? join(directory, 'elsewhere', 'new') : 'elsewhere/new';
+    fs.symlinkSync('link', path);
+    fs.symlinkSync(leadsTo, join(directory, 'link'));
+    await complete(await openTarget(path, 'none', false));
+    expect(names()).toEqual(['elsewhere', 'image.qcow2', 'link']);
+    expect(fs.readlinkSync(path)).toBe('link');
+    expectSameBytes(fs.readFileSync(join(directory, 'elsewhere', 'new')), payload(512));
+  });
+
+  test('in a circle is refused', async () => {
+    fs.symlinkSync('image.qcow2', path);
+    await expect(openTarget(path, 'none', false)).rejects.toMatchObject({ systemCode: 'ELOOP' });
+  });
+});
+
+describe('a target in place', () => {
+  test('keeps the file and its name, and gets the length it is given', async () => {
+    fs.writeFileSync(path, payload(10_000, 5));
+    const { ino } = fs.statSync(path);
+    const target = await openTarget(path, 'none', true);
+    expect(target).toMatchObject({ kind: 'kept', keptBytes: 10_000 });
+    expect(names()).toEqual(['image.qcow2']);
+    await target.file.write(0, [block()]);
+    await target.commit(5120);
+    expect(fs.statSync(path)).toMatchObject({ ino, size: 5120 });
+    expectSameBytes(
+      fs.readFileSync(path),
+      new Uint8Array([...payload(4096), ...payload(10_000, 5).subarray(4096, 5120)]),
+    );
+  });
+
+  test('gets its old length back when it is discarded', async () => {
+    fs.writeFileSync(path, payload(4096, 5));
+    const target = await openTarget(path, 'none', true);
+    await target.file.write(8192, [block()]);
+    await target.discard();
+    expectSameBytes(fs.readFileSync(path), payload(4096, 5));
+  });
+
+  test('must be there', async () => {
+    await expect(openTarget(path, 'none', true)).rejects.toMatchObject({
+      code: 'ERR_IO',
+      systemCode: 'ENOENT',
+      message: `Could not open '${path}': No such file or directory`,
+    });
+    expect(names()).toEqual([]);
+  });
+});
+
+describe.each([false, true])('what is no regular file is refused (in place: %s)', (inPlace) => {
+  test('a directory', async () => {
+    await expect(openTarget(directory, 'none', inPlace)).rejects.toMatchObject({
+      code: 'ERR_IO',
+      message: `Could not open '${directory}': Is a directory`,
+    });
+    expect(
+      fs.readdirSync(dirname(directory)).filter((name) => name.includes(`${basename(directory)}.`)),
+    ).toEqual([]);
+  });
+
+  test('a FIFO, without waiting for a reader', async () => {
+    execFileSync('mkfifo', [path]);
+    await expect(openTarget(path, 'none', inPlace)).rejects.toMatchObject({
+      code: 'ERR_UNSUPPORTED',
+      message: `Cannot write to '${path}': it is neither a regular file nor a block device`,
+    });
+    expect(names()).toEqual(['image.qcow2']);
+  });
+
+  test('a character device', async () => {
+    await expect(openTarget('/dev/null', 'none', inPlace)).rejects.toMatchObject({ code: 'ERR_UNSUPPORTED' });
+  });
+});
+
+describe('without the right to write', () => {
+  const asOtherUser = useOtherUser();
+  const denied = { code: 'ERR_IO', systemCode: 'EACCES' };
+
+  beforeEach(({ task }) => {
+    directory = asOtherUser.directory(task.id);
+    path = join(directory, 'image.qcow2');
+  });
+
+  test('in the directory nothing can be created, and the message names the target', async () => {
+    fs.chmodSync(directory, 0o555);
+    expect(await asOtherUser.complete(path, false)).toMatchObject({
+      ...denied,
+      file: path,
+      message: `Could not create '${path}': Permission denied`,
+    });
+    expect(names()).toEqual([]);
+  });
+
+  test('in the directory a file cannot be replaced, and stays', async () => {
+    fs.writeFileSync(path, 'the old image');
+    fs.chmodSync(path, 0o666);
+    fs.chmodSync(directory, 0o555);
+    expect(await asOtherUser.complete(path, false)).toMatchObject(denied);
+    expect(fs.readFileSync(path, 'utf8')).toBe('the old image');
+  });
+
+  test.each([false, true])(
+    'to the file it is refused, whoever owns the directory (in place: %s)',
+    async (inPlace) => {
+      fs.writeFileSync(path, 'the old image');
+      fs.chmodSync(path, 0o444);
+      fs.chmodSync(directory, 0o777);
+      expect(await asOtherUser.complete(path, inPlace)).toMatchObject({
+        ...denied,
+        message: `Could not open '${path}': Permission denied`,
+      });
+      expect(names()).toEqual(['image.qcow2']);
+      expect(fs.readFileSync(path, 'utf8')).toBe('the old image');
+    },
+  );
+
+  test('an owner who cannot be kept is no reason to fail', async () => {
+    fs.writeFileSync(path, 'the old image');
+    fs.chmodSync(path, 0o666);
+    fs.chmodSync(directory, 0o777);
+    expect(await asOtherUser.complete(path, false)).toBe('done');
+    expect(modeOf(path)).toBe(0o666);
+    expect(fs.statSync(path).uid).toBe(asOtherUser.uid);
+  });
+});
