@@ -16,7 +16,7 @@ import { l1EntriesFor, SECTOR_SIZE } from './geometry.js';
 import { encodeHeader } from './header.js';
 import { encodeCompressedCluster, encodeNormalCluster } from './l2-entry.js';
 import { L2Tables } from './l2-tables.js';
-import { Refcounts } from './refcounts.js';
+import { type RefcountBlock, Refcounts } from './refcounts.js';
 import { writeTableStream } from './table-stream.js';
 
 /** What has been written so far. */
@@ -77,22 +77,26 @@ export class ImageWriter {
    * @param payload the compressed cluster, shorter than a cluster; copied before this resolves
    */
   async writeCompressed(cluster: GuestCluster, payload: Uint8Array): Promise<void> {
-    const setEntry = await this.#l2.entryOf(cluster);
+    if (this.#l2.passes(cluster)) await this.#l2.complete();
+    const setEntry = this.#l2.entryOf(cluster);
     const { offset, padding } = this.#allocator.allocateBytes(payload.length);
     if (padding > 0) await this.#cache.write(offset - padding, new Uint8Array(padding));
     await this.#cache.write(offset, payload);
     setEntry(encodeCompressedCluster(offset, payload.length, this.#parameters.geometry.clusterBits));
     this.counts.compressedClusters += 1;
     this.counts.compressedBytes += payload.length;
-    await this.#placeRefcountBlocks();
+    const complete = this.#refcounts.takeComplete(this.#allocator.settledBelow);
+    if (complete.length > 0) await this.#placeRefcountBlocks(complete);
   }
 
   /** Stores a guest cluster as it is. @param bytes one cluster; copied before this resolves */
   async writeNormal(cluster: GuestCluster, bytes: Uint8Array): Promise<void> {
-    const setEntry = await this.#l2.entryOf(cluster);
+    if (this.#l2.passes(cluster)) await this.#l2.complete();
+    const setEntry = this.#l2.entryOf(cluster);
     await this.#run.addCluster(bytes, (offset) => setEntry(encodeNormalCluster(offset)));
     this.counts.normalClusters += 1;
-    await this.#placeRefcountBlocks();
+    const complete = this.#refcounts.takeComplete(this.#allocator.settledBelow);
+    if (complete.length > 0) await this.#placeRefcountBlocks(complete);
   }
 
   /**
@@ -155,8 +159,8 @@ export class ImageWriter {
   }
 
   /** Refcount blocks that cannot change any more go where everything else goes. */
-  async #placeRefcountBlocks(): Promise<void> {
-    for (const block of this.#refcounts.takeComplete(this.#allocator.settledBelow)) {
+  async #placeRefcountBlocks(blocks: readonly RefcountBlock[]): Promise<void> {
+    for (const block of blocks) {
       await this.#run.addTable(block.bytes, (offset: HostOffset) => this.#refcounts.place(block, offset));
     }
   }

@@ -27,17 +27,22 @@ export class L2Tables {
     this.l1 = new Uint8Array(l1Entries * TABLE_ENTRY_BYTES);
   }
 
+  /** Whether `cluster` lies past the table that is being filled; that one must then be completed first. */
+  passes(cluster: GuestCluster): boolean {
+    return this.#table !== undefined && Math.floor(cluster / this.#geometry.l2Entries) > this.#index;
+  }
+
   /**
-   * @param cluster higher than in any call before
+   * @param cluster higher than in any call before, and not past an incomplete table
    * @returns what sets the entry of `cluster`; to be called before the table it belongs to is placed
    */
-  async entryOf(cluster: GuestCluster): Promise<SetEntry> {
-    if (cluster <= this.#lastCluster) throw internalError(`guest cluster ${cluster} comes out of order`);
+  entryOf(cluster: GuestCluster): SetEntry {
+    if (cluster <= this.#lastCluster || this.passes(cluster)) {
+      throw internalError(`guest cluster ${cluster} comes out of order`);
+    }
     this.#lastCluster = cluster;
     const { l2Entries, clusterSize } = this.#geometry;
-    const index = Math.floor(cluster / l2Entries);
-    if (index !== this.#index) await this.complete();
-    this.#index = index;
+    this.#index = Math.floor(cluster / l2Entries);
     this.#table ??= new Uint8Array(clusterSize);
     const table = this.#table;
     const at = (cluster % l2Entries) * TABLE_ENTRY_BYTES;
