@@ -28,6 +28,9 @@ export class WorkerPool {
   readonly #results: Uint8Array;
   readonly #itemSize: number;
   readonly #fileOf: FileOf;
+  /** Why a worker ended that had no item. */
+  #lost: unknown;
+  #closed = false;
 
   /**
    * Starts the threads.
@@ -51,11 +54,21 @@ export class WorkerPool {
       minThreads: threads,
       maxThreads: threads,
       recordTiming: false,
+      // The oldest item is the one the caller waits for.
+      stricterFIFO: true,
       resourceLimits: WORKER_HEAP,
       workerData: { ...setup, results } satisfies WorkerSetup,
     });
-    // Failures reach the caller through `pack`; a worker lost between two items is noticed by the next.
-    this.#pool.on('error', () => {});
+    // A worker that fails in an item fails that item. One that fails without any is heard of here; Piscina
+    // replaces it, but not when it cannot be loaded: what waits then would wait for ever.
+    this.#pool.on('error', (error) => {
+      this.#lost ??= error;
+    });
+    this.#pool.on('workerDestroy', () => {
+      setImmediate(() => {
+        if (!this.#closed && this.#pool.threads.length === 0) void this.#pool.destroy();
+      });
+    });
   }
 
   /**
@@ -67,7 +80,8 @@ export class WorkerPool {
     let result: WorkResult;
     try {
       result = await this.#pool.run(item);
-    } catch (cause) {
+    } catch (error) {
+      const cause = this.#lost ?? error;
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new Qcow2cError('ERR_WORKER', `A worker failed at guest offset ${guestOffset}: ${reason}`, {
         offset: guestOffset,
@@ -81,6 +95,7 @@ export class WorkerPool {
 
   /** Ends all threads, also in the middle of an item. */
   async close(): Promise<void> {
+    this.#closed = true;
     await this.#pool.destroy();
   }
 
