@@ -112,7 +112,11 @@ describe('write', () => {
     ['an offset that is no safe integer', 2 ** 53, 10],
   ])('refuses %s with a RangeError', async (_, offset, length) => {
     const { cache } = makeCache(1);
-    await expect(cache.write(offset, payload(length))).rejects.toThrow(RangeError);
+    const refused = {
+      name: 'RangeError',
+      message: `a compressed cluster of ${length} bytes at offset ${offset}`,
+    };
+    await expect(cache.write(offset, payload(length))).rejects.toMatchObject(refused);
     expect(() => cache.free()).not.toThrow();
   });
 
@@ -517,6 +521,8 @@ describe('stop', () => {
     storage.failNth(0, error, 5);
     await expect(cache.stop()).rejects.toBe(error);
     storage.readsExpected = true;
+    expect(await cache.read(0, 10)).toEqual(payload(10));
+    cache.setDataEnd(0, 10);
     expect(await cache.read(0, 10)).toEqual(payload(10));
     await expect(cache.stop()).rejects.toBe(error);
     await expect(cache.write(10, payload(10))).rejects.toBe(error);

@@ -298,11 +298,14 @@ describe('7. waiters are woken when what they wait for is true, and not before',
   test('a place is free when the write of its last user is over, not when it begins', async () => {
     const { storage, cache } = makeCache(1);
     storage.hold();
-    await fill(cache, 0);
-    const waiting = cache.write(CLUSTER, payload(10, 2));
-    expect(await stateOf(waiting)).toBe('waiting');
+    await fill(cache, 0, 0, CLUSTER - 1);
+    const before = cache.write(CLUSTER, payload(10, 2));
+    await cache.write(CLUSTER - 1, payload(1));
+    const after = cache.write(CLUSTER + 10, payload(10, 3));
+    expect(storage.underWay).toHaveLength(1);
+    expect([await stateOf(before), await stateOf(after)]).toEqual(['waiting', 'waiting']);
     storage.release(storage.writes[0]);
-    await waiting;
+    await Promise.all([before, after]);
   });
 
   test('a write that frees no place wakes nobody', async () => {
@@ -421,6 +424,20 @@ describe('8. errors are returned and sticky', () => {
     storage.release(storage.writes[1], { error: new Error('a later one'), taken: 0 });
     expect(await Promise.all(calls)).toEqual([ERROR, ERROR, ERROR]);
     await expect(cache.write(9 * CLUSTER, payload(10))).rejects.toBe(ERROR);
+  });
+
+  test('a host cluster that is finished after the failure is not written', async () => {
+    const { storage, cache } = makeCache(2);
+    await cache.write(0, payload(10));
+    await cache.write(5 * CLUSTER, payload(10));
+    storage.hold();
+    const flushed = cache.flush();
+    storage.release(storage.writes[0], { error: ERROR, taken: 0 });
+    storage.releaseAll();
+    await expect(flushed).rejects.toBe(ERROR);
+    cache.setDataEnd(0, 10);
+    await turn();
+    expect(storage.writes).toHaveLength(2);
   });
 
   test('a storage that throws instead of rejecting is no different', async () => {
