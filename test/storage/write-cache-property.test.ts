@@ -1,6 +1,6 @@
 /** Random histories of the compressed write cache, held against a model that knows only bytes and counts. */
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { AlignedSlab } from '../../src/storage/aligned-memory.js';
 import { CLUSTER } from './write-cache-model.js';
 import { type Item, type Plan, type Step, WriteCacheRun } from './write-cache-run.js';
@@ -60,20 +60,21 @@ const plan = (extra: {
 describe('random histories', () => {
   let lent = 0;
   let running: WriteCacheRun | undefined;
+  const { take, giveBack } = AlignedSlab.prototype;
 
+  // Not with spies: they would keep the memory of every run alive.
   beforeAll(() => {
-    const { take, giveBack } = AlignedSlab.prototype;
-    vi.spyOn(AlignedSlab.prototype, 'take').mockImplementation(function (this: AlignedSlab) {
+    AlignedSlab.prototype.take = function () {
       lent += 1;
       if (running !== undefined && lent > running.limit) running.wrong.push(`${lent} places were lent`);
       return take.call(this);
-    });
-    vi.spyOn(AlignedSlab.prototype, 'giveBack').mockImplementation(function (this: AlignedSlab, place) {
+    };
+    AlignedSlab.prototype.giveBack = function (place) {
       lent -= 1;
       giveBack.call(this, place);
-    });
+    };
   });
-  afterAll(() => vi.restoreAllMocks());
+  afterAll(() => Object.assign(AlignedSlab.prototype, { take, giveBack }));
 
   async function holds(plans: fc.Arbitrary<Plan>, numRuns: number): Promise<void> {
     const property = fc.asyncProperty(plans, fc.scheduler(), async (chosen, scheduler) => {

@@ -225,6 +225,7 @@ export class WriteCacheRun {
   /** After a failure: every call rejects with its error, nothing more is written, no byte is lost. */
   async #endFailed(): Promise<void> {
     const { length } = this.storage.writes;
+    this.#leave('skip')();
     const calls = [
       this.#cache.write(500 * CLUSTER, new Uint8Array(1)),
       this.#cache.flush(),
