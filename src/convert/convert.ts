@@ -17,7 +17,7 @@ import { readKeptImage } from './kept-target.js';
 import { type OpenedSources, openSources, refuseSameFile } from './open-sources.js';
 import type { ConvertOptions, ConvertResult } from './options.js';
 import { runPipeline } from './pipeline.js';
-import { itemSizeFor } from './plan.js';
+import { ITEM_BYTES } from './plan.js';
 
 /**
  * Default bytes of the compressed write cache: what two merged writes in flight hold, and as much again
@@ -74,7 +74,7 @@ async function convertOpened(
     : { parameters: resolveCreateOptions(options.create ?? {}, source.size), virtualSize: source.size };
   const { clusterSize } = parameters.geometry;
   const compressor = await chosenCompressor(options, parameters);
-  const itemSize = itemSizeFor(clusterSize);
+  const itemSize = ITEM_BYTES;
   const threads = Math.min(
     options.threads ?? availableParallelism(),
     Math.max(1, Math.ceil(source.size / itemSize)),

@@ -43,7 +43,7 @@ export interface ConvertOptions {
    * options; `create` is then ignored.
    */
   readonly keepTarget?: boolean | undefined;
-  /** Called after each work item of about 1 MiB; must not throw. */
+  /** Called after each work item of 2 MiB; must not throw. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   /** Ends the conversion: it rejects with ERR_ABORTED, and nothing is left behind. */
   readonly signal?: AbortSignal | undefined;

@@ -22,7 +22,8 @@ function expectQemuProgress(text: string): void {
   expect(shares[0]).toBe(0);
   expect(shares.at(-1)).toBe(100);
   expect(shares).toEqual([...shares].sort((a, b) => a - b));
-  expect(shares.length).toBeGreaterThan(10);
+  // Work items are 2 MiB, and the disk of 64 MiB is mostly holes.
+  expect(shares.length).toBeGreaterThan(5);
 }
 
 describe('off a terminal', () => {
