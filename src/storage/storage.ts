@@ -12,7 +12,8 @@ export interface Storage {
   readonly alignment: number;
   /**
    * Writes the buffers one after the other from `offset` (bytes).
-   * @throws Qcow2cError ERR_IO when not every byte reached the descriptor; then any part may have.
+   * @throws Qcow2cError ERR_IO, naming offset and length, when not every byte reached the descriptor; then
+   *   any part may have
    */
   write(offset: number, buffers: readonly Uint8Array[]): Promise<void>;
   /**
