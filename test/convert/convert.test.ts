@@ -1,0 +1,264 @@
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, statSync, truncateSync, utimesSync } from 'node:fs';
+import { stat, writeFile } from 'node:fs/promises';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { ConvertOptions } from '../../src/convert/options.js';
+import { ITEM_BYTES } from '../../src/convert/plan.js';
+import { joined, records, text } from '../compress/samples.js';
+import { expectGoodImage } from '../e2e/judge.js';
+import { useScratch } from '../e2e/scratch.js';
+import { makeSparseDisk, namesBeside, randomBytes, textBytes } from '../e2e/source-images.js';
+import { convert as convertByQemu } from '../oracle/qemu-img.js';
+import { turn } from '../storage/promise-state.js';
+import { convertHere, testWorker } from './built-worker.js';
+
+const path = useScratch();
+const MIB = 1024 * 1024;
+const CLUSTER = 65_536;
+const raw = path('source.raw');
+const target = path('target.qcow2');
+const openFiles = () => readdirSync('/proc/self/fd').length;
+const digestOf = (file: string) => createHash('sha256').update(readFileSync(file)).digest('hex');
+
+const unhandled: unknown[] = [];
+const noteRejection = (reason: unknown) => void unhandled.push(reason);
+beforeEach(() => process.on('unhandledRejection', noteRejection));
+afterEach(async () => {
+  await turn();
+  process.off('unhandledRejection', noteRejection);
+  expect(unhandled.splice(0)).toEqual([]);
+});
+
+beforeAll(() =>
+  // More items than any number of threads has slots for: text, noise, holes, zeros, an odd end.
+  makeSparseDisk(raw, 24 * MIB + 513, [
+    [0, textBytes(5 * MIB)],
+    [5 * MIB + 4096, randomBytes(2 * MIB)],
+    [9 * MIB, Buffer.alloc(MIB)],
+    [11 * MIB - 100, textBytes(3 * MIB)],
+    [14 * MIB, Buffer.alloc(3 * MIB, 0xa5)],
+    [18 * MIB, Buffer.concat([randomBytes(100_000, 2), textBytes(5 * MIB)])],
+    [24 * MIB + 512, Buffer.from('!')],
+  ]),
+);
+
+describe('the same source and options', () => {
+  test.each<readonly [string, Omit<ConvertOptions, 'sources' | 'target'>]>([
+    ['zlib', { compress: true }],
+    [
+      'zstd with clusters of 4 KiB',
+      { compress: true, create: { compressionType: 'zstd', clusterSize: 4096 } },
+    ],
+    [
+      'zlib with clusters of 512 bytes and refcounts of 2 bits',
+      { compress: true, create: { clusterSize: 512, refcountBits: 2 } },
+    ],
+    ['every cluster stored', { sparseSize: 0 }],
+  ])(
+    'give the same bytes at 1, 2 and 5 threads, past the cache and around the page cache: %s',
+    async (_, options) => {
+      const digests: string[] = [];
+      for (const more of [
+        { threads: 1 },
+        { threads: 2 },
+        { threads: 5 },
+        { threads: 5, sourceCache: 'none', targetCache: 'writeback' },
+        { threads: 2, compressedCacheSize: CLUSTER },
+      ] as const) {
+        const result = await convertHere({
+          ...options,
+          ...more,
+          sources: [raw],
+          sourceFormat: 'raw',
+          target,
+        });
+        expect(result.threads).toBe(more.threads);
+        if (digests.length === 0) {
+          await expectGoodImage(target, raw);
+          expect(result).toMatchObject({ virtualSize: 24 * MIB + 1024, fileSize: statSync(target).size });
+        }
+        digests.push(digestOf(target));
+      }
+      expect(digests).toEqual(digests.map(() => digests[0]));
+    },
+  );
+});
+
+describe('an image of clusters of which some cannot be compressed', () => {
+  const COUNT = 192;
+  // Half prose, half tables: about as compressible as a disk.
+  const compressible = (seed: number) => joined(text(CLUSTER / 2, seed), records(CLUSTER / 2, seed));
+
+  test.each([0.05, 0.2, 0.5])(
+    'in random places, a share of %d, is not larger than qemu-img’s',
+    async (share) => {
+      const dice = randomBytes(COUNT, share * 100);
+      const disk = path('some.raw');
+      const clusters = Array.from({ length: COUNT }, (_, index) =>
+        dice[index]! < share * 256 ? randomBytes(CLUSTER, 1000 + index) : compressible(index + 1),
+      );
+      await writeFile(disk, Buffer.concat(clusters));
+      await convertByQemu(['-c'], [disk], path('theirs.qcow2'));
+      const result = await convertHere({ sources: [disk], sourceFormat: 'raw', target, compress: true });
+      expect(result.normalClusters).toBe([...dice].filter((value) => value < share * 256).length);
+      await expectGoodImage(target, disk);
+      const theirs = (await stat(path('theirs.qcow2'))).size;
+      expect(result.fileSize).toBeLessThanOrEqual(theirs);
+      // What the layout costs besides the payloads: tables, and less than a cluster for each run of 2 MiB.
+      const payloads = result.compressedBytes + result.normalClusters * CLUSTER;
+      const runs = Math.ceil(result.normalClusters / 32) + 1;
+      expect(result.fileSize - payloads).toBeLessThan((5 + runs) * CLUSTER);
+    },
+  );
+});
+
+describe('a worker that', () => {
+  test.each([
+    ['throws', 'throws', /the engine is broken/],
+    ['ends its thread', 'exits', /exited with code: 3/],
+    ['runs out of memory', 'runs-out-of-memory', /memory limit/],
+    ['cannot be loaded', 'throws-at-load', /the engine is not installed/],
+    ['ends its thread while it is loaded', 'exits-at-load', /exited with code: 3/],
+  ])('%s ends the conversion with guest offset and cause, and nothing is left', async (_, worker, reason) => {
+    await writeFile(target, 'the old image');
+    await turn();
+    const before = await namesBeside(target);
+    const descriptors = openFiles();
+    const parts = { workerEntry: testWorker(worker) };
+    const options = { sources: [raw], sourceFormat: 'raw', target, compress: true, threads: 2 } as const;
+    await expect(convertHere(options, parts)).rejects.toThrow(
+      expect.objectContaining({
+        code: 'ERR_WORKER',
+        offset: 0,
+        message: expect.stringMatching(reason),
+        cause: expect.objectContaining({ message: expect.stringMatching(reason) }),
+      }),
+    );
+    expect(await namesBeside(target)).toEqual(before);
+    expect(readFileSync(target, 'utf8')).toBe('the old image');
+    expect(openFiles()).toBe(descriptors);
+  });
+});
+
+describe('a source that', () => {
+  const SIZE = 24 * MIB;
+  const changing = path('changing.raw');
+  beforeEach(() => writeFile(changing, randomBytes(SIZE)));
+
+  /** Converts, and calls `change` when the first item is stored and most are not yet read. */
+  async function convertWhile(change: () => void, when = 0): Promise<unknown> {
+    await writeFile(target, 'the old image');
+    let isChanged = false;
+    const descriptors = openFiles();
+    const before = await namesBeside(target);
+    const error = await convertHere({
+      sources: [changing],
+      sourceFormat: 'raw',
+      target,
+      compress: true,
+      threads: 2,
+      onProgress: ({ guestBytesDone }) => {
+        if (isChanged || guestBytesDone <= when) return;
+        isChanged = true;
+        change();
+      },
+    }).catch((reason: unknown) => reason);
+    expect(isChanged).toBe(true);
+    expect(await namesBeside(target)).toEqual(before);
+    expect(readFileSync(target, 'utf8')).toBe('the old image');
+    expect(openFiles()).toBe(descriptors);
+    return error;
+  }
+
+  test('becomes shorter is noticed at the read that comes short', async () => {
+    const length = 20 * MIB + 5000;
+    expect(await convertWhile(() => truncateSync(changing, length))).toMatchObject({
+      code: 'ERR_SOURCE_CHANGED',
+      file: changing,
+      offset: 20 * MIB,
+      expected: ITEM_BYTES,
+      found: 5000,
+    });
+  });
+
+  test('becomes shorter by nothing that was still to be read is noticed at the end', async () => {
+    const length = SIZE - 512;
+    expect(await convertWhile(() => truncateSync(changing, length), SIZE - 1)).toMatchObject({
+      code: 'ERR_SOURCE_CHANGED',
+      expected: SIZE,
+      found: length,
+    });
+  });
+
+  test('is written to, or only touched, is noticed at the end', async () => {
+    expect(await convertWhile(() => utimesSync(changing, 1, 1))).toMatchObject({
+      code: 'ERR_SOURCE_CHANGED',
+      file: changing,
+      expected: SIZE,
+      found: SIZE,
+    });
+  });
+});
+
+test('the signal ends a conversion at any time before its last tables, and nothing is left', async () => {
+  const items = Math.ceil(statSync(raw).size / ITEM_BYTES);
+  const before = await namesBeside(target);
+  const descriptors = openFiles();
+  for (const after of [0, 1, 7, items - 1]) {
+    const controller = new AbortController();
+    let calls = 0;
+    const converting = convertHere({
+      sources: [raw],
+      sourceFormat: 'raw',
+      target,
+      compress: true,
+      threads: 2,
+      signal: controller.signal,
+      onProgress: ({ guestBytesDone, guestBytes }) => {
+        if (calls++ === after || guestBytesDone === guestBytes) controller.abort(`call ${after}`);
+      },
+    });
+    await expect(converting).rejects.toMatchObject({ code: 'ERR_ABORTED' });
+    expect(await namesBeside(target)).toEqual(before);
+    expect(openFiles()).toBe(descriptors);
+  }
+});
+
+test('conversions of one process do not disturb each other', async () => {
+  const targets = ['a', 'b', 'c'].map((name) => path(`${name}.qcow2`));
+  await Promise.all(
+    targets.map((name) =>
+      convertHere({ sources: [raw], sourceFormat: 'raw', target: name, compress: true, threads: 2 }),
+    ),
+  );
+  expect(new Set(targets.map(digestOf)).size).toBe(1);
+});
+
+describe('what cannot be is refused before anything is made', () => {
+  test.each<readonly [string, Partial<ConvertOptions>, string]>([
+    ['no source', { sources: [] }, 'ERR_USAGE'],
+    ['no threads', { threads: 0 }, 'ERR_USAGE'],
+    ['half a thread', { threads: 1.5 }, 'ERR_USAGE'],
+    ['raw output', { targetFormat: 'raw' }, 'ERR_UNSUPPORTED'],
+    ['compressed raw output', { targetFormat: 'raw', compress: true }, 'ERR_USAGE'],
+    ['a cache smaller than a cluster', { compressedCacheSize: CLUSTER - 1 }, 'ERR_USAGE'],
+    ['clusters of 3000 bytes', { create: { clusterSize: 3000 } }, 'ERR_USAGE'],
+    ['level 99', { compress: true, compressionLevel: 99 }, 'ERR_USAGE'],
+    ['the source as target', { target: raw }, 'ERR_USAGE'],
+    ['a target that is a directory', { target: path('') }, 'ERR_IO'],
+    ['a target below a file', { target: path('source.raw', 'below') }, 'ERR_IO'],
+    ['a signal that was given', { signal: AbortSignal.abort() }, 'ERR_ABORTED'],
+  ])('%s', async (_, options, code) => {
+    const before = await namesBeside(raw);
+    const descriptors = openFiles();
+    const converting = convertHere({
+      sources: [raw],
+      sourceFormat: 'raw',
+      target: path('never.qcow2'),
+      ...options,
+    });
+    await expect(converting).rejects.toMatchObject({ name: 'Qcow2cError', code });
+    expect(await namesBeside(raw)).toEqual(before);
+    expect(openFiles()).toBe(descriptors);
+  });
+});
