@@ -25,10 +25,15 @@ import { ITEM_BYTES } from './plan.js';
  */
 const CACHE_BYTES = 8 * 1024 * 1024;
 
+/** Bytes of the largest piece of aligned memory; the cache is one, the workers' results are another. */
+const LARGEST_MEMORY = 2 ** 32;
+
 /** Items in flight for each worker: one being packed and one waiting, so that no worker is ever idle. */
 const ITEMS_PER_WORKER = 2;
 /** Items in flight besides: finished ones that wait for their turn. */
 const SPARE_ITEMS = 2;
+/** As many as have room for their items in one piece of memory. */
+const MOST_THREADS = Math.floor((LARGEST_MEMORY / ITEM_BYTES - SPARE_ITEMS) / ITEMS_PER_WORKER);
 
 /** Parts that tests replace. */
 export interface ConversionParts {
@@ -83,11 +88,11 @@ async function convertOpened(
   const keepZeros = options.sparseSize === 0;
   const unit = allocationUnit(clusterSize);
   const cacheSize = options.compressedCacheSize ?? Math.max(CACHE_BYTES, 4 * unit);
-  if (cacheSize !== 0 && cacheSize < unit) {
-    throw usageError(`The compressed write cache needs at least ${unit} bytes for this cluster size, or 0`, {
-      expected: unit,
-      found: cacheSize,
-    });
+  if (cacheSize !== 0 && !(cacheSize >= unit && cacheSize <= LARGEST_MEMORY)) {
+    throw usageError(
+      `The compressed write cache takes ${unit} to ${LARGEST_MEMORY} bytes for this cluster size, or 0`,
+      { found: cacheSize },
+    );
   }
 
   const target = await parts.openTarget(
@@ -151,8 +156,10 @@ function refuseUnsupported(options: ConvertOptions): void {
       : new Qcow2cError('ERR_UNSUPPORTED', 'Raw output is not supported yet; use -O qcow2');
   }
   const { threads } = options;
-  if (threads !== undefined && (!Number.isInteger(threads) || threads < 1)) {
-    throw usageError(`The number of threads must be at least 1, not ${threads}`, { found: threads });
+  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= MOST_THREADS)) {
+    throw usageError(`The number of threads must be 1 to ${MOST_THREADS}, not ${threads}`, {
+      found: threads,
+    });
   }
 }
 
