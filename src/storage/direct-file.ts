@@ -183,7 +183,7 @@ export class DirectFile implements Storage {
    */
   async truncate(length: number): Promise<void> {
     try {
-      await Promise.allSettled(this.#inFlight);
+      await this.#settled();
       await promisify(fs.ftruncate)(this.fd, length);
       const { size } = await promisify(fs.fstat)(this.fd);
       if (size !== length) throw new Error(`it is ${size} bytes long afterwards`);
@@ -200,7 +200,7 @@ export class DirectFile implements Storage {
    * @throws Qcow2cError ERR_IO for the first failure
    */
   async close(): Promise<void> {
-    await Promise.allSettled(this.#inFlight);
+    await this.#settled();
     const closing = this.#descriptors.splice(0).map((fd) => closeFile(fd));
     for (const result of await Promise.allSettled(closing)) {
       if (result.status === 'fulfilled') continue;
@@ -233,6 +233,11 @@ export class DirectFile implements Storage {
     }
     this.#direct = false;
     this.#directRefused = 'the file system refuses direct writes';
+  }
+
+  /** Waits until no write is under way, also of those that start meanwhile. */
+  async #settled(): Promise<void> {
+    while (this.#inFlight.size > 0) await Promise.allSettled(this.#inFlight);
   }
 
   #writeError(cause: unknown, offset: number, length: number): Error {

@@ -237,3 +237,36 @@ describe.each<readonly [string, Setting]>([
     }
   });
 });
+
+test('a conversion that is ended while writes are under way and waiting closes nothing under them', async () => {
+  const compressible = Buffer.concat(
+    Array.from({ length: 160 }, (_, seed) =>
+      Buffer.concat([randomBytes(45_000, seed), Buffer.alloc(20_536, 1)]),
+    ),
+  );
+  await writeFile(path('large.raw'), compressible);
+  const before = await namesBeside(target);
+  const descriptors = openFiles();
+  // The writes take turns of different length: when one is over, the other lane is in the middle of its own.
+  for (const turns of [50, 200, 1000]) {
+    disk.operations.length = 0;
+    disk.turnsOf = (number) => turns * (1 + (number % 3));
+    const controller = new AbortController();
+    const converting = convertHere({
+      compress: true,
+      engine: 'node',
+      threads: 2,
+      sources: [path('large.raw')],
+      sourceFormat: 'raw',
+      target,
+      signal: controller.signal,
+      onProgress: () => {
+        if (disk.operations.length >= 2) controller.abort();
+      },
+    });
+    await expect(converting).rejects.toMatchObject({ code: 'ERR_ABORTED' });
+    expect(disk.closedUnderWrites).toEqual([]);
+    expect(await namesBeside(target)).toEqual(before);
+    expect(openFiles()).toBe(descriptors);
+  }
+});
