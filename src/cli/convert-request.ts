@@ -43,8 +43,8 @@ const SECTOR_BYTES = 512;
 /** qemu-img's largest copy buffer, 32768 sectors. */
 const HIGHEST_SPARSE_SIZE = 32768 * SECTOR_BYTES;
 const HIGHEST_INT64 = 2n ** 63n - 1n;
-/** More threads than this are a slip of the keyboard. */
-const HIGHEST_THREADS = 1024;
+/** More threads than this are a slip of the keyboard, and more than the library has memory for. */
+const HIGHEST_THREADS = 1023;
 const FORMATS: readonly string[] = ['raw', 'qcow2'] satisfies ImageFormat[];
 
 /**
