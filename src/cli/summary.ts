@@ -7,8 +7,9 @@ export function summary(result: ConvertResult): string {
   return lines.map((line) => `${line}\n`).join('');
 }
 
-function compression({ engine, compressionLevel, threads }: ConvertResult): string {
-  const how = engine === undefined ? 'none' : `${engine}, level ${compressionLevel}`;
+function compression({ engine, compressionLevel, tableLevel, threads }: ConvertResult): string {
+  const tables = tableLevel === undefined ? '' : ` (${tableLevel} for binary tables)`;
+  const how = engine === undefined ? 'none' : `${engine}, level ${compressionLevel}${tables}`;
   return `Compression: ${how}; worker threads: ${threads}`;
 }
 

@@ -13,6 +13,10 @@ export interface CompressorChoice {
   readonly type: CompressionType;
   readonly engine: EngineName;
   readonly level: number;
+  /** Level for clusters that hold binary tables; undefined: the same. libdeflate only. */
+  readonly tableLevel?: number | undefined;
+  /** log2 of the entries of the hash table; undefined: as the level has it. libzstd only. */
+  readonly hashLog?: number | undefined;
   /** Window of deflate in bits: 15 (32 KiB) or 12 (4 KiB, what qemu itself writes; engine `node` only). */
   readonly windowBits: 12 | 15;
   /** The shared library of a native engine; undefined for `node`. */

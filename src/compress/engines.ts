@@ -5,6 +5,8 @@
 import type { CompressionType } from '../compression-type.js';
 import { Qcow2cError, usageError } from '../errors.js';
 import type { Compressor, CompressorChoice, Decompressor, EngineName } from './codec.js';
+import { defaultEffort } from './default-effort.js';
+import { EffortByContent } from './effort-by-content.js';
 import { LIBDEFLATE_SYMBOL, LibdeflateCompressor, LibdeflateDecompressor } from './libdeflate.js';
 import { LIBZSTD_SYMBOL, LibzstdCompressor, LibzstdDecompressor, libzstdVersion } from './libzstd.js';
 import {
@@ -52,62 +54,14 @@ export interface EngineSurvey {
   readonly zlibSync: string | undefined;
 }
 
-/** What an engine can do for a compression type. */
-interface Ability {
-  readonly highestLevel: number;
-  readonly defaultLevel: number;
-  /** The default where the window of 32 KiB is no advantage over qemu-img's 4 KiB. */
-  readonly smallWindowLevel: number;
-}
-
-/** Clusters below this many bytes gain next to nothing from a window of 32 KiB. */
-const SMALL_CLUSTER = 16384;
-
-/**
- * Smaller than zlib's level 6 with a window of 4 KiB, which qemu-img runs, at about four times its speed.
- * Level 1 is a third faster still, but on some disks larger than qemu-img's output.
- */
-const LIBDEFLATE_DEFAULT_LEVEL = 2;
-/** On clusters of 1 to 8 KiB level 2 is up to 1 % larger than qemu-img's output, level 4 not always smaller. */
-const LIBDEFLATE_SMALL_WINDOW_LEVEL = 5;
-
-/** Smaller than qemu-img's output too, thanks to the window of 32 KiB; levels 1 and 2 not on every disk. */
-const NODE_ZLIB_DEFAULT_LEVEL = 3;
-/** qemu-img's level. The zlib inside Node.js finds a little less: up to 1.5 % larger than qemu-img's output. */
-const NODE_ZLIB_SMALL_WINDOW_LEVEL = 6;
-
-/**
- * What qemu-img runs: it sets no level, and this is zstd's own default. No other parameters: the strategy
- * "fast" with a large hash table is 1.4 times faster, but 1 % larger; whatever is as small is as slow.
- */
-const ZSTD_DEFAULT_LEVEL = 3;
-
 /** zstd's own highest level short of those it calls ultra. */
 const ZSTD_HIGHEST_LEVEL = 19;
 
-const ZSTD_ABILITY: Ability = {
-  highestLevel: ZSTD_HIGHEST_LEVEL,
-  defaultLevel: ZSTD_DEFAULT_LEVEL,
-  smallWindowLevel: ZSTD_DEFAULT_LEVEL,
-};
-
-const ABILITIES: Readonly<Record<EngineName, Readonly<Partial<Record<CompressionType, Ability>>>>> = {
-  libdeflate: {
-    zlib: {
-      highestLevel: 12,
-      defaultLevel: LIBDEFLATE_DEFAULT_LEVEL,
-      smallWindowLevel: LIBDEFLATE_SMALL_WINDOW_LEVEL,
-    },
-  },
-  libzstd: { zstd: ZSTD_ABILITY },
-  node: {
-    zlib: {
-      highestLevel: 9,
-      defaultLevel: NODE_ZLIB_DEFAULT_LEVEL,
-      smallWindowLevel: NODE_ZLIB_SMALL_WINDOW_LEVEL,
-    },
-    zstd: ZSTD_ABILITY,
-  },
+/** What an engine does, and its highest level; the lowest is 1. */
+const HIGHEST_LEVELS: Readonly<Record<EngineName, Readonly<Partial<Record<CompressionType, number>>>>> = {
+  libdeflate: { zlib: 12 },
+  libzstd: { zstd: ZSTD_HIGHEST_LEVEL },
+  node: { zlib: 9, zstd: ZSTD_HIGHEST_LEVEL },
 };
 
 /** What this machine really has. */
@@ -135,25 +89,28 @@ export async function chooseCompressor(
     throw usageError('engine libdeflate has no window of 12 bits (engine node has)');
   }
   const wanted = request.engine ?? (windowBits === 12 ? 'node' : undefined);
-  if (wanted !== undefined) abilityOf(wanted, type);
+  if (wanted !== undefined) highestLevelOf(wanted, type);
   const { engine, library } = await findEngine(type, wanted, available);
-  const { highestLevel, defaultLevel, smallWindowLevel } = abilityOf(engine, type);
-  const hasSmallWindow = clusterSize < SMALL_CLUSTER || windowBits === 12;
-  const level = request.level ?? (hasSmallWindow ? smallWindowLevel : defaultLevel);
+  const effort =
+    request.level === undefined
+      ? defaultEffort(engine, type, clusterSize, windowBits)
+      : { level: request.level };
+  const { level } = effort;
+  const highestLevel = highestLevelOf(engine, type);
   if (!Number.isInteger(level) || level < 1 || level > highestLevel) {
     throw usageError(`compression level ${level} is out of range for ${engine} (1 to ${highestLevel})`, {
       expected: `1 to ${highestLevel}`,
       found: level,
     });
   }
-  return { type, engine, level, windowBits, library };
+  return { type, engine, ...effort, windowBits, library };
 }
 
 /** @throws Qcow2cError ERR_USAGE when the engine does not do the type */
-function abilityOf(engine: EngineName, type: CompressionType): Ability {
-  const ability = ABILITIES[engine][type];
-  if (ability === undefined) throw usageError(`engine ${engine} does not do ${type}`);
-  return ability;
+function highestLevelOf(engine: EngineName, type: CompressionType): number {
+  const level = HIGHEST_LEVELS[engine][type];
+  if (level === undefined) throw usageError(`engine ${engine} does not do ${type}`);
+  return level;
 }
 
 /** The engine for a type: the native one if it is there and no other is wanted, else the one of Node.js. */
@@ -189,12 +146,16 @@ function missingEngine(what: string, native: 'libdeflate' | 'libzstd'): Qcow2cEr
  * @throws Qcow2cError ERR_ENGINE when what was there at the choice is no more
  */
 export async function createCompressor(choice: CompressorChoice): Promise<Compressor> {
-  const { type, engine, level, windowBits, library } = choice;
+  const { type, engine, level, tableLevel, hashLog, windowBits, library } = choice;
   switch (engine) {
-    case 'libdeflate':
-      return new LibdeflateCompressor(await nativeLibrary('libdeflate', library), level);
+    case 'libdeflate': {
+      const native = await nativeLibrary('libdeflate', library);
+      const usual = new LibdeflateCompressor(native, level);
+      if (tableLevel === undefined) return usual;
+      return new EffortByContent(usual, new LibdeflateCompressor(native, tableLevel));
+    }
     case 'libzstd':
-      return new LibzstdCompressor(await nativeLibrary('libzstd', library), level);
+      return new LibzstdCompressor(await nativeLibrary('libzstd', library), level, hashLog);
     case 'node':
       return type === 'zlib' ? new NodeZlibCompressor(level, windowBits) : new NodeZstdCompressor(level);
   }
@@ -206,7 +167,7 @@ export async function createCompressor(choice: CompressorChoice): Promise<Compre
  * @throws Qcow2cError ERR_ENGINE without an engine for the type, ERR_USAGE when the engine does not do it
  */
 export async function createDecompressor(type: CompressionType, engine?: EngineName): Promise<Decompressor> {
-  if (engine !== undefined) abilityOf(engine, type);
+  if (engine !== undefined) highestLevelOf(engine, type);
   const found = await findEngine(type, engine, installedEngines);
   switch (found.engine) {
     case 'libdeflate':

@@ -12,6 +12,7 @@ export const LIBZSTD_SYMBOL = 'ZSTD_compress2';
 
 /** ZSTD_cParameter of zstd.h. */
 const PARAMETER_COMPRESSION_LEVEL = 100;
+const PARAMETER_HASH_LOG = 102;
 
 /** -ZSTD_error_dstSize_tooSmall; zstd_errors.h promises that the values of its codes stay. */
 const DOES_NOT_FIT = -70;
@@ -27,9 +28,10 @@ export class LibzstdCompressor implements Compressor {
 
   /**
    * @param level 1 to 19, checked where the engine is chosen
+   * @param hashLog log2 of the entries of the hash table; undefined: as the level has it
    * @throws Qcow2cError ERR_ENGINE when the library refuses
    */
-  constructor(library: NativeLibrary, level: number) {
+  constructor(library: NativeLibrary, level: number, hashLog?: number) {
     this.#errorName = errorNames(library);
     this.#compress = library.func(LIBZSTD_SYMBOL, SIZE_OR_ERROR, [
       'void *',
@@ -43,8 +45,12 @@ export class LibzstdCompressor implements Compressor {
     const context = library.func('ZSTD_createCCtx', 'void *', [])();
     if (context === null) throw new Qcow2cError('ERR_ENGINE', 'libzstd gave no compression context');
     this.#context = context;
-    const result = setParameter(context, PARAMETER_COMPRESSION_LEVEL, level) as number;
-    if (result < 0) throw this.#failure(result);
+    const set = (parameter: number, value: number) => {
+      const result = setParameter(context, parameter, value) as number;
+      if (result < 0) throw this.#failure(result);
+    };
+    set(PARAMETER_COMPRESSION_LEVEL, level);
+    if (hashLog !== undefined) set(PARAMETER_HASH_LOG, hashLog);
   }
 
   compress(input: Uint8Array, output: Uint8Array): number {

@@ -16,7 +16,7 @@ import { openTarget, type Target } from '../storage/target.js';
 import { readKeptImage } from './kept-target.js';
 import { type OpenedSources, openSources, refuseSameFile } from './open-sources.js';
 import type { ConvertOptions, ConvertResult } from './options.js';
-import { runPipeline } from './pipeline.js';
+import { refuseAbort, runPipeline } from './pipeline.js';
 import { ITEM_BYTES } from './plan.js';
 
 /**
@@ -49,7 +49,8 @@ const BUILT_PARTS: ConversionParts = {
 
 /**
  * Converts disk images to a qcow2 image.
- * @throws Qcow2cError; the target is then as it was before, and nothing else is left behind
+ * @throws Qcow2cError; the target is then as it was before, and nothing else is left behind (but for a failed
+ *   sync of the directory: then the image has its name, and may lose it in a power failure)
  */
 export async function convert(options: ConvertOptions): Promise<ConvertResult> {
   return convertWith(options, BUILT_PARTS);
@@ -122,6 +123,8 @@ async function convertOpened(
     await source.refuseChanges();
     length = await writer.finish(target.kind !== 'new');
     cache.free();
+    // The last moment: from here on the image gets its name. A kept one has its new header already.
+    if (target.kind === 'new') refuseAbort(options.signal);
   } catch (error) {
     await target.discard();
     throw error;
@@ -134,6 +137,7 @@ async function convertOpened(
     ...writer.counts,
     engine: compressor?.engine,
     compressionLevel: compressor?.level,
+    tableLevel: compressor?.tableLevel,
     threads,
     ...targetFacts(target),
   };

@@ -61,6 +61,8 @@ export interface ConvertResult {
   /** The engine used, or undefined when nothing was to be compressed. */
   readonly engine: EngineName | undefined;
   readonly compressionLevel: number | undefined;
+  /** The level for binary tables, when it is another one. */
+  readonly tableLevel: number | undefined;
   readonly threads: number;
   /** How the target was really written. */
   readonly targetCache: CacheMode;

@@ -97,7 +97,8 @@ async function store(
   }
 }
 
-function refuseAbort(signal: AbortSignal | undefined): void {
+/** @throws Qcow2cError ERR_ABORTED when the signal has come */
+export function refuseAbort(signal: AbortSignal | undefined): void {
   if (signal?.aborted) {
     throw new Qcow2cError('ERR_ABORTED', 'The conversion was ended before it was complete', {
       cause: signal.reason,

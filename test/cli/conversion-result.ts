@@ -10,6 +10,7 @@ export const RESULT: ConvertResult = {
   compressedBytes: 65536,
   engine: 'libdeflate',
   compressionLevel: 2,
+  tableLevel: undefined,
   threads: 3,
   targetCache: 'none',
   directRefused: undefined,

@@ -30,7 +30,14 @@ describe('the choice', () => {
       'zlib: libdeflate where there is one',
       { type: 'zlib' },
       EVERYTHING,
-      { type: 'zlib', engine: 'libdeflate', level: 2, windowBits: 15, library: '/lib/libdeflate.so.0' },
+      {
+        type: 'zlib',
+        engine: 'libdeflate',
+        level: 1,
+        tableLevel: 2,
+        windowBits: 15,
+        library: '/lib/libdeflate.so.0',
+      },
     ],
     [
       'zlib: else the zlib of Node.js',
@@ -41,6 +48,31 @@ describe('the choice', () => {
     [
       'zstd: libzstd where there is one',
       { type: 'zstd' },
+      EVERYTHING,
+      {
+        type: 'zstd',
+        engine: 'libzstd',
+        level: 2,
+        hashLog: 17,
+        windowBits: 15,
+        library: '/lib/libzstd.so.1',
+      },
+    ],
+    [
+      'zstd of a level: without any other parameter',
+      { type: 'zstd', level: 2 },
+      EVERYTHING,
+      { type: 'zstd', engine: 'libzstd', level: 2, windowBits: 15, library: '/lib/libzstd.so.1' },
+    ],
+    [
+      'zlib of a level: that level for every cluster',
+      { type: 'zlib', level: 1 },
+      EVERYTHING,
+      { type: 'zlib', engine: 'libdeflate', level: 1, windowBits: 15, library: '/lib/libdeflate.so.0' },
+    ],
+    [
+      'zstd for clusters below 64 KiB: what qemu-img runs',
+      { type: 'zstd', clusterSize: 32768 },
       EVERYTHING,
       { type: 'zstd', engine: 'libzstd', level: 3, windowBits: 15, library: '/lib/libzstd.so.1' },
     ],
@@ -69,7 +101,7 @@ describe('the choice', () => {
       { type: 'zlib', engine: 'libdeflate', level: 5, windowBits: 15, library: '/lib/libdeflate.so.0' },
     ],
     [
-      'clusters of 16 KiB: the same level as for larger ones',
+      'clusters of 16 KiB: one level above that for 64 KiB',
       { type: 'zlib', clusterSize: 16384 },
       EVERYTHING,
       { type: 'zlib', engine: 'libdeflate', level: 2, windowBits: 15, library: '/lib/libdeflate.so.0' },
