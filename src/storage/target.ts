@@ -165,7 +165,8 @@ async function syncDirectory(path: string): Promise<void> {
   } catch (error) {
     // Some file systems cannot sync a directory, and say so, and one that may be written need not be
     // readable; there the rename is as durable as it gets.
-    if (['EINVAL', 'ENOTSUP', 'EPERM', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return;
+    if (['EINVAL', 'ENOTSUP', 'EPERM', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? ''))
+      return;
     throw ioError(`Could not sync the directory ${quoted(path)}`, error, { file: path });
   }
 }
