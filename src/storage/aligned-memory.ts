@@ -3,7 +3,7 @@
  * The memory of a WebAssembly.Memory is, and workers can fill a shared one in place. Its pages cost
  * nothing until they are touched, so a slab may be sized for the worst case.
  */
-import { internalError } from '../errors.js';
+import { internalError, Qcow2cError } from '../errors.js';
 
 /** The part of the WebAssembly namespace used here: Node's types do not declare it. */
 declare const WebAssembly: {
@@ -16,6 +16,9 @@ declare const WebAssembly: {
 
 /** WebAssembly's unit of memory in bytes; also a multiple of every page size that O_DIRECT asks for. */
 const WASM_PAGE = 65536;
+
+/** Pages of the largest WebAssembly memory, which is 4 GiB. */
+const MOST_PAGES = 65536;
 
 /** Alignment in bytes that satisfies every disk (512, 512e and 4Kn) and the memory page. */
 export const DIRECT_ALIGNMENT = 4096;
@@ -33,18 +36,30 @@ export function roundDown(value: number, unit: number): number {
 
 /**
  * @returns page-aligned, zeroed memory of at least `bytes` bytes that only this thread can see
- * @throws RangeError when the system has not so much, or for more than 4 GiB
+ * @throws RangeError for more than 4 GiB; Qcow2cError ERR_IO (ENOMEM) when the system has not so much
  */
 export function alignedMemory(bytes: number): Uint8Array {
-  const pages = Math.max(1, Math.ceil(bytes / WASM_PAGE));
-  return new Uint8Array(new WebAssembly.Memory({ initial: pages, maximum: pages }).buffer);
+  return new Uint8Array(wasmMemory(bytes, false));
 }
 
 /** @returns the same as alignedMemory, shared between threads */
 export function sharedAlignedMemory(bytes: number): SharedArrayBuffer {
+  return wasmMemory(bytes, true) as SharedArrayBuffer;
+}
+
+function wasmMemory(bytes: number, shared: boolean): ArrayBuffer | SharedArrayBuffer {
   const pages = Math.max(1, Math.ceil(bytes / WASM_PAGE));
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-  return memory.buffer as SharedArrayBuffer;
+  if (pages > MOST_PAGES) throw new RangeError(`${bytes} bytes in one piece of aligned memory`);
+  try {
+    return new WebAssembly.Memory({ initial: pages, maximum: pages, shared }).buffer;
+  } catch (cause) {
+    const why = 'Cannot allocate memory (each piece reserves some GiB of address space, see ulimit -v)';
+    throw new Qcow2cError('ERR_IO', `Could not get ${bytes} bytes of aligned memory: ${why}`, {
+      expected: bytes,
+      systemCode: 'ENOMEM',
+      cause,
+    });
+  }
 }
 
 /** Places of equal size in aligned memory, lent out and taken back; never more than it was sized for. */
