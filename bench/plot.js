@@ -139,7 +139,7 @@ export function svg(judged, sides, results) {
   const times = timesPanel(10 + bars.height + 20, sides, results);
   const height = 10 + bars.height + 20 + times.height + 20;
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="sans-serif" font-size="12" fill="#1d2530">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="sans-serif" font-size="12" fill="#1d2530"><title>qcow2c side by side with qemu-img</title>`,
     `<rect width="${WIDTH}" height="${height}" fill="#ffffff"/>`,
     ...bars.lines,
     ...times.lines,
