@@ -9,7 +9,7 @@ import { WorkerPool } from '../compress/pool.js';
 import { Qcow2cError, usageError } from '../errors.js';
 import { type ImageParameters, resolveCreateOptions } from '../qcow2/create-options.js';
 import { allocationUnit, ImageWriter } from '../qcow2/image-writer.js';
-import { alignedMemory, roundUp } from '../storage/aligned-memory.js';
+import { alignedMemory, LARGEST_PIECE, roundUp } from '../storage/aligned-memory.js';
 import { CompressedWriteCache } from '../storage/compressed-write-cache.js';
 import { OverlapGuard } from '../storage/overlap-guard.js';
 import { openTarget, type Target } from '../storage/target.js';
@@ -25,15 +25,12 @@ import { ITEM_BYTES } from './plan.js';
  */
 const CACHE_BYTES = 8 * 1024 * 1024;
 
-/** Bytes of the largest piece of aligned memory; the cache is one, the workers' results are another. */
-const LARGEST_MEMORY = 2 ** 32;
-
 /** Items in flight for each worker: one being packed and one waiting, so that no worker is ever idle. */
 const ITEMS_PER_WORKER = 2;
 /** Items in flight besides: finished ones that wait for their turn. */
 const SPARE_ITEMS = 2;
 /** As many as have room for their items in one piece of memory. */
-const MOST_THREADS = Math.floor((LARGEST_MEMORY / ITEM_BYTES - SPARE_ITEMS) / ITEMS_PER_WORKER);
+const MOST_THREADS = Math.floor((LARGEST_PIECE / ITEM_BYTES - SPARE_ITEMS) / ITEMS_PER_WORKER);
 
 /** Parts that tests replace. */
 export interface ConversionParts {
@@ -89,9 +86,9 @@ async function convertOpened(
   const keepZeros = options.sparseSize === 0;
   const unit = allocationUnit(clusterSize);
   const cacheSize = options.compressedCacheSize ?? Math.max(CACHE_BYTES, 4 * unit);
-  if (cacheSize !== 0 && !(cacheSize >= unit && cacheSize <= LARGEST_MEMORY)) {
+  if (cacheSize !== 0 && !(cacheSize >= unit && cacheSize <= LARGEST_PIECE)) {
     throw usageError(
-      `The compressed write cache takes ${unit} to ${LARGEST_MEMORY} bytes for this cluster size, or 0`,
+      `The compressed write cache takes ${unit} to ${LARGEST_PIECE} bytes for this cluster size, or 0`,
       { found: cacheSize },
     );
   }

@@ -17,8 +17,8 @@ declare const WebAssembly: {
 /** WebAssembly's unit of memory in bytes; also a multiple of every page size that O_DIRECT asks for. */
 const WASM_PAGE = 65536;
 
-/** Pages of the largest WebAssembly memory, which is 4 GiB. */
-const MOST_PAGES = 65536;
+/** Bytes of the largest piece: a WebAssembly memory has at most 65536 pages. */
+export const LARGEST_PIECE = 65536 * WASM_PAGE;
 
 /** Alignment in bytes that satisfies every disk (512, 512e and 4Kn) and the memory page. */
 export const DIRECT_ALIGNMENT = 4096;
@@ -49,7 +49,8 @@ export function sharedAlignedMemory(bytes: number): SharedArrayBuffer {
 
 function wasmMemory(bytes: number, shared: boolean): ArrayBuffer | SharedArrayBuffer {
   const pages = Math.max(1, Math.ceil(bytes / WASM_PAGE));
-  if (pages > MOST_PAGES) throw new RangeError(`${bytes} bytes in one piece of aligned memory`);
+  if (pages * WASM_PAGE > LARGEST_PIECE)
+    throw new RangeError(`${bytes} bytes in one piece of aligned memory`);
   try {
     return new WebAssembly.Memory({ initial: pages, maximum: pages, shared }).buffer;
   } catch (cause) {
