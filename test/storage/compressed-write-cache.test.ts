@@ -6,20 +6,13 @@ import { describe, expect, test } from 'vitest';
 import { CompressedWriteCache } from '../../src/storage/compressed-write-cache.js';
 import { stateOf, turn } from './promise-state.js';
 import { expectSameBytes, payload, type RecordingStorage, useRecordingStorage } from './recording-storage.js';
+import { CLUSTER, fill, makeSmallCache } from './small-cache.js';
 
-const CLUSTER = 65536;
 const recordingStorage = useRecordingStorage();
 
 /** A cache with places for `places` host clusters, over a storage of its own unless given one. */
 function makeCache(places: number, storage: RecordingStorage = recordingStorage()) {
-  return { storage, cache: CompressedWriteCache.create(storage, CLUSTER, places * CLUSTER) };
-}
-
-/** Fills [start, end) of a host cluster. */
-async function fill(cache: CompressedWriteCache, cluster: number, start = 0, end = CLUSTER) {
-  for (let at = start; at < end; at += 40_000) {
-    await cache.write(cluster * CLUSTER + at, payload(Math.min(40_000, end - at), cluster));
-  }
+  return makeSmallCache(places, storage);
 }
 
 /** The offsets and lengths of all writes so far. */

@@ -17,6 +17,7 @@ import {
   type RecordingStorage,
   useRecordingStorage,
 } from './recording-storage.js';
+import { CLUSTER, fill, makeSmallCache } from './small-cache.js';
 
 /** How often the index of any cached host cluster was looked at. */
 const looks = vi.hoisted(() => ({ count: 0 }));
@@ -36,19 +37,11 @@ vi.mock('../../src/storage/cached-host-cluster.js', async (importOriginal) => {
   return { ...original, CachedHostCluster: WatchedHostCluster };
 });
 
-const CLUSTER = 65536;
 const ERROR = new Error('no space');
 const recordingStorage = useRecordingStorage();
 
 function makeCache(places: number, storage: RecordingStorage = recordingStorage()) {
-  return { storage, cache: CompressedWriteCache.create(storage, CLUSTER, places * CLUSTER) };
-}
-
-/** Fills [start, end) of a host cluster. */
-async function fill(cache: CompressedWriteCache, cluster: number, start = 0, end = CLUSTER) {
-  for (let at = start; at < end; at += 40_000) {
-    await cache.write(cluster * CLUSTER + at, payload(Math.min(40_000, end - at), cluster));
-  }
+  return makeSmallCache(places, storage);
 }
 
 /** The numbers 0 to count-1 in an order that is neither ascending nor descending. */

@@ -1,0 +1,18 @@
+/** Caches of a few places for the tests of the compressed write cache, and what fills them. */
+import { CompressedWriteCache } from '../../src/storage/compressed-write-cache.js';
+import { payload, type RecordingStorage } from './recording-storage.js';
+
+/** Bytes of a host cluster in these tests. */
+export const CLUSTER = 65536;
+
+/** A cache with places for `places` host clusters. */
+export function makeSmallCache(places: number, storage: RecordingStorage) {
+  return { storage, cache: CompressedWriteCache.create(storage, CLUSTER, places * CLUSTER) };
+}
+
+/** Fills [start, end) of a host cluster. */
+export async function fill(cache: CompressedWriteCache, cluster: number, start = 0, end = CLUSTER) {
+  for (let at = start; at < end; at += 40_000) {
+    await cache.write(cluster * CLUSTER + at, payload(Math.min(40_000, end - at), cluster));
+  }
+}
