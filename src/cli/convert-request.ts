@@ -2,8 +2,9 @@
  * What `convert` was asked to do: turns the text of its options into the library's options, with the checks
  * and the words of qemu-img (img_convert in qemu-img.c). Pure; used by the parser of the command line.
  */
-import type { ConvertOptions, ImageFormat } from '../convert/options.js';
+import type { ConvertOptions } from '../convert/options.js';
 import { usageError } from '../errors.js';
+import type { ImageFormat } from '../image/image-reference.js';
 import { CACHE_MODES, type CacheMode } from '../storage/cache-mode.js';
 import { formatOptionsHelp, readFormatOptions } from './format-options.js';
 import { parseInteger, parseSize } from './numbers.js';

@@ -3,8 +3,9 @@
  * beyond its type is the library's business; keys that qemu-img has and qcow2c has not yet are refused here.
  */
 import type { CompressionType } from '../compression-type.js';
-import type { ConvertOptions, ImageFormat } from '../convert/options.js';
+import type { ConvertOptions } from '../convert/options.js';
 import { Qcow2cError, usageError } from '../errors.js';
+import type { ImageFormat } from '../image/image-reference.js';
 import { parseInteger, parseSize } from './numbers.js';
 import type { OptionPair } from './option-list.js';
 

@@ -1,47 +1,107 @@
 /** What the main thread and the workers say to each other. Plain data and shared memory only. */
+import type { CompressionType } from '../compression-type.js';
 import type { CompressorChoice } from './codec.js';
 
-/** Told to every worker once, when it starts. */
+/** Told to every worker once, when it starts. Sizes in bytes. */
 export interface WorkerSetup {
-  /** Bytes of a guest cluster. */
+  /**
+   * What becomes of an item: `clusters` for a qcow2 image, one answer a cluster; `runs` for a raw one, the
+   * parts that are to be written.
+   */
+  readonly output: 'clusters' | 'runs';
+  /** Of a guest cluster of the target. For runs: any power of two up to the item size. */
   readonly clusterSize: number;
-  /** Bytes of the largest work item, a multiple of the cluster size. */
+  /** Of the largest work item, a multiple of the cluster size. */
   readonly itemSize: number;
   /** How to compress; undefined stores every cluster as it is. */
   readonly compressor: CompressorChoice | undefined;
+  /** The compression types of the sources, which the worker must be able to inflate. */
+  readonly inflate: readonly CompressionType[];
+  /** Whether a compressed cluster of the source may go into the target as it is. */
+  readonly passthrough: boolean;
   /** Zero clusters are stored like any other (-S 0). */
   readonly keepZeros: boolean;
-  /** What offset, length and address of a read must be multiples of, in bytes. */
+  /** The smallest run of zeros that is not stored, when nothing is compressed; a multiple of 512. */
+  readonly sparseSize: number;
+  /** Whether normal clusters are described by subcluster, 32 to the cluster (extended L2 entries). */
+  readonly subclusters: boolean;
+  /** Whether what cannot be read or inflated becomes zeros instead of a failure. */
+  readonly salvage: boolean;
+  /** What offset, length and address of a read must be multiples of. */
   readonly readAlignment: number;
   /** Where results go: one slot of `itemSize` bytes for each item in flight. */
   readonly results: SharedArrayBuffer;
+  /** Where items of a stream come in, slots of the same size; undefined unless the source is a stream. */
+  readonly arrivals?: SharedArrayBuffer | undefined;
 }
 
 /** A part of a work item that the source has bytes for; the rest of the item is zeros. In bytes. */
-export interface Segment {
+export type Segment = DataSegment | CompressedSegment | ArrivedSegment;
+
+interface SegmentPlace {
   /** From the item's start. */
   readonly at: number;
   readonly length: number;
+}
+
+/** Bytes as they are in a file. */
+export interface DataSegment extends SegmentPlace {
+  readonly kind: 'data';
   readonly descriptor: number;
   /** In the file behind the descriptor. */
   readonly offset: number;
 }
 
+/** Bytes of a compressed cluster. */
+export interface CompressedSegment extends SegmentPlace {
+  readonly kind: 'compressed';
+  readonly type: CompressionType;
+  readonly descriptor: number;
+  /** Of the payload in the file. */
+  readonly offset: number;
+  /** How much the payload takes at most; what lies past the end of the file reads as zeros. */
+  readonly storedLength: number;
+  /** What the payload inflates to, exactly. */
+  readonly inflatedLength: number;
+  /** Inflated bytes before the segment. */
+  readonly skip: number;
+}
+
+/** Bytes that have come in already: the start of the slot of `arrivals` with the item's own slot number. */
+export interface ArrivedSegment extends SegmentPlace {
+  readonly kind: 'arrived';
+}
+
 /** A guest range of whole clusters to read and compress. */
 export interface WorkItem {
+  /** Ascending. */
   readonly segments: readonly Segment[];
+  /** With a backing file below the target: what that holds there, likewise. */
+  readonly backing?: readonly Segment[] | undefined;
+  /**
+   * With a backing file: the clusters that may differ from it, as pairs of indices from the item's start,
+   * [from, to), ascending. Segments cover these only.
+   */
+  readonly changed?: readonly (readonly [from: number, to: number])[] | undefined;
   readonly clusters: number;
+  /**
+   * Bytes of the item, at most its clusters'; less only where the disk ends inside its last cluster.
+   */
+  readonly length: number;
   /** Index of the slot that takes the result. */
   readonly slot: number;
 }
 
 /**
  * Bytes of each guest cluster in the slot, where they lie one behind the other: 0 = a zero cluster,
- * the cluster size = stored as it is, anything between = the length of the compressed cluster.
+ * the cluster size = stored as it is, UNCHANGED = as in the backing file, anything between = the length of
+ * the compressed cluster.
  */
 export type ClusterSizes = Uint32Array;
 
-/** Why an item could not be done. Plain data: custom errors lose their fields between threads. */
+export const UNCHANGED = 0xffffffff;
+
+/** Why bytes could not be had. Plain data: custom errors lose their fields between threads. */
 export type ItemFailure =
   | {
       readonly kind: 'read';
@@ -57,6 +117,42 @@ export type ItemFailure =
       readonly offset: number;
       readonly expected: number;
       readonly found: number;
+    }
+  | {
+      /** A payload that does not inflate to one cluster. */
+      readonly kind: 'corrupt';
+      readonly descriptor: number;
+      readonly offset: number;
+      /** Of the segment, in bytes from the item's start. */
+      readonly at: number;
+      readonly message: string;
     };
 
-export type WorkResult = { readonly sizes: ClusterSizes } | { readonly failure: ItemFailure };
+/** What was taken for zeros because it could not be read. In bytes from the item's start. */
+export interface UnreadablePart {
+  readonly at: number;
+  readonly length: number;
+  readonly failure: ItemFailure;
+}
+
+/** The answer for `clusters`. */
+export interface PackedClusters {
+  readonly sizes: ClusterSizes;
+  /** How many of them are payloads of the source as they were. */
+  readonly copied: number;
+  /**
+   * With subclusters, for each normal cluster the ones that hold data: bit n for subcluster n. With a
+   * backing file the others are zeros, without one they are left unallocated.
+   */
+  readonly subclusters: Uint32Array | undefined;
+  readonly unreadable: readonly UnreadablePart[];
+}
+
+/** The answer for `runs`: the item lies in the slot as it is on the disk. */
+export interface FoundRuns {
+  /** What is to be written: pairs of bytes from the item's start, [from, to), ascending; the rest is zeros. */
+  readonly runs: Uint32Array;
+  readonly unreadable: readonly UnreadablePart[];
+}
+
+export type WorkResult = PackedClusters | FoundRuns | { readonly failure: ItemFailure };

@@ -2,11 +2,11 @@
 import * as fs from 'node:fs';
 import { ioError, Qcow2cError, quoted, usageError } from '../errors.js';
 import { Concatenation } from '../image/concatenation.js';
+import type { ImageFormat } from '../image/image-reference.js';
 import { PROBE_BYTES, probeFormat } from '../image/probe.js';
 import type { Source } from '../image/source.js';
 import { openForReading, RawSource } from '../raw/raw-source.js';
 import { DIRECT_ALIGNMENT } from '../storage/aligned-memory.js';
-import type { ImageFormat } from './options.js';
 
 export interface OpenedSources {
   readonly source: Source;

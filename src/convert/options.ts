@@ -3,25 +3,51 @@
  * into this; nothing here knows of letters or text.
  */
 import type { EngineName } from '../compress/codec.js';
+import type { Qcow2cError } from '../errors.js';
+import type { ImageFormat, ImageReference, StreamReference } from '../image/image-reference.js';
 import type { CreateOptions } from '../qcow2/create-options.js';
+import type { SnapshotSelector } from '../qcow2/snapshot-table.js';
 import type { CacheMode } from '../storage/cache-mode.js';
 import type { Progress } from './progress.js';
 
-export type ImageFormat = 'raw' | 'qcow2';
+/** A guest range that could not be read, and was taken for zeros. In bytes. */
+export interface UnreadableRange {
+  readonly guestOffset: number;
+  readonly length: number;
+  readonly error: Qcow2cError;
+}
 
 export interface ConvertOptions {
-  /** The source files; more than one are concatenated, each rounded up to 512 bytes. */
-  readonly sources: readonly string[];
+  /**
+   * The sources, a file's name standing for the file in `sourceFormat`; more than one are concatenated, each
+   * rounded up to 512 bytes. A stream must be the only one.
+   */
+  readonly sources: readonly (string | ImageReference | StreamReference)[];
   /** The file to make (replaced as a whole when complete) or the device to write to. */
   readonly target: string;
   /** The sources' format; looked for in their first bytes when left out. */
   readonly sourceFormat?: ImageFormat | undefined;
+  /** Read this internal snapshot of the only source instead of its present state. qcow2 only. */
+  readonly snapshot?: SnapshotSelector | undefined;
+  /** Refuse every file that a source names (backing and data files), whatever its format option says. */
+  readonly isolated?: boolean | undefined;
+  /** Take what cannot be read or inflated for zeros, and go on. */
+  readonly salvage?: boolean | undefined;
+  /** Called for each range that was taken for zeros, in guest order; must not throw. */
+  readonly onUnreadable?: ((range: UnreadableRange) => void) | undefined;
   /** The target's format; default: qcow2. */
   readonly targetFormat?: ImageFormat | undefined;
   /** Compress guest clusters; default: false, as in qemu-img. */
   readonly compress?: boolean | undefined;
   /** The format's options; what is left out takes the format's default. */
   readonly create?: CreateOptions | undefined;
+  /**
+   * Compress anew what the source holds compressed already. Default: only where the target's cluster size or
+   * compression type differ, or a level or window is given.
+   */
+  readonly recompress?: boolean | undefined;
+  /** The persistent dirty bitmaps of the only source: all of them, or all but inconsistent ones. Default: none. */
+  readonly bitmaps?: 'all' | 'skip-broken' | undefined;
   /** Compression level; the range depends on the engine. Default: the engine's own entry in docs/engines.md. */
   readonly compressionLevel?: number | undefined;
   /** Deflate window in bits; default 15. 12 is the window qemu itself writes. */
@@ -43,6 +69,10 @@ export interface ConvertOptions {
    * options; `create` is then ignored.
    */
   readonly keepTarget?: boolean | undefined;
+  /** With `keepTarget`: every byte of the target reads as zero already. */
+  readonly targetIsZero?: boolean | undefined;
+  /** Bytes a second that are written to the target at most. */
+  readonly rateLimit?: number | undefined;
   /** Called after each work item of 2 MiB; must not throw. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   /** Ends the conversion: it rejects with ERR_ABORTED, and nothing is left behind. */
@@ -56,6 +86,12 @@ export interface ConvertResult {
   readonly clusterSize: number;
   readonly compressedClusters: number;
   readonly normalClusters: number;
+  /** How many of the compressed clusters are the source's own payloads. */
+  readonly copiedClusters: number;
+  /** Clusters stored as explicit zeros: over a backing file only. */
+  readonly zeroClusters: number;
+  /** Bytes that could not be read and were taken for zeros. */
+  readonly unreadableBytes: number;
   /** Sum of the compressed clusters' lengths. */
   readonly compressedBytes: number;
   /** The engine used, or undefined when nothing was to be compressed. */

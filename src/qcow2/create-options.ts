@@ -26,6 +26,19 @@ export interface CreateOptions {
   readonly refcountBits?: number | undefined;
   /** Lets whoever writes to the image later postpone refcount updates. Default false; needs version 3. */
   readonly lazyRefcounts?: boolean | undefined;
+  /** L2 entries of 16 bytes that know 32 subclusters each; needs version 3 and clusters of 16 KiB. Default false. */
+  readonly extendedL2?: boolean | undefined;
+  /** The backing file's name as the image shall hold it, relative to the image's directory; with its format. */
+  readonly backingFile?: string | undefined;
+  readonly backingFormat?: 'raw' | 'qcow2' | undefined;
+  /** The external data file's name, relative to the image's directory. Not with compression. */
+  readonly dataFile?: string | undefined;
+  /** Whether the data file can be read as a raw disk by itself. Default false. */
+  readonly dataFileRaw?: boolean | undefined;
+  /** What is allocated beyond the data. Default off. Not with compression. */
+  readonly preallocation?: 'off' | 'metadata' | 'falloc' | 'full' | undefined;
+  /** Bytes of a disk that comes as a stream; otherwise the sources have the size. */
+  readonly size?: number | undefined;
 }
 
 /** Options with every choice made and checked. */
