@@ -61,3 +61,14 @@ interface Mapped<Range> {
 
 export type Source = Mapped<MappedRange>;
 export type Layer = Mapped<LayerRange>;
+
+/** A file that holds an image of whatever format: its bytes as a source, and read access for its tables. */
+export interface HostFile extends Source {
+  readonly descriptor: number;
+  /**
+   * Fills `into` from `offset` (bytes, any).
+   * @returns how many bytes the file had there; fewer than asked only at its end
+   * @throws Qcow2cError ERR_IO
+   */
+  read(offset: number, into: Uint8Array): Promise<number>;
+}

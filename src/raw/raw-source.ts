@@ -1,9 +1,17 @@
-/** A raw image: a regular file, whose holes are found and never read, or a block device. */
+/**
+ * A raw image: a regular file, whose holes are found and never read, or a block device. Also what the readers
+ * of other formats find their tables and clusters in.
+ */
 import * as fs from 'node:fs';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
-import type { MappedRange, Source } from '../image/source.js';
-import { alignedMemory, DIRECT_ALIGNMENT, roundUp } from '../storage/aligned-memory.js';
+import type { HostFile, MappedRange } from '../image/source.js';
+import { alignedMemory, DIRECT_ALIGNMENT, roundDown, roundUp } from '../storage/aligned-memory.js';
 import { type DataRange, HoleFinder } from './holes.js';
+
+const readAt: (fd: number, into: Uint8Array, position: number) => Promise<number> = (fd, into, position) =>
+  new Promise((resolve, reject) => {
+    fs.read(fd, into, 0, into.length, position, (error, count) => (error ? reject(error) : resolve(count)));
+  });
 
 /** A source's size is rounded up to whole sectors, as QEMU does; the rest of the last one is zeros. */
 const SECTOR_SIZE = 512;
@@ -14,10 +22,14 @@ interface Version {
   readonly mtimeNs: bigint;
 }
 
-export class RawSource implements Source {
+export class RawSource implements HostFile {
   readonly name: string;
   readonly size: number;
-  readonly #descriptor: number;
+  /** The same for every name of one file or device, and for no other. */
+  readonly identity: string;
+  /** What offset, length and address of a read on the descriptor must be multiples of, in bytes. */
+  readonly readAlignment: number;
+  readonly descriptor: number;
   readonly #holes: HoleFinder;
   readonly #version: Version;
   readonly #isFile: boolean;
@@ -26,9 +38,10 @@ export class RawSource implements Source {
 
   /**
    * @param descriptor an open file or block device; closed with the source, or at once when this fails
+   * @param direct whether it was opened with O_DIRECT
    * @throws Qcow2cError ERR_IO
    */
-  static async open(descriptor: number, name: string): Promise<RawSource> {
+  static async open(descriptor: number, name: string, direct = false): Promise<RawSource> {
     try {
       const stats = fs.fstatSync(descriptor, { bigint: true });
       const isFile = stats.isFile();
@@ -36,7 +49,8 @@ export class RawSource implements Source {
       const version = isFile
         ? { size: Number(stats.size), mtimeNs: stats.mtimeNs }
         : { size: holes.end() ?? endByReading(descriptor), mtimeNs: 0n };
-      return new RawSource(descriptor, name, holes, version, isFile);
+      const identity = isFile ? `file ${stats.dev}:${stats.ino}` : `device ${stats.rdev}`;
+      return new RawSource(descriptor, name, direct, holes, version, identity);
     } catch (error) {
       fs.closeSync(descriptor);
       throw ioError(`Could not find out the size of ${quoted(name)}`, error, { file: name });
@@ -46,16 +60,19 @@ export class RawSource implements Source {
   private constructor(
     descriptor: number,
     name: string,
+    direct: boolean,
     holes: HoleFinder,
     version: Version,
-    isFile: boolean,
+    identity: string,
   ) {
     this.name = name;
     this.size = roundUp(version.size, SECTOR_SIZE);
-    this.#descriptor = descriptor;
+    this.descriptor = descriptor;
     this.#holes = holes;
     this.#version = version;
-    this.#isFile = isFile;
+    this.#isFile = identity.startsWith('file');
+    this.identity = identity;
+    this.readAlignment = direct ? DIRECT_ALIGNMENT : 1;
   }
 
   async map(offset: number): Promise<MappedRange> {
@@ -66,16 +83,41 @@ export class RawSource implements Source {
       this.#known = next;
       if (next.start > offset) return { kind: 'zero', length: next.start - offset };
     }
-    return { kind: 'data', length: this.#known.end - offset, descriptor: this.#descriptor, offset };
+    return { kind: 'data', length: this.#known.end - offset, descriptor: this.descriptor, offset };
+  }
+
+  async read(offset: number, into: Uint8Array): Promise<number> {
+    const from = roundDown(offset, this.readAlignment);
+    const skip = offset - from;
+    const whole = this.readAlignment === 1;
+    const length = roundUp(skip + into.length, this.readAlignment);
+    const memory = whole ? into : alignedMemory(length).subarray(0, length);
+    let done = 0;
+    while (done < memory.length) {
+      try {
+        const count = await readAt(this.descriptor, memory.subarray(done), from + done);
+        done += count;
+        // An unaligned count is the end of the file: a direct read cannot go on from there.
+        if (count === 0 || done % this.readAlignment !== 0) break;
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        if (code === 'EINTR' || code === 'EAGAIN') continue;
+        const what = `Could not read ${quoted(this.name)} at offset ${offset}`;
+        throw ioError(what, error, { file: this.name, offset });
+      }
+    }
+    const found = Math.min(Math.max(0, done - skip), into.length);
+    if (!whole) into.set(memory.subarray(skip, skip + found));
+    return found;
   }
 
   fileOf(descriptor: number): string | undefined {
-    return descriptor === this.#descriptor ? this.name : undefined;
+    return descriptor === this.descriptor ? this.name : undefined;
   }
 
   async refuseChanges(): Promise<void> {
     if (!this.#isFile) return;
-    const { size, mtimeNs } = fs.fstatSync(this.#descriptor, { bigint: true });
+    const { size, mtimeNs } = fs.fstatSync(this.descriptor, { bigint: true });
     if (Number(size) === this.#version.size && mtimeNs === this.#version.mtimeNs) return;
     const what = Number(size) === this.#version.size ? 'was written to' : `became ${size} bytes long`;
     throw new Qcow2cError('ERR_SOURCE_CHANGED', `${quoted(this.name)} ${what} while it was being converted`, {
@@ -86,7 +128,7 @@ export class RawSource implements Source {
   }
 
   async close(): Promise<void> {
-    fs.closeSync(this.#descriptor);
+    fs.closeSync(this.descriptor);
   }
 }
 

@@ -1,0 +1,46 @@
+/**
+ * An image and its backing files as one source: each layer answers for what it holds and leaves the rest to
+ * the one below. Specification: "Backing files".
+ */
+import type { Layer, MappedRange, Source } from './source.js';
+
+export class BackingChain implements Source {
+  readonly name: string;
+  readonly size: number;
+  readonly #layers: readonly Layer[];
+
+  /** @param layers at least one, the topmost first; closed with the chain */
+  constructor(layers: readonly [Layer, ...Layer[]]) {
+    this.#layers = layers;
+    this.name = layers[0].name;
+    this.size = layers[0].size;
+  }
+
+  /** What no layer holds, or lies past the end of the layer that is asked, reads as zeros. */
+  async map(offset: number): Promise<MappedRange> {
+    let length = this.size - offset;
+    for (const layer of this.#layers) {
+      if (offset >= layer.size) break;
+      const range = await layer.map(offset);
+      length = Math.min(length, range.length);
+      if (range.kind !== 'unallocated') return range.length === length ? range : { ...range, length };
+    }
+    return { kind: 'zero', length };
+  }
+
+  fileOf(descriptor: number): string | undefined {
+    for (const layer of this.#layers) {
+      const name = layer.fileOf(descriptor);
+      if (name !== undefined) return name;
+    }
+    return undefined;
+  }
+
+  async refuseChanges(): Promise<void> {
+    for (const layer of this.#layers) await layer.refuseChanges();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#layers.map((layer) => layer.close()));
+  }
+}

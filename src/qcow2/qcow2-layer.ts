@@ -1,0 +1,60 @@
+/** A qcow2 image as a layer of a chain: its cluster map, and the files that the map leads into. */
+import type { HostFile, Layer, LayerRange } from '../image/source.js';
+import { ClusterMap } from './cluster-map.js';
+import { INCOMPATIBLE_EXTENDED_L2 } from './features.js';
+import { SECTOR_SIZE } from './geometry.js';
+import type { Header } from './header.js';
+
+/** Which L1 table is read: a snapshot's, with the size that the disk has then. */
+export interface ImageState {
+  readonly l1Offset: number;
+  readonly l1Entries: number;
+  /** Bytes. */
+  readonly virtualSize: number;
+}
+
+export class Qcow2Layer implements Layer {
+  readonly name: string;
+  /** Whole sectors: QEMU leaves off what a size has beyond them. */
+  readonly size: number;
+  readonly header: Header;
+  readonly #map: ClusterMap;
+  readonly #file: HostFile;
+  readonly #dataFile: HostFile | undefined;
+
+  /**
+   * @param header of the image in `file`, decoded
+   * @param state what is read; default: the header's
+   * @param file the image; closed with the layer
+   * @param dataFile the external data file, likewise; undefined: the image holds its clusters
+   */
+  constructor(header: Header, file: HostFile, dataFile: HostFile | undefined, state: ImageState = header) {
+    this.name = file.name;
+    this.size = state.virtualSize - (state.virtualSize % SECTOR_SIZE);
+    this.header = header;
+    this.#file = file;
+    this.#dataFile = dataFile;
+    const { version, clusterBits, compressionType, incompatibleFeatures } = header;
+    const extendedL2 = (incompatibleFeatures & INCOMPATIBLE_EXTENDED_L2) !== 0n;
+    const { l1Offset, l1Entries } = state;
+    const image = { version, clusterBits, virtualSize: this.size, l1Offset, l1Entries, extendedL2 };
+    this.#map = new ClusterMap({ ...image, compressionType }, file, dataFile);
+  }
+
+  map(offset: number): Promise<LayerRange> {
+    return this.#map.map(offset);
+  }
+
+  fileOf(descriptor: number): string | undefined {
+    return this.#file.fileOf(descriptor) ?? this.#dataFile?.fileOf(descriptor);
+  }
+
+  async refuseChanges(): Promise<void> {
+    await this.#file.refuseChanges();
+    await this.#dataFile?.refuseChanges();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#file.close(), this.#dataFile?.close()]);
+  }
+}
