@@ -2,7 +2,7 @@
  * The feature bits of a version 3 header. Specification: incompatible_features, compatible_features,
  * autoclear_features.
  */
-import type { Feature } from './header-extensions.js';
+import type { Feature } from './feature-names.js';
 
 /** The refcounts may be wrong; data and tables are not. */
 export const INCOMPATIBLE_DIRTY = 1n << 0n;

@@ -1,82 +1,132 @@
 /**
- * The list of extensions behind the header, and the one this program reads and writes in it: the feature
- * name table, by which a reader can name a feature it does not know. Specification: "Header extensions".
- *
- *     every extension: type (4 bytes), length (4 bytes), data, padding to a multiple of 8
- *     the last one:    type 0, length 0
+ * What this program reads and writes in the extensions of a header: names of other files, feature names,
+ * where the bitmaps are. Specification: "Header extensions"; bounds: qcow2_read_extensions in QEMU.
  */
-import { readU32, writeU32 } from './be64.js';
+import type { HostOffset } from './addresses.js';
+import { readU32 } from './be64.js';
+import { EXTENSION_PREFIX_BYTES, EXTENSION_TYPES, forEachExtension } from './extension-list.js';
+import { AUTOCLEAR_BITMAPS, INCOMPATIBLE_DATA_FILE } from './features.js';
+import type { Header } from './header.js';
+import { HeaderFields } from './header-fields.js';
+import { decodeStoredName } from './stored-name.js';
 
-const END = 0;
-const FEATURE_NAME_TABLE = 0x6803f857;
-/** Type and length. */
-const PREFIX_BYTES = 8;
-/** Of a feature in the table: kind, bit number, 46 bytes of name. */
-const FEATURE_BYTES = 48;
+/** QEMU's longest format name (the size of its field, less one for the NUL). */
+const MAX_FORMAT_NAME_BYTES = 15;
+/** Linux opens no longer name (PATH_MAX, less one for the NUL). */
+const MAX_DATA_FILE_NAME_BYTES = 4095;
+const BITMAPS_BYTES = 24;
+/** QEMU's bounds (QCOW2_MAX_BITMAPS, QCOW2_MAX_BITMAP_DIRECTORY_SIZE). */
+const MAX_BITMAPS = 65535;
+const MAX_BITMAP_DIRECTORY_BYTES = 1024 * MAX_BITMAPS;
+/** A directory entry: 24 bytes, a name of one byte at least, padding to a multiple of 8. */
+const MIN_BITMAP_ENTRY_BYTES = 32;
 
-/** A feature's kind is the header field that holds its bit; these are the kinds' numbers in the table. */
-const KIND_NUMBERS = { incompatible: 0, compatible: 1, autoclear: 2 } as const;
-
-export interface Feature {
-  readonly kind: keyof typeof KIND_NUMBERS;
-  /** The one bit of the feature in its header field. */
-  readonly mask: bigint;
-  /** At most 46 ASCII characters. */
-  readonly name: string;
+/** Where the bitmap directory is. Specification: "Bitmaps extension". */
+export interface BitmapsExtension {
+  /** Bitmaps, 1 to 65535. */
+  readonly count: number;
+  /** Bytes, at least 32 for each bitmap, at most 64 MiB. */
+  readonly directorySize: number;
+  readonly directoryOffset: HostOffset;
 }
 
-/** @returns the extension list: a feature name table when there is a feature to name, and the end */
-export function encodeExtensions(features: readonly Feature[]): Uint8Array {
-  if (features.length === 0) return new Uint8Array(PREFIX_BYTES);
-  const length = features.length * FEATURE_BYTES;
-  const bytes = new Uint8Array(PREFIX_BYTES + length + PREFIX_BYTES);
-  writeU32(bytes, 0, FEATURE_NAME_TABLE);
-  writeU32(bytes, 4, length);
-  for (const [index, { kind, mask, name }] of features.entries()) {
-    const at = PREFIX_BYTES + index * FEATURE_BYTES;
-    bytes[at] = KIND_NUMBERS[kind];
-    bytes[at + 1] = mask.toString(2).length - 1;
-    bytes.set(Buffer.from(name, 'latin1'), at + 2);
-  }
-  return bytes;
+export interface HeaderExtensions {
+  /** As the image has it, of whatever image format. */
+  readonly backingFormat?: string | undefined;
+  /** The external data file's name; only with the feature's bit, but even then not in every image. */
+  readonly dataFile?: string | undefined;
+  /** Only while the bitmaps are consistent with the data (autoclear bit). */
+  readonly bitmaps?: BitmapsExtension | undefined;
+}
+
+type WhereNamesAre = Pick<Header, 'clusterBits' | 'headerLength' | 'backingFileOffset' | 'backingFileSize'>;
+
+/**
+ * How many bytes at the start of the file hold the header, its extensions and the backing file's name, in
+ * bytes: at most a cluster, 2 MiB.
+ */
+export function headerAreaBytes(header: WhereNamesAre): number {
+  const { backingFileOffset, backingFileSize, clusterBits } = header;
+  return backingFileOffset === 0 ? 2 ** clusterBits : backingFileOffset + backingFileSize;
 }
 
 /**
- * What the image calls incompatible features. For a message about an image that is refused anyway, so a
- * broken list gives fewer names, not another error.
- * @param list what is known of the image's extension list, from its first byte
- * @param bits the features in question
- * @returns a name for each bit set, the lowest first: the image's own, otherwise "bit N"
+ * The backing file's name. It may say anything: a path, a protocol, a secret file.
+ * @param bytes the file's first `headerAreaBytes` bytes; what is missing counts as zeros, as in QEMU
+ * @returns undefined when the image has no backing file
+ * @throws Qcow2cError ERR_UNSUPPORTED for a name that is not UTF-8
  */
-export function nameIncompatibleFeatures(list: Uint8Array, bits: bigint): string[] {
-  const names = incompatibleFeatureNames(list);
-  const result: string[] = [];
-  for (let bit = 0; bits >> BigInt(bit) !== 0n; bit += 1) {
-    if (((bits >> BigInt(bit)) & 1n) !== 0n) result.push(names.get(bit) ?? `bit ${bit}`);
-  }
-  return result;
+export function decodeBackingName(
+  bytes: Uint8Array,
+  { backingFileOffset: offset, backingFileSize: size }: WhereNamesAre,
+  file: string,
+): string | undefined {
+  if (offset === 0) return undefined;
+  return decodeStoredName(bytes.subarray(offset, offset + size), "backing file's name", file, offset);
 }
 
-/** The incompatible features in the image's feature name table by their bit number. */
-function incompatibleFeatureNames(list: Uint8Array): Map<number, string> {
-  const names = new Map<number, string>();
-  const table = findExtension(list, FEATURE_NAME_TABLE);
-  for (let at = 0; at + FEATURE_BYTES <= table.length; at += FEATURE_BYTES) {
-    const [kind, bit = 0] = table.subarray(at, at + 2);
-    const name = Buffer.from(table.subarray(at + 2, at + FEATURE_BYTES)).toString('latin1');
-    if (kind === KIND_NUMBERS.incompatible) names.set(bit, name.replace(/\0.*$/s, ''));
+/**
+ * Reads and checks the extension list: from the header's end to the backing file's name, or to the end of
+ * the first cluster. Extensions of other types are passed over.
+ * @param bytes the file's first `headerAreaBytes` bytes; what is missing counts as zeros, as in QEMU
+ * @throws Qcow2cError ERR_CORRUPT for an extension that does not end inside the list, or whose content is
+ *   out of bounds; ERR_UNSUPPORTED for a name that is not UTF-8
+ */
+export function decodeExtensions(
+  bytes: Uint8Array,
+  header: WhereNamesAre & Pick<Header, 'incompatibleFeatures' | 'autoclearFeatures'>,
+  file: string,
+): HeaderExtensions {
+  const { headerLength, backingFileOffset, clusterBits } = header;
+  const end = backingFileOffset === 0 ? 2 ** clusterBits : backingFileOffset;
+  const area = new Uint8Array(Math.max(end, headerLength) + EXTENSION_PREFIX_BYTES);
+  area.set(bytes.subarray(0, end));
+  const fields = new HeaderFields(area, file);
+  const text = (what: string, data: Uint8Array, at: number, most: number) => {
+    if (data.length > most)
+      throw fields.corrupt(`length of the ${what}`, at - 4, `at most ${most}`, data.length);
+    return decodeStoredName(data, what, file, at);
+  };
+
+  let found: HeaderExtensions = {};
+  const broken = forEachExtension(area.subarray(headerLength, end), (type, data, inList) => {
+    const at = headerLength + inList;
+    if (type === EXTENSION_TYPES.backingFormat) {
+      found = { ...found, backingFormat: text("backing file's format", data, at, MAX_FORMAT_NAME_BYTES) };
+    } else if (
+      type === EXTENSION_TYPES.dataFile &&
+      (header.incompatibleFeatures & INCOMPATIBLE_DATA_FILE) !== 0n
+    ) {
+      found = { ...found, dataFile: text("external data file's name", data, at, MAX_DATA_FILE_NAME_BYTES) };
+    } else if (type === EXTENSION_TYPES.bitmaps && (header.autoclearFeatures & AUTOCLEAR_BITMAPS) !== 0n) {
+      found = { ...found, bitmaps: decodeBitmapsExtension(fields, data, at, 2 ** clusterBits) };
+    }
+  });
+  if (broken !== undefined) {
+    const at = headerLength + broken + 4;
+    throw fields.corrupt('length of a header extension', at, `it to end by offset ${end}`, readU32(area, at));
   }
-  return names;
+  return found;
 }
 
-/** The data of the first extension of a type; empty when there is none or it does not end inside the list. */
-function findExtension(list: Uint8Array, type: number): Uint8Array {
-  for (let at = 0; at + PREFIX_BYTES <= list.length; ) {
-    const data = at + PREFIX_BYTES;
-    const end = data + readU32(list, at + 4);
-    if (readU32(list, at) === END || end > list.length) break;
-    if (readU32(list, at) === type) return list.subarray(data, end);
-    at = Math.ceil(end / 8) * 8;
+/** @param at where the extension's data begins, in bytes */
+function decodeBitmapsExtension(
+  fields: HeaderFields,
+  data: Uint8Array,
+  at: number,
+  clusterSize: number,
+): BitmapsExtension {
+  if (data.length !== BITMAPS_BYTES) {
+    throw fields.corrupt('length of the bitmaps extension', at - 4, `${BITMAPS_BYTES}`, data.length);
   }
-  return new Uint8Array(0);
+  const count = fields.u32('nb_bitmaps', at, 1, MAX_BITMAPS);
+  const reserved = readU32(data, 4);
+  if (reserved !== 0) throw fields.corrupt('reserved bits of the bitmaps extension', at + 4, '0', reserved);
+  const directorySize = fields.u64('bitmap_directory_size', at + 8, MAX_BITMAP_DIRECTORY_BYTES);
+  const smallest = count * MIN_BITMAP_ENTRY_BYTES;
+  if (directorySize < smallest) {
+    throw fields.corrupt('bitmap_directory_size', at + 8, `at least ${smallest}`, directorySize);
+  }
+  const directoryOffset = fields.tableOffset('bitmap_directory_offset', at + 16, directorySize, clusterSize);
+  return { count, directorySize, directoryOffset };
 }

@@ -5,6 +5,7 @@
 import type { CompressionType } from '../compression-type.js';
 import { Qcow2cError, quoted } from '../errors.js';
 import { readU64, writeU32, writeU64 } from './be64.js';
+import { nameIncompatibleFeatures } from './feature-names.js';
 import {
   AUTOCLEAR_RAW_DATA_FILE,
   INCOMPATIBLE_COMPRESSION_TYPE,
@@ -13,7 +14,6 @@ import {
   KNOWN_INCOMPATIBLE,
 } from './features.js';
 import { MAX_REFCOUNT_ORDER } from './geometry.js';
-import { nameIncompatibleFeatures } from './header-extensions.js';
 import type { HeaderFields } from './header-fields.js';
 
 /** Where the compression type is; a header may end before it. */

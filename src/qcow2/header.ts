@@ -5,6 +5,8 @@
 import { internalError, Qcow2cError, quoted } from '../errors.js';
 import type { HostOffset } from './addresses.js';
 import { readU32, readU64, writeU32, writeU64 } from './be64.js';
+import { EXTENSION_TYPES, encodeExtension } from './extension-list.js';
+import { encodeFeatureNames } from './feature-names.js';
 import { FEATURES, INCOMPATIBLE_EXTENDED_L2 } from './features.js';
 import {
   MAX_CLUSTER_BITS,
@@ -13,11 +15,8 @@ import {
   MIN_CLUSTER_BITS,
   TABLE_ENTRY_BYTES,
 } from './geometry.js';
-import { encodeExtensions } from './header-extensions.js';
 import { HeaderFields } from './header-fields.js';
 import { decodeV3Fields, encodeV3Fields, V2_DEFAULTS, V3_HEADER_BYTES, type V3Fields } from './header-v3.js';
-
-/** The one feature that is a writer's free choice. */
 
 /** "QFI" and 0xfb. */
 const MAGIC = 0x514649fb;
@@ -80,7 +79,10 @@ export function isQcow2(bytes: Uint8Array): boolean {
 export function encodeHeader(header: NewHeader): Uint8Array {
   const { version, clusterBits } = header;
   const named = version === 3 && clusterBits > MAX_CLUSTER_BITS_WITHOUT_FEATURE_NAMES;
-  const extensions = encodeExtensions(named ? FEATURES : []);
+  const extensions = Buffer.concat([
+    ...(named ? [encodeExtension(EXTENSION_TYPES.featureNames, encodeFeatureNames(FEATURES))] : []),
+    encodeExtension(EXTENSION_TYPES.end, new Uint8Array(0)),
+  ]);
   const headerLength = version === 3 ? V3_HEADER_BYTES : V2_HEADER_BYTES;
   const bytes = new Uint8Array(headerLength + extensions.length);
   writeU32(bytes, 0, MAGIC);
