@@ -61,7 +61,7 @@ describe('the names in an image of qemu-img', () => {
     ],
     ['n'.repeat(1023), 'raw', 'cluster_size=64k'],
     ['n'.repeat(200), 'raw', 'cluster_size=512,data_file=data'],
-  ])('are read, case %#: the backing file's, its format's, the data file's', async (backing, format, options) => {
+  ])('are read, of backing file, its format and data file, case %#', async (backing, format, options) => {
     const name = scratch('overlay.qcow2');
     await runOk(
       'qemu-img',
