@@ -1,0 +1,182 @@
+/**
+ * The list of an image's bitmaps. Specification: "Bitmap directory"; the bounds are those of QEMU's
+ * block/qcow2-bitmap.c (BME_*), which no image that QEMU opens exceeds.
+ *
+ *     an entry: bitmap_table_offset (8 bytes), bitmap_table_size (4), flags (4), type (1), granularity_bits (1),
+ *               name_size (2), extra_data_size (4), extra data, name, padding to a multiple of 8
+ */
+import { internalError, quoted } from '../errors.js';
+import type { Storage } from '../storage/storage.js';
+import type { HostOffset } from './addresses.js';
+import { readU32, readU64, writeU32, writeU64 } from './be64.js';
+import { bitmapTableEntries, MAX_BITMAP_BYTES } from './bitmap-table.js';
+import { SECTOR_SIZE, TABLE_ENTRY_BYTES } from './geometry.js';
+import type { Header } from './header.js';
+import type { BitmapsExtension } from './header-extensions.js';
+import { decodeStoredName } from './stored-name.js';
+import { TableReader } from './table-reader.js';
+
+/** The entry's part before extra data and name. */
+const FIXED_BYTES = 24;
+const MIN_GRANULARITY_BITS = 9;
+const MAX_GRANULARITY_BITS = 31;
+const MAX_NAME_BYTES = 1023;
+const DIRTY_TRACKING = 1;
+const IN_USE = 1;
+const AUTO = 2;
+/** Extra data that is not understood does not matter. */
+const EXTRA_DATA_COMPATIBLE = 4;
+const KNOWN_FLAGS = IN_USE | AUTO | EXTRA_DATA_COMPATIBLE;
+
+/** A bitmap as a new image can have it. */
+export interface NewBitmap {
+  /** Unique in the image; 1 to 1023 bytes of UTF-8. */
+  readonly name: string;
+  /** log2 of the bytes of the disk that a bit stands for: 9 to 31. */
+  readonly granularityBits: number;
+  /** Whether writes to the disk are recorded in it (QEMU: enabled). */
+  readonly auto: boolean;
+  readonly tableOffset: HostOffset;
+  /** Entries of its table, at least 1. */
+  readonly tableEntries: number;
+}
+
+export interface Bitmap extends NewBitmap {
+  /**
+   * It was not saved when the image was last used: it cannot be trusted, not even its size. qemu-img calls it
+   * inconsistent and copies no such bitmap.
+   */
+  readonly inUse: boolean;
+}
+
+/**
+ * Reads the directory, in its order, and checks it as QEMU does when it opens the image (bitmap_list_load).
+ * Beyond QEMU, extra data is passed over where the bitmap says that it may be used without.
+ * @param image the header of the image in `file`
+ * @param extension where the directory is; only there while the bitmaps are consistent with the disk
+ * @throws Qcow2cError ERR_CORRUPT for what contradicts the specification or the disk's size; ERR_UNSUPPORTED for
+ *   reserved flags and types, extra data that has to be understood, and what QEMU does not take either; ERR_IO
+ */
+export async function readBitmapDirectory(
+  file: Pick<Storage, 'name' | 'read'>,
+  image: Pick<Header, 'clusterBits' | 'virtualSize'>,
+  extension: BitmapsExtension,
+): Promise<readonly Bitmap[]> {
+  const { count, directorySize: length, directoryOffset: offset } = extension;
+  const reader = new TableReader(file, 'bitmap directory', { offset, length });
+  const bitmaps: Bitmap[] = [];
+  const names = new Set<string>();
+  while (bitmaps.length < count) {
+    const at = reader.offset;
+    const bitmap = await nextBitmap(reader, file.name, image);
+    if (names.has(bitmap.name)) throw reader.corrupt('the name', at, 'a name once', quoted(bitmap.name));
+    names.add(bitmap.name);
+    bitmaps.push(bitmap);
+  }
+  if (reader.offset !== offset + length) {
+    throw reader.corrupt('a length of', offset, `${reader.offset - offset} for ${count} bitmaps`, length);
+  }
+  return bitmaps;
+}
+
+async function nextBitmap(
+  reader: TableReader,
+  file: string,
+  image: Pick<Header, 'clusterBits' | 'virtualSize'>,
+): Promise<Bitmap> {
+  const at = reader.offset;
+  const fixed = (await reader.take(FIXED_BYTES)).slice();
+  const flags = readU32(fixed, 12);
+  const [type = 0, granularityBits = 0] = fixed.subarray(16);
+  const nameSize = readU32(fixed, 16) % 0x10000;
+  const extraSize = readU32(fixed, 20);
+
+  if (flags > KNOWN_FLAGS) throw reader.unsupported('flags', at + 12, `at most ${KNOWN_FLAGS}`, flags);
+  if (type !== DIRTY_TRACKING) throw reader.unsupported('type', at + 16, `${DIRTY_TRACKING}`, type);
+  if (granularityBits < MIN_GRANULARITY_BITS || granularityBits > MAX_GRANULARITY_BITS) {
+    const expected = `${MIN_GRANULARITY_BITS} to ${MAX_GRANULARITY_BITS}`;
+    throw reader.unsupported('granularity_bits', at + 17, expected, granularityBits);
+  }
+  if (nameSize > MAX_NAME_BYTES) {
+    throw reader.unsupported('name_size', at + 18, `at most ${MAX_NAME_BYTES}`, nameSize);
+  }
+  if (extraSize > 0 && (flags & EXTRA_DATA_COMPATIBLE) === 0) {
+    throw reader.unsupported(
+      'extra_data_size',
+      at + 20,
+      '0 without the flag that it is compatible',
+      extraSize,
+    );
+  }
+  const inUse = (flags & IN_USE) !== 0;
+  const table = decodeTable(reader, at, fixed, { ...image, granularityBits, inUse });
+
+  reader.skip(extraSize);
+  const nameAt = reader.offset;
+  const name = decodeStoredName(await reader.take(nameSize), 'name of a bitmap', file, nameAt);
+  if (name === undefined) throw reader.corrupt('name_size', at + 18, 'a name', nameSize);
+  const length = reader.offset - at;
+  reader.skip(Math.ceil(length / 8) * 8 - length);
+  return { name, granularityBits, auto: (flags & AUTO) !== 0, ...table, inUse };
+}
+
+/** Where the bitmap's table is: of the disk's size, unless the bitmap is in use. */
+function decodeTable(
+  reader: TableReader,
+  at: number,
+  fixed: Uint8Array,
+  bitmap: Pick<Header, 'clusterBits' | 'virtualSize'> & Pick<Bitmap, 'granularityBits' | 'inUse'>,
+): Pick<Bitmap, 'tableOffset' | 'tableEntries'> {
+  const { virtualSize, granularityBits } = bitmap;
+  const clusterSize = 2 ** bitmap.clusterBits;
+  const tableEntries = readU32(fixed, 8);
+  const maxEntries = MAX_BITMAP_BYTES / clusterSize;
+  if (tableEntries < 1 || tableEntries > maxEntries) {
+    throw reader.corrupt('bitmap_table_size', at + 8, `1 to ${maxEntries}`, tableEntries);
+  }
+  const diskSize = virtualSize - (virtualSize % SECTOR_SIZE);
+  const needed = bitmapTableEntries(diskSize, granularityBits, clusterSize);
+  if (tableEntries !== needed && !bitmap.inUse) {
+    throw reader.corrupt('bitmap_table_size', at + 8, `${needed} for the disk's size`, tableEntries);
+  }
+  const tableBytes = tableEntries * TABLE_ENTRY_BYTES;
+  const tableOffset = reader.tableOffset(
+    'bitmap_table_offset',
+    at,
+    readU64(fixed, 0),
+    tableBytes,
+    clusterSize,
+  );
+  return { tableOffset, tableEntries };
+}
+
+/**
+ * The directory of a new image, in the order given.
+ * @param bitmaps at most 65535, as an image has them that was read: then it takes at most 64 MiB
+ * @returns what is to be written from a cluster's start on; its length belongs into the bitmaps extension
+ * @throws Qcow2cError ERR_INTERNAL for a name or a granularity that no image has
+ */
+export function encodeBitmapDirectory(bitmaps: readonly NewBitmap[]): Uint8Array {
+  return Buffer.concat(bitmaps.map(encodeBitmap));
+}
+
+function encodeBitmap({ name, granularityBits, auto, tableOffset, tableEntries }: NewBitmap): Uint8Array {
+  const nameBytes = Buffer.from(name);
+  const valid =
+    nameBytes.length >= 1 &&
+    nameBytes.length <= MAX_NAME_BYTES &&
+    granularityBits >= MIN_GRANULARITY_BITS &&
+    granularityBits <= MAX_GRANULARITY_BITS;
+  if (!valid) throw internalError(`a bitmap ${quoted(name)} of granularity 2^${granularityBits}`);
+  const bytes = new Uint8Array(Math.ceil((FIXED_BYTES + nameBytes.length) / 8) * 8);
+  writeU64(bytes, 0, BigInt(tableOffset));
+  writeU32(bytes, 8, tableEntries);
+  writeU32(bytes, 12, auto ? AUTO : 0);
+  bytes[16] = DIRTY_TRACKING;
+  bytes[17] = granularityBits;
+  bytes[18] = Math.floor(nameBytes.length / 256);
+  bytes[19] = nameBytes.length % 256;
+  // 20-23: no extra data
+  bytes.set(nameBytes, FIXED_BYTES);
+  return bytes;
+}

@@ -1,0 +1,133 @@
+/**
+ * Reads the bits of one bitmap, cut anew to the clusters of another image, one cluster of bits in memory
+ * whatever the bitmap's size. Specification: "Bitmap data".
+ */
+import { Qcow2cError, quoted } from '../errors.js';
+import type { Storage } from '../storage/storage.js';
+import { readU64 } from './be64.js';
+import type { Bitmap } from './bitmap-directory.js';
+import {
+  type BitmapTableEntry,
+  bitmapBits,
+  bitmapTableEntries,
+  decodeBitmapTableEntry,
+  MAX_BITMAP_BYTES,
+} from './bitmap-table.js';
+import { SECTOR_SIZE, TABLE_ENTRY_BYTES } from './geometry.js';
+import type { Header } from './header.js';
+import { TableReader } from './table-reader.js';
+
+/** A cluster of bits in the target: what its table entry says, and the bytes where it has any. */
+export type BitmapCluster =
+  | { readonly kind: 'zeros' }
+  | { readonly kind: 'ones' }
+  /** One cluster of the target; the bytes stay as they are until the next cluster is asked for. */
+  | { readonly kind: 'data'; readonly bytes: Uint8Array };
+
+/**
+ * The bits in the order of the disk, from the lowest bit of the first byte on: one bit for each granule of
+ * the target's disk. Bits past the end of the source's disk are 0, and so is what is left of the last cluster
+ * (whatever the source has there: tail bits must be zero). Clusters of nothing but zeros or ones come as such;
+ * QEMU writes ones as data, but reads both. A last cluster that the bits do not fill is never `ones`.
+ * @param image the header of the image in `file`
+ * @param bitmap from the directory of that image, not in use
+ * @param target cluster size and disk size in bytes
+ * @throws Qcow2cError ERR_LIMIT when the target's disk is too large for the granularity; ERR_CORRUPT for a
+ *   table that breaks the specification, and for bits past the end of the file; ERR_IO
+ */
+export async function* readBitmap(
+  file: Pick<Storage, 'name' | 'read'>,
+  image: Pick<Header, 'clusterBits' | 'virtualSize'>,
+  bitmap: Bitmap,
+  target: { readonly clusterSize: number; readonly virtualSize: number },
+): AsyncGenerator<BitmapCluster> {
+  const { granularityBits } = bitmap;
+  const { clusterSize } = target;
+  const targetBits = bitmapBits(target.virtualSize, granularityBits);
+  const clusters = bitmapTableEntries(target.virtualSize, granularityBits, clusterSize);
+  if (clusters * clusterSize > MAX_BITMAP_BYTES) throw tooLarge(bitmap, file.name);
+  const diskSize = image.virtualSize - (image.virtualSize % SECTOR_SIZE);
+  const bits = Math.min(bitmapBits(diskSize, granularityBits), targetBits);
+
+  const source = new SourceBits(file, 2 ** image.clusterBits, bitmap);
+  const bytes = new Uint8Array(clusterSize);
+  for (let index = 0; index < clusters; index += 1) {
+    const start = index * clusterSize;
+    const used = Math.max(0, Math.min(Math.ceil(bits / 8) - start, clusterSize));
+    await source.read(start, bytes.subarray(0, used));
+    clearFrom(bytes, bits - start * 8);
+    if (isFilledWith(bytes, 0)) yield { kind: 'zeros' };
+    else if (isFilledWith(bytes, 0xff)) yield { kind: 'ones' };
+    else yield { kind: 'data', bytes };
+  }
+}
+
+/** The bitmap as the source has it: read in ascending order, so that its table is passed through once. */
+class SourceBits {
+  readonly #file: Pick<Storage, 'name' | 'read'>;
+  readonly #clusterSize: number;
+  readonly #table: TableReader;
+  #entry: BitmapTableEntry = { kind: 'zeros' };
+
+  constructor(file: Pick<Storage, 'name' | 'read'>, clusterSize: number, bitmap: Bitmap) {
+    this.#file = file;
+    this.#clusterSize = clusterSize;
+    this.#table = new TableReader(file, `table of bitmap ${quoted(bitmap.name)}`, {
+      offset: bitmap.tableOffset,
+      length: bitmap.tableEntries * TABLE_ENTRY_BYTES,
+    });
+  }
+
+  /** @param start byte of the bitmap, not before the end of the last call's bytes */
+  async read(start: number, into: Uint8Array): Promise<void> {
+    for (let filled = 0; filled < into.length; ) {
+      const inCluster = (start + filled) % this.#clusterSize;
+      if (inCluster === 0) await this.#nextEntry();
+      const part = into.subarray(filled, filled + this.#clusterSize - inCluster);
+      if (this.#entry.kind === 'data') await this.#readBits(this.#entry.offset + inCluster, part);
+      else part.fill(this.#entry.kind === 'ones' ? 0xff : 0);
+      filled += part.length;
+    }
+  }
+
+  async #nextEntry(): Promise<void> {
+    const at = this.#table.offset;
+    const raw = readU64(await this.#table.take(TABLE_ENTRY_BYTES), 0);
+    this.#entry = decodeBitmapTableEntry(raw, this.#table, at, this.#clusterSize);
+  }
+
+  async #readBits(offset: number, into: Uint8Array): Promise<void> {
+    const found = await this.#file.read(offset, into);
+    if (found === into.length) return;
+    const { name: file } = this.#file;
+    // QEMU reads zeros here; to whoever copies what the bitmap says, changes would be lost without a word.
+    throw new Qcow2cError(
+      'ERR_CORRUPT',
+      `${quoted(file)} has bits of a bitmap past its end: ${into.length} bytes were expected at offset ${offset}`,
+      { file, offset, expected: into.length, found },
+    );
+  }
+}
+
+/** @param count how many bits, the lowest of the first byte first, are kept; may be none, or more than all */
+function clearFrom(bytes: Uint8Array, count: number): void {
+  const kept = Math.max(0, count);
+  const whole = Math.floor(kept / 8);
+  if (whole >= bytes.length) return;
+  bytes[whole] = (bytes[whole] ?? 0) % 2 ** (kept % 8);
+  bytes.fill(0, whole + 1);
+}
+
+/** Whether every byte is `value`: the first is, and each is what the one before it is. */
+function isFilledWith(bytes: Uint8Array, value: number): boolean {
+  return bytes[0] === value && Buffer.compare(bytes.subarray(1), bytes.subarray(0, -1)) === 0;
+}
+
+function tooLarge({ name, granularityBits }: Bitmap, file: string): Qcow2cError {
+  return new Qcow2cError(
+    'ERR_LIMIT',
+    `The bitmap ${quoted(name)} of ${quoted(file)} would take more than ${MAX_BITMAP_BYTES} bytes with its ` +
+      `granularity of ${2 ** granularityBits}; use a larger granularity`,
+    { file, expected: MAX_BITMAP_BYTES },
+  );
+}

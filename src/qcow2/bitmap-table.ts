@@ -1,0 +1,86 @@
+/**
+ * The table of one bitmap: for each cluster of its bits, all zeros, all ones, or where they are. Used by the
+ * bitmap reader and the writer of an image. Specification: "Bitmap table", "Bitmap data".
+ */
+import { internalError } from '../errors.js';
+import type { HostOffset } from './addresses.js';
+import { writeU64 } from './be64.js';
+import { TABLE_ENTRY_BYTES } from './geometry.js';
+import type { TableReader } from './table-reader.js';
+
+/** QEMU's bound of the bits of a bitmap, in whole clusters (BME_MAX_PHYS_SIZE), in bytes. */
+export const MAX_BITMAP_BYTES = 512 * 1024 * 1024;
+
+/** Bit 0 without an offset: every bit is set. */
+const ALL_ONES = 1n;
+/** Bits 9 to 55: the cluster's offset. */
+const OFFSET_MASK = (1n << 56n) - (1n << 9n);
+
+export type BitmapTableEntry =
+  | { readonly kind: 'zeros' }
+  | { readonly kind: 'ones' }
+  | { readonly kind: 'data'; readonly offset: HostOffset };
+
+/**
+ * How many bits a bitmap has: one for each granule of the disk, begun or whole.
+ * @param virtualSize bytes, a multiple of 512
+ */
+export function bitmapBits(virtualSize: number, granularityBits: number): number {
+  return Math.ceil(virtualSize / 2 ** granularityBits);
+}
+
+/** How many entries its table has: one for each cluster of 8 bits a byte. @param clusterSize bytes */
+export function bitmapTableEntries(
+  virtualSize: number,
+  granularityBits: number,
+  clusterSize: number,
+): number {
+  return Math.ceil(bitmapBits(virtualSize, granularityBits) / (8 * clusterSize));
+}
+
+/**
+ * The table of a bitmap in a new image.
+ *
+ *     bits 56-63  0
+ *     bits 9-55   bits 9-55 of the offset; 0 for zeros and ones
+ *     bits 1-8    0
+ *     bit 0       1 for ones
+ *
+ * @throws Qcow2cError ERR_INTERNAL for an offset that no cluster can have
+ */
+export function encodeBitmapTable(entries: readonly BitmapTableEntry[]): Uint8Array {
+  const bytes = new Uint8Array(entries.length * TABLE_ENTRY_BYTES);
+  for (const [index, entry] of entries.entries()) {
+    writeU64(bytes, index * TABLE_ENTRY_BYTES, encodeEntry(entry));
+  }
+  return bytes;
+}
+
+function encodeEntry(entry: BitmapTableEntry): bigint {
+  if (entry.kind === 'zeros') return 0n;
+  if (entry.kind === 'ones') return ALL_ONES;
+  const raw = BigInt(entry.offset);
+  if (raw === 0n || (raw & ~OFFSET_MASK) !== 0n) throw internalError(`bits of a bitmap at offset ${raw}`);
+  return raw;
+}
+
+/**
+ * Reads one entry.
+ * @param reader of the table, for the error
+ * @param at where the entry is in the file, in bytes
+ * @throws Qcow2cError ERR_CORRUPT when a reserved bit is set or the offset is not a cluster's
+ */
+export function decodeBitmapTableEntry(
+  raw: bigint,
+  reader: TableReader,
+  at: number,
+  clusterSize: number,
+): BitmapTableEntry {
+  const onlyOnes = raw === ALL_ONES;
+  if (!onlyOnes && (raw & ~OFFSET_MASK) !== 0n) {
+    throw reader.corrupt('an entry', at, 'no reserved bit', `0x${raw.toString(16)}`);
+  }
+  if (raw === 0n) return { kind: 'zeros' };
+  if (onlyOnes) return { kind: 'ones' };
+  return { kind: 'data', offset: reader.tableOffset('an offset of bits', at, raw, clusterSize, clusterSize) };
+}
