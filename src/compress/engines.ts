@@ -161,12 +161,20 @@ export async function createCompressor(choice: CompressorChoice): Promise<Compre
   }
 }
 
+export interface DecompressorRequest {
+  readonly type: CompressionType;
+  /** Default: the fastest there is. */
+  readonly engine?: EngineName | undefined;
+  /** Whether it must tell how long each stream is. */
+  readonly tellsLength: boolean;
+}
+
 /**
  * Makes a decompressor; run in the worker.
- * @param engine default: the fastest there is
  * @throws Qcow2cError ERR_ENGINE without an engine for the type, ERR_USAGE when the engine does not do it
  */
-export async function createDecompressor(type: CompressionType, engine?: EngineName): Promise<Decompressor> {
+export async function createDecompressor(request: DecompressorRequest): Promise<Decompressor> {
+  const { type, engine, tellsLength } = request;
   if (engine !== undefined) highestLevelOf(engine, type);
   const found = await findEngine(type, engine, installedEngines);
   switch (found.engine) {
@@ -175,7 +183,8 @@ export async function createDecompressor(type: CompressionType, engine?: EngineN
     case 'libzstd':
       return new LibzstdDecompressor(await nativeLibrary('libzstd', found.library));
     case 'node':
-      return type === 'zlib' ? portableInflate(zlibSync()) : new NodeZstdDecompressor();
+      if (type === 'zstd') return new NodeZstdDecompressor();
+      return portableInflate(tellsLength ? undefined : zlibSync());
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { Qcow2cError } from '../errors.js';
 import type { Compressor, Decompressor } from './codec.js';
-import { corruptPayload } from './corrupt-payload.js';
+import { CorruptPayload } from './corrupt-payload.js';
 import type { NativeFunction, NativeLibrary } from './native-library.js';
 
 /** A symbol that every libdeflate has. */
@@ -56,10 +56,13 @@ export class LibdeflateDecompressor implements Decompressor {
   readonly #context: unknown;
   readonly #decompress: NativeFunction;
   readonly #free: NativeFunction;
+  /** A size_t that libdeflate fills. */
+  readonly #taken = new BigUint64Array(1);
 
   /** @throws Qcow2cError ERR_ENGINE when the library refuses (no memory) */
   constructor(library: NativeLibrary) {
-    this.#decompress = library.func('libdeflate_deflate_decompress', 'int', [
+    this.#decompress = library.func('libdeflate_deflate_decompress_ex', 'int', [
+      'void *',
       'void *',
       'const void *',
       'size_t',
@@ -72,17 +75,19 @@ export class LibdeflateDecompressor implements Decompressor {
     if (this.#context === null) throw new Qcow2cError('ERR_ENGINE', 'libdeflate gave no decompressor');
   }
 
-  decompress(input: Uint8Array, output: Uint8Array): void {
-    // No place for the actual length: then libdeflate itself insists on exactly output.length bytes.
+  decompress(input: Uint8Array, output: Uint8Array): number {
+    // No place for the length of the output: then libdeflate itself insists on exactly output.length bytes.
     const result = this.#decompress(
       this.#context,
       input,
       input.length,
       output,
       output.length,
+      this.#taken,
       null,
     ) as number;
-    if (result !== SUCCESS) throw corruptPayload(REASONS[result] ?? `libdeflate answered ${result}`);
+    if (result !== SUCCESS) throw new CorruptPayload(REASONS[result] ?? `libdeflate answered ${result}`);
+    return Number(this.#taken[0]);
   }
 
   free(): void {

@@ -4,7 +4,7 @@
  */
 import { Qcow2cError } from '../errors.js';
 import type { Compressor, Decompressor } from './codec.js';
-import { corruptPayload } from './corrupt-payload.js';
+import { CorruptPayload } from './corrupt-payload.js';
 import type { NativeFunction, NativeLibrary } from './native-library.js';
 
 /** A symbol that every libzstd has had since 1.4.0, the first with the parameters used here. */
@@ -92,14 +92,15 @@ export class LibzstdDecompressor implements Decompressor {
     if (this.#context === null) throw new Qcow2cError('ERR_ENGINE', 'libzstd gave no decompression context');
   }
 
-  decompress(input: Uint8Array, output: Uint8Array): void {
+  decompress(input: Uint8Array, output: Uint8Array): number {
     // ZSTD_decompressDCtx takes whole frames only, so what follows the first is cut off beforehand.
     const frameSize = this.#frameSize(input, input.length) as number;
-    if (frameSize < 0) throw corruptPayload(`zstd: ${this.#errorName(frameSize)}`);
+    if (frameSize < 0) throw new CorruptPayload(`zstd: ${this.#errorName(frameSize)}`);
     const result = this.#decompress(this.#context, output, output.length, input, frameSize) as number;
-    if (result === DOES_NOT_FIT) throw corruptPayload('the zstd frame yields more bytes than a cluster');
-    if (result < 0) throw corruptPayload(`zstd: ${this.#errorName(result)}`);
-    if (result < output.length) throw corruptPayload('the zstd frame yields fewer bytes than a cluster');
+    if (result === DOES_NOT_FIT) throw new CorruptPayload('the zstd frame yields more bytes than a cluster');
+    if (result < 0) throw new CorruptPayload(`zstd: ${this.#errorName(result)}`);
+    if (result < output.length) throw new CorruptPayload('the zstd frame yields fewer bytes than a cluster');
+    return frameSize;
   }
 
   free(): void {

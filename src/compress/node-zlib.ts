@@ -2,9 +2,9 @@
  * The portable engine for deflate: the zlib built into Node.js, for the workers. The only one that can
  * write the 4 KiB window (12 bits) that qemu itself writes.
  */
-import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { deflateRawSync, type InflateRaw, inflateRawSync } from 'node:zlib';
 import type { Compressor, Decompressor } from './codec.js';
-import { corruptPayload } from './corrupt-payload.js';
+import { CorruptPayload } from './corrupt-payload.js';
 
 /** Most memory for the hash chains, as in QEMU's block/qcow2-threads.c: faster and smaller than the default 8. */
 const MEMORY_LEVEL = 9;
@@ -42,25 +42,29 @@ export class NodeZlibCompressor implements Compressor {
 }
 
 export class NodeZlibDecompressor implements Decompressor {
-  decompress(input: Uint8Array, output: Uint8Array): void {
-    let inflated: Buffer;
+  decompress(input: Uint8Array, output: Uint8Array): number {
+    let inflated: { readonly buffer: Buffer; readonly engine: InflateRaw };
     try {
       inflated = inflateRawSync(input, {
         windowBits: READING_WINDOW_BITS,
         chunkSize: Math.max(SMALLEST_BUFFER, output.length + 1),
         // A stream that yields more is given up at once, whatever it claims to hold.
         maxOutputLength: output.length,
-      });
+        // Asks for the engine too, which knows how far it came.
+        info: true,
+      }) as unknown as typeof inflated;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
-        throw corruptPayload('the deflate stream yields more bytes than a cluster', error);
+        throw new CorruptPayload('the deflate stream yields more bytes than a cluster', error);
       }
-      throw corruptPayload('the deflate stream is broken', error);
+      throw new CorruptPayload('the deflate stream is broken', error);
     }
-    if (inflated.length < output.length) {
-      throw corruptPayload('the deflate stream yields fewer bytes than a cluster');
+    const { buffer, engine } = inflated;
+    if (buffer.length < output.length) {
+      throw new CorruptPayload('the deflate stream yields fewer bytes than a cluster');
     }
-    output.set(inflated);
+    output.set(buffer);
+    return engine.bytesWritten;
   }
 
   free(): void {}

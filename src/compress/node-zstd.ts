@@ -5,7 +5,7 @@
 import * as zlib from 'node:zlib';
 import { Qcow2cError } from '../errors.js';
 import type { Compressor, Decompressor } from './codec.js';
-import { corruptPayload } from './corrupt-payload.js';
+import { CorruptPayload } from './corrupt-payload.js';
 import { zstdFrameSize } from './zstd-frame.js';
 
 /** What is used of it. */
@@ -61,24 +61,25 @@ export class NodeZstdCompressor implements Compressor {
 export class NodeZstdDecompressor implements Decompressor {
   readonly #zstd = nodeZstd();
 
-  decompress(input: Uint8Array, output: Uint8Array): void {
-    let frame: Buffer;
+  decompress(input: Uint8Array, output: Uint8Array): number {
+    const frameSize = zstdFrameSize(input);
+    let cluster: Buffer;
     try {
-      frame = this.#zstd.zstdDecompressSync(input.subarray(0, zstdFrameSize(input)), {
+      cluster = this.#zstd.zstdDecompressSync(input.subarray(0, frameSize), {
         chunkSize: Math.max(SMALLEST_BUFFER, output.length + 1),
         maxOutputLength: output.length,
       });
     } catch (error) {
-      if (error instanceof Qcow2cError) throw error;
       if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
-        throw corruptPayload('the zstd frame yields more bytes than a cluster', error);
+        throw new CorruptPayload('the zstd frame yields more bytes than a cluster', error);
       }
-      throw corruptPayload('the zstd frame is broken', error);
+      throw new CorruptPayload('the zstd frame is broken', error);
     }
-    if (frame.length < output.length) {
-      throw corruptPayload('the zstd frame yields fewer bytes than a cluster');
+    if (cluster.length < output.length) {
+      throw new CorruptPayload('the zstd frame yields fewer bytes than a cluster');
     }
-    output.set(frame);
+    output.set(cluster);
+    return frameSize;
   }
 
   free(): void {}

@@ -1,11 +1,13 @@
 /**
- * The worker threads and the shared memory their results come back in. Order and the bound on what is in
- * flight are the caller's: a slot is lent for each item until its result has been taken over.
+ * The worker threads and the memory they share with the main thread: results come back in it, and the items of
+ * a stream go out in it. Order and the bound on what is in flight are the caller's: a slot is lent for each
+ * item until its result has been taken over.
  */
 import { Piscina } from 'piscina';
-import { ioError, Qcow2cError, quoted } from '../errors.js';
+import { internalError, Qcow2cError } from '../errors.js';
 import { sharedAlignedMemory } from '../storage/aligned-memory.js';
-import type { ClusterSizes, ItemFailure, WorkerSetup, WorkItem, WorkResult } from './messages.js';
+import { type FileOf, failureError } from './failure-error.js';
+import type { FoundRuns, ItemFailure, PackedClusters, WorkerSetup, WorkItem } from './messages.js';
 
 /**
  * A worker's heap holds a few small objects for each item: a small young generation keeps its garbage
@@ -13,19 +15,31 @@ import type { ClusterSizes, ItemFailure, WorkerSetup, WorkItem, WorkResult } fro
  */
 const WORKER_HEAP = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 64 };
 
-/** An item's bytes, back from a worker. */
-export interface PackedItem {
-  readonly sizes: ClusterSizes;
-  /** The slot's memory: what `sizes` measures, one behind the other. */
-  readonly bytes: Uint8Array;
+/** What was taken for zeros because it could not be read. In bytes of the virtual disk. */
+export interface UnreadableBytes {
+  readonly guestOffset: number;
+  readonly length: number;
+  readonly error: Qcow2cError;
 }
 
-/** Names the file behind a descriptor, for messages. */
-export type FileOf = (descriptor: number) => string | undefined;
+/** A worker's answer with the memory it speaks of. */
+type FromWorker<Answer> = Omit<Answer, 'unreadable'> & {
+  /** The slot's memory, the whole slot. */
+  readonly bytes: Uint8Array;
+  /** Ascending; empty without salvage. */
+  readonly unreadable: readonly UnreadableBytes[];
+};
+
+/** An item's clusters: in `bytes` lies what `sizes` measures, one behind the other. */
+export type PackedItem = FromWorker<PackedClusters>;
+
+/** An item's runs: `bytes` is the item as it is on the disk. */
+export type SparseItem = FromWorker<FoundRuns>;
 
 export class WorkerPool {
   readonly #pool: Piscina;
   readonly #results: Uint8Array;
+  readonly #arrivals: Uint8Array | undefined;
   readonly #itemSize: number;
   readonly #fileOf: FileOf;
   /** Why a worker ended that had no item. */
@@ -35,18 +49,23 @@ export class WorkerPool {
   /**
    * Starts the threads.
    * @param entry the worker's module
-   * @param setup told to every worker
    * @param slots how many items can be in flight
+   * @param setup told to every worker
+   * @param fileOf names the file behind a descriptor, for messages
+   * @param arrivals whether items come in through memory, see `arrivalSlot`
    */
   constructor(
     entry: URL,
     threads: number,
     slots: number,
-    setup: Omit<WorkerSetup, 'results'>,
+    setup: Omit<WorkerSetup, 'results' | 'arrivals'>,
     fileOf: FileOf,
+    arrivals = false,
   ) {
     const results = sharedAlignedMemory(slots * setup.itemSize);
+    const arriving = arrivals ? sharedAlignedMemory(slots * setup.itemSize) : undefined;
     this.#results = new Uint8Array(results);
+    this.#arrivals = arriving && new Uint8Array(arriving);
     this.#itemSize = setup.itemSize;
     this.#fileOf = fileOf;
     this.#pool = new Piscina({
@@ -57,7 +76,7 @@ export class WorkerPool {
       // The oldest item is the one the caller waits for.
       stricterFIFO: true,
       resourceLimits: WORKER_HEAP,
-      workerData: { ...setup, results } satisfies WorkerSetup,
+      workerData: { ...setup, results, arrivals: arriving } satisfies WorkerSetup,
     });
     // A worker that fails in an item fails that item. One that fails without any is heard of here; Piscina
     // replaces it, but not when it cannot be loaded: what waits then would wait for ever.
@@ -72,12 +91,41 @@ export class WorkerPool {
   }
 
   /**
+   * The memory in which an item of a stream is handed to a worker (segments of the kind `arrived`), the whole
+   * slot. Only of a pool with arrivals.
+   */
+  arrivalSlot(slot: number): Uint8Array {
+    if (this.#arrivals === undefined) throw internalError('a pool without arrivals was asked for a slot');
+    return this.#slotOf(this.#arrivals, slot);
+  }
+
+  /**
+   * For a pool whose output is `clusters`.
    * @param item with a slot that no other item in flight has
    * @param guestOffset where the item begins, in bytes, for messages
-   * @throws Qcow2cError ERR_IO or ERR_SOURCE_CHANGED for a failed read, ERR_WORKER when the worker threw or died
+   * @throws Qcow2cError ERR_IO or ERR_SOURCE_CHANGED for a failed read, ERR_CORRUPT for a damaged payload,
+   *   ERR_WORKER when the worker threw or died
    */
   async pack(item: WorkItem, guestOffset: number): Promise<PackedItem> {
-    let result: WorkResult;
+    return this.#run<PackedClusters>(item, guestOffset);
+  }
+
+  /** For a pool whose output is `runs`; everything else as `pack`. */
+  async findRuns(item: WorkItem, guestOffset: number): Promise<SparseItem> {
+    return this.#run<FoundRuns>(item, guestOffset);
+  }
+
+  /** Ends all threads, also in the middle of an item. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#pool.destroy();
+  }
+
+  async #run<Answer extends PackedClusters | FoundRuns>(
+    item: WorkItem,
+    guestOffset: number,
+  ): Promise<FromWorker<Answer>> {
+    let result: Answer | { readonly failure: ItemFailure };
     try {
       result = await this.#pool.run(item);
     } catch (error) {
@@ -88,30 +136,16 @@ export class WorkerPool {
         cause,
       });
     }
-    if ('failure' in result) throw this.#readError(result.failure);
-    const start = item.slot * this.#itemSize;
-    return { sizes: result.sizes, bytes: this.#results.subarray(start, start + this.#itemSize) };
+    if ('failure' in result) throw failureError(result.failure, guestOffset, this.#fileOf);
+    const unreadable = result.unreadable.map(({ at, length, failure }) => ({
+      guestOffset: guestOffset + at,
+      length,
+      error: failureError(failure, guestOffset, this.#fileOf),
+    }));
+    return { ...result, bytes: this.#slotOf(this.#results, item.slot), unreadable };
   }
 
-  /** Ends all threads, also in the middle of an item. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    await this.#pool.destroy();
-  }
-
-  #readError(failure: ItemFailure): Qcow2cError {
-    const file = this.#fileOf(failure.descriptor) ?? 'the source';
-    const { offset } = failure;
-    if (failure.kind === 'short') {
-      const { expected, found } = failure;
-      return new Qcow2cError(
-        'ERR_SOURCE_CHANGED',
-        `${quoted(file)} became shorter while it was being converted: ` +
-          `${expected} bytes were expected at offset ${offset}, ${found} are there`,
-        { file, offset, expected, found },
-      );
-    }
-    const cause = Object.assign(new Error(failure.message), { errno: failure.errno, code: failure.code });
-    return ioError(`Could not read ${quoted(file)} at offset ${offset}`, cause, { file, offset });
+  #slotOf(memory: Uint8Array, slot: number): Uint8Array {
+    return memory.subarray(slot * this.#itemSize, (slot + 1) * this.#itemSize);
   }
 }

@@ -1,87 +1,142 @@
-/** Reads the segments of a work item into memory, in a worker, with positional reads on shared descriptors. */
-import * as fs from 'node:fs';
-import { alignedMemory, roundDown, roundUp } from '../storage/aligned-memory.js';
-import type { ItemFailure, Segment } from './messages.js';
+/**
+ * Brings the segments of a work item into memory, in a worker: reads, inflates, or takes what has arrived.
+ * With salvage, what cannot be had becomes zeros and is noted, as little of it as can be told apart.
+ */
+import { ClusterInflater, type Decompressors } from './cluster-inflater.js';
+import type {
+  CompressedSegment,
+  DataSegment,
+  ItemFailure,
+  Segment,
+  UnreadablePart,
+  WorkerSetup,
+} from './messages.js';
+import { PositionalReader } from './positional-reader.js';
+import { SegmentError } from './segment-error.js';
 
-/** Thrown inside the worker only: carries the plain failure that is sent to the main thread. */
-export class SegmentError extends Error {
-  override readonly name = 'SegmentError';
-  readonly failure: ItemFailure;
+/** Bytes of the pieces in which a failed read is tried again: what disks fail in. */
+const SALVAGED_PIECE = 4096;
 
-  constructor(failure: ItemFailure) {
-    super(failure.kind === 'read' ? failure.message : 'the file ended early');
-    this.failure = failure;
-  }
-}
+export type ReaderSetup = Pick<WorkerSetup, 'readAlignment' | 'salvage' | 'arrivals' | 'itemSize'>;
 
 export class SegmentReader {
-  readonly #alignment: number;
-  #bounce: Uint8Array = new Uint8Array(0);
+  readonly #setup: ReaderSetup;
+  readonly #reader: PositionalReader;
+  readonly #inflater: ClusterInflater;
 
-  /** @param alignment what offset, length and address of a read must be multiples of, in bytes */
-  constructor(alignment: number) {
-    this.#alignment = alignment;
+  /** @param decompressors one for each type that a segment may have */
+  constructor(setup: ReaderSetup, decompressors: Decompressors) {
+    this.#setup = setup;
+    this.#reader = new PositionalReader(setup.readAlignment);
+    this.#inflater = new ClusterInflater(this.#reader, decompressors);
   }
 
   /**
-   * Fills `item` with the segments' bytes and zeros between them.
+   * Fills `item` with the segments' bytes and zeros between and behind them.
    * @param segments in ascending order, inside the item
-   * @throws SegmentError when a read fails or the file has fewer bytes than the map said
+   * @param slot of the item, where its bytes arrive
+   * @param unreadable takes what became zeros instead
+   * @throws SegmentError without salvage, for the first part that cannot be had
    */
-  read(segments: readonly Segment[], item: Uint8Array): void {
+  read(segments: readonly Segment[], slot: number, item: Uint8Array, unreadable: UnreadablePart[]): void {
     let filled = 0;
     for (const segment of segments) {
-      item.fill(0, filled, segment.at);
-      this.#readSegment(segment, item.subarray(segment.at, segment.at + segment.length));
-      filled = segment.at + segment.length;
+      const { at, length } = segment;
+      if (at > filled) item.fill(0, filled, at);
+      const place = item.subarray(at, at + length);
+      switch (segment.kind) {
+        case 'data':
+          this.#readData(segment, place, unreadable);
+          break;
+        case 'compressed':
+          this.#orZeros(segment, place, unreadable, () => this.#inflate(segment, place));
+          break;
+        case 'arrived':
+          place.set(this.#arrived(slot, length));
+          break;
+      }
+      filled = at + length;
     }
     item.fill(0, filled);
   }
 
-  #readSegment(segment: Segment, into: Uint8Array): void {
-    const alignment = this.#alignment;
-    const isAligned = [segment.offset, segment.length, into.byteOffset].every(
-      (value) => value % alignment === 0,
-    );
-    if (isAligned) {
-      this.#readFully(segment, segment.offset, into, segment.length);
-      return;
-    }
-    const from = roundDown(segment.offset, alignment);
-    const skip = segment.offset - from;
-    const length = roundUp(skip + segment.length, alignment);
-    if (this.#bounce.length < length) this.#bounce = alignedMemory(length);
-    this.#readFully(segment, from, this.#bounce.subarray(0, length), skip + segment.length);
-    into.set(this.#bounce.subarray(skip, skip + segment.length));
+  /**
+   * Inflates the cluster of a segment that begins with it.
+   * @param cluster takes all of it, also what lies past the segment's end
+   * @returns the payload without trailing bytes, valid until the next call; undefined when it became zeros
+   * @throws SegmentError without salvage
+   */
+  readCompressed(
+    segment: CompressedSegment,
+    cluster: Uint8Array,
+    unreadable: UnreadablePart[],
+  ): Uint8Array | undefined {
+    return this.#orZeros(segment, cluster, unreadable, () => this.#inflater.inflateInto(segment, cluster));
   }
 
-  /** Reads until at least `needed` bytes are there. */
-  #readFully(segment: Segment, offset: number, into: Uint8Array, needed: number): void {
-    let done = 0;
-    while (done < needed) {
-      const count = readOnce(segment, offset + done, into.subarray(done));
-      if (count === 0) {
-        throw new SegmentError({
-          kind: 'short',
-          descriptor: segment.descriptor,
-          offset,
-          expected: needed,
-          found: done,
-        });
+  #inflate(segment: CompressedSegment, place: Uint8Array): void {
+    const { skip, length, inflatedLength } = segment;
+    if (length === inflatedLength) this.#inflater.inflateInto(segment, place);
+    else place.set(this.#inflater.inflate(segment).subarray(skip, skip + length));
+  }
+
+  #readData(
+    { at, length, descriptor, offset }: DataSegment,
+    place: Uint8Array,
+    unreadable: UnreadablePart[],
+  ) {
+    try {
+      this.#reader.readInto(descriptor, offset, place);
+    } catch (error) {
+      this.#refuseWithoutSalvage(error);
+      for (let from = 0, to: number; from < length; from = to) {
+        to = Math.min(length, from + SALVAGED_PIECE - ((offset + from) % SALVAGED_PIECE));
+        const piece = place.subarray(from, to);
+        const part = { at: at + from, length: to - from };
+        this.#orZeros(part, piece, unreadable, () =>
+          this.#reader.readInto(descriptor, offset + part.at - at, piece),
+        );
       }
-      done += count;
     }
+  }
+
+  /** What `read` returns; when it fails, with salvage, zeros in `place`. */
+  #orZeros<T>(
+    { at, length }: Pick<Segment, 'at' | 'length'>,
+    place: Uint8Array,
+    unreadable: UnreadablePart[],
+    read: () => T,
+  ): T | undefined {
+    try {
+      return read();
+    } catch (error) {
+      const failure = this.#refuseWithoutSalvage(error);
+      place.fill(0);
+      note(unreadable, { at, length, failure });
+      return undefined;
+    }
+  }
+
+  #refuseWithoutSalvage(error: unknown): ItemFailure {
+    if (error instanceof SegmentError && this.#setup.salvage) return error.failure;
+    throw error;
+  }
+
+  #arrived(slot: number, length: number): Uint8Array {
+    const { arrivals, itemSize } = this.#setup;
+    return new Uint8Array(arrivals as SharedArrayBuffer, slot * itemSize, length);
   }
 }
 
-function readOnce({ descriptor }: Segment, offset: number, into: Uint8Array): number {
-  for (;;) {
-    try {
-      return fs.readSync(descriptor, into, 0, into.length, offset);
-    } catch (error) {
-      const { errno, code, message } = error as NodeJS.ErrnoException;
-      if (code === 'EINTR' || code === 'EAGAIN') continue;
-      throw new SegmentError({ kind: 'read', descriptor, offset, errno, code, message });
-    }
-  }
+/** Adds a part; pieces of one failed read that lie side by side become one, with the first's failure. */
+function note(unreadable: UnreadablePart[], part: UnreadablePart): void {
+  const last = unreadable.at(-1);
+  const continues =
+    last !== undefined &&
+    last.at + last.length === part.at &&
+    last.failure.kind !== 'corrupt' &&
+    last.failure.kind === part.failure.kind &&
+    last.failure.descriptor === part.failure.descriptor;
+  if (continues) unreadable.splice(-1, 1, { ...last, length: last.length + part.length });
+  else unreadable.push(part);
 }

@@ -3,19 +3,30 @@
  * a time. Must never reach fs-ext (see docs/dependencies.md).
  */
 import { workerData } from 'node:worker_threads';
-import { createCompressor } from './engines.js';
-import { ItemPacker } from './item-packer.js';
+import { ClusterPacker } from './cluster-packer.js';
+import { createCompressor, createDecompressor } from './engines.js';
 import type { WorkerSetup, WorkItem, WorkResult } from './messages.js';
-import { SegmentError } from './segment-reader.js';
+import { RunPacker } from './run-packer.js';
+import { SegmentError } from './segment-error.js';
 
 const setup = workerData as WorkerSetup;
-const compressor = setup.compressor === undefined ? undefined : await createCompressor(setup.compressor);
-const packer = new ItemPacker(setup, compressor);
+const decompressors = new Map(
+  await Promise.all(
+    setup.inflate.map(async (type) => {
+      const request = { type, tellsLength: setup.passthrough };
+      return [type, await createDecompressor(request)] as const;
+    }),
+  ),
+);
+const packer =
+  setup.output === 'runs'
+    ? new RunPacker(setup, decompressors)
+    : new ClusterPacker(setup, setup.compressor && (await createCompressor(setup.compressor)), decompressors);
 
-/** @throws what the engine throws; the pool adds where it happened */
+/** @throws what an engine throws; the pool adds where it happened */
 export default function packItem(item: WorkItem): WorkResult {
   try {
-    return { sizes: packer.pack(item) };
+    return packer.pack(item);
   } catch (error) {
     if (error instanceof SegmentError) return { failure: error.failure };
     throw error;

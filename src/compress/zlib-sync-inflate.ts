@@ -1,10 +1,11 @@
 /**
  * Inflates through the optional package zlib-sync, for the workers of machines without libdeflate; about a
- * tenth faster than node:zlib, which takes over wherever the package's two faults would cost memory.
+ * tenth faster than node:zlib, which takes over wherever the package's two faults would cost memory. Only
+ * where nobody needs to know how long a stream is: the package cannot tell.
  */
 import { createRequire } from 'node:module';
 import type { Decompressor } from './codec.js';
-import { corruptPayload } from './corrupt-payload.js';
+import { CorruptPayload } from './corrupt-payload.js';
 import { NodeZlibDecompressor } from './node-zlib.js';
 
 /** What is used of the package; typed by hand because it may not be installed where this is compiled. */
@@ -69,22 +70,24 @@ class ZlibSyncDecompressor implements Decompressor {
     this.#zlib = zlib;
   }
 
-  decompress(input: Uint8Array, output: Uint8Array): void {
+  decompress(input: Uint8Array, output: Uint8Array): number {
     if (this.#streamsLeft === 0 || input.length > LARGEST_INPUT) {
       this.#otherwise.decompress(input, output);
-      return;
+      return input.length;
     }
     this.#streamsLeft -= 1;
     // Room for one byte more than a cluster: its end is found at once, and a longer stream shows.
     const stream = new this.#zlib.Inflate({ windowBits: WINDOW_BITS, chunkSize: output.length + 1 });
     stream.push(input, this.#zlib.Z_FINISH);
-    if (stream.err !== this.#zlib.Z_STREAM_END) throw corruptPayload('the deflate stream is broken');
+    if (stream.err !== this.#zlib.Z_STREAM_END) throw new CorruptPayload('the deflate stream is broken');
     const { result } = stream;
     if (result.length !== output.length) {
       const found = result.length < output.length ? 'fewer' : 'more';
-      throw corruptPayload(`the deflate stream yields ${found} bytes than a cluster`);
+      throw new CorruptPayload(`the deflate stream yields ${found} bytes than a cluster`);
     }
     output.set(result);
+    // The package does not say how much of it the stream took.
+    return input.length;
   }
 
   free(): void {}

@@ -2,7 +2,7 @@
  * Where a zstd frame ends (RFC 8878, section 3.1.1). For the engine built into Node.js, which promises
  * nothing about the bytes that follow a payload (often the next payload) and on 22 says nothing of a cut.
  */
-import { corruptPayload } from './corrupt-payload.js';
+import { CorruptPayload } from './corrupt-payload.js';
 
 const MAGIC = 0xfd2fb528;
 
@@ -22,7 +22,7 @@ const RLE_BLOCK = 1;
 export function zstdFrameSize(input: Uint8Array): number {
   const view = new DataView(input.buffer, input.byteOffset, input.byteLength);
   if (input.length < 5 || view.getUint32(0, true) !== MAGIC) {
-    throw corruptPayload('it does not start with a zstd frame');
+    throw new CorruptPayload('it does not start with a zstd frame');
   }
   const descriptor = view.getUint8(4);
   const singleSegment = (descriptor & 0x20) !== 0;
@@ -32,12 +32,12 @@ export function zstdFrameSize(input: Uint8Array): number {
   // A single segment has no window descriptor, and a content size of at least one byte.
   at += singleSegment ? Math.max(1, contentSizeBytes) : 1 + contentSizeBytes;
   for (let last = false; !last; ) {
-    if (at + 3 > input.length) throw corruptPayload('the zstd frame is cut off');
+    if (at + 3 > input.length) throw new CorruptPayload('the zstd frame is cut off');
     const block = view.getUint16(at, true) + view.getUint8(at + 2) * 0x10000;
     last = (block & 1) === 1;
     at += 3 + ((block >> 1) % 4 === RLE_BLOCK ? 1 : block >> 3);
   }
   at += checksumBytes;
-  if (at > input.length) throw corruptPayload('the zstd frame is cut off');
+  if (at > input.length) throw new CorruptPayload('the zstd frame is cut off');
   return at;
 }
