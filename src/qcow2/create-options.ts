@@ -3,7 +3,7 @@
  * and their words are those of qemu-img (qcow2_co_create in QEMU's block/qcow2.c), which scripts know.
  */
 import type { CompressionType } from '../compression-type.js';
-import { Qcow2cError, usageError } from '../errors.js';
+import { Qcow2cError, quoted, usageError } from '../errors.js';
 import {
   type Geometry,
   geometry,
@@ -12,8 +12,10 @@ import {
   MAX_L1_BYTES,
   MAX_REFCOUNT_ORDER,
   MIN_CLUSTER_BITS,
+  MIN_EXTENDED_L2_CLUSTER_BITS,
   TABLE_ENTRY_BYTES,
 } from './geometry.js';
+import { type HeaderNames, headerBytes, type NewBackingFile, type NewDataFile } from './new-header.js';
 
 export interface CreateOptions {
   /** Bytes, a power of two from 512 to 2 MiB. Default 65536, as in qemu-img. */
@@ -31,7 +33,7 @@ export interface CreateOptions {
   /** The backing file's name as the image shall hold it, relative to the image's directory; with its format. */
   readonly backingFile?: string | undefined;
   readonly backingFormat?: 'raw' | 'qcow2' | undefined;
-  /** The external data file's name, relative to the image's directory. Not with compression. */
+  /** The external data file's name, relative to the working directory, as in QEMU. Not with compression. */
   readonly dataFile?: string | undefined;
   /** Whether the data file can be read as a raw disk by itself. Default false. */
   readonly dataFileRaw?: boolean | undefined;
@@ -47,8 +49,16 @@ export interface ImageParameters {
   readonly geometry: Geometry;
   readonly compressionType: CompressionType;
   readonly lazyRefcounts: boolean;
+  readonly backing?: NewBackingFile | undefined;
+  readonly dataFile?: NewDataFile | undefined;
+  /** A raw data file is mapped as a whole, so `off` becomes `metadata` with it. */
+  readonly preallocation: 'off' | 'metadata' | 'falloc' | 'full';
 }
 
+const PREALLOCATIONS = ['off', 'metadata', 'falloc', 'full'];
+const BACKING_FORMATS = ['raw', 'qcow2'];
+/** The specification's bound of backing_file_size. */
+const MAX_BACKING_NAME_BYTES = 1023;
 const needsVersion3 = 'compatibility level 1.1 and above (use version=v3 or greater)';
 
 /** Whether `value` is 2^n for an n of this range. */
@@ -58,26 +68,45 @@ function isPowerOfTwo(value: number, lowest: number, highest: number): boolean {
 }
 
 /**
- * @param virtualSize bytes
+ * @param virtualSize bytes; undefined for a disk whose size is known at its end only
  * @throws Qcow2cError ERR_USAGE for a value or a combination that cannot be; ERR_LIMIT when the disk needs
- *   an L1 table larger than QEMU opens
+ *   an L1 table larger than QEMU opens, or the names do not fit into the first cluster
  */
-export function resolveCreateOptions(options: CreateOptions, virtualSize: number): ImageParameters {
+export function resolveCreateOptions(
+  options: CreateOptions,
+  virtualSize: number | undefined,
+): ImageParameters {
   const {
     clusterSize = 65536,
     compat: version = 3,
     compressionType = 'zlib',
     refcountBits = 16,
     lazyRefcounts = false,
+    extendedL2 = false,
+    preallocation = 'off',
+    backingFile,
+    backingFormat,
+    dataFile,
+    dataFileRaw = false,
   } = options;
-  if (version !== 2 && version !== 3) {
-    throw usageError(`Parameter 'version' does not accept value '${version}'`);
-  }
-  if (compressionType !== 'zlib' && compressionType !== 'zstd') {
-    throw usageError(`Parameter 'compression-type' does not accept value '${compressionType}'`);
+  refuseUnknownValues({ version, compressionType, preallocation, backingFormat: backingFormat ?? 'raw' });
+  if (backingFile === '') throw usageError('Expected backing file name, got empty string');
+  if (version < 3 && extendedL2) {
+    throw usageError(`Extended L2 entries are only supported with ${needsVersion3}`);
   }
   if (!isPowerOfTwo(clusterSize, MIN_CLUSTER_BITS, MAX_CLUSTER_BITS)) {
     throw usageError('Cluster size must be a power of two between 512 and 2048k', { found: clusterSize });
+  }
+  const smallest = 2 ** MIN_EXTENDED_L2_CLUSTER_BITS;
+  if (extendedL2 && clusterSize < smallest) {
+    const needed = `cluster sizes of at least ${smallest} bytes`;
+    throw usageError(`Extended L2 entries are only supported with ${needed}`, { found: clusterSize });
+  }
+  if (backingFile !== undefined && preallocation !== 'off' && !extendedL2) {
+    throw usageError('Backing file and preallocation can only be used at the same time if extended_l2 is on');
+  }
+  if (backingFormat !== undefined && backingFile === undefined) {
+    throw usageError('Backing format cannot be used without backing file');
   }
   if (version < 3 && lazyRefcounts) {
     throw usageError(`Lazy refcounts only supported with ${needsVersion3}`);
@@ -92,16 +121,86 @@ export function resolveCreateOptions(options: CreateOptions, virtualSize: number
       'Different refcount widths than 16 bits require compatibility level 1.1 or above (use version=v3 or greater)',
     );
   }
+  if (dataFileRaw && dataFile === undefined) throw usageError('data-file-raw requires data-file');
+  if (dataFileRaw && backingFile !== undefined) {
+    throw usageError('Backing file and data-file-raw cannot be used at the same time');
+  }
+  if (version < 3 && dataFile !== undefined) {
+    throw usageError(`External data files are only supported with ${needsVersion3}`);
+  }
   if (version < 3 && compressionType !== 'zlib') {
     throw usageError(`Non-zlib compression type is only supported with ${needsVersion3}`);
   }
-  const resolved = geometry(Math.log2(clusterSize), refcountBits);
-  if (l1EntriesFor(resolved, virtualSize) > MAX_L1_BYTES / TABLE_ENTRY_BYTES) {
-    throw new Qcow2cError(
-      'ERR_LIMIT',
-      "The image size is too large for file format 'qcow2' (try using a larger cluster size)",
-      { found: virtualSize },
-    );
+  const parameters: ImageParameters = {
+    version,
+    geometry: geometry(Math.log2(clusterSize), refcountBits, extendedL2),
+    compressionType,
+    lazyRefcounts,
+    backing: newBackingFile(backingFile, backingFormat),
+    dataFile: dataFile === undefined ? undefined : { name: dataFile, raw: dataFileRaw },
+    preallocation: dataFileRaw && preallocation === 'off' ? 'metadata' : preallocation,
+  };
+  refuseLongDataFileName(parameters);
+  if (virtualSize !== undefined) refuseLargeDisk(parameters.geometry, virtualSize);
+  refuseLongBackingName(parameters);
+  return parameters;
+}
+
+function refuseUnknownValues(values: {
+  readonly version: number;
+  readonly compressionType: string;
+  readonly preallocation: string;
+  readonly backingFormat: string;
+}): void {
+  const { version, compressionType, preallocation, backingFormat } = values;
+  const known: readonly (readonly [string, string | number, boolean])[] = [
+    ['version', version, version === 2 || version === 3],
+    ['compression-type', compressionType, compressionType === 'zlib' || compressionType === 'zstd'],
+    ['preallocation', preallocation, PREALLOCATIONS.includes(preallocation)],
+    ['backing-fmt', backingFormat, BACKING_FORMATS.includes(backingFormat)],
+  ];
+  for (const [parameter, value, accepted] of known) {
+    if (!accepted) throw usageError(`Parameter '${parameter}' does not accept value '${value}'`);
   }
-  return { version, geometry: resolved, compressionType, lazyRefcounts };
+}
+
+function newBackingFile(
+  file: string | undefined,
+  format: CreateOptions['backingFormat'],
+): NewBackingFile | undefined {
+  if (file === undefined) return undefined;
+  if (format === undefined) throw usageError('Use of backing file requires explicit backing format');
+  return { file, format };
+}
+
+/** Whether these names fit into the first cluster, with the header. */
+function hasRoom({ version, geometry }: ImageParameters, names: HeaderNames): boolean {
+  return headerBytes(version, geometry.clusterBits, names) <= geometry.clusterSize;
+}
+
+function refuseLongDataFileName(parameters: ImageParameters): void {
+  if (hasRoom(parameters, { dataFile: parameters.dataFile })) return;
+  throw new Qcow2cError('ERR_LIMIT', 'Could not update qcow2 header: No space left on device');
+}
+
+function refuseLongBackingName(parameters: ImageParameters): void {
+  const { backing, dataFile } = parameters;
+  if (backing === undefined) return;
+  const tooLong = Buffer.byteLength(backing.file) > MAX_BACKING_NAME_BYTES;
+  if (!tooLong && hasRoom(parameters, { backing, dataFile })) return;
+  const reason = tooLong ? 'Invalid argument' : 'No space left on device';
+  throw new Qcow2cError(
+    'ERR_LIMIT',
+    `Could not assign backing file ${quoted(backing.file)} with format '${backing.format}': ${reason}`,
+  );
+}
+
+/** @throws Qcow2cError ERR_LIMIT when a disk of `virtualSize` bytes needs an L1 table larger than QEMU opens */
+export function refuseLargeDisk(geometry: Geometry, virtualSize: number): void {
+  if (l1EntriesFor(geometry, virtualSize) <= MAX_L1_BYTES / TABLE_ENTRY_BYTES) return;
+  throw new Qcow2cError(
+    'ERR_LIMIT',
+    "The image size is too large for file format 'qcow2' (try using a larger cluster size)",
+    { found: virtualSize },
+  );
 }

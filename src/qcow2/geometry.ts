@@ -15,13 +15,19 @@ export const MAX_REFCOUNT_TABLE_BYTES = 8 * 1024 * 1024;
 export const MAX_REFCOUNT_ORDER = 6;
 /** The unit of compressed lengths and of QEMU's virtual sizes, whatever the disk's own sector is. */
 export const SECTOR_SIZE = 512;
-/** An entry of an L1, L2 or refcount table is one 64-bit number. */
+/** An entry of an L1 or refcount table is one 64-bit number. */
 export const TABLE_ENTRY_BYTES = 8;
+/** 16 KiB: a subcluster, 1/32 of a cluster, is no smaller than the smallest cluster. */
+export const MIN_EXTENDED_L2_CLUSTER_BITS = 14;
 
 export interface Geometry {
   readonly clusterBits: number;
   /** Bytes. */
   readonly clusterSize: number;
+  /** Whether L2 entries have a second number, which describes the cluster by subcluster. */
+  readonly extendedL2: boolean;
+  /** Of an L2 entry: 8, or 16 when extended. */
+  readonly l2EntryBytes: number;
   /** Entries of an L2 table, which is one cluster. */
   readonly l2Entries: number;
   /** Width of a refcount in bits: 1, 2, 4, ... 64. */
@@ -37,13 +43,17 @@ export interface Geometry {
 /**
  * @param clusterBits log2 of the cluster size in bytes, MIN_CLUSTER_BITS to MAX_CLUSTER_BITS
  * @param refcountBits 1, 2, 4, 8, 16, 32 or 64; both checked where they enter the program
+ * @param extendedL2 only from MIN_EXTENDED_L2_CLUSTER_BITS on; checked there too
  */
-export function geometry(clusterBits: number, refcountBits: number): Geometry {
+export function geometry(clusterBits: number, refcountBits: number, extendedL2 = false): Geometry {
   const clusterSize = 2 ** clusterBits;
+  const l2EntryBytes = extendedL2 ? 2 * TABLE_ENTRY_BYTES : TABLE_ENTRY_BYTES;
   return {
     clusterBits,
     clusterSize,
-    l2Entries: clusterSize / TABLE_ENTRY_BYTES,
+    extendedL2,
+    l2EntryBytes,
+    l2Entries: clusterSize / l2EntryBytes,
     refcountBits,
     refcountOrder: Math.log2(refcountBits),
     refcountBlockEntries: (clusterSize * 8) / refcountBits,

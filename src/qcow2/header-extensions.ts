@@ -3,7 +3,7 @@
  * where the bitmaps are. Specification: "Header extensions"; bounds: qcow2_read_extensions in QEMU.
  */
 import type { HostOffset } from './addresses.js';
-import { readU32 } from './be64.js';
+import { readU32, writeU32, writeU64 } from './be64.js';
 import { EXTENSION_PREFIX_BYTES, EXTENSION_TYPES, forEachExtension } from './extension-list.js';
 import { AUTOCLEAR_BITMAPS, INCOMPATIBLE_DATA_FILE } from './features.js';
 import type { Header } from './header.js';
@@ -129,4 +129,13 @@ function decodeBitmapsExtension(
   }
   const directoryOffset = fields.tableOffset('bitmap_directory_offset', at + 16, directorySize, clusterSize);
   return { count, directorySize, directoryOffset };
+}
+
+/** The data of the bitmaps extension. */
+export function encodeBitmapsExtension(bitmaps: BitmapsExtension): Uint8Array {
+  const data = new Uint8Array(BITMAPS_BYTES);
+  writeU32(data, 0, bitmaps.count);
+  writeU64(data, 8, BigInt(bitmaps.directorySize));
+  writeU64(data, 16, BigInt(bitmaps.directoryOffset));
+  return data;
 }

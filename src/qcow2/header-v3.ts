@@ -13,15 +13,13 @@ import {
   INCOMPATIBLE_EXTENDED_L2,
   KNOWN_INCOMPATIBLE,
 } from './features.js';
-import { MAX_REFCOUNT_ORDER } from './geometry.js';
+import { MAX_REFCOUNT_ORDER, MIN_EXTENDED_L2_CLUSTER_BITS } from './geometry.js';
 import type { HeaderFields } from './header-fields.js';
 
 /** Where the compression type is; a header may end before it. */
 const COMPRESSION_TYPE_AT = 104;
 /** With the compression type and its padding, as QEMU writes it. */
 export const V3_HEADER_BYTES = 112;
-/** A subcluster, 1/32 of a cluster, is no smaller than the smallest cluster. */
-const MIN_EXTENDED_L2_CLUSTER_BITS = 14;
 /** Their place in the list is the number in the file. */
 const COMPRESSION_TYPES: readonly CompressionType[] = ['zlib', 'zstd'];
 
@@ -46,14 +44,11 @@ export const V2_DEFAULTS: V3Fields = {
   compressionType: 'zlib',
 };
 
-/** Fills bytes 72 to 111 of a header of zeros. The only incompatible feature of a new image is zstd. */
-export function encodeV3Fields(
-  bytes: Uint8Array,
-  header: Pick<V3Fields, 'compatibleFeatures' | 'refcountOrder' | 'compressionType'>,
-): void {
-  writeU64(bytes, 72, header.compressionType === 'zlib' ? 0n : INCOMPATIBLE_COMPRESSION_TYPE);
+/** Fills bytes 72 to 111 of a header of zeros. */
+export function encodeV3Fields(bytes: Uint8Array, header: Omit<V3Fields, 'headerLength'>): void {
+  writeU64(bytes, 72, header.incompatibleFeatures);
   writeU64(bytes, 80, header.compatibleFeatures);
-  // 88-95: no autoclear features
+  writeU64(bytes, 88, header.autoclearFeatures);
   writeU32(bytes, 96, header.refcountOrder);
   writeU32(bytes, 100, V3_HEADER_BYTES);
   bytes[COMPRESSION_TYPE_AT] = COMPRESSION_TYPES.indexOf(header.compressionType);

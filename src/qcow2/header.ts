@@ -1,14 +1,13 @@
 /**
- * The image's header: what a writer decides goes out as bytes, bytes come in as checked values. Everything
- * in a file is untrusted until `decodeHeader` has returned. Specification: "Header".
+ * The header of an image that is there: bytes come in as checked values. Everything in a file is untrusted
+ * until `decodeHeader` has returned. Specification: "Header".
  */
-import { internalError, Qcow2cError, quoted } from '../errors.js';
+import { Qcow2cError, quoted } from '../errors.js';
 import type { HostOffset } from './addresses.js';
-import { readU32, readU64, writeU32, writeU64 } from './be64.js';
-import { EXTENSION_TYPES, encodeExtension } from './extension-list.js';
-import { encodeFeatureNames } from './feature-names.js';
-import { FEATURES, INCOMPATIBLE_EXTENDED_L2 } from './features.js';
+import { readU32, readU64 } from './be64.js';
+import { INCOMPATIBLE_EXTENDED_L2 } from './features.js';
 import {
+  geometry,
   MAX_CLUSTER_BITS,
   MAX_L1_BYTES,
   MAX_REFCOUNT_TABLE_BYTES,
@@ -16,13 +15,11 @@ import {
   TABLE_ENTRY_BYTES,
 } from './geometry.js';
 import { HeaderFields } from './header-fields.js';
-import { decodeV3Fields, encodeV3Fields, V2_DEFAULTS, V3_HEADER_BYTES, type V3Fields } from './header-v3.js';
+import { decodeV3Fields, V2_DEFAULTS, type V3Fields } from './header-v3.js';
 
 /** "QFI" and 0xfb. */
-const MAGIC = 0x514649fb;
-const V2_HEADER_BYTES = 72;
-/** Up to 4 KiB QEMU leaves out the feature name table: it would leave too little room for a backing name. */
-const MAX_CLUSTER_BITS_WITHOUT_FEATURE_NAMES = 12;
+export const HEADER_MAGIC = 0x514649fb;
+export const V2_HEADER_BYTES = 72;
 /** QEMU's bound (QCOW_MAX_SNAPSHOTS), and the fixed part of a snapshot table entry. */
 const MAX_SNAPSHOTS = 65536;
 const SNAPSHOT_MIN_BYTES = 40;
@@ -50,64 +47,9 @@ export interface Header extends V3Fields {
   readonly snapshotsOffset: HostOffset;
 }
 
-/** What the writer of an image decides; the rest follows from it or is not for it. */
-export type NewHeader = Pick<
-  Header,
-  | 'version'
-  | 'clusterBits'
-  | 'virtualSize'
-  | 'l1Entries'
-  | 'l1Offset'
-  | 'refcountTableOffset'
-  | 'refcountTableClusters'
-  | 'compatibleFeatures'
-  | 'refcountOrder'
-  | 'compressionType'
->;
-
 /** Whether a file that begins with `bytes` says that it is a qcow2 image, of whatever version. */
 export function isQcow2(bytes: Uint8Array): boolean {
-  return bytes.length >= 4 && readU32(bytes, 0) === MAGIC;
-}
-
-/**
- * The header and its extension list, byte for byte as qemu-img writes it; the rest of the first cluster
- * is zeros. Version 2 and clusters up to 4 KiB get no feature name table (qcow2_update_header in QEMU).
- * @returns 80, 120 or 512 bytes, never more than a cluster
- * @throws Qcow2cError ERR_INTERNAL for what version 2 cannot hold
- */
-export function encodeHeader(header: NewHeader): Uint8Array {
-  const { version, clusterBits } = header;
-  const named = version === 3 && clusterBits > MAX_CLUSTER_BITS_WITHOUT_FEATURE_NAMES;
-  const extensions = Buffer.concat([
-    ...(named ? [encodeExtension(EXTENSION_TYPES.featureNames, encodeFeatureNames(FEATURES))] : []),
-    encodeExtension(EXTENSION_TYPES.end, new Uint8Array(0)),
-  ]);
-  const headerLength = version === 3 ? V3_HEADER_BYTES : V2_HEADER_BYTES;
-  const bytes = new Uint8Array(headerLength + extensions.length);
-  writeU32(bytes, 0, MAGIC);
-  writeU32(bytes, 4, version);
-  // 8-19: no backing file
-  writeU32(bytes, 20, clusterBits);
-  writeU64(bytes, 24, BigInt(header.virtualSize));
-  // 32-35: no encryption
-  writeU32(bytes, 36, header.l1Entries);
-  writeU64(bytes, 40, BigInt(header.l1Offset));
-  writeU64(bytes, 48, BigInt(header.refcountTableOffset));
-  writeU32(bytes, 56, header.refcountTableClusters);
-  // 60-71: no snapshots
-  if (version === 3) encodeV3Fields(bytes, header);
-  else if (!fitsVersion2(header)) throw internalError('a version 3 feature in a version 2 header');
-  bytes.set(extensions, headerLength);
-  return bytes;
-}
-
-function fitsVersion2({ compatibleFeatures, refcountOrder, compressionType }: NewHeader): boolean {
-  return (
-    compatibleFeatures === V2_DEFAULTS.compatibleFeatures &&
-    refcountOrder === V2_DEFAULTS.refcountOrder &&
-    compressionType === V2_DEFAULTS.compressionType
-  );
+  return bytes.length >= 4 && readU32(bytes, 0) === HEADER_MAGIC;
 }
 
 /**
@@ -163,8 +105,7 @@ function decodeDisk(
   incompatibleFeatures: bigint,
 ): Pick<Header, 'virtualSize' | 'l1Entries'> {
   const extendedL2 = (incompatibleFeatures & INCOMPATIBLE_EXTENDED_L2) !== 0n;
-  const l2EntryBytes = extendedL2 ? 2 * TABLE_ENTRY_BYTES : TABLE_ENTRY_BYTES;
-  const l2TableReach = clusterSize * (clusterSize / l2EntryBytes);
+  const l2TableReach = clusterSize * geometry(Math.log2(clusterSize), 16, extendedL2).l2Entries;
   const maxL1Entries = MAX_L1_BYTES / TABLE_ENTRY_BYTES;
 
   const size = readU64(bytes, 24);

@@ -13,9 +13,9 @@ import { ClusterRun } from './cluster-run.js';
 import type { ImageParameters } from './create-options.js';
 import { COMPATIBLE_LAZY_REFCOUNTS } from './features.js';
 import { l1EntriesFor, SECTOR_SIZE } from './geometry.js';
-import { encodeHeader } from './header.js';
 import { encodeCompressedCluster, encodeNormalCluster } from './l2-entry.js';
 import { L2Tables } from './l2-tables.js';
+import { encodeHeader } from './new-header.js';
 import { type RefcountBlock, Refcounts } from './refcounts.js';
 import { writeTableStream } from './table-stream.js';
 
@@ -118,7 +118,7 @@ export class ImageWriter {
 
   /** Refcount blocks, refcount table and L1 table, contiguous in this order at the end of the file. */
   async #writeLastTables(): Promise<{ readonly header: Uint8Array; readonly length: number }> {
-    const { geometry, version, compressionType, lazyRefcounts } = this.#parameters;
+    const { geometry, version, compressionType, lazyRefcounts, backing, dataFile } = this.#parameters;
     const { clusterSize } = geometry;
     const first = this.#allocator.firstFree;
     const l1Clusters = Math.ceil(this.#l2.l1.length / clusterSize);
@@ -153,6 +153,9 @@ export class ImageWriter {
         compatibleFeatures: lazyRefcounts ? COMPATIBLE_LAZY_REFCOUNTS : 0n,
         refcountOrder: geometry.refcountOrder,
         compressionType,
+        extendedL2: geometry.extendedL2,
+        backing,
+        dataFile,
       }),
     );
     return { header, length: roundUp(l1Offset + this.#l2.l1.length, SECTOR_SIZE) };

@@ -3,9 +3,10 @@
  * L2 table entry, Standard Cluster Descriptor, Compressed Clusters Descriptor.
  */
 import { internalError, Qcow2cError } from '../errors.js';
-import { type HostOffset, hostOffset } from './addresses.js';
+import { type GuestOffset, type HostOffset, hostOffset } from './addresses.js';
 import { narrow } from './be64.js';
 import { SECTOR_SIZE } from './geometry.js';
+import { SUBCLUSTERS } from './subclusters.js';
 
 /** Bit 63: a standard cluster whose refcount is exactly one; never set for a compressed cluster. */
 const COPIED = 1n << 63n;
@@ -23,6 +24,20 @@ export type L2Entry =
   | { readonly kind: 'normal'; readonly offset: HostOffset; readonly copied: boolean }
   /** `storedLength`: bytes from `offset` to the end of the last sector counted, the payload's upper bound. */
   | { readonly kind: 'compressed'; readonly offset: HostOffset; readonly storedLength: number };
+
+/** The explicit zero cluster without a host cluster of its own, in an image without extended L2 entries. */
+export const ZERO_CLUSTER = READS_AS_ZEROS;
+
+/** The subclusters of a standard cluster, bit n for subcluster n: unsigned numbers of 32 bits. */
+export interface Subclusters {
+  /** Stored in the host cluster. */
+  readonly data: number;
+  /** Read as zeros. The rest is unallocated: the backing file's. */
+  readonly zero: number;
+}
+
+export const ALL_DATA: Subclusters = { data: 2 ** SUBCLUSTERS - 1, zero: 0 };
+export const ALL_ZEROS: Subclusters = { data: 0, zero: 2 ** SUBCLUSTERS - 1 };
 
 /** x of the specification: how many low bits of a compressed cluster descriptor are the offset. */
 const compressedOffsetBits = (clusterBits: number) => 62 - (clusterBits - 8);
@@ -45,6 +60,28 @@ export function encodeNormalCluster(offset: HostOffset): bigint {
     throw internalError(`a cluster cannot start at offset ${offset}`);
   }
   return COPIED | BigInt(offset);
+}
+
+/**
+ * A cluster in the external data file, where it always lies at its guest offset. Even there bit 63 is set:
+ * it alone tells offset 0 from an unallocated cluster.
+ * @param offset bytes, aligned to a cluster
+ */
+export function encodeExternalCluster(offset: GuestOffset): bigint {
+  return COPIED | BigInt(offset);
+}
+
+/**
+ * The second number of an extended entry; that of a compressed cluster is 0.
+ *
+ *     bits 32-63  subcluster 0-31 reads as zeros
+ *     bits 0-31   subcluster 0-31 is allocated
+ *
+ * @throws Qcow2cError ERR_INTERNAL for a subcluster that would be both
+ */
+export function encodeSubclusters({ data, zero }: Subclusters): bigint {
+  if ((data & zero) !== 0) throw internalError(`subclusters ${data & zero} with data and zeros`);
+  return (BigInt(zero) << BigInt(SUBCLUSTERS)) | BigInt(data);
 }
 
 /**

@@ -7,12 +7,19 @@ describe('geometry', () => {
     expect(geometry(16, 16)).toEqual({
       clusterBits: 16,
       clusterSize: 65536,
+      extendedL2: false,
+      l2EntryBytes: 8,
       l2Entries: 8192,
       refcountBits: 16,
       refcountOrder: 4,
       refcountBlockEntries: 32768,
       refcountMax: 65535,
     });
+  });
+
+  it('gives an L2 table half as many entries when they are extended', () => {
+    expect(geometry(14, 16, true)).toMatchObject({ extendedL2: true, l2EntryBytes: 16, l2Entries: 1024 });
+    expect(l1EntriesFor(geometry(16, 16, true), 2 ** 30)).toBe(4);
   });
 
   it.each([
