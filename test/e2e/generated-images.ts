@@ -1,0 +1,125 @@
+/**
+ * Images of every kind, made by fixtures/make-images.js, and what must come of each: the same disk, whether
+ * it is made compressed with zlib or zstd, plain or raw.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { readFile, rm } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'vitest';
+import { l2Census } from '../oracle/l2-census.js';
+import * as qemuImg from '../oracle/qemu-img.js';
+import { run, runOk } from '../oracle/run.js';
+import { cli, cliOk } from './cli.js';
+
+const MAKE_IMAGES = fileURLToPath(new URL('../../fixtures/make-images.js', import.meta.url));
+
+/** One way to read one image, as the manifest has it. */
+export interface GeneratedImage {
+  readonly name: string;
+  /** Relative to the directory of the manifest. Several ways may share a file. */
+  readonly file: string;
+  /** What qcow2c and qemu-img need to be told: -f qcow2 for an image that names other files, -l. */
+  readonly args: readonly string[];
+  readonly kinds: readonly string[];
+  /** Nothing may be made of it. */
+  readonly refused: boolean;
+}
+
+/** The images whose names match `only`, without making them. */
+export function listImages(only = ''): GeneratedImage[] {
+  const output = execFileSync(process.execPath, [MAKE_IMAGES, '--list', '--only', only], {
+    encoding: 'utf8',
+  });
+  return JSON.parse(output) as GeneratedImage[];
+}
+
+/** Makes them. */
+export async function makeImages(directory: string, only: string): Promise<void> {
+  await runOk(process.execPath, [MAKE_IMAGES, directory, '--only', only]);
+}
+
+/** The kinds that show in the L2 tables. */
+const IN_L2_TABLES = [
+  'normal',
+  'compressed',
+  'crossing-host-clusters',
+  'unallocated',
+  'zero',
+  'zero-allocated',
+  'subclusters',
+] as const;
+
+/** Expects that the image's tables hold the kinds of clusters that it is there for. */
+export async function expectKinds(image: string, kinds: readonly string[]): Promise<void> {
+  const census = await l2Census(image);
+  const claimed = IN_L2_TABLES.filter((kind) => kinds.includes(kind));
+  expect(claimed.filter((kind) => census[kind] === 0)).toEqual([]);
+}
+
+const TARGETS: Readonly<Record<string, readonly string[]>> = {
+  'zlib.qcow2': ['-c', '-O', 'qcow2'],
+  'zstd.qcow2': ['-c', '-O', 'qcow2', '-o', 'compression_type=zstd'],
+  'plain.qcow2': ['-O', 'qcow2'],
+  raw: ['-O', 'raw'],
+};
+
+/** qemu-img's own opinion of what a disk holds, as a raw file or, where that would be too large, the source. */
+interface Reference {
+  readonly file: string;
+  readonly format: qemuImg.Format;
+}
+
+async function expectSameDisk(reference: Reference, target: string, large: boolean): Promise<void> {
+  if (target.endsWith('.qcow2')) {
+    expect(await qemuImg.check(target)).toMatchObject({ corruptions: 0, leaks: 0, checkErrors: 0 });
+    const compare = ['compare', '-f', reference.format, '-F', 'qcow2', reference.file, target];
+    expect((await run('qemu-img', compare)).stdout).toBe('Images are identical.\n');
+  } else if (large) {
+    const compare = ['compare', '-f', 'raw', '-F', 'raw', reference.file, target];
+    expect((await run('qemu-img', compare)).stdout).toBe('Images are identical.\n');
+  } else {
+    const [expected, found] = await Promise.all([readFile(reference.file), readFile(target)]);
+    expect(found.length).toBe(expected.length);
+    expect(found.equals(expected)).toBe(true);
+  }
+}
+
+/**
+ * Converts an image in all four ways and expects of each result what the guest sees in the source. Both
+ * programs run in the image's directory, against which qemu-img resolves the names of data files.
+ * @param image its path; the targets are made beside it and removed
+ */
+export async function expectEveryConversion(image: string, { args, kinds }: GeneratedImage): Promise<void> {
+  const [cwd, source] = [dirname(image), basename(image)];
+  const large = kinds.includes('large');
+  const beyondRaw = kinds.includes('beyond-raw');
+  const stated = args.includes('-f') ? args : ['-f', 'qcow2', ...args];
+  const reference: Reference = beyondRaw
+    ? { file: image, format: 'qcow2' }
+    : { file: `${image}.qemu-img`, format: 'raw' };
+  if (!beyondRaw) {
+    await runOk('qemu-img', ['convert', ...stated, '-O', 'raw', source, reference.file], { cwd });
+  }
+  const wanted = Object.entries(TARGETS).filter(([name]) => !(beyondRaw && name === 'raw'));
+  await Promise.all(
+    wanted.map(async ([name, flags]) => {
+      const target = `${image}.${name}`;
+      expect(await cliOk(['convert', ...args, ...flags, source, target], { cwd })).toBe('');
+      await expectSameDisk(reference, target, large);
+      await rm(target);
+    }),
+  );
+  if (!beyondRaw) await rm(reference.file);
+}
+
+/** Expects that nothing is made of an image, in words of the program's own. */
+export async function expectRefusal(image: string, args: readonly string[]): Promise<void> {
+  const target = `${image}.refused`;
+  const options = { cwd: dirname(image) };
+  const outcome = await cli(['convert', ...args, '-O', 'raw', basename(image), target], options);
+  expect(outcome).toMatchObject({ status: 1, stdout: '' });
+  expect(outcome.stderr).toMatch(/^qcow2c: /);
+  expect(existsSync(target)).toBe(false);
+}
