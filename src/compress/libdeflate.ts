@@ -63,12 +63,12 @@ export class LibdeflateDecompressor implements Decompressor {
   constructor(library: NativeLibrary) {
     this.#decompress = library.func('libdeflate_deflate_decompress_ex', 'int', [
       'void *',
-      'void *',
       'const void *',
       'size_t',
       'void *',
       'size_t',
-      'void *',
+      'size_t *',
+      'size_t *',
     ]);
     this.#free = library.func('libdeflate_free_decompressor', 'void', ['void *']);
     this.#context = library.func('libdeflate_alloc_decompressor', 'void *', [])();

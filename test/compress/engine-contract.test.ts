@@ -4,7 +4,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CompressorChoice, Decompressor, EngineName } from '../../src/compress/codec.js';
 import { chooseCompressor, createCompressor, createDecompressor } from '../../src/compress/engines.js';
 import { hasNodeZstd } from '../../src/compress/node-zstd.js';
-import { portableInflate } from '../../src/compress/zlib-sync-inflate.js';
 import type { CompressionType } from '../../src/compression-type.js';
 import { CLUSTER, CLUSTERS, randomBytes, records, text } from './samples.js';
 
@@ -19,12 +18,20 @@ const COMPRESSORS: readonly (readonly [string, CompressionType, EngineName, 12 |
   ...NODE_ZSTD.map((engine) => ['node zstd', 'zstd', engine, 15, 19] as const),
 ];
 
-const READERS: readonly (readonly [string, CompressionType, () => Promise<Decompressor>])[] = [
-  ['libdeflate', 'zlib', () => createDecompressor('zlib', 'libdeflate')],
-  ['node', 'zlib', () => createDecompressor('zlib', 'node')],
-  ['node without zlib-sync', 'zlib', async () => portableInflate(undefined)],
-  ['libzstd', 'zstd', () => createDecompressor('zstd', 'libzstd')],
-  ...NODE_ZSTD.map((engine) => ['node', 'zstd', () => createDecompressor('zstd', engine)] as const),
+const reader = (name: string, type: CompressionType, engine: EngineName, tellsLength: boolean) =>
+  [name, type, () => createDecompressor({ type, engine, tellsLength })] as const;
+
+/** Those that tell how long a stream is. */
+const MEASURING_READERS: readonly (readonly [string, CompressionType, () => Promise<Decompressor>])[] = [
+  reader('libdeflate', 'zlib', 'libdeflate', true),
+  reader('node', 'zlib', 'node', true),
+  reader('libzstd', 'zstd', 'libzstd', true),
+  ...NODE_ZSTD.map((engine) => reader('node', 'zstd', engine, true)),
+];
+
+const READERS: typeof MEASURING_READERS = [
+  ...MEASURING_READERS,
+  reader('node without lengths (zlib-sync)', 'zlib', 'node', false),
 ];
 
 /** Runs `use` with a compressor and frees it. */
@@ -227,4 +234,36 @@ describe.each(READERS)('%s as a reader of %s', async (_, type, create) => {
     );
     expectSame(inflated(reader, stream, CLUSTER), cluster);
   });
+});
+
+describe.each(MEASURING_READERS)('%s as a reader of %s', (_, type, create) => {
+  test('tells the length of any stream to the byte, whatever follows it', async () => {
+    const reader = await create();
+    await withCompressor(await chooseCompressor({ type }), (compress) => {
+      fc.assert(
+        fc.property(structured, fc.uint8Array({ maxLength: 700 }), (bytes, rest) => {
+          const exact = compress(bytes)!;
+          const output = new Uint8Array(bytes.length);
+          expect(reader.decompress(exact, output)).toBe(exact.length);
+          const padded = new Uint8Array(Buffer.concat([exact, rest]));
+          expect(reader.decompress(padded, output)).toBe(exact.length);
+          // No byte can be spared: what was told is the whole stream.
+          expect(() => reader.decompress(exact.subarray(0, -1), output)).toThrow(corrupt);
+        }),
+        { numRuns: 60 },
+      );
+    });
+    reader.free();
+  });
+});
+
+test('a reader that need not tell a length takes all of its input for the stream', async () => {
+  const reader = await createDecompressor({ type: 'zlib', engine: 'node', tellsLength: false });
+  const cluster = text(CLUSTER);
+  const stream = await withCompressor(
+    await chooseCompressor({ type: 'zlib' }),
+    (compress) => compress(cluster)!,
+  );
+  const padded = new Uint8Array(Buffer.concat([stream, new Uint8Array(100)]));
+  expect(reader.decompress(padded, new Uint8Array(CLUSTER))).toBe(padded.length);
 });

@@ -8,28 +8,40 @@ import { turn } from '../storage/promise-state.js';
 
 const scratch = useScratch();
 const SETUP = {
+  output: 'clusters',
   clusterSize: 512,
   itemSize: 65_536,
   compressor: undefined,
+  inflate: [],
+  passthrough: false,
   keepZeros: false,
+  sparseSize: 4096,
+  subclusters: false,
+  salvage: false,
   readAlignment: 1,
-};
+} as const;
 const pools: WorkerPool[] = [];
 
 /** @param more told to the worker besides its setup */
-function start(worker: string, threads: number, slots = 2 * threads + 2, more: object = {}): WorkerPool {
+function start(
+  worker: string,
+  threads: number,
+  slots = 2 * threads + 2,
+  more: object = {},
+  arrivals = false,
+): WorkerPool {
   const entry = new URL(`./workers/${worker}.mjs`, import.meta.url);
   const names = new Map([[7, 'disk.raw']]);
-  const pool = new WorkerPool(entry, threads, slots, { ...SETUP, ...more }, (descriptor) =>
-    names.get(descriptor),
-  );
+  const setup = { ...SETUP, ...more };
+  const pool = new WorkerPool(entry, threads, slots, setup, (descriptor) => names.get(descriptor), arrivals);
   pools.push(pool);
   return pool;
 }
 
 const item = (slot: number, at = slot): WorkItem => ({
-  segments: [{ at, length: 512, descriptor: 7, offset: 0 }],
+  segments: [{ kind: 'data', at, length: 512, descriptor: 7, offset: 0 }],
   clusters: 1,
+  length: 512,
   slot,
 });
 
@@ -66,6 +78,26 @@ describe('a pool', () => {
     }
   });
 
+  test('hands an item of a stream over in the memory of its slot, before and after others', async () => {
+    const pool = start('takes-arrivals', 2, 4, {}, true);
+    for (const round of [1, 2]) {
+      const packed = [3, 0, 1, 2].map((slot) => {
+        const memory = pool.arrivalSlot(slot);
+        expect(memory.length).toBe(SETUP.itemSize);
+        memory.fill(16 * round + slot);
+        return pool.findRuns(item(slot), 0);
+      });
+      for (const { runs, bytes } of await Promise.all(packed)) {
+        expect([...runs]).toEqual([0, SETUP.itemSize]);
+        expect(bytes.every((byte) => byte === bytes[0])).toBe(true);
+        expect(bytes[0]! >> 4).toBe(round);
+      }
+    }
+    expect(() => start('answers', 1).arrivalSlot(0)).toThrow(
+      expect.objectContaining({ code: 'ERR_INTERNAL' }),
+    );
+  });
+
   test('begins items in the order they were given, for the oldest is the one that is waited for', async () => {
     const pool = start('counts', 1, 12);
     const packed = await Promise.all(Array.from({ length: 12 }, (_, slot) => pool.pack(item(slot), slot)));
@@ -89,6 +121,7 @@ describe('a failed read', () => {
   const failing = (failure: object): WorkItem => ({
     segments: failure as unknown as WorkItem['segments'],
     clusters: 1,
+    length: 512,
     slot: 0,
   });
 
@@ -126,6 +159,34 @@ describe('a failed read', () => {
         message: expect.stringContaining('4096 bytes were expected at offset 512, 100 are there'),
       }),
     );
+  });
+
+  test('of a damaged payload names the cluster on the disk and the payload in the file', async () => {
+    const pool = start('reports-failures', 1);
+    const failure = { kind: 'corrupt', descriptor: 7, offset: 777, at: 512, message: 'it is broken' };
+    await expect(pool.pack(failing(failure), 2 ** 40)).rejects.toThrow(
+      expect.objectContaining({
+        code: 'ERR_CORRUPT',
+        file: 'disk.raw',
+        offset: 777,
+        message:
+          'Compressed cluster at guest offset 1099511628288 cannot be read: it is broken ' +
+          "(payload at offset 777 of 'disk.raw')",
+      }),
+    );
+  });
+
+  test('that was salvaged comes with the answer: where on the disk, and why', async () => {
+    const pool = start('salvages', 1);
+    const failure = { kind: 'short', descriptor: 7, offset: 512, expected: 4096, found: 100 };
+    const { unreadable, bytes } = await pool.pack(failing(failure), 2 ** 40);
+    expect(bytes.length).toBe(SETUP.itemSize);
+    expect(unreadable).toEqual([
+      {
+        ...{ guestOffset: 2 ** 40 + 1024, length: 4096 },
+        error: expect.objectContaining({ code: 'ERR_SOURCE_CHANGED', file: 'disk.raw' }),
+      },
+    ]);
   });
 
   test('leaves the worker ready for the next item', async () => {

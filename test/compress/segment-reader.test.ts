@@ -3,8 +3,9 @@ import { truncate, writeFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import koffi from 'koffi';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { Segment } from '../../src/compress/messages.js';
-import { SegmentError, SegmentReader } from '../../src/compress/segment-reader.js';
+import type { DataSegment, Segment, UnreadablePart } from '../../src/compress/messages.js';
+import { SegmentError } from '../../src/compress/segment-error.js';
+import { type ReaderSetup, SegmentReader } from '../../src/compress/segment-reader.js';
 import { alignedMemory } from '../../src/storage/aligned-memory.js';
 import { useScratch } from '../e2e/scratch.js';
 import { randomBytes } from '../e2e/source-images.js';
@@ -42,7 +43,22 @@ afterEach(() => {
   answerReads(actualRead);
 });
 
-const segment = (at: number, length: number, offset: number): Segment => ({ at, length, descriptor, offset });
+const segment = (at: number, length: number, offset: number): DataSegment => ({
+  kind: 'data',
+  ...{ at, length, descriptor, offset },
+});
+
+/** Reads into `item`. @returns what became zeros because it could not be read */
+function readItem(
+  readAlignment: number,
+  segments: readonly Segment[],
+  { slot = 0, ...more }: Partial<ReaderSetup> & { slot?: number } = {},
+): UnreadablePart[] {
+  const setup = { readAlignment, salvage: false, arrivals: undefined, itemSize: ITEM, ...more };
+  const unreadable: UnreadablePart[] = [];
+  new SegmentReader(setup, new Map()).read(segments, slot, item, unreadable);
+  return unreadable;
+}
 
 /** What `read` throws into the worker's answer. */
 function failureOf(read: () => void) {
@@ -80,7 +96,7 @@ describe('an item', () => {
           return actualRead(fd, into, at, length, offset);
         });
         item.fill(0xdd);
-        new SegmentReader(alignment).read(segments, item);
+        readItem(alignment, segments);
         const expected = Buffer.alloc(ITEM);
         for (const { at, length, offset } of segments) CONTENT.copy(expected, at, offset, offset + length);
         expect(Buffer.compare(item, expected)).toBe(0);
@@ -90,12 +106,12 @@ describe('an item', () => {
   });
 
   test('without segments is zeros', () => {
-    new SegmentReader(1).read([], item);
+    readItem(1, []);
     expect(item.every((byte) => byte === 0)).toBe(true);
   });
 
   test('of whole blocks is read in place, in one read', () => {
-    new SegmentReader(4096).read([segment(4096, 16_384, 8192)], item);
+    readItem(4096, [segment(4096, 16_384, 8192)]);
     expect(vi.mocked(fs.readSync).mock.calls.length).toBe(1);
     const [, into, , length, offset] = vi.mocked(fs.readSync).mock.calls[0] as unknown as Parameters<Read>;
     expect([koffi.address(into) - koffi.address(item), length, offset]).toEqual([4096n, 16_384, 8192]);
@@ -104,7 +120,7 @@ describe('an item', () => {
   test('ends with the file’s last bytes, past the page cache too', () => {
     const direct = fs.openSync(file, fs.constants.O_RDONLY | fs.constants.O_DIRECT);
     const last = { ...segment(0, 40_001, SIZE - 40_001), descriptor: direct };
-    new SegmentReader(4096).read([last], item);
+    readItem(4096, [last]);
     fs.closeSync(direct);
     expect(Buffer.compare(item.subarray(0, 40_001), CONTENT.subarray(SIZE - 40_001))).toBe(0);
     expect(item[40_001]).toBe(0);
@@ -118,10 +134,19 @@ describe('an item', () => {
       if (interruptions % 3 === 2) throw Object.assign(new Error('EAGAIN'), { code: 'EAGAIN' });
       return actualRead(fd, into, at, Math.min(length, 4096), offset);
     });
-    new SegmentReader(alignment).read([segment(0, 20_000, 4096), segment(20_480, 8192, 16_384)], item);
+    readItem(alignment, [segment(0, 20_000, 4096), segment(20_480, 8192, 16_384)]);
     expect(Buffer.compare(item.subarray(0, 20_000), CONTENT.subarray(4096, 24_096))).toBe(0);
     expect(Buffer.compare(item.subarray(20_480, 28_672), CONTENT.subarray(16_384, 24_576))).toBe(0);
   });
+});
+
+test('what has arrived is taken from the start of the item’s slot', () => {
+  const arrivals = new SharedArrayBuffer(3 * ITEM);
+  new Uint8Array(arrivals).set(randomBytes(3 * ITEM));
+  readItem(4096, [{ kind: 'arrived', at: 512, length: 5000 }], { arrivals, slot: 2 });
+  const expected = new Uint8Array(ITEM);
+  expected.set(new Uint8Array(arrivals, 2 * ITEM, 5000), 512);
+  expect(Buffer.compare(item, expected)).toBe(0);
 });
 
 describe('a file that became shorter', () => {
@@ -130,12 +155,12 @@ describe('a file that became shorter', () => {
     [segmentAt(0, 8192), 0, 1, { offset: 0, expected: 8192, found: 0 }],
     [segmentAt(4096, 8192), 8192, 1, { offset: 4096, expected: 8192, found: 4096 }],
     [segmentAt(4096, 8192), 5000, 4096, { offset: 4096, expected: 8192, found: 904 }],
-    // Through the bounce: the read begins where its block begins.
-    [segmentAt(4196, 8000), 6000, 4096, { offset: 4096, expected: 8100, found: 1904 }],
-    [segmentAt(4196, 8000), 0, 4096, { offset: 4096, expected: 8100, found: 0 }],
+    // Through the bounce: the read begins where its block begins, the segment does not.
+    [segmentAt(4196, 8000), 6000, 4096, { offset: 4196, expected: 8000, found: 1804 }],
+    [segmentAt(4196, 8000), 0, 4096, { offset: 4196, expected: 8000, found: 0 }],
   ])('%o cut to %i bytes, alignment %i, is short by %o', async (where, length, alignment, facts) => {
     await truncate(file, length);
-    const failure = failureOf(() => new SegmentReader(alignment).read([{ ...where, descriptor }], item));
+    const failure = failureOf(() => readItem(alignment, [{ ...where, descriptor }]));
     expect(failure).toEqual({ kind: 'short', descriptor, ...facts });
   });
 
@@ -143,9 +168,7 @@ describe('a file that became shorter', () => {
     const direct = fs.openSync(file, fs.constants.O_RDONLY | fs.constants.O_DIRECT);
     for (const length of [20_000, 4096, 100, 0]) {
       await truncate(file, length);
-      const failure = failureOf(() =>
-        new SegmentReader(4096).read([{ ...segment(0, ITEM, 0), descriptor: direct }], item),
-      );
+      const failure = failureOf(() => readItem(4096, [{ ...segment(0, ITEM, 0), descriptor: direct }]));
       expect(failure).toEqual({
         kind: 'short',
         descriptor: direct,
@@ -159,7 +182,7 @@ describe('a file that became shorter', () => {
 });
 
 function segmentAt(offset: number, length: number) {
-  return { at: 0, length, offset };
+  return { kind: 'data', at: 0, length, offset } as const;
 }
 
 test('a read that fails is told in plain data with the offset that failed', () => {
@@ -167,7 +190,7 @@ test('a read that fails is told in plain data with the offset that failed', () =
     if (offset >= 8192) throw Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO', errno: -5 });
     return actualRead(fd, into, at, Math.min(length, 4096), offset);
   });
-  const failure = failureOf(() => new SegmentReader(1).read([segment(100, 16_384, 0)], item));
+  const failure = failureOf(() => readItem(1, [segment(100, 16_384, 0)]));
   expect(structuredClone(failure)).toEqual({
     kind: 'read',
     descriptor,
@@ -175,5 +198,65 @@ test('a read that fails is told in plain data with the offset that failed', () =
     errno: -5,
     code: 'EIO',
     message: 'EIO: i/o error, read',
+  });
+});
+
+describe('salvage', () => {
+  const salvage = { salvage: true };
+  const eio = () => Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO', errno: -5 });
+
+  test('loses only the blocks of the file that cannot be read, and says which', () => {
+    const places = fc.record({
+      bad: fc.uniqueArray(fc.nat(Math.floor(SIZE / 4096)), { maxLength: 5 }),
+      at: fc.integer({ min: 0, max: 3000 }),
+      length: fc.oneof(fc.constant(40_960), fc.integer({ min: 1, max: 60_000 })),
+      offset: fc.oneof(fc.constant(8192), fc.integer({ min: 0, max: SIZE - 60_000 })),
+    });
+    fc.assert(
+      fc.property(places, fc.constantFrom(1, 512, 4096), ({ bad, at, length, offset }, alignment) => {
+        answerReads((fd, into, position, count, from) => {
+          if (bad.some((block) => block * 4096 < from + count && from < (block + 1) * 4096)) throw eio();
+          return actualRead(fd, into, position, count, from);
+        });
+        item.fill(0xdd);
+        const unreadable = readItem(alignment, [segment(at, length, offset)], salvage);
+        const expected = Buffer.alloc(ITEM);
+        CONTENT.copy(expected, at, offset, offset + length);
+        const lost: number[][] = [];
+        for (const block of bad.sort((a, b) => a - b)) {
+          const from = at + Math.max(0, block * 4096 - offset);
+          const to = at + Math.min(length, (block + 1) * 4096 - offset);
+          if (from >= to) continue;
+          expected.fill(0, from, to);
+          if (lost.at(-1)?.[1] === from) lost.at(-1)![1] = to;
+          else lost.push([from, to]);
+        }
+        expect(Buffer.compare(item, expected)).toBe(0);
+        expect(unreadable.map((part) => [part.at, part.at + part.length])).toEqual(lost);
+        for (const { failure } of unreadable) expect(failure).toMatchObject({ kind: 'read', code: 'EIO' });
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  test('keeps what is left of a file that became shorter', async () => {
+    await truncate(file, 20_000);
+    const unreadable = readItem(1, [segment(0, 40_000, 8192)], salvage);
+    // The block in which the file ends is lost with what is missing.
+    const expected = Buffer.alloc(ITEM);
+    CONTENT.copy(expected, 0, 8192, 16_384);
+    expect(Buffer.compare(item, expected)).toBe(0);
+    expect(unreadable).toEqual([
+      {
+        at: 8192,
+        length: 40_000 - 8192,
+        failure: { kind: 'short', descriptor, offset: 16_384, expected: 4096, found: 3616 },
+      },
+    ]);
+  });
+
+  test('of a file that can be read changes nothing and tries nothing twice', () => {
+    expect(readItem(4096, [segment(4096, 16_384, 8192)], salvage)).toEqual([]);
+    expect(vi.mocked(fs.readSync).mock.calls.length).toBe(1);
   });
 });
