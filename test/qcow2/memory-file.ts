@@ -1,0 +1,28 @@
+/** A file in memory for whatever reads tables: comes short at its end, and writes down what it is asked. */
+import { readFileSync } from 'node:fs';
+import type { Storage } from '../../src/storage/storage.js';
+
+export class MemoryFile implements Pick<Storage, 'name' | 'read'> {
+  readonly name = 'x.qcow2';
+  readonly bytes: Buffer;
+  readonly reads: { readonly offset: number; readonly length: number }[] = [];
+  /** How long the file says it is: zeros follow the bytes. */
+  readonly length: number;
+
+  constructor(bytes: Uint8Array, length = bytes.length) {
+    this.bytes = Buffer.from(bytes);
+    this.length = length;
+  }
+
+  static of(file: string): MemoryFile {
+    return new MemoryFile(readFileSync(file));
+  }
+
+  async read(offset: number, into: Uint8Array): Promise<number> {
+    this.reads.push({ offset, length: into.length });
+    const found = Math.max(0, Math.min(into.length, this.length - offset));
+    into.fill(0, 0, found);
+    into.set(this.bytes.subarray(offset, offset + found));
+    return found;
+  }
+}
