@@ -4,7 +4,8 @@
  */
 import { Command, CommanderError, Option } from 'commander';
 import { usageError } from '../errors.js';
-import { type ConvertRequest, type ConvertWords, readConvertWords } from './convert-request.js';
+import { type ConvertRequest, readConvertWords } from './convert-request.js';
+import type { ConvertWords } from './convert-words.js';
 import { CONVERT_HELP, PROGRAM_HELP } from './help-text.js';
 
 export type Request =
@@ -50,23 +51,42 @@ export function parseCommandLine(words: readonly string[]): Request {
 }
 
 function addConvert(program: Command, found: (request: Request) => void): void {
-  program
-    .command('convert')
+  const convert = program.command('convert');
+  // The letter that -b had before QEMU 10.1; of the two the later one counts.
+  const oldBacking = new Option('-B <file>').argParser((file) => convert.setOptionValue('backing', file));
+  convert
     .argument('[files...]')
     .configureHelp({ formatHelp: () => CONVERT_HELP })
     .version('', VERSION_FLAGS)
     .option('-f, --source-format <format>')
+    .option('--image-opts')
+    .option('--source-image-opts')
+    .option('-T, --source-cache <mode>')
+    .option('-l, --snapshot <snapshot>')
+    .option('--bitmaps')
+    .option('--skip-broken-bitmaps')
+    .option('--salvage')
+    .option('--isolated')
+    .option('-U, --force-share')
     .option('-O, --target-format <format>')
-    .option('-c, --compress')
+    .option('--target-image-opts')
     .option('-o, --target-format-options <list>', '', (list, lists: string[]) => [...lists, list], [])
-    .option('-n, --no-create')
+    .option('-t, --target-cache <mode>')
+    .option('-b, --backing <file>')
+    .addOption(oldBacking)
+    .option('-F, --backing-format <format>')
     .option('-S, --sparse-size <size>')
+    .option('-n, --no-create')
+    .option('--target-is-zero')
+    .option('-r, --rate-limit <rate>')
+    .option('-c, --compress')
+    .option('--recompress')
     .addOption(new Option('--engine <name>').choices(['auto', 'libdeflate', 'libzstd', 'node']))
     .option('-m, --parallel <threads>')
     .option('-W, --oob-writes')
-    .option('-t, --target-cache <mode>')
-    .option('-T, --source-cache <mode>')
+    .option('-C, --copy-range-offloading')
     .option('--compressed-cache-size <size>')
+    .option('--object <definition>')
     .option('-p')
     .addOption(new Option('--progress <style>').choices(['auto', 'bar', 'qemu', 'json', 'none']))
     .option('-q, --quiet')

@@ -14,6 +14,7 @@ import { JsonDisplay } from './progress-json.js';
 import { QemuDisplay } from './progress-qemu.js';
 import { ProgressRequest } from './progress-request.js';
 import { summary } from './summary.js';
+import { UnreadableWarnings } from './unreadable-warnings.js';
 
 /** What surrounds the command. */
 export interface Surroundings {
@@ -39,13 +40,14 @@ const THIS_PROCESS: Surroundings = {
  * @throws what the conversion throws for any other reason
  */
 export async function convertCommand(
-  { options, progress, verbose }: ConvertRequest,
+  { options, progress, quiet, verbose }: ConvertRequest,
   surroundings: Surroundings = THIS_PROCESS,
 ): Promise<number> {
   const { stderr } = surroundings;
   const interruption = new Interruption(surroundings.process);
   const request = new ProgressRequest(surroundings.process, stderr);
   const display = await openDisplay(progress, surroundings);
+  const warnings = new UnreadableWarnings(stderr);
   display.start();
   try {
     const result = await surroundings.convert({
@@ -54,9 +56,11 @@ export async function convertCommand(
         display.update(state);
         request.update(state);
       },
+      onUnreadable: quiet ? undefined : (range) => warnings.add(range),
       signal: interruption.abortSignal,
     });
     display.end(true);
+    warnings.finish(options.target);
     if (verbose) stderr.write(summary(result));
     return 0;
   } catch (error) {

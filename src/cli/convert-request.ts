@@ -1,52 +1,30 @@
 /**
- * What `convert` was asked to do: turns the text of its options into the library's options, with the checks
- * and the words of qemu-img (img_convert in qemu-img.c). Pure; used by the parser of the command line.
+ * What `convert` was asked to do: turns the text of its options into the library's options, with the checks of
+ * qemu-img in its order and words (img_convert in qemu-img.c). Pure; used by the parser of the command line.
  */
 import type { ConvertOptions } from '../convert/options.js';
-import { usageError } from '../errors.js';
+import { Qcow2cError, usageError } from '../errors.js';
 import type { ImageFormat } from '../image/image-reference.js';
 import { CACHE_MODES, type CacheMode } from '../storage/cache-mode.js';
-import { formatOptionsHelp, readFormatOptions } from './format-options.js';
-import { parseInteger, parseSize } from './numbers.js';
+import { readCacheSize, readRateLimit, readSparseSize, readThreads } from './argument-numbers.js';
+import type { ConvertWords } from './convert-words.js';
+import { storedFile } from './file-names.js';
+import { type FormatDraft, formatOptions, formatOptionsHelp, readFormatOptions } from './format-options.js';
+import { readSources, readTarget } from './image-arguments.js';
+import { backingFormatOf, targetFormatOf } from './image-formats.js';
 import { asksForHelp, type OptionPair, parseOptionList } from './option-list.js';
 import type { ProgressStyle } from './progress-display.js';
+import { readSnapshot } from './snapshot-option.js';
 
 export interface ConvertRequest {
   readonly kind: 'convert';
   readonly options: ConvertOptions;
   readonly progress: ProgressStyle;
+  /** Print nothing but errors, no warnings either. */
+  readonly quiet: boolean;
   /** Say afterwards what was done. */
   readonly verbose: boolean;
 }
-
-/** The options as they were typed, by their long names. */
-export interface ConvertWords {
-  readonly sourceFormat?: string;
-  readonly targetFormat?: string;
-  readonly compress?: boolean;
-  readonly targetFormatOptions: readonly string[];
-  /** False with -n. */
-  readonly create: boolean;
-  readonly sparseSize?: string;
-  readonly engine?: NonNullable<ConvertOptions['engine']> | 'auto';
-  readonly parallel?: string;
-  readonly targetCache?: string;
-  readonly sourceCache?: string;
-  readonly compressedCacheSize?: string;
-  /** -p */
-  readonly p?: boolean;
-  readonly progress?: ProgressStyle;
-  readonly quiet?: boolean;
-  readonly verbose?: boolean;
-}
-
-const SECTOR_BYTES = 512;
-/** qemu-img's largest copy buffer, 32768 sectors. */
-const HIGHEST_SPARSE_SIZE = 32768 * SECTOR_BYTES;
-const HIGHEST_INT64 = 2n ** 63n - 1n;
-/** More threads than this are a slip of the keyboard, and more than the library has memory for. */
-const HIGHEST_THREADS = 1023;
-const FORMATS: readonly string[] = ['raw', 'qcow2'] satisfies ImageFormat[];
 
 /**
  * @param files the file names in their order; the last is the target
@@ -58,50 +36,92 @@ export function readConvertWords(
   words: ConvertWords,
 ): ConvertRequest | { readonly kind: 'text'; readonly text: string } {
   const { compress = false, quiet = false } = words;
-  const sparseSize = words.sparseSize === undefined ? undefined : readSparseSize(words.sparseSize);
-  const threads = words.parallel === undefined ? undefined : readThreads(words.parallel);
-  const compressedCacheSize =
-    words.compressedCacheSize === undefined
-      ? undefined
-      : readSize('compressed cache size', words.compressedCacheSize, BigInt(Number.MAX_SAFE_INTEGER));
-
+  const numbers = readNumbers(words);
+  const snapshot = words.snapshot === undefined ? undefined : readSnapshot(words.snapshot);
   const pairs = words.targetFormatOptions.flatMap(parseOptionList);
+  refuseClashes(words, pairs);
   if (asksForHelp(pairs)) {
-    return { kind: 'text', text: formatOptionsHelp(readTargetFormat(words.targetFormat ?? 'qcow2')) };
+    return { kind: 'text', text: formatOptionsHelp(targetFormatOf(words.targetFormat ?? 'qcow2')) };
   }
-  if (!words.create && pairs.some(isOfCreation)) {
-    throw usageError('-o has no effect when skipping image creation');
-  }
-  const target = files.at(-1);
-  const [firstSource, ...otherSources] = files.slice(0, -1);
-  if (target === undefined || firstSource === undefined) throw usageError('Must specify image file name');
+
+  const lastFile = files.at(-1);
+  if (lastFile === undefined || files.length === 1) throw usageError('Must specify image file name');
   const sourceCache = readCacheMode('source cache', words.sourceCache);
-  const sourceFormat = readSourceFormat(words.sourceFormat, firstSource);
-  const impliedFormat = compress || target.endsWith('.qcow2') ? 'qcow2' : 'raw';
-  const targetFormat = readTargetFormat(words.targetFormat ?? impliedFormat);
-  const formatOptions = readFormatOptions(pairs, compress);
+  const { isStream, ...read } = readSources(files.slice(0, -1), words);
+  const isOne = read.sources.length === 1;
+  if (snapshot !== undefined && !isOne) throw usageError('No support for concatenating multiple snapshot');
+  const target = readTarget(lastFile, words);
+  const draft = readFormatOptions(pairs, target.format);
+  readBacking(draft, words, target.format, isOne);
+  if (compress && target.format === 'raw') throw usageError('Compression not supported for this file format');
+  const { create, ...compression } = formatOptions(draft, target.format, compress);
+  if (words.bitmaps && !isOne) throw usageError('Copying bitmaps only possible with single source');
   const targetCache = readCacheMode('cache', words.targetCache);
+  if (words.bitmaps && target.format === 'raw')
+    throw usageError("Format driver 'raw' does not support bitmaps");
 
   return {
     kind: 'convert',
     options: {
-      sources: [firstSource, ...otherSources],
-      target,
-      sourceFormat,
-      targetFormat,
+      ...read,
+      snapshot,
+      isolated: words.isolated,
+      salvage: words.salvage,
+      target: target.file,
+      targetFormat: target.format,
       compress,
-      ...formatOptions,
+      // Sources that have a size keep it.
+      create: isStream ? create : { ...create, size: undefined },
+      ...compression,
+      recompress: words.recompress,
+      bitmaps: words.bitmaps ? (words.skipBrokenBitmaps ? 'skip-broken' : 'all') : undefined,
       engine: words.engine === 'auto' ? undefined : words.engine,
-      threads,
-      sparseSize,
+      ...numbers,
       targetCache,
       sourceCache,
-      compressedCacheSize,
       keepTarget: !words.create,
+      targetIsZero: words.targetIsZero,
     },
     progress: quiet ? 'none' : (words.progress ?? (words.p ? 'auto' : 'none')),
+    quiet,
     verbose: !quiet && (words.verbose ?? false),
   };
+}
+
+/** The options whose value is a number. */
+function readNumbers({ sparseSize, rateLimit, parallel, compressedCacheSize }: ConvertWords) {
+  return {
+    sparseSize: sparseSize === undefined ? undefined : readSparseSize(sparseSize),
+    rateLimit: rateLimit === undefined ? undefined : readRateLimit(rateLimit),
+    threads: parallel === undefined ? undefined : readThreads(parallel),
+    compressedCacheSize: compressedCacheSize === undefined ? undefined : readCacheSize(compressedCacheSize),
+  };
+}
+
+/** Options that cannot be together or not without another, whatever the files. */
+function refuseClashes(words: ConvertWords, pairs: readonly OptionPair[]): void {
+  const { compress, copyRangeOffloading, create } = words;
+  if (words.object !== undefined) {
+    throw new Qcow2cError(
+      'ERR_UNSUPPORTED',
+      '--object is not supported: secrets and TLS credentials serve encrypted images and network disks, ' +
+        'which qcow2c neither reads nor writes',
+    );
+  }
+  if (words.skipBrokenBitmaps && !words.bitmaps) {
+    throw usageError('Use of --skip-broken-bitmaps requires --bitmaps');
+  }
+  if (copyRangeOffloading) {
+    if (compress) throw usageError('Cannot enable copy offloading when -c is used');
+    if (words.sparseSize !== undefined) throw usageError('Cannot enable copy offloading when -S is used');
+    if (words.salvage) throw usageError('Cannot use copy offloading in salvaging mode');
+  }
+  if (words.targetImageOpts && create) throw usageError('--target-image-opts requires use of -n flag');
+  if (!create && pairs.some(isOfCreation)) {
+    throw usageError('-o has no effect when skipping image creation');
+  }
+  if (words.targetIsZero && create) throw usageError('--target-is-zero requires use of -n flag');
+  if (words.recompress && !compress) throw usageError('--recompress requires -c');
 }
 
 /** Whether a key of -o is about a new image, and not about how clusters are compressed. */
@@ -109,59 +129,38 @@ function isOfCreation({ key }: OptionPair): boolean {
   return key !== 'compression_level' && key !== 'compression_window_bits';
 }
 
-/** A size in bytes, with the words of cvtnum in qemu-img.c for what is none. */
-function readSize(what: string, text: string, highest: bigint): number {
-  const bytes = parseSize(text);
-  if (bytes === 'malformed') {
+/** Adds -b and -F, which go before what -o says about the same. */
+function readBacking(
+  { create }: FormatDraft,
+  { backing, backingFormat, create: isNew, targetIsZero }: ConvertWords,
+  format: ImageFormat,
+  isOneSource: boolean,
+): void {
+  if (backing !== undefined) {
+    if (format === 'raw') throw usageError("Backing file not supported for file format 'raw'");
+    create.backingFile = storedFile(backing);
+  }
+  if (backingFormat !== undefined) {
+    if (format === 'raw') throw usageError("Backing file format not supported for file format 'raw'");
+    create.backingFormat = backingFormatOf(backingFormat);
+  }
+  if (create.backingFile === undefined) return;
+  if (targetIsZero) {
+    throw usageError('Cannot use --target-is-zero when the destination image has a backing file');
+  }
+  if (!isOneSource) {
     throw usageError(
-      `Invalid ${what} specified. You may use k, M, G, T, P or E suffixes for ` +
-        'kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.',
+      'Having a backing file for the target makes no sense when concatenating multiple input images',
     );
   }
-  if (bytes === 'too large' || bytes > highest) {
-    throw usageError(`Invalid ${what} specified. Must be between 0 and ${highest}.`);
+  // With -n the image has its own backing file, and the format of that.
+  if (isNew && create.backingFormat === undefined) {
+    throw usageError('Use of backing file requires explicit backing format');
   }
-  return Number(bytes);
-}
-
-function readSparseSize(text: string): number {
-  const what = 'buffer size for sparse output';
-  const bytes = readSize(what, text, HIGHEST_INT64);
-  if (bytes % SECTOR_BYTES !== 0 || bytes > HIGHEST_SPARSE_SIZE) {
-    throw usageError(
-      `Invalid ${what} specified. Valid sizes are multiples of ${SECTOR_BYTES} up to ${HIGHEST_SPARSE_SIZE}. ` +
-        'Select 0 to disable sparse detection (fully allocates output).',
-    );
-  }
-  return bytes;
-}
-
-function readThreads(text: string): number {
-  const threads = parseInteger(text);
-  if (typeof threads === 'string' || threads < 1 || threads > HIGHEST_THREADS) {
-    throw usageError(
-      `Invalid number of threads '${text}'. Allowed number of threads is between 1 and ${HIGHEST_THREADS}`,
-    );
-  }
-  return threads;
 }
 
 function readCacheMode(what: 'cache' | 'source cache', text: string | undefined): CacheMode | undefined {
   const mode = CACHE_MODES.find((name) => name === text);
   if (text !== undefined && mode === undefined) throw usageError(`Invalid ${what} option: ${text}`);
   return mode;
-}
-
-function isFormat(name: string): name is ImageFormat {
-  return FORMATS.includes(name);
-}
-
-function readTargetFormat(name: string): ImageFormat {
-  if (!isFormat(name)) throw usageError(`Unknown file format '${name}' (known: ${FORMATS.join(', ')})`);
-  return name;
-}
-
-function readSourceFormat(name: string | undefined, source: string): ImageFormat | undefined {
-  if (name === undefined || isFormat(name)) return name;
-  throw usageError(`Could not open '${source}': Unknown driver '${name}' (known: ${FORMATS.join(', ')})`);
 }

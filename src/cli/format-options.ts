@@ -1,25 +1,32 @@
 /**
- * The keys of -o: text in, the library's options out, and the list that `-o help` shows. What a value may be
- * beyond its type is the library's business; keys that qemu-img has and qcow2c has not yet are refused here.
+ * The keys of -o: text in, the library's options out, and the list that `-o help` shows. Which values may go
+ * together is the library's business; keys of qemu-img for what qcow2c does not do are refused here.
  */
 import type { CompressionType } from '../compression-type.js';
 import type { ConvertOptions } from '../convert/options.js';
 import { Qcow2cError, usageError } from '../errors.js';
 import type { ImageFormat } from '../image/image-reference.js';
-import { parseInteger, parseSize } from './numbers.js';
+import { storedFile } from './file-names.js';
+import { backingFormatOf } from './image-formats.js';
 import type { OptionPair } from './option-list.js';
+import { bool, integer, oneOf, size } from './option-values.js';
 
 type CreateOptions = NonNullable<ConvertOptions['create']>;
+type Preallocation = NonNullable<CreateOptions['preallocation']>;
 
 /** What the lists of -o come to. */
-export type FormatOptions = Pick<ConvertOptions, 'create' | 'compressionLevel' | 'compressionWindowBits'>;
+export type FormatOptions = Pick<ConvertOptions, 'compressionLevel' | 'compressionWindowBits'> & {
+  readonly create: CreateOptions;
+};
 
 /** What the keys read so far say; a later key replaces what an earlier one said. */
-interface Draft {
+export interface FormatDraft {
   readonly create: { -readonly [K in keyof CreateOptions]: CreateOptions[K] };
   compressionLevel?: number;
   compressionWindowBits?: 12 | 15;
-  /** Keys that ask for something qcow2c cannot do, with their values. */
+  /** As it was typed: with compression no value is good, and only without one is a value looked at. */
+  preallocation?: string;
+  /** Keys that ask for something qcow2c does not do, with their values. */
   readonly refused: Map<string, string>;
 }
 
@@ -30,44 +37,10 @@ interface Key {
   /** What -o help says; undefined for keys that are known only to be refused. */
   readonly help?: string;
   /** @throws Qcow2cError ERR_USAGE when the value is not of the key's type */
-  readonly apply: (draft: Draft, value: string, key: string) => void;
+  readonly apply: (draft: FormatDraft, value: string, key: string) => void;
 }
 
-function bool(value: string, key: string): boolean {
-  if (['on', 'yes', 'true', 'y'].includes(value)) return true;
-  if (['off', 'no', 'false', 'n'].includes(value)) return false;
-  throw usageError(`Parameter '${key}' expects 'on' or 'off'`);
-}
-
-function integer(value: string, key: string): number {
-  const number = parseInteger(value);
-  if (number === 'malformed') throw usageError(`Parameter '${key}' expects a number`);
-  if (number === 'too large') throw usageError(`Value '${value}' is too large for parameter '${key}'`);
-  return number;
-}
-
-function size(value: string, key: string): number {
-  const bytes = parseSize(value);
-  if (bytes === 'malformed') {
-    throw usageError(
-      `Parameter '${key}' expects a non-negative number below 2^64 (optional suffixes: k, M, G, T, P and E)`,
-    );
-  }
-  if (bytes === 'too large') throw usageError(`Value '${value}' is out of range for parameter '${key}'`);
-  return Number(bytes);
-}
-
-function notAccepted(key: string, value: string, accepted: readonly string[]): Qcow2cError {
-  return usageError(`Parameter '${key}' does not accept value '${value}' (accepted: ${accepted.join(', ')})`);
-}
-
-function oneOf<T>(choices: Readonly<Record<string, T>>, value: string, key: string): T {
-  const choice = Object.hasOwn(choices, value) ? choices[value] : undefined;
-  if (choice === undefined) throw notAccepted(key, value, Object.keys(choices));
-  return choice;
-}
-
-/** A key that asks for nothing when it is off, and for what qcow2c cannot do when it is on. */
+/** A key that asks for nothing when it is off, and for what qcow2c does not do when it is on. */
 const refusedWhenOn: Key = {
   type: '<bool (on/off)>',
   apply: ({ refused }, value, key) => {
@@ -78,9 +51,55 @@ const refusedWhenOn: Key = {
 
 const refusedAlways: Key = { type: '<str>', apply: ({ refused }, value, key) => refused.set(key, value) };
 
-const KEYS: Readonly<Record<string, Key>> = {
-  backing_file: refusedAlways,
-  backing_fmt: refusedAlways,
+const PREALLOCATION: Readonly<Record<ImageFormat, Readonly<Record<string, Preallocation>>>> = {
+  raw: { off: 'off', falloc: 'falloc', full: 'full' },
+  qcow2: { off: 'off', metadata: 'metadata', falloc: 'falloc', full: 'full' },
+};
+
+function preallocation(format: ImageFormat): Key {
+  return {
+    type: '<str>',
+    help: `Allocated beyond the data: ${Object.keys(PREALLOCATION[format]).join(', ')} (default: off)`,
+    apply: (draft, value) => {
+      draft.preallocation = value;
+    },
+  };
+}
+
+/** Keys of the file that an image is in, whatever its format. */
+const FILE_KEYS: Readonly<Record<string, Key>> = {
+  extent_size_hint: {
+    type: '<size>',
+    apply: ({ refused }, value, key) => {
+      size(value, key);
+      refused.set(key, value);
+    },
+  },
+  nocow: refusedWhenOn,
+  size: {
+    type: '<size>',
+    help: 'Of a disk from standard input; else ignored, as in qemu-img',
+    apply: ({ create }, value, key) => {
+      create.size = size(value, key);
+    },
+  },
+};
+
+const QCOW2_KEYS: Readonly<Record<string, Key>> = {
+  backing_file: {
+    type: '<str>',
+    help: 'Store only what differs from this image (the same as -b)',
+    apply: ({ create }, value) => {
+      create.backingFile = storedFile(value);
+    },
+  },
+  backing_fmt: {
+    type: '<str>',
+    help: 'Its format: raw or qcow2 (the same as -F)',
+    apply: ({ create }, value) => {
+      create.backingFormat = backingFormatOf(value);
+    },
+  },
   cluster_size: {
     type: '<size>',
     help: 'Power of two from 512 to 2M (default: 64k)',
@@ -116,8 +135,20 @@ const KEYS: Readonly<Record<string, Key>> = {
       draft.compressionWindowBits = oneOf<12 | 15>({ 12: 12, 15: 15 }, String(integer(value, key)), key);
     },
   },
-  data_file: refusedAlways,
-  data_file_raw: refusedWhenOn,
+  data_file: {
+    type: '<str>',
+    help: 'Store the data in this file, and only tables in the image',
+    apply: ({ create }, value) => {
+      create.dataFile = storedFile(value);
+    },
+  },
+  data_file_raw: {
+    type: '<bool (on/off)>',
+    help: 'Keep that file readable as a raw disk by itself',
+    apply: ({ create }, value, key) => {
+      create.dataFileRaw = bool(value, key);
+    },
+  },
   'encrypt.cipher-alg': refusedAlways,
   'encrypt.cipher-mode': refusedAlways,
   'encrypt.format': refusedAlways,
@@ -127,8 +158,13 @@ const KEYS: Readonly<Record<string, Key>> = {
   'encrypt.ivgen-hash-alg': refusedAlways,
   'encrypt.key-secret': refusedAlways,
   encryption: refusedWhenOn,
-  extended_l2: refusedWhenOn,
-  extent_size_hint: refusedAlways,
+  extended_l2: {
+    type: '<bool (on/off)>',
+    help: 'Divide each cluster into 32 subclusters',
+    apply: ({ create }, value, key) => {
+      create.extendedL2 = bool(value, key);
+    },
+  },
   lazy_refcounts: {
     type: '<bool (on/off)>',
     help: 'Let later writers postpone refcount updates',
@@ -136,15 +172,7 @@ const KEYS: Readonly<Record<string, Key>> = {
       create.lazyRefcounts = bool(value, key);
     },
   },
-  nocow: refusedWhenOn,
-  preallocation: {
-    type: '<str>',
-    help: 'off (the default)',
-    apply: ({ refused }, value, key) => {
-      if (value === 'off') refused.delete(key);
-      else refused.set(key, value);
-    },
-  },
+  preallocation: preallocation('qcow2'),
   refcount_bits: {
     type: '<num>',
     help: 'Power of two from 1 to 64 (default: 16)',
@@ -152,64 +180,67 @@ const KEYS: Readonly<Record<string, Key>> = {
       create.refcountBits = integer(value, key);
     },
   },
-  size: {
-    type: '<size>',
-    help: 'Ignored, as in qemu-img: the sources have the size',
-    apply: (_draft, value, key) => {
-      size(value, key);
-    },
-  },
 };
 
-/** What can never go with compression, in the order in which qemu-img looks for it. */
-const NEVER_COMPRESSED = [
-  ['encryption', /^encrypt/],
-  ['preallocation', /^preallocation$/],
-  ['data_file', /^data_file/],
-] as const;
-
-/** The error for keys that ask for what cannot be had: qemu-img's reason when it is the compression. */
-function refusal(refused: ReadonlyMap<string, string>, compress: boolean): Qcow2cError | undefined {
-  const keys = [...refused.keys()];
-  const clash = NEVER_COMPRESSED.find(([, pattern]) => keys.some((key) => pattern.test(key)));
-  if (compress && clash !== undefined) {
-    return usageError(`Compression and ${clash[0]} not supported at the same time`);
-  }
-  const [first] = refused;
-  if (first === undefined) return undefined;
-  const [key, value] = first;
-  if (key === 'preallocation' && !['metadata', 'falloc', 'full'].includes(value)) {
-    return notAccepted(key, value, ['off']);
-  }
-  return new Qcow2cError('ERR_UNSUPPORTED', `Option '${key}=${value}' is not supported yet`);
-}
+const KEYS: Readonly<Record<ImageFormat, Readonly<Record<string, Key>>>> = {
+  raw: { ...FILE_KEYS, preallocation: preallocation('raw') },
+  qcow2: { ...FILE_KEYS, ...QCOW2_KEYS },
+};
 
 /**
- * The library's options for the pairs of all -o lists, in their order: the later of two equal keys wins.
- * @param compress whether clusters are to be compressed, which rules some keys out for good
- * @throws Qcow2cError ERR_USAGE for unknown keys and values of the wrong type; ERR_UNSUPPORTED for keys of
- *   qemu-img that qcow2c has not
+ * What the pairs of all -o lists say, in their order: the later of two equal keys wins.
+ * @throws Qcow2cError ERR_USAGE for keys that the format has not and values of the wrong type; ERR_UNSUPPORTED
+ *   for names and formats of files that qcow2c does not use
  */
-export function readFormatOptions(pairs: readonly OptionPair[], compress: boolean): FormatOptions {
-  const draft: Draft = { create: {}, refused: new Map() };
+export function readFormatOptions(pairs: readonly OptionPair[], format: ImageFormat): FormatDraft {
+  const draft: FormatDraft = { create: {}, refused: new Map() };
   for (const { key, value } of pairs) {
-    const known = Object.hasOwn(KEYS, key) ? KEYS[key] : undefined;
+    const known = Object.hasOwn(KEYS[format], key) ? KEYS[format][key] : undefined;
     if (known === undefined) throw usageError(`Invalid parameter '${key}'`);
     known.apply(draft, value, key);
   }
-  const { refused, ...options } = draft;
-  const error = refusal(refused, compress);
-  if (error !== undefined) throw error;
-  return options;
+  return draft;
 }
 
-/** The keys that a raw image has: one, and it is ignored. */
-const RAW_KEYS: readonly string[] = ['size'];
+/** What can never go with compression, in the order in which qemu-img looks for it. */
+function compressionClash({ create, preallocation, refused }: FormatDraft): string | undefined {
+  if ([...refused.keys()].some((key) => key.startsWith('encrypt'))) return 'encryption';
+  if (preallocation !== undefined && preallocation !== 'off') return 'preallocation';
+  if (create.dataFile !== undefined) return 'data_file';
+  return undefined;
+}
+
+/** Why qcow2c does not do what a key asks for. */
+function refusal(key: string): string {
+  if (key.startsWith('encrypt')) return 'qcow2c does not encrypt';
+  return 'set it on the directory or on an existing file, and use -n';
+}
+
+/**
+ * What was read, as the library's options.
+ * @param compress whether clusters are to be compressed
+ * @throws Qcow2cError ERR_USAGE for what cannot be together, ERR_UNSUPPORTED for keys of qemu-img that qcow2c
+ *   has not
+ */
+export function formatOptions(draft: FormatDraft, format: ImageFormat, compress: boolean): FormatOptions {
+  const clash = compress ? compressionClash(draft) : undefined;
+  if (clash !== undefined) throw usageError(`Compression and ${clash} not supported at the same time`);
+  const { refused, preallocation, create, ...options } = draft;
+  const [first] = refused;
+  if (first !== undefined) {
+    const [key, value] = first;
+    throw new Qcow2cError('ERR_UNSUPPORTED', `Option '${key}=${value}' is not supported (${refusal(key)})`);
+  }
+  if (preallocation === undefined) return { ...options, create };
+  const allocated = oneOf(PREALLOCATION[format], preallocation, 'preallocation');
+  return { ...options, create: { ...create, preallocation: allocated } };
+}
 
 /** What `-o help` prints for a format: one line a key, laid out as qemu-img does. */
 export function formatOptionsHelp(format: ImageFormat): string {
-  const lines = Object.entries(KEYS)
-    .filter(([key, { help }]) => help !== undefined && (format === 'qcow2' || RAW_KEYS.includes(key)))
+  const lines = Object.entries(KEYS[format])
+    .filter(([, { help }]) => help !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([key, { type, help }]) => `  ${`${key}=${type}`.padEnd(22)} - ${help}\n`);
   return `Supported ${format} options:\n${lines.join('')}`;
 }

@@ -1,6 +1,6 @@
 /**
- * The lists that follow -o: key=value[,key=value], where `,,` in a value is a comma. The grammar is that of
- * QEMU (get_opt_name_value in util/qemu-option.c, accumulate_options in qemu-img.c).
+ * Lists of options: key=value[,key=value], where `,,` in a value is a comma. The grammar is that of QEMU
+ * (get_opt_name_value in util/qemu-option.c; for -o also accumulate_options in qemu-img.c).
  */
 import { usageError } from '../errors.js';
 
@@ -12,7 +12,7 @@ export interface OptionPair {
 }
 
 /**
- * The pairs of one list in their order.
+ * The pairs of a list of -o in their order.
  * @throws Qcow2cError ERR_USAGE for a list that is empty or begins or ends with a separator
  */
 export function parseOptionList(list: string): OptionPair[] {
@@ -20,6 +20,11 @@ export function parseOptionList(list: string): OptionPair[] {
   if (list === '' || list.startsWith(',') || trailingCommas % 2 === 1) {
     throw usageError(`Invalid option list: ${list}`);
   }
+  return splitOptionList(list);
+}
+
+/** The pairs of any list in their order. An empty list has none, and nothing follows a comma at the end. */
+export function splitOptionList(list: string): OptionPair[] {
   const pairs: OptionPair[] = [];
   // A key ends at the first "=" or ","; a value at the first comma that has no second one beside it.
   const pair = /([^=,]*)(?:=((?:[^,]|,,)*))?(?:,|$)/y;

@@ -1,10 +1,11 @@
 /**
- * Progress as a bar on a terminal: percent, guest megabytes a second, compression ratio and the time left.
- * cli-progress redraws it and hides and restores the cursor; what the line says is made here.
+ * Progress as a bar on a terminal: percent, guest megabytes a second, compression ratio and the time left; of a
+ * stream, megabytes so far and the time taken. cli-progress redraws it and hides and restores the cursor; what
+ * the line says is made here.
  */
 import cliProgress from 'cli-progress';
 import type { Progress } from '../convert/progress.js';
-import type { Output, ProgressDisplay } from './progress-display.js';
+import { type Output, type ProgressDisplay, shareOf } from './progress-display.js';
 
 /** A shorter bar says less than the number beside it. */
 const SHORTEST_BAR = 8;
@@ -49,7 +50,7 @@ export class BarDisplay implements ProgressDisplay {
   update(progress: Progress): void {
     this.#progress = progress;
     this.#updateTime = this.#now();
-    this.#bar.update(progress.guestBytes === 0 ? 1 : progress.guestBytesDone / progress.guestBytes);
+    this.#bar.update(shareOf(progress) ?? 0);
   }
 
   end(success: boolean): void {
@@ -70,22 +71,26 @@ export class BarDisplay implements ProgressDisplay {
  */
 export function barLine({ progress, elapsed, waited, finished }: BarState, columns: number): string {
   const { guestBytesDone, guestBytes, dataBytes, storedBytes } = progress;
-  const share = finished ? 1 : guestBytes === 0 ? 0 : guestBytesDone / guestBytes;
-  const left = share === 0 ? undefined : Math.max(0, (elapsed * (1 - share)) / share - waited);
-  const percent = `${(Math.floor(share * 1000) / 10).toFixed(1).padStart(5)}%`;
+  const share = guestBytes === undefined ? undefined : finished ? 1 : shareOf(progress);
+  const position =
+    share === undefined
+      ? `${(guestBytesDone / 1e6).toFixed(0).padStart(6)} MB`
+      : `${(Math.floor(share * 1000) / 10).toFixed(1).padStart(5)}%`;
   const figures = [
     `${speed(dataBytes, elapsed)} MB/s`,
     `ratio ${dataBytes === 0 ? '-' : (storedBytes / dataBytes).toFixed(3)}`,
-    finished ? `in ${duration(elapsed + waited)}` : `ETA ${left === undefined ? '-' : duration(left)}`,
+    share === undefined || finished
+      ? `in ${duration(elapsed + waited)}`
+      : `ETA ${timeLeft(share, elapsed, waited)}`,
   ];
   const room = columns - 1;
-  const barLength = Math.min(LONGEST_BAR, room - [percent, ...figures].join('  ').length - '  []'.length);
-  if (barLength >= SHORTEST_BAR) {
+  const barLength = Math.min(LONGEST_BAR, room - [position, ...figures].join('  ').length - '  []'.length);
+  if (share !== undefined && barLength >= SHORTEST_BAR) {
     const full = Math.floor(share * barLength);
     const bar = `[${'='.repeat(full)}${'-'.repeat(barLength - full)}]`;
-    return [percent, bar, ...figures].join('  ');
+    return [position, bar, ...figures].join('  ');
   }
-  let line = percent;
+  let line = position;
   for (const figure of figures) {
     if (line.length + figure.length + 2 <= room) line += `  ${figure}`;
   }
@@ -96,6 +101,10 @@ export function barLine({ progress, elapsed, waited, finished }: BarState, colum
 function speed(bytes: number, milliseconds: number): string {
   const value = milliseconds === 0 ? '-' : (bytes / 1000 / milliseconds).toFixed(0);
   return value.padStart(4);
+}
+
+function timeLeft(share: number, elapsed: number, waited: number): string {
+  return share === 0 ? '-' : duration(Math.max(0, (elapsed * (1 - share)) / share - waited));
 }
 
 function duration(milliseconds: number): string {

@@ -18,3 +18,9 @@ export interface ProgressDisplay {
 
 /** A standard output: a terminal, or anything else that can be written to. */
 export type Output = NodeJS.WritableStream & Partial<Pick<WriteStream, 'isTTY' | 'columns'>>;
+
+/** How much of the whole is done, from 0 to 1; undefined for a stream, whose end is not known before it comes. */
+export function shareOf({ guestBytesDone, guestBytes }: Progress): number | undefined {
+  if (guestBytes === undefined) return undefined;
+  return guestBytes === 0 ? 0 : guestBytesDone / guestBytes;
+}

@@ -1,6 +1,9 @@
-/** Progress for programs: one JSON object a line on standard error. Fields may be added; none may change. */
+/**
+ * Progress for programs: one JSON object a line on standard error. Fields may be added; none may change. Of a
+ * stream `guestBytes` is null, and so is `percent` until it is done.
+ */
 import type { Progress } from '../convert/progress.js';
-import type { Output, ProgressDisplay } from './progress-display.js';
+import { type Output, type ProgressDisplay, shareOf } from './progress-display.js';
 
 const NOTHING: Progress = { guestBytesDone: 0, guestBytes: 0, dataBytes: 0, storedBytes: 0 };
 
@@ -31,10 +34,11 @@ export class JsonDisplay implements ProgressDisplay {
 
   #print(state: 'running' | 'done' | 'failed'): void {
     const { guestBytesDone, guestBytes, dataBytes, storedBytes } = this.#latest;
-    const share = guestBytes === 0 ? Number(state === 'done') : guestBytesDone / guestBytes;
-    const percent = Math.floor(share * 10_000) / 100;
+    const share = state === 'done' ? 1 : shareOf(this.#latest);
+    const percent = share === undefined ? null : Math.floor(share * 10_000) / 100;
     const seconds = Math.round(this.#now() - this.#startTime) / 1000;
-    const line = { state, percent, guestBytesDone, guestBytes, dataBytes, storedBytes, seconds };
+    const counts = { guestBytesDone, guestBytes: guestBytes ?? null, dataBytes, storedBytes };
+    const line = { state, percent, ...counts, seconds };
     this.#stderr.write(`${JSON.stringify(line)}\n`);
   }
 }

@@ -21,8 +21,9 @@ export class QemuDisplay implements ProgressDisplay {
     this.#print(0, 1);
   }
 
-  /** A step of one percent or less is not shown, unless it is the last. */
+  /** A step of one percent or less is not shown, unless it is the last; a share of nobody knows what neither. */
   update({ guestBytesDone, guestBytes }: Progress): void {
+    if (guestBytes === undefined) return;
     const percent = guestBytesDone < guestBytes ? (100 * guestBytesDone) / guestBytes : 100;
     if (percent <= this.#shown + 1 && percent !== 100) return;
     this.#shown = percent;

@@ -25,7 +25,11 @@ export class ProgressRequest {
   update({ guestBytesDone, guestBytes }: Progress): void {
     if (!this.#asked) return;
     this.#asked = false;
-    this.#stderr.write(`    (${percentage(guestBytesDone, Math.max(guestBytes, 1))}/100%)\n`);
+    const state =
+      guestBytes === undefined
+        ? `${guestBytesDone} bytes`
+        : `${percentage(guestBytesDone, Math.max(guestBytes, 1))}/100%`;
+    this.#stderr.write(`    (${state})\n`);
   }
 
   release(): void {

@@ -3,7 +3,16 @@ import type { ConvertResult } from '../convert/options.js';
 
 /** @returns lines for standard error, each ending in a newline */
 export function summary(result: ConvertResult): string {
-  const lines = [compression(result), target(result), clusters(result), sizes(result), writes(result)];
+  const { clusterSize } = result;
+  const what = clusterSize === undefined ? [] : [clusters(result, clusterSize)];
+  const lines = [
+    compression(result),
+    target(result),
+    ...what,
+    sizes(result),
+    ...unreadable(result),
+    writes(result),
+  ];
   return lines.map((line) => `${line}\n`).join('');
 }
 
@@ -18,22 +27,24 @@ function target({ targetCache, directRefused }: ConvertResult): string {
   return `Target cache mode: ${targetCache}${why}`;
 }
 
-function clusters({ compressedClusters, normalClusters, clusterSize }: ConvertResult): string {
-  return `Clusters: ${compressedClusters} compressed, ${normalClusters} normal, of ${clusterSize} bytes each`;
+function clusters(result: ConvertResult, clusterSize: number): string {
+  const { compressedClusters, copiedClusters, normalClusters, zeroClusters } = result;
+  const copied = copiedClusters === 0 ? '' : ` (${copiedClusters} copied as they were)`;
+  const zeros = zeroClusters === 0 ? '' : `, ${zeroClusters} zero`;
+  return `Clusters: ${compressedClusters} compressed${copied}, ${normalClusters} normal${zeros}, of ${clusterSize} bytes each`;
 }
 
-function sizes({
-  virtualSize,
-  fileSize,
-  compressedClusters,
-  normalClusters,
-  clusterSize,
-  compressedBytes,
-}: ConvertResult): string {
-  const data = (compressedClusters + normalClusters) * clusterSize;
-  const stored = compressedBytes + normalClusters * clusterSize;
+function sizes(result: ConvertResult): string {
+  const { virtualSize, fileSize, compressedClusters, normalClusters, clusterSize, compressedBytes } = result;
+  const clusterBytes = clusterSize ?? 0;
+  const data = (compressedClusters + normalClusters) * clusterBytes;
+  const stored = compressedBytes + normalClusters * clusterBytes;
   const ratio = data === 0 ? '' : `, ratio of the data ${(stored / data).toFixed(3)}`;
   return `Size: ${virtualSize} bytes virtual, ${fileSize} bytes in the file${ratio}`;
+}
+
+function unreadable({ unreadableBytes }: ConvertResult): string[] {
+  return unreadableBytes === 0 ? [] : [`Unreadable: ${unreadableBytes} bytes became zeros`];
 }
 
 function writes({ writeCalls, writtenBytes }: ConvertResult): string {

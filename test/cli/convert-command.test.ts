@@ -10,6 +10,7 @@ const REQUEST: ConvertRequest = {
   kind: 'convert',
   options: { sources: ['in'], target: 'out' },
   progress: 'none',
+  quiet: false,
   verbose: false,
 };
 

@@ -1,20 +1,26 @@
 import { writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { formatOptionsHelp, readFormatOptions } from '../../src/cli/format-options.js';
+import {
+  type FormatOptions,
+  formatOptions,
+  formatOptionsHelp,
+  readFormatOptions,
+} from '../../src/cli/format-options.js';
 import { parseOptionList } from '../../src/cli/option-list.js';
 import { Qcow2cError } from '../../src/errors.js';
+import type { ImageFormat } from '../../src/image/image-reference.js';
 import { useScratch } from '../e2e/scratch.js';
 import { run, runOk } from '../oracle/run.js';
 
 const scratch = useScratch();
 
-function read(list: string, compress = true) {
-  return readFormatOptions(parseOptionList(list), compress);
+function read(list: string, compress: boolean, format: ImageFormat = 'qcow2') {
+  return formatOptions(readFormatOptions(parseOptionList(list), format), format, compress);
 }
 
-function failure(list: string, compress = true): Qcow2cError {
+function failure(list: string, compress = true, format: ImageFormat = 'qcow2'): Qcow2cError {
   try {
-    read(list, compress);
+    read(list, compress, format);
   } catch (error) {
     if (error instanceof Qcow2cError) return error;
   }
@@ -22,7 +28,7 @@ function failure(list: string, compress = true): Qcow2cError {
 }
 
 describe('values', () => {
-  test.each<[string, ReturnType<typeof readFormatOptions>]>([
+  test.each<[string, FormatOptions]>([
     ['cluster_size=4k', { create: { clusterSize: 4096 } }],
     ['cluster_size=0x10000', { create: { clusterSize: 65536 } }],
     ['cluster_size=1.5k', { create: { clusterSize: 1536 } }],
@@ -47,13 +53,40 @@ describe('values', () => {
     ['lazy_refcounts', { create: { lazyRefcounts: true } }],
     ['nolazy_refcounts', { create: { lazyRefcounts: false } }],
     ['cluster_size=4k,compat=v2,cluster_size=8k', { create: { clusterSize: 8192, compat: 2 } }],
-    ['size=10G', { create: {} }],
-    ['preallocation=off', { create: {} }],
-    ['preallocation=full,preallocation=off', { create: {} }],
-    ['encryption=off,extended_l2=off,data_file_raw=off,nocow=off', { create: {} }],
+    ['size=10G', { create: { size: 10_737_418_240 } }],
+    ['extended_l2=on', { create: { extendedL2: true } }],
+    ['extended_l2=off,data_file_raw=off', { create: { extendedL2: false, dataFileRaw: false } }],
+    ['backing_file=b.raw,backing_fmt=raw', { create: { backingFile: 'b.raw', backingFormat: 'raw' } }],
+    ['backing_fmt=qcow2', { create: { backingFormat: 'qcow2' } }],
+    ['backing_file=file:/a/b', { create: { backingFile: '/a/b' } }],
+    ['backing_file=a,,b', { create: { backingFile: 'a,b' } }],
+    ['preallocation=off', { create: { preallocation: 'off' } }],
+    ['preallocation=full,preallocation=off', { create: { preallocation: 'off' } }],
+    ['encryption=off,nocow=off', { create: {} }],
     ['encryption=on,encryption=off', { create: {} }],
-  ] as [string, ReturnType<typeof readFormatOptions>][])('%s', (list, expected) => {
-    expect(read(list)).toStrictEqual(expected);
+  ] as [string, FormatOptions][])('%s', (list, expected) => {
+    expect(read(list, true)).toStrictEqual(expected);
+  });
+
+  test.each<[string, FormatOptions]>([
+    ['preallocation=metadata', { create: { preallocation: 'metadata' } }],
+    ['preallocation=falloc', { create: { preallocation: 'falloc' } }],
+    ['preallocation=full', { create: { preallocation: 'full' } }],
+    ['preallocation=x,preallocation=full', { create: { preallocation: 'full' } }],
+    ['data_file=d,data_file_raw', { create: { dataFile: 'd', dataFileRaw: true } }],
+    ['data_file=file:a:b', { create: { dataFile: './a:b' } }],
+  ])('%s, without compression', (list, expected) => {
+    expect(read(list, false)).toStrictEqual(expected);
+  });
+
+  test.each<[string, FormatOptions]>([
+    ['size=1M', { create: { size: 1_048_576 } }],
+    ['preallocation=off', { create: { preallocation: 'off' } }],
+    ['preallocation=falloc', { create: { preallocation: 'falloc' } }],
+    ['preallocation=full', { create: { preallocation: 'full' } }],
+    ['nocow=off', { create: {} }],
+  ])('%s, of a raw image', (list, expected) => {
+    expect(read(list, false, 'raw')).toStrictEqual(expected);
   });
 });
 
@@ -61,8 +94,8 @@ describe('refusals in the words of qemu-img', () => {
   beforeAll(() => writeFileSync(scratch('source'), ''));
 
   /** What qemu-img says, without its name, the target's name and the hints on further lines. */
-  async function qemuImg(list: string, compress: boolean): Promise<string> {
-    const args = ['convert', '-O', 'qcow2', ...(compress ? ['-c'] : []), '-o', list];
+  async function qemuImg(list: string, compress: boolean, format = 'qcow2'): Promise<string> {
+    const args = ['convert', '-O', format, ...(compress ? ['-c'] : []), '-o', list];
     const { status, stderr } = await run('qemu-img', [...args, scratch('source'), scratch('target')]);
     expect(status).toBe(1);
     const [line = ''] = stderr.split('\n');
@@ -106,6 +139,11 @@ describe('refusals in the words of qemu-img', () => {
     'encryption=on',
     'encrypt.format=luks',
     'preallocation=full,encryption=on',
+    'preallocation=x',
+    'extent_size_hint=x',
+    'nocow=x',
+    'data_file_raw=x',
+    'encrypt.bogus=1',
   ])('-c -o %s', async (list) => {
     const words = await qemuImg(list, true);
     const { code, message } = failure(list);
@@ -114,41 +152,62 @@ describe('refusals in the words of qemu-img', () => {
     expect(message.replace(/ \(.*\)$/, '')).toBe(words);
   });
 
-  test.each(['compat=x', 'compat=', 'compat', 'compat=V3', 'compression_type=lzma', 'preallocation=x'])(
-    '-o %s, but by the name of the key and with what it accepts',
-    async (list) => {
-      const parameter = /Parameter '.*?'/;
-      const [key = ''] = list.split('=');
-      const words = await qemuImg(list, false);
-      expect(failure(list, false).message).toMatch(/ \(accepted: .+\)$/);
-      expect(failure(list, false).message.replace(/ \(.*\)$/, '')).toBe(
-        words.replace(parameter, `Parameter '${key}'`),
-      );
-    },
-  );
+  test.each([
+    'bogus=1',
+    'cluster_size=4k',
+    'backing_file=b',
+    'encryption=off',
+    'compat=v3',
+    'size=x',
+    'nocow=x',
+    'extent_size_hint=x',
+  ])('-O raw -o %s', async (list) => {
+    const words = await qemuImg(list, false, 'raw');
+    const { code, message } = failure(list, false, 'raw');
+    expect(code).toBe('ERR_USAGE');
+    expect(message.replace(/ \(.*\)$/, '')).toBe(words);
+  });
+
+  test.each([
+    'compat=x',
+    'compat=',
+    'compat',
+    'compat=V3',
+    'compression_type=lzma',
+    'preallocation=x',
+    'backing_file=b,backing_fmt=x',
+  ])('-o %s, but by the name of the key and with what it accepts', async (list) => {
+    const parameter = /Parameter '.*?'/;
+    const [key = ''] = (list.split(',').at(-1) ?? '').split('=');
+    const words = await qemuImg(list, false);
+    expect(failure(list, false).message).toMatch(/ \(accepted: .+\)$/);
+    expect(failure(list, false).message.replace(/ \(.*\)$/, '')).toBe(
+      words.replace(parameter, `Parameter '${key}'`),
+    );
+  });
 });
 
 describe('refusals of our own', () => {
   test.each([
-    'preallocation=metadata',
-    'encryption=on',
-    'encrypt.key-secret=s',
-    'data_file=d',
-    'data_file_raw=on',
-    'extended_l2=on',
-    'backing_file=b',
-    'backing_fmt=raw',
-    'nocow=on',
-    'extent_size_hint=1M',
-  ])('-o %s without -c is not supported yet', (list) => {
+    ['encryption=on', 'qcow2c does not encrypt'],
+    ['encrypt.key-secret=s', 'qcow2c does not encrypt'],
+    ['nocow=on', 'set it on the directory or on an existing file, and use -n'],
+    ['extent_size_hint=1M', 'set it on the directory or on an existing file, and use -n'],
+  ])('-o %s is not supported, and why', (list, why) => {
     expect(failure(list, false)).toMatchObject({
       code: 'ERR_UNSUPPORTED',
-      message: `Option '${list}' is not supported yet`,
+      message: `Option '${list}' is not supported (${why})`,
     });
   });
 
-  test.each(['extended_l2=on', 'backing_file=b', 'backing_fmt=raw'])('-c -o %s neither', (list) => {
-    expect(failure(list)).toMatchObject({ code: 'ERR_UNSUPPORTED' });
+  test.each(['nocow=on', 'extent_size_hint=1M'])('-O raw -o %s neither', (list) => {
+    expect(failure(list, false, 'raw')).toMatchObject({ code: 'ERR_UNSUPPORTED' });
+  });
+
+  test('a raw image has no tables to allocate in advance', () => {
+    expect(failure('preallocation=metadata', false, 'raw').message).toBe(
+      "Parameter 'preallocation' does not accept value 'metadata' (accepted: off, falloc, full)",
+    );
   });
 
   test('an external data file cannot go with -c', () => {
@@ -156,6 +215,26 @@ describe('refusals of our own', () => {
       code: 'ERR_USAGE',
       message: 'Compression and data_file not supported at the same time',
     });
+  });
+
+  test.each(['backing_file', 'data_file'])('%s holds no protocol', (key) => {
+    expect(failure(`${key}=nbd://host/disk`, false)).toMatchObject({
+      code: 'ERR_UNSUPPORTED',
+      message: expect.stringMatching(/^Protocol 'nbd' is not supported \(name a file or a device; /),
+    });
+    expect(failure(`${key}=`, false).message).toBe("The 'file' block driver requires a file name");
+  });
+
+  test('the backing file is raw or qcow2', () => {
+    expect(failure('backing_fmt=vmdk')).toMatchObject({
+      code: 'ERR_UNSUPPORTED',
+      message: "Backing file format 'vmdk' is not supported (it must be raw or qcow2)",
+    });
+  });
+
+  test('a size that no file has is out of range', () => {
+    expect(failure('size=8P', false).message).toBe("Value '8P' is out of range for parameter 'size'");
+    expect(read('size=7P', false).create.size).toBe(7 * 2 ** 50);
   });
 
   test('a window that is neither 12 nor 15 bits is no window', () => {
@@ -179,18 +258,25 @@ describe('-o help', () => {
   });
 
   test('lists exactly the keys that do something, sorted', () => {
-    const keys = [...formatOptionsHelp('qcow2').matchAll(/^ {2}(\w+)=/gm)].map(([, key]) => key);
-    expect(keys).toEqual([
+    const keys = (format: ImageFormat) =>
+      [...formatOptionsHelp(format).matchAll(/^ {2}(\w+)=/gm)].map(([, key]) => key);
+    expect(keys('qcow2')).toEqual([
+      'backing_file',
+      'backing_fmt',
       'cluster_size',
       'compat',
       'compression_level',
       'compression_type',
       'compression_window_bits',
+      'data_file',
+      'data_file_raw',
+      'extended_l2',
       'lazy_refcounts',
       'preallocation',
       'refcount_bits',
       'size',
     ]);
-    expect(formatOptionsHelp('raw')).toMatch(/^Supported raw options:\n {2}size=<size> +- .*\n$/);
+    expect(keys('raw')).toEqual(['preallocation', 'size']);
+    expect(formatOptionsHelp('raw')).toMatch(/^Supported raw options:\n {2}preallocation=<str> +- .*\n/);
   });
 });

@@ -19,29 +19,22 @@ describe('help', () => {
 
   test('shows exactly the options that there are', () => {
     expect(shownFlags(CONVERT_HELP)).toEqual([
-      ...['-f', '--source-format', '-O', '--target-format', '-c', '--compress'],
-      ...['-o', '--target-format-options', '-S', '--sparse-size', '-n', '--no-create'],
-      ...['--engine', '-m', '--parallel', '-W', '--oob-writes'],
-      ...['-t', '--target-cache', '-T', '--source-cache', '--compressed-cache-size'],
-      ...[
-        '-p',
-        '--progress',
-        '-q',
-        '--quiet',
-        '-v',
-        '--verbose',
-        '--debug',
-        '-V',
-        '--version',
-        '-h',
-        '--help',
-      ],
+      ...['-f', '--source-format', '--image-opts', '--source-image-opts', '-l', '--snapshot'],
+      ...['--bitmaps', '--skip-broken-bitmaps', '--salvage', '--isolated'],
+      ...['-T', '--source-cache', '-U', '--force-share'],
+      ...['-O', '--target-format', '-o', '--target-format-options', '-b', '-B', '--backing'],
+      ...['-F', '--backing-format', '-S', '--sparse-size', '-n', '--no-create', '--target-is-zero'],
+      ...['--target-image-opts', '-t', '--target-cache', '-r', '--rate-limit'],
+      ...['-c', '--compress', '--recompress', '--engine', '-m', '--parallel', '--compressed-cache-size'],
+      ...['-W', '--oob-writes', '-C', '--copy-range-offloading', '--object'],
+      ...['-p', '--progress', '-q', '--quiet', '-v', '--verbose', '--debug'],
+      ...['-V', '--version', '-h', '--help'],
     ]);
     // An option that is known complains, if at all, of its value or of the file names that are missing.
     for (const flag of shownFlags(CONVERT_HELP)) {
       const attempt = () => parseCommandLine(['convert', flag]);
       if (['-V', '--version', '-h', '--help'].includes(flag)) expect(attempt).not.toThrow();
-      else expect(attempt).toThrow(/argument missing|Must specify image file name/);
+      else expect(attempt).toThrow(/argument missing|Must specify image file name|requires/);
     }
   });
 
@@ -50,7 +43,7 @@ describe('help', () => {
       ...CONVERT_HELP.matchAll(/^ {4}qcow2c (.*)$/gm),
       ...PROGRAM_HELP.matchAll(/^ {2}qcow2c (.*)$/gm),
     ];
-    expect(examples).toHaveLength(4);
+    expect(examples).toHaveLength(8);
     for (const [, line = ''] of examples) expect(parseCommandLine(line.split(' ')).kind).toBe('convert');
   });
 });

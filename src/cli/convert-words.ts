@@ -1,0 +1,39 @@
+/** The options of `convert` as they were typed, by their long names. Made by the parser of the command line. */
+import type { ConvertOptions } from '../convert/options.js';
+import type { ProgressStyle } from './progress-display.js';
+
+export interface ConvertWords {
+  readonly sourceFormat?: string;
+  readonly imageOpts?: boolean;
+  readonly sourceImageOpts?: boolean;
+  readonly sourceCache?: string;
+  readonly snapshot?: string;
+  readonly bitmaps?: boolean;
+  readonly skipBrokenBitmaps?: boolean;
+  readonly salvage?: boolean;
+  readonly isolated?: boolean;
+  readonly forceShare?: boolean;
+  readonly targetFormat?: string;
+  readonly targetImageOpts?: boolean;
+  readonly targetFormatOptions: readonly string[];
+  readonly targetCache?: string;
+  readonly backing?: string;
+  readonly backingFormat?: string;
+  readonly sparseSize?: string;
+  /** False with -n. */
+  readonly create: boolean;
+  readonly targetIsZero?: boolean;
+  readonly rateLimit?: string;
+  readonly compress?: boolean;
+  readonly recompress?: boolean;
+  readonly copyRangeOffloading?: boolean;
+  readonly engine?: NonNullable<ConvertOptions['engine']> | 'auto';
+  readonly parallel?: string;
+  readonly compressedCacheSize?: string;
+  readonly object?: string;
+  /** -p */
+  readonly p?: boolean;
+  readonly progress?: ProgressStyle;
+  readonly quiet?: boolean;
+  readonly verbose?: boolean;
+}

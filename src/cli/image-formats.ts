@@ -1,0 +1,76 @@
+/**
+ * The names of image formats, as -f, -O, -F and driver= take them: raw and qcow2, and words for all others
+ * that QEMU knows about what to do instead. Used by the readers of options.
+ */
+import { Qcow2cError, usageError } from '../errors.js';
+import type { ImageFormat } from '../image/image-reference.js';
+import { notAccepted } from './option-values.js';
+
+const FORMATS: readonly string[] = ['raw', 'qcow2'] satisfies ImageFormat[];
+
+/** Formats of disk images that QEMU reads, most of which it writes too. */
+const OTHER_FORMATS: readonly string[] = [
+  ...['bochs', 'cloop', 'dmg', 'luks', 'parallels', 'qcow', 'qed', 'vdi', 'vhdx', 'vmdk', 'vpc', 'vvfat'],
+];
+
+/** Drivers that QEMU takes where a format is asked for, and that say how a file is reached. */
+const OTHER_DRIVERS: readonly string[] = [
+  ...['blkdebug', 'blklogwrites', 'blkverify', 'compress', 'copy-before-write', 'copy-on-read', 'file'],
+  ...['ftp', 'ftps', 'gluster', 'host_cdrom', 'host_device', 'http', 'https', 'iscsi', 'iser', 'nbd', 'nfs'],
+  ...['null-aio', 'null-co', 'nvme', 'preallocate', 'quorum', 'rbd', 'replication', 'snapshot-access'],
+  ...['ssh', 'throttle'],
+];
+
+const NO_DRIVER = 'the format of a file or a device is raw or qcow2';
+const KNOWN = `known: ${FORMATS.join(', ')}`;
+
+function isFormat(name: string): name is ImageFormat {
+  return FORMATS.includes(name);
+}
+
+function unsupported(message: string): Qcow2cError {
+  return new Qcow2cError('ERR_UNSUPPORTED', message);
+}
+
+/**
+ * @param name the value of -f or of driver=
+ * @param opening goes before what is wrong with it
+ * @throws Qcow2cError ERR_UNSUPPORTED for what QEMU knows, ERR_USAGE for what nobody does
+ */
+export function sourceFormatOf(name: string, opening = ''): ImageFormat {
+  if (isFormat(name)) return name;
+  if (OTHER_FORMATS.includes(name)) {
+    const instead = `make it qcow2 first: 'qemu-img convert -f ${name} -O qcow2'`;
+    throw unsupported(`${opening}Format '${name}' is not supported (${instead})`);
+  }
+  if (OTHER_DRIVERS.includes(name)) {
+    throw unsupported(`${opening}Driver '${name}' is not supported (${NO_DRIVER})`);
+  }
+  throw usageError(`${opening}Unknown driver '${name}' (${KNOWN})`);
+}
+
+/**
+ * @param name the value of -O
+ * @throws Qcow2cError ERR_UNSUPPORTED for what QEMU knows, ERR_USAGE for what nobody does
+ */
+export function targetFormatOf(name: string): ImageFormat {
+  if (isFormat(name)) return name;
+  if (OTHER_FORMATS.includes(name)) {
+    const instead = `make a qcow2 image and of that: 'qemu-img convert -f qcow2 -O ${name}'`;
+    throw unsupported(`File format '${name}' is not supported (${instead})`);
+  }
+  if (OTHER_DRIVERS.includes(name)) throw unsupported(`Driver '${name}' is not supported (${NO_DRIVER})`);
+  throw usageError(`Unknown file format '${name}' (${KNOWN})`);
+}
+
+/**
+ * @param name the value of -F or of backing_fmt
+ * @throws Qcow2cError ERR_UNSUPPORTED for what QEMU knows, ERR_USAGE for what nobody does
+ */
+export function backingFormatOf(name: string): ImageFormat {
+  if (isFormat(name)) return name;
+  if (OTHER_FORMATS.includes(name)) {
+    throw unsupported(`Backing file format '${name}' is not supported (it must be raw or qcow2)`);
+  }
+  throw notAccepted('backing_fmt', name, FORMATS);
+}

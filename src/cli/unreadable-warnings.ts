@@ -1,0 +1,38 @@
+/**
+ * What --salvage says on standard error: a line for each range that became zeros, in the words of qemu-img, and
+ * the sum at the end. Used by the convert command.
+ */
+import type { UnreadableRange } from '../convert/options.js';
+import { quoted } from '../errors.js';
+import { messageLine } from './failure.js';
+import type { Output } from './progress-display.js';
+
+/** Takes away a half-drawn line of progress. */
+const CLEAR_LINE = '\r\x1b[K';
+
+export class UnreadableWarnings {
+  readonly #stderr: Output;
+  #ranges = 0;
+  #bytes = 0;
+
+  constructor(stderr: Output) {
+    this.#stderr = stderr;
+  }
+
+  add({ guestOffset, length, error }: UnreadableRange): void {
+    this.#ranges += 1;
+    this.#bytes += length;
+    this.#warn(`error while reading offset ${guestOffset}: ${error.message} (${length} bytes became zeros)`);
+  }
+
+  /** @param target the name of the finished image */
+  finish(target: string): void {
+    if (this.#ranges === 0) return;
+    const places = this.#ranges === 1 ? '1 place' : `${this.#ranges} places`;
+    this.#warn(`${this.#bytes} bytes in ${places} of ${quoted(target)} are zeros that could not be read`);
+  }
+
+  #warn(message: string): void {
+    this.#stderr.write(`${this.#stderr.isTTY ? CLEAR_LINE : ''}${messageLine(`warning: ${message}`)}`);
+  }
+}
