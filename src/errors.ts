@@ -77,6 +77,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOMEDIUM: 'No medium found',
   ENODATA: 'No data available',
   EREMOTEIO: 'Remote I/O error',
+  ENOTSUP: 'Operation not supported',
 };
 
 /** Their numbers on Linux: where Node.js does not know a number, it does not know its name either. */
@@ -119,6 +120,11 @@ export function ioError(what: string, cause: unknown, facts: ErrorFacts = {}): Q
 /** The request itself is wrong: a bad option value, a combination that cannot be. */
 export function usageError(message: string, facts: ErrorFacts = {}): Qcow2cError {
   return new Qcow2cError('ERR_USAGE', message, facts);
+}
+
+/** The caller's signal came. @param reason what the signal says of itself */
+export function abortedError(reason: unknown): Qcow2cError {
+  return new Qcow2cError('ERR_ABORTED', 'The conversion was ended before it was complete', { cause: reason });
 }
 
 /** A promise between parts of the program was broken: always a defect in qcow2c, never the user's fault. */

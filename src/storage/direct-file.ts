@@ -7,9 +7,11 @@ import { promisify } from 'node:util';
 import { ioError, quoted } from '../errors.js';
 import { DIRECT_ALIGNMENT, roundDown } from './aligned-memory.js';
 import type { CacheMode } from './cache-mode.js';
-import type { Storage } from './storage.js';
+import { ALLOCATE, fallocate, PUNCH_HOLE } from './libc.js';
+import { asksForDirect, isRefusal, openAsAsked, openBuffered } from './open-direct.js';
+import type { RateLimit } from './rate-limit.js';
+import type { SparseStorage } from './storage.js';
 
-const openFile = promisify(fs.open);
 const closeFile = promisify(fs.close);
 const writeVector: (fd: number, buffers: readonly Uint8Array[], position: number) => Promise<number> = (
   fd,
@@ -24,16 +26,10 @@ const readAt: (fd: number, into: Uint8Array, position: number) => Promise<number
     fs.read(fd, into, 0, into.length, position, (error, count) => (error ? reject(error) : resolve(count)));
   });
 
-/** Undefined on systems without O_DIRECT (macOS, Windows). */
-const O_DIRECT: number | undefined = fs.constants.O_DIRECT;
-const O_DSYNC: number = fs.constants.O_DSYNC ?? 0;
-/** A file opened with both did not exist before. */
-const MADE_BY_US = fs.constants.O_CREAT | fs.constants.O_EXCL;
-
 /** Attempts that may move no byte before a write is given up: signals and full queues pass, faults stay. */
 const MOST_IDLE_ATTEMPTS = 8;
 
-export class DirectFile implements Storage {
+export class DirectFile implements SparseStorage {
   /** The name for messages: what the user asked for, not the temporary name. */
   readonly name: string;
   readonly #path: string;
@@ -45,8 +41,12 @@ export class DirectFile implements Storage {
   /** Whether a direct write has worked: from then on EINVAL is an error, not a refusal of O_DIRECT. */
   #directWorks = false;
   #leaving: Promise<void> | undefined;
-  /** Writes under way: no descriptor is closed, and its number given to another file, before they end. */
-  readonly #inFlight = new Set<Promise<void>>();
+  /** Changes under way: no descriptor is closed, and its number given to another file, before they end. */
+  readonly #inFlight = new Set<Promise<unknown>>();
+  readonly #closing = new AbortController();
+  #limit: RateLimit | undefined;
+  /** Ends the waits for the limit. */
+  #hurry: AbortSignal = this.#closing.signal;
   #writeCalls = 0;
   #writtenBytes = 0;
 
@@ -57,21 +57,22 @@ export class DirectFile implements Storage {
    * @throws Qcow2cError ERR_IO
    */
   static async open(path: string, name: string, mode: CacheMode, flags = 0): Promise<DirectFile> {
-    const wanted = openFlags(mode, flags);
     try {
-      if (!asksForDirect(mode)) return new DirectFile(path, name, mode, await openFile(path, wanted, 0o644));
-      const fd = await openDirect(path, wanted);
-      if (fd !== undefined) return new DirectFile(path, name, mode, fd);
-      const refused =
-        O_DIRECT === undefined ? 'this system has no O_DIRECT' : 'the file system refuses O_DIRECT';
-      return new DirectFile(path, name, mode, await openFile(path, wanted, 0o644), refused);
+      const { descriptor, directRefused } = await openAsAsked(path, mode, flags);
+      return new DirectFile(path, name, mode, descriptor, directRefused);
     } catch (error) {
       const verb = (flags & fs.constants.O_CREAT) !== 0 ? 'create' : 'open';
       throw ioError(`Could not ${verb} ${quoted(name)}`, error, { file: name });
     }
   }
 
-  private constructor(path: string, name: string, mode: CacheMode, fd: number, directRefused?: string) {
+  private constructor(
+    path: string,
+    name: string,
+    mode: CacheMode,
+    fd: number,
+    directRefused: string | undefined,
+  ) {
     this.#path = path;
     this.name = name;
     this.#mode = mode;
@@ -107,18 +108,32 @@ export class DirectFile implements Storage {
     return this.#writtenBytes;
   }
 
-  async write(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
-    const writing = this.#writeAll(offset, buffers);
-    this.#inFlight.add(writing);
+  /**
+   * From now on every write waits for the limit, which other files may share.
+   * @param signal ends the waits at once, as closing the file does: such a write fails with ERR_ABORTED
+   */
+  limitRate(limit: RateLimit, signal?: AbortSignal): void {
+    this.#limit = limit;
+    if (signal !== undefined) this.#hurry = AbortSignal.any([this.#closing.signal, signal]);
+  }
+
+  write(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
+    return this.#whileOpen(this.#writeAll(offset, buffers));
+  }
+
+  /** Remembers that something is under way on the descriptor. */
+  async #whileOpen<Result>(change: Promise<Result>): Promise<Result> {
+    this.#inFlight.add(change);
     try {
-      await writing;
+      return await change;
     } finally {
-      this.#inFlight.delete(writing);
+      this.#inFlight.delete(change);
     }
   }
 
   async #writeAll(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
     const length = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
+    if (this.#limit !== undefined) await this.#limit.admit(length, this.#hurry);
     let done = 0;
     let idle = 0;
     while (done < length) {
@@ -177,6 +192,27 @@ export class DirectFile implements Storage {
     }
   }
 
+  async punch(offset: number, length: number): Promise<boolean> {
+    const refused = await this.#whileOpen(fallocate(this.fd, PUNCH_HOLE, offset, length));
+    return refused === undefined;
+  }
+
+  /**
+   * Allocates the blocks of a part of the file that has none there; what is there stays as it is, what was
+   * not reads as zeros. A file that is too short becomes longer. Offset and length in bytes.
+   * @throws Qcow2cError ERR_IO when the system cannot; then any part may be allocated
+   */
+  async allocate(offset: number, length: number): Promise<void> {
+    if (length === 0) return;
+    const refused = await this.#whileOpen(fallocate(this.fd, ALLOCATE, offset, length));
+    if (refused === undefined) return;
+    throw ioError(`Could not preallocate ${length} bytes of ${quoted(this.name)}`, refused, {
+      file: this.name,
+      offset,
+      expected: length,
+    });
+  }
+
   /**
    * Sets the file's length in bytes and sees that the system agrees.
    * @throws Qcow2cError ERR_IO
@@ -196,10 +232,12 @@ export class DirectFile implements Storage {
   }
 
   /**
-   * Closes every descriptor, whatever fails, once the writes under way have ended.
+   * Closes every descriptor, whatever fails, once the writes under way have ended; those that still wait
+   * for the rate limit are given up.
    * @throws Qcow2cError ERR_IO for the first failure
    */
   async close(): Promise<void> {
+    this.#closing.abort();
     await this.#settled();
     const closing = this.#descriptors.splice(0).map((fd) => closeFile(fd));
     for (const result of await Promise.allSettled(closing)) {
@@ -227,7 +265,7 @@ export class DirectFile implements Storage {
   /** @throws Qcow2cError ERR_IO */
   async #leaveDirect(): Promise<void> {
     try {
-      this.#descriptors.push(await openFile(this.#path, openFlags(this.#mode, 0)));
+      this.#descriptors.push(await openBuffered(this.#path, this.#mode));
     } catch (error) {
       throw ioError(`Could not open ${quoted(this.name)} without O_DIRECT`, error, { file: this.name });
     }
@@ -235,7 +273,7 @@ export class DirectFile implements Storage {
     this.#directRefused = 'the file system refuses direct writes';
   }
 
-  /** Waits until no write is under way, also of those that start meanwhile. */
+  /** Waits until no change is under way, also of those that start meanwhile. */
   async #settled(): Promise<void> {
     while (this.#inFlight.size > 0) await Promise.allSettled(this.#inFlight);
   }
@@ -244,32 +282,6 @@ export class DirectFile implements Storage {
     const what = `Could not write ${length} bytes to ${quoted(this.name)} at offset ${offset}`;
     return ioError(what, cause, { file: this.name, offset, expected: length });
   }
-}
-
-function asksForDirect(mode: CacheMode): boolean {
-  return mode === 'none' || mode === 'directsync';
-}
-
-/** @returns a descriptor for direct I/O, or undefined when it is refused; then nothing is left behind */
-async function openDirect(path: string, flags: number): Promise<number | undefined> {
-  if (O_DIRECT === undefined) return undefined;
-  try {
-    return await openFile(path, flags | O_DIRECT, 0o644);
-  } catch (error) {
-    if (!isRefusal(error)) throw error;
-    // The refusing open may have made the file already. Without both flags it might not be ours to remove.
-    if ((flags & MADE_BY_US) === MADE_BY_US) await promisify(fs.unlink)(path).catch(() => {});
-    return undefined;
-  }
-}
-
-function openFlags(mode: CacheMode, more: number): number {
-  const durable = mode === 'directsync' || mode === 'writethrough' ? O_DSYNC : 0;
-  return fs.constants.O_RDWR | durable | more;
-}
-
-function isRefusal(error: unknown): boolean {
-  return (error as NodeJS.ErrnoException).code === 'EINVAL';
 }
 
 function isPassing(error: unknown): boolean {

@@ -7,7 +7,8 @@ export interface Storage {
   readonly name: string;
   /**
    * Every write's offset, length and memory address must be a multiple of this many bytes (a power of
-   * two; 1 when anything goes). Ask each time: a fallback to buffered I/O changes it.
+   * two; 1 when anything goes). Ask each time: a fallback to buffered I/O changes it. Only a write that
+   * ends with a device's last sector may be shorter.
    */
   readonly alignment: number;
   /**
@@ -23,4 +24,13 @@ export interface Storage {
   read(offset: number, into: Uint8Array): Promise<number>;
   /** Makes everything written before the call durable (fdatasync). */
   sync(): Promise<void>;
+}
+
+/** A storage that can give back space: what a raw disk is written to. */
+export interface SparseStorage extends Storage {
+  /**
+   * Makes a range read as zeros without writing it. Offset and length in bytes, multiples of 4096.
+   * @returns false when the system refuses; then any part of the range may hold what it held
+   */
+  punch(offset: number, length: number): Promise<boolean>;
 }

@@ -9,6 +9,7 @@ import * as fs from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import type { CacheMode } from './cache-mode.js';
+import { deviceSize } from './device-size.js';
 import { DirectFile } from './direct-file.js';
 
 /** Longest file name of Linux and macOS file systems, in bytes. */
@@ -18,18 +19,47 @@ export interface Target {
   readonly file: DirectFile;
   /** `new`: made under a temporary name; `kept`: an existing file, written in place; `device`: likewise. */
   readonly kind: 'new' | 'kept' | 'device';
+  /** Bytes of the file or device when it was opened; 0 for a new file. */
+  readonly existingSize: number;
   /** Bytes that were there before and still are: 0 for a new file and for a device. */
   readonly keptBytes: number;
   /**
-   * Ends the output: sets its length (bytes; not a device's), makes it durable, gives it its name.
-   * The target is closed afterwards, also when this fails.
+   * The first half of commit, and all of it that can fail for want of space: sets the length (bytes; not a
+   * device's) and makes everything durable. When it fails the target is closed, and a new file removed.
+   */
+  seal(length: number): Promise<void>;
+  /**
+   * Ends the output: seals it and gives it its name. The target is closed afterwards, also when this fails.
    */
   commit(length: number): Promise<void>;
   /**
    * Closes and removes what was made; whatever had the name before is untouched, and a kept file gets its
-   * old length back. Never throws.
+   * old length back. Does nothing after a commit. Never throws.
    */
   discard(): Promise<void>;
+}
+
+/** A target and the length it is to get, in bytes. */
+export interface Output {
+  readonly target: Target;
+  readonly length: number;
+}
+
+/**
+ * Commits outputs that belong together, in this order: a data file before the image that refers to it. All
+ * are complete and durable before the first gets its name. So an image never has its name without its data
+ * file, and when this fails all names are as they were, unless it was the system that could not rename a
+ * later one (or stopped in between): then an earlier output has its name already, and keeps it.
+ * @throws Qcow2cError ERR_IO; every target is closed, and what has no name yet is removed
+ */
+export async function commitInOrder(outputs: readonly Output[]): Promise<void> {
+  try {
+    for (const { target, length } of outputs) await target.seal(length);
+    for (const { target, length } of outputs) await target.commit(length);
+  } catch (error) {
+    await Promise.all(outputs.map(({ target }) => target.discard()));
+    throw error;
+  }
 }
 
 /**
@@ -79,10 +109,18 @@ async function openReplacement(
     await file.close().catch(() => {});
     await fs.rm(temporary, { force: true }).catch(() => {});
   };
-  const commit = async (length: number) => {
+  const seal = async (length: number) => {
     try {
       await file.truncate(length);
       await file.sync();
+    } catch (error) {
+      await discard();
+      throw error;
+    }
+  };
+  const commit = async (length: number) => {
+    await seal(length);
+    try {
       await file.close();
       await fs.rename(temporary, path).catch((error) => {
         throw ioError(`Could not name the finished image ${quoted(name)}`, error, { file: name });
@@ -93,29 +131,43 @@ async function openReplacement(
     }
     if (mode !== 'unsafe') await syncDirectory(dirname(path));
   };
-  return { file, kind: 'new', keptBytes: 0, commit, discard };
+  return { file, kind: 'new', existingSize: 0, keptBytes: 0, seal, commit, discard };
 }
 
 async function openInPlace(path: string, mode: CacheMode, existing: Stats): Promise<Target> {
   const file = await DirectFile.open(path, path, mode);
   const isFile = existing.isFile();
+  const existingSize = isFile ? existing.size : await sizeOfDevice(file);
   const discard = async () => {
-    if (isFile) await file.truncate(existing.size).catch(() => {});
+    if (isFile) await file.truncate(existingSize).catch(() => {});
     await file.close().catch(() => {});
   };
-  const commit = async (length: number) => {
+  const seal = async (length: number) => {
     try {
       if (isFile) await file.truncate(length);
       await file.sync();
-      await file.close();
     } catch (error) {
       // The new header may be there already: cutting the file now would destroy both images.
       await file.close().catch(() => {});
       throw error;
     }
   };
-  const keptBytes = isFile ? existing.size : 0;
-  return { file, kind: isFile ? 'kept' : 'device', keptBytes, commit, discard };
+  const commit = async (length: number) => {
+    await seal(length);
+    await file.close();
+  };
+  const keptBytes = isFile ? existingSize : 0;
+  return { file, kind: isFile ? 'kept' : 'device', existingSize, keptBytes, seal, commit, discard };
+}
+
+/** @throws Qcow2cError ERR_IO; the file is then closed */
+async function sizeOfDevice(file: DirectFile): Promise<number> {
+  try {
+    return await deviceSize(file.fd);
+  } catch (error) {
+    await file.close().catch(() => {});
+    throw ioError(`Could not find out the size of ${quoted(file.name)}`, error, { file: file.name });
+  }
 }
 
 /** Recognisable by the leading dot, the program's name, the process and the ending. */

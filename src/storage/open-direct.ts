@@ -1,0 +1,65 @@
+/** Opens the target's file for reading and writing as a cache mode asks: with O_DIRECT if the file system takes it. */
+import * as fs from 'node:fs';
+import { promisify } from 'node:util';
+import type { CacheMode } from './cache-mode.js';
+
+const openFile = promisify(fs.open);
+
+/** Undefined on systems without O_DIRECT (macOS, Windows). */
+const O_DIRECT: number | undefined = fs.constants.O_DIRECT;
+const O_DSYNC: number = fs.constants.O_DSYNC ?? 0;
+/** A file opened with both did not exist before. */
+const MADE_BY_US = fs.constants.O_CREAT | fs.constants.O_EXCL;
+
+export interface Opened {
+  readonly descriptor: number;
+  /** Why it is not open for direct I/O although the mode asks for it. */
+  readonly directRefused: string | undefined;
+}
+
+/**
+ * @param flags further open flags, such as O_CREAT | O_EXCL
+ * @throws the system's error
+ */
+export async function openAsAsked(path: string, mode: CacheMode, flags: number): Promise<Opened> {
+  if (!asksForDirect(mode)) {
+    return { descriptor: await openBuffered(path, mode, flags), directRefused: undefined };
+  }
+  const descriptor = await openDirect(path, openFlags(mode, flags));
+  if (descriptor !== undefined) return { descriptor, directRefused: undefined };
+  const directRefused =
+    O_DIRECT === undefined ? 'this system has no O_DIRECT' : 'the file system refuses O_DIRECT';
+  return { descriptor: await openBuffered(path, mode, flags), directRefused };
+}
+
+/** The same through the page cache, whatever the mode asks for. */
+export function openBuffered(path: string, mode: CacheMode, flags = 0): Promise<number> {
+  return openFile(path, openFlags(mode, flags), 0o644);
+}
+
+/** @returns a descriptor for direct I/O, or undefined when it is refused; then nothing is left behind */
+async function openDirect(path: string, flags: number): Promise<number | undefined> {
+  if (O_DIRECT === undefined) return undefined;
+  try {
+    return await openFile(path, flags | O_DIRECT, 0o644);
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    // The refusing open may have made the file already. Without both flags it might not be ours to remove.
+    if ((flags & MADE_BY_US) === MADE_BY_US) await promisify(fs.unlink)(path).catch(() => {});
+    return undefined;
+  }
+}
+
+export function asksForDirect(mode: CacheMode): boolean {
+  return mode === 'none' || mode === 'directsync';
+}
+
+/** Whether the error means that O_DIRECT is refused, if it was asked for and never worked before. */
+export function isRefusal(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'EINVAL';
+}
+
+function openFlags(mode: CacheMode, more: number): number {
+  const durable = mode === 'directsync' || mode === 'writethrough' ? O_DSYNC : 0;
+  return fs.constants.O_RDWR | durable | more;
+}
