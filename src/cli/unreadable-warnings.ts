@@ -29,7 +29,7 @@ export class UnreadableWarnings {
   finish(target: string): void {
     if (this.#ranges === 0) return;
     const places = this.#ranges === 1 ? '1 place' : `${this.#ranges} places`;
-    this.#warn(`${this.#bytes} bytes in ${places} of ${quoted(target)} are zeros that could not be read`);
+    this.#warn(`${this.#bytes} bytes in ${places} of ${quoted(target)} could not be read and are zeros`);
   }
 
   #warn(message: string): void {

@@ -59,6 +59,38 @@ describe('a conversion that succeeds', () => {
   });
 });
 
+describe('what cannot be read', () => {
+  const convert: Surroundings['convert'] = async ({ onUnreadable }) => {
+    onUnreadable?.({ guestOffset: 512, length: 512, error: usageError('gone') });
+    return { ...RESULT, unreadableBytes: 512 };
+  };
+
+  test('is said on standard error, and the conversion succeeds', async () => {
+    const around = surroundings(convert);
+    expect(await convertCommand(REQUEST, around)).toBe(0);
+    expect(around.stderr.text).toBe(
+      'qcow2c: warning: error while reading offset 512: gone (512 bytes became zeros)\n' +
+        "qcow2c: warning: 512 bytes in 1 place of 'out' could not be read and are zeros\n",
+    );
+    expect(around.stdout.text).toBe('');
+  });
+
+  test('is not said with -q', async () => {
+    const around = surroundings(convert);
+    expect(await convertCommand({ ...REQUEST, quiet: true }, around)).toBe(0);
+    expect(around.stderr.text).toBe('');
+  });
+
+  test('is summed up only when the conversion succeeds', async () => {
+    const around = surroundings(async (options) => {
+      await convert(options);
+      throw usageError('no');
+    });
+    await expect(convertCommand(REQUEST, around)).rejects.toThrow('no');
+    expect(around.stderr.text).not.toContain('in 1 place');
+  });
+});
+
 describe('progress', () => {
   const convert: Surroundings['convert'] = async ({ onProgress }) => {
     onProgress?.({ guestBytesDone: 1, guestBytes: 4, dataBytes: 1, storedBytes: 1 });

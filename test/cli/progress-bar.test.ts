@@ -32,6 +32,18 @@ describe('barLine', () => {
   });
 
   test.each([
+    [80, false, '  5000 MB   500 MB/s  ratio 0.250  in 0:09'],
+    [80, true, '  5000 MB   500 MB/s  ratio 0.250  in 0:09'],
+    [25, false, '  5000 MB   500 MB/s'],
+  ])(
+    'of a stream shows megabytes so far and the time taken (%d columns, finished: %s)',
+    (columns, finished, line) => {
+      const progress = { ...HALF.progress, guestBytes: undefined };
+      expect(barLine({ ...HALF, progress, finished }, columns)).toBe(line);
+    },
+  );
+
+  test.each([
     [60, ' 50.0%  [=======--------]   500 MB/s  ratio 0.250  ETA 0:07'],
     [50, ' 50.0%   500 MB/s  ratio 0.250  ETA 0:07'],
     [35, ' 50.0%   500 MB/s  ratio 0.250'],
@@ -46,14 +58,22 @@ describe('barLine', () => {
   test('never fills the last column, whatever it shows', () => {
     const bytes = fc.nat({ max: Number.MAX_SAFE_INTEGER });
     const state = fc.record({
-      progress: fc.record({ guestBytesDone: bytes, guestBytes: bytes, dataBytes: bytes, storedBytes: bytes }),
+      progress: fc.record({
+        guestBytesDone: bytes,
+        guestBytes: fc.option(bytes, { nil: undefined }),
+        dataBytes: bytes,
+        storedBytes: bytes,
+      }),
       elapsed: fc.nat(),
       waited: fc.nat(),
       finished: fc.boolean(),
     });
     fc.assert(
       fc.property(state, fc.integer({ min: 1, max: 300 }), (any, columns) => {
-        const guestBytesDone = Math.min(any.progress.guestBytesDone, any.progress.guestBytes);
+        const guestBytesDone = Math.min(
+          any.progress.guestBytesDone,
+          any.progress.guestBytes ?? Number.MAX_SAFE_INTEGER,
+        );
         const line = barLine({ ...any, progress: { ...any.progress, guestBytesDone } }, columns);
         expect(line.length).toBeLessThan(columns);
         expect(line).not.toMatch(/NaN|Infinity|undefined/);

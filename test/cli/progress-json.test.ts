@@ -39,6 +39,18 @@ describe('JsonDisplay', () => {
     ]);
   });
 
+  test('a stream has no percentage before it is done, and no size', () => {
+    const output = new RecordedOutput();
+    const display = new JsonDisplay(output, () => 0);
+    display.update({ guestBytesDone: 3, guestBytes: undefined, dataBytes: 2, storedBytes: 1 });
+    display.end(true);
+    const counts = { guestBytesDone: 3, guestBytes: null, dataBytes: 2, storedBytes: 1, seconds: 0 };
+    expect(linesOf(output)).toStrictEqual([
+      { state: 'running', percent: null, ...counts },
+      { state: 'done', percent: 100, ...counts },
+    ]);
+  });
+
   test('a failure keeps what was reached; an empty disk is done at 100 percent', () => {
     const [failed, empty] = [new RecordedOutput(), new RecordedOutput()];
     const half = new JsonDisplay(failed, () => 0);

@@ -34,6 +34,15 @@ describe('QemuDisplay', () => {
     },
   );
 
+  test('of a stream prints no more than its start and its end', () => {
+    const output = new RecordedOutput();
+    const display = new QemuDisplay(output);
+    display.start();
+    display.update({ guestBytesDone: CLUSTER, guestBytes: undefined, dataBytes: 0, storedBytes: 0 });
+    display.end(true);
+    expect(output.text).toBe('    (0.00/100%)\r    (100.00/100%)\r\n');
+  });
+
   test('prints what qemu-img -p prints when it fails at once', async () => {
     const { stdout } = await run('qemu-img', [
       'convert',

@@ -20,6 +20,15 @@ test.each(['SIGUSR1', 'SIGINFO'])(
   },
 );
 
+test('of a stream the answer is how many bytes have come', () => {
+  const process = new EventEmitter();
+  const stderr = new RecordedOutput();
+  const request = new ProgressRequest(process, stderr);
+  process.emit('SIGUSR1');
+  request.update({ guestBytesDone: 4096, guestBytes: undefined, dataBytes: 0, storedBytes: 0 });
+  expect(stderr.text).toBe('    (4096 bytes)\n');
+});
+
 test('after the conversion nobody listens any more', () => {
   const process = new EventEmitter();
   new ProgressRequest(process, new RecordedOutput()).release();

@@ -21,6 +21,20 @@ describe('summary', () => {
     );
   });
 
+  test('says which clusters were copied, stored as zeros or could not be read', () => {
+    const text = summary({ ...RESULT, copiedClusters: 3, zeroClusters: 2, unreadableBytes: 65536 });
+    expect(text).toContain(
+      'Clusters: 4 compressed (3 copied as they were), 1 normal, 2 zero, of 65536 bytes each\n',
+    );
+    expect(text).toContain('Unreadable: 65536 bytes became zeros\n');
+  });
+
+  test('has no clusters to count in a raw disk', () => {
+    const text = summary({ ...RESULT, clusterSize: undefined, compressedClusters: 0, normalClusters: 0 });
+    expect(text).not.toContain('Clusters');
+    expect(text).toContain('Size: 655360 bytes virtual, 400384 bytes in the file\n');
+  });
+
   test('makes no ratio of nothing, and no engine of none', () => {
     const text = summary({
       ...RESULT,

@@ -1,0 +1,110 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { sourceFile, storedFile, targetFile } from '../../src/cli/file-names.js';
+import { Qcow2cError } from '../../src/errors.js';
+
+function failure(attempt: () => unknown): Qcow2cError {
+  try {
+    attempt();
+  } catch (error) {
+    if (error instanceof Qcow2cError) return error;
+    throw error;
+  }
+  throw new Error('was not refused');
+}
+
+describe('plain names', () => {
+  test.each([
+    'a',
+    './a',
+    '/a',
+    './a:b',
+    '/a:b',
+    'a/b:c',
+    '/dev/disk/by-path/pci-0:1',
+    '.',
+    ' ',
+    'a=b,c',
+    '//x',
+  ])('%j is a name', (name) => {
+    expect([sourceFile(name), targetFile(name), storedFile(name)]).toEqual([name, name, name]);
+  });
+
+  test.each([
+    ['file:a', 'a'],
+    ['file:///a', '///a'],
+    ['file:./a', './a'],
+  ])('"file:" of %j is dropped', (name, plain) => {
+    expect([sourceFile(name), targetFile(name), storedFile(name)]).toEqual([plain, plain, plain]);
+  });
+
+  test('"file:" is dropped once, and what an image holds is still no protocol then', () => {
+    expect([sourceFile('file:file:a'), targetFile('file:a:b')]).toEqual(['file:a', 'a:b']);
+    expect([storedFile('file:file:a'), storedFile('file:nbd://h')]).toEqual(['./file:a', './nbd://h']);
+  });
+
+  test('no name that is taken leads to another file than the one typed', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: fc.constantFrom('a', ':', '/', '.', 'file:') }), (name) => {
+        let plain: string;
+        try {
+          plain = storedFile(name);
+        } catch {
+          return;
+        }
+        const typed = name.startsWith('file:') ? name.slice(5) : name;
+        expect([typed, `./${typed}`]).toContain(plain);
+        expect(plain).not.toMatch(/^[^/]*:/);
+      }),
+    );
+  });
+});
+
+describe('protocols', () => {
+  test.each([
+    [
+      'http://host/disk',
+      /^Protocol 'http' .* \(download it first, .*curl .*; a file of that name is '.\/http:\/\/host/,
+    ],
+    ['https://host/disk', /'https' .*curl/],
+    ['ftp://host/disk', /'ftp' .*curl/],
+    ['nbd://host/disk', /^Protocol 'nbd' is not supported \(copy it to a file first: 'nbdcopy /],
+    ['nbd:host:10809', /'nbd' .*nbdcopy/],
+    ['nbd+unix:///disk?socket=s', /'nbd\+unix' .*nbdcopy/],
+    ['ssh://host/disk', /'ssh' .*qemu-img convert/],
+    ['rbd:pool/disk', /'rbd' .*qemu-img convert/],
+    ['iscsi://host/disk', /'iscsi' .*qemu-img convert/],
+    ['gluster://host/disk', /'gluster' .*qemu-img convert/],
+    ['blkdebug::disk', /'blkdebug' .*qemu-img convert/],
+    ['null-co://', /'null-co' .*qemu-img convert/],
+    ['json:{"driver":"raw"}', /^Protocol 'json' .* \(use --image-opts: /],
+    ['host_device:/dev/sda', /'host_device' .*give the device's name alone/],
+  ])('%s is refused with what to do instead', (name, words) => {
+    const error = failure(() => sourceFile(name));
+    expect(error.code).toBe('ERR_UNSUPPORTED');
+    expect(error.message.startsWith(`Could not open '${name}': `)).toBe(true);
+    expect(error.message.slice(`Could not open '${name}': `.length)).toMatch(words);
+    for (const other of [targetFile, storedFile]) {
+      expect(failure(() => other(name)).code).toBe('ERR_UNSUPPORTED');
+    }
+  });
+
+  test.each(['a:b', ':b', 'HTTP://host', 'constructor:x', 'a b:c'])(
+    '%s has a protocol nobody knows',
+    (name) => {
+      expect(failure(() => sourceFile(name))).toMatchObject({
+        code: 'ERR_USAGE',
+        message: `Could not open '${name}': Unknown protocol '${name.split(':')[0]}' (a file of that name is './${name}')`,
+      });
+    },
+  );
+
+  test.each(['', 'file:'])('%j names no file', (name) => {
+    for (const read of [sourceFile, targetFile, storedFile]) {
+      expect(failure(() => read(name))).toMatchObject({
+        code: 'ERR_USAGE',
+        message: expect.stringMatching(/The 'file' block driver requires a file name$/),
+      });
+    }
+  });
+});

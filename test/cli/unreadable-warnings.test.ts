@@ -1,0 +1,39 @@
+import { describe, expect, test } from 'vitest';
+import { UnreadableWarnings } from '../../src/cli/unreadable-warnings.js';
+import { ioError } from '../../src/errors.js';
+import { RecordedOutput } from './recorded-output.js';
+
+const ERROR = ioError("Could not read 'in' at offset 512", new Error('Input/output error'));
+
+describe('UnreadableWarnings', () => {
+  test('prints a line a range in the words of qemu-img, and the sum', () => {
+    const stderr = new RecordedOutput();
+    const warnings = new UnreadableWarnings(stderr);
+    warnings.add({ guestOffset: 512, length: 1024, error: ERROR });
+    warnings.add({ guestOffset: 65536, length: 512, error: ERROR });
+    warnings.finish('out');
+    expect(stderr.text.split('\n')).toEqual([
+      "qcow2c: warning: error while reading offset 512: Could not read 'in' at offset 512: Input/output error " +
+        '(1024 bytes became zeros)',
+      "qcow2c: warning: error while reading offset 65536: Could not read 'in' at offset 512: Input/output error " +
+        '(512 bytes became zeros)',
+      "qcow2c: warning: 1536 bytes in 2 places of 'out' could not be read and are zeros",
+      '',
+    ]);
+  });
+
+  test('says nothing when everything could be read', () => {
+    const stderr = new RecordedOutput();
+    new UnreadableWarnings(stderr).finish('out');
+    expect(stderr.text).toBe('');
+  });
+
+  test('wipes a line of progress off a terminal first', () => {
+    const stderr = new RecordedOutput(80);
+    const warnings = new UnreadableWarnings(stderr);
+    warnings.add({ guestOffset: 0, length: 512, error: ERROR });
+    expect(stderr.text.startsWith('\r\x1b[Kqcow2c: warning: error while reading offset 0: ')).toBe(true);
+    warnings.finish('out');
+    expect(stderr.text).toContain("512 bytes in 1 place of 'out' could not be read");
+  });
+});
