@@ -121,6 +121,11 @@ describe('readBitmapDirectory', () => {
     expect(await read(bytes)).toEqual([{ ...example, auto: false, tableEntries: 7, inUse: true }]);
   });
 
+  it("counts the disk's whole sectors only, as QEMU does", async () => {
+    const of = { clusterBits: 16, virtualSize: 65536 * 8 * 65536 + 511 };
+    expect(await read(encodeBitmapDirectory([example]), 1, of)).toEqual([{ ...example, inUse: false }]);
+  });
+
   it('passes over extra data that need not be understood', async () => {
     expect(await read(withExtraData(4 | 2))).toEqual([{ ...example, inUse: false }]);
     await expect(read(withExtraData(2))).rejects.toMatchObject({

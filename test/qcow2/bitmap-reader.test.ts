@@ -137,9 +137,10 @@ describe('readBitmap', () => {
   it('leaves off what a disk has beyond its last whole sector', async () => {
     const image = { clusterBits: 9, virtualSize: 4096 * 512 + 511 };
     const file = imageWith(9, ['ones'], new Uint8Array(0));
-    const target = { clusterSize: 512, virtualSize: 4096 * 512 };
+    const target = { clusterSize: 512, virtualSize: 4097 * 512 };
     expect(await collect(readBitmap(file, image, bitmapOf(9, 4096 * 512, 9), target))).toEqual([
       { kind: 'ones' },
+      { kind: 'zeros' },
     ]);
   });
 
