@@ -1,9 +1,10 @@
 /**
  * Gathers whole clusters (normal clusters and complete tables) and places them together: one run of
  * contiguous host clusters, one large aligned write. The fewer the runs, the less often the stream of
- * compressed clusters is interrupted, and each interruption wastes the rest of a host cluster.
+ * compressed clusters is interrupted, and each interruption wastes the rest of a host cluster. Clusters that
+ * are only reserved take their place in a run, but neither memory nor a write: they stay holes of the file.
  */
-import { alignedMemory, roundUp } from '../storage/aligned-memory.js';
+import { alignedMemory, roundDown, roundUp } from '../storage/aligned-memory.js';
 import type { FileRange, OverlapGuard } from '../storage/overlap-guard.js';
 import { type HostOffset, hostOffset } from './addresses.js';
 import type { ClusterAllocator } from './cluster-allocator.js';
@@ -12,9 +13,18 @@ import type { ClusterAllocator } from './cluster-allocator.js';
 const RUN_BYTES = 2 * 1024 * 1024;
 
 interface Waiting {
+  /** From the run's start, in bytes. */
+  readonly at: number;
   /** A table is copied only when it is placed: entries of clusters before it are not known earlier. */
-  readonly table: Uint8Array | undefined;
+  readonly table: { readonly bytes: Uint8Array; readonly memoryAt: number } | undefined;
   readonly placed: (offset: HostOffset) => void;
+}
+
+/** Clusters that lie one behind the other in the file and in memory. In bytes. */
+interface Piece {
+  /** From the run's start, a multiple of the unit; so is `memoryAt`. */
+  readonly at: number;
+  readonly memoryAt: number;
 }
 
 export class ClusterRun {
@@ -22,21 +32,23 @@ export class ClusterRun {
   readonly #allocator: ClusterAllocator;
   readonly #clusterSize: number;
   readonly #unit: number;
-  readonly #capacity: number;
   /** One is filled while the other is written. */
   readonly #memories: readonly [Uint8Array, Uint8Array];
   #turn: 0 | 1 = 0;
   #waiting: Waiting[] = [];
+  #pieces: Piece[] = [];
+  /** Bytes of the run so far, and of the memory. */
+  #length = 0;
+  #filled = 0;
   #inFlight: Promise<void> = Promise.resolve();
 
-  /** @param unit bytes that a run is padded to, as in the allocator */
+  /** @param unit bytes that a write is padded to, as in the allocator */
   constructor(guard: OverlapGuard, allocator: ClusterAllocator, clusterSize: number, unit: number) {
     this.#guard = guard;
     this.#allocator = allocator;
     this.#clusterSize = clusterSize;
     this.#unit = unit;
-    this.#capacity = Math.max(1, RUN_BYTES / clusterSize);
-    const bytes = this.#capacity * clusterSize;
+    const bytes = Math.max(clusterSize, RUN_BYTES);
     this.#memories = [alignedMemory(bytes), alignedMemory(bytes)];
   }
 
@@ -45,15 +57,26 @@ export class ClusterRun {
    * @param placed told where the cluster is, before anything that is added later
    */
   async addCluster(bytes: Uint8Array, placed: (offset: HostOffset) => void): Promise<void> {
-    this.#memories[this.#turn].set(bytes, this.#waiting.length * this.#clusterSize);
-    this.#waiting.push({ table: undefined, placed });
-    if (this.#waiting.length === this.#capacity) await this.place();
+    if (!this.#hasRoom()) await this.place();
+    this.#waiting.push({ at: this.#length, table: undefined, placed });
+    this.#memories[this.#turn].set(bytes, this.#takeMemory());
+    if (this.#isFull()) await this.place();
   }
 
   /** Adds a table of one cluster; its bytes are taken when it is placed and must then be complete. */
-  async addTable(table: Uint8Array, placed: (offset: HostOffset) => void): Promise<void> {
-    this.#waiting.push({ table, placed });
-    if (this.#waiting.length === this.#capacity) await this.place();
+  async addTable(bytes: Uint8Array, placed: (offset: HostOffset) => void): Promise<void> {
+    if (!this.#hasRoom()) await this.place();
+    this.#waiting.push({ at: this.#length, table: { bytes, memoryAt: this.#takeMemory() }, placed });
+    if (this.#isFull()) await this.place();
+  }
+
+  /**
+   * Adds clusters that nobody writes.
+   * @param placed told where the first of them is, before anything that is added later
+   */
+  reserve(clusters: number, placed: (offset: HostOffset) => void): void {
+    this.#waiting.push({ at: this.#length, table: undefined, placed });
+    this.#length += clusters * this.#clusterSize;
   }
 
   /**
@@ -61,24 +84,25 @@ export class ClusterRun {
    * @throws that write's error
    */
   async place(): Promise<void> {
-    const gathered = this.#waiting;
-    if (gathered.length === 0) return;
-    this.#waiting = [];
+    if (this.#waiting.length === 0) return;
+    const [waiting, pieces, filled] = [this.#waiting, this.#pieces, this.#filled];
     const memory = this.#memories[this.#turn];
-    const start = this.#allocator.allocateRun(gathered.length);
+    const start = this.#allocator.allocateRun(this.#length / this.#clusterSize);
     const tables: FileRange[] = [];
-    for (const [index, { table, placed }] of gathered.entries()) {
-      const at = index * this.#clusterSize;
+    for (const { at, table, placed } of waiting) {
       placed(hostOffset(start + at));
       if (table === undefined) continue;
-      memory.set(table, at);
+      memory.set(table.bytes, table.memoryAt);
       tables.push({ offset: start + at, length: this.#clusterSize });
     }
-    const filled = gathered.length * this.#clusterSize;
     const run = memory.subarray(0, roundUp(filled, this.#unit)).fill(0, filled);
+    this.#waiting = [];
+    this.#pieces = [];
+    this.#length = 0;
+    this.#filled = 0;
     this.#turn = this.#turn === 0 ? 1 : 0;
     await this.#inFlight;
-    this.#inFlight = this.#guard.writeTables(start, [run], tables);
+    this.#inFlight = this.#write(start, run, pieces, tables);
     // Looked at by the next place or finish; nobody else is told.
     this.#inFlight.catch(() => {});
   }
@@ -87,5 +111,55 @@ export class ClusterRun {
   async finish(): Promise<void> {
     await this.place();
     await this.#inFlight;
+  }
+
+  /** Bytes of zeros before the next cluster: where reserved clusters share a unit with what is written. */
+  #gap(): { readonly behind: number; readonly before: number; readonly joins: boolean } {
+    const last = this.#pieces.at(-1);
+    if (last === undefined) {
+      return { behind: 0, before: this.#length % this.#unit, joins: false };
+    }
+    const end = last.at + this.#filled - last.memoryAt;
+    const joins = roundUp(end, this.#unit) >= roundDown(this.#length, this.#unit);
+    if (joins) return { behind: 0, before: this.#length - end, joins };
+    return { behind: roundUp(end, this.#unit) - end, before: this.#length % this.#unit, joins };
+  }
+
+  #hasRoom(): boolean {
+    const { behind, before } = this.#gap();
+    return this.#filled + behind + before + this.#clusterSize <= this.#memories[this.#turn].length;
+  }
+
+  #isFull(): boolean {
+    return this.#filled === this.#memories[this.#turn].length;
+  }
+
+  /** Takes the next cluster of the run, and memory for it. @returns where in the memory */
+  #takeMemory(): number {
+    const { behind, before, joins } = this.#gap();
+    const memoryAt = this.#filled + behind + before;
+    this.#memories[this.#turn].fill(0, this.#filled, memoryAt);
+    if (!joins) this.#pieces.push({ at: this.#length - before, memoryAt: memoryAt - before });
+    this.#length += this.#clusterSize;
+    this.#filled = memoryAt + this.#clusterSize;
+    return memoryAt;
+  }
+
+  /** Writes every piece; the memory is free again when this settles. @throws the first piece's error */
+  async #write(
+    start: HostOffset,
+    run: Uint8Array,
+    pieces: readonly Piece[],
+    tables: readonly FileRange[],
+  ): Promise<void> {
+    const writes = pieces.map(({ at, memoryAt }, index) => {
+      const bytes = run.subarray(memoryAt, pieces[index + 1]?.memoryAt);
+      const offset = start + at;
+      const isInside = (table: FileRange) => table.offset >= offset && table.offset < offset + bytes.length;
+      return this.#guard.writeTables(offset, [bytes], tables.filter(isInside));
+    });
+    for (const outcome of await Promise.allSettled(writes)) {
+      if (outcome.status === 'rejected') throw outcome.reason;
+    }
   }
 }

@@ -7,22 +7,37 @@ import { internalError } from '../errors.js';
 import { alignedMemory, DIRECT_ALIGNMENT, roundUp } from '../storage/aligned-memory.js';
 import type { CompressedWriteCache } from '../storage/compressed-write-cache.js';
 import type { OverlapGuard } from '../storage/overlap-guard.js';
-import { type GuestCluster, type HostOffset, hostCluster, hostOffset } from './addresses.js';
+import { type GuestCluster, guestCluster, guestOffset, hostCluster, hostOffset } from './addresses.js';
+import type { NewBitmap } from './bitmap-directory.js';
+import type { BitmapCluster } from './bitmap-reader.js';
+import { BitmapWriter } from './bitmap-writer.js';
 import { ClusterAllocator } from './cluster-allocator.js';
 import { ClusterRun } from './cluster-run.js';
 import type { ImageParameters } from './create-options.js';
 import { COMPATIBLE_LAZY_REFCOUNTS } from './features.js';
 import { l1EntriesFor, SECTOR_SIZE } from './geometry.js';
-import { encodeCompressedCluster, encodeNormalCluster } from './l2-entry.js';
-import { L2Tables } from './l2-tables.js';
+import {
+  ALL_DATA,
+  ALL_ZEROS,
+  encodeCompressedCluster,
+  encodeExternalCluster,
+  encodeNormalCluster,
+  encodeSubclusters,
+  type Subclusters,
+  ZERO_CLUSTER,
+} from './l2-entry.js';
+import { L2Tables, type SetEntry } from './l2-tables.js';
 import { encodeHeader } from './new-header.js';
-import { type RefcountBlock, Refcounts } from './refcounts.js';
-import { writeTableStream } from './table-stream.js';
+import { Refcounts } from './refcounts.js';
+import { TableStream } from './table-stream.js';
 
 /** What has been written so far. */
 export interface ImageCounts {
   compressedClusters: number;
+  /** Stored as they are, in the image or in its external data file; reserved ones do not count. */
   normalClusters: number;
+  /** Explicit zero clusters. */
+  zeroClusters: number;
   /** Sum of the compressed clusters' lengths in bytes. */
   compressedBytes: number;
 }
@@ -36,25 +51,31 @@ export function allocationUnit(clusterSize: number): number {
 }
 
 export class ImageWriter {
-  readonly counts: ImageCounts = { compressedClusters: 0, normalClusters: 0, compressedBytes: 0 };
+  readonly counts: ImageCounts = {
+    compressedClusters: 0,
+    normalClusters: 0,
+    zeroClusters: 0,
+    compressedBytes: 0,
+  };
   readonly #parameters: ImageParameters;
-  readonly #virtualSize: number;
+  readonly #virtualSize: number | undefined;
   readonly #guard: OverlapGuard;
   readonly #cache: CompressedWriteCache;
   readonly #refcounts: Refcounts;
   readonly #allocator: ClusterAllocator;
   readonly #run: ClusterRun;
   readonly #l2: L2Tables;
+  readonly #bitmaps: BitmapWriter;
 
   /**
-   * @param virtualSize bytes, a multiple of 512
+   * @param virtualSize bytes, a multiple of 512; undefined when only `finish` will be told
    * @param guard the target; it reserves at least the first allocation unit, for the header
    * @param cache over the same guard, with allocationUnit(cluster size) as its cluster size
    * @param firstFree where the image may begin behind its header, in bytes, a multiple of the unit
    */
   constructor(
     parameters: ImageParameters,
-    virtualSize: number,
+    virtualSize: number | undefined,
     guard: OverlapGuard,
     cache: CompressedWriteCache,
     firstFree: number,
@@ -69,102 +90,208 @@ export class ImageWriter {
     this.#refcounts.increment(hostCluster(0));
     this.#allocator = new ClusterAllocator(geometry, unit, firstFree, this.#refcounts, cache);
     this.#run = new ClusterRun(guard, this.#allocator, geometry.clusterSize, unit);
-    this.#l2 = new L2Tables(geometry, l1EntriesFor(geometry, virtualSize), this.#run);
+    this.#l2 = new L2Tables(geometry, this.#run);
+    this.#bitmaps = new BitmapWriter(geometry.clusterSize, guard, this.#allocator, this.#run);
   }
 
   /**
-   * Stores a guest cluster compressed.
+   * Stores a guest cluster compressed; not with an external data file.
    * @param payload the compressed cluster, shorter than a cluster; copied before this resolves
    */
   async writeCompressed(cluster: GuestCluster, payload: Uint8Array): Promise<void> {
+    this.#expectDataFile(false);
     if (this.#l2.passes(cluster)) await this.#l2.complete();
-    const setEntry = this.#l2.entryOf(cluster);
+    const setEntry = this.#l2.entriesOf(cluster);
     const { offset, padding } = this.#allocator.allocateBytes(payload.length);
     if (padding > 0) await this.#cache.write(offset - padding, new Uint8Array(padding));
     await this.#cache.write(offset, payload);
     setEntry(encodeCompressedCluster(offset, payload.length, this.#parameters.geometry.clusterBits));
     this.counts.compressedClusters += 1;
     this.counts.compressedBytes += payload.length;
-    const complete = this.#refcounts.takeComplete(this.#allocator.settledBelow);
-    if (complete.length > 0) await this.#placeRefcountBlocks(complete);
+    await this.#placeCompleteBlocks();
   }
 
-  /** Stores a guest cluster as it is. @param bytes one cluster; copied before this resolves */
-  async writeNormal(cluster: GuestCluster, bytes: Uint8Array): Promise<void> {
+  /**
+   * Stores a guest cluster as it is; not with an external data file.
+   * @param bytes one cluster; copied before this resolves
+   * @param subclusters with extended L2 entries: which of its subclusters count
+   */
+  async writeNormal(cluster: GuestCluster, bytes: Uint8Array, subclusters = ALL_DATA): Promise<void> {
+    this.#expectDataFile(false);
     if (this.#l2.passes(cluster)) await this.#l2.complete();
-    const setEntry = this.#l2.entryOf(cluster);
-    await this.#run.addCluster(bytes, (offset) => setEntry(encodeNormalCluster(offset)));
+    const setEntry = this.#l2.entriesOf(cluster);
+    const second = encodeSubclusters(subclusters);
+    await this.#run.addCluster(bytes, (offset) => setEntry(encodeNormalCluster(offset), second));
     this.counts.normalClusters += 1;
-    const complete = this.#refcounts.takeComplete(this.#allocator.settledBelow);
-    if (complete.length > 0) await this.#placeRefcountBlocks(complete);
+    await this.#placeCompleteBlocks();
+  }
+
+  /**
+   * Maps a guest cluster to the external data file, into which somebody else writes it.
+   * @param subclusters with extended L2 entries: which of its subclusters count
+   */
+  async mapExternal(cluster: GuestCluster, subclusters: Subclusters = ALL_DATA): Promise<void> {
+    this.#expectDataFile(true);
+    await this.#eachTable(cluster, 1, (setEntry) => {
+      setEntry(this.#externalEntry(cluster), encodeSubclusters(subclusters));
+    });
+    this.counts.normalClusters += 1;
+  }
+
+  /** Stores guest clusters as explicit zeros, which hide the backing file. Version 3 only. */
+  async writeZero(first: GuestCluster, count = 1): Promise<void> {
+    const { version, geometry } = this.#parameters;
+    if (version === 2) throw internalError('a zero cluster in a version 2 image');
+    const raw = geometry.extendedL2 ? 0n : ZERO_CLUSTER;
+    const second = encodeSubclusters(ALL_ZEROS);
+    await this.#eachTable(first, count, (setEntry, _, clusters) => {
+      for (let index = 0; index < clusters; index += 1) setEntry(raw, second, index);
+    });
+    this.counts.zeroClusters += count;
+  }
+
+  /**
+   * Preallocates guest clusters: each gets its host cluster, which nobody writes. They read as what the file
+   * has there (zeros, in a hole); with extended L2 entries as unallocated.
+   */
+  async reserve(first: GuestCluster, count = 1): Promise<void> {
+    const { geometry, dataFile } = this.#parameters;
+    await this.#eachTable(first, count, (setEntry, cluster, clusters) => {
+      if (dataFile === undefined) {
+        this.#run.reserve(clusters, (offset) => {
+          for (let index = 0; index < clusters; index += 1) {
+            setEntry(encodeNormalCluster(hostOffset(offset + index * geometry.clusterSize)), 0n, index);
+          }
+        });
+        return;
+      }
+      for (let index = 0; index < clusters; index += 1) {
+        setEntry(this.#externalEntry(guestCluster(cluster + index)), 0n, index);
+      }
+    });
+  }
+
+  /**
+   * Stores a dirty bitmap; after the last guest cluster. Version 3 only.
+   * @param clusters its bits for this image's cluster and disk size (readBitmap)
+   */
+  async addBitmap(
+    bitmap: Pick<NewBitmap, 'name' | 'granularityBits' | 'auto'>,
+    clusters: AsyncIterable<BitmapCluster>,
+  ): Promise<void> {
+    await this.#l2.complete();
+    await this.#bitmaps.add(bitmap, clusters);
+    await this.#placeCompleteBlocks();
   }
 
   /**
    * Writes what is left: data, sync, tables, header. The caller makes these durable.
-   * @param inPlace the file can be found already: sync once more, so that no header points to nothing
+   * @param options.inPlace the file can be found already: sync once more, so that no header points to nothing
+   * @param options.virtualSize bytes, a multiple of 512, when the constructor was not told
    * @returns the file's length in bytes: up to the end of the last table, a multiple of 512
+   * @throws Qcow2cError ERR_LIMIT when the refcount table would be larger than QEMU opens, or the header does
+   *   not fit into a cluster
    */
-  async finish(inPlace = false): Promise<number> {
+  async finish(
+    options: { readonly inPlace?: boolean; readonly virtualSize?: number | undefined } = {},
+  ): Promise<number> {
+    const { inPlace = false, virtualSize = this.#virtualSize } = options;
+    const { clusterSize } = this.#parameters.geometry;
+    if (virtualSize === undefined || this.#l2.end > Math.ceil(virtualSize / clusterSize)) {
+      throw internalError(`a disk of ${virtualSize} bytes with ${this.#l2.end} clusters of ${clusterSize}`);
+    }
     await this.#l2.complete();
     this.#allocator.endStream();
     await this.#cache.stop();
     await this.#run.finish();
     await this.#guard.sync();
-    const { header, length } = await this.#writeLastTables();
+    const { header, length } = await this.#writeLastTables(virtualSize);
     if (inPlace) await this.#guard.sync();
     await this.#guard.writeHeader([header]);
     return length;
   }
 
-  /** Refcount blocks, refcount table and L1 table, contiguous in this order at the end of the file. */
-  async #writeLastTables(): Promise<{ readonly header: Uint8Array; readonly length: number }> {
-    const { geometry, version, compressionType, lazyRefcounts, backing, dataFile } = this.#parameters;
-    const { clusterSize } = geometry;
-    const first = this.#allocator.firstFree;
-    const l1Clusters = Math.ceil(this.#l2.l1.length / clusterSize);
-    const { blocks, tableClusters } = this.#refcounts.sizeOfRest(first, l1Clusters);
-    const start = this.#allocator.allocateRun(blocks + tableClusters + l1Clusters);
+  /** Refcount blocks and table, bitmap directory and L1 table, contiguous in this order at the file's end. */
+  async #writeLastTables(
+    virtualSize: number,
+  ): Promise<{ readonly header: Uint8Array; readonly length: number }> {
+    const { geometry, lazyRefcounts, preallocation: _, ...parameters } = this.#parameters;
+    const { clusterSize, clusterBits, refcountOrder, extendedL2 } = geometry;
+    const clustersFor = (bytes: Uint8Array) => Math.ceil(bytes.length / clusterSize);
+    const l1Entries = l1EntriesFor(geometry, virtualSize);
+    const l1 = this.#l2.takeL1(l1Entries);
+    const directory = this.#bitmaps.encodeDirectory();
+    const further = clustersFor(directory) + clustersFor(l1);
+    const { blocks, tableClusters } = this.#refcounts.sizeOfRest(this.#allocator.firstFree, further);
+    const start = this.#allocator.allocateRun(blocks + tableClusters + further);
     const refcountTableOffset = hostOffset(start + blocks * clusterSize);
-    const l1Offset = hostOffset(refcountTableOffset + tableClusters * clusterSize);
+    const directoryOffset = hostOffset(refcountTableOffset + tableClusters * clusterSize);
+    const l1Offset = hostOffset(directoryOffset + clustersFor(directory) * clusterSize);
     const rest = this.#refcounts.takeRest();
     if (rest.length !== blocks)
       throw internalError(`${rest.length} refcount blocks where ${blocks} have room`);
     for (const [index, block] of rest.entries()) {
       this.#refcounts.place(block, hostOffset(start + index * clusterSize));
     }
-    await writeTableStream(this.#guard, start, [
-      ...rest.map(({ bytes }) => bytes),
-      this.#refcounts.encodeTable(tableClusters),
-      this.#l2.l1,
-    ]);
-    const l1Entries = l1EntriesFor(geometry, this.#virtualSize);
-    // The whole first unit, so that nothing old stays behind the header on a device.
+    const bitmaps = { count: this.#bitmaps.count, directorySize: directory.length, directoryOffset };
+    // Encoded first: it may not fit, and the whole first unit, so that nothing old stays behind it on a device.
     const unit = allocationUnit(clusterSize);
     const header = alignedMemory(unit).subarray(0, unit);
     header.set(
       encodeHeader({
-        version,
-        clusterBits: geometry.clusterBits,
-        virtualSize: this.#virtualSize,
+        ...parameters,
+        clusterBits,
+        virtualSize,
         l1Entries,
         l1Offset: l1Entries === 0 ? hostOffset(0) : l1Offset,
         refcountTableOffset,
         refcountTableClusters: tableClusters,
         compatibleFeatures: lazyRefcounts ? COMPATIBLE_LAZY_REFCOUNTS : 0n,
-        refcountOrder: geometry.refcountOrder,
-        compressionType,
-        extendedL2: geometry.extendedL2,
-        backing,
-        dataFile,
+        refcountOrder,
+        extendedL2,
+        bitmaps: bitmaps.count === 0 ? undefined : bitmaps,
       }),
     );
-    return { header, length: roundUp(l1Offset + this.#l2.l1.length, SECTOR_SIZE) };
+    await new TableStream(this.#guard).write(start, [
+      ...rest.map(({ bytes }) => bytes),
+      this.#refcounts.encodeTable(tableClusters),
+      directory,
+      new Uint8Array(l1Offset - directoryOffset - directory.length),
+      l1,
+    ]);
+    return { header, length: roundUp(l1Offset + l1.length, SECTOR_SIZE) };
+  }
+
+  /** Visits the guest clusters from `first` on, as many at once as one L2 table holds. */
+  async #eachTable(
+    first: GuestCluster,
+    count: number,
+    visit: (setEntry: SetEntry, cluster: GuestCluster, clusters: number) => void,
+  ): Promise<void> {
+    for (let cluster = first, left = count; left > 0; ) {
+      const clusters = Math.min(left, this.#l2.reachFrom(cluster));
+      if (this.#l2.passes(cluster)) await this.#l2.complete();
+      visit(this.#l2.entriesOf(cluster, clusters), cluster, clusters);
+      await this.#placeCompleteBlocks();
+      cluster = guestCluster(cluster + clusters);
+      left -= clusters;
+    }
+  }
+
+  #externalEntry(cluster: GuestCluster): bigint {
+    return encodeExternalCluster(guestOffset(cluster * this.#parameters.geometry.clusterSize));
+  }
+
+  #expectDataFile(expected: boolean): void {
+    if ((this.#parameters.dataFile !== undefined) !== expected) {
+      throw internalError(`a cluster in the ${expected ? 'data' : 'image'} file, where none can be`);
+    }
   }
 
   /** Refcount blocks that cannot change any more go where everything else goes. */
-  async #placeRefcountBlocks(blocks: readonly RefcountBlock[]): Promise<void> {
-    for (const block of blocks) {
-      await this.#run.addTable(block.bytes, (offset: HostOffset) => this.#refcounts.place(block, offset));
+  async #placeCompleteBlocks(): Promise<void> {
+    for (const block of this.#refcounts.takeComplete(this.#allocator.settledBelow)) {
+      await this.#run.addTable(block.bytes, (offset) => this.#refcounts.place(block, offset));
     }
   }
 }

@@ -1,30 +1,40 @@
 /**
  * The L1 table and the one L2 table that is being filled. Guest clusters come in ascending order, so a
- * table is complete as soon as a cluster beyond its reach comes, and leaves memory then.
+ * table is complete as soon as a cluster beyond its reach comes, and leaves memory then. The L1 table grows
+ * with them: the size of a disk that comes as a stream is known last.
  */
 import { internalError } from '../errors.js';
-import type { GuestCluster } from './addresses.js';
+import { type GuestCluster, guestCluster } from './addresses.js';
 import { writeU64 } from './be64.js';
 import type { ClusterRun } from './cluster-run.js';
+import { refuseLargeDisk } from './create-options.js';
 import { type Geometry, TABLE_ENTRY_BYTES } from './geometry.js';
 import { encodeL1Entry } from './l1-entry.js';
 
-/** Sets one L2 entry, now or once its cluster is placed. */
-export type SetEntry = (raw: bigint) => void;
+/**
+ * Sets one L2 entry, now or once its cluster is placed.
+ * @param subclusters the second number of an extended entry; others have none
+ * @param index of the entry among those asked for
+ */
+export type SetEntry = (raw: bigint, subclusters?: bigint, index?: number) => void;
 
 export class L2Tables {
   readonly #geometry: Geometry;
   readonly #run: ClusterRun;
-  /** The L1 table in its on-disk form. */
-  readonly l1: Uint8Array;
+  /** The L1 table in its on-disk form, or longer. */
+  #l1 = new Uint8Array(0);
   #index = -1;
   #table: Uint8Array | undefined;
-  #lastCluster = -1;
+  #end = guestCluster(0);
 
-  constructor(geometry: Geometry, l1Entries: number, run: ClusterRun) {
+  constructor(geometry: Geometry, run: ClusterRun) {
     this.#geometry = geometry;
     this.#run = run;
-    this.l1 = new Uint8Array(l1Entries * TABLE_ENTRY_BYTES);
+  }
+
+  /** The first guest cluster that nobody asked entries for. */
+  get end(): GuestCluster {
+    return this.#end;
   }
 
   /** Whether `cluster` lies past the table that is being filled; that one must then be completed first. */
@@ -32,21 +42,35 @@ export class L2Tables {
     return this.#table !== undefined && Math.floor(cluster / this.#geometry.l2Entries) > this.#index;
   }
 
+  /** How many clusters from `cluster` on are in the same table. */
+  reachFrom(cluster: GuestCluster): number {
+    return this.#geometry.l2Entries - (cluster % this.#geometry.l2Entries);
+  }
+
   /**
-   * @param cluster higher than in any call before, and not past an incomplete table
-   * @returns what sets the entry of `cluster`; to be called before the table it belongs to is placed
+   * @param first higher than all clusters in any call before, and not in a table past an incomplete one
+   * @param count clusters, all in the same table
+   * @returns what sets their entries; to be called before the table they belong to is placed
+   * @throws Qcow2cError ERR_LIMIT when QEMU opens no L1 table that reaches so far
    */
-  entryOf(cluster: GuestCluster): SetEntry {
-    if (cluster <= this.#lastCluster || this.passes(cluster)) {
-      throw internalError(`guest cluster ${cluster} comes out of order`);
+  entriesOf(first: GuestCluster, count = 1): SetEntry {
+    const { l2Entries, l2EntryBytes, clusterSize } = this.#geometry;
+    const index = Math.floor(first / l2Entries);
+    const isComplete = this.#table === undefined && index <= this.#index;
+    if (first < this.#end || this.passes(first) || isComplete || count > this.reachFrom(first)) {
+      throw internalError(`guest cluster ${first} comes out of order`);
     }
-    this.#lastCluster = cluster;
-    const { l2Entries, clusterSize } = this.#geometry;
-    this.#index = Math.floor(cluster / l2Entries);
+    if (this.#table === undefined) refuseLargeDisk(this.#geometry, (first + 1) * clusterSize);
+    this.#end = guestCluster(first + count);
+    this.#index = index;
     this.#table ??= new Uint8Array(clusterSize);
     const table = this.#table;
-    const at = (cluster % l2Entries) * TABLE_ENTRY_BYTES;
-    return (raw) => writeU64(table, at, raw);
+    const begin = (first % l2Entries) * l2EntryBytes;
+    return (raw, subclusters = 0n, index = 0) => {
+      const at = begin + index * l2EntryBytes;
+      writeU64(table, at, raw);
+      if (l2EntryBytes > TABLE_ENTRY_BYTES) writeU64(table, at + TABLE_ENTRY_BYTES, subclusters);
+    };
   }
 
   /** Hands the current table, if there is one, to be placed behind the clusters it points to. */
@@ -55,6 +79,20 @@ export class L2Tables {
     if (table === undefined) return;
     this.#table = undefined;
     const at = this.#index * TABLE_ENTRY_BYTES;
-    await this.#run.addTable(table, (offset) => writeU64(this.l1, at, encodeL1Entry(offset)));
+    this.#growL1(at + TABLE_ENTRY_BYTES);
+    await this.#run.addTable(table, (offset) => writeU64(this.#l1, at, encodeL1Entry(offset)));
+  }
+
+  /** The L1 table of a disk that needs `entries` of them; all tables must be placed. */
+  takeL1(entries: number): Uint8Array {
+    this.#growL1(entries * TABLE_ENTRY_BYTES);
+    return this.#l1.subarray(0, entries * TABLE_ENTRY_BYTES);
+  }
+
+  #growL1(length: number): void {
+    if (length <= this.#l1.length) return;
+    const grown = new Uint8Array(Math.max(length, 2 * this.#l1.length));
+    grown.set(this.#l1);
+    this.#l1 = grown;
   }
 }

@@ -6,33 +6,38 @@ import type { HostOffset } from './addresses.js';
 /** Bytes of one write: the largest cluster, so that no host cluster takes two. */
 const WRITE_BYTES = 2 * 1024 * 1024;
 
-/**
- * @param start where the first table begins, a multiple of the storage's alignment
- * @param tables their bytes; the last write is padded with zeros to the storage's alignment
- */
-export async function writeTableStream(
-  guard: OverlapGuard,
-  start: HostOffset,
-  tables: readonly Uint8Array[],
-): Promise<void> {
-  const total = tables.reduce((sum, { length }) => sum + length, 0);
-  const memory = alignedMemory(Math.min(WRITE_BYTES, roundUp(total, guard.alignment)));
-  let offset: number = start;
-  let filled = 0;
-  const send = async () => {
-    const bytes = memory.subarray(0, roundUp(filled, guard.alignment)).fill(0, filled);
-    await guard.writeTables(offset, [bytes], [{ offset, length: bytes.length }]);
-    offset += bytes.length;
-    filled = 0;
-  };
-  for (const table of tables) {
-    for (let taken = 0; taken < table.length; ) {
-      const part = table.subarray(taken, taken + memory.length - filled);
-      memory.set(part, filled);
-      filled += part.length;
-      taken += part.length;
-      if (filled === memory.length) await send();
-    }
+export class TableStream {
+  readonly #guard: OverlapGuard;
+  #memory: Uint8Array | undefined;
+
+  constructor(guard: OverlapGuard) {
+    this.#guard = guard;
   }
-  if (filled > 0) await send();
+
+  /**
+   * @param start where the first table begins, a multiple of the storage's alignment
+   * @param tables their bytes; the last write is padded with zeros to the storage's alignment
+   */
+  async write(start: HostOffset, tables: readonly Uint8Array[]): Promise<void> {
+    this.#memory ??= alignedMemory(WRITE_BYTES);
+    const memory = this.#memory.subarray(0, WRITE_BYTES);
+    let offset: number = start;
+    let filled = 0;
+    const send = async () => {
+      const bytes = memory.subarray(0, roundUp(filled, this.#guard.alignment)).fill(0, filled);
+      await this.#guard.writeTables(offset, [bytes], [{ offset, length: bytes.length }]);
+      offset += bytes.length;
+      filled = 0;
+    };
+    for (const table of tables) {
+      for (let taken = 0; taken < table.length; ) {
+        const part = table.subarray(taken, taken + memory.length - filled);
+        memory.set(part, filled);
+        filled += part.length;
+        taken += part.length;
+        if (filled === memory.length) await send();
+      }
+    }
+    if (filled > 0) await send();
+  }
 }

@@ -88,7 +88,7 @@ async function write(
     handed.fill(0x99);
     if (isCompressed) compressedBytes += payload.length;
   }
-  const length = await writer.finish(inPlace);
+  const length = await writer.finish({ inPlace });
   cache.free();
   return { storage, writer, length, expected, compressedBytes, virtualSize, unit };
 }
@@ -116,6 +116,7 @@ async function judge(given: Case) {
   expect(writer.counts).toEqual({
     compressedClusters: kinds.filter((kind) => kind === 'compressed').length,
     normalClusters: kinds.filter((kind) => kind === 'normal').length,
+    zeroClusters: 0,
     compressedBytes,
   });
   return { file, storage };

@@ -13,18 +13,18 @@ import { payload, useRecordingStorage } from '../storage/recording-storage.js';
 const makeStorage = useRecordingStorage();
 const COPIED = 1n << 63n;
 
-function make(l1Entries: number) {
-  const sizes = geometry(9, 16);
+function make(sizes = geometry(9, 16)) {
   const storage = makeStorage();
-  const allocator = new ClusterAllocator(sizes, 4096, 4096, new Refcounts(sizes), { setDataEnd() {} });
-  const run = new ClusterRun(new OverlapGuard(storage, 4096), allocator, sizes.clusterSize, 4096);
-  return { storage, run, l2: new L2Tables(sizes, l1Entries, run) };
+  const unit = Math.max(4096, sizes.clusterSize);
+  const allocator = new ClusterAllocator(sizes, unit, unit, new Refcounts(sizes), { setDataEnd() {} });
+  const run = new ClusterRun(new OverlapGuard(storage, unit), allocator, sizes.clusterSize, unit);
+  return { storage, run, l2: new L2Tables(sizes, run) };
 }
 
 /** As the image writer asks: the table before is completed when the cluster passes it. */
 async function entryOf(l2: L2Tables, cluster: number) {
   if (l2.passes(guestCluster(cluster))) await l2.complete();
-  return l2.entryOf(guestCluster(cluster));
+  return l2.entriesOf(guestCluster(cluster));
 }
 
 const entriesOf = (table: Uint8Array) =>
@@ -35,7 +35,7 @@ describe('the L2 tables', () => {
     const lists = fc.uniqueArray(fc.integer({ min: 0, max: 64 * 20 - 1 }), { maxLength: 60 });
     await fc.assert(
       fc.asyncProperty(lists, async (list) => {
-        const { storage, run, l2 } = make(20);
+        const { storage, run, l2 } = make();
         const clusters = list.sort((a, b) => a - b);
         for (const cluster of clusters) {
           const set = await entryOf(l2, cluster);
@@ -45,8 +45,10 @@ describe('the L2 tables', () => {
         }
         await l2.complete();
         await run.finish();
-        const l1 = entriesOf(l2.l1);
+        const l1 = entriesOf(l2.takeL1(20));
         expect(l1.length).toBe(20);
+        // A disk that ends later has empty entries behind.
+        expect(entriesOf(l2.takeL1(1000))).toEqual([...l1, ...new Array(980).fill(0n)]);
         const found = l1.flatMap((entry, index) => {
           if (entry === 0n) return [];
           expect(entry & COPIED).toBe(COPIED);
@@ -65,7 +67,7 @@ describe('the L2 tables', () => {
   });
 
   test('leave memory when a cluster beyond their reach comes, or at the end, and only then', async () => {
-    const { run, l2 } = make(4);
+    const { run, l2 } = make();
     const placed: string[] = [];
     const addTable = run.addTable.bind(run);
     run.addTable = (table: Uint8Array, told: (offset: HostOffset) => void) => {
@@ -93,22 +95,61 @@ describe('the L2 tables', () => {
   test.each([[[5, 5]], [[5, 4]], [[64, 63]]])(
     'refuse guest clusters %j, which do not ascend',
     async ([first, second]) => {
-      const { l2 } = make(4);
+      const { l2 } = make();
       await entryOf(l2, first!);
       await expect(entryOf(l2, second!)).rejects.toMatchObject({ code: 'ERR_INTERNAL' });
     },
   );
 
-  test('refuse a cluster past a table that was not completed', () => {
-    const { l2 } = make(4);
-    l2.entryOf(guestCluster(63));
-    expect(() => l2.entryOf(guestCluster(64))).toThrow(/out of order/);
+  test('refuse a cluster past a table that was not completed, and one of a table that was', async () => {
+    const { l2 } = make();
+    l2.entriesOf(guestCluster(60));
+    expect(() => l2.entriesOf(guestCluster(64))).toThrow(/out of order/);
+    await l2.complete();
+    expect(() => l2.entriesOf(guestCluster(61))).toThrow(/out of order/);
   });
 
-  test('refuse a guest cluster past the disk before its L1 entry would be written', async () => {
-    const { run, l2 } = make(1);
-    (await entryOf(l2, 64))(1n);
-    await expect(l2.complete().then(() => run.finish())).rejects.toThrow();
-    expect(l2.l1).toEqual(new Uint8Array(8));
+  test('hand out the entries of many clusters at once, but of one table', async () => {
+    const { storage, run, l2 } = make();
+    expect([0, 63, 64, 130].map((cluster) => l2.reachFrom(guestCluster(cluster)))).toEqual([64, 1, 64, 62]);
+    const set = l2.entriesOf(guestCluster(130), 62);
+    for (const index of [61, 0, 7]) set(BigInt(index) + 1n, 0n, index);
+    expect(l2.end).toBe(192);
+    expect(() => l2.entriesOf(guestCluster(191))).toThrow(/out of order/);
+    await l2.complete();
+    expect(() => l2.entriesOf(guestCluster(255), 2)).toThrow(/out of order/);
+    await run.finish();
+    const table = entriesOf(storage.bytes(Number(readU64(l2.takeL1(3), 16) & ~COPIED), 512));
+    expect(table.map((raw, at) => [at, raw]).filter(([, raw]) => raw !== 0n)).toEqual([
+      [2, 1n],
+      [9, 8n],
+      [63, 62n],
+    ]);
+  });
+
+  test('have two numbers for each cluster when they are extended, and half as many entries', async () => {
+    const { storage, run, l2 } = make(geometry(14, 16, true));
+    (await entryOf(l2, 0))(1n, 2n);
+    (await entryOf(l2, 1023))(3n, 2n ** 64n - 1n);
+    (await entryOf(l2, 1024))(5n);
+    await l2.complete();
+    await run.finish();
+    const [first = 0n, second = 0n] = entriesOf(l2.takeL1(2));
+    const table = entriesOf(storage.bytes(Number(first & ~COPIED), 16_384));
+    expect([table.slice(0, 2), table.slice(-2)]).toEqual([
+      [1n, 2n],
+      [3n, 2n ** 64n - 1n],
+    ]);
+    expect(entriesOf(storage.bytes(Number(second & ~COPIED), 32))).toEqual([5n, 0n, 0n, 0n]);
+  });
+
+  test('refuse the first cluster beyond the largest L1 table, in the words of qemu-img', async () => {
+    const { l2 } = make();
+    const clusters = (128 * 2 ** 30) / 512;
+    await entryOf(l2, clusters - 1);
+    await expect(entryOf(l2, clusters)).rejects.toMatchObject({
+      code: 'ERR_LIMIT',
+      message: "The image size is too large for file format 'qcow2' (try using a larger cluster size)",
+    });
   });
 });

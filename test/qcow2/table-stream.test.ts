@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { hostOffset } from '../../src/qcow2/addresses.js';
-import { writeTableStream } from '../../src/qcow2/table-stream.js';
+import { TableStream } from '../../src/qcow2/table-stream.js';
 import { OverlapGuard } from '../../src/storage/overlap-guard.js';
 import { payload, useRecordingStorage } from '../storage/recording-storage.js';
 
@@ -22,7 +22,8 @@ test.each([
   const storage = makeStorage({ alignment, background: 0xee });
   const guard = new OverlapGuard(storage, 4096);
   const tables = lengths.map((length, index) => payload(length, index));
-  await writeTableStream(guard, hostOffset(8192), tables);
+  const stream = new TableStream(guard);
+  await stream.write(hostOffset(8192), tables);
   const total = lengths.reduce((sum, length) => sum + length, 0);
   expect(Buffer.compare(storage.bytes(8192, total), Buffer.concat(tables))).toBe(0);
   const end = 8192 + Math.ceil(total / alignment) * alignment;
@@ -43,7 +44,7 @@ test('a fallback to buffered writes in the middle changes nothing in the bytes',
     return undefined;
   };
   const table = payload(LARGEST_WRITE + 100);
-  await writeTableStream(guard, hostOffset(4096), [table]);
+  await new TableStream(guard).write(hostOffset(4096), [table]);
   expect(Buffer.compare(storage.bytes(4096, table.length), table)).toBe(0);
   expect(storage.size).toBe(4096 + table.length);
 });
@@ -52,8 +53,16 @@ test('the first write that fails is the last', async () => {
   const storage = makeStorage();
   storage.failNth(1, new Error('no space'));
   const tables = [payload(5 * MIB)];
-  await expect(writeTableStream(new OverlapGuard(storage, 4096), hostOffset(4096), tables)).rejects.toThrow(
-    'no space',
-  );
+  const stream = new TableStream(new OverlapGuard(storage, 4096));
+  await expect(stream.write(hostOffset(4096), tables)).rejects.toThrow('no space');
   expect(storage.writes.length).toBe(2);
+});
+
+test('what is written next holds nothing of what was written before', async () => {
+  const storage = makeStorage();
+  const stream = new TableStream(new OverlapGuard(storage, 4096));
+  await stream.write(hostOffset(4096), [payload(8192)]);
+  await stream.write(hostOffset(12_288), [payload(10, 2)]);
+  expect(Buffer.compare(storage.bytes(12_288, 10), payload(10, 2))).toBe(0);
+  expect(storage.bytes(12_298, 4086).every((byte) => byte === 0)).toBe(true);
 });
