@@ -2,15 +2,17 @@ import { closeSync, openSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ClusterPacker } from '../../src/compress/cluster-packer.js';
 import type { Compressor } from '../../src/compress/codec.js';
 import { chooseCompressor, createCompressor, createDecompressor } from '../../src/compress/engines.js';
-import { ItemPacker } from '../../src/compress/item-packer.js';
-import type { ClusterSizes, WorkerSetup, WorkItem } from '../../src/compress/messages.js';
+import type { WorkerSetup, WorkItem } from '../../src/compress/messages.js';
 import { useScratch } from '../e2e/scratch.js';
 import { CLUSTERS, randomBytes } from './samples.js';
+import { piecesOf, SLOTS, setupOf } from './worker-setup.js';
 
 const scratch = useScratch();
-const SLOTS = 3;
+/** For sources without payloads. */
+const NO_DECOMPRESSORS = new Map();
 
 /** The disk: 64 KiB of everything, one behind the other, twice in a row, and an odd end. */
 const DISK = Buffer.concat([...CLUSTERS.flatMap(([, bytes]) => [bytes, bytes]), randomBytes(700, 9)]);
@@ -21,24 +23,10 @@ beforeAll(async () => {
 });
 afterAll(() => closeSync(descriptor));
 
-function setupOf(clusterSize: number, itemSize: number, more: Partial<WorkerSetup> = {}): WorkerSetup {
-  const results = new SharedArrayBuffer(SLOTS * itemSize);
-  new Uint8Array(results).fill(0xcc);
-  return {
-    clusterSize,
-    itemSize,
-    compressor: undefined,
-    keepZeros: false,
-    readAlignment: 1,
-    results,
-    ...more,
-  };
-}
-
 /** The item of `clusters` clusters at `offset` of the disk, as far as the disk goes. */
 function itemAt(offset: number, clusters: number, clusterSize: number, slot = 0): WorkItem {
   const length = Math.min(clusters * clusterSize, DISK.length - offset);
-  return { segments: [{ at: 0, length, descriptor, offset }], clusters, slot };
+  return { segments: [{ kind: 'data', at: 0, length, descriptor, offset }], clusters, length, slot };
 }
 
 /** What the item's clusters are on the disk, zeros behind its end. */
@@ -47,16 +35,6 @@ function clustersAt(offset: number, clusters: number, clusterSize: number): Buff
     const cluster = Buffer.alloc(clusterSize);
     DISK.subarray(offset + index * clusterSize).copy(cluster);
     return cluster;
-  });
-}
-
-/** The slot's results, one for each cluster; nothing is for a zero cluster. */
-function piecesOf({ results, itemSize }: WorkerSetup, sizes: ClusterSizes, slot = 0): Buffer[] {
-  let at = slot * itemSize;
-  return [...sizes].map((size) => {
-    const piece = Buffer.from(results.slice(at, at + size));
-    at += size;
-    return piece;
   });
 }
 
@@ -85,7 +63,7 @@ describe('an item', () => {
     const choice = await chooseCompressor({ type, engine });
     const [compressor, decompressor] = [
       await createCompressor(choice),
-      await createDecompressor(type, engine),
+      await createDecompressor({ type, engine, tellsLength: true }),
     ];
     const ranges = fc.record({
       clusterBits: fc.integer({ min: 9, max: 16 }),
@@ -97,7 +75,9 @@ describe('an item', () => {
       fc.property(ranges, fc.boolean(), ({ clusterBits, offset, clusters, slot }, keepZeros) => {
         const clusterSize = 2 ** clusterBits;
         const setup = setupOf(clusterSize, 6 * clusterSize, { compressor: choice, keepZeros });
-        const sizes = new ItemPacker(setup, compressor).pack(itemAt(offset, clusters, clusterSize, slot));
+        const { sizes } = new ClusterPacker(setup, compressor, NO_DECOMPRESSORS).pack(
+          itemAt(offset, clusters, clusterSize, slot),
+        );
         expect(sizes.length).toBe(clusters);
         const pieces = piecesOf(setup, sizes, slot);
         for (const [index, cluster] of clustersAt(offset, clusters, clusterSize).entries()) {
@@ -127,8 +107,8 @@ describe('an item', () => {
     const choice = await chooseCompressor({ type: 'zlib' });
     const compressor = await createCompressor(choice);
     const setup = setupOf(4096, 65_536, { compressor: choice });
-    const pack = (packer: ItemPacker, offset: number) => {
-      const sizes = packer.pack(itemAt(offset, 16, 4096));
+    const pack = (packer: ClusterPacker, offset: number) => {
+      const { sizes } = packer.pack(itemAt(offset, 16, 4096));
       return `${sizes} ${Buffer.concat(piecesOf(setup, sizes)).toString('base64')}`;
     };
     const offsets = fc.array(
@@ -137,9 +117,11 @@ describe('an item', () => {
     );
     fc.assert(
       fc.property(offsets, (list) => {
-        const used = new ItemPacker(setup, compressor);
+        const used = new ClusterPacker(setup, compressor, NO_DECOMPRESSORS);
         for (const offset of list) {
-          expect(pack(used, offset) === pack(new ItemPacker(setup, compressor), offset)).toBe(true);
+          expect(
+            pack(used, offset) === pack(new ClusterPacker(setup, compressor, NO_DECOMPRESSORS), offset),
+          ).toBe(true);
         }
       }),
       { numRuns: 15 },
@@ -148,9 +130,11 @@ describe('an item', () => {
   });
 
   test('is stored cluster by cluster, without zeros, when nothing is to be compressed', () => {
-    const setup = setupOf(512, 4096);
+    const setup = setupOf(512, 4096, { sparseSize: 512 });
     const zeros = 2 * 65_536 * CLUSTERS.findIndex(([name]) => name === 'zeros');
-    const sizes = new ItemPacker(setup, undefined).pack(itemAt(zeros - 1024, 8, 512));
+    const { sizes } = new ClusterPacker(setup, undefined, NO_DECOMPRESSORS).pack(
+      itemAt(zeros - 1024, 8, 512),
+    );
     expect([...sizes]).toEqual([512, 512, 0, 0, 0, 0, 0, 0]);
     expect(Buffer.concat(piecesOf(setup, sizes))).toEqual(DISK.subarray(zeros - 1024, zeros));
   });
@@ -166,9 +150,10 @@ describe('the compressor', () => {
     await writeFile(scratch('values.raw'), Buffer.concat(clusters));
     const fd = openSync(scratch('values.raw'), 'r');
     const compressor = new RunLengthCompressor();
-    const sizes = new ItemPacker(setup, compressor).pack({
-      segments: [{ at: 0, length: clusters.length * 512, descriptor: fd, offset: 0 }],
+    const { sizes } = new ClusterPacker(setup, compressor, NO_DECOMPRESSORS).pack({
+      segments: [{ kind: 'data', at: 0, length: clusters.length * 512, descriptor: fd, offset: 0 }],
       clusters: clusters.length,
+      length: clusters.length * 512,
       slot: 0,
     });
     closeSync(fd);
@@ -199,20 +184,20 @@ describe('the compressor', () => {
     const random = 2 * 65_536 * CLUSTERS.findIndex(([name]) => name === 'random bytes');
     const setup = setupOf(65_536, 65_536);
     const compressor = new RunLengthCompressor();
-    const sizes = new ItemPacker(setup, compressor).pack(itemAt(random, 1, 65_536));
+    const { sizes } = new ClusterPacker(setup, compressor, NO_DECOMPRESSORS).pack(itemAt(random, 1, 65_536));
     expect([[...sizes], compressor.asked]).toEqual([[65_536], []]);
   });
 
   test('that fails is heard of, and the packer goes on with the next item', () => {
     const setup = setupOf(512, 512);
     const compressor = new RunLengthCompressor();
-    const packer = new ItemPacker(setup, compressor);
+    const packer = new ClusterPacker(setup, compressor, NO_DECOMPRESSORS);
     const { compress } = compressor;
     compressor.compress = () => {
       throw new Error('broken');
     };
     expect(() => packer.pack(itemAt(0, 1, 512))).toThrow('broken');
     compressor.compress = compress;
-    expect(packer.pack(itemAt(0, 1, 512)).length).toBe(1);
+    expect(packer.pack(itemAt(0, 1, 512)).sizes.length).toBe(1);
   });
 });
