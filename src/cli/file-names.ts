@@ -48,10 +48,9 @@ function plainName(name: string, { opening = '', instead }: Role): string {
   if (protocol !== undefined && protocol !== 'file') {
     const known = Object.hasOwn(INSTEAD, protocol);
     const problem = known ? `Protocol '${protocol}' is not supported` : `Unknown protocol '${protocol}'`;
-    const hints = [
-      ...(known ? [instead ?? INSTEAD[protocol]] : []),
-      `a file of that name is ${quoted(`./${name}`)}`,
-    ];
+    const hints = known ? [instead ?? INSTEAD[protocol]] : [];
+    // Nobody calls a file by a whole URI.
+    if (!known || !name.includes('://')) hints.push(`a file of that name is ${quoted(`./${name}`)}`);
     throw new Qcow2cError(
       known ? 'ERR_UNSUPPORTED' : 'ERR_USAGE',
       `${opening}${problem} (${hints.join('; ')})`,
