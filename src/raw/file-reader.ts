@@ -1,0 +1,60 @@
+/** Reads a file or device from where its descriptor stands to its end, for a stream as a source. */
+import * as fs from 'node:fs';
+import { abortedError } from '../errors.js';
+
+/** Standard input, output and error belong to the process. */
+const LAST_STANDARD_DESCRIPTOR = 2;
+
+export class FileReader {
+  readonly #descriptor: number;
+  #received = 0;
+  #closed = false;
+  /** The read under way, which nothing can end: a file answers soon. */
+  #read: Promise<unknown> | undefined;
+
+  /** @param descriptor closed with the reader, unless it is a standard one */
+  constructor(descriptor: number) {
+    this.#descriptor = descriptor;
+  }
+
+  /** Bytes handed out so far. */
+  get received(): number {
+    return this.#received;
+  }
+
+  /**
+   * One at a time.
+   * @returns how many bytes came; fewer than `memory` takes only at the end
+   * @throws the system's error; Qcow2cError ERR_ABORTED once closed
+   */
+  async fill(memory: Uint8Array): Promise<number> {
+    let filled = 0;
+    while (filled < memory.length) {
+      if (this.#closed) throw abortedError(undefined);
+      const read = readOn(this.#descriptor, memory.subarray(filled));
+      this.#read = read.catch(() => {});
+      const count = await read;
+      if (count === 0) break;
+      filled += count;
+      this.#received += count;
+    }
+    return filled;
+  }
+
+  /** Makes a pending `fill` fail, when its read comes back, and every later one. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#read;
+    if (this.#descriptor > LAST_STANDARD_DESCRIPTOR) fs.closeSync(this.#descriptor);
+  }
+}
+
+/** @returns how many bytes were at the descriptor's position, which moves on; 0 at the end */
+function readOn(descriptor: number, into: Uint8Array): Promise<number> {
+  return new Promise((resolve, reject) => {
+    fs.read(descriptor, into, 0, into.length, null, (error, count) =>
+      error ? reject(error) : resolve(count),
+    );
+  });
+}

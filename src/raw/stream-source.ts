@@ -1,0 +1,84 @@
+/**
+ * A raw disk that comes through an open descriptor, mostly standard input: read once, from start to end. For
+ * the main thread, which puts the bytes where the workers find them.
+ */
+import * as fs from 'node:fs';
+import { isatty } from 'node:tty';
+import { ioError, Qcow2cError, quoted } from '../errors.js';
+import type { StreamReference } from '../image/image-reference.js';
+import { FileReader } from './file-reader.js';
+import { PipeReader } from './pipe-reader.js';
+
+export class StreamSource {
+  readonly name: string;
+  /** Bytes that are left of a file, when that can be told. */
+  readonly total: number | undefined;
+  readonly #reader: PipeReader | FileReader;
+
+  /**
+   * @param reference its descriptor is closed with the source, unless it is standard input, output or error
+   * @throws Qcow2cError ERR_UNSUPPORTED for a terminal or directory; ERR_IO when the descriptor is not open
+   */
+  static open({ stream, name }: StreamReference): StreamSource {
+    try {
+      const stats = fs.fstatSync(stream);
+      const found = stats.isDirectory() ? 'a directory' : isatty(stream) ? 'a terminal' : undefined;
+      if (found !== undefined) throw notADisk(name, found);
+      const isPipe = stats.isFIFO() || stats.isSocket();
+      const total = stats.isFile() ? bytesLeft(stream, stats.size) : undefined;
+      return new StreamSource(name, total, isPipe ? new PipeReader(stream) : new FileReader(stream));
+    } catch (error) {
+      if (error instanceof Qcow2cError) throw error;
+      throw ioError(`Could not read ${quoted(name)}`, error, { file: name });
+    }
+  }
+
+  private constructor(name: string, total: number | undefined, reader: PipeReader | FileReader) {
+    this.name = name;
+    this.total = total;
+    this.#reader = reader;
+  }
+
+  /**
+   * Puts the next bytes of the stream at the start of `memory`. One call at a time.
+   * @returns how many bytes came; fewer than `memory` takes only at the end of the stream, then 0 for ever
+   * @throws Qcow2cError ERR_IO; ERR_ABORTED once the source is closed
+   */
+  async fill(memory: Uint8Array): Promise<number> {
+    try {
+      return await this.#reader.fill(memory);
+    } catch (error) {
+      if (error instanceof Qcow2cError) throw error;
+      const offset = this.#reader.received;
+      const what = `Could not read ${quoted(this.name)} at offset ${offset}`;
+      throw ioError(what, error, { file: this.name, offset });
+    }
+  }
+
+  /** Ends a pending `fill` with ERR_ABORTED, whoever writes to the stream and whether or not. */
+  async close(): Promise<void> {
+    await this.#reader.close();
+  }
+}
+
+function notADisk(name: string, found: string): Qcow2cError {
+  const expected = 'a pipe, file or device';
+  return new Qcow2cError(
+    'ERR_UNSUPPORTED',
+    `Could not read ${quoted(name)}: a raw disk from ${expected} was expected, but it is ${found}`,
+    { file: name, expected, found },
+  );
+}
+
+/** What a file holds from the descriptor's position on, in bytes; undefined where nobody tells the position. */
+function bytesLeft(descriptor: number, size: number): number | undefined {
+  // Node.js cannot ask for the position; Linux shows it here.
+  let text: string;
+  try {
+    text = fs.readFileSync(`/proc/self/fdinfo/${descriptor}`, 'latin1');
+  } catch {
+    return undefined;
+  }
+  const position = /^pos:\t(\d+)$/m.exec(text)?.[1];
+  return position === undefined ? undefined : Math.max(0, size - Number(position));
+}
