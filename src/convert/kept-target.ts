@@ -5,12 +5,18 @@
 import * as fs from 'node:fs';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import type { ImageParameters } from '../qcow2/create-options.js';
-import { COMPATIBLE_LAZY_REFCOUNTS, INCOMPATIBLE_COMPRESSION_TYPE } from '../qcow2/features.js';
+import {
+  COMPATIBLE_LAZY_REFCOUNTS,
+  INCOMPATIBLE_COMPRESSION_TYPE,
+  INCOMPATIBLE_EXTENDED_L2,
+} from '../qcow2/features.js';
 import { geometry, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import { decodeHeader, type Header } from '../qcow2/header.js';
 
 /** Bytes read to decode a header: more than any header, its extensions included, that is accepted here. */
 const HEADER_BYTES = 4096;
+/** Features that a new header of the same kind has again. */
+const KEPT_FEATURES = INCOMPATIBLE_COMPRESSION_TYPE | INCOMPATIBLE_EXTENDED_L2;
 /** Bytes of an L1 table looked at in one read. */
 const READ_BYTES = 65536;
 
@@ -47,11 +53,13 @@ export function readKeptImage(name: string, neededSize: number): KeptImage {
       });
     }
     const lazyRefcounts = (header.compatibleFeatures & COMPATIBLE_LAZY_REFCOUNTS) !== 0n;
-    const parameters = {
+    const extendedL2 = (header.incompatibleFeatures & INCOMPATIBLE_EXTENDED_L2) !== 0n;
+    const parameters: ImageParameters = {
       version,
-      geometry: geometry(header.clusterBits, 2 ** header.refcountOrder),
+      geometry: geometry(header.clusterBits, 2 ** header.refcountOrder, extendedL2),
       compressionType,
       lazyRefcounts,
+      preallocation: 'off',
     };
     return { parameters, virtualSize };
   } finally {
@@ -67,7 +75,7 @@ function refuseContent(header: Header, name: string): void {
     [header.cryptMethod !== 0, 'it is encrypted'],
     [header.autoclearFeatures !== 0n, 'it has bitmaps'],
     [
-      (header.incompatibleFeatures & ~INCOMPATIBLE_COMPRESSION_TYPE) !== 0n,
+      (header.incompatibleFeatures & ~KEPT_FEATURES) !== 0n,
       'it is dirty, corrupt or has features that would be lost',
     ],
   ];

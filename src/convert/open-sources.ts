@@ -1,98 +1,84 @@
-/** Opens what a conversion reads: finds the formats, refuses what is not read, joins several into one. */
-import * as fs from 'node:fs';
-import { ioError, Qcow2cError, quoted, usageError } from '../errors.js';
+/** Opens what a conversion reads: one image or several joined end to end, or a stream. */
+import type { CompressionType } from '../compression-type.js';
+import { Qcow2cError, usageError } from '../errors.js';
 import { Concatenation } from '../image/concatenation.js';
-import type { ImageFormat } from '../image/image-reference.js';
-import { PROBE_BYTES, probeFormat } from '../image/probe.js';
+import type { ImageReference, StreamReference } from '../image/image-reference.js';
 import type { Source } from '../image/source.js';
-import { openForReading, RawSource } from '../raw/raw-source.js';
-import { DIRECT_ALIGNMENT } from '../storage/aligned-memory.js';
+import { StreamSource } from '../raw/stream-source.js';
+import { type OpenedImage, openImage } from './open-image.js';
+import type { ConvertOptions } from './options.js';
 
+/** Sources that can be read anywhere. */
 export interface OpenedSources {
+  /** What the guest sees; closes all images. */
   readonly source: Source;
+  readonly images: readonly OpenedImage[];
   /** What offset, length and address of a read on any descriptor must be multiples of, in bytes. */
   readonly readAlignment: number;
+  readonly compressionTypes: ReadonlySet<CompressionType>;
+}
+
+type SourceOptions = Pick<
+  ConvertOptions,
+  'sources' | 'sourceFormat' | 'sourceCache' | 'snapshot' | 'isolated' | 'bitmaps'
+>;
+
+/**
+ * The stream that is to be converted; undefined when the sources are images.
+ * @throws Qcow2cError ERR_USAGE for what a stream cannot be or have; ERR_IO, ERR_UNSUPPORTED as StreamSource.open
+ */
+export function openStream(options: SourceOptions): StreamSource | undefined {
+  const reference = options.sources.find((source) => isStream(source));
+  if (reference === undefined) return undefined;
+  const cannot = (what: string) => usageError(`A stream cannot be ${what}`);
+  if (options.sources.length > 1) throw cannot('joined with other sources');
+  if (options.sourceFormat === 'qcow2') throw cannot('a qcow2 image, only a raw disk');
+  if (options.snapshot !== undefined) throw cannot('a source of snapshots');
+  if (options.bitmaps !== undefined) throw cannot('a source of bitmaps');
+  return StreamSource.open(reference);
 }
 
 /**
- * @param names at least one file
- * @param format undefined: look at each file
- * @param direct read past the page cache where the file system can
- * @throws Qcow2cError ERR_IO, ERR_UNSUPPORTED, ERR_USAGE; nothing stays open then
+ * @throws Qcow2cError ERR_IO, ERR_FORMAT, ERR_CORRUPT, ERR_UNSUPPORTED, ERR_USAGE; nothing stays open then
  */
-export async function openSources(
-  names: readonly string[],
-  format: ImageFormat | undefined,
-  direct: boolean,
-): Promise<OpenedSources> {
-  if (names.length === 0) throw usageError('Must specify image file name');
-  const sources: Source[] = [];
-  let readAlignment = 1;
+export async function openSources(options: SourceOptions): Promise<OpenedSources> {
+  const references = options.sources.flatMap((source): ImageReference[] => {
+    if (typeof source === 'string') return [{ file: source, format: options.sourceFormat }];
+    return isStream(source) ? [] : [source];
+  });
+  if (references.length === 0) throw usageError('Must specify image file name');
+  if (options.snapshot !== undefined && references.length > 1) {
+    throw usageError('No support for concatenating multiple snapshot');
+  }
+  const settings = { direct: isDirect(options.sourceCache), isolated: options.isolated ?? false };
+  const images: OpenedImage[] = [];
   try {
-    for (const name of names) {
-      if ((format ?? probeFile(name)) === 'qcow2') {
-        throw new Qcow2cError(
-          'ERR_UNSUPPORTED',
-          `${quoted(name)} is a qcow2 image: not supported yet as a source`,
-          {
-            file: name,
-          },
-        );
-      }
-      const opened = openForReading(name, direct);
-      if (opened.direct) readAlignment = DIRECT_ALIGNMENT;
-      sources.push(await RawSource.open(opened.descriptor, name));
-    }
+    for (const reference of references) images.push(await openImage(reference, options.snapshot, settings));
   } catch (error) {
-    await Promise.all(sources.map((source) => source.close()));
+    await Promise.all(images.map(({ source }) => source.close()));
     throw error;
   }
+  const sources = images.map(({ source }) => source);
   const [only] = sources;
-  const source = sources.length === 1 && only !== undefined ? only : new Concatenation(sources);
-  return { source, readAlignment };
+  return {
+    source: sources.length === 1 && only !== undefined ? only : new Concatenation(sources),
+    images,
+    readAlignment: Math.max(...images.map(({ readAlignment }) => readAlignment)),
+    compressionTypes: new Set(images.flatMap(({ compressionTypes }) => [...compressionTypes])),
+  };
 }
 
-/** The format of a file, by its first bytes, read through a descriptor of their own. */
-function probeFile(name: string): ImageFormat {
-  const { descriptor } = openForReading(name, false);
-  try {
-    const start = new Uint8Array(PROBE_BYTES);
-    const length = fs.readSync(descriptor, start, 0, PROBE_BYTES, 0);
-    return probeFormat(start.subarray(0, length), name);
-  } catch (error) {
-    if (error instanceof Qcow2cError) throw error;
-    throw ioError(`Could not read ${quoted(name)} at offset 0`, error, { file: name, offset: 0 });
-  } finally {
-    fs.closeSync(descriptor);
-  }
+/** @returns the only image of the sources, for what several cannot have; `refusal` says what */
+export function onlyImage({ images }: OpenedSources, refusal: string): OpenedImage {
+  const [only] = images;
+  if (images.length === 1 && only !== undefined) return only;
+  throw new Qcow2cError('ERR_USAGE', refusal);
 }
 
-/**
- * Refuses a target that is one of the sources, under whatever name.
- * @throws Qcow2cError ERR_USAGE
- */
-export function refuseSameFile(sources: readonly string[], target: string): void {
-  const there = statIfThere(target);
-  if (there === undefined) return;
-  for (const name of sources) {
-    const source = statIfThere(name);
-    const isDevice = there.isBlockDevice() && source?.isBlockDevice() === true;
-    const isSame = isDevice
-      ? source.rdev === there.rdev
-      : source?.dev === there.dev && source.ino === there.ino;
-    if (isSame) {
-      throw usageError(`Source ${quoted(name)} and target ${quoted(target)} are the same file`, {
-        file: target,
-      });
-    }
-  }
+export function isDirect(mode: ConvertOptions['sourceCache']): boolean {
+  return mode === 'none' || mode === 'directsync';
 }
 
-/** Why a file cannot be looked at is said by whoever opens it. */
-function statIfThere(name: string): fs.BigIntStats | undefined {
-  try {
-    return fs.statSync(name, { bigint: true });
-  } catch {
-    return undefined;
-  }
+function isStream(source: string | ImageReference | StreamReference): source is StreamReference {
+  return typeof source === 'object' && 'stream' in source;
 }

@@ -35,6 +35,8 @@ export interface ConvertOptions {
   readonly salvage?: boolean | undefined;
   /** Called for each range that was taken for zeros, in guest order; must not throw. */
   readonly onUnreadable?: ((range: UnreadableRange) => void) | undefined;
+  /** Called with what the user should know although the conversion goes on, a sentence; must not throw. */
+  readonly onWarning?: ((message: string) => void) | undefined;
   /** The target's format; default: qcow2. */
   readonly targetFormat?: ImageFormat | undefined;
   /** Compress guest clusters; default: false, as in qemu-img. */
@@ -83,7 +85,8 @@ export interface ConvertOptions {
 export interface ConvertResult {
   readonly virtualSize: number;
   readonly fileSize: number;
-  readonly clusterSize: number;
+  /** Of a qcow2 image; undefined for a raw disk. */
+  readonly clusterSize: number | undefined;
   readonly compressedClusters: number;
   readonly normalClusters: number;
   /** How many of the compressed clusters are the source's own payloads. */

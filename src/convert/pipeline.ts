@@ -1,109 +1,86 @@
 /**
- * Source to image: hands work items to the pool as far as slots allow, and takes the results in guest
+ * Source to target: hands work items to the workers as far as slots allow, and takes the results in guest
  * order, whatever order the workers finish in. That order is the only thing the layout depends on.
  */
-import type { PackedItem, WorkerPool } from '../compress/pool.js';
-import { Qcow2cError } from '../errors.js';
-import type { Source } from '../image/source.js';
-import { guestCluster } from '../qcow2/addresses.js';
-import type { ImageWriter } from '../qcow2/image-writer.js';
-import { type PlannedItem, plan } from './plan.js';
+import { abortedError } from '../errors.js';
+import type { PlannedItem } from './plan.js';
 import type { Progress } from './progress.js';
 
-export interface PipelineParts {
-  readonly source: Source;
-  readonly pool: WorkerPool;
-  readonly writer: ImageWriter;
+/** What the pipeline runs through, for whichever answer the workers give. */
+export interface PipelineParts<Answer> {
+  /** @returns the next item in guest order, to be worked on in `slot`; undefined at the end */
+  next(slot: number): Promise<PlannedItem | undefined>;
+  pack(item: PlannedItem, slot: number): Promise<Answer>;
+  /** Takes the answer over; its slot is free afterwards. Called in guest order. */
+  store(answer: Answer, item: PlannedItem): Promise<void>;
+  /** What the target holds so far, in bytes. */
+  storedBytes(): number;
 }
 
 export interface PipelineSettings {
-  /** Bytes. */
-  readonly clusterSize: number;
-  readonly itemSize: number;
   /** Items in flight at most. */
   readonly slots: number;
-  readonly keepZeros: boolean;
+  /** Bytes; undefined: the source is a stream. */
+  readonly guestBytes: number | undefined;
   readonly onProgress: ((progress: Progress) => void) | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
-interface InFlight {
+interface InFlight<Answer> {
   readonly item: PlannedItem;
   readonly slot: number;
-  readonly packed: Promise<PackedItem>;
+  readonly packed: Promise<Answer>;
 }
 
 /**
- * Runs the source through the pool into the writer. When it rejects, items may still be in flight: close
- * the pool before anything they use.
+ * When it rejects, items may still be in flight: close the pool before anything they use.
+ * @returns where the last item ended, in bytes; the disk's end for a stream
  * @throws the first error of any part, ERR_ABORTED for the signal
  */
-export async function runPipeline(parts: PipelineParts, settings: PipelineSettings): Promise<void> {
-  const { source, pool, writer } = parts;
-  const { clusterSize, slots, onProgress, signal } = settings;
-  const items = plan(source, settings.itemSize, settings.keepZeros);
-  const window: InFlight[] = [];
+export async function runPipeline<Answer>(
+  parts: PipelineParts<Answer>,
+  { slots, guestBytes, onProgress, signal }: PipelineSettings,
+): Promise<number> {
+  const window: InFlight<Answer>[] = [];
   const freeSlots = Array.from({ length: slots }, (_, index) => index);
   let dataBytes = 0;
+  let end = 0;
   let planned = false;
 
   const report = (guestBytesDone: number) => {
-    const { compressedBytes, normalClusters } = writer.counts;
-    const storedBytes = compressedBytes + normalClusters * clusterSize;
-    onProgress?.({ guestBytesDone, guestBytes: source.size, dataBytes, storedBytes });
+    onProgress?.({ guestBytesDone, guestBytes, dataBytes, storedBytes: parts.storedBytes() });
   };
   report(0);
   for (;;) {
     for (let slot = planned ? undefined : freeSlots.pop(); slot !== undefined; slot = freeSlots.pop()) {
-      const { value: item, done } = await items.next();
-      if (done) {
+      refuseAbort(signal);
+      const item = await parts.next(slot);
+      if (item === undefined) {
         planned = true;
         break;
       }
-      const clusters = Math.ceil(item.length / clusterSize);
-      const packed = pool.pack({ segments: item.segments, clusters, slot }, item.guestOffset);
+      const packed = parts.pack(item, slot);
       // A failure is looked at when its turn comes, or never when another came first.
       packed.catch(() => {});
       window.push({ item, slot, packed });
     }
     const first = window.shift();
     if (first === undefined) break;
-    const packed = await orAborted(first.packed, signal);
-    await store(writer, packed, first.item.guestOffset / clusterSize, clusterSize);
-    freeSlots.push(first.slot);
-    dataBytes += first.item.length;
-    report(first.item.guestOffset + first.item.length);
+    const { item, slot } = first;
+    await parts.store(await orAborted(first.packed, signal), item);
+    freeSlots.push(slot);
+    dataBytes += item.length;
+    end = item.guestOffset + item.length;
+    report(end);
   }
   refuseAbort(signal);
-  report(source.size);
-}
-
-/** Hands an item's clusters to the writer. */
-async function store(
-  writer: ImageWriter,
-  { sizes, bytes }: PackedItem,
-  firstCluster: number,
-  clusterSize: number,
-): Promise<void> {
-  let at = 0;
-  for (const [index, size] of sizes.entries()) {
-    if (size === 0) continue;
-    const cluster = guestCluster(firstCluster + index);
-    const payload = bytes.subarray(at, at + size);
-    await (size < clusterSize
-      ? writer.writeCompressed(cluster, payload)
-      : writer.writeNormal(cluster, payload));
-    at += size;
-  }
+  report(guestBytes ?? end);
+  return end;
 }
 
 /** @throws Qcow2cError ERR_ABORTED when the signal has come */
 export function refuseAbort(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) {
-    throw new Qcow2cError('ERR_ABORTED', 'The conversion was ended before it was complete', {
-      cause: signal.reason,
-    });
-  }
+  if (signal?.aborted) throw abortedError(signal.reason);
 }
 
 /** `promise`, unless the signal comes first: a worker stuck in a slow read must not hold up the end. */

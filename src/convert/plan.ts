@@ -6,6 +6,7 @@
 import type { Segment } from '../compress/messages.js';
 import type { Source } from '../image/source.js';
 import { roundDown } from '../storage/aligned-memory.js';
+import { segmentOf, type UnreadableStretch } from './segments.js';
 
 /** A piece of work and where it lies on the virtual disk, in bytes. */
 export interface PlannedItem {
@@ -13,6 +14,18 @@ export interface PlannedItem {
   /** At most the item size; less only at the end of the disk. */
   readonly length: number;
   readonly segments: readonly Segment[];
+  /** Over a backing file only: what that holds, and which clusters may differ (see WorkItem). */
+  readonly backing?: readonly Segment[];
+  readonly changed?: readonly (readonly [from: number, to: number])[];
+}
+
+export interface PlanSettings {
+  /** The grid in bytes. */
+  readonly itemSize: number;
+  /** Make items of holes too. */
+  readonly keepZeros: boolean;
+  /** Called for what the map cannot tell, which then counts as zeros; undefined: that is an error. */
+  readonly onUnreadable?: ((stretch: UnreadableStretch) => void) | undefined;
 }
 
 /**
@@ -23,15 +36,12 @@ export const ITEM_BYTES = 2 * 1024 * 1024;
 
 /**
  * @param source what is read
- * @param itemSize the grid in bytes
- * @param keepZeros make items of holes too
  * @returns the items in guest order
- * @throws what the source's map throws
+ * @throws what the source's map throws, or says of what cannot be read
  */
 export async function* plan(
   source: Source,
-  itemSize: number,
-  keepZeros: boolean,
+  { itemSize, keepZeros, onUnreadable }: PlanSettings,
 ): AsyncGenerator<PlannedItem> {
   let at = 0;
   while (at < source.size) {
@@ -40,10 +50,14 @@ export async function* plan(
     const segments: Segment[] = [];
     while (at < end) {
       const range = await source.map(at);
+      if (range.kind === 'unreadable') {
+        if (onUnreadable === undefined) throw range.error;
+        onUnreadable({ guestOffset: at, length: range.length, error: range.error });
+      }
       const length = Math.min(range.length, end - at);
-      if (range.kind === 'data') {
-        const { descriptor, offset } = range;
-        segments.push({ at: at - guestOffset, length, descriptor, offset });
+      const segment = segmentOf(range, at - guestOffset, length);
+      if (segment !== undefined) {
+        segments.push(segment);
       } else if (segments.length === 0 && !keepZeros) {
         // Nothing in this item so far: go straight to where the hole ends, perhaps items further on.
         at += range.length;

@@ -3,8 +3,8 @@
 export interface Progress {
   /** Guest bytes that are dealt with: read, found to be zero or skipped as a hole. */
   readonly guestBytesDone: number;
-  /** Guest bytes in all. */
-  readonly guestBytes: number;
+  /** Guest bytes in all; undefined while a stream comes in whose length nobody knows. */
+  readonly guestBytes: number | undefined;
   /** Guest bytes that were read and are now in the target. */
   readonly dataBytes: number;
   /** What these take up in the target. */

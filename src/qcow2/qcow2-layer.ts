@@ -5,7 +5,7 @@ import { INCOMPATIBLE_EXTENDED_L2 } from './features.js';
 import { SECTOR_SIZE } from './geometry.js';
 import type { Header } from './header.js';
 
-/** Which L1 table is read: a snapshot's, with the size that the disk has then. */
+/** Which L1 table is read; a snapshot's comes with the present size of the disk. */
 export interface ImageState {
   readonly l1Offset: number;
   readonly l1Entries: number;

@@ -49,8 +49,7 @@ export class RawSource implements HostFile {
       const version = isFile
         ? { size: Number(stats.size), mtimeNs: stats.mtimeNs }
         : { size: holes.end() ?? endByReading(descriptor), mtimeNs: 0n };
-      const identity = isFile ? `file ${stats.dev}:${stats.ino}` : `device ${stats.rdev}`;
-      return new RawSource(descriptor, name, direct, holes, version, identity);
+      return new RawSource(descriptor, name, direct, holes, version, identityOf(stats));
     } catch (error) {
       fs.closeSync(descriptor);
       throw ioError(`Could not find out the size of ${quoted(name)}`, error, { file: name });
@@ -130,6 +129,11 @@ export class RawSource implements HostFile {
   async close(): Promise<void> {
     fs.closeSync(this.descriptor);
   }
+}
+
+/** @returns a word that is the same for every name of one file or device, and for no other */
+export function identityOf(stats: fs.BigIntStats): string {
+  return stats.isFile() ? `file ${stats.dev}:${stats.ino}` : `device ${stats.rdev}`;
 }
 
 /** A device's size without lseek: the last block that can be read, found by halving, read as O_DIRECT asks. */

@@ -32,6 +32,7 @@ interface Part {
 
 export class RawWriter {
   readonly #storage: SparseStorage;
+  /** Infinite for a disk whose end is known only when it comes. */
   readonly #diskSize: number;
   readonly #place: RawPlace;
   /** Every byte below is written or zero, or on its way. */
@@ -40,13 +41,13 @@ export class RawWriter {
   #zeros: Uint8Array | undefined;
 
   /**
-   * @param diskSize bytes, a multiple of 512
+   * @param diskSize bytes, a multiple of 512; undefined when only `finish` will be told
    * @throws Qcow2cError ERR_USAGE when the place is too small for the disk
    */
-  constructor(storage: SparseStorage, diskSize: number, place: RawPlace) {
+  constructor(storage: SparseStorage, diskSize: number | undefined, place: RawPlace) {
     const { kind, existingSize } = place;
     // As in qemu-img, a file that ends inside its last sector counts as whole sectors.
-    if (kind !== 'new' && roundUp(existingSize, SECTOR_SIZE) < diskSize) {
+    if (kind !== 'new' && diskSize !== undefined && roundUp(existingSize, SECTOR_SIZE) < diskSize) {
       throw new Qcow2cError(
         'ERR_USAGE',
         `output file is smaller than input file: ${quoted(storage.name)} has ${existingSize} bytes, ` +
@@ -55,7 +56,7 @@ export class RawWriter {
       );
     }
     this.#storage = storage;
-    this.#diskSize = diskSize;
+    this.#diskSize = diskSize ?? Number.POSITIVE_INFINITY;
     this.#place = place;
   }
 
@@ -90,14 +91,15 @@ export class RawWriter {
 
   /**
    * Makes zero what is left.
+   * @param diskSize bytes, a multiple of 512, when the constructor was not told
    * @returns the length that the target's file must get: the disk's, or what a larger file had
    * @throws Qcow2cError ERR_IO, ERR_ABORTED
    */
-  async finish(): Promise<number> {
+  async finish(diskSize = this.#diskSize): Promise<number> {
     const tasks: (() => Promise<void>)[] = [];
-    this.#addGap(tasks, this.#diskSize);
+    this.#addGap(tasks, diskSize);
     await runInLanes(tasks);
-    return Math.max(this.#diskSize, this.#place.existingSize);
+    return Math.max(diskSize, this.#place.existingSize);
   }
 
   /** Goes on to `end`; what lies before it shall be zeros. */

@@ -1,0 +1,50 @@
+/** The persistent dirty bitmaps that go from the source into the target. */
+import { Qcow2cError, quoted, usageError } from '../errors.js';
+import { type Bitmap, readBitmapDirectory } from '../qcow2/bitmap-directory.js';
+import { readBitmap } from '../qcow2/bitmap-reader.js';
+import type { ImageParameters } from '../qcow2/create-options.js';
+import type { ImageWriter } from '../qcow2/image-writer.js';
+import { type OpenedSources, onlyImage } from './open-sources.js';
+import type { ConvertOptions } from './options.js';
+
+/**
+ * Chooses them, before anything is written. The rules are those of qemu-img (convert_check_bitmaps).
+ * @param sources undefined for a stream
+ * @returns what copies them, once all clusters are written
+ * @throws Qcow2cError ERR_USAGE when source or target cannot have bitmaps; ERR_CORRUPT for an inconsistent one,
+ *   unless these are to be skipped
+ */
+export async function bitmapsToCopy(
+  { bitmaps: wanted, onWarning }: ConvertOptions,
+  { version, geometry: { clusterSize } }: ImageParameters,
+  sources: OpenedSources | undefined,
+): Promise<(writer: ImageWriter, virtualSize: number) => Promise<void>> {
+  if (wanted === undefined || sources === undefined) return async () => {};
+  const image = onlyImage(sources, 'Copying bitmaps only possible with single source');
+  const { qcow2 } = image.layers[0];
+  if (qcow2 === undefined || qcow2.header.version === 2) throw usageError('Source lacks bitmap support');
+  const { file, header, extensions } = qcow2;
+  if (version === 2) throw usageError("Format driver 'qcow2' does not support bitmaps in version 2");
+  const found =
+    extensions.bitmaps === undefined ? [] : await readBitmapDirectory(file, header, extensions.bitmaps);
+  const chosen: Bitmap[] = [];
+  for (const bitmap of found) {
+    if (!bitmap.inUse) {
+      chosen.push(bitmap);
+    } else if (wanted === 'all') {
+      throw new Qcow2cError(
+        'ERR_CORRUPT',
+        `Cannot copy inconsistent bitmap ${quoted(bitmap.name)} of ${quoted(file.name)}; ` +
+          "try --skip-broken-bitmaps, or use 'qemu-img bitmap --remove' to delete it",
+        { file: file.name, found: bitmap.name },
+      );
+    } else {
+      onWarning?.(`Skipping inconsistent bitmap ${quoted(bitmap.name)}`);
+    }
+  }
+  return async (writer, virtualSize) => {
+    for (const bitmap of chosen) {
+      await writer.addBitmap(bitmap, readBitmap(file, header, bitmap, { clusterSize, virtualSize }));
+    }
+  };
+}

@@ -1,0 +1,103 @@
+/** Opens the target that the options ask for; everything that can be refused is refused before it is made. */
+import type { CompressorChoice } from '../compress/codec.js';
+import { chooseCompressor } from '../compress/engines.js';
+import { usageError } from '../errors.js';
+import { resolveStoredName } from '../image/image-name.js';
+import { type ImageParameters, resolveCreateOptions } from '../qcow2/create-options.js';
+import { allocationUnit } from '../qcow2/image-writer.js';
+import { RawWriter } from '../raw/raw-writer.js';
+import { LARGEST_PIECE } from '../storage/aligned-memory.js';
+import type { openTarget, Target } from '../storage/target.js';
+import { bitmapsToCopy } from './bitmaps.js';
+import type { Input } from './input.js';
+import { readKeptImage } from './kept-target.js';
+import type { OpenedSources } from './open-sources.js';
+import type { ConvertOptions } from './options.js';
+import { type Output, openWith, rateLimitOf } from './output.js';
+import { Qcow2Output, type Qcow2Parts } from './qcow2-output.js';
+import { RawOutput } from './raw-output.js';
+import { refuseSameFile } from './same-file.js';
+
+/**
+ * Default bytes of the compressed write cache: what two merged writes in flight hold, and as much again
+ * to be filled meanwhile. At least four allocation units.
+ */
+const CACHE_BYTES = 8 * 1024 * 1024;
+
+/**
+ * @param open opens files
+ * @param sources undefined for a stream
+ * @param readFiles every file that is read
+ * @throws Qcow2cError; nothing is left behind then
+ */
+export async function openOutput(
+  options: ConvertOptions,
+  open: typeof openTarget,
+  input: Input,
+  sources: OpenedSources | undefined,
+  readFiles: readonly string[],
+): Promise<Output> {
+  refuseSameFile(readFiles, options.target);
+  if (options.targetFormat === 'raw') return RawOutput.open(options, open, input.size);
+  const { keepTarget = false } = options;
+  const { parameters, virtualSize } = keepTarget
+    ? readKeptImage(options.target, input.size ?? 0)
+    : { parameters: resolveCreateOptions(options.create ?? {}, input.size), virtualSize: input.size };
+  if (options.compress) refuseWithCompression(parameters);
+  const { clusterSize } = parameters.geometry;
+  const compressor = await chosenCompressor(options, parameters);
+  const cacheSize = cacheSizeFor(clusterSize, options.compressedCacheSize);
+  const addBitmaps = await bitmapsToCopy(options, parameters, sources);
+  const limit = rateLimitOf(options);
+  const opened: Target[] = [];
+  try {
+    const dataFile = await openDataFile(parameters, virtualSize);
+    const target = await openWith(open, options.target, keepTarget, options, limit);
+    opened.push(target);
+    const parts = { parameters, virtualSize, compressor, target, cacheSize, dataFile, addBitmaps };
+    return await Qcow2Output.open(options, parts);
+  } catch (error) {
+    for (const target of opened) await target.discard();
+    throw error;
+  }
+
+  async function openDataFile(
+    { dataFile }: ImageParameters,
+    diskSize: number | undefined,
+  ): Promise<Qcow2Parts['dataFile']> {
+    if (dataFile === undefined) return undefined;
+    const name = resolveStoredName(dataFile.name, options.target, 'data file');
+    refuseSameFile([...readFiles, options.target], name);
+    const target = await openWith(open, name, false, options, limit);
+    opened.push(target);
+    const { kind, existingSize, file } = target;
+    const place = { kind, existingSize, isZero: false, signal: options.signal };
+    return { target, writer: new RawWriter(file, diskSize, place) };
+  }
+}
+
+/** @throws Qcow2cError ERR_USAGE in qemu-img's words */
+function refuseWithCompression({ preallocation, dataFile }: ImageParameters): void {
+  const clash = dataFile !== undefined ? 'data_file' : preallocation !== 'off' ? 'preallocation' : undefined;
+  if (clash !== undefined) throw usageError(`Compression and ${clash} not supported at the same time`);
+}
+
+async function chosenCompressor(
+  options: ConvertOptions,
+  { compressionType: type, geometry: { clusterSize } }: ImageParameters,
+): Promise<CompressorChoice | undefined> {
+  if (!options.compress) return undefined;
+  const { engine, compressionLevel: level, compressionWindowBits: windowBits } = options;
+  return chooseCompressor({ type, engine, level, windowBits, clusterSize });
+}
+
+/** @throws Qcow2cError ERR_USAGE for a size that cannot be */
+function cacheSizeFor(clusterSize: number, wanted: number | undefined): number {
+  const unit = allocationUnit(clusterSize);
+  const size = wanted ?? Math.max(CACHE_BYTES, 4 * unit);
+  if (size === 0 || (size >= unit && size <= LARGEST_PIECE)) return size;
+  throw usageError(
+    `The compressed write cache takes ${unit} to ${LARGEST_PIECE} bytes for this cluster size, or 0`,
+    { found: size },
+  );
+}

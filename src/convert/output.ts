@@ -1,0 +1,71 @@
+/** Where a conversion goes, whatever the format: what the workers are to do for it, and what becomes of it. */
+
+import type { WorkerSetup } from '../compress/messages.js';
+import type { WorkerPool } from '../compress/pool.js';
+import { RateLimit } from '../storage/rate-limit.js';
+import type { openTarget, Target } from '../storage/target.js';
+import type { ConvertOptions, ConvertResult } from './options.js';
+import type { PipelineSettings } from './pipeline.js';
+import type { PlannedItem } from './plan.js';
+import type { UnreadableLog } from './unreadable-log.js';
+
+/** What the target asks of the workers. */
+export type OutputSetup = Pick<
+  WorkerSetup,
+  'output' | 'clusterSize' | 'compressor' | 'passthrough' | 'keepZeros' | 'sparseSize' | 'subclusters'
+>;
+
+/** What only the target can tell of a finished conversion. */
+export type OutputResult = Omit<ConvertResult, 'threads' | 'unreadableBytes'>;
+
+export interface Output {
+  readonly setup: OutputSetup;
+  /** Bytes that fit into an existing target; undefined: as many as come. */
+  readonly room: number | undefined;
+  /** Runs all items through the pool into the target. @returns where the last one ended, in bytes */
+  run(
+    pool: WorkerPool,
+    next: (slot: number) => Promise<PlannedItem | undefined>,
+    unreadable: UnreadableLog,
+    settings: PipelineSettings,
+  ): Promise<number>;
+  /** Writes what is left. @param diskSize bytes */
+  finish(diskSize: number): Promise<void>;
+  /** Makes the target durable and gives it its name; it is closed afterwards, also when this fails. */
+  commit(): Promise<void>;
+  /** Removes what was made. Never throws. */
+  discard(): Promise<void>;
+  /** After finish. */
+  result(): OutputResult;
+}
+
+/** Bytes of the smallest run of zeros that is left out by default, as in qemu-img. */
+export const SPARSE_SIZE = 4096;
+
+/** Opens a target as the options want it written. @throws Qcow2cError as `open` */
+export async function openWith(
+  open: typeof openTarget,
+  name: string,
+  inPlace: boolean,
+  { targetCache = 'none', signal }: ConvertOptions,
+  limit: RateLimit | undefined,
+): Promise<Target> {
+  const target = await open(name, targetCache, inPlace);
+  if (limit !== undefined) target.file.limitRate(limit, signal);
+  return target;
+}
+
+/** The limit that all files of a target share. */
+export function rateLimitOf({ rateLimit }: ConvertOptions): RateLimit | undefined {
+  return rateLimit === undefined ? undefined : new RateLimit(rateLimit);
+}
+
+/** What the result says of how a file was written. */
+export function targetFacts({ file }: Target) {
+  return {
+    targetCache: file.cacheMode,
+    directRefused: file.directRefused,
+    writeCalls: file.writeCalls,
+    writtenBytes: file.writtenBytes,
+  };
+}

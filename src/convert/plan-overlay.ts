@@ -1,0 +1,127 @@
+/**
+ * Cuts a source into work items for an image with a backing file: what both hold at the same place of the
+ * same file is left out, whatever its size; for the rest the worker gets what either holds, and compares.
+ */
+import type { Segment } from '../compress/messages.js';
+import type { MappedRange, Source } from '../image/source.js';
+import { roundDown, roundUp } from '../storage/aligned-memory.js';
+import type { PlannedItem, PlanSettings } from './plan.js';
+import { segmentOf, type UnreadableStretch } from './segments.js';
+
+/** A stretch of an item in which neither side changes its kind. In bytes. */
+interface Stretch {
+  readonly guest: number;
+  readonly length: number;
+  readonly source: MappedRange;
+  readonly backing: MappedRange;
+}
+
+/**
+ * @param source what is read
+ * @param backing what the target's backing file shows; past its end it shows zeros
+ * @param clusterSize of the target, in bytes
+ * @returns the items in guest order, none for ranges that are the same by their map alone
+ * @throws what either map throws, or says of what cannot be read; in the backing file nothing is salvaged
+ */
+export async function* planOverlay(
+  source: Source,
+  backing: Source,
+  clusterSize: number,
+  { itemSize, onUnreadable }: Pick<PlanSettings, 'itemSize' | 'onUnreadable'>,
+): AsyncGenerator<PlannedItem> {
+  let at = 0;
+  while (at < source.size) {
+    const guestOffset = roundDown(at, itemSize);
+    const end = Math.min(guestOffset + itemSize, source.size);
+    const stretches: Stretch[] = [];
+    let differs = false;
+    at = guestOffset;
+    while (at < end) {
+      const stretch = await stretchAt(source, backing, at, onUnreadable);
+      const isSame = same(stretch.source, stretch.backing);
+      if (isSame && !differs && at + stretch.length >= end) {
+        // Nothing in this item: go on where the two part, perhaps items further on.
+        at += stretch.length;
+        break;
+      }
+      differs ||= !isSame;
+      stretches.push(stretch);
+      at += stretch.length;
+    }
+    if (!differs) continue;
+    at = end;
+    yield itemOf(stretches, guestOffset, end, clusterSize);
+  }
+}
+
+async function stretchAt(
+  source: Source,
+  backing: Source,
+  guest: number,
+  onUnreadable: ((stretch: UnreadableStretch) => void) | undefined,
+): Promise<Stretch> {
+  const left = source.size - guest;
+  const range = await source.map(guest);
+  const below: MappedRange = guest < backing.size ? await backing.map(guest) : { kind: 'zero', length: left };
+  if (below.kind === 'unreadable') throw below.error;
+  const length = Math.min(range.length, below.length, left);
+  if (range.kind !== 'unreadable') return { guest, length, source: range, backing: below };
+  if (onUnreadable === undefined) throw range.error;
+  onUnreadable({ guestOffset: guest, length, error: range.error });
+  return { guest, length, source: { kind: 'zero', length }, backing: below };
+}
+
+/** Whether two ranges show the same bytes without anybody reading them. */
+function same(a: MappedRange, b: MappedRange): boolean {
+  if (a.kind === 'zero') return b.kind === 'zero';
+  if (a.kind === 'data') return b.kind === 'data' && a.descriptor === b.descriptor && a.offset === b.offset;
+  if (a.kind !== 'compressed' || b.kind !== 'compressed') return false;
+  return (
+    a.skip === b.skip &&
+    a.payload.descriptor === b.payload.descriptor &&
+    a.payload.offset === b.payload.offset
+  );
+}
+
+/** The item with the clusters in which anything may differ, and the segments of these only. */
+function itemOf(
+  stretches: readonly Stretch[],
+  guestOffset: number,
+  end: number,
+  clusterSize: number,
+): PlannedItem {
+  const changed: [from: number, to: number][] = [];
+  for (const { guest, length, source, backing } of stretches) {
+    if (same(source, backing)) continue;
+    const from = roundDown(guest - guestOffset, clusterSize) / clusterSize;
+    const to = roundUp(Math.min(guest + length, end) - guestOffset, clusterSize) / clusterSize;
+    const last = changed.at(-1);
+    if (last !== undefined && from <= last[1]) last[1] = Math.max(last[1], to);
+    else changed.push([from, to]);
+  }
+  const cut = (side: 'source' | 'backing'): Segment[] =>
+    stretches.flatMap((stretch) =>
+      changed.flatMap(([from, to]) => {
+        const start = Math.max(stretch.guest, guestOffset + from * clusterSize);
+        const stop = Math.min(stretch.guest + stretch.length, guestOffset + to * clusterSize, end);
+        if (start >= stop) return [];
+        const range = further(stretch[side], start - stretch.guest);
+        return segmentOf(range, start - guestOffset, stop - start) ?? [];
+      }),
+    );
+  return {
+    guestOffset,
+    length: end - guestOffset,
+    segments: cut('source'),
+    backing: cut('backing'),
+    changed,
+  };
+}
+
+/** The same range from `bytes` further on. */
+function further(range: MappedRange, bytes: number): MappedRange {
+  const length = range.length - bytes;
+  if (range.kind === 'data') return { ...range, length, offset: range.offset + bytes };
+  if (range.kind === 'compressed') return { ...range, length, skip: range.skip + bytes };
+  return { ...range, length };
+}

@@ -1,0 +1,142 @@
+/** A raw disk as the target: what to ask of the workers for it, and where their answers go. */
+import type { WorkerPool } from '../compress/pool.js';
+import { usageError } from '../errors.js';
+import { RawWriter } from '../raw/raw-writer.js';
+import type { openTarget, Target } from '../storage/target.js';
+import type { ConvertOptions } from './options.js';
+import {
+  type Output,
+  type OutputResult,
+  type OutputSetup,
+  openWith,
+  rateLimitOf,
+  SPARSE_SIZE,
+  targetFacts,
+} from './output.js';
+import { type PipelineSettings, refuseAbort, runPipeline } from './pipeline.js';
+import type { PlannedItem } from './plan.js';
+import type { UnreadableLog } from './unreadable-log.js';
+
+/** A raw disk has no clusters; what cannot be read is lost in pieces of this many bytes. */
+const PIECE_BYTES = 4096;
+
+/** @throws Qcow2cError ERR_USAGE for what a raw disk cannot have, in qemu-img's words */
+export function refuseForRaw({ compress, create = {}, bitmaps }: ConvertOptions): void {
+  if (compress) throw usageError('Compression not supported for this file format');
+  if (bitmaps !== undefined) throw usageError("Format driver 'raw' does not support bitmaps");
+  if (create.backingFile !== undefined) throw usageError("Backing file not supported for file format 'raw'");
+  if (create.preallocation === 'metadata') {
+    throw usageError(
+      "Parameter 'preallocation' does not accept value 'metadata' (accepted: off, falloc, full)",
+    );
+  }
+}
+
+export class RawOutput implements Output {
+  readonly setup: OutputSetup;
+  readonly room: number | undefined;
+  readonly #target: Target;
+  readonly #writer: RawWriter;
+  readonly #signal: AbortSignal | undefined;
+  #diskSize = 0;
+  #length = 0;
+
+  /**
+   * @param diskSize bytes; undefined: a stream, whose end is the disk's
+   * @throws Qcow2cError ERR_USAGE when the target is too small, ERR_IO when it cannot be opened or preallocated
+   */
+  static async open(
+    options: ConvertOptions,
+    open: typeof openTarget,
+    diskSize: number | undefined,
+  ): Promise<RawOutput> {
+    refuseForRaw(options);
+    const { keepTarget = false, create = {} } = options;
+    const target = await openWith(open, options.target, keepTarget, options, rateLimitOf(options));
+    try {
+      if (create.preallocation === 'falloc' && target.kind === 'new' && diskSize !== undefined) {
+        await target.file.allocate(0, diskSize);
+      }
+      return new RawOutput(options, target, diskSize);
+    } catch (error) {
+      await target.discard();
+      throw error;
+    }
+  }
+
+  private constructor(options: ConvertOptions, target: Target, diskSize: number | undefined) {
+    const { sparseSize = SPARSE_SIZE, targetIsZero = false, signal, create } = options;
+    const { kind, existingSize, file } = target;
+    this.setup = {
+      output: 'runs',
+      clusterSize: PIECE_BYTES,
+      compressor: undefined,
+      passthrough: false,
+      keepZeros: sparseSize === 0 || create?.preallocation === 'full',
+      sparseSize,
+      subclusters: false,
+    };
+    this.room = kind === 'new' ? undefined : existingSize;
+    this.#target = target;
+    this.#signal = signal;
+    this.#writer = new RawWriter(file, diskSize, {
+      kind,
+      existingSize,
+      isZero: targetIsZero,
+      signal,
+    });
+  }
+
+  run(
+    pool: WorkerPool,
+    next: (slot: number) => Promise<PlannedItem | undefined>,
+    unreadable: UnreadableLog,
+    settings: PipelineSettings,
+  ): Promise<number> {
+    return runPipeline(
+      {
+        next,
+        pack: ({ segments, length, guestOffset }, slot) =>
+          pool.findRuns({ segments, clusters: Math.ceil(length / PIECE_BYTES), length, slot }, guestOffset),
+        store: async ({ bytes, runs, unreadable: lost }, { guestOffset, length }) => {
+          await this.#writer.write(guestOffset, bytes.subarray(0, length), runs);
+          unreadable.itemDone(lost, guestOffset + length);
+        },
+        storedBytes: () => this.#writer.dataBytes,
+      },
+      settings,
+    );
+  }
+
+  async finish(diskSize: number): Promise<void> {
+    this.#diskSize = diskSize;
+    this.#length = await this.#writer.finish(diskSize);
+    // The last moment: from here on a new file gets its name.
+    refuseAbort(this.#signal);
+  }
+
+  commit(): Promise<void> {
+    return this.#target.commit(this.#length);
+  }
+
+  discard(): Promise<void> {
+    return this.#target.discard();
+  }
+
+  result(): OutputResult {
+    return {
+      virtualSize: this.#diskSize,
+      fileSize: this.#length,
+      clusterSize: undefined,
+      compressedClusters: 0,
+      normalClusters: 0,
+      copiedClusters: 0,
+      zeroClusters: 0,
+      compressedBytes: 0,
+      engine: undefined,
+      compressionLevel: undefined,
+      tableLevel: undefined,
+      ...targetFacts(this.#target),
+    };
+  }
+}

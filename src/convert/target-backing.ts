@@ -1,0 +1,61 @@
+/** The backing file of an image that is to be made: what the guest would see in it without the image. */
+import { statSync } from 'node:fs';
+import { quoted } from '../errors.js';
+import { BackingChain } from '../image/backing-chain.js';
+import { resolveStoredName } from '../image/image-name.js';
+import type { Source } from '../image/source.js';
+import { identityOf, RawSource } from '../raw/raw-source.js';
+import { type OpenedImage, type OpenSettings, openImage, within } from './open-image.js';
+
+export interface TargetBacking {
+  readonly source: Source;
+  /** Its layers, unless they are the source's own. */
+  readonly opened: OpenedImage | undefined;
+  /** Every file that is read for it. */
+  readonly files: readonly string[];
+}
+
+/**
+ * Opens it. Where it is the source's own backing file, the source's layers serve for both: what neither the
+ * source's own image nor anything above has changed is then known to be the same without being read.
+ * @param backing name (as the target will hold it) and format, which is trusted
+ * @param target the name of the image that is to be made
+ * @param image the only source; undefined when there are several
+ * @throws Qcow2cError as openImage
+ */
+export async function openTargetBacking(
+  backing: { readonly file: string; readonly format: 'raw' | 'qcow2' },
+  target: string,
+  image: OpenedImage | undefined,
+  settings: OpenSettings,
+): Promise<TargetBacking> {
+  const file = resolveStoredName(backing.file, target, 'backing file');
+  const shared = image?.layers.slice(sharedFrom(file, backing.format, image)) ?? [];
+  const [top, ...below] = shared.map(({ layer }) => layer);
+  if (top !== undefined) return { source: new BackingChain([top, ...below]), opened: undefined, files: [] };
+  try {
+    const opened = await openImage({ file, format: backing.format }, undefined, settings);
+    return { source: opened.source, opened, files: opened.files };
+  } catch (error) {
+    throw within(`Could not open ${quoted(target)}: Could not open backing file`, error);
+  }
+}
+
+/** The index of the first layer below the source's own image that is this file; past the last one if none is. */
+function sharedFrom(file: string, format: 'raw' | 'qcow2', { layers }: OpenedImage): number {
+  let identity: string | undefined;
+  try {
+    identity = identityOf(statSync(file, { bigint: true }));
+  } catch {
+    // Whoever opens the file says why it cannot be.
+  }
+  const index = layers.findIndex(
+    (layer, depth) =>
+      depth > 0 &&
+      layer.identity === identity &&
+      layer.format === format &&
+      // Not a mere part of the file.
+      (layer.qcow2 !== undefined || layer.layer instanceof RawSource),
+  );
+  return index < 0 ? layers.length : index;
+}

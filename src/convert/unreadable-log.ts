@@ -1,0 +1,45 @@
+/**
+ * Keeps what could not be read in guest order: what the map cannot tell is known when an item is planned, what
+ * a worker could not read when it comes back. Used with salvage.
+ */
+import type { UnreadableRange } from './options.js';
+
+export class UnreadableLog {
+  readonly #tell: ((range: UnreadableRange) => void) | undefined;
+  /** Known from the map, of items that have not come back. Ascending. */
+  readonly #expected: UnreadableRange[] = [];
+  /** Where the last expected one ends: an item's start may be planned twice. */
+  #expectedEnd = 0;
+  #bytes = 0;
+
+  constructor(tell: ((range: UnreadableRange) => void) | undefined) {
+    this.#tell = tell;
+  }
+
+  /** Bytes taken for zeros so far. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Something that the map cannot tell, ahead of the items that come back. */
+  expect(range: UnreadableRange): void {
+    if (range.guestOffset < this.#expectedEnd) return;
+    this.#expectedEnd = range.guestOffset + range.length;
+    this.#expected.push(range);
+  }
+
+  /** An item has come back: tells what was unreadable up to its end. @param end of the item, in bytes */
+  itemDone(found: readonly UnreadableRange[], end: number): void {
+    const until = this.#expected.findIndex(({ guestOffset }) => guestOffset >= end);
+    const before = this.#expected.splice(0, until < 0 ? this.#expected.length : until);
+    for (const range of [...before, ...found].sort((a, b) => a.guestOffset - b.guestOffset)) {
+      this.#bytes += range.length;
+      this.#tell?.(range);
+    }
+  }
+
+  /** No item will come any more. */
+  end(): void {
+    this.itemDone([], Number.POSITIVE_INFINITY);
+  }
+}
