@@ -83,4 +83,37 @@ describe('the recording storage', () => {
     expect(into.subarray(0, 6)).toEqual(new Uint8Array([...payload(10).subarray(5), 0]));
     expect(storage.bytes(15, 1)).toEqual(new Uint8Array([7]));
   });
+
+  test('accuses a write behind the end of a device, but not one of the sectors before it', async () => {
+    const storage = new RecordingStorage({ deviceSize: BLOCK + 512 });
+    await storage.write(BLOCK, [memory(1).subarray(0, 512)]);
+    expect(storage.violations).toEqual([]);
+    await storage.write(BLOCK, [memory(1)]);
+    expect(storage.violations).toEqual([expect.stringContaining('past the end of the device')]);
+  });
+
+  test('makes holes of whole blocks, unless it is told to refuse', async () => {
+    const storage = new RecordingStorage({ background: 7 });
+    storage.preset(0, payload(3 * BLOCK));
+    expect(await storage.punch(BLOCK, BLOCK)).toBe(true);
+    storage.refusesPunch = () => true;
+    expect(await storage.punch(0, BLOCK)).toBe(false);
+    const expected = payload(3 * BLOCK).fill(0, BLOCK, 2 * BLOCK);
+    expect(storage.bytes(0, 3 * BLOCK)).toEqual(expected);
+    expect(storage.violations).toEqual([]);
+  });
+
+  test('accuses a hole that is none of whole blocks, and one under a write', async () => {
+    const storage = new RecordingStorage();
+    storage.hold();
+    const writing = storage.write(0, [memory(2)]);
+    await storage.punch(BLOCK, BLOCK);
+    await storage.punch(4 * BLOCK, 512);
+    storage.releaseAll();
+    await writing;
+    expect(storage.violations).toEqual([
+      expect.stringContaining('takes its place'),
+      expect.stringContaining('none of whole blocks'),
+    ]);
+  });
 });

@@ -6,7 +6,7 @@
 import koffi from 'koffi';
 import { afterEach, expect } from 'vitest';
 import { roundDown, roundUp } from '../../src/storage/aligned-memory.js';
-import type { Storage } from '../../src/storage/storage.js';
+import type { SparseStorage } from '../../src/storage/storage.js';
 
 /** Bytes of a page of the content. */
 const PAGE = 65536;
@@ -20,6 +20,11 @@ export interface RecordedWrite {
   state: 'under way' | 'done' | 'failed';
 }
 
+export interface RecordedHole {
+  readonly offset: number;
+  readonly length: number;
+}
+
 /** A failure to inject: the first `taken` bytes reach the storage all the same. */
 export interface Failure {
   readonly error: Error;
@@ -30,17 +35,21 @@ export interface RecordingOptions {
   readonly alignment?: number | undefined;
   /** What bytes that were never written hold: a device is not full of zeros. Default 0. */
   readonly background?: number | undefined;
+  /** Bytes of the device that this is: nothing may be written behind them. A file has no such end. */
+  readonly deviceSize?: number | undefined;
   /** Awaited by every read and write before it takes effect. */
   readonly delay?: (() => Promise<unknown>) | undefined;
 }
 
-export class RecordingStorage implements Storage {
+export class RecordingStorage implements SparseStorage {
   readonly name = 'recording';
   /** May be set at any time, as a fallback to buffered I/O does. */
   alignment: number;
   /** Every write that reached the storage, in the order in which they began. */
   readonly writes: RecordedWrite[] = [];
   readonly reads: { readonly offset: number; readonly length: number }[] = [];
+  /** Every range that was to become a hole, refused or not. */
+  readonly punches: RecordedHole[] = [];
   syncs = 0;
   /** What the caller did that no caller may do. */
   readonly violations: string[] = [];
@@ -50,14 +59,19 @@ export class RecordingStorage implements Storage {
   size = 0;
   /** Decides when a write begins whether it will fail. `index` counts from 0. */
   failWhen: ((write: RecordedWrite, index: number) => Failure | undefined) | undefined;
+  /** Decides whether a hole can be made. `index` counts from 0. */
+  refusesPunch: ((index: number) => boolean) | undefined;
   readonly #background: number;
+  readonly #deviceSize: number | undefined;
   readonly #delay: (() => Promise<unknown>) | undefined;
   readonly #gates = new Map<RecordedWrite, (failure: Failure | undefined) => void>();
   #holding = false;
   /** By number of the page; pages that nobody wrote to hold the background. */
   readonly #pages = new Map<number, Uint8Array>();
 
-  constructor({ alignment = 4096, background = 0, delay }: RecordingOptions = {}) {
+  constructor({ alignment = 4096, background = 0, deviceSize, delay }: RecordingOptions = {}) {
+    this.#deviceSize = deviceSize;
+    this.size = deviceSize ?? 0;
     this.alignment = alignment;
     this.#background = background;
     this.#delay = delay;
@@ -135,6 +149,27 @@ export class RecordingStorage implements Storage {
     return count;
   }
 
+  async punch(offset: number, length: number): Promise<boolean> {
+    this.punches.push({ offset, length });
+    if (offset % 4096 !== 0 || length % 4096 !== 0 || length === 0) {
+      this.violations.push(`a hole of ${length} bytes at ${offset} is none of whole blocks`);
+    }
+    for (const write of this.underWay) {
+      if (write.offset < offset + length && offset < write.offset + write.length) {
+        this.#accuse(write, `a hole of ${length} bytes at ${offset} takes its place`);
+      }
+    }
+    const refused = this.refusesPunch?.(this.punches.length - 1) ?? false;
+    await this.#delay?.();
+    if (refused) return false;
+    // Pages that nobody wrote to need no zeros where these are what they hold.
+    for (let at = offset; at < Math.min(offset + length, this.size); at += PAGE - (at % PAGE)) {
+      if (this.#background === 0 && !this.#pages.has(Math.floor(at / PAGE))) continue;
+      this.#page(at).fill(0, 0, offset + length - at);
+    }
+    return true;
+  }
+
   async sync(): Promise<void> {
     this.syncs += 1;
   }
@@ -148,8 +183,12 @@ export class RecordingStorage implements Storage {
       bytes,
       state: 'under way',
     };
+    const end = offset + bytes.length;
+    if (end > (this.#deviceSize ?? end)) this.#accuse(write, 'it goes past the end of the device');
     for (const { address, length } of write.buffers) {
-      this.#judge('write', [offset, length, Number(address % BigInt(this.alignment))]);
+      // The last sectors of a device make no whole block.
+      const rest = end === this.#deviceSize ? length % 512 : length;
+      this.#judge('write', [offset, rest, Number(address % BigInt(this.alignment))]);
     }
     for (const other of this.underWay) {
       const unit = this.alignment;

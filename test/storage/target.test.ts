@@ -4,7 +4,7 @@ import * as fs from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { alignedMemory, DIRECT_ALIGNMENT } from '../../src/storage/aligned-memory.js';
-import { openTarget, type Target } from '../../src/storage/target.js';
+import { commitInOrder, openTarget, type Target } from '../../src/storage/target.js';
 import { useScratch } from '../e2e/scratch.js';
 import { useOtherUser } from './other-user.js';
 import { expectSameBytes, payload } from './recording-storage.js';
@@ -42,7 +42,7 @@ describe('a new target', () => {
     await target.file.write(0, [block()]);
     expect(names()).toEqual([expect.stringMatching(/^\.image\.qcow2\.qcow2c-\d+-[0-9a-f]{8}\.tmp$/)]);
     expect(temporaryName()).toContain(`-${process.pid}-`);
-    expect(target).toMatchObject({ kind: 'new', keptBytes: 0, file: { name: path } });
+    expect(target).toMatchObject({ kind: 'new', existingSize: 0, keptBytes: 0, file: { name: path } });
     await target.commit(512);
     expect(names()).toEqual(['image.qcow2']);
     expectSameBytes(fs.readFileSync(path), payload(512));
@@ -204,7 +204,7 @@ describe('a target in place', () => {
     fs.writeFileSync(path, payload(10_000, 5));
     const { ino } = fs.statSync(path);
     const target = await openTarget(path, 'none', true);
-    expect(target).toMatchObject({ kind: 'kept', keptBytes: 10_000 });
+    expect(target).toMatchObject({ kind: 'kept', existingSize: 10_000, keptBytes: 10_000 });
     expect(names()).toEqual(['image.qcow2']);
     await target.file.write(0, [block()]);
     await target.commit(5120);
@@ -223,6 +223,17 @@ describe('a target in place', () => {
     expectSameBytes(fs.readFileSync(path), payload(4096, 5));
   });
 
+  test('may keep its length, or become longer', async () => {
+    fs.writeFileSync(path, payload(10_000, 5));
+    const same = await openTarget(path, 'none', true);
+    // The padding of the last block goes past the end, for a while.
+    await same.file.write(8192, [block()]);
+    await same.commit(same.existingSize);
+    expect(fs.statSync(path).size).toBe(10_000);
+    await (await openTarget(path, 'none', true)).commit(10_240);
+    expect(fs.statSync(path).size).toBe(10_240);
+  });
+
   test('must be there', async () => {
     await expect(openTarget(path, 'none', true)).rejects.toMatchObject({
       code: 'ERR_IO',
@@ -230,6 +241,99 @@ describe('a target in place', () => {
       message: `Could not open '${path}': No such file or directory`,
     });
     expect(names()).toEqual([]);
+  });
+});
+
+describe('two targets that belong together', () => {
+  const dataPath = () => join(directory, 'disk.data');
+
+  /** Opens both and writes a block into each. */
+  async function opened() {
+    const data = await openTarget(dataPath(), 'none', false);
+    const image = await openTarget(path, 'none', false);
+    await data.file.write(0, [block(1)]);
+    await image.file.write(0, [block(2)]);
+    return {
+      data,
+      image,
+      outputs: [
+        { target: data, length: 1024 },
+        { target: image, length: 512 },
+      ],
+    };
+  }
+
+  beforeEach(() => {
+    fs.writeFileSync(dataPath(), 'the old data');
+    fs.writeFileSync(path, 'the old image');
+  });
+
+  function expectOldFiles(): void {
+    expect(names()).toEqual(['disk.data', 'image.qcow2']);
+    expect(fs.readFileSync(dataPath(), 'utf8')).toBe('the old data');
+    expect(fs.readFileSync(path, 'utf8')).toBe('the old image');
+  }
+
+  test('both get their names', async () => {
+    await commitInOrder((await opened()).outputs);
+    expect(names()).toEqual(['disk.data', 'image.qcow2']);
+    expectSameBytes(fs.readFileSync(dataPath()), payload(1024, 1));
+    expectSameBytes(fs.readFileSync(path), payload(512, 2));
+  });
+
+  test('have no name while the other is not complete', async () => {
+    const { data, outputs } = await opened();
+    await data.seal(1024);
+    expect(fs.readFileSync(dataPath(), 'utf8')).toBe('the old data');
+    await commitInOrder(outputs);
+    expect(names()).toEqual(['disk.data', 'image.qcow2']);
+  });
+
+  test('leave both old files when the second cannot be completed', async () => {
+    const { image, outputs } = await opened();
+    await image.file.close();
+    await expect(commitInOrder(outputs)).rejects.toMatchObject({ code: 'ERR_IO', file: path });
+    expectOldFiles();
+  });
+
+  test('leave both old files when the first cannot be completed', async () => {
+    const { data, outputs } = await opened();
+    await data.file.close();
+    await expect(commitInOrder(outputs)).rejects.toMatchObject({ code: 'ERR_IO', file: dataPath() });
+    expectOldFiles();
+  });
+
+  test('leave the image alone when the data file cannot get its name', async () => {
+    const { outputs } = await opened();
+    fs.rmSync(dataPath());
+    fs.mkdirSync(dataPath());
+    await expect(commitInOrder(outputs)).rejects.toMatchObject({ systemCode: 'EISDIR' });
+    expect(names()).toEqual(['disk.data', 'image.qcow2']);
+    expect(fs.readFileSync(path, 'utf8')).toBe('the old image');
+  });
+
+  test('keep the data file when the image cannot get its name after it', async () => {
+    const { outputs } = await opened();
+    fs.rmSync(path);
+    fs.mkdirSync(path);
+    await expect(commitInOrder(outputs)).rejects.toMatchObject({ systemCode: 'EISDIR', file: path });
+    expect(names()).toEqual(['disk.data', 'image.qcow2']);
+    expectSameBytes(fs.readFileSync(dataPath()), payload(1024, 1));
+  });
+
+  test('one of them may be a file that is kept, and is not cut when the other fails after it', async () => {
+    fs.writeFileSync(dataPath(), payload(512, 7));
+    const data = await openTarget(dataPath(), 'none', true);
+    const image = await openTarget(path, 'none', false);
+    await data.file.write(0, [block(1)]);
+    fs.rmSync(path);
+    fs.mkdirSync(path);
+    const outputs = [
+      { target: data, length: 4096 },
+      { target: image, length: 512 },
+    ];
+    await expect(commitInOrder(outputs)).rejects.toMatchObject({ systemCode: 'EISDIR' });
+    expectSameBytes(fs.readFileSync(dataPath()), payload(4096, 1));
   });
 });
 
