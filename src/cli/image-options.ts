@@ -106,7 +106,7 @@ function readBacking(keys: Keys, use: ImageUse): ImageReference['backing'] {
     return 'none';
   }
   const backing = takeNode(keys, 'backing');
-  return backing === undefined ? undefined : readImage(backing, { ...use, role: 'source' });
+  return backing === undefined ? undefined : readImage(backing, use);
 }
 
 /** What an image is stored in: a file, or all of a file by way of a raw node. */

@@ -119,7 +119,9 @@ describe('a source', () => {
   test('-U cannot go with force-share=off', () => {
     const text = 'file.filename=a,force-share=off';
     expect(readImageOptions(text, SOURCE)).toEqual({ file: 'a' });
-    expect(failure(() => readImageOptions(text, { ...SOURCE, forceShare: true })).message).toContain(
+    const shared = { ...SOURCE, forceShare: true };
+    expect(readImageOptions('file.filename=a,force-share=on', shared)).toEqual({ file: 'a' });
+    expect(failure(() => readImageOptions(text, shared)).message).toContain(
       '--force-share/-U conflicts with image options',
     );
   });
