@@ -12,6 +12,9 @@ import type { ClusterAllocator } from './cluster-allocator.js';
 /** Bytes gathered before a run is placed: the largest write that still makes a disk faster. */
 const RUN_BYTES = 2 * 1024 * 1024;
 
+/** What waits at most; more than clusters that fill the memory, so only many single reservations come to it. */
+const MOST_WAITING = 8192;
+
 interface Waiting {
   /** From the run's start, in bytes. */
   readonly at: number;
@@ -74,9 +77,10 @@ export class ClusterRun {
    * Adds clusters that nobody writes.
    * @param placed told where the first of them is, before anything that is added later
    */
-  reserve(clusters: number, placed: (offset: HostOffset) => void): void {
+  async reserve(clusters: number, placed: (offset: HostOffset) => void): Promise<void> {
     this.#waiting.push({ at: this.#length, table: undefined, placed });
     this.#length += clusters * this.#clusterSize;
+    if (this.#waiting.length >= MOST_WAITING) await this.place();
   }
 
   /**

@@ -27,9 +27,9 @@ import {
   ZERO_CLUSTER,
 } from './l2-entry.js';
 import { L2Tables, type SetEntry } from './l2-tables.js';
+import { writeLastTables } from './last-tables.js';
 import { encodeHeader } from './new-header.js';
 import { Refcounts } from './refcounts.js';
-import { TableStream } from './table-stream.js';
 
 /** What has been written so far. */
 export interface ImageCounts {
@@ -156,9 +156,9 @@ export class ImageWriter {
    */
   async reserve(first: GuestCluster, count = 1): Promise<void> {
     const { geometry, dataFile } = this.#parameters;
-    await this.#eachTable(first, count, (setEntry, cluster, clusters) => {
+    await this.#eachTable(first, count, async (setEntry, cluster, clusters) => {
       if (dataFile === undefined) {
-        this.#run.reserve(clusters, (offset) => {
+        await this.#run.reserve(clusters, (offset) => {
           for (let index = 0; index < clusters; index += 1) {
             setEntry(encodeNormalCluster(hostOffset(offset + index * geometry.clusterSize)), 0n, index);
           }
@@ -205,36 +205,29 @@ export class ImageWriter {
     await this.#cache.stop();
     await this.#run.finish();
     await this.#guard.sync();
-    const { header, length } = await this.#writeLastTables(virtualSize);
+    const { header, length } = await this.#writeTables(virtualSize);
     if (inPlace) await this.#guard.sync();
     await this.#guard.writeHeader([header]);
     return length;
   }
 
-  /** Refcount blocks and table, bitmap directory and L1 table, contiguous in this order at the file's end. */
-  async #writeLastTables(
-    virtualSize: number,
-  ): Promise<{ readonly header: Uint8Array; readonly length: number }> {
+  /** Writes the last tables, and returns the header that makes everything reachable. */
+  async #writeTables(virtualSize: number): Promise<{ readonly header: Uint8Array; readonly length: number }> {
     const { geometry, lazyRefcounts, preallocation: _, ...parameters } = this.#parameters;
     const { clusterSize, clusterBits, refcountOrder, extendedL2 } = geometry;
-    const clustersFor = (bytes: Uint8Array) => Math.ceil(bytes.length / clusterSize);
     const l1Entries = l1EntriesFor(geometry, virtualSize);
-    const l1 = this.#l2.takeL1(l1Entries);
     const directory = this.#bitmaps.encodeDirectory();
-    const further = clustersFor(directory) + clustersFor(l1);
-    const { blocks, tableClusters } = this.#refcounts.sizeOfRest(this.#allocator.firstFree, further);
-    const start = this.#allocator.allocateRun(blocks + tableClusters + further);
-    const refcountTableOffset = hostOffset(start + blocks * clusterSize);
-    const directoryOffset = hostOffset(refcountTableOffset + tableClusters * clusterSize);
-    const l1Offset = hostOffset(directoryOffset + clustersFor(directory) * clusterSize);
-    const rest = this.#refcounts.takeRest();
-    if (rest.length !== blocks)
-      throw internalError(`${rest.length} refcount blocks where ${blocks} have room`);
-    for (const [index, block] of rest.entries()) {
-      this.#refcounts.place(block, hostOffset(start + index * clusterSize));
-    }
+    const { refcountTableOffset, refcountTableClusters, directoryOffset, l1Offset, end } =
+      await writeLastTables(
+        clusterSize,
+        this.#guard,
+        this.#allocator,
+        this.#refcounts,
+        directory,
+        this.#l2.takeL1(l1Entries),
+      );
     const bitmaps = { count: this.#bitmaps.count, directorySize: directory.length, directoryOffset };
-    // Encoded first: it may not fit, and the whole first unit, so that nothing old stays behind it on a device.
+    // The whole first unit, so that nothing old stays behind the header on a device.
     const unit = allocationUnit(clusterSize);
     const header = alignedMemory(unit).subarray(0, unit);
     header.set(
@@ -245,33 +238,26 @@ export class ImageWriter {
         l1Entries,
         l1Offset: l1Entries === 0 ? hostOffset(0) : l1Offset,
         refcountTableOffset,
-        refcountTableClusters: tableClusters,
+        refcountTableClusters,
         compatibleFeatures: lazyRefcounts ? COMPATIBLE_LAZY_REFCOUNTS : 0n,
         refcountOrder,
         extendedL2,
         bitmaps: bitmaps.count === 0 ? undefined : bitmaps,
       }),
     );
-    await new TableStream(this.#guard).write(start, [
-      ...rest.map(({ bytes }) => bytes),
-      this.#refcounts.encodeTable(tableClusters),
-      directory,
-      new Uint8Array(l1Offset - directoryOffset - directory.length),
-      l1,
-    ]);
-    return { header, length: roundUp(l1Offset + l1.length, SECTOR_SIZE) };
+    return { header, length: roundUp(end, SECTOR_SIZE) };
   }
 
   /** Visits the guest clusters from `first` on, as many at once as one L2 table holds. */
   async #eachTable(
     first: GuestCluster,
     count: number,
-    visit: (setEntry: SetEntry, cluster: GuestCluster, clusters: number) => void,
+    visit: (setEntry: SetEntry, cluster: GuestCluster, clusters: number) => void | Promise<void>,
   ): Promise<void> {
     for (let cluster = first, left = count; left > 0; ) {
       const clusters = Math.min(left, this.#l2.reachFrom(cluster));
       if (this.#l2.passes(cluster)) await this.#l2.complete();
-      visit(this.#l2.entriesOf(cluster, clusters), cluster, clusters);
+      await visit(this.#l2.entriesOf(cluster, clusters), cluster, clusters);
       await this.#placeCompleteBlocks();
       cluster = guestCluster(cluster + clusters);
       left -= clusters;
