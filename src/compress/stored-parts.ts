@@ -34,5 +34,5 @@ export function touchedSubclusters(
 
 /** Bits 0 to count - 1; count up to 32. */
 function bitsBelow(count: number): number {
-  return count === SUBCLUSTERS ? ALL_SUBCLUSTERS : 2 ** count - 1;
+  return 2 ** count - 1;
 }

@@ -148,11 +148,12 @@ describe('a cluster is inflated', () => {
   test('again after a failure, and not taken from what that left behind', () => {
     const shared = reader({ salvage: true });
     const [item, unreadable] = [new Uint8Array(ITEM), [] as UnreadablePart[]];
-    const damaged = { ...segment(0, 0, 0, 512), storedLength: 100 };
-    for (const at of [0, 512]) shared.read([{ ...damaged, at }], 0, item, unreadable);
+    const damaged = { ...segment(1, 0, 0, 512), storedLength: 3000 };
+    const whole = segment(0, 0, 0, 512);
+    for (const each of [whole, damaged, damaged]) shared.read([each], 0, item, unreadable);
     expect(unreadable.map(({ failure }) => failure.kind)).toEqual(['corrupt', 'corrupt']);
     expect(item.every((byte) => byte === 0)).toBe(true);
-    shared.read([segment(0, 0, 0, 512)], 0, item, unreadable);
+    shared.read([whole], 0, item, unreadable);
     expect(Buffer.compare(item.subarray(0, 512), CLUSTERS[0]!.subarray(0, 512))).toBe(0);
   });
 });
@@ -182,6 +183,16 @@ describe('a payload', () => {
         expect(Buffer.compare(item.subarray(0, CLUSTER), CLUSTERS[last]!)).toBe(0);
       }
     }
+  });
+
+  test('that lacks its last zeros is whole, whatever was read before', async () => {
+    const cluster = Buffer.concat([text(300), Buffer.alloc(212)]);
+    await writeFile(scratch('cut'), deflateRawSync(cluster, { level: 0 }).subarray(0, -200));
+    const descriptor = fs.openSync(scratch('cut'), 'r');
+    const cut = { ...segment(0, CLUSTER), descriptor, offset: 0, storedLength: 600, inflatedLength: 512 };
+    const { item } = readItem([segment(2, 0), { ...cut, length: 512 }]);
+    expect(Buffer.compare(item.subarray(CLUSTER, CLUSTER + 512), cluster)).toBe(0);
+    fs.closeSync(descriptor);
   });
 
   test.each([0, 1, 4096, 2 ** 50])('%i bytes past the end of the file is corrupt', (past) => {

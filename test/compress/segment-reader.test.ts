@@ -160,6 +160,10 @@ describe('a file that became shorter', () => {
     [segmentAt(4196, 8000), 0, 4096, { offset: 4196, expected: 8000, found: 0 }],
   ])('%o cut to %i bytes, alignment %i, is short by %o', async (where, length, alignment, facts) => {
     await truncate(file, length);
+    answerReads((fd, into, at, count, offset) => {
+      expect([offset % alignment, count % alignment, into.byteOffset % alignment]).toEqual([0, 0, 0]);
+      return actualRead(fd, into, at, count, offset);
+    });
     const failure = failureOf(() => readItem(alignment, [{ ...where, descriptor }]));
     expect(failure).toEqual({ kind: 'short', descriptor, ...facts });
   });

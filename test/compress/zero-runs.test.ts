@@ -145,7 +145,6 @@ test('the subclusters that runs touch are told by bits, for any runs', () => {
 describe('qemu-img writes the same ranges', () => {
   const LENGTHS: readonly (readonly number[])[] = [
     [1, 2, 3, 5, 8, 9],
-    [8, 16, 24, 7],
     [8, 40, 128, 130, 3],
     [1, 1000, 128, 256],
   ];
@@ -196,7 +195,7 @@ describe('qemu-img writes the same ranges', () => {
   }
 
   describe.each(SOURCES)('%s', (_, bytes, ranges) => {
-    test.each([512, 4096, 8192, 12_288, 65_536])('-S %i', async (sparseSize) => {
+    test.each([4096, 8192, 12_288, 65_536])('-S %i', async (sparseSize) => {
       const raw = await source(bytes, ranges);
       const runs = runsOf(bytes, ranges, sparseSize);
       const convert = ['convert', '-S', String(sparseSize), '-f', 'raw', '-O'];
