@@ -1,18 +1,25 @@
 import { getEventListeners } from 'node:events';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { WorkItem } from '../../src/compress/messages.js';
-import type { PackedItem, WorkerPool } from '../../src/compress/pool.js';
 import { runPipeline } from '../../src/convert/pipeline.js';
+import { type PlannedItem, plan } from '../../src/convert/plan.js';
 import type { Progress } from '../../src/convert/progress.js';
-import type { GuestCluster } from '../../src/qcow2/addresses.js';
-import type { ImageWriter } from '../../src/qcow2/image-writer.js';
 import { FakeSource } from '../image/fake-source.js';
 import { stateOf, turn } from '../storage/promise-state.js';
 
 const CLUSTER = 512;
 const CLUSTERS = 4;
 const ITEM = CLUSTER * CLUSTERS;
+
+interface WorkItem extends PlannedItem {
+  readonly slot: number;
+}
+
+/** What a worker answers: sizes of clusters, and their bytes in the slot's memory. */
+interface Answer {
+  readonly sizes: Uint32Array;
+  readonly bytes: Uint8Array;
+}
 
 interface Packing {
   readonly item: WorkItem;
@@ -35,7 +42,9 @@ class FakePool {
   }
 
   /** Every cluster's bytes are its index; its size goes through zero, compressed and stored in turn. */
-  pack(item: WorkItem, guestOffset: number): Promise<PackedItem> {
+  pack(item: WorkItem): Promise<Answer> {
+    const { guestOffset } = item;
+    const clusters = Math.ceil(item.length / CLUSTER);
     expect(this.inFlight.has(item.slot)).toBe(false);
     this.inFlight.add(item.slot);
     this.most = Math.max(this.most, this.inFlight.size);
@@ -43,9 +52,9 @@ class FakePool {
     expect(bytes.length).toBe(ITEM);
     return new Promise((resolve, reject) => {
       const finish = () => {
-        const sizes = new Uint32Array(item.clusters);
+        const sizes = new Uint32Array(clusters);
         let at = 0;
-        for (let index = 0; index < item.clusters; index += 1) {
+        for (let index = 0; index < clusters; index += 1) {
           const cluster = guestOffset / CLUSTER + index;
           sizes[index] = [0, 1 + (cluster % 500), CLUSTER][cluster % 3]!;
           bytes.fill(cluster % 251, at, at + sizes[index]!);
@@ -72,7 +81,7 @@ class FakeWriter {
     this.#pool = pool;
   }
 
-  async #take(kind: string, cluster: GuestCluster, bytes: Uint8Array): Promise<void> {
+  async take(kind: string, cluster: number, bytes: Uint8Array): Promise<void> {
     if (cluster === this.failAt) throw new Error(`no space for ${cluster}`);
     await turn();
     // The slot is still this item's: nobody has written over it while the writer was at work.
@@ -87,12 +96,14 @@ class FakeWriter {
     expect(this.#pool.inFlight.has(item.slot)).toBe(true);
   }
 
-  writeCompressed(cluster: GuestCluster, payload: Uint8Array): Promise<void> {
-    return this.#take('compressed', cluster, payload);
-  }
-
-  writeNormal(cluster: GuestCluster, bytes: Uint8Array): Promise<void> {
-    return this.#take('normal', cluster, bytes);
+  /** An item's clusters, one after the other. */
+  async store({ sizes, bytes }: Answer, { guestOffset }: PlannedItem): Promise<void> {
+    let at = 0;
+    for (const [index, size] of sizes.entries()) {
+      const kind = size === CLUSTER ? 'normal' : 'compressed';
+      if (size > 0) await this.take(kind, guestOffset / CLUSTER + index, bytes.subarray(at, at + size));
+      at += size;
+    }
   }
 }
 
@@ -112,14 +123,18 @@ function make(size: number, slots: number, whenAsked?: (packing: Packing) => voi
   const pool = new FakePool(slots, whenAsked);
   const writer = new FakeWriter(pool);
   const progress: Progress[] = [];
-  const run = (signal?: AbortSignal) =>
-    runPipeline(
-      { source, pool: pool as unknown as WorkerPool, writer: writer as unknown as ImageWriter },
+  const run = (signal?: AbortSignal) => {
+    const items = plan(source, { itemSize: ITEM, keepZeros: false });
+    return runPipeline<Answer>(
       {
-        clusterSize: CLUSTER,
-        itemSize: ITEM,
+        next: async () => (await items.next()).value ?? undefined,
+        pack: (item, slot) => pool.pack({ ...item, slot }),
+        store: (answer, item) => writer.store(answer, item),
+        storedBytes: () => writer.counts.compressedBytes + writer.counts.normalClusters * CLUSTER,
+      },
+      {
         slots,
-        keepZeros: false,
+        guestBytes: source.size,
         signal,
         onProgress: (now) => {
           progress.push(now);
@@ -131,6 +146,7 @@ function make(size: number, slots: number, whenAsked?: (packing: Packing) => voi
         },
       },
     );
+  };
   return { source, pool, writer, progress, run };
 }
 
@@ -208,6 +224,11 @@ describe('the pipeline', () => {
       dataBytes: source.size,
       storedBytes: compressedBytes + normalClusters * CLUSTER,
     });
+  });
+
+  test('tells where the last item ended, which is all that is known of a stream', async () => {
+    const { run } = make(3 * ITEM - 100, 2, ({ finish }) => finish());
+    expect(await run()).toBe(3 * ITEM - 100);
   });
 
   test('has nothing to do for an empty disk but to say that it is done', async () => {
