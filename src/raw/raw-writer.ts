@@ -146,8 +146,10 @@ export class RawWriter {
     const block = alignedMemory(unit).subarray(0, unit);
     if (existingSize > offset + bytes.length) await this.#storage.read(offset, block);
     block.set(bytes);
-    // A file gets its length afterwards; a device that ends here takes no byte more.
-    const length = kind === 'device' ? Math.min(unit, existingSize - offset) : unit;
+    // A file gets its length afterwards; a device that ends here takes no byte more. (One that ended before,
+    // under a disk of unknown size, refuses this write itself.)
+    const room = kind === 'device' ? Math.max(existingSize - offset, bytes.length) : unit;
+    const length = Math.min(unit, room);
     await this.#storage.write(offset, [block.subarray(0, length)]);
   }
 }

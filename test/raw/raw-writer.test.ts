@@ -3,7 +3,12 @@ import { describe, expect, test } from 'vitest';
 import { RawWriter } from '../../src/raw/raw-writer.js';
 import { alignedMemory } from '../../src/storage/aligned-memory.js';
 import { stateOf, turn } from '../storage/promise-state.js';
-import { payload, useRecordingStorage } from '../storage/recording-storage.js';
+import {
+  expectSameBytes,
+  payload,
+  RecordingStorage,
+  useRecordingStorage,
+} from '../storage/recording-storage.js';
 
 const BLOCK = 4096;
 const MIB = 1024 * 1024;
@@ -201,4 +206,27 @@ describe('a target that is too small', () => {
     const writer = new RawWriter(newStorage(), 1024, { kind: 'kept', existingSize: 700, isZero: true });
     expect(await writer.finish()).toBe(1024);
   });
+
+  test('for a disk of unknown size is found so by the system', async () => {
+    const storage = new RecordingStorage({ deviceSize: BLOCK });
+    storage.failWhen = () => ({ error: new Error('no space left'), taken: 0 });
+    const writer = new RawWriter(storage, undefined, { kind: 'device', existingSize: BLOCK, isZero: false });
+    const bytes = item().subarray(0, 2 * BLOCK + 1024);
+    await expect(writer.write(0, bytes, Uint32Array.of(2 * BLOCK, bytes.length))).rejects.toThrow(
+      'no space left',
+    );
+    expect(wrote(storage)).toEqual([[2 * BLOCK, 1024]]);
+  });
+});
+
+test('a disk of unknown size ends where finish is told', async () => {
+  const storage = newStorage({ background: 7 });
+  storage.readsExpected = true;
+  storage.preset(0, new Uint8Array(MIB).fill(7));
+  const writer = new RawWriter(storage, undefined, { kind: 'kept', existingSize: MIB, isZero: false });
+  await writer.write(0, item(BLOCK), Uint32Array.of(0, BLOCK));
+  expect(await writer.finish(3 * BLOCK + 512)).toBe(MIB);
+  const expected = new Uint8Array(MIB).fill(7);
+  expected.fill(0, 0, 3 * BLOCK + 512).set(DATA.subarray(0, BLOCK));
+  expectSameBytes(storage.bytes(0, MIB), expected);
 });
