@@ -29,8 +29,7 @@ export class FileReader {
    */
   async fill(memory: Uint8Array): Promise<number> {
     let filled = 0;
-    while (filled < memory.length) {
-      if (this.#closed) throw abortedError(undefined);
+    while (filled < memory.length && !this.#closed) {
       const read = readOn(this.#descriptor, memory.subarray(filled));
       this.#read = read.catch(() => {});
       const count = await read;
@@ -38,6 +37,7 @@ export class FileReader {
       filled += count;
       this.#received += count;
     }
+    if (this.#closed) throw abortedError(undefined);
     return filled;
   }
 

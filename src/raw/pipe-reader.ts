@@ -2,6 +2,7 @@
  * Reads a pipe or socket to its end, for a stream as a source. The event loop waits for the bytes and no thread
  * does, so that reading can be given up at any moment. Never holds more than one buffer that nobody asked for.
  */
+import { readSync } from 'node:fs';
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import { abortedError } from '../errors.js';
 
@@ -17,6 +18,7 @@ interface Demand {
 }
 
 export class PipeReader {
+  readonly #descriptor: number;
   readonly #socket: Socket;
   #received = 0;
   /** What came after the last demand was met: a part of the socket's buffer, which rests until it is resumed. */
@@ -30,6 +32,7 @@ export class PipeReader {
    * @throws the system's error when the descriptor is neither a pipe nor a stream socket
    */
   constructor(descriptor: number) {
+    this.#descriptor = descriptor;
     // The types know `onread` as an option of connect() only.
     const options: SocketConstructorOpts & { onread: OnReadOpts } = {
       fd: descriptor,
@@ -96,6 +99,14 @@ export class PipeReader {
   };
 
   readonly #onEnd = (): void => {
+    if (this.#failure !== undefined) return;
+    // Node.js takes a broken connection for ended when it learns of that together with the last bytes.
+    try {
+      readSync(this.#descriptor, new Uint8Array(1));
+    } catch (error) {
+      // Another writer has opened a named pipe: that is no part of this stream.
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') this.#onError(error);
+    }
     this.#ended = true;
     if (this.#demand !== undefined) this.#meet(this.#demand);
   };
