@@ -104,7 +104,7 @@ describe('what cannot be is refused by name', () => {
 
   test.each([
     [['-c', '-O', 'raw'], /Compression not supported for this file format/],
-    [['-c', '-O', 'vmdk'], /Unknown file format 'vmdk'/],
+    [['-c', '-O', 'vmdk'], /File format 'vmdk' is not supported/],
     [['-c', '-f', 'vmdk'], /vmdk/],
     [['-c', '-m', '0'], /threads '0'/],
     [['-c', '-m', 'many'], /threads 'many'/],
