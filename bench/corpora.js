@@ -48,9 +48,29 @@ function call([program, ...args]) {
   if (status !== 0) throw new Error(`${program} failed: ${error?.message ?? stderr.trim()}`);
 }
 
+const TO_QCOW2 = ['convert', '-f', 'raw', '-O', 'qcow2'];
+
 /**
- * What each source is, and how it is made under `path`; `corpus` gives the path of another, made first.
- * @type {Record<string, { what: string, make: (path: string, corpus: (name: string) => string) => void }>}
+ * An overlay that takes 1 MiB of every 16 MiB from elsewhere in `content`.
+ * @param {string} path @param {string} backing @param {string} content a raw file @param {number} at MiB
+ */
+function makeOverlay(path, backing, content, at) {
+  call(['qemu-img', 'create', '-q', '-f', 'qcow2', '-b', backing, '-F', 'qcow2', path]);
+  const piece = `${path}.piece`;
+  const commands = [];
+  for (let block = 0; block < Math.floor(SYSTEM_BYTES / MiB / 16) - 1; block++) {
+    commands.push('-c', `write -q -s ${piece} ${block * 16 + at}M 1M`);
+  }
+  writeFile(piece, (descriptor) => writeFileSync(descriptor, head(content, MiB)));
+  call(['qemu-io', '-f', 'qcow2', ...commands, path]);
+  rmSync(piece);
+}
+
+/**
+ * What each source is, and how it is made under `path`; `corpus` gives the path of another, made first. Raw
+ * unless it says otherwise.
+ * @type {Record<string, { what: string, format?: 'qcow2',
+ *   make: (path: string, corpus: (name: string) => string) => void }>}
  */
 const MAKERS = {
   dense: {
@@ -123,7 +143,32 @@ const MAKERS = {
       writeFile(path, (descriptor) => writeFileSync(descriptor, head(corpus('dense'), MiB)));
     },
   },
+  'dense-plain': {
+    what: 'the dense file as a qcow2 image that qemu-img made, not compressed',
+    format: 'qcow2',
+    make: (path, corpus) => call(['qemu-img', ...TO_QCOW2, corpus('dense'), path]),
+  },
+  'dense-zlib': {
+    what: 'the dense file as a qcow2 image that qemu-img compressed (zlib)',
+    format: 'qcow2',
+    make: (path, corpus) => call(['qemu-img', ...TO_QCOW2, '-c', '-W', '-m', '16', corpus('dense'), path]),
+  },
+  chain: {
+    what: 'an overlay over an overlay over the compressed dense file: each replaces 1 MiB of every 16 MiB',
+    format: 'qcow2',
+    make(path, corpus) {
+      const middle = `${path}.middle`;
+      rmSync(middle, { force: true });
+      makeOverlay(middle, corpus('dense-zlib'), corpus('dense'), 0);
+      makeOverlay(path, middle, corpus('dense'), 4);
+    },
+  },
 };
+
+/** @param {string} name @returns {'raw' | 'qcow2'} */
+export function corpusFormat(name) {
+  return MAKERS[name].format ?? 'raw';
+}
 
 /** @param {string} name @returns {string} what the corpus holds */
 export function describeCorpus(name) {
@@ -136,7 +181,7 @@ export function describeCorpus(name) {
  * @returns {string} the path of the corpus, made when it is not there
  */
 export function corpus(directory, name, say) {
-  const path = join(directory, `${name}.raw`);
+  const path = join(directory, `${name}.${corpusFormat(name)}`);
   if (existsSync(path)) return path;
   const unfinished = `${path}.part`;
   rmSync(unfinished, { force: true });

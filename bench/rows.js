@@ -11,6 +11,8 @@ import { figure } from './format.js';
  */
 
 const MiB = 2 ** 20;
+/** Reading qcow2 instead of raw may cost so much of each ratio. */
+const NEARLY = 1.1;
 const HOST_CLUSTER = 65536;
 
 /**
@@ -104,11 +106,11 @@ function systemFiles(corpus, name) {
   ];
 }
 
-/** @param {string} name @param {string} side @returns {Bar} */
-const peakAtMost128MiB = (name, side) => ({
+/** @param {string} name @param {string} side @param {number} limit MiB @returns {Bar} */
+const peakAtMost = (name, side, limit) => ({
   label: `peak memory, ${name}`,
   relation: 'at most',
-  limit: 128 * MiB,
+  limit: limit * MiB,
   unit: 'bytes',
   figure: own('peak', side),
 });
@@ -210,9 +212,9 @@ export const ROWS = [
     title: 'Memory with 2 workers',
     sides: ['ext4/two-workers', 'sparse1t/two-workers', 'ext4in1t/two-workers'],
     bars: [
-      peakAtMost128MiB('4 GiB', 'ext4/two-workers'),
-      peakAtMost128MiB('1 TiB sparse', 'sparse1t/two-workers'),
-      peakAtMost128MiB('same files in 1 TiB', 'ext4in1t/two-workers'),
+      peakAtMost('4 GiB', 'ext4/two-workers', 128),
+      peakAtMost('1 TiB sparse', 'sparse1t/two-workers', 128),
+      peakAtMost('same files in 1 TiB', 'ext4in1t/two-workers', 128),
       {
         label: 'peak, 1 TiB over 4 GiB',
         relation: 'at most',
@@ -233,6 +235,85 @@ export const ROWS = [
         limit: 0.25,
         unit: 'seconds',
         figure: own('wall', 'small/plain'),
+      },
+    ],
+  },
+  {
+    id: 'qcow2-plain',
+    title: 'Plain qcow2 to zlib',
+    against: 'qemu-img -c -W -m 16 -t none',
+    sides: ['dense-plain/direct', 'dense-plain/qemu-parallel'],
+    bars: [
+      cpuAtMost('dense-plain/direct', 'dense-plain/qemu-parallel', 0.28 * NEARLY),
+      timesFaster('dense-plain/direct', 'dense-plain/qemu-parallel', 4 / NEARLY),
+      sizeAtMost('dense-plain/direct', 'dense-plain/qemu-parallel', 1),
+      peakAtMost('plain qcow2', 'dense-plain/direct', 160),
+    ],
+  },
+  {
+    id: 'qcow2-passthrough',
+    title: 'zlib qcow2 to zlib, payloads copied',
+    against: 'qemu-img -c -W -m 16 -t none',
+    sides: ['dense-zlib/passthrough', 'dense-zlib/qemu-parallel'],
+    bars: [
+      timesFaster('dense-zlib/passthrough', 'dense-zlib/qemu-parallel', 10),
+      peakAtMost('copied payloads', 'dense-zlib/passthrough', 160),
+    ],
+    shown: [
+      {
+        label: 'CPU time ratio',
+        unit: 'ratio',
+        figure: ratio('cpu', 'dense-zlib/passthrough', 'dense-zlib/qemu-parallel'),
+      },
+      {
+        label: 'size',
+        unit: 'percent',
+        figure: ratio('size', 'dense-zlib/passthrough', 'dense-zlib/qemu-parallel'),
+      },
+    ],
+  },
+  {
+    id: 'qcow2-recompress',
+    title: 'zlib qcow2 to zlib, --recompress',
+    against: 'qemu-img -c -W -m 16 -t none',
+    sides: ['dense-zlib/recompress', 'dense-zlib/qemu-parallel'],
+    bars: [
+      timesFaster('dense-zlib/recompress', 'dense-zlib/qemu-parallel', 4 / NEARLY),
+      sizeAtMost('dense-zlib/recompress', 'dense-zlib/qemu-parallel', 1),
+      peakAtMost('recompressed', 'dense-zlib/recompress', 160),
+    ],
+  },
+  {
+    id: 'qcow2-raw',
+    title: 'zlib qcow2 to raw',
+    against: 'qemu-img -O raw -W -m 16 -t none',
+    sides: ['dense-zlib/raw', 'dense-zlib/qemu-raw'],
+    bars: [
+      timesFaster('dense-zlib/raw', 'dense-zlib/qemu-raw', 1.5),
+      peakAtMost('to raw', 'dense-zlib/raw', 160),
+    ],
+    shown: [
+      {
+        label: 'CPU time ratio',
+        unit: 'ratio',
+        figure: ratio('cpu', 'dense-zlib/raw', 'dense-zlib/qemu-raw'),
+      },
+    ],
+  },
+  {
+    id: 'qcow2-chain',
+    title: 'Chain of three to one, zlib',
+    against: 'qemu-img -c -W -m 16 -t none',
+    sides: ['chain/direct', 'chain/recompress', 'chain/qemu-parallel'],
+    bars: [
+      timesFaster('chain/direct', 'chain/qemu-parallel', 4 / NEARLY),
+      peakAtMost('chain', 'chain/direct', 160),
+    ],
+    shown: [
+      {
+        label: 'times faster (wall), --recompress',
+        unit: 'times',
+        figure: ratio('wall', 'chain/qemu-parallel', 'chain/recompress'),
       },
     ],
   },

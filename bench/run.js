@@ -5,7 +5,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { corpus, describeCorpus } from './corpora.js';
+import { corpus, corpusFormat, describeCorpus } from './corpora.js';
 import { seconds } from './format.js';
 import { machineFacts, requireDisk, requirePrograms } from './machine.js';
 import { countWrites, timedRun } from './measure.js';
@@ -47,7 +47,7 @@ async function measureSides(sides, source, output, runs, wrong) {
   const results = [];
   for (const side of sides) {
     const writes = await countWrites(side.command(source, target), target, output);
-    const complaint = side.makes === 'image' ? verify(source, target) : undefined;
+    const complaint = complaintOf(side, source, target);
     if (complaint !== undefined) wrong.push(`${side.id}: ${complaint}`);
     say(`${side.id}: ${writes} writes${complaint === undefined ? '' : `, WRONG: ${complaint}`}`);
     results.push([side.id, { runs: [], writes }]);
@@ -60,6 +60,12 @@ async function measureSides(sides, source, output, runs, wrong) {
     }
   }
   return results;
+}
+
+/** @param {Side} side @param {string} source @param {string} target */
+function complaintOf({ makes, corpus: name }, source, target) {
+  if (makes !== 'image' && makes !== 'raw') return undefined;
+  return verify(source, corpusFormat(name), target, makes === 'image' ? 'qcow2' : 'raw');
 }
 
 async function main() {

@@ -8,9 +8,9 @@ const ENGINE_LOOP = fileURLToPath(new URL('engine-loop.js', import.meta.url));
 export const OVERHEAD_LEVEL = 2;
 
 /**
- * `label` is what the report calls the side, `makes` what it leaves behind: an image is verified, a copy is
+ * `label` is what the report calls the side, `makes` what it leaves behind: an image or a raw disk is verified, a copy is
  * only measured, nothing is neither.
- * @typedef {{ id: string, corpus: string, label: string, makes: 'image' | 'copy' | 'nothing',
+ * @typedef {{ id: string, corpus: string, label: string, makes: 'image' | 'raw' | 'copy' | 'nothing',
  *   command: (source: string, target: string) => string[] }} Side
  */
 
@@ -39,6 +39,26 @@ function qemuImg(corpus, name, ...options) {
     command: (source, target) => [
       'qemu-img',
       ...['convert', '-f', 'raw', '-O', 'qcow2', '-c', ...options, source, target],
+    ],
+  };
+}
+
+/**
+ * A side that reads a qcow2 image.
+ * @param {string} corpus @param {string} name @param {'qcow2c' | 'qemu-img'} program @param {string[]} options
+ * @returns {Side}
+ */
+function fromQcow2(corpus, name, program, ...options) {
+  const start = program === 'qcow2c' ? [process.execPath, OURS] : ['qemu-img'];
+  const raw = options.includes('raw');
+  return {
+    id: `${corpus}/${name}`,
+    corpus,
+    label: [program, 'convert -f qcow2', ...options].join(' '),
+    makes: raw ? 'raw' : 'image',
+    command: (source, target) => [
+      ...start,
+      ...['convert', '-f', 'qcow2', ...(raw ? [] : ['-O', 'qcow2']), ...options, source, target],
     ],
   };
 }
@@ -105,4 +125,14 @@ export const SIDES = [
   qcow2c('sparse1t', 'two-workers', '-m', '2'),
   qcow2c('ext4in1t', 'two-workers', '-m', '2'),
   qcow2c('small', 'plain'),
+  fromQcow2('dense-plain', 'direct', 'qcow2c', '-c', ...DIRECT),
+  fromQcow2('dense-plain', 'qemu-parallel', 'qemu-img', '-c', ...PARALLEL),
+  fromQcow2('dense-zlib', 'passthrough', 'qcow2c', '-c', ...DIRECT),
+  fromQcow2('dense-zlib', 'recompress', 'qcow2c', '-c', '--recompress', ...DIRECT),
+  fromQcow2('dense-zlib', 'qemu-parallel', 'qemu-img', '-c', ...PARALLEL),
+  fromQcow2('dense-zlib', 'raw', 'qcow2c', '-O', 'raw', ...DIRECT),
+  fromQcow2('dense-zlib', 'qemu-raw', 'qemu-img', '-O', 'raw', ...PARALLEL),
+  fromQcow2('chain', 'direct', 'qcow2c', '-c', ...DIRECT),
+  fromQcow2('chain', 'recompress', 'qcow2c', '-c', '--recompress', ...DIRECT),
+  fromQcow2('chain', 'qemu-parallel', 'qemu-img', '-c', ...PARALLEL),
 ];
