@@ -137,6 +137,97 @@ describe('a run', () => {
     await expect(run.finish()).rejects.toThrow('no space');
   });
 
+  test('leaves out what is reserved: one write for each piece, all at once', async () => {
+    const { storage, run, count } = make(12);
+    const { seen, note } = places();
+    await run.reserve(2, note('a'));
+    await run.addCluster(payload(4096, 1), note('b'));
+    await run.addCluster(payload(4096, 2), note('c'));
+    await run.reserve(1, note('d'));
+    await run.reserve(3, note('e'));
+    await run.addTable(payload(4096, 3), note('f'));
+    await run.reserve(1, note('g'));
+    storage.hold();
+    const finished = run.finish();
+    expect(await stateOf(finished)).toBe('waiting');
+    expect(storage.writes.map(({ offset, length }) => [offset / 4096, length / 4096])).toEqual([
+      [3, 2],
+      [9, 1],
+    ]);
+    storage.releaseAll();
+    await finished;
+    expect(seen.map(([name, offset]) => [name, offset / 4096])).toEqual([
+      ['a', 1],
+      ['b', 3],
+      ['c', 4],
+      ['d', 5],
+      ['e', 6],
+      ['f', 9],
+      ['g', 10],
+    ]);
+    const written = Buffer.concat([1, 2, 3].map((seed) => payload(4096, seed)));
+    const found = Buffer.concat(storage.writes.map(({ bytes }) => bytes));
+    expect(Buffer.compare(found, written)).toBe(0);
+    expect([0, 1, 10, 11].map(count)).toEqual([0, 1, 1, 0]);
+  });
+
+  test('fills with zeros what is reserved in the same unit as what is written', async () => {
+    const { storage, run } = make(9);
+    // Of the units of eight clusters 0 to 2 are one piece and 6 another; 3 to 5 stay untouched.
+    for (const [cluster, reserved] of [
+      [0, 9],
+      [10, 9],
+      [20, 30],
+      [51, 1],
+    ] as const) {
+      await run.addCluster(payload(512, cluster), () => {});
+      await run.reserve(reserved, () => {});
+    }
+    await run.finish();
+    expect(storage.writes.map(({ offset, length }) => [offset / 4096 - 1, length / 4096])).toEqual([
+      [0, 3],
+      [6, 1],
+    ]);
+    const expected = Buffer.alloc(7 * 4096);
+    for (const cluster of [0, 10, 20, 51]) expected.set(payload(512, cluster), cluster * 512);
+    expect(Buffer.compare(storage.bytes(4096, expected.length), expected)).toBe(0);
+  });
+
+  test('goes on in another one when zeros between leave no room', async () => {
+    const { storage, run } = make(9);
+    const { seen, note } = places();
+    for (let index = 0; index < 4090; index += 1) await run.addCluster(payload(512, index), () => {});
+    await run.reserve(16, () => {});
+    expect(storage.writes.length).toBe(0);
+    await run.addCluster(payload(512, 5), note('next'));
+    await run.finish();
+    expect(storage.writes.map(({ length }) => length)).toEqual([2 * MIB, 4096]);
+    // Behind 4106 clusters, in the next unit.
+    expect(seen).toEqual([['next', 4096 + 4112 * 512]]);
+    expect(storage.violations).toEqual([]);
+  });
+
+  test('lets no endless number of reservations wait', async () => {
+    const { run } = make(16);
+    const { seen, note } = places();
+    for (let index = 0; index < 10_000; index += 1) await run.reserve(1, note(`${index}`));
+    expect(seen.length).toBeGreaterThan(8000);
+    await run.finish();
+    expect(seen.length).toBe(10_000);
+  });
+
+  test('of several pieces tells the failure of the first that failed, when all have ended', async () => {
+    const { storage, run } = make(16);
+    storage.failWhen = (_, index) =>
+      index > 0 ? { error: new Error(`number ${index}`), taken: 0 } : undefined;
+    for (let index = 0; index < 3; index += 1) {
+      await run.addCluster(payload(65_536, index), () => {});
+      await run.reserve(1, () => {});
+    }
+    await expect(run.finish()).rejects.toThrow('number 1');
+    expect(storage.underWay).toEqual([]);
+  });
+
   test('with nothing in it writes nothing and takes no space', async () => {
     const { storage, run, allocator } = make(16);
     await run.place();

@@ -5,13 +5,26 @@
 import { inflateRawSync } from 'node:zlib';
 
 export interface DecodedCluster {
-  readonly kind: 'normal' | 'compressed';
+  /** External: in the data file, at its guest offset; zero: without a host cluster. */
+  readonly kind: 'normal' | 'compressed' | 'zero' | 'external';
+  /** Of the host cluster, or inflated; what the guest sees as far as no subcluster says otherwise. */
   readonly bytes: Buffer;
+  /** With extended L2 entries, unless compressed: bit n for subcluster n. */
+  readonly subclusters?: { readonly data: number; readonly zero: number };
+}
+
+export interface DecodedBitmap {
+  readonly name: string;
+  readonly granularityBits: number;
+  readonly auto: boolean;
+  /** Whole clusters. */
+  readonly bits: Buffer;
 }
 
 export interface DecodedImage {
   readonly clusterSize: number;
   readonly virtualSize: number;
+  readonly bitmaps: readonly DecodedBitmap[];
   /** The guest clusters that are allocated, by index. */
   readonly clusters: ReadonlyMap<number, DecodedCluster>;
   /** References counted by walking the tables, by host cluster. */
@@ -24,11 +37,14 @@ const COPIED = 1n << 63n;
 const COMPRESSED = 1n << 62n;
 const RESERVED = ~(COPIED | ((1n << 56n) - (1n << 9n))) & ((1n << 64n) - 1n);
 
-/** @param file the image's bytes, to its length; what lies behind reads as zeros, as in QEMU */
-export function decodeImage(file: Buffer): DecodedImage {
-  const cut = (offset: number, length: number) => {
+/**
+ * @param file the image's bytes, to its length; what lies behind reads as zeros, as in QEMU
+ * @param dataFile those of the external data file
+ */
+export function decodeImage(file: Buffer, dataFile = Buffer.alloc(0)): DecodedImage {
+  const cut = (offset: number, length: number, from = file) => {
     const bytes = Buffer.alloc(length);
-    file.copy(bytes, 0, offset, Math.min(file.length, offset + length));
+    from.copy(bytes, 0, offset, Math.min(from.length, offset + length));
     return bytes;
   };
   const header = cut(0, 112);
@@ -41,6 +57,9 @@ export function decodeImage(file: Buffer): DecodedImage {
   const refcountTableOffset = Number(header.readBigUInt64BE(48));
   const refcountTableClusters = header.readUInt32BE(56);
   const refcountBits = version === 2 ? 16 : 2 ** header.readUInt32BE(96);
+  const features = version === 2 ? 0n : header.readBigUInt64BE(72);
+  const isExternal = (features & 4n) !== 0n;
+  const entryBytes = (features & 16n) !== 0n ? 16 : 8;
 
   const references = new Map<number, number>();
   const refer = (offset: number, length: number) => {
@@ -80,22 +99,42 @@ export function decodeImage(file: Buffer): DecodedImage {
     }
   }
 
+  const zeros = Buffer.alloc(clusterSize);
   const clusters = new Map<number, DecodedCluster>();
   if (l1Size > 0) refer(aligned(l1Offset, 'L1 table'), l1Size * 8);
   for (const [index, l1Entry] of entries(cut(l1Offset, l1Size * 8)).entries()) {
     if (l1Entry === 0n) continue;
     const l2Offset = standard(l1Entry, 'L1 entry');
     refer(l2Offset, clusterSize);
-    for (const [at, raw] of entries(cut(l2Offset, clusterSize)).entries()) {
-      if (raw === 0n) continue;
-      const guest = index * (clusterSize / 8) + at;
+    const words = entries(cut(l2Offset, clusterSize));
+    for (let at = 0; at < clusterSize / entryBytes; at += 1) {
+      const raw = words[(at * entryBytes) / 8]!;
+      const second = entryBytes === 16 ? words[at * 2 + 1]! : 0n;
+      if (raw === 0n && second === 0n) continue;
+      const guest = index * (clusterSize / entryBytes) + at;
       if (guest * clusterSize >= virtualSize) throw new Error(`guest cluster ${guest} is past the disk`);
       if ((raw & COMPRESSED) === 0n) {
-        const offset = standard(raw, 'L2 entry');
-        refer(offset, clusterSize);
-        clusters.set(guest, { kind: 'normal', bytes: cut(offset, clusterSize) });
+        const [data, zero] = [Number(second & 0xffffffffn), Number(second >> 32n)];
+        if ((data & zero) !== 0 || (data !== 0 && raw === 0n)) throw new Error(`subclusters ${second}`);
+        const subclusters = entryBytes === 16 ? { subclusters: { data, zero } } : {};
+        if (raw === 0n || (raw === 1n && entryBytes === 8 && version === 3)) {
+          clusters.set(guest, { kind: 'zero', bytes: zeros, ...subclusters });
+        } else if (isExternal) {
+          const offset = guest * clusterSize;
+          if (raw !== (COPIED | BigInt(offset))) throw new Error(`guest cluster ${guest} is at ${raw}`);
+          clusters.set(guest, {
+            kind: 'external',
+            bytes: cut(offset, clusterSize, dataFile),
+            ...subclusters,
+          });
+        } else {
+          const offset = standard(raw, 'L2 entry');
+          refer(offset, clusterSize);
+          clusters.set(guest, { kind: 'normal', bytes: cut(offset, clusterSize), ...subclusters });
+        }
         continue;
       }
+      if (second !== 0n || isExternal) throw new Error('a compressed cluster where none can be');
       if ((raw & COPIED) !== 0n) throw new Error('a compressed cluster with bit 63');
       const offsetBits = BigInt(62 - (Math.log2(clusterSize) - 8));
       const offset = Number(raw & ((1n << offsetBits) - 1n));
@@ -111,7 +150,52 @@ export function decodeImage(file: Buffer): DecodedImage {
       clusters.set(guest, { kind: 'compressed', bytes });
     }
   }
-  return { clusterSize, virtualSize, clusters, references, refcounts };
+  const bitmaps = decodeBitmaps({ cut, refer, aligned, entries, version, clusterSize });
+  return { clusterSize, virtualSize, bitmaps, clusters, references, refcounts };
+}
+
+/** The bitmaps, which the header's extension list leads to. */
+function decodeBitmaps(image: {
+  readonly cut: (offset: number, length: number) => Buffer;
+  readonly refer: (offset: number, length: number) => void;
+  readonly aligned: (offset: number, what: string) => number;
+  readonly entries: (table: Buffer) => bigint[];
+  readonly version: number;
+  readonly clusterSize: number;
+}): DecodedBitmap[] {
+  const { cut, refer, aligned, entries, version, clusterSize } = image;
+  const area = cut(0, clusterSize);
+  const marked = version === 3 && (area.readBigUInt64BE(88) & 1n) !== 0n;
+  let at = version === 3 ? 112 : 72;
+  while (![0, 0x23852875].includes(area.readUInt32BE(at)))
+    at += 8 + Math.ceil(area.readUInt32BE(at + 4) / 8) * 8;
+  if ((area.readUInt32BE(at) !== 0) !== marked) throw new Error('the bitmaps bit and extension disagree');
+  if (!marked) return [];
+  const size = Number(area.readBigUInt64BE(at + 16));
+  const directoryOffset = aligned(Number(area.readBigUInt64BE(at + 24)), 'bitmap directory');
+  refer(directoryOffset, size);
+  const directory = cut(directoryOffset, size);
+  const bitmaps: DecodedBitmap[] = [];
+  for (let entry = 0; entry < size; ) {
+    const nameSize = directory.readUInt16BE(entry + 18);
+    const tableOffset = aligned(Number(directory.readBigUInt64BE(entry)), 'bitmap table');
+    const tableBytes = directory.readUInt32BE(entry + 8) * 8;
+    refer(tableOffset, tableBytes);
+    const bits = entries(cut(tableOffset, tableBytes)).map((raw) => {
+      if (raw < 2n) return Buffer.alloc(clusterSize, raw === 0n ? 0 : 0xff);
+      refer(aligned(Number(raw), 'bitmap data'), clusterSize);
+      return cut(Number(raw), clusterSize);
+    });
+    bitmaps.push({
+      name: directory.toString('utf8', entry + 24, entry + 24 + nameSize),
+      granularityBits: directory.readUInt8(entry + 17),
+      auto: directory.readUInt32BE(entry + 12) === 2,
+      bits: Buffer.concat(bits),
+    });
+    entry += Math.ceil((24 + nameSize) / 8) * 8;
+  }
+  if (bitmaps.length !== area.readUInt32BE(at + 8)) throw new Error(`${bitmaps.length} bitmaps`);
+  return bitmaps;
 }
 
 function refcountOf(block: Buffer, entry: number, bits: number): number {

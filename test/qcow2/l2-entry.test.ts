@@ -2,11 +2,20 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { inflateRawSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { hostOffset } from '../../src/qcow2/addresses.js';
+import { guestOffset, hostOffset } from '../../src/qcow2/addresses.js';
 import { readU64 } from '../../src/qcow2/be64.js';
 import { decodeHeader } from '../../src/qcow2/header.js';
 import { decodeL1Entry } from '../../src/qcow2/l1-entry.js';
-import { decodeL2Entry, encodeCompressedCluster, encodeNormalCluster } from '../../src/qcow2/l2-entry.js';
+import {
+  ALL_DATA,
+  ALL_ZEROS,
+  decodeL2Entry,
+  encodeCompressedCluster,
+  encodeExternalCluster,
+  encodeNormalCluster,
+  encodeSubclusters,
+} from '../../src/qcow2/l2-entry.js';
+import { subclusterKind } from '../../src/qcow2/subclusters.js';
 import { useScratch } from '../e2e/scratch.js';
 import { convert } from '../oracle/qemu-img.js';
 
@@ -34,6 +43,40 @@ describe('L2 entry of a normal cluster', () => {
         expect.objectContaining({ code: 'ERR_INTERNAL' }),
       );
     }
+  });
+});
+
+describe('L2 entry of a cluster in an external data file', () => {
+  it('is its guest offset with bit 63 set, which alone tells offset 0 from an unallocated one', () => {
+    expect(encodeExternalCluster(guestOffset(0))).toBe(0x8000_0000_0000_0000n);
+    expect(encodeExternalCluster(guestOffset(0x12_3450_0000))).toBe(0x8000_0012_3450_0000n);
+  });
+});
+
+describe('the second number of an extended L2 entry', () => {
+  it('has what is allocated below and what reads as zeros above', () => {
+    expect(encodeSubclusters(ALL_DATA)).toBe(0x0000_0000_ffff_ffffn);
+    expect(encodeSubclusters(ALL_ZEROS)).toBe(0xffff_ffff_0000_0000n);
+    expect(encodeSubclusters({ data: 0x8000_0001, zero: 0x4000_0002 })).toBe(0x4000_0002_8000_0001n);
+  });
+
+  it('is read back by subcluster, and never says that one is both', () => {
+    fc.assert(
+      fc.property(fc.nat(0xffffffff), fc.nat(0xffffffff), fc.boolean(), (data, mask, apart) => {
+        const zero = apart ? Number(BigInt(mask) & ~BigInt(data)) : mask;
+        const both = (BigInt(data) & BigInt(zero)) !== 0n;
+        if (both) {
+          expect(() => encodeSubclusters({ data, zero })).toThrow(/internal error/);
+          return;
+        }
+        const raw = encodeSubclusters({ data, zero });
+        for (let index = 0; index < 32; index += 1) {
+          const bit = (mask: number) => Math.floor(mask / 2 ** index) % 2 === 1;
+          const expected = bit(data) ? 'normal' : bit(zero) ? 'zero' : 'unallocated';
+          expect(subclusterKind(raw, index, true)).toBe(expected);
+        }
+      }),
+    );
   });
 });
 
