@@ -14,7 +14,7 @@ export async function deviceSize(descriptor: number): Promise<number> {
 }
 
 /** The last block that can be read, found by halving, read as O_DIRECT asks. */
-export function endByReading(descriptor: number): number {
+function endByReading(descriptor: number): number {
   const memory = alignedMemory(DIRECT_ALIGNMENT).subarray(0, DIRECT_ALIGNMENT);
   const bytesOf = (block: number) =>
     readSync(descriptor, memory, 0, DIRECT_ALIGNMENT, block * DIRECT_ALIGNMENT);
