@@ -1,0 +1,268 @@
+/** A raw disk from standard input: the same image as from a file, whatever the length, and clean failures. */
+import { copyFileSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { gzipSync } from 'node:zlib';
+import { beforeAll, describe, expect, test } from 'vitest';
+import * as qemuImg from '../oracle/qemu-img.js';
+import { type Running, run, runOk } from '../oracle/run.js';
+import { type CliOptions, cli, cliOk, injecting, ROOT, startCli } from './cli.js';
+import { expectFailure, snapshot } from './failures.js';
+import { expectGoodImage } from './judge.js';
+import { useScratch } from './scratch.js';
+import { makeMixedDisk, randomBytes, textBytes } from './source-images.js';
+
+const path = useScratch();
+const raw = path('mixed.raw');
+const image = path('image.qcow2');
+const MIB = 1024 * 1024;
+beforeAll(() => makeMixedDisk(raw));
+
+/** Runs qcow2c behind a pipe that the shell's `command` writes to. */
+const piped = (command: string): CliOptions => ({ under: ['sh', '-c', `${command} | "$0" "$@"`] });
+/** Runs qcow2c with a redirection of its standard input. */
+const redirected = (redirection: string): CliOptions => ({
+  under: ['sh', '-c', `exec "$0" "$@" ${redirection}`],
+});
+
+const KINDS: readonly (readonly string[])[] = [
+  ['-c'],
+  ['-c', '-o', 'compression_type=zstd,cluster_size=2M'],
+  ['-c', '-o', 'cluster_size=512', '-m', '1'],
+  ['-c', '-S', '0'],
+  ['-O', 'qcow2'],
+  ['-O', 'qcow2', '-o', 'extended_l2=on'],
+  ['-O', 'qcow2', '-o', 'preallocation=metadata'],
+  ['-O', 'raw'],
+  ['-O', 'raw', '-S', '0'],
+];
+
+describe.each(KINDS.map((flags) => [flags.join(' '), flags] as const))('convert %s', (_, flags) => {
+  test('makes of a pipe byte for byte what it makes of the file', async () => {
+    await cliOk(['convert', ...flags, raw, path('from-file')]);
+    await cliOk(['convert', ...flags, '-', path('from-pipe')], piped(`cat '${raw}'`));
+    await runOk('cmp', [path('from-file'), path('from-pipe')]);
+  });
+});
+
+test('a compressed disk is converted without being unpacked to a file', async () => {
+  writeFileSync(path('disk.gz'), gzipSync(readFileSync(raw), { level: 1 }));
+  await cliOk(['convert', '-c', '-', image], piped(`zcat '${path('disk.gz')}'`));
+  await expectGoodImage(image, raw);
+});
+
+test('a pipe that comes in pieces of any size makes the same image', async () => {
+  await cliOk(['convert', '-c', raw, path('from-file')]);
+  await cliOk(['convert', '-c', '-', image], piped(`dd if='${raw}' bs=33333 status=none`));
+  await runOk('cmp', [path('from-file'), image]);
+});
+
+test.each([1, 511, 512, 513, 65_537, 2 * MIB - 1, 2 * MIB, 2 * MIB + 1, 5_000_001])(
+  'a stream of %i bytes is rounded up to a sector and padded with zeros',
+  async (length) => {
+    const odd = path('odd.raw');
+    writeFileSync(odd, Buffer.concat([textBytes(length - 1), Buffer.from([0x5a])]));
+    await cliOk(['convert', '-c', '-', image], piped(`cat '${odd}'`));
+    await expectGoodImage(image, odd);
+    await cliOk(['convert', '-O', 'raw', '-', path('out.raw')], piped(`cat '${odd}'`));
+    const disk = readFileSync(path('out.raw'));
+    expect(disk.length).toBe(Math.ceil(length / 512) * 512);
+    expect(disk.equals(Buffer.concat([readFileSync(odd), Buffer.alloc(disk.length - length)]))).toBe(true);
+  },
+);
+
+test('an empty stream makes an image of size 0', async () => {
+  for (const source of [piped(':'), redirected('< /dev/null')]) {
+    for (const flags of [['-c'], ['-O', 'qcow2']]) {
+      await cliOk(['convert', ...flags, '-', image], source);
+      expect((await qemuImg.info(image)).virtualSize).toBe(0);
+      expect(await qemuImg.check(image)).toMatchObject({ corruptions: 0, leaks: 0, checkErrors: 0 });
+    }
+    await cliOk(['convert', '-O', 'raw', '-', path('out.raw')], source);
+    expect(statSync(path('out.raw')).size).toBe(0);
+  }
+});
+
+test('standard input can be a file, and what was read of it before is no part of the disk', async () => {
+  await cliOk(['convert', '-c', '-', image], redirected(`< '${raw}'`));
+  await expectGoodImage(image, raw);
+  writeFileSync(path('rest.raw'), readFileSync(raw).subarray(3 * 512));
+  const skipping = `dd of=/dev/null bs=512 count=3 status=none; exec "$0" "$@"`;
+  await cliOk(['convert', '-c', '-', image], {
+    under: ['sh', '-c', `{ ${skipping}; } < '${raw}'`],
+  });
+  await expectGoodImage(image, path('rest.raw'));
+});
+
+test('an overlay holds what the stream has otherwise than the backing file', async () => {
+  const changed = path('changed.raw');
+  copyFileSync(raw, changed);
+  const bytes = readFileSync(changed);
+  bytes.fill(0, 100_000, 300_000);
+  randomBytes(5000).copy(bytes, 40 * MIB);
+  writeFileSync(changed, bytes);
+  const flags = ['convert', '-c', '-B', raw, '-F', 'raw'];
+  await cliOk([...flags, '-', image], piped(`cat '${changed}'`));
+  await expectGoodImage(image, changed);
+  expect(statSync(image).size).toBeLessThan(MIB);
+});
+
+describe('-o size=', () => {
+  const disk = path('sized.raw');
+  beforeAll(() => writeFileSync(disk, Buffer.concat([textBytes(2_999_999), Buffer.from([0x5a])])));
+
+  test('equal to the length of the stream gives that disk', async () => {
+    await cliOk(['convert', '-c', '-o', 'size=3000000', '-', image], piped(`cat '${disk}'`));
+    await expectGoodImage(image, disk);
+    await cliOk(['convert', '-c', '-o', 'size=1M', '-', image], piped(`head -c 1M '${disk}'`));
+    expect((await qemuImg.info(image)).virtualSize).toBe(MIB);
+    await cliOk(['convert', '-c', '-o', 'size=0', '-', image], piped(':'));
+    expect((await qemuImg.info(image)).virtualSize).toBe(0);
+  });
+
+  test.each(['-c', '-O qcow2', '-O raw'])('refuses a shorter and a longer stream with %s', async (flags) => {
+    writeFileSync(path('old.qcow2'), 'what was there before');
+    const sizes: readonly (readonly [string, RegExp])[] = [
+      ['3000001', /^'standard input' ended after 3000000 bytes: 3000001 were expected/],
+      ['64M', /^'standard input' ended after 3000000 bytes: 67108864 were expected/],
+      ['2999999', /^'standard input' has more bytes: 2999999 were expected/],
+      ['2M', /^'standard input' has more bytes: 2097152 were expected/],
+      ['0', /^'standard input' has more bytes: 0 were expected/],
+    ];
+    for (const [size, line] of sizes) {
+      for (const target of [path('new.qcow2'), path('old.qcow2')]) {
+        const args = ['convert', ...flags.split(' '), '-o', `size=${size}`, '-', target];
+        await expectFailure(path(''), args, line, piped(`cat '${disk}'`));
+      }
+    }
+  });
+
+  test('finds out when the writer died', async () => {
+    const dying = `sh -c 'head -c 1000000 "${disk}"; kill -9 $$'`;
+    const args = ['convert', '-c', '-o', 'size=3000000', '-', path('new.qcow2')];
+    await expectFailure(path(''), args, /ended after 1000000 bytes/, piped(dying));
+  });
+});
+
+describe('a stream that looks like a qcow2 image', () => {
+  const inner = path('inner.qcow2');
+  beforeAll(() => qemuImg.convert([], [raw], inner));
+
+  test('is refused', async () => {
+    const line = /^'standard input' looks like a qcow2 image/;
+    for (const flags of [['-c'], ['-O', 'raw']]) {
+      const args = ['convert', ...flags, '-', path('new.qcow2')];
+      await expectFailure(path(''), args, line, piped(`cat '${inner}'`));
+    }
+  });
+
+  test('is a disk like any other with -f raw', async () => {
+    await cliOk(['convert', '-c', '-f', 'raw', '-', image], piped(`cat '${inner}'`));
+    await expectGoodImage(image, inner);
+  });
+});
+
+test.each([
+  ['-f qcow2', ['-f', 'qcow2', '-'], /^Standard input can only be a raw disk/],
+  ['a second source', ['-', raw], /^Standard input \('-'\) must be the only source/],
+  ['a first source', [raw, '-'], /^Standard input \('-'\) must be the only source/],
+  ['itself again', ['-', '-'], /^Standard input \('-'\) must be the only source/],
+  ['a snapshot', ['-l', 'one', '-'], /snapshot.*standard input is a raw disk/],
+  ['bitmaps', ['--bitmaps', '-'], /^Source lacks bitmap support/],
+])('standard input with %s is refused', async (_, args, line) => {
+  await expectFailure(path(''), ['convert', '-c', ...args, path('new.qcow2')], line, piped(`cat '${raw}'`));
+});
+
+test('a file of the name - can be converted', async () => {
+  copyFileSync(raw, path('-'));
+  await cliOk(['convert', '-c', './-', image], { cwd: path('') });
+  await expectGoodImage(image, raw);
+  rmSync(path('-'));
+});
+
+test('a directory and a terminal as standard input are refused', async () => {
+  const args = ['convert', '-c', '-', path('new.qcow2')];
+  await expectFailure(
+    path(''),
+    args,
+    /^Could not read 'standard input': .*a directory$/,
+    redirected("< '/'"),
+  );
+  const command = `'${process.execPath}' '${ROOT}bin/qcow2c.js' ${args.join(' ')}`;
+  const { status, stdout } = await run('script', ['-qec', command, '/dev/null']);
+  expect(status).toBe(1);
+  expect(stdout).toMatch(/Could not read 'standard input': .*a terminal/);
+  expect(existsSync(path('new.qcow2'))).toBe(false);
+});
+
+test('a stream that cannot be read further is an error that says where', async () => {
+  const under = [...injecting('read', 'error=EIO:when=2', ['-P', raw]), ...redirected(`< '${raw}'`).under!];
+  const line = /^Could not read 'standard input' at offset 2097152: Input\/output error$/;
+  await expectFailure(path(''), ['convert', '-c', '-', path('new.qcow2')], line, { under });
+});
+
+test('progress is shown without a total', async () => {
+  const json = await cli(['convert', '-c', '--progress=json', '-', image], piped(`cat '${raw}'`));
+  expect(json).toMatchObject({ status: 0, stdout: '' });
+  const lines = json.stderr
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  const running = lines.slice(1, -1);
+  expect(running.length).toBeGreaterThan(30);
+  for (const line of running)
+    expect(line).toMatchObject({ state: 'running', percent: null, guestBytes: null });
+  const done = lines.map(({ guestBytesDone }) => guestBytesDone);
+  expect(done).toEqual([...done].sort((a, b) => a - b));
+  expect(lines.at(-1)).toMatchObject({ state: 'done', percent: 100, guestBytesDone: statSync(raw).size });
+
+  const { status, stdout, stderr } = await cli(['convert', '-c', '-p', '-', image], piped(`cat '${raw}'`));
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  expect(stdout).toBe('    (0.00/100%)\r    (100.00/100%)\r\n');
+
+  const sized = ['convert', '-c', '-p', '-o', `size=${statSync(raw).size}`, '-', image];
+  expect((await cliOk(sized, piped(`cat '${raw}'`))).split('\r').length).toBeGreaterThan(30);
+});
+
+test('memory does not grow with the stream', async () => {
+  const report = 'process.on("exit",()=>console.log(process.resourceUsage().maxRSS))';
+  const nodeOptions = ['--import', `data:text/javascript,${encodeURIComponent(report)}`];
+  const command = `{ head -c 3G /dev/zero; yes 'a line of text' | head -c 256M; }`;
+  const stdout = await cliOk(['convert', '-c', '-', image], { ...piped(command), nodeOptions });
+  expect(Number(stdout) / 1024).toBeLessThan(200);
+  expect((await qemuImg.info(image)).virtualSize).toBe(3.25 * 1024 * MIB);
+});
+
+describe('SIGTERM while the writer lives and writes nothing', () => {
+  /** Its pipe stays open as long as qcow2c runs, whose number `exec` leaves the same. */
+  const idle = (first: string) => `< <(exec 2> /dev/null; ${first}; exec tail --pid=$$ -f /dev/null)`;
+
+  /** Resolves when a line of progress matches; throws when the run ends before. */
+  async function untilLine({ child, finished }: Running, line: RegExp): Promise<void> {
+    let text = '';
+    const found = new Promise<void>((resolve) => {
+      child.stderr?.on('data', (piece: string) => {
+        text += piece;
+        if (line.test(text)) resolve();
+      });
+    });
+    const early = finished.then((outcome) => Promise.reject(new Error(JSON.stringify(outcome))));
+    early.catch(() => {});
+    await Promise.race([found, early]);
+  }
+
+  test.each([
+    ['before the first byte', ':', /"guestBytes":null/],
+    ['after some of the disk', `head -c 20000000 '${raw}'`, /"guestBytesDone":[1-9]/],
+  ])('%s ends the conversion, and leaves nothing', async (_, first, line) => {
+    const before = snapshot(path(''));
+    const running = startCli(['convert', '-c', '-m', '1', '--progress=json', '-', path('new.qcow2')], {
+      under: ['bash', '-c', `exec "$0" "$@" ${idle(first)}`],
+    });
+    await untilLine(running, line);
+    expect(snapshot(path('')).length).toBe(before.length + 1);
+    running.child.kill('SIGTERM');
+    const { status, stderr } = await running.finished;
+    expect(status).toBe(143);
+    expect(stderr).toMatch(/^qcow2c: .*new\.qcow2'.*SIGTERM/m);
+    expect(snapshot(path(''))).toEqual(before);
+  });
+});
