@@ -15,6 +15,8 @@ import { TableCache } from './table-cache.js';
 
 /** Bit 63 of a standard cluster: in an external data file it tells offset 0 from unallocated. */
 const COPIED = 1n << 63n;
+/** Bit 62: a compressed cluster, whose bit 0 is one of its offset. */
+const COMPRESSED = 1n << 62n;
 
 /** What the map needs to know of the image. Sizes and offsets in bytes. */
 export interface MappedImage {
@@ -160,9 +162,11 @@ export class ClusterMap {
     const bitmap = extendedL2 ? view.getBigUint64(at + TABLE_ENTRY_BYTES) : 0n;
     if (raw === 0n && bitmap === 0n) return UNALLOCATED;
     const external = this.#data !== this.#file;
+    // With extended entries the bitmap alone says what is zeros.
+    const withoutZeroBit = extendedL2 && (raw & COMPRESSED) === 0n;
     let entry: L2Entry;
     try {
-      entry = decodeL2Entry(extendedL2 ? raw & ~1n : raw, clusterBits);
+      entry = decodeL2Entry(withoutZeroBit ? raw & ~1n : raw, clusterBits);
     } catch (error) {
       return broken(corruptOnly(error).message);
     }
