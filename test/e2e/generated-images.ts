@@ -23,6 +23,8 @@ export interface GeneratedImage {
   /** What qcow2c and qemu-img need to be told: -f qcow2 for an image that names other files, -l. */
   readonly args: readonly string[];
   readonly kinds: readonly string[];
+  /** For -o of a qcow2 target, or empty. */
+  readonly targetOptions: string;
   /** Nothing may be made of it. */
   readonly refused: boolean;
 }
@@ -59,10 +61,10 @@ export async function expectKinds(image: string, kinds: readonly string[]): Prom
 }
 
 const TARGETS: Readonly<Record<string, readonly string[]>> = {
-  'zlib.qcow2': ['-c', '-O', 'qcow2'],
-  'zstd.qcow2': ['-c', '-O', 'qcow2', '-o', 'compression_type=zstd'],
-  'plain.qcow2': ['-O', 'qcow2'],
-  raw: ['-O', 'raw'],
+  'zlib.qcow2': ['-c'],
+  'zstd.qcow2': ['-c', '-o', 'compression_type=zstd'],
+  'plain.qcow2': [],
+  raw: [],
 };
 
 /** qemu-img's own opinion of what a disk holds, as a raw file or, where that would be too large, the source. */
@@ -91,8 +93,9 @@ async function expectSameDisk(reference: Reference, target: string, large: boole
  * programs run in the image's directory, against which qemu-img resolves the names of data files.
  * @param image its path; the targets are made beside it and removed
  */
-export async function expectEveryConversion(image: string, { args, kinds }: GeneratedImage): Promise<void> {
-  const [cwd, source] = [dirname(image), basename(image)];
+export async function expectEveryConversion(image: string, source: GeneratedImage): Promise<void> {
+  const { args, kinds, targetOptions } = source;
+  const [cwd, file] = [dirname(image), basename(image)];
   const large = kinds.includes('large');
   const beyondRaw = kinds.includes('beyond-raw');
   const stated = args.includes('-f') ? args : ['-f', 'qcow2', ...args];
@@ -100,13 +103,16 @@ export async function expectEveryConversion(image: string, { args, kinds }: Gene
     ? { file: image, format: 'qcow2' }
     : { file: `${image}.qemu-img`, format: 'raw' };
   if (!beyondRaw) {
-    await runOk('qemu-img', ['convert', ...stated, '-O', 'raw', source, reference.file], { cwd });
+    await runOk('qemu-img', ['convert', ...stated, '-O', 'raw', file, reference.file], { cwd });
   }
   const wanted = Object.entries(TARGETS).filter(([name]) => !(beyondRaw && name === 'raw'));
   await Promise.all(
     wanted.map(async ([name, flags]) => {
       const target = `${image}.${name}`;
-      expect(await cliOk(['convert', ...args, ...flags, source, target], { cwd })).toBe('');
+      const options = name === 'raw' || targetOptions === '' ? [] : ['-o', targetOptions];
+      const format = ['-O', name === 'raw' ? 'raw' : 'qcow2'];
+      const command = ['convert', ...args, ...flags, ...format, ...options, file, target];
+      expect(await cliOk(command, { cwd })).toBe('');
       await expectSameDisk(reference, target, large);
       await rm(target);
     }),
