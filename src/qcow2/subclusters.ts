@@ -1,25 +1,40 @@
 /**
- * What one unit of an L2 table (a cluster, or a subcluster of an extended L2 entry) holds. The decision is
- * QEMU's (qcow2_get_subcluster_type in block/qcow2.h). Specification: "Extended L2 Entries".
+ * The subclusters of a cluster with an extended L2 entry: two words of 32 bits say what each of them is. The
+ * decisions are QEMU's (qcow2_get_subcluster_type in block/qcow2.h). Specification: "Extended L2 Entries".
  */
 
 /** Subclusters of a cluster with extended L2 entries. */
 export const SUBCLUSTERS = 32;
-const ZERO_SHIFT = BigInt(SUBCLUSTERS);
 
-/** `invalid`: bits that contradict each other, which no reader may make sense of. */
-export type SubclusterKind = 'unallocated' | 'zero' | 'normal' | 'invalid';
+export type SubclusterKind = 'unallocated' | 'zero' | 'normal';
 
 /**
- * @param bitmap the second word of an extended L2 entry of a standard cluster
- * @param index 0 to 31
+ * Whether the bits contradict each other or the entry, for any subcluster: then QEMU makes sense of none.
+ * @param data bit n: subcluster n is stored; `zero` likewise: it reads as zeros; unsigned numbers
  * @param allocated whether the entry has a host cluster
  */
-export function subclusterKind(bitmap: bigint, index: number, allocated: boolean): SubclusterKind {
-  const bit = BigInt(index);
-  const data = ((bitmap >> bit) & 1n) !== 0n;
-  const zero = ((bitmap >> (bit + ZERO_SHIFT)) & 1n) !== 0n;
-  if (data && (zero || !allocated)) return 'invalid';
-  if (zero) return 'zero';
-  return data ? 'normal' : 'unallocated';
+export function isContradictory(data: number, zero: number, allocated: boolean): boolean {
+  return allocated ? (data & zero) !== 0 : data !== 0;
+}
+
+/**
+ * @param data and `zero` as above, not contradictory
+ * @param from 0 to 31
+ * @returns the kind of subcluster `from`, and how many from there on are of that kind
+ */
+export function subclusterRun(
+  data: number,
+  zero: number,
+  from: number,
+): { readonly kind: SubclusterKind; readonly count: number } {
+  const bit = 1 << from;
+  const kind = (zero & bit) !== 0 ? 'zero' : (data & bit) !== 0 ? 'normal' : 'unallocated';
+  const others = kind === 'zero' ? ~zero : kind === 'normal' ? ~data : data | zero;
+  const behind = others >>> from;
+  return { kind, count: behind === 0 ? SUBCLUSTERS - from : lowestBit(behind) };
+}
+
+/** @param word of 32 bits, not 0 */
+function lowestBit(word: number): number {
+  return 31 - Math.clz32(word & -word);
 }

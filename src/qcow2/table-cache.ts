@@ -10,20 +10,36 @@ const PIECE_BYTES = 65536;
 /** A reader that goes ahead needs one of the L1 and one of an L2 table; a chain has as many for each image. */
 const MOST_PIECES = 4;
 
-/** A part of the file in memory. */
-export interface TablePiece {
-  /** Where it begins in the file, in bytes. */
-  readonly offset: number;
-  /** What the file has there; shorter than a piece at its end. */
-  readonly bytes: Uint8Array;
+/** Entries of a table that are in memory, one behind the other. */
+export interface TableEntries {
   readonly view: DataView;
+  /** Where the first one begins in the view, in bytes. */
+  readonly at: number;
+  /** At least one. */
+  readonly count: number;
+}
+
+interface Piece {
+  /** Of all pieces of the file. */
+  readonly index: number;
+  /** What the file has there; shorter than a piece at its end. */
+  readonly view: DataView;
+}
+
+/**
+ * How many entries are read at once, so that none of them is known when that fails.
+ * @param offset of the first one in the file, in bytes
+ * @param length of an entry in bytes
+ */
+export function entriesTogether(offset: number, length: number): number {
+  return (PIECE_BYTES - (offset % PIECE_BYTES)) / length;
 }
 
 export class TableCache {
   readonly #file: Pick<Storage, 'name' | 'read'>;
-  /** By index of the piece in the file; the least recently used comes first. */
-  readonly #pieces = new Map<number, TablePiece>();
-  #last: { readonly index: number; readonly piece: TablePiece } | undefined;
+  /** By index; the least recently used comes first. */
+  readonly #pieces = new Map<number, Piece>();
+  #last: Piece | undefined;
 
   constructor(file: Pick<Storage, 'name' | 'read'>) {
     this.#file = file;
@@ -32,38 +48,39 @@ export class TableCache {
   /**
    * @param offset of an entry in the file, in bytes, a multiple of its length
    * @param length of the entry in bytes, a divisor of a piece
-   * @returns the piece that holds the entry
+   * @returns that entry and those behind it, as far as they are read at once
    * @throws Qcow2cError ERR_CORRUPT when the file ends before the entry does; ERR_IO
    */
-  async pieceWith(offset: number, length: number): Promise<TablePiece> {
+  async entriesFrom(offset: number, length: number): Promise<TableEntries> {
     const index = Math.floor(offset / PIECE_BYTES);
-    const piece = this.#last?.index === index ? this.#last.piece : await this.#load(index);
-    if (offset - piece.offset + length > piece.bytes.length) {
+    const { view } = this.#last?.index === index ? this.#last : await this.#load(index);
+    const at = offset - index * PIECE_BYTES;
+    const count = Math.floor((view.byteLength - at) / length);
+    if (count < 1) {
       const { name: file } = this.#file;
-      const found = piece.offset + piece.bytes.length;
+      const found = index * PIECE_BYTES + view.byteLength;
       throw new Qcow2cError(
         'ERR_CORRUPT',
         `${quoted(file)} has a table that lies past its end: ${length} bytes were expected at offset ${offset}`,
         { file, offset, expected: offset + length, found },
       );
     }
-    return piece;
+    return { view, at, count };
   }
 
-  async #load(index: number): Promise<TablePiece> {
+  async #load(index: number): Promise<Piece> {
     let piece = this.#pieces.get(index);
     if (piece === undefined) {
-      const [oldest = -1] = this.#pieces.keys();
-      if (this.#pieces.size === MOST_PIECES) this.#pieces.delete(oldest);
       const memory = new Uint8Array(PIECE_BYTES);
-      const offset = index * PIECE_BYTES;
-      const bytes = memory.subarray(0, await this.#file.read(offset, memory));
-      piece = { offset, bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length) };
+      const length = await this.#file.read(index * PIECE_BYTES, memory);
+      piece = { index, view: new DataView(memory.buffer, 0, length) };
+      const [oldest] = this.#pieces.keys();
+      if (this.#pieces.size === MOST_PIECES && oldest !== undefined) this.#pieces.delete(oldest);
     } else {
       this.#pieces.delete(index);
     }
     this.#pieces.set(index, piece);
-    this.#last = { index, piece };
+    this.#last = piece;
     return piece;
   }
 }

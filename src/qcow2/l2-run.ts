@@ -1,0 +1,89 @@
+/**
+ * What an L2 entry says of its cluster from some subcluster on; without extended entries a cluster is one unit.
+ * Nothing in it is believed that QEMU would not believe (qcow2_get_host_offset in block/qcow2-cluster.c). Used
+ * by the cluster map.
+ */
+import { Qcow2cError } from '../errors.js';
+import { TABLE_ENTRY_BYTES } from './geometry.js';
+import { decodeL2Entry, type L2Entry } from './l2-entry.js';
+import { isContradictory, SUBCLUSTERS, subclusterRun } from './subclusters.js';
+
+/** Bit 63 of a standard cluster: in an external data file it tells offset 0 from unallocated. */
+const COPIED = 1n << 63n;
+
+/** What decides how an entry is read. */
+export interface L2Format {
+  readonly version: 2 | 3;
+  readonly clusterBits: number;
+  readonly extendedL2: boolean;
+  /** Whether clusters are in an external data file, each at its guest offset. */
+  readonly external: boolean;
+}
+
+/** `units`: how many clusters or subclusters it is that the entry says this of, at least one. */
+export type L2Run = { readonly units: number } & (
+  | { readonly kind: 'unallocated' | 'zero' }
+  /** `host`: offset of the first unit in bytes; the others follow it. */
+  | { readonly kind: 'normal'; readonly host: number }
+  | { readonly kind: 'compressed'; readonly offset: number; readonly storedLength: number }
+  /** No reader may make sense of the entry; `reason` continues a sentence about the cluster. */
+  | { readonly kind: 'broken'; readonly reason: string }
+);
+
+const UNALLOCATED: L2Run = { kind: 'unallocated', units: 1 };
+const ZERO: L2Run = { kind: 'zero', units: 1 };
+
+/** Units of a cluster. */
+export function unitsOf({ extendedL2 }: Pick<L2Format, 'extendedL2'>): number {
+  return extendedL2 ? SUBCLUSTERS : 1;
+}
+
+/**
+ * @param view holds the entry, `at` bytes from its start
+ * @param from the unit to begin with
+ * @param guest offset of the cluster on the disk, in bytes
+ */
+export function l2Run(format: L2Format, view: DataView, at: number, from: number, guest: number): L2Run {
+  const { version, clusterBits, extendedL2, external } = format;
+  const raw = view.getBigUint64(at);
+  if (raw === 0n && !extendedL2) return UNALLOCATED;
+  const units = unitsOf(format) - from;
+  const broken = (reason: string): L2Run => ({ kind: 'broken', units, reason });
+
+  let entry: L2Entry;
+  try {
+    entry = decodeL2Entry(raw, clusterBits);
+  } catch (error) {
+    if (error instanceof Qcow2cError && error.code === 'ERR_CORRUPT') return broken(error.message);
+    throw error;
+  }
+  if (entry.kind === 'compressed') {
+    const { offset, storedLength } = entry;
+    if (external) return broken('it is compressed, in an image with an external data file');
+    return { kind: 'compressed', units, offset, storedLength };
+  }
+  // An extended entry has no use for bit 0: its subclusters have bits of their own.
+  const isZero = entry.kind === 'zero' && !extendedL2;
+  let host: number | undefined = entry.kind === 'unallocated' ? undefined : entry.offset;
+  if (external && host === undefined && !isZero && (raw & COPIED) !== 0n) host = 0;
+  if (isZero && version === 2) return broken('it is a zero cluster, which version 2 has not');
+  if (host !== undefined && host % 2 ** clusterBits !== 0) {
+    return broken(`its host cluster has the unaligned offset ${host}`);
+  }
+  if (external && host !== undefined && host !== guest) {
+    return broken(`it lies at offset ${host} of the external data file, expected ${guest}`);
+  }
+  if (!extendedL2) {
+    if (isZero) return ZERO;
+    return host === undefined ? UNALLOCATED : { kind: 'normal', units, host };
+  }
+
+  const zero = view.getUint32(at + TABLE_ENTRY_BYTES);
+  const data = view.getUint32(at + TABLE_ENTRY_BYTES + 4);
+  if (isContradictory(data, zero, host !== undefined)) {
+    return broken('its subclusters have contradictory bits');
+  }
+  const { kind, count } = subclusterRun(data, zero, from);
+  if (kind !== 'normal') return { kind, units: count };
+  return { kind, units: count, host: (host ?? 0) + (from * 2 ** clusterBits) / SUBCLUSTERS };
+}
