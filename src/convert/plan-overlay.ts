@@ -3,6 +3,7 @@
  * same file is left out, whatever its size; for the rest the worker gets what either holds, and compares.
  */
 import type { Segment } from '../compress/messages.js';
+import { laterPart } from '../image/later-part.js';
 import type { MappedRange, Source } from '../image/source.js';
 import { roundDown, roundUp } from '../storage/aligned-memory.js';
 import type { PlannedItem, PlanSettings } from './plan.js';
@@ -105,7 +106,7 @@ function itemOf(
         const start = Math.max(stretch.guest, guestOffset + from * clusterSize);
         const stop = Math.min(stretch.guest + stretch.length, guestOffset + to * clusterSize, end);
         if (start >= stop) return [];
-        const range = further(stretch[side], start - stretch.guest);
+        const range = laterPart(stretch[side], start - stretch.guest);
         return segmentOf(range, start - guestOffset, stop - start) ?? [];
       }),
     );
@@ -116,12 +117,4 @@ function itemOf(
     backing: cut('backing'),
     changed,
   };
-}
-
-/** The same range from `bytes` further on. */
-function further(range: MappedRange, bytes: number): MappedRange {
-  const length = range.length - bytes;
-  if (range.kind === 'data') return { ...range, length, offset: range.offset + bytes };
-  if (range.kind === 'compressed') return { ...range, length, skip: range.skip + bytes };
-  return { ...range, length };
 }

@@ -1,0 +1,10 @@
+/** A range of a map from some byte further on. Used by whoever keeps a range to look at it again. */
+import type { LayerRange } from './source.js';
+
+/** @param bytes from the range's start, below its length */
+export function laterPart<Range extends LayerRange>(range: Range, bytes: number): Range {
+  const length = range.length - bytes;
+  if (range.kind === 'data') return { ...range, length, offset: range.offset + bytes };
+  if (range.kind === 'compressed') return { ...range, length, skip: range.skip + bytes };
+  return { ...range, length };
+}
