@@ -5,7 +5,7 @@
 import type { CompressionType } from '../compression-type.js';
 import { Qcow2cError, quoted, usageError } from '../errors.js';
 import { BackingChain } from '../image/backing-chain.js';
-import { resolveStoredName } from '../image/image-name.js';
+import { backingFilePath, dataFilePath } from '../image/image-name.js';
 import type { ImageFormat, ImageReference } from '../image/image-reference.js';
 import { PROBE_BYTES, probeFormat } from '../image/probe.js';
 import type { Layer, Source } from '../image/source.js';
@@ -191,7 +191,7 @@ ${quoted(wanted.file)} is its own backing file`,
       const message = `${quoted(file.name)} keeps its data in another file, but does not name it; name it with --image-opts`;
       throw new Qcow2cError('ERR_CORRUPT', message, { file: file.name });
     }
-    const name = wanted.dataFile ?? resolveStoredName(stored ?? '', wanted.file, 'data file');
+    const name = wanted.dataFile ?? dataFilePath(stored ?? '', wanted.file);
     this.dataFiles.push(name);
     try {
       return await this.#openFile(name);
@@ -206,10 +206,14 @@ ${quoted(wanted.file)} is its own backing file`,
     stored: string | undefined,
   ): Wanted | undefined {
     if (wanted.backing === 'none') return undefined;
-    if (wanted.backing !== undefined)
-      return { ...wanted.backing, guessed: wanted.backing.format === undefined };
+    if (wanted.backing !== undefined) {
+      // As in QEMU, the image's own word on the format counts for whatever stands in for its backing file.
+      const stated = backingFormat === 'raw' || backingFormat === 'qcow2' ? backingFormat : undefined;
+      const format = wanted.backing.format ?? stated;
+      return { ...wanted.backing, format, guessed: format === undefined };
+    }
     if (stored === undefined || stored === '') return undefined;
-    const file = resolveStoredName(stored, wanted.file, 'backing file');
+    const file = backingFilePath(stored, wanted.file);
     if (backingFormat === undefined || backingFormat === '') return { file, guessed: true };
     if (backingFormat === 'raw' || backingFormat === 'qcow2')
       return { file, format: backingFormat, guessed: false };

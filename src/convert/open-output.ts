@@ -2,7 +2,7 @@
 import type { CompressorChoice } from '../compress/codec.js';
 import { chooseCompressor } from '../compress/engines.js';
 import { usageError } from '../errors.js';
-import { resolveStoredName } from '../image/image-name.js';
+import { dataFilePath } from '../image/image-name.js';
 import { type ImageParameters, resolveCreateOptions } from '../qcow2/create-options.js';
 import { allocationUnit } from '../qcow2/image-writer.js';
 import { RawWriter } from '../raw/raw-writer.js';
@@ -54,6 +54,10 @@ export async function openOutput(
     const dataFile = await openDataFile(parameters, virtualSize);
     const target = await openWith(open, options.target, keepTarget, options, limit);
     opened.push(target);
+    if (target.kind === 'device' && parameters.preallocation !== 'off') {
+      // A device holds whatever it held before: clusters that nobody writes would show it.
+      throw usageError(`Unsupported preallocation mode '${parameters.preallocation}' on a device`);
+    }
     const parts = { parameters, virtualSize, compressor, target, cacheSize, dataFile, addBitmaps };
     return await Qcow2Output.open(options, parts);
   } catch (error) {
@@ -66,7 +70,7 @@ export async function openOutput(
     diskSize: number | undefined,
   ): Promise<Qcow2Parts['dataFile']> {
     if (dataFile === undefined) return undefined;
-    const name = resolveStoredName(dataFile.name, options.target, 'data file');
+    const name = dataFilePath(dataFile.name, options.target);
     refuseSameFile([...readFiles, options.target], name);
     const target = await openWith(open, name, false, options, limit);
     opened.push(target);

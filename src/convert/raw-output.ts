@@ -54,6 +54,9 @@ export class RawOutput implements Output {
     const { keepTarget = false, create = {} } = options;
     const target = await openWith(open, options.target, keepTarget, options, rateLimitOf(options));
     try {
+      if (target.kind === 'device' && (create.preallocation ?? 'off') !== 'off') {
+        throw usageError(`Unsupported preallocation mode '${create.preallocation}' on a device`);
+      }
       if (create.preallocation === 'falloc' && target.kind === 'new' && diskSize !== undefined) {
         await target.file.allocate(0, diskSize);
       }

@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs';
 import { quoted } from '../errors.js';
 import { BackingChain } from '../image/backing-chain.js';
-import { resolveStoredName } from '../image/image-name.js';
+import { backingFilePath } from '../image/image-name.js';
 import type { Source } from '../image/source.js';
 import { identityOf, RawSource } from '../raw/raw-source.js';
 import { type OpenedImage, type OpenSettings, openImage, within } from './open-image.js';
@@ -29,7 +29,7 @@ export async function openTargetBacking(
   image: OpenedImage | undefined,
   settings: OpenSettings,
 ): Promise<TargetBacking> {
-  const file = resolveStoredName(backing.file, target, 'backing file');
+  const file = backingFilePath(backing.file, target);
   const shared = image?.layers.slice(sharedFrom(file, backing.format, image)) ?? [];
   const [top, ...below] = shared.map(({ layer }) => layer);
   if (top !== undefined) return { source: new BackingChain([top, ...below]), opened: undefined, files: [] };
