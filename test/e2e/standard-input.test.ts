@@ -1,20 +1,33 @@
 /** A raw disk from standard input: the same image as from a file, whatever the length, and clean failures. */
 import { copyFileSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import * as qemuImg from '../oracle/qemu-img.js';
 import { type Running, run, runOk } from '../oracle/run.js';
-import { type CliOptions, cli, cliOk, injecting, ROOT, startCli } from './cli.js';
+import { type CliOptions, cli, cliOk, injecting, ONE_THREAD, ROOT, startCli } from './cli.js';
 import { expectFailure, snapshot } from './failures.js';
 import { expectGoodImage } from './judge.js';
 import { useScratch } from './scratch.js';
-import { makeMixedDisk, randomBytes, textBytes } from './source-images.js';
+import { randomBytes, textBytes } from './source-images.js';
 
 const path = useScratch();
-const raw = path('mixed.raw');
+const raw = path('disk.raw');
 const image = path('image.qcow2');
-const MIB = 1024 * 1024;
-beforeAll(() => makeMixedDisk(raw));
+const KIB = 1024;
+const MIB = 1024 * KIB;
+/**
+ * Some of everything, with work items that are all zeros and an end inside a sector. With two threads the memory
+ * of the last item has held text before.
+ */
+const content = Buffer.concat([
+  textBytes(1_500_000),
+  Buffer.alloc(5 * MIB),
+  randomBytes(700_000),
+  textBytes(2 * MIB),
+  Buffer.alloc(3 * MIB + 41 * 512),
+]);
+const DISK_SIZE = Math.ceil(content.length / 512) * 512;
+beforeAll(() => writeFileSync(raw, content));
 
 /** Runs qcow2c behind a pipe that the shell's `command` writes to. */
 const piped = (command: string): CliOptions => ({ under: ['sh', '-c', `${command} | "$0" "$@"`] });
@@ -23,39 +36,28 @@ const redirected = (redirection: string): CliOptions => ({
   under: ['sh', '-c', `exec "$0" "$@" ${redirection}`],
 });
 
-const KINDS: readonly (readonly string[])[] = [
-  ['-c'],
-  ['-c', '-o', 'compression_type=zstd,cluster_size=2M'],
-  ['-c', '-o', 'cluster_size=512', '-m', '1'],
-  ['-c', '-S', '0'],
-  ['-O', 'qcow2'],
-  ['-O', 'qcow2', '-o', 'extended_l2=on'],
-  ['-O', 'qcow2', '-o', 'preallocation=metadata'],
-  ['-O', 'raw'],
-  ['-O', 'raw', '-S', '0'],
-];
-
-describe.each(KINDS.map((flags) => [flags.join(' '), flags] as const))('convert %s', (_, flags) => {
-  test('makes of a pipe byte for byte what it makes of the file', async () => {
-    await cliOk(['convert', ...flags, raw, path('from-file')]);
-    await cliOk(['convert', ...flags, '-', path('from-pipe')], piped(`cat '${raw}'`));
-    await runOk('cmp', [path('from-file'), path('from-pipe')]);
-  });
+test.each([
+  '-c -m 2',
+  '-c -o compression_type=zstd,cluster_size=2M',
+  '-c -o cluster_size=4k -m 1',
+  '-O qcow2 -S 0',
+  '-O qcow2 -o extended_l2=on',
+  '-O raw',
+])('convert %s makes of a pipe byte for byte what it makes of the file', async (flags) => {
+  const args = ['convert', ...flags.split(' ')];
+  await cliOk([...args, raw, path('from-file')]);
+  // The size of the writes is neither a sector's nor a divisor of anything else.
+  await cliOk([...args, '-', path('from-pipe')], piped(`dd if='${raw}' bs=33333 status=none`));
+  await runOk('cmp', [path('from-file'), path('from-pipe')]);
 });
 
 test('a compressed disk is converted without being unpacked to a file', async () => {
-  writeFileSync(path('disk.gz'), gzipSync(readFileSync(raw), { level: 1 }));
+  writeFileSync(path('disk.gz'), gzipSync(content, { level: 1 }));
   await cliOk(['convert', '-c', '-', image], piped(`zcat '${path('disk.gz')}'`));
   await expectGoodImage(image, raw);
 });
 
-test('a pipe that comes in pieces of any size makes the same image', async () => {
-  await cliOk(['convert', '-c', raw, path('from-file')]);
-  await cliOk(['convert', '-c', '-', image], piped(`dd if='${raw}' bs=33333 status=none`));
-  await runOk('cmp', [path('from-file'), image]);
-});
-
-test.each([1, 511, 512, 513, 65_537, 2 * MIB - 1, 2 * MIB, 2 * MIB + 1, 5_000_001])(
+test.each([1, 512, 65_537, 2 * MIB, 2 * MIB + 1])(
   'a stream of %i bytes is rounded up to a sector and padded with zeros',
   async (length) => {
     const odd = path('odd.raw');
@@ -70,21 +72,22 @@ test.each([1, 511, 512, 513, 65_537, 2 * MIB - 1, 2 * MIB, 2 * MIB + 1, 5_000_00
 );
 
 test('an empty stream makes an image of size 0', async () => {
-  for (const source of [piped(':'), redirected('< /dev/null')]) {
-    for (const flags of [['-c'], ['-O', 'qcow2']]) {
-      await cliOk(['convert', ...flags, '-', image], source);
-      expect((await qemuImg.info(image)).virtualSize).toBe(0);
-      expect(await qemuImg.check(image)).toMatchObject({ corruptions: 0, leaks: 0, checkErrors: 0 });
-    }
-    await cliOk(['convert', '-O', 'raw', '-', path('out.raw')], source);
-    expect(statSync(path('out.raw')).size).toBe(0);
+  for (const [flags, source] of [
+    ['-c', piped(':')],
+    ['-Oqcow2', redirected('< /dev/null')],
+  ] as const) {
+    await cliOk(['convert', flags, '-', image], source);
+    expect((await qemuImg.info(image)).virtualSize).toBe(0);
+    expect(await qemuImg.check(image)).toMatchObject({ corruptions: 0, leaks: 0, checkErrors: 0 });
   }
+  await cliOk(['convert', '-O', 'raw', '-', path('out.raw')], piped(':'));
+  expect(statSync(path('out.raw')).size).toBe(0);
 });
 
 test('standard input can be a file, and what was read of it before is no part of the disk', async () => {
   await cliOk(['convert', '-c', '-', image], redirected(`< '${raw}'`));
   await expectGoodImage(image, raw);
-  writeFileSync(path('rest.raw'), readFileSync(raw).subarray(3 * 512));
+  writeFileSync(path('rest.raw'), content.subarray(3 * 512));
   const skipping = `dd of=/dev/null bs=512 count=3 status=none; exec "$0" "$@"`;
   await cliOk(['convert', '-c', '-', image], {
     under: ['sh', '-c', `{ ${skipping}; } < '${raw}'`],
@@ -94,15 +97,14 @@ test('standard input can be a file, and what was read of it before is no part of
 
 test('an overlay holds what the stream has otherwise than the backing file', async () => {
   const changed = path('changed.raw');
-  copyFileSync(raw, changed);
-  const bytes = readFileSync(changed);
+  const bytes = Buffer.from(content);
   bytes.fill(0, 100_000, 300_000);
-  randomBytes(5000).copy(bytes, 40 * MIB);
+  randomBytes(5000).copy(bytes, 4 * MIB);
   writeFileSync(changed, bytes);
   const flags = ['convert', '-c', '-B', raw, '-F', 'raw'];
   await cliOk([...flags, '-', image], piped(`cat '${changed}'`));
   await expectGoodImage(image, changed);
-  expect(statSync(image).size).toBeLessThan(MIB);
+  expect(statSync(image).size).toBeLessThan(600 * KIB);
 });
 
 describe('-o size=', () => {
@@ -118,25 +120,23 @@ describe('-o size=', () => {
     expect((await qemuImg.info(image)).virtualSize).toBe(0);
   });
 
-  test.each(['-c', '-O qcow2', '-O raw'])('refuses a shorter and a longer stream with %s', async (flags) => {
-    writeFileSync(path('old.qcow2'), 'what was there before');
-    const sizes: readonly (readonly [string, RegExp])[] = [
-      ['3000001', /^'standard input' ended after 3000000 bytes: 3000001 were expected/],
-      ['64M', /^'standard input' ended after 3000000 bytes: 67108864 were expected/],
-      ['2999999', /^'standard input' has more bytes: 2999999 were expected/],
-      ['2M', /^'standard input' has more bytes: 2097152 were expected/],
-      ['0', /^'standard input' has more bytes: 0 were expected/],
-    ];
-    for (const [size, line] of sizes) {
-      for (const target of [path('new.qcow2'), path('old.qcow2')]) {
-        const args = ['convert', ...flags.split(' '), '-o', `size=${size}`, '-', target];
-        await expectFailure(path(''), args, line, piped(`cat '${disk}'`));
-      }
+  test.each([
+    ['3000001', '-c', /^'standard input' ended after 3000000 bytes: 3000001 were expected/],
+    ['64M', '-O qcow2', /^'standard input' ended after 3000000 bytes: 67108864 were expected/],
+    ['3M', '-O raw', /^'standard input' ended after 3000000 bytes: 3145728 were expected/],
+    ['2999999', '-c', /^'standard input' has more bytes: 2999999 were expected/],
+    ['2M', '-O qcow2', /^'standard input' has more bytes: 2097152 were expected/],
+    ['0', '-O raw', /^'standard input' has more bytes: 0 were expected/],
+  ])('%s is not the length of the stream, which is refused with %s', async (size, flags, line) => {
+    writeFileSync(path('old'), 'what was there before');
+    for (const target of [path('new'), path('old')]) {
+      const args = ['convert', ...flags.split(' '), '-o', `size=${size}`, '-', target];
+      await expectFailure(path(''), args, line, piped(`cat '${disk}'`));
     }
   });
 
   test('finds out when the writer died', async () => {
-    const dying = `sh -c 'head -c 1000000 "${disk}"; kill -9 $$'`;
+    const dying = `{ sh -c 'head -c 1000000 "${disk}"; kill -9 $$'; true; } 2> /dev/null`;
     const args = ['convert', '-c', '-o', 'size=3000000', '-', path('new.qcow2')];
     await expectFailure(path(''), args, /ended after 1000000 bytes/, piped(dying));
   });
@@ -196,7 +196,8 @@ test('a directory and a terminal as standard input are refused', async () => {
 test('a stream that cannot be read further is an error that says where', async () => {
   const under = [...injecting('read', 'error=EIO:when=2', ['-P', raw]), ...redirected(`< '${raw}'`).under!];
   const line = /^Could not read 'standard input' at offset 2097152: Input\/output error$/;
-  await expectFailure(path(''), ['convert', '-c', '-', path('new.qcow2')], line, { under });
+  const args = ['convert', '-c', '-', path('new.qcow2')];
+  await expectFailure(path(''), args, line, { under, env: ONE_THREAD });
 });
 
 test('progress is shown without a total', async () => {
@@ -207,19 +208,19 @@ test('progress is shown without a total', async () => {
     .split('\n')
     .map((line) => JSON.parse(line));
   const running = lines.slice(1, -1);
-  expect(running.length).toBeGreaterThan(30);
+  expect(running.length).toBeGreaterThan(6);
   for (const line of running)
     expect(line).toMatchObject({ state: 'running', percent: null, guestBytes: null });
   const done = lines.map(({ guestBytesDone }) => guestBytesDone);
   expect(done).toEqual([...done].sort((a, b) => a - b));
-  expect(lines.at(-1)).toMatchObject({ state: 'done', percent: 100, guestBytesDone: statSync(raw).size });
+  expect(lines.at(-1)).toMatchObject({ state: 'done', percent: 100, guestBytesDone: DISK_SIZE });
 
   const { status, stdout, stderr } = await cli(['convert', '-c', '-p', '-', image], piped(`cat '${raw}'`));
   expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
   expect(stdout).toBe('    (0.00/100%)\r    (100.00/100%)\r\n');
 
-  const sized = ['convert', '-c', '-p', '-o', `size=${statSync(raw).size}`, '-', image];
-  expect((await cliOk(sized, piped(`cat '${raw}'`))).split('\r').length).toBeGreaterThan(30);
+  const sized = ['convert', '-c', '-p', '-o', `size=${content.length}`, '-', image];
+  expect((await cliOk(sized, piped(`cat '${raw}'`))).split('\r').length).toBeGreaterThan(6);
 });
 
 test('memory does not grow with the stream', async () => {
@@ -249,14 +250,16 @@ describe('SIGTERM while the writer lives and writes nothing', () => {
     await Promise.race([found, early]);
   }
 
+  // One thread has at most four work items of 2 MiB in flight, and nine are whole: after the sixth it waits.
   test.each([
     ['before the first byte', ':', /"guestBytes":null/],
-    ['after some of the disk', `head -c 20000000 '${raw}'`, /"guestBytesDone":[1-9]/],
+    ['after some of the disk', `head -c 20000000 /dev/urandom`, /"guestBytesDone":12582912/],
   ])('%s ends the conversion, and leaves nothing', async (_, first, line) => {
     const before = snapshot(path(''));
     const running = startCli(['convert', '-c', '-m', '1', '--progress=json', '-', path('new.qcow2')], {
       under: ['bash', '-c', `exec "$0" "$@" ${idle(first)}`],
     });
+    onTestFinished(() => void running.child.kill('SIGKILL'));
     await untilLine(running, line);
     expect(snapshot(path('')).length).toBe(before.length + 1);
     running.child.kill('SIGTERM');
