@@ -1,9 +1,9 @@
 /** A part of a raw image as a disk of its own: `offset` and `size` of QEMU's driver raw. */
 import { Qcow2cError, quoted } from '../errors.js';
 import type { HostFile, MappedRange, Source } from '../image/source.js';
-import { roundDown } from '../storage/aligned-memory.js';
+import { roundUp } from '../storage/aligned-memory.js';
 
-/** QEMU counts in whole sectors. */
+/** QEMU counts in whole sectors: a part to the end of the file is rounded up to them, with zeros. */
 const SECTOR_SIZE = 512;
 
 export class RawPart implements Source {
@@ -23,18 +23,18 @@ export class RawPart implements Source {
     if (offset === 0 && size === undefined) return file;
     const found = file.size;
     if (offset > found || (size !== undefined && size > found - offset)) {
-      const part = `offset ${offset}${size === undefined ? '' : ` and size ${size}`}`;
+      const part = size === undefined ? `offset ${offset} is` : `offset ${offset} and size ${size} are`;
       throw new Qcow2cError(
         'ERR_USAGE',
-        `${part} have to be within the size of ${quoted(file.name)}, which is ${found} bytes`,
+        `The part of ${quoted(file.name)} at ${part} past its end, at ${found} bytes`,
         { file: file.name, expected: found, found: offset + (size ?? 0) },
       );
     }
     if (size !== undefined && size % SECTOR_SIZE !== 0) {
-      const message = `Specified size ${size} is not a multiple of ${SECTOR_SIZE}`;
+      const message = `Specified size is not multiple of ${SECTOR_SIZE}: ${size}`;
       throw new Qcow2cError('ERR_USAGE', message, { file: file.name, found: size });
     }
-    return new RawPart(file, offset, size ?? roundDown(found - offset, SECTOR_SIZE));
+    return new RawPart(file, offset, size ?? roundUp(found - offset, SECTOR_SIZE));
   }
 
   private constructor(file: HostFile, start: number, size: number) {
@@ -45,7 +45,9 @@ export class RawPart implements Source {
   }
 
   async map(offset: number): Promise<MappedRange> {
-    const range = await this.#file.map(this.#start + offset);
+    const at = this.#start + offset;
+    if (at >= this.#file.size) return { kind: 'zero', length: this.size - offset };
+    const range = await this.#file.map(at);
     return { ...range, length: Math.min(range.length, this.size - offset) };
   }
 

@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import fc from 'fast-check';
 import koffi from 'koffi';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { openForReading, RawSource } from '../../src/raw/raw-source.js';
+import { identityOf, openForReading, RawSource } from '../../src/raw/raw-source.js';
 import { useScratch } from '../e2e/scratch.js';
 import { makeSparseDisk, randomBytes, TIB } from '../e2e/source-images.js';
 import { runOk } from '../oracle/run.js';
@@ -13,6 +13,7 @@ import { runOk } from '../oracle/run.js';
 vi.mock('node:fs', async (original) => {
   const actual = await original<typeof import('node:fs')>();
   const watched = {
+    read: vi.fn(actual.read),
     openSync: vi.fn(actual.openSync),
     fstatSync: vi.fn(actual.fstatSync),
     readSync: vi.fn(actual.readSync),
@@ -34,6 +35,7 @@ const path = useScratch();
 const file = path('disk.raw');
 
 afterEach(() => {
+  vi.mocked(fs.read).mockReset().mockImplementation(actualFs.read);
   vi.mocked(fs.openSync).mockReset().mockImplementation(actualFs.openSync);
   vi.mocked(fs.fstatSync).mockReset().mockImplementation(actualFs.fstatSync);
   vi.mocked(fs.readSync).mockReset().mockImplementation(actualFs.readSync);
@@ -133,6 +135,89 @@ describe('the map of a file', () => {
     expect(seek.calls).toBeLessThanOrEqual(2 * 3 + 2);
     await source.close();
   });
+});
+
+describe('reading', () => {
+  test.each([false, true])(
+    'gives any bytes of the file, and as many as it has: past the page cache %s',
+    async (direct) => {
+      const places = fc.record({
+        length: fc.integer({ min: 0, max: 20_000 }),
+        offset: fc.oneof(fc.integer({ min: 0, max: 24_000 }), fc.constantFrom(0, 512, 4096, 8192)),
+        count: fc.oneof(fc.integer({ min: 0, max: 9000 }), fc.constantFrom(512, 4096, 65_536)),
+      });
+      await fc.assert(
+        fc.asyncProperty(places, async ({ length, offset, count }) => {
+          const bytes = randomBytes(length);
+          await writeFile(file, bytes);
+          const opened = openForReading(file, direct);
+          const source = await RawSource.open(opened.descriptor, file, opened.direct);
+          expect(source.readAlignment).toBe(opened.direct ? 4096 : 1);
+          const into = Buffer.alloc(count, 0x55);
+          const found = await source.read(offset, into);
+          expect(found).toBe(Math.max(0, Math.min(count, length - offset)));
+          const expected = Buffer.concat([
+            bytes.subarray(offset, offset + count),
+            Buffer.alloc(count - found, 0x55),
+          ]);
+          expect(into.equals(expected)).toBe(true);
+          await source.close();
+        }),
+        { numRuns: 60 },
+      );
+    },
+  );
+
+  test('goes on after a read that was interrupted or came short, and names what fails', async () => {
+    const bytes = randomBytes(10_000);
+    await writeFile(file, bytes);
+    const source = await open();
+    const answers = ['EINTR', 100, 'EAGAIN', 1] as const;
+    let calls = 0;
+    const read = vi.mocked(fs.read);
+    read.mockImplementation(((
+      fd: number,
+      into: Uint8Array,
+      at: number,
+      length: number,
+      offset: number,
+      done: (error: Error | null, count: number) => void,
+    ) => {
+      const answer = answers[calls++];
+      if (typeof answer === 'string') return done(Object.assign(new Error(answer), { code: answer }), 0);
+      actualFs.read(fd, into, at, Math.min(length, answer ?? length), offset, done);
+    }) as unknown as typeof fs.read);
+    const into = Buffer.alloc(5000);
+    expect(await source.read(3000, into)).toBe(5000);
+    expect(into.equals(bytes.subarray(3000, 8000))).toBe(true);
+    expect(calls).toBe(5);
+    read.mockImplementation(((...args: unknown[]) => {
+      const done = args.at(-1) as (error: Error) => void;
+      done(Object.assign(new Error('EIO: i/o error'), { code: 'EIO', errno: -5 }));
+    }) as unknown as typeof fs.read);
+    await expect(source.read(3000, into)).rejects.toThrow(
+      expect.objectContaining({ code: 'ERR_IO', systemCode: 'EIO', file, offset: 3000 }),
+    );
+    await source.close();
+  });
+});
+
+test('a file has one identity under all its names, and no other file has it', async () => {
+  await writeFile(file, 'x');
+  fs.symlinkSync(file, path('another-name'));
+  fs.linkSync(file, path('hard-link'));
+  await writeFile(path('other.raw'), 'x');
+  const identities: string[] = [];
+  for (const name of [file, path('another-name'), path('hard-link'), path('other.raw')]) {
+    const source = await open(name);
+    identities.push(source.identity);
+    await source.close();
+  }
+  expect(new Set(identities.slice(0, 3)).size).toBe(1);
+  expect(identities[3]).not.toBe(identities[0]);
+  expect(identityOf(fs.statSync('/dev/null', { bigint: true }))).not.toBe(
+    identityOf(fs.statSync('/dev/zero', { bigint: true })),
+  );
 });
 
 describe('a source that changes', () => {
