@@ -1,7 +1,7 @@
 /**
- * Writes a raw disk into a target: what holds data as aligned writes, everything else as holes. After
- * finish() every byte of the disk is what the items said, or zero; what a device or an existing file has
- * behind the disk's end is as it was.
+ * Writes a raw disk into a target: what holds data as aligned writes, everything else as holes, but for the first
+ * block of a new file. After finish() every byte of the disk is what the items said, or zero; what a device or an
+ * existing file has behind the disk's end is as it was.
  */
 import { abortedError, internalError, Qcow2cError, quoted } from '../errors.js';
 import { alignedMemory, DIRECT_ALIGNMENT, roundDown, roundUp } from '../storage/aligned-memory.js';
@@ -109,8 +109,13 @@ export class RawWriter {
       throw internalError(`bytes ${from} to ${end} are no part of what is left of the disk`);
     }
     this.#position = end;
-    if (end === from || this.#place.kind === 'new' || this.#place.isZero) return;
-    tasks.push(() => this.#zero(from, end));
+    if (end === from || this.#place.isZero) return;
+    if (this.#place.kind !== 'new') {
+      tasks.push(() => this.#zero(from, end));
+    } else if (from === 0) {
+      // Never a hole, as in QEMU (allocate_first_block): who reads one cannot find out what O_DIRECT needs.
+      tasks.push(() => this.#writeZeros(0, Math.min(end, DIRECT_ALIGNMENT)));
+    }
   }
 
   /** Frees the whole blocks, and writes zeros where that is refused and at the edges. */

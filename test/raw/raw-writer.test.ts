@@ -32,8 +32,8 @@ describe('the writes', () => {
     const storage = newStorage();
     const writer = new RawWriter(storage, 2 * ITEM, NEW);
     const bytes = item();
-    await writer.write(ITEM, bytes, Uint32Array.of(0, ITEM));
-    expect(wrote(storage)).toEqual([[ITEM, ITEM]]);
+    await writer.write(0, bytes, Uint32Array.of(0, ITEM));
+    expect(wrote(storage)).toEqual([[0, ITEM]]);
     const other = newStorage({ alignment: 1 });
     await other.write(0, [bytes]);
     expect(storage.writes[0]?.buffers).toEqual(other.writes[0]?.buffers);
@@ -55,9 +55,9 @@ describe('the writes', () => {
   test('through the page cache runs are written as they are', async () => {
     const storage = newStorage({ alignment: 1 });
     const writer = new RawWriter(storage, ITEM, NEW);
-    await writer.write(0, item(), Uint32Array.of(512, 1024, 3584, 4608));
+    await writer.write(0, item(), Uint32Array.of(0, 512, 3584, 4608));
     expect(wrote(storage)).toEqual([
-      [512, 512],
+      [0, 512],
       [3584, 1024],
     ]);
   });
@@ -117,11 +117,28 @@ describe('the writes', () => {
 describe('the zeros', () => {
   const KEPT = { kind: 'kept', existingSize: 2 ** 43, isZero: false } as const;
 
-  test('of a new file are holes already, and a disk of zeros costs nothing', async () => {
+  test('of a new file are holes already: a disk of zeros is one block, which is never a hole', async () => {
     const storage = newStorage();
     const writer = new RawWriter(storage, 2 ** 43, NEW);
     expect(await writer.finish()).toBe(2 ** 43);
-    expect([storage.writes, storage.punches]).toEqual([[], []]);
+    expect([wrote(storage), storage.punches]).toEqual([[[0, BLOCK]], []]);
+  });
+
+  test('before the first data of a new file are one block and a hole', async () => {
+    const storage = newStorage();
+    const writer = new RawWriter(storage, 2 * ITEM, NEW);
+    await writer.write(ITEM, item(), Uint32Array.of(BLOCK, 2 * BLOCK));
+    expect(wrote(storage)).toEqual([
+      [0, BLOCK],
+      [ITEM + BLOCK, BLOCK],
+    ]);
+    expect(storage.bytes(0, BLOCK).every((byte) => byte === 0)).toBe(true);
+  });
+
+  test('of an empty disk are no block', async () => {
+    const storage = newStorage();
+    expect(await new RawWriter(storage, 0, NEW).finish()).toBe(0);
+    expect(storage.writes).toEqual([]);
   });
 
   test('of a target known to be zero are left alone', async () => {
