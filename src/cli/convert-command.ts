@@ -15,6 +15,7 @@ import { QemuDisplay } from './progress-qemu.js';
 import { ProgressRequest } from './progress-request.js';
 import { summary } from './summary.js';
 import { UnreadableWarnings } from './unreadable-warnings.js';
+import { warn } from './warning.js';
 
 /** What surrounds the command. */
 export interface Surroundings {
@@ -57,6 +58,8 @@ export async function convertCommand(
         request.update(state);
       },
       onUnreadable: quiet ? undefined : (range) => warnings.add(range),
+      // Told with -q too, as in qemu-img: nothing else says that the target lacks something.
+      onWarning: (message) => warn(stderr, message),
       signal: interruption.abortSignal,
     });
     display.end(true);

@@ -20,7 +20,7 @@ export interface ConvertRequest {
   readonly kind: 'convert';
   readonly options: ConvertOptions;
   readonly progress: ProgressStyle;
-  /** Print nothing but errors, no warnings either. */
+  /** Print nothing but errors and what was left out of the target; not what --salvage took for zeros. */
   readonly quiet: boolean;
   /** Say afterwards what was done. */
   readonly verbose: boolean;

@@ -4,11 +4,8 @@
  */
 import type { UnreadableRange } from '../convert/options.js';
 import { quoted } from '../errors.js';
-import { messageLine } from './failure.js';
 import type { Output } from './progress-display.js';
-
-/** Takes away a half-drawn line of progress. */
-const CLEAR_LINE = '\r\x1b[K';
+import { warn } from './warning.js';
 
 export class UnreadableWarnings {
   readonly #stderr: Output;
@@ -22,17 +19,19 @@ export class UnreadableWarnings {
   add({ guestOffset, length, error }: UnreadableRange): void {
     this.#ranges += 1;
     this.#bytes += length;
-    this.#warn(`error while reading offset ${guestOffset}: ${error.message} (${length} bytes became zeros)`);
+    warn(
+      this.#stderr,
+      `error while reading offset ${guestOffset}: ${error.message} (${length} bytes became zeros)`,
+    );
   }
 
   /** @param target the name of the finished image */
   finish(target: string): void {
     if (this.#ranges === 0) return;
     const places = this.#ranges === 1 ? '1 place' : `${this.#ranges} places`;
-    this.#warn(`${this.#bytes} bytes in ${places} of ${quoted(target)} could not be read and are zeros`);
-  }
-
-  #warn(message: string): void {
-    this.#stderr.write(`${this.#stderr.isTTY ? CLEAR_LINE : ''}${messageLine(`warning: ${message}`)}`);
+    warn(
+      this.#stderr,
+      `${this.#bytes} bytes in ${places} of ${quoted(target)} could not be read and are zeros`,
+    );
   }
 }

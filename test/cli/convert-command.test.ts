@@ -91,6 +91,15 @@ describe('what cannot be read', () => {
   });
 });
 
+test.each([false, true])('a warning is said on standard error, also with -q (%s)', async (quiet) => {
+  const around = surroundings(async ({ onWarning }) => {
+    onWarning?.("Skipping inconsistent bitmap 'a'");
+    return RESULT;
+  });
+  expect(await convertCommand({ ...REQUEST, quiet }, around)).toBe(0);
+  expect(around.stderr.text).toBe("qcow2c: warning: Skipping inconsistent bitmap 'a'\n");
+});
+
 describe('progress', () => {
   const convert: Surroundings['convert'] = async ({ onProgress }) => {
     onProgress?.({ guestBytesDone: 1, guestBytes: 4, dataBytes: 1, storedBytes: 1 });
