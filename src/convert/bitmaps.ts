@@ -10,21 +10,29 @@ import type { ConvertOptions } from './options.js';
 /**
  * Chooses them, before anything is written. The rules are those of qemu-img (convert_check_bitmaps).
  * @param sources undefined for a stream
+ * @param targetSize of the target's disk, in bytes; undefined for a stream
  * @returns what copies them, once all clusters are written
- * @throws Qcow2cError ERR_USAGE when source or target cannot have bitmaps; ERR_CORRUPT for an inconsistent one,
- *   unless these are to be skipped
+ * @throws Qcow2cError ERR_USAGE when source or target cannot have bitmaps, or when their disks differ in size;
+ *   ERR_CORRUPT for an inconsistent bitmap, unless these are to be skipped
  */
 export async function bitmapsToCopy(
   { bitmaps: wanted, onWarning }: ConvertOptions,
   { version, geometry: { clusterSize } }: ImageParameters,
   sources: OpenedSources | undefined,
-): Promise<(writer: ImageWriter, virtualSize: number) => Promise<void>> {
+  targetSize: number | undefined,
+): Promise<(writer: ImageWriter) => Promise<void>> {
   if (wanted === undefined || sources === undefined) return async () => {};
   const image = onlyImage(sources, 'Copying bitmaps only possible with single source');
   const { qcow2 } = image.layers[0];
   if (qcow2 === undefined || qcow2.header.version === 2) throw usageError('Source lacks bitmap support');
   const { file, header, extensions } = qcow2;
   if (version === 2) throw usageError("Format driver 'qcow2' does not support bitmaps in version 2");
+  if (extensions.staleBitmaps) {
+    onWarning?.(
+      `a program that knows nothing of bitmaps has modified ${quoted(file.name)}, so all of its bitmaps are ` +
+        'considered inconsistent, and none is copied',
+    );
+  }
   const found =
     extensions.bitmaps === undefined ? [] : await readBitmapDirectory(file, header, extensions.bitmaps);
   const chosen: Bitmap[] = [];
@@ -42,7 +50,16 @@ export async function bitmapsToCopy(
       onWarning?.(`Skipping inconsistent bitmap ${quoted(bitmap.name)}`);
     }
   }
-  return async (writer, virtualSize) => {
+  const { size: virtualSize } = sources.source;
+  const [first] = chosen;
+  if (first !== undefined && targetSize !== virtualSize) {
+    throw usageError(
+      `Failed to populate bitmap ${quoted(first.name)}: Bitmaps are of different sizes (destination size is ` +
+        `${targetSize}, source size is ${virtualSize}) and can't be merged`,
+      { file: file.name, expected: virtualSize, found: targetSize },
+    );
+  }
+  return async (writer) => {
     for (const bitmap of chosen) {
       await writer.addBitmap(bitmap, readBitmap(file, header, bitmap, { clusterSize, virtualSize }));
     }

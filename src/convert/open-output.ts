@@ -47,7 +47,7 @@ export async function openOutput(
   const { clusterSize } = parameters.geometry;
   const compressor = await chosenCompressor(options, parameters);
   const cacheSize = cacheSizeFor(clusterSize, options.compressedCacheSize);
-  const addBitmaps = await bitmapsToCopy(options, parameters, sources);
+  const addBitmaps = await bitmapsToCopy(options, parameters, sources, virtualSize);
   const limit = rateLimitOf(options);
   const opened: Target[] = [];
   try {

@@ -31,8 +31,8 @@ export interface Qcow2Parts {
   readonly cacheSize: number;
   /** Where the guest clusters go, with an external data file. */
   readonly dataFile: { readonly target: Target; readonly writer: RawWriter } | undefined;
-  /** Called when all clusters are written. @param virtualSize bytes */
-  readonly addBitmaps: (writer: ImageWriter, virtualSize: number) => Promise<void>;
+  /** Called when all clusters are written. */
+  readonly addBitmaps: (writer: ImageWriter) => Promise<void>;
 }
 
 export class Qcow2Output implements Output {
@@ -171,7 +171,7 @@ export class Qcow2Output implements Output {
     const { target, dataFile, parameters, addBitmaps } = this.#parts;
     this.#virtualSize = this.#parts.virtualSize ?? diskSize;
     await this.#passOver(Math.ceil(this.#virtualSize / this.setup.clusterSize));
-    await addBitmaps(this.#writer, this.#virtualSize);
+    await addBitmaps(this.#writer);
     this.#dataLength = (await dataFile?.writer.finish(this.#virtualSize)) ?? 0;
     this.#length = await this.#writer.finish({
       inPlace: target.kind !== 'new',

@@ -37,6 +37,8 @@ export interface HeaderExtensions {
   readonly dataFile?: string | undefined;
   /** Only while the bitmaps are consistent with the data (autoclear bit). */
   readonly bitmaps?: BitmapsExtension | undefined;
+  /** There are bitmaps, but somebody who knows nothing of them has written to the image since. */
+  readonly staleBitmaps?: true | undefined;
 }
 
 type WhereNamesAre = Pick<Header, 'clusterBits' | 'headerLength' | 'backingFileOffset' | 'backingFileSize'>;
@@ -98,7 +100,9 @@ export function decodeExtensions(
       (header.incompatibleFeatures & INCOMPATIBLE_DATA_FILE) !== 0n
     ) {
       found = { ...found, dataFile: text("external data file's name", data, at, MAX_DATA_FILE_NAME_BYTES) };
-    } else if (type === EXTENSION_TYPES.bitmaps && (header.autoclearFeatures & AUTOCLEAR_BITMAPS) !== 0n) {
+    } else if (type === EXTENSION_TYPES.bitmaps && (header.autoclearFeatures & AUTOCLEAR_BITMAPS) === 0n) {
+      found = { ...found, staleBitmaps: true };
+    } else if (type === EXTENSION_TYPES.bitmaps) {
       found = { ...found, bitmaps: decodeBitmapsExtension(fields, data, at, 2 ** clusterBits) };
     }
   });
