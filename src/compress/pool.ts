@@ -45,6 +45,8 @@ export class WorkerPool {
   /** Why a worker ended that had no item. */
   #lost: unknown;
   #closed = false;
+  /** Resolves when every thread of the start has loaded its modules, or ended. */
+  readonly #loaded: Promise<unknown>;
 
   /**
    * Starts the threads.
@@ -78,6 +80,16 @@ export class WorkerPool {
       resourceLimits: WORKER_HEAP,
       workerData: { ...setup, results, arrivals: arriving } satisfies WorkerSetup,
     });
+    this.#loaded = Promise.all(
+      this.#pool.threads.map(
+        (thread) =>
+          new Promise<void>((resolve) => {
+            // Its first message says that the module is loaded.
+            thread.once('message', () => resolve());
+            thread.once('exit', () => resolve());
+          }),
+      ),
+    );
     // A worker that fails in an item fails that item. One that fails without any is heard of here; Piscina
     // replaces it, but not when it cannot be loaded: what waits then would wait for ever.
     this.#pool.on('error', (error) => {
@@ -118,6 +130,8 @@ export class WorkerPool {
   /** Ends all threads, also in the middle of an item. */
   async close(): Promise<void> {
     this.#closed = true;
+    // Node.js and native addons abort the process when a thread is ended in the middle of loading.
+    await this.#loaded;
     await this.#pool.destroy();
   }
 
