@@ -5,7 +5,7 @@
 import type { Progress } from '../convert/progress.js';
 import { type Output, type ProgressDisplay, shareOf } from './progress-display.js';
 
-const NOTHING: Progress = { guestBytesDone: 0, guestBytes: 0, dataBytes: 0, storedBytes: 0 };
+const NOTHING: Progress = { guestBytesDone: 0, guestBytes: undefined, dataBytes: 0, storedBytes: 0 };
 
 export class JsonDisplay implements ProgressDisplay {
   readonly #stderr: Output;
@@ -20,7 +20,6 @@ export class JsonDisplay implements ProgressDisplay {
 
   start(): void {
     this.#startTime = this.#now();
-    this.#print('running');
   }
 
   update(progress: Progress): void {

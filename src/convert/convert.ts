@@ -129,7 +129,7 @@ async function convertOpened(
         },
         pool,
       );
-      const settings = { slots, guestBytes: input.size, onProgress, signal };
+      const settings = { slots, guestBytes: input.likelySize, onProgress, signal };
       const end = await output.run(pool, next, unreadable, settings);
       diskSize = input.size ?? roundUp(end, SECTOR_SIZE);
     } finally {

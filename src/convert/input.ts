@@ -25,6 +25,8 @@ export interface ItemSettings extends PlanSettings {
 export interface Input {
   /** Bytes of the virtual disk; undefined: known at the end of the stream only. */
   readonly size: number | undefined;
+  /** The same for showing progress only: what it seems to be. */
+  readonly likelySize: number | undefined;
   readonly compressionTypes: ReadonlySet<CompressionType>;
   /** What offset, length and address of a read on any descriptor must be multiples of, in bytes. */
   readonly readAlignment: number;
@@ -40,6 +42,7 @@ export interface Input {
 export function imageInput({ source, compressionTypes, readAlignment }: OpenedSources): Input {
   return {
     size: source.size,
+    likelySize: source.size,
     compressionTypes,
     readAlignment,
     arrives: false,
@@ -59,8 +62,10 @@ export function imageInput({ source, compressionTypes, readAlignment }: OpenedSo
  * @param trusted whether somebody said that it is a raw disk, whatever it begins with
  */
 export function streamInput(stream: StreamSource, expected: number | undefined, trusted: boolean): Input {
+  const likely = expected ?? stream.total;
   return {
     size: expected === undefined ? undefined : roundUp(expected, SECTOR_SIZE),
+    likelySize: likely === undefined ? undefined : roundUp(likely, SECTOR_SIZE),
     compressionTypes: new Set(),
     readAlignment: 1,
     arrives: true,

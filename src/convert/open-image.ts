@@ -40,6 +40,8 @@ export interface OpenedLayer {
   readonly identity: string;
   /** A qcow2 image's file and what its first cluster says. */
   readonly qcow2: OpenedQcow2 | undefined;
+  /** Whether the caller put something in the place of a file that the image names, or took a part of the file. */
+  readonly isAltered: boolean;
 }
 
 export interface OpenedQcow2 {
@@ -119,12 +121,15 @@ ${quoted(wanted.file)} is its own backing file`,
         );
       }
       const format = wanted.format ?? (await probe(file));
+      const isAltered = [wanted.backing, wanted.dataFile, wanted.offset, wanted.size].some(
+        (said) => said !== undefined,
+      );
       if (format === 'raw') {
         if (snapshot !== undefined) {
           throw usageError(`Failed to load snapshot: ${quoted(wanted.file)} is a raw image, which has none`);
         }
         const layer = RawPart.of(file, wanted.offset ?? 0, wanted.size);
-        this.layers.push({ layer, format, identity: file.identity, qcow2: undefined });
+        this.layers.push({ layer, format, identity: file.identity, qcow2: undefined, isAltered });
         return undefined;
       }
       const qcow2 = await readStart(file);
@@ -136,7 +141,7 @@ ${quoted(wanted.file)} is its own backing file`,
       const state = snapshot === undefined ? undefined : await stateOf(qcow2, snapshot);
       const layer = new Qcow2Layer(qcow2.header, file, dataFile, state);
       const backing = this.#backingOf(wanted, qcow2.extensions, names.backing);
-      this.layers.push({ layer, format, identity: file.identity, qcow2 });
+      this.layers.push({ layer, format, identity: file.identity, qcow2, isAltered });
       this.compressionTypes.add(qcow2.header.compressionType);
       return backing;
     } catch (error) {

@@ -4,7 +4,7 @@ import { quoted } from '../errors.js';
 import { BackingChain } from '../image/backing-chain.js';
 import { backingFilePath } from '../image/image-name.js';
 import type { Source } from '../image/source.js';
-import { identityOf, RawSource } from '../raw/raw-source.js';
+import { identityOf } from '../raw/raw-source.js';
 import { type OpenedImage, type OpenSettings, openImage, within } from './open-image.js';
 
 export interface TargetBacking {
@@ -41,7 +41,10 @@ export async function openTargetBacking(
   }
 }
 
-/** The index of the first layer below the source's own image that is this file; past the last one if none is. */
+/**
+ * The index of the first layer below the source's own image that is this file, with everything that belongs to it
+ * as whoever opens the target will find it; past the last one if none is.
+ */
 function sharedFrom(file: string, format: 'raw' | 'qcow2', { layers }: OpenedImage): number {
   let identity: string | undefined;
   try {
@@ -54,8 +57,7 @@ function sharedFrom(file: string, format: 'raw' | 'qcow2', { layers }: OpenedIma
       depth > 0 &&
       layer.identity === identity &&
       layer.format === format &&
-      // Not a mere part of the file.
-      (layer.qcow2 !== undefined || layer.layer instanceof RawSource),
+      layers.slice(depth).every(({ isAltered }) => !isAltered),
   );
   return index < 0 ? layers.length : index;
 }

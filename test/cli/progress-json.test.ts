@@ -11,7 +11,7 @@ function linesOf(output: RecordedOutput): unknown[] {
 }
 
 describe('JsonDisplay', () => {
-  test('prints an object a line, from nothing to done', () => {
+  test('prints an object a line from what the conversion tells first to done', () => {
     const output = new RecordedOutput();
     let time = 5000;
     const display = new JsonDisplay(output, () => time);
@@ -21,10 +21,8 @@ describe('JsonDisplay', () => {
     time = 7000;
     display.update({ guestBytesDone: 3, guestBytes: 3, dataBytes: 3, storedBytes: 2 });
     display.end(true);
-    const nothing = { guestBytesDone: 0, guestBytes: 0, dataBytes: 0, storedBytes: 0 };
     const everything = { guestBytesDone: 3, guestBytes: 3, dataBytes: 3, storedBytes: 2 };
     expect(linesOf(output)).toStrictEqual([
-      { state: 'running', percent: 0, ...nothing, seconds: 0 },
       {
         state: 'running',
         percent: 66.66,
@@ -49,6 +47,14 @@ describe('JsonDisplay', () => {
       { state: 'running', percent: null, ...counts },
       { state: 'done', percent: 100, ...counts },
     ]);
+  });
+
+  test('a failure before anything is known has neither percentage nor size', () => {
+    const output = new RecordedOutput();
+    const display = new JsonDisplay(output, () => 0);
+    display.start();
+    display.end(false);
+    expect(linesOf(output)).toMatchObject([{ state: 'failed', percent: null, guestBytes: null }]);
   });
 
   test('a failure keeps what was reached; an empty disk is done at 100 percent', () => {
