@@ -8,6 +8,7 @@ import type { ImageParameters } from '../qcow2/create-options.js';
 import {
   COMPATIBLE_LAZY_REFCOUNTS,
   INCOMPATIBLE_COMPRESSION_TYPE,
+  INCOMPATIBLE_DATA_FILE,
   INCOMPATIBLE_EXTENDED_L2,
 } from '../qcow2/features.js';
 import { geometry, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
@@ -46,11 +47,12 @@ export function readKeptImage(name: string, neededSize: number): KeptImage {
     refuseMappedClusters(descriptor, header, name);
     const { version, virtualSize, compressionType } = header;
     if (virtualSize < neededSize) {
-      throw new Qcow2cError('ERR_USAGE', `The target ${quoted(name)} is smaller than the source`, {
-        file: name,
-        expected: neededSize,
-        found: virtualSize,
-      });
+      throw new Qcow2cError(
+        'ERR_USAGE',
+        `output file is smaller than input file: the disk in ${quoted(name)} has ${virtualSize} bytes, ` +
+          `and ${neededSize} are needed`,
+        { file: name, expected: neededSize, found: virtualSize },
+      );
     }
     const lazyRefcounts = (header.compatibleFeatures & COMPATIBLE_LAZY_REFCOUNTS) !== 0n;
     const extendedL2 = (header.incompatibleFeatures & INCOMPATIBLE_EXTENDED_L2) !== 0n;
@@ -74,6 +76,7 @@ function refuseContent(header: Header, name: string): void {
     [header.snapshotCount !== 0, 'it has internal snapshots'],
     [header.cryptMethod !== 0, 'it is encrypted'],
     [header.autoclearFeatures !== 0n, 'it has bitmaps'],
+    [(header.incompatibleFeatures & INCOMPATIBLE_DATA_FILE) !== 0n, 'it has an external data file'],
     [
       (header.incompatibleFeatures & ~KEPT_FEATURES) !== 0n,
       'it is dirty, corrupt or has features that would be lost',
@@ -97,7 +100,7 @@ function refuseMappedClusters(descriptor: number, { l1Offset, l1Entries }: Heade
     if (part.subarray(0, length).some((byte) => byte !== 0)) {
       throw new Qcow2cError(
         'ERR_UNSUPPORTED',
-        `Cannot write into ${quoted(name)}: it holds guest data already`,
+        `Cannot write into ${quoted(name)}: it holds guest data or preallocated clusters already`,
         { file: name, offset: at },
       );
     }
