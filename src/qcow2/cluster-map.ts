@@ -94,16 +94,17 @@ export class ClusterMap {
 
   /** @returns undefined when the entry has no L2 table */
   #l2Table(raw: bigint, index: number): FoundTable | undefined {
+    const guest = index * this.#clusterSize * this.#l2Entries;
+    const broken = (reason: string) => ({ index, count: 1, error: this.#broken(guest, reason) });
+    let offset: number | undefined;
     try {
-      const { l2TableOffset: offset } = decodeL1Entry(raw);
-      if (offset === undefined) return undefined;
-      if (offset % this.#clusterSize === 0) return { index, offset };
-      const guest = index * this.#clusterSize * this.#l2Entries;
-      const error = this.#broken(guest, `its L2 table has the unaligned offset ${offset}`);
-      return { index, count: 1, error };
+      offset = decodeL1Entry(raw).l2TableOffset;
     } catch (error) {
-      return { index, count: 1, error: fileErrorOnly(error) };
+      return broken(fileErrorOnly(error).message);
     }
+    if (offset === undefined) return undefined;
+    if (offset % this.#clusterSize !== 0) return broken(`its L2 table has the unaligned offset ${offset}`);
+    return { index, offset };
   }
 
   /** @param start guest offset of the table's first cluster @param table its offset in the file */
