@@ -57,7 +57,7 @@ function sharedFrom(file: string, format: 'raw' | 'qcow2', { layers }: OpenedIma
       depth > 0 &&
       layer.identity === identity &&
       layer.format === format &&
-      layers.slice(depth).every(({ isAltered }) => !isAltered),
+      layers.slice(depth).every(({ asNamed }) => asNamed),
   );
   return index < 0 ? layers.length : index;
 }

@@ -1,17 +1,22 @@
 /** The names of other files that an image holds: what QEMU would take for a protocol is no file here. */
-import { dirname, isAbsolute, join } from 'node:path';
+import { isAbsolute } from 'node:path';
 import { Qcow2cError, quoted } from '../errors.js';
 
+/** Before a name QEMU takes it for "a file, whatever the name looks like", and leaves it out. */
+const FILE_PROTOCOL = 'file:';
+
 /**
- * A backing file's name as a path: a relative one starts at the directory of the image that holds it
- * (bdrv_get_full_backing_filename in QEMU).
+ * A backing file's name as a path: a relative one starts at the directory of the image that holds it, as that was
+ * named; behind `file:` it starts at the working directory (bdrv_get_full_backing_filename in QEMU).
  * @param name as it stands in the image
  * @param image the image's own path
  * @throws Qcow2cError ERR_UNSUPPORTED for a name that is no file's
  */
 export function backingFilePath(name: string, image: string): string {
   const path = filePath(name, image, 'backing file');
-  return isAbsolute(path) ? path : join(dirname(image), path);
+  if (isAbsolute(path) || path !== name) return path;
+  // Joined and not tidied up: behind a symbolic link, `..` is not the directory before the slash.
+  return image.slice(0, image.lastIndexOf('/') + 1) + path;
 }
 
 /**
@@ -27,8 +32,8 @@ export function dataFilePath(name: string, image: string): string {
 
 /** The name without `file:`. A protocol's name ends at a colon before any slash (path_has_protocol in QEMU). */
 function filePath(name: string, image: string, role: string): string {
-  const path = name.startsWith('file:') ? name.slice('file:'.length) : name;
-  if (!/^[^/:]*:/.test(path)) return path;
+  if (name.startsWith(FILE_PROTOCOL)) return name.slice(FILE_PROTOCOL.length);
+  if (!/^[^/:]*:/.test(name)) return name;
   throw new Qcow2cError(
     'ERR_UNSUPPORTED',
     `${quoted(image)} has the ${role} ${quoted(name)}: qcow2c takes what stands before the colon for a protocol, ` +
