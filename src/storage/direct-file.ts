@@ -220,8 +220,10 @@ export class DirectFile implements SparseStorage {
   async truncate(length: number): Promise<void> {
     try {
       await this.#settled();
+      // A file that has its length already, as one that nobody wrote to, keeps its times.
+      if ((await this.#length()) === length) return;
       await promisify(fs.ftruncate)(this.fd, length);
-      const { size } = await promisify(fs.fstat)(this.fd);
+      const size = await this.#length();
       if (size !== length) throw new Error(`it is ${size} bytes long afterwards`);
     } catch (error) {
       throw ioError(`Could not set the length of ${quoted(this.name)} to ${length}`, error, {
@@ -229,6 +231,10 @@ export class DirectFile implements SparseStorage {
         expected: length,
       });
     }
+  }
+
+  async #length(): Promise<number> {
+    return (await promisify(fs.fstat)(this.fd)).size;
   }
 
   /**

@@ -223,6 +223,18 @@ describe('a target in place', () => {
     expectSameBytes(fs.readFileSync(path), payload(4096, 5));
   });
 
+  test('stays as it is, its times too, when it is discarded before anything was written', async () => {
+    fs.writeFileSync(path, payload(4096, 5));
+    const before = fs.statSync(path, { bigint: true });
+    await (await openTarget(path, 'none', true)).discard();
+    const { size, mtimeNs, ctimeNs } = fs.statSync(path, { bigint: true });
+    expect({ size, mtimeNs, ctimeNs }).toEqual({
+      size: before.size,
+      mtimeNs: before.mtimeNs,
+      ctimeNs: before.ctimeNs,
+    });
+  });
+
   test('may keep its length, or become longer', async () => {
     fs.writeFileSync(path, payload(10_000, 5));
     const same = await openTarget(path, 'none', true);
