@@ -1,24 +1,32 @@
 import * as fs from 'node:fs';
-import { link, mkdir, symlink, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
-import { openSources, refuseSameFile } from '../../src/convert/open-sources.js';
+import { isDirect, onlyImage, openSources, openStream } from '../../src/convert/open-sources.js';
 import { useScratch } from '../e2e/scratch.js';
 import { create } from '../oracle/qemu-img.js';
 
 const path = useScratch();
 const openFiles = () => fs.readdirSync('/proc/self/fd').length;
-const [small, odd, qcow2] = [path('small.raw'), path('odd.raw'), path('image.qcow2')];
+const [small, odd, qcow2, zstd, overlay] = [
+  'small.raw',
+  'odd.raw',
+  'image.qcow2',
+  'zstd.qcow2',
+  'overlay.qcow2',
+].map((name) => path(name)) as [string, string, string, string, string];
 await writeFile(small, Buffer.alloc(1024, 1));
 await writeFile(odd, Buffer.alloc(513, 2));
 await writeFile(path('vmdk.raw'), 'KDMV and more');
 await create(qcow2, 65_536);
+await create(zstd, 65_536, ['-o', 'compression_type=zstd']);
+await create(overlay, 65_536, ['-b', small, '-F', 'raw']);
 
 describe('opening sources', () => {
   test('one file is itself, several are joined, each rounded up to a sector; all are closed', async () => {
     const before = openFiles();
-    const { source: one, readAlignment } = await openSources([odd], undefined, false);
+    const { source: one, readAlignment } = await openSources({ sources: [odd] });
     expect([one.name, one.size, readAlignment]).toEqual([odd, 1024, 1]);
-    const { source: three } = await openSources([odd, small, odd], 'raw', false);
+    const { source: three } = await openSources({ sources: [odd, small, odd], sourceFormat: 'raw' });
     expect([three.name, three.size]).toEqual([`${odd} + ${small} + ${odd}`, 3072]);
     expect(openFiles()).toBe(before + 4);
     await one.close();
@@ -27,73 +35,121 @@ describe('opening sources', () => {
   });
 
   test('reads past the page cache have to be aligned', async () => {
-    const { source, readAlignment } = await openSources([odd, small], undefined, true);
-    expect(readAlignment).toBe(4096);
-    await source.close();
+    for (const sourceCache of ['none', 'directsync'] as const) {
+      const { source, readAlignment } = await openSources({ sources: [odd, small], sourceCache });
+      expect(readAlignment).toBe(4096);
+      await source.close();
+    }
+    expect((['writeback', 'writethrough', 'unsafe', undefined] as const).map(isDirect)).not.toContain(true);
   });
 
   test('a file that looks like another format is raw when that is said', async () => {
     for (const name of [path('vmdk.raw'), qcow2]) {
-      const { source } = await openSources([name], 'raw', false);
+      const { source, images } = await openSources({ sources: [name], sourceFormat: 'raw' });
+      expect(images[0]?.layers[0].format).toBe('raw');
       await source.close();
     }
   });
 
+  test('the sources’ format is for names; a reference has its own', async () => {
+    const sources = [
+      qcow2,
+      { file: small, format: 'raw' },
+      { file: zstd },
+      { file: odd, offset: 1, size: 512 },
+    ] as const;
+    const { source, images, compressionTypes } = await openSources({ sources, sourceFormat: 'qcow2' });
+    expect(images.map(({ layers }) => layers[0].format)).toEqual(['qcow2', 'raw', 'qcow2', 'raw']);
+    expect(source.size).toBe(2 * 65_536 + 1024 + 512);
+    expect([...compressionTypes]).toEqual(['zlib', 'zstd']);
+    await source.close();
+  });
+
+  test('--isolated is for all of them', async () => {
+    const sources = [small, { file: overlay, format: 'qcow2' }] as const;
+    const { source } = await openSources({ sources });
+    await source.close();
+    await expect(openSources({ sources, isolated: true })).rejects.toThrow(/which --isolated refuses/);
+  });
+
+  test('what only one image can have asks for the only one', async () => {
+    const one = await openSources({ sources: [small] });
+    expect(onlyImage(one, 'no')).toBe(one.images[0]);
+    const two = await openSources({ sources: [small, odd] });
+    expect(() => onlyImage(two, 'not with two')).toThrow(
+      expect.objectContaining({ code: 'ERR_USAGE', message: 'not with two' }),
+    );
+    await one.source.close();
+    await two.source.close();
+  });
+
   test.each([
-    ['no file at all', [], undefined, { code: 'ERR_USAGE' }],
+    ['no file at all', [], {}, { code: 'ERR_USAGE' }],
+    ['a file that is not there', [small, path('missing')], {}, { code: 'ERR_IO', systemCode: 'ENOENT' }],
+    ['a directory', [small, odd, path('')], {}, { code: 'ERR_UNSUPPORTED', file: path('') }],
+    ['a format that is not read', [small, path('vmdk.raw')], {}, { code: 'ERR_UNSUPPORTED', found: 'vmdk' }],
     [
-      'a file that is not there',
-      [small, path('missing')],
-      undefined,
-      { code: 'ERR_IO', systemCode: 'ENOENT' },
+      'a device without a size',
+      [small, '/dev/zero'],
+      { sourceFormat: 'raw' },
+      { code: 'ERR_UNSUPPORTED', file: '/dev/zero' },
     ],
-    ['a directory', [small, odd, path('')], undefined, { code: 'ERR_UNSUPPORTED', file: path('') }],
     [
-      'a format that is not read',
-      [small, path('vmdk.raw')],
-      undefined,
-      { code: 'ERR_UNSUPPORTED', found: 'vmdk' },
+      'a raw disk said to be qcow2',
+      [qcow2, small],
+      { sourceFormat: 'qcow2' },
+      { code: 'ERR_FORMAT', file: small },
     ],
-    ['a device without a size', [small, '/dev/zero'], 'raw', { code: 'ERR_UNSUPPORTED', file: '/dev/zero' }],
-  ] as const)('%s is refused, and nothing stays open', async (_, names, format, facts) => {
+    [
+      'a guessed image that names another',
+      [small, overlay],
+      {},
+      { code: 'ERR_UNSUPPORTED', file: overlay, message: expect.stringMatching(/format was not stated/) },
+    ],
+    [
+      'a snapshot of several',
+      [qcow2, qcow2],
+      { snapshot: { idOrName: 'x' } },
+      { code: 'ERR_USAGE', message: 'No support for concatenating multiple snapshot' },
+    ],
+    [
+      'a snapshot that is not there',
+      [qcow2],
+      { snapshot: { idOrName: 'x' } },
+      { code: 'ERR_USAGE', message: expect.stringMatching(/^Failed to load snapshot: /) },
+    ],
+  ] as const)('%s is refused, and nothing stays open', async (_, sources, options, facts) => {
     const before = openFiles();
-    const opening = openSources(names, format, false);
-    await expect(opening).rejects.toThrow(expect.objectContaining(facts));
+    await expect(openSources({ ...options, sources })).rejects.toThrow(expect.objectContaining(facts));
     expect(openFiles()).toBe(before);
   });
 });
 
-describe('a target that is a source', () => {
-  const same = (target: string) =>
-    expect.objectContaining({
-      code: 'ERR_USAGE',
-      file: target,
-      message: expect.stringContaining('same file'),
-    });
+describe('a stream', () => {
+  const stream = { stream: 0, name: 'standard input' };
 
-  test('is refused under its name, a link to it, a hard link and another spelling', async () => {
-    await mkdir(path('below'));
-    await symlink(small, path('link'));
-    await link(small, path('hard'));
-    for (const target of [small, path('link'), path('hard'), path('below', '..', 'small.raw')]) {
-      expect(() => refuseSameFile([odd, small], target)).toThrow(same(target));
-      expect(() => refuseSameFile([target], small)).toThrow(same(small));
-    }
+  test('is none of the images', () => {
+    expect(openStream({ sources: [small, { file: odd }] })).toBeUndefined();
   });
 
-  test('is not another file with the same content, nor one that is not there yet', async () => {
-    await writeFile(path('copy'), fs.readFileSync(small));
-    for (const target of [path('copy'), path('not-there'), path('no', 'directory'), '/dev/null']) {
-      refuseSameFile([odd, small], target);
-    }
-    await symlink(path('nowhere'), path('dangling'));
-    refuseSameFile([small], path('dangling'));
+  test.each([
+    ['joined with other sources', { sources: [stream, small] }],
+    ['joined with other sources', { sources: [stream, stream] }],
+    ['a qcow2 image, only a raw disk', { sources: [stream], sourceFormat: 'qcow2' }],
+    ['a source of snapshots', { sources: [stream], snapshot: { idOrName: 'x' } }],
+    ['a source of bitmaps', { sources: [stream], bitmaps: 'all' }],
+  ] as const)('cannot be %s', (what, options) => {
+    expect(() => openStream(options)).toThrow(
+      expect.objectContaining({ code: 'ERR_USAGE', message: `A stream cannot be ${what}` }),
+    );
   });
 
-  test('that cannot be looked at is left to whoever opens it', async () => {
-    await symlink(path('loop'), path('loop'));
-    for (const target of [path('n'.repeat(300)), path('loop'), path('small.raw', 'below')]) {
-      refuseSameFile([small], target);
-    }
+  test('is the descriptor under its name, which is closed with it', async () => {
+    const before = openFiles();
+    const descriptor = fs.openSync(small, 'r');
+    const opened = openStream({ sources: [{ stream: descriptor, name: 'a pipe' }], sourceFormat: 'raw' });
+    expect(opened?.name).toBe('a pipe');
+    await opened?.close();
+    expect(openFiles()).toBe(before);
   });
 });

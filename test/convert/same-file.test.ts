@@ -1,0 +1,42 @@
+import { readFileSync } from 'node:fs';
+import { link, mkdir, symlink, writeFile } from 'node:fs/promises';
+import { beforeAll, expect, test } from 'vitest';
+import { refuseSameFile } from '../../src/convert/same-file.js';
+import { useScratch } from '../e2e/scratch.js';
+
+const path = useScratch();
+const [small, odd] = [path('small.raw'), path('odd.raw')];
+beforeAll(async () => {
+  await writeFile(small, Buffer.alloc(1024, 1));
+  await writeFile(odd, Buffer.alloc(513, 2));
+});
+
+const same = (target: string) =>
+  expect.objectContaining({ code: 'ERR_USAGE', file: target, message: expect.stringContaining('same file') });
+
+test('a file that is read is refused under its name, a link to it, a hard link and another spelling', async () => {
+  await mkdir(path('below'));
+  await symlink(small, path('link'));
+  await link(small, path('hard'));
+  for (const target of [small, path('link'), path('hard'), path('below', '..', 'small.raw')]) {
+    expect(() => refuseSameFile([odd, small], target)).toThrow(same(target));
+    expect(() => refuseSameFile([target], small)).toThrow(same(small));
+  }
+});
+
+test('a file with the same content, or one that is not there yet, is another', async () => {
+  await writeFile(path('copy'), readFileSync(small));
+  for (const target of [path('copy'), path('not-there'), path('no', 'directory'), '/dev/null']) {
+    refuseSameFile([odd, small], target);
+  }
+  await symlink(path('nowhere'), path('dangling'));
+  refuseSameFile([small], path('dangling'));
+});
+
+test('a file that cannot be looked at is left to whoever opens it', async () => {
+  await symlink(path('loop'), path('loop'));
+  for (const target of [path('n'.repeat(300)), path('loop'), path('small.raw', 'below')]) {
+    refuseSameFile([small], target);
+  }
+  refuseSameFile([path('not-there'), path('loop')], small);
+});
