@@ -1,0 +1,21 @@
+/**
+ * How much is fuzzed: by default what every test run can afford. `npm run fuzz` does more, and is told by
+ *     QCOW2C_FUZZ_MUTANTS        how many mutants (20000)
+ *     QCOW2C_FUZZ_SEED           of which seed (1)
+ *     QCOW2C_FUZZ_COMPARE_EVERY  every which one is also shown to qemu-img (20)
+ */
+const given = (name: string, otherwise: number) => Number(process.env[`QCOW2C_FUZZ_${name}`] ?? otherwise);
+
+const isLarge = process.env['QCOW2C_FUZZ_MUTANTS'] !== undefined;
+const mutants = given('MUTANTS', 1500);
+
+export const budget = {
+  isLarge,
+  mutants,
+  seed: given('SEED', 1),
+  compareEvery: given('COMPARE_EVERY', 20),
+  /** After which no further mutant begins. */
+  milliseconds: isLarge ? Number.POSITIVE_INFINITY : 15_000,
+  /** Of the whole test; each mutant has a watchdog of its own. */
+  timeout: isLarge ? 60_000 + mutants * 2000 : 120_000,
+} as const;

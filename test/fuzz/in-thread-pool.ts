@@ -1,0 +1,92 @@
+/**
+ * Stands in for the worker pool: what a worker does is done on this thread, without the time it takes to start
+ * one. Engines and memory live on from one conversion to the next, as they do from one item to the next.
+ */
+import { ClusterPacker } from '../../src/compress/cluster-packer.js';
+import { createCompressor, createDecompressor } from '../../src/compress/engines.js';
+import { type FileOf, failureError } from '../../src/compress/failure-error.js';
+import type { FoundRuns, PackedClusters, WorkerSetup, WorkItem } from '../../src/compress/messages.js';
+import { RunPacker } from '../../src/compress/run-packer.js';
+import { SegmentError } from '../../src/compress/segment-error.js';
+import { sharedAlignedMemory } from '../../src/storage/aligned-memory.js';
+
+type Setup = Omit<WorkerSetup, 'results' | 'arrivals'>;
+interface Packer {
+  pack(item: WorkItem): PackedClusters | FoundRuns;
+}
+
+const SLOTS = 4;
+let results: SharedArrayBuffer | undefined;
+/** Engines, by what they were asked to be. */
+const engines = new Map<string, Promise<unknown>>();
+
+export class WorkerPool {
+  readonly #setup: Setup;
+  readonly #fileOf: FileOf;
+  #packer: Packer | undefined;
+
+  constructor(_entry: URL, _threads: number, slots: number, setup: Setup, fileOf: FileOf) {
+    if (slots > SLOTS) throw new Error(`${slots} slots`);
+    this.#setup = setup;
+    this.#fileOf = fileOf;
+  }
+
+  pack(item: WorkItem, guestOffset: number) {
+    return this.#run(item, guestOffset);
+  }
+
+  findRuns(item: WorkItem, guestOffset: number) {
+    return this.#run(item, guestOffset);
+  }
+
+  async close(): Promise<void> {}
+
+  async #run(item: WorkItem, guestOffset: number) {
+    this.#packer ??= await createPacker(this.#setup);
+    const { itemSize } = this.#setup;
+    try {
+      const { unreadable, ...result } = this.#packer.pack(item);
+      return {
+        ...result,
+        bytes: new Uint8Array(memoryFor(itemSize), item.slot * itemSize, itemSize),
+        unreadable: unreadable.map(({ at, length, failure }) => ({
+          guestOffset: guestOffset + at,
+          length,
+          error: failureError(failure, guestOffset, this.#fileOf),
+        })),
+      };
+    } catch (error) {
+      if (error instanceof SegmentError) throw failureError(error.failure, guestOffset, this.#fileOf);
+      throw error;
+    }
+  }
+}
+
+function memoryFor(itemSize: number): SharedArrayBuffer {
+  results ??= sharedAlignedMemory(SLOTS * itemSize);
+  return results;
+}
+
+function once<Engine>(request: object, create: () => Promise<Engine>): Promise<Engine> {
+  const key = JSON.stringify(request);
+  const engine = engines.get(key) ?? create();
+  engines.set(key, engine);
+  return engine as Promise<Engine>;
+}
+
+/** As the worker does it. */
+async function createPacker(setup: Setup): Promise<Packer> {
+  const { inflate, passthrough: tellsLength, compressor } = setup;
+  const whole = { ...setup, results: memoryFor(setup.itemSize) };
+  const decompressors = new Map(
+    await Promise.all(
+      inflate.map(async (type) => {
+        const request = { type, tellsLength };
+        return [type, await once(request, () => createDecompressor(request))] as const;
+      }),
+    ),
+  );
+  if (setup.output === 'runs') return new RunPacker(whole, decompressors);
+  const made = compressor && (await once(compressor, () => createCompressor(compressor)));
+  return new ClusterPacker(whole, made, decompressors);
+}

@@ -1,0 +1,52 @@
+/** One mutant: which image, how it is changed and how it is read. The same for the same seed and number. */
+import type { BaseImage, Read } from './base-images.js';
+import { type Mutation, mutate } from './mutator.js';
+import { Random } from './random.js';
+
+/** What the reader is told: to trust the image's format, to look for it, or to follow no name. */
+export type Trust = 'stated' | 'guessed' | 'isolated';
+/** What is made of it: `packed` takes payloads as they are; `bitmaps` copies them. */
+export type Target = 'raw' | 'plain' | 'packed' | 'bitmaps';
+
+export interface Mutant {
+  readonly base: string;
+  readonly read: Read | undefined;
+  readonly trust: Trust;
+  readonly target: Target;
+  readonly salvage: boolean;
+  readonly mutations: readonly Mutation[];
+}
+
+/** @param lure see `mutate` */
+export function mutantOf(bases: readonly BaseImage[], lure: string, seed: number, index: number): Mutant {
+  const random = new Random(seed, index);
+  const base = random.weighed(bases.map((one) => [one.weight, one] as const));
+  return {
+    base: base.name,
+    read: random.pick(base.reads),
+    trust: random.weighed<Trust>([
+      [base.namesFiles ? 8 : 2, 'stated'],
+      [2, 'guessed'],
+      [1, 'isolated'],
+    ]),
+    target: random.weighed<Target>([
+      [14, 'raw'],
+      [2, 'plain'],
+      [4, 'packed'],
+      [base.hasBitmaps ? 20 : 0, 'bitmaps'],
+    ]),
+    salvage: random.chance(0.1),
+    mutations: mutate(base.files, lure, random),
+  };
+}
+
+/** A mutant in words. */
+export function inWords({ base, read, trust, target, salvage, mutations }: Mutant): string {
+  const how = [
+    trust,
+    target,
+    ...(read === undefined ? [] : [`-l ${read.word}`]),
+    ...(salvage ? ['salvage'] : []),
+  ];
+  return `${base} (${how.join(', ')}): ${mutations.map(({ file, what, ...at }) => `${file} ${'at' in at ? `${at.at} ` : ''}${what}`).join('; ')}`;
+}
