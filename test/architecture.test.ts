@@ -76,6 +76,19 @@ describe('the rules can fail', () => {
     expect(wrongDirections(both('src/qcow2/a.ts', text))).toEqual([]);
   });
 
+  test('a format may import the interfaces of image that it implements, and nothing of image that is loaded', () => {
+    for (const from of ['raw', 'qcow2']) {
+      const path = `src/${from}/a.ts`;
+      expect(wrongDirections(both(path, `import type { B } from '../image/b.js';`))).toEqual([]);
+      for (const text of [`import { b } from '../image/b.js';`, `import { type B } from '../image/b.js';`]) {
+        expect(wrongDirections(both(path, text))).toEqual([`${path} must not import src/image/b.ts`]);
+      }
+    }
+    expect(wrongDirections(both('src/compress/a.ts', `import type { B } from '../image/b.js';`))).toEqual([
+      'src/compress/a.ts must not import src/image/b.ts',
+    ]);
+  });
+
   test('the library entry may not import the command line', () => {
     const text = `export * from './convert/a.js'; export * from './cli/a.js';`;
     expect(wrongDirections(both('src/index.ts', text))).toEqual([
