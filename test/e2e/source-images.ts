@@ -26,6 +26,31 @@ export function textBytes(length: number): Buffer {
   return Buffer.from(lines.join('')).subarray(0, length);
 }
 
+/** `length` bytes in which zeros, text and random bytes alternate in pieces of one sector to 100 KiB. */
+export function patchworkBytes(length: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  const choices = randomBytes(8192, 77);
+  for (let at = 0, piece = 0; at < length; piece++) {
+    const longest = [8, 40, 200][piece % 3]!;
+    const end = Math.min(length, at + 512 * (1 + (choices[piece * 2]! % longest)));
+    const kind = choices[piece * 2 + 1]! % 4;
+    if (kind === 0) randomBytes(end - at, piece).copy(bytes, at);
+    else if (kind === 1) bytes.fill(`piece ${piece} `, at, end);
+    at = end;
+  }
+  return bytes;
+}
+
+/** A file with these bytes and a hole for every block of zeros. */
+export async function makeHoles(path: string, bytes: Uint8Array): Promise<void> {
+  const parts: [number, Uint8Array][] = [];
+  for (let at = 0; at < bytes.length; at += 4096) {
+    const block = bytes.subarray(at, at + 4096);
+    if (block.some((byte) => byte !== 0)) parts.push([at, block]);
+  }
+  await makeSparseDisk(path, bytes.length, parts);
+}
+
 /** The sample of fixtures/: 64 MiB less 37 sectors of text, zeros, random bytes, a patchwork and holes. */
 export async function makeMixedDisk(path: string): Promise<void> {
   await runOk(process.execPath, [MAKE_SAMPLE, path]);

@@ -83,7 +83,9 @@ export interface MappedRange {
   /** Guest bytes. */
   readonly start: number;
   readonly length: number;
-  /** The image itself says something about this range. */
+  /** 0: the image itself holds it, 1: its backing file, and so on. */
+  readonly depth: number;
+  /** Some image of the chain says something about this range. */
   readonly present: boolean;
   readonly zero: boolean;
   readonly data: boolean;

@@ -1,0 +1,160 @@
+/** Raw disks: the holes of qemu-img's, and existing files written over. */
+import { copyFile, readFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { runOk } from '../oracle/run.js';
+import { convertWithBoth, expectBothRefuse, expectSameRanges, rangesOf } from './beside-qemu-img.js';
+import { cliOk } from './cli.js';
+import { expectFailure } from './failures.js';
+import { useScratch } from './scratch.js';
+import { makeHoles, patchworkBytes } from './source-images.js';
+
+const path = useScratch();
+const KIB = 1024;
+/** It ends inside a block, and begins with zeros, the first block of which no new raw disk has as a hole. */
+const DISK = 3000 * KIB + 512;
+const bytes = Buffer.concat([Buffer.alloc(100 * KIB), patchworkBytes(DISK - 100 * KIB)]);
+const full = path('full.raw');
+const sparse = path('sparse.raw');
+const plain = path('plain.qcow2');
+const compressed = path('compressed.qcow2');
+
+beforeAll(async () => {
+  await writeFile(full, bytes);
+  await makeHoles(sparse, bytes);
+  await runOk('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', full, plain]);
+  await runOk('qemu-img', [
+    'convert',
+    '-f',
+    'raw',
+    '-O',
+    'qcow2',
+    '-c',
+    '-o',
+    'cluster_size=4k',
+    full,
+    compressed,
+  ]);
+});
+
+describe.each(['0', '4k', '8k', '64k'])('-S %s leaves the ranges that qemu-img leaves', (sparseSize) => {
+  test.each([
+    ['a raw source that is full', 'raw', full],
+    ['a raw source with holes', 'raw', sparse],
+    ['a plain qcow2 source', 'qcow2', plain],
+    ['a compressed qcow2 source', 'qcow2', compressed],
+  ])('of %s', async (_, format, source) => {
+    const args = ['-f', format, '-O', 'raw', '-S', sparseSize];
+    const both = await convertWithBoth(args, [source], path('new'));
+    await expectSameRanges(both, 'raw');
+    expect((await readFile(both.ours)).equals(bytes)).toBe(true);
+  });
+});
+
+test('-O raw is the default for a name that says nothing else, and several sources follow each other', async () => {
+  const both = await convertWithBoth(['-f', 'raw'], [full, sparse], path('joined'));
+  await expectSameRanges(both, 'raw');
+});
+
+test.each([1, 512, 4096, 4097, 0])('a disk of %d bytes of zeros', async (size) => {
+  const source = path('zeros.raw');
+  await writeFile(source, Buffer.alloc(size));
+  const both = await convertWithBoth(['-f', 'raw', '-O', 'raw'], [source], path('zeros'));
+  await expectSameRanges(both, 'raw');
+  expect((await stat(both.ours)).size).toBe(Math.ceil(size / 512) * 512);
+});
+
+describe('-n writes over the file that is there', () => {
+  const existing = path('existing');
+
+  test.each([
+    ['as large', 0, []],
+    ['as large, -S 0', 0, ['-S', '0']],
+    ['larger by part of a block', 512, []],
+    ['much larger', 1000 * KIB, []],
+  ])('that is %s: what lies behind the disk stays', async (_, more, flags) => {
+    await writeFile(existing, Buffer.alloc(DISK + more, 0xaa));
+    const args = ['-n', ...flags, '-f', 'qcow2', '-O', 'raw'];
+    const { ours, theirs } = await convertWithBoth(args, [compressed], path('over'), { existing });
+    const expected = Buffer.concat([bytes, Buffer.alloc(more, 0xaa)]);
+    expect((await readFile(ours)).equals(expected)).toBe(true);
+    expect((await readFile(theirs)).equals(expected)).toBe(true);
+  });
+
+  test('and keeps its inode', async () => {
+    const target = path('kept.raw');
+    await writeFile(target, Buffer.alloc(DISK, 0xaa));
+    const { ino } = await stat(target);
+    await cliOk(['convert', '-n', '-f', 'raw', '-O', 'raw', full, target]);
+    expect((await stat(target)).ino).toBe(ino);
+  });
+
+  test.each(['4k', '64k'])(
+    'with --target-is-zero and -S %s only data is written, as by qemu-img',
+    async (size) => {
+      await writeFile(existing, '');
+      await truncate(existing, DISK + 1000 * KIB);
+      const args = ['-n', '--target-is-zero', '-S', size, '-f', 'raw', '-O', 'raw'];
+      await expectSameRanges(await convertWithBoth(args, [full], path('zero'), { existing }), 'raw');
+    },
+  );
+
+  test('--target-is-zero is taken at its word', async () => {
+    await writeFile(existing, Buffer.alloc(DISK, 0xaa));
+    const args = ['-n', '--target-is-zero', '-f', 'raw', '-O', 'raw'];
+    const { ours, theirs } = await convertWithBoth(args, [sparse], path('not-zero'), { existing });
+    expect((await readFile(ours)).equals(await readFile(theirs))).toBe(true);
+  });
+
+  test('a file that is too small, and one that is not there, are refused', async () => {
+    const small = path('small.raw');
+    await truncate(await copied(full, small), DISK - 512);
+    const args = ['-n', '-f', 'raw', '-O', 'raw'];
+    const words = /output file is smaller than input file/;
+    await expectFailure(path(''), ['convert', ...args, full, small], words);
+    await expect(runOk('qemu-img', ['convert', ...args, full, small])).rejects.toThrow(words);
+    await expectBothRefuse([...args, full], path('missing.raw'), /No such file or directory/);
+  });
+
+  test('a file that ends inside the disk’s last sector is large enough, as for qemu-img', async () => {
+    await truncate(await copied(full, existing), DISK - 100);
+    const { ours, theirs } = await convertWithBoth(['-n', '-f', 'raw', '-O', 'raw'], [full], path('odd'), {
+      existing,
+    });
+    expect((await readFile(ours)).equals(bytes)).toBe(true);
+    expect((await readFile(theirs)).equals(bytes)).toBe(true);
+  });
+});
+
+test('--target-is-zero without -n, and a raw disk that is to be compressed, are refused', async () => {
+  const target = path('none.raw');
+  await expectBothRefuse(
+    ['--target-is-zero', '-O', 'raw', full],
+    target,
+    /--target-is-zero requires use of -n flag/,
+  );
+  await expectBothRefuse(['-c', '-O', 'raw', full], target, /Compression not supported for this file format/);
+  await expectBothRefuse(
+    ['-B', full, '-F', 'raw', '-O', 'raw', full],
+    target,
+    /Backing file not supported for file format 'raw'/,
+  );
+});
+
+test('a new file takes the place of an old one only when it is whole', async () => {
+  const target = path('replaced.raw');
+  await writeFile(target, Buffer.alloc(2 * DISK, 0xaa));
+  await cliOk(['convert', '-f', 'raw', '-O', 'raw', sparse, target]);
+  expect(await rangesOf(target, 'raw')).toEqual(
+    await rangesOf(sparse, 'raw').then(([first, ...rest]) => [
+      { ...first, zero: false, data: true },
+      { ...first, start: 4096 },
+      ...rest,
+    ]),
+  );
+  expect((await readFile(target)).equals(bytes)).toBe(true);
+});
+
+async function copied(from: string, to: string): Promise<string> {
+  await copyFile(from, to);
+  return to;
+}
