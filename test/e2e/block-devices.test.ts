@@ -1,19 +1,24 @@
 /** Block devices as source and as target. Loop devices prove it where the kernel lends them. */
-import { stat, truncate, writeFile } from 'node:fs/promises';
+import { readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { info } from '../oracle/qemu-img.js';
+import { run } from '../oracle/run.js';
 import { cli, cliOk } from './cli.js';
 import { expectGoodImage } from './judge.js';
 import { noLoopDevices, withLoopDevice } from './loop-device.js';
 import { useScratch } from './scratch.js';
-import { makeMixedDisk } from './source-images.js';
+import { makeMixedDisk, patchworkBytes } from './source-images.js';
 
 const PRETEND = fileURLToPath(new URL('./pretend-block-device.mjs', import.meta.url));
 const path = useScratch();
 const raw = path('mixed.raw');
 const image = path('image.qcow2');
-beforeAll(() => makeMixedDisk(raw));
+const disk = path('patchwork.raw');
+beforeAll(async () => {
+  await makeMixedDisk(raw);
+  await writeFile(disk, patchworkBytes(3000 * 1024 + 512));
+});
 
 test('the size of a source that calls itself a block device is found by seeking', async () => {
   const { ino, size } = await stat(raw);
@@ -56,6 +61,80 @@ if (reason !== undefined) {
         expect(status).toBe(1);
         expect(stderr).toMatch(new RegExp(`^qcow2c: .*'${device}'.*\n$`));
       });
+    });
+
+    test.each([
+      ['raw', []],
+      ['raw and -n', ['-n']],
+      ['raw and -S 0', ['-S', '0']],
+      ['raw and -t writeback', ['-t', 'writeback']],
+    ])('as target in %s: all of the disk is on it, and what lies behind stays', async (_, flags) => {
+      const { size } = await stat(disk);
+      const backing = path('raw-device');
+      await writeFile(backing, Buffer.alloc(size + 1024 * 1024, 0xaa));
+      await withLoopDevice(backing, [], async (device) => {
+        await cliOk(['convert', ...flags, '-f', 'raw', '-O', 'raw', disk, device]);
+      });
+      const bytes = await readFile(backing);
+      expect(bytes.subarray(0, size).equals(await readFile(disk))).toBe(true);
+      expect(bytes.subarray(size).equals(Buffer.alloc(1024 * 1024, 0xaa))).toBe(true);
+    });
+
+    test('as target in raw with --target-is-zero: zeros are not written', async () => {
+      const { size } = await stat(disk);
+      const backing = path('zero-device');
+      await writeFile(backing, '');
+      await truncate(backing, size);
+      await withLoopDevice(backing, [], async (device) => {
+        await cliOk(['convert', '-n', '--target-is-zero', '-f', 'raw', '-O', 'raw', disk, device]);
+      });
+      expect((await readFile(backing)).equals(await readFile(disk))).toBe(true);
+      expect((await stat(backing)).blocks).toBeLessThan((await stat(disk)).blocks);
+    });
+
+    test('as target that is too small for a raw disk: refused in the words of qemu-img, and left alone', async () => {
+      const backing = path('small-raw');
+      const before = Buffer.alloc(1024 * 1024, 0xaa);
+      await writeFile(backing, before);
+      await withLoopDevice(backing, [], async (device) => {
+        for (const flags of [[], ['-n']]) {
+          const args = ['convert', ...flags, '-f', 'raw', '-O', 'raw', disk, device];
+          const { status, stderr } = await cli(args);
+          expect(status).toBe(1);
+          expect(stderr).toMatch(/^qcow2c: output file is smaller than input file.*\n$/);
+        }
+        const theirs = await run('qemu-img', ['convert', '-n', '-f', 'raw', '-O', 'raw', disk, device]);
+        expect(theirs.stderr).toContain('output file is smaller than input file');
+      });
+      expect((await readFile(backing)).equals(before)).toBe(true);
+    });
+
+    test('as target: nothing can be preallocated on it', async () => {
+      const backing = path('no-preallocation');
+      await writeFile(backing, Buffer.alloc(6 * 1024 * 1024, 0xaa));
+      await withLoopDevice(backing, [], async (device) => {
+        for (const [format, mode] of [
+          ['raw', 'falloc'],
+          ['raw', 'full'],
+          ['qcow2', 'metadata'],
+        ] as const) {
+          const args = ['-f', 'raw', '-O', format, '-o', `preallocation=${mode}`, disk, device];
+          const { status, stderr } = await cli(['convert', ...args]);
+          expect(status).toBe(1);
+          expect(stderr).toMatch(/^qcow2c: Unsupported preallocation mode '\w+' on a device\n$/);
+        }
+      });
+    });
+
+    test('as target of normal clusters: what was on it before shows nowhere', async () => {
+      const backing = path('plain-device');
+      await writeFile(backing, Buffer.alloc(6 * 1024 * 1024, 0xaa));
+      for (const flags of [[], ['-o', 'extended_l2=on'], ['-o', 'cluster_size=512']]) {
+        await withLoopDevice(backing, [], async (device) => {
+          await cliOk(['convert', ...flags, '-f', 'raw', '-O', 'qcow2', disk, device]);
+        });
+        await expectGoodImage(backing, disk);
+      }
     });
   });
 }
