@@ -80,7 +80,8 @@ function same(a: MappedRange, b: MappedRange): boolean {
   return (
     a.skip === b.skip &&
     a.payload.descriptor === b.payload.descriptor &&
-    a.payload.offset === b.payload.offset
+    a.payload.offset === b.payload.offset &&
+    a.payload.storedLength === b.payload.storedLength
   );
 }
 

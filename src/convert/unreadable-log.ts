@@ -22,10 +22,12 @@ export class UnreadableLog {
   }
 
   /** Something that the map cannot tell, ahead of the items that come back. */
-  expect(range: UnreadableRange): void {
-    if (range.guestOffset < this.#expectedEnd) return;
-    this.#expectedEnd = range.guestOffset + range.length;
-    this.#expected.push(range);
+  expect({ guestOffset, length, error }: UnreadableRange): void {
+    const start = Math.max(guestOffset, this.#expectedEnd);
+    const end = guestOffset + length;
+    if (start >= end) return;
+    this.#expectedEnd = end;
+    this.#expected.push({ guestOffset: start, length: end - start, error });
   }
 
   /** An item has come back: tells what was unreadable up to its end. @param end of the item, in bytes */

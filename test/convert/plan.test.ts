@@ -1,69 +1,115 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ITEM_BYTES, type PlannedItem, plan } from '../../src/convert/plan.js';
-import { FakeSource, type Stretch } from '../image/fake-source.js';
+import type { UnreadableStretch } from '../../src/convert/segments.js';
+import { UnreadableLog } from '../../src/convert/unreadable-log.js';
+import type { MappedRange } from '../../src/image/source.js';
+import { FakeLayer, type LayerStretch, meaningsOf, stretchesOf } from '../image/fake-layer.js';
+import { FakeSource } from '../image/fake-source.js';
+import { putSegments } from './planned-bytes.js';
 
 const TIB = 2 ** 40;
 const MIB = 2 ** 20;
+const SOURCE_KINDS = ['zero', 'data', 'compressed', 'unreadable'] as const;
 
-async function itemsOf(source: FakeSource, itemSize: number, keepZeros: boolean): Promise<PlannedItem[]> {
+type Kind = MappedRange['kind'];
+const fake = (list: readonly LayerStretch<Kind>[]) => new FakeLayer<MappedRange>('fake', list);
+
+async function itemsOf(
+  source: FakeSource | FakeLayer<MappedRange>,
+  itemSize: number,
+  keepZeros: boolean,
+  onUnreadable?: (stretch: UnreadableStretch) => void,
+): Promise<PlannedItem[]> {
   const items: PlannedItem[] = [];
-  for await (const item of plan(source, itemSize, keepZeros)) items.push(item);
+  for await (const item of plan(source, { itemSize, keepZeros, onUnreadable })) items.push(item);
   return items;
 }
 
-const stretches: fc.Arbitrary<Stretch[]> = fc.array(
-  fc.record({
-    kind: fc.constantFrom('zero' as const, 'data' as const),
-    length: fc.oneof(
-      fc.integer({ min: 1, max: 9 }),
-      fc.constantFrom(16, 32, 48),
-      fc.integer({ min: 1, max: 200 }),
-    ),
-  }),
-  { maxLength: 12 },
-);
+/** Expects items on the grid, in order, and none without a byte to read unless zeros are kept. */
+function expectOnGrid(
+  items: readonly PlannedItem[],
+  size: number,
+  itemSize: number,
+  keepZeros: boolean,
+): void {
+  let last = -1;
+  for (const { guestOffset, length, segments } of items) {
+    expect(guestOffset % itemSize).toBe(0);
+    expect(guestOffset).toBeGreaterThan(last);
+    last = guestOffset;
+    expect(length).toBe(Math.min(itemSize, size - guestOffset));
+    if (!keepZeros) expect(segments.length).toBeGreaterThan(0);
+  }
+  if (keepZeros) expect(items.length).toBe(Math.ceil(size / itemSize));
+}
 
 describe('the plan', () => {
-  test('lies on the grid and covers the data, byte for byte and no byte more, for any map', async () => {
+  test('lies on the grid and covers what the map has bytes for, byte for byte and no byte more', async () => {
     await fc.assert(
       fc.asyncProperty(
-        stretches,
+        stretchesOf(['zero', 'data', 'compressed'], 200),
         fc.constantFrom(1, 16, 64),
         fc.boolean(),
         async (list, itemSize, keepZeros) => {
-          const source = new FakeSource('fake', list);
+          const source = fake(list);
           const items = await itemsOf(source, itemSize, keepZeros);
-          const covered: number[] = [];
-          let last = -1;
-          for (const { guestOffset, length, segments } of items) {
-            expect(guestOffset % itemSize).toBe(0);
-            expect(guestOffset).toBeGreaterThan(last);
-            last = guestOffset;
-            expect(length).toBe(Math.min(itemSize, source.size - guestOffset));
-            let end = 0;
-            for (const segment of segments) {
-              expect(segment.at).toBeGreaterThanOrEqual(end);
-              expect(segment.length).toBeGreaterThan(0);
-              end = segment.at + segment.length;
-              expect(end).toBeLessThanOrEqual(length);
-              expect([segment.descriptor, segment.offset]).toEqual([77, guestOffset + segment.at + 1000]);
-              for (let byte = segment.at; byte < end; byte += 1) covered.push(guestOffset + byte);
-            }
-            if (!keepZeros) expect(segments.length).toBeGreaterThan(0);
-          }
-          let start = 0;
-          const data = list.flatMap(({ kind, length }) => {
-            const bytes = kind === 'data' ? Array.from({ length }, (_, index) => start + index) : [];
-            start += length;
-            return bytes;
-          });
-          expect(covered).toEqual(data);
-          if (keepZeros) expect(items.length).toBe(Math.ceil(source.size / itemSize));
+          expectOnGrid(items, source.size, itemSize, keepZeros);
+          const found = Array.from({ length: source.size }, () => 'zero');
+          for (const item of items) putSegments(item.segments, item, found);
+          expect(found).toEqual(await meaningsOf(source));
         },
       ),
       { numRuns: 200 },
     );
+  });
+
+  test('takes what the map cannot tell for zeros with salvage, and tells each byte of it once, in order', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        stretchesOf(SOURCE_KINDS, 60),
+        fc.constantFrom(1, 16, 64),
+        fc.boolean(),
+        async (list, itemSize, keepZeros) => {
+          const source = fake(list);
+          const meanings = await meaningsOf(source);
+          const told = Array.from({ length: source.size }, (): string => 'readable');
+          let end = 0;
+          const log = new UnreadableLog(({ guestOffset, length, error }) => {
+            expect(guestOffset).toBeGreaterThanOrEqual(end);
+            end = guestOffset + length;
+            told.fill(`unreadable ${error.file}:${error.offset}`, guestOffset, end);
+          });
+          const found = Array.from({ length: source.size }, () => 'zero');
+          const settings = {
+            itemSize,
+            keepZeros,
+            onUnreadable: (range: UnreadableStretch) => log.expect(range),
+          };
+          for await (const item of plan(source, settings)) {
+            putSegments(item.segments, item, found);
+            log.itemDone([], item.guestOffset + item.length);
+          }
+          log.end();
+          const isUnreadable = (meaning: string) => meaning.startsWith('unreadable');
+          expect(found).toEqual(meanings.map((meaning) => (isUnreadable(meaning) ? 'zero' : meaning)));
+          expect(told).toEqual(meanings.map((meaning) => (isUnreadable(meaning) ? meaning : 'readable')));
+          expect(log.bytes).toBe(meanings.filter(isUnreadable).length);
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+
+  test('ends with the reason of what the map cannot tell without salvage, after all items before it', async () => {
+    const source = fake([
+      { kind: 'data', length: 3 * MIB },
+      { kind: 'unreadable', length: MIB },
+      { kind: 'unreadable', length: MIB },
+    ]);
+    const items = plan(source, { itemSize: 2 * MIB, keepZeros: false });
+    expect((await items.next()).value).toMatchObject({ guestOffset: 0 });
+    await expect(items.next()).rejects.toMatchObject({ code: 'ERR_CORRUPT', offset: 3 * MIB });
   });
 
   test('asks once for each hole that begins with an item, however large it is', async () => {
@@ -90,6 +136,17 @@ describe('the plan', () => {
     ]);
   });
 
+  test('steps over what cannot be read as over a hole', async () => {
+    const source = fake([
+      { kind: 'unreadable', length: 3 * TIB },
+      { kind: 'data', length: MIB },
+    ]);
+    const told: number[] = [];
+    const items = await itemsOf(source, MIB, false, ({ length }) => told.push(length));
+    expect(items.map(({ guestOffset }) => guestOffset)).toEqual([3 * TIB]);
+    expect(told).toEqual([3 * TIB]);
+  });
+
   test('goes on in the middle of an item behind a hole, and cuts the last item to the disk', async () => {
     const source = new FakeSource('fake', [
       { kind: 'zero', length: MIB + 512 },
@@ -97,21 +154,40 @@ describe('the plan', () => {
       { kind: 'zero', length: 4096 },
       { kind: 'data', length: MIB },
     ]);
+    const data = { kind: 'data', descriptor: 77 } as const;
     expect(await itemsOf(source, MIB, false)).toEqual([
       {
         guestOffset: MIB,
         length: MIB,
         segments: [
-          { at: 512, length: 1024, descriptor: 77, offset: MIB + 512 + 1000 },
-          { at: 5632, length: MIB - 5632, descriptor: 77, offset: MIB + 5632 + 1000 },
+          { ...data, at: 512, length: 1024, offset: MIB + 512 + 1000 },
+          { ...data, at: 5632, length: MIB - 5632, offset: MIB + 5632 + 1000 },
         ],
       },
       {
         guestOffset: 2 * MIB,
         length: 5632,
-        segments: [{ at: 0, length: 5632, descriptor: 77, offset: 2 * MIB + 1000 }],
+        segments: [{ ...data, at: 0, length: 5632, offset: 2 * MIB + 1000 }],
       },
     ]);
+  });
+
+  test('cuts a compressed cluster where an item ends, and says how much of it to skip', async () => {
+    const source = fake([
+      { kind: 'zero', length: 512 },
+      { kind: 'compressed', length: 4096 },
+    ]);
+    const payload = {
+      kind: 'compressed',
+      type: 'zlib',
+      descriptor: 77,
+      offset: 1512,
+      storedLength: 512,
+    } as const;
+    const [first, second, third] = await itemsOf(source, 2048, false);
+    expect(first?.segments).toEqual([{ ...payload, at: 512, length: 1536, inflatedLength: 4096, skip: 0 }]);
+    expect(second?.segments).toEqual([{ ...payload, at: 0, length: 2048, inflatedLength: 4096, skip: 1536 }]);
+    expect(third?.segments).toEqual([{ ...payload, at: 0, length: 512, inflatedLength: 4096, skip: 3584 }]);
   });
 
   test('has no item for an empty disk', async () => {
@@ -122,7 +198,7 @@ describe('the plan', () => {
 
   test('looks no further than the item that is asked for', async () => {
     const source = new FakeSource('fake', [{ kind: 'data', length: 10 * MIB }]);
-    const items = plan(source, MIB, false);
+    const items = plan(source, { itemSize: MIB, keepZeros: false });
     await items.next();
     expect(source.asked).toEqual([0]);
   });
@@ -131,7 +207,7 @@ describe('the plan', () => {
     const source = new FakeSource('fake', [{ kind: 'data', length: 3 * MIB }]);
     const { map } = source;
     source.map = (offset) => (offset < MIB ? map.call(source, offset) : Promise.reject(new Error('EIO')));
-    const items = plan(source, MIB, false);
+    const items = plan(source, { itemSize: MIB, keepZeros: false });
     expect((await items.next()).value).toMatchObject({ guestOffset: 0 });
     await expect(items.next()).rejects.toThrow('EIO');
   });
