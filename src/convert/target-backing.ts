@@ -16,7 +16,7 @@ export interface TargetBacking {
 }
 
 /**
- * Opens it. Where it is the source's own backing file, the source's layers serve for both: what neither the
+ * Opens it. Where it is one of the source's own files, the source's layers serve for both: what neither the
  * source's own image nor anything above has changed is then known to be the same without being read.
  * @param backing name (as the target will hold it) and format, which is trusted
  * @param target the name of the image that is to be made
@@ -42,7 +42,7 @@ export async function openTargetBacking(
 }
 
 /**
- * The index of the first layer below the source's own image that is this file, with everything that belongs to it
+ * The index of the source's first layer that is this file, with everything that belongs to it
  * as whoever opens the target will find it; past the last one if none is.
  */
 function sharedFrom(file: string, format: 'raw' | 'qcow2', { layers }: OpenedImage): number {
@@ -54,7 +54,6 @@ function sharedFrom(file: string, format: 'raw' | 'qcow2', { layers }: OpenedIma
   }
   const index = layers.findIndex(
     (layer, depth) =>
-      depth > 0 &&
       layer.identity === identity &&
       layer.format === format &&
       layers.slice(depth).every(({ asNamed }) => asNamed),

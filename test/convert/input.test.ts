@@ -1,0 +1,221 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { WorkerPool } from '../../src/compress/pool.js';
+import { type ItemSettings, imageInput, streamInput } from '../../src/convert/input.js';
+import type { OpenedSources } from '../../src/convert/open-sources.js';
+import type { PlannedItem } from '../../src/convert/plan.js';
+import { Concatenation } from '../../src/image/concatenation.js';
+import type { StreamSource } from '../../src/raw/stream-source.js';
+import { randomBytes } from '../e2e/source-images.js';
+import { FakeLayer } from '../image/fake-layer.js';
+import { FakeSource } from '../image/fake-source.js';
+
+const ITEM = 4096;
+const SETTINGS: ItemSettings = {
+  itemSize: ITEM,
+  clusterSize: 512,
+  keepZeros: false,
+  backing: undefined,
+  room: undefined,
+};
+
+/** A stream of these bytes: fills what it is given, less only at its end, as StreamSource does. */
+function streamOf(bytes: Buffer) {
+  let at = 0;
+  const asked: number[] = [];
+  const stream = {
+    name: 'standard input',
+    fill: async (memory: Uint8Array) => {
+      asked.push(memory.length);
+      const part = bytes.subarray(at, at + memory.length);
+      memory.set(part);
+      at += part.length;
+      return part.length;
+    },
+  };
+  return { stream: stream as unknown as StreamSource, asked };
+}
+
+/** Slots that are longer than an item and hold what an earlier item left there. */
+function fakePool() {
+  const slots = Array.from({ length: 3 }, () => Buffer.alloc(2 * ITEM, 0xee));
+  return { slots, pool: { arrivalSlot: (slot: number) => slots[slot]! } as unknown as WorkerPool };
+}
+
+/** Runs a stream to its end. @returns its items, and what they show of the disk */
+async function itemsOf(
+  bytes: Buffer,
+  expected: number | undefined,
+  { settings = SETTINGS, trusted = false } = {},
+): Promise<{ items: PlannedItem[]; disk: Buffer; asked: readonly number[] }> {
+  const { stream, asked } = streamOf(bytes);
+  const { slots, pool } = fakePool();
+  const next = streamInput(stream, expected, trusted).items(settings, pool);
+  const items: PlannedItem[] = [];
+  const parts: Buffer[] = [];
+  for (let slot = 0; ; slot = (slot + 1) % slots.length) {
+    const item = await next(slot);
+    if (item === undefined) break;
+    items.push(item);
+    const [arrived, ...others] = item.segments;
+    expect([arrived?.kind, arrived?.at, others]).toEqual(['arrived', 0, []]);
+    const part = Buffer.alloc(item.length);
+    slots[slot]!.copy(part, 0, 0, arrived!.length);
+    parts.push(part);
+  }
+  expect(await next(0)).toBeUndefined();
+  return { items, disk: Buffer.concat(parts), asked };
+}
+
+describe('a stream', () => {
+  test('comes in items of the whole size, to its last byte, rounded up to a sector', async () => {
+    const lengths = fc.oneof(
+      fc.nat(5 * ITEM),
+      fc.constantFrom(0, 1, 511, 512, 513, ITEM - 1, ITEM, ITEM + 1, 3 * ITEM, 3 * ITEM + 512),
+    );
+    await fc.assert(
+      fc.asyncProperty(lengths, fc.boolean(), async (length, isStated) => {
+        const bytes = randomBytes(length);
+        const { items, disk, asked } = await itemsOf(bytes, isStated ? length : undefined, { trusted: true });
+        const size = Math.ceil(length / 512) * 512;
+        expect(disk.equals(Buffer.concat([bytes, Buffer.alloc(size - length)]))).toBe(true);
+        expect(items.map(({ guestOffset }) => guestOffset)).toEqual(items.map((_, index) => index * ITEM));
+        expect(items.slice(0, -1).every((item) => item.length === ITEM)).toBe(true);
+        // Never more than an item at once; asked once more only where it ends with an item.
+        expect(asked).toEqual(Array.from({ length: Math.floor(length / ITEM) + 1 }, () => ITEM));
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  test.each([
+    [undefined, undefined],
+    [0, 0],
+    [512, 512],
+    [1000, 1024],
+  ])('of a stated size of %s has a disk of %s bytes', (stated, size) => {
+    const input = streamInput(streamOf(Buffer.alloc(0)).stream, stated, false);
+    expect(input.size).toBe(size);
+    expect([input.arrives, input.readAlignment, input.compressionTypes.size]).toEqual([true, 1, 0]);
+    expect(input.fileOf(0)).toBeUndefined();
+  });
+
+  test.each([
+    [1000, 1001, /ended after 1000 bytes: 1001 were expected, as stated by the size$/],
+    [ITEM, 2 * ITEM, /ended after 4096 bytes: 8192 were expected/],
+    [0, 1, /ended after 0 bytes: 1 were expected/],
+    [1001, 1000, /has more bytes: 1000 were expected, as stated by the size$/],
+    [1, 0, /has more bytes: 0 were expected/],
+    [ITEM + 1, ITEM, /has more bytes: 4096 were expected/],
+  ])('of %i bytes is refused when the size is stated as %i', async (length, expected, words) => {
+    await expect(itemsOf(Buffer.alloc(length, 1), expected)).rejects.toThrow(
+      expect.objectContaining({
+        code: 'ERR_USAGE',
+        file: 'standard input',
+        expected,
+        message: expect.stringMatching(words),
+      }),
+    );
+  });
+
+  test('may fill the room that the target has and no more', async () => {
+    const settings = { ...SETTINGS, room: 2 * ITEM };
+    expect((await itemsOf(Buffer.alloc(2 * ITEM, 1), undefined, { settings })).items.length).toBe(2);
+    await expect(itemsOf(Buffer.alloc(2 * ITEM + 1, 1), undefined, { settings })).rejects.toThrow(
+      expect.objectContaining({
+        code: 'ERR_USAGE',
+        expected: 2 * ITEM,
+        message: "'standard input' has more than the 8192 bytes that the target has room for",
+      }),
+    );
+  });
+
+  test.each([
+    ['qcow2', 'QFI\xfb\0\0\0\x03', /looks like a qcow2 image, which cannot be read from a stream; .* -f raw/],
+    ['vmdk', 'KDMV', /looks like a vmdk image, which qcow2c does not read; .* -f raw/],
+  ])('that begins like a %s image is refused, unless it is said to be raw', async (_, mark, words) => {
+    for (const length of [8, 512, 3 * ITEM]) {
+      const bytes = Buffer.alloc(length, 1);
+      bytes.write(mark, 'latin1');
+      await expect(itemsOf(bytes, undefined)).rejects.toThrow(
+        expect.objectContaining({ code: 'ERR_UNSUPPORTED', message: expect.stringMatching(words) }),
+      );
+      expect(
+        (await itemsOf(bytes, undefined, { trusted: true })).disk.subarray(0, length).equals(bytes),
+      ).toBe(true);
+    }
+    // Further on it is data like any other.
+    const bytes = Buffer.alloc(2 * ITEM, 1);
+    bytes.write(mark, ITEM, 'latin1');
+    expect((await itemsOf(bytes, undefined)).items.length).toBe(2);
+  });
+
+  test('over a backing file goes with what that holds at the same place', async () => {
+    const backing = new FakeSource('base', [
+      { kind: 'zero', length: 512 },
+      { kind: 'data', length: ITEM },
+    ]);
+    const { items } = await itemsOf(Buffer.alloc(ITEM + 600, 1), undefined, {
+      settings: { ...SETTINGS, backing },
+    });
+    const data = { kind: 'data', descriptor: 77 };
+    expect(items.map(({ changed, backing: below }) => [changed, below])).toEqual([
+      [[[0, 8]], [{ ...data, at: 512, length: ITEM - 512, offset: 1512 }]],
+      [[[0, 2]], [{ ...data, at: 0, length: 512, offset: ITEM + 1000 }]],
+    ]);
+  });
+
+  test('that fails is an error, and never changes while it is read', async () => {
+    const { stream } = streamOf(Buffer.alloc(0));
+    stream.fill = () => Promise.reject(new Error('EIO'));
+    const input = streamInput(stream, undefined, false);
+    await expect(input.items(SETTINGS, fakePool().pool)(0)).rejects.toThrow('EIO');
+    await input.refuseChanges();
+  });
+});
+
+describe('images', () => {
+  const sourcesOf = (source: OpenedSources['source']): OpenedSources => ({
+    source,
+    images: [],
+    readAlignment: 4096,
+    compressionTypes: new Set(['zstd']),
+  });
+
+  test('are planned with and without a backing file, and say what they are', async () => {
+    const parts = [
+      new FakeSource('a', [{ kind: 'data', length: ITEM }], 5),
+      new FakeSource('b', [{ kind: 'zero', length: ITEM }], 6),
+    ];
+    const source = new Concatenation(parts);
+    const input = imageInput(sourcesOf(source));
+    expect(input).toMatchObject({ size: 2 * ITEM, readAlignment: 4096, arrives: false });
+    expect([...input.compressionTypes]).toEqual(['zstd']);
+    expect([input.fileOf(6), input.fileOf(7)]).toEqual(['b', undefined]);
+    const { pool } = fakePool();
+    const plain = input.items(SETTINGS, pool);
+    expect(await plain(0)).toMatchObject({ guestOffset: 0, segments: [{ kind: 'data' }] });
+    expect(await plain(0)).toBeUndefined();
+    const kept = input.items({ ...SETTINGS, keepZeros: true }, pool);
+    expect([await kept(0), await kept(1)].map((item) => item?.guestOffset)).toEqual([0, ITEM]);
+    const backing = new FakeSource('base', [{ kind: 'data', length: 2 * ITEM }], 5);
+    const overlay = input.items({ ...SETTINGS, backing }, pool);
+    expect(await overlay(0)).toMatchObject({ guestOffset: ITEM, changed: [[0, 8]], segments: [] });
+    expect(await overlay(0)).toBeUndefined();
+    await input.refuseChanges();
+    expect(parts.map(({ refused }) => refused)).toEqual([1, 1]);
+  });
+
+  test('take what cannot be read for zeros when that is asked for, and else end there', async () => {
+    const source = new FakeLayer<never>('x', [{ kind: 'unreadable', length: ITEM }] as never);
+    const input = imageInput(sourcesOf(source));
+    const told: number[] = [];
+    const next = input.items(
+      { ...SETTINGS, onUnreadable: ({ length }) => told.push(length) },
+      fakePool().pool,
+    );
+    expect(await next(0)).toBeUndefined();
+    expect(told).toEqual([ITEM]);
+    await expect(input.items(SETTINGS, fakePool().pool)(0)).rejects.toMatchObject({ code: 'ERR_CORRUPT' });
+  });
+});
