@@ -77,7 +77,7 @@ async function runProgram(mutant: Mutant, { base, image, given, out }: Place, is
 }
 
 function wordsFor(
-  { trust, salvage, read, target: kind }: Mutant,
+  { trust, salvage, direct, read, target: kind }: Mutant,
   { clusterSize, compressionType }: Place['base'],
   image: string,
   target: string,
@@ -88,6 +88,7 @@ function wordsFor(
     ...(trust === 'isolated' ? ['--isolated'] : []),
     ...(read === undefined ? [] : ['-l', read.word]),
     ...(salvage ? ['--salvage'] : []),
+    ...(direct ? ['-T', 'none'] : []),
     ...(kind === 'packed' ? ['-c'] : []),
     ...(kind === 'bitmaps' ? ['--bitmaps', ...(salvage ? ['--skip-broken-bitmaps'] : [])] : []),
     ...(kind === 'raw'

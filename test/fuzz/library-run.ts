@@ -60,6 +60,7 @@ export async function warmUp(bench: Workbench): Promise<void> {
         trust: 'stated',
         target,
         salvage: false,
+        direct: false,
         mutations: [],
       };
       const { outcome } = await bench.inPlace(valid, (place) => convertMutant(valid, place));
@@ -90,7 +91,7 @@ function problemsOf({ code, message, file }: Qcow2cError): string[] {
 }
 
 function optionsFor(
-  { trust, salvage, read, target: kind }: Mutant,
+  { trust, salvage, direct, read, target: kind }: Mutant,
   clusterSize: number,
   compressionType: 'zlib' | 'zstd',
   image: string,
@@ -101,6 +102,7 @@ function optionsFor(
     snapshot: read?.selector,
     isolated: trust === 'isolated',
     salvage,
+    sourceCache: direct ? 'none' : 'writeback',
     target,
     targetFormat: kind === 'raw' ? 'raw' : 'qcow2',
     compress: kind === 'packed',

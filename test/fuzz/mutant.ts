@@ -14,6 +14,8 @@ export interface Mutant {
   readonly trust: Trust;
   readonly target: Target;
   readonly salvage: boolean;
+  /** Past the page cache: every read is aligned then. */
+  readonly direct: boolean;
   readonly mutations: readonly Mutation[];
 }
 
@@ -36,17 +38,19 @@ export function mutantOf(bases: readonly BaseImage[], lure: string, seed: number
       [base.hasBitmaps ? 20 : 0, 'bitmaps'],
     ]),
     salvage: random.chance(0.1),
+    direct: random.chance(0.1),
     mutations: mutate(base.files, lure, random),
   };
 }
 
 /** A mutant in words. */
-export function inWords({ base, read, trust, target, salvage, mutations }: Mutant): string {
+export function inWords({ base, read, trust, target, salvage, direct, mutations }: Mutant): string {
   const how = [
     trust,
     target,
     ...(read === undefined ? [] : [`-l ${read.word}`]),
     ...(salvage ? ['salvage'] : []),
+    ...(direct ? ['direct'] : []),
   ];
   return `${base} (${how.join(', ')}): ${mutations.map(({ file, what, ...at }) => `${file} ${'at' in at ? `${at.at} ` : ''}${what}`).join('; ')}`;
 }

@@ -67,7 +67,7 @@ const ONLY_WE_REFUSE: readonly Reason[] = [
     reason: 'QEMU reads zeros where a table or a cluster lies past the end of the file; here that is a loss',
   },
   {
-    words: /expected at most 90071992547\d{5}/,
+    words: /expected at most 90071992\d{8}/,
     reason: 'no file and no disk reaches 2^53 bytes',
   },
   {

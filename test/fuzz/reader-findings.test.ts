@@ -19,6 +19,7 @@ const FINDINGS: readonly (readonly [what: string, mutant: Mutant])[] = [
       trust: 'stated',
       target: 'raw',
       salvage: false,
+      direct: false,
       mutations: [],
     },
   ],
@@ -30,6 +31,7 @@ const FINDINGS: readonly (readonly [what: string, mutant: Mutant])[] = [
       trust: 'stated',
       target: 'raw',
       salvage: false,
+      direct: false,
       mutations: [
         {
           file: 'subclusters/16k-zlib.qcow2',
@@ -48,6 +50,7 @@ const FINDINGS: readonly (readonly [what: string, mutant: Mutant])[] = [
       trust: 'isolated',
       target: 'packed',
       salvage: true,
+      direct: false,
       mutations: [
         {
           file: 'bitmaps/extended-l2.qcow2',
