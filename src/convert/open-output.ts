@@ -54,8 +54,9 @@ export async function openOutput(
     const dataFile = await openDataFile(parameters, virtualSize);
     const target = await openWith(open, options.target, keepTarget, options, limit);
     opened.push(target);
-    if (target.kind === 'device' && parameters.preallocation !== 'off') {
-      // A device holds whatever it held before: clusters that nobody writes would show it.
+    // A device holds whatever it held before: clusters that nobody writes would show it. Its blocks are its own.
+    const impossible = ['falloc', 'full', ...(dataFile === undefined ? ['metadata'] : [])];
+    if (opened.some(({ kind }) => kind === 'device') && impossible.includes(parameters.preallocation)) {
       throw usageError(`Unsupported preallocation mode '${parameters.preallocation}' on a device`);
     }
     const parts = { parameters, virtualSize, compressor, target, cacheSize, dataFile, addBitmaps };

@@ -1,34 +1,28 @@
-/** Refuses a target that would be written over what it is made from. */
+/** Refuses a file that would be written over what it is made from or belongs to. */
 import * as fs from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { quoted, usageError } from '../errors.js';
 
 /**
- * @param files every file that is read, under whatever name
+ * @param files every file that is read, and what else is written, under whatever name
  * @param target the name that is to be written
  * @throws Qcow2cError ERR_USAGE
  */
 export function refuseSameFile(files: readonly string[], target: string): void {
-  const there = statIfThere(target);
-  if (there === undefined) return;
-  for (const name of files) {
-    const source = statIfThere(name);
-    const isDevice = there.isBlockDevice() && source?.isBlockDevice() === true;
-    const isSame = isDevice
-      ? source.rdev === there.rdev
-      : source?.dev === there.dev && source.ino === there.ino;
-    if (isSame) {
-      throw usageError(`Source ${quoted(name)} and target ${quoted(target)} are the same file`, {
-        file: target,
-      });
-    }
-  }
+  const there = identityOf(target);
+  const same = files.find((name) => there !== undefined && identityOf(name) === there);
+  if (same === undefined) return;
+  throw usageError(`${quoted(same)} and the target ${quoted(target)} are the same file`, { file: target });
 }
 
-/** Why a file cannot be looked at is said by whoever opens it. */
-function statIfThere(name: string): fs.BigIntStats | undefined {
+/** The same for every name of a file or device; of one that does not exist, where it would be made. */
+function identityOf(name: string): string | undefined {
   try {
-    return fs.statSync(name, { bigint: true });
+    const found = fs.statSync(name, { bigint: true, throwIfNoEntry: false });
+    if (found === undefined) return join(fs.realpathSync(dirname(name)), basename(name));
+    return found.isBlockDevice() ? `device ${found.rdev}` : `file ${found.dev} ${found.ino}`;
   } catch {
+    // Why a file cannot be looked at is said by whoever opens it.
     return undefined;
   }
 }

@@ -33,6 +33,14 @@ test('a file with the same content, or one that is not there yet, is another', a
   refuseSameFile([small], path('dangling'));
 });
 
+test('two names of a file that is not there yet are the same', async () => {
+  await symlink(path(''), path('here'));
+  for (const target of [path('new'), path('here', 'new'), path('here', '..', 'here', 'new')]) {
+    expect(() => refuseSameFile([small, path('new')], target)).toThrow(same(target));
+  }
+  refuseSameFile([path('new')], path('newer'));
+});
+
 test('a file that cannot be looked at is left to whoever opens it', async () => {
   await symlink(path('loop'), path('loop'));
   for (const target of [path('n'.repeat(300)), path('loop'), path('small.raw', 'below')]) {

@@ -13,6 +13,9 @@ export interface Both {
   readonly theirs: string;
 }
 
+/** Arguments for both programs alike, or for each its own. */
+type Arguments = readonly string[] | ((program: keyof Both) => readonly string[]);
+
 /**
  * Converts with both programs, which must succeed.
  * @param args in front of the file names
@@ -20,7 +23,7 @@ export interface Both {
  * @param existing with -n: the file that both are given a copy of
  */
 export async function convertWithBoth(
-  args: readonly string[],
+  args: Arguments,
   sources: readonly string[],
   target: string,
   options: RunOptions & { readonly existing?: string } = {},
@@ -33,10 +36,13 @@ export async function convertWithBoth(
       if (existing !== undefined) await copyFile(existing, name);
     }),
   );
-  await Promise.all([
-    cliOk(['convert', ...args, ...sources, both.ours], options),
-    runOk('qemu-img', ['convert', ...args, ...sources, both.theirs], options),
-  ]);
+  const words = (program: keyof Both) => [
+    'convert',
+    ...(typeof args === 'function' ? args(program) : args),
+    ...sources,
+    both[program],
+  ];
+  await Promise.all([cliOk(words('ours'), options), runOk('qemu-img', words('theirs'), options)]);
   return both;
 }
 
