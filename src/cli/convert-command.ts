@@ -6,6 +6,7 @@ import type { EventEmitter } from 'node:events';
 import { convert } from '../convert/convert.js';
 import type { ConvertOptions, ConvertResult } from '../convert/options.js';
 import { Qcow2cError, quoted } from '../errors.js';
+import { warn } from './aside.js';
 import type { ConvertRequest } from './convert-request.js';
 import { messageLine } from './failure.js';
 import { exitCodeOf, Interruption } from './interruption.js';
@@ -15,7 +16,6 @@ import { QemuDisplay } from './progress-qemu.js';
 import { ProgressRequest } from './progress-request.js';
 import { summary } from './summary.js';
 import { UnreadableWarnings } from './unreadable-warnings.js';
-import { warn } from './warning.js';
 
 /** What surrounds the command. */
 export interface Surroundings {

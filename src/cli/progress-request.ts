@@ -4,6 +4,7 @@
  */
 import type { EventEmitter } from 'node:events';
 import type { Progress } from '../convert/progress.js';
+import { sayAside } from './aside.js';
 import type { Output } from './progress-display.js';
 import { percentage } from './progress-qemu.js';
 
@@ -29,7 +30,7 @@ export class ProgressRequest {
       guestBytes === undefined
         ? `${guestBytesDone} bytes`
         : `${percentage(guestBytesDone, Math.max(guestBytes, 1))}/100%`;
-    this.#stderr.write(`    (${state})\n`);
+    sayAside(this.#stderr, `    (${state})\n`);
   }
 
   release(): void {

@@ -4,8 +4,8 @@
  */
 import type { UnreadableRange } from '../convert/options.js';
 import { quoted } from '../errors.js';
+import { warn } from './aside.js';
 import type { Output } from './progress-display.js';
-import { warn } from './warning.js';
 
 export class UnreadableWarnings {
   readonly #stderr: Output;
