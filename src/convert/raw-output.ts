@@ -38,6 +38,8 @@ export class RawOutput implements Output {
   readonly #target: Target;
   readonly #writer: RawWriter;
   readonly #signal: AbortSignal | undefined;
+  /** Whether the file is given all its blocks. */
+  readonly #isAllocated: boolean;
   #diskSize = 0;
   #length = 0;
 
@@ -57,10 +59,9 @@ export class RawOutput implements Output {
       if (target.kind === 'device' && (create.preallocation ?? 'off') !== 'off') {
         throw usageError(`Unsupported preallocation mode '${create.preallocation}' on a device`);
       }
-      if (create.preallocation === 'falloc' && target.kind === 'new' && diskSize !== undefined) {
-        await target.file.allocate(0, diskSize);
-      }
-      return new RawOutput(options, target, diskSize);
+      const output = new RawOutput(options, target, diskSize);
+      if (diskSize !== undefined) await output.#allocate(diskSize);
+      return output;
     } catch (error) {
       await target.discard();
       throw error;
@@ -82,6 +83,7 @@ export class RawOutput implements Output {
     this.room = kind === 'new' ? undefined : existingSize;
     this.#target = target;
     this.#signal = signal;
+    this.#isAllocated = create?.preallocation === 'falloc' && kind === 'new';
     this.#writer = new RawWriter(file, diskSize, {
       kind,
       existingSize,
@@ -111,8 +113,14 @@ export class RawOutput implements Output {
     );
   }
 
+  async #allocate(diskSize: number): Promise<void> {
+    if (this.#isAllocated) await this.#target.file.allocate(0, diskSize);
+  }
+
   async finish(diskSize: number): Promise<void> {
     this.#diskSize = diskSize;
+    // A stream's size is known now only; what is allocated already stays so.
+    await this.#allocate(diskSize);
     this.#length = await this.#writer.finish(diskSize);
     // The last moment: from here on a new file gets its name.
     refuseAbort(this.#signal);
