@@ -8,6 +8,9 @@ import type { Workbench } from './workbench.js';
 /** Above what the process had before the first mutant, in bytes. */
 const MOST_MEMORY = 256 * 1024 * 1024;
 
+/** What is refused here is mostly refused by qemu-img too. */
+const REFUSALS_LESS_OFTEN = 5;
+
 export interface FuzzResult {
   readonly mutants: number;
   readonly successes: number;
@@ -27,7 +30,7 @@ export interface FuzzResult {
 
 /**
  * @param count mutants, from number 0 on
- * @param compareEvery which ones are also shown to qemu-img: every n-th
+ * @param compareEvery which ones are also shown to qemu-img: every n-th that is read, and fewer of the others
  * @param milliseconds after which no further one begins
  */
 export async function fuzz(
@@ -47,7 +50,6 @@ export async function fuzz(
   for (; mutants < count && performance.now() < end; mutants += 1) {
     const mutant = bench.mutant(seed, mutants);
     const words = `seed ${seed}, number ${mutants}: ${inWords(mutant)}`;
-    const withQemu = mutants % compareEvery === 0;
     await bench.inPlace(mutant, async (place) => {
       watchdog.begin(words);
       const started = performance.now();
@@ -57,6 +59,10 @@ export async function fuzz(
       if (milliseconds > slowest.milliseconds) slowest = { milliseconds, words };
       if (outcome.error === undefined) successes += 1;
       else countOne(refused, outcome.error.code);
+      const withQemu =
+        outcome.error === undefined
+          ? successes % compareEvery === 0
+          : (mutants - successes) % (compareEvery * REFUSALS_LESS_OFTEN) === 0;
       const verdict = withQemu ? await qemuVerdict(mutant, place, outcome) : {};
       if (withQemu) compared += 1;
       if (verdict.excuse !== undefined) countOne(excused, verdict.excuse);

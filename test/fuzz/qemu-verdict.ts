@@ -75,6 +75,10 @@ const ONLY_WE_REFUSE: readonly Reason[] = [
     of: ({ trust }) => trust === 'guessed',
     reason: 'what begins as a qcow2 image does is never taken for a raw disk, whatever its version',
   },
+  {
+    words: /has header_length \d+ at offset 100, expected a multiple of 8/,
+    reason: 'the specification wants a header length that is a multiple of 8; QEMU takes any',
+  },
   { words: /expected UTF-8$/, reason: 'names are UTF-8' },
   {
     words: /a regular file or block device was expected/,
