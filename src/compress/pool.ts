@@ -130,7 +130,9 @@ export class WorkerPool {
   /** Ends all threads, also in the middle of an item. */
   async close(): Promise<void> {
     this.#closed = true;
-    // Node.js and native addons abort the process when a thread is ended in the middle of loading.
+    // Node.js and native addons abort the process when a thread is ended in the middle of loading. Without work
+    // a thread does not keep the process going, which would end before the thread has said that it is loaded.
+    for (const thread of this.#pool.threads) thread.ref();
     await this.#loaded;
     await this.#pool.destroy();
   }

@@ -198,6 +198,17 @@ describe('a failed read', () => {
   });
 });
 
+test('closing keeps the process going until all threads have loaded: they do not by themselves', async () => {
+  const pool = start('answers', 2);
+  const calls = threads.map((thread) => ({
+    ref: vi.spyOn(thread, 'ref').mock.invocationCallOrder,
+    terminate: vi.spyOn(thread, 'terminate').mock.invocationCallOrder,
+  }));
+  await pool.close();
+  expect(calls.length).toBe(2);
+  for (const { ref, terminate } of calls) expect(ref[0]).toBeLessThan(terminate[0]!);
+});
+
 describe('a worker that', () => {
   const workerError = (offset: number, reason: RegExp) =>
     expect.objectContaining({
