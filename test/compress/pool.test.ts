@@ -200,6 +200,7 @@ describe('a failed read', () => {
 
 test('closing keeps the process going until all threads have loaded: they do not by themselves', async () => {
   const pool = start('answers', 2);
+  await turn();
   const calls = threads.map((thread) => ({
     ref: vi.spyOn(thread, 'ref').mock.invocationCallOrder,
     terminate: vi.spyOn(thread, 'terminate').mock.invocationCallOrder,
