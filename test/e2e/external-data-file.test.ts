@@ -67,7 +67,8 @@ test('a relative name is one in the working directory, for qemu-img and for us',
   expect((await run('qemu-img', compare, { cwd: here })).stdout).toBe('Images are identical.\n');
   await cliOk(['convert', '-f', 'qcow2', '-O', 'raw', '../there/disk.qcow2', 'back.raw'], { cwd: here });
   expect((await readFile(join(here, 'back.raw'))).equals(bytes)).toBe(true);
-  const missing = /Could not open 'disk\.qcow2': Could not open data file: .*'disk\.data': No such file or directory/;
+  const missing =
+    /Could not open 'disk\.qcow2': Could not open data file: .*'disk\.data': No such file or directory/;
   const lost = ['convert', '-f', 'qcow2', '-O', 'raw', 'disk.qcow2', 'lost.raw'];
   await expectFailure(there, lost, missing, { cwd: there });
 });
