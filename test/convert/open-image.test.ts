@@ -482,6 +482,12 @@ describe('a snapshot', () => {
     });
   });
 
+  test('that an image with a data file has not is refused', async () => {
+    const file = forge('snapshot-data', { dataFile: raw('snapshot-data-file') });
+    const message = /Can't find snapshot 'x'/;
+    await refused(trusted(file), { code: 'ERR_USAGE', message }, PLAIN, { idOrName: 'x' });
+  });
+
   test('of a raw image is refused', async () => {
     const file = raw('raw-with-snapshot');
     for (const format of [undefined, 'raw'] as const) {

@@ -157,6 +157,18 @@ describe('the plan of an overlay', () => {
     expect(await itemsOf(zeros, fake('backing', [], 9))).toEqual([]);
   });
 
+  test('takes other places of one file for different ones', async () => {
+    const source = fake('source', [{ kind: 'data', length: 16 }], 8);
+    const backing = fake('backing', [{ kind: 'data', length: 16 }], 8);
+    expect(await itemsOf(source, backing)).toEqual([]);
+    const { map } = backing;
+    backing.map = async (offset) => {
+      const range = await map.call(backing, offset);
+      return range.kind === 'data' ? { ...range, offset: range.offset + 16 } : range;
+    };
+    expect((await itemsOf(source, backing)).length).toBe(1);
+  });
+
   test('takes payloads of other lengths at one place for different ones', async () => {
     const source = fake('source', [{ kind: 'compressed', length: 16 }], 8);
     const backing = fake('backing', [{ kind: 'compressed', length: 16 }], 8);

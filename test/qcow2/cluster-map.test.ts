@@ -438,6 +438,23 @@ describe('tables', () => {
   });
 });
 
+describe('a file whose own map fails', () => {
+  test('makes one cluster unreadable, and a defect of ours does not', async () => {
+    const at = (index: number) => COPIED | BigInt(index * 4096);
+    const { map, file, image } = imageOf([at(5), at(6)]);
+    const eio = Object.assign(new Error('EIO'), { code: 'EIO', errno: -5 });
+    file.map = () => Promise.reject(ioError("Could not look for holes in 'x.qcow2'", eio));
+    const ranges = await rangesOf(map, image.virtualSize);
+    expect(kindsOf(ranges)).toEqual([
+      ['unreadable', 0, 4096],
+      ['unreadable', 4096, 4096],
+    ]);
+    expect(await map.map(1000)).toMatchObject({ length: 3096, error: { code: 'ERR_IO', systemCode: 'EIO' } });
+    file.map = () => Promise.reject(new TypeError('a defect'));
+    await expect(map.map(0)).rejects.toThrow('a defect');
+  });
+});
+
 describe('what a large disk costs', () => {
   const TIB = 2 ** 40;
   test('64 TiB without a single cluster: one range, and its L1 table read once', async () => {
