@@ -111,6 +111,7 @@ function refuseOtherFormats(start: Uint8Array, name: string): void {
   );
 }
 
+/** @param ended whether `found` bytes, all that came so far, are all that come */
 function refuseLength(
   file: string,
   found: number,
@@ -118,28 +119,13 @@ function refuseLength(
   room: number | undefined,
   ended: boolean,
 ): void {
-  const wrong = expected !== undefined && (found > expected || (ended && found < expected));
-  if (wrong) {
+  if (expected !== undefined && (found > expected || (ended && found < expected))) {
     const how = found > expected ? 'has more bytes' : `ended after ${found} bytes`;
-    throw new Qcow2cError(
-      'ERR_USAGE',
-      `${quoted(file)} ${how}: ${expected} were expected, as stated by the size`,
-      {
-        file,
-        expected,
-        found,
-      },
-    );
+    const message = `${quoted(file)} ${how}: ${expected} were expected, as stated by the size`;
+    throw new Qcow2cError('ERR_USAGE', message, { file, expected, found });
   }
   if (room !== undefined && found > room) {
-    throw new Qcow2cError(
-      'ERR_USAGE',
-      `${quoted(file)} has more than the ${room} bytes that the target has room for`,
-      {
-        file,
-        expected: room,
-        found,
-      },
-    );
+    const message = `${quoted(file)} has more than the ${room} bytes that the target has room for`;
+    throw new Qcow2cError('ERR_USAGE', message, { file, expected: room, found });
   }
 }
