@@ -83,8 +83,13 @@ function reachable(image: string): ReadonlySet<string> {
   return found;
 }
 
+/** None of what is no file, or has a name that no file can have. */
 function firstBytes(path: string): Buffer {
-  if (!fs.statSync(path, { throwIfNoEntry: false })?.isFile()) return Buffer.alloc(0);
+  try {
+    if (!fs.statSync(path).isFile()) return Buffer.alloc(0);
+  } catch {
+    return Buffer.alloc(0);
+  }
   const descriptor = fs.openSync(path, 'r');
   try {
     const bytes = Buffer.alloc(HEADER_BYTES);
