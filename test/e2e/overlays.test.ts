@@ -6,7 +6,7 @@ import { create, map } from '../oracle/qemu-img.js';
 import { qemuIo } from '../oracle/qemu-io.js';
 import { runOk } from '../oracle/run.js';
 import { convertWithBoth, expectBothRefuse, expectSameRanges } from './beside-qemu-img.js';
-import { cliOk } from './cli.js';
+import { cli, cliOk } from './cli.js';
 import { clusterPlaces } from './cluster-places.js';
 import { expectFailure } from './failures.js';
 import { expectGoodImage } from './judge.js';
@@ -242,6 +242,30 @@ describe('a chain', () => {
     await expectGoodImage(image, path('top.raw'));
     expect(await storedClusters(image, 64 * KIB)).toEqual([64 * KIB, 256 * KIB]);
   });
+});
+
+test('payloads of the source are copied into an overlay too', async () => {
+  const packed = path('packed.qcow2');
+  const over = ['-B', base.qcow2, '-F', 'qcow2'];
+  await runOk('qemu-img', ['convert', '-c', '-f', 'qcow2', '-O', 'qcow2', ...over, source.qcow2, packed]);
+  for (const backing of [over, ['-b', base.raw, '-F', 'raw']]) {
+    const { stderr } = await cli([
+      'convert',
+      '-v',
+      '-c',
+      '-f',
+      'qcow2',
+      '-O',
+      'qcow2',
+      ...backing,
+      packed,
+      image,
+    ]);
+    expect(stderr).toMatch(
+      /^Clusters: (\d+) compressed \(\1 copied as they were\), 0 normal, [1-9]\d* zero/m,
+    );
+    await expectOnlyDifferences();
+  }
 });
 
 test('a stream over a backing file', async () => {

@@ -66,6 +66,22 @@ test('a snapshot becomes an image like any other', async () => {
   }
 });
 
+test.each([
+  ['larger', ['9M']],
+  ['smaller', ['--shrink', '2M']],
+])('a snapshot of before the disk became %s has the present size, as in qemu-img', async (_, resize) => {
+  const resized = path('resized.qcow2');
+  const [size] = resize.slice(-1);
+  await create(resized, 5 * MIB, ['-o', 'cluster_size=4k']);
+  await qemuIo(resized, ['write -q -P 1 0 5M']);
+  await runOk('qemu-img', ['snapshot', '-c', 'before', resized]);
+  await runOk('qemu-img', ['resize', '-q', ...resize.slice(0, -1), resized, size!]);
+  await qemuIo(resized, [`write -q -P 2 0 ${size}`]);
+  const args = ['-l', 'before', '-f', 'qcow2', '-O', 'raw'];
+  const { ours, theirs } = await convertWithBoth(args, [resized], path('resized'));
+  expect((await readFile(ours)).equals(await readFile(theirs))).toBe(true);
+});
+
 test('without -l the present state is read, and no snapshot is copied', async () => {
   const both = await convertWithBoth(['-f', 'qcow2', '-O', 'qcow2'], [source], path('present'));
   await expectSameGuest(both, 'qcow2');
