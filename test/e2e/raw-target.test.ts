@@ -50,6 +50,20 @@ describe.each(['0', '4k', '8k', '64k'])('-S %s leaves the ranges that qemu-img l
   });
 });
 
+test('-S 12k leaves out zeros as qemu-img does: found in pieces of 8 KiB, and dropped from 12 KiB on', async () => {
+  for (const format of ['raw', 'qcow2'] as const) {
+    const args = [
+      '-f',
+      'raw',
+      '-O',
+      format,
+      '-o',
+      format === 'raw' ? 'preallocation=off' : 'cluster_size=4k',
+    ];
+    await expectSameRanges(await convertWithBoth([...args, '-S', '12k'], [full], path('new')), format);
+  }
+});
+
 test('-O raw is the default for a name that says nothing else, and several sources follow each other', async () => {
   const both = await convertWithBoth(['-f', 'raw'], [full, sparse], path('joined'));
   await expectSameRanges(both, 'raw');
