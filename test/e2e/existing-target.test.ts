@@ -100,6 +100,22 @@ describe('an image in which something would be lost is refused and left alone', 
   });
 });
 
+test('a stream fits into an image as large as it is, and not into a smaller one', async () => {
+  const target = path('stream.qcow2');
+  const under = ['sh', '-c', `cat '${disk}' | "$0" "$@"`];
+  for (const flags of [['-c'], []]) {
+    const args = ['convert', '-n', ...flags, '-f', 'raw', '-O', 'qcow2', '-', target];
+    await create(target, DISK);
+    await cliOk(args, { under });
+    await expectGoodImage(target, disk);
+    await create(target, DISK - 512);
+    const before = await readFile(target);
+    const { status, stderr } = await cli(args, { under });
+    expect([status, stderr]).toEqual([1, expect.stringContaining(`more than the ${DISK - 512} bytes`)]);
+    expect((await readFile(target)).equals(before)).toBe(true);
+  }
+});
+
 test('-o with -n is refused: the image is there already', async () => {
   const target = path('there.qcow2');
   await create(target, DISK);

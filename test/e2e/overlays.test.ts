@@ -6,7 +6,7 @@ import { create, map } from '../oracle/qemu-img.js';
 import { qemuIo } from '../oracle/qemu-io.js';
 import { runOk } from '../oracle/run.js';
 import { convertWithBoth, expectBothRefuse, expectSameRanges } from './beside-qemu-img.js';
-import { cli, cliOk } from './cli.js';
+import { cli, cliOk, injecting } from './cli.js';
 import { clusterPlaces } from './cluster-places.js';
 import { expectFailure } from './failures.js';
 import { expectGoodImage } from './judge.js';
@@ -148,6 +148,17 @@ test('nothing of a backing file is read that the source shares', async () => {
   await copyFile(base.compressed, shared);
   await expectGoodImage(image, path('over-shared.raw'));
   expect(await storedClusters(image, 64 * KIB)).toEqual(changed);
+});
+
+test('nothing of a raw backing file is read that the source shares', async () => {
+  const over = path('over-raw-base.qcow2');
+  await create(over, DISK, ['-b', base.raw, '-F', 'raw']);
+  await qemuIo(over, ['write -q -P 0x11 4M 512']);
+  await runOk('qemu-img', ['convert', '-f', 'qcow2', '-O', 'raw', over, path('over-raw-base.raw')]);
+  const under = injecting('pread64,preadv,read', 'error=EIO', ['-P', base.raw]);
+  await cliOk(['convert', '-f', 'qcow2', '-O', 'qcow2', '-b', base.raw, '-F', 'raw', over, image], { under });
+  await expectGoodImage(image, path('over-raw-base.raw'));
+  expect(await storedClusters(image, 64 * KIB)).toEqual([4 * MIB]);
 });
 
 test('over a copy of the source’s backing file only what differs is stored', async () => {

@@ -81,12 +81,3 @@ describe('extended L2 entries', () => {
     expect(partly.every(({ subclusters }) => subclusters?.zero === 0)).toBe(true);
   });
 });
-
-test('with -c, -S above 0 changes nothing', async () => {
-  const [usual, other] = [path('usual.qcow2'), path('other.qcow2')];
-  await cliOk(['convert', '-c', '-f', 'raw', '-O', 'qcow2', full, usual]);
-  for (const sparseSize of ['4k', '64k', '1M']) {
-    await cliOk(['convert', '-c', '-S', sparseSize, '-f', 'raw', '-O', 'qcow2', full, other]);
-    expect((await readFile(other)).equals(await readFile(usual))).toBe(true);
-  }
-});
