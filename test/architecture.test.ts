@@ -19,7 +19,7 @@ const ROOT = fileURLToPath(new URL('../', import.meta.url));
 const graph = readGraph(ROOT, 'src');
 
 describe('the source tree', () => {
-  test('imports point one way: cli, convert, then image, raw, compress and qcow2 side by side, storage', () => {
+  test('imports point one way: cli, the commands, pipeline and open, then image, raw, compress and qcow2, storage', () => {
     expect(wrongDirections(graph)).toEqual([]);
   });
   test('every import leads to a module that exists', () => {

@@ -4,8 +4,8 @@
  */
 import { Command, CommanderError, Option } from 'commander';
 import { usageError } from '../errors.js';
-import { type ConvertRequest, readConvertWords } from './convert-request.js';
-import type { ConvertWords } from './convert-words.js';
+import { type ConvertRequest, readConvertWords } from './convert/request.js';
+import type { ConvertWords } from './convert/words.js';
 import { CONVERT_HELP, PROGRAM_HELP } from './help-text.js';
 
 export type Request =

@@ -24,7 +24,7 @@ async function run(words: readonly string[]): Promise<number> {
       return 0;
     }
     case 'convert': {
-      const { convertCommand } = await import('./convert-command.js');
+      const { convertCommand } = await import('./convert/command.js');
       return convertCommand(request);
     }
   }

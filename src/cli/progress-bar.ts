@@ -4,7 +4,7 @@
  * the line says is made here.
  */
 import cliProgress from 'cli-progress';
-import type { Progress } from '../convert/progress.js';
+import type { Progress } from '../pipeline/progress.js';
 import { type Output, type ProgressDisplay, shareOf } from './progress-display.js';
 
 /** A shorter bar says less than the number beside it. */

@@ -3,7 +3,7 @@
  * convert command drives.
  */
 import type { WriteStream } from 'node:tty';
-import type { Progress } from '../convert/progress.js';
+import type { Progress } from '../pipeline/progress.js';
 
 /** The value of --progress; auto is a bar on a terminal and qemu-img's lines elsewhere. */
 export type ProgressStyle = 'auto' | 'bar' | 'qemu' | 'json' | 'none';

@@ -2,7 +2,7 @@
  * Progress for programs: one JSON object a line on standard error. Fields may be added; none may change. Of a
  * stream `guestBytes` is null, and so is `percent` until it is done.
  */
-import type { Progress } from '../convert/progress.js';
+import type { Progress } from '../pipeline/progress.js';
 import { type Output, type ProgressDisplay, shareOf } from './progress-display.js';
 
 const NOTHING: Progress = { guestBytesDone: 0, guestBytes: undefined, dataBytes: 0, storedBytes: 0 };

@@ -2,7 +2,7 @@
  * Progress as `qemu-img -p` prints it, for the scripts and panels that parse it: on standard output, also
  * when that is no terminal. The rules are those of qemu_progress_print in QEMU's util/qemu-progress.c.
  */
-import type { Progress } from '../convert/progress.js';
+import type { Progress } from '../pipeline/progress.js';
 import type { Output, ProgressDisplay } from './progress-display.js';
 
 /** Hundredths of a percent in the whole. */

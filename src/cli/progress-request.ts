@@ -3,7 +3,7 @@
  * or without -p, as qemu-img does. Without a listener Node.js would open its debugger on SIGUSR1.
  */
 import type { EventEmitter } from 'node:events';
-import type { Progress } from '../convert/progress.js';
+import type { Progress } from '../pipeline/progress.js';
 import { sayAside } from './aside.js';
 import type { Output } from './progress-display.js';
 import { percentage } from './progress-qemu.js';

@@ -1,10 +1,10 @@
 /** Finds, in a worker, the clusters of an overlay that its backing file holds already. */
 import { alignedMemory } from '../storage/aligned-memory.js';
-import type { UnreadablePart, WorkerSetup, WorkItem } from './messages.js';
+import type { PackingSetup, UnreadablePart, WorkItem } from './messages.js';
 import type { SegmentReader } from './segment-reader.js';
 
 export class BackingComparison {
-  readonly #setup: WorkerSetup;
+  readonly #setup: PackingSetup;
   readonly #reader: SegmentReader;
   /** What the backing file holds where the item is; as large as an item when the first one is compared. */
   #content: Uint8Array = new Uint8Array(0);
@@ -13,7 +13,7 @@ export class BackingComparison {
   /** Clusters of the backing file that could not be read, by salvage: nobody can say that they are the same. */
   readonly #unknown = new Set<number>();
 
-  constructor(setup: WorkerSetup, reader: SegmentReader) {
+  constructor(setup: PackingSetup, reader: SegmentReader) {
     this.#setup = setup;
     this.#reader = reader;
   }

@@ -12,9 +12,9 @@ import { looksIncompressible } from './incompressible.js';
 import {
   type CompressedSegment,
   type PackedClusters,
+  type PackingSetup,
   UNCHANGED,
   type UnreadablePart,
-  type WorkerSetup,
   type WorkItem,
 } from './messages.js';
 import { SegmentReader } from './segment-reader.js';
@@ -25,7 +25,7 @@ import { runsToWrite } from './zero-runs.js';
 const ZSTD_LEVEL_TO_ESTIMATE = 5;
 
 export class ClusterPacker {
-  readonly #setup: WorkerSetup;
+  readonly #setup: PackingSetup;
   /** Whether it pays to look at a cluster before it is compressed. */
   readonly #estimates: boolean;
   readonly #compressor: Compressor | undefined;
@@ -35,7 +35,7 @@ export class ClusterPacker {
   readonly #zeros: Uint8Array;
 
   /** @param compressor undefined stores every cluster as it is */
-  constructor(setup: WorkerSetup, compressor: Compressor | undefined, decompressors: Decompressors) {
+  constructor(setup: PackingSetup, compressor: Compressor | undefined, decompressors: Decompressors) {
     this.#setup = setup;
     this.#compressor = compressor;
     const choice = setup.compressor;

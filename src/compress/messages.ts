@@ -2,21 +2,36 @@
 import type { CompressionType } from '../compression-type.js';
 import type { CompressorChoice } from './codec.js';
 
-/** Told to every worker once, when it starts. Sizes in bytes. */
-export interface WorkerSetup {
+/** Told to every worker once, when it starts: what is to become of its items. */
+export type WorkerSetup = PackingSetup | ComparisonSetup | ExaminationSetup;
+
+/** What every worker needs to read. Sizes in bytes. */
+interface ReadingSetup {
+  /** Of the largest work item. */
+  readonly itemSize: number;
+  /** The compression types of the sources, which the worker must be able to inflate. */
+  readonly inflate: readonly CompressionType[];
+  /** Whether what cannot be read or inflated becomes zeros instead of a failure. */
+  readonly salvage: boolean;
+  /** What offset, length and address of a read must be multiples of. */
+  readonly readAlignment: number;
+  /** Where results go: one slot of `itemSize` bytes for each item in flight; empty when answers need none. */
+  readonly results: SharedArrayBuffer;
+  /** Where items of a stream come in, slots of the same size; undefined unless the source is a stream. */
+  readonly arrivals?: SharedArrayBuffer | undefined;
+}
+
+/** For a conversion. Sizes in bytes. */
+export interface PackingSetup extends ReadingSetup {
   /**
    * What becomes of an item: `clusters` for a qcow2 image, one answer a cluster; `runs` for a raw one, the
    * parts that are to be written.
    */
   readonly output: 'clusters' | 'runs';
-  /** Of a guest cluster of the target. For runs: any power of two up to the item size. */
+  /** Of a guest cluster of the target, a divisor of the item size. For runs: any power of two up to that. */
   readonly clusterSize: number;
-  /** Of the largest work item, a multiple of the cluster size. */
-  readonly itemSize: number;
   /** How to compress; undefined stores every cluster as it is. */
   readonly compressor: CompressorChoice | undefined;
-  /** The compression types of the sources, which the worker must be able to inflate. */
-  readonly inflate: readonly CompressionType[];
   /** Whether a compressed cluster of the source may go into the target as it is. */
   readonly passthrough: boolean;
   /** Zero clusters are stored like any other (-S 0). */
@@ -25,14 +40,18 @@ export interface WorkerSetup {
   readonly sparseSize: number;
   /** Whether normal clusters are described by subcluster, 32 to the cluster (extended L2 entries). */
   readonly subclusters: boolean;
-  /** Whether what cannot be read or inflated becomes zeros instead of a failure. */
-  readonly salvage: boolean;
-  /** What offset, length and address of a read must be multiples of. */
-  readonly readAlignment: number;
-  /** Where results go: one slot of `itemSize` bytes for each item in flight. */
-  readonly results: SharedArrayBuffer;
-  /** Where items of a stream come in, slots of the same size; undefined unless the source is a stream. */
-  readonly arrivals?: SharedArrayBuffer | undefined;
+}
+
+/** For looking for the first difference between two disks. */
+export interface ComparisonSetup extends ReadingSetup {
+  readonly output: 'comparison';
+}
+
+/** For looking at compressed clusters one by one. */
+export interface ExaminationSetup extends ReadingSetup {
+  readonly output: 'examination';
+  /** Whether to find out what only a look into each stream tells (`StreamFacts`). */
+  readonly streamFacts: boolean;
 }
 
 /** A part of a work item that the source has bytes for; the rest of the item is zeros. In bytes. */
@@ -76,7 +95,7 @@ export interface ArrivedSegment extends SegmentPlace {
 export interface WorkItem {
   /** Ascending. */
   readonly segments: readonly Segment[];
-  /** With a backing file below the target: what that holds there, likewise. */
+  /** With a backing file below the target: what that holds there, likewise. For a comparison: the other disk. */
   readonly backing?: readonly Segment[] | undefined;
   /**
    * With a backing file: the clusters that may differ from it, as pairs of indices from the item's start,
@@ -155,4 +174,28 @@ export interface FoundRuns {
   readonly unreadable: readonly UnreadablePart[];
 }
 
-export type WorkResult = PackedClusters | FoundRuns | { readonly failure: ItemFailure };
+/** The answer for `comparison`. */
+export interface Compared {
+  /** The first sector of 512 bytes in which the two differ, in bytes from the item's start. */
+  readonly difference: number | undefined;
+  readonly unreadable: readonly UnreadablePart[];
+}
+
+/** What the streams of an item's compressed clusters are like. */
+export interface StreamFacts {
+  /** Bytes that they take up, without the trailing ones of their last sectors. */
+  readonly payloadBytes: number;
+  /** The farthest that any of them looks back, in bytes: what its reader must keep. */
+  readonly window: number;
+  /** How many end in a checksum of their content (zstd). */
+  readonly checksums: number;
+}
+
+/** The answer for `examination`: what cannot be read or inflated, by segment, whether salvaged or not. */
+export interface Examined {
+  readonly facts: StreamFacts | undefined;
+  readonly unreadable: readonly UnreadablePart[];
+}
+
+export type WorkAnswer = PackedClusters | FoundRuns | Compared | Examined;
+export type WorkResult = WorkAnswer | { readonly failure: ItemFailure };

@@ -7,7 +7,16 @@ import { Piscina } from 'piscina';
 import { internalError, Qcow2cError } from '../errors.js';
 import { sharedAlignedMemory } from '../storage/aligned-memory.js';
 import { type FileOf, failureError } from './failure-error.js';
-import type { FoundRuns, ItemFailure, PackedClusters, WorkerSetup, WorkItem } from './messages.js';
+import type {
+  Compared,
+  Examined,
+  FoundRuns,
+  ItemFailure,
+  PackedClusters,
+  WorkAnswer,
+  WorkerSetup,
+  WorkItem,
+} from './messages.js';
 
 /**
  * A worker's heap holds a few small objects for each item: a small young generation keeps its garbage
@@ -36,6 +45,13 @@ export type PackedItem = FromWorker<PackedClusters>;
 /** An item's runs: `bytes` is the item as it is on the disk. */
 export type SparseItem = FromWorker<FoundRuns>;
 
+export type ComparedItem = FromWorker<Compared>;
+export type ExaminedItem = FromWorker<Examined>;
+
+/** A setup without the memory, which is the pool's. */
+type Without<Setup, Keys extends string> = Setup extends unknown ? Omit<Setup, Keys> : never;
+export type PoolSetup = Without<WorkerSetup, 'results' | 'arrivals'>;
+
 export class WorkerPool {
   readonly #pool: Piscina;
   readonly #results: Uint8Array;
@@ -60,11 +76,12 @@ export class WorkerPool {
     entry: URL,
     threads: number,
     slots: number,
-    setup: Omit<WorkerSetup, 'results' | 'arrivals'>,
+    setup: PoolSetup,
     fileOf: FileOf,
     arrivals = false,
   ) {
-    const results = sharedAlignedMemory(slots * setup.itemSize);
+    const isStored = setup.output === 'clusters' || setup.output === 'runs';
+    const results = isStored ? sharedAlignedMemory(slots * setup.itemSize) : new SharedArrayBuffer(0);
     const arriving = arrivals ? sharedAlignedMemory(slots * setup.itemSize) : undefined;
     this.#results = new Uint8Array(results);
     this.#arrivals = arriving && new Uint8Array(arriving);
@@ -127,6 +144,19 @@ export class WorkerPool {
     return this.#run<FoundRuns>(item, guestOffset);
   }
 
+  /**
+   * For a pool whose output is `comparison`; everything else as `pack`.
+   * @param item with the other disk as its backing
+   */
+  async compare(item: WorkItem, guestOffset: number): Promise<ComparedItem> {
+    return this.#run<Compared>(item, guestOffset);
+  }
+
+  /** For a pool whose output is `examination`: never throws for what cannot be read. */
+  async examine(item: WorkItem, guestOffset: number): Promise<ExaminedItem> {
+    return this.#run<Examined>(item, guestOffset);
+  }
+
   /** Ends all threads, also in the middle of an item. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -137,10 +167,7 @@ export class WorkerPool {
     await this.#pool.destroy();
   }
 
-  async #run<Answer extends PackedClusters | FoundRuns>(
-    item: WorkItem,
-    guestOffset: number,
-  ): Promise<FromWorker<Answer>> {
+  async #run<Answer extends WorkAnswer>(item: WorkItem, guestOffset: number): Promise<FromWorker<Answer>> {
     let result: Answer | { readonly failure: ItemFailure };
     try {
       result = await this.#pool.run(item);

@@ -3,15 +3,15 @@
  * place, and finds the runs to write.
  */
 import type { Decompressors } from './cluster-inflater.js';
-import type { FoundRuns, UnreadablePart, WorkerSetup, WorkItem } from './messages.js';
+import type { FoundRuns, PackingSetup, UnreadablePart, WorkItem } from './messages.js';
 import { SegmentReader } from './segment-reader.js';
 import { runsToWrite } from './zero-runs.js';
 
 export class RunPacker {
-  readonly #setup: WorkerSetup;
+  readonly #setup: PackingSetup;
   readonly #reader: SegmentReader;
 
-  constructor(setup: WorkerSetup, decompressors: Decompressors) {
+  constructor(setup: PackingSetup, decompressors: Decompressors) {
     this.#setup = setup;
     this.#reader = new SegmentReader(setup, decompressors);
   }

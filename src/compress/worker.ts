@@ -4,24 +4,38 @@
  */
 import { workerData } from 'node:worker_threads';
 import { ClusterPacker } from './cluster-packer.js';
+import { DiskComparer } from './disk-comparer.js';
 import { createCompressor, createDecompressor } from './engines.js';
-import type { WorkerSetup, WorkItem, WorkResult } from './messages.js';
+import type { WorkAnswer, WorkerSetup, WorkItem, WorkResult } from './messages.js';
 import { RunPacker } from './run-packer.js';
 import { SegmentError } from './segment-error.js';
+import { StreamExaminer } from './stream-examiner.js';
 
 const setup = workerData as WorkerSetup;
-const decompressors = new Map(
-  await Promise.all(
-    setup.inflate.map(async (type) => {
-      const request = { type, tellsLength: setup.passthrough };
-      return [type, await createDecompressor(request)] as const;
-    }),
-  ),
-);
-const packer =
-  setup.output === 'runs'
-    ? new RunPacker(setup, decompressors)
-    : new ClusterPacker(setup, setup.compressor && (await createCompressor(setup.compressor)), decompressors);
+const packer = await createPacker();
+
+async function createPacker(): Promise<{ pack(item: WorkItem): WorkAnswer }> {
+  const tellsLength =
+    (setup.output === 'clusters' && setup.passthrough) ||
+    (setup.output === 'examination' && setup.streamFacts);
+  const decompressors = new Map(
+    await Promise.all(
+      setup.inflate.map(async (type) => [type, await createDecompressor({ type, tellsLength })] as const),
+    ),
+  );
+  switch (setup.output) {
+    case 'clusters': {
+      const compressor = setup.compressor && (await createCompressor(setup.compressor));
+      return new ClusterPacker(setup, compressor, decompressors);
+    }
+    case 'runs':
+      return new RunPacker(setup, decompressors);
+    case 'comparison':
+      return new DiskComparer(setup, decompressors);
+    case 'examination':
+      return new StreamExaminer(setup, decompressors);
+  }
+}
 
 /** @throws what an engine throws; the pool adds where it happened */
 export default function packItem(item: WorkItem): WorkResult {

@@ -5,13 +5,13 @@
 import { availableParallelism } from 'node:os';
 import { WorkerPool } from '../compress/pool.js';
 import { Qcow2cError, usageError } from '../errors.js';
+import { ITEM_BYTES } from '../pipeline/plan.js';
 import { LARGEST_PIECE, roundUp } from '../storage/aligned-memory.js';
 import { openTarget } from '../storage/target.js';
 import { type Input, imageInput, streamInput } from './input.js';
 import { openOutput } from './open-output.js';
 import { isDirect, type OpenedSources, onlyImage, openSources, openStream } from './open-sources.js';
 import type { ConvertOptions, ConvertResult } from './options.js';
-import { ITEM_BYTES } from './plan.js';
 import { openTargetBacking, type TargetBacking } from './target-backing.js';
 import { UnreadableLog } from './unreadable-log.js';
 

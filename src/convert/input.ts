@@ -4,12 +4,12 @@ import type { CompressionType } from '../compression-type.js';
 import { Qcow2cError, quoted } from '../errors.js';
 import { PROBE_BYTES, probeFormat } from '../image/probe.js';
 import type { Source } from '../image/source.js';
+import { type PlannedItem, type PlanSettings, plan } from '../pipeline/plan.js';
+import { segmentsOf } from '../pipeline/segments.js';
 import type { StreamSource } from '../raw/stream-source.js';
 import { roundUp } from '../storage/aligned-memory.js';
 import type { OpenedSources } from './open-sources.js';
-import { type PlannedItem, type PlanSettings, plan } from './plan.js';
 import { planOverlay } from './plan-overlay.js';
-import { segmentsOf } from './segments.js';
 
 const SECTOR_SIZE = 512;
 

@@ -4,8 +4,8 @@ import { Qcow2cError, usageError } from '../errors.js';
 import { Concatenation } from '../image/concatenation.js';
 import type { ImageReference, StreamReference } from '../image/image-reference.js';
 import type { Source } from '../image/source.js';
+import { type OpenedImage, openImage } from '../open/open-image.js';
 import { StreamSource } from '../raw/stream-source.js';
-import { type OpenedImage, openImage } from './open-image.js';
 import type { ConvertOptions } from './options.js';
 
 /** Sources that can be read anywhere. */

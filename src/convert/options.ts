@@ -5,10 +5,10 @@
 import type { EngineName } from '../compress/codec.js';
 import type { Qcow2cError } from '../errors.js';
 import type { ImageFormat, ImageReference, StreamReference } from '../image/image-reference.js';
+import type { Progress } from '../pipeline/progress.js';
 import type { CreateOptions } from '../qcow2/create-options.js';
 import type { SnapshotSelector } from '../qcow2/snapshot-table.js';
 import type { CacheMode } from '../storage/cache-mode.js';
-import type { Progress } from './progress.js';
 
 /** A guest range that could not be read, and was taken for zeros. In bytes. */
 export interface UnreadableRange {

@@ -1,17 +1,17 @@
 /** Where a conversion goes, whatever the format: what the workers are to do for it, and what becomes of it. */
 
-import type { WorkerSetup } from '../compress/messages.js';
+import type { PackingSetup } from '../compress/messages.js';
 import type { WorkerPool } from '../compress/pool.js';
+import type { PipelineSettings } from '../pipeline/pipeline.js';
+import type { PlannedItem } from '../pipeline/plan.js';
 import { RateLimit } from '../storage/rate-limit.js';
 import type { openTarget, Target } from '../storage/target.js';
 import type { ConvertOptions, ConvertResult } from './options.js';
-import type { PipelineSettings } from './pipeline.js';
-import type { PlannedItem } from './plan.js';
 import type { UnreadableLog } from './unreadable-log.js';
 
 /** What the target asks of the workers. */
 export type OutputSetup = Pick<
-  WorkerSetup,
+  PackingSetup,
   'output' | 'clusterSize' | 'compressor' | 'passthrough' | 'keepZeros' | 'sparseSize' | 'subclusters'
 >;
 

@@ -5,9 +5,9 @@
 import type { Segment } from '../compress/messages.js';
 import { laterPart } from '../image/later-part.js';
 import type { MappedRange, Source } from '../image/source.js';
+import type { PlannedItem, PlanSettings } from '../pipeline/plan.js';
+import { segmentOf, type UnreadableStretch } from '../pipeline/segments.js';
 import { roundDown, roundUp } from '../storage/aligned-memory.js';
-import type { PlannedItem, PlanSettings } from './plan.js';
-import { segmentOf, type UnreadableStretch } from './segments.js';
 
 /** A stretch of an item in which neither side changes its kind. In bytes. */
 interface Stretch {

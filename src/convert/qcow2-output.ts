@@ -2,6 +2,8 @@
 import type { CompressorChoice } from '../compress/codec.js';
 import { UNCHANGED } from '../compress/messages.js';
 import type { PackedItem, WorkerPool } from '../compress/pool.js';
+import { type PipelineSettings, refuseAbort, runPipeline } from '../pipeline/pipeline.js';
+import type { PlannedItem } from '../pipeline/plan.js';
 import { guestCluster } from '../qcow2/addresses.js';
 import type { ImageParameters } from '../qcow2/create-options.js';
 import { allocationUnit, ImageWriter } from '../qcow2/image-writer.js';
@@ -13,8 +15,6 @@ import { OverlapGuard } from '../storage/overlap-guard.js';
 import { commitInOrder, type Target } from '../storage/target.js';
 import type { ConvertOptions } from './options.js';
 import { type Output, type OutputResult, type OutputSetup, SPARSE_SIZE, targetFacts } from './output.js';
-import { type PipelineSettings, refuseAbort, runPipeline } from './pipeline.js';
-import type { PlannedItem } from './plan.js';
 import type { UnreadableLog } from './unreadable-log.js';
 
 /** All 32 subclusters of a cluster. */

@@ -1,6 +1,8 @@
 /** A raw disk as the target: what to ask of the workers for it, and where their answers go. */
 import type { WorkerPool } from '../compress/pool.js';
 import { usageError } from '../errors.js';
+import { type PipelineSettings, refuseAbort, runPipeline } from '../pipeline/pipeline.js';
+import type { PlannedItem } from '../pipeline/plan.js';
 import { RawWriter } from '../raw/raw-writer.js';
 import type { openTarget, Target } from '../storage/target.js';
 import type { ConvertOptions } from './options.js';
@@ -13,8 +15,6 @@ import {
   SPARSE_SIZE,
   targetFacts,
 } from './output.js';
-import { type PipelineSettings, refuseAbort, runPipeline } from './pipeline.js';
-import type { PlannedItem } from './plan.js';
 import type { UnreadableLog } from './unreadable-log.js';
 
 /** A raw disk has no clusters; what cannot be read is lost in pieces of this many bytes. */

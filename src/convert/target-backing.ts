@@ -4,8 +4,8 @@ import { quoted } from '../errors.js';
 import { BackingChain } from '../image/backing-chain.js';
 import { backingFilePath } from '../image/image-name.js';
 import type { Source } from '../image/source.js';
+import { type OpenedImage, type OpenSettings, openImage, within } from '../open/open-image.js';
 import { identityOf } from '../raw/raw-source.js';
-import { type OpenedImage, type OpenSettings, openImage, within } from './open-image.js';
 
 export interface TargetBacking {
   readonly source: Source;

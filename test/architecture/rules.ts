@@ -1,10 +1,16 @@
 /** The rules of the source tree. Each takes a module graph and returns one sentence for each breach. */
 import { loadedFrom, type Module, type ModuleGraph, packageOf } from './module-graph.js';
 
+const FORMATS = ['src/image', 'src/raw', 'src/compress', 'src/qcow2', 'src/storage'];
+const COMMANDS = ['src/convert', 'src/info', 'src/check', 'src/compare', 'src/map', 'src/measure'];
 /** What the modules of a directory may import besides each other and the leaves: arrows point one way. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
-  'src/cli': ['src/convert', 'src/image', 'src/raw', 'src/compress', 'src/qcow2', 'src/storage'],
-  'src/convert': ['src/image', 'src/raw', 'src/compress', 'src/qcow2', 'src/storage'],
+  'src/cli': [...COMMANDS, 'src/pipeline', 'src/open', ...FORMATS],
+  ...Object.fromEntries(COMMANDS.map((command) => [command, ['src/pipeline', 'src/open', ...FORMATS]])),
+  // Measuring a conversion is converting to nowhere.
+  'src/measure': ['src/convert', 'src/pipeline', 'src/open', ...FORMATS],
+  'src/pipeline': FORMATS,
+  'src/open': FORMATS,
   'src/raw': ['src/storage'],
   'src/image': ['src/storage'],
   'src/compress': ['src/storage'],
@@ -63,7 +69,7 @@ function forEachImport(
   );
 }
 
-/** bin -> cli -> convert -> {image, raw, compress, qcow2} -> storage; leaves below; siblings apart. */
+/** bin -> cli -> commands -> {pipeline, open} -> {image, raw, compress, qcow2} -> storage; leaves below; siblings apart. */
 export function wrongDirections(graph: ModuleGraph): string[] {
   return forEachImport(graph, ({ path }, target, typeOnly) => {
     if (!isOurs(target)) return undefined;

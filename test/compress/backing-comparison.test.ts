@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ClusterPacker } from '../../src/compress/cluster-packer.js';
 import type { Decompressor } from '../../src/compress/codec.js';
 import { createDecompressor } from '../../src/compress/engines.js';
-import { type Segment, UNCHANGED, type WorkerSetup, type WorkItem } from '../../src/compress/messages.js';
+import { type PackingSetup, type Segment, UNCHANGED, type WorkItem } from '../../src/compress/messages.js';
 import { SegmentError } from '../../src/compress/segment-error.js';
 import type { CompressionType } from '../../src/compression-type.js';
 import { useScratch } from '../e2e/scratch.js';
@@ -35,7 +35,7 @@ function segmentOf(index: number, content: number, from: number): Segment[] {
   return [{ ...make(0, content * CLUSTER, CLUSTER), at: index * CLUSTER }];
 }
 
-function pack(item: Omit<WorkItem, 'slot'>, more: Partial<WorkerSetup> = {}) {
+function pack(item: Omit<WorkItem, 'slot'>, more: Partial<PackingSetup> = {}) {
   const setup = setupOf(CLUSTER, CLUSTERS * CLUSTER, more);
   const { sizes, ...rest } = new ClusterPacker(setup, undefined, decompressors).pack({ ...item, slot: 2 });
   return { sizes: [...sizes], pieces: piecesOf(setup, sizes, 2), ...rest };

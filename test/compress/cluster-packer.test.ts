@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ClusterPacker } from '../../src/compress/cluster-packer.js';
 import type { Compressor } from '../../src/compress/codec.js';
 import { chooseCompressor, createCompressor, createDecompressor } from '../../src/compress/engines.js';
-import type { WorkerSetup, WorkItem } from '../../src/compress/messages.js';
+import type { PackingSetup, WorkItem } from '../../src/compress/messages.js';
 import { useScratch } from '../e2e/scratch.js';
 import { CLUSTERS, randomBytes } from './samples.js';
 import { piecesOf, SLOTS, setupOf } from './worker-setup.js';
@@ -142,7 +142,7 @@ describe('an item', () => {
 
 describe('the compressor', () => {
   /** Clusters of one value each, or of noise for undefined, through a packer of 512-byte clusters. */
-  async function pack(values: readonly (number | undefined)[], more: Partial<WorkerSetup> = {}) {
+  async function pack(values: readonly (number | undefined)[], more: Partial<PackingSetup> = {}) {
     const setup = setupOf(512, 8192, more);
     const clusters = values.map((value, index) =>
       value === undefined ? Buffer.from(randomBytes(512, index + 1)) : Buffer.alloc(512, value),

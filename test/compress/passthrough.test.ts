@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ClusterPacker } from '../../src/compress/cluster-packer.js';
 import type { Compressor, CompressorChoice, Decompressor } from '../../src/compress/codec.js';
 import { chooseCompressor, createDecompressor } from '../../src/compress/engines.js';
-import type { CompressedSegment, Segment, WorkerSetup, WorkItem } from '../../src/compress/messages.js';
+import type { CompressedSegment, PackingSetup, Segment, WorkItem } from '../../src/compress/messages.js';
 import { SegmentError } from '../../src/compress/segment-error.js';
 import type { CompressionType } from '../../src/compression-type.js';
 import { useScratch } from '../e2e/scratch.js';
@@ -51,7 +51,7 @@ class FiveBytes implements Compressor {
   free(): void {}
 }
 
-function pack(segments: readonly Segment[], more: Partial<WorkerSetup> = {}, length = DISK.length) {
+function pack(segments: readonly Segment[], more: Partial<PackingSetup> = {}, length = DISK.length) {
   const setup = setupOf(CLUSTER, DISK.length, { compressor: choice, passthrough: true, ...more });
   const compressor = new FiveBytes();
   const decompressors = new Map<CompressionType, Decompressor>([
@@ -132,7 +132,7 @@ describe('a payload that stands for a whole cluster', () => {
 });
 
 describe('a payload is not copied', () => {
-  test.each<[string, (segment: CompressedSegment) => Segment, Partial<WorkerSetup>]>([
+  test.each<[string, (segment: CompressedSegment) => Segment, Partial<PackingSetup>]>([
     ['unless asked for', (segment) => segment, { passthrough: false }],
     ['when nothing is compressed', (segment) => segment, { compressor: undefined }],
     ['of another compression type', (segment) => ({ ...segment, type: 'zstd' }), {}],

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ClusterPacker } from '../../src/compress/cluster-packer.js';
 import type { Compressor, Decompressor } from '../../src/compress/codec.js';
 import { chooseCompressor, createCompressor, createDecompressor } from '../../src/compress/engines.js';
-import type { Segment, WorkerSetup, WorkItem } from '../../src/compress/messages.js';
+import type { PackingSetup, Segment, WorkItem } from '../../src/compress/messages.js';
 import { RunPacker } from '../../src/compress/run-packer.js';
 import type { CompressionType } from '../../src/compression-type.js';
 import { useScratch } from '../e2e/scratch.js';
@@ -75,7 +75,7 @@ function segmentsOf(
 
 const items = fc.record({ item: fc.nat(3), short: fc.constantFrom(0, 0, 512, 5120) });
 
-test.each<[string, Partial<WorkerSetup>]>([
+test.each<[string, Partial<PackingSetup>]>([
   ['compressed', { compressor: choice }],
   ['compressed, zeros too', { compressor: choice, keepZeros: true }],
   ['stored', {}],

@@ -3,7 +3,7 @@ import { closeSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ClusterPacker } from '../../src/compress/cluster-packer.js';
 import type { Compressor } from '../../src/compress/codec.js';
-import type { WorkerSetup } from '../../src/compress/messages.js';
+import type { PackingSetup } from '../../src/compress/messages.js';
 import { RunPacker } from '../../src/compress/run-packer.js';
 import { useScratch } from '../e2e/scratch.js';
 import { makeSourceFile, type SourceFile } from './source-file.js';
@@ -25,7 +25,7 @@ afterAll(() => closeSync(file.descriptor));
 /** Never makes anything smaller. */
 const inVain: Compressor = { compress: () => 0, free: () => {} };
 
-function pack(clusterSize: number, more: Partial<WorkerSetup>, compressor?: Compressor, from = 0) {
+function pack(clusterSize: number, more: Partial<PackingSetup>, compressor?: Compressor, from = 0) {
   const setup = setupOf(clusterSize, ITEM, more);
   const segments = [file.data(0, from, ITEM - from)];
   const item = { segments, clusters: ITEM / clusterSize, length: ITEM, slot: 0 };
@@ -93,7 +93,7 @@ describe('the subclusters', () => {
 });
 
 describe('the runs of a raw disk', () => {
-  const runs = (more: Partial<WorkerSetup>, descriptor = file.descriptor, length = ITEM) => {
+  const runs = (more: Partial<PackingSetup>, descriptor = file.descriptor, length = ITEM) => {
     const setup = setupOf(ITEM, ITEM, { output: 'runs', ...more });
     const segments = [{ ...file.data(0, 0, length), descriptor }];
     return new RunPacker(setup, new Map()).pack({ segments, clusters: 1, length, slot: 1 });

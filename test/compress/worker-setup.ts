@@ -1,11 +1,15 @@
 /** What a worker is told, with the defaults of the command line, and what it has put into a slot. */
-import type { ClusterSizes, WorkerSetup } from '../../src/compress/messages.js';
+import type { ClusterSizes, PackingSetup } from '../../src/compress/messages.js';
 import { UNCHANGED } from '../../src/compress/messages.js';
 
 export const SLOTS = 3;
 
 /** Slots full of 0xcc; nothing is compressed unless `more` says so. */
-export function setupOf(clusterSize: number, itemSize: number, more: Partial<WorkerSetup> = {}): WorkerSetup {
+export function setupOf(
+  clusterSize: number,
+  itemSize: number,
+  more: Partial<PackingSetup> = {},
+): PackingSetup {
   const results = new SharedArrayBuffer(SLOTS * itemSize);
   new Uint8Array(results).fill(0xcc);
   return {
@@ -26,7 +30,7 @@ export function setupOf(clusterSize: number, itemSize: number, more: Partial<Wor
 }
 
 /** The slot's results, one for each cluster; empty for a cluster that takes no room there. */
-export function piecesOf({ results, itemSize }: WorkerSetup, sizes: ClusterSizes, slot = 0): Buffer[] {
+export function piecesOf({ results, itemSize }: PackingSetup, sizes: ClusterSizes, slot = 0): Buffer[] {
   let at = slot * itemSize;
   return [...sizes].map((size) => {
     const length = size === UNCHANGED ? 0 : size;

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, statSync, truncateSync, utimesSync } from 'n
 import { stat, writeFile } from 'node:fs/promises';
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { ConvertOptions } from '../../src/convert/options.js';
-import { ITEM_BYTES } from '../../src/convert/plan.js';
+import { ITEM_BYTES } from '../../src/pipeline/plan.js';
 import { joined, records, text } from '../compress/samples.js';
 import { expectGoodImage } from '../e2e/judge.js';
 import { useScratch } from '../e2e/scratch.js';

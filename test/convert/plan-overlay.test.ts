@@ -1,13 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { PlannedItem } from '../../src/convert/plan.js';
 import { planOverlay } from '../../src/convert/plan-overlay.js';
-import type { UnreadableStretch } from '../../src/convert/segments.js';
 import { UnreadableLog } from '../../src/convert/unreadable-log.js';
 import { BackingChain } from '../../src/image/backing-chain.js';
 import type { MappedRange, Source } from '../../src/image/source.js';
+import type { PlannedItem } from '../../src/pipeline/plan.js';
+import type { UnreadableStretch } from '../../src/pipeline/segments.js';
 import { FakeLayer, type LayerStretch, meaningsOf, stretchesOf } from '../image/fake-layer.js';
-import { putSegments } from './planned-bytes.js';
+import { putSegments } from '../pipeline/planned-bytes.js';
 
 const TIB = 2 ** 40;
 const MIB = 2 ** 20;

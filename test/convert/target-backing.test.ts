@@ -1,13 +1,13 @@
 import * as fs from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { type OpenedImage, openImage } from '../../src/convert/open-image.js';
 import { openTargetBacking } from '../../src/convert/target-backing.js';
 import type { ImageReference } from '../../src/image/image-reference.js';
+import { type OpenedImage, openImage } from '../../src/open/open-image.js';
 import { useScratch } from '../e2e/scratch.js';
+import { forgedQcow2 } from '../open/forged-qcow2.js';
 import { create } from '../oracle/qemu-img.js';
 import { qemuIo } from '../oracle/qemu-io.js';
 import { run, runOk } from '../oracle/run.js';
-import { forgedQcow2 } from './forged-qcow2.js';
 
 const path = useScratch();
 const openFiles = () => fs.readdirSync('/proc/self/fd').length;

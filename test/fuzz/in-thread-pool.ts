@@ -5,12 +5,12 @@
 import { ClusterPacker } from '../../src/compress/cluster-packer.js';
 import { createCompressor, createDecompressor } from '../../src/compress/engines.js';
 import { type FileOf, failureError } from '../../src/compress/failure-error.js';
-import type { FoundRuns, PackedClusters, WorkerSetup, WorkItem } from '../../src/compress/messages.js';
+import type { FoundRuns, PackedClusters, PackingSetup, WorkItem } from '../../src/compress/messages.js';
 import { RunPacker } from '../../src/compress/run-packer.js';
 import { SegmentError } from '../../src/compress/segment-error.js';
 import { sharedAlignedMemory } from '../../src/storage/aligned-memory.js';
 
-type Setup = Omit<WorkerSetup, 'results' | 'arrivals'>;
+type Setup = Omit<PackingSetup, 'results' | 'arrivals'>;
 interface Packer {
   pack(item: WorkItem): PackedClusters | FoundRuns;
 }

@@ -3,17 +3,17 @@
  * done. Returns the exit code; failures are thrown. Used by main.ts.
  */
 import type { EventEmitter } from 'node:events';
-import { convert } from '../convert/convert.js';
-import type { ConvertOptions, ConvertResult } from '../convert/options.js';
-import { Qcow2cError, quoted } from '../errors.js';
-import { warn } from './aside.js';
-import type { ConvertRequest } from './convert-request.js';
-import { messageLine } from './failure.js';
-import { exitCodeOf, Interruption } from './interruption.js';
-import type { Output, ProgressDisplay, ProgressStyle } from './progress-display.js';
-import { JsonDisplay } from './progress-json.js';
-import { QemuDisplay } from './progress-qemu.js';
-import { ProgressRequest } from './progress-request.js';
+import { convert } from '../../convert/convert.js';
+import type { ConvertOptions, ConvertResult } from '../../convert/options.js';
+import { Qcow2cError, quoted } from '../../errors.js';
+import { warn } from '../aside.js';
+import { messageLine } from '../failure.js';
+import { exitCodeOf, Interruption } from '../interruption.js';
+import type { Output, ProgressDisplay, ProgressStyle } from '../progress-display.js';
+import { JsonDisplay } from '../progress-json.js';
+import { QemuDisplay } from '../progress-qemu.js';
+import { ProgressRequest } from '../progress-request.js';
+import type { ConvertRequest } from './request.js';
 import { summary } from './summary.js';
 import { UnreadableWarnings } from './unreadable-warnings.js';
 
@@ -84,7 +84,7 @@ async function openDisplay(style: ProgressStyle, surroundings: Surroundings): Pr
   switch (style === 'auto' ? (stderr.isTTY ? 'bar' : 'qemu') : style) {
     case 'bar': {
       // Loaded when there is a bar to draw: the start of every other conversion is so much faster.
-      const { BarDisplay } = await import('./progress-bar.js');
+      const { BarDisplay } = await import('../progress-bar.js');
       return new BarDisplay(stderr, now);
     }
     case 'json':

@@ -2,19 +2,19 @@
  * What `convert` was asked to do: turns the text of its options into the library's options, with the checks of
  * qemu-img in its order and words (img_convert in qemu-img.c). Pure; used by the parser of the command line.
  */
-import type { ConvertOptions } from '../convert/options.js';
-import { Qcow2cError, usageError } from '../errors.js';
-import type { ImageFormat } from '../image/image-reference.js';
-import { CACHE_MODES, type CacheMode } from '../storage/cache-mode.js';
-import { readCacheSize, readRateLimit, readSparseSize, readThreads } from './argument-numbers.js';
-import type { ConvertWords } from './convert-words.js';
-import { storedFile } from './file-names.js';
-import { type FormatDraft, formatOptions, formatOptionsHelp, readFormatOptions } from './format-options.js';
+import type { ConvertOptions } from '../../convert/options.js';
+import { Qcow2cError, usageError } from '../../errors.js';
+import type { ImageFormat } from '../../image/image-reference.js';
+import { CACHE_MODES, type CacheMode } from '../../storage/cache-mode.js';
+import { readCacheSize, readRateLimit, readSparseSize, readThreads } from '../argument-numbers.js';
+import { storedFile } from '../file-names.js';
+import { type FormatDraft, formatOptions, formatOptionsHelp, readFormatOptions } from '../format-options.js';
+import { backingFormatOf, targetFormatOf } from '../image-formats.js';
+import { asksForHelp, type OptionPair, parseOptionList } from '../option-list.js';
+import type { ProgressStyle } from '../progress-display.js';
+import { readSnapshot } from '../snapshot-option.js';
 import { readSources, readTarget } from './image-arguments.js';
-import { backingFormatOf, targetFormatOf } from './image-formats.js';
-import { asksForHelp, type OptionPair, parseOptionList } from './option-list.js';
-import type { ProgressStyle } from './progress-display.js';
-import { readSnapshot } from './snapshot-option.js';
+import type { ConvertWords } from './words.js';
 
 export interface ConvertRequest {
   readonly kind: 'convert';

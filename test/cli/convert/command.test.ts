@@ -1,10 +1,10 @@
 import { EventEmitter, once } from 'node:events';
 import { describe, expect, test } from 'vitest';
-import { convertCommand, type Surroundings } from '../../src/cli/convert-command.js';
-import type { ConvertRequest } from '../../src/cli/convert-request.js';
-import { Qcow2cError, usageError } from '../../src/errors.js';
+import { convertCommand, type Surroundings } from '../../../src/cli/convert/command.js';
+import type { ConvertRequest } from '../../../src/cli/convert/request.js';
+import { Qcow2cError, usageError } from '../../../src/errors.js';
+import { RecordedOutput } from '../recorded-output.js';
 import { RESULT } from './conversion-result.js';
-import { RecordedOutput } from './recorded-output.js';
 
 const REQUEST: ConvertRequest = {
   kind: 'convert',

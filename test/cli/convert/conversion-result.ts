@@ -1,5 +1,5 @@
 /** A finished conversion as the library describes it, for the tests of what is said about it. */
-import type { ConvertResult } from '../../src/convert/options.js';
+import type { ConvertResult } from '../../../src/convert/options.js';
 
 export const RESULT: ConvertResult = {
   virtualSize: 10 * 65536,

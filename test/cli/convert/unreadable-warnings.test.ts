@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { UnreadableWarnings } from '../../src/cli/unreadable-warnings.js';
-import { ioError } from '../../src/errors.js';
-import { RecordedOutput } from './recorded-output.js';
+import { UnreadableWarnings } from '../../../src/cli/convert/unreadable-warnings.js';
+import { ioError } from '../../../src/errors.js';
+import { RecordedOutput } from '../recorded-output.js';
 
 const ERROR = ioError("Could not read 'in' at offset 512", new Error('Input/output error'));
 

@@ -2,10 +2,10 @@
  * What --salvage says on standard error: a line for each range that became zeros, in the words of qemu-img, and
  * the sum at the end. Used by the convert command.
  */
-import type { UnreadableRange } from '../convert/options.js';
-import { quoted } from '../errors.js';
-import { warn } from './aside.js';
-import type { Output } from './progress-display.js';
+import type { UnreadableRange } from '../../convert/options.js';
+import { quoted } from '../../errors.js';
+import { warn } from '../aside.js';
+import type { Output } from '../progress-display.js';
 
 export class UnreadableWarnings {
   readonly #stderr: Output;

@@ -1,8 +1,8 @@
 import * as fs from 'node:fs';
 import { dirname, relative } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { type OpenSettings, openImage } from '../../src/convert/open-image.js';
 import type { ImageReference } from '../../src/image/image-reference.js';
+import { type OpenSettings, openImage } from '../../src/open/open-image.js';
 import type { SnapshotSelector } from '../../src/qcow2/snapshot-table.js';
 import { useScratch } from '../e2e/scratch.js';
 import { create } from '../oracle/qemu-img.js';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { segmentsOf } from '../../src/convert/segments.js';
 import type { MappedRange } from '../../src/image/source.js';
+import { segmentsOf } from '../../src/pipeline/segments.js';
 import { FakeLayer, meaningsOf, stretchesOf } from '../image/fake-layer.js';
 import { putSegments } from './planned-bytes.js';
 

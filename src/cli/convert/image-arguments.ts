@@ -2,13 +2,13 @@
  * The file names of `convert`: what is read, what is written, and in which format each is. Used by the reader of
  * convert's options.
  */
-import type { ConvertOptions } from '../convert/options.js';
-import { Qcow2cError, quoted, usageError } from '../errors.js';
-import type { ImageFormat } from '../image/image-reference.js';
-import type { ConvertWords } from './convert-words.js';
-import { sourceFile, targetFile } from './file-names.js';
-import { sourceFormatOf, targetFormatOf } from './image-formats.js';
-import { readImageOptions, readTargetOptions } from './image-options.js';
+import type { ConvertOptions } from '../../convert/options.js';
+import { Qcow2cError, quoted, usageError } from '../../errors.js';
+import type { ImageFormat } from '../../image/image-reference.js';
+import { sourceFile, targetFile } from '../file-names.js';
+import { sourceFormatOf, targetFormatOf } from '../image-formats.js';
+import { readImageOptions, readTargetOptions } from '../image-options.js';
+import type { ConvertWords } from './words.js';
 
 /** The source that stands for standard input; a file of that name is './-'. */
 const STANDARD_INPUT = '-';

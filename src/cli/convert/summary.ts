@@ -1,5 +1,5 @@
 /** What -v says after a conversion: a few plain lines. Pure. */
-import type { ConvertResult } from '../convert/options.js';
+import type { ConvertResult } from '../../convert/options.js';
 
 /** @returns lines for standard error, each ending in a newline */
 export function summary(result: ConvertResult): string {

@@ -1,6 +1,6 @@
 /** The options of `convert` as they were typed, by their long names. Made by the parser of the command line. */
-import type { ConvertOptions } from '../convert/options.js';
-import type { ProgressStyle } from './progress-display.js';
+import type { ConvertOptions } from '../../convert/options.js';
+import type { ProgressStyle } from '../progress-display.js';
 
 export interface ConvertWords {
   readonly sourceFormat?: string;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { summary } from '../../src/cli/summary.js';
+import { summary } from '../../../src/cli/convert/summary.js';
 import { RESULT } from './conversion-result.js';
 
 describe('summary', () => {

@@ -1,9 +1,9 @@
 import { getEventListeners } from 'node:events';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { runPipeline } from '../../src/convert/pipeline.js';
-import { type PlannedItem, plan } from '../../src/convert/plan.js';
-import type { Progress } from '../../src/convert/progress.js';
+import { runPipeline } from '../../src/pipeline/pipeline.js';
+import { type PlannedItem, plan } from '../../src/pipeline/plan.js';
+import type { Progress } from '../../src/pipeline/progress.js';
 import { FakeSource } from '../image/fake-source.js';
 import { stateOf, turn } from '../storage/promise-state.js';
 

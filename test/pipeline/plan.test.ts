@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { ITEM_BYTES, type PlannedItem, plan } from '../../src/convert/plan.js';
-import type { UnreadableStretch } from '../../src/convert/segments.js';
 import { UnreadableLog } from '../../src/convert/unreadable-log.js';
 import type { MappedRange } from '../../src/image/source.js';
+import { ITEM_BYTES, type PlannedItem, plan } from '../../src/pipeline/plan.js';
+import type { UnreadableStretch } from '../../src/pipeline/segments.js';
 import { FakeLayer, type LayerStretch, meaningsOf, stretchesOf } from '../image/fake-layer.js';
 import { FakeSource } from '../image/fake-source.js';
 import { putSegments } from './planned-bytes.js';
