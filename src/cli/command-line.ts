@@ -1,28 +1,32 @@
 /**
- * The commands and options, and nothing but their syntax: the words after `qcow2c` in, what is asked for
- * out. Pure: prints nothing, opens nothing, throws for what it does not understand. Used by main.ts.
+ * The commands and their syntax: the words after `qcow2c` in, what is asked for out. Pure: prints nothing, opens
+ * nothing, throws for what it does not understand. Used by main.ts.
  */
 import { Command, CommanderError, Option } from 'commander';
 import { usageError } from '../errors.js';
-import { type ConvertRequest, readConvertWords } from './convert/request.js';
-import type { ConvertWords } from './convert/words.js';
-import { CONVERT_HELP, PROGRAM_HELP } from './help-text.js';
+import { COMMANDS, type CommandRequest, refuseForeignCommand } from './commands.js';
+import { commandHelp, programHelp } from './help-text.js';
+import { type OptionRow, optionsOf } from './option-table.js';
 
 export type Request =
-  | ConvertRequest
+  | CommandRequest
   /** Print this and be done. */
   | { readonly kind: 'text'; readonly text: string }
   /** Print what is installed. */
   | { readonly kind: 'versions' };
 
 const VERSION_FLAGS = '-V, --version';
+/** Every Commander program has this option, and every table the row for it. */
+const HELP_NAME = 'help';
 
 /**
  * @param words the words after the program's name
  * @throws Qcow2cError ERR_USAGE or ERR_UNSUPPORTED, before anything has been touched
  */
 export function parseCommandLine(words: readonly string[]): Request {
-  if (words.length === 0) throw usageError("Not enough arguments; try 'qcow2c --help'");
+  const [name] = words;
+  if (name === undefined) throw usageError("Not enough arguments; try 'qcow2c --help'");
+  refuseForeignCommand(name);
   let request: Request = { kind: 'text', text: '' };
   const program = new Command('qcow2c')
     .exitOverride()
@@ -36,81 +40,74 @@ export function parseCommandLine(words: readonly string[]): Request {
     .enablePositionalOptions()
     .helpCommand(false)
     .version('', VERSION_FLAGS)
-    .configureHelp({ formatHelp: () => PROGRAM_HELP });
-  addConvert(program, (found) => {
-    request = found;
-  });
+    .configureHelp({ formatHelp: () => programHelp(COMMANDS.map(({ table }) => table)) });
+  for (const { table, read } of COMMANDS) {
+    const command = program.command(table.name).argument('[operands...]');
+    // The others are there to be suggested for a word that is nearly theirs.
+    if (table.name !== name) continue;
+    command.configureHelp({ formatHelp: () => commandHelp(table) }).version('', VERSION_FLAGS);
+    for (const row of optionsOf(table)) addOption(command, row);
+    command.action((operands: string[], options: object) => {
+      request = read(operands, options);
+    });
+  }
   try {
-    program.parse(withProgressStyle(words), { from: 'user' });
+    program.parse(withArguments(words), { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.code === 'commander.version') return { kind: 'versions' };
-    if (error.exitCode !== 0) throw usageError(complaint(error, program), { cause: error });
+    if (error.exitCode !== 0) throw usageError(complaint(error, name), { cause: error });
   }
   return request;
 }
 
-function addConvert(program: Command, found: (request: Request) => void): void {
-  const convert = program.command('convert');
-  // The letter that -b had before QEMU 10.1; of the two the later one counts.
-  const oldBacking = new Option('-B <file>').argParser((file) => convert.setOptionValue('backing', file));
-  convert
-    .argument('[files...]')
-    .configureHelp({ formatHelp: () => CONVERT_HELP })
-    .version('', VERSION_FLAGS)
-    .option('-f, --source-format <format>')
-    .option('--image-opts')
-    .option('--source-image-opts')
-    .option('-T, --source-cache <mode>')
-    .option('-l, --snapshot <snapshot>')
-    .option('--bitmaps')
-    .option('--skip-broken-bitmaps')
-    .option('--salvage')
-    .option('--isolated')
-    .option('-U, --force-share')
-    .option('-O, --target-format <format>')
-    .option('--target-image-opts')
-    .option('-o, --target-format-options <list>', '', (list, lists: string[]) => [...lists, list], [])
-    .option('-t, --target-cache <mode>')
-    .option('-b, --backing <file>')
-    .addOption(oldBacking)
-    .option('-F, --backing-format <format>')
-    .option('-S, --sparse-size <size>')
-    .option('-n, --no-create')
-    .option('--target-is-zero')
-    .option('-r, --rate-limit <rate>')
-    .option('-c, --compress')
-    .option('--recompress')
-    .addOption(new Option('--engine <name>').choices(['auto', 'libdeflate', 'libzstd', 'node']))
-    .option('-m, --parallel <threads>')
-    .option('-W, --oob-writes')
-    .option('-C, --copy-range-offloading')
-    .option('--compressed-cache-size <size>')
-    .option('--object <definition>')
-    .option('-p')
-    .addOption(new Option('--progress <style>').choices(['auto', 'bar', 'qemu', 'json', 'none']))
-    .option('-q, --quiet')
-    .option('-v, --verbose')
-    .option('--debug')
-    .action((files: string[], options: ConvertWords) => found(readConvertWords(files, options)));
+/** Adds an option under all its names; whichever of them is given, the last name has the value. */
+function addOption(command: Command, { flags, argument, choices, repeatable }: OptionRow): void {
+  const names = [...flags];
+  const main = names.pop() as string;
+  if (main === `--${HELP_NAME}` || VERSION_FLAGS.endsWith(main)) return;
+  const letter = names.findIndex((flag) => !flag.startsWith('--'));
+  const together = letter < 0 ? [main] : [...names.splice(letter, 1), main];
+  // Commander would take a comma for the end of the names.
+  const value =
+    argument === undefined ? '' : ` <${/^[A-Z]+$/.test(argument) ? argument.toLowerCase() : 'list'}>`;
+  const option = withChoices(new Option(together.join(', ') + value), choices);
+  if (repeatable) option.argParser((one: string, all: string[] = []) => [...all, one]);
+  command.addOption(option);
+  for (const alias of names) {
+    command.addOption(withChoices(new Option(alias + value), choices));
+    command.on(`option:${new Option(alias).name()}`, (one: string | null) => {
+      command.setOptionValue(option.attributeName(), one ?? true);
+    });
+  }
+}
+
+function withChoices(option: Option, choices: OptionRow['choices']): Option {
+  return choices === undefined ? option : option.choices(choices);
 }
 
 /**
- * The value of --progress is optional and only ever follows "=": a bare --progress must not take the file
- * name after it.
+ * An argument that may be left out only ever follows "=": the bare option must not take the file name after it.
+ * So whoever leaves it out gets what that means.
  */
-function withProgressStyle(words: readonly string[]): string[] {
+function withArguments(words: readonly string[]): string[] {
+  const table = COMMANDS.find((command) => command.table.name === words[0])?.table;
+  const bare = new Map(
+    (table === undefined ? [] : optionsOf(table)).flatMap(({ flags, bare: meaning }) =>
+      meaning === undefined ? [] : flags.map((flag) => [flag, `${flag}=${meaning}`] as const),
+    ),
+  );
   const end = words.indexOf('--');
-  return words.map((word, at) => (word === '--progress' && (end < 0 || at < end) ? '--progress=auto' : word));
+  return words.map((word, at) => (end < 0 || at < end ? (bare.get(word) ?? word) : word));
 }
 
 /** Commander's words as one sentence, with where to read on unless they hold a suggestion already. */
-function complaint(error: CommanderError, program: Command): string {
+function complaint(error: CommanderError, name: string): string {
   const words = error.message
     .replace(/^error: /, '')
     .replace(/\.$/, '')
     .replaceAll('\n', ' ');
   if (words.includes('Did you mean')) return words;
-  const command = program.args[0] === 'convert' ? 'qcow2c convert' : 'qcow2c';
+  const command = COMMANDS.some(({ table }) => table.name === name) ? `qcow2c ${name}` : 'qcow2c';
   return `${words}; try '${command} --help'`;
 }

@@ -1,135 +1,88 @@
-/** The texts of --help, at most 80 columns wide. That no option is missing in them is tested. */
+/** The texts of --help, made from the tables of the commands. At most 80 columns wide. */
+import type { CommandTable, Note, OptionGroup, OptionRow } from './option-table.js';
 
-export const PROGRAM_HELP = `\
-Usage: qcow2c convert [options] SRC [SRC...] DST
+const WIDTH = 80;
+/** Where the explanation of an option begins. */
+const OPTION_COLUMN = 29;
+/** Where that of a command or an exit code begins. */
+const NAME_COLUMN = 19;
+
+/** @param commands in the order in which they are listed */
+export function programHelp(commands: readonly CommandTable[]): string {
+  return `\
+Usage: qcow2c COMMAND [options] FILE...
+       qcow2c COMMAND --help
        qcow2c --version | --help
 
 Makes compressed qcow2 disk images, as 'qemu-img convert -c' does: in parallel,
-the same bytes on every run, and DST appears whole or not at all.
+the same bytes on every run, and the result appears whole or not at all. Looks
+into images as qemu-img does, with the same options, output and exit codes.
 
 Commands:
-  convert            copy disk images into a new one; 'qcow2c convert --help'
-                     lists its options
-
+${commands.map(({ name, summary }) => entry(name, summary, NAME_COLUMN)).join('')}
 Options:
-  -V, --version      print the version and the compression engines found
-  -h, --help         print this help
-
-Example:
-  qcow2c convert -c -p disk.raw disk.qcow2
-`;
-
-export const CONVERT_HELP = `\
-Usage: qcow2c convert [options] SRC [SRC...] DST
-       COMMAND | qcow2c convert [options] - DST
-
-Copies the disk image SRC to DST; several SRC are joined end to end; '-' is a
-raw disk from standard input. DST gets its name only when it is complete: after
-an error or a signal whatever had that name is still there. With -n, or when DST
-is a device, it is written in place.
-
-Source:
-  -f, --source-format FMT    raw or qcow2 (default: look into the file; then it
-                             may name no backing file and no data file)
-  --image-opts, --source-image-opts
-                             SRC is not a name but options, for instance
-                             driver=qcow2,file.filename=FILE; see below
-  -l, --snapshot SNAPSHOT    read this internal snapshot: its identifier or
-                             name, or snapshot.id=ID,snapshot.name=NAME
-  --bitmaps                  copy the persistent dirty bitmaps
-  --skip-broken-bitmaps      with --bitmaps: leave out inconsistent ones
-  --salvage                  make zeros of what cannot be read, say where, and
-                             go on
-  --isolated                 refuse a SRC that names another file, whatever -f
-                             and --image-opts say
-  -T, --source-cache MODE    how SRC is read (default: writeback)
-  -U, --force-share          accepted and without effect: qcow2c neither takes
-                             nor tests locks, so SRC must not be in use
-
-Target:
-  -O, --target-format FMT    qcow2 or raw (default: qcow2 with -c or for a DST
-                             that ends in .qcow2, else raw)
-  -o, --target-format-options KEY=VALUE[,KEY=VALUE...]
-                             options of the target's format; ',,' in a value is
-                             a comma, the later of two equal keys wins;
-                             '-o help' lists the keys
-  -b, -B, --backing FILE     store only what differs from the image FILE, which
-                             is looked for where DST is
-  -F, --backing-format FMT   its format: raw or qcow2; required with -b
-  -S, --sparse-size SIZE     0 stores every cluster; any other SIZE (default:
-                             4k) leaves runs of zeros of at least this size
-                             unallocated, with -c whole clusters
-  -n, --no-create            write into the existing DST: a device, a raw file,
-                             or a qcow2 image that holds no data yet
-  --target-is-zero           with -n: all of DST reads as zeros already
-  --target-image-opts        with -n: DST is not a name but options; see below
-  -t, --target-cache MODE    how DST is written: none (O_DIRECT), directsync,
-                             writethrough, writeback or unsafe (default: none,
-                             or writeback where the file system refuses that)
-  -r, --rate-limit SIZE      bytes written a second at most; 0: no limit
-
-Compression:
-  -c, --compress             compress the clusters
-  --recompress               with -c: also what SRC has compressed already in
-                             the same way, which else is checked and copied
-  --engine NAME              auto, libdeflate, libzstd or node (default: auto,
-                             the fastest that is installed)
-  -m, --parallel N           worker threads (default: one for each processor)
-  --compressed-cache-size SIZE
-                             memory that gathers small writes; 0 writes every
-                             cluster by itself
-  -W, --oob-writes           accepted and without effect: the output is always
-                             made in parallel and always deterministic
-  -C, --copy-range-offloading
-                             accepted and without effect; not with -c, -S or
-                             --salvage
-  --object DEFINITION        always refused: there is no encryption and no
-                             network disk that it could serve
-
-Messages:
-  -p                         show progress; the same as --progress=auto
-  --progress[=STYLE]         auto: a bar on a terminal, else as qemu; bar: on
-                             standard error; qemu: the lines of 'qemu-img -p' on
-                             standard output; json: an object a line on standard
-                             error; none
-  -q, --quiet                print nothing but errors
-  -v, --verbose              say afterwards what was done, on standard error
-  --debug                    show where an error comes from (or QCOW2C_DEBUG=1)
-  -V, --version              print the version and the compression engines found
-  -h, --help                 print this help
-
-SIZE is in bytes; k, M, G, T, P and E stand for powers of 1024.
-
-SRC and FILE are names of files or devices; "file:" before a name is dropped. A
-word and a colon before any slash is a protocol, which is refused; a file of
-such a name is './NAME'.
-
-Options in the place of a name:
-  driver=qcow2,file.filename=FILE
-    [,backing.driver=FMT,backing.file.filename=FILE]   instead of what it names
-    [,backing=]                                        as if it named none
-    [,data-file.filename=FILE]                         instead of what it names
-  driver=raw,file.filename=FILE[,offset=SIZE][,size=SIZE]
-  file.filename=FILE                                   look into the file
-
+${entry('-V, --version', 'print the version and the compression engines found', NAME_COLUMN)}\
+${entry('-h, --help', 'print this help', NAME_COLUMN)}
 Examples:
-  Compress a disk and show how far it is:
-    qcow2c convert -c -p disk.raw disk.qcow2
-  With zstd, by four threads:
-    qcow2c convert -c -o compression_type=zstd -m 4 disk.raw disk.qcow2
-  As small as it gets with zlib, whatever the time:
-    qcow2c convert -c -o compression_level=12,cluster_size=2M disk.raw out.qcow2
-  Flatten a chain of trusted images:
-    qcow2c convert -c -f qcow2 overlay.qcow2 disk.qcow2
-  Write a snapshot out as a raw disk:
-    qcow2c convert -f qcow2 -l before-upgrade -O raw disk.qcow2 disk.raw
-  Store only what differs from a template:
-    qcow2c convert -c -b template.qcow2 -F qcow2 disk.raw overlay.qcow2
-  Compress a disk as it arrives:
-    qcow2c convert -c - disk.qcow2
-
-Exit codes:
-  0                done
-  1                an error; one line on standard error says which
-  129, 130, 143    stopped by SIGHUP, SIGINT or SIGTERM
+  qcow2c convert -c -p disk.raw disk.qcow2
+  qcow2c check --data disk.qcow2
 `;
+}
+
+export function commandHelp(table: CommandTable): string {
+  const { synopsis, description, groups, notes, examples, exitCodes } = table;
+  const usage = synopsis.map((line, index) => `${index === 0 ? 'Usage: ' : '       '}${line}\n`).join('');
+  const sections = [
+    usage,
+    ...description.map((text) => paragraph(text)),
+    ...groups.map(group),
+    ...notes.map(note),
+    `Examples:\n${examples.map(({ what, line }) => `${paragraph(`${what}:`, '  ')}    ${line}\n`).join('')}`,
+    `Exit codes:\n${exitCodes.map(([code, meaning]) => entry(code, meaning, NAME_COLUMN)).join('')}`,
+  ];
+  return sections.join('\n');
+}
+
+function group({ title, options }: OptionGroup): string {
+  return `${title}:\n${options.map((row) => entry(flagsText(row), row.help, OPTION_COLUMN)).join('')}`;
+}
+
+function note({ title, paragraphs = [], verbatim = [] }: Note): string {
+  const head = title === undefined ? '' : `${title}:\n`;
+  const indent = title === undefined ? '' : '  ';
+  const text = paragraphs.map((words) => paragraph(words, indent)).join('\n');
+  return `${head}${text}${verbatim.map((line) => `  ${line}\n`).join('')}`;
+}
+
+/** The option's names and its argument, as they are typed. */
+export function flagsText({ flags, argument, bare }: OptionRow): string {
+  const names = flags.join(', ');
+  if (argument === undefined) return names;
+  return bare === undefined ? `${names} ${argument}` : `${names}[=${argument}]`;
+}
+
+/** A name and its explanation in a column of its own; a name that reaches into it has a line of its own. */
+function entry(name: string, words: string, column: number): string {
+  const lines = wrapped(words, WIDTH - column).map((line) => `${' '.repeat(column)}${line}\n`);
+  const [first = '\n', ...rest] = lines;
+  if (name.length + 4 > column) return `  ${name}\n${lines.join('')}`;
+  return `  ${name.padEnd(column - 2)}${first.slice(column)}${rest.join('')}`;
+}
+
+function paragraph(words: string, indent = ''): string {
+  return wrapped(words, WIDTH - indent.length)
+    .map((line) => `${indent}${line}\n`)
+    .join('');
+}
+
+/** Lines of at most `width` characters; a longer word has a line of its own. */
+function wrapped(words: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of words.split(' ')) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + word.length <= width)
+      lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
+}

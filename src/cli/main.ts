@@ -27,6 +27,30 @@ async function run(words: readonly string[]): Promise<number> {
       const { convertCommand } = await import('./convert/command.js');
       return convertCommand(request);
     }
+    case 'info': {
+      const { infoCommand } = await import('./info/command.js');
+      return infoCommand(request);
+    }
+    case 'check': {
+      const { checkCommand } = await import('./check/command.js');
+      return checkCommand(request);
+    }
+    case 'compare': {
+      const { compareCommand } = await import('./compare/command.js');
+      return compareCommand(request);
+    }
+    case 'map': {
+      const { mapCommand } = await import('./map/command.js');
+      return mapCommand(request);
+    }
+    case 'measure': {
+      const { measureCommand } = await import('./measure/command.js');
+      return measureCommand(request);
+    }
+    case 'completion': {
+      const { completionCommand } = await import('./completion/command.js');
+      return completionCommand(request);
+    }
   }
 }
 

@@ -78,7 +78,9 @@ export function barLine({ progress, elapsed, waited, finished }: BarState, colum
       : `${(Math.floor(share * 1000) / 10).toFixed(1).padStart(5)}%`;
   const figures = [
     `${speed(dataBytes, elapsed)} MB/s`,
-    `ratio ${dataBytes === 0 ? '-' : (storedBytes / dataBytes).toFixed(3)}`,
+    ...(storedBytes === undefined
+      ? []
+      : [`ratio ${dataBytes === 0 ? '-' : (storedBytes / dataBytes).toFixed(3)}`]),
     share === undefined || finished
       ? `in ${duration(elapsed + waited)}`
       : `ETA ${timeLeft(share, elapsed, waited)}`,

@@ -36,7 +36,12 @@ export class JsonDisplay implements ProgressDisplay {
     const share = state === 'done' ? 1 : shareOf(this.#latest);
     const percent = share === undefined ? null : Math.floor(share * 10_000) / 100;
     const seconds = Math.round(this.#now() - this.#startTime) / 1000;
-    const counts = { guestBytesDone, guestBytes: guestBytes ?? null, dataBytes, storedBytes };
+    const counts = {
+      guestBytesDone,
+      guestBytes: guestBytes ?? null,
+      dataBytes,
+      storedBytes: storedBytes ?? null,
+    };
     const line = { state, percent, ...counts, seconds };
     this.#stderr.write(`${JSON.stringify(line)}\n`);
   }

@@ -13,8 +13,8 @@ export interface PipelineParts<Answer> {
   pack(item: PlannedItem, slot: number): Promise<Answer>;
   /** Takes the answer over; its slot is free afterwards. Called in guest order. */
   store(answer: Answer, item: PlannedItem): Promise<void>;
-  /** What the target holds so far, in bytes. */
-  storedBytes(): number;
+  /** What the target holds so far, in bytes; undefined: there is no target. */
+  storedBytes(): number | undefined;
 }
 
 export interface PipelineSettings {

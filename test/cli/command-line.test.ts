@@ -235,7 +235,10 @@ describe('texts', () => {
     '%s prints help',
     (line) => {
       const request = parseCommandLine(line.split(' '));
-      expect(request).toMatchObject({ kind: 'text', text: expect.stringContaining('Usage: qcow2c convert') });
+      expect(request).toMatchObject({
+        kind: 'text',
+        text: expect.stringMatching(/^Usage: qcow2c (convert|COMMAND)/),
+      });
     },
   );
 
@@ -262,9 +265,20 @@ describe('texts', () => {
 });
 
 describe('refusals of our own', () => {
+  test.each(['amend', 'bench', 'bitmap', 'commit', 'create', 'dd', 'rebase', 'resize', 'snapshot'])(
+    '%s is left to qemu-img',
+    (name) => {
+      expect(failure(name, 'x')).toMatchObject({
+        code: 'ERR_UNSUPPORTED',
+        message: `qcow2c has no command '${name}'; use 'qemu-img ${name}'`,
+      });
+    },
+  );
+
   test.each([
     [[], "Not enough arguments; try 'qcow2c --help'"],
-    [['info', 'x'], "unknown command 'info'; try 'qcow2c --help'"],
+    [['look', 'x'], "unknown command 'look'; try 'qcow2c --help'"],
+    [['infi', 'x'], "unknown command 'infi' (Did you mean info?)"],
     [['convrt', 'a', 'b'], "unknown command 'convrt' (Did you mean convert?)"],
     [['-c', 'a', 'b'], "unknown option '-c'; try 'qcow2c --help'"],
     [['convert', '-x', 'a', 'b'], "unknown option '-x'; try 'qcow2c convert --help'"],
@@ -279,7 +293,7 @@ describe('refusals of our own', () => {
     ],
     [
       ['convert', 'a', 'b', '-f'],
-      "option '-f, --source-format <format>' argument missing; try 'qcow2c convert --help'",
+      "option '-f, --source-format <fmt>' argument missing; try 'qcow2c convert --help'",
     ],
     [
       ['convert', '--engine', 'zip', 'a', 'b'],

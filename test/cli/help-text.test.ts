@@ -1,49 +1,62 @@
 import { describe, expect, test } from 'vitest';
 import { parseCommandLine } from '../../src/cli/command-line.js';
-import { CONVERT_HELP, PROGRAM_HELP } from '../../src/cli/help-text.js';
+import { COMMANDS } from '../../src/cli/commands.js';
+import { commandHelp, programHelp } from '../../src/cli/help-text.js';
+import { optionsOf } from '../../src/cli/option-table.js';
 
-/** Every letter and long name that the help shows at the start of a line. */
-function shownFlags(help: string): string[] {
-  return [...help.matchAll(/^ {2}(-.+?)(?: {2,}|$)/gm)].flatMap(
-    ([, flags = '']) => flags.match(/--?[A-Za-z-]+/g) ?? [],
-  );
-}
+const TABLES = COMMANDS.map(({ table }) => table);
 
 describe('help', () => {
-  test('fits into 80 columns and has no blanks at the ends of its lines', () => {
-    for (const line of `${PROGRAM_HELP}${CONVERT_HELP}`.split('\n')) {
+  test.each<readonly [string, string]>([
+    ['of the program', programHelp(TABLES)],
+    ...TABLES.map((table) => [`of ${table.name}`, commandHelp(table)] as const),
+  ])('%s fits into 80 columns and has no blanks at the ends of its lines', (_, help) => {
+    for (const line of help.split('\n')) {
       expect(line.length, line).toBeLessThanOrEqual(80);
       expect(line).toBe(line.trimEnd());
     }
+    expect(help).not.toContain('\n\n\n');
   });
 
-  test('shows exactly the options that there are', () => {
-    expect(shownFlags(CONVERT_HELP)).toEqual([
-      ...['-f', '--source-format', '--image-opts', '--source-image-opts', '-l', '--snapshot'],
-      ...['--bitmaps', '--skip-broken-bitmaps', '--salvage', '--isolated'],
-      ...['-T', '--source-cache', '-U', '--force-share'],
-      ...['-O', '--target-format', '-o', '--target-format-options', '-b', '-B', '--backing'],
-      ...['-F', '--backing-format', '-S', '--sparse-size', '-n', '--no-create', '--target-is-zero'],
-      ...['--target-image-opts', '-t', '--target-cache', '-r', '--rate-limit'],
-      ...['-c', '--compress', '--recompress', '--engine', '-m', '--parallel', '--compressed-cache-size'],
-      ...['-W', '--oob-writes', '-C', '--copy-range-offloading', '--object'],
-      ...['-p', '--progress', '-q', '--quiet', '-v', '--verbose', '--debug'],
-      ...['-V', '--version', '-h', '--help'],
-    ]);
-    // An option that is known complains, if at all, of its value or of the file names that are missing.
-    for (const flag of shownFlags(CONVERT_HELP)) {
-      const attempt = () => parseCommandLine(['convert', flag]);
-      if (['-V', '--version', '-h', '--help'].includes(flag)) expect(attempt).not.toThrow();
-      else expect(attempt).toThrow(/argument missing|Must specify image file name|requires/);
+  test('of the program lists every command', () => {
+    for (const { name } of TABLES) expect(programHelp(TABLES)).toMatch(new RegExp(`^  ${name} `, 'm'));
+  });
+
+  test.each(TABLES)('of $name is what --help and -h print', (table) => {
+    const text = commandHelp(table);
+    for (const flag of ['--help', '-h']) {
+      expect(parseCommandLine([table.name, flag])).toEqual({ kind: 'text', text });
     }
   });
 
-  test('its examples are command lines that work', () => {
-    const examples = [
-      ...CONVERT_HELP.matchAll(/^ {4}qcow2c (.*)$/gm),
-      ...PROGRAM_HELP.matchAll(/^ {2}qcow2c (.*)$/gm),
-    ];
-    expect(examples).toHaveLength(8);
-    for (const [, line = ''] of examples) expect(parseCommandLine(line.split(' ')).kind).toBe('convert');
+  test.each(TABLES)('of $name shows only options that there are', (table) => {
+    for (const { flags, argument, bare } of optionsOf(table)) {
+      for (const flag of flags) {
+        expect(commandHelp(table)).toContain(`  ${flags.join(', ')}`);
+        // An option that is known complains, if at all, of its value or of the operands that are missing.
+        try {
+          parseCommandLine([table.name, flag]);
+        } catch (error) {
+          expect(String(error)).not.toMatch(/unknown option/);
+          if (argument !== undefined && bare === undefined) expect(String(error)).toMatch(/argument missing/);
+        }
+      }
+    }
+  });
+
+  test.each(TABLES)('of $name has examples, and they are command lines that work', (table) => {
+    expect(table.examples.length).toBeGreaterThan(0);
+    for (const { line } of table.examples) {
+      const [program, ...words] = line.split(' ');
+      expect(program).toBe('qcow2c');
+      expect(parseCommandLine(words).kind).toBe(table.name);
+    }
+  });
+
+  test('of the program has examples that work', () => {
+    const examples = [...programHelp(TABLES).matchAll(/^ {2}qcow2c (.*)$/gm)];
+    expect(examples.length).toBeGreaterThan(1);
+    for (const [, line = ''] of examples)
+      expect(parseCommandLine(line.split(' ')).kind).toBe(line.split(' ')[0]);
   });
 });

@@ -8,7 +8,7 @@ const scratch = useScratch();
 describe('failures', () => {
   test.each([
     [[], /^qcow2c: Not enough arguments/],
-    [['info', 'x'], /^qcow2c: unknown command 'info'/],
+    [['look', 'x'], /^qcow2c: unknown command 'look'/],
     [['convert', '--two\nlines', 'a', 'b'], /^qcow2c: unknown option '--two lines'/],
     [['convert', '-o', 'a\x1b=1', 'a', 'b'], /^qcow2c: Invalid parameter 'a\\x1b'\n$/],
     [

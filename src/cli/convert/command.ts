@@ -2,39 +2,23 @@
  * Runs the conversion that the command line asks for: shows its progress, lets signals end it, says what was
  * done. Returns the exit code; failures are thrown. Used by main.ts.
  */
-import type { EventEmitter } from 'node:events';
 import { convert } from '../../convert/convert.js';
 import type { ConvertOptions, ConvertResult } from '../../convert/options.js';
 import { Qcow2cError, quoted } from '../../errors.js';
 import { warn } from '../aside.js';
 import { messageLine } from '../failure.js';
 import { exitCodeOf, Interruption } from '../interruption.js';
-import type { Output, ProgressDisplay, ProgressStyle } from '../progress-display.js';
-import { JsonDisplay } from '../progress-json.js';
-import { QemuDisplay } from '../progress-qemu.js';
+import { openDisplay } from '../open-display.js';
 import { ProgressRequest } from '../progress-request.js';
+import { type Surroundings, THIS_PROCESS } from '../surroundings.js';
 import type { ConvertRequest } from './request.js';
 import { summary } from './summary.js';
 import { UnreadableWarnings } from './unreadable-warnings.js';
 
-/** What surrounds the command. */
-export interface Surroundings {
-  readonly stdout: Output;
-  readonly stderr: Output;
-  /** Emits signals. */
-  readonly process: EventEmitter;
-  /** A clock in milliseconds. */
-  readonly now: () => number;
+/** With the library, which tests replace. */
+export interface ConvertSurroundings extends Surroundings {
   readonly convert: (options: ConvertOptions) => Promise<ConvertResult>;
 }
-
-const THIS_PROCESS: Surroundings = {
-  stdout: process.stdout,
-  stderr: process.stderr,
-  process,
-  now: () => performance.now(),
-  convert,
-};
 
 /**
  * @returns 0, or the exit code for the signal that ended the conversion
@@ -42,7 +26,7 @@ const THIS_PROCESS: Surroundings = {
  */
 export async function convertCommand(
   { options, progress, quiet, verbose }: ConvertRequest,
-  surroundings: Surroundings = THIS_PROCESS,
+  surroundings: ConvertSurroundings = { ...THIS_PROCESS, convert },
 ): Promise<number> {
   const { stderr } = surroundings;
   const interruption = new Interruption(surroundings.process);
@@ -76,22 +60,5 @@ export async function convertCommand(
   } finally {
     request.release();
     interruption.release();
-  }
-}
-
-async function openDisplay(style: ProgressStyle, surroundings: Surroundings): Promise<ProgressDisplay> {
-  const { stdout, stderr, now } = surroundings;
-  switch (style === 'auto' ? (stderr.isTTY ? 'bar' : 'qemu') : style) {
-    case 'bar': {
-      // Loaded when there is a bar to draw: the start of every other conversion is so much faster.
-      const { BarDisplay } = await import('../progress-bar.js');
-      return new BarDisplay(stderr, now);
-    }
-    case 'json':
-      return new JsonDisplay(stderr, now);
-    case 'qemu':
-      return new QemuDisplay(stdout);
-    case 'none':
-      return { start() {}, update() {}, end() {} };
   }
 }

@@ -23,7 +23,7 @@ export function readSources(
   words: ConvertWords,
 ): Pick<ConvertOptions, 'sources' | 'sourceFormat'> & { readonly isStream: boolean } {
   const { sourceFormat, forceShare = false } = words;
-  if (words.imageOpts || words.sourceImageOpts) {
+  if (words.sourceImageOpts) {
     if (sourceFormat !== undefined) throw usageError(TWO_FORMATS);
     const use = { role: 'source', direct: isDirect(words.sourceCache ?? 'writeback'), forceShare } as const;
     return { sources: files.map((text) => readImageOptions(text, use)), isStream: false };

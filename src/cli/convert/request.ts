@@ -38,7 +38,7 @@ export function readConvertWords(
   const { compress = false, quiet = false } = words;
   const numbers = readNumbers(words);
   const snapshot = words.snapshot === undefined ? undefined : readSnapshot(words.snapshot);
-  const pairs = words.targetFormatOptions.flatMap(parseOptionList);
+  const pairs = (words.targetFormatOptions ?? []).flatMap(parseOptionList);
   refuseClashes(words, pairs);
   if (asksForHelp(pairs)) {
     return { kind: 'text', text: formatOptionsHelp(targetFormatOf(words.targetFormat ?? 'qcow2')) };

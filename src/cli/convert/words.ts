@@ -1,10 +1,9 @@
-/** The options of `convert` as they were typed, by their long names. Made by the parser of the command line. */
+/** The options of `convert` as they were typed, by the last of their names (see its table). */
 import type { ConvertOptions } from '../../convert/options.js';
 import type { ProgressStyle } from '../progress-display.js';
 
 export interface ConvertWords {
   readonly sourceFormat?: string;
-  readonly imageOpts?: boolean;
   readonly sourceImageOpts?: boolean;
   readonly sourceCache?: string;
   readonly snapshot?: string;
@@ -15,13 +14,13 @@ export interface ConvertWords {
   readonly forceShare?: boolean;
   readonly targetFormat?: string;
   readonly targetImageOpts?: boolean;
-  readonly targetFormatOptions: readonly string[];
+  readonly targetFormatOptions?: readonly string[];
   readonly targetCache?: string;
   readonly backing?: string;
   readonly backingFormat?: string;
   readonly sparseSize?: string;
   /** False with -n. */
-  readonly create: boolean;
+  readonly create?: boolean;
   readonly targetIsZero?: boolean;
   readonly rateLimit?: string;
   readonly compress?: boolean;

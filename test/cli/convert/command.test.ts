@@ -1,6 +1,6 @@
 import { EventEmitter, once } from 'node:events';
 import { describe, expect, test } from 'vitest';
-import { convertCommand, type Surroundings } from '../../../src/cli/convert/command.js';
+import { type ConvertSurroundings, convertCommand } from '../../../src/cli/convert/command.js';
 import type { ConvertRequest } from '../../../src/cli/convert/request.js';
 import { Qcow2cError, usageError } from '../../../src/errors.js';
 import { RecordedOutput } from '../recorded-output.js';
@@ -14,8 +14,8 @@ const REQUEST: ConvertRequest = {
   verbose: false,
 };
 
-/** Surroundings whose conversion is `convert`, with what was printed. */
-function surroundings(convert: Surroundings['convert'], columns?: number) {
+/** ConvertSurroundings whose conversion is `convert`, with what was printed. */
+function surroundings(convert: ConvertSurroundings['convert'], columns?: number) {
   const process = new EventEmitter();
   return {
     stdout: new RecordedOutput(),
@@ -27,7 +27,7 @@ function surroundings(convert: Surroundings['convert'], columns?: number) {
 }
 
 /** A conversion that ends only when it is aborted, and after `cleanUp`. */
-function untilAborted(cleanUp: () => void): Surroundings['convert'] {
+function untilAborted(cleanUp: () => void): ConvertSurroundings['convert'] {
   return async ({ signal }) => {
     if (signal?.aborted === false) await once(signal, 'abort');
     cleanUp();
@@ -60,7 +60,7 @@ describe('a conversion that succeeds', () => {
 });
 
 describe('what cannot be read', () => {
-  const convert: Surroundings['convert'] = async ({ onUnreadable }) => {
+  const convert: ConvertSurroundings['convert'] = async ({ onUnreadable }) => {
     onUnreadable?.({ guestOffset: 512, length: 512, error: usageError('gone') });
     return { ...RESULT, unreadableBytes: 512 };
   };
@@ -101,7 +101,7 @@ test.each([false, true])('a warning is said on standard error, also with -q (%s)
 });
 
 describe('progress', () => {
-  const convert: Surroundings['convert'] = async ({ onProgress }) => {
+  const convert: ConvertSurroundings['convert'] = async ({ onProgress }) => {
     onProgress?.({ guestBytesDone: 1, guestBytes: 4, dataBytes: 1, storedBytes: 1 });
     return RESULT;
   };

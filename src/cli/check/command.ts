@@ -1,0 +1,12 @@
+/** Runs `check`. Returns the exit code. Used by main.ts. */
+import { internalError } from '../../errors.js';
+import { type Surroundings, THIS_PROCESS } from '../surroundings.js';
+import type { CheckRequest } from './request.js';
+
+/** @returns the exit code @throws what is to be printed as an error with exit code 1 */
+export async function checkCommand(
+  _request: CheckRequest,
+  _surroundings: Surroundings = THIS_PROCESS,
+): Promise<number> {
+  throw internalError('check is not there yet');
+}

@@ -1,0 +1,74 @@
+/** `check` on the command line: its options, and what its help says. */
+import { CACHE_MODES } from '../../storage/cache-mode.js';
+import { type CommandTable, EVERYWHERE, IMAGE_FORMATS } from '../option-table.js';
+
+export const CHECK_TABLE: CommandTable = {
+  name: 'check',
+  summary: 'find and repair what is wrong with an image',
+  synopsis: ['qcow2c check [options] FILE'],
+  operands: 'files',
+  description: [
+    'Counts the references to each cluster of FILE anew and compares them with the refcounts of the image.',
+  ],
+  groups: [
+    {
+      title: 'Options',
+      options: [
+        {
+          flags: ['-f', '--format'],
+          argument: 'FMT',
+          completes: IMAGE_FORMATS,
+          help: 'raw or qcow2 (default: look into the file)',
+        },
+        {
+          flags: ['--image-opts'],
+          help: 'FILE is not a name but options, for instance driver=qcow2,file.filename=FILE',
+        },
+        {
+          flags: ['-r', '--repair'],
+          argument: 'WHAT',
+          choices: ['leaks', 'all'],
+          help: 'repair leaks, or all that can be',
+        },
+        { flags: ['--data'], help: 'inflate every compressed cluster too' },
+        {
+          flags: ['--output'],
+          argument: 'FORMAT',
+          choices: ['human', 'json'],
+          help: 'how to print it (default: human)',
+        },
+        {
+          flags: ['-m', '--parallel'],
+          argument: 'N',
+          help: 'worker threads (default: one for each processor)',
+        },
+        {
+          flags: ['-T', '--cache'],
+          argument: 'MODE',
+          completes: CACHE_MODES,
+          help: 'how FILE is read (default: writeback)',
+        },
+        { flags: ['-p'], help: 'show progress; the same as --progress=auto' },
+        {
+          flags: ['--progress'],
+          argument: 'STYLE',
+          bare: 'auto',
+          choices: ['auto', 'bar', 'qemu', 'json', 'none'],
+          help: "auto: a bar on a terminal, else as qemu; bar: on standard error; qemu: the lines of 'qemu-img -p' on standard output; json: an object a line on standard error; none",
+        },
+        { flags: ['-q', '--quiet'], help: 'print nothing but errors' },
+        { flags: ['-U', '--force-share'], help: 'accepted and without effect: no locks are taken or tested' },
+        ...EVERYWHERE,
+      ],
+    },
+  ],
+  notes: [],
+  examples: [{ what: 'Check an image and its compressed data', line: 'qcow2c check --data -p disk.qcow2' }],
+  exitCodes: [
+    ['0', 'nothing is wrong'],
+    ['1', 'the check could not be made'],
+    ['2', 'there are corruptions'],
+    ['3', 'there are leaked clusters, but no corruptions'],
+    ['63', 'the format has no checks'],
+  ],
+};

@@ -1,0 +1,51 @@
+/** All commands: the table of each, and who turns its words into a request. */
+import { Qcow2cError } from '../errors.js';
+import { type CheckRequest, readCheckWords } from './check/request.js';
+import { CHECK_TABLE } from './check/table.js';
+import { type CompareRequest, readCompareWords } from './compare/request.js';
+import { COMPARE_TABLE } from './compare/table.js';
+import { type CompletionRequest, readCompletionWords } from './completion/request.js';
+import { COMPLETION_TABLE } from './completion/table.js';
+import { type ConvertRequest, readConvertWords } from './convert/request.js';
+import { CONVERT_TABLE } from './convert/table.js';
+import { type InfoRequest, readInfoWords } from './info/request.js';
+import { INFO_TABLE } from './info/table.js';
+import { type MapRequest, readMapWords } from './map/request.js';
+import { MAP_TABLE } from './map/table.js';
+import { type MeasureRequest, readMeasureWords } from './measure/request.js';
+import { MEASURE_TABLE } from './measure/table.js';
+import type { CommandTable } from './option-table.js';
+
+export type CommandRequest =
+  | ConvertRequest
+  | InfoRequest
+  | CheckRequest
+  | CompareRequest
+  | MapRequest
+  | MeasureRequest
+  | CompletionRequest;
+
+type Read = (
+  operands: readonly string[],
+  words: object,
+) => CommandRequest | { readonly kind: 'text'; readonly text: string };
+
+/** In the order of the help. Options come to a reader by the last of their names, in camel case. */
+export const COMMANDS: readonly { readonly table: CommandTable; readonly read: Read }[] = [
+  { table: CONVERT_TABLE, read: readConvertWords },
+  { table: INFO_TABLE, read: readInfoWords },
+  { table: CHECK_TABLE, read: readCheckWords },
+  { table: COMPARE_TABLE, read: readCompareWords },
+  { table: MAP_TABLE, read: readMapWords },
+  { table: MEASURE_TABLE, read: readMeasureWords },
+  { table: COMPLETION_TABLE, read: readCompletionWords },
+];
+
+/** What qemu-img does and qcow2c leaves to it. */
+const FOREIGN = ['amend', 'bench', 'bitmap', 'commit', 'create', 'dd', 'rebase', 'resize', 'snapshot'];
+
+/** @throws Qcow2cError ERR_UNSUPPORTED for a command of qemu-img that is none here */
+export function refuseForeignCommand(name: string): void {
+  if (!FOREIGN.includes(name)) return;
+  throw new Qcow2cError('ERR_UNSUPPORTED', `qcow2c has no command '${name}'; use 'qemu-img ${name}'`);
+}

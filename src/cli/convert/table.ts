@@ -1,0 +1,236 @@
+/** `convert` on the command line: its options, and what its help says. */
+import { CACHE_MODES } from '../../storage/cache-mode.js';
+import { type CommandTable, EVERYWHERE, IMAGE_FORMATS, SIZES } from '../option-table.js';
+
+export const CONVERT_TABLE: CommandTable = {
+  name: 'convert',
+  summary: 'copy disk images into a new one',
+  synopsis: ['qcow2c convert [options] SRC [SRC...] DST', 'COMMAND | qcow2c convert [options] - DST'],
+  operands: 'files',
+  description: [
+    "Copies the disk image SRC to DST; several SRC are joined end to end; '-' is a raw disk from standard input. " +
+      'DST gets its name only when it is complete: after an error or a signal whatever had that name is still ' +
+      'there. With -n, or when DST is a device, it is written in place.',
+  ],
+  groups: [
+    {
+      title: 'Source',
+      options: [
+        {
+          flags: ['-f', '--source-format'],
+          argument: 'FMT',
+          completes: IMAGE_FORMATS,
+          help: 'raw or qcow2 (default: look into the file; then it may name no backing file and no data file)',
+        },
+        {
+          flags: ['--image-opts', '--source-image-opts'],
+          help: 'SRC is not a name but options, for instance driver=qcow2,file.filename=FILE; see below',
+        },
+        {
+          flags: ['-l', '--snapshot'],
+          argument: 'SNAPSHOT',
+          help: 'read this internal snapshot: its identifier or name, or snapshot.id=ID,snapshot.name=NAME',
+        },
+        {
+          flags: ['--bitmaps'],
+          help: 'copy the persistent dirty bitmaps',
+        },
+        {
+          flags: ['--skip-broken-bitmaps'],
+          help: 'with --bitmaps: leave out inconsistent ones',
+        },
+        {
+          flags: ['--salvage'],
+          help: 'make zeros of what cannot be read, say where, and go on',
+        },
+        {
+          flags: ['--isolated'],
+          help: 'refuse a SRC that names another file, whatever -f and --image-opts say',
+        },
+        {
+          flags: ['-T', '--source-cache'],
+          argument: 'MODE',
+          completes: CACHE_MODES,
+          help: 'how SRC is read (default: writeback)',
+        },
+        {
+          flags: ['-U', '--force-share'],
+          help: 'accepted and without effect: qcow2c neither takes nor tests locks, so SRC must not be in use',
+        },
+      ],
+    },
+    {
+      title: 'Target',
+      options: [
+        {
+          flags: ['-O', '--target-format'],
+          argument: 'FMT',
+          completes: IMAGE_FORMATS,
+          help: 'qcow2 or raw (default: qcow2 with -c or for a DST that ends in .qcow2, else raw)',
+        },
+        {
+          flags: ['-o', '--target-format-options'],
+          argument: 'KEY=VALUE[,KEY=VALUE...]',
+          repeatable: true,
+          help: "options of the target's format; ',,' in a value is a comma, the later of two equal keys wins; '-o help' lists the keys",
+        },
+        {
+          flags: ['-b', '-B', '--backing'],
+          argument: 'FILE',
+          completes: 'file',
+          help: 'store only what differs from the image FILE, which is looked for where DST is',
+        },
+        {
+          flags: ['-F', '--backing-format'],
+          argument: 'FMT',
+          completes: IMAGE_FORMATS,
+          help: 'its format: raw or qcow2; required with -b',
+        },
+        {
+          flags: ['-S', '--sparse-size'],
+          argument: 'SIZE',
+          help: '0 stores every cluster; any other SIZE (default: 4k) leaves runs of zeros of at least this size unallocated, with -c whole clusters',
+        },
+        {
+          flags: ['-n', '--no-create'],
+          help: 'write into the existing DST: a device, a raw file, or a qcow2 image that holds no data yet',
+        },
+        {
+          flags: ['--target-is-zero'],
+          help: 'with -n: all of DST reads as zeros already',
+        },
+        {
+          flags: ['--target-image-opts'],
+          help: 'with -n: DST is not a name but options; see below',
+        },
+        {
+          flags: ['-t', '--target-cache'],
+          argument: 'MODE',
+          completes: CACHE_MODES,
+          help: 'how DST is written: none (O_DIRECT), directsync, writethrough, writeback or unsafe (default: none, or writeback where the file system refuses that)',
+        },
+        {
+          flags: ['-r', '--rate-limit'],
+          argument: 'SIZE',
+          help: 'bytes written a second at most; 0: no limit',
+        },
+      ],
+    },
+    {
+      title: 'Compression',
+      options: [
+        {
+          flags: ['-c', '--compress'],
+          help: 'compress the clusters',
+        },
+        {
+          flags: ['--recompress'],
+          help: 'with -c: also what SRC has compressed already in the same way, which else is checked and copied',
+        },
+        {
+          flags: ['--engine'],
+          argument: 'NAME',
+          choices: ['auto', 'libdeflate', 'libzstd', 'node'],
+          help: 'auto, libdeflate, libzstd or node (default: auto, the fastest that is installed)',
+        },
+        {
+          flags: ['-m', '--parallel'],
+          argument: 'N',
+          help: 'worker threads (default: one for each processor)',
+        },
+        {
+          flags: ['--compressed-cache-size'],
+          argument: 'SIZE',
+          help: 'memory that gathers small writes; 0 writes every cluster by itself',
+        },
+        {
+          flags: ['-W', '--oob-writes'],
+          help: 'accepted and without effect: the output is always made in parallel and always deterministic',
+        },
+        {
+          flags: ['-C', '--copy-range-offloading'],
+          help: 'accepted and without effect; not with -c, -S or --salvage',
+        },
+        {
+          flags: ['--object'],
+          argument: 'DEFINITION',
+          help: 'always refused: there is no encryption and no network disk that it could serve',
+        },
+      ],
+    },
+    {
+      title: 'Messages',
+      options: [
+        {
+          flags: ['-p'],
+          help: 'show progress; the same as --progress=auto',
+        },
+        {
+          flags: ['--progress'],
+          argument: 'STYLE',
+          bare: 'auto',
+          choices: ['auto', 'bar', 'qemu', 'json', 'none'],
+          help: "auto: a bar on a terminal, else as qemu; bar: on standard error; qemu: the lines of 'qemu-img -p' on standard output; json: an object a line on standard error; none",
+        },
+        {
+          flags: ['-q', '--quiet'],
+          help: 'print nothing but errors',
+        },
+        {
+          flags: ['-v', '--verbose'],
+          help: 'say afterwards what was done, on standard error',
+        },
+        ...EVERYWHERE,
+      ],
+    },
+  ],
+  notes: [
+    SIZES,
+    {
+      paragraphs: [
+        'SRC and FILE are names of files or devices; "file:" before a name is dropped. A word and a colon before any ' +
+          "slash is a protocol, which is refused; a file of such a name is './NAME'.",
+      ],
+    },
+    {
+      title: 'Options in the place of a name',
+      verbatim: [
+        'driver=qcow2,file.filename=FILE',
+        '  [,backing.driver=FMT,backing.file.filename=FILE]   instead of what it names',
+        '  [,backing=]                                        as if it named none',
+        '  [,data-file.filename=FILE]                         instead of what it names',
+        'driver=raw,file.filename=FILE[,offset=SIZE][,size=SIZE]',
+        'file.filename=FILE                                   look into the file',
+      ],
+    },
+  ],
+  examples: [
+    { what: 'Compress a disk and show how far it is', line: 'qcow2c convert -c -p disk.raw disk.qcow2' },
+    {
+      what: 'With zstd, by four threads',
+      line: 'qcow2c convert -c -o compression_type=zstd -m 4 disk.raw disk.qcow2',
+    },
+    {
+      what: 'As small as it gets with zlib, whatever the time',
+      line: 'qcow2c convert -c -o compression_level=12,cluster_size=2M disk.raw out.qcow2',
+    },
+    {
+      what: 'Flatten a chain of trusted images',
+      line: 'qcow2c convert -c -f qcow2 overlay.qcow2 disk.qcow2',
+    },
+    {
+      what: 'Write a snapshot out as a raw disk',
+      line: 'qcow2c convert -f qcow2 -l before-upgrade -O raw disk.qcow2 disk.raw',
+    },
+    {
+      what: 'Store only what differs from a template',
+      line: 'qcow2c convert -c -b template.qcow2 -F qcow2 disk.raw overlay.qcow2',
+    },
+    { what: 'Compress a disk as it arrives', line: 'qcow2c convert -c - disk.qcow2' },
+  ],
+  exitCodes: [
+    ['0', 'done'],
+    ['1', 'an error; one line on standard error says which'],
+    ['129, 130, 143', 'stopped by SIGHUP, SIGINT or SIGTERM'],
+  ],
+};

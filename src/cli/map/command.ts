@@ -1,0 +1,12 @@
+/** Runs `map`. Returns the exit code. Used by main.ts. */
+import { internalError } from '../../errors.js';
+import { type Surroundings, THIS_PROCESS } from '../surroundings.js';
+import type { MapRequest } from './request.js';
+
+/** @returns the exit code @throws what is to be printed as an error with exit code 1 */
+export async function mapCommand(
+  _request: MapRequest,
+  _surroundings: Surroundings = THIS_PROCESS,
+): Promise<number> {
+  throw internalError('map is not there yet');
+}
