@@ -5,6 +5,7 @@
 import type { ConvertOptions } from '../../convert/options.js';
 import { Qcow2cError, quoted, usageError } from '../../errors.js';
 import type { ImageFormat } from '../../image/image-reference.js';
+import { isDirect } from '../cache-option.js';
 import { sourceFile, targetFile } from '../file-names.js';
 import { sourceFormatOf, targetFormatOf } from '../image-formats.js';
 import { readImageOptions, readTargetOptions } from '../image-options.js';
@@ -73,9 +74,4 @@ export function readTarget(
   const implied = words.compress || file.endsWith('.qcow2') ? 'qcow2' : 'raw';
   const format = targetFormatOf(targetFormat ?? implied);
   return { file: targetFile(file), format };
-}
-
-/** Whether a cache mode goes past the page cache. */
-function isDirect(mode: string): boolean {
-  return mode === 'none' || mode === 'directsync';
 }

@@ -5,8 +5,8 @@
 import type { ConvertOptions } from '../../convert/options.js';
 import { Qcow2cError, usageError } from '../../errors.js';
 import type { ImageFormat } from '../../image/image-reference.js';
-import { CACHE_MODES, type CacheMode } from '../../storage/cache-mode.js';
 import { readCacheSize, readRateLimit, readSparseSize, readThreads } from '../argument-numbers.js';
+import { readCacheMode } from '../cache-option.js';
 import { storedFile } from '../file-names.js';
 import { type FormatDraft, formatOptions, formatOptionsHelp, readFormatOptions } from '../format-options.js';
 import { backingFormatOf, targetFormatOf } from '../image-formats.js';
@@ -157,10 +157,4 @@ function readBacking(
   if (isNew && create.backingFormat === undefined) {
     throw usageError('Use of backing file requires explicit backing format');
   }
-}
-
-function readCacheMode(what: 'cache' | 'source cache', text: string | undefined): CacheMode | undefined {
-  const mode = CACHE_MODES.find((name) => name === text);
-  if (text !== undefined && mode === undefined) throw usageError(`Invalid ${what} option: ${text}`);
-  return mode;
 }

@@ -1,0 +1,31 @@
+/** The name of one image that a command looks into, or the options in its place. Used by all commands but convert. */
+import { quoted, usageError } from '../errors.js';
+import type { ImageReference } from '../image/image-reference.js';
+import { isDirect } from './cache-option.js';
+import { sourceFile } from './file-names.js';
+import { sourceFormatOf } from './image-formats.js';
+import { readImageOptions } from './image-options.js';
+
+/** How a name was meant, as it was typed. */
+export interface ImageWords {
+  /** The value of -f. */
+  readonly format?: string | undefined;
+  /** --image-opts: options stand in the place of the name. */
+  readonly imageOpts?: boolean | undefined;
+  readonly forceShare?: boolean | undefined;
+  /** The cache mode that another option asks for. */
+  readonly cache?: string | undefined;
+}
+
+/** @throws Qcow2cError ERR_USAGE or ERR_UNSUPPORTED, in qemu-img's words */
+export function readImageArgument(
+  text: string,
+  { format, imageOpts = false, forceShare = false, cache }: ImageWords,
+): ImageReference {
+  if (imageOpts) {
+    if (format !== undefined) throw usageError('--image-opts and --format are mutually exclusive');
+    return readImageOptions(text, { role: 'source', direct: isDirect(cache), forceShare });
+  }
+  if (format === undefined) return { file: sourceFile(text) };
+  return { file: sourceFile(text), format: sourceFormatOf(format, `Could not open ${quoted(text)}: `) };
+}

@@ -1,0 +1,59 @@
+/**
+ * What every command does that may take long: shows its progress, answers who asks for it, and lets signals end
+ * the work in an orderly way.
+ */
+import { Qcow2cError } from '../errors.js';
+import type { Progress } from '../pipeline/progress.js';
+import { messageLine } from './failure.js';
+import { exitCodeOf, Interruption } from './interruption.js';
+import { openDisplay } from './open-display.js';
+import type { ProgressStyle } from './progress-display.js';
+import { ProgressRequest } from './progress-request.js';
+import type { Surroundings } from './surroundings.js';
+
+/** What the work is given. */
+export interface RunHooks {
+  readonly onProgress: (progress: Progress) => void;
+  /** Aborted by a signal, or by an error that nobody caught. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * @param what the work, for the line that says which signal stopped it: "Conversion to 'x'"
+ * @param run the work; rejects with ERR_ABORTED when its signal has ended it
+ * @returns its result, or the exit code of the signal that stopped it
+ * @throws what the work throws for any other reason, or what nobody caught meanwhile
+ */
+export async function longRun<Result>(
+  what: string,
+  style: ProgressStyle,
+  surroundings: Surroundings,
+  run: (hooks: RunHooks) => Promise<Result>,
+): Promise<{ readonly result: Result } | { readonly exitCode: number }> {
+  const { process, stderr } = surroundings;
+  const interruption = new Interruption(process);
+  const request = new ProgressRequest(process, stderr);
+  const display = await openDisplay(style, surroundings);
+  display.start();
+  try {
+    const result = await run({
+      onProgress: (state) => {
+        display.update(state);
+        request.update(state);
+      },
+      signal: interruption.abortSignal,
+    });
+    display.end(true);
+    return { result };
+  } catch (error) {
+    display.end(false);
+    if (interruption.crash !== undefined) throw interruption.crash.error;
+    if (interruption.signal === undefined) throw error;
+    if (!(error instanceof Qcow2cError && error.code === 'ERR_ABORTED')) throw error;
+    stderr.write(messageLine(`${what} stopped by ${interruption.signal}`));
+    return { exitCode: exitCodeOf(interruption.signal) };
+  } finally {
+    request.release();
+    interruption.release();
+  }
+}
