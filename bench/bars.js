@@ -59,6 +59,17 @@ export function difference(field, a, b) {
     pairwise(values(results, a, field), values(results, b, field), (x, y) => x - y);
 }
 
+/**
+ * The median of a - b - c over runs of the same round: what a takes beyond b and c.
+ * @param {keyof Sample} field @param {string} a @param {string} b @param {string} c
+ */
+export function beyond(field, a, b, c) {
+  return (/** @type {Results} */ results) => {
+    const [x, y, z] = [a, b, c].map((side) => values(results, side, field));
+    return median(x.map((value, round) => value - y[round] - z[round]));
+  };
+}
+
 /** The median of one side. @param {keyof Sample} field @param {string} side */
 export function own(field, side) {
   return (/** @type {Results} */ results) => median(values(results, side, field));

@@ -153,6 +153,24 @@ const MAKERS = {
     format: 'qcow2',
     make: (path, corpus) => call(['qemu-img', ...TO_QCOW2, '-c', '-W', '-m', '16', corpus('dense'), path]),
   },
+  'ext4-zlib': {
+    what: 'the ext4 disk as a qcow2 image that qemu-img compressed (zlib)',
+    format: 'qcow2',
+    make: (path, corpus) => call(['qemu-img', ...TO_QCOW2, '-c', '-W', '-m', '16', corpus('ext4'), path]),
+  },
+  mapped1t: {
+    what: 'a qcow2 image of 1 TiB whose first 16 GiB are mapped, to holes of its file (preallocation=metadata)',
+    format: 'qcow2',
+    make(path) {
+      call(['qemu-img', 'create', '-q', '-f', 'qcow2', '-o', 'preallocation=metadata', path, '16G']);
+      call(['qemu-img', 'resize', '-q', '-f', 'qcow2', path, '1T']);
+    },
+  },
+  'mapped1t-copy': {
+    what: 'a copy of that image',
+    format: 'qcow2',
+    make: (path, corpus) => call(['cp', '--sparse=always', corpus('mapped1t'), path]),
+  },
   chain: {
     what: 'an overlay over an overlay over the compressed dense file: each replaces 1 MiB of every 16 MiB',
     format: 'qcow2',

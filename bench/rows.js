@@ -1,5 +1,5 @@
 // The rows of the benchmark: which sides each one compares and the bars it has to reach.
-import { difference, judge, own, rate, ratio, writesPerHostCluster } from './bars.js';
+import { beyond, difference, judge, own, rate, ratio, writesPerHostCluster } from './bars.js';
 import { figure } from './format.js';
 
 /**
@@ -113,6 +113,24 @@ const peakAtMost = (name, side, limit) => ({
   limit: limit * MiB,
   unit: 'bytes',
   figure: own('peak', side),
+});
+
+/** @param {string} corpus @param {string} command @returns {string[]} sides */
+const looksInto = (corpus, command) => [
+  ...['qcow2c', 'qemu-img'].map((program) => `${corpus}/${program}-${command}`),
+  `${corpus}/node`,
+];
+
+/** Seconds by which a command of ours may exceed qemu-img and the start of Node: our own modules are loaded too. */
+const LOADING = 0.05;
+
+/** @param {string} corpus @param {string} command @returns {Bar} */
+const notSlower = (corpus, command) => ({
+  label: 'wall above qemu-img and the start of Node',
+  relation: 'at most',
+  limit: LOADING,
+  unit: 'seconds',
+  figure: beyond('wall', `${corpus}/qcow2c-${command}`, `${corpus}/qemu-img-${command}`, `${corpus}/node`),
 });
 
 /** @type {readonly Row[]} */
@@ -316,6 +334,44 @@ export const ROWS = [
         figure: ratio('wall', 'chain/qemu-parallel', 'chain/recompress'),
       },
     ],
+  },
+  {
+    id: 'check-ext4',
+    title: 'check, 4 GiB ext4 disk in zlib',
+    against: 'qemu-img check',
+    sides: looksInto('ext4-zlib', 'check'),
+    bars: [notSlower('ext4-zlib', 'check'), peakAtMost('check', 'ext4-zlib/qcow2c-check', 160)],
+  },
+  {
+    id: 'check-1t',
+    title: 'check, 16 GiB mapped of 1 TiB',
+    against: 'qemu-img check',
+    sides: looksInto('mapped1t', 'check'),
+    bars: [notSlower('mapped1t', 'check'), peakAtMost('check', 'mapped1t/qcow2c-check', 160)],
+  },
+  {
+    id: 'compare-ext4',
+    title: 'compare, the same disk in zlib and raw',
+    against: 'qemu-img compare',
+    sides: looksInto('ext4-zlib', 'compare'),
+    bars: [
+      timesFaster('ext4-zlib/qcow2c-compare', 'ext4-zlib/qemu-img-compare', 1.5),
+      peakAtMost('compare', 'ext4-zlib/qcow2c-compare', 160),
+    ],
+    shown: [
+      {
+        label: 'CPU time ratio',
+        unit: 'ratio',
+        figure: ratio('cpu', 'ext4-zlib/qcow2c-compare', 'ext4-zlib/qemu-img-compare'),
+      },
+    ],
+  },
+  {
+    id: 'compare-1t',
+    title: 'compare, 16 GiB mapped of 1 TiB, and a copy',
+    against: 'qemu-img compare',
+    sides: looksInto('mapped1t', 'compare'),
+    bars: [notSlower('mapped1t', 'compare'), peakAtMost('compare', 'mapped1t/qcow2c-compare', 160)],
   },
 ];
 

@@ -38,15 +38,16 @@ function chosenRows(list) {
 /**
  * The traced run and the counted rounds of all sides that share a source.
  * @param {readonly Side[]} sides @param {string} source @param {string} output a directory
+ * @param {(corpus: string) => string} other gives the path of another corpus
  * @param {number} runs @param {string[]} wrong what is wrong with an output is added here
  * @returns {Promise<[string, Measured][]>} by the side's id
  */
-async function measureSides(sides, source, output, runs, wrong) {
+async function measureSides(sides, source, output, other, runs, wrong) {
   const target = join(output, 'target');
   /** @type {[string, Measured][]} */
   const results = [];
   for (const side of sides) {
-    const writes = await countWrites(side.command(source, target), target, output);
+    const writes = await countWrites(side.command(source, target, other), target, output);
     const complaint = complaintOf(side, source, target);
     if (complaint !== undefined) wrong.push(`${side.id}: ${complaint}`);
     say(`${side.id}: ${writes} writes${complaint === undefined ? '' : `, WRONG: ${complaint}`}`);
@@ -54,7 +55,7 @@ async function measureSides(sides, source, output, runs, wrong) {
   }
   for (let round = 1; round <= runs; round++) {
     for (const [n, side] of sides.entries()) {
-      const sample = timedRun(side.command(source, target), target, output);
+      const sample = timedRun(side.command(source, target, other), target, output);
       results[n][1].runs.push(sample);
       say(`${side.id} ${round}/${runs}: wall ${seconds(sample.wall)}, CPU ${seconds(sample.cpu)}`);
     }
@@ -93,9 +94,10 @@ async function main() {
   mkdirSync(output);
   try {
     for (const name of names) {
-      const source = corpus(directory, name, say);
+      const path = (/** @type {string} */ wanted) => corpus(directory, wanted, say);
+      const source = path(name);
       const together = sides.filter((side) => side.corpus === name);
-      for (const [id, measured] of await measureSides(together, source, output, runs, wrong)) {
+      for (const [id, measured] of await measureSides(together, source, output, path, runs, wrong)) {
         results.set(id, measured);
       }
     }

@@ -1,5 +1,6 @@
 // The commands that are measured: ours, qemu-img's, and the yardsticks (engine loop, disk, start of Node).
 import { fileURLToPath } from 'node:url';
+import { corpusFormat } from './corpora.js';
 
 const OURS = fileURLToPath(new URL('../bin/qcow2c.js', import.meta.url));
 const ENGINE_LOOP = fileURLToPath(new URL('engine-loop.js', import.meta.url));
@@ -9,9 +10,9 @@ export const OVERHEAD_LEVEL = 2;
 
 /**
  * `label` is what the report calls the side, `makes` what it leaves behind: an image or a raw disk is verified, a copy is
- * only measured, nothing is neither.
+ * only measured, nothing is neither. `other` gives the path of another corpus.
  * @typedef {{ id: string, corpus: string, label: string, makes: 'image' | 'raw' | 'copy' | 'nothing',
- *   command: (source: string, target: string) => string[] }} Side
+ *   command: (source: string, target: string, other: (corpus: string) => string) => string[] }} Side
  */
 
 /** @param {string} corpus @param {string} name @param {string[]} options @returns {Side} */
@@ -62,6 +63,38 @@ function fromQcow2(corpus, name, program, ...options) {
     ],
   };
 }
+
+/**
+ * A side that looks into an image, or compares it with another.
+ * @param {'qcow2c' | 'qemu-img'} program @param {'check' | 'compare'} name @param {string} corpus
+ * @param {string} [against] the corpus to compare with
+ * @returns {Side}
+ */
+function looking(program, name, corpus, against) {
+  const start = program === 'qcow2c' ? [process.execPath, OURS] : ['qemu-img'];
+  return {
+    id: `${corpus}/${program}-${name}`,
+    corpus,
+    label: [program, name, ...(against === undefined ? [] : ['with', against])].join(' '),
+    makes: 'nothing',
+    command: (source, _target, other) => [
+      ...start,
+      ...[name, '-f', corpusFormat(corpus)],
+      ...(against === undefined ? [] : ['-F', corpusFormat(against)]),
+      source,
+      ...(against === undefined ? [] : [other(against)]),
+    ],
+  };
+}
+
+/** @param {string} corpus @returns {Side} what every command of ours pays before it does anything */
+const startOfNode = (corpus) => ({
+  id: `${corpus}/node`,
+  corpus,
+  label: 'node -e 0',
+  makes: 'nothing',
+  command: () => [process.execPath, '-e', '0'],
+});
 
 const DIRECT = ['-t', 'none'];
 const PARALLEL = ['-W', '-m', '16', ...DIRECT];
@@ -115,13 +148,7 @@ export const SIDES = [
   qemuImg('random', 'qemu-parallel', ...PARALLEL),
   qcow2c('empty15t', 'plain'),
   qemuImg('empty15t', 'qemu-plain'),
-  {
-    id: 'empty15t/node',
-    corpus: 'empty15t',
-    label: 'node -e 0',
-    makes: 'nothing',
-    command: () => [process.execPath, '-e', '0'],
-  },
+  startOfNode('empty15t'),
   qcow2c('sparse1t', 'two-workers', '-m', '2'),
   qcow2c('ext4in1t', 'two-workers', '-m', '2'),
   qcow2c('small', 'plain'),
@@ -135,4 +162,14 @@ export const SIDES = [
   fromQcow2('chain', 'direct', 'qcow2c', '-c', ...DIRECT),
   fromQcow2('chain', 'recompress', 'qcow2c', '-c', '--recompress', ...DIRECT),
   fromQcow2('chain', 'qemu-parallel', 'qemu-img', '-c', ...PARALLEL),
+  looking('qcow2c', 'check', 'ext4-zlib'),
+  looking('qemu-img', 'check', 'ext4-zlib'),
+  looking('qcow2c', 'compare', 'ext4-zlib', 'ext4'),
+  looking('qemu-img', 'compare', 'ext4-zlib', 'ext4'),
+  startOfNode('ext4-zlib'),
+  looking('qcow2c', 'check', 'mapped1t'),
+  looking('qemu-img', 'check', 'mapped1t'),
+  looking('qcow2c', 'compare', 'mapped1t', 'mapped1t-copy'),
+  looking('qemu-img', 'compare', 'mapped1t', 'mapped1t-copy'),
+  startOfNode('mapped1t'),
 ];
