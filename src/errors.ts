@@ -8,7 +8,8 @@ import { getSystemErrorMap } from 'node:util';
  * Stable codes, one for each reaction a caller may want:
  * usage: the request is wrong; unsupported: valid, but not something this program does;
  * format: the file is not of the format asked for; corrupt: it is, but broken;
- * io: the system refused an operation; source-changed: the source is not what it was at the start;
+ * io: the system refused an operation; in-use: somebody else writes to the file, or reads what would be written;
+ * source-changed: the source is not what it was at the start;
  * limit: the format cannot hold the result; engine: no usable compression engine, or one that failed;
  * worker: a worker thread died; aborted: the caller's signal; internal: a broken promise inside qcow2c.
  */
@@ -18,6 +19,7 @@ export type ErrorCode =
   | 'ERR_FORMAT'
   | 'ERR_CORRUPT'
   | 'ERR_IO'
+  | 'ERR_IN_USE'
   | 'ERR_SOURCE_CHANGED'
   | 'ERR_LIMIT'
   | 'ERR_ENGINE'

@@ -46,6 +46,9 @@ export function readImageOptions(text: string, use: ImageUse): ImageReference {
   }
 }
 
+/** Parts of a reference whose option is spelt differently. */
+const OPTION_OF: Readonly<Record<string, string>> = { dataFile: 'data-file', forceShare: 'force-share' };
+
 /** As `readImageOptions`, for a target, whose format must be stated: an image there may be empty. */
 export function readTargetOptions(
   text: string,
@@ -55,16 +58,16 @@ export function readTargetOptions(
   const refuse = (why: string) => usageError(`Could not open ${quoted(text)}: ${why}`);
   if (format === undefined) throw refuse("The target's format must be stated (driver=raw or driver=qcow2)");
   const [other] = Object.keys(others);
-  if (other !== undefined)
-    throw refuse(`'${other === 'dataFile' ? 'data-file' : other}' cannot be used with a target`);
+  if (other !== undefined) throw refuse(`'${OPTION_OF[other] ?? other}' cannot be used with a target`);
   return { file, format };
 }
 
 /** An image in some format, and what belongs to it. */
 function readImage(keys: Keys, use: ImageUse): ImageReference {
+  const shared = isShared(keys) ? { forceShare: true } : {};
   const driver = take(keys, 'driver');
   if (driver !== undefined && FILE_DRIVERS.includes(driver)) {
-    return { file: readFile(keys, use), format: 'raw' };
+    return { file: readFile(keys, use), format: 'raw', ...shared };
   }
   const format = driver === undefined ? undefined : sourceFormatOf(driver);
   if (format === undefined && ![...keys.keys()].some((key) => /^file(\.|$)/.test(key))) {
@@ -74,10 +77,20 @@ function readImage(keys: Keys, use: ImageUse): ImageReference {
     file: readStorage(takeFileNode(keys), use),
     ...(format === undefined ? {} : { format }),
     ...(format === 'raw' ? readPart(keys) : readCompanions(keys, use)),
+    ...shared,
   };
   readShared(keys, use);
   refuseRest(keys, `Block format '${format ?? 'raw or qcow2'}' does not`);
   return reference;
+}
+
+/** Whether the image or the file that it lies in is to be read without regard to who writes to it. */
+function isShared(keys: Keys): boolean {
+  return [...keys].some(
+    ([key, value]) =>
+      (/^(file\.)*force-share$/.test(key) && bool(value, key)) ||
+      (/^(file\.)*locking$/.test(key) && value === 'off'),
+  );
 }
 
 /** Where in its file a raw disk lies. */
@@ -126,10 +139,7 @@ function readFile(keys: Keys, use: ImageUse): string {
   const name = take(keys, 'filename');
   if (!name) throw usageError("The 'file' block driver requires a file name");
   takeIf(keys, 'aio', (value, key) => oneOf(AIO, value, key));
-  takeIf(keys, 'locking', (value, key) => {
-    oneOf(ON_OFF_AUTO, value, key);
-    if (value === 'on') throw unsupported(key, value, 'qcow2c takes no locks');
-  });
+  takeIf(keys, 'locking', (value, key) => oneOf(ON_OFF_AUTO, value, key));
   readShared(keys, use);
   refuseRest(keys, "Block protocol 'file' doesn't");
   return name;

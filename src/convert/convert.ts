@@ -10,7 +10,7 @@ import { LARGEST_PIECE, roundUp } from '../storage/aligned-memory.js';
 import { openTarget } from '../storage/target.js';
 import { type Input, imageInput, streamInput } from './input.js';
 import { openOutput } from './open-output.js';
-import { isDirect, type OpenedSources, onlyImage, openSources, openStream } from './open-sources.js';
+import { type OpenedSources, onlyImage, openSettings, openSources, openStream } from './open-sources.js';
 import type { ConvertOptions, ConvertResult } from './options.js';
 import { openTargetBacking, type TargetBacking } from './target-backing.js';
 import { UnreadableLog } from './unreadable-log.js';
@@ -149,9 +149,10 @@ async function convertOpened(
 
 /** The backing file that the target is to have. */
 async function openBacking(
-  { create = {}, target, sourceCache, isolated = false, keepTarget }: ConvertOptions,
+  options: ConvertOptions,
   sources: OpenedSources | undefined,
 ): Promise<TargetBacking | undefined> {
+  const { create = {}, target, keepTarget } = options;
   const { backingFile: file, backingFormat: format } = create;
   if (file === undefined || keepTarget) return undefined;
   if (format === undefined) throw usageError('Use of backing file requires explicit backing format');
@@ -161,7 +162,7 @@ async function openBacking(
       sources,
       'Having a backing file for the target makes no sense when concatenating multiple input images',
     );
-  return openTargetBacking({ file, format }, target, image, { direct: isDirect(sourceCache), isolated });
+  return openTargetBacking({ file, format }, target, image, openSettings(options));
 }
 
 /** @throws Qcow2cError ERR_USAGE for a number that cannot be */

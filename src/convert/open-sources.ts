@@ -4,7 +4,7 @@ import { Qcow2cError, usageError } from '../errors.js';
 import { Concatenation } from '../image/concatenation.js';
 import type { ImageReference, StreamReference } from '../image/image-reference.js';
 import type { Source } from '../image/source.js';
-import { type OpenedImage, openImage } from '../open/open-image.js';
+import { type OpenedImage, type OpenSettings, openImage } from '../open/open-image.js';
 import { StreamSource } from '../raw/stream-source.js';
 import type { ConvertOptions } from './options.js';
 
@@ -20,7 +20,7 @@ export interface OpenedSources {
 
 type SourceOptions = Pick<
   ConvertOptions,
-  'sources' | 'sourceFormat' | 'sourceCache' | 'snapshot' | 'isolated' | 'bitmaps'
+  'sources' | 'sourceFormat' | 'sourceCache' | 'snapshot' | 'isolated' | 'bitmaps' | 'forceShare'
 >;
 
 /**
@@ -50,7 +50,7 @@ export async function openSources(options: SourceOptions): Promise<OpenedSources
   if (options.snapshot !== undefined && references.length > 1) {
     throw usageError('No support for concatenating multiple snapshot');
   }
-  const settings = { direct: isDirect(options.sourceCache), isolated: options.isolated ?? false };
+  const settings = openSettings(options);
   const images: OpenedImage[] = [];
   try {
     for (const reference of references) images.push(await openImage(reference, options.snapshot, settings));
@@ -75,7 +75,16 @@ export function onlyImage({ images }: OpenedSources, refusal: string): OpenedIma
   throw new Qcow2cError('ERR_USAGE', refusal);
 }
 
-export function isDirect(mode: ConvertOptions['sourceCache']): boolean {
+/** How a conversion opens what it reads. */
+export function openSettings({
+  sourceCache,
+  isolated = false,
+  forceShare = false,
+}: Pick<ConvertOptions, 'sourceCache' | 'isolated' | 'forceShare'>): OpenSettings {
+  return { direct: isDirect(sourceCache), isolated, bearsWriters: forceShare ? 'all' : 'none' };
+}
+
+function isDirect(mode: ConvertOptions['sourceCache']): boolean {
   return mode === 'none' || mode === 'directsync';
 }
 

@@ -62,6 +62,8 @@ export interface ConvertOptions {
   readonly sparseSize?: number | undefined;
   /** How the target is written; default: none (O_DIRECT), or writeback where the file system refuses that. */
   readonly targetCache?: CacheMode | undefined;
+  /** Read sources that somebody may be writing to (-U). */
+  readonly forceShare?: boolean | undefined;
   /** How the sources are read; default: writeback (through the page cache). */
   readonly sourceCache?: CacheMode | undefined;
   /** Bytes of the compressed write cache; 0 sends every compressed cluster straight to the file. */

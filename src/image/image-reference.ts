@@ -11,6 +11,8 @@ export interface ImageReference {
   readonly backing?: ImageReference | 'none' | undefined;
   /** Instead of the external data file that the image names. qcow2 only. */
   readonly dataFile?: string | undefined;
+  /** Read it although somebody may be writing to it. */
+  readonly forceShare?: boolean | undefined;
   /** Only a part of the file, in bytes: where it begins and how long it is. raw only. */
   readonly offset?: number | undefined;
   readonly size?: number | undefined;

@@ -11,10 +11,23 @@ import { Qcow2Layer } from '../qcow2/qcow2-layer.js';
 import type { SnapshotSelector } from '../qcow2/snapshot-table.js';
 import { RawPart } from '../raw/raw-part.js';
 import { openForReading, RawSource } from '../raw/raw-source.js';
+import type { ImageUse } from '../storage/image-lock.js';
 import { followNames, type WantedImage, wantedByCaller } from './followed-names.js';
 import { guessFormat, type Qcow2Start, readQcow2Start, snapshotState } from './image-start.js';
 
+/**
+ * Which files somebody may be writing to: none, only raw disks (as qemu-img looks into these without copying them),
+ * or all of them (qemu-img -U).
+ */
+export type BearsWriters = 'none' | 'raw' | 'all';
+
+/** What a file is opened for. */
+export function useOf(format: ImageFormat, bears: BearsWriters): ImageUse {
+  return bears === 'all' || bears === format ? 'read beside writers' : 'read';
+}
+
 export interface OpenSettings {
+  readonly bearsWriters: BearsWriters;
   /** Read past the page cache where the file system can. */
   readonly direct: boolean;
   /** Refuse every file that an image names. */
@@ -93,6 +106,8 @@ class ChainOpening {
     try {
       this.#refuseLoop(file);
       const format = wanted.format ?? (await guessFormat(file));
+      const use = useOf(format, wanted.forceShare ? 'all' : this.#settings.bearsWriters);
+      await file.lock(use);
       if (format === 'raw') {
         this.#addRaw(wanted, file, snapshot);
         return undefined;
@@ -101,7 +116,10 @@ class ChainOpening {
       const { backing, dataFile: dataFileName } = followNames(wanted, qcow2, this.#settings.isolated);
       const dataFile =
         dataFileName === undefined ? undefined : await this.#openDataFile(wanted, dataFileName);
-      if (dataFile !== undefined) opened.push(dataFile);
+      if (dataFile !== undefined) {
+        opened.push(dataFile);
+        await dataFile.lock(use);
+      }
       const state = snapshot === undefined ? undefined : await snapshotState(qcow2, snapshot);
       const layer = new Qcow2Layer(qcow2.header, file, dataFile, state);
       const asNamed = wanted.backing === undefined && wanted.dataFile === undefined && snapshot === undefined;

@@ -6,6 +6,7 @@ import * as fs from 'node:fs';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import type { HostFile, MappedRange } from '../image/source.js';
 import { alignedMemory, DIRECT_ALIGNMENT, roundDown, roundUp } from '../storage/aligned-memory.js';
+import { type ImageUse, lockImage } from '../storage/image-lock.js';
 import { type DataRange, HoleFinder } from './holes.js';
 
 const readAt: (fd: number, into: Uint8Array, position: number) => Promise<number> = (fd, into, position) =>
@@ -124,6 +125,11 @@ export class RawSource implements HostFile {
       expected: this.#version.size,
       found: Number(size),
     });
+  }
+
+  /** Says what the file is opened for, until it is closed. @throws Qcow2cError ERR_IN_USE */
+  lock(use: ImageUse): Promise<void> {
+    return lockImage(this.descriptor, this.name, use);
   }
 
   async close(): Promise<void> {

@@ -1,16 +1,28 @@
 /**
- * The calls of the C library that Node.js lacks, made through koffi: fallocate(2) and lseek(2), for the
- * direct file and the target. Where koffi or the call is missing the answer is ENOSYS; nothing else fails.
+ * The calls of the C library that Node.js lacks, made through koffi: fallocate(2), lseek(2) and the locks of
+ * fcntl(2). Where koffi or the call is missing the answer is ENOSYS; nothing else fails.
  */
+import { endianness } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 
 /** Modes of fallocate: allocate and keep the content; free, which makes zeros, and keep the length. */
 export const ALLOCATE = 0;
 export const PUNCH_HOLE = 0x01 | 0x02;
 
+/** Linux's locks that belong to an open file, not to the process: fcntl's commands, and struct flock in 64 bits. */
+const OFD_GET = 36;
+const OFD_SET = 37;
+const READ_LOCK = 0;
+const WRITE_LOCK = 1;
+const UNLOCKED = 2;
+const FLOCK_BYTES = 32;
+const hasLocks =
+  process.platform === 'linux' && ['x64', 'arm64', 'riscv64', 's390x', 'ppc64'].includes(process.arch);
+
 const SEEK_END = 2;
 /** Their numbers are the same on every system. */
 const EINTR = 4;
+const isLittle = endianness() === 'LE';
 const ENOSYS = process.platform === 'darwin' ? 78 : 38;
 
 type Koffi = typeof import('koffi');
@@ -20,6 +32,7 @@ interface LibC {
   readonly koffi: Koffi;
   readonly fallocate: Bound | undefined;
   readonly lseek: Bound | undefined;
+  readonly fcntl: Bound | undefined;
 }
 
 let loaded: Promise<LibC | undefined> | undefined;
@@ -46,6 +59,7 @@ function bind(koffi: Koffi): LibC {
     koffi,
     fallocate: find('fallocate', 'int', ['int', 'int', 'int64', 'int64']),
     lseek: find('lseek', 'int64', ['int', 'int64', 'int']),
+    fcntl: hasLocks ? loaded.func('int fcntl(int, int, ...)') : undefined,
   };
 }
 
@@ -83,6 +97,54 @@ export async function fallocate(
 export async function seekEnd(descriptor: number): Promise<number | undefined> {
   const end: unknown = (await load())?.lseek?.(descriptor, 0, SEEK_END);
   return typeof end === 'number' && end >= 0 ? end : undefined;
+}
+
+/**
+ * Locks one byte of an open file, for as long as the file is open; nobody waits.
+ * @param exclusive nobody else may have a lock there, else nobody else an exclusive one
+ * @returns undefined when it is locked, else the reason: EAGAIN or EACCES when somebody else's lock is in the way
+ */
+export async function lockByte(
+  descriptor: number,
+  byte: number,
+  exclusive: boolean,
+): Promise<NodeJS.ErrnoException | undefined> {
+  const lock = flock(exclusive ? WRITE_LOCK : READ_LOCK, byte);
+  const errno = await callFcntl(descriptor, OFD_SET, lock);
+  return errno === 0 ? undefined : systemError(errno);
+}
+
+/**
+ * @returns whether another open file, also of this process, has a lock on the byte; undefined: the system does
+ *   not say
+ */
+export async function isByteLocked(descriptor: number, byte: number): Promise<boolean | undefined> {
+  const lock = flock(WRITE_LOCK, byte);
+  if ((await callFcntl(descriptor, OFD_GET, lock)) !== 0) return undefined;
+  return typeOf(lock) !== UNLOCKED;
+}
+
+/** struct flock: type and whence (16 bits each), start and length (64 bits each, aligned), process. */
+function flock(type: number, byte: number): DataView {
+  const view = new DataView(new ArrayBuffer(FLOCK_BYTES));
+  view.setInt16(0, type, isLittle);
+  view.setBigInt64(8, BigInt(byte), isLittle);
+  view.setBigInt64(16, 1n, isLittle);
+  return view;
+}
+
+function typeOf(lock: DataView): number {
+  return lock.getInt16(0, isLittle);
+}
+
+async function callFcntl(descriptor: number, command: number, lock: DataView): Promise<number> {
+  const libc = await load();
+  if (libc?.fcntl === undefined) return ENOSYS;
+  for (;;) {
+    if (libc.fcntl(descriptor, command, 'void *', new Uint8Array(lock.buffer)) === 0) return 0;
+    const errno = libc.koffi.errno();
+    if (errno !== EINTR) return errno;
+  }
 }
 
 function systemError(errno: number): NodeJS.ErrnoException {

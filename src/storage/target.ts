@@ -3,14 +3,16 @@
  * and gets its own name only when it is complete, checked in length and durable; until then whatever had
  * that name stays. A device, or an existing file on request, is written in place.
  */
-import { randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import type { CacheMode } from './cache-mode.js';
+import { claimTemporary } from './claim-temporary.js';
 import { deviceSize } from './device-size.js';
 import { DirectFile } from './direct-file.js';
+import { lockImage, refuseWriters } from './image-lock.js';
 
 /** Longest file name of Linux and macOS file systems, in bytes. */
 const LONGEST_NAME = 255;
@@ -86,12 +88,25 @@ export async function openTarget(path: string, mode: CacheMode, inPlace: boolean
     throw new Qcow2cError('ERR_UNSUPPORTED', `Cannot write to ${quoted(path)}: ${reason}`, { file: path });
   }
   try {
-    await fs.access(path, constants.W_OK);
+    await refuseInUse(path);
     // A symbolic link stays; what it points to is replaced.
     return await openReplacement(await fs.realpath(path), path, mode, existing);
   } catch (error) {
     if (error instanceof Qcow2cError) throw error;
     throw ioError(`Could not open ${quoted(path)}`, error, { file: path });
+  }
+}
+
+/**
+ * Nobody may replace a file that he may not write to, or that a virtual machine is writing to: that would go on
+ * with a file without a name. Readers keep the old image for as long as they have it open.
+ */
+async function refuseInUse(path: string): Promise<void> {
+  const file = await fs.open(path, constants.O_RDWR | constants.O_NONBLOCK);
+  try {
+    await refuseWriters(file.fd, path);
+  } finally {
+    await file.close();
   }
 }
 
@@ -102,12 +117,17 @@ async function openReplacement(
   existing: Stats | undefined,
 ): Promise<Target> {
   const temporary = join(dirname(path), temporaryName(basename(path)));
-  const file = await DirectFile.open(temporary, name, mode, constants.O_CREAT | constants.O_EXCL);
+  const { file, release } = await claimTemporary(temporary, name, mode);
   // Before there is a byte in it: nobody may read the new image who could not read the old one.
   if (existing !== undefined) await keepOwnership(temporary, existing);
+  // Once the name is given up it may be another run's.
+  let claimed = true;
   const discard = async () => {
+    if (!claimed) return;
+    claimed = false;
     await file.close().catch(() => {});
     await fs.rm(temporary, { force: true }).catch(() => {});
+    await release();
   };
   const seal = async (length: number) => {
     try {
@@ -129,6 +149,8 @@ async function openReplacement(
       await discard();
       throw error;
     }
+    claimed = false;
+    await release();
     if (mode !== 'unsafe') await syncDirectory(dirname(path));
   };
   return { file, kind: 'new', existingSize: 0, keptBytes: 0, seal, commit, discard };
@@ -136,6 +158,10 @@ async function openReplacement(
 
 async function openInPlace(path: string, mode: CacheMode, existing: Stats): Promise<Target> {
   const file = await DirectFile.open(path, path, mode);
+  await lockImage(file.fd, path, 'write').catch(async (error) => {
+    await file.close();
+    throw error;
+  });
   const isFile = existing.isFile();
   const existingSize = isFile ? existing.size : await sizeOfDevice(file);
   const discard = async () => {
@@ -170,19 +196,22 @@ async function sizeOfDevice(file: DirectFile): Promise<number> {
   }
 }
 
-/** Recognisable by the leading dot, the program's name, the process and the ending. */
+/**
+ * Recognisable by the leading dot, the program's name and the ending. Always the same for a target: who finds it
+ * there has found another run, or what is left of one.
+ */
 function temporaryName(base: string): string {
-  const suffix = `.qcow2c-${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
+  const suffix = '.qcow2c.tmp';
   const room = LONGEST_NAME - suffix.length - 1;
   const bytes = Buffer.from(base);
-  const kept =
-    bytes.length <= room
-      ? base
-      : bytes
-          .subarray(0, room)
-          .toString('latin1')
-          .replace(/[^ -~]/g, '_');
-  return `.${kept}${suffix}`;
+  if (bytes.length <= room) return `.${base}${suffix}`;
+  // Cut, and still another one for each target.
+  const digest = createHash('sha256').update(bytes).digest('hex').slice(0, 16);
+  const start = bytes
+    .subarray(0, room - digest.length)
+    .toString('latin1')
+    .replace(/[^ -~]/g, '_');
+  return `.${start}${digest}${suffix}`;
 }
 
 /** The replacement is as accessible as what it replaces. Owners can only be kept with the right to. */

@@ -82,14 +82,14 @@ describe('a source', () => {
     'auto-read-only=on',
     'cache.direct=off',
     'cache.no-flush=on',
-    'force-share=on',
     'discard=unmap',
     'discard=ignore',
     'detect-zeroes=on',
     'node-name=x',
     'lazy-refcounts=on',
     'file.aio=io_uring',
-    'file.locking=off',
+    'file.locking=on',
+    'force-share=off',
     'file.locking=auto',
     'file.read-only=on',
     'file.cache.direct=off',
@@ -116,18 +116,28 @@ describe('a source', () => {
     }
   });
 
+  test.each(['force-share=on', 'file.force-share=on', 'file.locking=off'])('%s bears writers', (option) => {
+    expect(readImageOptions(`driver=qcow2,file.filename=a,${option}`, SOURCE)).toEqual({
+      file: 'a',
+      format: 'qcow2',
+      forceShare: true,
+    });
+  });
+
   test('-U cannot go with force-share=off', () => {
     const text = 'file.filename=a,force-share=off';
     expect(readImageOptions(text, SOURCE)).toEqual({ file: 'a' });
     const shared = { ...SOURCE, forceShare: true };
-    expect(readImageOptions('file.filename=a,force-share=on', shared)).toEqual({ file: 'a' });
+    expect(readImageOptions('file.filename=a,force-share=on', shared)).toEqual({
+      file: 'a',
+      forceShare: true,
+    });
     expect(failure(() => readImageOptions(text, shared)).message).toContain(
       '--force-share/-U conflicts with image options',
     );
   });
 
   test.each([
-    ['file.filename=a,file.locking=on', "Option 'locking=on' is not supported (qcow2c takes no locks)"],
     ['driver=vmdk,file.filename=a', "Format 'vmdk' is not supported (make it qcow2 first: "],
     ['driver=nbd,host=a', "Driver 'nbd' is not supported (the format of a file or a device is raw or qcow2)"],
     ['file.driver=nbd,file.host=a', "Driver 'nbd' is not supported"],

@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
-import { isDirect, onlyImage, openSources, openStream } from '../../src/convert/open-sources.js';
+import { onlyImage, openSettings, openSources, openStream } from '../../src/convert/open-sources.js';
 import { useScratch } from '../e2e/scratch.js';
 import { create } from '../oracle/qemu-img.js';
 
@@ -40,7 +40,9 @@ describe('opening sources', () => {
       expect(readAlignment).toBe(4096);
       await source.close();
     }
-    expect((['writeback', 'writethrough', 'unsafe', undefined] as const).map(isDirect)).not.toContain(true);
+    for (const sourceCache of ['writeback', 'writethrough', 'unsafe', undefined] as const) {
+      expect(openSettings({ sourceCache }).direct).toBe(false);
+    }
   });
 
   test('a file that looks like another format is raw when that is said', async () => {

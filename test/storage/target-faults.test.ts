@@ -55,10 +55,7 @@ vi.mock('node:fs/promises', async (importOriginal) => {
     },
     open: async (path: string, flags: number) => {
       const handle = await actual.open(path, flags);
-      return {
-        sync: async () => step(`sync ${path}`),
-        close: () => handle.close(),
-      };
+      return Object.assign(handle, { sync: async () => step(`sync ${path}`) });
     },
   };
 });

@@ -40,8 +40,7 @@ describe('a new target', () => {
   test('has a temporary name in its directory until it is complete', async () => {
     const target = await openTarget(path, 'none', false);
     await target.file.write(0, [block()]);
-    expect(names()).toEqual([expect.stringMatching(/^\.image\.qcow2\.qcow2c-\d+-[0-9a-f]{8}\.tmp$/)]);
-    expect(temporaryName()).toContain(`-${process.pid}-`);
+    expect(names()).toEqual(['.image.qcow2.qcow2c.tmp']);
     expect(target).toMatchObject({ kind: 'new', existingSize: 0, keptBytes: 0, file: { name: path } });
     await target.commit(512);
     expect(names()).toEqual(['image.qcow2']);
@@ -64,12 +63,48 @@ describe('a new target', () => {
     expect(names()).toEqual(['image.qcow2']);
   });
 
-  test('does not disturb another one of the same name that is under way', async () => {
-    const targets = await Promise.all([openTarget(path, 'none', false), openTarget(path, 'none', false)]);
-    await complete(targets[0], 1);
-    await complete(targets[1], 2);
+  test('is refused while another one of the same name is under way', async () => {
+    const first = await openTarget(path, 'none', false);
+    await expect(openTarget(path, 'none', false)).rejects.toMatchObject({
+      code: 'ERR_IN_USE',
+      message: `'${path}' is being made by another run`,
+    });
+    await complete(first, 1);
+    await complete(await openTarget(path, 'none', false), 2);
+    await first.discard();
     expect(names()).toEqual(['image.qcow2']);
     expectSameBytes(fs.readFileSync(path), payload(512, 2));
+  });
+
+  test('goes to one of many who want it at the same moment', async () => {
+    const attempts = await Promise.allSettled(
+      Array.from({ length: 20 }, () => openTarget(path, 'none', false)),
+    );
+    const targets = attempts.flatMap((attempt) => (attempt.status === 'fulfilled' ? [attempt.value] : []));
+    expect(targets).toHaveLength(1);
+    for (const attempt of attempts) {
+      if (attempt.status === 'rejected') expect(attempt.reason).toMatchObject({ code: 'ERR_IN_USE' });
+    }
+    for (const target of targets) await complete(target);
+    expect(names()).toEqual(['image.qcow2']);
+  });
+
+  test('takes the place of what a killed run has left behind', async () => {
+    fs.writeFileSync(join(directory, '.image.qcow2.qcow2c.tmp'), 'half an image');
+    await complete(await openTarget(path, 'none', false));
+    expect(names()).toEqual(['image.qcow2']);
+    expectSameBytes(fs.readFileSync(path), payload(512));
+  });
+
+  test('never follows a link that stands where its temporary file would be', async () => {
+    const elsewhere = join(directory, 'elsewhere');
+    fs.writeFileSync(elsewhere, 'precious');
+    fs.symlinkSync(elsewhere, join(directory, '.image.qcow2.qcow2c.tmp'));
+    await expect(openTarget(path, 'none', false)).rejects.toMatchObject({
+      code: 'ERR_IO',
+      systemCode: 'ELOOP',
+    });
+    expect(fs.readFileSync(elsewhere, 'utf8')).toBe('precious');
   });
 
   test('in a directory that is not there fails before anything is done', async () => {

@@ -66,6 +66,7 @@ export function readConvertWords(
       ...read,
       snapshot,
       isolated: words.isolated,
+      forceShare: words.forceShare,
       salvage: words.salvage,
       target: target.file,
       targetFormat: target.format,

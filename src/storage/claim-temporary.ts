@@ -1,0 +1,126 @@
+/**
+ * Makes the temporary file of a target, of which there is one at a time. Its maker keeps it locked until it is
+ * renamed or removed: a locked one belongs to a run that is under way, any other is what a killed run has left
+ * behind, and goes.
+ */
+import { constants, fstatSync } from 'node:fs';
+import * as fs from 'node:fs/promises';
+import { ioError, Qcow2cError, quoted } from '../errors.js';
+import type { CacheMode } from './cache-mode.js';
+import { DirectFile } from './direct-file.js';
+import { lockByte } from './libc.js';
+
+/** None of the bytes that QEMU locks. */
+const OWNER_BYTE = 300;
+/** Whoever loses the name again and again to others that come and go is told so. */
+const MOST_ATTEMPTS = 16;
+/** A lock that somebody else holds; every other reason means that there are no locks here. */
+const HELD = ['EAGAIN', 'EACCES'];
+
+export interface ClaimedFile {
+  readonly file: DirectFile;
+  /** Gives up the claim. Call it once the file has its own name or is removed. */
+  release(): Promise<void>;
+}
+
+/**
+ * @param path of the temporary file
+ * @param name of the target, for messages
+ * @throws Qcow2cError ERR_IN_USE when another run is making the same target; ERR_IO
+ */
+export async function claimTemporary(path: string, name: string, mode: CacheMode): Promise<ClaimedFile> {
+  for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt += 1) {
+    let file: DirectFile;
+    try {
+      file = await DirectFile.open(path, name, mode, constants.O_CREAT | constants.O_EXCL);
+    } catch (error) {
+      if (!(error instanceof Qcow2cError) || error.systemCode !== 'EEXIST') throw error;
+      await removeLeftover(path, name);
+      continue;
+    }
+    // Until it is locked somebody may take it for a leftover. What is there then is his.
+    const owner = await lockAt(path);
+    if (owner !== 'held' && owner !== 'gone' && (await owner.handle.stat()).ino === fstatSync(file.fd).ino) {
+      return { file, release: () => owner.handle.close() };
+    }
+    if (typeof owner === 'object') await owner.handle.close();
+    await file.close();
+  }
+  throw inUse(name, undefined);
+}
+
+/** @throws Qcow2cError ERR_IN_USE when it is locked or nobody can tell; ERR_IO */
+async function removeLeftover(path: string, name: string): Promise<void> {
+  let owner: Locked | 'held' | 'gone';
+  try {
+    owner = await lockAt(path);
+    if (owner === 'gone') return;
+    if (typeof owner === 'object') {
+      try {
+        if (!owner.sure) {
+          const message = `${quoted(path)} is there: another run is making ${quoted(name)}, or one was killed; if none is, remove it`;
+          throw new Qcow2cError('ERR_IN_USE', message, { file: name });
+        }
+        await fs.unlink(path);
+        return;
+      } finally {
+        await owner.handle.close();
+      }
+    }
+  } catch (error) {
+    if (error instanceof Qcow2cError) throw error;
+    throw ioError(`Could not remove ${quoted(path)}, which an earlier run has left behind`, error, { file: path });
+  }
+  throw inUse(name, await processWith(path));
+}
+
+interface Locked {
+  readonly handle: fs.FileHandle;
+  /** Whether there are locks here at all. */
+  readonly sure: boolean;
+}
+
+/** Opens and locks what is at `path` now. @throws the system's error */
+async function lockAt(path: string): Promise<Locked | 'held' | 'gone'> {
+  let handle: fs.FileHandle;
+  try {
+    handle = await fs.open(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 'gone';
+    throw error;
+  }
+  try {
+    const reason = await lockByte(handle.fd, OWNER_BYTE, true);
+    if (HELD.includes(reason?.code ?? '')) {
+      await handle.close();
+      return 'held';
+    }
+    // Its last owner may have renamed or removed it just before he let go.
+    const there = await fs.lstat(path).catch(() => undefined);
+    if (there === undefined || there.ino !== (await handle.stat()).ino) {
+      await handle.close();
+      return 'gone';
+    }
+    return { handle, sure: reason === undefined };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+/** The process that has the file open; undefined where /proc does not tell. */
+async function processWith(path: string): Promise<string | undefined> {
+  const real = await fs.realpath(path).catch(() => path);
+  for (const id of await fs.readdir('/proc').catch(() => [])) {
+    if (!/^\d+$/.test(id) || id === String(process.pid)) continue;
+    for (const descriptor of await fs.readdir(`/proc/${id}/fd`).catch(() => [])) {
+      if ((await fs.readlink(`/proc/${id}/fd/${descriptor}`).catch(() => '')) === real) return id;
+    }
+  }
+  return undefined;
+}
+
+function inUse(name: string, id: string | undefined): Qcow2cError {
+  const who = id === undefined ? 'another run' : `process ${id}`;
+  return new Qcow2cError('ERR_IN_USE', `${quoted(name)} is being made by ${who}`, { file: name, found: id });
+}

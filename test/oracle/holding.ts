@@ -1,0 +1,27 @@
+/** qemu-io and qemu-nbd with an image open, the way a virtual machine has it, for as long as a test wants. */
+import { once } from 'node:events';
+import { start } from './run.js';
+
+/**
+ * Runs `work` while qemu-io has `image` open.
+ * @param options of qemu-io: -r opens it for reading only, -U bears writers
+ */
+export async function whileQemuIoHolds<Result>(
+  image: string,
+  format: 'raw' | 'qcow2',
+  options: readonly string[],
+  work: () => Promise<Result>,
+): Promise<Result> {
+  const { child, finished } = start('qemu-io', ['-f', format, ...options, image], { keepsStdin: true });
+  const ended = finished.then(({ stderr }) => Promise.reject(new Error(`qemu-io ended: ${stderr}`)));
+  ended.catch(() => {});
+  try {
+    // The prompt comes when the image is open.
+    const { stdout } = child;
+    if (stdout !== null) await Promise.race([once(stdout, 'data'), ended]);
+    return await work();
+  } finally {
+    child.stdin?.end();
+    await finished;
+  }
+}
