@@ -152,7 +152,7 @@ async function openBacking(
   options: ConvertOptions,
   sources: OpenedSources | undefined,
 ): Promise<TargetBacking | undefined> {
-  const { create = {}, target, keepTarget } = options;
+  const { create = {}, target, keepTarget, forceShare } = options;
   const { backingFile: file, backingFormat: format } = create;
   if (file === undefined || keepTarget) return undefined;
   if (format === undefined) throw usageError('Use of backing file requires explicit backing format');
@@ -162,7 +162,7 @@ async function openBacking(
       sources,
       'Having a backing file for the target makes no sense when concatenating multiple input images',
     );
-  return openTargetBacking({ file, format }, target, image, openSettings(options));
+  return openTargetBacking({ file, format, forceShare }, target, image, openSettings(options));
 }
 
 /** @throws Qcow2cError ERR_USAGE for a number that cannot be */

@@ -42,9 +42,10 @@ export function openStream(options: SourceOptions): StreamSource | undefined {
  * @throws Qcow2cError ERR_IO, ERR_FORMAT, ERR_CORRUPT, ERR_UNSUPPORTED, ERR_USAGE; nothing stays open then
  */
 export async function openSources(options: SourceOptions): Promise<OpenedSources> {
+  const { forceShare } = options;
   const references = options.sources.flatMap((source): ImageReference[] => {
-    if (typeof source === 'string') return [{ file: source, format: options.sourceFormat }];
-    return isStream(source) ? [] : [source];
+    if (typeof source === 'string') return [{ file: source, format: options.sourceFormat, forceShare }];
+    return isStream(source) ? [] : [{ ...source, forceShare: source.forceShare ?? forceShare }];
   });
   if (references.length === 0) throw usageError('Must specify image file name');
   if (options.snapshot !== undefined && references.length > 1) {
@@ -79,9 +80,8 @@ export function onlyImage({ images }: OpenedSources, refusal: string): OpenedIma
 export function openSettings({
   sourceCache,
   isolated = false,
-  forceShare = false,
-}: Pick<ConvertOptions, 'sourceCache' | 'isolated' | 'forceShare'>): OpenSettings {
-  return { direct: isDirect(sourceCache), isolated, bearsWriters: forceShare ? 'all' : 'none' };
+}: Pick<ConvertOptions, 'sourceCache' | 'isolated'>): OpenSettings {
+  return { direct: isDirect(sourceCache), isolated, copies: true };
 }
 
 function isDirect(mode: ConvertOptions['sourceCache']): boolean {

@@ -3,6 +3,7 @@ import { statSync } from 'node:fs';
 import { quoted } from '../errors.js';
 import { BackingChain } from '../image/backing-chain.js';
 import { backingFilePath } from '../image/image-name.js';
+import type { ImageFormat, ImageReference } from '../image/image-reference.js';
 import type { Source } from '../image/source.js';
 import { type OpenedImage, type OpenSettings, openImage, within } from '../open/open-image.js';
 import { identityOf } from '../raw/raw-source.js';
@@ -24,7 +25,7 @@ export interface TargetBacking {
  * @throws Qcow2cError as openImage
  */
 export async function openTargetBacking(
-  backing: { readonly file: string; readonly format: 'raw' | 'qcow2' },
+  backing: ImageReference & { readonly format: ImageFormat },
   target: string,
   image: OpenedImage | undefined,
   settings: OpenSettings,
@@ -34,7 +35,7 @@ export async function openTargetBacking(
   const [top, ...below] = shared.map(({ layer }) => layer);
   if (top !== undefined) return { source: new BackingChain([top, ...below]), opened: undefined, files: [] };
   try {
-    const opened = await openImage({ file, format: backing.format }, undefined, settings);
+    const opened = await openImage({ ...backing, file }, undefined, settings);
     return { source: opened.source, opened, files: opened.files };
   } catch (error) {
     throw within(`Could not open ${quoted(target)}: Could not open backing file`, error);

@@ -2,7 +2,6 @@
 import { usageError } from '../errors.js';
 import type { ImageFormat, ImageReference } from '../image/image-reference.js';
 import { openForReading, RawSource } from '../raw/raw-source.js';
-import { type BearsWriters, useOf } from './open-image.js';
 import { guessFormat, type Qcow2Start, readQcow2Start } from './image-start.js';
 
 export interface ImageFile {
@@ -14,21 +13,15 @@ export interface ImageFile {
 
 /**
  * @param direct read past the page cache where the file system can
- * @param bearsWriters whether somebody may be writing to it meanwhile
  * @returns the file is the caller's to close
- * @throws Qcow2cError ERR_IO, ERR_FORMAT, ERR_CORRUPT, ERR_UNSUPPORTED, ERR_IN_USE, ERR_USAGE; nothing stays open then
+ * @throws Qcow2cError ERR_IO, ERR_FORMAT, ERR_CORRUPT, ERR_UNSUPPORTED, ERR_USAGE; nothing stays open then
  */
-export async function openImageFile(
-  reference: ImageReference,
-  direct: boolean,
-  bearsWriters: BearsWriters,
-): Promise<ImageFile> {
+export async function openImageFile(reference: ImageReference, direct: boolean): Promise<ImageFile> {
   if (reference.file === '') throw usageError('Must specify image file name');
   const opened = openForReading(reference.file, direct);
   const file = await RawSource.open(opened.descriptor, reference.file, opened.direct);
   try {
     const format = reference.format ?? (await guessFormat(file));
-    await file.lock(useOf(format, reference.forceShare ? 'all' : bearsWriters));
     return { file, format, qcow2: format === 'qcow2' ? await readQcow2Start(file) : undefined };
   } catch (error) {
     await file.close();

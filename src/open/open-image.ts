@@ -15,19 +15,14 @@ import type { ImageUse } from '../storage/image-lock.js';
 import { followNames, type WantedImage, wantedByCaller } from './followed-names.js';
 import { guessFormat, type Qcow2Start, readQcow2Start, snapshotState } from './image-start.js';
 
-/**
- * Which files somebody may be writing to: none, only raw disks (as qemu-img looks into these without copying them),
- * or all of them (qemu-img -U).
- */
-export type BearsWriters = 'none' | 'raw' | 'all';
-
-/** What a file is opened for. */
-export function useOf(format: ImageFormat, bears: BearsWriters): ImageUse {
-  return bears === 'all' || bears === format ? 'read beside writers' : 'read';
+/** What a file is opened for; `copies`: nobody may write to a raw disk either, as somebody may who only looks. */
+export function useOf(format: ImageFormat, forceShare = false, copies = false): ImageUse {
+  return forceShare || (format === 'raw' && !copies) ? 'read beside writers' : 'read';
 }
 
 export interface OpenSettings {
-  readonly bearsWriters: BearsWriters;
+  /** Whether all of the disk is read for a copy, and not only looked at. */
+  readonly copies?: boolean;
   /** Read past the page cache where the file system can. */
   readonly direct: boolean;
   /** Refuse every file that an image names. */
@@ -93,6 +88,8 @@ class ChainOpening {
   readonly compressionTypes = new Set<CompressionType>();
   readAlignment = 1;
   readonly #settings: OpenSettings;
+  /** What is said of an image counts for all below it. */
+  #forceShare = false;
 
   constructor(settings: OpenSettings) {
     this.#settings = settings;
@@ -101,12 +98,13 @@ class ChainOpening {
   /** Opens one more image. @returns its backing file, if it has one */
   async add(wanted: WantedImage, snapshot: SnapshotSelector | undefined): Promise<WantedImage | undefined> {
     this.names.push(wanted.file);
+    this.#forceShare ||= wanted.forceShare ?? false;
     const file = await this.#openFile(wanted.file);
     const opened = [file];
     try {
       this.#refuseLoop(file);
       const format = wanted.format ?? (await guessFormat(file));
-      const use = useOf(format, wanted.forceShare ? 'all' : this.#settings.bearsWriters);
+      const use = useOf(format, this.#forceShare, this.#settings.copies);
       await file.lock(use);
       if (format === 'raw') {
         this.#addRaw(wanted, file, snapshot);

@@ -71,7 +71,7 @@ async function theirPlaces(image: string, isZero: (place: Place) => boolean): Pr
 
 test.each(NAMES)('%s', async (name) => {
   const file = path('images', `${name}.qcow2`);
-  const image = await openImage({ file, format: 'qcow2' }, undefined, { direct: false, isolated: false, bearsWriters: 'none' as const });
+  const image = await openImage({ file, format: 'qcow2' }, undefined, { direct: false, isolated: false });
   // The descriptor of each layer's data: its last file.
   const descriptors = image.layers.map(({ layer, qcow2 }) => {
     const others = fs.readdirSync('/proc/self/fd').map(Number);

@@ -11,7 +11,7 @@ import { run, runOk } from '../oracle/run.js';
 
 const path = useScratch();
 const openFiles = () => fs.readdirSync('/proc/self/fd').length;
-const SETTINGS = { direct: false, isolated: false, bearsWriters: 'none' as const };
+const SETTINGS = { direct: false, isolated: false };
 const MIB = 2 ** 20;
 const [base, middle, top, out] = [
   path('base.raw'),
@@ -143,7 +143,7 @@ describe('the backing file of a target', () => {
       [base, SETTINGS, { code: 'ERR_FORMAT' }],
       [
         top,
-        { direct: false, isolated: true, bearsWriters: 'none' as const },
+        { direct: false, isolated: true },
         { code: 'ERR_UNSUPPORTED', message: /which --isolated refuses$/ },
       ],
     ] as const) {

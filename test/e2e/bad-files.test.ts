@@ -155,13 +155,6 @@ describe('targets', () => {
     expect((await run('stat', ['-c', '%a', path('private.qcow2')])).stdout).toBe('600\n');
   });
 
-  test('that two runs make at once are whole, whoever is last', async () => {
-    const names = snapshot(path('')).length;
-    await Promise.all([1, 2, 3].map(() => cliOk(['convert', '-c', raw, path('both.qcow2')])));
-    await expectGoodImage(path('both.qcow2'), raw);
-    expect(snapshot(path(''))).toHaveLength(names + 1);
-  });
-
   test('whose name is as long as names can be work', async () => {
     const long = path(`${'n'.repeat(249)}.qcow2`);
     await cliOk(['convert', '-c', raw, long]);

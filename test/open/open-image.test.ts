@@ -12,8 +12,8 @@ import { type Forged, forgedQcow2 } from './forged-qcow2.js';
 
 const path = useScratch();
 const openFiles = () => fs.readdirSync('/proc/self/fd').length;
-const PLAIN: OpenSettings = { direct: false, isolated: false, bearsWriters: 'none' as const };
-const ISOLATED: OpenSettings = { direct: false, isolated: true, bearsWriters: 'none' as const };
+const PLAIN: OpenSettings = { direct: false, isolated: false };
+const ISOLATED: OpenSettings = { direct: false, isolated: true };
 const MIB = 2 ** 20;
 
 /** Writes an image, and a raw disk for each name that begins with "raw". @returns its path */
@@ -507,7 +507,7 @@ describe('what is opened', () => {
     fs.writeFileSync(base, Buffer.alloc(MIB, 1));
     await create(middle, MIB, ['-b', base, '-F', 'raw', '-o', 'compression_type=zstd']);
     await create(top, MIB, ['-b', middle, '-F', 'qcow2']);
-    const image = await openImage(trusted(top), undefined, { direct: true, isolated: false, bearsWriters: 'none' as const });
+    const image = await openImage(trusted(top), undefined, { direct: true, isolated: false });
     expect(image.files).toEqual([top, middle, base]);
     expect([...image.compressionTypes].sort()).toEqual(['zlib', 'zstd']);
     expect(image.readAlignment).toBe(4096);

@@ -1,5 +1,7 @@
 /** qemu-io and qemu-nbd with an image open, the way a virtual machine has it, for as long as a test wants. */
 import { once } from 'node:events';
+import { existsSync, rmSync, watch } from 'node:fs';
+import { dirname } from 'node:path';
 import { start } from './run.js';
 
 /**
@@ -23,5 +25,29 @@ export async function whileQemuIoHolds<Result>(
   } finally {
     child.stdin?.end();
     await finished;
+  }
+}
+
+/** Runs `work` while qemu-nbd serves `image`; @param options of qemu-nbd */
+export async function whileQemuNbdHolds<Result>(
+  image: string,
+  format: 'raw' | 'qcow2',
+  options: readonly string[],
+  work: () => Promise<Result>,
+): Promise<Result> {
+  const socket = `${image}.socket`;
+  const watcher = watch(dirname(socket));
+  const { child, finished } = start('qemu-nbd', ['-t', '-f', format, '-k', socket, ...options, image]);
+  const ended = finished.then(({ stderr }) => Promise.reject(new Error(`qemu-nbd ended: ${stderr}`)));
+  ended.catch(() => {});
+  try {
+    // It listens when it has opened the image.
+    while (!existsSync(socket)) await Promise.race([once(watcher, 'change'), ended]);
+    return await work();
+  } finally {
+    watcher.close();
+    child.kill();
+    await finished;
+    rmSync(socket, { force: true });
   }
 }

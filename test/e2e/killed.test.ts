@@ -1,0 +1,90 @@
+/**
+ * A run that is killed at any moment leaves the target's name as it was or with the whole new image, and nothing
+ * that the next run does not take away.
+ */
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { cliOk, ONE_THREAD, startCli } from './cli.js';
+import { expectGoodImage } from './judge.js';
+import { useScratch } from './scratch.js';
+import { randomBytes } from './source-images.js';
+
+const path = useScratch();
+const source = path('source.raw');
+const OLD = Buffer.from('what was there before');
+const TEMPORARY = /^\.target\.qcow2\.qcow2c\.tmp$/;
+/** Small clusters and no cache: as many writes as can be. */
+const ARGS = ['convert', '-c', '-m', '1', '-o', 'cluster_size=4k', '--compressed-cache-size', '0', '-f', 'raw'];
+let whole: Buffer;
+
+beforeAll(async () => {
+  const text = Buffer.alloc(200_000, 'the quick brown fox jumps over the lazy dog. ');
+  writeFileSync(source, Buffer.concat([text, randomBytes(100_000), text]));
+  await cliOk([...ARGS, source, path('whole.qcow2')]);
+  whole = readFileSync(path('whole.qcow2'));
+  await expectGoodImage(path('whole.qcow2'), source);
+});
+
+/** Runs a conversion that the kernel kills at the `when`th call of a kind. @returns whether it was killed */
+async function killedAt(call: string, when: number, target: string): Promise<boolean> {
+  const fault = ['-e', `trace=${call}`, '-e', `inject=${call}:signal=KILL:when=${when}`];
+  const under = ['strace', '-f', '-qqq', '-o', '/dev/null', ...fault, '--'];
+  const { status, signal } = await startCli([...ARGS, source, target], { under, env: ONE_THREAD }).finished;
+  if (status === 0) return false;
+  // strace ends as what it traces has ended.
+  expect([status, signal]).toContainEqual(signal === null ? 137 : 'SIGKILL');
+  return true;
+}
+
+/** The calls at which a run is killed, with which of them; each number is counted by thread. */
+const KILLS: readonly (readonly [call: string, numbers: readonly number[]])[] = [
+  ['pwritev,pwrite64', range(1, 60)],
+  ['ftruncate', [1, 2]],
+  ['fdatasync', [1, 2]],
+  ['fsync', [1, 2]],
+  ['rename', [1]],
+  ['close', range(1, 40)],
+  ['openat', range(60, 100)],
+  ['fcntl', range(1, 12)],
+  ['pread64', range(1, 24)],
+  ['futex', range(1, 40)],
+  ['mmap', range(60, 90)],
+];
+
+function range(from: number, to: number): number[] {
+  return Array.from({ length: to - from + 1 }, (_, index) => from + index);
+}
+
+/** The name has what it had, or all of the new image; beside it there is at most the temporary file. */
+function expectOldOrNew(target: string, old: Buffer | undefined): void {
+  const content = existsSync(target) ? readFileSync(target) : undefined;
+  const isAsBefore = content === undefined ? old === undefined : old !== undefined && content.equals(old);
+  expect(isAsBefore || content?.equals(whole)).toBe(true);
+  const others = readdirSync(path('')).filter((name) => name.startsWith('.'));
+  for (const name of others) expect(name).toMatch(TEMPORARY);
+}
+
+let kills = 0;
+
+describe.each([
+  ['an old image', OLD],
+  ['nothing', undefined],
+])('over %s', (_, old) => {
+  test.each(KILLS)(`at calls of %s`, async (call, numbers) => {
+    const target = path('target.qcow2');
+    for (const when of numbers) {
+      rmSync(target, { force: true });
+      if (old !== undefined) writeFileSync(target, old);
+      if (!(await killedAt(call, when, target))) break;
+      kills += 1;
+      expectOldOrNew(target, old);
+    }
+    await cliOk([...ARGS, source, target]);
+    expect(readFileSync(target).equals(whole)).toBe(true);
+    expect(readdirSync(path('')).sort()).toEqual(['source.raw', 'target.qcow2', 'whole.qcow2']);
+  });
+});
+
+test('these were at least 200', () => {
+  expect(kills).toBeGreaterThanOrEqual(200);
+});
