@@ -1,5 +1,6 @@
 /** `convert` on the command line: its options, and what its help says. */
 import { CACHE_MODES } from '../../storage/cache-mode.js';
+import { FORMAT_OPTION_OFFERS } from '../format-options.js';
 import { type CommandTable, EVERYWHERE, IMAGE_FORMATS, SIZES } from '../option-table.js';
 
 export const CONVERT_TABLE: CommandTable = {
@@ -71,6 +72,7 @@ export const CONVERT_TABLE: CommandTable = {
         {
           flags: ['-o', '--target-format-options'],
           argument: 'KEY=VALUE[,KEY=VALUE...]',
+          completes: FORMAT_OPTION_OFFERS,
           repeatable: true,
           help: "options of the target's format; ',,' in a value is a comma, the later of two equal keys wins; '-o help' lists the keys",
         },
