@@ -248,18 +248,33 @@ export function formatOptions(draft: FormatDraft, format: ImageFormat, compress:
   return { ...options, create: { ...create, preallocation: allocated } };
 }
 
+/** A key of -o for those who explain it. */
+export interface FormatOptionKey {
+  readonly key: string;
+  readonly type: string;
+  readonly help: string;
+  /** What a shell offers for the value. */
+  readonly offers: readonly string[];
+}
+
+/** The keys that a format has, by name. */
+export function formatOptionKeys(format: ImageFormat): readonly FormatOptionKey[] {
+  return Object.entries(KEYS[format])
+    .flatMap(([key, { type, help, offers = [] }]) =>
+      help === undefined ? [] : [{ key, type, help, offers }],
+    )
+    .sort((a, b) => (a.key < b.key ? -1 : 1));
+}
+
 /** What `-o help` prints for a format: one line a key, laid out as qemu-img does. */
 export function formatOptionsHelp(format: ImageFormat): string {
-  const lines = Object.entries(KEYS[format])
-    .filter(([, { help }]) => help !== undefined)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([key, { type, help }]) => `  ${`${key}=${type}`.padEnd(22)} - ${help}\n`);
+  const lines = formatOptionKeys(format).map(
+    ({ key, type, help }) => `  ${`${key}=${type}`.padEnd(22)} - ${help}\n`,
+  );
   return `Supported ${format} options:\n${lines.join('')}`;
 }
 
-/** What a shell completes in the lists of -o: the keys of all formats, each with what it offers for the value. */
+/** What a shell completes in the lists of -o: the keys of qcow2, which raw has too, with what it offers for each. */
 export const FORMAT_OPTION_OFFERS: Readonly<Record<string, readonly string[]>> = Object.fromEntries(
-  Object.entries({ ...KEYS.raw, ...KEYS.qcow2 })
-    .filter(([, { help }]) => help !== undefined)
-    .map(([key, { offers = [] }]) => [key, offers]),
+  formatOptionKeys('qcow2').map(({ key, offers }) => [key, offers]),
 );
