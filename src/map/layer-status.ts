@@ -1,0 +1,97 @@
+/**
+ * What one image of a chain has to say of guest bytes: whether they are there, and where. As QEMU's block layer
+ * says it (bdrv_co_block_status in block/io.c with the parts of block/qcow2.c, block/raw-format.c and
+ * block/file-posix.c), to the byte.
+ */
+
+import type { HostFile } from '../image/source.js';
+import type { OpenedLayer } from '../open/open-image.js';
+import type { ClusterLookup } from '../qcow2/cluster-lookup.js';
+import { Qcow2Layer } from '../qcow2/qcow2-layer.js';
+import { RawPart } from '../raw/raw-part.js';
+import { isPreallocated } from './preallocation.js';
+
+/** The same answer from the offset asked for on. */
+export interface LayerStatus {
+  /** Bytes. */
+  readonly length: number;
+  /** Bytes are stored there. */
+  readonly data: boolean;
+  /** Nothing but zeros are read there. With `data`: stored, but as a hole in the file. */
+  readonly zero: boolean;
+  /** Of a compressed cluster: how much its payload takes, in bytes. */
+  readonly storedLength: number | undefined;
+  /** Where the first byte has its place, in bytes; the others follow it. */
+  readonly place: Place | undefined;
+}
+
+export interface Place {
+  readonly offset: number;
+  /** The name of the file. */
+  readonly file: string;
+}
+
+/** Neither data nor zero: the image leaves it to its backing file. */
+export type StatusOf = (offset: number) => Promise<LayerStatus>;
+
+/** @returns answers for guest bytes below the layer's size */
+export function statusOf({ layer }: OpenedLayer): StatusOf {
+  if (layer instanceof Qcow2Layer) return new Qcow2Status(layer).at;
+  const start = layer instanceof RawPart ? layer.start : 0;
+  return async (offset) => {
+    const { kind, length } = await layer.map(offset);
+    const place = { offset: start + offset, file: layer.name };
+    return { length, data: kind === 'data', zero: kind === 'zero', storedLength: undefined, place };
+  };
+}
+
+class Qcow2Status {
+  readonly #layer: Qcow2Layer;
+  readonly #lookup: ClusterLookup;
+  readonly #data: HostFile;
+  #isPreallocated: Promise<boolean> | undefined;
+
+  constructor(layer: Qcow2Layer) {
+    this.#layer = layer;
+    this.#lookup = layer.lookup();
+    this.#data = layer.dataFile ?? layer.file;
+  }
+
+  readonly at: StatusOf = async (offset) => {
+    const found = await this.#lookup.find(offset);
+    const { length } = found;
+    const nothing = { length, data: false, zero: false, storedLength: undefined, place: undefined };
+    switch (found.kind) {
+      case 'unreadable':
+        throw found.error;
+      case 'compressed':
+        return { ...nothing, data: true, storedLength: found.storedLength };
+      case 'normal':
+        return {
+          ...nothing,
+          ...(await this.#stored(found.host, length)),
+          data: true,
+          place: this.#place(found.host),
+        };
+      default:
+        return { ...nothing, zero: found.kind === 'zero', place: this.#place(found.host) };
+    }
+  };
+
+  #place(host: number | undefined): Place | undefined {
+    return host === undefined ? undefined : { offset: host, file: this.#data.name };
+  }
+
+  /** Only in a preallocated image does the file know better than the tables whether anything is there. */
+  async #stored(host: number, length: number): Promise<Pick<LayerStatus, 'length' | 'zero'>> {
+    this.#isPreallocated ??= isPreallocated(this.#layer.header, this.#layer.file);
+    if (!(await this.#isPreallocated)) return { length, zero: false };
+    const { size } = this.#data;
+    // What lies past the end of the file reads as zeros, however far it reaches.
+    if (host >= size) return { length, zero: true };
+    const range = await this.#data.map(host);
+    const zero = range.kind === 'zero';
+    if (zero && host + range.length >= size) return { length, zero };
+    return { length: Math.min(length, range.length), zero };
+  }
+}
