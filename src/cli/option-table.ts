@@ -33,7 +33,7 @@ export interface OptionGroup {
 export interface Note {
   readonly title?: string;
   readonly paragraphs?: readonly string[];
-  /** Lines that are shown as they are, at most 78 characters each. */
+  /** Lines that are shown as they are, at most 72 characters each. */
   readonly verbatim?: readonly string[];
 }
 

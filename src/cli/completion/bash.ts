@@ -71,9 +71,9 @@ _qcow2c_offer_argument() { # HEAD VALUE
     file) compopt -o default 2>/dev/null ;;
     pairs)
       local head=$1\${2%"$item"}
+      [[ $item == *=* ]] || compopt -o nospace 2>/dev/null
       for pair in $offers; do
         if [[ $item != *=* ]]; then
-          compopt -o nospace 2>/dev/null
           _qcow2c_offer "$head" "$item" "\${pair%%=*}="
         elif [[ \${item%%=*} == "\${pair%%=*}" ]]; then
           pair=\${pair#*=}

@@ -7,16 +7,25 @@ export function fishScript(tables: readonly CommandTable[]): string {
   return `\
 # Completes the command lines of qcow2c in fish. Made by 'qcow2c completion fish'.
 
-# Whether the command is this one. With a second word: and none of its operands is there yet.
+# Whether the command is this one.
 function __qcow2c_is
     set -l words (commandline -opc)
-    test (count $words) -gt 1; and test $words[2] = $argv[1]; or return 1
-    test (count $argv) -eq 1; or test (count $words) -eq 2
+    test (count $words) -gt 1; and test $words[2] = $argv[1]
 end
 
-# KEY=VALUE pairs for a list of -o, behind those that are there. Each argument is KEY=VALUE,VALUE...
+# Whether nothing stands behind the command yet.
+function __qcow2c_first_operand
+    test (count (commandline -opc)) -eq 2
+end
+
+# Whether no argument is being typed behind "=".
+function __qcow2c_operand
+    not string match -q -- '--*=*' (commandline -ct)
+end
+
+# Pairs for a list of -o, behind those that are there. Each argument is KEY=VALUE,VALUE...
 function __qcow2c_pairs
-    set -l list (commandline -ct | string replace -r '^(--[a-z-]+=|-[a-zA-Z]+(?=[a-z_]*=))' '')
+    set -l list (commandline -ct | string replace -r '^(--[a-z-]+=|-[a-zA-Z]*?o)' '')
     set -l head (string match -r '^.*,' -- $list)
     for pair in $argv
         set -l key (string replace -r '=.*' '=' -- $pair)
@@ -41,11 +50,11 @@ function commandLines(table: CommandTable, tables: readonly CommandTable[]): str
 
 /** Each begins within the quotes of the condition. */
 function operandLines({ operands }: CommandTable, tables: readonly CommandTable[]): string[] {
-  if (operands === 'files') return ["' -F"];
+  if (operands === 'files') return ["; and __qcow2c_operand' -F"];
   if (operands === 'command') {
-    return tables.map(({ name, summary }) => ` first' -a ${name} -d ${quote(summary)}`);
+    return tables.map(({ name, summary }) => `; and __qcow2c_first_operand' -a ${name} -d ${quote(summary)}`);
   }
-  return operands.length === 0 ? [] : [` first' -a ${quote(operands.join(' '))}`];
+  return operands.length === 0 ? [] : [`; and __qcow2c_first_operand' -a ${quote(operands.join(' '))}`];
 }
 
 function optionLine(row: OptionRow): string {
@@ -61,7 +70,7 @@ function argumentOf(offer: Offer, required: boolean): string {
   const exclusive = required ? ' -x' : '';
   switch (offer.kind) {
     case 'file':
-      return required ? ' -r -F' : ' -F';
+      return ' -r -F';
     case 'any':
       return exclusive;
     case 'words':

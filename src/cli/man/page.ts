@@ -19,6 +19,8 @@ export function manualPage(tables: readonly CommandTable[]): string {
   return `\
 .\\" Made by 'qcow2c man' from the tables of the commands.
 .TH QCOW2C 1 "" "qcow2c ${escaped(VERSION)}" "User Commands"
+.ad l
+.nh
 .SH NAME
 qcow2c \\- compress disk images to qcow2, and look into them
 .SH SYNOPSIS
@@ -38,6 +40,8 @@ ${(['qcow2', 'raw'] as const).map(formatSection).join('')}\
 ${exitStatus(tables)}\
 .SH ENVIRONMENT
 ${entry(bold('QCOW2C_DEBUG'), lines(`${escaped('1 does what')} ${bold('--debug')} ${escaped('does.')}`))}\
+.SH FILES
+${entry(`${escaped('.')}${italic('DST')}${escaped('.qcow2c-PID-RANDOM.tmp')}`, lines(`${escaped('What convert writes before it is')} ${italic('DST')}${escaped('; left behind only by a kill or a power cut, and then of no use.')}`))}\
 .SH EXAMPLES
 ${tables.flatMap(({ examples }) => examples.map(({ what, line }) => `.PP\n${lines(`${escaped(what)}:`)}${verbatim([line])}`)).join('')}\
 .SH SEE ALSO

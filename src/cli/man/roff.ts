@@ -35,7 +35,7 @@ export function lines(roff: string): string {
 /** Lines that are shown as they are, in a fixed width. */
 export function verbatim(text: readonly string[]): string {
   const shown = text.map((line) => `${/^[.']/.test(line) ? '\\&' : ''}${escaped(line)}\n`).join('');
-  return `.RS 4\n.EX\n${shown}.EE\n.RE\n`;
+  return `.EX\n${shown}.EE\n`;
 }
 
 /** A term and its explanation beside or below it. */
