@@ -1,4 +1,7 @@
 /** The library: what `import … from 'qcow2c'` gives. */
+export { check } from './check/check.js';
+export type { CheckTotals, Finding } from './check/findings.js';
+export type { CheckOptions, CheckResult } from './check/options.js';
 export type { EngineName } from './compress/codec.js';
 export type { CompressionType } from './compression-type.js';
 export { convert } from './convert/convert.js';
