@@ -3,6 +3,8 @@
  * with a file, so the length that they give it is the one that a file would get.
  */
 import { internalError } from '../errors.js';
+import { SECTOR_SIZE } from '../qcow2/geometry.js';
+import { roundUp } from '../storage/aligned-memory.js';
 import type { Target, TargetFile } from '../storage/target.js';
 
 class Nowhere implements TargetFile {
@@ -25,9 +27,13 @@ class Nowhere implements TargetFile {
     this.#end = Math.max(this.#end, offset + length);
   }
 
-  /** @throws Qcow2cError ERR_INTERNAL when a file of `length` bytes would end in bytes that nobody wrote */
+  /**
+   * A file's last sector need not be written whole.
+   * @throws Qcow2cError ERR_INTERNAL when a file of `length` bytes would end in a sector that nobody wrote
+   */
   refuseLength(length: number): void {
-    if (length > this.#end) throw internalError(`${length} bytes with writes up to ${this.#end}`);
+    if (length > roundUp(this.#end, SECTOR_SIZE))
+      throw internalError(`${length} bytes with writes up to ${this.#end}`);
   }
 
   /** Whoever compresses into a new image reads nothing back. */
