@@ -2,8 +2,9 @@
  * What an image and its backing files have to say of guest bytes: each leaves what it does not hold to the one
  * below (get_block_status in qemu-img.c).
  */
+
+import { type LayerStatus, statusOf } from '../open/layer-status.js';
 import type { OpenedLayer } from '../open/open-image.js';
-import { type LayerStatus, statusOf } from './layer-status.js';
 
 export interface ChainStatus extends LayerStatus {
   /** Which image says so: 0 is the topmost. */
@@ -21,7 +22,7 @@ class AnsweringLayer {
 
   constructor(opened: OpenedLayer) {
     this.size = opened.layer.size;
-    this.#ask = statusOf(opened);
+    this.#ask = statusOf(opened, 'zeros');
   }
 
   async at(offset: number): Promise<LayerStatus> {

@@ -5,6 +5,7 @@ import { ClusterMap } from './cluster-map.js';
 import { INCOMPATIBLE_EXTENDED_L2 } from './features.js';
 import { SECTOR_SIZE } from './geometry.js';
 import type { Header } from './header.js';
+import type { PastEnd } from './table-cache.js';
 
 /** Which L1 table is read; a snapshot's comes with the present size of the disk. */
 export interface ImageState {
@@ -54,11 +55,11 @@ export class Qcow2Layer implements Layer {
   }
 
   /**
-   * What the tables say, whatever the files have there, as QEMU takes it: tables past the end of the file are
-   * empty. With tables in memory of its own.
+   * What the tables say, whatever the files have there. With tables in memory of its own.
+   * @param pastEnd what becomes of tables past the end of the file: QEMU takes them for empty
    */
-  lookup(): ClusterLookup {
-    return new ClusterLookup(this.#tables, this.file, { pastEnd: 'zeros', keptPlaces: true });
+  lookup(pastEnd: PastEnd): ClusterLookup {
+    return new ClusterLookup(this.#tables, this.file, { pastEnd, keptPlaces: true });
   }
 
   map(offset: number): Promise<LayerRange> {

@@ -5,10 +5,11 @@
  */
 
 import type { HostFile } from '../image/source.js';
-import type { OpenedLayer } from '../open/open-image.js';
 import type { ClusterLookup } from '../qcow2/cluster-lookup.js';
 import { Qcow2Layer } from '../qcow2/qcow2-layer.js';
+import type { PastEnd } from '../qcow2/table-cache.js';
 import { RawPart } from '../raw/raw-part.js';
+import type { OpenedLayer } from './open-image.js';
 import { isPreallocated } from './preallocation.js';
 
 /** The same answer from the offset asked for on. */
@@ -23,6 +24,8 @@ export interface LayerStatus {
   readonly storedLength: number | undefined;
   /** Where the first byte has its place, in bytes; the others follow it. */
   readonly place: Place | undefined;
+  /** Whether the file was asked too, and not the tables alone (BDRV_BLOCK_RECURSE): of preallocated images. */
+  readonly fileAsked: boolean;
 }
 
 export interface Place {
@@ -34,16 +37,21 @@ export interface Place {
 /** Neither data nor zero: the image leaves it to its backing file. */
 export type StatusOf = (offset: number) => Promise<LayerStatus>;
 
-/** @returns answers for guest bytes below the layer's size */
-export function statusOf({ layer }: OpenedLayer): StatusOf {
-  if (layer instanceof Qcow2Layer) return new Qcow2Status(layer).at;
+/**
+ * @param pastEnd what becomes of tables that lie past the end of the file
+ * @returns answers for guest bytes below the layer's size
+ */
+export function statusOf({ layer }: OpenedLayer, pastEnd: PastEnd): StatusOf {
+  if (layer instanceof Qcow2Layer) return new Qcow2Status(layer, pastEnd).at;
   const start = layer instanceof RawPart ? layer.start : 0;
   return async (offset) => {
     const { kind, length } = await layer.map(offset);
     const place = { offset: start + offset, file: layer.name };
-    return { length, data: kind === 'data', zero: kind === 'zero', storedLength: undefined, place };
+    return { ...NOTHING, length, data: kind === 'data', zero: kind === 'zero', place };
   };
 }
+
+const NOTHING = { data: false, zero: false, storedLength: undefined, place: undefined, fileAsked: false };
 
 class Qcow2Status {
   readonly #layer: Qcow2Layer;
@@ -51,30 +59,29 @@ class Qcow2Status {
   readonly #data: HostFile;
   #isPreallocated: Promise<boolean> | undefined;
 
-  constructor(layer: Qcow2Layer) {
+  constructor(layer: Qcow2Layer, pastEnd: PastEnd) {
     this.#layer = layer;
-    this.#lookup = layer.lookup();
+    this.#lookup = layer.lookup(pastEnd);
     this.#data = layer.dataFile ?? layer.file;
   }
 
   readonly at: StatusOf = async (offset) => {
     const found = await this.#lookup.find(offset);
     const { length } = found;
-    const nothing = { length, data: false, zero: false, storedLength: undefined, place: undefined };
     switch (found.kind) {
       case 'unreadable':
         throw found.error;
       case 'compressed':
-        return { ...nothing, data: true, storedLength: found.storedLength };
+        return { ...NOTHING, length, data: true, storedLength: found.storedLength };
       case 'normal':
         return {
-          ...nothing,
+          ...NOTHING,
           ...(await this.#stored(found.host, length)),
           data: true,
           place: this.#place(found.host),
         };
       default:
-        return { ...nothing, zero: found.kind === 'zero', place: this.#place(found.host) };
+        return { ...NOTHING, length, zero: found.kind === 'zero', place: this.#place(found.host) };
     }
   };
 
@@ -83,15 +90,16 @@ class Qcow2Status {
   }
 
   /** Only in a preallocated image does the file know better than the tables whether anything is there. */
-  async #stored(host: number, length: number): Promise<Pick<LayerStatus, 'length' | 'zero'>> {
+  async #stored(host: number, length: number): Promise<Pick<LayerStatus, 'length' | 'zero' | 'fileAsked'>> {
     this.#isPreallocated ??= isPreallocated(this.#layer.header, this.#layer.file);
-    if (!(await this.#isPreallocated)) return { length, zero: false };
+    if (!(await this.#isPreallocated)) return { length, zero: false, fileAsked: false };
+    const fileAsked = true;
     const { size } = this.#data;
     // What lies past the end of the file reads as zeros, however far it reaches.
-    if (host >= size) return { length, zero: true };
+    if (host >= size) return { length, zero: true, fileAsked };
     const range = await this.#data.map(host);
     const zero = range.kind === 'zero';
-    if (zero && host + range.length >= size) return { length, zero };
-    return { length: Math.min(length, range.length), zero };
+    if (zero && host + range.length >= size) return { length, zero, fileAsked };
+    return { length: Math.min(length, range.length), zero, fileAsked };
   }
 }
