@@ -4,16 +4,19 @@ const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'];
 
 /** @param bytes at most 2^64 - 1 @returns for instance "1.95 MiB" */
 export function sizeText(bytes: number | bigint): string {
-  const size = Number(bytes);
+  // QEMU counts in doubles.
+  const size = BigInt(Number(bytes));
   // From 1000 on the next unit is taken, so that no number has four digits before its point.
-  const power = UNITS.findIndex((_, index) => size < 1000 * 1024 ** index || index === UNITS.length - 1);
-  return `${threeDigits(size / 1024 ** power)} ${UNITS[power]}`;
+  const power = UNITS.findIndex((_, index) => size < 1000n * 1024n ** BigInt(index) || index === 6);
+  return `${threeDigits(size, 1024n ** BigInt(power))} ${UNITS[power]}`;
 }
 
-/** As printf's %.3g: no zeros behind the last digit that counts, and 1e+03 for what is rounded up to it. */
-function threeDigits(value: number): string {
-  const text = value.toPrecision(3);
-  const [digits = '', exponent] = text.split('e+');
-  const short = digits.includes('.') ? digits.replace(/\.?0+$/, '') : digits;
-  return exponent === undefined ? short : `${short}e+${exponent.padStart(2, '0')}`;
+/** size / unit as printf's %.3g: halves to the even digit, no zeros at the end, 1e+03 for what becomes 1000. */
+function threeDigits(size: bigint, unit: bigint): string {
+  const decimals = [100n, 10n, 1n, 0n].findIndex((least) => size >= least * unit);
+  const scaled = size * 10n ** BigInt(decimals);
+  const [digits, rest] = [scaled / unit, 2n * (scaled % unit)];
+  const isUp = rest > unit || (rest === unit && digits % 2n === 1n);
+  const rounded = Number(isUp ? digits + 1n : digits);
+  return rounded === 1000 && decimals === 0 ? '1e+03' : String(rounded / 10 ** decimals);
 }
