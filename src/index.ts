@@ -2,6 +2,8 @@
 export { check } from './check/check.js';
 export type { CheckTotals, Finding } from './check/findings.js';
 export type { CheckOptions, CheckResult } from './check/options.js';
+export { compare } from './compare/compare.js';
+export type { CompareOptions, CompareResult, Side, Verdict } from './compare/options.js';
 export type { EngineName } from './compress/codec.js';
 export type { CompressionType } from './compression-type.js';
 export { convert } from './convert/convert.js';
