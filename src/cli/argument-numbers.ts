@@ -1,6 +1,6 @@
 /**
- * The numbers that options of convert take by themselves, with the words of cvtnum in qemu-img.c for text that
- * is none. Used by the reader of convert's options.
+ * The numbers that options take by themselves, with the words of cvtnum in qemu-img.c for text that is none. Used
+ * by the readers of the commands' options.
  */
 import { usageError } from '../errors.js';
 import { parseInteger, parseSize } from './numbers.js';
@@ -12,7 +12,13 @@ const HIGHEST_INT64 = 2n ** 63n - 1n;
 /** More threads than this are a slip of the keyboard, and more than the library has memory for. */
 const HIGHEST_THREADS = 1023;
 
-function readSize(what: string, text: string, highest: bigint): number {
+/**
+ * @param what names the number in a message as qemu-img does: "start offset"
+ * @param highest in bytes; default: what 64 bits with a sign hold. From 2^53 on a result is rounded
+ * @returns bytes
+ * @throws Qcow2cError ERR_USAGE
+ */
+export function readSize(what: string, text: string, highest = HIGHEST_INT64): number {
   const bytes = parseSize(text);
   if (bytes === 'malformed') {
     throw usageError(
@@ -33,7 +39,7 @@ function readSize(what: string, text: string, highest: bigint): number {
  */
 export function readSparseSize(text: string): number {
   const what = 'buffer size for sparse output';
-  const bytes = readSize(what, text, HIGHEST_INT64);
+  const bytes = readSize(what, text);
   if (bytes % SECTOR_BYTES !== 0 || bytes > HIGHEST_SPARSE_SIZE) {
     throw usageError(
       `Invalid ${what} specified. Valid sizes are multiples of ${SECTOR_BYTES} up to ${HIGHEST_SPARSE_SIZE}. ` +
@@ -58,7 +64,7 @@ export function readCacheSize(text: string): number {
  * @throws Qcow2cError ERR_USAGE
  */
 export function readRateLimit(text: string): number | undefined {
-  const bytes = readSize('rate limit', text, HIGHEST_INT64);
+  const bytes = readSize('rate limit', text);
   return bytes === 0 ? undefined : Math.min(bytes, Number.MAX_SAFE_INTEGER);
 }
 

@@ -2,14 +2,16 @@
  * The commands and their syntax: the words after `qcow2c` in, what is asked for out. Pure: prints nothing, opens
  * nothing, throws for what it does not understand. Used by main.ts.
  */
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { usageError } from '../errors.js';
 import { COMMANDS, type CommandRequest, refuseForeignCommand } from './commands.js';
+import { complaint, unknownCommand } from './complaint.js';
 import { commandHelp, programHelp } from './help-text.js';
-import { type OptionRow, optionsOf } from './option-table.js';
+import { type CommandTable, type OptionRow, optionsOf } from './option-table.js';
+import { suggestion } from './suggestion.js';
 
 export type Request =
-  | CommandRequest
+  | Exclude<CommandRequest, { readonly kind: 'help' }>
   /** Print this and be done. */
   | { readonly kind: 'text'; readonly text: string }
   /** Print what is installed. */
@@ -18,47 +20,68 @@ export type Request =
 const VERSION_FLAGS = '-V, --version';
 /** Every Commander program has this option, and every table the row for it. */
 const HELP_NAME = 'help';
+const TABLES = COMMANDS.map(({ table }) => table);
 
 /**
  * @param words the words after the program's name
  * @throws Qcow2cError ERR_USAGE or ERR_UNSUPPORTED, before anything has been touched
  */
 export function parseCommandLine(words: readonly string[]): Request {
-  const [name] = words;
+  const [name, ...rest] = words;
   if (name === undefined) throw usageError("Not enough arguments; try 'qcow2c --help'");
   refuseForeignCommand(name);
-  let request: Request = { kind: 'text', text: '' };
-  const program = new Command('qcow2c')
-    .exitOverride()
-    .configureOutput({
-      writeOut: (text) => {
-        request = { kind: 'text', text };
-      },
-      writeErr: () => {},
-      outputError: () => {},
-    })
-    .enablePositionalOptions()
-    .helpCommand(false)
-    .version('', VERSION_FLAGS)
-    .configureHelp({ formatHelp: () => programHelp(COMMANDS.map(({ table }) => table)) });
-  for (const { table, read } of COMMANDS) {
-    const command = program.command(table.name).argument('[operands...]');
-    // The others are there to be suggested for a word that is nearly theirs.
-    if (table.name !== name) continue;
-    command.configureHelp({ formatHelp: () => commandHelp(table) }).version('', VERSION_FLAGS);
-    for (const row of optionsOf(table)) addOption(command, row);
-    command.action((operands: string[], options: object) => {
-      request = read(operands, options);
-    });
-  }
+  const known = COMMANDS.find(({ table }) => table.name === name);
+  if (known === undefined && !name.startsWith('-')) throw unknownCommand(name, TABLES);
+  const request =
+    known === undefined ? parseProgramOptions(words) : parseOptions(rest, known.table, known.read);
+  return request.kind === 'help' ? parseCommandLine([...request.about, `--${HELP_NAME}`]) : request;
+}
+
+function parseProgramOptions(words: readonly string[]): Request {
+  const request: Request = { kind: 'text', text: programHelp(TABLES) };
   try {
-    program.parse(withArguments(words), { from: 'user' });
+    return run(new Command(), words) === 'version' ? { kind: 'versions' } : request;
   } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    if (error.code === 'commander.version') return { kind: 'versions' };
-    if (error.exitCode !== 0) throw usageError(complaint(error, name), { cause: error });
+    throw complaint(error, words);
   }
-  return request;
+}
+
+function parseOptions<Made>(
+  words: readonly string[],
+  table: CommandTable,
+  read: (operands: readonly string[], values: object) => Made,
+): Made | Request {
+  const command = new Command().argument('[operands...]');
+  for (const row of optionsOf(table)) addOption(command, row);
+  try {
+    const asked = run(command, withArguments(words, table));
+    if (asked === 'version') return { kind: 'versions' };
+    if (asked === 'help') return { kind: 'text', text: commandHelp(table) };
+    return read(command.args, command.opts());
+  } catch (error) {
+    throw complaint(error, words, table);
+  }
+}
+
+/**
+ * Lets Commander take the words apart, for the command to have the outcome.
+ * @returns which of the options that every command has was among them
+ * @throws CommanderError
+ */
+function run(command: Command, words: readonly string[]): 'version' | 'help' | undefined {
+  command
+    .exitOverride()
+    .configureOutput({ writeOut: () => {}, writeErr: () => {}, outputError: () => {} })
+    .configureHelp({ formatHelp: () => '' })
+    .showSuggestionAfterError(false)
+    .version('', VERSION_FLAGS);
+  try {
+    command.parse([...words], { from: 'user' });
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof CommanderError) || error.exitCode !== 0) throw error;
+    return error.code === 'commander.version' ? 'version' : 'help';
+  }
 }
 
 /** Adds an option under all its names; whichever of them is given, the last name has the value. */
@@ -83,31 +106,23 @@ function addOption(command: Command, { flags, argument, choices, repeatable }: O
 }
 
 function withChoices(option: Option, choices: OptionRow['choices']): Option {
-  return choices === undefined ? option : option.choices(choices);
+  if (choices === undefined) return option;
+  return option.argParser((value: string) => {
+    if (choices.includes(value)) return value;
+    throw new InvalidArgumentError(`Allowed choices are ${choices.join(', ')}${suggestion(value, choices)}`);
+  });
 }
 
 /**
  * An argument that may be left out only ever follows "=": the bare option must not take the file name after it.
  * So whoever leaves it out gets what that means.
  */
-function withArguments(words: readonly string[]): string[] {
-  const table = COMMANDS.find((command) => command.table.name === words[0])?.table;
+function withArguments(words: readonly string[], table: CommandTable): string[] {
   const bare = new Map(
-    (table === undefined ? [] : optionsOf(table)).flatMap(({ flags, bare: meaning }) =>
+    optionsOf(table).flatMap(({ flags, bare: meaning }) =>
       meaning === undefined ? [] : flags.map((flag) => [flag, `${flag}=${meaning}`] as const),
     ),
   );
   const end = words.indexOf('--');
   return words.map((word, at) => (end < 0 || at < end ? (bare.get(word) ?? word) : word));
-}
-
-/** Commander's words as one sentence, with where to read on unless they hold a suggestion already. */
-function complaint(error: CommanderError, name: string): string {
-  const words = error.message
-    .replace(/^error: /, '')
-    .replace(/\.$/, '')
-    .replaceAll('\n', ' ');
-  if (words.includes('Did you mean')) return words;
-  const command = COMMANDS.some(({ table }) => table.name === name) ? `qcow2c ${name}` : 'qcow2c';
-  return `${words}; try '${command} --help'`;
 }

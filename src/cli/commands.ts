@@ -8,8 +8,12 @@ import { type CompletionRequest, readCompletionWords } from './completion/reques
 import { COMPLETION_TABLE } from './completion/table.js';
 import { type ConvertRequest, readConvertWords } from './convert/request.js';
 import { CONVERT_TABLE } from './convert/table.js';
+import { type HelpRequest, readHelpWords } from './help/request.js';
+import { HELP_TABLE } from './help/table.js';
 import { type InfoRequest, readInfoWords } from './info/request.js';
 import { INFO_TABLE } from './info/table.js';
+import { type ManRequest, readManWords } from './man/request.js';
+import { MAN_TABLE } from './man/table.js';
 import { type MapRequest, readMapWords } from './map/request.js';
 import { MAP_TABLE } from './map/table.js';
 import { type MeasureRequest, readMeasureWords } from './measure/request.js';
@@ -23,7 +27,9 @@ export type CommandRequest =
   | CompareRequest
   | MapRequest
   | MeasureRequest
-  | CompletionRequest;
+  | CompletionRequest
+  | ManRequest
+  | HelpRequest;
 
 type Read = (
   operands: readonly string[],
@@ -39,6 +45,8 @@ export const COMMANDS: readonly { readonly table: CommandTable; readonly read: R
   { table: MAP_TABLE, read: readMapWords },
   { table: MEASURE_TABLE, read: readMeasureWords },
   { table: COMPLETION_TABLE, read: readCompletionWords },
+  { table: MAN_TABLE, read: readManWords },
+  { table: HELP_TABLE, read: readHelpWords },
 ];
 
 /** What qemu-img does and qcow2c leaves to it. */

@@ -36,6 +36,8 @@ interface Key {
   readonly type: ValueType;
   /** What -o help says; undefined for keys that are known only to be refused. */
   readonly help?: string;
+  /** What a shell offers for the value. */
+  readonly offers?: readonly string[];
   /** @throws Qcow2cError ERR_USAGE when the value is not of the key's type */
   readonly apply: (draft: FormatDraft, value: string, key: string) => void;
 }
@@ -60,6 +62,7 @@ function preallocation(format: ImageFormat): Key {
   return {
     type: '<str>',
     help: `Allocated beyond the data: ${Object.keys(PREALLOCATION[format]).join(', ')} (default: off)`,
+    offers: Object.keys(PREALLOCATION[format]),
     apply: (draft, value) => {
       draft.preallocation = value;
     },
@@ -96,6 +99,7 @@ const QCOW2_KEYS: Readonly<Record<string, Key>> = {
   backing_fmt: {
     type: '<str>',
     help: 'Its format: raw or qcow2 (the same as -F)',
+    offers: ['raw', 'qcow2'],
     apply: ({ create }, value) => {
       create.backingFormat = backingFormatOf(value);
     },
@@ -103,6 +107,7 @@ const QCOW2_KEYS: Readonly<Record<string, Key>> = {
   cluster_size: {
     type: '<size>',
     help: 'Power of two from 512 to 2M (default: 64k)',
+    offers: ['512', '4k', '16k', '64k', '256k', '1M', '2M'],
     apply: ({ create }, value, key) => {
       create.clusterSize = size(value, key);
     },
@@ -110,6 +115,7 @@ const QCOW2_KEYS: Readonly<Record<string, Key>> = {
   compat: {
     type: '<str>',
     help: 'Version of the format: v2 (0.10) or v3 (1.1, the default)',
+    offers: ['v2', 'v3'],
     apply: ({ create }, value, key) => {
       create.compat = oneOf<2 | 3>({ '0.10': 2, v2: 2, '1.1': 3, v3: 3 }, value, key);
     },
@@ -124,6 +130,7 @@ const QCOW2_KEYS: Readonly<Record<string, Key>> = {
   compression_type: {
     type: '<str>',
     help: 'zlib (the default) or zstd',
+    offers: ['zlib', 'zstd'],
     apply: ({ create }, value, key) => {
       create.compressionType = oneOf<CompressionType>({ zlib: 'zlib', zstd: 'zstd' }, value, key);
     },
@@ -131,6 +138,7 @@ const QCOW2_KEYS: Readonly<Record<string, Key>> = {
   compression_window_bits: {
     type: '<num>',
     help: '15 (the default) or 12, the window of qemu-img',
+    offers: ['12', '15'],
     apply: (draft, value, key) => {
       draft.compressionWindowBits = oneOf<12 | 15>({ 12: 12, 15: 15 }, String(integer(value, key)), key);
     },
@@ -145,6 +153,7 @@ const QCOW2_KEYS: Readonly<Record<string, Key>> = {
   data_file_raw: {
     type: '<bool (on/off)>',
     help: 'Keep that file readable as a raw disk by itself',
+    offers: ['on', 'off'],
     apply: ({ create }, value, key) => {
       create.dataFileRaw = bool(value, key);
     },
@@ -161,6 +170,7 @@ const QCOW2_KEYS: Readonly<Record<string, Key>> = {
   extended_l2: {
     type: '<bool (on/off)>',
     help: 'Divide each cluster into 32 subclusters',
+    offers: ['on', 'off'],
     apply: ({ create }, value, key) => {
       create.extendedL2 = bool(value, key);
     },
@@ -168,6 +178,7 @@ const QCOW2_KEYS: Readonly<Record<string, Key>> = {
   lazy_refcounts: {
     type: '<bool (on/off)>',
     help: 'Let later writers postpone refcount updates',
+    offers: ['on', 'off'],
     apply: ({ create }, value, key) => {
       create.lazyRefcounts = bool(value, key);
     },
@@ -176,6 +187,7 @@ const QCOW2_KEYS: Readonly<Record<string, Key>> = {
   refcount_bits: {
     type: '<num>',
     help: 'Power of two from 1 to 64 (default: 16)',
+    offers: ['1', '2', '4', '8', '16', '32', '64'],
     apply: ({ create }, value, key) => {
       create.refcountBits = integer(value, key);
     },
@@ -236,11 +248,33 @@ export function formatOptions(draft: FormatDraft, format: ImageFormat, compress:
   return { ...options, create: { ...create, preallocation: allocated } };
 }
 
+/** A key of -o for those who explain it. */
+export interface FormatOptionKey {
+  readonly key: string;
+  readonly type: string;
+  readonly help: string;
+  /** What a shell offers for the value. */
+  readonly offers: readonly string[];
+}
+
+/** The keys that a format has, by name. */
+export function formatOptionKeys(format: ImageFormat): readonly FormatOptionKey[] {
+  return Object.entries(KEYS[format])
+    .flatMap(([key, { type, help, offers = [] }]) =>
+      help === undefined ? [] : [{ key, type, help, offers }],
+    )
+    .sort((a, b) => (a.key < b.key ? -1 : 1));
+}
+
 /** What `-o help` prints for a format: one line a key, laid out as qemu-img does. */
 export function formatOptionsHelp(format: ImageFormat): string {
-  const lines = Object.entries(KEYS[format])
-    .filter(([, { help }]) => help !== undefined)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([key, { type, help }]) => `  ${`${key}=${type}`.padEnd(22)} - ${help}\n`);
+  const lines = formatOptionKeys(format).map(
+    ({ key, type, help }) => `  ${`${key}=${type}`.padEnd(22)} - ${help}\n`,
+  );
   return `Supported ${format} options:\n${lines.join('')}`;
 }
+
+/** What a shell completes in the lists of -o: the keys of qcow2, which raw has too, with what it offers for each. */
+export const FORMAT_OPTION_OFFERS: Readonly<Record<string, readonly string[]>> = Object.fromEntries(
+  formatOptionKeys('qcow2').map(({ key, offers }) => [key, offers]),
+);

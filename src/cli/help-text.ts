@@ -76,7 +76,7 @@ function paragraph(words: string, indent = ''): string {
 }
 
 /** Lines of at most `width` characters; a longer word has a line of its own. */
-function wrapped(words: string, width: number): string[] {
+export function wrapped(words: string, width: number): string[] {
   const lines: string[] = [];
   for (const word of words.split(' ')) {
     const last = lines.at(-1);

@@ -24,8 +24,11 @@ export function readImageArgument(
 ): ImageReference {
   if (imageOpts) {
     if (format !== undefined) throw usageError('--image-opts and --format are mutually exclusive');
-    return readImageOptions(text, { role: 'source', direct: isDirect(cache), forceShare });
+    const reference = readImageOptions(text, { role: 'source', direct: isDirect(cache), forceShare });
+    return forceShare ? { ...reference, forceShare } : reference;
   }
-  if (format === undefined) return { file: sourceFile(text) };
-  return { file: sourceFile(text), format: sourceFormatOf(format, `Could not open ${quoted(text)}: `) };
+  const shared = forceShare ? { forceShare } : {};
+  if (format === undefined) return { file: sourceFile(text), ...shared };
+  const stated = sourceFormatOf(format, `Could not open ${quoted(text)}: `);
+  return { file: sourceFile(text), format: stated, ...shared };
 }

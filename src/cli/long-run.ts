@@ -21,6 +21,7 @@ export interface RunHooks {
 /**
  * @param what the work, for the line that says which signal stopped it: "Conversion to 'x'"
  * @param run the work; rejects with ERR_ABORTED when its signal has ended it
+ * @param isComplete whether a result means that nothing was left undone
  * @returns its result, or the exit code of the signal that stopped it
  * @throws what the work throws for any other reason, or what nobody caught meanwhile
  */
@@ -29,6 +30,7 @@ export async function longRun<Result>(
   style: ProgressStyle,
   surroundings: Surroundings,
   run: (hooks: RunHooks) => Promise<Result>,
+  isComplete: (result: Result) => boolean = () => true,
 ): Promise<{ readonly result: Result } | { readonly exitCode: number }> {
   const { process, stderr } = surroundings;
   const interruption = new Interruption(process);
@@ -43,7 +45,7 @@ export async function longRun<Result>(
       },
       signal: interruption.abortSignal,
     });
-    display.end(true);
+    display.end(isComplete(result));
     return { result };
   } catch (error) {
     display.end(false);

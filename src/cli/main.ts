@@ -51,6 +51,10 @@ async function run(words: readonly string[]): Promise<number> {
       const { completionCommand } = await import('./completion/command.js');
       return completionCommand(request);
     }
+    case 'man': {
+      const { manCommand } = await import('./man/command.js');
+      return manCommand();
+    }
   }
 }
 

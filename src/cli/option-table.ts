@@ -13,11 +13,14 @@ export interface OptionRow {
   readonly bare?: string;
   /** The only arguments there are. */
   readonly choices?: readonly string[];
-  /** What a shell offers for the argument besides `choices`, which it offers anyway. */
-  readonly completes?: 'file' | readonly string[];
+  /**
+   * What a shell offers for the argument besides `choices`, which it offers anyway: names of files, words, or a
+   * list of KEY=VALUE with what can stand for each VALUE.
+   */
+  readonly completes?: 'file' | readonly string[] | Readonly<Record<string, readonly string[]>>;
   /** Given more than once, all its arguments count. */
   readonly repeatable?: true;
-  /** One paragraph, of any length. */
+  /** One paragraph, of any length. Shells show what stands before its first colon, semicolon or bracket. */
   readonly help: string;
 }
 
@@ -30,7 +33,7 @@ export interface OptionGroup {
 export interface Note {
   readonly title?: string;
   readonly paragraphs?: readonly string[];
-  /** Lines that are shown as they are, at most 78 characters each. */
+  /** Lines that are shown as they are, at most 72 characters each. */
   readonly verbatim?: readonly string[];
 }
 
@@ -40,8 +43,8 @@ export interface CommandTable {
   readonly summary: string;
   /** Whole command lines with names in capitals. */
   readonly synopsis: readonly string[];
-  /** What stands where no option is: names of files, or one of these words. */
-  readonly operands: 'files' | readonly string[];
+  /** What stands where no option is: names of files, the name of a command, one of these words, or nothing. */
+  readonly operands: 'files' | 'command' | readonly string[];
   /** Paragraphs of any length. */
   readonly description: readonly string[];
   readonly groups: readonly OptionGroup[];

@@ -1,30 +1,48 @@
-/** What a worker does with one work item of two disks: brings both into memory and finds where they differ. */
+/**
+ * What a worker does with one work item of two disks: reads both stretch by stretch, and stops at the first that is
+ * not the same or cannot be read.
+ */
 import { alignedMemory } from '../storage/aligned-memory.js';
 import type { Decompressors } from './cluster-inflater.js';
-import type { Compared, ComparisonSetup, UnreadablePart, WorkItem } from './messages.js';
+import type { Compared, ComparisonItem, ComparisonSetup, ItemFailure } from './messages.js';
+import { SegmentError } from './segment-error.js';
 import { SegmentReader } from './segment-reader.js';
 
 const SECTOR_SIZE = 512;
 
+const SAME: Compared = { difference: undefined, unreadable: [], unreadableSide: undefined };
+
 export class DiskComparer {
   readonly #reader: SegmentReader;
-  readonly #one: Uint8Array;
-  readonly #other: Uint8Array;
+  readonly #memories: readonly [Uint8Array, Uint8Array];
 
   constructor(setup: ComparisonSetup, decompressors: Decompressors) {
     this.#reader = new SegmentReader(setup, decompressors);
-    this.#one = alignedMemory(setup.itemSize);
-    this.#other = alignedMemory(setup.itemSize);
+    this.#memories = [alignedMemory(setup.itemSize), alignedMemory(setup.itemSize)];
   }
 
-  /** @param item with the other disk as its backing @throws SegmentError */
-  pack({ segments, backing = [], length, slot }: WorkItem): Compared {
-    const [one, other] = [this.#one.subarray(0, length), this.#other.subarray(0, length)];
-    const unreadable: UnreadablePart[] = [];
-    this.#reader.read(segments, slot, one, unreadable);
-    this.#reader.read(backing, slot, other, unreadable);
-    return { difference: firstDifference(one, other), unreadable };
+  pack({ stretches, slot }: ComparisonItem): Compared {
+    for (const { at, length, segments } of stretches) {
+      for (const side of [0, 1] as const) {
+        try {
+          this.#reader.read(segments[side], slot, this.#memories[side].subarray(0, length), []);
+        } catch (error) {
+          if (!(error instanceof SegmentError)) throw error;
+          const failure = inItem(error.failure, at);
+          return { difference: undefined, unreadable: [{ at, length, failure }], unreadableSide: side };
+        }
+      }
+      const [one, other] = this.#memories;
+      const difference = firstDifference(one.subarray(0, length), other.subarray(0, length));
+      if (difference !== undefined) return { ...SAME, difference: at + difference };
+    }
+    return SAME;
   }
+}
+
+/** A failure in a stretch that begins at `at`, in bytes, with its place in the item. */
+function inItem(failure: ItemFailure, at: number): ItemFailure {
+  return failure.kind === 'corrupt' ? { ...failure, at: at + failure.at } : failure;
 }
 
 /** @returns the first sector that is not the same in both, in bytes; undefined: there is none */

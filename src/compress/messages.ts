@@ -95,7 +95,7 @@ export interface ArrivedSegment extends SegmentPlace {
 export interface WorkItem {
   /** Ascending. */
   readonly segments: readonly Segment[];
-  /** With a backing file below the target: what that holds there, likewise. For a comparison: the other disk. */
+  /** With a backing file below the target: what that holds there, likewise. */
   readonly backing?: readonly Segment[] | undefined;
   /**
    * With a backing file: the clusters that may differ from it, as pairs of indices from the item's start,
@@ -109,6 +109,22 @@ export interface WorkItem {
   readonly length: number;
   /** Index of the slot that takes the result. */
   readonly slot: number;
+}
+
+/** Guest ranges of two disks to read and hold against each other. */
+export interface ComparisonItem {
+  /** Ascending. */
+  readonly stretches: readonly Stretch[];
+  readonly slot: number;
+}
+
+/** A range that is read as a whole. In bytes. */
+export interface Stretch {
+  /** From the item's start. */
+  readonly at: number;
+  readonly length: number;
+  /** What each disk has for it, with places from the start of the stretch; the rest is zeros. */
+  readonly segments: readonly [readonly Segment[], readonly Segment[]];
 }
 
 /**
@@ -174,11 +190,17 @@ export interface FoundRuns {
   readonly unreadable: readonly UnreadablePart[];
 }
 
-/** The answer for `comparison`. */
+/** The answer for `comparison`: what comes first of a difference and a stretch that cannot be read, if any does. */
 export interface Compared {
-  /** The first sector of 512 bytes in which the two differ, in bytes from the item's start. */
+  /**
+   * The first sector in which the two differ, in bytes from the item's start; stretches are cut into sectors of
+   * 512 bytes from their own start.
+   */
   readonly difference: number | undefined;
+  /** One stretch, or none. */
   readonly unreadable: readonly UnreadablePart[];
+  /** Whose stretch it is. */
+  readonly unreadableSide: 0 | 1 | undefined;
 }
 
 /** What the streams of an item's compressed clusters are like. */

@@ -9,6 +9,7 @@ import { sharedAlignedMemory } from '../storage/aligned-memory.js';
 import { type FileOf, failureError } from './failure-error.js';
 import type {
   Compared,
+  ComparisonItem,
   Examined,
   FoundRuns,
   ItemFailure,
@@ -144,11 +145,8 @@ export class WorkerPool {
     return this.#run<FoundRuns>(item, guestOffset);
   }
 
-  /**
-   * For a pool whose output is `comparison`; everything else as `pack`.
-   * @param item with the other disk as its backing
-   */
-  async compare(item: WorkItem, guestOffset: number): Promise<ComparedItem> {
+  /** For a pool whose output is `comparison`: never throws for what cannot be read. */
+  async compare(item: ComparisonItem, guestOffset: number): Promise<ComparedItem> {
     return this.#run<Compared>(item, guestOffset);
   }
 
@@ -167,7 +165,10 @@ export class WorkerPool {
     await this.#pool.destroy();
   }
 
-  async #run<Answer extends WorkAnswer>(item: WorkItem, guestOffset: number): Promise<FromWorker<Answer>> {
+  async #run<Answer extends WorkAnswer>(
+    item: WorkItem | ComparisonItem,
+    guestOffset: number,
+  ): Promise<FromWorker<Answer>> {
     let result: Answer | { readonly failure: ItemFailure };
     try {
       result = await this.#pool.run(item);

@@ -6,7 +6,7 @@ import { workerData } from 'node:worker_threads';
 import { ClusterPacker } from './cluster-packer.js';
 import { DiskComparer } from './disk-comparer.js';
 import { createCompressor, createDecompressor } from './engines.js';
-import type { WorkAnswer, WorkerSetup, WorkItem, WorkResult } from './messages.js';
+import type { ComparisonItem, WorkAnswer, WorkerSetup, WorkItem, WorkResult } from './messages.js';
 import { RunPacker } from './run-packer.js';
 import { SegmentError } from './segment-error.js';
 import { StreamExaminer } from './stream-examiner.js';
@@ -14,7 +14,8 @@ import { StreamExaminer } from './stream-examiner.js';
 const setup = workerData as WorkerSetup;
 const packer = await createPacker();
 
-async function createPacker(): Promise<{ pack(item: WorkItem): WorkAnswer }> {
+/** @returns what takes the items that the setup asks for, of which there are no others */
+async function createPacker(): Promise<{ pack(item: never): WorkAnswer }> {
   const tellsLength =
     (setup.output === 'clusters' && setup.passthrough) ||
     (setup.output === 'examination' && setup.streamFacts);
@@ -38,9 +39,9 @@ async function createPacker(): Promise<{ pack(item: WorkItem): WorkAnswer }> {
 }
 
 /** @throws what an engine throws; the pool adds where it happened */
-export default function packItem(item: WorkItem): WorkResult {
+export default function packItem(item: WorkItem | ComparisonItem): WorkResult {
   try {
-    return packer.pack(item);
+    return packer.pack(item as never);
   } catch (error) {
     if (error instanceof SegmentError) return { failure: error.failure };
     throw error;

@@ -7,11 +7,11 @@ import { WorkerPool } from '../compress/pool.js';
 import { Qcow2cError, usageError } from '../errors.js';
 import { ITEM_BYTES } from '../pipeline/plan.js';
 import { LARGEST_PIECE, roundUp } from '../storage/aligned-memory.js';
-import { openTarget } from '../storage/target.js';
 import { type Input, imageInput, streamInput } from './input.js';
 import { openOutput } from './open-output.js';
 import { type OpenedSources, onlyImage, openSettings, openSources, openStream } from './open-sources.js';
-import type { ConvertOptions, ConvertResult } from './options.js';
+import type { ConvertOptions, ConvertResult, UnreadableRange } from './options.js';
+import { BUILT_PARTS, type ConversionParts } from './parts.js';
 import { openTargetBacking, type TargetBacking } from './target-backing.js';
 import { UnreadableLog } from './unreadable-log.js';
 
@@ -23,17 +23,7 @@ const SPARE_ITEMS = 2;
 const MOST_THREADS = Math.floor((LARGEST_PIECE / ITEM_BYTES - SPARE_ITEMS) / ITEMS_PER_WORKER);
 const SECTOR_SIZE = 512;
 
-/** Parts that tests replace. */
-export interface ConversionParts {
-  readonly workerEntry: URL;
-  readonly openTarget: typeof openTarget;
-}
-
-const BUILT_PARTS: ConversionParts = {
-  // The build puts every file of the library beside the worker's entry.
-  workerEntry: new URL('./worker.js', import.meta.url),
-  openTarget,
-};
+export type { ConversionParts } from './parts.js';
 
 /**
  * Converts disk images to a qcow2 image or a raw disk.
@@ -100,7 +90,7 @@ async function convertOpened(
 ): Promise<ConvertResult> {
   const { onProgress, signal, salvage = false } = options;
   const read = [...(sources?.images ?? []).flatMap(({ files }) => files), ...(backing?.files ?? [])];
-  const output = await openOutput(options, parts.openTarget, input, sources, read);
+  const output = await openOutput(options, parts, input, sources, read);
   let threads: number;
   let unreadable: UnreadableLog;
   try {
@@ -118,19 +108,17 @@ async function convertOpened(
     let diskSize: number;
     try {
       const { keepZeros, clusterSize } = setup;
-      const next = input.items(
-        {
-          itemSize: ITEM_BYTES,
-          keepZeros,
-          clusterSize,
-          backing: backing?.source,
-          room: output.room,
-          onUnreadable: salvage ? (stretch) => unreadable.expect(stretch) : undefined,
-        },
-        pool,
-      );
+      const itemSettings = {
+        itemSize: ITEM_BYTES,
+        keepZeros,
+        clusterSize,
+        backing: backing?.source,
+        room: output.room,
+        onUnreadable: salvage ? (stretch: UnreadableRange) => unreadable.expect(stretch) : undefined,
+      };
+      const items = () => input.items(itemSettings, pool);
       const settings = { slots, guestBytes: input.likelySize, onProgress, signal };
-      const end = await output.run(pool, next, unreadable, settings);
+      const end = await output.run(pool, items, unreadable, settings);
       diskSize = input.size ?? roundUp(end, SECTOR_SIZE);
     } finally {
       await pool.close();

@@ -3,17 +3,19 @@ import type { CompressorChoice } from '../compress/codec.js';
 import { chooseCompressor } from '../compress/engines.js';
 import { usageError } from '../errors.js';
 import { dataFilePath } from '../image/image-name.js';
+import { runPipeline } from '../pipeline/pipeline.js';
 import { type ImageParameters, resolveCreateOptions } from '../qcow2/create-options.js';
 import { allocationUnit } from '../qcow2/image-writer.js';
 import { RawWriter } from '../raw/raw-writer.js';
 import { LARGEST_PIECE } from '../storage/aligned-memory.js';
-import type { openTarget, Target } from '../storage/target.js';
+import type { Target } from '../storage/target.js';
 import { bitmapsToCopy } from './bitmaps.js';
 import type { Input } from './input.js';
 import { readKeptImage } from './kept-target.js';
 import type { OpenedSources } from './open-sources.js';
 import type { ConvertOptions } from './options.js';
-import { type Output, openWith, rateLimitOf } from './output.js';
+import { type Output, openWith, type RunClusters, rateLimitOf } from './output.js';
+import type { ConversionParts } from './parts.js';
 import { Qcow2Output, type Qcow2Parts } from './qcow2-output.js';
 import { RawOutput } from './raw-output.js';
 import { refuseSameFile } from './same-file.js';
@@ -25,14 +27,13 @@ import { refuseSameFile } from './same-file.js';
 const CACHE_BYTES = 8 * 1024 * 1024;
 
 /**
- * @param open opens files
  * @param sources undefined for a stream
  * @param readFiles every file that is read
  * @throws Qcow2cError; nothing is left behind then
  */
 export async function openOutput(
   options: ConvertOptions,
-  open: typeof openTarget,
+  { openTarget: open, runClusters = runAllClusters }: ConversionParts,
   input: Input,
   sources: OpenedSources | undefined,
   readFiles: readonly string[],
@@ -59,7 +60,16 @@ export async function openOutput(
     if (opened.some(({ kind }) => kind === 'device') && impossible.includes(parameters.preallocation)) {
       throw usageError(`Unsupported preallocation mode '${parameters.preallocation}' on a device`);
     }
-    const parts = { parameters, virtualSize, compressor, target, cacheSize, dataFile, addBitmaps };
+    const parts = {
+      parameters,
+      virtualSize,
+      compressor,
+      target,
+      cacheSize,
+      dataFile,
+      addBitmaps,
+      runClusters,
+    };
     return await Qcow2Output.open(options, parts);
   } catch (error) {
     for (const target of opened) await target.discard();
@@ -80,6 +90,9 @@ export async function openOutput(
     return { target, writer: new RawWriter(file, diskSize, place) };
   }
 }
+
+const runAllClusters: RunClusters = (parts, items, _, settings) =>
+  runPipeline({ ...parts, next: items() }, settings);
 
 /** @throws Qcow2cError ERR_USAGE in qemu-img's words */
 function refuseWithCompression({ preallocation, dataFile }: ImageParameters): void {

@@ -1,8 +1,8 @@
 /** Where a conversion goes, whatever the format: what the workers are to do for it, and what becomes of it. */
 
 import type { PackingSetup } from '../compress/messages.js';
-import type { WorkerPool } from '../compress/pool.js';
-import type { PipelineSettings } from '../pipeline/pipeline.js';
+import type { PackedItem, WorkerPool } from '../compress/pool.js';
+import type { PipelineParts, PipelineSettings } from '../pipeline/pipeline.js';
 import type { PlannedItem } from '../pipeline/plan.js';
 import { RateLimit } from '../storage/rate-limit.js';
 import type { openTarget, Target } from '../storage/target.js';
@@ -18,6 +18,21 @@ export type OutputSetup = Pick<
 /** What only the target can tell of a finished conversion. */
 export type OutputResult = Omit<ConvertResult, 'threads' | 'unreadableBytes'>;
 
+/** Gives the next item in guest order, to be worked on in a slot; undefined at the end. */
+export type NextItem = (slot: number) => Promise<PlannedItem | undefined>;
+
+/**
+ * Runs the items of a qcow2 image through its workers into it, as `runPipeline` does.
+ * @param items the items from the first one on, each time it is called; of a stream once only
+ * @returns where the last item ended, in bytes
+ */
+export type RunClusters = (
+  parts: Omit<PipelineParts<PackedItem>, 'next'>,
+  items: () => NextItem,
+  clusterSize: number,
+  settings: PipelineSettings,
+) => Promise<number>;
+
 export interface Output {
   readonly setup: OutputSetup;
   /** Bytes that fit into an existing target; undefined: as many as come. */
@@ -25,7 +40,7 @@ export interface Output {
   /** Runs all items through the pool into the target. @returns where the last one ended, in bytes */
   run(
     pool: WorkerPool,
-    next: (slot: number) => Promise<PlannedItem | undefined>,
+    items: () => NextItem,
     unreadable: UnreadableLog,
     settings: PipelineSettings,
   ): Promise<number>;

@@ -2,7 +2,7 @@
 import type { CompressorChoice } from '../compress/codec.js';
 import { UNCHANGED } from '../compress/messages.js';
 import type { PackedItem, WorkerPool } from '../compress/pool.js';
-import { type PipelineSettings, refuseAbort, runPipeline } from '../pipeline/pipeline.js';
+import { type PipelineSettings, refuseAbort } from '../pipeline/pipeline.js';
 import type { PlannedItem } from '../pipeline/plan.js';
 import { guestCluster } from '../qcow2/addresses.js';
 import type { ImageParameters } from '../qcow2/create-options.js';
@@ -14,7 +14,15 @@ import { CompressedWriteCache } from '../storage/compressed-write-cache.js';
 import { OverlapGuard } from '../storage/overlap-guard.js';
 import { commitInOrder, type Target } from '../storage/target.js';
 import type { ConvertOptions } from './options.js';
-import { type Output, type OutputResult, type OutputSetup, SPARSE_SIZE, targetFacts } from './output.js';
+import {
+  type NextItem,
+  type Output,
+  type OutputResult,
+  type OutputSetup,
+  type RunClusters,
+  SPARSE_SIZE,
+  targetFacts,
+} from './output.js';
 import type { UnreadableLog } from './unreadable-log.js';
 
 /** All 32 subclusters of a cluster. */
@@ -33,6 +41,7 @@ export interface Qcow2Parts {
   readonly dataFile: { readonly target: Target; readonly writer: RawWriter } | undefined;
   /** Called when all clusters are written. */
   readonly addBitmaps: (writer: ImageWriter) => Promise<void>;
+  readonly runClusters: RunClusters;
 }
 
 export class Qcow2Output implements Output {
@@ -91,15 +100,14 @@ export class Qcow2Output implements Output {
 
   run(
     pool: WorkerPool,
-    next: (slot: number) => Promise<PlannedItem | undefined>,
+    items: () => NextItem,
     unreadable: UnreadableLog,
     settings: PipelineSettings,
   ): Promise<number> {
     const { clusterSize } = this.setup;
     const { counts } = this.#writer;
-    return runPipeline(
+    return this.#parts.runClusters(
       {
-        next,
         pack: ({ guestOffset, length, segments, backing, changed }, slot) => {
           const clusters = Math.ceil(length / clusterSize);
           return pool.pack({ segments, backing, changed, clusters, length, slot }, guestOffset);
@@ -110,6 +118,8 @@ export class Qcow2Output implements Output {
         },
         storedBytes: () => counts.compressedBytes + counts.normalClusters * clusterSize,
       },
+      items,
+      clusterSize,
       settings,
     );
   }

@@ -2,11 +2,11 @@
 import type { WorkerPool } from '../compress/pool.js';
 import { usageError } from '../errors.js';
 import { type PipelineSettings, refuseAbort, runPipeline } from '../pipeline/pipeline.js';
-import type { PlannedItem } from '../pipeline/plan.js';
 import { RawWriter } from '../raw/raw-writer.js';
 import type { openTarget, Target } from '../storage/target.js';
 import type { ConvertOptions } from './options.js';
 import {
+  type NextItem,
   type Output,
   type OutputResult,
   type OutputSetup,
@@ -94,13 +94,13 @@ export class RawOutput implements Output {
 
   run(
     pool: WorkerPool,
-    next: (slot: number) => Promise<PlannedItem | undefined>,
+    items: () => NextItem,
     unreadable: UnreadableLog,
     settings: PipelineSettings,
   ): Promise<number> {
     return runPipeline(
       {
-        next,
+        next: items(),
         pack: ({ segments, length, guestOffset }, slot) =>
           pool.findRuns({ segments, clusters: Math.ceil(length / PIECE_BYTES), length, slot }, guestOffset),
         store: async ({ bytes, runs, unreadable: lost }, { guestOffset, length }) => {

@@ -20,7 +20,7 @@ export interface TargetBacking {
  * Opens it. Where it is one of the source's own files, the source's layers serve for both: what neither the
  * source's own image nor anything above has changed is then known to be the same without being read.
  * @param backing name (as the target will hold it) and format, which is trusted
- * @param target the name of the image that is to be made
+ * @param target the name of the image that is to be made; empty for one that gets no file
  * @param image the only source; undefined when there are several
  * @throws Qcow2cError as openImage
  */
@@ -38,7 +38,8 @@ export async function openTargetBacking(
     const opened = await openImage({ ...backing, file }, undefined, settings);
     return { source: opened.source, opened, files: opened.files };
   } catch (error) {
-    throw within(`Could not open ${quoted(target)}: Could not open backing file`, error);
+    const opening = target === '' ? '' : `Could not open ${quoted(target)}: `;
+    throw within(`${opening}Could not open backing file`, error);
   }
 }
 

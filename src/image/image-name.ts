@@ -30,10 +30,15 @@ export function dataFilePath(name: string, image: string): string {
   return filePath(name, image, 'data file');
 }
 
-/** The name without `file:`. A protocol's name ends at a colon before any slash (path_has_protocol in QEMU). */
+/** Whether QEMU takes what stands before a colon for a protocol: when no slash does (path_has_protocol). */
+export function hasProtocol(name: string): boolean {
+  return /^[^/:]*:/.test(name);
+}
+
+/** The name without `file:`. */
 function filePath(name: string, image: string, role: string): string {
   if (name.startsWith(FILE_PROTOCOL)) return name.slice(FILE_PROTOCOL.length);
-  if (!/^[^/:]*:/.test(name)) return name;
+  if (!hasProtocol(name)) return name;
   throw new Qcow2cError(
     'ERR_UNSUPPORTED',
     `${quoted(image)} has the ${role} ${quoted(name)}: qcow2c takes what stands before the colon for a protocol, ` +

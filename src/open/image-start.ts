@@ -14,6 +14,7 @@ import {
 } from '../qcow2/header-extensions.js';
 import type { ImageState } from '../qcow2/qcow2-layer.js';
 import { findSnapshot, type SnapshotSelector } from '../qcow2/snapshot-table.js';
+import { decodeShownName, decodeStoredName } from '../qcow2/stored-name.js';
 import type { RawSource } from '../raw/raw-source.js';
 
 /** Bytes read to decode a header: more than any header that is accepted here. */
@@ -35,25 +36,35 @@ export async function guessFormat(file: RawSource): Promise<ImageFormat> {
 }
 
 /**
- * Reads and checks header, extensions and the backing file's name.
- * @throws Qcow2cError ERR_FORMAT, ERR_CORRUPT, ERR_UNSUPPORTED (encrypted images too); ERR_IO
+ * What an image is opened for. Content: its clusters are read, and the files that it names. Description: only what it
+ * says of itself is wanted, so it may be encrypted, and what is not UTF-8 in its names is replaced.
  */
-export async function readQcow2Start(file: RawSource): Promise<Qcow2Start> {
+export type Purpose = 'content' | 'description';
+
+/**
+ * Reads and checks header, extensions and the backing file's name.
+ * @throws Qcow2cError ERR_FORMAT, ERR_CORRUPT, ERR_UNSUPPORTED (for its content, encrypted images too); ERR_IO
+ */
+export async function readQcow2Start(file: RawSource, purpose: Purpose = 'content'): Promise<Qcow2Start> {
   const first = new Uint8Array(HEADER_BYTES);
   const header = decodeHeader(first.subarray(0, await file.read(0, first)), file.name);
-  if (header.cryptMethod !== 0) {
-    const method = header.cryptMethod === 1 ? 'AES' : 'LUKS';
-    throw new Qcow2cError(
-      'ERR_UNSUPPORTED',
-      `${quoted(file.name)} is encrypted (${method}), and qcow2c has no keys; decrypt it first, with ` +
-        "'qemu-img convert --object secret,... --image-opts ...'",
-      { file: file.name, found: method },
-    );
-  }
+  if (purpose === 'content') refuseEncryption(header, file.name);
+  const decodeName = purpose === 'content' ? decodeStoredName : decodeShownName;
   const area = new Uint8Array(headerAreaBytes(header));
   const bytes = area.subarray(0, await file.read(0, area));
-  const extensions = decodeExtensions(bytes, header, file.name);
-  return { file, header, extensions, backing: decodeBackingName(bytes, header, file.name) };
+  const extensions = decodeExtensions(bytes, header, file.name, decodeName);
+  return { file, header, extensions, backing: decodeBackingName(bytes, header, file.name, decodeName) };
+}
+
+function refuseEncryption({ cryptMethod }: Header, file: string): void {
+  if (cryptMethod === 0) return;
+  const method = cryptMethod === 1 ? 'AES' : 'LUKS';
+  throw new Qcow2cError(
+    'ERR_UNSUPPORTED',
+    `${quoted(file)} is encrypted (${method}), and qcow2c has no keys; decrypt it first, with ` +
+      "'qemu-img convert --object secret,... --image-opts ...'",
+    { file, found: method },
+  );
 }
 
 /**

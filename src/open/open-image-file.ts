@@ -2,7 +2,8 @@
 import { usageError } from '../errors.js';
 import type { ImageFormat, ImageReference } from '../image/image-reference.js';
 import { openForReading, RawSource } from '../raw/raw-source.js';
-import { guessFormat, type Qcow2Start, readQcow2Start } from './image-start.js';
+import { useOf } from './open-image.js';
+import { guessFormat, type Purpose, type Qcow2Start, readQcow2Start } from './image-start.js';
 
 export interface ImageFile {
   readonly file: RawSource;
@@ -13,16 +14,23 @@ export interface ImageFile {
 
 /**
  * @param direct read past the page cache where the file system can
+ * @param purpose what of a qcow2 image is wanted
  * @returns the file is the caller's to close
- * @throws Qcow2cError ERR_IO, ERR_FORMAT, ERR_CORRUPT, ERR_UNSUPPORTED, ERR_USAGE; nothing stays open then
+ * @throws Qcow2cError ERR_IO, ERR_FORMAT, ERR_CORRUPT, ERR_UNSUPPORTED, ERR_USAGE,
+ *   ERR_IN_USE when somebody writes to a qcow2 image; nothing stays open then
  */
-export async function openImageFile(reference: ImageReference, direct: boolean): Promise<ImageFile> {
+export async function openImageFile(
+  reference: ImageReference,
+  direct: boolean,
+  purpose: Purpose = 'content',
+): Promise<ImageFile> {
   if (reference.file === '') throw usageError('Must specify image file name');
   const opened = openForReading(reference.file, direct);
   const file = await RawSource.open(opened.descriptor, reference.file, opened.direct);
   try {
     const format = reference.format ?? (await guessFormat(file));
-    return { file, format, qcow2: format === 'qcow2' ? await readQcow2Start(file) : undefined };
+    await file.lock(useOf(format, reference.forceShare));
+    return { file, format, qcow2: format === 'qcow2' ? await readQcow2Start(file, purpose) : undefined };
   } catch (error) {
     await file.close();
     throw error;

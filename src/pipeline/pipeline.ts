@@ -7,12 +7,12 @@ import type { PlannedItem } from './plan.js';
 import type { Progress } from './progress.js';
 
 /** What the pipeline runs through, for whichever answer the workers give. */
-export interface PipelineParts<Answer> {
+export interface PipelineParts<Answer, Item = PlannedItem> {
   /** @returns the next item in guest order, to be worked on in `slot`; undefined at the end */
-  next(slot: number): Promise<PlannedItem | undefined>;
-  pack(item: PlannedItem, slot: number): Promise<Answer>;
+  next(slot: number): Promise<Item | undefined>;
+  pack(item: Item, slot: number): Promise<Answer>;
   /** Takes the answer over; its slot is free afterwards. Called in guest order. */
-  store(answer: Answer, item: PlannedItem): Promise<void>;
+  store(answer: Answer, item: Item): Promise<void>;
   /** What the target holds so far, in bytes; undefined: there is no target. */
   storedBytes(): number | undefined;
 }
@@ -26,8 +26,8 @@ export interface PipelineSettings {
   readonly signal: AbortSignal | undefined;
 }
 
-interface InFlight<Answer> {
-  readonly item: PlannedItem;
+interface InFlight<Answer, Item> {
+  readonly item: Item;
   readonly slot: number;
   readonly packed: Promise<Answer>;
 }
@@ -37,11 +37,14 @@ interface InFlight<Answer> {
  * @returns where the last item ended, in bytes; the disk's end for a stream
  * @throws the first error of any part, ERR_ABORTED for the signal
  */
-export async function runPipeline<Answer>(
-  parts: PipelineParts<Answer>,
+export async function runPipeline<
+  Answer,
+  Item extends Pick<PlannedItem, 'guestOffset' | 'length'> = PlannedItem,
+>(
+  parts: PipelineParts<Answer, Item>,
   { slots, guestBytes, onProgress, signal }: PipelineSettings,
 ): Promise<number> {
-  const window: InFlight<Answer>[] = [];
+  const window: InFlight<Answer, Item>[] = [];
   const freeSlots = Array.from({ length: slots }, (_, index) => index);
   let dataBytes = 0;
   let end = 0;

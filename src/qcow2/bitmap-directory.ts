@@ -13,7 +13,7 @@ import { bitmapTableEntries, MAX_BITMAP_BYTES } from './bitmap-table.js';
 import { SECTOR_SIZE, TABLE_ENTRY_BYTES } from './geometry.js';
 import type { Header } from './header.js';
 import type { BitmapsExtension } from './header-extensions.js';
-import { decodeStoredName } from './stored-name.js';
+import { decodeStoredName, type NameDecoder } from './stored-name.js';
 import { TableReader } from './table-reader.js';
 
 /** The entry's part before extra data and name. */
@@ -61,6 +61,7 @@ export async function readBitmapDirectory(
   file: Pick<Storage, 'name' | 'read'>,
   image: Pick<Header, 'clusterBits' | 'virtualSize'>,
   extension: BitmapsExtension,
+  decodeName: NameDecoder = decodeStoredName,
 ): Promise<readonly Bitmap[]> {
   const { count, directorySize: length, directoryOffset: offset } = extension;
   const reader = new TableReader(file, 'bitmap directory', { offset, length });
@@ -68,7 +69,7 @@ export async function readBitmapDirectory(
   const names = new Set<string>();
   while (bitmaps.length < count) {
     const at = reader.offset;
-    const bitmap = await nextBitmap(reader, file.name, image);
+    const bitmap = await nextBitmap(reader, file.name, image, decodeName);
     if (names.has(bitmap.name)) throw reader.corrupt('the name', at, 'a name once', quoted(bitmap.name));
     names.add(bitmap.name);
     bitmaps.push(bitmap);
@@ -83,6 +84,7 @@ async function nextBitmap(
   reader: TableReader,
   file: string,
   image: Pick<Header, 'clusterBits' | 'virtualSize'>,
+  decodeName: NameDecoder,
 ): Promise<Bitmap> {
   const at = reader.offset;
   const fixed = (await reader.take(FIXED_BYTES)).slice();
@@ -113,7 +115,7 @@ async function nextBitmap(
 
   reader.skip(extraSize);
   const nameAt = reader.offset;
-  const name = decodeStoredName(await reader.take(nameSize), 'name of a bitmap', file, nameAt);
+  const name = decodeName(await reader.take(nameSize), 'name of a bitmap', file, nameAt);
   if (name === undefined) throw reader.corrupt('name_size', at + 18, 'a name', nameSize);
   const length = reader.offset - at;
   reader.skip(Math.ceil(length / 8) * 8 - length);

@@ -1,6 +1,6 @@
 /**
  * The list of extensions behind the header, whatever they hold. Used by what is in them: file names,
- * bitmaps, feature names. Specification: "Header extensions".
+ * bitmaps, feature names, where the encryption header is. Specification: "Header extensions".
  *
  *     every extension: type (4 bytes), length (4 bytes), data, padding to a multiple of 8
  *     the last one:    type 0, length 0
@@ -12,6 +12,7 @@ export const EXTENSION_TYPES = {
   backingFormat: 0xe2792aca,
   dataFile: 0x44415441,
   featureNames: 0x6803f857,
+  encryption: 0x0537be77,
   bitmaps: 0x23852875,
 } as const;
 

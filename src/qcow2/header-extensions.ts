@@ -8,7 +8,7 @@ import { EXTENSION_PREFIX_BYTES, EXTENSION_TYPES, forEachExtension } from './ext
 import { AUTOCLEAR_BITMAPS, INCOMPATIBLE_DATA_FILE } from './features.js';
 import type { Header } from './header.js';
 import { HeaderFields } from './header-fields.js';
-import { decodeStoredName } from './stored-name.js';
+import { decodeStoredName, type NameDecoder } from './stored-name.js';
 
 /** QEMU's longest format name (the size of its field, less one for the NUL). */
 const MAX_FORMAT_NAME_BYTES = 15;
@@ -56,15 +56,16 @@ export function headerAreaBytes(header: WhereNamesAre): number {
  * The backing file's name. It may say anything: a path, a protocol, a secret file.
  * @param bytes the file's first `headerAreaBytes` bytes; what is missing counts as zeros, as in QEMU
  * @returns undefined when the image has no backing file
- * @throws Qcow2cError ERR_UNSUPPORTED for a name that is not UTF-8
+ * @throws Qcow2cError ERR_UNSUPPORTED for a name that is not UTF-8, unless `decodeName` takes it
  */
 export function decodeBackingName(
   bytes: Uint8Array,
   { backingFileOffset: offset, backingFileSize: size }: WhereNamesAre,
   file: string,
+  decodeName: NameDecoder = decodeStoredName,
 ): string | undefined {
   if (offset === 0) return undefined;
-  return decodeStoredName(bytes.subarray(offset, offset + size), "backing file's name", file, offset);
+  return decodeName(bytes.subarray(offset, offset + size), "backing file's name", file, offset);
 }
 
 /**
@@ -72,12 +73,13 @@ export function decodeBackingName(
  * the first cluster. Extensions of other types are passed over.
  * @param bytes the file's first `headerAreaBytes` bytes; what is missing counts as zeros, as in QEMU
  * @throws Qcow2cError ERR_CORRUPT for an extension that does not end inside the list, or whose content is
- *   out of bounds; ERR_UNSUPPORTED for a name that is not UTF-8
+ *   out of bounds; ERR_UNSUPPORTED for a name that is not UTF-8, unless `decodeName` takes it
  */
 export function decodeExtensions(
   bytes: Uint8Array,
   header: WhereNamesAre & Pick<Header, 'incompatibleFeatures' | 'autoclearFeatures'>,
   file: string,
+  decodeName: NameDecoder = decodeStoredName,
 ): HeaderExtensions {
   const { headerLength, backingFileOffset, clusterBits } = header;
   const end = backingFileOffset === 0 ? 2 ** clusterBits : backingFileOffset;
@@ -87,7 +89,7 @@ export function decodeExtensions(
   const text = (what: string, data: Uint8Array, at: number, most: number) => {
     if (data.length > most)
       throw fields.corrupt(`length of the ${what}`, at - 4, `at most ${most}`, data.length);
-    return decodeStoredName(data, what, file, at);
+    return decodeName(data, what, file, at);
   };
 
   let found: HeaderExtensions = {};

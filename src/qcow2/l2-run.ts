@@ -1,7 +1,7 @@
 /**
  * What an L2 entry says of its cluster from some subcluster on; without extended entries a cluster is one unit.
  * Nothing in it is believed that QEMU would not believe (qcow2_get_host_offset in block/qcow2-cluster.c). Used
- * by the cluster map.
+ * by the cluster lookup.
  */
 import { Qcow2cError } from '../errors.js';
 import { TABLE_ENTRY_BYTES } from './geometry.js';
@@ -21,8 +21,11 @@ export interface L2Format {
 }
 
 /** `units`: how many clusters or subclusters it is that the entry says this of, at least one. */
-export type L2Run = { readonly units: number } & (
-  | { readonly kind: 'unallocated' | 'zero' }
+export type L2Run = {
+  readonly units: number;
+} & /** `host`: where the first unit has a place of its own, though nothing that counts is there, in bytes. */
+(
+  | { readonly kind: 'unallocated' | 'zero'; readonly host?: number | undefined }
   /** `host`: offset of the first unit in bytes; the others follow it. */
   | { readonly kind: 'normal'; readonly host: number }
   | { readonly kind: 'compressed'; readonly offset: number; readonly storedLength: number }
@@ -31,7 +34,6 @@ export type L2Run = { readonly units: number } & (
 );
 
 const UNALLOCATED: L2Run = { kind: 'unallocated', units: 1 };
-const ZERO: L2Run = { kind: 'zero', units: 1 };
 
 /** Units of a cluster. */
 export function unitsOf({ extendedL2 }: Pick<L2Format, 'extendedL2'>): number {
@@ -74,7 +76,7 @@ export function l2Run(format: L2Format, view: DataView, at: number, from: number
     return broken(`it lies at offset ${host} of the external data file, expected ${guest}`);
   }
   if (!extendedL2) {
-    if (isZero) return ZERO;
+    if (isZero) return { kind: 'zero', units, host };
     return host === undefined ? UNALLOCATED : { kind: 'normal', units, host };
   }
 
@@ -84,6 +86,6 @@ export function l2Run(format: L2Format, view: DataView, at: number, from: number
     return broken('its subclusters have contradictory bits');
   }
   const { kind, count } = subclusterRun(data, zero, from);
-  if (kind !== 'normal') return { kind, units: count };
-  return { kind, units: count, host: (host ?? 0) + (from * 2 ** clusterBits) / SUBCLUSTERS };
+  const first = host === undefined ? undefined : host + (from * 2 ** clusterBits) / SUBCLUSTERS;
+  return kind === 'normal' ? { kind, units: count, host: first ?? 0 } : { kind, units: count, host: first };
 }

@@ -1,9 +1,11 @@
 /** A qcow2 image as a layer of a chain: its cluster map, and the files that the map leads into. */
 import type { HostFile, Layer, LayerRange } from '../image/source.js';
+import { ClusterLookup, type ImageTables } from './cluster-lookup.js';
 import { ClusterMap } from './cluster-map.js';
 import { INCOMPATIBLE_EXTENDED_L2 } from './features.js';
 import { SECTOR_SIZE } from './geometry.js';
 import type { Header } from './header.js';
+import type { PastEnd } from './table-cache.js';
 
 /** Which L1 table is read; a snapshot's comes with the present size of the disk. */
 export interface ImageState {
@@ -18,9 +20,11 @@ export class Qcow2Layer implements Layer {
   /** Whole sectors: QEMU leaves off what a size has beyond them. */
   readonly size: number;
   readonly header: Header;
+  /** The image itself, and the external data file if it has one. */
+  readonly file: HostFile;
+  readonly dataFile: HostFile | undefined;
+  readonly #tables: ImageTables;
   readonly #map: ClusterMap;
-  readonly #file: HostFile;
-  readonly #dataFile: HostFile | undefined;
 
   /**
    * @param header of the image in `file`, decoded
@@ -32,13 +36,30 @@ export class Qcow2Layer implements Layer {
     this.name = file.name;
     this.size = state.virtualSize - (state.virtualSize % SECTOR_SIZE);
     this.header = header;
-    this.#file = file;
-    this.#dataFile = dataFile;
+    this.file = file;
+    this.dataFile = dataFile;
     const { version, clusterBits, compressionType, incompatibleFeatures } = header;
-    const extendedL2 = (incompatibleFeatures & INCOMPATIBLE_EXTENDED_L2) !== 0n;
     const { l1Offset, l1Entries } = state;
-    const image = { version, clusterBits, virtualSize: this.size, l1Offset, l1Entries, extendedL2 };
-    this.#map = new ClusterMap({ ...image, compressionType }, file, dataFile);
+    const extendedL2 = (incompatibleFeatures & INCOMPATIBLE_EXTENDED_L2) !== 0n;
+    const external = dataFile !== undefined;
+    this.#tables = {
+      version,
+      clusterBits,
+      virtualSize: this.size,
+      l1Offset,
+      l1Entries,
+      extendedL2,
+      external,
+    };
+    this.#map = new ClusterMap({ ...this.#tables, compressionType }, file, dataFile);
+  }
+
+  /**
+   * What the tables say, whatever the files have there. With tables in memory of its own.
+   * @param pastEnd what becomes of tables past the end of the file: QEMU takes them for empty
+   */
+  lookup(pastEnd: PastEnd): ClusterLookup {
+    return new ClusterLookup(this.#tables, this.file, { pastEnd, keptPlaces: true });
   }
 
   map(offset: number): Promise<LayerRange> {
@@ -46,15 +67,15 @@ export class Qcow2Layer implements Layer {
   }
 
   fileOf(descriptor: number): string | undefined {
-    return this.#file.fileOf(descriptor) ?? this.#dataFile?.fileOf(descriptor);
+    return this.file.fileOf(descriptor) ?? this.dataFile?.fileOf(descriptor);
   }
 
   async refuseChanges(): Promise<void> {
-    await this.#file.refuseChanges();
-    await this.#dataFile?.refuseChanges();
+    await this.file.refuseChanges();
+    await this.dataFile?.refuseChanges();
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#file.close(), this.#dataFile?.close()]);
+    await Promise.all([this.file.close(), this.dataFile?.close()]);
   }
 }

@@ -4,6 +4,9 @@
  */
 import { Qcow2cError, quoted } from '../errors.js';
 
+/** How a name is read; undefined: there is none. */
+export type NameDecoder = typeof decodeStoredName;
+
 /**
  * @param bytes the name as the image holds it; ends at a NUL, as in QEMU
  * @param what names it in a message: "The backing file's name in 'x.qcow2'"
@@ -17,8 +20,7 @@ export function decodeStoredName(
   file: string,
   offset: number,
 ): string | undefined {
-  const end = bytes.indexOf(0);
-  const name = end === -1 ? bytes : bytes.subarray(0, end);
+  const name = untilNul(bytes);
   if (name.length === 0) return undefined;
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(name);
@@ -29,4 +31,15 @@ export function decodeStoredName(
       { file, offset, expected: 'UTF-8', cause },
     );
   }
+}
+
+/** As `decodeStoredName`, for a name that is only shown: what is not UTF-8 is replaced (U+FFFD), as QEMU's JSON does. */
+export function decodeShownName(bytes: Uint8Array): string | undefined {
+  const name = untilNul(bytes);
+  return name.length === 0 ? undefined : new TextDecoder('utf-8', { ignoreBOM: true }).decode(name);
+}
+
+function untilNul(bytes: Uint8Array): Uint8Array {
+  const end = bytes.indexOf(0);
+  return end === -1 ? bytes : bytes.subarray(0, end);
 }

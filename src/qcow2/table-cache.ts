@@ -1,6 +1,6 @@
 /**
  * The tables of an image that is read, in pieces: the most recently used ones stay in memory, as many as fit,
- * however large the tables are. Used by the cluster map.
+ * however large the tables are. Used by the cluster lookup.
  */
 import { Qcow2cError, quoted } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
@@ -22,7 +22,7 @@ export interface TableEntries {
 interface Piece {
   /** Of all pieces of the file. */
   readonly index: number;
-  /** What the file has there; shorter than a piece at its end. */
+  /** What the file has there; shorter than a piece at its end, unless zeros are to follow. */
   readonly view: DataView;
 }
 
@@ -35,21 +35,26 @@ export function entriesTogether(offset: number, length: number): number {
   return (PIECE_BYTES - (offset % PIECE_BYTES)) / length;
 }
 
+/** What becomes of entries that lie past the end of the file; QEMU reads zeros. */
+export type PastEnd = 'refused' | 'zeros';
+
 export class TableCache {
   readonly #file: Pick<Storage, 'name' | 'read'>;
   /** By index; the least recently used comes first. */
   readonly #pieces = new Map<number, Piece>();
   #last: Piece | undefined;
+  readonly #pastEnd: PastEnd;
 
-  constructor(file: Pick<Storage, 'name' | 'read'>) {
+  constructor(file: Pick<Storage, 'name' | 'read'>, pastEnd: PastEnd = 'refused') {
     this.#file = file;
+    this.#pastEnd = pastEnd;
   }
 
   /**
    * @param offset of an entry in the file, in bytes, a multiple of its length
    * @param length of the entry in bytes, a divisor of a piece
    * @returns that entry and those behind it, as far as they are read at once
-   * @throws Qcow2cError ERR_CORRUPT when the file ends before the entry does; ERR_IO
+   * @throws Qcow2cError ERR_CORRUPT when the file ends before the entry does, unless that is zeros; ERR_IO
    */
   async entriesFrom(offset: number, length: number): Promise<TableEntries> {
     const index = Math.floor(offset / PIECE_BYTES);
@@ -73,7 +78,8 @@ export class TableCache {
     if (piece === undefined) {
       const memory = new Uint8Array(PIECE_BYTES);
       const length = await this.#file.read(index * PIECE_BYTES, memory);
-      piece = { index, view: new DataView(memory.buffer, 0, length) };
+      const known = this.#pastEnd === 'zeros' ? PIECE_BYTES : length;
+      piece = { index, view: new DataView(memory.buffer, 0, known) };
       const [oldest] = this.#pieces.keys();
       if (this.#pieces.size === MOST_PIECES && oldest !== undefined) this.#pieces.delete(oldest);
     } else {

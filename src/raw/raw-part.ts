@@ -9,8 +9,9 @@ const SECTOR_SIZE = 512;
 export class RawPart implements Source {
   readonly name: string;
   readonly size: number;
+  /** Where the part begins in the file, in bytes. */
+  readonly start: number;
   readonly #file: HostFile;
-  readonly #start: number;
 
   /**
    * @param file closed with the part
@@ -41,11 +42,11 @@ export class RawPart implements Source {
     this.name = file.name;
     this.size = size;
     this.#file = file;
-    this.#start = start;
+    this.start = start;
   }
 
   async map(offset: number): Promise<MappedRange> {
-    const at = this.#start + offset;
+    const at = this.start + offset;
     if (at >= this.#file.size) return { kind: 'zero', length: this.size - offset };
     const range = await this.#file.map(at);
     return { ...range, length: Math.min(range.length, this.size - offset) };

@@ -13,12 +13,20 @@ import { claimTemporary } from './claim-temporary.js';
 import { deviceSize } from './device-size.js';
 import { DirectFile } from './direct-file.js';
 import { lockImage, refuseWriters } from './image-lock.js';
+import type { SparseStorage } from './storage.js';
 
 /** Longest file name of Linux and macOS file systems, in bytes. */
 const LONGEST_NAME = 255;
 
+/** What is written to, as those who write see it. */
+export type TargetFile = SparseStorage &
+  Pick<
+    DirectFile,
+    'cacheMode' | 'directRefused' | 'writeCalls' | 'writtenBytes' | 'limitRate' | 'allocate' | 'close'
+  >;
+
 export interface Target {
-  readonly file: DirectFile;
+  readonly file: TargetFile;
   /** `new`: made under a temporary name; `kept`: an existing file, written in place; `device`: likewise. */
   readonly kind: 'new' | 'kept' | 'device';
   /** Bytes of the file or device when it was opened; 0 for a new file. */

@@ -285,7 +285,7 @@ describe('refusals of our own', () => {
     [['convert', '-cx', 'a', 'b'], "unknown option '-x'; try 'qcow2c convert --help'"],
     [
       ['convert', '--spare-size=4k', 'a', 'b'],
-      "unknown option '--spare-size=4k'; try 'qcow2c convert --help'",
+      "unknown option '--spare-size=4k' (Did you mean --sparse-size?)",
     ],
     [
       ['convert', '--spare-size', '4k', 'a', 'b'],

@@ -1,12 +1,52 @@
-/** Runs `check`. Returns the exit code. Used by main.ts. */
-import { internalError } from '../../errors.js';
+/** Runs the check that the command line asks for, prints what it found, and says it with the exit code too. */
+import { check } from '../../check/check.js';
+import type { CheckOptions, CheckResult } from '../../check/options.js';
+import { quoted } from '../../errors.js';
+import { sayAside, warn } from '../aside.js';
+import { messageLine } from '../failure.js';
+import { longRun } from '../long-run.js';
 import { type Surroundings, THIS_PROCESS } from '../surroundings.js';
 import type { CheckRequest } from './request.js';
+import { humanText, jsonText } from './result-text.js';
 
-/** @returns the exit code @throws what is to be printed as an error with exit code 1 */
+/** What the exit codes mean (img_check in qemu-img); 0: nothing is wrong. */
+const FAILED = 1;
+const CORRUPT = 2;
+const LEAKING = 3;
+const NO_CHECKS = 63;
+
+/** With the library, which tests replace. */
+export interface CheckSurroundings extends Surroundings {
+  readonly check: (options: CheckOptions) => Promise<CheckResult | undefined>;
+}
+
+/**
+ * @returns the exit code
+ * @throws what is to be printed as an error with exit code 1: the image could not be opened or not checked to its end
+ */
 export async function checkCommand(
-  _request: CheckRequest,
-  _surroundings: Surroundings = THIS_PROCESS,
+  { options, name, output, progress, quiet }: CheckRequest,
+  surroundings: CheckSurroundings = { ...THIS_PROCESS, check },
 ): Promise<number> {
-  throw internalError('check is not there yet');
+  const { stdout, stderr } = surroundings;
+  const ended = await longRun(`Check of ${quoted(options.image.file)}`, progress, surroundings, (hooks) =>
+    surroundings.check({
+      ...options,
+      ...hooks,
+      onFinding: (_, words) => sayAside(stderr, `${words}\n`),
+      onWarning: (message) => warn(stderr, message),
+    }),
+  );
+  if ('exitCode' in ended) return ended.exitCode;
+  const { result } = ended;
+  if (result === undefined) {
+    stderr.write(messageLine('This image format does not support checks'));
+    return NO_CHECKS;
+  }
+  if (!quiet) stdout.write(output === 'json' ? jsonText(result, name) : humanText(result));
+  if (result.checkErrors > 0) {
+    stderr.write(messageLine('Check failed'));
+    return FAILED;
+  }
+  return result.corruptions > 0 ? CORRUPT : result.leaks > 0 ? LEAKING : 0;
 }

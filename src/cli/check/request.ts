@@ -1,11 +1,41 @@
 /** What `check` was asked to do. Pure; used by the parser of the command line. */
-import { internalError } from '../../errors.js';
+import type { CheckOptions } from '../../check/options.js';
+import { internalError, usageError } from '../../errors.js';
+import { readThreads } from '../argument-numbers.js';
+import { isDirect, readCacheMode } from '../cache-option.js';
+import { readImageArgument } from '../image-argument.js';
+import type { ProgressStyle } from '../progress-display.js';
+import type { CheckWords } from './words.js';
 
 export interface CheckRequest {
   readonly kind: 'check';
+  readonly options: CheckOptions;
+  /** The image as it was typed. */
+  readonly name: string;
+  readonly output: 'human' | 'json';
+  readonly progress: ProgressStyle;
+  /** Print nothing but what is wrong. */
+  readonly quiet: boolean;
 }
 
-/** @throws Qcow2cError ERR_USAGE or ERR_UNSUPPORTED */
-export function readCheckWords(_operands: readonly string[], _words: object): CheckRequest {
-  throw internalError('check is not there yet');
+/**
+ * @param operands the image's name, or the options in its place
+ * @throws Qcow2cError ERR_USAGE or ERR_UNSUPPORTED, in qemu-img's words
+ */
+export function readCheckWords(operands: readonly string[], words: CheckWords): CheckRequest {
+  const [name] = operands;
+  if (name === undefined || operands.length > 1) throw usageError('Expecting one image file name');
+  if (words.repair !== undefined) throw internalError('repair is not there yet');
+  const { data = false, output = 'human', quiet = false } = words;
+  const cache = readCacheMode('source cache', words.cache);
+  const threads = words.parallel === undefined ? undefined : readThreads(words.parallel);
+  const image = readImageArgument(name, words);
+  return {
+    kind: 'check',
+    options: { image, direct: isDirect(cache), data, threads },
+    name,
+    output,
+    progress: quiet ? 'none' : (words.progress ?? (words.p ? 'auto' : 'none')),
+    quiet,
+  };
 }

@@ -8,7 +8,12 @@ export const CHECK_TABLE: CommandTable = {
   synopsis: ['qcow2c check [options] FILE'],
   operands: 'files',
   description: [
-    'Counts the references to each cluster of FILE anew and compares them with the refcounts of the image.',
+    'Counts the references to each cluster of FILE anew, compares them with the refcounts of the image, and looks ' +
+      'at the entries of its tables. What is wrong goes to standard error, a line each, the verdict to standard ' +
+      'output and into the exit code; all as qemu-img does it.',
+    'With --data every compressed cluster is inflated too, in the image and in its snapshots, on all cores: ' +
+      'without it a truncated or damaged compressed image may well pass, as it does with qemu-img.',
+    'Backing files and data files are not opened: each has a check of its own.',
   ],
   groups: [
     {
@@ -35,18 +40,18 @@ export const CHECK_TABLE: CommandTable = {
           flags: ['--output'],
           argument: 'FORMAT',
           choices: ['human', 'json'],
-          help: 'how to print it (default: human)',
+          help: 'how to print the verdict (default: human)',
         },
         {
           flags: ['-m', '--parallel'],
           argument: 'N',
-          help: 'worker threads (default: one for each processor)',
+          help: 'worker threads for --data (default: one for each processor)',
         },
         {
           flags: ['-T', '--cache'],
           argument: 'MODE',
           completes: CACHE_MODES,
-          help: 'how FILE is read (default: writeback)',
+          help: 'how FILE is read; none and directsync go past the page cache (default: writeback)',
         },
         { flags: ['-p'], help: 'show progress; the same as --progress=auto' },
         {
@@ -56,19 +61,36 @@ export const CHECK_TABLE: CommandTable = {
           choices: ['auto', 'bar', 'qemu', 'json', 'none'],
           help: "auto: a bar on a terminal, else as qemu; bar: on standard error; qemu: the lines of 'qemu-img -p' on standard output; json: an object a line on standard error; none",
         },
-        { flags: ['-q', '--quiet'], help: 'print nothing but errors' },
+        { flags: ['-q', '--quiet'], help: 'print nothing but what is wrong' },
         { flags: ['-U', '--force-share'], help: 'accepted and without effect: no locks are taken or tested' },
         ...EVERYWHERE,
       ],
     },
   ],
-  notes: [],
-  examples: [{ what: 'Check an image and its compressed data', line: 'qcow2c check --data -p disk.qcow2' }],
+  notes: [
+    {
+      title: 'Words',
+      paragraphs: [
+        'Leaked cluster: space in the file that nothing uses; no harm to data. ERROR: the refcounts or tables are ' +
+          'wrong; do not write to the image before it is repaired. Fragmented: not right behind the cluster ' +
+          'before it, which is true of every compressed one. Image end offset: what of the file is in use.',
+      ],
+    },
+  ],
+  examples: [
+    { what: 'Check an image', line: 'qcow2c check disk.qcow2' },
+    { what: 'Check an image and its compressed data', line: 'qcow2c check --data -p disk.qcow2' },
+    {
+      what: 'For a script: the exit code, and the verdict as JSON',
+      line: 'qcow2c check --output json disk.qcow2',
+    },
+    { what: 'Give back leaked clusters', line: 'qcow2c check -r leaks disk.qcow2' },
+  ],
   exitCodes: [
     ['0', 'nothing is wrong'],
-    ['1', 'the check could not be made'],
+    ['1', 'the check could not be made, or not to its end'],
     ['2', 'there are corruptions'],
     ['3', 'there are leaked clusters, but no corruptions'],
-    ['63', 'the format has no checks'],
+    ['63', 'the format has no checks (raw)'],
   ],
 };

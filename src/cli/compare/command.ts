@@ -1,12 +1,42 @@
-/** Runs `compare`. Returns the exit code. Used by main.ts. */
-import { internalError } from '../../errors.js';
+/** Runs the comparison that the command line asks for, and says what came of it. Used by main.ts. */
+import { compare } from '../../compare/compare.js';
+import type { CompareOptions, CompareResult } from '../../compare/options.js';
+import { failureText } from '../failure.js';
+import { longRun } from '../long-run.js';
 import { type Surroundings, THIS_PROCESS } from '../surroundings.js';
-import type { CompareRequest } from './request.js';
+import { type CompareRequest, compareOptions } from './request.js';
+import { EXIT_CODES, NO_VERDICT, verdictText } from './verdict-text.js';
 
-/** @returns the exit code @throws what is to be printed as an error with exit code 1 */
+/** With the library, which tests replace. */
+export interface CompareSurroundings extends Surroundings {
+  readonly compare: (options: CompareOptions) => Promise<CompareResult>;
+}
+
+/** @returns the exit code; of a signal too. Never throws what the caller would take for exit code 1. */
 export async function compareCommand(
-  _request: CompareRequest,
-  _surroundings: Surroundings = THIS_PROCESS,
+  request: CompareRequest,
+  surroundings: CompareSurroundings = { ...THIS_PROCESS, compare },
 ): Promise<number> {
-  throw internalError('compare is not there yet');
+  const { stdout, stderr } = surroundings;
+  const { p = false, progress = p ? 'auto' : 'none', quiet = false } = request.words;
+  try {
+    const options = compareOptions(request);
+    const style = quiet ? 'none' : progress;
+    const ended = await longRun(
+      'Comparison',
+      style,
+      surroundings,
+      (hooks) => surroundings.compare({ ...options, ...hooks }),
+      ({ verdict }) => verdict.kind === 'identical',
+    );
+    if ('exitCode' in ended) return ended.exitCode;
+    const text = verdictText(ended.result, request.files);
+    if (!quiet) stdout.write(text.stdout);
+    stderr.write(text.stderr);
+    return EXIT_CODES[ended.result.verdict.kind];
+  } catch (error) {
+    const debug = request.words.debug === true || process.env['QCOW2C_DEBUG'] === '1';
+    stderr.write(failureText(error, debug));
+    return NO_VERDICT;
+  }
 }

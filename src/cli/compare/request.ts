@@ -1,11 +1,73 @@
-/** What `compare` was asked to do. Pure; used by the parser of the command line. */
-import { internalError } from '../../errors.js';
+/**
+ * What `compare` was asked to do: turns the text of its options into the library's options, with the checks of
+ * qemu-img in its words (img_compare in qemu-img.c). Pure; used by the parser of the command line.
+ */
+import type { CompareOptions } from '../../compare/options.js';
+import { Qcow2cError, usageError } from '../../errors.js';
+import { readThreads } from '../argument-numbers.js';
+import { readCacheMode } from '../cache-option.js';
+import { readImageArgument } from '../image-argument.js';
+import type { ProgressStyle } from '../progress-display.js';
 
+/** The options as they were typed, by the last of their names (see the table). */
+export interface CompareWords {
+  readonly aFormat?: string;
+  readonly bFormat?: string;
+  readonly imageOpts?: boolean;
+  readonly strict?: boolean;
+  readonly parallel?: string;
+  readonly cache?: string;
+  readonly forceShare?: boolean;
+  readonly object?: string;
+  /** -p */
+  readonly p?: boolean;
+  readonly progress?: ProgressStyle;
+  readonly quiet?: boolean;
+  readonly debug?: boolean;
+}
+
+/**
+ * What the parser of the command line accepts. Whatever else is wrong with it has an exit code that only the
+ * command can return.
+ */
 export interface CompareRequest {
   readonly kind: 'compare';
+  /** As they were typed. */
+  readonly files: readonly [string, string];
+  readonly words: CompareWords;
+}
+
+/**
+ * @param operands what is no option
+ * @throws Qcow2cError ERR_USAGE unless they are two
+ */
+export function readCompareWords(operands: readonly string[], words: CompareWords): CompareRequest {
+  const [first, second, ...more] = operands;
+  if (first === undefined || second === undefined || more.length > 0) {
+    throw usageError("Expecting two image file names; try 'qcow2c compare --help'");
+  }
+  return { kind: 'compare', files: [first, second], words };
 }
 
 /** @throws Qcow2cError ERR_USAGE or ERR_UNSUPPORTED */
-export function readCompareWords(_operands: readonly string[], _words: object): CompareRequest {
-  throw internalError('compare is not there yet');
+export function compareOptions({ files, words }: CompareRequest): CompareOptions {
+  const { aFormat, bFormat, object, parallel, strict } = words;
+  if (object !== undefined) {
+    throw new Qcow2cError(
+      'ERR_UNSUPPORTED',
+      '--object is not supported: secrets and TLS credentials serve encrypted images and network disks, ' +
+        'which qcow2c does not read',
+    );
+  }
+  const threads = parallel === undefined ? undefined : readThreads(parallel);
+  const cache = readCacheMode('source cache', words.cache);
+  return {
+    images: [
+      readImageArgument(files[0], { ...words, format: aFormat }),
+      readImageArgument(files[1], { ...words, format: bFormat }),
+    ],
+    strict,
+    cache,
+    threads,
+  };
 }

@@ -1,5 +1,6 @@
 /** `convert` on the command line: its options, and what its help says. */
 import { CACHE_MODES } from '../../storage/cache-mode.js';
+import { FORMAT_OPTION_OFFERS } from '../format-options.js';
 import { type CommandTable, EVERYWHERE, IMAGE_FORMATS, SIZES } from '../option-table.js';
 
 export const CONVERT_TABLE: CommandTable = {
@@ -71,6 +72,7 @@ export const CONVERT_TABLE: CommandTable = {
         {
           flags: ['-o', '--target-format-options'],
           argument: 'KEY=VALUE[,KEY=VALUE...]',
+          completes: FORMAT_OPTION_OFFERS,
           repeatable: true,
           help: "options of the target's format; ',,' in a value is a comma, the later of two equal keys wins; '-o help' lists the keys",
         },
@@ -196,11 +198,11 @@ export const CONVERT_TABLE: CommandTable = {
       title: 'Options in the place of a name',
       verbatim: [
         'driver=qcow2,file.filename=FILE',
-        '  [,backing.driver=FMT,backing.file.filename=FILE]   instead of what it names',
-        '  [,backing=]                                        as if it named none',
-        '  [,data-file.filename=FILE]                         instead of what it names',
+        '  [,backing.driver=FMT,backing.file.filename=FILE]  instead of its own',
+        '  [,backing=]                                       as if it had none',
+        '  [,data-file.filename=FILE]                        instead of its own',
         'driver=raw,file.filename=FILE[,offset=SIZE][,size=SIZE]',
-        'file.filename=FILE                                   look into the file',
+        'file.filename=FILE                                  look into the file',
       ],
     },
   ],

@@ -1,12 +1,42 @@
-/** Runs `info`. Returns the exit code. Used by main.ts. */
-import { internalError } from '../../errors.js';
+/** Runs `info`: prints what an image is, or each image of its chain. Used by main.ts. */
+import { quoted } from '../../errors.js';
+import { imageInfo } from '../../info/info.js';
+import { warn } from '../aside.js';
+import { longRun } from '../long-run.js';
+import { qapiJson } from '../qapi-object.js';
 import { type Surroundings, THIS_PROCESS } from '../surroundings.js';
+import { humanText } from './human-text.js';
+import { imageObject } from './image-object.js';
 import type { InfoRequest } from './request.js';
 
-/** @returns the exit code @throws what is to be printed as an error with exit code 1 */
+/** With the library, which tests replace. */
+export interface InfoSurroundings extends Surroundings {
+  readonly imageInfo: typeof imageInfo;
+}
+
+/**
+ * @returns 0, or the exit code for the signal that ended it
+ * @throws what is to be printed as an error with exit code 1
+ */
 export async function infoCommand(
-  _request: InfoRequest,
-  _surroundings: Surroundings = THIS_PROCESS,
+  { options, output, progress }: InfoRequest,
+  surroundings: InfoSurroundings = { ...THIS_PROCESS, imageInfo },
 ): Promise<number> {
-  throw internalError('info is not there yet');
+  const { stdout, stderr } = surroundings;
+  // Standard output is for what is told: whoever reads it must not find progress in it.
+  const aside = { ...surroundings, stdout: stderr };
+  const ended = await longRun(`Looking at ${quoted(options.image.file)}`, progress, aside, (hooks) =>
+    surroundings.imageInfo({ ...options, ...hooks }),
+  );
+  if ('exitCode' in ended) return ended.exitCode;
+  const infos = ended.result;
+  for (const { file, qcow2 } of infos) if (qcow2?.staleBitmaps) warn(stderr, staleBitmaps(file));
+  if (output === 'human') stdout.write(humanText(infos));
+  else if (options.backingChain) stdout.write(qapiJson(infos.map(imageObject)));
+  else for (const info of infos) stdout.write(qapiJson(imageObject(info)));
+  return 0;
+}
+
+function staleBitmaps(file: string): string {
+  return `${quoted(file)}: a program lacking bitmap support modified this file, so all bitmaps are now considered inconsistent`;
 }

@@ -1,11 +1,48 @@
-/** What `info` was asked to do. Pure; used by the parser of the command line. */
-import { internalError } from '../../errors.js';
+/** What `info` was asked to do: turns the text of its options into the library's options. Pure; used by the parser. */
+import { Qcow2cError, usageError } from '../../errors.js';
+import type { ImageInfoOptions } from '../../info/image-info.js';
+import { readThreads } from '../argument-numbers.js';
+import { readImageArgument } from '../image-argument.js';
+import type { ProgressStyle } from '../progress-display.js';
 
 export interface InfoRequest {
   readonly kind: 'info';
+  readonly options: ImageInfoOptions;
+  readonly output: 'human' | 'json';
+  readonly progress: ProgressStyle;
 }
 
-/** @throws Qcow2cError ERR_USAGE or ERR_UNSUPPORTED */
-export function readInfoWords(_operands: readonly string[], _words: object): InfoRequest {
-  throw internalError('info is not there yet');
+/** The options as they were typed, by the last of their names (see the table). */
+export interface InfoWords {
+  readonly format?: string;
+  readonly imageOpts?: boolean;
+  readonly output?: 'human' | 'json';
+  readonly backingChain?: boolean;
+  readonly deep?: boolean;
+  readonly parallel?: string;
+  /** -p */
+  readonly p?: boolean;
+  readonly progress?: ProgressStyle;
+  readonly forceShare?: boolean;
+  readonly object?: string;
+}
+
+/** @throws Qcow2cError ERR_USAGE or ERR_UNSUPPORTED, in qemu-img's words (img_info in qemu-img.c) */
+export function readInfoWords(operands: readonly string[], words: InfoWords): InfoRequest {
+  const { output = 'human', backingChain, deep, parallel } = words;
+  if (words.object !== undefined) {
+    throw new Qcow2cError(
+      'ERR_UNSUPPORTED',
+      '--object is not supported: what an image says of itself can be read without a secret',
+    );
+  }
+  const threads = parallel === undefined ? undefined : readThreads(parallel);
+  const [name] = operands;
+  if (name === undefined || operands.length > 1) throw usageError('Expecting one image file name');
+  return {
+    kind: 'info',
+    options: { image: readImageArgument(name, words), backingChain, deep, threads },
+    output,
+    progress: words.progress ?? (words.p ? 'auto' : 'none'),
+  };
 }

@@ -4,14 +4,20 @@ import { type CommandTable, EVERYWHERE, IMAGE_FORMATS } from '../option-table.js
 export const INFO_TABLE: CommandTable = {
   name: 'info',
   summary: 'say what an image is',
-  synopsis: ['qcow2c info [options] FILE'],
+  synopsis: [
+    'qcow2c info [-f FMT] [options] FILE',
+    'qcow2c info --image-opts [options] KEY=VALUE[,KEY=VALUE]',
+  ],
   operands: 'files',
   description: [
-    'Says what FILE is: format, sizes, what a qcow2 image says of itself, its snapshots and bitmaps.',
+    'Says what FILE is: its format, its sizes, what a qcow2 image says of itself, its snapshots and bitmaps. Prints ' +
+      "what 'qemu-img info' prints.",
+    'Only FILE is opened, not the files that it names, unless --backing-chain asks for its backing files. No data ' +
+      'of any file are shown.',
   ],
   groups: [
     {
-      title: 'Options',
+      title: 'Image',
       options: [
         {
           flags: ['-f', '--format'],
@@ -24,30 +30,63 @@ export const INFO_TABLE: CommandTable = {
           help: 'FILE is not a name but options, for instance driver=qcow2,file.filename=FILE',
         },
         {
-          flags: ['--output'],
-          argument: 'FORMAT',
-          choices: ['human', 'json'],
-          help: 'how to print it (default: human)',
+          flags: ['--backing-chain'],
+          help: "say it of FILE, its backing file, that one's, and so on; names are followed whoever wrote them",
         },
-        { flags: ['--backing-chain'], help: 'say it of every image of the chain of backing files' },
+        { flags: ['-U', '--force-share'], help: 'accepted and without effect: no locks are taken or tested' },
+        {
+          flags: ['--object'],
+          argument: 'DEFINITION',
+          help: 'always refused: what an encrypted image says of itself is read without a secret',
+        },
+      ],
+    },
+    {
+      title: 'Clusters',
+      options: [
         {
           flags: ['--deep'],
-          help: 'look at every cluster: how many are compressed, the ratio, wasted bytes',
+          help: 'look at every cluster too: how many are compressed, the compression ratio, wasted bytes, what a reader needs; inflates all that is compressed',
         },
         {
           flags: ['-m', '--parallel'],
           argument: 'N',
-          help: 'worker threads (default: one for each processor)',
+          help: 'threads for --deep (default: one for each processor)',
         },
-        { flags: ['-U', '--force-share'], help: 'accepted and without effect: no locks are taken or tested' },
+        { flags: ['-p'], help: 'show the progress of --deep; the same as --progress=auto' },
+        {
+          flags: ['--progress'],
+          argument: 'STYLE',
+          bare: 'auto',
+          choices: ['auto', 'bar', 'qemu', 'json', 'none'],
+          help: "all on standard error; auto: a bar on a terminal, else as qemu; bar; qemu: the lines of 'qemu-img -p'; json: an object a line; none",
+        },
+      ],
+    },
+    {
+      title: 'Output',
+      options: [
+        {
+          flags: ['--output'],
+          argument: 'FORMAT',
+          choices: ['human', 'json'],
+          help: 'human: lines for people; json: an object, with --backing-chain a list of them (default: human)',
+        },
         ...EVERYWHERE,
       ],
     },
   ],
   notes: [],
-  examples: [{ what: 'What an image is', line: 'qcow2c info disk.qcow2' }],
+  examples: [
+    { what: 'What an image is', line: 'qcow2c info disk.qcow2' },
+    { what: 'For a script', line: 'qcow2c info --output=json disk.qcow2' },
+    { what: 'The whole chain of an overlay', line: 'qcow2c info --backing-chain overlay.qcow2' },
+    { what: 'How well it is compressed', line: 'qcow2c info --deep -p disk.qcow2' },
+    { what: 'A file that may look like an image, but is a disk', line: 'qcow2c info -f raw disk.raw' },
+  ],
   exitCodes: [
     ['0', 'done'],
     ['1', 'an error; one line on standard error says which'],
+    ['129, 130, 143', 'stopped by SIGHUP, SIGINT or SIGTERM'],
   ],
 };

@@ -1,12 +1,25 @@
-/** Runs `map`. Returns the exit code. Used by main.ts. */
-import { internalError } from '../../errors.js';
+/** Runs `map` and prints what it finds, range by range or as a picture. Used by main.ts. */
+import { mapImage } from '../../map/map-image.js';
 import { type Surroundings, THIS_PROCESS } from '../surroundings.js';
+import { PacedOutput } from './paced-output.js';
+import { HumanText, JsonText } from './ranges-text.js';
 import type { MapRequest } from './request.js';
 
 /** @returns the exit code @throws what is to be printed as an error with exit code 1 */
 export async function mapCommand(
-  _request: MapRequest,
-  _surroundings: Surroundings = THIS_PROCESS,
+  { options, output }: MapRequest,
+  { stdout }: Surroundings = THIS_PROCESS,
 ): Promise<number> {
-  throw internalError('map is not there yet');
+  const printed = new PacedOutput(stdout);
+  const text = output === 'json' ? new JsonText() : new HumanText();
+  try {
+    for await (const range of mapImage(options)) {
+      if (!(await printed.write(text.of(range)))) return 0;
+    }
+    await printed.write(text.end);
+  } finally {
+    // With the ranges before the one that could not be told.
+    await printed.flush();
+  }
+  return 0;
 }

@@ -1,11 +1,38 @@
-/** What `map` was asked to do. Pure; used by the parser of the command line. */
-import { internalError } from '../../errors.js';
+/**
+ * What `map` was asked to do, with the checks of qemu-img in its order and words (img_map in qemu-img.c). Pure;
+ * used by the parser of the command line.
+ */
+import { usageError } from '../../errors.js';
+import type { MapOptions } from '../../map/options.js';
+import { readSize } from '../argument-numbers.js';
+import { readImageArgument } from '../image-argument.js';
+
+/** The words of the options, under their last names. */
+export interface MapWords {
+  readonly format?: string;
+  readonly imageOpts?: boolean;
+  readonly startOffset?: string;
+  readonly maxLength?: string;
+  readonly output?: MapOutput;
+  readonly forceShare?: boolean;
+}
+
+export type MapOutput = 'human' | 'json' | 'svg';
 
 export interface MapRequest {
   readonly kind: 'map';
+  readonly options: MapOptions;
+  readonly output: MapOutput;
 }
 
 /** @throws Qcow2cError ERR_USAGE or ERR_UNSUPPORTED */
-export function readMapWords(_operands: readonly string[], _words: object): MapRequest {
-  throw internalError('map is not there yet');
+export function readMapWords(operands: readonly string[], words: MapWords): MapRequest {
+  const { startOffset, maxLength, output = 'human' } = words;
+  const numbers = {
+    startOffset: startOffset === undefined ? undefined : readSize('start offset', startOffset),
+    maxLength: maxLength === undefined ? undefined : readSize('max length', maxLength),
+  };
+  const [name, ...others] = operands;
+  if (name === undefined || others.length > 0) throw usageError('Expecting one image file name');
+  return { kind: 'map', options: { image: readImageArgument(name, words), ...numbers }, output };
 }

@@ -1,12 +1,33 @@
-/** Runs `measure`. Returns the exit code. Used by main.ts. */
-import { internalError } from '../../errors.js';
+/** Runs `measure` and prints what it finds. Used by main.ts. */
+import { quoted } from '../../errors.js';
+import { measure } from '../../measure/measure.js';
+import type { Measurement, MeasureOptions } from '../../measure/options.js';
+import { warn } from '../aside.js';
+import { longRun } from '../long-run.js';
 import { type Surroundings, THIS_PROCESS } from '../surroundings.js';
+import { humanText, jsonText } from './measurement-text.js';
 import type { MeasureRequest } from './request.js';
 
-/** @returns the exit code @throws what is to be printed as an error with exit code 1 */
+/** With the library, which tests replace. */
+export interface MeasureSurroundings extends Surroundings {
+  readonly measure: (options: MeasureOptions) => Promise<Measurement>;
+}
+
+/**
+ * @returns 0, or the exit code for the signal that ended the measurement
+ * @throws what the measurement throws for any other reason
+ */
 export async function measureCommand(
-  _request: MeasureRequest,
-  _surroundings: Surroundings = THIS_PROCESS,
+  { options, name, output, progress }: MeasureRequest,
+  surroundings: MeasureSurroundings = { ...THIS_PROCESS, measure },
 ): Promise<number> {
-  throw internalError('measure is not there yet');
+  const { stdout, stderr } = surroundings;
+  // Standard output is for the figures alone.
+  const style = progress === 'auto' && !stderr.isTTY ? 'none' : progress;
+  const ended = await longRun(`Measurement of ${quoted(name)}`, style, surroundings, (hooks) =>
+    surroundings.measure({ ...options, ...hooks, onWarning: (message) => warn(stderr, message) }),
+  );
+  if ('exitCode' in ended) return ended.exitCode;
+  stdout.write(output === 'json' ? jsonText(ended.result) : humanText(ended.result));
+  return 0;
 }

@@ -1,11 +1,139 @@
-/** What `measure` was asked to do. Pure; used by the parser of the command line. */
-import { internalError } from '../../errors.js';
+/**
+ * What `measure` was asked to do: turns the text of its options into the library's options, with the checks of
+ * qemu-img in its order and words (img_measure in qemu-img.c). Pure; used by the parser of the command line.
+ */
+import { Qcow2cError, usageError } from '../../errors.js';
+import type { MeasureOptions } from '../../measure/options.js';
+import { SECTOR_SIZE } from '../../qcow2/geometry.js';
+import { readSize, readThreads } from '../argument-numbers.js';
+import { formatOptions, formatOptionsHelp, readFormatOptions } from '../format-options.js';
+import { readImageArgument } from '../image-argument.js';
+import { sourceFormatOf, targetFormatOf } from '../image-formats.js';
+import { parseSize } from '../numbers.js';
+import { asksForHelp, parseOptionList } from '../option-list.js';
+import type { ProgressStyle } from '../progress-display.js';
+import { readSnapshot } from '../snapshot-option.js';
+
+/** The options as they were typed, by the last of their names (see the table). */
+export interface MeasureWords {
+  readonly format?: string;
+  readonly imageOpts?: boolean;
+  readonly snapshot?: string;
+  readonly forceShare?: boolean;
+  readonly size?: string;
+  readonly targetFormat?: string;
+  readonly targetFormatOptions?: readonly string[];
+  readonly compress?: boolean;
+  readonly sample?: string;
+  readonly engine?: NonNullable<MeasureOptions['engine']> | 'auto';
+  readonly parallel?: string;
+  readonly output?: 'human' | 'json';
+  /** -p */
+  readonly p?: boolean;
+  readonly progress?: ProgressStyle;
+}
 
 export interface MeasureRequest {
   readonly kind: 'measure';
+  readonly options: MeasureOptions;
+  /** What is measured, for messages. */
+  readonly name: string;
+  readonly output: 'human' | 'json';
+  readonly progress: ProgressStyle;
 }
 
-/** @throws Qcow2cError ERR_USAGE or ERR_UNSUPPORTED */
-export function readMeasureWords(_operands: readonly string[], _words: object): MeasureRequest {
-  throw internalError('measure is not there yet');
+/** The source that stands for standard input; a file of that name is './-'. */
+const STANDARD_INPUT = '-';
+/** qemu-img takes up to 2^63 - 1, and prints of some sizes above 2^62 what they are not. */
+const HIGHEST_SIZE = 2n ** 62n;
+
+/**
+ * @returns the measurement, or the text that `-o help` asks for
+ * @throws Qcow2cError ERR_USAGE or ERR_UNSUPPORTED
+ */
+export function readMeasureWords(
+  operands: readonly string[],
+  words: MeasureWords,
+): MeasureRequest | { readonly kind: 'text'; readonly text: string } {
+  const { compress = false, output = 'human', engine } = words;
+  const pairs = (words.targetFormatOptions ?? []).flatMap(parseOptionList);
+  const size = words.size === undefined ? undefined : readImageSize(words.size);
+  const snapshot = words.snapshot === undefined ? undefined : readSnapshot(words.snapshot);
+  const sample = words.sample === undefined ? undefined : readPercent(words.sample);
+  const threads = words.parallel === undefined ? undefined : readThreads(words.parallel);
+  const targetFormat = targetFormatOf(words.targetFormat ?? (compress ? 'qcow2' : 'raw'));
+  if (asksForHelp(pairs)) return { kind: 'text', text: formatOptionsHelp(targetFormat) };
+  const [file] = operands;
+  refuseClashes(operands, words, targetFormat);
+  const source = file === undefined ? {} : readSource(file, words);
+  const format = formatOptions(readFormatOptions(pairs, targetFormat), targetFormat, compress);
+  return {
+    kind: 'measure',
+    options: {
+      ...source,
+      ...format,
+      size,
+      snapshot,
+      targetFormat,
+      compress,
+      sample,
+      engine: engine === 'auto' ? undefined : engine,
+      threads,
+    },
+    name: file ?? `${size} bytes`,
+    output,
+    progress: words.progress ?? (words.p ? 'auto' : 'none'),
+  };
+}
+
+/** Options that cannot be together or not without another, whatever they say. */
+function refuseClashes(
+  operands: readonly string[],
+  { imageOpts, format, snapshot, size, compress, sample }: MeasureWords,
+  targetFormat: string,
+): void {
+  const hasFile = operands.length > 0;
+  if (operands.length > 1) throw usageError('At most one filename argument is allowed.');
+  if (!hasFile && (imageOpts || format !== undefined || snapshot !== undefined)) {
+    throw usageError('--image-opts, -f, and -l require a filename argument.');
+  }
+  if (!hasFile && size === undefined) {
+    throw usageError('Either --size N or one filename must be specified.');
+  }
+  if (hasFile && size !== undefined) throw usageError('--size N cannot be used together with a filename.');
+  if (sample !== undefined && !compress) throw usageError('--sample requires -c');
+  if (compress && targetFormat === 'raw') throw usageError('Compression not supported for this file format');
+  if (compress && !hasFile)
+    throw usageError('-c requires a filename argument: --size has nothing to compress');
+  if (operands[0] !== STANDARD_INPUT || imageOpts) return;
+  if (!compress) {
+    throw new Qcow2cError(
+      'ERR_UNSUPPORTED',
+      "Standard input ('-') can only be measured with -c (a file of that name is './-')",
+    );
+  }
+  if (sample !== undefined) throw usageError("Standard input ('-') cannot be sampled: it is read once");
+}
+
+function readSource(file: string, words: MeasureWords): Pick<MeasureOptions, 'source' | 'sourceFormat'> {
+  const { format, imageOpts } = words;
+  if (file !== STANDARD_INPUT || imageOpts) return { source: readImageArgument(file, words) };
+  return {
+    source: { stream: 0, name: 'standard input' },
+    sourceFormat: format === undefined ? undefined : sourceFormatOf(format),
+  };
+}
+
+/** The value of --size. @returns bytes, rounded up to sectors, which no result depends on */
+function readImageSize(text: string): number {
+  readSize('image size', text, HIGHEST_SIZE);
+  const sector = BigInt(SECTOR_SIZE);
+  return Number(((BigInt(parseSize(text)) + sector - 1n) / sector) * sector);
+}
+
+/** The value of --sample. */
+function readPercent(text: string): number {
+  const percent = /^(\d+(\.\d*)?|\.\d+)%?$/.test(text) ? Number.parseFloat(text) : 0;
+  if (percent > 0 && percent <= 100) return percent;
+  throw usageError(`Invalid sample '${text}'. It must be a percentage above 0 and up to 100`);
 }

@@ -1,77 +1,140 @@
 /** `measure` on the command line: its options, and what its help says. */
-import { type CommandTable, EVERYWHERE, IMAGE_FORMATS } from '../option-table.js';
+import { FORMAT_OPTION_OFFERS } from '../format-options.js';
+import { type CommandTable, EVERYWHERE, IMAGE_FORMATS, SIZES } from '../option-table.js';
 
 export const MEASURE_TABLE: CommandTable = {
   name: 'measure',
   summary: 'say how large an image will become',
-  synopsis: ['qcow2c measure [options] FILE', 'qcow2c measure [options] --size SIZE'],
+  synopsis: [
+    'qcow2c measure [options] FILE',
+    'qcow2c measure [options] --size SIZE',
+    'COMMAND | qcow2c measure -c [options] -',
+  ],
   operands: 'files',
-  description: ['Says how many bytes a new image with the content of FILE will have.'],
+  description: [
+    'Says how many bytes a new image with the content of FILE will take, and how many once its whole disk has been ' +
+      'written to; then what copies of its bitmaps will take besides, if there can be any. Nothing is written.',
+    "Without -c the figures are those of 'qemu-img measure': the most that an uncompressed image can need. With -c " +
+      "the size is exact: that of the file that 'qcow2c convert -c' makes with the same options on this machine.",
+  ],
   groups: [
     {
-      title: 'Options',
+      title: 'Source',
       options: [
         {
           flags: ['-f', '--format'],
           argument: 'FMT',
           completes: IMAGE_FORMATS,
-          help: 'raw or qcow2 (default: look into the file)',
+          help: 'raw or qcow2 (default: look into the file; then it may name no backing file and no data file)',
         },
         {
           flags: ['--image-opts'],
-          help: 'FILE is not a name but options, for instance driver=qcow2,file.filename=FILE',
+          help: "FILE is not a name but options, for instance driver=qcow2,file.filename=FILE; see 'qcow2c convert --help'",
         },
-        { flags: ['-l', '--snapshot'], argument: 'SNAPSHOT', help: 'measure this internal snapshot' },
+        {
+          flags: ['-l', '--snapshot'],
+          argument: 'SNAPSHOT',
+          help: 'measure this internal snapshot: its identifier or name, or snapshot.id=ID,snapshot.name=NAME',
+        },
+        {
+          flags: ['-U', '--force-share'],
+          help: 'accepted and without effect: qcow2c neither takes nor tests locks, so FILE must not be in use',
+        },
+        {
+          flags: ['-s', '--size'],
+          argument: 'SIZE',
+          help: 'instead of FILE: a disk of this size without content',
+        },
+      ],
+    },
+    {
+      title: 'Target',
+      options: [
         {
           flags: ['-O', '--target-format'],
           argument: 'FMT',
           completes: IMAGE_FORMATS,
-          help: 'qcow2 or raw (default: raw)',
+          help: 'qcow2 or raw (default: qcow2 with -c, else raw)',
         },
         {
           flags: ['-o', '--target-format-options'],
           argument: 'KEY=VALUE[,KEY=VALUE...]',
+          completes: FORMAT_OPTION_OFFERS,
           repeatable: true,
-          help: 'options of the format',
+          help: "options of the target's format, as for convert; '-o help' lists the keys",
         },
-        { flags: ['-s', '--size'], argument: 'SIZE', help: 'of a new disk without content' },
         {
           flags: ['-c', '--compress'],
-          help: 'the exact size that convert -c would make, found by compressing',
+          help: 'find the exact size of the compressed image, by compressing',
         },
         {
           flags: ['--sample'],
           argument: 'PERCENT',
-          help: 'with -c: compress only so much of the disk and estimate the rest',
+          help: 'with -c: compress only so much of the data, evenly spread, and estimate the size, with its margin of error',
+        },
+        {
+          flags: ['--engine'],
+          argument: 'NAME',
+          choices: ['auto', 'libdeflate', 'libzstd', 'node'],
+          help: 'auto, libdeflate, libzstd or node (default: auto, the fastest that is installed)',
         },
         {
           flags: ['-m', '--parallel'],
           argument: 'N',
           help: 'worker threads (default: one for each processor)',
         },
+      ],
+    },
+    {
+      title: 'Messages',
+      options: [
         {
           flags: ['--output'],
           argument: 'FORMAT',
           choices: ['human', 'json'],
-          help: 'how to print it (default: human)',
+          help: 'human or json (default: human)',
         },
         { flags: ['-p'], help: 'show progress; the same as --progress=auto' },
         {
           flags: ['--progress'],
           argument: 'STYLE',
           bare: 'auto',
-          choices: ['auto', 'bar', 'qemu', 'json', 'none'],
-          help: "auto: a bar on a terminal, else as qemu; bar: on standard error; qemu: the lines of 'qemu-img -p' on standard output; json: an object a line on standard error; none",
+          choices: ['auto', 'bar', 'json', 'none'],
+          help: 'auto: a bar if standard error is a terminal; bar: on standard error; json: an object a line on standard error; none',
         },
-        { flags: ['-U', '--force-share'], help: 'accepted and without effect: no locks are taken or tested' },
         ...EVERYWHERE,
       ],
     },
   ],
-  notes: [],
-  examples: [{ what: 'How large a compressed image will be', line: 'qcow2c measure -O qcow2 -c disk.raw' }],
+  notes: [
+    SIZES,
+    {
+      paragraphs: [
+        'A relative backing file in -o is looked for from the working directory: the new image has no place of its own.',
+        "With --sample the first number is still the size: 'required size: 5242880 (estimated from 1% of the data, " +
+          "+- 81920 bytes at 95% confidence)'. The same FILE and options always give the same estimate.",
+      ],
+    },
+  ],
+  examples: [
+    { what: 'How large an uncompressed qcow2 image can become', line: 'qcow2c measure -O qcow2 disk.raw' },
+    { what: 'How large a compressed image will be, exactly', line: 'qcow2c measure -c -p disk.raw' },
+    {
+      what: 'About how large, from a fiftieth of the data',
+      line: 'qcow2c measure -c --sample 2 -o compression_type=zstd disk.raw',
+    },
+    {
+      what: 'What a fully written disk of 100 GiB takes',
+      line: 'qcow2c measure -O qcow2 -o cluster_size=1M --size 100G',
+    },
+    {
+      what: 'For a program',
+      line: 'qcow2c measure -c --output=json -f qcow2 -l before-upgrade disk.qcow2',
+    },
+  ],
   exitCodes: [
     ['0', 'done'],
     ['1', 'an error; one line on standard error says which'],
+    ['129, 130, 143', 'stopped by SIGHUP, SIGINT or SIGTERM'],
   ],
 };

@@ -1,0 +1,122 @@
+/**
+ * The check of an image without repair and without a look at its data: counts what every host cluster is referred
+ * to by, and compares that with the refcounts, and these with the flags that depend on them. Used by `check` and by
+ * its repair, before and after. Rules and verdicts: qcow2_co_check in QEMU 7.2.
+ *
+ * It goes through the image once for each window of host clusters. Findings come in QEMU's order as long as there is
+ * one window (WINDOW_CLUSTERS); past that the order is that of the windows.
+ */
+import { Qcow2cError, quoted } from '../errors.js';
+import { snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
+import { type CheckedImage, diskClusters } from './checked-image.js';
+import { checkCopiedFlags } from './copied-flags.js';
+import { type CheckTotals, type Finding, type OnFinding, weightOf } from './findings.js';
+import { compareRefcounts } from './refcount-comparison.js';
+import { RefcountReader } from './refcount-table.js';
+import { ReferenceCounters, WINDOW_CLUSTERS } from './reference-counters.js';
+import { countReferences } from './references.js';
+
+/** QEMU's bounds: QCOW_MAX_SNAPSHOTS, and INT_MAX host clusters. */
+const MAX_SNAPSHOTS = 65536;
+const MAX_HOST_CLUSTERS = 2 ** 31 - 1;
+
+export interface AnalysisOptions {
+  readonly onFinding?: OnFinding | undefined;
+  /** Told which share of the work is done, 0 to 1. */
+  readonly onShare?: ((share: number) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Host clusters of a window, a multiple of 2^15; tests replace it. */
+  readonly windowClusters?: number | undefined;
+}
+
+/**
+ * @throws Qcow2cError ERR_CORRUPT for what QEMU does not check either ("Check failed"): a snapshot table or bitmaps
+ *   that cannot be read; ERR_LIMIT for too many host clusters; ERR_IO, ERR_ABORTED. Findings may have been told.
+ */
+export async function analyse(image: CheckedImage, options: AnalysisOptions = {}): Promise<CheckTotals> {
+  const { onFinding, onShare, signal, windowClusters = WINDOW_CLUSTERS } = options;
+  const { file, geometry } = image;
+  const totals = { corruptions: 0, leaks: 0, checkErrors: 0 };
+  let needsRebuild = false;
+  const report = async (finding: Finding): Promise<void> => {
+    const weight = weightOf(finding);
+    if (weight === 'corruption') totals.corruptions += 1;
+    else if (weight === 'leak') totals.leaks += 1;
+    else if (weight === 'check-error') totals.checkErrors += 1;
+    needsRebuild ||= REBUILT_FOR.has(finding.kind);
+    await onFinding?.(finding);
+  };
+  await checkSnapshotTable(image, report);
+  if (Math.ceil(file.size / geometry.clusterSize) > MAX_HOST_CLUSTERS) {
+    throw new Qcow2cError('ERR_LIMIT', `Check failed: ${quoted(file.name)} has more than 2^31 - 1 clusters`, {
+      file: file.name,
+    });
+  }
+
+  const findings: Finding[] = [];
+  const flush = () => (findings.length === 0 ? undefined : reportAll());
+  const reportAll = async (): Promise<void> => {
+    for (const finding of findings.splice(0)) await report(finding);
+  };
+  const { clusterSize, refcountMax } = geometry;
+  const counters = new ReferenceCounters(file.size, clusterSize, refcountMax, windowClusters, findings);
+  const refcounts = new RefcountReader(image, report);
+  const statistics = { allocated: 0, fragmented: 0, compressed: 0 };
+  let highest = 0;
+  let steps = 0;
+  const share = (part: number) => {
+    const windows = Math.ceil(counters.clusters / counters.counts.length);
+    onShare?.((steps + part) / (2 * windows));
+  };
+  do {
+    await countReferences(image, { counters, findings, statistics, flush, signal, onShare: share });
+    steps += 1;
+    const compared = await compareRefcounts(image, counters, refcounts, report, signal);
+    highest = Math.max(highest, compared.highest);
+    needsRebuild ||= compared.needsRebuild;
+    const isLast = counters.end === counters.clusters;
+    await checkCopiedFlags(image, counters, refcounts, isLast, report, signal, share);
+    steps += 1;
+  } while (counters.nextWindow());
+  share(0);
+
+  return {
+    ...totals,
+    totalClusters: diskClusters(image),
+    allocatedClusters: statistics.allocated,
+    fragmentedClusters: statistics.fragmented,
+    compressedClusters: statistics.compressed,
+    imageEndOffset: (highest + 1) * clusterSize,
+    needsRebuild,
+  };
+}
+
+/** What makes QEMU give up the refcount table and blocks that an image has. */
+const REBUILT_FOR: ReadonlySet<Finding['kind']> = new Set<Finding['kind']>([
+  'refcount-table-reserved-bits',
+  'refcount-block-unaligned',
+  'refcount-block-shared',
+]);
+
+/** Looks at the snapshot table by itself, before anything else (qcow2_check_read_snapshot_table in QEMU). */
+async function checkSnapshotTable(
+  { file, header }: CheckedImage,
+  report: (finding: Finding) => Promise<void>,
+): Promise<void> {
+  if (header.snapshotCount > MAX_SNAPSHOTS) {
+    const expected = `at most ${MAX_SNAPSHOTS}`;
+    throw new Qcow2cError(
+      'ERR_CORRUPT',
+      `Check failed: ${quoted(file.name)} has ${header.snapshotCount} snapshots, expected ${expected}; ` +
+        "'qcow2c check -r all' removes those past them",
+      { file: file.name, offset: 60, expected, found: header.snapshotCount },
+    );
+  }
+  let index = 0;
+  for await (const { id, name, diskSize } of snapshotEntries(snapshotTableReader(file, header), header)) {
+    if (header.version >= 3 && diskSize === undefined) {
+      await report({ kind: 'snapshot-incomplete', index, id, name });
+    }
+    index += 1;
+  }
+}

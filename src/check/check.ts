@@ -1,0 +1,78 @@
+/** Checks an image: opens it and nothing that it names, analyses it, and looks at its data if that is wanted. */
+import { quoted, usageError } from '../errors.js';
+import type { ImageReference } from '../image/image-reference.js';
+import { guessFormat } from '../open/image-start.js';
+import { openForReading, RawSource } from '../raw/raw-source.js';
+import { analyse } from './analysis.js';
+import { type CheckedImage, readCheckedImage } from './checked-image.js';
+import { checkData } from './data-check.js';
+import { findingWords } from './finding-words.js';
+import type { Finding } from './findings.js';
+import type { CheckOptions, CheckResult } from './options.js';
+
+/** Of the progress of a check with its data; the rest is the data's. */
+const SHARE_OF_ANALYSIS = 0.1;
+
+/**
+ * @returns undefined when the format has no checks: raw
+ * @throws Qcow2cError ERR_IO, ERR_FORMAT, ERR_CORRUPT, ERR_UNSUPPORTED, ERR_USAGE for an image that cannot be opened
+ *   or not be checked to the end; ERR_ENGINE, ERR_WORKER, ERR_ABORTED
+ */
+export function check(options: CheckOptions): Promise<CheckResult | undefined> {
+  return checkWith(options, undefined);
+}
+
+/** @param workerEntry undefined: the one of this build */
+export async function checkWith(
+  options: CheckOptions,
+  workerEntry: URL | undefined,
+): Promise<CheckResult | undefined> {
+  const { image: reference, direct = false, data = false, onFinding, onProgress, signal } = options;
+  const file = await openFile(reference, direct);
+  try {
+    if ((reference.format ?? (await guessFormat(file))) === 'raw') return undefined;
+    const image = await readCheckedImage(file);
+    warn(image, options);
+    const { clusterBits, virtualSize: guestBytes } = image.header;
+    const tell = (finding: Finding) => onFinding?.(finding, findingWords(finding, clusterBits));
+    const progress = (share: number, dataBytes: number) => {
+      const guestBytesDone = Math.floor(share * guestBytes);
+      onProgress?.({ guestBytesDone, guestBytes, dataBytes, storedBytes: undefined });
+    };
+    const analysisShare = data ? SHARE_OF_ANALYSIS : 1;
+    const totals = await analyse(image, {
+      onFinding: tell,
+      onShare: (share) => progress(share * analysisShare, 0),
+      signal,
+    });
+    if (!data) return { ...totals, format: 'qcow2', data: undefined };
+    const examined = await checkData(image, file, {
+      threads: options.threads,
+      workerEntry,
+      signal,
+      onFinding: tell,
+      onProgress: ({ guestBytesDone, dataBytes }) => {
+        const share = guestBytes === 0 ? 1 : guestBytesDone / guestBytes;
+        progress(analysisShare + share * (1 - analysisShare), dataBytes);
+      },
+    });
+    const corruptions = totals.corruptions + examined.broken;
+    return { ...totals, corruptions, format: 'qcow2', data: examined };
+  } finally {
+    await file.close();
+  }
+}
+
+async function openFile({ file }: ImageReference, direct: boolean): Promise<RawSource> {
+  if (file === '') throw usageError('Must specify image file name');
+  const opened = openForReading(file, direct);
+  return RawSource.open(opened.descriptor, file, opened.direct);
+}
+
+function warn({ file, extensions }: CheckedImage, { onWarning }: CheckOptions): void {
+  if (extensions.staleBitmaps === undefined) return;
+  onWarning?.(
+    `a program lacking bitmap support modified ${quoted(file.name)}, so all bitmaps are now considered ` +
+      "inconsistent; their clusters may be leaked, which 'qcow2c check -r leaks' repairs",
+  );
+}

@@ -1,0 +1,137 @@
+/**
+ * An image as its check needs it: the header, read as QEMU reads it to check an image (qcow2_do_open with
+ * BDRV_O_CHECK), which takes what can be repaired as it is, and the file, behind whose end are zeros.
+ */
+import { Qcow2cError, quoted } from '../errors.js';
+import { type HostOffset, hostOffset } from '../qcow2/addresses.js';
+import { readU64, writeU32, writeU64 } from '../qcow2/be64.js';
+import { EXTENSION_TYPES, forEachExtension } from '../qcow2/extension-list.js';
+import { INCOMPATIBLE_DATA_FILE, INCOMPATIBLE_EXTENDED_L2 } from '../qcow2/features.js';
+import {
+  type Geometry,
+  geometry,
+  MAX_CLUSTER_BITS,
+  MAX_REFCOUNT_TABLE_BYTES,
+  SECTOR_SIZE,
+} from '../qcow2/geometry.js';
+import { decodeHeader, type Header } from '../qcow2/header.js';
+import { decodeExtensions, type HeaderExtensions, headerAreaBytes } from '../qcow2/header-extensions.js';
+import { HeaderFields } from '../qcow2/header-fields.js';
+import { decodeShownName } from '../qcow2/stored-name.js';
+import type { Storage } from '../storage/storage.js';
+
+/** Bytes read to decode a header: more than any header that is accepted. */
+const HEADER_BYTES = 4096;
+const LUKS = 2;
+
+/** An image's file: its length in bytes, in whole sectors, and reads that end with it. */
+export type ImageFile = Pick<Storage, 'name' | 'read'> & { readonly size: number };
+
+/** Bytes of the file that something is in. */
+export interface FilePlace {
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface CheckedImage {
+  /** What is read behind the file's end are zeros, as in QEMU: every read is whole. */
+  readonly file: ImageFile;
+  /**
+   * Sound, but for the snapshot count, which may be any, and the refcount table, which may be empty or at offset 0.
+   */
+  readonly header: Header;
+  readonly extensions: HeaderExtensions;
+  readonly geometry: Geometry;
+  /** Guest data are in an external data file. */
+  readonly hasDataFile: boolean;
+  /** Where the LUKS header is. */
+  readonly encryptionHeader: FilePlace | undefined;
+}
+
+/**
+ * Reads the header and its extensions.
+ * @throws Qcow2cError ERR_FORMAT, ERR_CORRUPT, ERR_UNSUPPORTED as `decodeHeader` and `decodeExtensions`; ERR_IO
+ */
+export async function readCheckedImage(file: ImageFile): Promise<CheckedImage> {
+  const memory = new Uint8Array(HEADER_BYTES);
+  const first = memory.subarray(0, await file.read(0, memory));
+  const header = decodeCheckedHeader(first, file.name);
+  const area = new Uint8Array(headerAreaBytes(header));
+  const bytes = area.subarray(0, await file.read(0, area));
+  const extensions = decodeExtensions(bytes, header, file.name, decodeShownName);
+  const has = (feature: bigint) => (header.incompatibleFeatures & feature) !== 0n;
+  return {
+    file: padded(file),
+    header,
+    extensions,
+    geometry: geometry(header.clusterBits, 2 ** header.refcountOrder, has(INCOMPATIBLE_EXTENDED_L2)),
+    hasDataFile: has(INCOMPATIBLE_DATA_FILE),
+    encryptionHeader: header.cryptMethod === LUKS ? encryptionHeaderOf(area, header, file.name) : undefined,
+  };
+}
+
+/** How many clusters the virtual disk has; of a size that is no multiple of a sector QEMU uses the whole ones. */
+export function diskClusters({ header, geometry }: CheckedImage): number {
+  return Math.ceil(Math.floor(header.virtualSize / SECTOR_SIZE) / (geometry.clusterSize / SECTOR_SIZE));
+}
+
+/** Decodes the header with places for snapshots and refcounts that nobody minds, then those two by themselves. */
+function decodeCheckedHeader(first: Uint8Array, file: string): Header {
+  const copy = first.slice();
+  if (copy.length >= 72) {
+    writeU64(copy, 48, BigInt(2 ** MAX_CLUSTER_BITS));
+    writeU32(copy, 56, 1);
+    writeU32(copy, 60, 0);
+    writeU64(copy, 64, 0n);
+  }
+  const header = decodeHeader(copy, file);
+  const clusterSize = 2 ** header.clusterBits;
+  const fields = new HeaderFields(first, file);
+  const aligned = (field: string, at: number): HostOffset => {
+    const offset = fields.u64(field, at, Number.MAX_SAFE_INTEGER - 2 ** 32);
+    if (offset % clusterSize !== 0) throw fields.corrupt(field, at, `a multiple of ${clusterSize}`, offset);
+    return hostOffset(offset);
+  };
+  return {
+    ...header,
+    refcountTableOffset: aligned('refcount_table_offset', 48),
+    refcountTableClusters: fields.u32(
+      'refcount_table_clusters',
+      56,
+      0,
+      MAX_REFCOUNT_TABLE_BYTES / clusterSize,
+    ),
+    snapshotCount: fields.u32('nb_snapshots', 60, 0, 0xffffffff),
+    snapshotsOffset: aligned('snapshots_offset', 64),
+  };
+}
+
+/** Specification: "Full disk encryption header pointer". */
+function encryptionHeaderOf(area: Uint8Array, header: Header, file: string): FilePlace | undefined {
+  const { headerLength, backingFileOffset, clusterBits } = header;
+  const end = backingFileOffset === 0 ? 2 ** clusterBits : backingFileOffset;
+  let place: FilePlace | undefined;
+  forEachExtension(area.subarray(headerLength, end), (type, data) => {
+    if (type !== EXTENSION_TYPES.encryption || data.length < 16) return;
+    const [offset, length] = [Number(readU64(data, 0)), Number(readU64(data, 8))];
+    if (Number.isSafeInteger(offset + length) && offset % 2 ** clusterBits === 0) place = { offset, length };
+  });
+  if (place !== undefined) return place;
+  throw new Qcow2cError(
+    'ERR_CORRUPT',
+    `${quoted(file)} is encrypted with LUKS, but its header does not say where the LUKS header is`,
+    { file },
+  );
+}
+
+function padded(file: ImageFile): ImageFile {
+  return {
+    name: file.name,
+    size: file.size,
+    read: async (offset, into) => {
+      const found = offset < file.size ? await file.read(offset, into) : 0;
+      into.fill(0, found);
+      return into.length;
+    },
+  };
+}

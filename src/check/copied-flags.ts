@@ -1,0 +1,102 @@
+/**
+ * Looks whether bit 63 of the entries of the active L1 table and its L2 tables says what the image's refcounts say
+ * (check_oflag_copied in QEMU). Specification: "L1 table entry", "L2 table entry".
+ */
+import type { CheckedImage } from './checked-image.js';
+import type { Finding } from './findings.js';
+import { ASK, type RefcountReader } from './refcount-table.js';
+import type { ReferenceCounters } from './reference-counters.js';
+import { type L1EntryHalves, offsetOf, walkTables, wholeEntry } from './table-walk.js';
+
+/** Bits of an entry's high half, and of its low one. */
+const COPIED = 0x80000000;
+const COMPRESSED = 0x40000000;
+const READS_AS_ZEROS = 1;
+const COPIED_FLAG = 1n << 63n;
+
+/** An L2 entry whose flag may be wrong. */
+interface Candidate {
+  readonly at: number;
+  readonly entry: bigint;
+  readonly cluster: number;
+  /** `ASK`: only the refcount reader can tell. */
+  readonly refcount: number;
+}
+
+/**
+ * Looks at the entries whose cluster is in the present window; in the last window, at those of any cluster behind
+ * the image too.
+ * @param counters hold refcounts, as `compareRefcounts` leaves them
+ * @param isLast whether the window is the last one
+ * @param onShare told which share of the L1 table is done, 0 to 1
+ * @throws Qcow2cError ERR_IO, ERR_ABORTED
+ */
+export async function checkCopiedFlags(
+  image: CheckedImage,
+  counters: ReferenceCounters,
+  refcounts: RefcountReader,
+  isLast: boolean,
+  report: (finding: Finding) => Promise<void>,
+  signal: AbortSignal | undefined,
+  onShare: (share: number) => void,
+): Promise<void> {
+  const { header, geometry } = image;
+  const { clusterSize, clusterBits, l2EntryBytes, extendedL2 } = geometry;
+  const { counts, first, end, isFirst } = counters;
+  const windowLength = end - first;
+  const clustersPerHigh = 2 ** (32 - clusterBits);
+  const candidates: Candidate[] = [];
+
+  const l1Entry = async ({ index, at, high, low, l2Offset }: L1EntryHalves): Promise<boolean> => {
+    if (l2Offset === 0) return false;
+    const found = await refcounts.refcountOf(Math.floor(l2Offset / clusterSize));
+    if ('reason' in found) return false;
+    const isCopied = (high & COPIED) !== 0;
+    if (isFirst && (found.value === 1n) !== isCopied) {
+      const entry = wholeEntry(high, low);
+      const fixed = entry ^ COPIED_FLAG;
+      await report({ kind: 'copied-flag-l2-table', at, entry, index, refcount: found.value, fixed });
+    }
+    return true;
+  };
+
+  const l2Entries = (view: DataView, tableOffset: number, from: number, to: number): void => {
+    for (let at = from * l2EntryBytes; at < to * l2EntryBytes; at += l2EntryBytes) {
+      const high = view.getUint32(at);
+      const low = view.getUint32(at + 4);
+      if ((high & COMPRESSED) !== 0) continue;
+      const isCopied = (high & COPIED) !== 0;
+      let refcount = 1;
+      let cluster = 0;
+      if (image.hasDataFile) {
+        // Clusters of an external data file have no refcount: the flag is always set, and tells offset 0 from none.
+        const readsAsZeros = (low & READS_AS_ZEROS) !== 0 && !extendedL2;
+        if (offsetOf(high, low) === 0 && (readsAsZeros || !isCopied)) continue;
+        if (isCopied || !isFirst) continue;
+      } else {
+        if (offsetOf(high, low) === 0) continue;
+        cluster = (high & 0x00ffffff) * clustersPerHigh + (low >>> clusterBits);
+        const place = cluster - first;
+        if (place < 0 || (place >= windowLength && !isLast)) continue;
+        refcount = place < windowLength ? (counts[place] as number) : ASK;
+        if ((refcount === 1) === isCopied && refcount !== ASK) continue;
+      }
+      candidates.push({ at: tableOffset + at, entry: wholeEntry(high, low), cluster, refcount });
+    }
+  };
+
+  const reportCandidates = async (): Promise<void> => {
+    for (const { at, entry, cluster, refcount } of candidates) {
+      const found = refcount === ASK ? await refcounts.refcountOf(cluster) : { value: BigInt(refcount) };
+      if ('reason' in found) continue;
+      if ((found.value === 1n) === ((entry & COPIED_FLAG) !== 0n)) continue;
+      const fixed = entry ^ COPIED_FLAG;
+      await report({ kind: 'copied-flag-cluster', at, entry, refcount: found.value, fixed });
+    }
+    candidates.length = 0;
+  };
+
+  const l1 = { offset: header.l1Offset, entries: header.l1Entries };
+  const flush = () => (candidates.length === 0 ? undefined : reportCandidates());
+  await walkTables(image, l1, { l1Entry, l2Entries, flush }, signal, (done) => onShare(done / l1.entries));
+}

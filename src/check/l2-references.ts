@@ -1,0 +1,180 @@
+/**
+ * Counts what the entries of L2 tables refer to, and finds what is wrong with the entries themselves. Rules:
+ * check_refcounts_l2 in QEMU. Specification: "L2 table entry". Of an entry it handles the 32-bit halves: it is
+ * called for every guest cluster of an image, most of which have nothing wrong.
+ */
+import { SECTOR_SIZE } from '../qcow2/geometry.js';
+import type { CheckedImage } from './checked-image.js';
+import type { Finding } from './findings.js';
+import type { ReferenceCounters } from './reference-counters.js';
+import { offsetOf, wholeEntry } from './table-walk.js';
+
+/** Bits of an entry's high half: 63, 62 and the reserved ones of a standard cluster. */
+const COPIED = 0x80000000;
+const COMPRESSED = 0x40000000;
+const RESERVED_HIGH = 0x3f000000;
+/** Of the low half: bit 0, the reserved ones, and those of an offset inside a cluster of 512 bytes. */
+const READS_AS_ZEROS = 1;
+const RESERVED_LOW = 0x1fe;
+const NO_OFFSET_LOW = 0x1ff;
+
+/** Guest clusters of the image's present state. */
+export interface ClusterStatistics {
+  allocated: number;
+  fragmented: number;
+  compressed: number;
+}
+
+export class L2References {
+  readonly #counters: ReferenceCounters;
+  readonly #findings: Finding[];
+  readonly #extended: boolean;
+  readonly #entryBytes: number;
+  readonly #clusterBits: number;
+  readonly #hasDataFile: boolean;
+  /** Where the next cluster would be without fragmentation, in bytes; 0 before the first of a table. */
+  #contiguous = 0;
+
+  constructor(image: CheckedImage, counters: ReferenceCounters, findings: Finding[]) {
+    const { extendedL2, l2EntryBytes, clusterBits } = image.geometry;
+    this.#counters = counters;
+    this.#findings = findings;
+    this.#extended = extendedL2;
+    this.#entryBytes = l2EntryBytes;
+    this.#clusterBits = clusterBits;
+    this.#hasDataFile = image.hasDataFile;
+  }
+
+  /**
+   * Some entries of a table, in order, from the first entry on.
+   * @param tableOffset in bytes
+   * @param statistics undefined: these guest clusters do not count
+   */
+  count(
+    view: DataView,
+    tableOffset: number,
+    from: number,
+    to: number,
+    statistics: ClusterStatistics | undefined,
+  ): void {
+    const counters = this.#counters;
+    const { fileSize, first, counts, max, isFirst } = counters;
+    const windowLength = counts.length;
+    const entryBytes = this.#entryBytes;
+    const extended = this.#extended;
+    const hasDataFile = this.#hasDataFile;
+    const clusterBits = this.#clusterBits;
+    const clusterSize = 2 ** clusterBits;
+    const clustersPerHigh = 2 ** (32 - clusterBits);
+    const insideCluster = clusterSize - 1 - NO_OFFSET_LOW;
+    if (from === 0) this.#contiguous = 0;
+    let contiguous = this.#contiguous;
+
+    for (let at = from * entryBytes; at < to * entryBytes; at += entryBytes) {
+      const high = view.getUint32(at);
+      const low = view.getUint32(at + 4);
+      if (high === 0 && low === 0 && !extended) continue;
+      if ((high & COMPRESSED) !== 0) {
+        this.#compressed(view, tableOffset, at, statistics);
+        continue;
+      }
+      const offset = offsetOf(high, low);
+      if (isFirst && ((high & RESERVED_HIGH) !== 0 || (low & RESERVED_LOW) !== 0)) {
+        this.#findings.push({
+          kind: 'l2-reserved-bits',
+          at: tableOffset + at,
+          entry: wholeEntry(high, low),
+        });
+      }
+      if (offset === 0) {
+        const readsAsZeros = (low & READS_AS_ZEROS) !== 0 && !extended;
+        if (readsAsZeros || !hasDataFile || (high & COPIED) === 0) {
+          if (isFirst && extended && view.getUint32(at + 12) !== 0) {
+            const kind = 'subclusters-without-cluster';
+            this.#findings.push({ kind, at: tableOffset + at, entry: wholeEntry(high, low) });
+          }
+          continue;
+        }
+      }
+      const isUnaligned = (low & insideCluster) !== 0;
+      if (isFirst) {
+        if (extended && (view.getUint32(at + 8) & view.getUint32(at + 12)) !== 0) {
+          const kind = 'subclusters-contradictory';
+          this.#findings.push({ kind, at: tableOffset + at, entry: wholeEntry(high, low) });
+        }
+        if (isUnaligned) this.#unaligned(view, tableOffset, at);
+        if (statistics !== undefined) {
+          statistics.allocated += 1;
+          if (contiguous !== 0 && offset !== contiguous) statistics.fragmented += 1;
+          contiguous = offset + clusterSize;
+        }
+      }
+      if (hasDataFile) continue;
+      if (isUnaligned || offset >= fileSize) {
+        counters.add(offset, clusterSize);
+        continue;
+      }
+      const place = (high & 0x00ffffff) * clustersPerHigh + (low >>> clusterBits) - first;
+      if (place < 0 || place >= windowLength) continue;
+      const references = counts[place] as number;
+      if (references < max) counts[place] = references + 1;
+      else counters.addCluster(place);
+    }
+    this.#contiguous = contiguous;
+  }
+
+  /** Bits x and up hold the sectors after the first one, those below the offset: x = 62 - (cluster_bits - 8). */
+  #compressed(
+    view: DataView,
+    tableOffset: number,
+    at: number,
+    statistics: ClusterStatistics | undefined,
+  ): void {
+    const counters = this.#counters;
+    const isFirst = counters.isFirst;
+    const copiedHigh = view.getUint32(at);
+    const low = view.getUint32(at + 4);
+    const high = copiedHigh & ~COPIED;
+    const place = () => ({ at: tableOffset + at, entry: wholeEntry(high, low) });
+    if (isFirst && (copiedHigh & COPIED) !== 0) {
+      const entry = wholeEntry(copiedHigh, low);
+      this.#findings.push({ kind: 'compressed-copied-flag', at: tableOffset + at, entry });
+    }
+    const index = at / this.#entryBytes;
+    if (this.#hasDataFile) {
+      if (isFirst) this.#findings.push({ kind: 'compressed-in-data-file', ...place(), index });
+      return;
+    }
+    if (this.#extended && (view.getUint32(at + 8) !== 0 || view.getUint32(at + 12) !== 0)) {
+      if (isFirst) this.#findings.push({ kind: 'compressed-subclusters', ...place(), index });
+      return;
+    }
+    const offsetBitsHigh = 38 - this.#clusterBits;
+    const sectors = ((high & (COMPRESSED - 1)) >>> offsetBitsHigh) + 1;
+    const offset = (high & (2 ** offsetBitsHigh - 1)) * 2 ** 32 + low;
+    const exact = Number.isSafeInteger(offset)
+      ? undefined
+      : wholeEntry(high & (2 ** offsetBitsHigh - 1), low);
+    counters.add(offset, sectors * SECTOR_SIZE - (low % SECTOR_SIZE), exact);
+    if (!isFirst || statistics === undefined) return;
+    statistics.allocated += 1;
+    statistics.compressed += 1;
+    statistics.fragmented += 1;
+  }
+
+  /** Where no guest data are in the cluster, the entry can do without it (fix_l2_entry_by_zero in QEMU). */
+  #unaligned(view: DataView, tableOffset: number, at: number): void {
+    const [high, low] = [view.getUint32(at), view.getUint32(at + 4)];
+    const data = this.#extended ? view.getUint32(at + 12) : 0;
+    const hasData = this.#extended ? data !== 0 : (low & READS_AS_ZEROS) === 0;
+    const fixed = this.#extended
+      ? { entry: 0n, subclusters: BigInt(view.getUint32(at + 8)) << 32n }
+      : { entry: BigInt(READS_AS_ZEROS), subclusters: undefined };
+    this.#findings.push({
+      kind: 'cluster-unaligned',
+      at: tableOffset + at,
+      entry: wholeEntry(high, low),
+      fixed: hasData ? undefined : fixed,
+    });
+  }
+}

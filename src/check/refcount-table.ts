@@ -1,0 +1,193 @@
+/**
+ * The refcount table and the refcounts of an image, as QEMU finds them (qcow2_get_refcount). Specification: "Host
+ * cluster management".
+ */
+import { Qcow2cError, systemReason } from '../errors.js';
+import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
+import type { CheckedImage } from './checked-image.js';
+import type { OnFinding } from './findings.js';
+import { wholeEntry } from './table-walk.js';
+
+/** Bytes of a table that are read at once. */
+const READ_BYTES = 65536;
+/** Pieces of refcount blocks that stay in memory. */
+const MOST_PIECES = 8;
+/** Bits 0 to 8 of an entry are reserved. */
+const RESERVED = 0x1ffn;
+/** QEMU reads nothing from the last GiB below 2^63 on (BDRV_MAX_LENGTH). */
+const UNREADABLE_FROM = 2n ** 63n - 2n ** 30n;
+/** In place of a refcount that does not fit into 32 bits or is unknown: `RefcountReader.refcountOf` tells. */
+export const ASK = 0xffffffff;
+
+export interface RefcountTableEntry {
+  readonly index: number;
+  /** Where the entry is in the file, in bytes. */
+  readonly at: number;
+  readonly entry: bigint;
+  /** Of the refcount block, in bytes, of up to 64 bits; 0n: there is none. */
+  readonly offset: bigint;
+  readonly hasReservedBits: boolean;
+}
+
+type ImageWithRefcounts = Pick<CheckedImage, 'file' | 'header' | 'geometry'>;
+
+/** Entries of the refcount table. */
+export function refcountTableSize({ header, geometry }: ImageWithRefcounts): number {
+  return (header.refcountTableClusters * geometry.clusterSize) / TABLE_ENTRY_BYTES;
+}
+
+/** The entries of the refcount table that are not 0. @throws Qcow2cError ERR_IO */
+export async function* refcountTableEntries(image: ImageWithRefcounts): AsyncGenerator<RefcountTableEntry> {
+  const { file, header } = image;
+  const size = refcountTableSize(image);
+  const memory = new Uint8Array(Math.min(READ_BYTES, size * TABLE_ENTRY_BYTES));
+  const view = new DataView(memory.buffer);
+  for (let first = 0; first < size; first += memory.length / TABLE_ENTRY_BYTES) {
+    const start = header.refcountTableOffset + first * TABLE_ENTRY_BYTES;
+    const length = Math.min(memory.length, (size - first) * TABLE_ENTRY_BYTES);
+    await file.read(start, memory.subarray(0, length));
+    for (let at = 0; at < length; at += TABLE_ENTRY_BYTES) {
+      const [high, low] = [view.getUint32(at), view.getUint32(at + 4)];
+      if (high === 0 && low === 0) continue;
+      const entry = wholeEntry(high, low);
+      const index = first + at / TABLE_ENTRY_BYTES;
+      const hasReservedBits = (entry & RESERVED) !== 0n;
+      yield { index, at: start + at, entry, offset: entry & ~RESERVED, hasReservedBits };
+    }
+  }
+}
+
+/** A refcount, or why nobody can tell it. */
+export type FoundRefcount = { readonly value: bigint } | { readonly reason: string };
+
+export class RefcountReader {
+  readonly #image: ImageWithRefcounts;
+  readonly #onFinding: OnFinding;
+  readonly #tableSize: number;
+  /** By where they begin in the file; the least recently used comes first. */
+  readonly #pieces = new Map<number, Uint8Array>();
+  #toldOfUnaligned = false;
+
+  /** @param onFinding told of the first refcount block that is not aligned */
+  constructor(image: ImageWithRefcounts, onFinding: OnFinding) {
+    this.#image = image;
+    this.#onFinding = onFinding;
+    this.#tableSize = refcountTableSize(image);
+  }
+
+  /** The refcount of one cluster. @param cluster any, of the image or not */
+  async refcountOf(cluster: number): Promise<FoundRefcount> {
+    const { refcountBlockEntries, refcountBits } = this.#image.geometry;
+    const block = await this.#blockOf(Math.floor(cluster / refcountBlockEntries));
+    if ('reason' in block) return block;
+    if (block.offset === undefined) return { value: 0n };
+    const firstBit = (cluster % refcountBlockEntries) * refcountBits;
+    const at = block.offset + Math.floor(firstBit / 8);
+    try {
+      const bytes = await this.#piece(at - (at % 8));
+      return { value: refcountIn(bytes, (at % 8) * 8 + (firstBit % 8), refcountBits) };
+    } catch (error) {
+      return { reason: reasonOf(error) };
+    }
+  }
+
+  /**
+   * The refcounts of some clusters of one refcount block.
+   * @param first the first cluster; its refcount begins a byte, and so does the one behind the last
+   * @param into takes them; where `refcountOf` must be asked, `ASK`
+   */
+  async read(first: number, into: Uint32Array): Promise<void> {
+    const { refcountBlockEntries, refcountBits } = this.#image.geometry;
+    const block = await this.#blockOf(Math.floor(first / refcountBlockEntries));
+    if ('reason' in block) {
+      into.fill(ASK);
+    } else if (block.offset === undefined) {
+      into.fill(0);
+    } else {
+      const bytes = new Uint8Array(Math.ceil((into.length * refcountBits) / 8));
+      try {
+        const at = block.offset + ((first % refcountBlockEntries) * refcountBits) / 8;
+        await this.#image.file.read(at, bytes);
+        unpack(bytes, refcountBits, into);
+      } catch (error) {
+        if (!(error instanceof Qcow2cError)) throw error;
+        into.fill(ASK);
+      }
+    }
+  }
+
+  /** Where a refcount block is in the file, in bytes; undefined: all its refcounts are 0. */
+  async #blockOf(
+    index: number,
+  ): Promise<{ readonly offset: number | undefined } | { readonly reason: string }> {
+    const { header, geometry } = this.#image;
+    if (index >= this.#tableSize) return { offset: undefined };
+    const entryAt = header.refcountTableOffset + index * TABLE_ENTRY_BYTES;
+    const piece = await this.#piece(entryAt);
+    const offset = new DataView(piece.buffer, piece.byteOffset).getBigUint64(0) & ~RESERVED;
+    if (offset === 0n) return { offset: undefined };
+    if (offset % BigInt(geometry.clusterSize) !== 0n) {
+      if (!this.#toldOfUnaligned) {
+        this.#toldOfUnaligned = true;
+        await this.#onFinding({ kind: 'refcount-block-unusable', index, offset });
+      }
+      return { reason: 'Input/output error' };
+    }
+    if (offset > UNREADABLE_FROM - BigInt(geometry.clusterSize)) return { reason: 'Input/output error' };
+    const place = Number(offset);
+    return { offset: place < this.#image.file.size ? place : undefined };
+  }
+
+  /** The 8 bytes at an offset that is a multiple of 8. */
+  async #piece(at: number): Promise<Uint8Array> {
+    const start = at - (at % READ_BYTES);
+    let piece = this.#pieces.get(start);
+    if (piece === undefined) {
+      piece = new Uint8Array(READ_BYTES);
+      await this.#image.file.read(start, piece);
+      const [oldest] = this.#pieces.keys();
+      if (this.#pieces.size === MOST_PIECES && oldest !== undefined) this.#pieces.delete(oldest);
+    } else {
+      this.#pieces.delete(start);
+    }
+    this.#pieces.set(start, piece);
+    return piece.subarray(at - start, at - start + 8);
+  }
+}
+
+/** @param bytes 8 of them; @param firstBit in these, from the first byte's lowest bit on */
+function refcountIn(bytes: Uint8Array, firstBit: number, bits: number): bigint {
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const at = Math.floor(firstBit / 8);
+  if (bits === 64) return view.getBigUint64(0);
+  if (bits === 32) return BigInt(view.getUint32(at));
+  if (bits === 16) return BigInt(view.getUint16(at));
+  return BigInt((view.getUint8(at) >> (firstBit % 8)) & (2 ** bits - 1));
+}
+
+/** As many refcounts as `into` takes, from the first on. */
+function unpack(bytes: Uint8Array, bits: number, into: Uint32Array): void {
+  const count = into.length;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (bits === 16) {
+    for (let index = 0; index < count; index += 1) into[index] = view.getUint16(index * 2);
+  } else if (bits === 32) {
+    for (let index = 0; index < count; index += 1) into[index] = view.getUint32(index * 4);
+  } else if (bits === 64) {
+    for (let index = 0; index < count; index += 1) {
+      into[index] = view.getUint32(index * 8) === 0 ? view.getUint32(index * 8 + 4) : ASK;
+    }
+  } else {
+    const mask = 2 ** bits - 1;
+    const inByte = 8 / bits;
+    for (let index = 0; index < count; index += 1) {
+      const byte = bytes[Math.floor(index / inByte)] as number;
+      into[index] = (byte >> ((index % inByte) * bits)) & mask;
+    }
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Qcow2cError)) throw error;
+  return systemReason(error.cause);
+}

@@ -1,0 +1,105 @@
+/**
+ * How often each host cluster of a window is referred to. The counters have a fixed size: an image with more host
+ * clusters is gone through once for each window. Rules: qcow2_inc_refcounts_imrt in QEMU.
+ */
+import type { Finding } from './findings.js';
+
+/** Host clusters of a window: 64 MiB of counters, which are 1 TiB of an image at the usual cluster size. */
+export const WINDOW_CLUSTERS = 2 ** 24;
+/** No counter counts further; with wider refcounts it stands for more than anybody will ever count. */
+const HIGHEST_COUNT = 0xfffffffe;
+
+export class ReferenceCounters {
+  /** One for each host cluster of the window; the last window has one behind the end of the file too. */
+  readonly counts: Uint32Array;
+  /** Highest count: what a refcount of the image holds. */
+  readonly max: number;
+  /** Bytes of the file. */
+  readonly fileSize: number;
+  readonly #clusterSize: number;
+  readonly #findings: Finding[];
+  #first = 0;
+  #clusters: number;
+
+  /**
+   * @param fileSize in bytes
+   * @param refcountMax the highest refcount of the image
+   * @param findings takes what is found, in order
+   */
+  constructor(
+    fileSize: number,
+    clusterSize: number,
+    refcountMax: number,
+    windowClusters: number,
+    findings: Finding[],
+  ) {
+    this.fileSize = fileSize;
+    this.#clusterSize = clusterSize;
+    this.#clusters = Math.ceil(fileSize / clusterSize);
+    this.counts = new Uint32Array(Math.min(windowClusters, this.#clusters + 1));
+    this.max = Math.min(refcountMax, HIGHEST_COUNT);
+    this.#findings = findings;
+  }
+
+  /** Host clusters of the image: those of the file, and one more once something reaches into it. */
+  get clusters(): number {
+    return this.#clusters;
+  }
+
+  /** The first cluster of the window. */
+  get first(): number {
+    return this.#first;
+  }
+
+  /** Where the window ends: no cluster of the image from there on is in it. */
+  get end(): number {
+    return Math.min(this.#first + this.counts.length, this.#clusters);
+  }
+
+  /** Whether things are found here that are the same in every window. */
+  get isFirst(): boolean {
+    return this.#first === 0;
+  }
+
+  /** Goes on with the next clusters. @returns false when there are none */
+  nextWindow(): boolean {
+    if (this.#first + this.counts.length >= this.#clusters) return false;
+    this.#first += this.counts.length;
+    this.counts.fill(0);
+    return true;
+  }
+
+  /** Whether a range ends a cluster or more behind the end of the file: then nothing of it is counted. */
+  isPastEnd(offset: number, size: number): boolean {
+    return offset + size - this.fileSize >= this.#clusterSize;
+  }
+
+  /** A reference to bytes. @param exact the offset, where a number does not hold it */
+  add(offset: number, size: number, exact?: bigint): void {
+    if (size <= 0) return;
+    if (this.isPastEnd(offset, size)) {
+      if (this.isFirst) {
+        this.#findings.push({ kind: 'past-end', offset: exact ?? BigInt(offset), size: BigInt(size) });
+      }
+      return;
+    }
+    const last = Math.floor((offset + size - 1) / this.#clusterSize);
+    this.#clusters = Math.max(this.#clusters, last + 1);
+    const to = Math.min(last + 1 - this.#first, this.counts.length);
+    for (let at = Math.max(0, Math.floor(offset / this.#clusterSize) - this.#first); at < to; at += 1) {
+      this.addCluster(at);
+    }
+  }
+
+  /** A reference to one cluster. @param at its place in the window */
+  addCluster(at: number): void {
+    const count = this.counts[at] as number;
+    if (count < this.max) this.counts[at] = count + 1;
+    else this.#findings.push({ kind: 'overflow', offset: (this.#first + at) * this.#clusterSize });
+  }
+
+  /** References to a cluster so far; undefined when it is not in the window. */
+  of(cluster: number): number | undefined {
+    return cluster >= this.#first ? this.counts[cluster - this.#first] : undefined;
+  }
+}

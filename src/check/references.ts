@@ -1,0 +1,221 @@
+/**
+ * Counts every reference to a host cluster that an image has, in the order in which QEMU does (calculate_refcounts):
+ * header, tables and clusters of the present state and of the snapshots, snapshot table, refcount table, encryption
+ * header, bitmaps, refcount blocks.
+ */
+import { Qcow2cError, quoted } from '../errors.js';
+import { readU64 } from '../qcow2/be64.js';
+import { readBitmapDirectory } from '../qcow2/bitmap-directory.js';
+import { decodeBitmapTableEntry } from '../qcow2/bitmap-table.js';
+import { MAX_L1_BYTES, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
+import { snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
+import { TableReader } from '../qcow2/table-reader.js';
+import type { CheckedImage, FilePlace } from './checked-image.js';
+import type { Finding } from './findings.js';
+import { type ClusterStatistics, L2References } from './l2-references.js';
+import { refcountTableEntries } from './refcount-table.js';
+import type { ReferenceCounters } from './reference-counters.js';
+import { walkTables, wholeEntry } from './table-walk.js';
+
+/** Bits 56 to 62 and 0 to 8 of an L1 entry are reserved. */
+const L1_RESERVED_HIGH = 0x7f000000;
+const L1_RESERVED_LOW = 0x1ff;
+/** QEMU keeps offsets in signed numbers of 64 bits, and refuses to read the last GiB of them (BDRV_MAX_LENGTH). */
+const UNREADABLE_FROM = 2n ** 63n - 2n ** 30n;
+
+/** Host clusters of a range after which what was found is passed on. */
+const SLICE_CLUSTERS = 8192;
+
+/** What the counting needs besides the image. */
+export interface CountingParts {
+  readonly counters: ReferenceCounters;
+  /** Takes what is found in order; emptied by `flush`. */
+  readonly findings: Finding[];
+  readonly statistics: ClusterStatistics;
+  readonly flush: () => Promise<void> | undefined;
+  readonly signal: AbortSignal | undefined;
+  /** @param share of the tables of the image and its snapshots, 0 to 1 */
+  readonly onShare: (share: number) => void;
+}
+
+/**
+ * Fills the counters of their present window; findings that are not of one window are made in the first.
+ * @throws Qcow2cError ERR_CORRUPT where QEMU gives up too; ERR_IO, ERR_ABORTED
+ */
+export async function countReferences(image: CheckedImage, parts: CountingParts): Promise<void> {
+  const { header, geometry, encryptionHeader } = image;
+  const { counters, findings } = parts;
+  counters.add(0, geometry.clusterSize);
+  const tables = new TableReferences(image, parts);
+  const l1 = { offset: BigInt(header.l1Offset), entries: header.l1Entries };
+  await tables.count(l1, parts.statistics, 0);
+  await countSnapshots(image, parts, tables);
+  counters.add(header.refcountTableOffset, header.refcountTableClusters * geometry.clusterSize);
+  if (encryptionHeader !== undefined) await countRange(image, parts, encryptionHeader);
+  await countBitmaps(image, parts);
+  await countRefcountBlocks(image, counters, findings, parts.flush);
+  await parts.flush();
+}
+
+/** A range whose length is any number in the image: passes on what is found on the way. */
+async function countRange(
+  { geometry }: CheckedImage,
+  { counters, flush }: CountingParts,
+  { offset, length }: FilePlace,
+): Promise<void> {
+  if (counters.isPastEnd(offset, length)) return counters.add(offset, length);
+  const step = SLICE_CLUSTERS * geometry.clusterSize;
+  for (let done = 0; done < length; done += step) {
+    counters.add(offset + done, Math.min(step, length - done));
+    await flush();
+  }
+}
+
+/** References of L1 tables, and of the L2 tables below them. */
+class TableReferences {
+  readonly #image: CheckedImage;
+  readonly #parts: CountingParts;
+  readonly #l2: L2References;
+
+  constructor(image: CheckedImage, parts: CountingParts) {
+    this.#image = image;
+    this.#parts = parts;
+    this.#l2 = new L2References(image, parts.counters, parts.findings);
+  }
+
+  /**
+   * @param l1 the table: bytes from the file's start, and entries
+   * @param statistics undefined for a snapshot's
+   * @param number of the table, from 0 on
+   */
+  async count(
+    l1: { readonly offset: bigint; readonly entries: number },
+    statistics: ClusterStatistics | undefined,
+    number: number,
+  ): Promise<void> {
+    const { counters, findings, flush, signal, onShare } = this.#parts;
+    if (l1.entries === 0) return;
+    const offset = Number(l1.offset);
+    counters.add(offset, l1.entries * TABLE_ENTRY_BYTES, l1.offset);
+    if (l1.offset + BigInt(l1.entries * TABLE_ENTRY_BYTES) > UNREADABLE_FROM) {
+      throw this.#givenUp(`an L1 table at offset ${l1.offset}`);
+    }
+    // Behind the end of the file there are only zeros.
+    if (offset >= counters.fileSize) return flush();
+    const { clusterSize } = this.#image.geometry;
+    const tables = this.#image.header.snapshotCount + 1;
+    await walkTables(
+      this.#image,
+      { offset, entries: l1.entries },
+      {
+        l1Entry: ({ at, high, low, l2Offset }) => {
+          const reserved = (high & L1_RESERVED_HIGH) !== 0 || (low & L1_RESERVED_LOW) !== 0;
+          if (reserved && counters.isFirst) {
+            findings.push({ kind: 'l1-reserved-bits', at, entry: wholeEntry(high, low) });
+          }
+          counters.add(l2Offset, clusterSize);
+          if (l2Offset % clusterSize !== 0 && counters.isFirst) {
+            findings.push({ kind: 'l2-table-unaligned', at, entry: wholeEntry(high, low) });
+          }
+          return true;
+        },
+        l2Entries: (view, tableOffset, from, to) => {
+          this.#l2.count(view, tableOffset, from, to, statistics);
+        },
+        flush,
+      },
+      signal,
+      (done) => onShare((number + done / l1.entries) / tables),
+    );
+  }
+
+  #givenUp(what: string): Qcow2cError {
+    const { name: file } = this.#image.file;
+    return new Qcow2cError('ERR_CORRUPT', `Check failed: ${quoted(file)} has ${what}`, { file });
+  }
+}
+
+/** The snapshots' tables, and the table of the snapshots. */
+async function countSnapshots(
+  image: CheckedImage,
+  parts: CountingParts,
+  tables: TableReferences,
+): Promise<void> {
+  const { header, geometry, hasDataFile, file } = image;
+  const { counters, findings, flush } = parts;
+  const { snapshotCount: count } = header;
+  if (count === 0) return;
+  const report = (finding: Finding) => {
+    if (counters.isFirst) findings.push(finding);
+    return flush();
+  };
+  if (hasDataFile) await report({ kind: 'snapshots-with-data-file', count });
+  const reader = snapshotTableReader(file, header);
+  let index = 0;
+  let end = 0;
+  for await (const { id, name, l1Offset, l1Entries } of snapshotEntries(reader, header)) {
+    const place = { index, id, name };
+    if (l1Offset % BigInt(geometry.clusterSize) !== 0n) {
+      await report({ kind: 'snapshot-l1-unaligned', ...place, l1Offset });
+    } else if (l1Entries > MAX_L1_BYTES / TABLE_ENTRY_BYTES) {
+      await report({ kind: 'snapshot-l1-too-large', ...place, l1Entries });
+    } else {
+      await tables.count({ offset: l1Offset, entries: l1Entries }, undefined, index + 1);
+    }
+    index += 1;
+    end = reader.offset;
+  }
+  counters.add(header.snapshotsOffset, end - header.snapshotsOffset);
+}
+
+/** Directory, tables and bits. What QEMU would not open or not finish checking ends the check here too. */
+async function countBitmaps(image: CheckedImage, { counters, flush }: CountingParts): Promise<void> {
+  const { file, header, extensions, geometry } = image;
+  if (extensions.bitmaps === undefined) return;
+  const { directoryOffset, directorySize } = extensions.bitmaps;
+  counters.add(directoryOffset, directorySize);
+  for (const bitmap of await readBitmapDirectory(file, header, extensions.bitmaps)) {
+    const { tableOffset: offset, tableEntries } = bitmap;
+    const length = tableEntries * TABLE_ENTRY_BYTES;
+    counters.add(offset, length);
+    const reader = new TableReader(file, `table of bitmap ${quoted(bitmap.name)}`, { offset, length });
+    for (let index = 0; index < tableEntries; index += 1) {
+      const at = reader.offset;
+      const raw = readU64(await reader.take(TABLE_ENTRY_BYTES), 0);
+      const entry = decodeBitmapTableEntry(raw, reader, at, geometry.clusterSize);
+      if (entry.kind === 'data') counters.add(entry.offset, geometry.clusterSize);
+      const flushed = flush();
+      if (flushed !== undefined) await flushed;
+    }
+  }
+}
+
+/** The refcount blocks, each of which nothing else may refer to (check_refblocks in QEMU). */
+async function countRefcountBlocks(
+  image: CheckedImage,
+  counters: ReferenceCounters,
+  findings: Finding[],
+  flush: CountingParts['flush'],
+): Promise<void> {
+  const { clusterSize } = image.geometry;
+  for await (const { index, at, entry, offset, hasReservedBits } of refcountTableEntries(image)) {
+    const isUnaligned = offset % BigInt(clusterSize) !== 0n;
+    const cluster = Number(offset / BigInt(clusterSize));
+    if (hasReservedBits || isUnaligned || cluster >= counters.clusters) {
+      const kind = hasReservedBits
+        ? 'refcount-table-reserved-bits'
+        : isUnaligned
+          ? 'refcount-block-unaligned'
+          : 'refcount-block-outside';
+      if (counters.isFirst) findings.push({ kind, index, at, entry });
+    } else if (offset !== 0n) {
+      counters.add(Number(offset), clusterSize);
+      const references = counters.of(cluster);
+      if (references !== undefined && references !== 1) {
+        findings.push({ kind: 'refcount-block-shared', index, references });
+      }
+    }
+    const flushed = flush();
+    if (flushed !== undefined) await flushed;
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * Goes through an L1 table and the L2 tables that it names, in its order. L2 tables that lie one behind the other
+ * are read together; of either level there are never more than some MiB in memory. Used by both halves of the
+ * analysis, which look at 32-bit halves of entries: a bigint for each would cost more than all the rest.
+ */
+import { refuseAbort } from '../pipeline/pipeline.js';
+import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
+import type { CheckedImage } from './checked-image.js';
+
+/** Bytes of an L1 table that are read at once, and of L2 tables, unless one is larger. */
+const L1_READ_BYTES = 65536;
+const L2_READ_BYTES = 2 ** 20;
+/** L2 entries after which what was found is passed on: this bounds how much that can be. */
+const SLICE_ENTRIES = 8192;
+/** Bits 9 to 55 of an entry are an offset. */
+const HIGH_OFFSET_MASK = 0x00ffffff;
+const LOW_OFFSET_MASK = 0xfffffe00;
+
+export interface L1EntryHalves {
+  readonly index: number;
+  /** Where the entry is in the file, in bytes. */
+  readonly at: number;
+  readonly high: number;
+  readonly low: number;
+  /** Of the L2 table, in bytes: exact, because it has 47 bits. */
+  readonly l2Offset: number;
+}
+
+/** Told of the entries. What it does with L2 entries is the work, and must not wait for anything. */
+export interface TableVisitor {
+  /** An entry that is not 0. @returns whether to go through its L2 table */
+  l1Entry(entry: L1EntryHalves): boolean | Promise<boolean>;
+  /**
+   * Some entries of an L2 table in order.
+   * @param view the table
+   * @param tableOffset of the table in the file, in bytes
+   * @param from the first entry, `to`: behind the last
+   */
+  l2Entries(view: DataView, tableOffset: number, from: number, to: number): void;
+  /** Called after every part: passes on what was found. */
+  flush(): Promise<void> | undefined;
+}
+
+/** The offset in an L1 or L2 entry, in bytes; exact, because it has 47 bits. */
+export function offsetOf(high: number, low: number): number {
+  return (high & HIGH_OFFSET_MASK) * 2 ** 32 + ((low & LOW_OFFSET_MASK) >>> 0);
+}
+
+/** An entry from its halves. */
+export function wholeEntry(high: number, low: number): bigint {
+  return (BigInt(high) << 32n) | BigInt(low);
+}
+
+/**
+ * @param l1 the L1 table: bytes from the file's start, and entries
+ * @param onL1Entries told how many entries are done
+ * @throws Qcow2cError ERR_IO, ERR_ABORTED
+ */
+export async function walkTables(
+  image: Pick<CheckedImage, 'file' | 'geometry'>,
+  l1: { readonly offset: number; readonly entries: number },
+  visitor: TableVisitor,
+  signal: AbortSignal | undefined,
+  onL1Entries?: (done: number) => void,
+): Promise<void> {
+  const { file, geometry } = image;
+  const { l2Entries, clusterSize } = geometry;
+  const l1Memory = new Uint8Array(Math.min(L1_READ_BYTES, l1.entries * TABLE_ENTRY_BYTES));
+  const l1View = new DataView(l1Memory.buffer);
+  const tables = new L2TableReader(file, clusterSize);
+  for (let first = 0; first < l1.entries; ) {
+    const count = Math.min(l1Memory.length / TABLE_ENTRY_BYTES, l1.entries - first);
+    const start = l1.offset + first * TABLE_ENTRY_BYTES;
+    await file.read(start, l1Memory.subarray(0, count * TABLE_ENTRY_BYTES));
+    for (let at = 0; at < count * TABLE_ENTRY_BYTES; at += TABLE_ENTRY_BYTES) {
+      const [high, low] = [l1View.getUint32(at), l1View.getUint32(at + 4)];
+      if (high === 0 && low === 0) continue;
+      const l2Offset = offsetOf(high, low);
+      const index = first + at / TABLE_ENTRY_BYTES;
+      const wanted = visitor.l1Entry({ index, at: start + at, high, low, l2Offset });
+      // Behind the end of the file there is nothing but zeros, of which there is nothing to say.
+      if ((typeof wanted === 'boolean' ? wanted : await wanted) && l2Offset < file.size) {
+        let view = tables.loaded(l2Offset);
+        if (view === undefined) {
+          refuseAbort(signal);
+          view = await tables.load(l2Offset, followers(l1View, at, count * TABLE_ENTRY_BYTES, clusterSize));
+        }
+        for (let from = 0; from < l2Entries; from += SLICE_ENTRIES) {
+          visitor.l2Entries(view, l2Offset, from, Math.min(from + SLICE_ENTRIES, l2Entries));
+          const flushed = visitor.flush();
+          if (flushed !== undefined) await flushed;
+        }
+      }
+      const flushed = visitor.flush();
+      if (flushed !== undefined) await flushed;
+    }
+    first += count;
+    onL1Entries?.(first);
+  }
+}
+
+/** Bytes of the L2 tables that follow one another without a gap, from the entry at `at` on. */
+function followers(l1: DataView, at: number, end: number, clusterSize: number): number {
+  const first = offsetOf(l1.getUint32(at), l1.getUint32(at + 4));
+  let length = clusterSize;
+  for (let next = at + TABLE_ENTRY_BYTES; next < end && length < L2_READ_BYTES; next += TABLE_ENTRY_BYTES) {
+    if (offsetOf(l1.getUint32(next), l1.getUint32(next + 4)) !== first + length) break;
+    length += clusterSize;
+  }
+  return length;
+}
+
+/** The L2 tables that were read last, as they lie in the file. */
+class L2TableReader {
+  readonly #file: CheckedImage['file'];
+  readonly #clusterSize: number;
+  #memory = new Uint8Array(0);
+  #start = 0;
+  #end = 0;
+
+  constructor(file: CheckedImage['file'], clusterSize: number) {
+    this.#file = file;
+    this.#clusterSize = clusterSize;
+  }
+
+  /** The table, if it is in memory. @param offset in bytes */
+  loaded(offset: number): DataView | undefined {
+    if (offset < this.#start || offset + this.#clusterSize > this.#end) return undefined;
+    return new DataView(this.#memory.buffer, offset - this.#start, this.#clusterSize);
+  }
+
+  /** @param length how much to read from `offset` on, whole clusters */
+  async load(offset: number, length: number): Promise<DataView> {
+    if (this.#memory.length < length) this.#memory = new Uint8Array(length);
+    this.#end = 0;
+    await this.#file.read(offset, this.#memory.subarray(0, length));
+    this.#start = offset;
+    this.#end = offset + length;
+    return new DataView(this.#memory.buffer, 0, this.#clusterSize);
+  }
+}

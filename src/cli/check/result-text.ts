@@ -1,0 +1,60 @@
+/** What a check came to, for people and as JSON: dump_human_image_check and dump_json_image_check of qemu-img. Pure. */
+import type { CheckResult } from '../../check/options.js';
+import { qapiJson } from '../qapi-object.js';
+
+/** The lines that `check` prints at its end. */
+export function humanText(result: CheckResult): string {
+  const { corruptions, leaks, checkErrors, totalClusters, allocatedClusters, imageEndOffset, data } = result;
+  const lines: string[] = [];
+  if (corruptions === 0 && leaks === 0 && checkErrors === 0) lines.push('No errors were found on the image.');
+  if (corruptions > 0) {
+    lines.push(
+      '',
+      `${corruptions} errors were found on the image.`,
+      'Data may be corrupted, or further writes to the image may corrupt it.',
+    );
+  }
+  if (leaks > 0) {
+    lines.push(
+      '',
+      `${leaks} leaked clusters were found on the image.`,
+      'This means waste of disk space, but no harm to data.',
+    );
+  }
+  if (checkErrors > 0) lines.push('', `${checkErrors} internal errors have occurred during the check.`);
+  if (totalClusters > 0 && allocatedClusters > 0) {
+    const share = (part: number, whole: number) => ((part * 100) / whole).toFixed(2);
+    lines.push(
+      `${allocatedClusters}/${totalClusters} = ${share(allocatedClusters, totalClusters)}% allocated, ` +
+        `${share(result.fragmentedClusters, allocatedClusters)}% fragmented, ` +
+        `${share(result.compressedClusters, allocatedClusters)}% compressed clusters`,
+    );
+  }
+  if (data !== undefined) {
+    lines.push(`Compressed clusters inflated: ${data.examined}, broken: ${data.broken}`);
+  }
+  if (imageEndOffset > 0) lines.push(`Image end offset: ${imageEndOffset}`);
+  return `${lines.join('\n')}\n`;
+}
+
+/**
+ * The object ImageCheck of QEMU's QAPI schema, with two keys more for the data. Numbers that are 0 are left out.
+ * @param filename the image as it was typed
+ */
+export function jsonText(result: CheckResult, filename: string): string {
+  const nonZero = (value: number) => (value === 0 ? undefined : value);
+  return qapiJson({
+    filename,
+    format: result.format,
+    'check-errors': result.checkErrors,
+    'image-end-offset': nonZero(result.imageEndOffset),
+    corruptions: nonZero(result.corruptions),
+    leaks: nonZero(result.leaks),
+    'total-clusters': nonZero(result.totalClusters),
+    'allocated-clusters': nonZero(result.allocatedClusters),
+    'fragmented-clusters': nonZero(result.fragmentedClusters),
+    'compressed-clusters': nonZero(result.compressedClusters),
+    'inflated-clusters': result.data?.examined,
+    'broken-clusters': result.data?.broken,
+  });
+}

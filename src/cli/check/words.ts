@@ -1,0 +1,17 @@
+/** The options of `check` as they were typed, by the last of their names (see its table). */
+import type { ProgressStyle } from '../progress-display.js';
+
+export interface CheckWords {
+  readonly format?: string;
+  readonly imageOpts?: boolean;
+  readonly repair?: 'leaks' | 'all';
+  readonly data?: boolean;
+  readonly output?: 'human' | 'json';
+  readonly parallel?: string;
+  readonly cache?: string;
+  /** -p */
+  readonly p?: boolean;
+  readonly progress?: ProgressStyle;
+  readonly quiet?: boolean;
+  readonly forceShare?: boolean;
+}

@@ -1,0 +1,17 @@
+/** `help` on the command line: what its help says. */
+import { type CommandTable, EVERYWHERE } from '../option-table.js';
+
+export const HELP_TABLE: CommandTable = {
+  name: 'help',
+  summary: 'print the help of a command',
+  synopsis: ['qcow2c help [COMMAND]'],
+  operands: 'command',
+  description: ["The same as 'qcow2c COMMAND --help', and without COMMAND as 'qcow2c --help'."],
+  groups: [{ title: 'Options', options: EVERYWHERE }],
+  notes: [],
+  examples: [{ what: 'Options of convert', line: 'qcow2c help convert' }],
+  exitCodes: [
+    ['0', 'done'],
+    ['1', 'there is no such command'],
+  ],
+};

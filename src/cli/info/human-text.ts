@@ -1,0 +1,130 @@
+/**
+ * What info tells of an image in the lines of qemu-img 7.2 (bdrv_image_info_dump and bdrv_snapshot_dump in QEMU's
+ * block/qapi.c). Text out of an image cannot drive the terminal: its control characters are made visible. Pure.
+ */
+import { quoted } from '../../errors.js';
+import type { BackingInfo, ImageInfo, SnapshotInfo } from '../../info/image-info.js';
+import type { Examination } from '../../pipeline/examine-image.js';
+import { entriesOf, isList, type QapiValue } from '../qapi-object.js';
+import { qcow2Object, shownFile } from './image-object.js';
+import { sizeText } from './size-text.js';
+
+/** @returns lines for each image, an empty line between two */
+export function humanText(infos: readonly ImageInfo[]): string {
+  return infos.map((info) => `${linesOf(info).join('\n')}\n`).join('\n');
+}
+
+function linesOf(info: ImageInfo): string[] {
+  const { format, virtualSize, diskSize, qcow2 } = info;
+  const lines = [
+    `image: ${visible(shownFile(info))}`,
+    `file format: ${format}`,
+    `virtual size: ${exactSize(virtualSize)}`,
+    `disk size: ${sizeText(diskSize)}`,
+  ];
+  if (qcow2 === undefined) return lines;
+  if (qcow2.encryption !== undefined) lines.push('encrypted: yes');
+  lines.push(`cluster_size: ${qcow2.clusterSize}`);
+  if (qcow2.dirty) lines.push('cleanly shut down: no');
+  if (qcow2.backing !== undefined) lines.push(...backingLines(qcow2.backing));
+  if (qcow2.snapshots.length > 0) lines.push('Snapshot list:', SNAPSHOT_TITLES);
+  for (const snapshot of qcow2.snapshots) lines.push(snapshotLine(snapshot));
+  lines.push('Format specific information:', ...objectLines(qcow2Object(qcow2), '    '));
+  if (qcow2.deep !== undefined) lines.push('Deep inspection:', ...deepLines(qcow2.deep));
+  return lines;
+}
+
+/** A text from outside, on one line. */
+function visible(text: string): string {
+  return quoted(text).slice(1, -1);
+}
+
+function exactSize(bytes: number): string {
+  return `${sizeText(bytes)} (${bytes} bytes)`;
+}
+
+function backingLines({ name, fullName, format }: BackingInfo): string[] {
+  const path = fullName === name ? '' : ` (actual path: ${visible(fullName)})`;
+  const formatLines = format === undefined ? [] : [`backing file format: ${visible(format)}`];
+  return [`backing file: ${visible(name)}${path}`, ...formatLines];
+}
+
+const SNAPSHOT_TITLES = snapshotColumns('ID', 'TAG', 'VM SIZE', 'DATE', 'VM CLOCK', 'ICOUNT');
+
+function snapshotLine(snapshot: SnapshotInfo): string {
+  const { id, name, vmStateSize, dateSeconds, vmClock, icount } = snapshot;
+  return snapshotColumns(
+    visible(id),
+    visible(name),
+    sizeText(vmStateSize),
+    dateText(dateSeconds),
+    clockText(vmClock),
+    icount === undefined ? '' : BigInt.asIntN(64, icount).toString(),
+  );
+}
+
+function snapshotColumns(id: string, tag: string, size: string, date: string, clock: string, icount: string) {
+  const left = `${padded(id, 9)} ${padded(tag, 16)} `;
+  return left + size.padStart(8) + date.padStart(20) + clock.padStart(13) + icount.padStart(11);
+}
+
+/** Counts bytes, as printf does. */
+function padded(text: string, width: number): string {
+  return text + ' '.repeat(Math.max(0, width - Buffer.byteLength(text)));
+}
+
+/** In local time. */
+function dateText(seconds: number): string {
+  const date = new Date(seconds * 1000);
+  const day = [date.getFullYear(), twoDigits(date.getMonth() + 1), twoDigits(date.getDate())].join('-');
+  return `${day} ${[date.getHours(), date.getMinutes(), date.getSeconds()].map(twoDigits).join(':')}`;
+}
+
+/** Hours, of which there may be many. */
+function clockText(nanoseconds: bigint): string {
+  const milliseconds = Number(nanoseconds / 1_000_000n);
+  const seconds = Math.floor(milliseconds / 1000);
+  const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60].map(twoDigits);
+  return `${parts.join(':')}.${String(milliseconds % 1000).padStart(3, '0')}`;
+}
+
+function twoDigits(number: number): string {
+  return String(number).padStart(2, '0');
+}
+
+/** An object or a list, an item a line, what is inside an item below it (dump_qdict and dump_qlist in QEMU). */
+function objectLines(value: QapiValue, indentation: string): string[] {
+  if (typeof value !== 'object') return [];
+  const items = isList(value)
+    ? value.map((item, index) => [`[${index}]`, item] as const)
+    : entriesOf(value).map(([key, item]) => [key.replaceAll('-', ' '), item] as const);
+  return items.flatMap(([name, item]) =>
+    typeof item === 'object'
+      ? [`${indentation}${name}:`, ...objectLines(item, `${indentation}    `)]
+      : [`${indentation}${name}: ${visible(item.toString())}`],
+  );
+}
+
+function deepLines({ clusters, broken, facts }: Examination): string[] {
+  const { compressed, normal, zero, unallocated } = clusters;
+  const lines = [
+    `compressed clusters: ${compressed}`,
+    `normal clusters: ${normal}`,
+    `zero clusters: ${zero}`,
+    `unallocated clusters: ${unallocated}`,
+    `broken clusters: ${broken}`,
+  ];
+  if (facts !== undefined && facts.hostClusters > 0) {
+    const { compressedGuestBytes, payloadBytes, hostClusters, wastedBytes, window, checksums } = facts;
+    lines.push(
+      `uncompressed size: ${exactSize(compressedGuestBytes)}`,
+      `compressed size: ${exactSize(payloadBytes)}`,
+      `compression ratio: ${(payloadBytes / compressedGuestBytes).toFixed(3)}`,
+      `host clusters of payloads: ${hostClusters}`,
+      `wasted in these: ${exactSize(wastedBytes)}`,
+      `window needed: ${exactSize(window)}`,
+      `payloads with a checksum: ${checksums}`,
+    );
+  }
+  return lines.map((line) => `    ${line}`);
+}

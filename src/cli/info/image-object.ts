@@ -1,0 +1,133 @@
+/**
+ * What info tells of an image as the objects of QEMU's schema: BlockGraphInfo of qapi/block-core.json, which is what
+ * qemu-img has printed since 8.0; before, it was the same without `children`. Pure.
+ */
+
+import { hasProtocol } from '../../image/image-name.js';
+import type { DataFileInfo, ImageInfo, Qcow2Info, SnapshotInfo } from '../../info/image-info.js';
+import type { Examination } from '../../pipeline/examine-image.js';
+import type { Encryption } from '../../qcow2/encryption-header.js';
+import type { QapiObject } from '../qapi-object.js';
+
+const NANOSECONDS = 1_000_000_000n;
+
+/** BlockGraphInfo, with what was found in the clusters under `deep`. */
+export function imageObject(info: ImageInfo): QapiObject {
+  const { format, virtualSize, diskSize, qcow2 } = info;
+  const backing = qcow2?.backing;
+  return {
+    filename: shownFile(info),
+    format,
+    'virtual-size': virtualSize,
+    'actual-size': diskSize,
+    encrypted: qcow2?.encryption === undefined ? undefined : true,
+    'cluster-size': qcow2?.clusterSize,
+    'dirty-flag': qcow2?.dirty ?? false,
+    'format-specific': qcow2 && { type: 'qcow2', data: qcow2Object(qcow2) },
+    'backing-filename': backing?.name,
+    'full-backing-filename': backing?.fullName,
+    'backing-filename-format': backing?.format,
+    snapshots: qcow2 && qcow2.snapshots.length > 0 ? qcow2.snapshots.map(snapshotObject) : undefined,
+    children: [{ name: 'file', info: fileObject(info) }],
+    deep: qcow2?.deep && deepObject(qcow2.deep),
+  };
+}
+
+/** The name as it can be typed: what QEMU would take for a protocol gets a directory before it, as qemu-img has it. */
+export function shownFile({ file }: ImageInfo): string {
+  return hasProtocol(file) ? `./${file}` : file;
+}
+
+/** The node below the image's own: the file or device. */
+function fileObject(info: ImageInfo): QapiObject {
+  return {
+    filename: shownFile(info),
+    format: info.isDevice ? 'host_device' : 'file',
+    'virtual-size': info.fileSize,
+    'actual-size': info.diskSize,
+    'dirty-flag': false,
+    'format-specific': { type: 'file', data: {} },
+    children: [],
+  };
+}
+
+/** ImageInfoSpecificQCow2. Version 2 has nothing to say of what came with version 3. */
+export function qcow2Object(info: Qcow2Info): QapiObject {
+  const { version, compressionType, refcountBits, encryption } = info;
+  const every = {
+    compat: version === 2 ? '0.10' : '1.1',
+    'compression-type': compressionType,
+    'refcount-bits': refcountBits,
+    encrypt: encryption && encryptionObject(encryption),
+  };
+  if (version === 2) return every;
+  return {
+    ...every,
+    'lazy-refcounts': info.lazyRefcounts,
+    corrupt: info.corrupt,
+    'extended-l2': info.extendedL2,
+    ...dataFileKeys(info.dataFile),
+    bitmaps: info.bitmaps.length === 0 ? undefined : info.bitmaps.map(bitmapObject),
+  };
+}
+
+function dataFileKeys(dataFile: DataFileInfo | undefined): QapiObject {
+  return dataFile === undefined ? {} : { 'data-file': dataFile.name, 'data-file-raw': dataFile.raw };
+}
+
+function bitmapObject({ name, granularity, auto, inUse }: Qcow2Info['bitmaps'][number]): QapiObject {
+  return { name, granularity, flags: [...(inUse ? ['in-use'] : []), ...(auto ? ['auto'] : [])] };
+}
+
+/** ImageInfoSpecificQCow2Encryption. */
+function encryptionObject(encryption: Encryption): QapiObject {
+  if (encryption.format === 'aes') return { format: 'aes' };
+  return {
+    format: 'luks',
+    'cipher-alg': encryption.cipher,
+    'cipher-mode': encryption.cipherMode,
+    'ivgen-alg': encryption.ivGenerator,
+    'ivgen-hash-alg': encryption.ivHash,
+    'hash-alg': encryption.hash,
+    uuid: encryption.uuid,
+    'payload-offset': encryption.payloadOffset,
+    'master-key-iters': encryption.masterKeyIterations,
+    slots: encryption.slots.map(({ keyOffset, active }) => ({
+      active: active !== undefined,
+      iters: active?.iterations,
+      stripes: active?.stripes,
+      'key-offset': keyOffset,
+    })),
+  };
+}
+
+/** SnapshotInfo. QEMU's integers have 64 bits and a sign, whatever is in the table. */
+function snapshotObject(snapshot: SnapshotInfo): QapiObject {
+  const { id, name, dateSeconds, dateNanoseconds, vmClock, vmStateSize, icount } = snapshot;
+  return {
+    id,
+    name,
+    'vm-state-size': BigInt.asIntN(64, vmStateSize),
+    'date-sec': dateSeconds,
+    'date-nsec': dateNanoseconds,
+    'vm-clock-sec': vmClock / NANOSECONDS,
+    'vm-clock-nsec': vmClock % NANOSECONDS,
+    icount: icount === undefined ? undefined : BigInt.asIntN(64, icount),
+  };
+}
+
+function deepObject({ clusters, broken, facts }: Examination): QapiObject {
+  return {
+    'compressed-clusters': clusters.compressed,
+    'normal-clusters': clusters.normal,
+    'zero-clusters': clusters.zero,
+    'unallocated-clusters': clusters.unallocated,
+    'broken-clusters': broken,
+    'uncompressed-size': facts?.compressedGuestBytes,
+    'compressed-size': facts?.payloadBytes,
+    'payload-host-clusters': facts?.hostClusters,
+    'wasted-size': facts?.wastedBytes,
+    window: facts?.window,
+    checksums: facts?.checksums,
+  };
+}

@@ -1,0 +1,63 @@
+/**
+ * The objects of QEMU's QAPI schema as qemu-img prints them: the order of their keys, and JSON (QEMU's
+ * qobject_to_json_pretty). Used by every command with --output=json that prints such objects. Pure.
+ */
+
+export type QapiValue = string | number | bigint | boolean | readonly QapiValue[] | QapiObject;
+
+export interface QapiObject {
+  /** Keys without a value are left out. */
+  readonly [key: string]: QapiValue | undefined;
+}
+
+/** Of the hash table that QEMU keeps an object in (QDICT_BUCKET_MAX). */
+const BUCKETS = 512;
+
+/** QEMU's hash of a key (tdb_hash in qobject/qdict.c), in 32 bits. */
+function bucketOf(key: string): number {
+  const bytes = Buffer.from(key);
+  let value = Math.imul(0x238f13af, bytes.length);
+  for (const [index, byte] of bytes.entries()) value = (value + (byte << ((index * 5) % 24))) | 0;
+  return ((Math.imul(1103515243, value) + 12345) >>> 0) % BUCKETS;
+}
+
+/**
+ * The keys that have a value, in the order in which QEMU prints them: by their place in its hash table. Of two in
+ * the same place the one put in last comes first.
+ */
+export function entriesOf(object: QapiObject): [string, QapiValue][] {
+  return Object.entries(object)
+    .filter((entry): entry is [string, QapiValue] => entry[1] !== undefined)
+    .reverse()
+    .sort(([one], [other]) => bucketOf(one) - bucketOf(other));
+}
+
+/** One value as QEMU's pretty JSON, and a line end. */
+export function qapiJson(value: QapiValue): string {
+  return `${json(value, '\n')}\n`;
+}
+
+/** @param newLine a line end and the indentation that the value stands in */
+function json(value: QapiValue, newLine: string): string {
+  if (typeof value === 'string') return jsonString(value);
+  if (typeof value !== 'object') return value.toString();
+  const inner = `${newLine}    `;
+  if (isList(value)) {
+    return `[${value.map((item) => inner + json(item, inner)).join(',')}${newLine}]`;
+  }
+  const items = entriesOf(value).map(([key, item]) => `${inner}${jsonString(key)}: ${json(item, inner)}`);
+  return `{${items.join(',')}${newLine}}`;
+}
+
+export function isList(value: QapiValue): value is readonly QapiValue[] {
+  return Array.isArray(value);
+}
+
+/** JSON in ASCII: what is not goes as \u with capitals. */
+function jsonString(text: string): string {
+  return JSON.stringify(text).replace(
+    /\\u[0-9a-f]{4}|[^ -~]/g,
+    (found) =>
+      `\\u${(found.length > 1 ? found.slice(2) : found.charCodeAt(0).toString(16).padStart(4, '0')).toUpperCase()}`,
+  );
+}

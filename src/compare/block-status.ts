@@ -1,0 +1,149 @@
+/**
+ * What is known of a disk's ranges without reading them, in the bits and with the bounds of QEMU's block layer
+ * (bdrv_co_block_status and bdrv_co_common_block_status_above in block/io.c): the strict comparison holds the bits
+ * of two disks against each other, and the ranges are the pieces in which disks are compared.
+ */
+
+import { type LayerStatus, type StatusOf, statusOf } from '../open/layer-status.js';
+import type { OpenedLayer } from '../open/open-image.js';
+import { INCOMPATIBLE_EXTENDED_L2 } from '../qcow2/features.js';
+import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
+import type { Header } from '../qcow2/header.js';
+import { roundDown, roundUp } from '../storage/aligned-memory.js';
+
+/** Values of QEMU's include/block/block-common.h; two statuses are the same when all of these are. */
+const DATA = 0x01;
+const ZERO = 0x02;
+const OFFSET_VALID = 0x04;
+/** Decided by the image or a backing file, not for want of one. */
+const ALLOCATED = 0x10;
+/** Reaches to the end of the image. */
+const EOF = 0x20;
+/** Of an image that looks preallocated, so that its file was asked for holes. */
+const RECURSE = 0x40;
+
+/** QEMU keeps L2 tables whole as long as they fit in this; else in slices (read_cache_sizes in block/qcow2.c). */
+const L2_CACHE_BYTES = 32 * 1024 * 1024;
+const L2_SLICE_BYTES = 4096;
+/** The longest range that a qcow2 image tells at once: an int in C, and no multiple of a sector. */
+const LONGEST_RANGE = 2 ** 31 - 1;
+
+export interface BlockStatus {
+  /** The bits above. */
+  readonly bits: number;
+  /** Bytes from the offset asked for, at least one. */
+  readonly length: number;
+}
+
+/** Whether a range reads as zeros. */
+export function readsAsZeros({ bits }: BlockStatus): boolean {
+  return (bits & ZERO) !== 0;
+}
+
+/** An image and its backing files. */
+export class DiskStatus {
+  readonly #layers: readonly [BoundedLayer, ...BoundedLayer[]];
+
+  /** @param layers the topmost first */
+  constructor([top, ...below]: readonly [OpenedLayer, ...OpenedLayer[]]) {
+    const boundedBelow = below.map((opened, index) => new BoundedLayer(opened, below[index + 1]?.layer.size));
+    this.#layers = [new BoundedLayer(top, below[0]?.layer.size), ...boundedBelow];
+  }
+
+  /**
+   * @param offset guest bytes, below the size of the topmost layer
+   * @throws Qcow2cError ERR_CORRUPT, ERR_IO: that cannot be known
+   */
+  async at(offset: number): Promise<BlockStatus> {
+    const [top, ...below] = this.#layers;
+    let { bits, length } = await top.at(offset, top.size - offset);
+    if ((bits & ALLOCATED) !== 0) return { bits, length };
+    const end = (bits & EOF) === 0 ? undefined : offset + length;
+    for (const layer of below) {
+      // Zeros behind the end of a short backing file are as good as its own.
+      if (offset >= layer.size) {
+        bits = ZERO | ALLOCATED;
+        break;
+      }
+      ({ bits, length } = await layer.at(offset, length));
+      if ((bits & ALLOCATED) !== 0) {
+        bits &= ~EOF;
+        break;
+      }
+    }
+    return { bits: offset + length === end ? bits | EOF : bits, length };
+  }
+}
+
+/** One image, with the last range that it told: it is asked again for each part of it. */
+class BoundedLayer {
+  readonly size: number;
+  readonly #ask: StatusOf;
+  readonly #backingSize: number | undefined;
+  readonly #qcow2: { readonly sliceReach: number } | undefined;
+  #start = 0;
+  #known: LayerStatus | undefined;
+
+  /** @param backingSize bytes of the layer below; undefined: there is none */
+  constructor(opened: OpenedLayer, backingSize: number | undefined) {
+    const { layer, qcow2 } = opened;
+    this.size = layer.size;
+    this.#ask = statusOf(opened, 'refused');
+    this.#backingSize = backingSize;
+    this.#qcow2 = qcow2 && { sliceReach: sliceReach(qcow2.header, layer.size) };
+  }
+
+  /** @param offset below the size @param most bytes that are asked for */
+  async at(offset: number, most: number): Promise<BlockStatus> {
+    if (this.#known === undefined || offset < this.#start || offset >= this.#start + this.#known.length) {
+      this.#known = await this.#runFrom(offset);
+      this.#start = offset;
+    }
+    const { data, zero, place, fileAsked } = this.#known;
+    const left = this.#start + this.#known.length - offset;
+    const length = Math.min(left, most, this.#qcow2 === undefined ? most : LONGEST_RANGE);
+    let bits = (data ? DATA : 0) | (zero ? ZERO : 0) | (place === undefined ? 0 : OFFSET_VALID);
+    if (fileAsked) bits |= RECURSE;
+    if (data || zero) bits |= ALLOCATED;
+    else if (this.#backingSize === undefined || offset >= this.#backingSize) bits |= ZERO;
+    if (offset + length === this.size) bits |= EOF;
+    return { bits, length };
+  }
+
+  /** The longest range of one kind that QEMU finds; the tables are read here in other pieces than there. */
+  async #runFrom(offset: number): Promise<LayerStatus> {
+    const first = await this.#ask(offset);
+    if (this.#qcow2 === undefined) return first;
+    const { sliceReach } = this.#qcow2;
+    const end = Math.min(this.size, roundDown(offset, sliceReach) + sliceReach);
+    let { length } = first;
+    while (first.storedLength === undefined && offset + length < end) {
+      // What cannot be known ends the run, and is told when its turn comes.
+      const next = await this.#ask(offset + length).catch(() => undefined);
+      if (next === undefined || !continues(first, next, length)) break;
+      length += next.length;
+    }
+    return { ...first, length: Math.min(length, end - offset) };
+  }
+}
+
+/** Whether what lies `length` bytes behind `first` is more of the same. */
+function continues(first: LayerStatus, next: LayerStatus, length: number): boolean {
+  return (
+    next.storedLength === undefined &&
+    next.data === first.data &&
+    next.zero === first.zero &&
+    next.fileAsked === first.fileAsked &&
+    next.place?.offset === (first.place && first.place.offset + length)
+  );
+}
+
+/** Bytes of the disk that the entries tell of which QEMU looks at together. */
+function sliceReach({ clusterBits, incompatibleFeatures }: Header, size: number): number {
+  const clusterSize = 2 ** clusterBits;
+  const entryBytes =
+    (incompatibleFeatures & INCOMPATIBLE_EXTENDED_L2) === 0n ? TABLE_ENTRY_BYTES : 2 * TABLE_ENTRY_BYTES;
+  const allTables = roundUp(Math.ceil(size / clusterSize) * entryBytes, clusterSize);
+  const slice = allTables > L2_CACHE_BYTES ? Math.min(clusterSize, L2_SLICE_BYTES) : clusterSize;
+  return (slice / entryBytes) * clusterSize;
+}

@@ -1,0 +1,57 @@
+/** What a comparison can be asked to do and what it answers, as the library takes and gives it. */
+import type { Qcow2cError } from '../errors.js';
+import type { ImageReference } from '../image/image-reference.js';
+import type { Progress } from '../pipeline/progress.js';
+import type { CacheMode } from '../storage/cache-mode.js';
+
+export interface CompareOptions {
+  /** The two images, a file's name standing for the file in a format to be looked for in its first bytes. */
+  readonly images: readonly [string | ImageReference, string | ImageReference];
+  /** Whether sizes and what is allocated must be the same too; default: false. */
+  readonly strict?: boolean | undefined;
+  /** How the images are read; default: writeback (through the page cache). */
+  readonly cache?: CacheMode | undefined;
+  /** Worker threads; default: the machine's available parallelism. */
+  readonly threads?: number | undefined;
+  /** Called after each work item of up to 2 MiB; must not throw. */
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+  /** Ends the comparison: it rejects with ERR_ABORTED. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Which of the two images. */
+export type Side = 0 | 1;
+
+/**
+ * What decided, the first in the order of the guest's bytes: nothing before it is different or unknown. Offsets in
+ * bytes of the virtual disk.
+ */
+export type Verdict =
+  /** Every byte is the same; what one disk has beyond the other's end is zeros. */
+  | { readonly kind: 'identical' }
+  /** With `strict`: the disks have different sizes. */
+  | { readonly kind: 'different-size' }
+  /** With `strict`: one holds at `offset` what the other leaves out, or holds it in another way. */
+  | { readonly kind: 'different-allocation'; readonly offset: number }
+  /** The sector of 512 bytes at `offset` is not the same. */
+  | { readonly kind: 'different-content'; readonly offset: number }
+  /** A table of the image `side` does not tell what lies at `offset`. */
+  | {
+      readonly kind: 'unknown-allocation';
+      readonly side: Side;
+      readonly offset: number;
+      readonly error: Qcow2cError;
+    }
+  /** What the image `side` holds at `offset` or a little behind cannot be read. */
+  | {
+      readonly kind: 'unreadable';
+      readonly side: Side;
+      readonly offset: number;
+      readonly error: Qcow2cError;
+    };
+
+export interface CompareResult {
+  readonly verdict: Verdict;
+  /** Of the two virtual disks, in bytes. */
+  readonly sizes: readonly [number, number];
+}

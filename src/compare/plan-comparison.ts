@@ -1,0 +1,151 @@
+/**
+ * Goes through two disks as qemu-img does (img_compare in qemu-img.c): stretch by stretch, each as long as neither
+ * disk changes its kind, and at most 2 MiB where something is to be read. What both hold at the same place of the
+ * same file, and zeros on both sides, are left out; the rest becomes work items.
+ */
+import type { Segment, Stretch } from '../compress/messages.js';
+import { Qcow2cError } from '../errors.js';
+import type { MappedRange, Source } from '../image/source.js';
+import { ITEM_BYTES } from '../pipeline/plan.js';
+import { segmentsOf } from '../pipeline/segments.js';
+import { roundDown } from '../storage/aligned-memory.js';
+import { type BlockStatus, readsAsZeros } from './block-status.js';
+import type { Side, Verdict } from './options.js';
+
+/** One of the two. */
+export interface Disk {
+  readonly source: Source;
+  /** @param offset guest bytes, below the size */
+  statusAt(offset: number): Promise<BlockStatus>;
+  /** A word that is the same for every descriptor of one file. */
+  identityOf(descriptor: number): string;
+}
+
+/** Stretches to be read, close to each other. In bytes. */
+export interface PlannedComparison {
+  readonly guestOffset: number;
+  /** At most ITEM_BYTES. */
+  readonly length: number;
+  readonly stretches: readonly Stretch[];
+}
+
+/** Something to do from some offset on. */
+type Step =
+  | { readonly kind: 'skip'; readonly length: number }
+  | {
+      readonly kind: 'read';
+      readonly length: number;
+      readonly segments: readonly [readonly Segment[], readonly Segment[]];
+    }
+  | { readonly kind: 'decided'; readonly verdict: Verdict };
+
+/**
+ * @param strict whether ranges must be allocated in the same way
+ * @returns items in guest order; at the end what is to be said when all of them are the same
+ */
+export async function* planComparison(
+  disks: readonly [Disk, Disk],
+  strict: boolean,
+): AsyncGenerator<PlannedComparison, Verdict> {
+  const end = Math.max(disks[0].source.size, disks[1].source.size);
+  let guestOffset = 0;
+  let stretches: Stretch[] = [];
+  let length = 0;
+  for (let at = 0; at < end; ) {
+    const step = await nextStep(disks, at, end, strict);
+    if (step.kind === 'decided') {
+      if (stretches.length > 0) yield { guestOffset, length, stretches };
+      return step.verdict;
+    }
+    if (step.kind === 'read') {
+      if (stretches.length > 0 && at + step.length - guestOffset > ITEM_BYTES) {
+        yield { guestOffset, length, stretches };
+        stretches = [];
+      }
+      if (stretches.length === 0) guestOffset = at;
+      stretches.push({ at: at - guestOffset, length: step.length, segments: step.segments });
+      length = at + step.length - guestOffset;
+    }
+    at += step.length;
+  }
+  if (stretches.length > 0) yield { guestOffset, length, stretches };
+  return { kind: 'identical' };
+}
+
+async function nextStep(
+  disks: readonly [Disk, Disk],
+  at: number,
+  end: number,
+  strict: boolean,
+): Promise<Step> {
+  const statuses: BlockStatus[] = [];
+  for (const side of [0, 1] as const) {
+    const { source, statusAt } = disks[side];
+    if (at >= source.size) continue;
+    try {
+      statuses.push(await statusAt(at));
+    } catch (error) {
+      return undecided('unknown-allocation', side, at, error);
+    }
+  }
+  const [one, other] = statuses;
+  if (strict && one?.bits !== other?.bits) {
+    return { kind: 'decided', verdict: { kind: 'different-allocation', offset: at } };
+  }
+  const length = Math.min(end - at, ...statuses.map((status) => status.length));
+  if (statuses.every(readsAsZeros)) return { kind: 'skip', length };
+  const most = Math.min(length, ITEM_BYTES);
+  const same = await sameBytes(disks, at, length);
+  // Whole stretches, for the next one to begin where qemu-img's does.
+  if (same >= most) return { kind: 'skip', length: same < length ? roundDown(same, ITEM_BYTES) : length };
+  const segments: [Segment[], Segment[]] = [[], []];
+  for (const side of [0, 1] as const) {
+    try {
+      segments[side] = await segmentsOf(disks[side].source, at, most);
+    } catch (error) {
+      return undecided('unreadable', side, at, error);
+    }
+  }
+  return { kind: 'read', length: most, segments };
+}
+
+/** @returns how many bytes from an offset on, up to `length`, are the same bytes of the same files */
+async function sameBytes(disks: readonly [Disk, Disk], from: number, length: number): Promise<number> {
+  const [one, other] = disks;
+  const end = Math.min(from + length, one.source.size, other.source.size);
+  let at = from;
+  while (at < end) {
+    const [a, b] = [await one.source.map(at), await other.source.map(at)];
+    const isSame = placeOf(a, one) !== undefined && placeOf(a, one) === placeOf(b, other);
+    if (!isSame) break;
+    at += Math.min(a.length, b.length, end - at);
+  }
+  return at - from;
+}
+
+/** @returns a word that is the same for ranges that begin with the same byte of a file or of zeros */
+function placeOf(range: MappedRange, { identityOf }: Disk): string | undefined {
+  switch (range.kind) {
+    case 'zero':
+      return 'zero';
+    case 'data':
+      return `data ${identityOf(range.descriptor)} ${range.offset}`;
+    case 'compressed': {
+      const { descriptor, offset, storedLength, type, clusterSize } = range.payload;
+      return `${type} ${identityOf(descriptor)} ${offset} ${storedLength} ${clusterSize} ${range.skip}`;
+    }
+    case 'unreadable':
+      return undefined;
+  }
+}
+
+/** @throws what is no failure of a file */
+function undecided(
+  kind: 'unknown-allocation' | 'unreadable',
+  side: Side,
+  offset: number,
+  error: unknown,
+): Step {
+  if (!(error instanceof Qcow2cError) || error.code === 'ERR_INTERNAL') throw error;
+  return { kind: 'decided', verdict: { kind, side, offset, error } };
+}

@@ -1,0 +1,16 @@
+/** The parts of a conversion that measuring and tests replace, and what they are otherwise. */
+import { openTarget } from '../storage/target.js';
+import type { RunClusters } from './output.js';
+
+export interface ConversionParts {
+  readonly workerEntry: URL;
+  readonly openTarget: typeof openTarget;
+  /** Runs the items of a qcow2 image; default: all of them, through `runPipeline`. */
+  readonly runClusters?: RunClusters | undefined;
+}
+
+export const BUILT_PARTS: ConversionParts = {
+  // The build puts every file of the library beside the worker's entry.
+  workerEntry: new URL('./worker.js', import.meta.url),
+  openTarget,
+};

@@ -1,0 +1,86 @@
+/** What a qcow2 image says of itself, out of its header and the tables that describe it. Used by info. */
+import { backingFilePath, hasProtocol } from '../image/image-name.js';
+import type { Qcow2Start } from '../open/image-start.js';
+import { readBitmapDirectory } from '../qcow2/bitmap-directory.js';
+import { readEncryption } from '../qcow2/encryption-header.js';
+import {
+  AUTOCLEAR_RAW_DATA_FILE,
+  COMPATIBLE_LAZY_REFCOUNTS,
+  INCOMPATIBLE_CORRUPT,
+  INCOMPATIBLE_DATA_FILE,
+  INCOMPATIBLE_DIRTY,
+  INCOMPATIBLE_EXTENDED_L2,
+} from '../qcow2/features.js';
+import { type SnapshotEntry, snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
+import { decodeShownName } from '../qcow2/stored-name.js';
+import type { BackingInfo, BitmapInfo, DataFileInfo, Qcow2Info, SnapshotInfo } from './image-info.js';
+
+/** QEMU's longest in a list of snapshots (QEMUSnapshotInfo), in bytes without the NUL. */
+const MAX_ID_BYTES = 127;
+const MAX_NAME_BYTES = 255;
+
+/**
+ * @param start of an image that was opened for its description
+ * @throws Qcow2cError ERR_CORRUPT, ERR_UNSUPPORTED for tables that QEMU does not take either; ERR_IO
+ */
+export async function describeQcow2(start: Qcow2Start): Promise<Omit<Qcow2Info, 'deep'>> {
+  const { file, header, extensions } = start;
+  const incompatible = (feature: bigint) => (header.incompatibleFeatures & feature) !== 0n;
+  return {
+    version: header.version,
+    clusterSize: 2 ** header.clusterBits,
+    compressionType: header.compressionType,
+    refcountBits: 2 ** header.refcountOrder,
+    lazyRefcounts: (header.compatibleFeatures & COMPATIBLE_LAZY_REFCOUNTS) !== 0n,
+    dirty: incompatible(INCOMPATIBLE_DIRTY),
+    corrupt: incompatible(INCOMPATIBLE_CORRUPT),
+    extendedL2: incompatible(INCOMPATIBLE_EXTENDED_L2),
+    encryption: await readEncryption(file, header),
+    backing: backingOf(start),
+    dataFile: dataFileOf(start),
+    bitmaps: await bitmapsOf(start),
+    staleBitmaps: extensions.staleBitmaps === true,
+    snapshots: await snapshotsOf(start),
+  };
+}
+
+function backingOf({ file, backing: name, extensions }: Qcow2Start): BackingInfo | undefined {
+  if (name === undefined) return undefined;
+  const fullName = hasProtocol(name) ? name : backingFilePath(name, file.name);
+  return { name, fullName, format: extensions.backingFormat };
+}
+
+function dataFileOf({ header, extensions }: Qcow2Start): DataFileInfo | undefined {
+  if ((header.incompatibleFeatures & INCOMPATIBLE_DATA_FILE) === 0n) return undefined;
+  const raw = (header.autoclearFeatures & AUTOCLEAR_RAW_DATA_FILE) !== 0n;
+  return { name: extensions.dataFile, raw };
+}
+
+async function bitmapsOf({ file, header, extensions }: Qcow2Start): Promise<BitmapInfo[]> {
+  if (extensions.bitmaps === undefined) return [];
+  const bitmaps = await readBitmapDirectory(file, header, extensions.bitmaps, decodeShownName);
+  return bitmaps.map(({ name, granularityBits, auto, inUse }) => {
+    return { name, granularity: 2 ** granularityBits, auto, inUse };
+  });
+}
+
+async function snapshotsOf({ file, header }: Qcow2Start): Promise<SnapshotInfo[]> {
+  const snapshots: SnapshotInfo[] = [];
+  const reader = snapshotTableReader(file, header);
+  for await (const entry of snapshotEntries(reader, header)) snapshots.push(snapshotOf(entry));
+  return snapshots;
+}
+
+function snapshotOf(entry: SnapshotEntry): SnapshotInfo {
+  const { dateSeconds, dateNanoseconds, vmClock, vmStateSize, diskSize, icount } = entry;
+  return {
+    id: shortened(entry.id, MAX_ID_BYTES),
+    name: shortened(entry.name, MAX_NAME_BYTES),
+    ...{ dateSeconds, dateNanoseconds, vmClock, vmStateSize, diskSize, icount },
+  };
+}
+
+function shortened(text: string, mostBytes: number): string {
+  const bytes = Buffer.from(text);
+  return bytes.length <= mostBytes ? text : bytes.subarray(0, mostBytes).toString();
+}

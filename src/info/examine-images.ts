@@ -1,0 +1,45 @@
+/** Looks at every cluster of the images of a chain, one image after the other, with one progress for all. */
+import type { Qcow2Start } from '../open/image-start.js';
+import type { Examination, examineImage } from '../pipeline/examine-image.js';
+import type { ImageInfoOptions } from './image-info.js';
+
+/**
+ * @param images undefined for one that has no clusters; stay open
+ * @returns for each image what was found
+ * @throws Qcow2cError as examineImage
+ */
+export async function examineImages(
+  images: readonly { readonly qcow2: Qcow2Start | undefined }[],
+  { threads, onProgress, signal }: Pick<ImageInfoOptions, 'threads' | 'onProgress' | 'signal'>,
+  examine: typeof examineImage,
+): Promise<(Examination | undefined)[]> {
+  const guestBytes = images.reduce((sum, { qcow2 }) => sum + (qcow2?.header.virtualSize ?? 0), 0);
+  const found: (Examination | undefined)[] = [];
+  let [guestBytesBefore, dataBytesBefore, dataBytes] = [0, 0, 0];
+  for (const { qcow2 } of images) {
+    if (qcow2 === undefined) {
+      found.push(undefined);
+      continue;
+    }
+    const examination = await examine(qcow2, {
+      threads,
+      signal,
+      streamFacts: true,
+      // Their payloads take up space in the same host clusters.
+      snapshots: true,
+      onProgress: (progress) => {
+        dataBytes = progress.dataBytes;
+        onProgress?.({
+          guestBytes,
+          guestBytesDone: guestBytesBefore + progress.guestBytesDone,
+          dataBytes: dataBytesBefore + dataBytes,
+          storedBytes: undefined,
+        });
+      },
+    });
+    found.push(examination);
+    guestBytesBefore += qcow2.header.virtualSize;
+    dataBytesBefore += dataBytes;
+  }
+  return found;
+}

@@ -1,0 +1,100 @@
+/**
+ * Says what an image is, or every image of its chain of backing files. Opens the image alone, neither its backing
+ * file nor its data file, unless the chain is asked for: that follows the names of backing files, whoever wrote them,
+ * and shows nothing of what is in the files but what info shows.
+ */
+import { fstatSync } from 'node:fs';
+import { Qcow2cError, quoted } from '../errors.js';
+import { backingFilePath } from '../image/image-name.js';
+import type { ImageFormat, ImageReference } from '../image/image-reference.js';
+import type { Qcow2Start } from '../open/image-start.js';
+import { type ImageFile, openImageFile } from '../open/open-image-file.js';
+import { type Examination, examineImage } from '../pipeline/examine-image.js';
+import { RawPart } from '../raw/raw-part.js';
+import { describeQcow2 } from './describe-qcow2.js';
+import { examineImages } from './examine-images.js';
+import type { ImageInfo, ImageInfoOptions } from './image-info.js';
+
+/** The unit of st_blocks, and of sizes in QEMU. */
+const SECTOR_BYTES = 512;
+
+/**
+ * @param examine tests replace it
+ * @returns the image, then with backingChain its backing file, that one's, and so on
+ * @throws Qcow2cError ERR_IO, ERR_FORMAT, ERR_CORRUPT (also when the chain is a loop), ERR_UNSUPPORTED (also for a
+ *   backing file that is no file, or in a format that is neither raw nor qcow2), ERR_USAGE; with deep also
+ *   ERR_ABORTED, ERR_WORKER and ERR_ENGINE
+ */
+export async function imageInfo(
+  options: ImageInfoOptions,
+  examine: typeof examineImage = examineImage,
+): Promise<ImageInfo[]> {
+  const images: NamedImage[] = [];
+  try {
+    let next: ImageReference | undefined = options.image;
+    while (next !== undefined) {
+      const image = await openImageFile(next, false, 'description');
+      images.push({ ...image, reference: next });
+      refuseLoop(images);
+      next = options.backingChain ? backingOf(next, image.qcow2) : undefined;
+    }
+    const deep = options.deep ? await examineImages(images, options, examine) : [];
+    const infos: ImageInfo[] = [];
+    for (const [index, image] of images.entries()) infos.push(await describe(image, deep[index]));
+    return infos;
+  } finally {
+    await Promise.all(images.map(({ file }) => file.close()));
+  }
+}
+
+interface NamedImage extends ImageFile {
+  readonly reference: ImageReference;
+}
+
+function refuseLoop(images: readonly NamedImage[]): void {
+  const last = images.at(-1)?.file;
+  if (last === undefined || !images.slice(0, -1).some(({ file }) => file.identity === last.identity)) return;
+  const message = `Backing file ${quoted(last.name)} creates an infinite loop.`;
+  throw new Qcow2cError('ERR_CORRUPT', message, { file: last.name });
+}
+
+/** The caller's word on the backing file counts more than the image's. */
+function backingOf(
+  { file, backing, forceShare }: ImageReference,
+  qcow2: Qcow2Start | undefined,
+): ImageReference | undefined {
+  if (qcow2 === undefined) return undefined;
+  if (backing !== undefined) return backing === 'none' ? undefined : backing;
+  if (qcow2.backing === undefined) return undefined;
+  const { backingFormat: format } = qcow2.extensions;
+  const path = backingFilePath(qcow2.backing, file);
+  if (format === undefined || isFormat(format)) return { file: path, format, forceShare };
+  throw new Qcow2cError(
+    'ERR_UNSUPPORTED',
+    `${quoted(file)} has a backing file in the format ${quoted(format)}, which qcow2c does not read`,
+    { file, found: format, expected: 'raw or qcow2' },
+  );
+}
+
+function isFormat(name: string): name is ImageFormat {
+  return name === 'raw' || name === 'qcow2';
+}
+
+async function describe(
+  { reference, file, format, qcow2 }: NamedImage,
+  deep: Examination | undefined,
+): Promise<ImageInfo> {
+  const { offset = 0, size } = reference;
+  return {
+    file: file.name,
+    format,
+    virtualSize:
+      qcow2 === undefined
+        ? RawPart.of(file, offset, size).size
+        : qcow2.header.virtualSize - (qcow2.header.virtualSize % SECTOR_BYTES),
+    fileSize: file.size,
+    diskSize: fstatSync(file.descriptor).blocks * SECTOR_BYTES,
+    isDevice: !file.identity.startsWith('file'),
+    qcow2: qcow2 === undefined ? undefined : { ...(await describeQcow2(qcow2)), deep },
+  };
+}

@@ -1,0 +1,41 @@
+/** What the source's persistent dirty bitmaps take up in a new image, whatever is in them. */
+import { quoted } from '../errors.js';
+import type { Qcow2Start } from '../open/image-start.js';
+import { encodeBitmapDirectory, readBitmapDirectory } from '../qcow2/bitmap-directory.js';
+import { bitmapTableEntries } from '../qcow2/bitmap-table.js';
+import type { ImageParameters } from '../qcow2/create-options.js';
+import { SECTOR_SIZE, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
+import { roundDown, roundUp } from '../storage/aligned-memory.js';
+
+/**
+ * The rules are those of QEMU (qcow2_get_persistent_dirty_bitmap_size): every cluster of every bitmap is taken to
+ * be needed, inconsistent bitmaps included.
+ * @param source undefined for another format
+ * @param target the new image
+ * @returns bytes; undefined when one of them cannot have bitmaps
+ * @throws Qcow2cError as readBitmapDirectory
+ */
+export async function bitmapsSize(
+  source: Qcow2Start | undefined,
+  { version, geometry: { clusterSize } }: ImageParameters,
+  onWarning: ((message: string) => void) | undefined,
+): Promise<number | undefined> {
+  if (source === undefined || source.header.version === 2 || version === 2) return undefined;
+  const { file, header, extensions } = source;
+  if (extensions.staleBitmaps) {
+    onWarning?.(
+      `a program that knows nothing of bitmaps has modified ${quoted(file.name)}, so all of its bitmaps are ` +
+        'considered inconsistent, and none is measured',
+    );
+  }
+  if (extensions.bitmaps === undefined) return 0;
+  const diskSize = roundDown(header.virtualSize, SECTOR_SIZE);
+  let clusters = 0;
+  let directoryBytes = 0;
+  for (const bitmap of await readBitmapDirectory(file, header, extensions.bitmaps)) {
+    const own = bitmapTableEntries(diskSize, bitmap.granularityBits, clusterSize);
+    clusters += own + Math.ceil((own * TABLE_ENTRY_BYTES) / clusterSize);
+    directoryBytes += encodeBitmapDirectory([bitmap]).length;
+  }
+  return clusters * clusterSize + roundUp(directoryBytes, clusterSize);
+}

@@ -1,0 +1,150 @@
+/**
+ * How large an image would become: by its block status, as qemu-img measures it, or by compressing it without
+ * writing it. The library's entry; never prints. The rules are those of img_measure in qemu-img.c, qcow2_measure in
+ * block/qcow2.c and raw_measure in block/raw-format.c.
+ */
+import { BUILT_PARTS, type ConversionParts } from '../convert/parts.js';
+import { usageError } from '../errors.js';
+import type { ImageReference, StreamReference } from '../image/image-reference.js';
+import { type OpenedImage, openImage } from '../open/open-image.js';
+import { openImageFile } from '../open/open-image-file.js';
+import { type ImageParameters, resolveCreateOptions } from '../qcow2/create-options.js';
+import { SECTOR_SIZE } from '../qcow2/geometry.js';
+import { roundUp } from '../storage/aligned-memory.js';
+import { bitmapsSize } from './bitmaps-size.js';
+import { blockStatus, dataClusterBytes } from './block-status.js';
+import { compressedSize } from './compressed-size.js';
+import { fullyAllocatedSize, refuseLargeSize } from './image-size.js';
+import type { Measurement, MeasureOptions } from './options.js';
+
+/** Above this not every multiple of 512 is a number of its own. */
+const LARGEST_SIZE = 2 ** 62;
+
+/**
+ * Measures an image that is not made.
+ * @throws Qcow2cError ERR_USAGE, ERR_LIMIT for a disk that the format cannot hold, ERR_ABORTED, and what opening
+ *   and reading the source throws
+ */
+export async function measure(options: MeasureOptions): Promise<Measurement> {
+  return measureWith(options, BUILT_PARTS);
+}
+
+/** `measure` with the replaceable parts of the conversion. */
+export async function measureWith(
+  options: MeasureOptions,
+  parts: Pick<ConversionParts, 'workerEntry'>,
+): Promise<Measurement> {
+  refuseClashes(options);
+  const { source, size, snapshot, isolated = false } = options;
+  const parameters = isRaw(options) ? undefined : parametersOf(options);
+  if (source === undefined) return uncompressed(parameters, roundUp(size ?? 0, SECTOR_SIZE), 0);
+  if (isStream(source)) return { ...(await compressed(options, parts)), bitmaps: undefined };
+  const reference = typeof source === 'string' ? { file: source, format: options.sourceFormat } : source;
+  if (options.compress) {
+    const bitmaps = await bitmapsOfFile(reference, options);
+    return { ...(await compressed(options, parts)), bitmaps };
+  }
+  const image = await openImage(reference, snapshot, { direct: false, isolated });
+  try {
+    const diskSize = image.source.size;
+    if (parameters === undefined) return uncompressed(undefined, diskSize, 0);
+    const data = await dataBytes(image, parameters, options);
+    const bitmaps = await bitmapsSize(image.layers[0].qcow2, parameters, options.onWarning);
+    return { ...uncompressed(parameters, diskSize, data), bitmaps };
+  } finally {
+    await image.source.close();
+  }
+}
+
+/**
+ * @param parameters undefined for a raw disk
+ * @param diskSize bytes, a multiple of 512
+ * @param data bytes of the clusters that have to be stored
+ */
+function uncompressed(parameters: ImageParameters | undefined, diskSize: number, data: number): Measurement {
+  const rest = { bitmaps: undefined, compressed: false, estimate: undefined };
+  if (parameters === undefined) return { required: diskSize, fullyAllocated: diskSize, ...rest };
+  const { geometry } = parameters;
+  const fullyAllocated = fullyAllocatedSize(geometry, diskSize);
+  // As in QEMU, the tables are counted as if every cluster were there.
+  const required = fullyAllocated - roundUp(diskSize, geometry.clusterSize) + data;
+  return { required, fullyAllocated, ...rest };
+}
+
+async function compressed(
+  options: MeasureOptions,
+  parts: Pick<ConversionParts, 'workerEntry'>,
+): Promise<Omit<Measurement, 'bitmaps'>> {
+  const { fileSize, virtualSize, estimate } = await compressedSize(options, parts);
+  const { geometry } = parametersOf(options);
+  const fullyAllocated = fullyAllocatedSize(geometry, virtualSize);
+  return { required: fileSize, fullyAllocated, compressed: true, estimate };
+}
+
+/** Bytes of the new image's clusters that have to be stored, as far as the source's tables tell. */
+async function dataBytes(
+  image: OpenedImage,
+  { geometry: { clusterSize } }: ImageParameters,
+  { create = {}, snapshot, signal }: MeasureOptions,
+): Promise<number> {
+  // How much of a backing file the new image would share with the source is not looked for, as in QEMU.
+  const isAll =
+    create.backingFile !== undefined || create.preallocation === 'falloc' || create.preallocation === 'full';
+  if (isAll) return roundUp(image.source.size, clusterSize);
+  return dataClusterBytes(await blockStatus(image, snapshot), clusterSize, signal);
+}
+
+async function bitmapsOfFile(
+  reference: ImageReference,
+  options: MeasureOptions,
+): Promise<number | undefined> {
+  const { file, qcow2 } = await openImageFile(reference, false);
+  try {
+    return await bitmapsSize(qcow2, parametersOf(options), options.onWarning);
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * What the size depends on. Without compression nothing else is looked at, as in QEMU.
+ * @throws Qcow2cError ERR_USAGE; ERR_LIMIT for a disk that needs a larger L1 table than QEMU opens
+ */
+function parametersOf({ create = {}, size = create.size ?? 0 }: MeasureOptions): ImageParameters {
+  const { clusterSize, compat, refcountBits, extendedL2 } = create;
+  const parameters = resolveCreateOptions({ clusterSize, compat, refcountBits, extendedL2 }, undefined);
+  refuseLargeSize(parameters.geometry, size);
+  return parameters;
+}
+
+function isRaw({ compress = false, targetFormat = compress ? 'qcow2' : 'raw' }: MeasureOptions): boolean {
+  return targetFormat === 'raw';
+}
+
+function isStream(source: MeasureOptions['source']): source is StreamReference {
+  return typeof source === 'object' && 'stream' in source;
+}
+
+/** @throws Qcow2cError ERR_USAGE, in qemu-img's words for what it refuses too */
+function refuseClashes(options: MeasureOptions): void {
+  const { source, size, snapshot, compress = false, sample } = options;
+  if (source === undefined && size === undefined) {
+    throw usageError('Either --size N or one filename must be specified.');
+  }
+  if (source !== undefined && size !== undefined) {
+    throw usageError('--size N cannot be used together with a filename.');
+  }
+  if (source === undefined && snapshot !== undefined) {
+    throw usageError('--image-opts, -f, and -l require a filename argument.');
+  }
+  if (size !== undefined && !(Number.isInteger(size) && size >= 0 && size <= LARGEST_SIZE)) {
+    throw usageError(`Invalid image size specified. Must be between 0 and ${BigInt(LARGEST_SIZE)}.`);
+  }
+  if (compress && isRaw(options)) throw usageError('Compression not supported for this file format');
+  if (compress && source === undefined) throw usageError('A disk without content cannot be compressed');
+  if (isStream(source) && !compress) throw usageError('A stream can only be measured with compression');
+  if (sample === undefined) return;
+  if (!compress) throw usageError('Only compression can be sampled');
+  if (!(sample > 0 && sample <= 100)) throw usageError(`Cannot sample ${sample} percent of the data`);
+  if (isStream(source)) throw usageError('A stream cannot be sampled');
+}

@@ -1,0 +1,206 @@
+/**
+ * Finds guest clusters in the tables of an image: L1 entry, L2 entry, place in the file. Every offset found on the
+ * way is checked before it is used, and what a broken entry covers is broken, no more. The clusters themselves are
+ * not looked at. Used by the cluster map and by whoever asks what the tables say. Specification: "Cluster mapping".
+ */
+import { Qcow2cError, quoted } from '../errors.js';
+import type { HostFile } from '../image/source.js';
+import { TABLE_ENTRY_BYTES } from './geometry.js';
+import { decodeL1Entry } from './l1-entry.js';
+import { type L2Format, type L2Run, l2Run, unitsOf } from './l2-run.js';
+import { entriesTogether, type PastEnd, TableCache, type TableEntries } from './table-cache.js';
+
+/** What the tables are like and where they begin. Sizes and offsets in bytes. */
+export interface ImageTables extends L2Format {
+  readonly virtualSize: number;
+  /** Of the active L1 table, or a snapshot's. */
+  readonly l1Offset: number;
+  readonly l1Entries: number;
+}
+
+/** What the caller makes of the answers. */
+export interface LookupSettings {
+  /** What becomes of tables that lie past the end of the file. */
+  readonly pastEnd: PastEnd;
+  /** Whether clusters that hold nothing are told apart by the places that are kept for them. */
+  readonly keptPlaces: boolean;
+}
+
+/** What the tables say of the guest bytes from the offset asked for on. Lengths and offsets in bytes. */
+export type FoundClusters = {
+  readonly length: number;
+} & /** `host`: where a place is kept for the first byte and those behind it, if anywhere; only when asked for. */
+(
+  | { readonly kind: 'unallocated' | 'zero'; readonly host: number | undefined }
+  /** `host`: where the first byte is; the others follow it. */
+  | { readonly kind: 'normal'; readonly host: number }
+  | {
+      readonly kind: 'compressed';
+      /** Of the payload, and how much it takes at most. */
+      readonly offset: number;
+      readonly storedLength: number;
+      /** Bytes of the inflated cluster that lie before the offset asked for. */
+      readonly skip: number;
+    }
+  | { readonly kind: 'unreadable'; readonly error: Qcow2cError }
+);
+
+/** The first L1 entry that is not empty: an L2 table, or why it is not known where that and some more are. */
+type FoundTable =
+  | { readonly index: number; readonly offset: number }
+  | { readonly index: number; readonly count: number; readonly error: Qcow2cError };
+
+export class ClusterLookup {
+  readonly #image: ImageTables;
+  readonly #name: string;
+  readonly #tables: TableCache;
+  readonly #keptPlaces: boolean;
+  readonly #clusterSize: number;
+  readonly #entryBytes: number;
+  readonly #l2Entries: number;
+  /** Bytes of a cluster, or of a subcluster where there are any. */
+  readonly #unitSize: number;
+
+  /** @param file the image itself */
+  constructor(
+    image: ImageTables,
+    file: Pick<HostFile, 'name' | 'read'>,
+    { pastEnd, keptPlaces }: LookupSettings,
+  ) {
+    this.#image = image;
+    this.#name = file.name;
+    this.#tables = new TableCache(file, pastEnd);
+    this.#keptPlaces = keptPlaces;
+    this.#clusterSize = 2 ** image.clusterBits;
+    this.#entryBytes = image.extendedL2 ? 2 * TABLE_ENTRY_BYTES : TABLE_ENTRY_BYTES;
+    this.#l2Entries = this.#clusterSize / this.#entryBytes;
+    this.#unitSize = this.#clusterSize / unitsOf(image);
+  }
+
+  /**
+   * @param guest bytes, below the virtual size
+   * @returns what lies there, at most up to where another table, cluster or piece of a table begins
+   */
+  async find(guest: number): Promise<FoundClusters> {
+    const untilEnd = this.#image.virtualSize - guest;
+    const reach = this.#clusterSize * this.#l2Entries;
+    const found = await this.#nextTable(Math.floor(guest / reach));
+    if (found === undefined) return { kind: 'unallocated', length: untilEnd, host: undefined };
+    const start = found.index * reach;
+    // What lies before is unallocated as a whole; this table's turn comes with the next question.
+    if (start > guest) return { kind: 'unallocated', length: start - guest, host: undefined };
+    if ('offset' in found) return this.#findInTable(guest, start, found.offset);
+    const length = Math.min(untilEnd, start + found.count * reach - guest);
+    return { kind: 'unreadable', length, error: found.error };
+  }
+
+  /** The error of an entry that no reader may make sense of. @param reason continues a sentence about it */
+  broken(guest: number, reason: string): Qcow2cError {
+    const file = this.#name;
+    return new Qcow2cError('ERR_CORRUPT', `${quoted(file)} is broken at guest offset ${guest}: ${reason}`, {
+      file,
+      offset: guest,
+    });
+  }
+
+  /** @param from index of the first entry looked at @returns undefined when only empty ones are left */
+  async #nextTable(from: number): Promise<FoundTable | undefined> {
+    const { virtualSize, l1Offset, l1Entries } = this.#image;
+    const needed = Math.min(l1Entries, Math.ceil(virtualSize / (this.#clusterSize * this.#l2Entries)));
+    for (let index = from; index < needed; ) {
+      const offset = l1Offset + index * TABLE_ENTRY_BYTES;
+      let entries: TableEntries;
+      try {
+        entries = await this.#tables.entriesFrom(offset, TABLE_ENTRY_BYTES);
+      } catch (error) {
+        const count = Math.min(needed - index, entriesTogether(offset, TABLE_ENTRY_BYTES));
+        return { index, count, error: fileErrorOnly(error) };
+      }
+      const end = Math.min(needed, index + entries.count);
+      for (let { at } = entries; index < end; index += 1, at += TABLE_ENTRY_BYTES) {
+        const raw = entries.view.getBigUint64(at);
+        const table = raw === 0n ? undefined : this.#l2Table(raw, index);
+        if (table !== undefined) return table;
+      }
+    }
+    return undefined;
+  }
+
+  /** @returns undefined when the entry has no L2 table */
+  #l2Table(raw: bigint, index: number): FoundTable | undefined {
+    const guest = index * this.#clusterSize * this.#l2Entries;
+    const broken = (reason: string) => ({ index, count: 1, error: this.broken(guest, reason) });
+    let offset: number | undefined;
+    try {
+      offset = decodeL1Entry(raw).l2TableOffset;
+    } catch (error) {
+      return broken(fileErrorOnly(error).message);
+    }
+    if (offset === undefined) return undefined;
+    if (offset % this.#clusterSize !== 0) return broken(`its L2 table has the unaligned offset ${offset}`);
+    return { index, offset };
+  }
+
+  /** @param start guest offset of the table's first cluster @param table its offset in the file */
+  async #findInTable(guest: number, start: number, table: number): Promise<FoundClusters> {
+    const untilEnd = this.#image.virtualSize - guest;
+    const first = Math.floor((guest - start) / this.#clusterSize);
+    const inCluster = (guest - start) % this.#clusterSize;
+    const offset = table + first * this.#entryBytes;
+    let entries: TableEntries;
+    try {
+      entries = await this.#tables.entriesFrom(offset, this.#entryBytes);
+    } catch (error) {
+      const count = Math.min(entriesTogether(offset, this.#entryBytes), this.#l2Entries - first);
+      const length = Math.min(untilEnd, count * this.#clusterSize - inCluster);
+      return { kind: 'unreadable', length, error: fileErrorOnly(error) };
+    }
+    const count = Math.min(entries.count, this.#l2Entries - first);
+    const run = this.#runOf({ ...entries, count }, Math.floor(inCluster / this.#unitSize), guest - inCluster);
+    const inUnit = inCluster % this.#unitSize;
+    const length = Math.min(untilEnd, run.units * this.#unitSize - inUnit);
+    switch (run.kind) {
+      case 'normal':
+        return { kind: 'normal', length, host: run.host + inUnit };
+      case 'compressed': {
+        const { offset, storedLength } = run;
+        return { kind: 'compressed', length, offset, storedLength, skip: inCluster };
+      }
+      case 'broken':
+        return { kind: 'unreadable', length, error: this.broken(guest, run.reason) };
+      default:
+        return { kind: run.kind, length, host: this.#keptPlaces ? behind(run.host, inUnit) : undefined };
+    }
+  }
+
+  /**
+   * What the first entry says from its unit `from` on, together with the entries behind it that continue it.
+   * @param guest offset of the first cluster
+   */
+  #runOf({ view, at, count }: TableEntries, from: number, guest: number): L2Run {
+    const unitsPerCluster = unitsOf(this.#image);
+    const run = l2Run(this.#image, view, at, from, guest);
+    if (run.kind === 'compressed' || run.kind === 'broken') return run;
+    let { units } = run;
+    for (let index = 1; index < count && from + units === index * unitsPerCluster; index += 1) {
+      const entryAt = at + index * this.#entryBytes;
+      const next = l2Run(this.#image, view, entryAt, 0, guest + index * this.#clusterSize);
+      if (next.kind !== run.kind) break;
+      const hasPlace = run.kind === 'normal' || this.#keptPlaces;
+      if (hasPlace && next.host !== behind(run.host, units * this.#unitSize)) break;
+      units += next.units;
+    }
+    return { ...run, units };
+  }
+}
+
+/** The place that many bytes behind another, if there is one. */
+function behind(host: number | undefined, bytes: number): number | undefined {
+  return host === undefined ? undefined : host + bytes;
+}
+
+/** What cannot be read makes its clusters unreadable, whatever the reason; a defect of ours does not. */
+export function fileErrorOnly(error: unknown): Qcow2cError {
+  if (error instanceof Qcow2cError && (error.code === 'ERR_CORRUPT' || error.code === 'ERR_IO')) return error;
+  throw error;
+}

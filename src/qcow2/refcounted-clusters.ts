@@ -1,0 +1,76 @@
+/**
+ * Which clusters of an image's file somebody refers to, going by the refcounts, which are read block by block.
+ * For whoever wants to know how full a file is; repairs nothing. Specification: "Host cluster management".
+ */
+import { Qcow2cError, quoted } from '../errors.js';
+import type { HostFile } from '../image/source.js';
+import { geometry, TABLE_ENTRY_BYTES } from './geometry.js';
+import type { Header } from './header.js';
+import { TableCache } from './table-cache.js';
+
+/** Bits 9 to 63 of a refcount table entry: the block's offset; the others are reserved. */
+const OFFSET_MASK = (1n << 64n) - (1n << 9n);
+
+/** A refcount block, and for which clusters it counts. */
+export interface RefcountedClusters {
+  /** Of the block in the file, in bytes. */
+  readonly offset: number;
+  /** The first cluster it counts for, by its index in the file. */
+  readonly first: number;
+  /** Whether anybody refers to the cluster; `index` from `first` on. */
+  isUsed(index: number): boolean;
+  /** How many clusters it counts for; the last block only up to the end of the file. */
+  readonly count: number;
+}
+
+/**
+ * Goes through the refcount blocks that count for what the file has, in their order. Clusters without a block are
+ * not used, and what lies past the end of the file is zeros, as in QEMU (qcow2_get_refcount).
+ * @param header of the image in `file`
+ * @returns blocks, each to be looked at before the next one is asked for
+ * @throws Qcow2cError ERR_CORRUPT for a block that is not aligned to a cluster; ERR_IO
+ */
+export async function* refcountedClusters(
+  file: Pick<HostFile, 'name' | 'read' | 'size'>,
+  { clusterBits, refcountOrder, refcountTableOffset, refcountTableClusters }: Header,
+): AsyncGenerator<RefcountedClusters> {
+  const { clusterSize, refcountBits, refcountBlockEntries } = geometry(clusterBits, 2 ** refcountOrder);
+  const clusters = Math.ceil(file.size / clusterSize);
+  const table = new TableCache(file, 'zeros');
+  const tableEntries = (refcountTableClusters * clusterSize) / TABLE_ENTRY_BYTES;
+  const entries = Math.min(tableEntries, Math.ceil(clusters / refcountBlockEntries));
+  const block = new Uint8Array(clusterSize);
+  for (let index = 0; index < entries; index += 1) {
+    const at = refcountTableOffset + index * TABLE_ENTRY_BYTES;
+    const { view, at: inView } = await table.entriesFrom(at, TABLE_ENTRY_BYTES);
+    // Past 2^53 it is rounded, and past the end of any file in either case.
+    const offset = Number(view.getBigUint64(inView) & OFFSET_MASK);
+    if (offset === 0) continue;
+    if (offset % clusterSize !== 0) {
+      const where = `refcount block ${index} of ${quoted(file.name)}`;
+      throw new Qcow2cError('ERR_CORRUPT', `The offset ${offset} of ${where} is not aligned to a cluster`, {
+        file: file.name,
+        offset: at,
+        expected: `a multiple of ${clusterSize}`,
+        found: offset,
+      });
+    }
+    block.fill(0, offset < file.size ? await file.read(offset, block) : 0);
+    const first = index * refcountBlockEntries;
+    yield {
+      offset,
+      first,
+      count: Math.min(refcountBlockEntries, clusters - first),
+      isUsed: (cluster) => isNotZero(block, cluster - first, refcountBits),
+    };
+  }
+}
+
+/** Whether an entry of a refcount block holds anything, however wide it is. */
+function isNotZero(block: Uint8Array, index: number, bits: number): boolean {
+  if (bits === 16) return block[2 * index] !== 0 || block[2 * index + 1] !== 0;
+  const firstBit = index * bits;
+  const byte = Math.floor(firstBit / 8);
+  if (bits < 8) return (((block[byte] ?? 0) >> (firstBit % 8)) & (2 ** bits - 1)) !== 0;
+  return block.subarray(byte, byte + bits / 8).some((value) => value !== 0);
+}

@@ -1,0 +1,99 @@
+/**
+ * The entries of a snapshot table, one after the other, so that memory does not grow with it. Used by whoever
+ * looks for a snapshot or goes through all. Specification: "Snapshots"; bounds: qcow2_do_read_snapshots in QEMU.
+ *
+ *     an entry: l1_table_offset (8 bytes), l1_size (4), id_str_size (2), name_size (2), date_sec (4), date_nsec (4),
+ *               vm_clock_nsec (8), vm_state_size (4), extra_data_size (4), extra data, id_str, name, padding to a
+ *               multiple of 8
+ *     extra data: vm_state_size (8), disk_size (8), icount (8), as much of it as there is
+ */
+import type { Storage } from '../storage/storage.js';
+import { readU32, readU64 } from './be64.js';
+import type { Header } from './header.js';
+import { TableReader } from './table-reader.js';
+
+/** QEMU's bounds (QCOW_MAX_SNAPSHOTS_SIZE, QCOW_MAX_SNAPSHOT_EXTRA_DATA), in bytes. */
+const MAX_TABLE_BYTES = 64 * 1024 * 1024;
+const MAX_EXTRA_DATA_BYTES = 1024;
+/** The entry's part before extra data, identifier and name. */
+const FIXED_BYTES = 40;
+
+/** A snapshot as it stands in the table: nothing but the lengths inside the entry is checked. */
+export interface SnapshotEntry {
+  /** Where the entry is in the file, in bytes. */
+  readonly offset: number;
+  /** Unique in a sound image; at most 65535 bytes. */
+  readonly id: string;
+  /** Need not be unique, may be empty; at most 65535 bytes. */
+  readonly name: string;
+  /** Of the snapshot's own L1 table, in bytes. */
+  readonly l1Offset: bigint;
+  /** Entries of that table. */
+  readonly l1Entries: number;
+  /** When it was taken, in seconds since 1970 and nanoseconds. */
+  readonly dateSeconds: number;
+  readonly dateNanoseconds: number;
+  /** For how long the virtual machine had run, in nanoseconds. */
+  readonly vmClock: bigint;
+  /** Bytes of the state of the virtual machine; 0n: there is none. */
+  readonly vmStateSize: bigint;
+  /** Of the disk, in bytes; undefined: as the image has it now. */
+  readonly diskSize: bigint | undefined;
+  /** Instructions executed; undefined where they were not counted. */
+  readonly icount: bigint | undefined;
+}
+
+/** The reader for the snapshot table of the image in `file`. */
+export function snapshotTableReader(
+  file: Pick<Storage, 'name' | 'read'>,
+  { snapshotsOffset }: Pick<Header, 'snapshotsOffset'>,
+): TableReader {
+  return new TableReader(file, 'snapshot table', { offset: snapshotsOffset, length: MAX_TABLE_BYTES });
+}
+
+/**
+ * All snapshots in the order of the table.
+ * @param reader from its beginning
+ * @throws Qcow2cError ERR_CORRUPT for a table past the end of the file or past QEMU's bounds; ERR_IO
+ */
+export async function* snapshotEntries(
+  reader: TableReader,
+  { snapshotCount }: Pick<Header, 'snapshotCount'>,
+): AsyncGenerator<SnapshotEntry> {
+  for (let index = 0; index < snapshotCount; index += 1) yield await nextEntry(reader);
+}
+
+async function nextEntry(reader: TableReader): Promise<SnapshotEntry> {
+  const { offset } = reader;
+  const fixed = (await reader.take(FIXED_BYTES)).slice();
+  const lengths = readU32(fixed, 12);
+  const extraLength = readU32(fixed, 36);
+  if (extraLength > MAX_EXTRA_DATA_BYTES) {
+    throw reader.corrupt('extra_data_size', offset + 36, `at most ${MAX_EXTRA_DATA_BYTES}`, extraLength);
+  }
+  const extra = (await reader.take(extraLength)).slice();
+  const extraField = (at: number) => (extra.length >= at + 8 ? readU64(extra, at) : undefined);
+  const id = text(await reader.take(Math.floor(lengths / 0x10000)));
+  const name = text(await reader.take(lengths % 0x10000));
+  const length = reader.offset - offset;
+  reader.skip(Math.ceil(length / 8) * 8 - length);
+  return {
+    offset,
+    id,
+    name,
+    l1Offset: readU64(fixed, 0),
+    l1Entries: readU32(fixed, 8),
+    dateSeconds: readU32(fixed, 16),
+    dateNanoseconds: readU32(fixed, 20),
+    vmClock: readU64(fixed, 24),
+    vmStateSize: extraField(0) ?? BigInt(readU32(fixed, 32)),
+    diskSize: extraField(8),
+    icount: extraField(16),
+  };
+}
+
+/** Up to a NUL, as QEMU compares it. What is not UTF-8 is replaced, as it is in the program's arguments. */
+function text(bytes: Uint8Array): string {
+  const end = bytes.indexOf(0);
+  return new TextDecoder('utf-8', { ignoreBOM: true }).decode(end === -1 ? bytes : bytes.subarray(0, end));
+}
