@@ -19,8 +19,6 @@ const OFFSET_VALID = 0x04;
 const ALLOCATED = 0x10;
 /** Reaches to the end of the image. */
 const EOF = 0x20;
-/** Of an image that looks preallocated, so that its file was asked for holes. */
-const RECURSE = 0x40;
 
 /** QEMU keeps L2 tables whole as long as they fit in this; else in slices (read_cache_sizes in block/qcow2.c). */
 const L2_CACHE_BYTES = 32 * 1024 * 1024;
@@ -99,11 +97,10 @@ class BoundedLayer {
       this.#known = await this.#runFrom(offset);
       this.#start = offset;
     }
-    const { data, zero, place, fileAsked } = this.#known;
+    const { data, zero, place } = this.#known;
     const left = this.#start + this.#known.length - offset;
     const length = Math.min(left, most, this.#qcow2 === undefined ? most : LONGEST_RANGE);
     let bits = (data ? DATA : 0) | (zero ? ZERO : 0) | (place === undefined ? 0 : OFFSET_VALID);
-    if (fileAsked) bits |= RECURSE;
     if (data || zero) bits |= ALLOCATED;
     else if (this.#backingSize === undefined || offset >= this.#backingSize) bits |= ZERO;
     if (offset + length === this.size) bits |= EOF;
@@ -133,7 +130,6 @@ function continues(first: LayerStatus, next: LayerStatus, length: number): boole
     next.storedLength === undefined &&
     next.data === first.data &&
     next.zero === first.zero &&
-    next.fileAsked === first.fileAsked &&
     next.place?.offset === (first.place && first.place.offset + length)
   );
 }

@@ -133,7 +133,13 @@ async function verdictOn(
         },
         storedBytes: () => undefined,
       },
-      { slots, guestBytes, onProgress, signal },
+      {
+        slots,
+        guestBytes,
+        // A run that has ended early is not complete.
+        onProgress: (progress) => verdict.kind === 'identical' && onProgress?.(progress),
+        signal,
+      },
     );
     return verdict;
   } catch (error) {

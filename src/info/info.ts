@@ -19,15 +19,19 @@ import type { ImageInfo, ImageInfoOptions } from './image-info.js';
 const SECTOR_BYTES = 512;
 
 /**
- * @param examine tests replace it
  * @returns the image, then with backingChain its backing file, that one's, and so on
  * @throws Qcow2cError ERR_IO, ERR_FORMAT, ERR_CORRUPT (also when the chain is a loop), ERR_UNSUPPORTED (also for a
  *   backing file that is no file, or in a format that is neither raw nor qcow2), ERR_USAGE; with deep also
  *   ERR_ABORTED, ERR_WORKER and ERR_ENGINE
  */
-export async function imageInfo(
+export function imageInfo(options: ImageInfoOptions): Promise<ImageInfo[]> {
+  return imageInfoWith(options, examineImage);
+}
+
+/** As `imageInfo`, with what looks at clusters, which tests replace. */
+export async function imageInfoWith(
   options: ImageInfoOptions,
-  examine: typeof examineImage = examineImage,
+  examine: typeof examineImage,
 ): Promise<ImageInfo[]> {
   const images: NamedImage[] = [];
   try {

@@ -24,8 +24,6 @@ export interface LayerStatus {
   readonly storedLength: number | undefined;
   /** Where the first byte has its place, in bytes; the others follow it. */
   readonly place: Place | undefined;
-  /** Whether the file was asked too, and not the tables alone (BDRV_BLOCK_RECURSE): of preallocated images. */
-  readonly fileAsked: boolean;
 }
 
 export interface Place {
@@ -51,7 +49,7 @@ export function statusOf({ layer }: OpenedLayer, pastEnd: PastEnd): StatusOf {
   };
 }
 
-const NOTHING = { data: false, zero: false, storedLength: undefined, place: undefined, fileAsked: false };
+const NOTHING = { data: false, zero: false, storedLength: undefined, place: undefined };
 
 class Qcow2Status {
   readonly #layer: Qcow2Layer;
@@ -90,16 +88,15 @@ class Qcow2Status {
   }
 
   /** Only in a preallocated image does the file know better than the tables whether anything is there. */
-  async #stored(host: number, length: number): Promise<Pick<LayerStatus, 'length' | 'zero' | 'fileAsked'>> {
+  async #stored(host: number, length: number): Promise<Pick<LayerStatus, 'length' | 'zero'>> {
     this.#isPreallocated ??= isPreallocated(this.#layer.header, this.#layer.file);
-    if (!(await this.#isPreallocated)) return { length, zero: false, fileAsked: false };
-    const fileAsked = true;
+    if (!(await this.#isPreallocated)) return { length, zero: false };
     const { size } = this.#data;
     // What lies past the end of the file reads as zeros, however far it reaches.
-    if (host >= size) return { length, zero: true, fileAsked };
+    if (host >= size) return { length, zero: true };
     const range = await this.#data.map(host);
     const zero = range.kind === 'zero';
-    if (zero && host + range.length >= size) return { length, zero, fileAsked };
-    return { length: Math.min(length, range.length), zero, fileAsked };
+    if (zero && host + range.length >= size) return { length, zero };
+    return { length: Math.min(length, range.length), zero };
   }
 }

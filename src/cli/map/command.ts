@@ -2,7 +2,7 @@
 import { mapImage } from '../../map/map-image.js';
 import { type Surroundings, THIS_PROCESS } from '../surroundings.js';
 import { PacedOutput } from './paced-output.js';
-import { HumanText, JsonText } from './ranges-text.js';
+import { HUMAN_TEXT, JsonText } from './ranges-text.js';
 import type { MapRequest } from './request.js';
 
 /** @returns the exit code @throws what is to be printed as an error with exit code 1 */
@@ -11,9 +11,12 @@ export async function mapCommand(
   { stdout }: Surroundings = THIS_PROCESS,
 ): Promise<number> {
   const printed = new PacedOutput(stdout);
-  const text = output === 'json' ? new JsonText() : new HumanText();
+  const text = output === 'json' ? new JsonText() : HUMAN_TEXT;
+  let before = text.begin;
   try {
     for await (const range of mapImage(options)) {
+      await printed.write(before);
+      before = '';
       if (!(await printed.write(text.of(range)))) return 0;
     }
     await printed.write(text.end);

@@ -4,38 +4,31 @@ import type { MapRange } from '../../map/options.js';
 
 /** One range after the other becomes text. */
 export interface RangesText {
-  /** Of a range, the first one included. @throws Qcow2cError ERR_UNSUPPORTED for one that cannot be shown so */
+  /** Before the first range; there is always one. */
+  readonly begin: string;
+  /** @throws Qcow2cError ERR_UNSUPPORTED for a range that cannot be shown so */
   of(range: MapRange): string;
-  /** Behind the last one; there is always one. */
+  /** Behind the last one. */
   readonly end: string;
 }
 
 /** A table of what lies in the files as it is; what is nothing but zeros is left out. */
-export class HumanText implements RangesText {
-  readonly end = '';
-  #before = row('Offset', 'Length', 'Mapped to', 'File');
-
-  of({ start, length, data, zero, offset, file }: MapRange): string {
+export const HUMAN_TEXT: RangesText = {
+  begin: row('Offset', 'Length', 'Mapped to', 'File'),
+  of: ({ start, length, data, zero, offset, file }) => {
     if (data && offset === undefined) {
       throw new Qcow2cError(
         'ERR_UNSUPPORTED',
         'File contains external, encrypted or compressed clusters; --output=json shows them, too',
       );
     }
-    const before = this.#take();
-    if (!data || zero) return before;
+    if (!data || zero) return '';
     // A name may hold anything, but must not look like a row of its own or drive the terminal.
     const name = quoted(file ?? '').slice(1, -1);
-    return before + row(hexadecimal(start), hexadecimal(length), hexadecimal(offset ?? 0), name);
-  }
-
-  /** The heading, once. */
-  #take(): string {
-    const before = this.#before;
-    this.#before = '';
-    return before;
-  }
-}
+    return row(hexadecimal(start), hexadecimal(length), hexadecimal(offset ?? 0), name);
+  },
+  end: '',
+};
 
 function row(start: string, length: string, offset: string, file: string): string {
   return `${start.padEnd(16)}${length.padEnd(16)}${offset.padEnd(16)}${file}\n`;
@@ -48,12 +41,13 @@ function hexadecimal(bytes: number): string {
 
 /** An array of objects, each on a line, with `compressed` as QEMU has it from 8.2 on. */
 export class JsonText implements RangesText {
+  readonly begin = '[';
   readonly end = ']\n';
-  #before = '[';
+  #between = '';
 
   of({ start, length, depth, present, zero, data, compressed, offset }: MapRange): string {
-    const before = this.#before;
-    this.#before = ',\n';
+    const before = this.#between;
+    this.#between = ',\n';
     const place = offset === undefined ? '' : `, "offset": ${offset}`;
     return (
       `${before}{ "start": ${start}, "length": ${length}, "depth": ${depth}, "present": ${present}, ` +

@@ -1,0 +1,261 @@
+/** `info` beside `qemu-img info`: the same words and the same JSON for every image there is. */
+import { execFileSync } from 'node:child_process';
+import { EventEmitter } from 'node:events';
+import { statSync } from 'node:fs';
+import { chmod, copyFile, open, rm, truncate, writeFile } from 'node:fs/promises';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { infoCommand } from '../../src/cli/info/command.js';
+import { type InfoWords, readInfoWords } from '../../src/cli/info/request.js';
+import { imageInfo } from '../../src/info/info.js';
+import { RecordedOutput } from '../cli/recorded-output.js';
+import { run, runOk } from '../oracle/run.js';
+import { cli, cliOk, UNPRIVILEGED } from './cli.js';
+import { listImages, makeImages } from './generated-images.js';
+import { noLoopDevices, withLoopDevice } from './loop-device.js';
+import { useScratch } from './scratch.js';
+
+const path = useScratch();
+const images = [...new Map(listImages().map((image) => [image.file, image])).values()];
+beforeAll(async () => {
+  await makeImages(path('images'), '');
+  // What the file system has allocated must not change between two looks.
+  await runOk('sync', ['-f', path('images')]);
+});
+
+/** What is printed on standard output. @throws what the command throws */
+async function info(file: string, words: InfoWords = {}): Promise<string> {
+  const [stdout, stderr] = [new RecordedOutput(), new RecordedOutput()];
+  const surroundings = { stdout, stderr, process: new EventEmitter(), now: () => 0, imageInfo };
+  expect(await infoCommand(readInfoWords([file], words), surroundings)).toBe(0);
+  expect(stderr.text).toBe('');
+  return stdout.text;
+}
+
+async function qemuInfo(file: string, ...options: string[]): Promise<string> {
+  return normalQemuText(await runOk('qemu-img', ['info', ...options, file]));
+}
+
+/** What qemu-img prints, as qcow2c must print it. */
+function normalQemuText(text: string): string {
+  // A name with a line end (of the images here there is one) cannot look like two lines.
+  return text.replaceAll('two\nlines.raw', 'two\\x0alines.raw');
+}
+
+/** What qcow2c prints as JSON, as qemu-img 7.2 prints it. */
+function normalJson(text: string): string {
+  // Later versions of qemu-img tell of the nodes below the image too.
+  return text.replace(/^( *)"children": \[\n(?:\1 .*\n)*\1\],\n/gm, '');
+}
+
+/** The node below an image, as qemu-img has printed it since 8.0. */
+function childrenOf(file: string) {
+  const { size, blocks } = statSync(file);
+  const node = {
+    children: [],
+    filename: file,
+    format: 'file',
+    'virtual-size': Math.ceil(size / 512) * 512,
+    'actual-size': blocks * 512,
+    'dirty-flag': false,
+    'format-specific': { type: 'file', data: {} },
+  };
+  return [{ name: 'file', info: node }];
+}
+
+async function expectSameAsQemuImg(file: string): Promise<void> {
+  const [human, json] = await Promise.all([qemuInfo(file), qemuInfo(file, '--output=json')]);
+  expect(await info(file)).toBe(human);
+  const found = await info(file, { output: 'json' });
+  expect(normalJson(found)).toBe(json);
+  expect(JSON.parse(found)).toMatchObject({ children: childrenOf(file) });
+}
+
+describe('every generated image is described as qemu-img describes it', () => {
+  test.each(images)('$file', ({ file }) => expectSameAsQemuImg(path('images', file)));
+});
+
+describe('every chain of generated images is described as qemu-img describes it', () => {
+  test.each(images.filter(({ kinds }) => kinds.includes('chain')))('$file', async ({ file }) => {
+    const image = path('images', file);
+    const human = await run('qemu-img', ['info', '--backing-chain', image]);
+    const words = { backingChain: true };
+    if (human.status !== 0) {
+      // The message once, where qemu-img has it twice.
+      const message = human.stderr.replace(/^qemu-img: (Could not open '.*': )\1?/, '$1').trim();
+      const expected = message.replace(/^qemu-img: /, '');
+      await expect(info(image, words)).rejects.toMatchObject({ message: expected });
+      return;
+    }
+    expect(await info(image, words)).toBe(normalQemuText(human.stdout));
+    const json = await qemuInfo(image, '--backing-chain', '--output=json');
+    expect(normalJson(await info(image, { ...words, output: 'json' }))).toBe(json);
+  });
+});
+
+describe('what the generator does not make is described as qemu-img describes it', () => {
+  test.each([0, 1, 512, 1000, 1_023_488, 1_048_064, 2_228_224, 2 ** 30 - 1, 2 ** 40])(
+    'a raw disk of %d bytes',
+    async (size) => {
+      const file = path('disk.raw');
+      await writeFile(file, '');
+      await truncate(file, size);
+      await expectSameAsQemuImg(file);
+      await rm(file);
+    },
+  );
+
+  test('a qcow2 image that is called a raw disk', async () => {
+    const file = path('images', 'clusters/512-v2-zlib.qcow2');
+    expect(await info(file, { format: 'raw' })).toBe(await qemuInfo(file, '-f', 'raw'));
+  });
+
+  test('a part of a raw disk', async () => {
+    const file = path('disk.raw');
+    await writeFile(file, Buffer.alloc(8192, 1));
+    const options = `driver=raw,file.filename=${file},offset=512,size=1024`;
+    const expected = await qemuInfo(options, '--image-opts');
+    // qemu-img prints all options in the place of the name.
+    expect(await info(options, { imageOpts: true })).toBe(expected.replace(/^image: .*/, `image: ${file}`));
+  });
+
+  test.each([
+    ['AES', 'encrypt.format=aes'],
+    ['LUKS', 'encrypt.format=luks,encrypt.iter-time=10'],
+    [
+      'LUKS with other algorithms',
+      'cluster_size=4k,encrypt.format=luks,encrypt.iter-time=10,encrypt.cipher-alg=serpent-128,encrypt.cipher-mode=cbc,' +
+        'encrypt.ivgen-alg=essiv,encrypt.ivgen-hash-alg=sha256,encrypt.hash-alg=sha1',
+    ],
+  ])('an image encrypted with %s', async (_, options) => {
+    const file = path('encrypted.qcow2');
+    const secret = ['--object', 'secret,id=key,data=secret'];
+    const create = ['create', '-q', '-f', 'qcow2', ...secret];
+    const withKey = ['-o', `${options},encrypt.key-secret=key`, file, '1M'];
+    // qemu-img times the key's derivation, which a loaded machine makes it give up.
+    for (let tries = 1; (await run('qemu-img', [...create, ...withKey])).status !== 0; tries += 1) {
+      expect(tries).toBeLessThan(20);
+    }
+    await expectSameAsQemuImg(file);
+  });
+
+  test('snapshots with dates, clocks, counters and states of any size', async () => {
+    const file = path('snapshots.qcow2');
+    await copyFile(path('images', 'snapshots/64k-4-bits.qcow2'), file);
+    const image = await open(file, 'r+');
+    const table = Number((await image.read(Buffer.alloc(8), 0, 8, 64)).buffer.readBigUInt64BE());
+    const fields = Buffer.alloc(16);
+    fields.writeUInt32BE(0xffffffff, 0);
+    fields.writeUInt32BE(999_999_999, 4);
+    fields.writeBigUInt64BE(2n ** 63n + 12_345_678_901_234n, 8);
+    await image.write(fields, 0, 16, table + 16);
+    const extra = Buffer.alloc(24);
+    extra.writeBigUInt64BE(2n ** 64n - 5n, 0);
+    extra.writeBigUInt64BE(3n * 2n ** 20n, 8);
+    extra.writeBigUInt64BE(2n ** 64n - 2n, 16);
+    await image.write(extra, 0, 24, table + 40);
+    await image.close();
+    await expectSameAsQemuImg(file);
+  });
+
+  test('an image with bitmaps that a program without support for them has made stale', async () => {
+    const file = path('stale.qcow2');
+    await copyFile(path('images', 'bitmaps/enabled.qcow2'), file);
+    const image = await open(file, 'r+');
+    await image.write(Buffer.alloc(8), 0, 8, 88);
+    await image.close();
+    const words =
+      'a program lacking bitmap support modified this file, so all bitmaps are now considered inconsistent';
+    const expected = await run('qemu-img', ['info', file]);
+    expect(expected.stderr).toContain(`warning: ${words}`);
+    expect(await cli(['info', file])).toEqual({
+      ...expected,
+      stderr: `qcow2c: warning: '${file}': ${words}\n`,
+    });
+  });
+});
+
+test('names that are not UTF-8 are shown as well as they can be, and drive no terminal', async () => {
+  const file = path('latin-1.qcow2');
+  await copyFile(path('images', 'names/same-directory.qcow2'), file);
+  const image = await open(file, 'r+');
+  const { buffer: header } = await image.read(Buffer.alloc(20), 0, 20, 0);
+  const bytes = Buffer.from('M\xfcl\x1b[m.r', 'latin1');
+  expect(bytes.length).toBe(header.readUInt32BE(16));
+  await image.write(bytes, 0, bytes.length, Number(header.readBigUInt64BE(8)));
+  await image.close();
+  expect(await info(file)).toContain(
+    `backing file: M\ufffdl\\x1b[m.r (actual path: ${path()}/M\ufffdl\\x1b[m.r)`,
+  );
+  expect(normalJson(await info(file, { output: 'json' }))).toBe(await qemuInfo(file, '--output=json'));
+});
+
+describe('the program', () => {
+  const overlay = () => path('images', 'chains/depth-1.qcow2');
+
+  test('prints what the command prints, and exits with 0', async () => {
+    const file = path('images', 'features/dirty.qcow2');
+    expect(await cliOk(['info', file])).toBe(await qemuInfo(file));
+    expect(await cliOk(['info', '-U', '--output=json', '--backing-chain', overlay()])).toBe(
+      await info(overlay(), { backingChain: true, output: 'json' }),
+    );
+  });
+
+  test.each([
+    ['a file that is not there', ['nosuch'], "Could not open 'nosuch': No such file or directory"],
+    ['no file', [], 'Expecting one image file name'],
+    ['two files', ['a', 'b'], 'Expecting one image file name'],
+    ['a protocol', ['nbd://host/x'], "Could not open 'nbd://host/x': Protocol 'nbd' is not supported"],
+    [
+      'a format and options',
+      ['--image-opts', '-f', 'raw', 'x'],
+      '--image-opts and --format are mutually exclusive',
+    ],
+    ['an unknown format', ['-f', 'foo', 'x'], "Could not open 'x': Unknown driver 'foo'"],
+  ])('exits with 1 and one line for %s', async (_, args, message) => {
+    const { status, stdout, stderr } = await cli(['info', ...args]);
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+    expect(stderr.startsWith(`qcow2c: ${message}`)).toBe(true);
+    expect(stderr.split('\n')).toHaveLength(2);
+  });
+
+  test('opens neither the backing file nor the data file unless it is asked for the chain', async () => {
+    const backing = path('images', 'chains/depth-1.layer-0');
+    const data = path('images', 'data-files/64k.data');
+    await Promise.all([backing, data].map((file) => chmod(file, 0)));
+    try {
+      for (const file of [overlay(), path('images', 'data-files/64k.qcow2')]) {
+        await cliOk(['info', '-f', 'qcow2', file], { under: UNPRIVILEGED });
+      }
+      const { status, stderr } = await cli(['info', '--backing-chain', overlay()], { under: UNPRIVILEGED });
+      expect(status).toBe(1);
+      expect(stderr).toBe(`qcow2c: Could not open '${backing}': Permission denied\n`);
+    } finally {
+      await Promise.all([backing, data].map((file) => chmod(file, 0o644)));
+    }
+  });
+});
+
+const reason = await noLoopDevices();
+if (reason !== undefined) {
+  console.warn(`No loop devices (${reason}): what info says of them is not compared.`);
+} else {
+  test('a block device is described as qemu-img describes it, and its node as a device', async () => {
+    const file = path('images', 'clusters/64k-v3-zlib.qcow2');
+    await withLoopDevice(file, ['--read-only'], async (device) => {
+      expect(await info(device)).toBe(await qemuInfo(device));
+      const json = await info(device, { output: 'json' });
+      expect(normalJson(json)).toBe(await qemuInfo(device, '--output=json'));
+      const node = { filename: device, format: 'host_device', 'virtual-size': statSync(file).size };
+      expect(JSON.parse(json)).toMatchObject({ children: [{ name: 'file', info: node }] });
+    });
+  });
+}
+
+test('the date of a snapshot is shown in local time', () => {
+  const file = path('images', 'snapshots/v2.qcow2');
+  const env = { ...process.env, TZ: 'America/New_York' };
+  const args = ['info', file];
+  const qemu = execFileSync('qemu-img', args, { env, encoding: 'utf8' });
+  expect(qemu).toContain('1969-12-31 19:00:00');
+  return expect(cliOk(args, { env: { TZ: 'America/New_York' } })).resolves.toBe(qemu);
+});
