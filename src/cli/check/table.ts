@@ -62,7 +62,7 @@ export const CHECK_TABLE: CommandTable = {
           help: "auto: a bar on a terminal, else as qemu; bar: on standard error; qemu: the lines of 'qemu-img -p' on standard output; json: an object a line on standard error; none",
         },
         { flags: ['-q', '--quiet'], help: 'print nothing but what is wrong' },
-        { flags: ['-U', '--force-share'], help: 'accepted and without effect: no locks are taken or tested' },
+        { flags: ['-U', '--force-share'], help: 'read FILE although a virtual machine may be writing to it' },
         ...EVERYWHERE,
       ],
     },

@@ -57,7 +57,7 @@ export const COMPARE_TABLE: CommandTable = {
         { flags: ['-q', '--quiet'], help: 'print nothing but errors; the exit code is the answer' },
         {
           flags: ['-U', '--force-share'],
-          help: 'accepted and without effect: qcow2c neither takes nor tests locks, so neither image must be in use',
+          help: 'read the images although a virtual machine may be writing to them',
         },
         {
           flags: ['--object'],

@@ -56,7 +56,7 @@ export const CONVERT_TABLE: CommandTable = {
         },
         {
           flags: ['-U', '--force-share'],
-          help: 'accepted and without effect: qcow2c neither takes nor tests locks, so SRC must not be in use',
+          help: 'read SRC although a virtual machine may be writing to it',
         },
       ],
     },

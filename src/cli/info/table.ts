@@ -33,7 +33,7 @@ export const INFO_TABLE: CommandTable = {
           flags: ['--backing-chain'],
           help: "say it of FILE, its backing file, that one's, and so on; names are followed whoever wrote them",
         },
-        { flags: ['-U', '--force-share'], help: 'accepted and without effect: no locks are taken or tested' },
+        { flags: ['-U', '--force-share'], help: 'read FILE although a virtual machine may be writing to it' },
         {
           flags: ['--object'],
           argument: 'DEFINITION',

@@ -29,7 +29,7 @@ export const MAP_TABLE: CommandTable = {
           choices: ['human', 'json', 'svg'],
           help: 'how to print it (default: human)',
         },
-        { flags: ['-U', '--force-share'], help: 'accepted and without effect: no locks are taken or tested' },
+        { flags: ['-U', '--force-share'], help: 'read FILE although a virtual machine may be writing to it' },
         ...EVERYWHERE,
       ],
     },

@@ -38,7 +38,7 @@ export const MEASURE_TABLE: CommandTable = {
         },
         {
           flags: ['-U', '--force-share'],
-          help: 'accepted and without effect: qcow2c neither takes nor tests locks, so FILE must not be in use',
+          help: 'read FILE although a virtual machine may be writing to it',
         },
         {
           flags: ['-s', '--size'],
