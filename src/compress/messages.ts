@@ -47,9 +47,14 @@ export interface ComparisonSetup extends ReadingSetup {
   readonly output: 'comparison';
 }
 
-/** For looking at compressed clusters one by one. */
+/** For looking at the compressed clusters of one image. */
 export interface ExaminationSetup extends ReadingSetup {
   readonly output: 'examination';
+  readonly type: CompressionType;
+  /** Of the image's file. */
+  readonly descriptor: number;
+  /** What each payload inflates to, exactly. */
+  readonly clusterSize: number;
   /** Whether to find out what only a look into each stream tells (`StreamFacts`). */
   readonly streamFacts: boolean;
 }
@@ -125,6 +130,15 @@ export interface Stretch {
   readonly length: number;
   /** What each disk has for it, with places from the start of the stretch; the rest is zeros. */
   readonly segments: readonly [readonly Segment[], readonly Segment[]];
+}
+
+/** Numbers of a payload in an ExaminationItem. */
+export const PAYLOAD_FIELDS = 2;
+
+/** Compressed clusters to look at. */
+export interface ExaminationItem {
+  /** Of each payload its offset in the file and how much it takes at most, in bytes; one behind the other. */
+  readonly payloads: Float64Array;
 }
 
 /**
@@ -203,21 +217,35 @@ export interface Compared {
   readonly unreadableSide: 0 | 1 | undefined;
 }
 
-/** What the streams of an item's compressed clusters are like. */
+/** What the sound streams of an item are like. */
 export interface StreamFacts {
   /** Bytes that they take up, without the trailing ones of their last sectors. */
   readonly payloadBytes: number;
-  /** The farthest that any of them looks back, in bytes: what its reader must keep. */
+  /**
+   * What a reader must keep to inflate any of them, in bytes: of deflate the farthest distance that is looked back,
+   * rounded up to a power of two, perhaps of an earlier item; of zstd the largest window of a frame header.
+   */
   readonly window: number;
   /** How many end in a checksum of their content (zstd). */
   readonly checksums: number;
 }
 
-/** The answer for `examination`: what cannot be read or inflated, by segment, whether salvaged or not. */
-export interface Examined {
-  readonly facts: StreamFacts | undefined;
-  readonly unreadable: readonly UnreadablePart[];
+/** A payload that is not one of exactly a cluster, or cannot be read. */
+export interface BrokenPayload {
+  /** In the item. */
+  readonly index: number;
+  readonly failure: ItemFailure;
 }
 
+/** The answer for `examination`. */
+export interface Examined {
+  /** If they were asked for. */
+  readonly facts: StreamFacts | undefined;
+  /** Ascending. */
+  readonly broken: readonly BrokenPayload[];
+}
+
+/** What a worker is given, as the output of its setup has it. */
+export type PoolItem = WorkItem | ComparisonItem | ExaminationItem;
 export type WorkAnswer = PackedClusters | FoundRuns | Compared | Examined;
 export type WorkResult = WorkAnswer | { readonly failure: ItemFailure };

@@ -10,10 +10,12 @@ import { type FileOf, failureError } from './failure-error.js';
 import type {
   Compared,
   ComparisonItem,
+  ExaminationItem,
   Examined,
   FoundRuns,
   ItemFailure,
   PackedClusters,
+  PoolItem,
   WorkAnswer,
   WorkerSetup,
   WorkItem,
@@ -47,7 +49,11 @@ export type PackedItem = FromWorker<PackedClusters>;
 export type SparseItem = FromWorker<FoundRuns>;
 
 export type ComparedItem = FromWorker<Compared>;
-export type ExaminedItem = FromWorker<Examined>;
+
+export interface ExaminedItem extends Pick<Examined, 'facts'> {
+  /** By the index of the payload, ascending. */
+  readonly broken: readonly { readonly index: number; readonly error: Qcow2cError }[];
+}
 
 /** A setup without the memory, which is the pool's. */
 type Without<Setup, Keys extends string> = Setup extends unknown ? Omit<Setup, Keys> : never;
@@ -150,9 +156,21 @@ export class WorkerPool {
     return this.#run<Compared>(item, guestOffset);
   }
 
-  /** For a pool whose output is `examination`: never throws for what cannot be read. */
-  async examine(item: WorkItem, guestOffset: number): Promise<ExaminedItem> {
-    return this.#run<Examined>(item, guestOffset);
+  /**
+   * For a pool whose output is `examination`.
+   * @param guestOffsets of each payload, in bytes, for messages
+   * @throws Qcow2cError ERR_WORKER when the worker threw or died
+   */
+  async examine(item: ExaminationItem, guestOffsets: readonly number[]): Promise<ExaminedItem> {
+    const [guestOffset = 0] = guestOffsets;
+    const { facts, broken } = await this.#answer<Examined>(item, guestOffset);
+    return {
+      facts,
+      broken: broken.map(({ index, failure }) => ({
+        index,
+        error: failureError(failure, guestOffsets[index] ?? guestOffset, this.#fileOf),
+      })),
+    };
   }
 
   /** Ends all threads, also in the middle of an item. */
@@ -165,10 +183,20 @@ export class WorkerPool {
     await this.#pool.destroy();
   }
 
-  async #run<Answer extends WorkAnswer>(
+  async #run<Answer extends Exclude<WorkAnswer, Examined>>(
     item: WorkItem | ComparisonItem,
     guestOffset: number,
   ): Promise<FromWorker<Answer>> {
+    const answer = await this.#answer<Answer>(item, guestOffset);
+    const unreadable = answer.unreadable.map(({ at, length, failure }) => ({
+      guestOffset: guestOffset + at,
+      length,
+      error: failureError(failure, guestOffset, this.#fileOf),
+    }));
+    return { ...answer, bytes: this.#slotOf(this.#results, item.slot), unreadable };
+  }
+
+  async #answer<Answer extends WorkAnswer>(item: PoolItem, guestOffset: number): Promise<Answer> {
     let result: Answer | { readonly failure: ItemFailure };
     try {
       result = await this.#pool.run(item);
@@ -181,12 +209,7 @@ export class WorkerPool {
       });
     }
     if ('failure' in result) throw failureError(result.failure, guestOffset, this.#fileOf);
-    const unreadable = result.unreadable.map(({ at, length, failure }) => ({
-      guestOffset: guestOffset + at,
-      length,
-      error: failureError(failure, guestOffset, this.#fileOf),
-    }));
-    return { ...result, bytes: this.#slotOf(this.#results, item.slot), unreadable };
+    return result;
   }
 
   #slotOf(memory: Uint8Array, slot: number): Uint8Array {

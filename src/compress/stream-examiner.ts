@@ -1,28 +1,99 @@
-/** What a worker does with one work item of compressed clusters whose content nobody wants: inflates each. */
-import { ClusterInflater, type Decompressors } from './cluster-inflater.js';
-import type { ExaminationSetup, Examined, UnreadablePart, WorkItem } from './messages.js';
+/**
+ * What a worker does with compressed clusters whose content nobody wants: finds out whether each payload inflates
+ * to exactly one cluster, and on request what the streams are like.
+ */
+import type { Decompressor } from './codec.js';
+import { CorruptPayload } from './corrupt-payload.js';
+import { DeflateWindow, LARGEST_WINDOW } from './deflate-window.js';
+import { createDecompressor } from './engines.js';
+import {
+  type BrokenPayload,
+  type ExaminationItem,
+  type ExaminationSetup,
+  type Examined,
+  type ItemFailure,
+  PAYLOAD_FIELDS,
+  type StreamFacts,
+} from './messages.js';
 import { PositionalReader } from './positional-reader.js';
 import { SegmentError } from './segment-error.js';
+import { readZstdFrame } from './zstd-frame.js';
+
+/** Facts of the streams that were looked at so far. */
+type Totals = { -readonly [Fact in keyof StreamFacts]: StreamFacts[Fact] };
 
 export class StreamExaminer {
-  readonly #inflater: ClusterInflater;
+  readonly #setup: ExaminationSetup;
+  readonly #reader: PositionalReader;
+  readonly #decompressor: Decompressor;
+  readonly #cluster: Uint8Array;
+  readonly #deflateWindow = new DeflateWindow();
+  /** The largest of any stream so far: none needs to be looked for that is not larger. */
+  #window = 0;
 
-  constructor({ readAlignment }: ExaminationSetup, decompressors: Decompressors) {
-    this.#inflater = new ClusterInflater(new PositionalReader(readAlignment), decompressors);
+  /** @throws Qcow2cError ERR_ENGINE without an engine */
+  static async create(setup: ExaminationSetup): Promise<StreamExaminer> {
+    const { type } = setup;
+    // libdeflate takes streams that zlib, and with it QEMU, refuses: symbols without a meaning in fixed blocks,
+    // incomplete codes. What a bit flip made of a stream must not pass here and fail there.
+    const engine = type === 'zlib' ? 'node' : undefined;
+    return new StreamExaminer(setup, await createDecompressor({ type, engine, tellsLength: true }));
   }
 
-  /** @param item of compressed segments; they may lie anywhere on the disk, also twice at the same place */
-  pack({ segments }: WorkItem): Examined {
-    const unreadable: UnreadablePart[] = [];
-    for (const segment of segments) {
-      if (segment.kind !== 'compressed') continue;
+  private constructor(setup: ExaminationSetup, decompressor: Decompressor) {
+    this.#setup = setup;
+    this.#reader = new PositionalReader(setup.readAlignment);
+    this.#decompressor = decompressor;
+    this.#cluster = new Uint8Array(setup.clusterSize);
+  }
+
+  pack({ payloads }: ExaminationItem): Examined {
+    const broken: BrokenPayload[] = [];
+    const facts: Totals = { payloadBytes: 0, window: 0, checksums: 0 };
+    for (let index = 0; index * PAYLOAD_FIELDS < payloads.length; index += 1) {
+      const [offset = 0, storedLength = 0] = payloads.subarray(index * PAYLOAD_FIELDS);
       try {
-        this.#inflater.inflate(segment);
+        const stream = this.#inflate(offset, storedLength);
+        if (this.#setup.streamFacts) this.#look(stream, facts);
       } catch (error) {
-        if (!(error instanceof SegmentError)) throw error;
-        unreadable.push({ at: segment.at, length: segment.length, failure: error.failure });
+        broken.push({ index, failure: this.#failure(error, offset) });
       }
     }
-    return { facts: undefined, unreadable };
+    return { facts: this.#setup.streamFacts ? facts : undefined, broken };
+  }
+
+  /**
+   * @returns the stream without trailing bytes, valid until the next call
+   * @throws SegmentError, CorruptPayload
+   */
+  #inflate(offset: number, storedLength: number): Uint8Array {
+    const { bytes, found } = this.#reader.read(this.#setup.descriptor, offset, storedLength);
+    if (found === 0) throw new CorruptPayload('it lies past the end of the file');
+    const length = this.#decompressor.decompress(bytes, this.#cluster);
+    // What the file does not have was read as zeros, which can be the rest of a stream, but not of the one written.
+    if (length > found) throw new CorruptPayload('it goes on past the end of the file');
+    return bytes.subarray(0, length);
+  }
+
+  #look(stream: Uint8Array, facts: Totals): void {
+    facts.payloadBytes += stream.length;
+    if (this.#setup.type === 'zstd') {
+      const { window, hasChecksum } = readZstdFrame(stream);
+      facts.window = Math.max(facts.window, window);
+      if (hasChecksum) facts.checksums += 1;
+      return;
+    }
+    // The walk takes longer than inflating, and cannot find more than this.
+    if (this.#window < LARGEST_WINDOW) {
+      const farthest = this.#deflateWindow.farthest(stream, this.#setup.clusterSize);
+      if (farthest > this.#window) this.#window = 2 ** Math.ceil(Math.log2(farthest));
+    }
+    facts.window = this.#window;
+  }
+
+  #failure(error: unknown, offset: number): ItemFailure {
+    if (error instanceof SegmentError) return error.failure;
+    if (!(error instanceof CorruptPayload)) throw error;
+    return { kind: 'corrupt', descriptor: this.#setup.descriptor, offset, at: 0, message: error.reason };
   }
 }

@@ -6,7 +6,7 @@ import { workerData } from 'node:worker_threads';
 import { ClusterPacker } from './cluster-packer.js';
 import { DiskComparer } from './disk-comparer.js';
 import { createCompressor, createDecompressor } from './engines.js';
-import type { ComparisonItem, WorkAnswer, WorkerSetup, WorkItem, WorkResult } from './messages.js';
+import type { PoolItem, WorkAnswer, WorkerSetup, WorkResult } from './messages.js';
 import { RunPacker } from './run-packer.js';
 import { SegmentError } from './segment-error.js';
 import { StreamExaminer } from './stream-examiner.js';
@@ -16,9 +16,7 @@ const packer = await createPacker();
 
 /** @returns what takes the items that the setup asks for, of which there are no others */
 async function createPacker(): Promise<{ pack(item: never): WorkAnswer }> {
-  const tellsLength =
-    (setup.output === 'clusters' && setup.passthrough) ||
-    (setup.output === 'examination' && setup.streamFacts);
+  const tellsLength = setup.output === 'clusters' && setup.passthrough;
   const decompressors = new Map(
     await Promise.all(
       setup.inflate.map(async (type) => [type, await createDecompressor({ type, tellsLength })] as const),
@@ -34,12 +32,12 @@ async function createPacker(): Promise<{ pack(item: never): WorkAnswer }> {
     case 'comparison':
       return new DiskComparer(setup, decompressors);
     case 'examination':
-      return new StreamExaminer(setup, decompressors);
+      return StreamExaminer.create(setup);
   }
 }
 
 /** @throws what an engine throws; the pool adds where it happened */
-export default function packItem(item: WorkItem | ComparisonItem): WorkResult {
+export default function packItem(item: PoolItem): WorkResult {
   try {
     return packer.pack(item as never);
   } catch (error) {

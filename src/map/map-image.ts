@@ -1,6 +1,7 @@
 /** The ranges of a disk and where each is stored, in the order of the disk (img_map in qemu-img.c). */
+
+import { StatusChain } from '../open/chain-status.js';
 import { openImage } from '../open/open-image.js';
-import { StatusChain } from './chain-status.js';
 import type { MapOptions, MapRange } from './options.js';
 
 /**

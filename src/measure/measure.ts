@@ -12,7 +12,7 @@ import { type ImageParameters, resolveCreateOptions } from '../qcow2/create-opti
 import { SECTOR_SIZE } from '../qcow2/geometry.js';
 import { roundUp } from '../storage/aligned-memory.js';
 import { bitmapsSize } from './bitmaps-size.js';
-import { blockStatus, dataClusterBytes } from './block-status.js';
+import { dataClusterBytes } from './block-status.js';
 import { compressedSize } from './compressed-size.js';
 import { fullyAllocatedSize, refuseLargeSize } from './image-size.js';
 import type { Measurement, MeasureOptions } from './options.js';
@@ -85,13 +85,13 @@ async function compressed(
 async function dataBytes(
   image: OpenedImage,
   { geometry: { clusterSize } }: ImageParameters,
-  { create = {}, snapshot, signal }: MeasureOptions,
+  { create = {}, signal }: MeasureOptions,
 ): Promise<number> {
   // How much of a backing file the new image would share with the source is not looked for, as in QEMU.
   const isAll =
     create.backingFile !== undefined || create.preallocation === 'falloc' || create.preallocation === 'full';
   if (isAll) return roundUp(image.source.size, clusterSize);
-  return dataClusterBytes(await blockStatus(image, snapshot), clusterSize, signal);
+  return dataClusterBytes(image, clusterSize, signal);
 }
 
 async function bitmapsOfFile(

@@ -3,14 +3,24 @@
  * to exactly one cluster, and what the streams are like. Used by `check --data` and `info --deep`.
  */
 import { availableParallelism } from 'node:os';
-import type { CompressedSegment } from '../compress/messages.js';
 import { type ExaminedItem, WorkerPool } from '../compress/pool.js';
-import type { Qcow2cError } from '../errors.js';
 import type { HostFile } from '../image/source.js';
 import type { Header } from '../qcow2/header.js';
-import { Qcow2Layer } from '../qcow2/qcow2-layer.js';
-import { runPipeline } from './pipeline.js';
-import { ITEM_BYTES, type PlannedItem } from './plan.js';
+import { MarkedClusters } from '../qcow2/marked-clusters.js';
+import { ExaminationFindings, type OnBroken, type StreamTotals } from './examination-findings.js';
+import {
+  type ClusterCounts,
+  ExaminationPlan,
+  type FoundCluster,
+  type PlannedExamination,
+} from './examination-plan.js';
+import { imageStates } from './image-states.js';
+
+export type { BrokenCluster, OnBroken, StreamTotals } from './examination-findings.js';
+export type { ClusterCounts } from './examination-plan.js';
+
+import { refuseAbort, runPipeline } from './pipeline.js';
+import { ITEM_BYTES } from './plan.js';
 import type { Progress } from './progress.js';
 
 /** An open image, as `readQcow2Start` and `openImageFile` give it. */
@@ -20,75 +30,42 @@ export interface ExaminableImage {
   readonly header: Header;
 }
 
-/** A guest range that cannot be read. Lengths and offsets in bytes. */
-export interface BrokenCluster {
-  readonly guestOffset: number;
-  /** Where its payload or its host cluster begins; of a table that cannot be read, the table. */
-  readonly hostOffset: number;
-  /** A cluster; more of a table that cannot be read. */
-  readonly length: number;
-  /** The identifier of the first snapshot that has it; undefined: the disk itself has it. */
-  readonly snapshot: string | undefined;
-  /** ERR_CORRUPT for what the image says or holds, ERR_IO for a read that failed. */
-  readonly error: Qcow2cError;
-}
-
 export interface ExamineOptions {
   /** Default: one for each processor. */
   readonly threads?: number | undefined;
-  /** Whether to look into the streams (`StreamTotals`), which takes several times as long. */
+  /** Whether to find out what only a look into each stream tells (`StreamTotals`), which takes longer. */
   readonly streamFacts: boolean;
   /** Whether to look at the clusters of internal snapshots too. */
   readonly snapshots: boolean;
   /** The external data file, if it is open: then clusters past its end are broken too. */
   readonly dataFile?: HostFile | undefined;
   /** Called in guest order. */
-  readonly onBroken?: ((broken: BrokenCluster) => void) | undefined;
+  readonly onBroken?: OnBroken | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Tests replace it. */
   readonly workerEntry?: URL | undefined;
 }
 
-/** How many guest clusters of the disk are of which type; together they are the disk. Snapshots do not count. */
-export interface ClusterCounts {
-  compressed: number;
-  /** Holds data as it is; with subclusters, in one of them at least. */
-  normal: number;
-  zero: number;
-  unallocated: number;
-}
-
-/** What the sound payloads are like, those of the snapshots included if they were looked at. */
-export interface StreamTotals {
-  /** Bytes that they inflate to. */
-  readonly compressedGuestBytes: number;
-  /** Bytes that they take up, without the trailing ones of their last sectors. */
-  readonly payloadBytes: number;
-  /** How many host clusters hold payloads. */
-  readonly hostClusters: number;
-  /** Bytes in these that no payload covers. */
-  readonly wastedBytes: number;
-  /**
-   * What a reader must keep to inflate any of them, in bytes: of deflate the farthest distance that is looked back,
-   * rounded up to a power of two; of zstd the largest window of a frame header; 0 without payloads.
-   */
-  readonly window: number;
-  /** How many end in a checksum of their content (zstd). */
-  readonly checksums: number;
-}
-
 export interface Examination {
+  /** Of the disk; snapshots do not count. */
   readonly clusters: ClusterCounts;
+  /** How many compressed clusters were looked at, those of the snapshots included. */
+  readonly examined: number;
   /** How often onBroken was called. */
   readonly broken: number;
   /** With streamFacts. */
   readonly facts: StreamTotals | undefined;
 }
 
+/** The build puts every file of the library beside the worker's entry. */
 const WORKER_ENTRY = new URL('./worker.js', import.meta.url);
+/** Items in flight for each worker: one being looked at and one waiting, so that no worker is ever idle. */
 const ITEMS_PER_WORKER = 2;
+/** Items in flight besides: finished ones that wait for their turn. */
 const SPARE_ITEMS = 2;
+
+const NOTHING_EXAMINED: ExaminedItem = { facts: undefined, broken: [] };
 
 /**
  * @throws Qcow2cError ERR_ABORTED, ERR_WORKER, ERR_ENGINE; ERR_CORRUPT or ERR_IO for a snapshot table that cannot
@@ -98,67 +75,95 @@ export async function examineImage(
   { file, header }: ExaminableImage,
   options: ExamineOptions,
 ): Promise<Examination> {
-  const { threads = availableParallelism(), streamFacts, dataFile, onBroken, onProgress, signal } = options;
+  const { streamFacts, dataFile, signal } = options;
   const clusterSize = 2 ** header.clusterBits;
-  const layer = new Qcow2Layer(header, file, dataFile);
-  const clusters: ClusterCounts = { compressed: 0, normal: 0, zero: 0, unallocated: 0 };
-  const slots = threads * ITEMS_PER_WORKER + SPARE_ITEMS;
-  const { readAlignment } = file;
-  const inflate = [header.compressionType];
-  const setup = {
-    output: 'examination',
-    itemSize: ITEM_BYTES,
-    inflate,
-    salvage: true,
-    readAlignment,
-  } as const;
-  const pool = new WorkerPool(
-    options.workerEntry ?? WORKER_ENTRY,
-    threads,
-    slots,
-    { ...setup, streamFacts },
-    (fd) => layer.fileOf(fd),
+  const states = await imageStates(file, header, options.snapshots);
+  const hostClusters = streamFacts ? new MarkedClusters(file.size, clusterSize) : undefined;
+  const parts = { file, header, dataFile, states, hostClusters };
+  const plan = new ExaminationPlan(parts);
+  const findings = new ExaminationFindings(states, options.onBroken);
+  await inflateAll(file, header, plan, findings, options);
+  // Only where the bits for all host clusters are too many to be there at once.
+  while (hostClusters?.advance()) {
+    for await (const _ of new ExaminationPlan(parts).items()) refuseAbort(signal);
+  }
+  const { clusters } = plan;
+  const { examined, broken } = findings;
+  return { clusters, examined, broken, facts: hostClusters && findings.totals(clusterSize, hostClusters) };
+}
+
+/** Takes all items of the plan through the workers, to the findings. */
+async function inflateAll(
+  file: ExaminableImage['file'],
+  { clusterBits, compressionType: type, virtualSize }: Header,
+  plan: ExaminationPlan,
+  findings: ExaminationFindings,
+  { streamFacts, onProgress, signal, workerEntry = WORKER_ENTRY, ...options }: ExamineOptions,
+): Promise<void> {
+  const clusterSize = 2 ** clusterBits;
+  const threads = Math.min(
+    options.threads ?? availableParallelism(),
+    Math.max(1, Math.ceil(virtualSize / ITEM_BYTES)),
   );
-  let broken = 0;
-  let at = 0;
-  const next = async (): Promise<PlannedItem | undefined> => {
-    const start = at;
-    const segments: CompressedSegment[] = [];
-    while (at < layer.size && segments.length * clusterSize < ITEM_BYTES) {
-      const range = await layer.map(at);
-      const { length } = range;
-      const count = Math.ceil(length / clusterSize);
-      if (range.kind === 'compressed') {
-        const { type, descriptor, offset, storedLength } = range.payload;
-        const place = { type, descriptor, offset, storedLength, inflatedLength: clusterSize, skip: 0 };
-        segments.push({ kind: 'compressed', at: at - start, length, ...place });
-        clusters.compressed += 1;
-      } else if (range.kind === 'data') clusters.normal += count;
-      else if (range.kind === 'zero') clusters.zero += count;
-      else if (range.kind === 'unallocated') clusters.unallocated += count;
-      at += length;
-    }
-    return at === start ? undefined : { guestOffset: start, length: at - start, segments };
+  const slots = threads * ITEMS_PER_WORKER + SPARE_ITEMS;
+  const startPool = () =>
+    new WorkerPool(
+      workerEntry,
+      threads,
+      slots,
+      {
+        ...{ output: 'examination', streamFacts, type, clusterSize, descriptor: file.descriptor },
+        ...{ itemSize: ITEM_BYTES, inflate: [], salvage: true, readAlignment: file.readAlignment },
+      },
+      (descriptor) => file.fileOf(descriptor),
+    );
+  // Many an image has no compressed clusters: then no thread is started.
+  let pool: WorkerPool | undefined;
+  const items = plan.items();
+  const next = async () => {
+    const { value, done } = await items.next();
+    return done ? undefined : value;
+  };
+  const pack = async ({ found }: PlannedExamination): Promise<ExaminedItem> => {
+    const { payloads, guestOffsets } = payloadsOf(found);
+    if (guestOffsets.length === 0) return NOTHING_EXAMINED;
+    pool ??= startPool();
+    return pool.examine({ payloads }, guestOffsets);
   };
   try {
-    await runPipeline<ExaminedItem>(
+    await runPipeline<ExaminedItem, PlannedExamination>(
+      { next, pack, store: (answer, { found }) => findings.add(found, answer), storedBytes: () => undefined },
       {
-        next,
-        pack: ({ segments, guestOffset, length }, slot) =>
-          pool.examine({ segments, clusters: segments.length, length, slot }, guestOffset),
-        store: async ({ unreadable }) => {
-          for (const { guestOffset, length, error } of unreadable) {
-            broken += 1;
-            const hostOffset = error.offset ?? 0;
-            onBroken?.({ guestOffset, hostOffset, length, snapshot: undefined, error });
-          }
-        },
-        storedBytes: () => undefined,
+        slots,
+        guestBytes: virtualSize,
+        signal,
+        onProgress:
+          onProgress &&
+          (({ guestBytesDone, ...progress }) =>
+            onProgress({
+              ...progress,
+              // The state of a virtual machine lies behind the disk.
+              guestBytesDone: Math.min(guestBytesDone, virtualSize),
+              dataBytes: findings.examined * clusterSize,
+            })),
       },
-      { slots, guestBytes: layer.size, onProgress, signal },
     );
   } finally {
-    await pool.close();
+    await pool?.close();
   }
-  return { clusters, broken, facts: undefined };
+}
+
+/** What a worker is told of an item. */
+function payloadsOf(found: readonly FoundCluster[]): {
+  readonly payloads: Float64Array;
+  readonly guestOffsets: readonly number[];
+} {
+  const numbers: number[] = [];
+  const guestOffsets: number[] = [];
+  for (const { guestOffset, hostOffset, content } of found) {
+    if (typeof content !== 'number') continue;
+    numbers.push(hostOffset, content);
+    guestOffsets.push(guestOffset);
+  }
+  return { payloads: Float64Array.from(numbers), guestOffsets };
 }

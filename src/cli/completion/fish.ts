@@ -29,7 +29,10 @@ function __qcow2c_pairs
     set -l head (string match -r '^.*,' -- $list)
     for pair in $argv
         set -l key (string replace -r '=.*' '=' -- $pair)
-        printf '%s%s\\n' "$head" $key
+        if not string match -q -- '*=*' (string replace -r '^.*,' '' -- $list)
+            printf '%s%s\\n' "$head" $key
+            continue
+        end
         for value in (string replace -r '^[^=]*=' '' -- $pair | string split -n ,)
             printf '%s%s%s\\n' "$head" $key $value
         end

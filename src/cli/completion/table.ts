@@ -14,37 +14,37 @@ export const COMPLETION_TABLE: CommandTable = {
   groups: [{ title: 'Options', options: EVERYWHERE }],
   notes: [
     {
-      title: 'To try it',
+      title: 'In bash',
+      verbatim: ['source <(qcow2c completion bash)       now, or in ~/.bashrc for always'],
+    },
+    {
+      title: 'In bash with the package bash-completion',
       verbatim: [
-        'source <(qcow2c completion bash)           in bash',
-        'source <(qcow2c completion zsh)            in zsh, after compinit',
-        'qcow2c completion fish | source            in fish',
+        'there=~/.local/share/bash-completion/completions; mkdir -p $there',
+        'qcow2c completion bash > $there/qcow2c',
       ],
     },
     {
-      title: 'To install it for yourself',
+      title: 'In zsh',
       verbatim: [
-        'mkdir -p ~/.local/share/bash-completion/completions',
-        'qcow2c completion bash > ~/.local/share/bash-completion/completions/qcow2c',
-        '',
-        "qcow2c completion zsh > ~/.zsh/_qcow2c     with 'fpath=(~/.zsh $fpath)'",
-        '                                           before compinit in ~/.zshrc',
-        '',
+        'source <(qcow2c completion zsh)        now, or in ~/.zshrc after compinit',
+        'qcow2c completion zsh > ~/.zsh/_qcow2c and in ~/.zshrc, before compinit:',
+        'fpath=(~/.zsh $fpath)',
+      ],
+    },
+    {
+      title: 'In fish',
+      verbatim: [
+        'qcow2c completion fish | source        now',
         'qcow2c completion fish > ~/.config/fish/completions/qcow2c.fish',
       ],
     },
     {
-      title: 'To install it for everybody',
+      title: 'For everybody, as root: the output goes into one of',
       verbatim: [
         '/usr/share/bash-completion/completions/qcow2c',
-        '/usr/share/zsh/vendor-completions/_qcow2c',
+        '/usr/share/zsh/vendor-completions/_qcow2c    or site-functions/_qcow2c',
         '/usr/share/fish/vendor_completions.d/qcow2c.fish',
-      ],
-    },
-    {
-      paragraphs: [
-        'Files in the folders of bash-completion are loaded by the package of that name; without it, put the line ' +
-          "'source <(qcow2c completion bash)' into ~/.bashrc.",
       ],
     },
   ],

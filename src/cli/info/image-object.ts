@@ -116,18 +116,20 @@ function snapshotObject(snapshot: SnapshotInfo): QapiObject {
   };
 }
 
-function deepObject({ clusters, broken, facts }: Examination): QapiObject {
+/** Ours; keys in the manner of the schema. */
+function deepObject({ clusters, examined, broken, facts }: Examination): QapiObject {
   return {
     'compressed-clusters': clusters.compressed,
     'normal-clusters': clusters.normal,
     'zero-clusters': clusters.zero,
     'unallocated-clusters': clusters.unallocated,
     'broken-clusters': broken,
+    payloads: examined,
     'uncompressed-size': facts?.compressedGuestBytes,
     'compressed-size': facts?.payloadBytes,
-    'payload-host-clusters': facts?.hostClusters,
+    'host-clusters-of-payloads': facts?.hostClusters,
     'wasted-size': facts?.wastedBytes,
-    window: facts?.window,
-    checksums: facts?.checksums,
+    'window-size': facts?.window,
+    'payloads-with-checksum': facts?.checksums,
   };
 }

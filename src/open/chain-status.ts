@@ -3,8 +3,8 @@
  * below (get_block_status in qemu-img.c).
  */
 
-import { type LayerStatus, statusOf } from '../open/layer-status.js';
-import type { OpenedLayer } from '../open/open-image.js';
+import { type LayerStatus, statusOf } from './layer-status.js';
+import type { OpenedLayer } from './open-image.js';
 
 export interface ChainStatus extends LayerStatus {
   /** Which image says so: 0 is the topmost. */

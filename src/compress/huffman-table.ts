@@ -1,0 +1,100 @@
+/**
+ * A table that tells, by the next bits of a deflate stream, which symbol they begin with. RFC 1951, section 3.2.2.
+ * Takes the codes that zlib takes, and no other. Used where a stream's symbols are looked at one by one.
+ */
+
+/** Bits of the longest code. */
+const MOST_BITS = 15;
+
+/** Low bits of an entry: the length of its code. */
+export const CODE_LENGTH_MASK = 15;
+
+/** The entry of bits that begin no code. */
+export const NO_CODE = 0;
+
+export class HuffmanTable {
+  /** By the next bits of the stream, the first one lowest: the symbol's meaning with the length of its code. */
+  readonly entries: Int32Array;
+  /** Which of the next bits count. */
+  mask = 0;
+  readonly #meanings: Int32Array;
+  /** How many codes there are of each length. */
+  readonly #counts = new Uint16Array(MOST_BITS + 1);
+  /** Where the symbols of each length begin in `#sorted`. */
+  readonly #starts = new Uint16Array(MOST_BITS + 1);
+  /** The symbols that have codes, in the order of their codes. */
+  readonly #sorted: Uint16Array;
+
+  /**
+   * @param meanings of each symbol: its entry without the length, whose bits are 0
+   * @param mostBits of a code, at most 15
+   */
+  constructor(meanings: Int32Array, mostBits: number) {
+    this.#meanings = meanings;
+    this.#sorted = new Uint16Array(meanings.length);
+    this.entries = new Int32Array(2 ** mostBits);
+  }
+
+  /**
+   * Makes the table of a canonical code.
+   * @param lengths holds the code length of each symbol in bits, 0 for a symbol without a code
+   * @param from where the first symbol's length is
+   * @param count of symbols, at most as many as there are meanings
+   * @param mayLackCodes whether one code of one bit passes, or none at all: then some bits begin no code
+   * @returns whether the lengths are those of a code
+   */
+  build(lengths: Uint8Array, from: number, count: number, mayLackCodes: boolean): boolean {
+    const counts = this.#counts.fill(0);
+    for (const length of lengths.subarray(from, from + count)) counts[length] = (counts[length] ?? 0) + 1;
+    let longest = MOST_BITS;
+    while (longest > 1 && counts[longest] === 0) longest -= 1;
+    // Codes of each length that are free; what is left at the end begins no code.
+    let free = 1;
+    for (let length = 1; length <= longest; length += 1) {
+      free = 2 * free - (counts[length] ?? 0);
+      if (free < 0) return false;
+    }
+    if (free > 0 && !(mayLackCodes && longest === 1)) return false;
+    this.#sort(lengths, from, count);
+    this.#fill(longest);
+    return true;
+  }
+
+  #sort(lengths: Uint8Array, from: number, count: number): void {
+    const starts = this.#starts;
+    for (let length = 1, start = 0; length <= MOST_BITS; length += 1) {
+      starts[length] = start;
+      start += this.#counts[length] ?? 0;
+    }
+    for (let symbol = 0; symbol < count; symbol += 1) {
+      const length = lengths[from + symbol] ?? 0;
+      if (length === 0) continue;
+      const at = starts[length] ?? 0;
+      this.#sorted[at] = symbol;
+      starts[length] = at + 1;
+    }
+  }
+
+  /** Code by code in ascending order, the table growing with their length. */
+  #fill(longest: number): void {
+    const { entries } = this;
+    this.mask = 2 ** longest - 1;
+    entries[0] = NO_CODE;
+    // The code with its first bit lowest, as the stream has it.
+    let code = 0;
+    let next = 0;
+    for (let length = 1; length <= longest; length += 1) {
+      const size = 2 ** length;
+      // Shorter codes begin the same way whatever bit follows.
+      entries.copyWithin(size / 2, 0, size / 2);
+      for (let left = this.#counts[length] ?? 0; left > 0; left -= 1) {
+        entries[code] = (this.#meanings[this.#sorted[next] ?? 0] ?? 0) | length;
+        next += 1;
+        // Plus one, counted from the highest bit down.
+        let bit = size / 2;
+        while ((code & bit) !== 0) bit >>= 1;
+        code = bit === 0 ? 0 : (code & (bit - 1)) | bit;
+      }
+    }
+  }
+}

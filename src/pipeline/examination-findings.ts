@@ -1,0 +1,98 @@
+/** What comes of looking at an image: each broken cluster is told as it comes, of the rest only sums are kept. */
+import type { StreamFacts } from '../compress/messages.js';
+import type { ExaminedItem } from '../compress/pool.js';
+import type { Qcow2cError } from '../errors.js';
+import type { MarkedClusters } from '../qcow2/marked-clusters.js';
+import type { FoundCluster } from './examination-plan.js';
+import type { ImageState } from './image-states.js';
+
+/** A guest range that cannot be read. Lengths and offsets in bytes. */
+export interface BrokenCluster {
+  readonly guestOffset: number;
+  /** Where its payload or its host cluster begins; of a table that cannot be read, the first entry. */
+  readonly hostOffset: number;
+  /** A cluster; more of a table that cannot be read. */
+  readonly length: number;
+  /** The identifier of the first snapshot that has it; undefined: the disk itself has it. */
+  readonly snapshot: string | undefined;
+  /** ERR_CORRUPT for what the image says or holds, ERR_IO for a read that failed. */
+  readonly error: Qcow2cError;
+}
+
+/** Called for one after the other, and waited for. */
+export type OnBroken = (broken: BrokenCluster) => void | Promise<void>;
+
+/** What the sound payloads are like, those of the snapshots included if they were looked at. */
+export interface StreamTotals extends StreamFacts {
+  /** Bytes that they inflate to. */
+  readonly compressedGuestBytes: number;
+  /** How many host clusters hold payloads, broken ones included. */
+  readonly hostClusters: number;
+  /** Bytes in these that no sound payload covers. */
+  readonly wastedBytes: number;
+}
+
+export class ExaminationFindings {
+  readonly #states: readonly ImageState[];
+  readonly #onBroken: OnBroken | undefined;
+  #examined = 0;
+  #sound = 0;
+  #broken = 0;
+  #facts: StreamFacts = { payloadBytes: 0, window: 0, checksums: 0 };
+
+  constructor(states: readonly ImageState[], onBroken: OnBroken | undefined) {
+    this.#states = states;
+    this.#onBroken = onBroken;
+  }
+
+  /** How many compressed clusters were looked at. */
+  get examined(): number {
+    return this.#examined;
+  }
+
+  /** How many clusters and tables cannot be read. */
+  get broken(): number {
+    return this.#broken;
+  }
+
+  /** @param found an item @param answer what became of its payloads */
+  async add(found: readonly FoundCluster[], { facts, broken }: ExaminedItem): Promise<void> {
+    const errors = new Map(broken.map(({ index, error }) => [index, error]));
+    let index = 0;
+    for (const cluster of found) {
+      let error: Qcow2cError | undefined;
+      if (typeof cluster.content === 'number') {
+        error = errors.get(index);
+        index += 1;
+      } else {
+        error = cluster.content;
+      }
+      if (error !== undefined) await this.#tell(cluster, error);
+    }
+    this.#examined += index;
+    this.#sound += index - broken.length;
+    if (facts === undefined) return;
+    this.#facts = {
+      payloadBytes: this.#facts.payloadBytes + facts.payloadBytes,
+      window: Math.max(this.#facts.window, facts.window),
+      checksums: this.#facts.checksums + facts.checksums,
+    };
+  }
+
+  /** @param hostClusters that hold payloads */
+  totals(clusterSize: number, hostClusters: MarkedClusters): StreamTotals {
+    return {
+      ...this.#facts,
+      compressedGuestBytes: this.#sound * clusterSize,
+      hostClusters: hostClusters.count,
+      // Payloads at several guest offsets, which QEMU never makes, count as often.
+      wastedBytes: Math.max(0, hostClusters.bytes - this.#facts.payloadBytes),
+    };
+  }
+
+  async #tell({ guestOffset, hostOffset, length, state }: FoundCluster, error: Qcow2cError): Promise<void> {
+    this.#broken += 1;
+    const snapshot = this.#states[state]?.snapshot;
+    await this.#onBroken?.({ guestOffset, hostOffset, length, snapshot, error });
+  }
+}

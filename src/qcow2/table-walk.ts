@@ -1,0 +1,192 @@
+/**
+ * Passes through the L2 tables of several states of an image (the disk, its snapshots) side by side: what they share
+ * is seen once, and memory does not grow with the tables or their number. Specification: "Cluster mapping".
+ */
+import { Qcow2cError } from '../errors.js';
+import type { Storage } from '../storage/storage.js';
+import { TABLE_ENTRY_BYTES } from './geometry.js';
+import { decodeL1Entry } from './l1-entry.js';
+import { TableCache } from './table-cache.js';
+
+/** Of the tables that are looked at side by side, in all. */
+const MEMORY_BYTES = 1024 * 1024;
+/** Of one of them. */
+const LARGEST_PIECE_BYTES = 65536;
+
+/** Where the L1 table of a state is. */
+export interface L1Table {
+  /** In the file, in bytes, aligned to a cluster. */
+  readonly l1Offset: number;
+  readonly l1Entries: number;
+}
+
+/** Guest clusters that lie one behind the other, as all states have them. */
+export interface TablePiece {
+  readonly kind: 'entries';
+  /** Offset of the first cluster on the disk, in bytes. */
+  readonly guest: number;
+  readonly count: number;
+  /** Their entries in each L2 table that some state has there; the table of the first state comes first. */
+  readonly tables: readonly PieceOfTable[];
+}
+
+export interface PieceOfTable {
+  /** Index of the first state that has the table. */
+  readonly state: number;
+  /** Holds nothing but these entries; valid until the next piece. */
+  readonly view: DataView;
+}
+
+/** A guest range of which a state does not say what it holds. */
+export interface LostPiece {
+  readonly kind: 'lost';
+  /** In bytes. */
+  readonly guest: number;
+  readonly length: number;
+  readonly state: number;
+  /** Of the L1 or L2 table's first entry that is not known, in the file. */
+  readonly offset: number;
+  /** Why a table could not be read; undefined: the L1 entry makes no sense. */
+  readonly error: Qcow2cError | undefined;
+}
+
+export interface WalkedImage {
+  readonly clusterBits: number;
+  readonly extendedL2: boolean;
+}
+
+/**
+ * @param states at least one
+ * @returns in guest order; where no state has an L2 table, nothing
+ * @throws what is no fault of the file
+ */
+export async function* walkTables(
+  file: Pick<Storage, 'name' | 'read'>,
+  { clusterBits, extendedL2 }: WalkedImage,
+  states: readonly L1Table[],
+): AsyncGenerator<TablePiece | LostPiece> {
+  const clusterSize = 2 ** clusterBits;
+  const entryBytes = extendedL2 ? 2 * TABLE_ENTRY_BYTES : TABLE_ENTRY_BYTES;
+  const reach = clusterSize * (clusterSize / entryBytes);
+  const l1Tables = new TableCache(file);
+  const l2Tables = new TableCache(file);
+  const together = entriesEach(states.length, TABLE_ENTRY_BYTES);
+  const views = states.map(() => new DataView(new ArrayBuffer(together * TABLE_ENTRY_BYTES)));
+  const most = states.reduce((largest, { l1Entries }) => Math.max(largest, l1Entries), 0);
+
+  for (let first = 0; first < most; first += together) {
+    const lostPieces: LostPiece[] = [];
+    for (const [state, view] of views.entries()) {
+      const { l1Offset, l1Entries } = states[state] as L1Table;
+      const count = Math.max(0, Math.min(together, l1Entries - first));
+      const offset = l1Offset + first * TABLE_ENTRY_BYTES;
+      const lost = await readEntries(l1Tables, offset, TABLE_ENTRY_BYTES, count, view);
+      if (lost === undefined) continue;
+      const length = (count - lost.index) * reach;
+      lostPieces.push({ kind: 'lost', guest: (first + lost.index) * reach, length, state, ...placeOf(lost) });
+    }
+    for (let index = 0; index < Math.min(together, most - first); index += 1) {
+      const guest = (first + index) * reach;
+      if (lostPieces.length > 0) yield* lostPieces.filter((lost) => lost.guest === guest);
+      const found = new Map<number, number>();
+      for (const [state, view] of views.entries()) {
+        const table = l2TableOffset(view.getBigUint64(index * TABLE_ENTRY_BYTES), clusterSize);
+        if (table === undefined) continue;
+        if (table !== 'senseless') {
+          if (!found.has(table)) found.set(table, state);
+          continue;
+        }
+        const offset = (states[state] as L1Table).l1Offset + (first + index) * TABLE_ENTRY_BYTES;
+        yield { kind: 'lost', guest, length: reach, state, offset, error: undefined };
+      }
+      if (found.size > 0) yield* walkSideBySide(l2Tables, found, guest, clusterSize, entryBytes);
+    }
+  }
+}
+
+/** @param found the offsets of L2 tables that describe the same guest clusters, each with its first state */
+async function* walkSideBySide(
+  tables: TableCache,
+  found: ReadonlyMap<number, number>,
+  guest: number,
+  clusterSize: number,
+  entryBytes: number,
+): AsyncGenerator<TablePiece | LostPiece> {
+  const l2Entries = clusterSize / entryBytes;
+  const count = Math.min(entriesEach(found.size, entryBytes), l2Entries);
+  const pieces = [...found].map(([offset, state]) => {
+    return { offset, state, view: new DataView(new ArrayBuffer(count * entryBytes)) };
+  });
+  for (let first = 0; first < l2Entries; first += count) {
+    const start = guest + first * clusterSize;
+    const lostPieces: LostPiece[] = [];
+    for (const { offset, state, view } of pieces) {
+      const lost = await readEntries(tables, offset + first * entryBytes, entryBytes, count, view);
+      if (lost === undefined) continue;
+      const length = (count - lost.index) * clusterSize;
+      const from = start + lost.index * clusterSize;
+      lostPieces.push({ kind: 'lost', guest: from, length, state, ...placeOf(lost) });
+    }
+    yield { kind: 'entries', guest: start, count, tables: pieces };
+    yield* lostPieces;
+  }
+}
+
+/** @returns undefined for an L1 entry without an L2 table */
+function l2TableOffset(raw: bigint, clusterSize: number): number | 'senseless' | undefined {
+  if (raw === 0n) return undefined;
+  try {
+    const { l2TableOffset: offset } = decodeL1Entry(raw);
+    return offset === undefined || offset % clusterSize === 0 ? offset : 'senseless';
+  } catch (error) {
+    if (error instanceof Qcow2cError && error.code === 'ERR_CORRUPT') return 'senseless';
+    throw error;
+  }
+}
+
+/** A power of two, so that no piece of an L2 table lies across two pieces of the file. */
+function entriesEach(tables: number, entryBytes: number): number {
+  const bytes = Math.min(LARGEST_PIECE_BYTES, MEMORY_BYTES / tables);
+  return 2 ** Math.floor(Math.log2(Math.max(1, bytes / entryBytes)));
+}
+
+interface LostEntries {
+  /** Of the first one. */
+  readonly index: number;
+  readonly offset: number;
+  readonly error: Qcow2cError;
+}
+
+function placeOf({ offset, error }: LostEntries): Pick<LostPiece, 'offset' | 'error'> {
+  return { offset, error };
+}
+
+/**
+ * Reads entries into a view, behind which and in place of which there are zeros.
+ * @returns those that could not be read, from one of them to the last
+ */
+async function readEntries(
+  tables: TableCache,
+  offset: number,
+  entryBytes: number,
+  count: number,
+  into: DataView,
+): Promise<LostEntries | undefined> {
+  const bytes = new Uint8Array(into.buffer);
+  bytes.fill(0);
+  for (let index = 0; index < count; ) {
+    const from = offset + index * entryBytes;
+    try {
+      const { view, at, count: there } = await tables.entriesFrom(from, entryBytes);
+      const length = Math.min(count - index, there) * entryBytes;
+      bytes.set(new Uint8Array(view.buffer, view.byteOffset + at, length), index * entryBytes);
+      index += length / entryBytes;
+    } catch (error) {
+      if (!(error instanceof Qcow2cError) || (error.code !== 'ERR_CORRUPT' && error.code !== 'ERR_IO')) {
+        throw error;
+      }
+      return { index, offset: from, error };
+    }
+  }
+  return undefined;
+}
