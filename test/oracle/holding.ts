@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { existsSync, rmSync, watch } from 'node:fs';
 import { dirname } from 'node:path';
+import { spawn } from 'node:child_process';
 import { start } from './run.js';
 
 /**
@@ -14,17 +15,18 @@ export async function whileQemuIoHolds<Result>(
   options: readonly string[],
   work: () => Promise<Result>,
 ): Promise<Result> {
-  const { child, finished } = start('qemu-io', ['-f', format, ...options, image], { keepsStdin: true });
-  const ended = finished.then(({ stderr }) => Promise.reject(new Error(`qemu-io ended: ${stderr}`)));
-  ended.catch(() => {});
+  const child = spawn('qemu-io', ['-f', format, ...options, image], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const ended = once(child, 'close');
+  const early = ended.then(() => Promise.reject(new Error(`qemu-io does not open ${image}`)));
+  early.catch(() => {});
   try {
     // The prompt comes when the image is open.
-    const { stdout } = child;
-    if (stdout !== null) await Promise.race([once(stdout, 'data'), ended]);
+    await Promise.race([once(child.stdout, 'data'), early]);
     return await work();
   } finally {
-    child.stdin?.end();
-    await finished;
+    child.stdin.end();
+    child.stdout.resume();
+    await ended;
   }
 }
 

@@ -17,8 +17,6 @@ export interface RunOptions {
   /** Added to this process's environment; undefined removes a variable. */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
   readonly stdin?: string | undefined;
-  /** Leaves standard input open for the caller to write to and to end. */
-  readonly keepsStdin?: boolean | undefined;
 }
 
 export interface Running {
@@ -44,9 +42,9 @@ export function start(program: string, args: readonly string[], options: RunOpti
   const child = spawn(program, args, {
     cwd: options.cwd,
     env: { ...process.env, PATH, LC_ALL: 'C', ...options.env },
-    stdio: [options.stdin === undefined && !options.keepsStdin ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    stdio: [options.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
   });
-  if (!options.keepsStdin) child.stdin?.end(options.stdin);
+  child.stdin?.end(options.stdin);
   const finished = new Promise<Outcome>((resolve, reject) => {
     const output = { stdout: '', stderr: '' };
     for (const name of ['stdout', 'stderr'] as const) {
