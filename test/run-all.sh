@@ -16,6 +16,9 @@ need qemu-utils sh -c 'qemu-img --version && qemu-io --version'
 need p7zip-full 7z i
 need strace strace -V
 need e2fsprogs env PATH="$PATH:/usr/sbin:/sbin" mkfs.ext4 -V
+need zsh zsh -f -c 'zmodload zsh/zpty'
+need fish fish --version
+need groff groff -man -Tutf8 /dev/null
 need libdeflate0 shared_library libdeflate.so.0
 need libzstd1 shared_library libzstd.so.1
 

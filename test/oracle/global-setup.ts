@@ -29,6 +29,10 @@ const PROOFS: readonly (readonly [string, ...string[]])[] = [
   ['7z', 'i'],
   ['strace', '-o', '/dev/null', 'true'],
   ['mkfs.ext4', '-V'],
+  ['bash', '--version'],
+  ['zsh', '-f', '-c', 'zmodload zsh/zpty'],
+  ['fish', '--version'],
+  ['groff', '-man', '-Tutf8', '/dev/null'],
 ];
 const LIBRARIES = ['libdeflate.so.0', 'libzstd.so.1'];
 

@@ -214,7 +214,7 @@ export const CONVERT_TABLE: CommandTable = {
     },
     {
       what: 'As small as it gets with zlib, whatever the time',
-      line: 'qcow2c convert -c -o compression_level=12,cluster_size=2M disk.raw out.qcow2',
+      line: 'qcow2c convert -c -o compression_level=12,cluster_size=2M a.raw a.qcow2',
     },
     {
       what: 'Flatten a chain of trusted images',

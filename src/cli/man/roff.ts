@@ -25,20 +25,22 @@ export function italic(text: string): string {
   return `\\fI${escaped(text)}\\fR`;
 }
 
-/** Lines of text; a dot at their begin would make them orders. */
+/** Lines of text. */
 export function lines(roff: string): string {
-  return wrapped(roff, 100)
-    .map((line) => `${line.startsWith('.') ? '\\&' : ''}${line}\n`)
-    .join('');
+  return wrapped(roff, 100).map(textLine).join('');
 }
 
-/** Lines that are shown as they are, in a fixed width. */
+/** Lines that are shown as they are. */
 export function verbatim(text: readonly string[]): string {
-  const shown = text.map((line) => `${/^[.']/.test(line) ? '\\&' : ''}${escaped(line)}\n`).join('');
-  return `.EX\n${shown}.EE\n`;
+  return `.EX\n${text.map((line) => textLine(escaped(line))).join('')}.EE\n`;
 }
 
 /** A term and its explanation beside or below it. */
 export function entry(term: string, explanation: string): string {
-  return `.TP\n${term}\n${explanation}`;
+  return `.TP\n${textLine(term)}${explanation}`;
+}
+
+/** A dot at its begin would make it an order. */
+function textLine(roff: string): string {
+  return `${roff.startsWith('.') ? '\\&' : ''}${roff}\n`;
 }
