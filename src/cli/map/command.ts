@@ -1,9 +1,12 @@
 /** Runs `map` and prints what it finds, range by range or as a picture. Used by main.ts. */
 import { mapImage } from '../../map/map-image.js';
+import type { MapOptions } from '../../map/options.js';
+import { surveyImage } from '../../map/survey-image.js';
 import { type Surroundings, THIS_PROCESS } from '../surroundings.js';
 import { PacedOutput } from './paced-output.js';
-import { HUMAN_TEXT, JsonText } from './ranges-text.js';
+import { HUMAN_TEXT, JsonText, type RangesText } from './ranges-text.js';
 import type { MapRequest } from './request.js';
+import { picture } from './svg/picture.js';
 
 /** @returns the exit code @throws what is to be printed as an error with exit code 1 */
 export async function mapCommand(
@@ -11,18 +14,22 @@ export async function mapCommand(
   { stdout }: Surroundings = THIS_PROCESS,
 ): Promise<number> {
   const printed = new PacedOutput(stdout);
-  const text = output === 'json' ? new JsonText() : HUMAN_TEXT;
-  let before = text.begin;
   try {
-    for await (const range of mapImage(options)) {
-      await printed.write(before);
-      before = '';
-      if (!(await printed.write(text.of(range)))) return 0;
-    }
-    await printed.write(text.end);
+    if (output === 'svg') await printed.write(picture(await surveyImage(options)));
+    else await printRanges(options, output === 'json' ? new JsonText() : HUMAN_TEXT, printed);
   } finally {
-    // With the ranges before the one that could not be told.
+    // With the ranges before one that could not be told.
     await printed.flush();
   }
   return 0;
+}
+
+async function printRanges(options: MapOptions, text: RangesText, printed: PacedOutput): Promise<void> {
+  let before = text.begin;
+  for await (const range of mapImage(options)) {
+    await printed.write(before);
+    before = '';
+    if (!(await printed.write(text.of(range)))) return;
+  }
+  await printed.write(text.end);
 }

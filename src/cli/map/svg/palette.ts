@@ -1,0 +1,46 @@
+/**
+ * The colours of the picture and what they mean. Blue for what is stored here, the darker the more place it takes;
+ * orange and brown for what is elsewhere; greys for what is not there: pairs that are told apart by everybody, colour
+ * blind or not, and in print by their lightness.
+ */
+import type { DiskKind } from '../../../map/survey-disk.js';
+import type { FileKind } from '../../../map/survey-file.js';
+
+export interface Appearance {
+  readonly colour: string;
+  readonly label: string;
+  /** It is what is not there: a trace of it among other things need not be seen. */
+  readonly empty?: true;
+}
+
+/** Of compressed clusters, by what is stored of them: up to a quarter, a half, three quarters, more. */
+export const RATIO_COLOURS = ['#a1dab4', '#41b6c4', '#2c8ebf', '#225ea8'] as const;
+const AS_IT_IS = '#0c2c84';
+const KEPT = '#b9a7d9';
+
+/** In the order in which they are stacked, from below. */
+export const DISK_KINDS: readonly (readonly [Exclude<DiskKind, 'payload'>, Appearance])[] = [
+  ['data', { colour: AS_IT_IS, label: 'stored as it is' }],
+  ['compressed', { colour: RATIO_COLOURS[1], label: 'compressed' }],
+  ['backing1', { colour: '#e69f00', label: 'in the backing file' }],
+  ['backing2', { colour: '#cc5500', label: 'in the backing file below' }],
+  ['backing3', { colour: '#7f2704', label: 'in backing files farther below' }],
+  ['preallocated', { colour: KEPT, label: 'place kept, nothing written' }],
+  ['zero', { colour: '#aeb4bd', label: 'zeros' }],
+  ['unallocated', { colour: '#eceef1', label: 'unallocated', empty: true }],
+];
+
+export const FILE_KINDS: readonly (readonly [Exclude<FileKind, 'refcounted' | 'sparse'>, Appearance])[] = [
+  ['header', { colour: '#000000', label: 'header' }],
+  ['l1', { colour: '#a50026', label: 'L1 table' }],
+  ['l2', { colour: '#f0532d', label: 'L2 tables' }],
+  ['refcounts', { colour: '#f7b500', label: 'refcount table and blocks' }],
+  ['snapshots', { colour: '#8e0152', label: 'snapshot table, L1 tables' }],
+  ['bitmaps', { colour: '#de77ae', label: 'bitmaps' }],
+  ['data', { colour: AS_IT_IS, label: 'normal clusters' }],
+  ['compressed', { colour: RATIO_COLOURS[1], label: 'compressed clusters' }],
+  ['preallocated', { colour: KEPT, label: 'place kept, nothing written' }],
+  ['other', { colour: '#7a5c3e', label: 'snapshots only, slack, leaks' }],
+  ['unused', { colour: '#d5d9df', label: 'unused', empty: true }],
+  ['hole', { colour: '#f6f7f8', label: 'hole', empty: true }],
+];

@@ -1,0 +1,139 @@
+/** An image as one picture: the disk as the guest sees it, and what its files hold. */
+import type { Cells } from '../../../map/cells.js';
+import type { DiskKind } from '../../../map/survey-disk.js';
+import type { FileSurvey } from '../../../map/survey-file.js';
+import type { ImageSurvey } from '../../../map/survey-image.js';
+import { binarySize } from './binary-size.js';
+import { escaped, rectangle, shortened, text } from './markup.js';
+import { type Appearance, DISK_KINDS, FILE_KINDS, RATIO_COLOURS } from './palette.js';
+import { drawPanel, type LegendEntry, PANEL_LEFT, PANEL_WIDTH, type Panel } from './panel.js';
+
+const WIDTH = PANEL_LEFT + PANEL_WIDTH + 28;
+const STYLE = `
+text { font-family: Inter, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif; fill: #1f2933; }
+.title { font-size: 21px; font-weight: 600; }
+.facts { font-size: 13px; fill: #52606d; }
+.heading { font-size: 15px; font-weight: 600; }
+.label { font-size: 12.5px; }
+.amount, .scale { font-size: 11px; fill: #616e7c; }
+.end { text-anchor: end; }
+`;
+
+/** @returns an SVG document; its size has a bound, whatever the image is */
+export function picture(survey: ImageSurvey): string {
+  const parts: string[] = [];
+  let top = 96;
+  for (const panel of [diskPanel(survey), ...survey.files.map((file) => filePanel(file, survey))]) {
+    const { svg, bottom } = drawPanel(panel, top);
+    parts.push(svg);
+    top = bottom + 34;
+  }
+  const facts = factsOf(survey);
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${top}" viewBox="0 0 ${WIDTH} ${top}" role="img">\n`,
+    `<title>${escaped(survey.name)}</title>\n<desc>${escaped(facts)}</desc>\n<style>${STYLE}</style>\n`,
+    rectangle(0, 0, WIDTH, top, '#ffffff'),
+    text(PANEL_LEFT, 44, 'title', shortened(survey.name, 76)),
+    text(PANEL_LEFT, 67, 'facts', facts),
+    ...parts,
+    '</svg>\n',
+  ].join('');
+}
+
+function factsOf({
+  format,
+  clusterSize,
+  compressionType,
+  virtualSize,
+  files,
+  backingFiles,
+}: ImageSurvey): string {
+  const clusters = clusterSize === undefined ? [] : [`clusters of ${binarySize(clusterSize)}`];
+  const compression = compressionType === undefined ? [] : [`compression ${compressionType}`];
+  const length = files.map(({ cells }) => binarySize(cells.to)).join(' + ');
+  const backing =
+    backingFiles.length === 0
+      ? []
+      : [`${backingFiles.length} backing file${backingFiles.length > 1 ? 's' : ''}`];
+  return [
+    `${format} image`,
+    ...clusters,
+    ...compression,
+    `disk ${binarySize(virtualSize)}`,
+    `file ${length}`,
+    ...backing,
+  ].join('  ·  ');
+}
+
+function diskPanel({ disk, backingFiles, clusterSize, virtualSize }: ImageSurvey): Panel {
+  const colourOf = (kind: DiskKind, colour: string, cell: number) =>
+    kind === 'compressed' ? ratioColour(disk.of('payload', cell) / disk.of('compressed', cell)) : colour;
+  const part =
+    disk.from > 0 || disk.to < virtualSize ? `, from ${binarySize(disk.from)} to ${binarySize(disk.to)}` : '';
+  return {
+    title: `The disk${part}`,
+    cells: disk,
+    sharesOf: (cell) =>
+      DISK_KINDS.map(([kind, { colour, empty = false }]) => ({
+        colour: colourOf(kind, colour, cell),
+        amount: disk.of(kind, cell),
+        empty,
+      })),
+    legend: DISK_KINDS.flatMap(([kind, appearance]): LegendEntry[] => {
+      const bytes = disk.total(kind);
+      if (bytes === 0) return [];
+      const entry = entryOf(appearance, bytes, disk);
+      if (kind === 'compressed') return [compressedEntry(disk, bytes)];
+      if (kind === 'backing1' || kind === 'backing2') {
+        const name = backingFiles[kind === 'backing1' ? 0 : 1] ?? '';
+        return [{ ...entry, amount: `${entry.amount}, ${shortened(name, 24)}` }];
+      }
+      if (kind === 'data' && clusterSize === undefined) return [{ ...entry, label: 'data' }];
+      return [entry];
+    }),
+  };
+}
+
+function ratioColour(ratio: number): string {
+  const index = Math.ceil(ratio * RATIO_COLOURS.length) - 1;
+  return RATIO_COLOURS[Math.max(0, Math.min(index, RATIO_COLOURS.length - 1))] ?? '';
+}
+
+function compressedEntry(disk: Cells<DiskKind>, bytes: number): LegendEntry {
+  const payload = disk.total('payload');
+  const percent = Math.round((payload / bytes) * 100);
+  return {
+    colours: RATIO_COLOURS,
+    label: 'compressed to ≤ 25, 50, 75, 100 %',
+    amount: `${binarySize(bytes)} stored in ${binarySize(payload)} (${percent} %)`,
+  };
+}
+
+function filePanel({ name, cells }: FileSurvey, { clusterSize }: ImageSurvey): Panel {
+  return {
+    title: `The file ${shortened(name, 70)}`,
+    cells,
+    sharesOf: (cell) =>
+      FILE_KINDS.map(([kind, { colour, empty = false }]) => ({
+        colour,
+        amount: cells.of(kind, cell),
+        empty,
+      })),
+    legend: FILE_KINDS.flatMap(([kind, appearance]) => {
+      const bytes = cells.total(kind);
+      if (bytes === 0) return [];
+      const entry = entryOf(appearance, bytes, cells);
+      return [kind === 'data' && clusterSize === undefined ? { ...entry, label: 'data' } : entry];
+    }),
+  };
+}
+
+function entryOf<Kind extends string>(
+  { colour, label }: Appearance,
+  bytes: number,
+  { from, to }: Cells<Kind>,
+): LegendEntry {
+  const percent = (bytes / (to - from)) * 100;
+  const share = percent < 0.1 ? '< 0.1' : String(Number(percent.toFixed(percent < 10 ? 1 : 0)));
+  return { colours: [colour], label, amount: `${binarySize(bytes)} (${share} %)` };
+}

@@ -1,0 +1,63 @@
+/** What the guest sees, cell by cell: stored as it is, compressed, zeros, or left to a backing file. */
+import { type ChainStatus, StatusChain } from '../open/chain-status.js';
+import type { OpenedImage } from '../open/open-image.js';
+import { Cells } from './cells.js';
+import type { MapOptions } from './options.js';
+
+/** Images below the topmost that are told apart; the last stands for all that are deeper. */
+export const BACKING_KINDS = ['backing1', 'backing2', 'backing3'] as const;
+
+export type DiskKind =
+  /** Stored in the topmost image: as it is; compressed; and how much the compressed clusters take. */
+  | 'data'
+  | 'compressed'
+  | 'payload'
+  /** A place was kept, but nothing was written there. */
+  | 'preallocated'
+  /** Reads as zeros because an image says so, or a raw one has a hole. */
+  | 'zero'
+  /** Stored in a backing file, compressed or not. */
+  | (typeof BACKING_KINDS)[number]
+  /** No image has it. */
+  | 'unallocated';
+
+/** A cluster is seen as so many cells at most: a small disk is no mosaic of a few large tiles. */
+const CELLS_PER_CLUSTER = 16;
+const SMALLEST_CELL = 512;
+
+/** The smallest cell that is worth drawing. @param clusterSize bytes, or undefined for a raw image */
+export function smallestCell(clusterSize = 65536): number {
+  return Math.max(SMALLEST_CELL, clusterSize / CELLS_PER_CLUSTER);
+}
+
+/**
+ * @param clusterSize of the topmost image, in bytes; undefined: it is raw
+ * @throws Qcow2cError ERR_CORRUPT, ERR_IO
+ */
+export async function surveyDisk(
+  { source, layers }: OpenedImage,
+  { startOffset = 0, maxLength = Number.POSITIVE_INFINITY }: Pick<MapOptions, 'startOffset' | 'maxLength'>,
+  clusterSize: number | undefined,
+): Promise<Cells<DiskKind>> {
+  const chain = new StatusChain(layers);
+  const end = Math.min(source.size, startOffset + maxLength);
+  const cells = new Cells<DiskKind>(Math.min(startOffset, end), end, smallestCell(clusterSize));
+  for (let at = startOffset; at < end; ) {
+    const status = await chain.at(at);
+    const kind = kindOf(status);
+    const length = Math.min(status.length, end - at);
+    cells.add(kind, at, length);
+    if (kind === 'compressed' && clusterSize !== undefined) {
+      cells.add('payload', at, length, ((status.storedLength ?? 0) * length) / clusterSize);
+    }
+    at += length;
+  }
+  return cells;
+}
+
+function kindOf({ data, zero, present, depth, storedLength }: ChainStatus): DiskKind {
+  if (data && zero) return 'preallocated';
+  if (zero) return present ? 'zero' : 'unallocated';
+  if (depth > 0) return BACKING_KINDS[Math.min(depth, BACKING_KINDS.length) - 1] ?? 'backing3';
+  return storedLength === undefined ? 'data' : 'compressed';
+}

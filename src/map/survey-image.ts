@@ -1,0 +1,53 @@
+/** All that a picture of an image shows, in memory that does not grow with the image. */
+import type { CompressionType } from '../compression-type.js';
+import type { ImageFormat } from '../image/image-reference.js';
+import { openImage } from '../open/open-image.js';
+import { Qcow2Layer } from '../qcow2/qcow2-layer.js';
+import type { Cells } from './cells.js';
+import type { MapOptions } from './options.js';
+import { type DiskKind, surveyDisk } from './survey-disk.js';
+import { type FileSurvey, surveyQcow2Files, surveyRawFile } from './survey-file.js';
+
+export interface ImageSurvey {
+  readonly name: string;
+  readonly format: ImageFormat;
+  /** Bytes. */
+  readonly virtualSize: number;
+  /** Of a qcow2 image: in bytes, and how compressed clusters are compressed. */
+  readonly clusterSize: number | undefined;
+  readonly compressionType: CompressionType | undefined;
+  /** Names, the one directly below first. */
+  readonly backingFiles: readonly string[];
+  readonly disk: Cells<DiskKind>;
+  /** The image's own file, and its external data file. */
+  readonly files: readonly FileSurvey[];
+}
+
+/**
+ * Goes through the tables of an image and its backing files, reading no data.
+ * @throws Qcow2cError as mapImage
+ */
+export async function surveyImage(options: MapOptions): Promise<ImageSurvey> {
+  const { image, isolated = false } = options;
+  const opened = await openImage(image, undefined, { direct: false, isolated });
+  try {
+    const [top, ...below] = opened.layers;
+    const { layer, format, qcow2 } = top;
+    const clusterSize = qcow2 && 2 ** qcow2.header.clusterBits;
+    return {
+      name: layer.name,
+      format,
+      virtualSize: layer.size,
+      clusterSize,
+      compressionType: qcow2?.header.compressionType,
+      backingFiles: below.map((opened) => opened.layer.name),
+      disk: await surveyDisk(opened, options, clusterSize),
+      files:
+        layer instanceof Qcow2Layer && qcow2 !== undefined
+          ? await surveyQcow2Files(layer, qcow2)
+          : [await surveyRawFile(layer)],
+    };
+  } finally {
+    await opened.source.close();
+  }
+}
