@@ -29,20 +29,23 @@ export async function measure(options: MeasureOptions): Promise<Measurement> {
   return measureWith(options, BUILT_PARTS);
 }
 
-/** `measure` with the replaceable parts of the conversion. */
-export async function measureWith(
-  options: MeasureOptions,
-  parts: Pick<ConversionParts, 'workerEntry'>,
-): Promise<Measurement> {
+/** Parts that tests replace. */
+export interface MeasureParts extends Pick<ConversionParts, 'workerEntry'> {
+  /** For another sample. */
+  readonly seed?: number | undefined;
+}
+
+/** `measure` with its replaceable parts. */
+export async function measureWith(options: MeasureOptions, parts: MeasureParts): Promise<Measurement> {
   refuseClashes(options);
   const { source, size, snapshot, isolated = false } = options;
   const parameters = isRaw(options) ? undefined : parametersOf(options);
   if (source === undefined) return uncompressed(parameters, roundUp(size ?? 0, SECTOR_SIZE), 0);
-  if (isStream(source)) return { ...(await compressed(options, parts)), bitmaps: undefined };
+  if (isStream(source)) return { ...(await compressed(options, parts, 1)), bitmaps: undefined };
   const reference = typeof source === 'string' ? { file: source, format: options.sourceFormat } : source;
   if (options.compress) {
-    const bitmaps = await bitmapsOfFile(reference, options);
-    return { ...(await compressed(options, parts)), bitmaps };
+    const { bitmaps, clusterSize } = await readStart(reference, options);
+    return { ...(await compressed(options, parts, clusterSize)), bitmaps };
   }
   const image = await openImage(reference, snapshot, { direct: false, isolated });
   try {
@@ -73,12 +76,13 @@ function uncompressed(parameters: ImageParameters | undefined, diskSize: number,
 
 async function compressed(
   options: MeasureOptions,
-  parts: Pick<ConversionParts, 'workerEntry'>,
+  { workerEntry, seed }: MeasureParts,
+  sourceClusterSize: number,
 ): Promise<Omit<Measurement, 'bitmaps'>> {
-  const { fileSize, virtualSize, estimate } = await compressedSize(options, parts);
-  const { geometry } = parametersOf(options);
-  const fullyAllocated = fullyAllocatedSize(geometry, virtualSize);
-  return { required: fileSize, fullyAllocated, compressed: true, estimate };
+  const found = await compressedSize(options, { workerEntry }, sourceClusterSize, seed);
+  const { fileSize: required, virtualSize, estimate } = found;
+  const fullyAllocated = fullyAllocatedSize(parametersOf(options).geometry, virtualSize);
+  return { required, fullyAllocated, compressed: true, estimate };
 }
 
 /** Bytes of the new image's clusters that have to be stored, as far as the source's tables tell. */
@@ -94,13 +98,15 @@ async function dataBytes(
   return dataClusterBytes(image, clusterSize, signal);
 }
 
-async function bitmapsOfFile(
+/** What the source's header tells: how large its bitmaps become, and its clusters, if it has any. */
+async function readStart(
   reference: ImageReference,
   options: MeasureOptions,
-): Promise<number | undefined> {
+): Promise<{ readonly bitmaps: number | undefined; readonly clusterSize: number }> {
   const { file, qcow2 } = await openImageFile(reference, false);
   try {
-    return await bitmapsSize(qcow2, parametersOf(options), options.onWarning);
+    const bitmaps = await bitmapsSize(qcow2, parametersOf(options), options.onWarning);
+    return { bitmaps, clusterSize: 2 ** (qcow2?.header.clusterBits ?? 0) };
   } finally {
     await file.close();
   }
