@@ -1,0 +1,203 @@
+/**
+ * Runs a conversion to nowhere of which only a sample is compressed: every other piece of the data is taken to
+ * become what the chosen piece of its stratum became, cluster by cluster. All of them go through the writer, so
+ * that tables, refcounts and padding are counted as they would be, and a sample of everything gives the exact size.
+ * docs/measure.md describes the method.
+ */
+import { UNCHANGED } from '../compress/messages.js';
+import type { PackedItem } from '../compress/pool.js';
+import type { NextItem, RunClusters } from '../convert/output.js';
+import { internalError } from '../errors.js';
+import { type PipelineParts, runPipeline } from '../pipeline/pipeline.js';
+import { ITEM_BYTES, type PlannedItem } from '../pipeline/plan.js';
+import { allocationUnit } from '../qcow2/image-writer.js';
+import { MarginOfError } from './margin.js';
+import type { Estimate } from './options.js';
+import { type CutItem, cutItems, joinPieces, type PieceSizes, pieceOf } from './pieces.js';
+import { Strata } from './strata.js';
+
+/** Stands for what clusters became where only its length counts. */
+const ANY_BYTES = new Uint8Array(ITEM_BYTES);
+
+type Pieces = readonly [PlannedItem, ...PlannedItem[]];
+type Parts = Omit<PipelineParts<PackedItem>, 'next'>;
+
+export interface SamplingOptions {
+  /** Above 0, up to 100. */
+  readonly percent: number;
+  /** Bytes that are compressed or left out together, a power of two up to the items' size. */
+  readonly pieceSize: number;
+  /** Tests take other samples with others. */
+  readonly seed?: number | undefined;
+}
+
+export class Sampling {
+  readonly #options: SamplingOptions;
+  #estimate: Estimate | undefined;
+
+  constructor(options: SamplingOptions) {
+    this.#options = options;
+  }
+
+  /** How sure the size is that the conversion came to; once it has. */
+  get estimate(): Estimate | undefined {
+    return this.#estimate;
+  }
+
+  /** In the place of all items' run. */
+  readonly run: RunClusters = async (parts, items, clusterSize, settings) => {
+    const { percent, seed } = this.#options;
+    const sizes = { clusterSize, pieceSize: Math.max(this.#options.pieceSize, clusterSize) };
+    const cut = () => cutItems(items(), sizes, settings.signal);
+    const { pieces, dataBytes, lastIsShort } = await survey(cut(), sizes);
+    const strata = new Strata(pieces, percent, { lastAlone: lastIsShort, seed });
+    const piecesOf = new Map<PlannedItem, Pieces>();
+    const sample = sampledItems(cut(), strata, sizes);
+    const next: NextItem = async () => {
+      const chosen = (await sample.next()).value ?? undefined;
+      if (chosen === undefined) return undefined;
+      const item = joinPieces(chosen, sizes);
+      piecesOf.set(item, chosen);
+      return item;
+    };
+    const others = new Imputation(parts, cut(), sizes);
+    const margin = new MarginOfError();
+    let stratum = 0;
+    let sampledBytes = 0;
+    const end = await runPipeline(
+      {
+        ...parts,
+        next,
+        pack: (item, slot) => packSample(parts, item, piecesOf.get(item) ?? [], slot),
+        store: async (packed, item) => {
+          for (const became of partsOf(packed.sizes, sizes)) {
+            const count = strata.size(stratum);
+            margin.add(count, storedBytes(became));
+            for (let index = 0; index < count; index += 1) await others.becomes(became);
+            stratum += 1;
+          }
+          sampledBytes += item.length;
+          piecesOf.delete(item);
+        },
+      },
+      settings,
+    );
+    // Where the file ends is rounded up to whole clusters, so even a sure estimate can be one off.
+    const rounding = sampledBytes < dataBytes ? allocationUnit(clusterSize) : 0;
+    this.#estimate = { margin: Math.ceil(margin.margin) + rounding, confidence: 95, sampledBytes, dataBytes };
+    return end;
+  };
+}
+
+/** Counts the pieces, without reading any. */
+async function survey(items: AsyncIterable<CutItem>, { pieceSize }: PieceSizes) {
+  let count = 0;
+  let dataBytes = 0;
+  let lastIsShort = false;
+  for await (const { item, pieces } of items) {
+    for (const from of pieces) {
+      const length = Math.min(pieceSize, item.length - from);
+      count += 1;
+      dataBytes += length;
+      lastIsShort = length < pieceSize;
+    }
+  }
+  return { pieces: count, dataBytes, lastIsShort };
+}
+
+/** The chosen pieces in guest order, as many together as an item holds. */
+async function* sampledItems(
+  items: AsyncIterable<CutItem>,
+  strata: Strata,
+  sizes: PieceSizes,
+): AsyncGenerator<Pieces> {
+  let chosen: PlannedItem[] = [];
+  let index = 0;
+  let stratum = 0;
+  for await (const { item, pieces } of items) {
+    for (const from of pieces) {
+      const isChosen = stratum < strata.count && index === strata.chosen(stratum);
+      index += 1;
+      if (!isChosen) continue;
+      stratum += 1;
+      chosen.push(pieceOf(item, from, sizes));
+      if (chosen.length < ITEM_BYTES / sizes.pieceSize) continue;
+      yield chosen as unknown as Pieces;
+      chosen = [];
+    }
+  }
+  if (chosen.length > 0) yield chosen as unknown as Pieces;
+}
+
+/** As `pack`; when that fails, each piece by itself, which tells where. */
+async function packSample(
+  { pack }: Parts,
+  item: PlannedItem,
+  pieces: readonly PlannedItem[],
+  slot: number,
+): Promise<PackedItem> {
+  try {
+    return await pack(item, slot);
+  } catch (error) {
+    for (const piece of pieces) await pack(piece, slot);
+    throw error;
+  }
+}
+
+/** What the clusters of each piece became. */
+function partsOf(sizes: Uint32Array, { pieceSize, clusterSize }: PieceSizes): Uint32Array[] {
+  const clusters = pieceSize / clusterSize;
+  return Array.from({ length: Math.ceil(sizes.length / clusters) }, (_, index) =>
+    sizes.slice(index * clusters, (index + 1) * clusters),
+  );
+}
+
+/** Bytes of the clusters that are stored. */
+function storedBytes(sizes: Uint32Array): number {
+  return sizes.reduce((sum, size) => (size === UNCHANGED ? sum : sum + size), 0);
+}
+
+/** Stores every piece as what a chosen one became. */
+class Imputation {
+  readonly #parts: Parts;
+  readonly #items: AsyncGenerator<CutItem>;
+  readonly #sizes: PieceSizes;
+  /** The item whose pieces come next, how many of them have come, and what its clusters become. */
+  #current: CutItem | undefined;
+  #done = 0;
+  #became = new Uint32Array(0);
+
+  constructor(parts: Parts, items: AsyncGenerator<CutItem>, sizes: PieceSizes) {
+    this.#parts = parts;
+    this.#items = items;
+    this.#sizes = sizes;
+  }
+
+  /** The next piece of all becomes what a chosen one became; a short one becomes the first part of it. */
+  async becomes(sizes: Uint32Array): Promise<void> {
+    this.#current ??= await this.#nextItem();
+    const { item, pieces } = this.#current;
+    const { clusterSize, pieceSize } = this.#sizes;
+    const from = pieces[this.#done] ?? 0;
+    const count = Math.ceil(Math.min(pieceSize, item.length - from) / clusterSize);
+    this.#became.set(sizes.subarray(0, count), from / clusterSize);
+    this.#done += 1;
+    if (this.#done < pieces.length) return;
+    this.#current = undefined;
+    const packed = { sizes: this.#became, copied: 0, subclusters: undefined, unreadable: [] };
+    await this.#parts.store({ ...packed, bytes: ANY_BYTES }, item);
+  }
+
+  async #nextItem(): Promise<CutItem> {
+    for (;;) {
+      const { value } = await this.#items.next();
+      if (!value) throw internalError('more pieces in the strata than in the data');
+      if (value.pieces.length === 0) continue;
+      const { length, changed } = value.item;
+      this.#done = 0;
+      this.#became = new Uint32Array(Math.ceil(length / this.#sizes.clusterSize));
+      if (changed !== undefined) this.#became.fill(UNCHANGED);
+      return value;
+    }
+  }
+}
