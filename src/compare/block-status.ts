@@ -78,9 +78,13 @@ class BoundedLayer {
   readonly size: number;
   readonly #ask: StatusOf;
   readonly #backingSize: number | undefined;
-  readonly #qcow2: { readonly sliceReach: number } | undefined;
+  /** Bytes of the disk that QEMU looks at together; undefined: no tables are looked at, and there is no bound. */
+  readonly #sliceReach: number | undefined;
   #start = 0;
-  #known: LayerStatus | undefined;
+  #end = 0;
+  #known: LayerStatus = NOTHING;
+  /** Whether something else begins at `#end`. */
+  #isWhole = true;
 
   /** @param backingSize bytes of the layer below; undefined: there is none */
   constructor(opened: OpenedLayer, backingSize: number | undefined) {
@@ -88,18 +92,19 @@ class BoundedLayer {
     this.size = layer.size;
     this.#ask = statusOf(opened, 'refused');
     this.#backingSize = backingSize;
-    this.#qcow2 = qcow2 && { sliceReach: sliceReach(qcow2.header, layer.size) };
+    this.#sliceReach = qcow2 && sliceReach(qcow2.header, layer.size);
   }
 
   /** @param offset below the size @param most bytes that are asked for */
   async at(offset: number, most: number): Promise<BlockStatus> {
-    if (this.#known === undefined || offset < this.#start || offset >= this.#start + this.#known.length) {
-      this.#known = await this.#runFrom(offset);
-      this.#start = offset;
-    }
+    const reach = this.#sliceReach;
+    const until =
+      reach === undefined
+        ? this.size
+        : Math.min(this.size, offset + LONGEST_RANGE, roundDown(offset, reach) + reach);
+    await this.#find(offset, until);
     const { data, zero, place } = this.#known;
-    const left = this.#start + this.#known.length - offset;
-    const length = Math.min(left, most, this.#qcow2 === undefined ? most : LONGEST_RANGE);
+    const length = Math.min(this.#end - offset, until - offset, most);
     let bits = (data ? DATA : 0) | (zero ? ZERO : 0) | (place === undefined ? 0 : OFFSET_VALID);
     if (data || zero) bits |= ALLOCATED;
     else if (this.#backingSize === undefined || offset >= this.#backingSize) bits |= ZERO;
@@ -107,22 +112,31 @@ class BoundedLayer {
     return { bits, length };
   }
 
-  /** The longest range of one kind that QEMU finds; the tables are read here in other pieces than there. */
-  async #runFrom(offset: number): Promise<LayerStatus> {
-    const first = await this.#ask(offset);
-    if (this.#qcow2 === undefined) return first;
-    const { sliceReach } = this.#qcow2;
-    const end = Math.min(this.size, roundDown(offset, sliceReach) + sliceReach);
-    let { length } = first;
-    while (first.storedLength === undefined && offset + length < end) {
-      // What cannot be known ends the run, and is told when its turn comes.
-      const next = await this.#ask(offset + length).catch(() => undefined);
-      if (next === undefined || !continues(first, next, length)) break;
-      length += next.length;
+  /** Makes known what lies at `offset`, up to where something else begins or to `until` at least. */
+  async #find(offset: number, until: number): Promise<void> {
+    if (offset < this.#start || offset >= this.#end) {
+      this.#known = await this.#ask(offset);
+      this.#start = offset;
+      this.#end = offset + this.#known.length;
+      this.#isWhole = this.#sliceReach === undefined || this.#known.storedLength !== undefined;
     }
-    return { ...first, length: Math.min(length, end - offset) };
+    // The tables are read here in other pieces than in QEMU.
+    while (!this.#isWhole && this.#end < until) {
+      // What cannot be known ends the range, and is told when its turn comes.
+      const next = await this.#ask(this.#end).catch(() => undefined);
+      this.#isWhole = next === undefined || !continues(this.#known, next, this.#end - this.#start);
+      if (next !== undefined && !this.#isWhole) this.#end += next.length;
+    }
   }
 }
+
+const NOTHING: LayerStatus = {
+  length: 0,
+  data: false,
+  zero: false,
+  storedLength: undefined,
+  place: undefined,
+};
 
 /** Whether what lies `length` bytes behind `first` is more of the same. */
 function continues(first: LayerStatus, next: LayerStatus, length: number): boolean {
