@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { parseCommandLine } from '../../src/cli/command-line.js';
+import { COMMANDS } from '../../src/cli/commands.js';
 import { formatOptionsHelp } from '../../src/cli/format-options.js';
+import { optionsOf } from '../../src/cli/option-table.js';
 import type { ConvertOptions } from '../../src/convert/options.js';
 import { Qcow2cError } from '../../src/errors.js';
 
@@ -264,6 +266,101 @@ describe('texts', () => {
   });
 });
 
+describe('help', () => {
+  test('without a word is that of the program', () => {
+    expect(parseCommandLine(['help'])).toEqual(parseCommandLine(['--help']));
+  });
+
+  test.each(COMMANDS.map(({ table }) => table.name))('of %s is what its --help prints', (name) => {
+    expect(parseCommandLine(['help', name])).toEqual(parseCommandLine([name, '--help']));
+  });
+
+  test('of what is left to qemu-img says so', () => {
+    expect(failure('help', 'create').message).toBe("qcow2c has no command 'create'; use 'qemu-img create'");
+  });
+
+  test('of what is no command suggests one', () => {
+    expect(failure('help', 'ifno').message).toBe("unknown command 'ifno' (Did you mean info?)");
+  });
+});
+
+describe('what was probably meant', () => {
+  const longNames = COMMANDS.flatMap(({ table }) =>
+    optionsOf(table)
+      .flatMap(({ flags }) => flags)
+      .filter((flag) => flag.length > 4 && flag.startsWith('--'))
+      .map((flag) => [table.name, flag] as const),
+  );
+
+  test.each(longNames)('%s %s is suggested when a letter is missing', (name, flag) => {
+    // A letter out of the middle, so that it is not the begin of any.
+    const misspelt = flag.slice(0, 3) + flag.slice(4);
+    expect(failure(name, misspelt, 'a').message).toMatch(/Did you mean /);
+    expect(failure(name, misspelt, 'a').message).toContain(flag);
+    expect(failure(name, `${misspelt}=x`, 'a').message).toContain(flag);
+  });
+
+  test.each(longNames)('%s %s is suggested for the same with one dash', (name, flag) => {
+    const words = [name, flag.slice(1), 'a'];
+    expect(failure(...words).message).toContain(`(Did you mean ${flag}?)`);
+  });
+
+  test.each([
+    ['a value', ['info', '--output=jsn', 'x'], 'json'],
+    ['a value in the next word', ['info', '--output', 'JSON', 'x'], 'json'],
+    ['a value of a letter', ['check', '-r', 'leak', 'x'], 'leaks'],
+    ['a style of progress', ['check', '--progress=br', 'x'], 'bar'],
+    ['an engine', ['convert', '--engine', 'libdefalte', 'a', 'b'], 'libdeflate'],
+    ['a shell', ['completion', 'fihs'], 'fish'],
+    ['a command', ['chekc', 'x'], 'check'],
+    ['a command in capitals', ['Convert', 'a', 'b'], 'convert'],
+    ['an option with a value that has none', ['check', '--quiet=1', 'x'], '--quiet'],
+    ['one dash and a value', ['measure', '-output=json', 'x'], '--output'],
+    ['an option of the program', ['--hlep'], '--help'],
+  ])('%s', (_what, words, meant) => {
+    expect(failure(...words).message).toMatch(`(Did you mean ${meant}?)`);
+  });
+
+  test('no option behind two dashes', () => {
+    expect(failure('info', '--', '-output', 'b').message).toMatch(/^Expecting one image file name/);
+  });
+});
+
+describe('operands', () => {
+  test.each(['info', 'check', 'map'])('%s expects one', (name) => {
+    for (const files of [[], ['a', 'b'], ['-f', 'raw'], ['--output=json']]) {
+      expect(failure(name, ...files).message).toMatch(/^Expecting one image file name/);
+    }
+  });
+
+  test('compare expects two', () => {
+    for (const files of [[], ['a'], ['a', 'b', 'c'], ['-f', 'raw', 'a']]) {
+      expect(failure('compare', ...files).message).toMatch(/^Expecting two image file names/);
+    }
+  });
+
+  test('measure expects one, or a size', () => {
+    for (const words of [[], ['-O', 'qcow2']]) {
+      expect(failure('measure', ...words).message).toBe('Either --size N or one filename must be specified.');
+    }
+    expect(failure('measure', '--size', '1M', 'a').message).toBe(
+      '--size N cannot be used together with a filename.',
+    );
+    expect(failure('measure', 'a', 'b').message).toBe('At most one filename argument is allowed.');
+  });
+
+  test('completion expects a shell', () => {
+    for (const words of [[], ['bash', 'zsh']]) {
+      expect(failure('completion', ...words).message).toBe('Expecting one shell: bash, zsh, fish');
+    }
+    expect(failure('completion', 'nu').message).toBe("unknown shell 'nu' (known: bash, zsh, fish)");
+  });
+
+  test('man expects none', () => {
+    expect(failure('man', 'convert').message).toMatch(/^Expecting no argument/);
+  });
+});
+
 describe('refusals of our own', () => {
   test.each(['amend', 'bench', 'bitmap', 'commit', 'create', 'dd', 'rebase', 'resize', 'snapshot'])(
     '%s is left to qemu-img',
@@ -272,6 +369,8 @@ describe('refusals of our own', () => {
         code: 'ERR_UNSUPPORTED',
         message: `qcow2c has no command '${name}'; use 'qemu-img ${name}'`,
       });
+      expect(failure(name, '--help')).toMatchObject({ code: 'ERR_UNSUPPORTED' });
+      expect(failure(name)).toMatchObject({ code: 'ERR_UNSUPPORTED' });
     },
   );
 
