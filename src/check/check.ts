@@ -1,7 +1,11 @@
-/** Checks an image: opens it and nothing that it names, analyses it, and looks at its data if that is wanted. */
+/**
+ * Checks an image: opens it and nothing that it names, analyses it, looks at its data and repairs it
+ * if that is wanted.
+ */
 import { quoted, usageError } from '../errors.js';
 import type { ImageReference } from '../image/image-reference.js';
 import { guessFormat } from '../open/image-start.js';
+import type { Header } from '../qcow2/header.js';
 import { openForReading, RawSource } from '../raw/raw-source.js';
 import { analyse } from './analysis.js';
 import { type CheckedImage, readCheckedImage } from './checked-image.js';
@@ -9,9 +13,12 @@ import { checkData } from './data-check.js';
 import { findingWords } from './finding-words.js';
 import type { Finding } from './findings.js';
 import type { CheckOptions, CheckResult } from './options.js';
+import { type RepairMode, type RepairOutcome, repairInPlace } from './repair.js';
 
 /** Of the progress of a check with its data; the rest is the data's. */
 const SHARE_OF_ANALYSIS = 0.1;
+/** Of the progress of a check that repairs; the rest is the check of what was repaired. */
+const SHARE_OF_REPAIR = 0.5;
 
 /**
  * @returns undefined when the format has no checks: raw
@@ -27,7 +34,46 @@ export async function checkWith(
   options: CheckOptions,
   workerEntry: URL | undefined,
 ): Promise<CheckResult | undefined> {
+  if (options.repair === undefined) return checkOpened(options, workerEntry);
+  const first = await repairFirst(options, options.repair);
+  if (first === undefined) return undefined;
+  const { totals, ...repaired } = first;
+  const isRepaired = repaired.leaksFixed > 0 || repaired.corruptionsFixed > 0;
+  // What nothing was repaired of need not be analysed again.
+  if (!isRepaired && options.data !== true) return { ...totals, format: 'qcow2', data: undefined, repaired };
+  const result = await checkOpened(options, workerEntry);
+  return result && { ...result, repaired };
+}
+
+/** @returns undefined when the format has no checks */
+async function repairFirst(options: CheckOptions, mode: RepairMode): Promise<RepairOutcome | undefined> {
+  const { image: reference, direct = false, onFinding, onProgress, onRebuild, signal } = options;
+  const file = await openFile(reference, direct);
+  let header: Header;
+  try {
+    if ((reference.format ?? (await guessFormat(file))) === 'raw') return undefined;
+    header = (await readCheckedImage(file)).header;
+  } finally {
+    await file.close();
+  }
+  const { clusterBits, virtualSize: guestBytes } = header;
+  return repairInPlace(reference.file, mode, {
+    onFinding: (finding, repairing) => onFinding?.(finding, findingWords(finding, clusterBits, repairing)),
+    onRebuild,
+    onShare: (share) => {
+      const guestBytesDone = Math.floor(share * SHARE_OF_REPAIR * guestBytes);
+      onProgress?.({ guestBytesDone, guestBytes, dataBytes: 0, storedBytes: undefined });
+    },
+    signal,
+  });
+}
+
+async function checkOpened(
+  options: CheckOptions,
+  workerEntry: URL | undefined,
+): Promise<CheckResult | undefined> {
   const { image: reference, direct = false, data = false, onFinding, onProgress, signal } = options;
+  const done = options.repair === undefined ? 0 : SHARE_OF_REPAIR;
   const file = await openFile(reference, direct);
   try {
     if ((reference.format ?? (await guessFormat(file))) === 'raw') return undefined;
@@ -36,7 +82,7 @@ export async function checkWith(
     const { clusterBits, virtualSize: guestBytes } = image.header;
     const tell = (finding: Finding) => onFinding?.(finding, findingWords(finding, clusterBits));
     const progress = (share: number, dataBytes: number) => {
-      const guestBytesDone = Math.floor(share * guestBytes);
+      const guestBytesDone = Math.floor((done + share * (1 - done)) * guestBytes);
       onProgress?.({ guestBytesDone, guestBytes, dataBytes, storedBytes: undefined });
     };
     const analysisShare = data ? SHARE_OF_ANALYSIS : 1;
@@ -45,7 +91,7 @@ export async function checkWith(
       onShare: (share) => progress(share * analysisShare, 0),
       signal,
     });
-    if (!data) return { ...totals, format: 'qcow2', data: undefined };
+    if (!data) return { ...totals, format: 'qcow2', data: undefined, repaired: undefined };
     const examined = await checkData(image, file, {
       threads: options.threads,
       workerEntry,
@@ -57,7 +103,7 @@ export async function checkWith(
       },
     });
     const corruptions = totals.corruptions + examined.broken;
-    return { ...totals, corruptions, format: 'qcow2', data: examined };
+    return { ...totals, corruptions, format: 'qcow2', data: examined, repaired: undefined };
   } finally {
     await file.close();
   }

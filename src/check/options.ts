@@ -2,6 +2,7 @@
 import type { ImageFormat, ImageReference } from '../image/image-reference.js';
 import type { Progress } from '../pipeline/progress.js';
 import type { CheckTotals, Finding } from './findings.js';
+import type { RepairMode } from './repair.js';
 
 export interface CheckOptions {
   /** Backing and data files that it names, or that are named here, are not opened. */
@@ -10,10 +11,14 @@ export interface CheckOptions {
   readonly direct?: boolean | undefined;
   /** Inflate every compressed cluster too, of the image and of its snapshots. */
   readonly data?: boolean | undefined;
+  /** Repair it in place first, as far as that can be done without a guess; then check it. */
+  readonly repair?: RepairMode | undefined;
   /** Worker threads for the data. Default: one for each processor. */
   readonly threads?: number | undefined;
   /** Told about everything that is wrong, in turn. @param words qemu-img's line or lines for it */
   readonly onFinding?: ((finding: Finding, words: string) => void | Promise<void>) | undefined;
+  /** Told before the refcount table and all refcount blocks are made anew. */
+  readonly onRebuild?: (() => void) | undefined;
   /** Told what is strange about the image without being wrong. */
   readonly onWarning?: ((message: string) => void) | undefined;
   /** Called with growing values, in guest bytes. */
@@ -26,4 +31,6 @@ export interface CheckResult extends CheckTotals {
   readonly format: ImageFormat;
   /** With `data`: compressed clusters that were inflated and those of them that are broken. */
   readonly data: { readonly examined: number; readonly broken: number } | undefined;
+  /** With `repair`: what was repaired; the rest of the result is what is left. */
+  readonly repaired: { readonly leaksFixed: number; readonly corruptionsFixed: number } | undefined;
 }

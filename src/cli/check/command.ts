@@ -34,6 +34,7 @@ export async function checkCommand(
       ...options,
       ...hooks,
       onFinding: (_, words) => sayAside(stderr, `${words}\n`),
+      onRebuild: () => sayAside(stderr, 'Rebuilding refcount structure\n'),
       onWarning: (message) => warn(stderr, message),
     }),
   );

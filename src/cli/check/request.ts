@@ -1,6 +1,6 @@
 /** What `check` was asked to do. Pure; used by the parser of the command line. */
 import type { CheckOptions } from '../../check/options.js';
-import { internalError, usageError } from '../../errors.js';
+import { usageError } from '../../errors.js';
 import { readThreads } from '../argument-numbers.js';
 import { isDirect, readCacheMode } from '../cache-option.js';
 import { readImageArgument } from '../image-argument.js';
@@ -25,14 +25,13 @@ export interface CheckRequest {
 export function readCheckWords(operands: readonly string[], words: CheckWords): CheckRequest {
   const [name] = operands;
   if (name === undefined || operands.length > 1) throw usageError('Expecting one image file name');
-  if (words.repair !== undefined) throw internalError('repair is not there yet');
   const { data = false, output = 'human', quiet = false } = words;
   const cache = readCacheMode('source cache', words.cache);
   const threads = words.parallel === undefined ? undefined : readThreads(words.parallel);
   const image = readImageArgument(name, words);
   return {
     kind: 'check',
-    options: { image, direct: isDirect(cache), data, threads },
+    options: { image, direct: isDirect(cache), data, repair: words.repair, threads },
     name,
     output,
     progress: quiet ? 'none' : (words.progress ?? (words.p ? 'auto' : 'none')),

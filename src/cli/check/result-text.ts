@@ -5,7 +5,7 @@ import { qapiJson } from '../qapi-object.js';
 /** The lines that `check` prints at its end. */
 export function humanText(result: CheckResult): string {
   const { corruptions, leaks, checkErrors, totalClusters, allocatedClusters, imageEndOffset, data } = result;
-  const lines: string[] = [];
+  const lines = repairedLines(result);
   if (corruptions === 0 && leaks === 0 && checkErrors === 0) lines.push('No errors were found on the image.');
   if (corruptions > 0) {
     lines.push(
@@ -37,6 +37,19 @@ export function humanText(result: CheckResult): string {
   return `${lines.join('\n')}\n`;
 }
 
+/** What was repaired, when anything was. */
+function repairedLines({ repaired }: CheckResult): string[] {
+  if (repaired === undefined || repaired.leaksFixed + repaired.corruptionsFixed === 0) return [];
+  return [
+    'The following inconsistencies were found and repaired:',
+    '',
+    `    ${repaired.leaksFixed} leaked clusters`,
+    `    ${repaired.corruptionsFixed} corruptions`,
+    '',
+    'Double checking the fixed image now...',
+  ];
+}
+
 /**
  * The object ImageCheck of QEMU's QAPI schema, with two keys more for the data. Numbers that are 0 are left out.
  * @param filename the image as it was typed
@@ -50,6 +63,8 @@ export function jsonText(result: CheckResult, filename: string): string {
     'image-end-offset': nonZero(result.imageEndOffset),
     corruptions: nonZero(result.corruptions),
     leaks: nonZero(result.leaks),
+    'corruptions-fixed': nonZero(result.repaired?.corruptionsFixed ?? 0),
+    'leaks-fixed': nonZero(result.repaired?.leaksFixed ?? 0),
     'total-clusters': nonZero(result.totalClusters),
     'allocated-clusters': nonZero(result.allocatedClusters),
     'fragmented-clusters': nonZero(result.fragmentedClusters),

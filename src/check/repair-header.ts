@@ -1,0 +1,60 @@
+/**
+ * Changes of a header in place. Every field that the repair changes is in the first sector, so that a disk writes all
+ * of a change or nothing. Specification: "Header".
+ */
+import { writeU32, writeU64 } from '../qcow2/be64.js';
+import {
+  AUTOCLEAR_BITMAPS,
+  AUTOCLEAR_RAW_DATA_FILE,
+  INCOMPATIBLE_CORRUPT,
+  INCOMPATIBLE_DIRTY,
+} from '../qcow2/features.js';
+import type { Header } from '../qcow2/header.js';
+import type { RepairFile } from './repair-file.js';
+
+const REFCOUNT_TABLE_AT = 48;
+const INCOMPATIBLE_AT = 72;
+const AUTOCLEAR_AT = 88;
+const KNOWN_AUTOCLEAR = AUTOCLEAR_BITMAPS | AUTOCLEAR_RAW_DATA_FILE;
+
+/** Where refcount table and snapshot table are. */
+export type TablePointers = Pick<
+  Header,
+  'refcountTableOffset' | 'refcountTableClusters' | 'snapshotCount' | 'snapshotsOffset'
+>;
+
+/**
+ * Makes the header name other tables, at once and durably.
+ * @param tables durable already, and so are their refcounts
+ */
+export async function writeTablePointers(file: RepairFile, tables: TablePointers): Promise<void> {
+  await file.change(REFCOUNT_TABLE_AT, 24, (bytes) => {
+    writeU64(bytes, 0, BigInt(tables.refcountTableOffset));
+    writeU32(bytes, 8, tables.refcountTableClusters);
+    writeU32(bytes, 12, tables.snapshotCount);
+    writeU64(bytes, 16, BigInt(tables.snapshotsOffset));
+  });
+  await file.sync();
+}
+
+/** Clears the autoclear bits that nobody knows, as everybody must who changes an image (specification: autoclear_features). */
+export async function clearUnknownAutoclear(file: RepairFile, header: Header): Promise<void> {
+  if ((header.autoclearFeatures & ~KNOWN_AUTOCLEAR) === 0n) return;
+  await file.change(AUTOCLEAR_AT, 8, (bytes) => {
+    writeU64(bytes, 0, header.autoclearFeatures & KNOWN_AUTOCLEAR);
+  });
+  await file.sync();
+}
+
+/** Whether the header says that the refcounts, or anything, may be wrong. */
+export function isMarked({ incompatibleFeatures }: Header): boolean {
+  return (incompatibleFeatures & (INCOMPATIBLE_DIRTY | INCOMPATIBLE_CORRUPT)) !== 0n;
+}
+
+/** Takes that back (qcow2_mark_clean and qcow2_mark_consistent in QEMU). The image must be sound, and durably so. */
+export async function clearMarks(file: RepairFile, { incompatibleFeatures }: Header): Promise<void> {
+  await file.change(INCOMPATIBLE_AT, 8, (bytes) => {
+    writeU64(bytes, 0, incompatibleFeatures & ~(INCOMPATIBLE_DIRTY | INCOMPATIBLE_CORRUPT));
+  });
+  await file.sync();
+}

@@ -1,0 +1,145 @@
+/**
+ * A snapshot table that can be read, in place of one that cannot: snapshots past QEMU's bounds are left out, extra
+ * data are cut or completed. Rules: qcow2_do_read_snapshots with repair, qcow2_write_snapshots in QEMU.
+ * Specification: "Snapshots".
+ */
+import { hostOffset } from '../qcow2/addresses.js';
+import { readU32, writeU32, writeU64 } from '../qcow2/be64.js';
+import type { Header } from '../qcow2/header.js';
+import { TableReader } from '../qcow2/table-reader.js';
+import type { CheckedImage } from './checked-image.js';
+import type { Finding } from './findings.js';
+import type { RepairFile } from './repair-file.js';
+import type { TablePointers } from './repair-header.js';
+import type { ClusterRange } from './repair-survey.js';
+
+/** QEMU's bounds: QCOW_MAX_SNAPSHOTS, QCOW_MAX_SNAPSHOTS_SIZE, QCOW_MAX_SNAPSHOT_EXTRA_DATA. */
+const MAX_SNAPSHOTS = 65536;
+const MAX_TABLE_BYTES = 64 * 1024 * 1024;
+const MAX_EXTRA_DATA_BYTES = 1024;
+/** An entry's fixed part, and the extra data that version 3 wants. */
+const FIXED_BYTES = 40;
+const V3_EXTRA_BYTES = 16;
+/** What the table of an image may span, with extra data that are to be cut: QEMU's INT_MAX. */
+const MAX_SPAN = 2 ** 31 - 1;
+/** Bytes that are written at once. */
+const WRITE_BYTES = 2 ** 20;
+
+export interface NewSnapshotTable extends Pick<TablePointers, 'snapshotCount' | 'snapshotsOffset'> {
+  /** What is repaired by it. */
+  readonly corruptions: number;
+  /** Clusters of the old table and of the new one. */
+  readonly own: readonly ClusterRange[];
+}
+
+interface Entry {
+  /** As it is to be written, without padding. */
+  readonly bytes: Uint8Array;
+  readonly id: string;
+  readonly name: string;
+  readonly isCut: boolean;
+  readonly isCompleted: boolean;
+}
+
+/**
+ * Writes a new table behind the end of the file if one is needed, and makes it durable. Nothing refers to it yet.
+ * @param onFinding told of each entry that is completed
+ * @returns undefined when the table is as it should be
+ * @throws Qcow2cError ERR_CORRUPT, ERR_IO
+ */
+export async function writeNewSnapshotTable(
+  file: RepairFile,
+  image: CheckedImage,
+  onFinding: ((finding: Finding, repairing: boolean) => void | Promise<void>) | undefined,
+): Promise<NewSnapshotTable | undefined> {
+  const { header, geometry } = image;
+  const { clusterSize } = geometry;
+  const survey = { count: 0, cut: 0, completed: 0, length: 0, oldLength: 0 };
+  for await (const { bytes, id, name, isCut, isCompleted, end } of entries(image)) {
+    survey.count += 1;
+    if (isCut) survey.cut += 1;
+    if (isCompleted) {
+      survey.completed += 1;
+      await onFinding?.({ kind: 'snapshot-incomplete', index: survey.count - 1, id, name }, true);
+    }
+    survey.length = Math.ceil(survey.length / 8) * 8 + bytes.length;
+    survey.oldLength = end - header.snapshotsOffset;
+  }
+  const dropped = header.snapshotCount - survey.count;
+  const corruptions = dropped + survey.cut + survey.completed;
+  if (corruptions === 0) return undefined;
+  const first = Math.ceil(file.size / clusterSize);
+  const offset = hostOffset(first * clusterSize);
+  await writeEntries(file, image, offset);
+  await file.sync();
+  const old = Math.floor(header.snapshotsOffset / clusterSize);
+  return {
+    snapshotCount: survey.count,
+    snapshotsOffset: offset,
+    corruptions,
+    own: [
+      { from: old, to: old + Math.ceil(survey.oldLength / clusterSize) },
+      { from: first, to: Math.ceil(file.size / clusterSize) },
+    ],
+  };
+}
+
+async function writeEntries(file: RepairFile, image: CheckedImage, offset: number): Promise<void> {
+  let parts: Uint8Array[] = [];
+  let length = 0;
+  let at = offset;
+  for await (const { bytes } of entries(image)) {
+    parts.push(bytes, new Uint8Array(Math.ceil(bytes.length / 8) * 8 - bytes.length));
+    length += Math.ceil(bytes.length / 8) * 8;
+    if (length < WRITE_BYTES) continue;
+    await file.append(at, Buffer.concat(parts));
+    at += length;
+    parts = [];
+    length = 0;
+  }
+  const rest = Buffer.concat(parts);
+  const { clusterSize } = image.geometry;
+  const whole = new Uint8Array(Math.ceil((at + rest.length) / clusterSize) * clusterSize - at);
+  whole.set(rest);
+  await file.append(at, whole);
+}
+
+/** The entries that are kept, as they are to be. */
+async function* entries({ file, header }: CheckedImage): AsyncGenerator<Entry & { readonly end: number }> {
+  const reader = new TableReader(file, 'snapshot table', {
+    offset: header.snapshotsOffset,
+    length: MAX_SPAN,
+  });
+  let length = 0;
+  for (let index = 0; index < Math.min(header.snapshotCount, MAX_SNAPSHOTS); index += 1) {
+    const entry = await nextEntry(reader, header);
+    length = Math.ceil(length / 8) * 8 + entry.bytes.length;
+    if (length > MAX_TABLE_BYTES) return;
+    yield { ...entry, end: reader.offset };
+    const padding = Math.ceil(reader.offset / 8) * 8 - reader.offset;
+    reader.skip(padding);
+  }
+}
+
+async function nextEntry(reader: TableReader, header: Header): Promise<Entry> {
+  const fixed = (await reader.take(FIXED_BYTES)).slice();
+  const lengths = readU32(fixed, 12);
+  const found = readU32(fixed, 36);
+  const kept = Math.min(found, MAX_EXTRA_DATA_BYTES);
+  const extra = new Uint8Array(header.version === 3 ? Math.max(kept, V3_EXTRA_BYTES) : kept);
+  extra.set(await reader.take(kept));
+  reader.skip(found - kept);
+  const isCompleted = extra.length > kept;
+  if (isCompleted && kept < 8) writeU64(extra, 0, BigInt(readU32(fixed, 32)));
+  if (isCompleted) writeU64(extra, 8, BigInt(header.virtualSize - (header.virtualSize % 512)));
+  writeU32(fixed, 36, extra.length);
+  const id = (await reader.take(Math.floor(lengths / 0x10000))).slice();
+  const name = await reader.take(lengths % 0x10000);
+  return {
+    bytes: Buffer.concat([fixed, extra, id, name]),
+    id: Buffer.from(id).toString(),
+    name: Buffer.from(name).toString(),
+    isCut: found > kept,
+    isCompleted,
+  };
+}

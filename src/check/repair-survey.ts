@@ -1,0 +1,139 @@
+/**
+ * What an analysis finds, sorted by what the repair does about it. Memory does not grow with what is found.
+ */
+import { analyse } from './analysis.js';
+import type { CheckedImage } from './checked-image.js';
+import type { CheckTotals, Finding } from './findings.js';
+import { RefcountBlocks } from './repair-refcounts.js';
+
+/** Tables that are remembered for being suspect; with more of them all are. */
+const MOST_SUSPECTS = 65536;
+
+/** Host clusters that the repair has just made or is about to give up, `to` excluded: no part of what was found. */
+export interface ClusterRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+export function isOneOf(ranges: readonly ClusterRange[], cluster: number): boolean {
+  return ranges.some(({ from, to }) => cluster >= from && cluster < to);
+}
+
+export interface Survey {
+  readonly totals: CheckTotals;
+  /** Corruptions but for copied flags, which follow from refcounts. */
+  readonly corruptions: number;
+  readonly leaks: number;
+  /** Refcounts lower than the references. */
+  readonly tooLow: number;
+  readonly tooHigh: number;
+  readonly copiedFlags: number;
+  /** L2 entries that can be repaired without a look at anything else. */
+  readonly entries: number;
+  /** The refcount table or a block cannot be what it should be, or there is no block for a cluster in use. */
+  readonly needsNewRefcounts: boolean;
+  readonly suspects: Suspects;
+  /** Behind what of the file is referred to, and what a cut file may have had there; in clusters. */
+  readonly end: number;
+}
+
+export interface SurveyOptions {
+  /** Own clusters of the repair. */
+  readonly own?: readonly ClusterRange[] | undefined;
+  readonly onFinding?: ((finding: Finding) => void | Promise<void>) | undefined;
+  readonly onShare?: ((share: number) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly windowClusters?: number | undefined;
+}
+
+/** @throws Qcow2cError as `analyse` */
+export async function survey(image: CheckedImage, options: SurveyOptions = {}): Promise<Survey> {
+  const { own = [], onFinding, onShare, signal, windowClusters } = options;
+  const { file, header, geometry } = image;
+  const blocks = new RefcountBlocks(image);
+  const suspects = new Suspects(geometry.clusterSize);
+  const found = { corruptions: 0, leaks: 0, tooLow: 0, tooHigh: 0, copiedFlags: 0, entries: 0 };
+  let needsNewRefcounts = false;
+  let pastEnd = 0;
+  // No file was ever longer than its disk and what describes it, and the disk once more for snapshots.
+  const farthest = file.size + 2 * header.virtualSize + 2 ** 30;
+
+  const sort = async (finding: Finding): Promise<void> => {
+    switch (finding.kind) {
+      case 'refcount': {
+        const isTooLow = finding.found < BigInt(finding.expected);
+        if (isTooLow) found.tooLow += 1;
+        else found.tooHigh += 1;
+        if (isTooLow && finding.found === 0n && (await blocks.find(finding.cluster)) === undefined) {
+          needsNewRefcounts = true;
+        }
+        if (isOneOf(own, finding.cluster)) return;
+        if (isTooLow) found.corruptions += 1;
+        else found.leaks += 1;
+        break;
+      }
+      case 'copied-flag-cluster':
+      case 'copied-flag-l2-table':
+        found.copiedFlags += 1;
+        return;
+      case 'refcount-unreadable':
+        needsNewRefcounts = true;
+        break;
+      case 'refcount-table-reserved-bits':
+      case 'refcount-block-unaligned':
+      case 'refcount-block-outside':
+      case 'refcount-block-shared':
+        needsNewRefcounts = true;
+        found.corruptions += 1;
+        break;
+      case 'refcount-block-unusable':
+        break;
+      case 'past-end': {
+        if (finding.offset === BigInt(header.refcountTableOffset)) needsNewRefcounts = true;
+        const end = Number(finding.offset + finding.size);
+        if (end <= farthest) pastEnd = Math.max(pastEnd, end);
+        found.corruptions += 1;
+        break;
+      }
+      default:
+        found.corruptions += 1;
+        if (isRepairableEntry(finding)) found.entries += 1;
+        else if ('at' in finding) suspects.add(finding.at);
+    }
+    await onFinding?.(finding);
+  };
+  const totals = await analyse(image, { onFinding: sort, onShare, signal, windowClusters });
+  const end = Math.ceil(Math.max(file.size, totals.imageEndOffset, pastEnd) / geometry.clusterSize);
+  return { totals, ...found, needsNewRefcounts, suspects, end };
+}
+
+/**
+ * An entry that can be made right by itself: a zero cluster does without its host cluster, and bit 63 says nothing
+ * of a compressed one. QEMU repairs the first kind only.
+ */
+export function isRepairableEntry(finding: Finding): boolean {
+  if (finding.kind === 'compressed-copied-flag') return true;
+  return finding.kind === 'cluster-unaligned' && finding.fixed !== undefined;
+}
+
+/** Tables with an entry that no sound table has: they may be no tables at all, but what a wrong offset leads to. */
+export class Suspects {
+  readonly #clusterSize: number;
+  readonly #clusters = new Set<number>();
+  #areAll = false;
+
+  constructor(clusterSize: number) {
+    this.#clusterSize = clusterSize;
+  }
+
+  /** @param at of the entry in the file, in bytes */
+  add(at: number): void {
+    if (this.#clusters.size === MOST_SUSPECTS) this.#areAll = true;
+    else this.#clusters.add(Math.floor(at / this.#clusterSize));
+  }
+
+  /** Whether the table with the entry at `at`, in bytes of the file, is one of them. */
+  has(at: number): boolean {
+    return this.#areAll || this.#clusters.has(Math.floor(at / this.#clusterSize));
+  }
+}

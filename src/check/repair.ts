@@ -1,0 +1,212 @@
+/**
+ * Repairs an image in place, as far as that can be done without a guess. Used by `check`. Rules: qcow2_co_check with
+ * BDRV_FIX_LEAKS and BDRV_FIX_ERRORS in QEMU.
+ *
+ * A failure at any write leaves an image that is no worse, and that can be repaired again: everything is analysed
+ * before anything is written; refcounts are raised, or new tables made where nothing is, before anything relies on
+ * them; refcounts are lowered only then; flags that follow from refcounts come after these, and the marks of a dirty
+ * or corrupt image go last. Between these steps the file is synced.
+ */
+import { Qcow2cError, quoted } from '../errors.js';
+import { openTarget } from '../storage/target.js';
+import { type CheckedImage, readCheckedImage } from './checked-image.js';
+import type { CheckTotals, Finding, WrongRefcount } from './findings.js';
+import { type EntryRepair, repairCopiedFlags, repairEntries } from './repair-entries.js';
+import { RepairFile } from './repair-file.js';
+import {
+  clearMarks,
+  clearUnknownAutoclear,
+  isMarked,
+  type TablePointers,
+  writeTablePointers,
+} from './repair-header.js';
+import { writeNewRefcounts } from './repair-rebuild.js';
+import { repairRefcounts } from './repair-refcounts.js';
+import { type NewSnapshotTable, writeNewSnapshotTable } from './repair-snapshots.js';
+import { isOneOf, isRepairableEntry, type Survey, type Suspects, survey } from './repair-survey.js';
+
+/** `leaks`: what nobody refers to; `all`: everything that can be. */
+export type RepairMode = 'leaks' | 'all';
+
+export interface RepairOptions {
+  /** Told about everything that is found, and once more when it is repaired. */
+  readonly onFinding?: ((finding: Finding, repairing: boolean) => void | Promise<void>) | undefined;
+  /** Told before the refcount table and all blocks are made anew. */
+  readonly onRebuild?: (() => void) | undefined;
+  /** Told which share of the first analysis is done, 0 to 1. */
+  readonly onShare?: ((share: number) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** As for the analysis; tests replace it. */
+  readonly windowClusters?: number | undefined;
+}
+
+export interface RepairOutcome {
+  readonly leaksFixed: number;
+  readonly corruptionsFixed: number;
+  /** What was found before anything was repaired. */
+  readonly totals: CheckTotals;
+}
+
+/**
+ * @throws Qcow2cError as `analyse`; ERR_CORRUPT when leaks are to be repaired while the refcounts themselves need more
+ *   than that; ERR_LIMIT, ERR_IO
+ */
+export function repairImage(
+  file: RepairFile,
+  mode: RepairMode,
+  options: RepairOptions = {},
+): Promise<RepairOutcome> {
+  return new Repair(file, mode, options).run();
+}
+
+/**
+ * Opens an image for reading and writing, through the page cache, and repairs it.
+ * @throws Qcow2cError as `repairImage`; ERR_IO when it cannot be opened for writing, before anything else
+ */
+export async function repairInPlace(
+  path: string,
+  mode: RepairMode,
+  options: RepairOptions,
+): Promise<RepairOutcome> {
+  const { file, existingSize } = await openTarget(path, 'writeback', true);
+  try {
+    return await repairImage(new RepairFile(file, existingSize), mode, options);
+  } finally {
+    await file.close();
+  }
+}
+
+class Repair {
+  readonly #file: RepairFile;
+  readonly #repairsAll: boolean;
+  readonly #options: RepairOptions;
+  /** Tables that are named by the header only when all is there that they need. */
+  #planned: Partial<TablePointers> = {};
+  #newSnapshots: NewSnapshotTable | undefined;
+  #hasBegun = false;
+
+  constructor(file: RepairFile, mode: RepairMode, options: RepairOptions) {
+    this.#file = file;
+    this.#repairsAll = mode === 'all';
+    this.#options = options;
+  }
+
+  async run(): Promise<RepairOutcome> {
+    if (this.#repairsAll) await this.#planSnapshots();
+    const first = await this.#survey((finding) => {
+      const isToldLater = this.#repairsAll && isRepairableEntry(finding);
+      if (!isToldLater) return this.#options.onFinding?.(finding, false);
+    }, this.#options.onShare);
+    if (!this.#repairsAll && first.totals.needsRebuild) throw this.#needsMore();
+
+    const entriesFixed = this.#repairsAll && first.entries > 0 ? await this.#repairEntries(first) : 0;
+    const before = entriesFixed > 0 ? await this.#survey() : first;
+    const areRefcountsChanged = await this.#repairRefcounts(before);
+    const after = areRefcountsChanged ? await this.#survey() : before;
+    const flagsFixed = after.copiedFlags > 0 ? await this.#repairCopiedFlags(after) : 0;
+
+    const isChanged = entriesFixed > 0 || areRefcountsChanged || flagsFixed > 0;
+    await this.#clearMarks(isChanged ? undefined : first);
+    return {
+      leaksFixed: Math.max(0, before.leaks - after.leaks),
+      corruptionsFixed:
+        (this.#newSnapshots?.corruptions ?? 0) +
+        entriesFixed +
+        Math.max(0, before.corruptions - after.corruptions) +
+        flagsFixed,
+      totals: first.totals,
+    };
+  }
+
+  /** The image as it will be once the header names the planned tables. */
+  async #image(): Promise<CheckedImage> {
+    const image = await readCheckedImage(this.#file);
+    return { ...image, header: { ...image.header, ...this.#planned } };
+  }
+
+  async #survey(
+    onFinding?: (finding: Finding) => void | Promise<void>,
+    onShare?: ((share: number) => void) | undefined,
+  ): Promise<Survey> {
+    const { signal, windowClusters } = this.#options;
+    const own = this.#newSnapshots?.own;
+    return survey(await this.#image(), { own, onFinding, onShare, signal, windowClusters });
+  }
+
+  /** Called before what the image consists of is changed. */
+  async #begin(): Promise<void> {
+    if (this.#hasBegun) return;
+    this.#hasBegun = true;
+    await clearUnknownAutoclear(this.#file, (await this.#image()).header);
+  }
+
+  async #planSnapshots(): Promise<void> {
+    const { onFinding } = this.#options;
+    this.#newSnapshots = await writeNewSnapshotTable(this.#file, await this.#image(), onFinding);
+    if (this.#newSnapshots === undefined) return;
+    const { snapshotCount, snapshotsOffset } = this.#newSnapshots;
+    this.#planned = { snapshotCount, snapshotsOffset };
+  }
+
+  async #repairEntries({ suspects }: Survey): Promise<number> {
+    await this.#begin();
+    return repairEntries(this.#file, await this.#image(), this.#entryRepair(suspects));
+  }
+
+  async #repairCopiedFlags({ suspects, corruptions, totals }: Survey): Promise<number> {
+    // With leaks only, QEMU touches the flags of no image that has anything else wrong.
+    const mayRepair = this.#repairsAll || (corruptions === 0 && totals.checkErrors === 0);
+    if (mayRepair) await this.#begin();
+    return repairCopiedFlags(this.#file, await this.#image(), mayRepair, this.#entryRepair(suspects));
+  }
+
+  #entryRepair(suspects: Suspects): EntryRepair {
+    return { suspects, onFinding: (...found) => this.#options.onFinding?.(...found), options: this.#options };
+  }
+
+  /** @returns whether anything was changed */
+  async #repairRefcounts(found: Survey): Promise<boolean> {
+    const makesNew = this.#repairsAll && found.needsNewRefcounts;
+    const raises = this.#repairsAll && found.tooLow > 0 && !makesNew;
+    const lowers = found.tooHigh > 0 && !makesNew;
+    if (!makesNew && !raises && !lowers && this.#newSnapshots === undefined) return false;
+    await this.#begin();
+    if (makesNew) {
+      this.#options.onRebuild?.();
+      const refcounts = await writeNewRefcounts(this.#file, await this.#image(), found.end, this.#options);
+      this.#planned = { ...this.#planned, ...refcounts };
+    }
+    if (raises) await this.#change('raise');
+    if (makesNew || this.#newSnapshots !== undefined) {
+      await writeTablePointers(this.#file, (await this.#image()).header);
+    }
+    if (lowers) await this.#change('lower');
+    return true;
+  }
+
+  async #change(direction: 'raise' | 'lower'): Promise<void> {
+    const own = this.#newSnapshots?.own ?? [];
+    const tell = (finding: WrongRefcount) => {
+      if (!isOneOf(own, finding.cluster)) return this.#options.onFinding?.(finding, true);
+    };
+    await repairRefcounts(this.#file, await this.#image(), direction, tell, this.#options);
+  }
+
+  /** @param known what the image is found to be, if it is known */
+  async #clearMarks(known: Survey | undefined): Promise<void> {
+    const { header } = await this.#image();
+    if (!isMarked(header)) return;
+    const { totals } = known ?? (await this.#survey());
+    if (totals.corruptions > 0 || totals.checkErrors > 0) return;
+    await this.#begin();
+    await clearMarks(this.#file, header);
+  }
+
+  #needsMore(): Qcow2cError {
+    const { name: file } = this.#file;
+    const message =
+      `Check failed: the refcounts of ${quoted(file)} need more than that leaks are repaired; ` +
+      "'qcow2c check -r all' repairs them";
+    return new Qcow2cError('ERR_CORRUPT', message, { file });
+  }
+}
