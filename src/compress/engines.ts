@@ -9,6 +9,7 @@ import { defaultEffort } from './default-effort.js';
 import { EffortByContent } from './effort-by-content.js';
 import { LIBDEFLATE_SYMBOL, LibdeflateCompressor, LibdeflateDecompressor } from './libdeflate.js';
 import { LIBZSTD_SYMBOL, LibzstdCompressor, LibzstdDecompressor, libzstdVersion } from './libzstd.js';
+import { LibzstdStreamDecompressor } from './libzstd-stream.js';
 import {
   koffiVersion,
   LIBDEFLATE_NAMES,
@@ -167,6 +168,11 @@ export interface DecompressorRequest {
   readonly engine?: EngineName | undefined;
   /** Whether it must tell how long each stream is. */
   readonly tellsLength: boolean;
+  /**
+   * Whether it must refuse whatever QEMU refuses, which inflates with zlib and takes zstd as a stream. The others take
+   * more: libdeflate symbols without a meaning and incomplete codes, libzstd's call for whole frames wrong windows.
+   */
+  readonly strict?: boolean | undefined;
 }
 
 /**
@@ -174,14 +180,17 @@ export interface DecompressorRequest {
  * @throws Qcow2cError ERR_ENGINE without an engine for the type, ERR_USAGE when the engine does not do it
  */
 export async function createDecompressor(request: DecompressorRequest): Promise<Decompressor> {
-  const { type, engine, tellsLength } = request;
+  const { type, tellsLength, strict = false } = request;
+  const engine = strict && type === 'zlib' ? 'node' : request.engine;
   if (engine !== undefined) highestLevelOf(engine, type);
   const found = await findEngine(type, engine, installedEngines);
   switch (found.engine) {
     case 'libdeflate':
       return new LibdeflateDecompressor(await nativeLibrary('libdeflate', found.library));
-    case 'libzstd':
-      return new LibzstdDecompressor(await nativeLibrary('libzstd', found.library));
+    case 'libzstd': {
+      const native = await nativeLibrary('libzstd', found.library);
+      return strict ? new LibzstdStreamDecompressor(native) : new LibzstdDecompressor(native);
+    }
     case 'node':
       if (type === 'zstd') return new NodeZstdDecompressor();
       return portableInflate(tellsLength ? undefined : zlibSync());

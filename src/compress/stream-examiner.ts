@@ -33,11 +33,9 @@ export class StreamExaminer {
 
   /** @throws Qcow2cError ERR_ENGINE without an engine */
   static async create(setup: ExaminationSetup): Promise<StreamExaminer> {
-    const { type } = setup;
-    // libdeflate takes streams that zlib, and with it QEMU, refuses: symbols without a meaning in fixed blocks,
-    // incomplete codes. What a bit flip made of a stream must not pass here and fail there.
-    const engine = type === 'zlib' ? 'node' : undefined;
-    return new StreamExaminer(setup, await createDecompressor({ type, engine, tellsLength: true }));
+    // What became of a payload must not pass here and fail in QEMU.
+    const request = { type: setup.type, tellsLength: true, strict: true };
+    return new StreamExaminer(setup, await createDecompressor(request));
   }
 
   private constructor(setup: ExaminationSetup, decompressor: Decompressor) {
