@@ -21,8 +21,8 @@ const SECTOR_BYTES = 512;
 /**
  * @returns the image, then with backingChain its backing file, that one's, and so on
  * @throws Qcow2cError ERR_IO, ERR_FORMAT, ERR_CORRUPT (also when the chain is a loop), ERR_UNSUPPORTED (also for a
- *   backing file that is no file, or in a format that is neither raw nor qcow2), ERR_USAGE; with deep also
- *   ERR_ABORTED, ERR_WORKER and ERR_ENGINE
+ *   backing file that is no file, or in a format that is neither raw nor qcow2), ERR_IN_USE, ERR_USAGE; with deep
+ *   also ERR_ABORTED, ERR_WORKER and ERR_ENGINE
  */
 export function imageInfo(options: ImageInfoOptions): Promise<ImageInfo[]> {
   return imageInfoWith(options, examineImage);
@@ -62,13 +62,13 @@ function refuseLoop(images: readonly NamedImage[]): void {
   throw new Qcow2cError('ERR_CORRUPT', message, { file: last.name });
 }
 
-/** The caller's word on the backing file counts more than the image's. */
+/** The caller's word on the backing file counts more than the image's; whoever may write, may do so all the way down. */
 function backingOf(
   { file, backing, forceShare }: ImageReference,
   qcow2: Qcow2Start | undefined,
 ): ImageReference | undefined {
-  if (qcow2 === undefined) return undefined;
-  if (backing !== undefined) return backing === 'none' ? undefined : backing;
+  if (qcow2 === undefined || backing === 'none') return undefined;
+  if (backing !== undefined) return { ...backing, forceShare: forceShare || backing.forceShare };
   if (qcow2.backing === undefined) return undefined;
   const { backingFormat: format } = qcow2.extensions;
   const path = backingFilePath(qcow2.backing, file);

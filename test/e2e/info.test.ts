@@ -8,6 +8,7 @@ import { infoCommand } from '../../src/cli/info/command.js';
 import { type InfoWords, readInfoWords } from '../../src/cli/info/request.js';
 import { imageInfo } from '../../src/info/info.js';
 import { RecordedOutput } from '../cli/recorded-output.js';
+import { whileQemuIoHolds } from '../oracle/holding.js';
 import { run, runOk } from '../oracle/run.js';
 import { cli, cliOk, UNPRIVILEGED } from './cli.js';
 import { listImages, makeImages } from './generated-images.js';
@@ -233,6 +234,40 @@ describe('the program', () => {
     } finally {
       await Promise.all([backing, data].map((file) => chmod(file, 0o644)));
     }
+  });
+});
+
+describe('an image that a virtual machine has open', () => {
+  test.each(['qcow2', 'raw'] as const)(
+    'in the format %s is looked at where qemu-img looks at it',
+    async (format) => {
+      const file = path(`held.${format}`);
+      await copyFile(path('images', 'clusters/64k-v3-zlib.qcow2'), file);
+      await whileQemuIoHolds(file, format, [], async () => {
+        const args = ['info', '-f', format, file];
+        for (const share of [[], ['-U']]) {
+          const [expected, found] = await Promise.all([
+            run('qemu-img', [...args, ...share]),
+            cli([...args, ...share]),
+          ]);
+          expect(found.status).toBe(expected.status);
+          expect(found.stdout).toBe(expected.stdout);
+        }
+      });
+    },
+  );
+
+  test('as the backing file of another is looked at with -U', async () => {
+    const file = path('images', 'chains/depth-2.qcow2');
+    const middle = path('images', 'chains/depth-2.layer-1');
+    await whileQemuIoHolds(middle, 'qcow2', [], async () => {
+      await expect(info(file, { backingChain: true })).rejects.toMatchObject({
+        code: 'ERR_IN_USE',
+        file: middle,
+      });
+      const expected = await qemuInfo(file, '--backing-chain', '-U');
+      expect(await info(file, { backingChain: true, forceShare: true })).toBe(expected);
+    });
   });
 });
 
