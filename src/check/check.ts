@@ -5,6 +5,7 @@
 import { quoted, usageError } from '../errors.js';
 import type { ImageReference } from '../image/image-reference.js';
 import { guessFormat } from '../open/image-start.js';
+import { useOf } from '../open/open-image.js';
 import type { Header } from '../qcow2/header.js';
 import { openForReading, RawSource } from '../raw/raw-source.js';
 import { analyse } from './analysis.js';
@@ -23,7 +24,7 @@ const SHARE_OF_REPAIR = 0.5;
 /**
  * @returns undefined when the format has no checks: raw
  * @throws Qcow2cError ERR_IO, ERR_FORMAT, ERR_CORRUPT, ERR_UNSUPPORTED, ERR_USAGE for an image that cannot be opened
- *   or not be checked to the end; ERR_ENGINE, ERR_WORKER, ERR_ABORTED
+ *   or not be checked to the end; ERR_IN_USE for one that somebody writes to; ERR_ENGINE, ERR_WORKER, ERR_ABORTED
  */
 export function check(options: CheckOptions): Promise<CheckResult | undefined> {
   return checkWith(options, undefined);
@@ -77,6 +78,7 @@ async function checkOpened(
   const file = await openFile(reference, direct);
   try {
     if ((reference.format ?? (await guessFormat(file))) === 'raw') return undefined;
+    await file.lock(useOf('qcow2', reference.forceShare));
     const image = await readCheckedImage(file);
     warn(image, options);
     const { clusterBits, virtualSize: guestBytes } = image.header;
