@@ -40,7 +40,7 @@ export const FILE_KINDS: readonly (readonly [Exclude<FileKind, 'refcounted' | 's
   ['data', { colour: AS_IT_IS, label: 'normal clusters' }],
   ['compressed', { colour: RATIO_COLOURS[1], label: 'compressed clusters' }],
   ['preallocated', { colour: KEPT, label: 'place kept, nothing written' }],
-  ['other', { colour: '#7a5c3e', label: 'snapshots only, slack, leaks' }],
+  ['other', { colour: '#c8a97e', label: 'slack beside payloads, leaks' }],
   ['unused', { colour: '#d5d9df', label: 'unused', empty: true }],
   ['hole', { colour: '#f6f7f8', label: 'hole', empty: true }],
 ];

@@ -11,14 +11,17 @@ const LEGEND_COLUMNS = 4;
 const LEGEND_WIDTH = PANEL_WIDTH / LEGEND_COLUMNS;
 const LEGEND_HEIGHT = 37;
 const SWATCH = 13;
+/** Wide enough for what a colour stands for. */
+const MARKED_SWATCH = 23;
 /** Offsets beside the rows, at most about this many. */
 const ROW_LABELS = 8;
 /** Offsets above the columns. */
 const COLUMN_LABELS = 4;
 
 export interface LegendEntry {
-  /** One, or a scale from light to dark. */
+  /** One, or a scale of several, each with what it stands for. */
   readonly colours: readonly string[];
+  readonly marks?: readonly string[];
   readonly label: string;
   /** How much there is of it. */
   readonly amount: string;
@@ -61,12 +64,20 @@ export function drawPanel(
   };
 }
 
-function drawEntry({ colours, label, amount }: LegendEntry, index: number, top: number): string {
+function drawEntry({ colours, marks = [], label, amount }: LegendEntry, index: number, top: number): string {
   const x = PANEL_LEFT + (index % LEGEND_COLUMNS) * LEGEND_WIDTH;
   const y = top + Math.floor(index / LEGEND_COLUMNS) * LEGEND_HEIGHT;
-  const swatches = colours.map((colour, place) => rectangle(x + place * SWATCH, y, SWATCH, SWATCH, colour));
-  const after = x + colours.length * SWATCH + 8;
-  return swatches.join('') + text(after, y + 11, 'label', label) + text(after, y + 26, 'amount', amount);
+  const width = marks.length > 0 ? MARKED_SWATCH : SWATCH;
+  const swatches = colours.map((colour, place) => {
+    const left = x + place * width;
+    // Light on the dark half of a scale.
+    const kind = 2 * place < colours.length ? 'mark' : 'mark light';
+    const mark = marks[place] === undefined ? '' : text(left + width / 2, y + 10, kind, marks[place]);
+    return rectangle(left, y, width, SWATCH, colour) + mark;
+  });
+  const after = x + colours.length * width + 8;
+  const below = marks.length > 0 ? x : after;
+  return swatches.join('') + text(after, y + 11, 'label', label) + text(below, y + 26, 'amount', amount);
 }
 
 /** How far into a row the columns are. */

@@ -17,13 +17,23 @@ text { font-family: Inter, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans'
 .label { font-size: 12.5px; }
 .amount, .scale { font-size: 11px; fill: #616e7c; }
 .end { text-anchor: end; }
+.mark { font-size: 9.5px; text-anchor: middle; }
+.light { fill: #ffffff; }
 `;
 
 /** @returns an SVG document; its size has a bound, whatever the image is */
 export function picture(survey: ImageSurvey): string {
   const parts: string[] = [];
   let top = 96;
-  for (const panel of [diskPanel(survey), ...survey.files.map((file) => filePanel(file, survey))]) {
+  const [own, dataFile] = survey.files;
+  const panels = [
+    diskPanel(survey),
+    ...(own === undefined ? [] : [filePanel('The file', own, survey)]),
+    ...(dataFile === undefined
+      ? []
+      : [filePanel(`The data file ${shortened(dataFile.name, 60)}`, dataFile, survey)]),
+  ];
+  for (const panel of panels) {
     const { svg, bottom } = drawPanel(panel, top);
     parts.push(svg);
     top = bottom + 34;
@@ -104,14 +114,16 @@ function compressedEntry(disk: Cells<DiskKind>, bytes: number): LegendEntry {
   const percent = Math.round((payload / bytes) * 100);
   return {
     colours: RATIO_COLOURS,
-    label: 'compressed to ≤ 25, 50, 75, 100 %',
+    marks: RATIO_COLOURS.map((_, index) => `${((index + 1) / RATIO_COLOURS.length) * 100}`),
+    label: '% : compressed',
     amount: `${binarySize(bytes)} stored in ${binarySize(payload)} (${percent} %)`,
   };
 }
 
-function filePanel({ name, cells }: FileSurvey, { clusterSize }: ImageSurvey): Panel {
+function filePanel(title: string, { cells }: FileSurvey, { clusterSize }: ImageSurvey): Panel {
+  const hasSnapshots = cells.total('snapshots') > 0;
   return {
-    title: `The file ${shortened(name, 70)}`,
+    title,
     cells,
     sharesOf: (cell) =>
       FILE_KINDS.map(([kind, { colour, empty = false }]) => ({
@@ -123,7 +135,9 @@ function filePanel({ name, cells }: FileSurvey, { clusterSize }: ImageSurvey): P
       const bytes = cells.total(kind);
       if (bytes === 0) return [];
       const entry = entryOf(appearance, bytes, cells);
-      return [kind === 'data' && clusterSize === undefined ? { ...entry, label: 'data' } : entry];
+      if (kind === 'data' && clusterSize === undefined) return [{ ...entry, label: 'data' }];
+      if (kind === 'other' && hasSnapshots) return [{ ...entry, label: 'snapshots’ own, slack, leaks' }];
+      return [entry];
     }),
   };
 }
