@@ -41,7 +41,12 @@ ${exitStatus(tables)}\
 .SH ENVIRONMENT
 ${entry(bold('QCOW2C_DEBUG'), lines(`${escaped('1 does what')} ${bold('--debug')} ${escaped('does.')}`))}\
 .SH FILES
-${entry(`${escaped('.')}${italic('DST')}${escaped('.qcow2c-PID-RANDOM.tmp')}`, lines(`${escaped('What convert writes before it is')} ${italic('DST')}${escaped('; left behind only by a kill or a power cut, and then of no use.')}`))}\
+${entry(
+  `${escaped('.')}${italic('DST')}${escaped('.qcow2c.tmp')}`,
+  lines(
+    `${escaped('What convert writes before it is')} ${italic('DST')}${escaped('. After a kill it is left behind, and the next run to the same target removes it.')}`,
+  ),
+)}\
 .SH EXAMPLES
 ${tables.flatMap(({ examples }) => examples.map(({ what, line }) => `.PP\n${lines(`${escaped(what)}:`)}${verbatim([line])}`)).join('')}\
 .SH SEE ALSO
