@@ -1,0 +1,244 @@
+/** `compare` beside `qemu-img compare`: pairs of images of every kind, and the built program's exit codes. */
+import * as fs from 'node:fs';
+import { copyFile, truncate, writeFile } from 'node:fs/promises';
+import { beforeAll, describe, expect, test } from 'vitest';
+import type { CompareWords } from '../../src/cli/compare/request.js';
+import { type Comparison, comparable, ourCompare, theirCompare } from '../compare/run-compare.js';
+import * as qemuImg from '../oracle/qemu-img.js';
+import { runOk } from '../oracle/run.js';
+import { cli } from './cli.js';
+import { clusterPlaces } from './cluster-places.js';
+import { listImages, makeImages } from './generated-images.js';
+import { useScratch } from './scratch.js';
+import { textBytes } from './source-images.js';
+
+/** Of every kind that shows in a block status, few enough to be quick. */
+const ONLY =
+  '^(clusters/(512-v3-zlib|64k-v3-zstd|2m-v3-zlib)|packed/4k-v3-zlib|subclusters/(states-16k|over-qcow2-16k)|' +
+  'data-files/absolute-name|layout/(cut-inside-the-last-cluster|preallocated-(metadata|falloc)-65536)|' +
+  'sizes/(nothing|one-sector|more-than-whole-sectors)|chains/(depth-3|overlay-larger|middle-smaller))$';
+const images = listImages(ONLY);
+const path = useScratch();
+beforeAll(() => makeImages(path(''), ONLY));
+
+async function expectAsQemuImg(comparison: Comparison): Promise<void> {
+  const [ours, theirs] = await Promise.all([ourCompare(comparison), theirCompare(comparison)]);
+  expect(comparable(ours), JSON.stringify(comparison)).toEqual(comparable(theirs));
+}
+
+const BOTH_QCOW2: CompareWords = { aFormat: 'qcow2', bFormat: 'qcow2' };
+const WITH_RAW: CompareWords = { aFormat: 'qcow2', bFormat: 'raw' };
+
+/** The same with a byte changed. @param at of the file, in bytes */
+function changeByte(file: string, at: number): void {
+  const descriptor = fs.openSync(file, 'r+');
+  const byte = Buffer.alloc(1);
+  fs.readSync(descriptor, byte, 0, 1, at);
+  fs.writeSync(descriptor, Buffer.from([(byte[0] ?? 0) ^ 0x40]), 0, 1, at);
+  fs.closeSync(descriptor);
+}
+
+describe('the same is said as by qemu-img of', () => {
+  test.each(images)('$name and copies of it', async ({ file }) => {
+    const image = path(file);
+    const raw = `${image}.raw`;
+    await runOk('qemu-img', ['convert', '-f', 'qcow2', '-O', 'raw', image, raw]);
+    const { size } = fs.statSync(raw);
+    for (const strict of [false, true]) {
+      await expectAsQemuImg({ files: [image, image], words: { ...BOTH_QCOW2, strict } });
+      await expectAsQemuImg({ files: [image, raw], words: { ...WITH_RAW, strict } });
+    }
+    if (size > 0) {
+      for (const at of [0, Math.floor(size / 1024) * 512 + 511, size - 1]) {
+        await copyFile(raw, `${raw}.changed`);
+        changeByte(`${raw}.changed`, at);
+        await expectAsQemuImg({ files: [image, `${raw}.changed`], words: WITH_RAW });
+      }
+      await truncate(raw, size - 512);
+      await expectAsQemuImg({ files: [image, raw], words: WITH_RAW });
+    }
+    await truncate(raw, size + 1536);
+    await expectAsQemuImg({ files: [raw, image], words: { aFormat: 'raw', bFormat: 'qcow2' } });
+    await expectAsQemuImg({ files: [raw, image], words: { aFormat: 'raw', bFormat: 'qcow2', strict: true } });
+  });
+
+  test('images and others', async () => {
+    for (const [index, { file }] of images.entries()) {
+      const other = images[(index + 1) % images.length]?.file ?? file;
+      for (const strict of [false, true]) {
+        await expectAsQemuImg({ files: [path(file), path(other)], words: { ...BOTH_QCOW2, strict } });
+      }
+    }
+  });
+});
+
+const CLUSTER = 65_536;
+const DISK = 48 * CLUSTER + 512;
+
+/** Puts something else into a qcow2 image's file. @param guest index of a cluster of the disk */
+async function damage(image: string, what: 'payload' | 'entry', guest: number): Promise<void> {
+  const place = (await clusterPlaces(image)).find((found) => found.guest === guest);
+  if (place === undefined) throw new Error(`${image} has no cluster ${guest}`);
+  if (what === 'payload') return changeByte(image, place.from);
+  // Bit 9 of an offset that must be a cluster's; the bit that says that the cluster is compressed goes.
+  const descriptor = fs.openSync(image, 'r+');
+  fs.writeSync(descriptor, Buffer.from('8000000000000200', 'hex'), 0, 8, place.l2EntryAt);
+  fs.closeSync(descriptor);
+}
+
+describe('of what cannot be read the same is said as by qemu-img', () => {
+  const raw = path('disk.raw');
+  const sound = path('sound.qcow2');
+  beforeAll(async () => {
+    await writeFile(raw, textBytes(DISK));
+    await qemuImg.convert(['-c'], [raw], sound);
+  });
+
+  const copy = async (from: string, to: string) => {
+    await copyFile(from, path(to));
+    return path(to);
+  };
+  const [A_QCOW2, B_QCOW2] = [
+    { aFormat: 'qcow2', bFormat: 'raw' },
+    { aFormat: 'raw', bFormat: 'qcow2' },
+  ] as const;
+
+  test.each(['payload', 'entry'] as const)('a broken %s, alone and beside differences', async (what) => {
+    const broken = await copy(sound, 'broken.qcow2');
+    await damage(broken, what, 20);
+    await expectAsQemuImg({ files: [broken, raw], words: A_QCOW2 });
+    await expectAsQemuImg({ files: [raw, broken], words: B_QCOW2 });
+    // Far before it, right before it, in its cluster and behind it.
+    for (const at of [5 * CLUSTER, 20 * CLUSTER - 1, 20 * CLUSTER, 21 * CLUSTER]) {
+      const changed = await copy(raw, 'changed.raw');
+      changeByte(changed, at);
+      await expectAsQemuImg({ files: [broken, changed], words: A_QCOW2 });
+      await expectAsQemuImg({ files: [changed, broken], words: { ...B_QCOW2, strict: true } });
+    }
+  });
+
+  test('two broken images, by turns the first', async () => {
+    const [one, other, both] = ['one.qcow2', 'other.qcow2', 'both.qcow2'];
+    for (const name of [one, other, both]) await copy(sound, name);
+    await damage(path(one), 'payload', 20);
+    await damage(path(other), 'payload', 30);
+    for (const guest of [20, 30]) await damage(path(both), 'payload', guest);
+    for (const [first, second] of [
+      [one, other],
+      [other, one],
+      [both, other],
+      [other, both],
+    ] as const) {
+      for (const strict of [false, true]) {
+        const words = { ...BOTH_QCOW2, strict };
+        await expectAsQemuImg({ files: [path(first), path(second)], words });
+      }
+    }
+  });
+
+  test('the rest of a longer image', async () => {
+    const short = await copy(raw, 'short.raw');
+    await truncate(short, 10 * CLUSTER);
+    const zeros = path('zeros.raw');
+    await writeFile(zeros, Buffer.alloc(DISK));
+    for (const what of ['payload', 'entry'] as const) {
+      const broken = await copy(sound, 'broken.qcow2');
+      await damage(broken, what, 10);
+      await expectAsQemuImg({ files: [short, broken], words: B_QCOW2 });
+      await expectAsQemuImg({ files: [broken, short], words: A_QCOW2 });
+      await damage(broken, what, 0);
+      await expectAsQemuImg({ files: [broken, zeros], words: A_QCOW2 });
+    }
+  });
+});
+
+describe('the program ends', () => {
+  const raw = path('end.raw');
+  const image = path('end.qcow2');
+  beforeAll(async () => {
+    await writeFile(raw, textBytes(DISK));
+    await qemuImg.convert(['-c'], [raw], image);
+  });
+
+  test('with 0 for identical disks, and shows its progress', async () => {
+    const found = await cli(['compare', '--progress=qemu', '-m', '2', '-f', 'raw', raw, image]);
+    expect(found).toMatchObject({ status: 0, stderr: '' });
+    expect(found.stdout).toMatch(/^ {4}\(0\.00\/100%\)\r[^\n]*\(100\.00\/100%\)\r\nImages are identical\.\n$/);
+    expect(await cli(['compare', '-p', '-q', '-f', 'raw', raw, image])).toMatchObject({
+      status: 0,
+      stdout: '',
+      stderr: '',
+    });
+  });
+
+  test('with 1 for different ones, before its end', async () => {
+    const changed = path('changed.raw');
+    await copyFile(raw, changed);
+    changeByte(changed, 3 * CLUSTER);
+    const found = await cli(['compare', '-p', '-f', 'raw', changed, image]);
+    expect(found).toMatchObject({ status: 1, stderr: '' });
+    expect(found.stdout).toMatch(/\r\nContent mismatch at offset 196608!\n$/);
+    expect(found.stdout).not.toContain('100.00');
+    expect(await cli(['compare', '-q', '-f', 'raw', changed, image])).toMatchObject({
+      status: 1,
+      stdout: '',
+      stderr: '',
+    });
+  });
+
+  test('with 1 for words that make no sense', async () => {
+    for (const words of [[], [raw], [raw, image, image], ['-Z', raw, image]]) {
+      const found = await cli(['compare', ...words]);
+      expect(found).toMatchObject({ status: 1, stdout: '' });
+      expect(found.stderr).toMatch(/^qcow2c: .*\n$/);
+    }
+  });
+
+  test.each<[string, readonly string[]]>([
+    ['no such file', ['-f', 'raw', raw, path('missing')]],
+    ['no image of the format', ['-f', 'qcow2', raw, image]],
+    ['no format', ['-f', 'raw', '-F', 'foo', raw, image]],
+    ['no cache mode', ['-T', 'foo', raw, image]],
+    ['a format beside options', ['--image-opts', '-F', 'qcow2', `driver=raw,file.filename=${raw}`, image]],
+    ['no number of threads', ['-m', '0', raw, image]],
+    ['a secret', ['--object', 'secret,id=a,data=b', raw, image]],
+    ['a directory', ['-F', 'raw', image, path('')]],
+  ])('with 2 for what it cannot open or take up: %s', async (_, words) => {
+    const found = await cli(['compare', ...words]);
+    expect(found).toMatchObject({ status: 2, stdout: '' });
+    expect(found.stderr).toMatch(/^qcow2c: .*\n$/);
+  });
+
+  test('with 2 for an image that names a backing file, as long as nobody states its format', async () => {
+    const overlay = path('overlay.qcow2');
+    await runOk('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', image, '-F', 'qcow2', overlay]);
+    const found = await cli(['compare', '-F', 'raw', overlay, raw]);
+    expect(found).toMatchObject({ status: 2, stdout: '' });
+    expect(found.stderr).toContain('names the backing file');
+    const stated = ['compare', '-f', 'qcow2', '-F', 'raw', overlay, raw];
+    expect(await cli(stated)).toMatchObject({ status: 0, stdout: 'Images are identical.\n' });
+  });
+
+  test('with 3 for a broken table and with 4 for a broken cluster, saying what is wrong and where', async () => {
+    const broken = path('broken.qcow2');
+    await copyFile(image, broken);
+    await damage(broken, 'payload', 7);
+    const unreadable = await cli(['compare', '-q', '-f', 'qcow2', '-F', 'raw', broken, raw]);
+    expect(unreadable).toMatchObject({ status: 4, stdout: '' });
+    expect(unreadable.stderr).toMatch(
+      /^qcow2c: Error while reading offset 458752 of .*broken\.qcow2: Compressed cluster at guest offset 458752 .*\n$/,
+    );
+    await damage(broken, 'entry', 5);
+    const unknown = await cli(['compare', '-q', '-f', 'qcow2', '-F', 'raw', broken, raw]);
+    expect(unknown).toMatchObject({ status: 3, stdout: '' });
+    expect(unknown.stderr).toMatch(
+      /^qcow2c: Sector allocation test failed for .*broken\.qcow2: .* guest offset 327680: .*\n$/,
+    );
+  });
+
+  test('the same way past the page cache and with options in the place of names', async () => {
+    const options = [`driver=raw,file.filename=${raw}`, `driver=qcow2,file.filename=${image}`];
+    const found = await cli(['compare', '-T', 'none', '-U', '--image-opts', ...options]);
+    expect(found).toMatchObject({ status: 0, stdout: 'Images are identical.\n', stderr: '' });
+  });
+});
