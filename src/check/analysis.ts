@@ -71,7 +71,7 @@ export async function analyse(image: CheckedImage, options: AnalysisOptions = {}
   do {
     await countReferences(image, { counters, findings, statistics, flush, signal, onShare: share });
     steps += 1;
-    const compared = await compareRefcounts(image, counters, refcounts, report, signal);
+    const compared = await compareRefcounts(counters, refcounts, report, signal);
     highest = Math.max(highest, compared.highest);
     needsRebuild ||= compared.needsRebuild;
     const isLast = counters.end === counters.clusters;

@@ -47,8 +47,16 @@ export async function checkCopiedFlags(
   const clustersPerHigh = 2 ** (32 - clusterBits);
   const candidates: Candidate[] = [];
 
-  const l1Entry = async ({ index, at, high, low, l2Offset }: L1EntryHalves): Promise<boolean> => {
+  const l1Entry = (entry: L1EntryHalves): boolean | Promise<boolean> => {
+    const { high, l2Offset } = entry;
     if (l2Offset === 0) return false;
+    const refcount = counts[Math.floor(l2Offset / clusterSize) - first];
+    // Of nearly every table: its refcount is at hand, and the flag is right.
+    if (refcount === 1 && (high & COPIED) !== 0) return true;
+    return l1EntryWithLookup(entry);
+  };
+
+  const l1EntryWithLookup = async ({ index, at, high, low, l2Offset }: L1EntryHalves): Promise<boolean> => {
     const found = await refcounts.refcountOf(Math.floor(l2Offset / clusterSize));
     if ('reason' in found) return false;
     const isCopied = (high & COPIED) !== 0;

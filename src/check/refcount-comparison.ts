@@ -1,6 +1,5 @@
 /** Compares the refcounts of an image with the references counted (compare_refcounts in QEMU). */
 import { refuseAbort } from '../pipeline/pipeline.js';
-import type { CheckedImage } from './checked-image.js';
 import type { Finding } from './findings.js';
 import { ASK, type RefcountReader } from './refcount-table.js';
 import type { ReferenceCounters } from './reference-counters.js';
@@ -22,14 +21,12 @@ export interface ComparisonOutcome {
  * @throws Qcow2cError ERR_IO, ERR_ABORTED
  */
 export async function compareRefcounts(
-  image: CheckedImage,
   counters: ReferenceCounters,
   refcounts: RefcountReader,
   report: (finding: Finding) => Promise<void>,
   signal: AbortSignal | undefined,
 ): Promise<ComparisonOutcome> {
-  const { refcountBlockEntries } = image.geometry;
-  const found = new Uint32Array(Math.min(PIECE_CLUSTERS, refcountBlockEntries, counters.counts.length));
+  const found = new Uint32Array(Math.min(PIECE_CLUSTERS, counters.counts.length));
   let highest = 0;
   let needsRebuild = false;
   for (let cluster = counters.first; cluster < counters.end; ) {

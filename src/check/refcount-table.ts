@@ -92,27 +92,35 @@ export class RefcountReader {
   }
 
   /**
-   * The refcounts of some clusters of one refcount block.
-   * @param first the first cluster; its refcount begins a byte, and so does the one behind the last
+   * The refcounts of clusters that follow one another.
+   * @param first the first cluster; its refcount begins a byte, and so does the one behind the last of a block
    * @param into takes them; where `refcountOf` must be asked, `ASK`
    */
   async read(first: number, into: Uint32Array): Promise<void> {
-    const { refcountBlockEntries, refcountBits } = this.#image.geometry;
-    const block = await this.#blockOf(Math.floor(first / refcountBlockEntries));
-    if ('reason' in block) {
+    const { refcountBlockEntries } = this.#image.geometry;
+    const reads: Promise<void>[] = [];
+    for (let done = 0; done < into.length; ) {
+      const index = (first + done) % refcountBlockEntries;
+      const part = into.subarray(done, done + refcountBlockEntries - index);
+      const block = await this.#blockOf(Math.floor((first + done) / refcountBlockEntries));
+      if ('reason' in block) part.fill(ASK);
+      else if (block.offset === undefined) part.fill(0);
+      else reads.push(this.#readBlock(block.offset, index, part));
+      done += part.length;
+    }
+    await Promise.all(reads);
+  }
+
+  /** @param offset of the block in the file, in bytes; @param index of the first refcount in it */
+  async #readBlock(offset: number, index: number, into: Uint32Array): Promise<void> {
+    const { refcountBits } = this.#image.geometry;
+    const bytes = new Uint8Array(Math.ceil((into.length * refcountBits) / 8));
+    try {
+      await this.#image.file.read(offset + (index * refcountBits) / 8, bytes);
+      unpack(bytes, refcountBits, into);
+    } catch (error) {
+      if (!(error instanceof Qcow2cError)) throw error;
       into.fill(ASK);
-    } else if (block.offset === undefined) {
-      into.fill(0);
-    } else {
-      const bytes = new Uint8Array(Math.ceil((into.length * refcountBits) / 8));
-      try {
-        const at = block.offset + ((first % refcountBlockEntries) * refcountBits) / 8;
-        await this.#image.file.read(at, bytes);
-        unpack(bytes, refcountBits, into);
-      } catch (error) {
-        if (!(error instanceof Qcow2cError)) throw error;
-        into.fill(ASK);
-      }
     }
   }
 

@@ -1,13 +1,13 @@
 /**
- * Goes through an L1 table and the L2 tables that it names, in its order. L2 tables that lie one behind the other
- * are read together; of either level there are never more than some MiB in memory. Used by both halves of the
+ * Goes through an L1 table and the L2 tables that it names, in its order. Of either level there are never more than
+ * some MiB in memory. Used by both halves of the
  * analysis, which look at 32-bit halves of entries: a bigint for each would cost more than all the rest.
  */
 import { refuseAbort } from '../pipeline/pipeline.js';
 import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import type { CheckedImage } from './checked-image.js';
 
-/** Bytes of an L1 table that are read at once, and of L2 tables, unless one is larger. */
+/** Bytes of an L1 table that are read at a time, and of L2 tables, unless one is larger. */
 const L1_READ_BYTES = 65536;
 const L2_READ_BYTES = 2 ** 20;
 /** L2 entries after which what was found is passed on: this bounds how much that can be. */
@@ -66,27 +66,27 @@ export async function walkTables(
   const { file, geometry } = image;
   const { l2Entries, clusterSize } = geometry;
   const l1Memory = new Uint8Array(Math.min(L1_READ_BYTES, l1.entries * TABLE_ENTRY_BYTES));
-  const l1View = new DataView(l1Memory.buffer);
   const tables = new L2TableReader(file, clusterSize);
   for (let first = 0; first < l1.entries; ) {
     const count = Math.min(l1Memory.length / TABLE_ENTRY_BYTES, l1.entries - first);
     const start = l1.offset + first * TABLE_ENTRY_BYTES;
-    await file.read(start, l1Memory.subarray(0, count * TABLE_ENTRY_BYTES));
-    for (let at = 0; at < count * TABLE_ENTRY_BYTES; at += TABLE_ENTRY_BYTES) {
-      const [high, low] = [l1View.getUint32(at), l1View.getUint32(at + 4)];
+    const view = new DataView(l1Memory.buffer, 0, count * TABLE_ENTRY_BYTES);
+    await file.read(start, l1Memory.subarray(0, view.byteLength));
+    for (let at = 0; at < view.byteLength; at += TABLE_ENTRY_BYTES) {
+      const [high, low] = [view.getUint32(at), view.getUint32(at + 4)];
       if (high === 0 && low === 0) continue;
       const l2Offset = offsetOf(high, low);
       const index = first + at / TABLE_ENTRY_BYTES;
       const wanted = visitor.l1Entry({ index, at: start + at, high, low, l2Offset });
       // Behind the end of the file there is nothing but zeros, of which there is nothing to say.
       if ((typeof wanted === 'boolean' ? wanted : await wanted) && l2Offset < file.size) {
-        let view = tables.loaded(l2Offset);
-        if (view === undefined) {
+        let table = tables.loaded(l2Offset);
+        if (table === undefined) {
           refuseAbort(signal);
-          view = await tables.load(l2Offset, followers(l1View, at, count * TABLE_ENTRY_BYTES, clusterSize));
+          table = await tables.load(view, at);
         }
         for (let from = 0; from < l2Entries; from += SLICE_ENTRIES) {
-          visitor.l2Entries(view, l2Offset, from, Math.min(from + SLICE_ENTRIES, l2Entries));
+          visitor.l2Entries(table, l2Offset, from, Math.min(from + SLICE_ENTRIES, l2Entries));
           const flushed = visitor.flush();
           if (flushed !== undefined) await flushed;
         }
@@ -99,43 +99,52 @@ export async function walkTables(
   }
 }
 
-/** Bytes of the L2 tables that follow one another without a gap, from the entry at `at` on. */
-function followers(l1: DataView, at: number, end: number, clusterSize: number): number {
-  const first = offsetOf(l1.getUint32(at), l1.getUint32(at + 4));
-  let length = clusterSize;
-  for (let next = at + TABLE_ENTRY_BYTES; next < end && length < L2_READ_BYTES; next += TABLE_ENTRY_BYTES) {
-    if (offsetOf(l1.getUint32(next), l1.getUint32(next + 4)) !== first + length) break;
-    length += clusterSize;
-  }
-  return length;
-}
-
-/** The L2 tables that were read last, as they lie in the file. */
+/** The L2 tables that are to be gone through next: some are read at a time, and those side by side at once. */
 class L2TableReader {
   readonly #file: CheckedImage['file'];
   readonly #clusterSize: number;
-  #memory = new Uint8Array(0);
-  #start = 0;
-  #end = 0;
+  readonly #memory: Uint8Array<ArrayBuffer>;
+  /** Where the tables in memory are in the file, in bytes, in their order there. */
+  #offsets: number[] = [];
+  /** Which of them was asked for last. */
+  #place = 0;
 
   constructor(file: CheckedImage['file'], clusterSize: number) {
     this.#file = file;
     this.#clusterSize = clusterSize;
+    this.#memory = new Uint8Array(Math.max(L2_READ_BYTES, clusterSize));
   }
 
-  /** The table, if it is in memory. @param offset in bytes */
-  loaded(offset: number): DataView | undefined {
-    if (offset < this.#start || offset + this.#clusterSize > this.#end) return undefined;
-    return new DataView(this.#memory.buffer, offset - this.#start, this.#clusterSize);
+  /** The table, if it is in memory and was asked for last or comes next. @param offset in bytes */
+  loaded(offset: number): DataView<ArrayBuffer> | undefined {
+    if (this.#offsets[this.#place] !== offset) {
+      if (this.#offsets[this.#place + 1] !== offset) return undefined;
+      this.#place += 1;
+    }
+    return new DataView(this.#memory.buffer, this.#place * this.#clusterSize, this.#clusterSize);
   }
 
-  /** @param length how much to read from `offset` on, whole clusters */
-  async load(offset: number, length: number): Promise<DataView> {
-    if (this.#memory.length < length) this.#memory = new Uint8Array(length);
-    this.#end = 0;
-    await this.#file.read(offset, this.#memory.subarray(0, length));
-    this.#start = offset;
-    this.#end = offset + length;
+  /** Reads the tables of an L1 table from the entry at `at` on. @returns the first of them */
+  async load(l1: DataView, at: number): Promise<DataView<ArrayBuffer>> {
+    const most = this.#memory.length / this.#clusterSize;
+    const offsets: number[] = [];
+    for (let next = at; next < l1.byteLength && offsets.length < most; next += TABLE_ENTRY_BYTES) {
+      const offset = offsetOf(l1.getUint32(next), l1.getUint32(next + 4));
+      if (next > at && (offset === 0 || offset >= this.#file.size || offset === offsets.at(-1))) continue;
+      offsets.push(offset);
+    }
+    this.#offsets = [];
+    const reads: Promise<unknown>[] = [];
+    for (let from = 0, to = 0; from < offsets.length; from = to) {
+      const start = offsets[from] as number;
+      do to += 1;
+      while (offsets[to] === start + (to - from) * this.#clusterSize);
+      const into = this.#memory.subarray(from * this.#clusterSize, to * this.#clusterSize);
+      reads.push(this.#file.read(start, into));
+    }
+    await Promise.all(reads);
+    this.#offsets = offsets;
+    this.#place = 0;
     return new DataView(this.#memory.buffer, 0, this.#clusterSize);
   }
 }
