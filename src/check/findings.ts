@@ -93,8 +93,16 @@ export type Finding =
   | WrongRefcountTableEntry
   | SharedRefcountBlock
   | BrokenPayload
-  /** Something refers to bytes that are a cluster or more past the end of the file: they are not counted. */
-  | { readonly kind: 'past-end'; readonly offset: bigint; readonly size: bigint }
+  /**
+   * Something refers to bytes that are a cluster or more past the end of the file: they are not counted. `at`: where
+   * the L2 entry that does so is in the file, in bytes; undefined when it is something else.
+   */
+  | {
+      readonly kind: 'past-end';
+      readonly offset: bigint;
+      readonly size: bigint;
+      readonly at: number | undefined;
+    }
   /** More references to a host cluster than a refcount can hold. `offset`: of the cluster, in bytes. */
   | { readonly kind: 'overflow'; readonly offset: number }
   /** Of the active L1 table or a snapshot's. */

@@ -111,7 +111,7 @@ export class L2References {
       }
       if (hasDataFile) continue;
       if (isUnaligned || offset >= fileSize) {
-        counters.add(offset, clusterSize);
+        counters.add(offset, clusterSize, undefined, tableOffset + at);
         continue;
       }
       const place = (high & 0x00ffffff) * clustersPerHigh + (low >>> clusterBits) - first;
@@ -155,7 +155,7 @@ export class L2References {
     const exact = Number.isSafeInteger(offset)
       ? undefined
       : wholeEntry(high & (2 ** offsetBitsHigh - 1), low);
-    counters.add(offset, sectors * SECTOR_SIZE - (low % SECTOR_SIZE), exact);
+    counters.add(offset, sectors * SECTOR_SIZE - (low % SECTOR_SIZE), exact, tableOffset + at);
     if (!isFirst || statistics === undefined) return;
     statistics.allocated += 1;
     statistics.compressed += 1;

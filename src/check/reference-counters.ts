@@ -74,12 +74,16 @@ export class ReferenceCounters {
     return offset + size - this.fileSize >= this.#clusterSize;
   }
 
-  /** A reference to bytes. @param exact the offset, where a number does not hold it */
-  add(offset: number, size: number, exact?: bigint): void {
+  /**
+   * A reference to bytes.
+   * @param exact the offset, where a number does not hold it
+   * @param at of the L2 entry that refers to them, in bytes
+   */
+  add(offset: number, size: number, exact?: bigint, at?: number): void {
     if (size <= 0) return;
     if (this.isPastEnd(offset, size)) {
       if (this.isFirst) {
-        this.#findings.push({ kind: 'past-end', offset: exact ?? BigInt(offset), size: BigInt(size) });
+        this.#findings.push({ kind: 'past-end', offset: exact ?? BigInt(offset), size: BigInt(size), at });
       }
       return;
     }

@@ -14,7 +14,7 @@ const COPIED = 1n << 63n;
 
 export interface EntryRepair {
   readonly suspects: Suspects;
-  /** Told of each finding before anything is changed. */
+  /** Told of each finding, and whether it is repaired. */
   readonly onFinding: (finding: Finding, repairing: boolean) => void | Promise<void>;
   readonly options: Pick<AnalysisOptions, 'signal' | 'windowClusters'>;
 }
@@ -35,10 +35,10 @@ export async function repairEntries(
     if (repairable === undefined) return;
     const { at, entry, subclusters } = repairable;
     const isTable = at >= image.geometry.clusterSize && !suspects.has(at);
-    await onFinding(finding, isTable);
-    if (!isTable) return;
-    await changeEntry(file, at, entry, subclusters);
+    if (!isTable) return onFinding(finding, false);
+    if (!(await changeEntry(file, at, entry, subclusters))) return;
     repaired += 1;
+    await onFinding(finding, true);
   };
   await analyse(image, { ...options, onFinding: repair });
   await file.sync();
@@ -76,25 +76,31 @@ export async function repairCopiedFlags(
   const repair = async (finding: Finding): Promise<void> => {
     if (finding.kind !== 'copied-flag-cluster' && finding.kind !== 'copied-flag-l2-table') return;
     const { at, fixed } = finding;
-    const isTable = at >= clusterSize && (!suspects.has(at) || (await isReferredToOnce(at)));
-    await onFinding(finding, mayRepair && isTable);
-    if (!mayRepair || !isTable) return;
-    await changeEntry(file, at, fixed);
+    // What an L1 table that is too long takes for its entries may be anything.
+    const isSound = finding.kind === 'copied-flag-cluster' && !suspects.has(at);
+    const isTable = at >= clusterSize && (isSound || (await isReferredToOnce(at)));
+    if (!mayRepair || !isTable) return onFinding(finding, false);
+    // An L2 table that two L1 entries name is gone through twice.
+    if (!(await changeEntry(file, at, fixed))) return;
     repaired += 1;
+    await onFinding(finding, true);
   };
   await analyse(image, { ...options, onFinding: repair });
   await file.sync();
   return repaired;
 }
 
-/** @param subclusters the second number of an extended entry; undefined: it stays */
-async function changeEntry(
+/**
+ * @param subclusters the second number of an extended entry; undefined: it stays
+ * @returns whether the entry was another
+ */
+function changeEntry(
   file: RepairFile,
   at: number,
   entry: bigint,
   subclusters?: bigint | undefined,
-): Promise<void> {
-  await file.change(at, subclusters === undefined ? 8 : 16, (bytes) => {
+): Promise<boolean> {
+  return file.change(at, subclusters === undefined ? 8 : 16, (bytes) => {
     writeU64(bytes, 0, entry);
     if (subclusters !== undefined) writeU64(bytes, 8, subclusters);
   });

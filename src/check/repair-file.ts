@@ -52,8 +52,9 @@ export class RepairFile implements ImageFile {
    * Changes some bytes that are in the file.
    * @param at where, in bytes; a range inside a sector
    * @param change is handed the bytes as they are, and overwrites them
+   * @returns whether they are others now
    */
-  async change(at: number, length: number, change: (bytes: Uint8Array) => void): Promise<void> {
+  async change(at: number, length: number, change: (bytes: Uint8Array) => void): Promise<boolean> {
     const start = at - (at % WINDOW_BYTES);
     if (start !== this.#start) {
       await this.#write();
@@ -63,10 +64,14 @@ export class RepairFile implements ImageFile {
       this.#start = start;
     }
     const from = at - start;
-    change(this.#window.subarray(from, from + length));
+    const bytes = this.#window.subarray(from, from + length);
+    const before = bytes.slice();
+    change(bytes);
+    if (Buffer.compare(before, bytes) === 0) return false;
     const [firstSector, end] = [from - (from % SECTOR), roundUp(from + length, SECTOR)];
     this.#from = this.#to === this.#from ? firstSector : Math.min(this.#from, firstSector);
     this.#to = Math.max(this.#to, end);
+    return true;
   }
 
   /**

@@ -42,7 +42,8 @@ interface Entry {
 }
 
 /**
- * Writes a new table behind the end of the file if one is needed, and makes it durable. Nothing refers to it yet.
+ * Writes a new table behind the end of the file if one is needed, and makes it durable. Nothing refers to it yet. Where
+ * there is nothing wrong but snapshots too many, the old one stays.
  * @param onFinding told of each entry that is completed
  * @returns undefined when the table is as it should be
  * @throws Qcow2cError ERR_CORRUPT, ERR_IO
@@ -68,13 +69,17 @@ export async function writeNewSnapshotTable(
   const dropped = header.snapshotCount - survey.count;
   const corruptions = dropped + survey.cut + survey.completed;
   if (corruptions === 0) return undefined;
+  const { count: snapshotCount } = survey;
+  if (corruptions === dropped) {
+    return { snapshotCount, snapshotsOffset: header.snapshotsOffset, corruptions, own: [] };
+  }
   const first = Math.ceil(file.size / clusterSize);
   const offset = hostOffset(first * clusterSize);
   await writeEntries(file, image, offset);
   await file.sync();
   const old = Math.floor(header.snapshotsOffset / clusterSize);
   return {
-    snapshotCount: survey.count,
+    snapshotCount,
     snapshotsOffset: offset,
     corruptions,
     own: [
@@ -113,6 +118,7 @@ async function* entries({ file, header }: CheckedImage): AsyncGenerator<Entry & 
   let length = 0;
   for (let index = 0; index < Math.min(header.snapshotCount, MAX_SNAPSHOTS); index += 1) {
     const entry = await nextEntry(reader, header);
+    if (entry === undefined) return;
     length = Math.ceil(length / 8) * 8 + entry.bytes.length;
     if (length > MAX_TABLE_BYTES) return;
     yield { ...entry, end: reader.offset };
@@ -121,11 +127,14 @@ async function* entries({ file, header }: CheckedImage): AsyncGenerator<Entry & 
   }
 }
 
-async function nextEntry(reader: TableReader, header: Header): Promise<Entry> {
+/** @returns undefined when the table spans too much with it */
+async function nextEntry(reader: TableReader, header: Header): Promise<Entry | undefined> {
   const fixed = (await reader.take(FIXED_BYTES)).slice();
   const lengths = readU32(fixed, 12);
   const found = readU32(fixed, 36);
   const kept = Math.min(found, MAX_EXTRA_DATA_BYTES);
+  const namesLength = Math.floor(lengths / 0x10000) + (lengths % 0x10000);
+  if (reader.offset + found + namesLength > header.snapshotsOffset + MAX_SPAN) return undefined;
   const extra = new Uint8Array(header.version === 3 ? Math.max(kept, V3_EXTRA_BYTES) : kept);
   extra.set(await reader.take(kept));
   reader.skip(found - kept);

@@ -92,13 +92,14 @@ export async function survey(image: CheckedImage, options: SurveyOptions = {}): 
         if (finding.offset === BigInt(header.refcountTableOffset)) needsNewRefcounts = true;
         const end = Number(finding.offset + finding.size);
         if (end <= farthest) pastEnd = Math.max(pastEnd, end);
+        if (finding.at !== undefined) suspects.add(finding.at);
         found.corruptions += 1;
         break;
       }
       default:
         found.corruptions += 1;
         if (isRepairableEntry(finding)) found.entries += 1;
-        else if ('at' in finding) suspects.add(finding.at);
+        else if ('at' in finding && finding.at !== undefined) suspects.add(finding.at);
     }
     await onFinding?.(finding);
   };
