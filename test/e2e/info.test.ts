@@ -9,6 +9,7 @@ import { type InfoWords, readInfoWords } from '../../src/cli/info/request.js';
 import { imageInfo } from '../../src/info/info.js';
 import { RecordedOutput } from '../cli/recorded-output.js';
 import { whileQemuIoHolds } from '../oracle/holding.js';
+import { l2Census } from '../oracle/l2-census.js';
 import { run, runOk } from '../oracle/run.js';
 import { cli, cliOk, UNPRIVILEGED } from './cli.js';
 import { listImages, makeImages } from './generated-images.js';
@@ -199,6 +200,26 @@ describe('the program', () => {
     expect(await cliOk(['info', file])).toBe(await qemuInfo(file));
     expect(await cliOk(['info', '-U', '--output=json', '--backing-chain', overlay()])).toBe(
       await info(overlay(), { backingChain: true, output: 'json' }),
+    );
+  });
+
+  test('looks at every cluster with --deep, and shows how far it is on standard error', async () => {
+    const file = path('images', 'clusters/64k-v3-zstd.qcow2');
+    const { status, stdout, stderr } = await cli(['info', '--deep', '-p', '--output=json', file]);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: expect.stringMatching(/\(100\.00\/100%\)\s*$/) });
+    const census = await l2Census(file);
+    const deep = JSON.parse(stdout).deep;
+    expect(deep).toMatchObject({
+      'compressed-clusters': census.compressed,
+      'normal-clusters': census.normal,
+      'zero-clusters': census.zero + census['zero-allocated'],
+      'broken-clusters': 0,
+      'uncompressed-size': census.compressed * 65536,
+    });
+    // The wasted bytes are what is left of the host clusters.
+    expect(deep['compressed-size'] + deep['wasted-size']).toBe(deep['host-clusters-of-payloads'] * 65536);
+    expect(await cliOk(['info', '--deep', file])).toContain(
+      `    compressed clusters: ${census.compressed}\n`,
     );
   });
 
