@@ -14,7 +14,7 @@ export interface Appearance {
 }
 
 /** Of compressed clusters, by what is stored of them: up to a quarter, a half, three quarters, more. */
-export const RATIO_COLOURS = ['#a1dab4', '#41b6c4', '#2c8ebf', '#225ea8'] as const;
+export const RATIO_COLOURS = ['#86d0ab', '#41b0c4', '#2a85bd', '#225ea8'] as const;
 const AS_IT_IS = '#0c2c84';
 const KEPT = '#b9a7d9';
 
@@ -35,12 +35,12 @@ export const FILE_KINDS: readonly (readonly [Exclude<FileKind, 'refcounted' | 's
   ['l1', { colour: '#a50026', label: 'L1 table' }],
   ['l2', { colour: '#f0532d', label: 'L2 tables' }],
   ['refcounts', { colour: '#f7b500', label: 'refcount table and blocks' }],
-  ['snapshots', { colour: '#8e0152', label: 'snapshot table, L1 tables' }],
+  ['snapshots', { colour: '#7b2d8b', label: 'snapshot table, L1 tables' }],
   ['bitmaps', { colour: '#de77ae', label: 'bitmaps' }],
   ['data', { colour: AS_IT_IS, label: 'normal clusters' }],
   ['compressed', { colour: RATIO_COLOURS[1], label: 'compressed clusters' }],
   ['preallocated', { colour: KEPT, label: 'place kept, nothing written' }],
   ['other', { colour: '#c8a97e', label: 'slack beside payloads, leaks' }],
   ['unused', { colour: '#d5d9df', label: 'unused', empty: true }],
-  ['hole', { colour: '#f6f7f8', label: 'hole', empty: true }],
+  ['hole', { colour: '#eceef1', label: 'hole', empty: true }],
 ];

@@ -12,7 +12,7 @@ const LEGEND_WIDTH = PANEL_WIDTH / LEGEND_COLUMNS;
 const LEGEND_HEIGHT = 37;
 const SWATCH = 13;
 /** Wide enough for what a colour stands for. */
-const MARKED_SWATCH = 23;
+const MARKED_SWATCH = 22;
 /** Offsets beside the rows, at most about this many. */
 const ROW_LABELS = 8;
 /** Offsets above the columns. */

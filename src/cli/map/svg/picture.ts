@@ -3,7 +3,7 @@ import type { Cells } from '../../../map/cells.js';
 import type { DiskKind } from '../../../map/survey-disk.js';
 import type { FileSurvey } from '../../../map/survey-file.js';
 import type { ImageSurvey } from '../../../map/survey-image.js';
-import { binarySize } from './binary-size.js';
+import { binarySize, percentage } from './binary-size.js';
 import { escaped, rectangle, shortened, text } from './markup.js';
 import { type Appearance, DISK_KINDS, FILE_KINDS, RATIO_COLOURS } from './palette.js';
 import { drawPanel, type LegendEntry, PANEL_LEFT, PANEL_WIDTH, type Panel } from './panel.js';
@@ -111,12 +111,11 @@ function ratioColour(ratio: number): string {
 
 function compressedEntry(disk: Cells<DiskKind>, bytes: number): LegendEntry {
   const payload = disk.total('payload');
-  const percent = Math.round((payload / bytes) * 100);
   return {
     colours: RATIO_COLOURS,
     marks: RATIO_COLOURS.map((_, index) => `${((index + 1) / RATIO_COLOURS.length) * 100}`),
-    label: '% : compressed',
-    amount: `${binarySize(bytes)} stored in ${binarySize(payload)} (${percent} %)`,
+    label: '% when compressed',
+    amount: `${binarySize(bytes)} stored in ${binarySize(payload)} (${percentage(payload, bytes)})`,
   };
 }
 
@@ -147,7 +146,5 @@ function entryOf<Kind extends string>(
   bytes: number,
   { from, to }: Cells<Kind>,
 ): LegendEntry {
-  const percent = (bytes / (to - from)) * 100;
-  const share = percent < 0.1 ? '< 0.1' : String(Number(percent.toFixed(percent < 10 ? 1 : 0)));
-  return { colours: [colour], label, amount: `${binarySize(bytes)} (${share} %)` };
+  return { colours: [colour], label, amount: `${binarySize(bytes)} (${percentage(bytes, to - from)})` };
 }

@@ -9,7 +9,7 @@ export const CELL_WIDTH = 7;
 export const CELL_HEIGHT = 12;
 export const ROW_HEIGHT = 15;
 /** What is seen of the smallest share. */
-const LEAST_HEIGHT = 2;
+const LEAST_HEIGHT = 3;
 /** Heights are multiples of this: equal neighbours become one rectangle. */
 const STEP = 0.5;
 
