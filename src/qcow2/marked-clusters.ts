@@ -45,6 +45,7 @@ export class MarkedClusters {
    * @param length bytes, at least one
    */
   add(offset: number, length: number): void {
+    if (offset >= this.#fileSize) return;
     const size = this.#clusterSize;
     const end = Math.min(offset + length, this.#fileSize);
     for (let at = roundDown(offset, size); at < end; at += size) this.#mark(at / size);

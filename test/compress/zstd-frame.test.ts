@@ -1,6 +1,6 @@
 /** The end of a zstd frame, by the bits of RFC 8878, section 3.1.1. */
 import { expect, test } from 'vitest';
-import { zstdFrameSize } from '../../src/compress/zstd-frame.js';
+import { readZstdFrame, zstdFrameSize } from '../../src/compress/zstd-frame.js';
 
 const MAGIC = [0x28, 0xb5, 0x2f, 0xfd];
 
@@ -67,4 +67,24 @@ test('a frame that is cut off anywhere is corrupt', () => {
 
 test('anything but a frame is corrupt', () => {
   expect(() => zstdFrameSize(new Uint8Array(100))).toThrow(expect.objectContaining({ code: 'ERR_CORRUPT' }));
+});
+
+test.each([
+  ['the smallest window', [0x00, 0x00], 1024],
+  ['eighths of a window', [0x00, 0x57], 2 ** 20 * 1.875],
+  ['the largest window', [0x00, 0xff], 2 ** 41 * 1.875],
+  ['a window beside a content size of 2 bytes', [0x40, 0x30, 0, 0], 65536],
+  ['a single segment with a content size of 1 byte', [0x20, 200], 200],
+  ['a single segment with a content size of 2 bytes', [0x60, 0x00, 0xff], 0xff00 + 256],
+  ['a single segment with a content size of 4 bytes', [0xa0, 0, 0, 1, 0], 65536],
+  ['a single segment with a content size of 8 bytes', [0xe0, 0, 0, 1, 0, 1, 0, 0, 0], 2 ** 32 + 65536],
+  ['a single segment behind a dictionary identifier', [0x21, 0x77, 200], 200],
+])('what a reader must keep: %s', (_, header, window) => {
+  const frame = [...MAGIC, ...header, ...block(1, RAW, 5), ...bytes(5)];
+  expect(readZstdFrame(Uint8Array.from(frame))).toEqual({ length: frame.length, window, hasChecksum: false });
+});
+
+test('a checksum of the content is seen', () => {
+  const frame = [...MAGIC, 0x04, 0x00, ...block(1, RAW, 5), ...bytes(5 + 4)];
+  expect(readZstdFrame(Uint8Array.from(frame))).toMatchObject({ length: frame.length, hasChecksum: true });
 });
