@@ -26,6 +26,14 @@ const L2_SLICE_BYTES = 4096;
 /** The longest range that a qcow2 image tells at once: an int in C, and no multiple of a sector. */
 const LONGEST_RANGE = 2 ** 31 - 1;
 
+const NOTHING: LayerStatus = {
+  length: 0,
+  data: false,
+  zero: false,
+  storedLength: undefined,
+  place: undefined,
+};
+
 export interface BlockStatus {
   /** The bits above. */
   readonly bits: number;
@@ -129,14 +137,6 @@ class BoundedLayer {
     }
   }
 }
-
-const NOTHING: LayerStatus = {
-  length: 0,
-  data: false,
-  zero: false,
-  storedLength: undefined,
-  place: undefined,
-};
 
 /** Whether what lies `length` bytes behind `first` is more of the same. */
 function continues(first: LayerStatus, next: LayerStatus, length: number): boolean {
