@@ -322,7 +322,7 @@ describe('what was probably meant', () => {
   });
 
   test('no option behind two dashes', () => {
-    expect(failure('info', '--', '-output', 'b').message).toMatch(/^Expecting one image file name/);
+    expect(failure('info', '--', '-output', 'b').message).not.toContain('Did you mean');
   });
 });
 

@@ -10,6 +10,10 @@ describe('a word that is none is taken for', () => {
     ['one with a letter too many', 'checkk', COMMANDS, 'check'],
     ['one with another letter', 'inso', COMMANDS, 'info'],
     ['one with two letters exchanged', 'ocnvert', COMMANDS, 'convert'],
+    ['one with three letters too few', 'cmpltin', COMMANDS, 'completion'],
+    ['one with three letters too many', 'cohnverrtx', COMMANDS, 'convert'],
+    ['one with three other letters', 'mxaxuxe', COMMANDS, 'measure'],
+    ['one with two pairs of letters exchanged', 'ocvnert', COMMANDS, 'convert'],
     ['one in capitals', 'INFO', COMMANDS, 'info'],
     ['one in which more than one thing is wrong', 'compair', COMMANDS, 'compare'],
     ['what it is the begin of', '--forc', OPTIONS, '--force-share'],
@@ -30,6 +34,7 @@ describe('a word that is none is taken for', () => {
   test.each([
     ['like none', 'look', COMMANDS],
     ['too short for what would have to change', 'x', COMMANDS],
+    ['four letters away', 'mxaxuxx', COMMANDS],
     ['too different', '--abcdef', OPTIONS],
     ['only two dashes and something else', '--xyz', ['--abc']],
     ['empty', '', COMMANDS],

@@ -37,6 +37,7 @@ const CASES: readonly (readonly [line: string, ends: readonly string[]])[] = [
   ['qcow2c convert -m ', []],
   ['qcow2c check --progress=', ['auto', 'bar', 'qemu', 'json', 'none']],
   // An argument that may be left out is never the next word.
+  ['qcow2c check --progress ', ['disk.qcow2', 'disk.raw']],
   ['qcow2c check --progress d', ['disk.qcow2', 'disk.raw']],
   // Lists of -o
   ['qcow2c convert -o compression_ty', ['compression_type']],
