@@ -192,7 +192,8 @@ describe('a deep look', () => {
 
   test('is taken at every qcow2 image of the chain, with one progress for all', async () => {
     raw('base.raw');
-    forge('lower.qcow2', { backing: 'base.raw', backingFormat: 'raw', size: 3 * MIB });
+    forge('lowest.qcow2', { backing: 'base.raw', backingFormat: 'raw', size: 2 * MIB });
+    forge('lower.qcow2', { backing: 'lowest.qcow2', backingFormat: 'qcow2', size: 3 * MIB });
     const file = forge('upper.qcow2', { backing: 'lower.qcow2', backingFormat: 'qcow2', size: MIB });
     const seen: Progress[] = [];
     const asked: unknown[] = [];
@@ -215,19 +216,25 @@ describe('a deep look', () => {
         return examination;
       },
     );
-    expect(infos.map(({ qcow2 }) => qcow2?.deep)).toEqual([examination, examination, undefined]);
+    expect(infos.map(({ qcow2 }) => qcow2?.deep)).toEqual([
+      ...[examination, examination, examination],
+      undefined,
+    ]);
     const options = { threads: 3, signal, streamFacts: true, snapshots: true };
     expect(asked).toEqual([
       [file, options],
       [path('lower.qcow2'), options],
+      [path('lowest.qcow2'), options],
     ]);
     expect(seen.map(({ guestBytesDone, dataBytes }) => [guestBytesDone / MIB, dataBytes / MIB])).toEqual([
       [0, 0],
       [1, 0.5],
       [1, 0.5],
       [4, 2],
+      [4, 2],
+      [6, 3],
     ]);
-    expect(new Set(seen.map(({ guestBytes }) => guestBytes))).toEqual(new Set([4 * MIB]));
+    expect(new Set(seen.map(({ guestBytes }) => guestBytes))).toEqual(new Set([6 * MIB]));
   });
 
   test('that fails leaves nothing open', async () => {

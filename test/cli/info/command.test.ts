@@ -97,6 +97,39 @@ describe('info', () => {
     expect(JSON.parse(one.stdout)).toMatchObject({ filename: 'x.qcow2' });
   });
 
+  test('prints a table of the snapshots, with columns as wide as in qemu-img', async () => {
+    const first = {
+      id: '1',
+      name: 'before the upgrade, long',
+      dateSeconds: 0,
+      dateNanoseconds: 0,
+      vmClock: 45_296_999_999_999n,
+      vmStateSize: 3n * 2n ** 20n,
+      diskSize: undefined,
+      icount: undefined,
+    };
+    // Names are padded by their bytes.
+    const second = {
+      ...first,
+      id: '12',
+      name: 'ü',
+      vmClock: 3_600_000n * 10n ** 9n,
+      vmStateSize: 0n,
+      icount: 2n ** 64n - 2n,
+    };
+    const { stdout } = await printed([withQcow2({ snapshots: [first, second] })]);
+    const date = stdout.match(/19[67]\d-\d\d-\d\d \d\d:\d\d:\d\d/)?.[0];
+    expect(stdout.slice(stdout.indexOf('Snapshot'), stdout.indexOf('Format'))).toBe(
+      [
+        'Snapshot list:',
+        'ID        TAG               VM SIZE                DATE     VM CLOCK     ICOUNT',
+        `1         before the upgrade, long    3 MiB ${date} 12:34:56.999           `,
+        `12        ü                    0 B ${date}1000:00:00.000         -2`,
+        '',
+      ].join('\n'),
+    );
+  });
+
   test('shows what a deep look found, in both outputs', async () => {
     const { stdout } = await printed([withQcow2({ deep: DEEP })], { deep: true });
     expect(stdout.slice(stdout.indexOf('Deep'))).toBe(
