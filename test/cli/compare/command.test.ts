@@ -1,0 +1,137 @@
+import { EventEmitter, once } from 'node:events';
+import { describe, expect, test } from 'vitest';
+import { type CompareSurroundings, compareCommand } from '../../../src/cli/compare/command.js';
+import type { CompareRequest, CompareWords } from '../../../src/cli/compare/request.js';
+import type { CompareResult, Verdict } from '../../../src/compare/options.js';
+import { Qcow2cError } from '../../../src/errors.js';
+import { RecordedOutput } from '../recorded-output.js';
+
+const request = (words: CompareWords = {}): CompareRequest => ({
+  kind: 'compare',
+  files: ['one', 'other'],
+  words,
+});
+
+function surroundings(compare: CompareSurroundings['compare']) {
+  const process = new EventEmitter();
+  return { stdout: new RecordedOutput(), stderr: new RecordedOutput(), process, now: () => 0, compare };
+}
+
+/** What the command says of a result and returns. */
+async function said(result: CompareResult, words?: CompareWords) {
+  const around = surroundings(async () => result);
+  const code = await compareCommand(request(words), around);
+  return { code, out: around.stdout.text, err: around.stderr.text };
+}
+
+const error = new Qcow2cError('ERR_CORRUPT', 'the reason\nof it');
+const SAME = [1024, 1024] as const;
+const LONGER = [1024, 4096] as const;
+
+const VERDICTS: readonly [Verdict, CompareResult['sizes'], number, string, string][] = [
+  [{ kind: 'identical' }, SAME, 0, 'Images are identical.\n', ''],
+  [{ kind: 'identical' }, LONGER, 0, 'Warning: Image size mismatch!\nImages are identical.\n', ''],
+  [{ kind: 'different-size' }, LONGER, 1, 'Strict mode: Image size mismatch!\n', ''],
+  [
+    { kind: 'different-allocation', offset: 512 },
+    SAME,
+    1,
+    'Strict mode: Offset 512 block status mismatch!\n',
+    '',
+  ],
+  [{ kind: 'different-content', offset: 512 }, LONGER, 1, 'Content mismatch at offset 512!\n', ''],
+  [
+    { kind: 'different-content', offset: 1024 },
+    LONGER,
+    1,
+    'Warning: Image size mismatch!\nContent mismatch at offset 1024!\n',
+    '',
+  ],
+  [
+    { kind: 'unknown-allocation', side: 1, offset: 0, error },
+    SAME,
+    3,
+    '',
+    'qcow2c: Sector allocation test failed for other: the reason of it\n',
+  ],
+  [
+    { kind: 'unknown-allocation', side: 1, offset: 2048, error },
+    LONGER,
+    3,
+    'Warning: Image size mismatch!\n',
+    'qcow2c: Sector allocation test failed for other: the reason of it\n',
+  ],
+  [
+    { kind: 'unreadable', side: 0, offset: 512, error },
+    LONGER,
+    4,
+    '',
+    'qcow2c: Error while reading offset 512 of one: the reason of it\n',
+  ],
+];
+
+describe('a verdict', () => {
+  test.each(VERDICTS)('%j of disks of %j bytes has exit code %i and its words', async (...expected) => {
+    const [verdict, sizes, code, out, err] = expected;
+    expect(await said({ verdict, sizes })).toEqual({ code, out, err });
+  });
+
+  test.each(VERDICTS)(
+    '%j of disks of %j bytes has exit code %i with -q, and errors are told',
+    async (...expected) => {
+      const [verdict, sizes, code, , err] = expected;
+      expect(await said({ verdict, sizes }, { quiet: true, p: true })).toEqual({ code, out: '', err });
+    },
+  );
+});
+
+describe('progress', () => {
+  const going: CompareSurroundings['compare'] = async ({ onProgress }) => {
+    onProgress?.({ guestBytesDone: 512, guestBytes: 1024, dataBytes: 512, storedBytes: undefined });
+    return { verdict: { kind: 'different-content', offset: 512 }, sizes: SAME };
+  };
+
+  test('ends in a line of its own, and not at 100 % when there is a difference', async () => {
+    const around = surroundings(going);
+    await compareCommand(request({ p: true }), around);
+    expect(around.stdout.text).toBe('    (0.00/100%)\r    (50.00/100%)\r\nContent mismatch at offset 512!\n');
+  });
+
+  test('is not shown unless asked for', async () => {
+    const around = surroundings(going);
+    await compareCommand(request(), around);
+    expect([around.stdout.text, around.stderr.text]).toEqual(['Content mismatch at offset 512!\n', '']);
+  });
+});
+
+describe('without a verdict', () => {
+  test('an error has exit code 2, and is one line unless more is wanted', async () => {
+    for (const [words, line] of [
+      [{}, /^qcow2c: the reason of it\n$/],
+      [{ debug: true }, /^qcow2c: the reason of it\n.*Qcow2cError.*command\.test/s],
+    ] as const) {
+      const around = surroundings(() => Promise.reject(error));
+      expect(await compareCommand(request(words), around)).toBe(2);
+      expect(around.stderr.text).toMatch(line);
+      expect(around.stdout.text).toBe('');
+    }
+  });
+
+  test('words that make no sense have exit code 2, and nothing is opened', async () => {
+    const around = surroundings(() => Promise.reject(new Error('opened')));
+    expect(await compareCommand(request({ cache: 'foo' }), around)).toBe(2);
+    expect(around.stderr.text).toBe('qcow2c: Invalid source cache option: foo\n');
+  });
+
+  test('a signal has its own exit code', async () => {
+    const around = surroundings(async ({ signal }) => {
+      if (signal?.aborted === false) await once(signal, 'abort');
+      throw new Qcow2cError('ERR_ABORTED', 'ended');
+    });
+    const ended = compareCommand(request(), around);
+    setImmediate(() => around.process.emit('SIGTERM', 'SIGTERM'));
+    expect(await ended).toBe(143);
+    expect(around.stderr.text).toBe('qcow2c: Comparison stopped by SIGTERM\n');
+    expect(around.process.eventNames()).toEqual([]);
+  });
+});
