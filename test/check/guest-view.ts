@@ -1,0 +1,108 @@
+/**
+ * What a guest sees of a small image, and which of its entries would let it do harm: by a walk through the tables
+ * that shares nothing with the program. For judging what a repair leaves.
+ */
+import { createHash } from 'node:crypto';
+import { COMPRESSED, COPIED, HEADER, ImageBytes, ZERO_FLAG } from './corrupt-image-bytes.js';
+
+/** An entry of an L2 table that is not empty. */
+interface Entry {
+  /** Of the L1 table: 0 for the image's present state, from 1 on for its snapshots. */
+  readonly state: number;
+  readonly guestCluster: number;
+  readonly raw: bigint;
+  /** The second half of an extended entry, else 0. */
+  readonly subclusters: bigint;
+}
+
+interface Table {
+  readonly state: number;
+  readonly index: number;
+  readonly raw: bigint;
+  readonly offset: number;
+}
+
+/** The L1 entries of all states that name something inside the file. */
+function tables(image: ImageBytes): Table[] {
+  const found: Table[] = [];
+  const add = (state: number, l1Offset: number, l1Size: number) => {
+    for (let index = 0; index < Math.min(l1Size, 64); index += 1) {
+      const at = l1Offset + index * 8;
+      if (at + 8 > image.bytes.length) return;
+      const offset = image.offsetIn(at);
+      if (offset > 0 && offset < image.bytes.length) found.push({ state, index, raw: image.u64(at), offset });
+    }
+  };
+  add(0, image.offsetIn(HEADER.l1Offset), image.u32(HEADER.l1Size));
+  for (let index = 0; index < Math.min(image.u32(HEADER.snapshotCount), 3); index += 1) {
+    const at = image.snapshotAt(index);
+    if (at + 16 > image.bytes.length) break;
+    add(index + 1, Number(image.u64(at)), image.u32(at + 8));
+  }
+  return found;
+}
+
+function entries(image: ImageBytes): Entry[] {
+  const { l2Entries, l2EntryBytes } = image;
+  return tables(image).flatMap(({ state, index, offset }) => {
+    const found: Entry[] = [];
+    for (let slot = 0; slot < l2Entries; slot += 1) {
+      const at = offset + slot * l2EntryBytes;
+      if (at + l2EntryBytes > image.bytes.length) break;
+      const subclusters = l2EntryBytes === 16 ? image.u64(at + 8) : 0n;
+      const raw = image.u64(at);
+      if (raw !== 0n || subclusters !== 0n) {
+        found.push({ state, guestCluster: index * l2Entries + slot, raw, subclusters });
+      }
+    }
+    return found;
+  });
+}
+
+/**
+ * A line for each guest cluster of each state that has an entry, with a digest of what is stored for it. Two images
+ * with the same lines hold the same disks.
+ */
+export function guestView(bytes: Buffer): string[] {
+  const image = new ImageBytes(bytes);
+  const extended = image.l2EntryBytes === 16;
+  const lines = entries(image).map(({ state, guestCluster, raw, subclusters }) => {
+    const where = `${state}/${guestCluster}`;
+    const flags = raw & ~COPIED;
+    if ((raw & COMPRESSED) !== 0n) return `${where} compressed ${flags.toString(16)}`;
+    // A zero cluster reads as zeros, whatever its offset.
+    if (!extended && (raw & ZERO_FLAG) !== 0n) return `${where} zero`;
+    if (extended && (subclusters & 0xffff_ffffn) === 0n) return `${where} zero ${subclusters.toString(16)}`;
+    if (flags === 0n) return undefined;
+    const offset = Number(raw & 0x00ff_ffff_ffff_fe00n);
+    const data = image.bytes.subarray(offset, offset + image.clusterSize);
+    const digest = createHash('sha256').update(data).digest('hex').slice(0, 16);
+    return `${where} ${subclusters.toString(16)} ${flags.toString(16)} ${digest}`;
+  });
+  return lines.filter((line) => line !== undefined).sort();
+}
+
+/**
+ * Entries of the present state with the copied flag although something else refers to the same cluster: a guest would
+ * write to what it does not own.
+ */
+export function dangerousFlags(bytes: Buffer): number {
+  const image = new ImageBytes(bytes);
+  const references = new Map<number, number>();
+  const add = (offset: number) => {
+    const cluster = Math.floor(offset / image.clusterSize);
+    references.set(cluster, (references.get(cluster) ?? 0) + 1);
+  };
+  const isStandard = ({ raw }: Entry) => (raw & COMPRESSED) === 0n && (raw & 0x00ff_ffff_ffff_fe00n) !== 0n;
+  const offsetOf = (raw: bigint) => Number(raw & 0x00ff_ffff_ffff_fe00n);
+  const allTables = tables(image);
+  const allEntries = entries(image).filter(isStandard);
+  for (const { offset } of allTables) add(offset);
+  for (const { raw } of allEntries) add(offsetOf(raw));
+  const isShared = (offset: number) => (references.get(Math.floor(offset / image.clusterSize)) ?? 0) > 1;
+  const wrong = [
+    ...allTables.filter(({ state, raw, offset }) => state === 0 && (raw & COPIED) !== 0n && isShared(offset)),
+    ...allEntries.filter(({ state, raw }) => state === 0 && (raw & COPIED) !== 0n && isShared(offsetOf(raw))),
+  ];
+  return wrong.length;
+}
