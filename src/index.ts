@@ -21,6 +21,8 @@ export type {
   SnapshotInfo,
 } from './info/image-info.js';
 export { imageInfo } from './info/info.js';
+export { mapImage } from './map/map-image.js';
+export type { MapOptions, MapRange } from './map/options.js';
 export type { ClusterCounts, Examination, StreamTotals } from './pipeline/examine-image.js';
 export type { Progress } from './pipeline/progress.js';
 export type { CreateOptions } from './qcow2/create-options.js';

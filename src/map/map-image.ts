@@ -1,12 +1,12 @@
 /** The ranges of a disk and where each is stored, in the order of the disk (img_map in qemu-img.c). */
-
 import { StatusChain } from '../open/chain-status.js';
 import { openImage } from '../open/open-image.js';
+import { mergeRanges } from './merge-ranges.js';
 import type { MapOptions, MapRange } from './options.js';
 
 /**
  * Goes through the tables of an image and its backing files, reading no data. Nothing stays open when the caller
- * ends early. A range is handed out when the next one turns out to be different.
+ * ends early.
  * @returns at least one range: where nothing is to be looked at, one without length and with nothing to say
  * @throws Qcow2cError ERR_USAGE, ERR_UNSUPPORTED, ERR_FORMAT, ERR_CORRUPT, ERR_IO
  */
@@ -14,26 +14,13 @@ export async function* mapImage(options: MapOptions): AsyncGenerator<MapRange, v
   const { image, startOffset = 0, maxLength = Number.POSITIVE_INFINITY, isolated = false } = options;
   const { source, layers } = await openImage(image, undefined, { direct: false, isolated });
   try {
-    const chain = new StatusChain(layers);
     const end = Math.min(source.size, startOffset + maxLength);
-    let current = { ...NOTHING, start: startOffset };
-    for (let at = startOffset; at < end; ) {
-      const next = await rangeAt(chain, at, end);
-      at += next.length;
-      if (isContinued(current, next)) {
-        current.length += next.length;
-      } else {
-        if (current.length > 0) yield current;
-        current = next;
-      }
-    }
-    yield current;
+    if (startOffset >= end) yield { ...NOTHING, start: startOffset };
+    else yield* mergeRanges(rangesOf(new StatusChain(layers), startOffset, end));
   } finally {
     await source.close();
   }
 }
-
-type OpenRange = MapRange & { length: number };
 
 const NOTHING: MapRange = {
   start: 0,
@@ -47,31 +34,13 @@ const NOTHING: MapRange = {
   file: undefined,
 };
 
-async function rangeAt(chain: StatusChain, start: number, end: number): Promise<OpenRange> {
-  const { length, depth, present, zero, data, storedLength, place } = await chain.at(start);
-  return {
-    start,
-    length: Math.min(length, end - start),
-    depth,
-    present,
-    zero,
-    data,
-    compressed: storedLength !== undefined,
-    offset: place?.offset,
-    file: place?.file,
-  };
-}
-
-/** Whether both are one range (entry_mergeable). */
-function isContinued(current: MapRange, next: MapRange): boolean {
-  return (
-    current.length > 0 &&
-    current.zero === next.zero &&
-    current.data === next.data &&
-    current.compressed === next.compressed &&
-    current.depth === next.depth &&
-    current.present === next.present &&
-    current.file === next.file &&
-    next.offset === (current.offset === undefined ? undefined : current.offset + current.length)
-  );
+async function* rangesOf(chain: StatusChain, from: number, to: number): AsyncGenerator<MapRange> {
+  for (let start = from; start < to; ) {
+    const status = await chain.at(start);
+    const length = Math.min(status.length, to - start);
+    const { depth, present, zero, data, storedLength, place } = status;
+    const compressed = storedLength !== undefined;
+    yield { start, length, depth, present, zero, data, compressed, offset: place?.offset, file: place?.file };
+    start += length;
+  }
 }

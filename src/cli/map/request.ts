@@ -6,6 +6,7 @@ import { usageError } from '../../errors.js';
 import type { MapOptions } from '../../map/options.js';
 import { readSize } from '../argument-numbers.js';
 import { readImageArgument } from '../image-argument.js';
+import { refuseObject } from '../object-option.js';
 
 /** The words of the options, under their last names. */
 export interface MapWords {
@@ -15,6 +16,7 @@ export interface MapWords {
   readonly maxLength?: string;
   readonly output?: MapOutput;
   readonly forceShare?: boolean;
+  readonly object?: string;
 }
 
 export type MapOutput = 'human' | 'json' | 'svg';
@@ -28,6 +30,7 @@ export interface MapRequest {
 /** @throws Qcow2cError ERR_USAGE or ERR_UNSUPPORTED */
 export function readMapWords(operands: readonly string[], words: MapWords): MapRequest {
   const { startOffset, maxLength, output = 'human' } = words;
+  refuseObject(words.object);
   const numbers = {
     startOffset: startOffset === undefined ? undefined : readSize('start offset', startOffset),
     maxLength: maxLength === undefined ? undefined : readSize('max length', maxLength),

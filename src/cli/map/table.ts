@@ -1,41 +1,86 @@
 /** `map` on the command line: its options, and what its help says. */
-import { type CommandTable, EVERYWHERE, IMAGE_FORMATS } from '../option-table.js';
+import { type CommandTable, EVERYWHERE, IMAGE_FORMATS, SIZES } from '../option-table.js';
 
 export const MAP_TABLE: CommandTable = {
   name: 'map',
   summary: 'say where the data of an image are',
-  synopsis: ['qcow2c map [options] FILE'],
+  synopsis: ['qcow2c map [-f FMT] [options] FILE', 'qcow2c map --image-opts [options] KEY=VALUE[,KEY=VALUE]'],
   operands: 'files',
-  description: ['Prints the ranges of the disk and where each is stored.'],
+  description: [
+    'Prints the ranges of the disk that FILE shows: which are stored, and where, which read as zeros, and which ' +
+      "image of a chain says so; the same ranges as 'qemu-img map'. Only tables are read, no data.",
+    'With --output=svg it draws them as a picture, together with what FILE itself holds: tables, clusters, what is ' +
+      'unused.',
+  ],
   groups: [
     {
-      title: 'Options',
+      title: 'Image',
       options: [
         {
           flags: ['-f', '--format'],
           argument: 'FMT',
           completes: IMAGE_FORMATS,
-          help: 'raw or qcow2 (default: look into the file)',
+          help: 'raw or qcow2 (default: look into the file; then it may name no backing file and no data file)',
         },
         {
           flags: ['--image-opts'],
-          help: 'FILE is not a name but options, for instance driver=qcow2,file.filename=FILE',
+          help: "FILE is not a name but options, for instance driver=qcow2,file.filename=FILE; see 'qcow2c convert --help'",
         },
-        { flags: ['-s', '--start-offset'], argument: 'SIZE', help: 'begin at this byte of the disk' },
-        { flags: ['-l', '--max-length'], argument: 'SIZE', help: 'end after so many bytes' },
+        {
+          flags: ['-s', '--start-offset'],
+          argument: 'SIZE',
+          help: 'begin at this byte of the disk (default: 0)',
+        },
+        {
+          flags: ['-l', '--max-length'],
+          argument: 'SIZE',
+          help: 'look at so many bytes of the disk (default: all to its end)',
+        },
+        {
+          flags: ['-U', '--force-share'],
+          help: 'read FILE although a virtual machine may be writing to it',
+        },
+        {
+          flags: ['--object'],
+          argument: 'DEFINITION',
+          help: 'always refused: there is no encryption and no network disk that it could serve',
+        },
+      ],
+    },
+    {
+      title: 'Output',
+      options: [
         {
           flags: ['--output'],
           argument: 'FORMAT',
           choices: ['human', 'json', 'svg'],
-          help: 'how to print it (default: human)',
+          help: 'human: a table of what can be found in a file as it is, which fails at the first compressed cluster; json: a list of all ranges; svg: a picture (default: human)',
         },
-        { flags: ['-U', '--force-share'], help: 'read FILE although a virtual machine may be writing to it' },
         ...EVERYWHERE,
       ],
     },
   ],
-  notes: [],
-  examples: [{ what: 'Where the data of a disk are', line: 'qcow2c map --output=json disk.qcow2' }],
+  notes: [
+    SIZES,
+    {
+      title: 'What --output=json says of a range',
+      verbatim: [
+        'start, length  where it is on the disk, in bytes',
+        'depth          which image says so: 0 is FILE, 1 its backing file, ...',
+        'present        that image holds it; else none does',
+        'zero           it reads as zeros',
+        'data           it is stored; with zero: as a hole in the file',
+        'compressed     it is stored compressed',
+        'offset         where it is in the file, if it lies there as it is',
+      ],
+    },
+  ],
+  examples: [
+    { what: 'Where the data of a disk are', line: 'qcow2c map --output=json disk.qcow2' },
+    { what: 'Of a chain of trusted images', line: 'qcow2c map -f qcow2 --output=json overlay.qcow2' },
+    { what: 'Only the second GiB', line: 'qcow2c map -s 1G -l 1G disk.raw' },
+    { what: 'As a picture, on standard output', line: 'qcow2c map --output=svg disk.qcow2' },
+  ],
   exitCodes: [
     ['0', 'done'],
     ['1', 'an error; one line on standard error says which'],

@@ -114,7 +114,7 @@ function compressedEntry(disk: Cells<DiskKind>, bytes: number): LegendEntry {
   return {
     colours: RATIO_COLOURS,
     marks: RATIO_COLOURS.map((_, index) => `${((index + 1) / RATIO_COLOURS.length) * 100}`),
-    label: '% when compressed',
+    label: 'compressed, in %',
     amount: `${binarySize(bytes)} stored in ${binarySize(payload)} (${percentage(payload, bytes)})`,
   };
 }
