@@ -1,6 +1,10 @@
 /** Looks at the compressed data of an image that has been analysed: the part of a check that QEMU's has not. */
+import { CorruptPayload } from '../compress/corrupt-payload.js';
+import { Qcow2cError } from '../errors.js';
 import { examineImage } from '../pipeline/examine-image.js';
 import type { Progress } from '../pipeline/progress.js';
+import type { Header } from '../qcow2/header.js';
+import { snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
 import type { RawSource } from '../raw/raw-source.js';
 import type { CheckedImage } from './checked-image.js';
 import type { OnFinding } from './findings.js';
@@ -25,25 +29,31 @@ export async function checkData(
   file: RawSource,
   { onFinding, ...options }: DataCheckOptions,
 ): Promise<NonNullable<CheckResult['data']>> {
-  let told: Promise<void> = Promise.resolve();
-  const examination = await examineImage(
-    { file, header },
+  const snapshotCount = await readableSnapshots(file, header);
+  const { examined, broken } = await examineImage(
+    { file, header: { ...header, snapshotCount } },
     {
       ...options,
       streamFacts: false,
       snapshots: true,
       onBroken: ({ guestOffset, hostOffset, snapshot, error }) => {
-        const finding = {
-          kind: 'payload',
-          guestOffset,
-          hostOffset,
-          snapshot,
-          reason: error.message,
-        } as const;
-        told = told.then(() => onFinding(finding));
+        const place = { guestOffset, hostOffset, snapshot };
+        return error.cause instanceof CorruptPayload
+          ? onFinding({ kind: 'payload', ...place, reason: error.cause.reason })
+          : onFinding({ kind: 'unreadable', ...place, reason: error.message });
       },
     },
   );
-  await told;
-  return { examined: examination.clusters.compressed, broken: examination.broken };
+  return { examined, broken };
+}
+
+/** How many entries of the snapshot table are in the file; the analysis has told what is wrong with it. */
+async function readableSnapshots(file: RawSource, header: Header): Promise<number> {
+  let count = 0;
+  try {
+    for await (const _ of snapshotEntries(snapshotTableReader(file, header), header)) count += 1;
+  } catch (error) {
+    if (!(error instanceof Qcow2cError && error.code === 'ERR_CORRUPT')) throw error;
+  }
+  return count;
 }

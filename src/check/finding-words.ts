@@ -100,10 +100,12 @@ export function findingWords(finding: Finding, clusterBits: number, repairing = 
       return `${error} refcount block ${finding.index} is outside image`;
     case 'refcount-block-shared':
       return `ERROR refcount block ${finding.index} refcount=${finding.references}`;
-    case 'payload': {
+    case 'payload':
+    case 'unreadable': {
       const { guestOffset, hostOffset, snapshot, reason } = finding;
+      const what = finding.kind === 'payload' ? 'compressed cluster' : 'cluster';
       const where = snapshot === undefined ? '' : `, snapshot ${plain(snapshot)}`;
-      return `ERROR compressed cluster at guest offset ${guestOffset} (host offset ${hostOffset}${where}): ${reason}`;
+      return `ERROR ${what} at guest offset ${guestOffset} (host offset ${hostOffset}${where}): ${reason}`;
     }
   }
 }

@@ -74,9 +74,12 @@ export interface SnapshotPlace {
   readonly name: string;
 }
 
-/** A payload that does not inflate to one cluster. QEMU's check does not look for it. */
-export interface BrokenPayload {
-  readonly kind: 'payload';
+/**
+ * A compressed cluster whose payload does not inflate to one cluster (`payload`), or any cluster whose bytes cannot be
+ * had (`unreadable`). QEMU's check does not look for either.
+ */
+export interface BrokenCluster {
+  readonly kind: 'payload' | 'unreadable';
   /** Bytes. */
   readonly guestOffset: number;
   readonly hostOffset: number;
@@ -92,7 +95,7 @@ export type Finding =
   | UnalignedCluster
   | WrongRefcountTableEntry
   | SharedRefcountBlock
-  | BrokenPayload
+  | BrokenCluster
   /**
    * Something refers to bytes that are a cluster or more past the end of the file: they are not counted. `at`: where
    * the L2 entry that does so is in the file, in bytes; undefined when it is something else.

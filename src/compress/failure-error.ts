@@ -1,5 +1,6 @@
 /** Turns what a worker says of a failure into the error that callers see, with the names of the files. */
 import { ioError, Qcow2cError, quoted } from '../errors.js';
+import { CorruptPayload } from './corrupt-payload.js';
 import type { ItemFailure } from './messages.js';
 
 /** Names the file behind a descriptor, for messages. */
@@ -32,7 +33,7 @@ export function failureError(failure: ItemFailure, guestOffset: number, fileOf: 
         'ERR_CORRUPT',
         `Compressed cluster at guest offset ${guestOffset + failure.at} cannot be read: ${failure.message} ` +
           `(payload at offset ${offset} of ${quoted(file)})`,
-        { file, offset },
+        { file, offset, cause: new CorruptPayload(failure.message) },
       );
   }
 }
