@@ -13,7 +13,7 @@ describe('a word that is none is taken for', () => {
     ['one with three letters too few', 'cmpltin', COMMANDS, 'completion'],
     ['one with three letters too many', 'cohnverrtx', COMMANDS, 'convert'],
     ['one with three other letters', 'mxaxuxe', COMMANDS, 'measure'],
-    ['one with two pairs of letters exchanged', 'ocvnert', COMMANDS, 'convert'],
+    ['one with three pairs of letters exchanged', 'ocvnetr', COMMANDS, 'convert'],
     ['one in capitals', 'INFO', COMMANDS, 'info'],
     ['one in which more than one thing is wrong', 'compair', COMMANDS, 'compare'],
     ['what it is the begin of', '--forc', OPTIONS, '--force-share'],
