@@ -2,8 +2,8 @@
 import { usageError } from '../errors.js';
 import type { ImageFormat, ImageReference } from '../image/image-reference.js';
 import { openForReading, RawSource } from '../raw/raw-source.js';
-import { useOf } from './open-image.js';
 import { guessFormat, type Purpose, type Qcow2Start, readQcow2Start } from './image-start.js';
+import { useOf } from './open-image.js';
 
 export interface ImageFile {
   readonly file: RawSource;
