@@ -7,11 +7,11 @@ import { writeFile } from 'node:fs/promises';
 import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { chooseCompressor, createCompressor, createDecompressor } from '../../src/compress/engines.js';
-import { text } from '../compress/samples.js';
+import { randomBytes, text } from '../compress/samples.js';
 import { zstdFrame } from '../compress/zstd-frames.js';
 import { useScratch } from '../e2e/scratch.js';
 import { brokenClusters, examineFile } from './examine-file.js';
-import { payloadImage } from './payload-image.js';
+import { type Descriptor, payloadImage, readDescriptor, writeDescriptor } from './payload-image.js';
 import { qemuReads } from './qemu-reads.js';
 
 const CLUSTER = 4096;
@@ -66,9 +66,11 @@ function cuts(payload: Buffer): Buffer[] {
 }
 
 /** What zlib makes of a payload that is followed by zeros; undefined unless that is one cluster. */
-function inflated(payload: Buffer): Buffer | undefined {
+function inflated(payload: Buffer, zeros = 512): Buffer | undefined {
   try {
-    const output = inflateRawSync(Buffer.concat([payload, Buffer.alloc(512)]), { maxOutputLength: CLUSTER });
+    const output = inflateRawSync(Buffer.concat([payload, Buffer.alloc(zeros)]), {
+      maxOutputLength: CLUSTER,
+    });
     return output.length === CLUSTER ? output : undefined;
   } catch {
     return undefined;
@@ -139,5 +141,158 @@ describe.each(FRAMES)('a zstd frame with %s', (name, frame) => {
       return bytes !== undefined && expected !== undefined && bytes.equals(expected) ? [] : [index];
     });
     expect(missed).toEqual([]);
+  });
+});
+
+describe('a compressed cluster descriptor that is wrong', () => {
+  /** Payloads of several sectors, at the end of the file and nothing behind them. */
+  const clusters = [3, 4, 5, 6].map((seed) => Buffer.concat([randomBytes(1500, seed), text(CLUSTER - 1500)]));
+  const payloads = clusters.map((cluster) => deflateRawSync(cluster));
+
+  async function imageOfPayloads() {
+    const tables = await payloadImage(
+      payloads.map((payload) => ({ payload })),
+      { clusterSize: CLUSTER },
+    );
+    const file = Buffer.concat([tables, ...payloads]);
+    let offset = tables.length;
+    const ends = payloads.map(({ length }, index) => {
+      const end = offset + length;
+      writeDescriptor(file, index, {
+        offset,
+        moreSectors: Math.floor((end - 1) / 512) - Math.floor(offset / 512),
+      });
+      offset = end;
+      return end;
+    });
+    return { file, ends };
+  }
+
+  /** Descriptors that stand in place of the first one, each in an image of its own. */
+  async function examineEach(name: string, descriptors: readonly Descriptor[]) {
+    const { file } = await imageOfPayloads();
+    const contents = descriptors.map(() => ({ payload: Uint8Array.of(1) }));
+    const many = await payloadImage(contents, { clusterSize: CLUSTER });
+    // The payloads lie where they lay, in a file whose tables say more.
+    const base = Math.ceil(many.length / CLUSTER) * CLUSTER;
+    const whole = Buffer.concat([many, Buffer.alloc(base - many.length), file]);
+    const moved = descriptors.map(({ offset, moreSectors }) => ({ offset: base + offset, moreSectors }));
+    for (const [index, descriptor] of moved.entries()) writeDescriptor(whole, index, descriptor);
+    await writeFile(path(name), whole);
+    const broken = brokenClusters(await examineFile(path(name)), CLUSTER);
+    const read = await qemuReads(path(name), descriptors.length, CLUSTER);
+    const expected = moved.map(({ offset, moreSectors }) =>
+      inflated(whole.subarray(offset, Math.floor(offset / 512) * 512 + (1 + moreSectors) * 512), 0),
+    );
+    return { broken, read, expected };
+  }
+
+  test('a length that is too short is found, one that is too long is harmless', async () => {
+    const { file } = await imageOfPayloads();
+    const { offset, moreSectors } = readDescriptor(file, 0);
+    const counts = Array.from({ length: 15 }, (_, index) => index);
+    const { broken, read } = await examineEach(
+      'lengths.qcow2',
+      counts.map((count) => ({ offset, moreSectors: count })),
+    );
+    expect(broken).toEqual(counts.filter((count) => count < moreSectors));
+    expect(read.slice(moreSectors).every((bytes) => bytes?.equals(clusters[0]!))).toBe(true);
+  });
+
+  test('an offset that is a little off is found, or read alike by zlib and QEMU', async () => {
+    const { file } = await imageOfPayloads();
+    const { offset, moreSectors } = readDescriptor(file, 1);
+    const shifts = Array.from({ length: 401 }, (_, index) => index - 200);
+    const { broken, read, expected } = await examineEach(
+      'offsets.qcow2',
+      shifts.map((shift) => ({ offset: offset + shift, moreSectors })),
+    );
+    expect(broken).toEqual(shifts.flatMap((_, index) => (expected[index] === undefined ? [index] : [])));
+    expect(broken).not.toContain(200);
+    expect(broken.length).toBeGreaterThan(390);
+    for (const [index, bytes] of expected.entries()) {
+      if (bytes !== undefined) expect(read[index]?.equals(bytes), `shift ${shifts[index]}`).toBe(true);
+    }
+  });
+
+  test('an offset past the end of the file is found', async () => {
+    const { file } = await imageOfPayloads();
+    const offsets = [0, 1, 511, 512, CLUSTER, 2 ** 40, 2 ** 53 - 2 ** 20].map((by) => file.length + by);
+    for (const [index, offset] of offsets.entries()) {
+      writeDescriptor(file, 2, { offset, moreSectors: 3 });
+      await writeFile(path(`past-${index}.qcow2`), file);
+      const { reports } = await examineFile(path(`past-${index}.qcow2`));
+      expect(reports).toMatchObject([{ guestOffset: 2 * CLUSTER, hostOffset: offset, length: CLUSTER }]);
+      expect(reports[0]!.error.message).toMatch(
+        /: it lies past the end of the file \(payload at offset \d+ of '/,
+      );
+    }
+  });
+
+  test('a file that was cut is found out by every payload that is not whole', async () => {
+    const { file, ends } = await imageOfPayloads();
+    const starts = [file.length - payloads.reduce((sum, { length }) => sum + length, 0), ...ends];
+    for (const length of starts.flatMap((start) => [start - 1, start, start + 1, start + 700])) {
+      if (length > file.length || length < starts[0]!) continue;
+      await writeFile(path('cut.qcow2'), file.subarray(0, length));
+      const broken = brokenClusters(await examineFile(path('cut.qcow2')), CLUSTER);
+      expect(broken, `cut to ${length}`).toEqual(ends.flatMap((end, index) => (end > length ? [index] : [])));
+    }
+  });
+
+  test('payloads that changed places are not: each is a stream of one cluster', async () => {
+    const { file } = await imageOfPayloads();
+    const [first, second] = [readDescriptor(file, 0), readDescriptor(file, 1)];
+    writeDescriptor(file, 0, second);
+    writeDescriptor(file, 1, first);
+    await writeFile(path('swapped.qcow2'), file);
+    expect(await examineFile(path('swapped.qcow2'))).toMatchObject({ examined: 4, broken: 0 });
+    const [read] = await qemuReads(path('swapped.qcow2'), 4, CLUSTER);
+    expect(read?.equals(clusters[1]!)).toBe(true);
+  });
+});
+
+describe('a payload of another length than one cluster', () => {
+  test.each([
+    ['zeros', 'zlib', Buffer.alloc(600), 'the deflate stream is broken'],
+    [
+      'fewer bytes',
+      'zlib',
+      deflateRawSync(text(CLUSTER - 1)),
+      'the deflate stream yields fewer bytes than a cluster',
+    ],
+    [
+      'no bytes',
+      'zlib',
+      deflateRawSync(Buffer.alloc(0)),
+      'the deflate stream yields fewer bytes than a cluster',
+    ],
+    [
+      'more bytes',
+      'zlib',
+      deflateRawSync(text(CLUSTER + 1)),
+      'the deflate stream yields more bytes than a cluster',
+    ],
+    ['zeros', 'zstd', Buffer.alloc(600), 'zstd: Unknown frame descriptor'],
+    [
+      'fewer bytes',
+      'zstd',
+      zstdFrame(text(CLUSTER - 1), []),
+      'the zstd frame yields fewer bytes than a cluster',
+    ],
+    ['no bytes', 'zstd', zstdFrame(text(0), []), 'the zstd frame yields fewer bytes than a cluster'],
+    [
+      'more bytes',
+      'zstd',
+      zstdFrame(text(CLUSTER + 1), []),
+      'the zstd frame yields more bytes than a cluster',
+    ],
+  ] as const)('%s (%s)', async (name, compressionType, payload, reason) => {
+    const file = path(`${name}-${compressionType}.qcow2`);
+    await writeFile(file, await payloadImage([{ payload }], { clusterSize: CLUSTER, compressionType }));
+    const { reports } = await examineFile(file);
+    expect(reports.map(({ error }) => error.message)).toEqual([
+      `Compressed cluster at guest offset 0 cannot be read: ${reason} (payload at offset ${CLUSTER} of '${file}')`,
+    ]);
   });
 });
