@@ -29,7 +29,9 @@ export function entriesOf(object: QapiObject): [string, QapiValue][] {
   return Object.entries(object)
     .filter((entry): entry is [string, QapiValue] => entry[1] !== undefined)
     .reverse()
-    .sort(([one], [other]) => bucketOf(one) - bucketOf(other));
+    .map((entry) => ({ entry, bucket: bucketOf(entry[0]) }))
+    .sort((one, other) => one.bucket - other.bucket)
+    .map(({ entry }) => entry);
 }
 
 /** One value as QEMU's pretty JSON, and a line end. */
