@@ -8,9 +8,10 @@ import type { MapOptions } from './options.js';
 export const BACKING_KINDS = ['backing1', 'backing2', 'backing3'] as const;
 
 export type DiskKind =
-  /** Stored in the topmost image: as it is; compressed; and how much the compressed clusters take. */
+  /** Stored in the topmost image: as it is, or compressed. */
   | 'data'
   | 'compressed'
+  /** What the compressed clusters take in the file; whoever looks at that adds it. */
   | 'payload'
   /** A place was kept, but nothing was written there. */
   | 'preallocated'
@@ -44,12 +45,8 @@ export async function surveyDisk(
   const cells = new Cells<DiskKind>(Math.min(startOffset, end), end, smallestCell(clusterSize));
   for (let at = startOffset; at < end; ) {
     const status = await chain.at(at);
-    const kind = kindOf(status);
     const length = Math.min(status.length, end - at);
-    cells.add(kind, at, length);
-    if (kind === 'compressed' && clusterSize !== undefined) {
-      cells.add('payload', at, length, ((status.storedLength ?? 0) * length) / clusterSize);
-    }
+    cells.add(kindOf(status), at, length);
     at += length;
   }
   return cells;

@@ -14,7 +14,7 @@ import { TableCache } from '../qcow2/table-cache.js';
 import { TableReader } from '../qcow2/table-reader.js';
 import { roundUp } from '../storage/aligned-memory.js';
 import { Cells } from './cells.js';
-import { smallestCell } from './survey-disk.js';
+import { type DiskKind, smallestCell } from './survey-disk.js';
 
 /** What is known of bytes of a file, the kinds that are drawn first. */
 export type FileKind =
@@ -62,9 +62,14 @@ export async function surveyRawFile(file: Layer): Promise<FileSurvey> {
 
 /**
  * The file of a qcow2 image, and its external data file if it has one.
+ * @param disk gets what the compressed clusters take
  * @throws Qcow2cError ERR_CORRUPT, ERR_UNSUPPORTED, ERR_IO
  */
-export async function surveyQcow2Files(layer: Qcow2Layer, start: Qcow2Start): Promise<FileSurvey[]> {
+export async function surveyQcow2Files(
+  layer: Qcow2Layer,
+  start: Qcow2Start,
+  disk: Cells<DiskKind>,
+): Promise<FileSurvey[]> {
   const { header, file, dataFile } = layer;
   const clusterSize = 2 ** header.clusterBits;
   const cells = new Cells<FileKind>(0, file.size, smallestCell(clusterSize));
@@ -74,7 +79,7 @@ export async function surveyQcow2Files(layer: Qcow2Layer, start: Qcow2Start): Pr
   await addL1Table(cells, header, file);
   await addSnapshots(cells, header, file);
   await addBitmaps(cells, start);
-  await addClusters(cells, dataCells ?? cells, layer);
+  await addClusters(cells, dataCells ?? cells, disk, layer);
   await addHoles(cells, file);
   settle(cells);
   if (dataFile === undefined || dataCells === undefined) return [{ name: file.name, cells }];
@@ -149,16 +154,21 @@ async function addBitmaps(cells: Cells<FileKind>, { file, header, extensions }: 
 async function addClusters(
   cells: Cells<FileKind>,
   dataCells: Cells<FileKind>,
+  disk: Cells<DiskKind>,
   layer: Qcow2Layer,
 ): Promise<void> {
-  const lookup = layer.lookup('zeros');
+  const lookup = layer.lookup({ pastEnd: 'zeros', compressed: 'each' });
   for (let at = 0; at < layer.size; ) {
     const found = await lookup.find(at);
+    const { length } = found;
     if (found.kind === 'unreadable') throw found.error;
-    if (found.kind === 'compressed') cells.add('compressed', found.offset, found.storedLength);
-    else if (found.kind === 'normal') dataCells.add('data', found.host, found.length);
-    else if (found.host !== undefined) dataCells.add('preallocated', found.host, found.length);
-    at += found.length;
+    if (found.kind === 'compressed') {
+      cells.add('compressed', found.offset, found.storedLength);
+      disk.add('payload', at, length, found.storedLength);
+    } else if (found.host !== undefined) {
+      dataCells.add(found.kind === 'normal' ? 'data' : 'preallocated', found.host, length);
+    }
+    at += length;
   }
 }
 

@@ -34,6 +34,7 @@ export async function surveyImage(options: MapOptions): Promise<ImageSurvey> {
     const [top, ...below] = opened.layers;
     const { layer, format, qcow2 } = top;
     const clusterSize = qcow2 && 2 ** qcow2.header.clusterBits;
+    const disk = await surveyDisk(opened, options, clusterSize);
     return {
       name: layer.name,
       format,
@@ -41,10 +42,10 @@ export async function surveyImage(options: MapOptions): Promise<ImageSurvey> {
       clusterSize,
       compressionType: qcow2?.header.compressionType,
       backingFiles: below.map((opened) => opened.layer.name),
-      disk: await surveyDisk(opened, options, clusterSize),
+      disk,
       files:
         layer instanceof Qcow2Layer && qcow2 !== undefined
-          ? await surveyQcow2Files(layer, qcow2)
+          ? await surveyQcow2Files(layer, qcow2, disk)
           : [await surveyRawFile(layer)],
     };
   } finally {

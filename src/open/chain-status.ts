@@ -22,7 +22,7 @@ class AnsweringLayer {
 
   constructor(opened: OpenedLayer) {
     this.size = opened.layer.size;
-    this.#ask = statusOf(opened, 'zeros');
+    this.#ask = statusOf(opened, 'zeros', 'together');
   }
 
   async at(offset: number): Promise<LayerStatus> {

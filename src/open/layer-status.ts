@@ -20,7 +20,7 @@ export interface LayerStatus {
   readonly data: boolean;
   /** Nothing but zeros are read there. With `data`: stored, but as a hole in the file. */
   readonly zero: boolean;
-  /** Of a compressed cluster: how much its payload takes, in bytes. */
+  /** Of compressed clusters: how much their payloads take at most, in bytes. */
   readonly storedLength: number | undefined;
   /** Where the first byte has its place, in bytes; the others follow it. */
   readonly place: Place | undefined;
@@ -37,10 +37,15 @@ export type StatusOf = (offset: number) => Promise<LayerStatus>;
 
 /**
  * @param pastEnd what becomes of tables that lie past the end of the file
+ * @param compressed whether compressed clusters come one by one, as from QEMU, or as many as follow each other
  * @returns answers for guest bytes below the layer's size
  */
-export function statusOf({ layer }: OpenedLayer, pastEnd: PastEnd): StatusOf {
-  if (layer instanceof Qcow2Layer) return new Qcow2Status(layer, pastEnd).at;
+export function statusOf(
+  { layer }: OpenedLayer,
+  pastEnd: PastEnd,
+  compressed: 'each' | 'together' = 'each',
+): StatusOf {
+  if (layer instanceof Qcow2Layer) return new Qcow2Status(layer, layer.lookup({ pastEnd, compressed })).at;
   const start = layer instanceof RawPart ? layer.start : 0;
   return async (offset) => {
     const { kind, length } = await layer.map(offset);
@@ -57,9 +62,9 @@ class Qcow2Status {
   readonly #data: HostFile;
   #isPreallocated: Promise<boolean> | undefined;
 
-  constructor(layer: Qcow2Layer, pastEnd: PastEnd) {
+  constructor(layer: Qcow2Layer, lookup: ClusterLookup) {
     this.#layer = layer;
-    this.#lookup = layer.lookup(pastEnd);
+    this.#lookup = lookup;
     this.#data = layer.dataFile ?? layer.file;
   }
 

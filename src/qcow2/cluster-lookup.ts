@@ -24,22 +24,24 @@ export interface LookupSettings {
   readonly pastEnd: PastEnd;
   /** Whether clusters that hold nothing are told apart by the places that are kept for them. */
   readonly keptPlaces: boolean;
+  /** Whether compressed clusters come one by one, or as many as follow each other. */
+  readonly compressed: 'each' | 'together';
 }
 
 /** What the tables say of the guest bytes from the offset asked for on. Lengths and offsets in bytes. */
 export type FoundClusters = {
   readonly length: number;
-} & /** `host`: where a place is kept for the first byte and those behind it, if anywhere; only when asked for. */
-(
+} /** `host`: where a place is kept for the first byte and those behind it, if anywhere; only when asked for. */ & (
   | { readonly kind: 'unallocated' | 'zero'; readonly host: number | undefined }
   /** `host`: where the first byte is; the others follow it. */
   | { readonly kind: 'normal'; readonly host: number }
   | {
       readonly kind: 'compressed';
-      /** Of the payload, and how much it takes at most. */
+      /** Of the first payload. */
       readonly offset: number;
+      /** How much the payload takes at most, or all of them. */
       readonly storedLength: number;
-      /** Bytes of the inflated cluster that lie before the offset asked for. */
+      /** Bytes of the first inflated cluster that lie before the offset asked for. */
       readonly skip: number;
     }
   | { readonly kind: 'unreadable'; readonly error: Qcow2cError }
@@ -54,7 +56,7 @@ export class ClusterLookup {
   readonly #image: ImageTables;
   readonly #name: string;
   readonly #tables: TableCache;
-  readonly #keptPlaces: boolean;
+  readonly #settings: LookupSettings;
   readonly #clusterSize: number;
   readonly #entryBytes: number;
   readonly #l2Entries: number;
@@ -62,15 +64,11 @@ export class ClusterLookup {
   readonly #unitSize: number;
 
   /** @param file the image itself */
-  constructor(
-    image: ImageTables,
-    file: Pick<HostFile, 'name' | 'read'>,
-    { pastEnd, keptPlaces }: LookupSettings,
-  ) {
+  constructor(image: ImageTables, file: Pick<HostFile, 'name' | 'read'>, settings: LookupSettings) {
     this.#image = image;
     this.#name = file.name;
-    this.#tables = new TableCache(file, pastEnd);
-    this.#keptPlaces = keptPlaces;
+    this.#tables = new TableCache(file, settings.pastEnd);
+    this.#settings = settings;
     this.#clusterSize = 2 ** image.clusterBits;
     this.#entryBytes = image.extendedL2 ? 2 * TABLE_ENTRY_BYTES : TABLE_ENTRY_BYTES;
     this.#l2Entries = this.#clusterSize / this.#entryBytes;
@@ -169,7 +167,11 @@ export class ClusterLookup {
       case 'broken':
         return { kind: 'unreadable', length, error: this.broken(guest, run.reason) };
       default:
-        return { kind: run.kind, length, host: this.#keptPlaces ? behind(run.host, inUnit) : undefined };
+        return {
+          kind: run.kind,
+          length,
+          host: this.#settings.keptPlaces ? behind(run.host, inUnit) : undefined,
+        };
     }
   }
 
@@ -180,17 +182,32 @@ export class ClusterLookup {
   #runOf({ view, at, count }: TableEntries, from: number, guest: number): L2Run {
     const unitsPerCluster = unitsOf(this.#image);
     const run = l2Run(this.#image, view, at, from, guest);
-    if (run.kind === 'compressed' || run.kind === 'broken') return run;
     let { units } = run;
+    let storedLength = run.kind === 'compressed' ? run.storedLength : 0;
     for (let index = 1; index < count && from + units === index * unitsPerCluster; index += 1) {
       const entryAt = at + index * this.#entryBytes;
       const next = l2Run(this.#image, view, entryAt, 0, guest + index * this.#clusterSize);
-      if (next.kind !== run.kind) break;
-      const hasPlace = run.kind === 'normal' || this.#keptPlaces;
-      if (hasPlace && next.host !== behind(run.host, units * this.#unitSize)) break;
+      if (!this.#continues(run, next, units)) break;
       units += next.units;
+      if (next.kind === 'compressed') storedLength += next.storedLength;
     }
-    return { ...run, units };
+    return run.kind === 'compressed' ? { ...run, units, storedLength } : { ...run, units };
+  }
+
+  /** Whether what lies `units` behind the start of `run` is more of the same. */
+  #continues(run: L2Run, next: L2Run, units: number): boolean {
+    const { keptPlaces, compressed } = this.#settings;
+    switch (run.kind) {
+      case 'broken':
+        return false;
+      case 'compressed':
+        return next.kind === 'compressed' && compressed === 'together';
+      default: {
+        if (next.kind !== run.kind) return false;
+        const hasPlace = run.kind === 'normal' || keptPlaces;
+        return !hasPlace || next.host === behind(run.host, units * this.#unitSize);
+      }
+    }
   }
 }
 

@@ -24,7 +24,7 @@ export class ClusterMap {
    * @param dataFile the external data file; undefined: the image holds its clusters
    */
   constructor(image: MappedImage, file: HostFile, dataFile: HostFile | undefined) {
-    const settings = { pastEnd: 'refused', keptPlaces: false } as const;
+    const settings = { pastEnd: 'refused', keptPlaces: false, compressed: 'each' } as const;
     this.#lookup = new ClusterLookup({ ...image, external: dataFile !== undefined }, file, settings);
     this.#descriptor = file.descriptor;
     this.#data = dataFile ?? file;

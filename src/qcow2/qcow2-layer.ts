@@ -1,11 +1,10 @@
 /** A qcow2 image as a layer of a chain: its cluster map, and the files that the map leads into. */
 import type { HostFile, Layer, LayerRange } from '../image/source.js';
-import { ClusterLookup, type ImageTables } from './cluster-lookup.js';
+import { ClusterLookup, type ImageTables, type LookupSettings } from './cluster-lookup.js';
 import { ClusterMap } from './cluster-map.js';
 import { INCOMPATIBLE_EXTENDED_L2 } from './features.js';
 import { SECTOR_SIZE } from './geometry.js';
 import type { Header } from './header.js';
-import type { PastEnd } from './table-cache.js';
 
 /** Which L1 table is read; a snapshot's comes with the present size of the disk. */
 export interface ImageState {
@@ -56,10 +55,9 @@ export class Qcow2Layer implements Layer {
 
   /**
    * What the tables say, whatever the files have there. With tables in memory of its own.
-   * @param pastEnd what becomes of tables past the end of the file: QEMU takes them for empty
    */
-  lookup(pastEnd: PastEnd): ClusterLookup {
-    return new ClusterLookup(this.#tables, this.file, { pastEnd, keptPlaces: true });
+  lookup(settings: Omit<LookupSettings, 'keptPlaces'>): ClusterLookup {
+    return new ClusterLookup(this.#tables, this.file, { ...settings, keptPlaces: true });
   }
 
   map(offset: number): Promise<LayerRange> {
