@@ -5,27 +5,39 @@
  * docs/measure.md has the formulas (collapsed strata: W. G. Cochran, Sampling Techniques, section 5A.12).
  */
 
-/** Two-sided 95 % quantiles of Student's t for 1, 2, 3, ... degrees of freedom, and for any number of them. */
+/** Percent. */
+export const CONFIDENCE = 95;
+
+/** Two-sided quantiles of Student's t for 1, 2, 3, ... degrees of freedom, and for any number of them. */
 const T_QUANTILES = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
 const NORMAL_QUANTILE = 1.96;
 
 /** Takes the strata one after the other. */
 export class MarginOfError {
+  readonly #pieceSize: number;
+  /** Pieces in all, and looked at; and what all of them come to by these. */
+  #pieces = 0;
+  #seen = 0;
+  #total = 0;
   #last: { readonly value: number; readonly weight: number } | undefined;
-  /** Of the strata before the last: how far each differs from its neighbours. */
-  #variance = 0;
-  /** The sum of the squares of its parts. */
-  #squares = 0;
-  /** What the last pair differs in, if there is a pair. */
+  /** What the last pair of strata differs in, if there is a pair. */
   #difference: number | undefined;
+  /** Of the strata before the last: their variances, and the squares of these. */
+  #variance = 0;
+  #squares = 0;
+
+  /** @param pieceSize the highest value that a piece can have */
+  constructor(pieceSize: number) {
+    this.#pieceSize = pieceSize;
+  }
 
   /**
    * @param pieces how many the stratum has
    * @param value of the one that was looked at
    */
   add(pieces: number, value: number): void {
-    // Pieces squared, with the correction for a finite number of them: 1 - 1/pieces.
-    const weight = pieces * (pieces - 1);
+    // A stratum that was looked at as a whole is known.
+    const weight = pieces === 1 ? 0 : pieces ** 2;
     if (this.#last !== undefined) {
       const difference = (value - this.#last.value) ** 2 / 2;
       // A stratum's variance is the mean over its two pairs; the first has one only.
@@ -33,16 +45,30 @@ export class MarginOfError {
       this.#difference = difference;
     }
     this.#last = { value, weight };
+    this.#pieces += pieces;
+    this.#seen += 1;
+    this.#total += pieces * value;
   }
 
-  /** @returns the margin around the estimated sum of all pieces, at 95 % confidence */
+  /** @returns the margin around the estimated sum of all pieces */
   get margin(): number {
+    return this.#seen === this.#pieces ? 0 : Math.max(this.#ofVariation(), this.#ofUnseen());
+  }
+
+  #ofVariation(): number {
     const end = ((this.#last?.weight ?? 0) / 2) * (this.#difference ?? 0);
     const variance = this.#variance + end;
     if (variance === 0) return 0;
     // Satterthwaite: 2/3 of the strata when all vary alike, few when a few of them are all that varies.
     const freedom = (2 * variance ** 2) / (this.#squares + end ** 2);
     return tQuantile(freedom) * Math.sqrt(variance);
+  }
+
+  /** So many pieces of another kind, hardly compressible or empty, a sample of this size can miss. */
+  #ofUnseen(): number {
+    const missed = Math.log(1 - CONFIDENCE / 100) / Math.log(1 - this.#seen / this.#pieces);
+    const mean = this.#total / this.#pieces;
+    return missed * Math.max(mean, this.#pieceSize - mean);
   }
 
   #count(part: number): void {

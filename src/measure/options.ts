@@ -39,7 +39,7 @@ export interface Estimate {
   /** Bytes: with 95 % confidence the exact size is no farther than that from the estimate. 0: it is exact. */
   readonly margin: number;
   /** Percent. */
-  readonly confidence: 95;
+  readonly confidence: number;
   /** Guest bytes that were compressed for it, and all that there are. */
   readonly sampledBytes: number;
   readonly dataBytes: number;

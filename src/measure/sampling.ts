@@ -11,7 +11,7 @@ import { internalError } from '../errors.js';
 import { type PipelineParts, runPipeline } from '../pipeline/pipeline.js';
 import { ITEM_BYTES, type PlannedItem } from '../pipeline/plan.js';
 import { allocationUnit } from '../qcow2/image-writer.js';
-import { MarginOfError } from './margin.js';
+import { CONFIDENCE, MarginOfError } from './margin.js';
 import type { Estimate } from './options.js';
 import { type CutItem, cutItems, joinPieces, type PieceSizes, pieceOf } from './pieces.js';
 import { Strata } from './strata.js';
@@ -61,7 +61,7 @@ export class Sampling {
       return item;
     };
     const others = new Imputation(parts, cut(), sizes);
-    const margin = new MarginOfError();
+    const margin = new MarginOfError(sizes.pieceSize);
     let stratum = 0;
     let sampledBytes = 0;
     const end = await runPipeline(
@@ -84,7 +84,7 @@ export class Sampling {
     );
     // Where the file ends is rounded up to whole clusters, so even a sure estimate can be one off.
     const rounding = sampledBytes < dataBytes ? allocationUnit(clusterSize) : 0;
-    this.#estimate = { margin: Math.ceil(margin.margin) + rounding, confidence: 95, sampledBytes, dataBytes };
+    this.#estimate = { margin: Math.ceil(margin.margin) + rounding, confidence: CONFIDENCE, sampledBytes, dataBytes };
     return end;
   };
 }

@@ -1,5 +1,15 @@
 /** `measure` on the command line: its options, and what its help says. */
 import { FORMAT_OPTION_OFFERS } from '../format-options.js';
+import {
+  ENGINE,
+  FORCE_SHARE,
+  FORMAT_OF_CHAIN,
+  IMAGE_OPTS,
+  NO_OBJECT,
+  PARALLEL,
+  PROGRESS,
+  SHOW_PROGRESS,
+} from '../option-rows.js';
 import { type CommandTable, EVERYWHERE, IMAGE_FORMATS, SIZES } from '../option-table.js';
 
 export const MEASURE_TABLE: CommandTable = {
@@ -21,29 +31,19 @@ export const MEASURE_TABLE: CommandTable = {
     {
       title: 'Source',
       options: [
-        {
-          flags: ['-f', '--format'],
-          argument: 'FMT',
-          completes: IMAGE_FORMATS,
-          help: 'raw or qcow2 (default: look into the file; then it may name no backing file and no data file)',
-        },
-        {
-          flags: ['--image-opts'],
-          help: "FILE is not a name but options, for instance driver=qcow2,file.filename=FILE; see 'qcow2c convert --help'",
-        },
+        FORMAT_OF_CHAIN,
+        IMAGE_OPTS,
         {
           flags: ['-l', '--snapshot'],
           argument: 'SNAPSHOT',
           help: 'measure this internal snapshot: its identifier or name, or snapshot.id=ID,snapshot.name=NAME',
         },
-        {
-          flags: ['-U', '--force-share'],
-          help: 'read FILE although a virtual machine may be writing to it',
-        },
+        FORCE_SHARE,
+        NO_OBJECT,
         {
           flags: ['-s', '--size'],
           argument: 'SIZE',
-          help: 'instead of FILE: a disk of this size without content',
+          help: 'a disk of this size without content instead of FILE',
         },
       ],
     },
@@ -54,14 +54,14 @@ export const MEASURE_TABLE: CommandTable = {
           flags: ['-O', '--target-format'],
           argument: 'FMT',
           completes: IMAGE_FORMATS,
-          help: 'qcow2 or raw (default: qcow2 with -c, else raw)',
+          help: 'format of the new image: qcow2 or raw (default: qcow2 with -c, else raw)',
         },
         {
           flags: ['-o', '--target-format-options'],
           argument: 'KEY=VALUE[,KEY=VALUE...]',
           completes: FORMAT_OPTION_OFFERS,
           repeatable: true,
-          help: "options of the target's format, as for convert; '-o help' lists the keys",
+          help: "options of the new image; as for convert ('-o help' lists the keys)",
         },
         {
           flags: ['-c', '--compress'],
@@ -70,19 +70,10 @@ export const MEASURE_TABLE: CommandTable = {
         {
           flags: ['--sample'],
           argument: 'PERCENT',
-          help: 'with -c: compress only so much of the data, evenly spread, and estimate the size, with its margin of error',
+          help: 'estimate the size from so much of the data (with -c; evenly spread, and the margin of error is told)',
         },
-        {
-          flags: ['--engine'],
-          argument: 'NAME',
-          choices: ['auto', 'libdeflate', 'libzstd', 'node'],
-          help: 'auto, libdeflate, libzstd or node (default: auto, the fastest that is installed)',
-        },
-        {
-          flags: ['-m', '--parallel'],
-          argument: 'N',
-          help: 'worker threads (default: one for each processor)',
-        },
+        ENGINE,
+        PARALLEL,
       ],
     },
     {
@@ -92,15 +83,13 @@ export const MEASURE_TABLE: CommandTable = {
           flags: ['--output'],
           argument: 'FORMAT',
           choices: ['human', 'json'],
-          help: 'human or json (default: human)',
+          help: 'how to print it: human or json (default: human)',
         },
-        { flags: ['-p'], help: 'show progress; the same as --progress=auto' },
+        SHOW_PROGRESS,
         {
-          flags: ['--progress'],
-          argument: 'STYLE',
-          bare: 'auto',
+          ...PROGRESS,
           choices: ['auto', 'bar', 'json', 'none'],
-          help: 'auto: a bar if standard error is a terminal; bar: on standard error; json: an object a line on standard error; none',
+          help: 'how to show it: auto (a bar if standard error is a terminal), bar (on standard error), json (an object a line on standard error) or none',
         },
         ...EVERYWHERE,
       ],
