@@ -25,7 +25,7 @@ export interface AnalysisOptions {
   /** Told which share of the work is done, 0 to 1. */
   readonly onShare?: ((share: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Host clusters of a window, a multiple of 2^15; tests replace it. */
+  /** Host clusters of a window, a multiple of 8; tests replace it. */
   readonly windowClusters?: number | undefined;
 }
 

@@ -1,6 +1,7 @@
 /** `check` held against `qemu-img check`: the same words, numbers and exit codes for sound and corrupted images. */
 import { beforeAll, describe, expect, test } from 'vitest';
 import { CORRUPT_IMAGES } from '../check/corrupt-images.js';
+import { FAR_CORRUPTIONS } from '../check/far-corruptions.js';
 import { comparable, ourCheck, theirCheck } from './check-beside-qemu-img.js';
 import { listImages, makeImages } from './generated-images.js';
 import { useScratch } from './scratch.js';
@@ -20,7 +21,7 @@ async function expectSameVerdict(image: string, stated: boolean): Promise<void> 
 }
 
 describe('corrupted images', () => {
-  test.each(CORRUPT_IMAGES)('$name', async ({ make }) => {
+  test.each([...CORRUPT_IMAGES, ...FAR_CORRUPTIONS])('$name', async ({ make }) => {
     const image = path('corrupt.qcow2');
     await make(image);
     await expectSameVerdict(image, true);

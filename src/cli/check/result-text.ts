@@ -31,7 +31,7 @@ export function humanText(result: CheckResult): string {
     );
   }
   if (data !== undefined) {
-    lines.push(`Compressed clusters inflated: ${data.examined}, broken: ${data.broken}`);
+    lines.push(`Compressed clusters examined: ${data.examined}, broken: ${data.broken}`);
   }
   if (imageEndOffset > 0) lines.push(`Image end offset: ${imageEndOffset}`);
   return `${lines.join('\n')}\n`;
@@ -69,7 +69,7 @@ export function jsonText(result: CheckResult, filename: string): string {
     'allocated-clusters': nonZero(result.allocatedClusters),
     'fragmented-clusters': nonZero(result.fragmentedClusters),
     'compressed-clusters': nonZero(result.compressedClusters),
-    'inflated-clusters': result.data?.examined,
+    'examined-clusters': result.data?.examined,
     'broken-clusters': result.data?.broken,
   });
 }
