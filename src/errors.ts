@@ -126,7 +126,7 @@ export function usageError(message: string, facts: ErrorFacts = {}): Qcow2cError
 
 /** The caller's signal came. @param reason what the signal says of itself */
 export function abortedError(reason: unknown): Qcow2cError {
-  return new Qcow2cError('ERR_ABORTED', 'The conversion was ended before it was complete', { cause: reason });
+  return new Qcow2cError('ERR_ABORTED', 'The work was ended before it was complete', { cause: reason });
 }
 
 /** A promise between parts of the program was broken: always a defect in qcow2c, never the user's fault. */

@@ -23,7 +23,7 @@ export function failureError(failure: ItemFailure, guestOffset: number, fileOf: 
       const { expected, found } = failure;
       return new Qcow2cError(
         'ERR_SOURCE_CHANGED',
-        `${quoted(file)} became shorter while it was being converted: ` +
+        `${quoted(file)} became shorter while it was being read: ` +
           `${expected} bytes were expected at offset ${offset}, ${found} are there`,
         { file, offset, expected, found },
       );

@@ -120,7 +120,7 @@ export class RawSource implements HostFile {
     const { size, mtimeNs } = fs.fstatSync(this.descriptor, { bigint: true });
     if (Number(size) === this.#version.size && mtimeNs === this.#version.mtimeNs) return;
     const what = Number(size) === this.#version.size ? 'was written to' : `became ${size} bytes long`;
-    throw new Qcow2cError('ERR_SOURCE_CHANGED', `${quoted(this.name)} ${what} while it was being converted`, {
+    throw new Qcow2cError('ERR_SOURCE_CHANGED', `${quoted(this.name)} ${what} while it was being read`, {
       file: this.name,
       expected: this.#version.size,
       found: Number(size),

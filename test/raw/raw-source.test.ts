@@ -234,7 +234,7 @@ describe('a source that changes', () => {
       await source.refuseChanges();
       await change();
       await expect(source.refuseChanges()).rejects.toThrow(
-        changed({ expected: 5000, found, message: `'${file}' ${words} while it was being converted` }),
+        changed({ expected: 5000, found, message: `'${file}' ${words} while it was being read` }),
       );
       await source.close();
     }
@@ -247,7 +247,7 @@ describe('a source that changes', () => {
     await source.refuseChanges();
     await utimes(file, 1_700_000_000, 1_700_000_000.2501);
     await expect(source.refuseChanges()).rejects.toThrow(
-      changed({ message: `'${file}' was written to while it was being converted` }),
+      changed({ message: `'${file}' was written to while it was being read` }),
     );
     await source.close();
   });
