@@ -53,11 +53,15 @@ const NAMES = [
   'bitmaps/refcount of the bits zero',
   'flags/dirty and refcounts zero',
   'flags/corrupt and refcounts too low',
+  'header/refcount table of no clusters',
+  'header/refcount table larger than it is',
 ];
 
 interface Harm {
   /** Corruptions but for copied flags, which are judged by who refers to a cluster, not by its refcount. */
   readonly corruptions: number;
+  /** Of these, clusters that somebody could be given although they are in use. */
+  readonly tooLow: number;
   /** Whether refcounts cannot be read. */
   readonly isUnreadable: boolean;
   readonly dangerousFlags: number;
@@ -66,10 +70,15 @@ interface Harm {
 /** @returns undefined when the image cannot be checked to its end */
 async function harmOf(image: Buffer): Promise<Harm | undefined> {
   try {
-    const { corruptions, totals } = await survey(
+    const { corruptions, tooLow, totals } = await survey(
       await readCheckedImage(new RepairFile(new HistoryFile(image), image.length)),
     );
-    return { corruptions, isUnreadable: totals.checkErrors > 0, dangerousFlags: dangerousFlags(image) };
+    return {
+      corruptions,
+      tooLow,
+      isUnreadable: totals.checkErrors > 0,
+      dangerousFlags: dangerousFlags(image),
+    };
   } catch {
     return undefined;
   }
@@ -134,6 +143,7 @@ describe.each(['leaks', 'all'] as const)('a power failure while %s are repaired'
       if (harmBefore !== undefined) {
         expect(harm).toBeDefined();
         expect(harm?.corruptions).toBeLessThanOrEqual(harmBefore.corruptions);
+        expect(harm?.tooLow).toBeLessThanOrEqual(harmBefore.tooLow);
         expect(harm?.isUnreadable && !harmBefore.isUnreadable).toBe(false);
         expect(harm?.dangerousFlags).toBeLessThanOrEqual(harmBefore.dangerousFlags);
       }
