@@ -4,6 +4,7 @@ import { usageError } from '../../errors.js';
 import { readThreads } from '../argument-numbers.js';
 import { isDirect, readCacheMode } from '../cache-option.js';
 import { readImageArgument } from '../image-argument.js';
+import { refuseObject } from '../object-option.js';
 import type { ProgressStyle } from '../progress-display.js';
 import type { CheckWords } from './words.js';
 
@@ -25,6 +26,7 @@ export interface CheckRequest {
 export function readCheckWords(operands: readonly string[], words: CheckWords): CheckRequest {
   const [name] = operands;
   if (name === undefined || operands.length > 1) throw usageError('Expecting one image file name');
+  refuseObject(words.object);
   const { data = false, output = 'human', quiet = false } = words;
   const cache = readCacheMode('source cache', words.cache);
   const threads = words.parallel === undefined ? undefined : readThreads(words.parallel);

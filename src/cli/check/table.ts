@@ -1,6 +1,14 @@
 /** `check` on the command line: its options, and what its help says. */
-import { CACHE_MODES } from '../../storage/cache-mode.js';
-import { type CommandTable, EVERYWHERE, IMAGE_FORMATS } from '../option-table.js';
+import {
+  CACHE,
+  FORCE_SHARE,
+  FORMAT,
+  IMAGE_OPTS,
+  NO_OBJECT,
+  PROGRESS,
+  SHOW_PROGRESS,
+} from '../option-rows.js';
+import { type CommandTable, EVERYWHERE } from '../option-table.js';
 
 export const CHECK_TABLE: CommandTable = {
   name: 'check',
@@ -19,16 +27,8 @@ export const CHECK_TABLE: CommandTable = {
     {
       title: 'Options',
       options: [
-        {
-          flags: ['-f', '--format'],
-          argument: 'FMT',
-          completes: IMAGE_FORMATS,
-          help: 'raw or qcow2 (default: look into the file)',
-        },
-        {
-          flags: ['--image-opts'],
-          help: 'FILE is not a name but options, for instance driver=qcow2,file.filename=FILE',
-        },
+        FORMAT,
+        IMAGE_OPTS,
         {
           flags: ['-r', '--repair'],
           argument: 'WHAT',
@@ -40,29 +40,19 @@ export const CHECK_TABLE: CommandTable = {
           flags: ['--output'],
           argument: 'FORMAT',
           choices: ['human', 'json'],
-          help: 'how to print the verdict (default: human)',
+          help: 'how to print the verdict: human or json (default: human)',
         },
         {
           flags: ['-m', '--parallel'],
           argument: 'N',
-          help: 'worker threads for --data (default: one for each processor)',
+          help: 'number of threads for --data (default: one for each processor)',
         },
-        {
-          flags: ['-T', '--cache'],
-          argument: 'MODE',
-          completes: CACHE_MODES,
-          help: 'how FILE is read; none and directsync go past the page cache (default: writeback)',
-        },
-        { flags: ['-p'], help: 'show progress; the same as --progress=auto' },
-        {
-          flags: ['--progress'],
-          argument: 'STYLE',
-          bare: 'auto',
-          choices: ['auto', 'bar', 'qemu', 'json', 'none'],
-          help: "auto: a bar on a terminal, else as qemu; bar: on standard error; qemu: the lines of 'qemu-img -p' on standard output; json: an object a line on standard error; none",
-        },
+        CACHE,
+        SHOW_PROGRESS,
+        PROGRESS,
         { flags: ['-q', '--quiet'], help: 'print nothing but what is wrong' },
-        { flags: ['-U', '--force-share'], help: 'read FILE although a virtual machine may be writing to it' },
+        FORCE_SHARE,
+        NO_OBJECT,
         ...EVERYWHERE,
       ],
     },

@@ -14,4 +14,5 @@ export interface CheckWords {
   readonly progress?: ProgressStyle;
   readonly quiet?: boolean;
   readonly forceShare?: boolean;
+  readonly object?: string;
 }

@@ -3,10 +3,11 @@
  * qemu-img in its words (img_compare in qemu-img.c). Pure; used by the parser of the command line.
  */
 import type { CompareOptions } from '../../compare/options.js';
-import { Qcow2cError, usageError } from '../../errors.js';
+import { usageError } from '../../errors.js';
 import { readThreads } from '../argument-numbers.js';
 import { readCacheMode } from '../cache-option.js';
 import { readImageArgument } from '../image-argument.js';
+import { refuseObject } from '../object-option.js';
 import type { ProgressStyle } from '../progress-display.js';
 
 /** The options as they were typed, by the last of their names (see the table). */
@@ -44,7 +45,7 @@ export interface CompareRequest {
 export function readCompareWords(operands: readonly string[], words: CompareWords): CompareRequest {
   const [first, second, ...more] = operands;
   if (first === undefined || second === undefined || more.length > 0) {
-    throw usageError("Expecting two image file names; try 'qcow2c compare --help'");
+    throw usageError('Expecting two image file names');
   }
   return { kind: 'compare', files: [first, second], words };
 }
@@ -52,13 +53,7 @@ export function readCompareWords(operands: readonly string[], words: CompareWord
 /** @throws Qcow2cError ERR_USAGE or ERR_UNSUPPORTED */
 export function compareOptions({ files, words }: CompareRequest): CompareOptions {
   const { aFormat, bFormat, object, parallel, strict } = words;
-  if (object !== undefined) {
-    throw new Qcow2cError(
-      'ERR_UNSUPPORTED',
-      '--object is not supported: secrets and TLS credentials serve encrypted images and network disks, ' +
-        'which qcow2c does not read',
-    );
-  }
+  refuseObject(object);
   const threads = parallel === undefined ? undefined : readThreads(parallel);
   const cache = readCacheMode('source cache', words.cache);
   return {

@@ -1,5 +1,13 @@
 /** `compare` on the command line: its options, and what its help says. */
-import { CACHE_MODES } from '../../storage/cache-mode.js';
+import {
+  CACHE,
+  FORCE_SHARE,
+  IMAGE_OPTS,
+  NO_OBJECT,
+  PARALLEL,
+  PROGRESS,
+  SHOW_PROGRESS,
+} from '../option-rows.js';
 import { type CommandTable, EVERYWHERE, IMAGE_FORMATS } from '../option-table.js';
 
 export const COMPARE_TABLE: CommandTable = {
@@ -25,45 +33,26 @@ export const COMPARE_TABLE: CommandTable = {
           flags: ['-F', '--b-format'],
           argument: 'FMT',
           completes: IMAGE_FORMATS,
-          help: 'format of FILE2, likewise',
+          help: 'format of FILE2 (likewise)',
         },
         {
-          flags: ['--image-opts'],
-          help: "FILE1 and FILE2 are not names but options, for instance driver=qcow2,file.filename=FILE; see 'qcow2c convert --help'",
+          ...IMAGE_OPTS,
+          help: "FILE1 and FILE2 are not names but options: driver=qcow2,file.filename=FILE and others (see 'qcow2c help convert')",
         },
         {
           flags: ['-s', '--strict'],
-          help: 'the sizes must be the same too, and what is allocated, and how',
+          help: 'sizes and what is allocated must be the same too',
         },
+        PARALLEL,
         {
-          flags: ['-m', '--parallel'],
-          argument: 'N',
-          help: 'worker threads (default: one for each processor)',
-        },
-        {
-          flags: ['-T', '--cache'],
-          argument: 'MODE',
-          completes: CACHE_MODES,
+          ...CACHE,
           help: 'how the images are read (default: writeback); none and directsync go past the page cache',
         },
-        { flags: ['-p'], help: 'show progress; the same as --progress=auto' },
-        {
-          flags: ['--progress'],
-          argument: 'STYLE',
-          bare: 'auto',
-          choices: ['auto', 'bar', 'qemu', 'json', 'none'],
-          help: "auto: a bar on a terminal, else as qemu; bar: on standard error; qemu: the lines of 'qemu-img -p' on standard output; json: an object a line on standard error; none",
-        },
+        SHOW_PROGRESS,
+        PROGRESS,
         { flags: ['-q', '--quiet'], help: 'print nothing but errors; the exit code is the answer' },
-        {
-          flags: ['-U', '--force-share'],
-          help: 'read the images although a virtual machine may be writing to them',
-        },
-        {
-          flags: ['--object'],
-          argument: 'DEFINITION',
-          help: 'always refused: there is no encryption and no network disk that it could serve',
-        },
+        { ...FORCE_SHARE, help: 'read the images although virtual machines may be writing to them' },
+        NO_OBJECT,
         ...EVERYWHERE,
       ],
     },
@@ -80,8 +69,8 @@ export const COMPARE_TABLE: CommandTable = {
       line: 'qcow2c compare -f qcow2 -F qcow2 overlay.qcow2 flat.qcow2',
     },
     {
-      what: 'Leave out the backing file that an image names',
-      line: 'qcow2c compare --image-opts driver=qcow2,file.filename=disk.qcow2,backing= driver=raw,file.filename=disk.raw',
+      what: 'Leave out what backing files hold',
+      line: 'qcow2c compare --image-opts file.filename=a.qcow2,backing= file.filename=b',
     },
   ],
   exitCodes: [

@@ -3,13 +3,14 @@
  * qemu-img in its order and words (img_convert in qemu-img.c). Pure; used by the parser of the command line.
  */
 import type { ConvertOptions } from '../../convert/options.js';
-import { Qcow2cError, usageError } from '../../errors.js';
+import { usageError } from '../../errors.js';
 import type { ImageFormat } from '../../image/image-reference.js';
 import { readCacheSize, readRateLimit, readSparseSize, readThreads } from '../argument-numbers.js';
 import { readCacheMode } from '../cache-option.js';
 import { storedFile } from '../file-names.js';
 import { type FormatDraft, formatOptions, formatOptionsHelp, readFormatOptions } from '../format-options.js';
 import { backingFormatOf, targetFormatOf } from '../image-formats.js';
+import { refuseObject } from '../object-option.js';
 import { asksForHelp, type OptionPair, parseOptionList } from '../option-list.js';
 import type { ProgressStyle } from '../progress-display.js';
 import { readSnapshot } from '../snapshot-option.js';
@@ -102,13 +103,7 @@ function readNumbers({ sparseSize, rateLimit, parallel, compressedCacheSize }: C
 /** Options that cannot be together or not without another, whatever the files. */
 function refuseClashes(words: ConvertWords, pairs: readonly OptionPair[]): void {
   const { compress, copyRangeOffloading, create } = words;
-  if (words.object !== undefined) {
-    throw new Qcow2cError(
-      'ERR_UNSUPPORTED',
-      '--object is not supported: secrets and TLS credentials serve encrypted images and network disks, ' +
-        'which qcow2c neither reads nor writes',
-    );
-  }
+  refuseObject(words.object);
   if (words.skipBrokenBitmaps && !words.bitmaps) {
     throw usageError('Use of --skip-broken-bitmaps requires --bitmaps');
   }

@@ -1,6 +1,7 @@
 /** `convert` on the command line: its options, and what its help says. */
 import { CACHE_MODES } from '../../storage/cache-mode.js';
 import { FORMAT_OPTION_OFFERS } from '../format-options.js';
+import { ENGINE, FORCE_SHARE, NO_OBJECT, PARALLEL, PROGRESS, SHOW_PROGRESS } from '../option-rows.js';
 import { type CommandTable, EVERYWHERE, IMAGE_FORMATS, SIZES } from '../option-table.js';
 
 export const CONVERT_TABLE: CommandTable = {
@@ -21,11 +22,11 @@ export const CONVERT_TABLE: CommandTable = {
           flags: ['-f', '--source-format'],
           argument: 'FMT',
           completes: IMAGE_FORMATS,
-          help: 'raw or qcow2 (default: look into the file; then it may name no backing file and no data file)',
+          help: 'format of SRC: raw or qcow2 (default: look into the file; then it may name no backing file and no data file)',
         },
         {
           flags: ['--image-opts', '--source-image-opts'],
-          help: 'SRC is not a name but options, for instance driver=qcow2,file.filename=FILE; see below',
+          help: 'SRC is not a name but options: driver=qcow2,file.filename=FILE and others (see below)',
         },
         {
           flags: ['-l', '--snapshot'],
@@ -38,7 +39,7 @@ export const CONVERT_TABLE: CommandTable = {
         },
         {
           flags: ['--skip-broken-bitmaps'],
-          help: 'with --bitmaps: leave out inconsistent ones',
+          help: 'leave out inconsistent bitmaps (with --bitmaps)',
         },
         {
           flags: ['--salvage'],
@@ -46,7 +47,7 @@ export const CONVERT_TABLE: CommandTable = {
         },
         {
           flags: ['--isolated'],
-          help: 'refuse a SRC that names another file, whatever -f and --image-opts say',
+          help: 'refuse a SRC that names another file; whatever -f and --image-opts say',
         },
         {
           flags: ['-T', '--source-cache'],
@@ -54,10 +55,7 @@ export const CONVERT_TABLE: CommandTable = {
           completes: CACHE_MODES,
           help: 'how SRC is read (default: writeback)',
         },
-        {
-          flags: ['-U', '--force-share'],
-          help: 'read SRC although a virtual machine may be writing to it',
-        },
+        { ...FORCE_SHARE, help: 'read SRC although a virtual machine may be writing to it' },
       ],
     },
     {
@@ -67,7 +65,7 @@ export const CONVERT_TABLE: CommandTable = {
           flags: ['-O', '--target-format'],
           argument: 'FMT',
           completes: IMAGE_FORMATS,
-          help: 'qcow2 or raw (default: qcow2 with -c or for a DST that ends in .qcow2, else raw)',
+          help: 'format of DST: qcow2 or raw (default: qcow2 with -c or for a DST that ends in .qcow2, else raw)',
         },
         {
           flags: ['-o', '--target-format-options'],
@@ -80,18 +78,18 @@ export const CONVERT_TABLE: CommandTable = {
           flags: ['-b', '-B', '--backing'],
           argument: 'FILE',
           completes: 'file',
-          help: 'store only what differs from the image FILE, which is looked for where DST is',
+          help: 'store only what differs from the image FILE (which is looked for where DST is)',
         },
         {
           flags: ['-F', '--backing-format'],
           argument: 'FMT',
           completes: IMAGE_FORMATS,
-          help: 'its format: raw or qcow2; required with -b',
+          help: 'format of the backing file: raw or qcow2; required with -b',
         },
         {
           flags: ['-S', '--sparse-size'],
           argument: 'SIZE',
-          help: '0 stores every cluster; any other SIZE (default: 4k) leaves runs of zeros of at least this size unallocated, with -c whole clusters',
+          help: 'shortest run of zeros that is left unallocated (default: 4k; with -c whole clusters); 0 stores every cluster',
         },
         {
           flags: ['-n', '--no-create'],
@@ -99,11 +97,11 @@ export const CONVERT_TABLE: CommandTable = {
         },
         {
           flags: ['--target-is-zero'],
-          help: 'with -n: all of DST reads as zeros already',
+          help: 'all of DST reads as zeros already (with -n)',
         },
         {
           flags: ['--target-image-opts'],
-          help: 'with -n: DST is not a name but options; see below',
+          help: 'DST is not a name but options (with -n; see below)',
         },
         {
           flags: ['-t', '--target-cache'],
@@ -114,7 +112,7 @@ export const CONVERT_TABLE: CommandTable = {
         {
           flags: ['-r', '--rate-limit'],
           argument: 'SIZE',
-          help: 'bytes written a second at most; 0: no limit',
+          help: 'most bytes written in a second (0: no limit)',
         },
       ],
     },
@@ -127,19 +125,10 @@ export const CONVERT_TABLE: CommandTable = {
         },
         {
           flags: ['--recompress'],
-          help: 'with -c: also what SRC has compressed already in the same way, which else is checked and copied',
+          help: 'compress anew what SRC has compressed in the same way (with -c; else it is checked and copied)',
         },
-        {
-          flags: ['--engine'],
-          argument: 'NAME',
-          choices: ['auto', 'libdeflate', 'libzstd', 'node'],
-          help: 'auto, libdeflate, libzstd or node (default: auto, the fastest that is installed)',
-        },
-        {
-          flags: ['-m', '--parallel'],
-          argument: 'N',
-          help: 'worker threads (default: one for each processor)',
-        },
+        ENGINE,
+        PARALLEL,
         {
           flags: ['--compressed-cache-size'],
           argument: 'SIZE',
@@ -153,27 +142,14 @@ export const CONVERT_TABLE: CommandTable = {
           flags: ['-C', '--copy-range-offloading'],
           help: 'accepted and without effect; not with -c, -S or --salvage',
         },
-        {
-          flags: ['--object'],
-          argument: 'DEFINITION',
-          help: 'always refused: there is no encryption and no network disk that it could serve',
-        },
+        NO_OBJECT,
       ],
     },
     {
       title: 'Messages',
       options: [
-        {
-          flags: ['-p'],
-          help: 'show progress; the same as --progress=auto',
-        },
-        {
-          flags: ['--progress'],
-          argument: 'STYLE',
-          bare: 'auto',
-          choices: ['auto', 'bar', 'qemu', 'json', 'none'],
-          help: "auto: a bar on a terminal, else as qemu; bar: on standard error; qemu: the lines of 'qemu-img -p' on standard output; json: an object a line on standard error; none",
-        },
+        SHOW_PROGRESS,
+        PROGRESS,
         {
           flags: ['-q', '--quiet'],
           help: 'print nothing but errors',

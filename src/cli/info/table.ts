@@ -1,5 +1,6 @@
 /** `info` on the command line: its options, and what its help says. */
-import { type CommandTable, EVERYWHERE, IMAGE_FORMATS } from '../option-table.js';
+import { FORCE_SHARE, FORMAT, IMAGE_OPTS } from '../option-rows.js';
+import { type CommandTable, EVERYWHERE } from '../option-table.js';
 
 export const INFO_TABLE: CommandTable = {
   name: 'info',
@@ -19,21 +20,13 @@ export const INFO_TABLE: CommandTable = {
     {
       title: 'Image',
       options: [
-        {
-          flags: ['-f', '--format'],
-          argument: 'FMT',
-          completes: IMAGE_FORMATS,
-          help: 'raw or qcow2 (default: look into the file)',
-        },
-        {
-          flags: ['--image-opts'],
-          help: 'FILE is not a name but options, for instance driver=qcow2,file.filename=FILE',
-        },
+        FORMAT,
+        IMAGE_OPTS,
         {
           flags: ['--backing-chain'],
-          help: "say it of FILE, its backing file, that one's, and so on; names are followed whoever wrote them",
+          help: "tell of FILE, its backing file, that one's, and so on (names are followed whoever wrote them)",
         },
-        { flags: ['-U', '--force-share'], help: 'read FILE although a virtual machine may be writing to it' },
+        FORCE_SHARE,
         {
           flags: ['--object'],
           argument: 'DEFINITION',
@@ -46,12 +39,12 @@ export const INFO_TABLE: CommandTable = {
       options: [
         {
           flags: ['--deep'],
-          help: 'look at every cluster too: how many are compressed, the compression ratio, wasted bytes, what a reader needs; inflates all that is compressed',
+          help: 'look at every cluster too: how many are compressed, the compression ratio, wasted bytes, what a reader needs (inflates all that is compressed)',
         },
         {
           flags: ['-m', '--parallel'],
           argument: 'N',
-          help: 'threads for --deep (default: one for each processor)',
+          help: 'number of threads for --deep (default: one for each processor)',
         },
         { flags: ['-p'], help: 'show the progress of --deep; the same as --progress=auto' },
         {
@@ -59,7 +52,7 @@ export const INFO_TABLE: CommandTable = {
           argument: 'STYLE',
           bare: 'auto',
           choices: ['auto', 'bar', 'qemu', 'json', 'none'],
-          help: "all on standard error; auto: a bar on a terminal, else as qemu; bar; qemu: the lines of 'qemu-img -p'; json: an object a line; none",
+          help: "how to show it, always on standard error: auto (a bar on a terminal, else as qemu), bar, qemu (the lines of 'qemu-img -p'), json (an object a line) or none",
         },
       ],
     },
@@ -70,7 +63,7 @@ export const INFO_TABLE: CommandTable = {
           flags: ['--output'],
           argument: 'FORMAT',
           choices: ['human', 'json'],
-          help: 'human: lines for people; json: an object, with --backing-chain a list of them (default: human)',
+          help: 'how to print it: human (lines for people) or json (an object, with --backing-chain a list of them) (default: human)',
         },
         ...EVERYWHERE,
       ],

@@ -1,5 +1,6 @@
 /** `map` on the command line: its options, and what its help says. */
-import { type CommandTable, EVERYWHERE, IMAGE_FORMATS, SIZES } from '../option-table.js';
+import { FORCE_SHARE, FORMAT_OF_CHAIN, IMAGE_OPTS, NO_OBJECT } from '../option-rows.js';
+import { type CommandTable, EVERYWHERE, SIZES } from '../option-table.js';
 
 export const MAP_TABLE: CommandTable = {
   name: 'map',
@@ -16,16 +17,8 @@ export const MAP_TABLE: CommandTable = {
     {
       title: 'Image',
       options: [
-        {
-          flags: ['-f', '--format'],
-          argument: 'FMT',
-          completes: IMAGE_FORMATS,
-          help: 'raw or qcow2 (default: look into the file; then it may name no backing file and no data file)',
-        },
-        {
-          flags: ['--image-opts'],
-          help: "FILE is not a name but options, for instance driver=qcow2,file.filename=FILE; see 'qcow2c convert --help'",
-        },
+        FORMAT_OF_CHAIN,
+        IMAGE_OPTS,
         {
           flags: ['-s', '--start-offset'],
           argument: 'SIZE',
@@ -36,15 +29,8 @@ export const MAP_TABLE: CommandTable = {
           argument: 'SIZE',
           help: 'look at so many bytes of the disk (default: all to its end)',
         },
-        {
-          flags: ['-U', '--force-share'],
-          help: 'read FILE although a virtual machine may be writing to it',
-        },
-        {
-          flags: ['--object'],
-          argument: 'DEFINITION',
-          help: 'always refused: there is no encryption and no network disk that it could serve',
-        },
+        FORCE_SHARE,
+        NO_OBJECT,
       ],
     },
     {
@@ -54,7 +40,7 @@ export const MAP_TABLE: CommandTable = {
           flags: ['--output'],
           argument: 'FORMAT',
           choices: ['human', 'json', 'svg'],
-          help: 'human: a table of what can be found in a file as it is, which fails at the first compressed cluster; json: a list of all ranges; svg: a picture (default: human)',
+          help: 'how to print it: human (a table of what can be found in a file as it is; fails at the first compressed cluster), json (a list of all ranges) or svg (a picture) (default: human)',
         },
         ...EVERYWHERE,
       ],

@@ -10,6 +10,7 @@ import { formatOptions, formatOptionsHelp, readFormatOptions } from '../format-o
 import { readImageArgument } from '../image-argument.js';
 import { sourceFormatOf, targetFormatOf } from '../image-formats.js';
 import { parseSize } from '../numbers.js';
+import { refuseObject } from '../object-option.js';
 import { asksForHelp, parseOptionList } from '../option-list.js';
 import type { ProgressStyle } from '../progress-display.js';
 import { readSnapshot } from '../snapshot-option.js';
@@ -20,6 +21,7 @@ export interface MeasureWords {
   readonly imageOpts?: boolean;
   readonly snapshot?: string;
   readonly forceShare?: boolean;
+  readonly object?: string;
   readonly size?: string;
   readonly targetFormat?: string;
   readonly targetFormatOptions?: readonly string[];
@@ -57,6 +59,7 @@ export function readMeasureWords(
 ): MeasureRequest | { readonly kind: 'text'; readonly text: string } {
   const { compress = false, output = 'human', engine } = words;
   const pairs = (words.targetFormatOptions ?? []).flatMap(parseOptionList);
+  refuseObject(words.object);
   const size = words.size === undefined ? undefined : readImageSize(words.size);
   const snapshot = words.snapshot === undefined ? undefined : readSnapshot(words.snapshot);
   const sample = words.sample === undefined ? undefined : readPercent(words.sample);
