@@ -1,7 +1,6 @@
 /** Looks at the compressed data of an image that has been analysed: the part of a check that QEMU's has not. */
 import { CorruptPayload } from '../compress/corrupt-payload.js';
 import { Qcow2cError } from '../errors.js';
-import { examineImage } from '../pipeline/examine-image.js';
 import type { Progress } from '../pipeline/progress.js';
 import type { Header } from '../qcow2/header.js';
 import { snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
@@ -30,6 +29,8 @@ export async function checkData(
   { onFinding, ...options }: DataCheckOptions,
 ): Promise<NonNullable<CheckResult['data']>> {
   const snapshotCount = await readableSnapshots(file, header);
+  // Loaded where it is wanted: the start of every other check is so much faster.
+  const { examineImage } = await import('../pipeline/examine-image.js');
   const { examined, broken } = await examineImage(
     { file, header: { ...header, snapshotCount } },
     {

@@ -21,6 +21,7 @@ export const CHECK_TABLE: CommandTable = {
       'output and into the exit code; all as qemu-img does it.',
     'With --data every compressed cluster is inflated too, in the image and in its snapshots, on all cores: ' +
       'without it a truncated or damaged compressed image may well pass, as it does with qemu-img.',
+    'With -r FILE is repaired in place and checked again. A failure in the middle leaves it no worse than it was.',
     'Backing files and data files are not opened: each has a check of its own.',
   ],
   groups: [
@@ -33,7 +34,7 @@ export const CHECK_TABLE: CommandTable = {
           flags: ['-r', '--repair'],
           argument: 'WHAT',
           choices: ['leaks', 'all'],
-          help: 'repair leaks, or all that can be',
+          help: 'repair FILE in place: leaks (space that nothing uses) or all (also corruptions, as far as that takes no guess)',
         },
         { flags: ['--data'], help: 'inflate every compressed cluster too' },
         {
@@ -82,5 +83,6 @@ export const CHECK_TABLE: CommandTable = {
     ['2', 'there are corruptions'],
     ['3', 'there are leaked clusters, but no corruptions'],
     ['63', 'the format has no checks (raw)'],
+    ['129, 130, 143', 'stopped by SIGHUP, SIGINT or SIGTERM'],
   ],
 };

@@ -70,7 +70,7 @@ export const COMPARE_TABLE: CommandTable = {
     },
     {
       what: 'Leave out what backing files hold',
-      line: 'qcow2c compare --image-opts file.filename=a.qcow2,backing= file.filename=b',
+      line: 'qcow2c compare --image-opts file.filename=a,backing= file.filename=b',
     },
   ],
   exitCodes: [
