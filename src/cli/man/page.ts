@@ -20,6 +20,7 @@ export function manualPage(tables: readonly CommandTable[]): string {
 .\\" Made by 'qcow2c man' from the tables of the commands.
 .TH QCOW2C 1 "" "qcow2c ${escaped(VERSION)}" "User Commands"
 .ad l
+.nr HY 0
 .nh
 .SH NAME
 qcow2c \\- compress disk images to qcow2, and look into them
