@@ -1,7 +1,9 @@
 /** What npm publishes: the program, the library and its declarations, and nothing of how they are made. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { runOk } from '../oracle/run.js';
-import { ROOT } from './cli.js';
+import { cliOk, ROOT } from './cli.js';
 
 test('the package holds what runs and what explains it, and no sources or tests', async () => {
   const listing = await runOk('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: ROOT });
@@ -16,6 +18,13 @@ test('the package holds what runs and what explains it, and no sources or tests'
   ]) {
     expect(paths).toContain(wanted);
   }
-  for (const wanted of ['package.json', 'README.md', 'LICENSE']) expect(paths).toContain(wanted);
+  for (const wanted of ['package.json', 'README.md', 'LICENSE', 'docs/qcow2c.1'])
+    expect(paths).toContain(wanted);
   expect(paths.filter((path) => /^(src|test|fixtures|bench|\.ci)\//.test(path))).toEqual([]);
+});
+
+test('the manual page that npm installs is the one that the program prints', async () => {
+  const { man } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { man: string[] };
+  expect(man).toHaveLength(1);
+  expect(await cliOk(['man'])).toBe(await readFile(join(ROOT, man[0]!), 'utf8'));
 });

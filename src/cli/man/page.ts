@@ -49,7 +49,7 @@ ${entry(
   ),
 )}\
 .SH EXAMPLES
-${tables.flatMap(({ examples }) => examples.map(({ what, line }) => `.PP\n${lines(`${escaped(what)}:`)}${verbatim([line])}`)).join('')}\
+${tables.map(exampleSection).join('')}\
 .SH SEE ALSO
 .BR qemu\\-img (1),
 .BR qemu\\-nbd (8)
@@ -123,6 +123,11 @@ function note({ title, paragraphs = [], verbatim: shown = [] }: Note, text: Pros
   const head = title === undefined ? '' : `.PP\n${lines(`${escaped(title)}:`)}`;
   const body = paragraphs.map((words) => `.PP\n${lines(text(words))}`).join('');
   return head + body + (shown.length === 0 ? '' : verbatim(shown));
+}
+
+function exampleSection({ name, examples }: CommandTable): string {
+  const shown = examples.map(({ what, line }) => `.PP\n${lines(`${escaped(what)}:`)}${verbatim([line])}`);
+  return `.SS ${escaped(name)}\n${shown.join('')}`;
 }
 
 function formatSection(format: 'qcow2' | 'raw'): string {
