@@ -144,7 +144,7 @@ describe('what is printed on request', () => {
 
   test('-h and --help, of the program and of the command, name every option', async () => {
     for (const flag of ['-h', '--help']) {
-      expect(await cliOk([flag])).toMatch(/^Usage: qcow2c convert/);
+      expect(await cliOk([flag])).toMatch(/^Usage: qcow2c COMMAND/);
       const help = await cliOk(['convert', flag]);
       for (const option of '-c -f -O -o -p -q -S -m -W -t -T -n -v -h'.split(' ')) {
         expect(help).toMatch(new RegExp(`^ +${option}\\b`, 'm'));
