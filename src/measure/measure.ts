@@ -37,9 +37,9 @@ export interface MeasureParts extends Pick<ConversionParts, 'workerEntry'> {
 /** `measure` with its replaceable parts. */
 export async function measureWith(options: MeasureOptions, parts: MeasureParts): Promise<Measurement> {
   refuseClashes(options);
-  const { source, size, snapshot, isolated = false } = options;
+  const { source, snapshot, isolated = false } = options;
   const parameters = isRaw(options) ? undefined : parametersOf(options);
-  if (source === undefined) return uncompressed(parameters, roundUp(size ?? 0, SECTOR_SIZE), 0);
+  if (source === undefined) return withoutContent(options, parameters);
   if (isStream(source)) return { ...(await compressed(options, parts, 1)), bitmaps: undefined };
   const reference = typeof source === 'string' ? { file: source, format: options.sourceFormat } : source;
   if (options.compress) {
@@ -86,17 +86,30 @@ async function compressed(
   return { required, fullyAllocated, compressed: true, estimate };
 }
 
+function withoutContent(
+  { size = 0, create }: MeasureOptions,
+  parameters: ImageParameters | undefined,
+): Measurement {
+  const diskSize = roundUp(size, SECTOR_SIZE);
+  if (parameters === undefined) return uncompressed(undefined, diskSize, 0);
+  const { clusterSize } = parameters.geometry;
+  return uncompressed(parameters, diskSize, isFull(create) ? roundUp(diskSize, clusterSize) : 0);
+}
+
 /** Bytes of the new image's clusters that have to be stored, as far as the source's tables tell. */
 async function dataBytes(
   image: OpenedImage,
   { geometry: { clusterSize } }: ImageParameters,
-  { create = {}, signal }: MeasureOptions,
+  { create, signal }: MeasureOptions,
 ): Promise<number> {
   // How much of a backing file the new image would share with the source is not looked for, as in QEMU.
-  const isAll =
-    create.backingFile !== undefined || create.preallocation === 'falloc' || create.preallocation === 'full';
-  if (isAll) return roundUp(image.source.size, clusterSize);
+  if (isFull(create) || create?.backingFile !== undefined) return roundUp(image.source.size, clusterSize);
   return dataClusterBytes(image, clusterSize, signal);
+}
+
+/** Whether all clusters get their space at once. */
+function isFull({ preallocation }: MeasureOptions['create'] = {}): boolean {
+  return preallocation === 'falloc' || preallocation === 'full';
 }
 
 /** What the source's header tells: how large its bitmaps become, and its clusters, if it has any. */

@@ -84,7 +84,12 @@ export class Sampling {
     );
     // Where the file ends is rounded up to whole clusters, so even a sure estimate can be one off.
     const rounding = sampledBytes < dataBytes ? allocationUnit(clusterSize) : 0;
-    this.#estimate = { margin: Math.ceil(margin.margin) + rounding, confidence: CONFIDENCE, sampledBytes, dataBytes };
+    this.#estimate = {
+      margin: Math.ceil(margin.margin) + rounding,
+      confidence: CONFIDENCE,
+      sampledBytes,
+      dataBytes,
+    };
     return end;
   };
 }

@@ -21,15 +21,16 @@ export interface Printed {
   readonly stderr: string;
 }
 
-/** Measures with this checkout's code. */
-export function measureHere(options: MeasureOptions): Promise<Measurement> {
-  return measureWith(options, { workerEntry: WORKER });
+/** Measures with this checkout's code. @param seed for another sample */
+export function measureHere(options: MeasureOptions, seed?: number): Promise<Measurement> {
+  return measureWith(options, { workerEntry: WORKER, seed });
 }
 
 /** As main.ts runs it. Names are looked for in the working directory. @param args without "measure" */
 export async function ourMeasure(args: readonly string[]): Promise<Printed> {
   const [stdout, stderr] = [new RecordedOutput(), new RecordedOutput()];
-  const surroundings = { stdout, stderr, process: new EventEmitter(), now: () => 0, measure: measureHere };
+  const measure = (options: MeasureOptions) => measureHere(options);
+  const surroundings = { stdout, stderr, process: new EventEmitter(), now: () => 0, measure };
   try {
     const request = parseCommandLine(['measure', ...args]);
     if (request.kind !== 'measure') throw new Error(`${args.join(' ')} asks for something else`);
