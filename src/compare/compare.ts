@@ -93,7 +93,7 @@ async function verdictOn(
       identityOf: (descriptor) => identities.of(descriptor),
     };
   };
-  const items = planComparison([diskOf(one), diskOf(other)], strict);
+  const items = planComparison([diskOf(one), diskOf(other)], strict, signal);
   const guestBytes = Math.max(one.source.size, other.source.size);
   const workers = Math.min(threads, Math.max(1, Math.ceil(guestBytes / ITEM_BYTES)));
   const slots = workers * ITEMS_PER_WORKER + SPARE_ITEMS;

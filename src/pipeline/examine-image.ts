@@ -79,7 +79,7 @@ export async function examineImage(
   const clusterSize = 2 ** header.clusterBits;
   const states = await imageStates(file, header, options.snapshots);
   const hostClusters = streamFacts ? new MarkedClusters(file.size, clusterSize) : undefined;
-  const parts = { file, header, dataFile, states, hostClusters };
+  const parts = { file, header, dataFile, states, hostClusters, signal };
   const plan = new ExaminationPlan(parts);
   const findings = new ExaminationFindings(states, options.onBroken);
   await inflateAll(file, header, plan, findings, options);

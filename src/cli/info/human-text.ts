@@ -29,9 +29,10 @@ function linesOf(info: ImageInfo): string[] {
   if (qcow2.backing !== undefined) lines.push(...backingLines(qcow2.backing));
   if (qcow2.snapshots.length > 0) lines.push('Snapshot list:', SNAPSHOT_TITLES);
   for (const snapshot of qcow2.snapshots) lines.push(snapshotLine(snapshot));
-  lines.push('Format specific information:', ...objectLines(qcow2Object(qcow2), '    '));
-  if (qcow2.deep !== undefined) lines.push('Deep inspection:', ...deepLines(qcow2.deep));
-  return lines;
+  lines.push('Format specific information:');
+  // There may be more of them than a call can have arguments.
+  const specific = lines.concat(objectLines(qcow2Object(qcow2), '    '));
+  return qcow2.deep === undefined ? specific : [...specific, 'Deep inspection:', ...deepLines(qcow2.deep)];
 }
 
 /** A text from outside, on one line. */
