@@ -1,4 +1,5 @@
 /** What an image's files hold, cell by cell: header, tables, clusters, and what nobody uses. */
+import { quoted } from '../errors.js';
 import type { HostFile, Layer } from '../image/source.js';
 import type { Qcow2Start } from '../open/image-start.js';
 import { readU64 } from '../qcow2/be64.js';
@@ -140,7 +141,7 @@ async function addBitmaps(cells: Cells<FileKind>, { file, header, extensions }: 
   )) {
     const length = tableEntries * TABLE_ENTRY_BYTES;
     cells.add('bitmaps', offset, roundUp(length, clusterSize));
-    const reader = new TableReader(file, `table of bitmap '${name}'`, { offset, length });
+    const reader = new TableReader(file, `table of bitmap ${quoted(name)}`, { offset, length });
     for (let index = 0; index < tableEntries; index += 1) {
       const at = reader.offset;
       const raw = readU64(await reader.take(TABLE_ENTRY_BYTES), 0);
