@@ -41,6 +41,6 @@ export const FILE_KINDS: readonly (readonly [Exclude<FileKind, 'refcounted' | 's
   ['compressed', { colour: RATIO_COLOURS[1], label: 'compressed clusters' }],
   ['preallocated', { colour: KEPT, label: 'place kept, nothing written' }],
   ['other', { colour: '#c8a97e', label: 'slack beside payloads, leaks' }],
-  ['unused', { colour: '#b5bcc6', label: 'unused', empty: true }],
+  ['unused', { colour: '#c6c2bb', label: 'unused', empty: true }],
   ['hole', { colour: '#eceef1', label: 'hole', empty: true }],
 ];
