@@ -1,12 +1,11 @@
 /** `check -r` held against `qemu-img check -r` on corrupted images: exit code, what is repaired, and what is left. */
-import { chmod, copyFile, readFile } from 'node:fs/promises';
+import { copyFile, readFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { CORRUPT_IMAGES, type CorruptImage } from '../check/corrupt-images.js';
 import { guestView } from '../check/guest-view.js';
 import { run } from '../oracle/run.js';
-import { comparable, ourCheck, theirCheck, type Verdict } from './check-beside-qemu-img.js';
-import { cli, UNPRIVILEGED } from './cli.js';
+import { ourCheck, theirCheck, type Verdict } from './check-beside-qemu-img.js';
 import { useScratch } from './scratch.js';
 
 const path = useScratch();
@@ -61,7 +60,7 @@ const DIFFERENCES: Readonly<Record<string, Difference>> = {
   'L1/size past the end of the file': {
     modes: ALL,
     why: OVERLAPS,
-    ours: { ...left(357_920, 1040), leaks: 1 },
+    ours: { ...left(23_224, 5), leaks: 1 },
   },
   'refcounts/table entry past the end of the file': { modes: ALL, why: OUTSIDE, ours: sound(14) },
   'refcounts/further table entry past the end of the file': { modes: ALL, why: OUTSIDE, ours: sound(1) },
@@ -128,7 +127,7 @@ async function expectSameRepair({ name, make }: CorruptImage, mode: Mode): Promi
 
   const judged = await theirCheck(ours, []);
   if (found.status !== 1) expect(judged.status).toBe(found.status);
-  else expect(await readFile(ours)).toEqual(await readFile(before));
+  else expect((await readFile(ours)).equals(await readFile(before))).toBe(true);
   if (SHOWS_A_TABLE.has(name)) return;
   expect(guestView(await readFile(ours))).toEqual(guestView(await readFile(before)));
   if (found.corruptionsFixed + found.leaksFixed > 0) expect(await isSameDisk(before, ours)).not.toBe(false);
