@@ -2,12 +2,15 @@
  * Which engine does the work: chosen once on the main thread (`chooseCompressor`), made in each worker
  * (`createCompressor`, `createDecompressor`), listed for --version (`surveyEngines`).
  */
+import { realpath } from 'node:fs/promises';
+import { basename } from 'node:path';
 import type { CompressionType } from '../compression-type.js';
 import { Qcow2cError, usageError } from '../errors.js';
 import type { Compressor, CompressorChoice, Decompressor, EngineName } from './codec.js';
 import { defaultEffort } from './default-effort.js';
 import { EffortByContent } from './effort-by-content.js';
 import { LIBDEFLATE_SYMBOL, LibdeflateCompressor, LibdeflateDecompressor } from './libdeflate.js';
+import { tryLibdeflate, tryLibzstd } from './library-trial.js';
 import { LIBZSTD_SYMBOL, LibzstdCompressor, LibzstdDecompressor, libzstdVersion } from './libzstd.js';
 import { LibzstdStreamDecompressor } from './libzstd-stream.js';
 import {
@@ -42,11 +45,18 @@ export interface AvailableEngines {
   nodeZstd(): boolean;
 }
 
+/** Where a native library comes from. */
+export interface LibraryOrigin {
+  /** What was loaded, without symbolic links. */
+  readonly file: string;
+  readonly version: string;
+}
+
 /** The engines and optional packages of this machine; undefined for what is missing. */
 export interface EngineSurvey {
-  /** The file, for libdeflate cannot tell its version. */
-  readonly libdeflate: string | undefined;
-  readonly libzstd: { readonly file: string; readonly version: string } | undefined;
+  /** libdeflate does not tell its version: the name it was found by, whose number is that of its interface. */
+  readonly libdeflate: LibraryOrigin | undefined;
+  readonly libzstd: LibraryOrigin | undefined;
   /** Versions of what is built into Node.js. */
   readonly nodeZlib: string;
   readonly nodeZstd: string | undefined;
@@ -65,10 +75,15 @@ const HIGHEST_LEVELS: Readonly<Record<EngineName, Readonly<Partial<Record<Compre
   node: { zlib: 9, zstd: ZSTD_HIGHEST_LEVEL },
 };
 
+/** Both are tried before they are used, in each thread anew. */
+const loadLibdeflate = (names = LIBDEFLATE_NAMES) =>
+  loadNativeLibrary(names, LIBDEFLATE_SYMBOL, tryLibdeflate);
+const loadLibzstd = (names = LIBZSTD_NAMES) => loadNativeLibrary(names, LIBZSTD_SYMBOL, tryLibzstd);
+
 /** What this machine really has. */
 const installedEngines: AvailableEngines = {
-  libdeflate: async () => (await loadNativeLibrary(LIBDEFLATE_NAMES, LIBDEFLATE_SYMBOL))?.path,
-  libzstd: async () => (await loadNativeLibrary(LIBZSTD_NAMES, LIBZSTD_SYMBOL))?.path,
+  libdeflate: async () => (await loadLibdeflate())?.path,
+  libzstd: async () => (await loadLibzstd())?.path,
   nodeZstd: hasNodeZstd,
 };
 
@@ -124,11 +139,12 @@ async function findEngine(
   if (wanted !== 'node') {
     const library = await available[native]();
     if (library !== undefined) return { engine: native, library };
-    if (wanted !== undefined) throw missingEngine(`Engine ${native} is not installed`, native);
+    if (wanted !== undefined)
+      throw missingEngine(`Engine ${native} is not installed or does not work`, native);
   }
   if (type === 'zlib' || available.nodeZstd()) return { engine: 'node' };
   throw missingEngine(
-    wanted === 'node' ? 'This Node.js has no zstd' : 'No engine for zstd is installed',
+    wanted === 'node' ? 'This Node.js has no zstd' : 'No engine for zstd is installed or works',
     'libzstd',
   );
 }
@@ -160,6 +176,11 @@ export async function createCompressor(choice: CompressorChoice): Promise<Compre
     case 'node':
       return type === 'zlib' ? new NodeZlibCompressor(level, windowBits) : new NodeZstdCompressor(level);
   }
+}
+
+/** @returns whether Node.js alone inflates the type, so that nothing native needs to be loaded */
+export function nodeInflates(type: CompressionType): boolean {
+  return type === 'zlib' || hasNodeZstd();
 }
 
 export interface DecompressorRequest {
@@ -201,22 +222,27 @@ async function nativeLibrary(
   engine: 'libdeflate' | 'libzstd',
   file: string | undefined,
 ): Promise<NativeLibrary> {
-  const symbol = engine === 'libdeflate' ? LIBDEFLATE_SYMBOL : LIBZSTD_SYMBOL;
-  const library = file === undefined ? undefined : await loadNativeLibrary([file], symbol);
+  const load = engine === 'libdeflate' ? loadLibdeflate : loadLibzstd;
+  const library = file === undefined ? undefined : await load([file]);
   if (library === undefined) throw missingEngine(`Engine ${engine} cannot be loaded`, engine);
   return library;
 }
 
 /** @returns every engine and optional package of this machine with its version; for --version */
 export async function surveyEngines(): Promise<EngineSurvey> {
-  const libdeflate = await loadNativeLibrary(LIBDEFLATE_NAMES, LIBDEFLATE_SYMBOL);
-  const libzstd = await loadNativeLibrary(LIBZSTD_NAMES, LIBZSTD_SYMBOL);
+  const libdeflate = await loadLibdeflate();
+  const libzstd = await loadLibzstd();
   return {
-    libdeflate: libdeflate?.path,
-    libzstd: libzstd && { file: libzstd.path, version: libzstdVersion(libzstd) },
+    libdeflate: libdeflate && (await originOf(libdeflate, basename(libdeflate.name))),
+    libzstd: libzstd && (await originOf(libzstd, libzstdVersion(libzstd))),
     nodeZlib: process.versions.zlib,
     nodeZstd: hasNodeZstd() ? process.versions['zstd'] : undefined,
     koffi: await koffiVersion(),
     zlibSync: zlibSyncVersion(),
   };
+}
+
+async function originOf({ path }: NativeLibrary, version: string): Promise<LibraryOrigin> {
+  // A path that is none (a name, where the system does not tell) stays as it is.
+  return { version, file: await realpath(path).catch(() => path) };
 }

@@ -11,6 +11,8 @@ interface ReadingSetup {
   readonly itemSize: number;
   /** The compression types of the sources, which the worker must be able to inflate. */
   readonly inflate: readonly CompressionType[];
+  /** Whether Node.js itself inflates what it can, and no library of the system is loaded for that. Default: false. */
+  readonly inflateWithNode?: boolean | undefined;
   /** Whether what cannot be read or inflated becomes zeros instead of a failure. */
   readonly salvage: boolean;
   /** What offset, length and address of a read must be multiples of. */

@@ -7,6 +7,8 @@
 export type NativeFunction = (...values: readonly unknown[]) => unknown;
 
 export interface NativeLibrary {
+  /** The name by which the loader found it. */
+  readonly name: string;
   /** The file that was loaded, as far as the system tells; else the name that was asked for. */
   readonly path: string;
   /**
@@ -55,26 +57,31 @@ export async function koffiVersion(): Promise<string | undefined> {
 /**
  * @param names file names or paths, tried in this order
  * @param symbol a function that the library must have, so that a namesake is passed over
+ * @param trial throws when the library is not to be used after all
  * @returns the first that can be used, or undefined
  */
 export async function loadNativeLibrary(
   names: readonly string[],
   symbol: string,
+  trial: (library: NativeLibrary) => void = () => {},
 ): Promise<NativeLibrary | undefined> {
   const koffi = await importKoffi();
   if (koffi === undefined) return undefined;
   for (const name of names) {
     try {
       // Deep: the library's calls to its own functions must not end in namesakes that Node.js exports.
-      const library = koffi.load(name, { deep: true });
-      const address: unknown = library.symbol(symbol);
+      const loaded = koffi.load(name, { deep: true });
+      const address: unknown = loaded.symbol(symbol);
       if (isShadowed(koffi, symbol, address)) continue;
-      return {
+      const library: NativeLibrary = {
+        name,
         path: fileOf(koffi, address) ?? name,
-        func: (function_, result, parameters) => library.func(function_, result, [...parameters]),
+        func: (function_, result, parameters) => loaded.func(function_, result, [...parameters]),
       };
+      trial(library);
+      return library;
     } catch {
-      // Not under this name, not for this machine, or something else of that name: the next.
+      // Not under this name, not for this machine, something else of that name, or it failed its trial: the next.
     }
   }
   return undefined;

@@ -5,7 +5,7 @@
 import { workerData } from 'node:worker_threads';
 import { ClusterPacker } from './cluster-packer.js';
 import { DiskComparer } from './disk-comparer.js';
-import { createCompressor, createDecompressor } from './engines.js';
+import { createCompressor, createDecompressor, nodeInflates } from './engines.js';
 import type { PoolItem, WorkAnswer, WorkerSetup, WorkResult } from './messages.js';
 import { RunPacker } from './run-packer.js';
 import { SegmentError } from './segment-error.js';
@@ -19,7 +19,10 @@ async function createPacker(): Promise<{ pack(item: never): WorkAnswer }> {
   const tellsLength = setup.output === 'clusters' && setup.passthrough;
   const decompressors = new Map(
     await Promise.all(
-      setup.inflate.map(async (type) => [type, await createDecompressor({ type, tellsLength })] as const),
+      setup.inflate.map(async (type) => {
+        const engine = setup.inflateWithNode && nodeInflates(type) ? 'node' : undefined;
+        return [type, await createDecompressor({ type, engine, tellsLength })] as const;
+      }),
     ),
   );
   switch (setup.output) {

@@ -101,7 +101,15 @@ async function convertOpened(
     const slots = threads * ITEMS_PER_WORKER + SPARE_ITEMS;
     const readAlignment = Math.max(input.readAlignment, backing?.opened?.readAlignment ?? 1);
     const inflate = [...new Set([...input.compressionTypes, ...(backing?.opened?.compressionTypes ?? [])])];
-    const setup = { ...output.setup, itemSize: ITEM_BYTES, inflate, salvage, readAlignment };
+    const inflateWithNode = options.engine === 'node';
+    const setup = {
+      ...output.setup,
+      itemSize: ITEM_BYTES,
+      inflate,
+      inflateWithNode,
+      salvage,
+      readAlignment,
+    };
     const fileOf = (fd: number) => input.fileOf(fd) ?? backing?.source.fileOf(fd);
     const pool = new WorkerPool(parts.workerEntry, threads, slots, setup, fileOf, input.arrives);
     unreadable = new UnreadableLog(options.onUnreadable);

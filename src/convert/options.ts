@@ -54,7 +54,10 @@ export interface ConvertOptions {
   readonly compressionLevel?: number | undefined;
   /** Deflate window in bits; default 15. 12 is the window qemu itself writes. */
   readonly compressionWindowBits?: 12 | 15 | undefined;
-  /** Which engine to use; default: the fastest that is installed. */
+  /**
+   * Which engine to use; default: the fastest that is installed. With `node`, sources too are inflated without
+   * libdeflate and libzstd, as far as this Node.js can (zstd since 22.15).
+   */
   readonly engine?: EngineName | undefined;
   /** Worker threads; default: the machine's available parallelism. */
   readonly threads?: number | undefined;

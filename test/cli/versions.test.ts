@@ -9,7 +9,7 @@ test('the version is that of package.json', () => {
 
 test('every engine and package has a line, found or not', () => {
   const survey = {
-    libdeflate: '/lib/libdeflate.so.0',
+    libdeflate: { file: '/lib/libdeflate.so.0', version: 'libdeflate.so.0' },
     libzstd: { file: '/lib/libzstd.so.1', version: '1.5.4' },
     nodeZlib: '1.3',
     nodeZstd: undefined,
@@ -20,7 +20,7 @@ test('every engine and package has a line, found or not', () => {
   expect(versionText(survey).split('\n')).toEqual([
     `qcow2c ${VERSION}`,
     `Node.js     ${process.version}`,
-    'libdeflate  /lib/libdeflate.so.0',
+    'libdeflate  libdeflate.so.0 (/lib/libdeflate.so.0)',
     'libzstd     1.5.4 (/lib/libzstd.so.1)',
     'node-zlib   1.3',
     'node-zstd   not found',

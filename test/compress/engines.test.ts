@@ -133,21 +133,21 @@ describe('refusals', () => {
       { type: 'zstd' },
       machine('libdeflate'),
       'ERR_ENGINE',
-      /^No engine for zstd is installed: .*libzstd1 \(libzstd\.so\.1\).*Node\.js 22\.15/,
+      /^No engine for zstd is installed or works: .*libzstd1 \(libzstd\.so\.1\).*Node\.js 22\.15/,
     ],
     [
       'libzstd that is missing, though Node.js has zstd',
       { type: 'zstd', engine: 'libzstd' },
       machine('nodeZstd'),
       'ERR_ENGINE',
-      /^Engine libzstd is not installed: .*libzstd\.so\.1/,
+      /^Engine libzstd is not installed or does not work: .*libzstd\.so\.1/,
     ],
     [
       'libdeflate that is missing',
       { type: 'zlib', engine: 'libdeflate' },
       NOTHING,
       'ERR_ENGINE',
-      /^Engine libdeflate is not installed: .*libdeflate0/,
+      /^Engine libdeflate is not installed or does not work: .*libdeflate0/,
     ],
     [
       'the zstd of a Node.js that has none, though there is libzstd',
@@ -224,7 +224,10 @@ describe('refusals', () => {
 
 test('the survey names the libraries of this machine and the versions of everything else', async () => {
   expect(await surveyEngines()).toEqual({
-    libdeflate: expect.stringMatching(/^\/.*libdeflate/),
+    libdeflate: {
+      file: expect.stringMatching(/^\/.*libdeflate/),
+      version: expect.stringMatching(/^libdeflate\.(so|.*dylib)/),
+    },
     libzstd: { file: expect.stringMatching(/^\/.*libzstd/), version: expect.stringMatching(/^1\.\d+\.\d+$/) },
     nodeZlib: process.versions.zlib,
     nodeZstd: NODE_HAS_ZSTD ? expect.stringMatching(/^1\./) : undefined,

@@ -1,0 +1,69 @@
+/**
+ * Tries a native library on a small piece of data before anything of the user's goes through it: one that is too
+ * old, only has the same name or computes wrongly is passed over instead of found out about in the middle of a run.
+ */
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import type { Compressor, Decompressor } from './codec.js';
+import { LibdeflateCompressor, LibdeflateDecompressor } from './libdeflate.js';
+import { LibzstdCompressor, LibzstdDecompressor, libzstdVersion } from './libzstd.js';
+import { LibzstdStreamDecompressor } from './libzstd-stream.js';
+import type { NativeLibrary } from './native-library.js';
+
+/** Long enough for matches and for codes of its own. */
+const SAMPLE = Buffer.from(Array.from({ length: 4096 }, (_, i) => ((i * i) >> (i & 7)) & 0xff));
+
+/** A frame of RFC 8878 made by hand: 64 bytes, in one block that says 64 times 0x5a. */
+const ZSTD_FRAME = Buffer.from('28b52ffd20400302005a', 'hex');
+const ZSTD_CONTENT = Buffer.alloc(64, 0x5a);
+
+/** @throws when the library lacks a function that is used here, or does not make and read deflate as zlib does */
+export function tryLibdeflate(library: NativeLibrary): void {
+  const stream = made(new LibdeflateCompressor(library, 1));
+  demand(inflateRawSync(stream).equals(SAMPLE));
+  expectRead(new LibdeflateDecompressor(library), [
+    [stream, SAMPLE],
+    [deflateRawSync(SAMPLE), SAMPLE],
+  ]);
+}
+
+/** @throws when the library lacks a function that is used here, or does not make and read zstd frames */
+export function tryLibzstd(library: NativeLibrary): void {
+  libzstdVersion(library);
+  // With a parameter of its own, for those are what old versions lack.
+  const frame = made(new LibzstdCompressor(library, 1, 12));
+  for (const Reader of [LibzstdDecompressor, LibzstdStreamDecompressor]) {
+    expectRead(new Reader(library), [
+      [frame, SAMPLE],
+      [ZSTD_FRAME, ZSTD_CONTENT],
+    ]);
+  }
+}
+
+/** @returns the sample compressed */
+function made(compressor: Compressor): Buffer {
+  const output = Buffer.alloc(SAMPLE.length);
+  try {
+    const size = compressor.compress(SAMPLE, output);
+    demand(size > 0 && size < SAMPLE.length);
+    return output.subarray(0, size);
+  } finally {
+    compressor.free();
+  }
+}
+
+/** Frees the decompressor in any case. */
+function expectRead(reader: Decompressor, streams: readonly (readonly [stream: Buffer, content: Buffer])[]) {
+  try {
+    for (const [stream, content] of streams) {
+      const output = Buffer.alloc(content.length);
+      demand(reader.decompress(stream, output) === stream.length);
+      demand(output.equals(content));
+    }
+  } finally {
+    reader.free();
+  }
+}
+
+function demand(isRight: boolean): void {
+  if (!isRight) throw new Error('the library computes wrongly');
+}
