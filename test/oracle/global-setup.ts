@@ -32,6 +32,7 @@ const PROOFS: readonly (readonly [string, ...string[]])[] = [
   ['bash', '--version'],
   ['zsh', '-f', '-c', 'zmodload zsh/zpty'],
   ['fish', '--version'],
+  ['cc', '--version'],
   ['groff', '-man', '-Tutf8', '/dev/null'],
 ];
 const LIBRARIES = ['libdeflate.so.0', 'libzstd.so.1'];

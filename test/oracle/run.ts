@@ -34,9 +34,10 @@ const PACKAGES: Readonly<Record<string, string>> = {
   zsh: 'zsh',
   fish: 'fish',
   groff: 'groff',
+  cc: 'gcc',
 };
 export const INSTALL_COMMAND =
-  'apt-get install qemu-utils p7zip-full strace e2fsprogs zsh fish groff libdeflate0 libzstd1';
+  'apt-get install qemu-utils p7zip-full strace e2fsprogs zsh fish groff gcc libdeflate0 libzstd1';
 
 /** Programs of the system administrator (mkfs, losetup) are not on everybody's PATH. */
 const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`;

@@ -1,0 +1,136 @@
+/** Native libraries that are missing, of another kind, wrong or deadly: the image is right, or there is none. */
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import zlib from 'node:zlib';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { cli, cliOk } from './cli.js';
+import { expectFailure, snapshot } from './failures.js';
+import { CRASHES, compile, FAKES, inFront, type LibraryName, UNLOADABLE } from './fake-libraries.js';
+import { expectGoodImage } from './judge.js';
+import { useScratch } from './scratch.js';
+import { makeMixedDisk } from './source-images.js';
+
+const path = useScratch();
+const fake = useScratch();
+const raw = path('mixed.raw');
+const image = path('image.qcow2');
+const zlibImage = path('source zlib.qcow2');
+const zstdImage = path('source zstd.qcow2');
+const NODE_HAS_ZSTD = 'zstdCompressSync' in zlib;
+const ZSTD = ['-o', 'compression_type=zstd'];
+
+beforeAll(async () => {
+  await makeMixedDisk(raw);
+  await cliOk(['convert', '-c', raw, zlibImage]);
+  await cliOk(['convert', '-c', ...ZSTD, raw, zstdImage]);
+});
+
+/** A process that crashes shall leave nothing that has nothing to do with it. */
+const NO_CORE = ['prlimit', '--core=0'];
+
+let directories = 0;
+const directory = () => {
+  directories += 1;
+  return fake(String(directories));
+};
+
+/**
+ * A library that does not work is as good as none.
+ * @param sure whether the loader takes it; else it may pass over it itself, for the system's own
+ */
+async function expectFallback(name: LibraryName, env: Readonly<Record<string, string>>, sure: boolean) {
+  const isDeflate = name === 'libdeflate';
+  const type = isDeflate ? [] : ZSTD;
+  const isGone = new RegExp(`^${name} +not found$`, 'm').test(await cliOk(['--version'], { env }));
+  if (sure) expect(isGone).toBe(true);
+  if (isGone) {
+    const forced = ['convert', '-c', ...type, '--engine', name, raw, path('no.qcow2')];
+    await expectFailure(path(''), forced, new RegExp(`^Engine ${name} is not installed or does not work`), {
+      env,
+    });
+  }
+  const args = ['convert', '-c', '-v', ...type, raw, image];
+  if (isGone && !isDeflate && !NODE_HAS_ZSTD) {
+    return expectFailure(path(''), args, /zstd.*libzstd1/, { env });
+  }
+  const { status, stderr } = await cli(args, { env });
+  expect(status).toBe(0);
+  expect(stderr).toContain(`${isGone ? 'node' : name}, level `);
+  await expectGoodImage(image, raw);
+  const source = isDeflate ? zlibImage : zstdImage;
+  await cliOk(['convert', '-O', 'raw', source, path('read.raw')], { env });
+  expect(await cliOk(['compare', raw, source], { env })).toBe('Images are identical.\n');
+  await cliOk(['check', source], { env });
+  expect((await readFile(path('read.raw'))).equals(await readFile(raw))).toBe(true);
+}
+
+describe.each(['libdeflate', 'libzstd'] as const)('%s', (name) => {
+  test.each(Object.entries(FAKES[name]))('one %s is passed over', async (_, source) => {
+    const library = await compile(source, directory());
+    await expectFallback(name, await inFront(name, library, directory()), true);
+  });
+
+  test.each(Object.entries(UNLOADABLE))('one %s is passed over', async (_, spoil) => {
+    const library = await compile(FAKES[name]['of another kind']!, directory());
+    const spoilt = `${library}.spoilt`;
+    await writeFile(spoilt, spoil(await readFile(library)));
+    await expectFallback(name, await inFront(name, spoilt, directory()), false);
+  });
+
+  test('one whose second half is missing, which no loader notices, costs at most the run', async () => {
+    const library = await compile(FAKES[name]['of another kind']!, directory());
+    const half = `${library}.half`;
+    const whole = await readFile(library);
+    await writeFile(half, whole.subarray(0, whole.length >> 1));
+    const env = await inFront(name, half, directory());
+    const before = snapshot(path(''));
+    const target = path('half.qcow2');
+    const type = name === 'libdeflate' ? [] : ZSTD;
+    const { status } = await cli(['convert', '-c', ...type, raw, target], { env, under: NO_CORE });
+    if (status === 0) await expectGoodImage(target, raw);
+    else expect(snapshot(path(''))).toEqual(before);
+  });
+
+  describe.each(Object.entries(CRASHES[name]))('one that crashes %s', (_, source) => {
+    const flags = name === 'libdeflate' ? [] : ZSTD;
+    let env: Record<string, string> = {};
+    beforeAll(async () => {
+      env = await inFront(name, await compile(source, directory()), directory());
+    });
+
+    test('leaves the directory as it was when the target is compressed', async () => {
+      await writeFile(path('old.qcow2'), 'what was there');
+      const before = snapshot(path(''));
+      const { signal } = await cli(['convert', '-c', ...flags, raw, path('old.qcow2')], {
+        env,
+        under: NO_CORE,
+      });
+      expect(signal).toBe('SIGSEGV');
+      expect(snapshot(path(''))).toEqual(before);
+    });
+
+    test('leaves the old target when a source is inflated, and at most the temporary file', async () => {
+      await writeFile(path('old.raw'), 'what was there');
+      const before = await readdir(path(''));
+      const source = name === 'libdeflate' ? zlibImage : zstdImage;
+      const { signal } = await cli(['convert', '-O', 'raw', source, path('old.raw')], {
+        env,
+        under: NO_CORE,
+      });
+      expect(signal).toBe('SIGSEGV');
+      expect(await readFile(path('old.raw'), 'latin1')).toBe('what was there');
+      const left = (await readdir(path(''))).filter((entry) => !before.includes(entry));
+      expect(left.filter((entry) => entry !== '.old.raw.qcow2c.tmp')).toEqual([]);
+    });
+
+    test('is not loaded with --engine node, which reads and writes all that Node.js can', async () => {
+      const node = ['convert', '--engine', 'node'];
+      await cliOk([...node, '-c', raw, image], { env });
+      await expectGoodImage(image, raw);
+      const source = name === 'libdeflate' || !NODE_HAS_ZSTD ? zlibImage : zstdImage;
+      await cliOk([...node, '-O', 'raw', source, path('old.raw')], { env });
+      expect((await readFile(path('old.raw'))).equals(await readFile(raw))).toBe(true);
+      await cliOk([...node, '-c', '--recompress', source, image], { env });
+      await expectGoodImage(image, raw);
+    });
+  });
+});

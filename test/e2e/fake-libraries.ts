@@ -1,0 +1,127 @@
+/** Libraries that are not what their names promise, made for the tests and put in front of the system's own. */
+import { cp, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { runOk } from '../oracle/run.js';
+
+/** By which the loader asks for them: whoever has the development packages has more than one. */
+const NAMES = {
+  libdeflate: ['libdeflate.so.0', 'libdeflate.so'],
+  libzstd: ['libzstd.so.1', 'libzstd.so'],
+} as const;
+export type LibraryName = keyof typeof NAMES;
+
+const CRASH = `static void crash(void) { *(volatile int *)0 = 1; }\n`;
+
+const LIBDEFLATE = {
+  allocate: `static char context[64];
+void *libdeflate_alloc_compressor(int level) { return context; }
+void *libdeflate_alloc_decompressor(void) { return context; }
+void libdeflate_free_compressor(void *c) {}
+void libdeflate_free_decompressor(void *d) {}\n`,
+  refuse: `void *libdeflate_alloc_compressor(int level) { return 0; }
+void *libdeflate_alloc_decompressor(void) { return 0; }
+void libdeflate_free_compressor(void *c) {}
+void libdeflate_free_decompressor(void *d) {}\n`,
+  compress: (body: string) =>
+    `unsigned long libdeflate_deflate_compress(void *c, const char *in, unsigned long n, char *out, unsigned long m) { ${body} }\n`,
+  inflate: (body: string) =>
+    `int libdeflate_deflate_decompress_ex(void *d, const char *in, unsigned long n, char *out, unsigned long m, unsigned long *taken, unsigned long *made) { ${body} }\n`,
+};
+
+const LIBZSTD = {
+  allocate: `static char context[64];
+const char *ZSTD_versionString(void) { return "1.5.9"; }
+const char *ZSTD_getErrorName(long code) { return "error"; }
+void *ZSTD_createCCtx(void) { return context; }
+void *ZSTD_createDCtx(void) { return context; }
+unsigned long ZSTD_freeCCtx(void *c) { return 0; }
+unsigned long ZSTD_freeDCtx(void *d) { return 0; }
+long ZSTD_DCtx_reset(void *d, int what) { return 0; }
+long ZSTD_CCtx_setParameter(void *c, int parameter, int value) { return 0; }\n`,
+  compress: (body: string) =>
+    `long ZSTD_compress2(void *c, char *out, unsigned long m, const char *in, unsigned long n) { ${body} }\n`,
+  inflate: (body: string) => `long ZSTD_findFrameCompressedSize(const char *in, unsigned long n) { return n; }
+long ZSTD_decompressDCtx(void *d, char *out, unsigned long m, const char *in, unsigned long n) { ${body} }
+long ZSTD_decompressStream_simpleArgs(void *d, char *out, unsigned long m, unsigned long *made, const char *in, unsigned long n, unsigned long *taken) { *made = m; *taken = n; ${body} }\n`,
+};
+
+/** A copy: what is stored behind a length of a twentieth, or nothing at all. */
+const COPY = 'for (unsigned long i = 0; i < n / 20; i++) out[i] = in[i]; return n / 20;';
+
+/** Sources of libraries that load and do not work, by what is wrong with them. */
+export const FAKES: Readonly<Record<LibraryName, Readonly<Record<string, string>>>> = {
+  libdeflate: {
+    'of another kind': 'int something_else(void) { return 1; }\n',
+    'too old, without a function': LIBDEFLATE.allocate + LIBDEFLATE.compress('return 0;'),
+    'that gives no context':
+      LIBDEFLATE.refuse + LIBDEFLATE.compress('return 0;') + LIBDEFLATE.inflate('return 0;'),
+    'that compresses nothing':
+      LIBDEFLATE.allocate + LIBDEFLATE.compress('return 0;') + LIBDEFLATE.inflate('return 0;'),
+    'that compresses to what is no deflate':
+      LIBDEFLATE.allocate + LIBDEFLATE.compress(COPY) + LIBDEFLATE.inflate('*taken = n; return 0;'),
+    'that says it wrote more than there is room for':
+      LIBDEFLATE.allocate + LIBDEFLATE.compress('return m + 1;') + LIBDEFLATE.inflate('return 0;'),
+  },
+  libzstd: {
+    'of another kind': 'int something_else(void) { return 1; }\n',
+    'too old, without a function': LIBZSTD.allocate + LIBZSTD.compress('return 0;'),
+    'that answers with errors':
+      LIBZSTD.allocate + LIBZSTD.compress('return -1;') + LIBZSTD.inflate('return -1;'),
+    'that compresses to what is no frame':
+      LIBZSTD.allocate + LIBZSTD.compress(COPY) + LIBZSTD.inflate('return m;'),
+  },
+};
+
+/** Crashes of the whole process: as it is loaded, and when it is used first. */
+export const CRASHES: Readonly<Record<LibraryName, Readonly<Record<string, string>>>> = {
+  libdeflate: {
+    'as it is loaded': `${CRASH}__attribute__((constructor)) static void start(void) { crash(); }\n`,
+    'when it is used':
+      CRASH +
+      LIBDEFLATE.allocate +
+      LIBDEFLATE.compress('crash(); return 0;') +
+      LIBDEFLATE.inflate('crash(); return 0;'),
+  },
+  libzstd: {
+    'as it is loaded': `${CRASH}__attribute__((constructor)) static void start(void) { crash(); }\n`,
+    'when it is used':
+      CRASH +
+      LIBZSTD.allocate +
+      LIBZSTD.compress('crash(); return 0;') +
+      LIBZSTD.inflate('crash(); return 0;'),
+  },
+};
+
+/** Files that are no library for this machine, made of one that is. */
+export const UNLOADABLE: Readonly<Record<string, (library: Buffer) => Buffer>> = {
+  'that is text': () => Buffer.from('/* GNU ld script */\n'),
+  'that is empty': () => Buffer.alloc(0),
+  'that is cut off in its header': (library) => library.subarray(0, 40),
+  'for another architecture': (library) => {
+    // e_machine of the ELF header; 8 is MIPS.
+    const other = Buffer.from(library);
+    other.writeUInt16LE(8, 18);
+    return other;
+  },
+};
+
+/** Compiles C without the C library's own files. @returns the library's file */
+export async function compile(source: string, directory: string): Promise<string> {
+  await mkdir(directory, { recursive: true });
+  const [text, library] = [join(directory, 'fake.c'), join(directory, 'fake.so')];
+  await writeFile(text, source);
+  // As it stands: no calls may be made of loops, nor crashes be reasoned away.
+  await runOk('cc', ['-shared', '-fPIC', '-nostdlib', '-O0', '-o', library, text]);
+  return library;
+}
+
+/** @returns the environment in which the loader finds `file` where it is asked for the library */
+export async function inFront(
+  name: LibraryName,
+  file: string,
+  directory: string,
+): Promise<{ LD_LIBRARY_PATH: string }> {
+  await mkdir(directory, { recursive: true });
+  for (const soname of NAMES[name]) await cp(file, join(directory, soname));
+  return { LD_LIBRARY_PATH: directory };
+}
