@@ -121,6 +121,3 @@ test('zstd frames are judged as a stream, as QEMU takes them', async () => {
   expect(facts).toMatchObject({ window: 2 ** 20, payloadBytes: 2 * frame.length });
   closeSync(descriptor);
 });
-  for (const bytes of frames)
-    expect(wholeFrames.decompress(bytes, new Uint8Array(CLUSTER))).toBe(frame.length);
-});
