@@ -17,7 +17,7 @@ import { roundUp } from '../storage/aligned-memory.js';
 import { Cells } from './cells.js';
 import { type DiskKind, smallestCell } from './survey-disk.js';
 
-/** What is known of bytes of a file, the kinds that are drawn first. */
+/** What is known of bytes of a file. */
 export type FileKind =
   | 'header'
   | 'l1'
@@ -39,9 +39,10 @@ export type FileKind =
   | 'sparse';
 
 /** Kinds that the tables tell of; no two of them have the same bytes in a sound image. */
-const FROM_TABLES = [
-  ...['header', 'l1', 'l2', 'refcounts', 'snapshots', 'bitmaps', 'compressed', 'data', 'preallocated'],
-] as readonly FileKind[];
+const FROM_TABLES: readonly FileKind[] = [
+  ...(['header', 'l1', 'l2', 'refcounts', 'snapshots', 'bitmaps'] as const),
+  ...(['compressed', 'data', 'preallocated'] as const),
+];
 
 /** A file and what it holds. */
 export interface FileSurvey {

@@ -28,6 +28,17 @@ test('what is wrong is told by kind, then the clusters', () => {
   );
 });
 
+test('a share just between two numbers is the even one, as in C', () => {
+  const percent = (fragmentedClusters: number, allocatedClusters: number) =>
+    humanText({ ...SOUND, allocatedClusters, fragmentedClusters }).match(/, (.*)% fragmented/)?.[1];
+  expect(percent(1, 800)).toBe('0.12');
+  expect(percent(3, 800)).toBe('0.38');
+  expect(percent(411, 480)).toBe('85.62');
+  expect(percent(2, 800)).toBe('0.25');
+  expect(percent(1, 3)).toBe('33.33');
+  expect(percent(800, 800)).toBe('100.00');
+});
+
 test('data that were looked at have a line and two keys of their own', () => {
   const result = { ...SOUND, data: { examined: 5, broken: 0 } };
   expect(humanText(result)).toContain('\nCompressed clusters examined: 5, broken: 0\n');

@@ -25,7 +25,7 @@ describe('paced output', () => {
     };
     const output = new PacedOutput(stdout);
     const lines = Array.from({ length: 5000 }, (_, index) => `line ${index} ${'x'.repeat(40)}\n`);
-    for (const line of lines) expect(await output.write(line)).toBe(true);
+    for (const line of lines) if (output.add(line)) await output.flush();
     await output.flush();
     expect(stdout.text).toBe(lines.join(''));
     expect(writes.length).toBe(Math.ceil(stdout.text.length / 65536));
@@ -40,26 +40,29 @@ describe('paced output', () => {
     });
     const output = new PacedOutput(stdout);
     let isTaken = false;
-    const written = output.write('x'.repeat(70_000)).then((open) => {
+    expect(output.add('x'.repeat(70_000))).toBe(true);
+    const written = output.flush().then(() => {
       isTaken = true;
-      return open;
     });
     for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate);
     expect(isTaken).toBe(false);
     waiting?.();
-    expect(await written).toBe(true);
+    await written;
+    expect(output.isOpen).toBe(true);
   });
 
   test('says so when nobody reads on, and writes no more', async () => {
     const output = new PacedOutput(failing('EPIPE'));
-    expect(await output.write('x'.repeat(70_000))).toBe(false);
-    expect(await output.write('more')).toBe(false);
+    output.add('some');
+    await output.flush();
+    expect(output.isOpen).toBe(false);
+    output.add('more');
     await output.flush();
   });
 
   test('fails for any other reason, in one sentence', async () => {
     const output = new PacedOutput(failing('ENOSPC'));
-    await output.write('a');
+    output.add('a');
     await expect(output.flush()).rejects.toMatchObject({
       code: 'ERR_IO',
       systemCode: 'ENOSPC',

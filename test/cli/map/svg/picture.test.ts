@@ -52,6 +52,15 @@ describe('the picture', () => {
     expect([...new Set(tags)].sort()).toEqual(['desc', 'g', 'path', 'rect', 'style', 'svg', 'text', 'title']);
   });
 
+  test('closes what it opens', () => {
+    const open: string[] = [];
+    for (const [, end, tag, alone] of picture(small).matchAll(/<(\/?)([a-z]+)[^<>]*?(\/?)>/g)) {
+      if (end === '/') expect(open.pop()).toBe(tag);
+      else if (alone === '') open.push(tag!);
+    }
+    expect(open).toEqual([]);
+  });
+
   test('stays small, whatever the image is', () => {
     const kinds: DiskKind[] = [
       'data',
