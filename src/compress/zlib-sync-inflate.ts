@@ -38,8 +38,18 @@ const LARGEST_INPUT = 32768;
 
 const require = createRequire(import.meta.url);
 
-/** @returns the package, or undefined when it is not installed or does not load */
-export function zlibSync(): ZlibSync | undefined {
+/**
+ * Since Node.js 24 the process is aborted when one of the package's streams is collected as garbage (its destructor
+ * calls what there needs a context: RemoveEnvironmentCleanupHook).
+ */
+const FIRST_NODE_THAT_ABORTS = 24;
+
+/**
+ * @param node version of Node.js
+ * @returns the package, or undefined when it is not installed, does not load or is deadly
+ */
+export function zlibSync(node: string = process.versions.node): ZlibSync | undefined {
+  if (Number.parseInt(node, 10) >= FIRST_NODE_THAT_ABORTS) return undefined;
   try {
     return require('zlib-sync') as ZlibSync;
   } catch {
@@ -47,7 +57,7 @@ export function zlibSync(): ZlibSync | undefined {
   }
 }
 
-/** @returns the version of the package, or undefined when it is not installed or does not load */
+/** @returns the version of the package, or undefined when it is not used here */
 export function zlibSyncVersion(): string | undefined {
   if (zlibSync() === undefined) return undefined;
   return (require('zlib-sync/package.json') as { readonly version: string }).version;
