@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CompressorChoice, Decompressor, EngineName } from '../../src/compress/codec.js';
 import { chooseCompressor, createCompressor, createDecompressor } from '../../src/compress/engines.js';
 import { hasNodeZstd } from '../../src/compress/node-zstd.js';
+import { zlibSync } from '../../src/compress/zlib-sync-inflate.js';
 import type { CompressionType } from '../../src/compression-type.js';
 import { CLUSTER, CLUSTERS, randomBytes, records, text } from './samples.js';
 
@@ -257,7 +258,7 @@ describe.each(MEASURING_READERS)('%s as a reader of %s', (_, type, create) => {
   });
 });
 
-test('a reader that need not tell a length takes all of its input for the stream', async () => {
+test('a reader that need not tell a length may take all of its input for the stream', async () => {
   const reader = await createDecompressor({ type: 'zlib', engine: 'node', tellsLength: false });
   const cluster = text(CLUSTER);
   const stream = await withCompressor(
@@ -265,5 +266,7 @@ test('a reader that need not tell a length takes all of its input for the stream
     (compress) => compress(cluster)!,
   );
   const padded = new Uint8Array(Buffer.concat([stream, new Uint8Array(100)]));
-  expect(reader.decompress(padded, new Uint8Array(CLUSTER))).toBe(padded.length);
+  // zlib-sync does; where Node.js is too new for it, node:zlib does not.
+  const taken = zlibSync() === undefined ? stream.length : padded.length;
+  expect(reader.decompress(padded, new Uint8Array(CLUSTER))).toBe(taken);
 });
