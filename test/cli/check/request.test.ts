@@ -26,24 +26,10 @@ test('a name alone is checked, through the page cache and without its data', () 
 });
 
 test('every option arrives', () => {
-  const words = [
-    '-f',
-    'qcow2',
-    '-r',
-    'all',
-    '--data',
-    '--output',
-    'json',
-    '-m',
-    '3',
-    '-T',
-    'none',
-    '-p',
-    '-U',
-  ];
+  const words = ['-f', 'qcow2', '-r', 'all', '--data', '--output', 'json', '-m', '3', '-T', 'none', '-p'];
   expect(checkOf(...words, 'disk.qcow2')).toMatchObject({
     options: {
-      image: { format: 'qcow2', forceShare: true },
+      image: { format: 'qcow2' },
       direct: true,
       data: true,
       repair: 'all',
@@ -52,6 +38,11 @@ test('every option arrives', () => {
     output: 'json',
     progress: 'auto',
   });
+});
+
+test('-U reads what others may write to, which -r cannot', () => {
+  expect(checkOf('-U', 'disk.qcow2')).toMatchObject({ options: { image: { forceShare: true } } });
+  expect(() => checkOf('-U', '-r', 'leaks', 'disk.qcow2')).toThrow('force-share=on');
 });
 
 test('-q shows no progress whatever else is asked for', () => {
