@@ -23,9 +23,9 @@ export type {
 export { imageInfo } from './info/info.js';
 export { mapImage } from './map/map-image.js';
 export type { MapOptions, MapRange } from './map/options.js';
-export type { ClusterCounts, Examination, StreamTotals } from './pipeline/examine-image.js';
 export { measure } from './measure/measure.js';
 export type { Estimate, Measurement, MeasureOptions } from './measure/options.js';
+export type { ClusterCounts, Examination, StreamTotals } from './pipeline/examine-image.js';
 export type { Progress } from './pipeline/progress.js';
 export type { CreateOptions } from './qcow2/create-options.js';
 export type { Encryption, KeySlot, LuksEncryption } from './qcow2/encryption-header.js';
