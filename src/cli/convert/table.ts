@@ -114,6 +114,10 @@ export const CONVERT_TABLE: CommandTable = {
           argument: 'SIZE',
           help: 'most bytes written in a second (0: no limit)',
         },
+        {
+          flags: ['--verify'],
+          help: 'read the finished DST back from the device and compare it with SRC before it gets its name; a difference is an error',
+        },
       ],
     },
     {
