@@ -9,6 +9,7 @@ export type { CompressionType } from './compression-type.js';
 export { convert } from './convert/convert.js';
 export { type Survey, surveyEngines } from './convert/engines.js';
 export type { ConvertOptions, ConvertResult, UnreadableRange } from './convert/options.js';
+export type { VerifiedFrom } from './convert/verification.js';
 export { type ErrorCode, type ErrorFacts, Qcow2cError } from './errors.js';
 export type { ImageFormat, ImageReference, StreamReference } from './image/image-reference.js';
 export type {

@@ -94,7 +94,7 @@ export async function verifyTarget(
     }
     return from;
   } catch (error) {
-    await expected.refuseChanges();
+    if (!(error instanceof Qcow2cError && error.code === 'ERR_ABORTED')) await expected.refuseChanges();
     throw error;
   } finally {
     await target.source.close();
