@@ -60,11 +60,14 @@ export class Qcow2cError extends Error {
   }
 }
 
-/** A file name for a message: quoted, control characters made visible so that no name can drive a terminal. */
+/**
+ * A file name for a message: quoted, control characters and those that change the direction of writing made visible, so
+ * that no name can drive a terminal or be read as another.
+ */
 export function quoted(name: string): string {
   const visible = name.replace(
     // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
-    /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
+    /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
     (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
   );
   return `'${visible}'`;

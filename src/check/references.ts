@@ -3,12 +3,15 @@
  * header, tables and clusters of the present state and of the snapshots, snapshot table, refcount table, encryption
  * header, bitmaps, refcount blocks.
  */
+
 import { Qcow2cError, quoted } from '../errors.js';
+import { refuseAbort } from '../pipeline/pipeline.js';
 import { readU64 } from '../qcow2/be64.js';
 import { readBitmapDirectory } from '../qcow2/bitmap-directory.js';
 import { decodeBitmapTableEntry } from '../qcow2/bitmap-table.js';
 import { MAX_L1_BYTES, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import { snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
+import { TableBudget } from '../qcow2/table-budget.js';
 import { TableReader } from '../qcow2/table-reader.js';
 import type { CheckedImage, FilePlace } from './checked-image.js';
 import type { Finding } from './findings.js';
@@ -76,11 +79,13 @@ class TableReferences {
   readonly #image: CheckedImage;
   readonly #parts: CountingParts;
   readonly #l2: L2References;
+  readonly #l1Tables: TableBudget;
 
   constructor(image: CheckedImage, parts: CountingParts) {
     this.#image = image;
     this.#parts = parts;
     this.#l2 = new L2References(image, parts.counters, parts.findings);
+    this.#l1Tables = new TableBudget(image.file, 'L1 tables');
   }
 
   /**
@@ -102,6 +107,8 @@ class TableReferences {
     }
     // Behind the end of the file there are only zeros.
     if (offset >= counters.fileSize) return flush();
+    this.#l1Tables.take(offset, l1.entries * TABLE_ENTRY_BYTES);
+    const l2Tables = new TableBudget(this.#image.file, 'L2 tables of one L1 table');
     const { clusterSize } = this.#image.geometry;
     const tables = this.#image.header.snapshotCount + 1;
     await walkTables(
@@ -117,6 +124,7 @@ class TableReferences {
           if (l2Offset % clusterSize !== 0 && counters.isFirst) {
             findings.push({ kind: 'l2-table-unaligned', at, entry: wholeEntry(high, low) });
           }
+          l2Tables.take(l2Offset, clusterSize);
           return true;
         },
         l2Entries: (view, tableOffset, from, to) => {
@@ -169,8 +177,9 @@ async function countSnapshots(
 }
 
 /** Directory, tables and bits. What QEMU would not open or not finish checking ends the check here too. */
-async function countBitmaps(image: CheckedImage, { counters, flush }: CountingParts): Promise<void> {
+async function countBitmaps(image: CheckedImage, { counters, flush, signal }: CountingParts): Promise<void> {
   const { file, header, extensions, geometry } = image;
+  const tables = new TableBudget(file, 'tables of bitmaps');
   if (extensions.bitmaps === undefined) return;
   const { directoryOffset, directorySize } = extensions.bitmaps;
   counters.add(directoryOffset, directorySize);
@@ -178,6 +187,8 @@ async function countBitmaps(image: CheckedImage, { counters, flush }: CountingPa
     const { tableOffset: offset, tableEntries } = bitmap;
     const length = tableEntries * TABLE_ENTRY_BYTES;
     counters.add(offset, length);
+    tables.take(offset, length);
+    refuseAbort(signal);
     const reader = new TableReader(file, `table of bitmap ${quoted(bitmap.name)}`, { offset, length });
     for (let index = 0; index < tableEntries; index += 1) {
       const at = reader.offset;

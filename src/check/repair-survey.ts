@@ -52,6 +52,8 @@ export async function survey(image: CheckedImage, options: SurveyOptions = {}): 
   const { file, header, geometry } = image;
   const blocks = new RefcountBlocks(image);
   const suspects = new Suspects(geometry.clusterSize);
+  /** Those of them that have more wrong than that the file is too short. */
+  const garbled = new Suspects(geometry.clusterSize);
   const found = { corruptions: 0, leaks: 0, tooLow: 0, tooHigh: 0, copiedFlags: 0, entries: 0 };
   let needsNewRefcounts = false;
   let pastEnd = 0;
@@ -91,7 +93,8 @@ export async function survey(image: CheckedImage, options: SurveyOptions = {}): 
       case 'past-end': {
         if (finding.offset === BigInt(header.refcountTableOffset)) needsNewRefcounts = true;
         const end = Number(finding.offset + finding.size);
-        if (end <= farthest) pastEnd = Math.max(pastEnd, end);
+        const isGarbage = finding.at !== undefined && garbled.has(finding.at);
+        if (end <= farthest && !isGarbage) pastEnd = Math.max(pastEnd, end);
         if (finding.at !== undefined) suspects.add(finding.at);
         found.corruptions += 1;
         break;
@@ -99,7 +102,10 @@ export async function survey(image: CheckedImage, options: SurveyOptions = {}): 
       default:
         found.corruptions += 1;
         if (isRepairableEntry(finding)) found.entries += 1;
-        else if ('at' in finding && finding.at !== undefined) suspects.add(finding.at);
+        else if ('at' in finding && finding.at !== undefined) {
+          suspects.add(finding.at);
+          garbled.add(finding.at);
+        }
     }
     await onFinding?.(finding);
   };

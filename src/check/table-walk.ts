@@ -5,6 +5,7 @@
  */
 import { refuseAbort } from '../pipeline/pipeline.js';
 import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
+import { giveTurn } from '../storage/turns.js';
 import type { CheckedImage } from './checked-image.js';
 
 /** Bytes of an L1 table that are read at a time, and of L2 tables, unless one is larger. */
@@ -68,6 +69,7 @@ export async function walkTables(
   const l1Memory = new Uint8Array(Math.min(L1_READ_BYTES, l1.entries * TABLE_ENTRY_BYTES));
   const tables = new L2TableReader(file, clusterSize);
   for (let first = 0; first < l1.entries; ) {
+    refuseAbort(signal);
     const count = Math.min(l1Memory.length / TABLE_ENTRY_BYTES, l1.entries - first);
     const start = l1.offset + first * TABLE_ENTRY_BYTES;
     const view = new DataView(l1Memory.buffer, 0, count * TABLE_ENTRY_BYTES);
@@ -80,11 +82,9 @@ export async function walkTables(
       const wanted = visitor.l1Entry({ index, at: start + at, high, low, l2Offset });
       // Behind the end of the file there is nothing but zeros, of which there is nothing to say.
       if ((typeof wanted === 'boolean' ? wanted : await wanted) && l2Offset < file.size) {
-        let table = tables.loaded(l2Offset);
-        if (table === undefined) {
-          refuseAbort(signal);
-          table = await tables.load(view, at);
-        }
+        const turn = giveTurn(signal);
+        if (turn !== undefined) await turn;
+        const table = tables.loaded(l2Offset) ?? (await tables.load(view, at));
         for (let from = 0; from < l2Entries; from += SLICE_ENTRIES) {
           visitor.l2Entries(table, l2Offset, from, Math.min(from + SLICE_ENTRIES, l2Entries));
           const flushed = visitor.flush();

@@ -10,7 +10,15 @@ export function failureText(error: unknown, debug: boolean): string {
   const message = error instanceof Error ? error.message : String(error);
   const expected = error instanceof Qcow2cError;
   const line = messageLine(expected ? message : `internal error: ${message} (--debug shows more)`);
-  return debug ? `${line}${inspect(error)}\n` : line;
+  return debug ? `${line}${visibleLines(inspect(error))}\n` : line;
+}
+
+/** The story has messages as they were made. */
+function visibleLines(text: string): string {
+  return text
+    .split('\n')
+    .map((line) => quoted(line).slice(1, -1))
+    .join('\n');
 }
 
 /** One line whatever the message holds: text from outside must not drive the terminal or look like two lines. */

@@ -36,19 +36,33 @@ export function entriesOf(object: QapiObject): [string, QapiValue][] {
 
 /** One value as QEMU's pretty JSON, and a line end. */
 export function qapiJson(value: QapiValue): string {
-  return `${json(value, '\n')}\n`;
+  return [...qapiJsonParts(value)].join('');
+}
+
+/** The same bit by bit: names out of an image can make it much longer than the image. */
+export function* qapiJsonParts(value: QapiValue): Generator<string> {
+  yield* json(value, '\n');
+  yield '\n';
 }
 
 /** @param newLine a line end and the indentation that the value stands in */
-function json(value: QapiValue, newLine: string): string {
-  if (typeof value === 'string') return jsonString(value);
-  if (typeof value !== 'object') return value.toString();
-  const inner = `${newLine}    `;
-  if (isList(value)) {
-    return `[${value.map((item) => inner + json(item, inner)).join(',')}${newLine}]`;
+function* json(value: QapiValue, newLine: string): Generator<string> {
+  if (typeof value === 'string') {
+    yield jsonString(value);
+  } else if (typeof value !== 'object') {
+    yield value.toString();
+  } else {
+    const inner = `${newLine}    `;
+    const items = isList(value) ? value.map((item) => ['', item] as const) : entriesOf(value);
+    let before = isList(value) ? '[' : '{';
+    if (items.length === 0) yield before;
+    for (const [key, item] of items) {
+      yield `${before}${inner}${isList(value) ? '' : `${jsonString(key)}: `}`;
+      yield* json(item, inner);
+      before = ',';
+    }
+    yield `${newLine}${isList(value) ? ']' : '}'}`;
   }
-  const items = entriesOf(value).map(([key, item]) => `${inner}${jsonString(key)}: ${json(item, inner)}`);
-  return `{${items.join(',')}${newLine}}`;
 }
 
 export function isList(value: QapiValue): value is readonly QapiValue[] {

@@ -72,7 +72,7 @@ async function verdictOn(
     const status = new DiskStatus(layers);
     return { source, statusAt: (offset) => status.at(offset), identityOf };
   };
-  const items = planComparison([diskOf(one), diskOf(other)], strict);
+  const items = planComparison([diskOf(one), diskOf(other)], strict, signal);
   let verdict: Verdict = { kind: 'identical' };
   const next = async () => {
     const { done, value } = await items.next();

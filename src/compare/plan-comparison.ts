@@ -11,6 +11,7 @@ import { ITEM_BYTES } from '../pipeline/plan.js';
 import { type IdentityOf, placeOf } from '../pipeline/same-place.js';
 import { segmentsOf } from '../pipeline/segments.js';
 import { roundDown } from '../storage/aligned-memory.js';
+import { giveTurn } from '../storage/turns.js';
 import { type BlockStatus, readsAsZeros } from './block-status.js';
 import type { Verdict } from './options.js';
 
@@ -35,16 +36,19 @@ type Step =
 /**
  * @param strict whether ranges must be allocated in the same way
  * @returns items in guest order; at the end what is to be said when all of them are the same
+ * @throws Qcow2cError ERR_ABORTED
  */
 export async function* planComparison(
   disks: readonly [Disk, Disk],
   strict: boolean,
+  signal?: AbortSignal | undefined,
 ): AsyncGenerator<PlannedComparison, Verdict> {
   const end = Math.max(disks[0].source.size, disks[1].source.size);
   let guestOffset = 0;
   let stretches: Stretch[] = [];
   let length = 0;
   for (let at = 0; at < end; ) {
+    await giveTurn(signal);
     const step = await nextStep(disks, at, end, strict);
     if (step.kind === 'decided') {
       if (stretches.length > 0) yield { guestOffset, length, stretches };
@@ -86,7 +90,9 @@ async function nextStep(
     return { kind: 'decided', verdict: { kind: 'different-allocation', offset: at } };
   }
   const length = Math.min(end - at, ...statuses.map((status) => status.length));
-  if (statuses.every(readsAsZeros)) return { kind: 'skip', length };
+  if (statuses.every(readsAsZeros)) {
+    return { kind: 'skip', length: strict ? length : Math.max(length, await zeroLength(disks, at, end)) };
+  }
   const most = Math.min(length, ITEM_BYTES);
   const same = await sameBytes(disks, at, length);
   // Whole stretches, for the next one to begin where qemu-img's does.
@@ -100,6 +106,18 @@ async function nextStep(
     }
   }
   return { kind: 'read', length: most, segments };
+}
+
+/** @returns how many bytes are zeros from an offset on by both maps, which do not end where QEMU's slices of tables do */
+async function zeroLength(disks: readonly [Disk, Disk], at: number, end: number): Promise<number> {
+  let length = end - at;
+  for (const { source } of disks) {
+    if (at >= source.size) continue;
+    const range = await source.map(at);
+    if (range.kind !== 'zero') return 0;
+    length = Math.min(length, range.length);
+  }
+  return length;
 }
 
 /** @returns how many bytes from an offset on, up to `length`, are the same bytes of the same files */

@@ -146,9 +146,8 @@ export class DeflateWindow {
     });
     if (!this.#codeLengths.build(explicit, 0, CODE_LENGTH_ORDER.length, false)) throw broken();
     this.#readCodeLengths(lengths + distances);
-    // Without a code for its end a block has none.
+    // A code for the end of the block need not be looked for: a block without one has no end.
     const isWhole =
-      explicit[LITERALS] !== 0 &&
       this.#lengths.build(explicit, 0, lengths, true) &&
       this.#distances.build(explicit, lengths, distances, true);
     if (!isWhole) throw broken();

@@ -127,6 +127,7 @@ async function convertOpened(
         clusterSize,
         backing: backing?.source,
         room: output.room,
+        signal,
         onUnreadable: salvage ? (stretch: UnreadableRange) => unreadable.expect(stretch) : undefined,
       };
       const items = () => input.items(itemSettings, pool);

@@ -8,6 +8,7 @@ import type { MappedRange, Source } from '../image/source.js';
 import type { PlannedItem, PlanSettings } from '../pipeline/plan.js';
 import { segmentOf, type UnreadableStretch } from '../pipeline/segments.js';
 import { roundDown, roundUp } from '../storage/aligned-memory.js';
+import { giveTurn } from '../storage/turns.js';
 
 /** A stretch of an item in which neither side changes its kind. In bytes. */
 interface Stretch {
@@ -22,16 +23,17 @@ interface Stretch {
  * @param backing what the target's backing file shows; past its end it shows zeros
  * @param clusterSize of the target, in bytes
  * @returns the items in guest order, none for ranges that are the same by their map alone
- * @throws what either map throws, or says of what cannot be read; in the backing file nothing is salvaged
+ * @throws ERR_ABORTED; what either map throws, or says of what cannot be read; in the backing file nothing is salvaged
  */
 export async function* planOverlay(
   source: Source,
   backing: Source,
   clusterSize: number,
-  { itemSize, onUnreadable }: Pick<PlanSettings, 'itemSize' | 'onUnreadable'>,
+  { itemSize, onUnreadable, signal }: Pick<PlanSettings, 'itemSize' | 'onUnreadable' | 'signal'>,
 ): AsyncGenerator<PlannedItem> {
   let at = 0;
   while (at < source.size) {
+    await giveTurn(signal);
     const guestOffset = roundDown(at, itemSize);
     const end = Math.min(guestOffset + itemSize, source.size);
     const stretches: Stretch[] = [];

@@ -9,6 +9,7 @@ import { ITEM_BYTES } from '../pipeline/plan.js';
 import { type IdentityOf, placeOf } from '../pipeline/same-place.js';
 import { segmentOf } from '../pipeline/segments.js';
 import { roundDown } from '../storage/aligned-memory.js';
+import { giveTurn } from '../storage/turns.js';
 
 type Disk = Pick<Source, 'size' | 'map'>;
 
@@ -18,18 +19,20 @@ export interface VerificationSettings {
   readonly identityOf: IdentityOf;
   /** Whether what the source's map cannot tell is zeros in the target. */
   readonly salvage: boolean;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * @returns the items in guest order
- * @throws what either map throws, or says of what cannot be read, once the items before that are out
+ * @throws what either map throws, or says of what cannot be read, once the items before that are out; ERR_ABORTED
  */
 export async function* planVerification(
   source: Disk,
   target: Disk,
-  { size, identityOf, salvage }: VerificationSettings,
+  { size, identityOf, salvage, signal }: VerificationSettings,
 ): AsyncGenerator<PlannedComparison> {
   for (let at = 0; at < size; ) {
+    await giveTurn(signal);
     const guestOffset = roundDown(at, ITEM_BYTES);
     const end = Math.min(guestOffset + ITEM_BYTES, size);
     const stretches: OpenStretch[] = [];

@@ -148,7 +148,12 @@ async function verifyContent(
   complaint: Complaint,
 ): Promise<void> {
   const identityOf = openFileIdentities();
-  const items = planVerification(source.source, readable(target, complaint), { size, identityOf, salvage });
+  const items = planVerification(source.source, readable(target, complaint), {
+    size,
+    identityOf,
+    salvage,
+    signal: options.signal,
+  });
   const next = async () => (await items.next()).value ?? undefined;
   const decision = await compareItems([source, target], next, { ...options, guestBytes: size, salvage });
   if (decision === undefined) return;
@@ -167,7 +172,7 @@ async function verifyDigest(
 ): Promise<void> {
   const digest = new ContentDigest();
   const { map } = readable(target, complaint);
-  const items = plan({ size, map }, { itemSize: ITEM_BYTES, keepZeros: false });
+  const items = plan({ size, map }, { itemSize: ITEM_BYTES, keepZeros: false, signal });
   const workers = Math.min(threads, Math.max(1, Math.ceil(size / ITEM_BYTES)));
   const slots = workers * ITEMS_PER_WORKER + SPARE_ITEMS;
   const setup = {

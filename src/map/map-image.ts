@@ -1,12 +1,12 @@
 /** The ranges of a disk and where each is stored, in the order of the disk (img_map in qemu-img.c). */
-import { StatusChain } from '../open/chain-status.js';
+import { type ChainStatus, StatusChain } from '../open/chain-status.js';
 import { openImage } from '../open/open-image.js';
-import { mergeRanges } from './merge-ranges.js';
 import type { MapOptions, MapRange } from './options.js';
+import { RangeMerger } from './range-merger.js';
 
 /**
  * Goes through the tables of an image and its backing files, reading no data. Nothing stays open when the caller
- * ends early.
+ * ends early. A range is handed out when the next one turns out to be different.
  * @returns at least one range: where nothing is to be looked at, one without length and with nothing to say
  * @throws Qcow2cError ERR_USAGE, ERR_UNSUPPORTED, ERR_FORMAT, ERR_CORRUPT, ERR_IO
  */
@@ -15,8 +15,15 @@ export async function* mapImage(options: MapOptions): AsyncGenerator<MapRange, v
   const { source, layers } = await openImage(image, undefined, { direct: false, isolated });
   try {
     const end = Math.min(source.size, startOffset + maxLength);
-    if (startOffset >= end) yield { ...NOTHING, start: startOffset };
-    else yield* mergeRanges(rangesOf(new StatusChain(layers), startOffset, end));
+    const chain = new StatusChain(layers);
+    const merger = new RangeMerger();
+    for (let start = startOffset; start < end; ) {
+      const range = rangeOf(await chain.at(start), start, end);
+      const complete = merger.add(range);
+      if (complete !== undefined) yield complete;
+      start += range.length;
+    }
+    yield merger.end() ?? { ...NOTHING, start: startOffset };
   } finally {
     await source.close();
   }
@@ -34,13 +41,17 @@ const NOTHING: MapRange = {
   file: undefined,
 };
 
-async function* rangesOf(chain: StatusChain, from: number, to: number): AsyncGenerator<MapRange> {
-  for (let start = from; start < to; ) {
-    const status = await chain.at(start);
-    const length = Math.min(status.length, to - start);
-    const { depth, present, zero, data, storedLength, place } = status;
-    const compressed = storedLength !== undefined;
-    yield { start, length, depth, present, zero, data, compressed, offset: place?.offset, file: place?.file };
-    start += length;
-  }
+function rangeOf(status: ChainStatus, start: number, end: number): MapRange {
+  const { depth, present, zero, data, storedLength, place } = status;
+  return {
+    start,
+    length: Math.min(status.length, end - start),
+    depth,
+    present,
+    zero,
+    data,
+    compressed: storedLength !== undefined,
+    offset: place?.offset,
+    file: place?.file,
+  };
 }

@@ -1,4 +1,5 @@
 /** What an image's files hold, cell by cell: header, tables, clusters, and what nobody uses. */
+import { quoted } from '../errors.js';
 import type { HostFile, Layer } from '../image/source.js';
 import type { Qcow2Start } from '../open/image-start.js';
 import { readU64 } from '../qcow2/be64.js';
@@ -16,7 +17,7 @@ import { roundUp } from '../storage/aligned-memory.js';
 import { Cells } from './cells.js';
 import { type DiskKind, smallestCell } from './survey-disk.js';
 
-/** What is known of bytes of a file, the kinds that are drawn first. */
+/** What is known of bytes of a file. */
 export type FileKind =
   | 'header'
   | 'l1'
@@ -38,9 +39,10 @@ export type FileKind =
   | 'sparse';
 
 /** Kinds that the tables tell of; no two of them have the same bytes in a sound image. */
-const FROM_TABLES = [
-  ...['header', 'l1', 'l2', 'refcounts', 'snapshots', 'bitmaps', 'compressed', 'data', 'preallocated'],
-] as readonly FileKind[];
+const FROM_TABLES: readonly FileKind[] = [
+  ...(['header', 'l1', 'l2', 'refcounts', 'snapshots', 'bitmaps'] as const),
+  ...(['compressed', 'data', 'preallocated'] as const),
+];
 
 /** A file and what it holds. */
 export interface FileSurvey {
@@ -140,7 +142,7 @@ async function addBitmaps(cells: Cells<FileKind>, { file, header, extensions }: 
   )) {
     const length = tableEntries * TABLE_ENTRY_BYTES;
     cells.add('bitmaps', offset, roundUp(length, clusterSize));
-    const reader = new TableReader(file, `table of bitmap '${name}'`, { offset, length });
+    const reader = new TableReader(file, `table of bitmap ${quoted(name)}`, { offset, length });
     for (let index = 0; index < tableEntries; index += 1) {
       const at = reader.offset;
       const raw = readU64(await reader.take(TABLE_ENTRY_BYTES), 0);

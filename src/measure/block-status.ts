@@ -6,6 +6,7 @@ import { StatusChain } from '../open/chain-status.js';
 import type { OpenedImage } from '../open/open-image.js';
 import { refuseAbort } from '../pipeline/pipeline.js';
 import { roundDown, roundUp } from '../storage/aligned-memory.js';
+import { giveTurn } from '../storage/turns.js';
 
 /**
  * @param clusterSize bytes
@@ -21,6 +22,7 @@ export async function dataClusterBytes(
   let bytes = 0;
   for (let at = 0; at < size; ) {
     refuseAbort(signal);
+    await giveTurn(signal);
     const { length, data, zero } = await chain.at(at);
     let end = at + length;
     if (data && !zero) {

@@ -85,18 +85,19 @@ function cut(segments: readonly Segment[], from: number, to: number): Segment[] 
  * @param pieces at least one; all but the last of full size
  * @returns an item that holds them one behind the other, and begins where the first does as far as it tells
  */
-export function joinPieces(pieces: readonly [PlannedItem, ...PlannedItem[]], sizes: PieceSizes): PlannedItem {
+export function joinPieces(pieces: readonly PlannedItem[], sizes: PieceSizes): PlannedItem {
   const { pieceSize, clusterSize } = sizes;
+  const { guestOffset = 0, changed } = pieces[0] ?? {};
   const moved = (side: (piece: PlannedItem) => readonly Segment[]) =>
     pieces.flatMap((piece, index) =>
       side(piece).map((segment) => ({ ...segment, at: segment.at + index * pieceSize })),
     );
   const joined = {
-    guestOffset: pieces[0].guestOffset,
+    guestOffset,
     length: pieces.reduce((sum, { length }) => sum + length, 0),
     segments: moved(({ segments }) => segments),
   };
-  if (pieces[0].changed === undefined) return joined;
+  if (changed === undefined) return joined;
   const clusters = pieceSize / clusterSize;
   return {
     ...joined,

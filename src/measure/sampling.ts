@@ -19,7 +19,6 @@ import { Strata } from './strata.js';
 /** Stands for what clusters became where only its length counts. */
 const ANY_BYTES = new Uint8Array(ITEM_BYTES);
 
-type Pieces = readonly [PlannedItem, ...PlannedItem[]];
 type Parts = Omit<PipelineParts<PackedItem>, 'next'>;
 
 export interface SamplingOptions {
@@ -51,7 +50,7 @@ export class Sampling {
     const cut = () => cutItems(items(), sizes, settings.signal);
     const { pieces, dataBytes, lastIsShort } = await survey(cut(), sizes);
     const strata = new Strata(pieces, percent, { lastAlone: lastIsShort, seed });
-    const piecesOf = new Map<PlannedItem, Pieces>();
+    const piecesOf = new Map<PlannedItem, readonly PlannedItem[]>();
     const sample = sampledItems(cut(), strata, sizes);
     const next: NextItem = async () => {
       const chosen = (await sample.next()).value ?? undefined;
@@ -115,7 +114,7 @@ async function* sampledItems(
   items: AsyncIterable<CutItem>,
   strata: Strata,
   sizes: PieceSizes,
-): AsyncGenerator<Pieces> {
+): AsyncGenerator<readonly PlannedItem[]> {
   let chosen: PlannedItem[] = [];
   let index = 0;
   let stratum = 0;
@@ -127,11 +126,11 @@ async function* sampledItems(
       stratum += 1;
       chosen.push(pieceOf(item, from, sizes));
       if (chosen.length < ITEM_BYTES / sizes.pieceSize) continue;
-      yield chosen as unknown as Pieces;
+      yield chosen;
       chosen = [];
     }
   }
-  if (chosen.length > 0) yield chosen as unknown as Pieces;
+  if (chosen.length > 0) yield chosen;
 }
 
 /** As `pack`; when that fails, each piece by itself, which tells where. */

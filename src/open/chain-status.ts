@@ -52,14 +52,16 @@ export class StatusChain {
    */
   async at(offset: number): Promise<ChainStatus> {
     let length = Number.POSITIVE_INFINITY;
-    for (const [depth, layer] of this.#layers.entries()) {
+    let depth = 0;
+    for (const layer of this.#layers) {
       const status = await layer.at(offset);
       length = Math.min(length, status.length, layer.size - offset);
       if (status.data || status.zero) return { ...status, length, depth, present: true };
-      const below = this.#layers[depth + 1];
+      depth += 1;
+      const below = this.#layers[depth];
       // Zeros, for want of anything else; but a backing file, or a longer one, could hold something.
       if (below === undefined || offset >= below.size) {
-        return { ...status, length, depth, present: false, zero: true };
+        return { ...status, length, depth: depth - 1, present: false, zero: true };
       }
     }
     throw new RangeError('a chain without layers');

@@ -60,7 +60,7 @@ class Qcow2Status {
   readonly #layer: Qcow2Layer;
   readonly #lookup: ClusterLookup;
   readonly #data: HostFile;
-  #isPreallocated: Promise<boolean> | undefined;
+  #isPreallocated: boolean | undefined;
 
   constructor(layer: Qcow2Layer, lookup: ClusterLookup) {
     this.#layer = layer;
@@ -76,13 +76,12 @@ class Qcow2Status {
         throw found.error;
       case 'compressed':
         return { ...NOTHING, length, data: true, storedLength: found.storedLength };
-      case 'normal':
-        return {
-          ...NOTHING,
-          ...(await this.#stored(found.host, length)),
-          data: true,
-          place: this.#place(found.host),
-        };
+      case 'normal': {
+        this.#isPreallocated ??= await isPreallocated(this.#layer.header, this.#layer.file);
+        const place = this.#place(found.host);
+        const stored = { ...NOTHING, length, data: true, place };
+        return this.#isPreallocated ? { ...stored, ...(await this.#written(found.host, length)) } : stored;
+      }
       default:
         return { ...NOTHING, length, zero: found.kind === 'zero', place: this.#place(found.host) };
     }
@@ -92,10 +91,8 @@ class Qcow2Status {
     return host === undefined ? undefined : { offset: host, file: this.#data.name };
   }
 
-  /** Only in a preallocated image does the file know better than the tables whether anything is there. */
-  async #stored(host: number, length: number): Promise<Pick<LayerStatus, 'length' | 'zero'>> {
-    this.#isPreallocated ??= isPreallocated(this.#layer.header, this.#layer.file);
-    if (!(await this.#isPreallocated)) return { length, zero: false };
+  /** In a preallocated image the file knows better than the tables whether anything was written. */
+  async #written(host: number, length: number): Promise<Pick<LayerStatus, 'length' | 'zero'>> {
     const { size } = this.#data;
     // What lies past the end of the file reads as zeros, however far it reaches.
     if (host >= size) return { length, zero: true };

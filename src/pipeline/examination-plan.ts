@@ -58,6 +58,7 @@ export interface PlanParts {
   readonly states: readonly L1Table[];
   /** Takes the places of all payloads. */
   readonly hostClusters: MarkedClusters | undefined;
+  readonly signal: AbortSignal | undefined;
 }
 
 export class ExaminationPlan {
@@ -102,7 +103,8 @@ export class ExaminationPlan {
       pieces = 0;
       return item;
     };
-    for await (const piece of walkTables(this.#parts.file, this.#format, this.#parts.states)) {
+    const { file, states, signal } = this.#parts;
+    for await (const piece of walkTables(file, this.#format, states, signal)) {
       pieces += 1;
       if (piece.kind === 'lost') {
         this.#passLost(piece);

@@ -68,8 +68,8 @@ const SPARE_ITEMS = 2;
 const NOTHING_EXAMINED: ExaminedItem = { facts: undefined, broken: [] };
 
 /**
- * @throws Qcow2cError ERR_ABORTED, ERR_WORKER, ERR_ENGINE; ERR_CORRUPT or ERR_IO for a snapshot table that cannot
- *   be read. What is wrong with single clusters is told to onBroken.
+ * @throws Qcow2cError ERR_ABORTED; ERR_WORKER, also where no engine for zstd is installed; ERR_CORRUPT or ERR_IO for
+ *   a snapshot table that cannot be read. What is wrong with single clusters is told to onBroken.
  */
 export async function examineImage(
   { file, header }: ExaminableImage,
@@ -79,7 +79,7 @@ export async function examineImage(
   const clusterSize = 2 ** header.clusterBits;
   const states = await imageStates(file, header, options.snapshots);
   const hostClusters = streamFacts ? new MarkedClusters(file.size, clusterSize) : undefined;
-  const parts = { file, header, dataFile, states, hostClusters };
+  const parts = { file, header, dataFile, states, hostClusters, signal };
   const plan = new ExaminationPlan(parts);
   const findings = new ExaminationFindings(states, options.onBroken);
   await inflateAll(file, header, plan, findings, options);

@@ -6,6 +6,7 @@
 import type { Segment } from '../compress/messages.js';
 import type { Source } from '../image/source.js';
 import { roundDown } from '../storage/aligned-memory.js';
+import { giveTurn } from '../storage/turns.js';
 import { segmentOf, type UnreadableStretch } from './segments.js';
 
 /** A piece of work and where it lies on the virtual disk, in bytes. */
@@ -26,6 +27,7 @@ export interface PlanSettings {
   readonly keepZeros: boolean;
   /** Called for what the map cannot tell, which then counts as zeros; undefined: that is an error. */
   readonly onUnreadable?: ((stretch: UnreadableStretch) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -37,14 +39,15 @@ export const ITEM_BYTES = 2 * 1024 * 1024;
 /**
  * @param source what is read
  * @returns the items in guest order
- * @throws what the source's map throws, or says of what cannot be read
+ * @throws what the source's map throws, or says of what cannot be read; ERR_ABORTED
  */
 export async function* plan(
   source: Pick<Source, 'size' | 'map'>,
-  { itemSize, keepZeros, onUnreadable }: PlanSettings,
+  { itemSize, keepZeros, onUnreadable, signal }: PlanSettings,
 ): AsyncGenerator<PlannedItem> {
   let at = 0;
   while (at < source.size) {
+    await giveTurn(signal);
     const guestOffset = roundDown(at, itemSize);
     const end = Math.min(guestOffset + itemSize, source.size);
     const segments: Segment[] = [];

@@ -4,6 +4,7 @@
  */
 import { Qcow2cError } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
+import { giveTurn } from '../storage/turns.js';
 import { TABLE_ENTRY_BYTES } from './geometry.js';
 import { decodeL1Entry } from './l1-entry.js';
 import { TableCache } from './table-cache.js';
@@ -58,12 +59,13 @@ export interface WalkedImage {
 /**
  * @param states at least one
  * @returns in guest order; where no state has an L2 table, nothing
- * @throws what is no fault of the file
+ * @throws what is no fault of the file; Qcow2cError ERR_ABORTED
  */
 export async function* walkTables(
   file: Pick<Storage, 'name' | 'read'>,
   { clusterBits, extendedL2 }: WalkedImage,
   states: readonly L1Table[],
+  signal?: AbortSignal | undefined,
 ): AsyncGenerator<TablePiece | LostPiece> {
   const clusterSize = 2 ** clusterBits;
   const entryBytes = extendedL2 ? 2 * TABLE_ENTRY_BYTES : TABLE_ENTRY_BYTES;
@@ -77,6 +79,7 @@ export async function* walkTables(
   for (let first = 0; first < most; first += together) {
     const lostPieces: LostPiece[] = [];
     for (const [state, view] of views.entries()) {
+      await giveTurn(signal);
       const { l1Offset, l1Entries } = states[state] as L1Table;
       const count = Math.max(0, Math.min(together, l1Entries - first));
       const offset = l1Offset + first * TABLE_ENTRY_BYTES;
@@ -86,6 +89,7 @@ export async function* walkTables(
       lostPieces.push({ kind: 'lost', guest: (first + lost.index) * reach, length, state, ...placeOf(lost) });
     }
     for (let index = 0; index < Math.min(together, most - first); index += 1) {
+      await giveTurn(signal);
       const guest = (first + index) * reach;
       if (lostPieces.length > 0) yield* lostPieces.filter((lost) => lost.guest === guest);
       const found = new Map<number, number>();

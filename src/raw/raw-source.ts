@@ -171,6 +171,8 @@ export function openForReading(name: string, direct: boolean): { descriptor: num
   let descriptor: number;
   let isDirect = direct && fs.constants.O_DIRECT !== undefined;
   try {
+    // Before it is opened: an image may name any device, and some do something when they are opened.
+    refuseOtherKinds(fs.statSync(name), name);
     try {
       descriptor = fs.openSync(name, isDirect ? flags | fs.constants.O_DIRECT : flags);
     } catch (error) {
@@ -179,11 +181,21 @@ export function openForReading(name: string, direct: boolean): { descriptor: num
       descriptor = fs.openSync(name, flags);
     }
   } catch (error) {
+    if (error instanceof Qcow2cError) throw error;
     throw ioError(`Could not open ${quoted(name)}`, error, { file: name });
   }
-  const stats = fs.fstatSync(descriptor);
-  if (stats.isFile() || stats.isBlockDevice()) return { descriptor, direct: isDirect };
-  fs.closeSync(descriptor);
+  try {
+    refuseOtherKinds(fs.fstatSync(descriptor), name);
+  } catch (error) {
+    fs.closeSync(descriptor);
+    throw error;
+  }
+  return { descriptor, direct: isDirect };
+}
+
+/** @throws Qcow2cError ERR_UNSUPPORTED for what is neither a regular file nor a block device */
+function refuseOtherKinds(stats: fs.Stats, name: string): void {
+  if (stats.isFile() || stats.isBlockDevice()) return;
   const found = stats.isDirectory() ? 'a directory' : stats.isFIFO() ? 'a pipe' : 'something else';
   throw new Qcow2cError(
     'ERR_UNSUPPORTED',

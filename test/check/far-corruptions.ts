@@ -99,7 +99,7 @@ export const FAR_CORRUPTIONS: readonly FarCorruption[] = [
     image.setRefcount(image.hostClusterOf(0), 2 ** 32 + 1),
   ),
   ...BASES.flatMap((base, kind) =>
-    Array.from({ length: 10 }, (_, index) =>
+    Array.from({ length: 6 }, (_, index) =>
       far(`noise ${index} in ${JSON.stringify(base)}`, base, (image) => makeNoise(image, kind * 100 + index)),
     ),
   ),

@@ -89,17 +89,28 @@ describe('the status', () => {
   test('of what an overlay leaves out is the backing file, and behind its end zeros', async () => {
     const [base, image] = [scratch('base.qcow2'), scratch('overlay.qcow2')];
     await qemuImg.create(base, 96 * KIB, ['-o', 'cluster_size=4k']);
-    await qemuIo(base, ['write 0 8k']);
+    await qemuIo(base, ['write 0 8k', 'write 92k 4k']);
     await qemuImg.create(image, 160 * KIB, ['-o', 'cluster_size=4k', '-b', base, '-F', 'qcow2']);
     await qemuIo(image, ['write 4k 4k', 'write 128k 4k']);
     expect(await statusesIn(image)).toEqual([
       [0, 4 * KIB, DATA | OFFSET | ALLOCATED],
       [4 * KIB, 4 * KIB, DATA | OFFSET | ALLOCATED],
-      // The base ends here, which shows although the overlay does not: so it does in QEMU.
-      [8 * KIB, 88 * KIB, ZERO | EOF],
+      [8 * KIB, 84 * KIB, ZERO],
+      // The base ends here, and the overlay does not.
+      [92 * KIB, 4 * KIB, DATA | OFFSET | ALLOCATED],
       [96 * KIB, 32 * KIB, ZERO | ALLOCATED],
       [128 * KIB, 4 * KIB, DATA | OFFSET | ALLOCATED],
       [132 * KIB, 28 * KIB, ZERO | ALLOCATED | EOF],
+    ]);
+  });
+
+  test('of what no image holds tells where the last one ends, as in QEMU', async () => {
+    const [base, image] = [scratch('empty-base.qcow2'), scratch('empty-overlay.qcow2')];
+    await qemuImg.create(base, 96 * KIB);
+    await qemuImg.create(image, 160 * KIB, ['-b', base, '-F', 'qcow2']);
+    expect(await statusesIn(image)).toEqual([
+      [0, 96 * KIB, ZERO | EOF],
+      [96 * KIB, 64 * KIB, ZERO | ALLOCATED | EOF],
     ]);
   });
 

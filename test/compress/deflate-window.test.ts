@@ -159,6 +159,41 @@ describe('what zlib takes is walked to its end, and nothing else', () => {
     }
   });
 
+  test('the code lengths of a dynamic block end where it says', () => {
+    /** One letter and the end of the block, of one bit each; the last lengths are `times` zeros. */
+    const dynamic = (times: 1 | 3) => {
+      const writer = new BitWriter();
+      for (const [value, bits] of [
+        [1, 1],
+        [2, 2],
+        [0, 5],
+        [0, 5],
+        [14, 4],
+      ] as const)
+        writer.number(value, bits);
+      // Section 3.2.7: codes of two bits for 17, 18, 0 and 1.
+      for (const length of [0, 2, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]) writer.number(length, 3);
+      const zeros = (count: number) => {
+        writer.code(3, 2);
+        writer.number(count - 11, 7);
+      };
+      zeros(97);
+      writer.code(1, 2);
+      zeros(138);
+      zeros(20);
+      writer.code(1, 2);
+      if (times === 1) writer.code(0, 2);
+      else {
+        writer.code(2, 2);
+        writer.number(0, 3);
+      }
+      for (const bit of [0, 0, 0, 1]) writer.code(bit, 1);
+      return writer.bytes();
+    };
+    expect([isTakenByZlib(dynamic(1), 3), isWalked(dynamic(1), 3)]).toEqual([true, true]);
+    expect([isTakenByZlib(dynamic(3), 3), isWalked(dynamic(3), 3)]).toEqual([false, false]);
+  });
+
   test('streams with several bytes exchanged', () => {
     const streams = [deflateRawSync(body), deflateRawSync(body, { strategy: constants.Z_RLE })];
     fc.assert(

@@ -54,7 +54,10 @@ const STALE_BITMAPS =
  * - of a check that could not be made or not to its end, the words for why: qcow2c's name the file and the place.
  */
 export function comparable({ status, stdout, stderr }: Verdict, image: string): Verdict {
-  const lines = stderr.replace(STALE_BITMAPS, '').split('\n').map((line) => line.replace(/^(qcow2c|qemu-img): /, ''));
+  const lines = stderr
+    .replace(STALE_BITMAPS, '')
+    .split('\n')
+    .map((line) => line.replace(/^(qcow2c|qemu-img): /, ''));
   const shown = status === 1 && !stdout.includes('internal errors') ? [] : lines;
   const file = JSON.stringify(image).slice(1, -1);
   return { status, stdout: stdout.replaceAll(file, basename(image)), stderr: shown.join('\n') };

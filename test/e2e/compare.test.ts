@@ -5,6 +5,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import type { CompareWords } from '../../src/cli/compare/request.js';
 import { type Comparison, comparable, ourCompare, theirCompare } from '../compare/run-compare.js';
 import * as qemuImg from '../oracle/qemu-img.js';
+import { qemuIo } from '../oracle/qemu-io.js';
 import { runOk } from '../oracle/run.js';
 import { cli } from './cli.js';
 import { clusterPlaces } from './cluster-places.js';
@@ -67,6 +68,28 @@ describe('the same is said as by qemu-img of', () => {
       const other = images[(index + 1) % images.length]?.file ?? file;
       for (const strict of [false, true]) {
         await expectAsQemuImg({ files: [path(file), path(other)], words: { ...BOTH_QCOW2, strict } });
+      }
+    }
+  });
+});
+
+describe('large disks are allocated in the same way, or not, as for qemu-img', () => {
+  const GIB = 2 ** 30;
+  // Tables that are looked at as a whole, in slices, and for more bytes than an int can count.
+  test.each([
+    [3 * GIB, ['64k', '2M', '512k', '4k', '64k,extended_l2=on']],
+    [1024 * GIB, ['64k', '2M', '512k']],
+  ])('of %i bytes', async (size, kinds) => {
+    const made = kinds.map((_, index) => path(`large-${size}-${index}`));
+    for (const [index, image] of made.entries()) {
+      await qemuImg.create(image, size, ['-o', `cluster_size=${kinds[index]}`]);
+      await qemuIo(image, ['write -z 1G 5M', 'write 2400M 4M']);
+    }
+    for (const [index, one] of made.entries()) {
+      for (const other of made.slice(index)) {
+        for (const strict of [false, true]) {
+          await expectAsQemuImg({ files: [one, other], words: { ...BOTH_QCOW2, strict } });
+        }
       }
     }
   });
@@ -163,7 +186,9 @@ describe('the program ends', () => {
   test('with 0 for identical disks, and shows its progress', async () => {
     const found = await cli(['compare', '--progress=qemu', '-m', '2', '-f', 'raw', raw, image]);
     expect(found).toMatchObject({ status: 0, stderr: '' });
-    expect(found.stdout).toMatch(/^ {4}\(0\.00\/100%\)\r[^\n]*\(100\.00\/100%\)\r\nImages are identical\.\n$/);
+    expect(found.stdout).toMatch(
+      /^ {4}\(0\.00\/100%\)\r[^\n]*\(100\.00\/100%\)\r\nImages are identical\.\n$/,
+    );
     expect(await cli(['compare', '-p', '-q', '-f', 'raw', raw, image])).toMatchObject({
       status: 0,
       stdout: '',

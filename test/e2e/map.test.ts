@@ -81,7 +81,9 @@ describe('prints the ranges that qemu-img prints', () => {
     fs.writeFileSync('raw', Buffer.alloc(1000, 1));
     await expectSame('raw', { format: 'raw', output: 'json' });
     fs.truncateSync('raw', 2_000_001);
-    fs.writeSync(fs.openSync('raw', 'r+'), Buffer.alloc(70_000, 2), 0, 70_000, 800_000);
+    const file = fs.openSync('raw', 'r+');
+    fs.writeSync(file, Buffer.alloc(70_000, 2), 0, 70_000, 800_000);
+    fs.closeSync(file);
     await runOk('sync', ['raw']);
     for (const output of ['json', 'human'] as const) await expectSame('raw', { format: 'raw', output });
     await expectSame('./raw', { format: 'raw', output: 'human', startOffset: '799999', maxLength: '2' });
@@ -136,13 +138,11 @@ describe('the program', () => {
     expect(stderr).toBe(`qcow2c: ${NOT_IN_A_TABLE}; --output=json shows them, too\n`);
   });
 
-  test('draws a picture that an XML parser takes', async () => {
-    fs.writeFileSync(
-      path('picture.svg'),
-      await cliOk(['map', '--output=svg', path('images/clusters/64k-v3-zlib.qcow2')]),
-    );
-    const parse = 'import sys, xml.dom.minidom as m; print(m.parse(sys.argv[1]).documentElement.tagName)';
-    expect(await runOk('python3', ['-c', parse, path('picture.svg')])).toBe('svg\n');
+  test('draws a picture', async () => {
+    const svg = await cliOk(['map', '--output=svg', path('images/clusters/64k-v3-zlib.qcow2')]);
+    expect(svg).toMatch(/^<svg xmlns="http:\/\/www.w3.org\/2000\/svg" .*>\n/);
+    expect(svg).toContain('>compressed clusters<');
+    expect(svg).toMatch(/\n<\/svg>\n$/);
   });
 
   test('ends without a word when nobody reads on', async () => {

@@ -1,6 +1,6 @@
 /** What `check` was asked to do. Pure; used by the parser of the command line. */
 import type { CheckOptions } from '../../check/options.js';
-import { usageError } from '../../errors.js';
+import { quoted, usageError } from '../../errors.js';
 import { readThreads } from '../argument-numbers.js';
 import { isDirect, readCacheMode } from '../cache-option.js';
 import { readImageArgument } from '../image-argument.js';
@@ -31,6 +31,9 @@ export function readCheckWords(operands: readonly string[], words: CheckWords): 
   const cache = readCacheMode('source cache', words.cache);
   const threads = words.parallel === undefined ? undefined : readThreads(words.parallel);
   const image = readImageArgument(name, words);
+  if (words.repair !== undefined && image.forceShare === true) {
+    throw usageError(`Could not open ${quoted(name)}: force-share=on can only be used with read-only images`);
+  }
   return {
     kind: 'check',
     options: { image, direct: isDirect(cache), data, repair: words.repair, threads },

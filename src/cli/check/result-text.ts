@@ -23,7 +23,7 @@ export function humanText(result: CheckResult): string {
   }
   if (checkErrors > 0) lines.push('', `${checkErrors} internal errors have occurred during the check.`);
   if (totalClusters > 0 && allocatedClusters > 0) {
-    const share = (part: number, whole: number) => ((part * 100) / whole).toFixed(2);
+    const share = (part: number, whole: number) => twoDecimals((part * 100) / whole);
     lines.push(
       `${allocatedClusters}/${totalClusters} = ${share(allocatedClusters, totalClusters)}% allocated, ` +
         `${share(result.fragmentedClusters, allocatedClusters)}% fragmented, ` +
@@ -35,6 +35,13 @@ export function humanText(result: CheckResult): string {
   }
   if (imageEndOffset > 0) lines.push(`Image end offset: ${imageEndOffset}`);
   return `${lines.join('\n')}\n`;
+}
+
+/** As printf's %.2f: of what is just between two numbers, which only odd eighths are, the even one. */
+function twoDecimals(value: number): string {
+  if (Math.abs((value * 8) % 2) !== 1) return value.toFixed(2);
+  const below = Math.floor(value * 100);
+  return ((below + (below % 2)) / 100).toFixed(2);
 }
 
 /** What was repaired, when anything was. */

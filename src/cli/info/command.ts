@@ -3,11 +3,15 @@ import { quoted } from '../../errors.js';
 import { imageInfo } from '../../info/info.js';
 import { warn } from '../aside.js';
 import { longRun } from '../long-run.js';
-import { qapiJson } from '../qapi-object.js';
+import type { Output } from '../progress-display.js';
+import { qapiJsonParts } from '../qapi-object.js';
 import { type Surroundings, THIS_PROCESS } from '../surroundings.js';
 import { humanText } from './human-text.js';
 import { imageObject } from './image-object.js';
 import type { InfoRequest } from './request.js';
+
+/** Characters that are written at once. */
+const PIECE_LENGTH = 65536;
 
 /** With the library, which tests replace. */
 export interface InfoSurroundings extends Surroundings {
@@ -31,10 +35,23 @@ export async function infoCommand(
   if ('exitCode' in ended) return ended.exitCode;
   const infos = ended.result;
   for (const { file, qcow2 } of infos) if (qcow2?.staleBitmaps) warn(stderr, staleBitmaps(file));
-  if (output === 'human') stdout.write(humanText(infos));
-  else if (options.backingChain) stdout.write(qapiJson(infos.map(imageObject)));
-  else for (const info of infos) stdout.write(qapiJson(imageObject(info)));
+  if (output === 'human') await print(stdout, humanText(infos));
+  else if (options.backingChain) await print(stdout, qapiJsonParts(infos.map(imageObject)));
+  else for (const info of infos) await print(stdout, qapiJsonParts(imageObject(info)));
   return 0;
+}
+
+/** Each piece when the one before has been taken: a text of any length needs no more memory than that. */
+async function print(stdout: Output, parts: Iterable<string>): Promise<void> {
+  let text = '';
+  const write = () => new Promise<void>((resolve) => stdout.write(text, () => resolve()));
+  for (const part of parts) {
+    text += part;
+    if (text.length < PIECE_LENGTH) continue;
+    await write();
+    text = '';
+  }
+  await write();
 }
 
 function staleBitmaps(file: string): string {

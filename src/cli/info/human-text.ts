@@ -9,29 +9,31 @@ import { entriesOf, isList, type QapiValue } from '../qapi-object.js';
 import { qcow2Object, shownFile } from './image-object.js';
 import { sizeText } from './size-text.js';
 
-/** @returns lines for each image, an empty line between two */
-export function humanText(infos: readonly ImageInfo[]): string {
-  return infos.map((info) => `${linesOf(info).join('\n')}\n`).join('\n');
+/** @returns lines for each image with their line ends, an empty line between two */
+export function* humanText(infos: readonly ImageInfo[]): Generator<string> {
+  for (const [index, info] of infos.entries()) {
+    if (index > 0) yield '\n';
+    for (const line of linesOf(info)) yield `${line}\n`;
+  }
 }
 
-function linesOf(info: ImageInfo): string[] {
+/** One by one: names out of an image can make them much longer than the image. */
+function* linesOf(info: ImageInfo): Generator<string> {
   const { format, virtualSize, diskSize, qcow2 } = info;
-  const lines = [
-    `image: ${visible(shownFile(info))}`,
-    `file format: ${format}`,
-    `virtual size: ${exactSize(virtualSize)}`,
-    `disk size: ${sizeText(diskSize)}`,
-  ];
-  if (qcow2 === undefined) return lines;
-  if (qcow2.encryption !== undefined) lines.push('encrypted: yes');
-  lines.push(`cluster_size: ${qcow2.clusterSize}`);
-  if (qcow2.dirty) lines.push('cleanly shut down: no');
-  if (qcow2.backing !== undefined) lines.push(...backingLines(qcow2.backing));
-  if (qcow2.snapshots.length > 0) lines.push('Snapshot list:', SNAPSHOT_TITLES);
-  for (const snapshot of qcow2.snapshots) lines.push(snapshotLine(snapshot));
-  lines.push('Format specific information:', ...objectLines(qcow2Object(qcow2), '    '));
-  if (qcow2.deep !== undefined) lines.push('Deep inspection:', ...deepLines(qcow2.deep));
-  return lines;
+  yield `image: ${visible(shownFile(info))}`;
+  yield `file format: ${format}`;
+  yield `virtual size: ${exactSize(virtualSize)}`;
+  yield `disk size: ${sizeText(diskSize)}`;
+  if (qcow2 === undefined) return;
+  if (qcow2.encryption !== undefined) yield 'encrypted: yes';
+  yield `cluster_size: ${qcow2.clusterSize}`;
+  if (qcow2.dirty) yield 'cleanly shut down: no';
+  if (qcow2.backing !== undefined) yield* backingLines(qcow2.backing);
+  if (qcow2.snapshots.length > 0) yield* ['Snapshot list:', SNAPSHOT_TITLES];
+  for (const snapshot of qcow2.snapshots) yield snapshotLine(snapshot);
+  yield 'Format specific information:';
+  yield* objectLines(qcow2Object(qcow2), '    ');
+  if (qcow2.deep !== undefined) yield* ['Deep inspection:', ...deepLines(qcow2.deep)];
 }
 
 /** A text from outside, on one line. */
@@ -93,16 +95,19 @@ function twoDigits(number: number): string {
 }
 
 /** An object or a list, an item a line, what is inside an item below it (dump_qdict and dump_qlist in QEMU). */
-function objectLines(value: QapiValue, indentation: string): string[] {
-  if (typeof value !== 'object') return [];
+function* objectLines(value: QapiValue, indentation: string): Generator<string> {
+  if (typeof value !== 'object') return;
   const items = isList(value)
     ? value.map((item, index) => [`[${index}]`, item] as const)
     : entriesOf(value).map(([key, item]) => [key.replaceAll('-', ' '), item] as const);
-  return items.flatMap(([name, item]) =>
-    typeof item === 'object'
-      ? [`${indentation}${name}:`, ...objectLines(item, `${indentation}    `)]
-      : [`${indentation}${name}: ${visible(item.toString())}`],
-  );
+  for (const [name, item] of items) {
+    if (typeof item !== 'object') {
+      yield `${indentation}${name}: ${visible(item.toString())}`;
+      continue;
+    }
+    yield `${indentation}${name}:`;
+    yield* objectLines(item, `${indentation}    `);
+  }
 }
 
 /** Ours. Payloads are counted with those of the snapshots: they share host clusters. */

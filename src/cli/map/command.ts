@@ -15,7 +15,7 @@ export async function mapCommand(
 ): Promise<number> {
   const printed = new PacedOutput(stdout);
   try {
-    if (output === 'svg') await printed.write(picture(await surveyImage(options)));
+    if (output === 'svg') printed.add(picture(await surveyImage(options)));
     else await printRanges(options, output === 'json' ? new JsonText() : HUMAN_TEXT, printed);
   } finally {
     // With the ranges before one that could not be told.
@@ -27,9 +27,10 @@ export async function mapCommand(
 async function printRanges(options: MapOptions, text: RangesText, printed: PacedOutput): Promise<void> {
   let before = text.begin;
   for await (const range of mapImage(options)) {
-    await printed.write(before);
+    printed.add(before);
     before = '';
-    if (!(await printed.write(text.of(range)))) return;
+    if (printed.add(text.of(range))) await printed.flush();
+    if (!printed.isOpen) return;
   }
-  await printed.write(text.end);
+  printed.add(text.end);
 }

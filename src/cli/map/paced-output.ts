@@ -17,14 +17,15 @@ export class PacedOutput {
     this.#stdout = stdout;
   }
 
-  /**
-   * @returns whether anybody still wants to read
-   * @throws Qcow2cError ERR_IO
-   */
-  async write(text: string): Promise<boolean> {
-    this.#text += text;
-    if (this.#text.length >= PIECE_LENGTH) await this.flush();
+  /** Whether anybody still wants to read. */
+  get isOpen(): boolean {
     return this.#open;
+  }
+
+  /** @returns whether so much has been gathered that it has to be flushed before more comes */
+  add(text: string): boolean {
+    this.#text += text;
+    return this.#text.length >= PIECE_LENGTH;
   }
 
   /** Writes what is gathered. @throws Qcow2cError ERR_IO */

@@ -1,7 +1,7 @@
 /**
- * The colours of the picture and what they mean. Blue for what is stored here, the darker the more place it takes;
- * orange and brown for what is elsewhere; greys for what is not there: pairs that are told apart by everybody, colour
- * blind or not, and in print by their lightness.
+ * The colours of the picture and what they mean. Green and blue for what is stored here, the darker the more place it
+ * takes; orange and brown for what is in other files; greys for what is not there. Chosen to be told apart by everybody,
+ * colour blind or not.
  */
 import type { DiskKind } from '../../../map/survey-disk.js';
 import type { FileKind } from '../../../map/survey-file.js';
@@ -14,9 +14,9 @@ export interface Appearance {
 }
 
 /** Of compressed clusters, by what is stored of them: up to a quarter, a half, three quarters, more. */
-export const RATIO_COLOURS = ['#86d0ab', '#41b0c4', '#2a85bd', '#225ea8'] as const;
+export const RATIO_COLOURS = ['#98d8a0', '#4bb3c6', '#2a85bd', '#2257a3'] as const;
 const AS_IT_IS = '#0c2c84';
-const KEPT = '#b9a7d9';
+const KEPT = '#fde58a';
 
 /** In the order in which they are stacked, from below. */
 export const DISK_KINDS: readonly (readonly [Exclude<DiskKind, 'payload'>, Appearance])[] = [
@@ -26,7 +26,7 @@ export const DISK_KINDS: readonly (readonly [Exclude<DiskKind, 'payload'>, Appea
   ['backing2', { colour: '#cc5500', label: 'in the backing file below' }],
   ['backing3', { colour: '#7f2704', label: 'in backing files farther below' }],
   ['preallocated', { colour: KEPT, label: 'place kept, nothing written' }],
-  ['zero', { colour: '#aeb4bd', label: 'zeros' }],
+  ['zero', { colour: '#b8b3ab', label: 'zeros' }],
   ['unallocated', { colour: '#eceef1', label: 'unallocated', empty: true }],
 ];
 
@@ -35,12 +35,12 @@ export const FILE_KINDS: readonly (readonly [Exclude<FileKind, 'refcounted' | 's
   ['l1', { colour: '#a50026', label: 'L1 table' }],
   ['l2', { colour: '#f0532d', label: 'L2 tables' }],
   ['refcounts', { colour: '#f7b500', label: 'refcount table and blocks' }],
-  ['snapshots', { colour: '#7b2d8b', label: 'snapshot table, L1 tables' }],
-  ['bitmaps', { colour: '#de77ae', label: 'bitmaps' }],
+  ['snapshots', { colour: '#9b4fb5', label: 'snapshot table, L1 tables' }],
+  ['bitmaps', { colour: '#c2548f', label: 'bitmaps' }],
   ['data', { colour: AS_IT_IS, label: 'normal clusters' }],
   ['compressed', { colour: RATIO_COLOURS[1], label: 'compressed clusters' }],
   ['preallocated', { colour: KEPT, label: 'place kept, nothing written' }],
   ['other', { colour: '#c8a97e', label: 'slack beside payloads, leaks' }],
-  ['unused', { colour: '#d5d9df', label: 'unused', empty: true }],
+  ['unused', { colour: '#c6c2bb', label: 'unused', empty: true }],
   ['hole', { colour: '#eceef1', label: 'hole', empty: true }],
 ];

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { mergeRanges } from '../../src/map/merge-ranges.js';
 import type { MapRange } from '../../src/map/options.js';
+import { RangeMerger } from '../../src/map/range-merger.js';
 
 /** A run of bytes of which the same is to be said, without its place on the disk. */
 const kinds = fc.record({
@@ -32,14 +32,9 @@ const disks = fc
     });
   });
 
-async function* each<T>(items: Iterable<T>): AsyncGenerator<T> {
-  yield* items;
-}
-
-async function all(ranges: AsyncIterable<MapRange>): Promise<MapRange[]> {
-  const found: MapRange[] = [];
-  for await (const range of ranges) found.push(range);
-  return found;
+function merged(ranges: readonly MapRange[]): MapRange[] {
+  const merger = new RangeMerger();
+  return [...ranges.map((range) => merger.add(range)), merger.end()].filter((range) => range !== undefined);
 }
 
 /** What is said of every single byte. */
@@ -53,12 +48,12 @@ function bytesOf(ranges: readonly MapRange[]): object[] {
   );
 }
 
-test('says of every byte what was said before, in as few ranges as can be', async () => {
-  await fc.assert(
-    fc.asyncProperty(disks, async (ranges) => {
-      const merged = await all(mergeRanges(each(ranges)));
+test('says of every byte what was said before, in as few ranges as can be', () => {
+  fc.assert(
+    fc.property(disks, (ranges) => {
+      const found = merged(ranges);
       const bytes = bytesOf(ranges);
-      expect(bytesOf(merged)).toEqual(bytes);
+      expect(bytesOf(found)).toEqual(bytes);
       // A new range begins exactly where a byte does not continue the one before.
       const isNew = (byte: Record<string, unknown>, before: Record<string, unknown> | undefined) =>
         before === undefined ||
@@ -66,16 +61,16 @@ test('says of every byte what was said before, in as few ranges as can be', asyn
         byte['offset'] !== (before['offset'] === undefined ? undefined : (before['offset'] as number) + 1);
       const single = bytes as Record<string, unknown>[];
       const begins = single.filter((byte, index) => isNew(byte, single[index - 1])).map((byte) => byte['at']);
-      expect(merged.map(({ start }) => start)).toEqual(begins);
+      expect(found.map(({ start }) => start)).toEqual(begins);
     }),
     { numRuns: 500 },
   );
 });
 
-test('does not depend on how the ranges were cut', async () => {
+test('does not depend on how the ranges were cut', () => {
   const cuts = fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 20 });
-  await fc.assert(
-    fc.asyncProperty(disks, cuts, async (ranges, lengths) => {
+  fc.assert(
+    fc.property(disks, cuts, (ranges, lengths) => {
       let turn = 0;
       const pieces = ranges.flatMap(({ start, length, offset, ...rest }) => {
         const cut: MapRange[] = [];
@@ -87,29 +82,24 @@ test('does not depend on how the ranges were cut', async () => {
         }
         return cut;
       });
-      expect(await all(mergeRanges(each(pieces)))).toEqual(await all(mergeRanges(each(ranges))));
+      expect(merged(pieces)).toEqual(merged(ranges));
     }),
   );
 });
 
-test('hands out a range as soon as the next one is different', async () => {
-  const asked: number[] = [];
-  async function* endless(): AsyncGenerator<MapRange> {
-    for (let start = 0; ; start += 1) {
-      asked.push(start);
-      const zero = start >= 2;
-      const rest = {
-        depth: 0,
-        present: true,
-        data: !zero,
-        compressed: false,
-        offset: undefined,
-        file: undefined,
-      };
-      yield { start, length: 1, zero, ...rest };
-    }
-  }
-  const first = await mergeRanges(endless()).next();
-  expect(first.value).toMatchObject({ start: 0, length: 2, data: true });
-  expect(asked).toEqual([0, 1, 2]);
+test('hands out a range as soon as the next one is different, and the last one at the end', () => {
+  const rest = { length: 1, depth: 0, present: true, compressed: false, offset: undefined, file: undefined };
+  const [data, more, zeros] = [
+    { ...rest, start: 0, data: true, zero: false },
+    { ...rest, start: 1, data: true, zero: false },
+    { ...rest, start: 2, data: false, zero: true },
+  ];
+  const merger = new RangeMerger();
+  expect([data, more, zeros].map((range) => merger.add(range))).toEqual([
+    undefined,
+    undefined,
+    { ...data, length: 2 },
+  ]);
+  expect(merger.end()).toEqual(zeros);
+  expect(new RangeMerger().end()).toBeUndefined();
 });

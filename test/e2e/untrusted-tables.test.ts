@@ -1,0 +1,134 @@
+/** Small files with tables that never end: what cannot be is refused, and everything else ends when it is told to. */
+import { writeFileSync } from 'node:fs';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { cli } from './cli.js';
+import { useScratch } from './scratch.js';
+import {
+  bitmapEntry,
+  bitmapsExtension,
+  COPIED,
+  type Forgery,
+  snapshotEntry,
+  tableOf,
+  writeForgery,
+} from './untrusted-images.js';
+
+const path = useScratch();
+const KIB = 1024;
+const MIB = KIB * KIB;
+const CLUSTER = 64 * KIB;
+const other = path('other.raw');
+beforeAll(() => writeFileSync(other, Buffer.alloc(4096)));
+
+const wordsOf = (command: string, image: string) => {
+  const replaced: Readonly<Record<string, string>> = { FILE: image, OTHER: other, OUT: path('out.qcow2') };
+  return command.split(' ').map((word) => replaced[word] ?? word);
+};
+
+/** 8 MiB of L1 table that lead to one L2 table, of which every other cluster is zeros. */
+const ONE_L2_TABLE: Forgery = {
+  l1: { offset: 6 * CLUSTER, entries: MIB },
+  pieces: [
+    { at: 5 * CLUSTER, bytes: tableOf(8192, (index) => BigInt(index % 2)) },
+    { at: 6 * CLUSTER, bytes: tableOf(MIB, () => COPIED | BigInt(5 * CLUSTER)) },
+  ],
+};
+
+/** As many snapshots as there can be, all with one L1 table of 32 MiB, a hole. */
+const SNAPSHOTS: Forgery = {
+  snapshots: { offset: 6 * CLUSTER, count: 65_536 },
+  pieces: [
+    {
+      at: 6 * CLUSTER,
+      bytes: Buffer.concat(
+        Array.from({ length: 65_536 }, (_, index) =>
+          snapshotEntry({ l1: { offset: 8 * MIB, entries: 4 * MIB }, id: `${index}` }),
+        ),
+      ),
+    },
+  ],
+  fileSize: 40 * MIB,
+};
+
+const DIRECTORY = Buffer.concat(
+  Array.from({ length: 65_535 }, (_, index) =>
+    bitmapEntry({ offset: 8 * MIB, entries: MIB }, `${index}`.padStart(8, '0')),
+  ),
+);
+/** As many bitmaps as there can be, all with one table of 8 MiB, a hole. */
+const BITMAPS: Forgery = {
+  clusterBits: 9,
+  autoclear: 1n,
+  virtualSize: 32 * KIB,
+  extensions: [bitmapsExtension(65_535, CLUSTER, DIRECTORY.length)],
+  pieces: [{ at: CLUSTER, bytes: DIRECTORY }],
+  fileSize: 16 * MIB,
+};
+
+/** A disk as large as the format allows with these clusters, with nothing in it. */
+const EMPTY_PEBIBYTES: Forgery = { l1: { offset: 6 * CLUSTER, entries: 4 * MIB }, fileSize: 33 * MIB };
+
+describe('tables that share their bytes', () => {
+  test.each([
+    ['L2 tables', 'check', ONE_L2_TABLE, /The L2 tables of one L1 table in '[^']*' share their bytes/],
+    ['L1 tables', 'check', SNAPSHOTS, /The L1 tables in '[^']*' share their bytes/],
+    ['L1 tables', 'check --data', SNAPSHOTS, /The L1 tables in '[^']*' share their bytes/],
+    ['L1 tables', 'info --deep', SNAPSHOTS, /The L1 tables of snapshots in '[^']*' share their bytes/],
+    ['bitmap tables', 'check', BITMAPS, /The tables of bitmaps in '[^']*' share their bytes/],
+  ] as const)('%s end %s', async (_, command, forgery, line) => {
+    const image = path('shared.qcow2');
+    writeForgery(image, forgery);
+    const { status, stderr } = await cli(wordsOf(`${command} -f qcow2 FILE`, image));
+    expect(stderr.trimEnd().split('\n').at(-1)).toMatch(line);
+    expect(status).toBe(1);
+  });
+});
+
+describe('a disk of pebibytes out of one L2 table', () => {
+  const image = path('endless.qcow2');
+  beforeAll(() => writeForgery(image, ONE_L2_TABLE));
+
+  test.each([
+    'info --deep -f qcow2 FILE',
+    'compare -f qcow2 FILE OTHER',
+    'compare -f qcow2 -F qcow2 FILE FILE',
+    'measure -f qcow2 -O qcow2 FILE',
+    'measure -f qcow2 -c FILE',
+    'convert -f qcow2 FILE OUT',
+    'convert -f qcow2 -O raw FILE OUT',
+  ])('%s ends when it is told to', async (command) => {
+    // 124: it ended; 137: it had to be killed.
+    const under = ['timeout', '-s', 'TERM', '-k', '60', '3'];
+    const { status, stderr } = await cli(wordsOf(command, image), { under });
+    expect({ status, stderr }).toEqual({
+      status: 124,
+      stderr: expect.stringMatching(/stopped by SIGTERM\n$/),
+    });
+  });
+});
+
+describe('an empty disk of pebibytes', () => {
+  const image = path('empty.qcow2');
+  beforeAll(() => writeForgery(image, EMPTY_PEBIBYTES));
+
+  test.each([
+    ['info --deep -f qcow2 FILE', 0],
+    ['check -f qcow2 FILE', 2],
+    ['compare -f qcow2 FILE OTHER', 0],
+    ['map -f qcow2 --output=json FILE', 0],
+    ['map -f qcow2 --output=svg FILE', 0],
+    ['measure -f qcow2 -O qcow2 FILE', 0],
+    ['convert -f qcow2 FILE OUT', 0],
+    ['convert -f qcow2 -c FILE OUT', 0],
+  ])('%s is done with it at once', async (command, status) => {
+    expect((await cli(wordsOf(command, image))).status).toBe(status);
+  });
+});
+
+test('info lists as many bitmaps as there can be', async () => {
+  const image = path('bitmaps.qcow2');
+  writeForgery(image, BITMAPS);
+  const { status, stdout } = await cli(['info', '-f', 'qcow2', image]);
+  expect(status).toBe(0);
+  expect(stdout.match(/^ {12}name: \d{8}$/gm)).toHaveLength(65_535);
+});

@@ -1,0 +1,123 @@
+import * as fs from 'node:fs';
+import { expect, test } from 'vitest';
+import type { Cells } from '../../src/map/cells.js';
+import { surveyImage } from '../../src/map/survey-image.js';
+import { useScratch } from '../e2e/scratch.js';
+import { check, create } from '../oracle/qemu-img.js';
+import { qemuIo } from '../oracle/qemu-io.js';
+import { runOk } from '../oracle/run.js';
+
+const path = useScratch();
+const CLUSTER = 65536;
+const survey = (name: string) => surveyImage({ image: { file: path(name), format: 'qcow2' } });
+
+/** The totals of kinds, in clusters. */
+function totals<Kind extends string>(cells: Cells<Kind>, kinds: readonly Kind[]): Record<string, number> {
+  return Object.fromEntries(kinds.map((kind) => [kind, cells.total(kind) / CLUSTER]));
+}
+
+/** The sum of all that is drawn of a cell must be the cell. */
+function expectFull<Kind extends string>(cells: Cells<Kind>, kinds: readonly Kind[]): void {
+  for (let cell = 0; cell < cells.count; cell += 1) {
+    const sum = kinds.reduce((whole, kind) => whole + cells.of(kind, cell), 0);
+    expect(sum).toBeCloseTo(cells.bytesIn(cell), 3);
+  }
+}
+
+const DISK = [
+  'data',
+  'compressed',
+  'preallocated',
+  'zero',
+  'backing1',
+  'backing2',
+  'backing3',
+  'unallocated',
+] as const;
+const FILE = [
+  ...(['header', 'l1', 'l2', 'refcounts', 'snapshots', 'bitmaps', 'compressed', 'data'] as const),
+  ...(['preallocated', 'other', 'unused', 'hole'] as const),
+];
+
+test('finds everything that is in an image, and where', async () => {
+  await create(path('all.qcow2'), 64 * CLUSTER);
+  await qemuIo(path('all.qcow2'), ['write -P 1 0 640k', 'write -c -P 2 1M 64k', 'write -c -P 3 1088k 64k']);
+  await runOk('qemu-img', ['snapshot', '-c', 'before', path('all.qcow2')]);
+  await runOk('qemu-img', ['bitmap', '--add', path('all.qcow2'), 'changes']);
+  // Two clusters that only the snapshot has now, and one that is zeros.
+  await qemuIo(path('all.qcow2'), ['write -P 4 0 128k', 'write -z 256k 64k']);
+  const { disk, files } = await survey('all.qcow2');
+  expectFull(disk, DISK);
+  expect(totals(disk, DISK)).toMatchObject({ data: 9, compressed: 2, zero: 1, unallocated: 52, backing1: 0 });
+  expect(disk.total('payload')).toBeGreaterThan(100);
+  expect(disk.total('payload')).toBeLessThan(4096);
+  expect(disk.of('zero', (256 * 1024) / disk.cellSize)).toBe(disk.cellSize);
+
+  const [own, dataFile] = files;
+  expect(dataFile).toBeUndefined();
+  const { cells } = own!;
+  expectFull(cells, FILE);
+  expect(totals(cells, FILE)).toMatchObject({ header: 1, l1: 1, refcounts: 2, snapshots: 2, data: 9 });
+  // One for the disk; the snapshot's own L2 table and clusters are what only it has.
+  expect(cells.total('l2')).toBe(CLUSTER);
+  expect(cells.total('other')).toBeGreaterThanOrEqual(3 * CLUSTER);
+  expect(cells.total('other')).toBeLessThan(6 * CLUSTER);
+  expect(cells.total('bitmaps')).toBeGreaterThan(0);
+  expect(cells.total('compressed')).toBeGreaterThanOrEqual(disk.total('payload') - 1024);
+  expect(cells.of('header', 0)).toBe(cells.cellSize);
+  expect((await check(path('all.qcow2'))).corruptions).toBe(0);
+});
+
+test('tells the images of a chain apart, and nothing of a file but the topmost', async () => {
+  const names = ['0', '1', '2', '3', '4'];
+  for (const [depth, name] of names.entries()) {
+    const backing = depth === 0 ? [] : ['-b', `${names[depth - 1]}.qcow2`, '-F', 'qcow2'];
+    await create(path(`${name}.qcow2`), 8 * CLUSTER, backing);
+    await qemuIo(path(`${name}.qcow2`), [`write -P 7 ${depth * CLUSTER} 64k`]);
+  }
+  const { disk, files, backingFiles } = await survey('4.qcow2');
+  const expected = { data: 1, backing1: 1, backing2: 1, backing3: 2, unallocated: 3 };
+  expect(totals(disk, DISK)).toMatchObject(expected);
+  expect(backingFiles).toEqual(['3', '2', '1', '0'].map((name) => path(`${name}.qcow2`)));
+  expect(files.map(({ name }) => name)).toEqual([path('4.qcow2')]);
+  expect(files[0]!.cells.total('data')).toBe(CLUSTER);
+});
+
+test('looks into an external data file', async () => {
+  await runOk('qemu-img', [
+    ...['create', '-q', '-f', 'qcow2', '-o', `data_file=${path('d.data')},data_file_raw=off`],
+    ...[path('d.qcow2'), '1M'],
+  ]);
+  await qemuIo(path('d.qcow2'), ['write -P 1 128k 64k']);
+  const { files } = await survey('d.qcow2');
+  expect(files.map(({ name }) => name)).toEqual([path('d.qcow2'), path('d.data')]);
+  expect(files[0]!.cells.total('data')).toBe(0);
+  expect(files[1]!.cells.total('data')).toBe(CLUSTER);
+  expect(files[1]!.cells.of('data', (128 * 1024) / files[1]!.cells.cellSize)).toBe(files[1]!.cells.cellSize);
+});
+
+test('tells holes of a raw file from data, and looks at a part of the disk when told so', async () => {
+  fs.writeFileSync(path('raw'), Buffer.alloc(CLUSTER, 1));
+  fs.truncateSync(path('raw'), 8 * CLUSTER);
+  const image = { file: path('raw'), format: 'raw' } as const;
+  const { disk, files, clusterSize } = await surveyImage({ image });
+  expect(clusterSize).toBeUndefined();
+  expect(totals(disk, DISK)).toMatchObject({ data: 1, zero: 7 });
+  expect(totals(files[0]!.cells, FILE)).toMatchObject({ data: 1, hole: 7 });
+  const part = await surveyImage({ image, startOffset: 4096, maxLength: CLUSTER });
+  expect([part.disk.from, part.disk.to]).toEqual([4096, 4096 + CLUSTER]);
+  expect([part.disk.total('data'), part.disk.total('zero')]).toEqual([CLUSTER - 4096, 4096]);
+});
+
+test('takes no more memory for more clusters', async () => {
+  await create(path('t.qcow2'), 2 ** 44);
+  await qemuIo(path('t.qcow2'), ['write -P 1 8T 64k']);
+  const { disk } = await survey('t.qcow2');
+  expect(disk.count).toBe(4096);
+  const cell = 2 ** 43 / disk.cellSize;
+  expect([disk.of('data', cell - 1), disk.of('data', cell), disk.of('data', cell + 1)]).toEqual([
+    0,
+    CLUSTER,
+    0,
+  ]);
+});
