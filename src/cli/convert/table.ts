@@ -116,7 +116,7 @@ export const CONVERT_TABLE: CommandTable = {
         },
         {
           flags: ['--verify'],
-          help: 'read the finished DST back from the device and compare it with SRC before it gets its name; a difference is an error',
+          help: 'read the finished DST back and compare it with SRC: from the device, before DST gets its name; a difference is an error',
         },
       ],
     },
