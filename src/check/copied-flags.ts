@@ -6,7 +6,14 @@ import type { CheckedImage } from './checked-image.js';
 import type { Finding } from './findings.js';
 import { ASK, type RefcountReader } from './refcount-table.js';
 import type { ReferenceCounters } from './reference-counters.js';
-import { type L1EntryHalves, offsetOf, walkTables, wholeEntry } from './table-walk.js';
+import {
+  HIGH_OFFSET_MASK,
+  type L1EntryHalves,
+  LOW_OFFSET_MASK,
+  offsetOf,
+  walkTables,
+  wholeEntry,
+} from './table-walk.js';
 
 /** Bits of an entry's high half, and of its low one. */
 const COPIED = 0x80000000;
@@ -40,7 +47,7 @@ export async function checkCopiedFlags(
   signal: AbortSignal | undefined,
   onShare: (share: number) => void,
 ): Promise<void> {
-  const { header, geometry } = image;
+  const { header, geometry, hasDataFile } = image;
   const { clusterSize, clusterBits, l2EntryBytes, extendedL2 } = geometry;
   const { counts, first, end, isFirst } = counters;
   const windowLength = end - first;
@@ -72,18 +79,18 @@ export async function checkCopiedFlags(
     for (let at = from * l2EntryBytes; at < to * l2EntryBytes; at += l2EntryBytes) {
       const high = view.getUint32(at);
       const low = view.getUint32(at + 4);
-      if ((high & COMPRESSED) !== 0) continue;
+      if ((high === 0 && low === 0) || (high & COMPRESSED) !== 0) continue;
       const isCopied = (high & COPIED) !== 0;
       let refcount = 1;
       let cluster = 0;
-      if (image.hasDataFile) {
+      if (hasDataFile) {
         // Clusters of an external data file have no refcount: the flag is always set, and tells offset 0 from none.
         const readsAsZeros = (low & READS_AS_ZEROS) !== 0 && !extendedL2;
         if (offsetOf(high, low) === 0 && (readsAsZeros || !isCopied)) continue;
         if (isCopied || !isFirst) continue;
       } else {
-        if (offsetOf(high, low) === 0) continue;
-        cluster = (high & 0x00ffffff) * clustersPerHigh + (low >>> clusterBits);
+        if ((high & HIGH_OFFSET_MASK) === 0 && (low & LOW_OFFSET_MASK) === 0) continue;
+        cluster = (high & HIGH_OFFSET_MASK) * clustersPerHigh + (low >>> clusterBits);
         const place = cluster - first;
         if (place < 0 || (place >= windowLength && !isLast)) continue;
         refcount = place < windowLength ? (counts[place] as number) : ASK;

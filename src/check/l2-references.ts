@@ -7,7 +7,7 @@ import { SECTOR_SIZE } from '../qcow2/geometry.js';
 import type { CheckedImage } from './checked-image.js';
 import type { Finding } from './findings.js';
 import type { ReferenceCounters } from './reference-counters.js';
-import { offsetOf, wholeEntry } from './table-walk.js';
+import { HIGH_OFFSET_MASK, offsetOf, wholeEntry } from './table-walk.js';
 
 /** Bits of an entry's high half: 63, 62 and the reserved ones of a standard cluster. */
 const COPIED = 0x80000000;
@@ -114,7 +114,7 @@ export class L2References {
         counters.add(offset, clusterSize, undefined, tableOffset + at);
         continue;
       }
-      const place = (high & 0x00ffffff) * clustersPerHigh + (low >>> clusterBits) - first;
+      const place = (high & HIGH_OFFSET_MASK) * clustersPerHigh + (low >>> clusterBits) - first;
       if (place < 0 || place >= windowLength) continue;
       const references = counts[place] as number;
       if (references < max) counts[place] = references + 1;

@@ -31,6 +31,8 @@ export async function writeNewRefcounts(
   const table = new RefcountTable(clusterSize, file.name);
   const block = new Uint8Array(clusterSize);
   const lastIndex = Math.floor(end / refcountBlockEntries);
+  // Refuses what is too large before there is anything to write.
+  table.set(lastIndex, 0);
   let current = -1;
   let next = end;
   const finishBlock = async () => {

@@ -13,9 +13,9 @@ const L1_READ_BYTES = 65536;
 const L2_READ_BYTES = 2 ** 20;
 /** L2 entries after which what was found is passed on: this bounds how much that can be. */
 const SLICE_ENTRIES = 8192;
-/** Bits 9 to 55 of an entry are an offset. */
-const HIGH_OFFSET_MASK = 0x00ffffff;
-const LOW_OFFSET_MASK = 0xfffffe00;
+/** Bits 9 to 55 of an entry are an offset: which of its halves' bits those are. */
+export const HIGH_OFFSET_MASK = 0x00ffffff;
+export const LOW_OFFSET_MASK = 0xfffffe00;
 
 export interface L1EntryHalves {
   readonly index: number;

@@ -1,6 +1,7 @@
 /** What the guest sees, cell by cell: stored as it is, compressed, zeros, or left to a backing file. */
 import { type ChainStatus, StatusChain } from '../open/chain-status.js';
 import type { OpenedImage } from '../open/open-image.js';
+import { giveTurn } from '../storage/turns.js';
 import { Cells } from './cells.js';
 import type { MapOptions } from './options.js';
 
@@ -44,6 +45,8 @@ export async function surveyDisk(
   const end = Math.min(source.size, startOffset + maxLength);
   const cells = new Cells<DiskKind>(Math.min(startOffset, end), end, smallestCell(clusterSize));
   for (let at = startOffset; at < end; ) {
+    const turn = giveTurn(undefined);
+    if (turn !== undefined) await turn;
     const status = await chain.at(at);
     const length = Math.min(status.length, end - at);
     cells.add(kindOf(status), at, length);

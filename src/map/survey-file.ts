@@ -14,6 +14,7 @@ import { snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js
 import { TableCache } from '../qcow2/table-cache.js';
 import { TableReader } from '../qcow2/table-reader.js';
 import { roundUp } from '../storage/aligned-memory.js';
+import { giveTurn } from '../storage/turns.js';
 import { Cells } from './cells.js';
 import { type DiskKind, smallestCell } from './survey-disk.js';
 
@@ -161,6 +162,8 @@ async function addClusters(
 ): Promise<void> {
   const lookup = layer.lookup({ pastEnd: 'zeros', compressed: 'each' });
   for (let at = 0; at < layer.size; ) {
+    const turn = giveTurn(undefined);
+    if (turn !== undefined) await turn;
     const found = await lookup.find(at);
     const { length } = found;
     if (found.kind === 'unreadable') throw found.error;

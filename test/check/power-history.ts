@@ -29,7 +29,10 @@ export class HistoryFile implements Storage {
     this.failsAfter -= 1;
     const step = { offset, bytes: Buffer.concat(buffers) };
     this.steps.push(step);
-    this.bytes = written(this.bytes, step.offset, step.bytes);
+    const end = offset + step.bytes.length;
+    if (end > this.bytes.length)
+      this.bytes = Buffer.concat([this.bytes, Buffer.alloc(end - this.bytes.length)]);
+    step.bytes.copy(this.bytes, offset);
   }
 
   async sync(): Promise<void> {

@@ -19,6 +19,14 @@ describe('failureText', () => {
     expect(more.join('\n')).toContain('ENOSPC: no space');
   });
 
+  test('shows nothing with --debug that could drive the terminal', () => {
+    const evil = ioError("Could not read '\x1b[2J\u202e'", new Error('\x9b31m\r'));
+    const [, ...story] = failureText(evil, true).split('\n');
+    expect(story.join('\n')).toContain("Could not read '\\x1b[2J\\x202e'");
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+    expect(story.join('')).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202e]/);
+  });
+
   test.each([
     [new TypeError('x is not a function'), 'x is not a function'],
     ['thrown text', 'thrown text'],
@@ -31,6 +39,7 @@ describe('messageLine', () => {
   test('is one line, and no text in it can drive the terminal', () => {
     expect(messageLine(' first\n  second\nthird\n')).toBe('qcow2c: first second third\n');
     expect(messageLine('a\x1b[2Jb\rc\u202ed')).toBe('qcow2c: a\\x1b[2Jb\\x0dc\\x202ed\n');
+    expect(messageLine('a\u200eb\u061cc\u2067d')).toBe('qcow2c: a\\x200eb\\x61cc\\x2067d\n');
     expect(messageLine("it's 'so'")).toBe("qcow2c: it's 'so'\n");
   });
 });

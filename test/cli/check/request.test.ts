@@ -43,7 +43,7 @@ test('every option arrives', () => {
   ];
   expect(checkOf(...words, 'disk.qcow2')).toMatchObject({
     options: {
-      image: { format: 'qcow2', forceShare: true },
+      image: { format: 'qcow2' },
       direct: true,
       data: true,
       repair: 'all',
@@ -52,6 +52,11 @@ test('every option arrives', () => {
     output: 'json',
     progress: 'auto',
   });
+});
+
+test('-U reads what others may write to, which -r cannot', () => {
+  expect(checkOf('-U', 'disk.qcow2')).toMatchObject({ options: { image: { forceShare: true } } });
+  expect(() => checkOf('-U', '-r', 'leaks', 'disk.qcow2')).toThrow('force-share=on');
 });
 
 test('-q shows no progress whatever else is asked for', () => {
