@@ -26,21 +26,7 @@ test('a name alone is checked, through the page cache and without its data', () 
 });
 
 test('every option arrives', () => {
-  const words = [
-    '-f',
-    'qcow2',
-    '-r',
-    'all',
-    '--data',
-    '--output',
-    'json',
-    '-m',
-    '3',
-    '-T',
-    'none',
-    '-p',
-    '-U',
-  ];
+  const words = ['-f', 'qcow2', '-r', 'all', '--data', '--output', 'json', '-m', '3', '-T', 'none', '-p'];
   expect(checkOf(...words, 'disk.qcow2')).toMatchObject({
     options: {
       image: { format: 'qcow2' },
