@@ -11,7 +11,10 @@ interface ReadingSetup {
   readonly itemSize: number;
   /** The compression types of the sources, which the worker must be able to inflate. */
   readonly inflate: readonly CompressionType[];
-  /** Whether what cannot be read or inflated becomes zeros instead of a failure. */
+  /**
+   * Whether what cannot be read or inflated becomes zeros instead of a failure. In a comparison: of the first
+   * disk only.
+   */
   readonly salvage: boolean;
   /** What offset, length and address of a read must be multiples of. */
   readonly readAlignment: number;
