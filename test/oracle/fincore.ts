@@ -1,4 +1,4 @@
-/** fincore of util-linux as the judge of what the page cache holds of a file, and dd to empty it. */
+/** fincore of util-linux-extra as the judge of what the page cache holds of a file, and dd to empty it. */
 import { runOk } from './run.js';
 
 /** @returns how many bytes of the file are in the page cache, in whole pages */

@@ -30,14 +30,14 @@ const PACKAGES: Readonly<Record<string, string>> = {
   'qemu-io': 'qemu-utils',
   '7z': 'p7zip-full',
   strace: 'strace',
-  fincore: 'util-linux',
+  fincore: 'util-linux-extra',
   'mkfs.ext4': 'e2fsprogs',
   zsh: 'zsh',
   fish: 'fish',
   groff: 'groff',
 };
 export const INSTALL_COMMAND =
-  'apt-get install qemu-utils p7zip-full strace util-linux e2fsprogs zsh fish groff libdeflate0 libzstd1';
+  'apt-get install qemu-utils p7zip-full strace util-linux-extra e2fsprogs zsh fish groff libdeflate0 libzstd1';
 
 /** Programs of the system administrator (mkfs, losetup) are not on everybody's PATH. */
 const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`;
