@@ -15,6 +15,7 @@ shared_library() { [[ $(PATH="$PATH:/usr/sbin:/sbin" ldconfig -p) == *"$1"* ]]; 
 need qemu-utils sh -c 'qemu-img --version && qemu-io --version'
 need p7zip-full 7z i
 need strace strace -V
+need util-linux-extra fincore --version
 need e2fsprogs env PATH="$PATH:/usr/sbin:/sbin" mkfs.ext4 -V
 need zsh zsh -f -c 'zmodload zsh/zpty'
 need fish fish --version

@@ -19,8 +19,21 @@ export interface ProgressDisplay {
 /** A standard output: a terminal, or anything else that can be written to. */
 export type Output = NodeJS.WritableStream & Partial<Pick<WriteStream, 'isTTY' | 'columns'>>;
 
-/** How much of the whole is done, from 0 to 1; undefined for a stream, whose end is not known before it comes. */
-export function shareOf({ guestBytesDone, guestBytes }: Progress): number | undefined {
-  if (guestBytes === undefined) return undefined;
-  return guestBytes === 0 ? 0 : guestBytesDone / guestBytes;
+/**
+ * How much of the whole is done, in bytes: of two phases each is one half. The whole is undefined for a stream, whose
+ * end is not known before it comes.
+ */
+export function partOf({ guestBytesDone, guestBytes, phase }: Progress): {
+  readonly done: number;
+  readonly whole: number | undefined;
+} {
+  if (phase === undefined || guestBytes === undefined) return { done: guestBytesDone, whole: guestBytes };
+  return { done: guestBytesDone + (phase === 'verify' ? guestBytes : 0), whole: 2 * guestBytes };
+}
+
+/** The same from 0 to 1. */
+export function shareOf(progress: Progress): number | undefined {
+  const { done, whole } = partOf(progress);
+  if (whole === undefined) return undefined;
+  return whole === 0 ? 0 : done / whole;
 }

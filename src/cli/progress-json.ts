@@ -1,6 +1,7 @@
 /**
  * Progress for programs: one JSON object a line on standard error. Fields may be added; none may change. Of a
- * stream `guestBytes` is null, and so is `percent` until it is done.
+ * stream `guestBytes` is null, and so is `percent` until it is done. `phase` is there with --verify only: `percent`
+ * counts each as one half, the other fields are about the phase.
  */
 import type { Progress } from '../pipeline/progress.js';
 import { type Output, type ProgressDisplay, shareOf } from './progress-display.js';
@@ -32,7 +33,7 @@ export class JsonDisplay implements ProgressDisplay {
   }
 
   #print(state: 'running' | 'done' | 'failed'): void {
-    const { guestBytesDone, guestBytes, dataBytes, storedBytes } = this.#latest;
+    const { phase, guestBytesDone, guestBytes, dataBytes, storedBytes } = this.#latest;
     const share = state === 'done' ? 1 : shareOf(this.#latest);
     const percent = share === undefined ? null : Math.floor(share * 10_000) / 100;
     const seconds = Math.round(this.#now() - this.#startTime) / 1000;
@@ -42,7 +43,7 @@ export class JsonDisplay implements ProgressDisplay {
       dataBytes,
       storedBytes: storedBytes ?? null,
     };
-    const line = { state, percent, ...counts, seconds };
+    const line = { state, ...(phase === undefined ? {} : { phase }), percent, ...counts, seconds };
     this.#stderr.write(`${JSON.stringify(line)}\n`);
   }
 }

@@ -3,7 +3,7 @@
  * when that is no terminal. The rules are those of qemu_progress_print in QEMU's util/qemu-progress.c.
  */
 import type { Progress } from '../pipeline/progress.js';
-import type { Output, ProgressDisplay } from './progress-display.js';
+import { type Output, type ProgressDisplay, partOf } from './progress-display.js';
 
 /** Hundredths of a percent in the whole. */
 const COMPLETE = 10_000n;
@@ -22,12 +22,13 @@ export class QemuDisplay implements ProgressDisplay {
   }
 
   /** A step of one percent or less is not shown, unless it is the last; a share of nobody knows what neither. */
-  update({ guestBytesDone, guestBytes }: Progress): void {
-    if (guestBytes === undefined) return;
-    const percent = guestBytesDone < guestBytes ? (100 * guestBytesDone) / guestBytes : 100;
+  update(progress: Progress): void {
+    const { done, whole } = partOf(progress);
+    if (whole === undefined) return;
+    const percent = done < whole ? (100 * done) / whole : 100;
     if (percent <= this.#shown + 1 && percent !== 100) return;
     this.#shown = percent;
-    this.#print(guestBytesDone, guestBytes);
+    this.#print(done, whole);
   }
 
   /** A complete conversion says so once more, as in qemu-img; a failed one only ends its line. */

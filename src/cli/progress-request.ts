@@ -5,7 +5,7 @@
 import type { EventEmitter } from 'node:events';
 import type { Progress } from '../pipeline/progress.js';
 import { sayAside } from './aside.js';
-import type { Output } from './progress-display.js';
+import { type Output, partOf } from './progress-display.js';
 import { percentage } from './progress-qemu.js';
 
 const ASKING = ['SIGUSR1', 'SIGINFO'] as const;
@@ -23,13 +23,11 @@ export class ProgressRequest {
   }
 
   /** Answers when the next piece is done: that is at most some hundredths of a second later. */
-  update({ guestBytesDone, guestBytes }: Progress): void {
+  update(progress: Progress): void {
     if (!this.#asked) return;
     this.#asked = false;
-    const state =
-      guestBytes === undefined
-        ? `${guestBytesDone} bytes`
-        : `${percentage(guestBytesDone, Math.max(guestBytes, 1))}/100%`;
+    const { done, whole } = partOf(progress);
+    const state = whole === undefined ? `${done} bytes` : `${percentage(done, Math.max(whole, 1))}/100%`;
     sayAside(this.#stderr, `    (${state})\n`);
   }
 

@@ -2,36 +2,19 @@
  * The comparison of two images: opens both, has the workers read what their maps do not show to be the same, and
  * takes the first difference in guest order. Never prints, never exits, installs no signal handler.
  */
-import { fstatSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { type ComparedItem, WorkerPool } from '../compress/pool.js';
 import { usageError } from '../errors.js';
 import type { ImageReference } from '../image/image-reference.js';
 import { type OpenedImage, openImage } from '../open/open-image.js';
-import { refuseAbort, runPipeline } from '../pipeline/pipeline.js';
-import { ITEM_BYTES } from '../pipeline/plan.js';
-import { identityOf } from '../raw/raw-source.js';
+import { compareItems } from '../pipeline/compare-items.js';
+import { refuseAbort } from '../pipeline/pipeline.js';
+import { openFileIdentities } from '../pipeline/same-place.js';
 import { DiskStatus } from './block-status.js';
 import type { CompareOptions, CompareResult, Verdict } from './options.js';
-import { type Disk, type PlannedComparison, planComparison } from './plan-comparison.js';
-
-/** Items in flight for each worker: one being compared and one waiting, so that no worker is ever idle. */
-const ITEMS_PER_WORKER = 2;
-/** Items in flight besides: finished ones that wait for their turn. */
-const SPARE_ITEMS = 2;
+import { type Disk, planComparison } from './plan-comparison.js';
 
 /** The build puts every file of the library beside the worker's entry. */
 const BUILT_WORKER = new URL('./worker.js', import.meta.url);
-
-/** Ends the pipeline: what comes behind does not count any more. */
-class Decided extends Error {
-  readonly verdict: Verdict;
-
-  constructor(verdict: Verdict) {
-    super(verdict.kind);
-    this.verdict = verdict;
-  }
-}
 
 /**
  * Compares what a guest would see in two images, as `qemu-img compare` does.
@@ -84,92 +67,27 @@ async function verdictOn(
   workerEntry: URL,
 ): Promise<Verdict> {
   const [one, other] = images;
-  const identities = new Identities();
+  const identityOf = openFileIdentities();
   const diskOf = ({ source, layers }: OpenedImage): Disk => {
     const status = new DiskStatus(layers);
-    return {
-      source,
-      statusAt: (offset) => status.at(offset),
-      identityOf: (descriptor) => identities.of(descriptor),
-    };
+    return { source, statusAt: (offset) => status.at(offset), identityOf };
   };
   const items = planComparison([diskOf(one), diskOf(other)], strict, signal);
-  const guestBytes = Math.max(one.source.size, other.source.size);
-  const workers = Math.min(threads, Math.max(1, Math.ceil(guestBytes / ITEM_BYTES)));
-  const slots = workers * ITEMS_PER_WORKER + SPARE_ITEMS;
-  // Threads take their time to start, and images that share their bytes need none.
-  let pool: WorkerPool | undefined;
-  const startPool = () =>
-    new WorkerPool(
-      workerEntry,
-      workers,
-      slots,
-      {
-        output: 'comparison',
-        itemSize: ITEM_BYTES,
-        inflate: [...new Set(images.flatMap(({ compressionTypes }) => [...compressionTypes]))],
-        salvage: false,
-        readAlignment: Math.max(one.readAlignment, other.readAlignment),
-      },
-      (descriptor) => one.source.fileOf(descriptor) ?? other.source.fileOf(descriptor),
-    );
   let verdict: Verdict = { kind: 'identical' };
-  try {
-    await runPipeline<ComparedItem, PlannedComparison>(
-      {
-        next: async () => {
-          const { done, value } = await items.next();
-          if (!done) return value;
-          verdict = value;
-          return undefined;
-        },
-        pack: ({ stretches, guestOffset }, slot) => {
-          pool ??= startPool();
-          return pool.compare({ stretches, slot }, guestOffset);
-        },
-        store: async (compared, { guestOffset }) => {
-          const decided = decidedBy(compared, guestOffset);
-          if (decided !== undefined) throw new Decided(decided);
-        },
-        storedBytes: () => undefined,
-      },
-      {
-        slots,
-        guestBytes,
-        // A run that has ended early is not complete.
-        onProgress: (progress) => verdict.kind === 'identical' && onProgress?.(progress),
-        signal,
-      },
-    );
-    return verdict;
-  } catch (error) {
-    if (error instanceof Decided) return error.verdict;
-    throw error;
-  } finally {
-    await pool?.close();
-  }
-}
-
-/** @param guestOffset where the item begins, in bytes */
-function decidedBy(
-  { difference, unreadable: [part], unreadableSide: side }: ComparedItem,
-  guestOffset: number,
-): Verdict | undefined {
-  if (difference !== undefined) return { kind: 'different-content', offset: guestOffset + difference };
-  if (part === undefined || side === undefined) return undefined;
-  return { kind: 'unreadable', side, offset: part.guestOffset, error: part.error };
-}
-
-/** Which open descriptors are of the same file. */
-class Identities {
-  readonly #known = new Map<number, string>();
-
-  of(descriptor: number): string {
-    let identity = this.#known.get(descriptor);
-    if (identity === undefined) {
-      identity = identityOf(fstatSync(descriptor, { bigint: true }));
-      this.#known.set(descriptor, identity);
-    }
-    return identity;
-  }
+  const next = async () => {
+    const { done, value } = await items.next();
+    if (!done) return value;
+    verdict = value;
+    return undefined;
+  };
+  const decision = await compareItems(images, next, {
+    guestBytes: Math.max(one.source.size, other.source.size),
+    threads,
+    salvage: false,
+    workerEntry,
+    // A run that has ended early is not complete.
+    onProgress: (progress) => verdict.kind === 'identical' && onProgress?.(progress),
+    signal,
+  });
+  return decision ?? verdict;
 }

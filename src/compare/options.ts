@@ -1,6 +1,7 @@
 /** What a comparison can be asked to do and what it answers, as the library takes and gives it. */
 import type { Qcow2cError } from '../errors.js';
 import type { ImageReference } from '../image/image-reference.js';
+import type { Decision, Side } from '../pipeline/compare-items.js';
 import type { Progress } from '../pipeline/progress.js';
 import type { CacheMode } from '../storage/cache-mode.js';
 
@@ -19,9 +20,6 @@ export interface CompareOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Which of the two images. */
-export type Side = 0 | 1;
-
 /**
  * What decided, the first in the order of the guest's bytes: nothing before it is different or unknown. Offsets in
  * bytes of the virtual disk.
@@ -33,8 +31,6 @@ export type Verdict =
   | { readonly kind: 'different-size' }
   /** With `strict`: one holds at `offset` what the other leaves out, or holds it in another way. */
   | { readonly kind: 'different-allocation'; readonly offset: number }
-  /** The sector of 512 bytes at `offset` is not the same. */
-  | { readonly kind: 'different-content'; readonly offset: number }
   /** A table of the image `side` does not tell what lies at `offset`. */
   | {
       readonly kind: 'unknown-allocation';
@@ -42,13 +38,7 @@ export type Verdict =
       readonly offset: number;
       readonly error: Qcow2cError;
     }
-  /** What the image `side` holds at `offset` or a little behind cannot be read. */
-  | {
-      readonly kind: 'unreadable';
-      readonly side: Side;
-      readonly offset: number;
-      readonly error: Qcow2cError;
-    };
+  | Decision;
 
 export interface CompareResult {
   readonly verdict: Verdict;

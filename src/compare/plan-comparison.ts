@@ -5,29 +5,22 @@
  */
 import type { Segment, Stretch } from '../compress/messages.js';
 import { Qcow2cError } from '../errors.js';
-import type { MappedRange, Source } from '../image/source.js';
+import type { Source } from '../image/source.js';
+import type { PlannedComparison, Side } from '../pipeline/compare-items.js';
 import { ITEM_BYTES } from '../pipeline/plan.js';
+import { type IdentityOf, placeOf } from '../pipeline/same-place.js';
 import { segmentsOf } from '../pipeline/segments.js';
 import { roundDown } from '../storage/aligned-memory.js';
 import { giveTurn } from '../storage/turns.js';
 import { type BlockStatus, readsAsZeros } from './block-status.js';
-import type { Side, Verdict } from './options.js';
+import type { Verdict } from './options.js';
 
 /** One of the two. */
 export interface Disk {
   readonly source: Source;
   /** @param offset guest bytes, below the size */
   statusAt(offset: number): Promise<BlockStatus>;
-  /** A word that is the same for every descriptor of one file. */
-  identityOf(descriptor: number): string;
-}
-
-/** Stretches to be read, close to each other. In bytes. */
-export interface PlannedComparison {
-  readonly guestOffset: number;
-  /** At most ITEM_BYTES. */
-  readonly length: number;
-  readonly stretches: readonly Stretch[];
+  readonly identityOf: IdentityOf;
 }
 
 /** Something to do from some offset on. */
@@ -134,27 +127,11 @@ async function sameBytes(disks: readonly [Disk, Disk], from: number, length: num
   let at = from;
   while (at < end) {
     const [a, b] = [await one.source.map(at), await other.source.map(at)];
-    const isSame = placeOf(a, one) !== undefined && placeOf(a, one) === placeOf(b, other);
-    if (!isSame) break;
+    const place = placeOf(a, one.identityOf);
+    if (place === undefined || place !== placeOf(b, other.identityOf)) break;
     at += Math.min(a.length, b.length, end - at);
   }
   return at - from;
-}
-
-/** @returns a word that is the same for ranges that begin with the same byte of a file or of zeros */
-function placeOf(range: MappedRange, { identityOf }: Disk): string | undefined {
-  switch (range.kind) {
-    case 'zero':
-      return 'zero';
-    case 'data':
-      return `data ${identityOf(range.descriptor)} ${range.offset}`;
-    case 'compressed': {
-      const { descriptor, offset, storedLength, type, clusterSize } = range.payload;
-      return `${type} ${identityOf(descriptor)} ${offset} ${storedLength} ${clusterSize} ${range.skip}`;
-    }
-    case 'unreadable':
-      return undefined;
-  }
 }
 
 /** @throws what is no failure of a file */

@@ -13,11 +13,13 @@ const SECTOR_SIZE = 512;
 const SAME: Compared = { difference: undefined, unreadable: [], unreadableSide: undefined };
 
 export class DiskComparer {
-  readonly #reader: SegmentReader;
+  readonly #readers: readonly [SegmentReader, SegmentReader];
   readonly #memories: readonly [Uint8Array, Uint8Array];
 
   constructor(setup: ComparisonSetup, decompressors: Decompressors) {
-    this.#reader = new SegmentReader(setup, decompressors);
+    // Zeros in the place of what cannot be read are expected in the other, and not made there.
+    const other = new SegmentReader({ ...setup, salvage: false }, decompressors);
+    this.#readers = [new SegmentReader(setup, decompressors), other];
     this.#memories = [alignedMemory(setup.itemSize), alignedMemory(setup.itemSize)];
   }
 
@@ -25,7 +27,7 @@ export class DiskComparer {
     for (const { at, length, segments } of stretches) {
       for (const side of [0, 1] as const) {
         try {
-          this.#reader.read(segments[side], slot, this.#memories[side].subarray(0, length), []);
+          this.#readers[side].read(segments[side], slot, this.#memories[side].subarray(0, length), []);
         } catch (error) {
           if (!(error instanceof SegmentError)) throw error;
           const failure = inItem(error.failure, at);

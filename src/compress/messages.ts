@@ -13,7 +13,10 @@ interface ReadingSetup {
   readonly inflate: readonly CompressionType[];
   /** Whether Node.js itself inflates what it can, and no library of the system is loaded for that. Default: false. */
   readonly inflateWithNode?: boolean | undefined;
-  /** Whether what cannot be read or inflated becomes zeros instead of a failure. */
+  /**
+   * Whether what cannot be read or inflated becomes zeros instead of a failure. In a comparison: of the first
+   * disk only.
+   */
   readonly salvage: boolean;
   /** What offset, length and address of a read must be multiples of. */
   readonly readAlignment: number;

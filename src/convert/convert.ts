@@ -7,13 +7,16 @@ import { WorkerPool } from '../compress/pool.js';
 import { Qcow2cError, usageError } from '../errors.js';
 import { ITEM_BYTES } from '../pipeline/plan.js';
 import { LARGEST_PIECE, roundUp } from '../storage/aligned-memory.js';
+import { ContentDigest } from './content-digest.js';
 import { type Input, imageInput, streamInput } from './input.js';
 import { openOutput } from './open-output.js';
 import { type OpenedSources, onlyImage, openSettings, openSources, openStream } from './open-sources.js';
 import type { ConvertOptions, ConvertResult, UnreadableRange } from './options.js';
 import { BUILT_PARTS, type ConversionParts } from './parts.js';
+import { Phases } from './phases.js';
 import { openTargetBacking, type TargetBacking } from './target-backing.js';
 import { UnreadableLog } from './unreadable-log.js';
+import { type Expected, type VerifiedFrom, verifyTarget } from './verification.js';
 
 /** Items in flight for each worker: one being packed and one waiting, so that no worker is ever idle. */
 const ITEMS_PER_WORKER = 2;
@@ -22,6 +25,8 @@ const SPARE_ITEMS = 2;
 /** As many as have room for their items in one piece of memory. */
 const MOST_THREADS = Math.floor((LARGEST_PIECE / ITEM_BYTES - SPARE_ITEMS) / ITEMS_PER_WORKER);
 const SECTOR_SIZE = 512;
+
+type ExpectedContent = Omit<Expected, 'refuseChanges'>;
 
 export type { ConversionParts } from './parts.js';
 
@@ -44,13 +49,11 @@ export async function convertWith(options: ConvertOptions, parts: ConversionPart
   const stop = () => void stream.close();
   options.signal?.addEventListener('abort', stop, { once: true });
   try {
+    const digest = options.verify ? new ContentDigest() : undefined;
     const size = options.create?.size;
-    return await convertInput(
-      options,
-      parts,
-      streamInput(stream, size, options.sourceFormat === 'raw'),
-      undefined,
-    );
+    const input = streamInput(stream, size, options.sourceFormat === 'raw', digest);
+    const expected = digest && { name: stream.name, content: digest };
+    return await convertInput(options, parts, input, undefined, expected);
   } finally {
     options.signal?.removeEventListener('abort', stop);
     await stream.close();
@@ -60,22 +63,24 @@ export async function convertWith(options: ConvertOptions, parts: ConversionPart
 async function convertImages(options: ConvertOptions, parts: ConversionParts): Promise<ConvertResult> {
   const sources = await openSources(options);
   try {
-    return await convertInput(options, parts, imageInput(sources), sources);
+    const expected = options.verify ? { name: sources.source.name, content: sources } : undefined;
+    return await convertInput(options, parts, imageInput(sources), sources, expected);
   } finally {
     await sources.source.close();
   }
 }
 
-/** @param sources undefined for a stream */
+/** @param sources undefined for a stream @param expected what the target is to be compared with, if at all */
 async function convertInput(
   options: ConvertOptions,
   parts: ConversionParts,
   input: Input,
   sources: OpenedSources | undefined,
+  expected: ExpectedContent | undefined,
 ): Promise<ConvertResult> {
   const backing = await openBacking(options, sources);
   try {
-    return await convertOpened(options, parts, input, sources, backing);
+    return await convertOpened(options, parts, input, sources, backing, expected);
   } finally {
     await backing?.opened?.source.close();
   }
@@ -87,12 +92,20 @@ async function convertOpened(
   input: Input,
   sources: OpenedSources | undefined,
   backing: TargetBacking | undefined,
+  expected: ExpectedContent | undefined,
 ): Promise<ConvertResult> {
-  const { onProgress, signal, salvage = false } = options;
+  const { signal, salvage = false } = options;
+  const phases = new Phases(options.onProgress, expected !== undefined);
+  const { onProgress } = phases;
   const read = [...(sources?.images ?? []).flatMap(({ files }) => files), ...(backing?.files ?? [])];
   const output = await openOutput(options, parts, input, sources, read);
   let threads: number;
   let unreadable: UnreadableLog;
+  let verifiedFrom: VerifiedFrom | undefined;
+  const refuseChanges = async () => {
+    await input.refuseChanges();
+    await backing?.opened?.source.refuseChanges();
+  };
   try {
     threads = Math.min(
       options.threads ?? availableParallelism(),
@@ -133,15 +146,22 @@ async function convertOpened(
       await pool.close();
     }
     unreadable.end();
-    await input.refuseChanges();
-    await backing?.opened?.source.refuseChanges();
+    await refuseChanges();
     await output.finish(diskSize);
+    if (expected !== undefined) {
+      const verification = {
+        ...{ name: options.target, salvage, threads, signal },
+        ...{ workerEntry: parts.workerEntry, onProgress: phases.onVerification },
+      };
+      verifiedFrom = await verifyTarget(await output.seal(), { ...expected, refuseChanges }, verification);
+      await refuseChanges();
+    }
   } catch (error) {
     await output.discard();
     throw error;
   }
   await output.commit();
-  return { ...output.result(), threads, unreadableBytes: unreadable.bytes };
+  return { ...output.result(), threads, unreadableBytes: unreadable.bytes, verifiedFrom };
 }
 
 /** The backing file that the target is to have. */

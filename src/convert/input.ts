@@ -8,6 +8,7 @@ import { type PlannedItem, type PlanSettings, plan } from '../pipeline/plan.js';
 import { segmentsOf } from '../pipeline/segments.js';
 import type { StreamSource } from '../raw/stream-source.js';
 import { roundUp } from '../storage/aligned-memory.js';
+import type { ContentDigest } from './content-digest.js';
 import type { OpenedSources } from './open-sources.js';
 import { planOverlay } from './plan-overlay.js';
 
@@ -59,9 +60,15 @@ export function imageInput({ source, compressionTypes, readAlignment }: OpenedSo
 
 /**
  * @param expected bytes that the stream must have; undefined: as many as come
+ * @param digest takes what comes in
  * @param trusted whether somebody said that it is a raw disk, whatever it begins with
  */
-export function streamInput(stream: StreamSource, expected: number | undefined, trusted: boolean): Input {
+export function streamInput(
+  stream: StreamSource,
+  expected: number | undefined,
+  trusted: boolean,
+  digest?: ContentDigest,
+): Input {
   const likely = expected ?? stream.total;
   return {
     size: expected === undefined ? undefined : roundUp(expected, SECTOR_SIZE),
@@ -82,6 +89,7 @@ export function streamInput(stream: StreamSource, expected: number | undefined, 
         ended = count < itemSize;
         refuseLength(stream.name, at + count, expected, room, ended);
         if (count === 0) return undefined;
+        digest?.add(at, memory.subarray(0, count));
         const guestOffset = at;
         at += count;
         const length = roundUp(count, SECTOR_SIZE);

@@ -9,6 +9,7 @@ import type { Progress } from '../pipeline/progress.js';
 import type { CreateOptions } from '../qcow2/create-options.js';
 import type { SnapshotSelector } from '../qcow2/snapshot-table.js';
 import type { CacheMode } from '../storage/cache-mode.js';
+import type { VerifiedFrom } from './verification.js';
 
 /** A guest range that could not be read, and was taken for zeros. In bytes. */
 export interface UnreadableRange {
@@ -78,6 +79,11 @@ export interface ConvertOptions {
   readonly keepTarget?: boolean | undefined;
   /** With `keepTarget`: every byte of the target reads as zero already. */
   readonly targetIsZero?: boolean | undefined;
+  /**
+   * Read the finished target back from the device, before it gets its name, and compare it with the sources, which
+   * are read again, or with the digest of a stream. Not compared: bitmaps, and what no guest sees.
+   */
+  readonly verify?: boolean | undefined;
   /** Bytes a second that are written to the target at most. */
   readonly rateLimit?: number | undefined;
   /** Called after each work item of 2 MiB; must not throw. */
@@ -108,6 +114,8 @@ export interface ConvertResult {
   /** The level for binary tables, when it is another one. */
   readonly tableLevel: number | undefined;
   readonly threads: number;
+  /** Where the target was read back from, and found to be right; undefined: nobody asked. */
+  readonly verifiedFrom: VerifiedFrom | undefined;
   /** How the target was really written. */
   readonly targetCache: CacheMode;
   /** Why O_DIRECT was not used although it was tried. */

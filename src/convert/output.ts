@@ -8,6 +8,7 @@ import { RateLimit } from '../storage/rate-limit.js';
 import type { openTarget, Target } from '../storage/target.js';
 import type { ConvertOptions, ConvertResult } from './options.js';
 import type { UnreadableLog } from './unreadable-log.js';
+import type { WrittenTarget } from './verification.js';
 
 /** What the target asks of the workers. */
 export type OutputSetup = Pick<
@@ -16,7 +17,7 @@ export type OutputSetup = Pick<
 >;
 
 /** What only the target can tell of a finished conversion. */
-export type OutputResult = Omit<ConvertResult, 'threads' | 'unreadableBytes'>;
+export type OutputResult = Omit<ConvertResult, 'threads' | 'unreadableBytes' | 'verifiedFrom'>;
 
 /** Gives the next item in guest order, to be worked on in a slot; undefined at the end. */
 export type NextItem = (slot: number) => Promise<PlannedItem | undefined>;
@@ -46,9 +47,11 @@ export interface Output {
   ): Promise<number>;
   /** Writes what is left. @param diskSize bytes */
   finish(diskSize: number): Promise<void>;
+  /** Makes everything durable; as far as commit goes before it gives a name. @returns where to find it */
+  seal(): Promise<WrittenTarget>;
   /** Makes the target durable and gives it its name; it is closed afterwards, also when this fails. */
   commit(): Promise<void>;
-  /** Removes what was made. Never throws. */
+  /** Removes what was made; what was written in place and sealed stays. Never throws. */
   discard(): Promise<void>;
   /** After finish. */
   result(): OutputResult;

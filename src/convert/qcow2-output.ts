@@ -2,6 +2,7 @@
 import type { CompressorChoice } from '../compress/codec.js';
 import { UNCHANGED } from '../compress/messages.js';
 import type { PackedItem, WorkerPool } from '../compress/pool.js';
+import { backingFilePath } from '../image/image-name.js';
 import { type PipelineSettings, refuseAbort } from '../pipeline/pipeline.js';
 import type { PlannedItem } from '../pipeline/plan.js';
 import { guestCluster } from '../qcow2/addresses.js';
@@ -24,6 +25,7 @@ import {
   targetFacts,
 } from './output.js';
 import type { UnreadableLog } from './unreadable-log.js';
+import type { WrittenTarget } from './verification.js';
 
 /** All 32 subclusters of a cluster. */
 const ALL_SUBCLUSTERS = 0xffffffff;
@@ -194,6 +196,31 @@ export class Qcow2Output implements Output {
     }
     // The last moment: from here on the image gets its name. A kept one has its new header already.
     if (target.kind === 'new') refuseAbort(this.#signal);
+  }
+
+  async seal(): Promise<WrittenTarget> {
+    const { target, dataFile, parameters } = this.#parts;
+    await dataFile?.target.seal(this.#dataLength);
+    await target.seal(this.#length);
+    const { backing } = parameters;
+    return {
+      reference: {
+        file: target.path,
+        format: 'qcow2',
+        dataFile: dataFile?.target.path,
+        // Beside a symbolic link, which the temporary file is not, the name leads elsewhere.
+        backing: backing && { ...backing, file: backingFilePath(backing.file, target.file.name) },
+        forceShare: true,
+      },
+      names: {
+        backing: backing?.file,
+        backingFormat: backing?.format,
+        dataFile: parameters.dataFile?.name,
+      },
+      size: this.#virtualSize,
+      kind: target.kind,
+      direct: [target, dataFile?.target].every((written) => written?.file.directRefused === undefined),
+    };
   }
 
   async commit(): Promise<void> {

@@ -16,6 +16,7 @@ import {
   targetFacts,
 } from './output.js';
 import type { UnreadableLog } from './unreadable-log.js';
+import type { WrittenTarget } from './verification.js';
 
 /** A raw disk has no clusters; what cannot be read is lost in pieces of this many bytes. */
 const PIECE_BYTES = 4096;
@@ -124,6 +125,18 @@ export class RawOutput implements Output {
     this.#length = await this.#writer.finish(diskSize);
     // The last moment: from here on a new file gets its name.
     refuseAbort(this.#signal);
+  }
+
+  async seal(): Promise<WrittenTarget> {
+    const { path, kind, file } = this.#target;
+    await this.#target.seal(this.#length);
+    return {
+      reference: { file: path, format: 'raw', forceShare: true },
+      names: undefined,
+      size: this.#diskSize,
+      kind,
+      direct: file.directRefused === undefined,
+    };
   }
 
   commit(): Promise<void> {

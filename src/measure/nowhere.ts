@@ -57,6 +57,7 @@ export async function openNowhere(): Promise<Target> {
   const seal = async (length: number) => file.refuseLength(length);
   return {
     file,
+    path: '',
     kind: 'new',
     existingSize: 0,
     keptBytes: 0,

@@ -42,7 +42,7 @@ export const ITEM_BYTES = 2 * 1024 * 1024;
  * @throws what the source's map throws, or says of what cannot be read; ERR_ABORTED
  */
 export async function* plan(
-  source: Source,
+  source: Pick<Source, 'size' | 'map'>,
   { itemSize, keepZeros, onUnreadable, signal }: PlanSettings,
 ): AsyncGenerator<PlannedItem> {
   let at = 0;

@@ -23,8 +23,7 @@ export interface L2Format {
 /** `units`: how many clusters or subclusters it is that the entry says this of, at least one. */
 export type L2Run = {
   readonly units: number;
-} & /** `host`: where the first unit has a place of its own, though nothing that counts is there, in bytes. */
-(
+} /** `host`: where the first unit has a place of its own, though nothing that counts is there, in bytes. */ & (
   | { readonly kind: 'unallocated' | 'zero'; readonly host?: number | undefined }
   /** `host`: offset of the first unit in bytes; the others follow it. */
   | { readonly kind: 'normal'; readonly host: number }

@@ -69,7 +69,9 @@ async function removeLeftover(path: string, name: string): Promise<void> {
     }
   } catch (error) {
     if (error instanceof Qcow2cError) throw error;
-    throw ioError(`Could not remove ${quoted(path)}, which an earlier run has left behind`, error, { file: path });
+    throw ioError(`Could not remove ${quoted(path)}, which an earlier run has left behind`, error, {
+      file: path,
+    });
   }
   throw inUse(name, await processWith(path));
 }

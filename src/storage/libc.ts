@@ -1,6 +1,6 @@
 /**
- * The calls of the C library that Node.js lacks, made through koffi: fallocate(2), lseek(2) and the locks of
- * fcntl(2). Where koffi or the call is missing the answer is ENOSYS; nothing else fails.
+ * The calls of the C library that Node.js lacks, made through koffi: fallocate(2), lseek(2),
+ * posix_fadvise(3) and the locks of fcntl(2). Where koffi or the call is missing the answer is ENOSYS; nothing else fails.
  */
 import { endianness } from 'node:os';
 import { getSystemErrorName } from 'node:util';
@@ -19,6 +19,9 @@ const FLOCK_BYTES = 32;
 const hasLocks =
   process.platform === 'linux' && ['x64', 'arm64', 'riscv64', 's390x', 'ppc64'].includes(process.arch);
 
+/** Linux's number on every machine but s390x of 32 bits. */
+const DONT_NEED = 4;
+
 const SEEK_END = 2;
 /** Their numbers are the same on every system. */
 const EINTR = 4;
@@ -32,6 +35,7 @@ interface LibC {
   readonly koffi: Koffi;
   readonly fallocate: Bound | undefined;
   readonly lseek: Bound | undefined;
+  readonly fadvise: Bound | undefined;
   readonly fcntl: Bound | undefined;
 }
 
@@ -59,6 +63,7 @@ function bind(koffi: Koffi): LibC {
     koffi,
     fallocate: find('fallocate', 'int', ['int', 'int', 'int64', 'int64']),
     lseek: find('lseek', 'int64', ['int', 'int64', 'int']),
+    fadvise: find('posix_fadvise', 'int', ['int', 'int64', 'int64', 'int']),
     fcntl: hasLocks ? loaded.func('int fcntl(int, int, ...)') : undefined,
   };
 }
@@ -97,6 +102,17 @@ export async function fallocate(
 export async function seekEnd(descriptor: number): Promise<number | undefined> {
   const end: unknown = (await load())?.lseek?.(descriptor, 0, SEEK_END);
   return typeof end === 'number' && end >= 0 ? end : undefined;
+}
+
+/**
+ * Asks the system to drop what it has of a file in the page cache. What is not on the disk yet stays: sync first.
+ * @returns undefined when it was asked, else the reason why it could not be
+ */
+export async function dropCachedPages(descriptor: number): Promise<NodeJS.ErrnoException | undefined> {
+  const call = process.platform === 'linux' ? (await load())?.fadvise : undefined;
+  // The only call here that returns its error.
+  const errno: unknown = call === undefined ? ENOSYS : call(descriptor, 0, 0, DONT_NEED);
+  return errno === 0 ? undefined : systemError(typeof errno === 'number' ? errno : ENOSYS);
 }
 
 /**

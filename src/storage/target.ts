@@ -27,6 +27,8 @@ export type TargetFile = SparseStorage &
 
 export interface Target {
   readonly file: TargetFile;
+  /** The name under which its bytes are found until it is committed. */
+  readonly path: string;
   /** `new`: made under a temporary name; `kept`: an existing file, written in place; `device`: likewise. */
   readonly kind: 'new' | 'kept' | 'device';
   /** Bytes of the file or device when it was opened; 0 for a new file. */
@@ -44,7 +46,7 @@ export interface Target {
   commit(length: number): Promise<void>;
   /**
    * Closes and removes what was made; whatever had the name before is untouched, and a kept file gets its
-   * old length back. Does nothing after a commit. Never throws.
+   * old length back unless it was sealed. Does nothing after a commit. Never throws.
    */
   discard(): Promise<void>;
 }
@@ -161,7 +163,7 @@ async function openReplacement(
     await release();
     if (mode !== 'unsafe') await syncDirectory(dirname(path));
   };
-  return { file, kind: 'new', existingSize: 0, keptBytes: 0, seal, commit, discard };
+  return { file, path: temporary, kind: 'new', existingSize: 0, keptBytes: 0, seal, commit, discard };
 }
 
 async function openInPlace(path: string, mode: CacheMode, existing: Stats): Promise<Target> {
@@ -172,16 +174,18 @@ async function openInPlace(path: string, mode: CacheMode, existing: Stats): Prom
   });
   const isFile = existing.isFile();
   const existingSize = isFile ? existing.size : await sizeOfDevice(file);
+  let isSealed = false;
   const discard = async () => {
-    if (isFile) await file.truncate(existingSize).catch(() => {});
+    if (isFile && !isSealed) await file.truncate(existingSize).catch(() => {});
     await file.close().catch(() => {});
   };
   const seal = async (length: number) => {
+    // The new header may be there already: cutting the file from now on would destroy both images.
+    isSealed = true;
     try {
       if (isFile) await file.truncate(length);
       await file.sync();
     } catch (error) {
-      // The new header may be there already: cutting the file now would destroy both images.
       await file.close().catch(() => {});
       throw error;
     }
@@ -191,7 +195,8 @@ async function openInPlace(path: string, mode: CacheMode, existing: Stats): Prom
     await file.close();
   };
   const keptBytes = isFile ? existingSize : 0;
-  return { file, kind: isFile ? 'kept' : 'device', existingSize, keptBytes, seal, commit, discard };
+  const kind = isFile ? 'kept' : 'device';
+  return { file, path, kind, existingSize, keptBytes, seal, commit, discard };
 }
 
 /** @throws Qcow2cError ERR_IO; the file is then closed */

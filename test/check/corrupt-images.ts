@@ -4,6 +4,7 @@
  */
 import { CORRUPT_BITMAPS } from './corrupt-bitmaps.js';
 import type { CorruptImage } from './corrupt-image.js';
+import { CORRUPT_L2_ENTRIES } from './corrupt-l2-entries.js';
 import { CORRUPT_REFCOUNTS } from './corrupt-refcounts.js';
 import { CORRUPT_SNAPSHOTS } from './corrupt-snapshots.js';
 import { CORRUPT_TABLES } from './corrupt-tables.js';
@@ -14,6 +15,7 @@ export type { CorruptImage } from './corrupt-image.js';
 export const CORRUPT_IMAGES: readonly CorruptImage[] = [
   ...CORRUPT_REFCOUNTS,
   ...CORRUPT_TABLES,
+  ...CORRUPT_L2_ENTRIES,
   ...CORRUPT_SNAPSHOTS,
   ...CORRUPT_BITMAPS,
   ...CORRUPT_WHOLE,

@@ -37,6 +37,25 @@ describe('JsonDisplay', () => {
     ]);
   });
 
+  test('of two phases each is one half of the percentage', () => {
+    const output = new RecordedOutput();
+    const display = new JsonDisplay(output, () => 0);
+    display.start();
+    const figures = { guestBytes: 4, dataBytes: 4, storedBytes: 2 };
+    display.update({ ...figures, guestBytesDone: 3, phase: 'convert' });
+    display.update({ ...figures, guestBytesDone: 4, phase: 'convert' });
+    display.update({ ...figures, guestBytesDone: 0, phase: 'verify' });
+    display.update({ ...figures, guestBytesDone: 1, phase: 'verify' });
+    display.end(true);
+    expect(linesOf(output)).toMatchObject([
+      { phase: 'convert', percent: 37.5, guestBytesDone: 3 },
+      { phase: 'convert', percent: 50, guestBytesDone: 4 },
+      { phase: 'verify', percent: 50, guestBytesDone: 0 },
+      { phase: 'verify', percent: 62.5, guestBytesDone: 1 },
+      { phase: 'verify', percent: 100, state: 'done' },
+    ]);
+  });
+
   test('a stream has no percentage before it is done, and no size', () => {
     const output = new RecordedOutput();
     const display = new JsonDisplay(output, () => 0);

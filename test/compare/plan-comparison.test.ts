@@ -2,8 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { BlockStatus } from '../../src/compare/block-status.js';
 import type { Verdict } from '../../src/compare/options.js';
-import { type Disk, type PlannedComparison, planComparison } from '../../src/compare/plan-comparison.js';
+import { type Disk, planComparison } from '../../src/compare/plan-comparison.js';
 import type { MappedRange } from '../../src/image/source.js';
+import type { PlannedComparison } from '../../src/pipeline/compare-items.js';
 import { FakeLayer, type LayerStretch, meaningsOf, stretchesOf, unreadable } from '../image/fake-layer.js';
 import { putSegments } from '../pipeline/planned-bytes.js';
 

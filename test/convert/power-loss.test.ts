@@ -3,8 +3,9 @@
  * run is recorded; then each prefix of that history is cut off, with everything durable that was synced and any
  * choice of what was not. Whenever the target has its name, it must be the whole image.
  */
-import fc from 'fast-check';
+
 import * as fs from 'node:fs';
+import fc from 'fast-check';
 import { beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { ConvertOptions } from '../../src/convert/options.js';
 import { useScratch } from '../e2e/scratch.js';

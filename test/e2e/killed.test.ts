@@ -14,7 +14,18 @@ const source = path('source.raw');
 const OLD = Buffer.from('what was there before');
 const TEMPORARY = /^\.target\.qcow2\.qcow2c\.tmp$/;
 /** Small clusters and no cache: as many writes as can be. */
-const ARGS = ['convert', '-c', '-m', '1', '-o', 'cluster_size=4k', '--compressed-cache-size', '0', '-f', 'raw'];
+const ARGS = [
+  'convert',
+  '-c',
+  '-m',
+  '1',
+  '-o',
+  'cluster_size=4k',
+  '--compressed-cache-size',
+  '0',
+  '-f',
+  'raw',
+];
 let whole: Buffer;
 
 beforeAll(async () => {

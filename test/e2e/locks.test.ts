@@ -12,12 +12,9 @@ import { slowReads, untilProgress } from './slow-run.js';
 import { randomBytes } from './source-images.js';
 
 const path = useScratch();
-const [raw, qcow2, overlay, slow] = ['a.raw', 'a.qcow2', 'over.qcow2', 'slow.raw'].map((name) => path(name)) as [
-  string,
-  string,
-  string,
-  string,
-];
+const [raw, qcow2, overlay, slow] = ['a.raw', 'a.qcow2', 'over.qcow2', 'slow.raw'].map((name) =>
+  path(name),
+) as [string, string, string, string];
 beforeAll(async () => {
   writeFileSync(raw, randomBytes(100_000));
   writeFileSync(slow, randomBytes(24 * 1024 * 1024));
@@ -43,7 +40,9 @@ describe('an image that a virtual machine writes to', () => {
   ] as const)('(%s) is converted with -U only', async (format, file, whileHeld) => {
     await whileHeld(file(), format, [], async () => {
       const args = ['-c', '-f', format, file(), path('out.qcow2')];
-      expect(await refusal(['convert', ...args])).toMatch(/^qcow2c: .*Failed to get shared "write" lock.*\n$/);
+      expect(await refusal(['convert', ...args])).toMatch(
+        /^qcow2c: .*Failed to get shared "write" lock.*\n$/,
+      );
       const theirs = await run('qemu-img', ['convert', '-O', 'qcow2', ...args]);
       expect(theirs.stderr).toContain('Failed to get shared "write" lock');
       await cliOk(['convert', '-U', ...args]);

@@ -28,6 +28,7 @@ const PROOFS: readonly (readonly [string, ...string[]])[] = [
   ['qemu-io', '--version'],
   ['7z', 'i'],
   ['strace', '-o', '/dev/null', 'true'],
+  ['fincore', '--version'],
   ['mkfs.ext4', '-V'],
   ['bash', '--version'],
   ['zsh', '-f', '-c', 'zmodload zsh/zpty'],

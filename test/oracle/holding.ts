@@ -1,8 +1,9 @@
 /** qemu-io and qemu-nbd with an image open, the way a virtual machine has it, for as long as a test wants. */
+
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, rmSync, watch } from 'node:fs';
 import { dirname } from 'node:path';
-import { spawn } from 'node:child_process';
 import { start } from './run.js';
 
 /**

@@ -30,6 +30,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   'qemu-io': 'qemu-utils',
   '7z': 'p7zip-full',
   strace: 'strace',
+  fincore: 'util-linux-extra',
   'mkfs.ext4': 'e2fsprogs',
   zsh: 'zsh',
   fish: 'fish',
@@ -37,7 +38,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   cc: 'gcc',
 };
 export const INSTALL_COMMAND =
-  'apt-get install qemu-utils p7zip-full strace e2fsprogs zsh fish groff gcc libdeflate0 libzstd1';
+  'apt-get install qemu-utils p7zip-full strace util-linux-extra e2fsprogs zsh fish groff gcc libdeflate0 libzstd1';
 
 /** Programs of the system administrator (mkfs, losetup) are not on everybody's PATH. */
 const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`;

@@ -72,7 +72,8 @@ describe('while we have an image open', () => {
   ])('for "%s" QEMU may read it: %s, and write to it: %s', async (use, mayRead, mayWrite) => {
     const opened = await open(use);
     if ('refusal' in opened) throw new Error(opened.refusal);
-    const qemuIo = (...options: string[]) => run('qemu-io', [...options, '-f', 'qcow2', '-c', 'read 0 512', path]);
+    const qemuIo = (...options: string[]) =>
+      run('qemu-io', [...options, '-f', 'qcow2', '-c', 'read 0 512', path]);
     for (const [outcome, may] of [
       [await qemuIo('-r'), mayRead],
       [await qemuIo(), mayWrite],

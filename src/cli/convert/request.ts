@@ -83,6 +83,7 @@ export function readConvertWords(
       sourceCache,
       keepTarget: !words.create,
       targetIsZero: words.targetIsZero,
+      verify: words.verify,
     },
     progress: quiet ? 'none' : (words.progress ?? (words.p ? 'auto' : 'none')),
     quiet,

@@ -12,6 +12,7 @@ export function summary(result: ConvertResult): string {
     sizes(result),
     ...unreadable(result),
     writes(result),
+    ...verification(result),
   ];
   return lines.map((line) => `${line}\n`).join('');
 }
@@ -49,4 +50,14 @@ function unreadable({ unreadableBytes }: ConvertResult): string[] {
 
 function writes({ writeCalls, writtenBytes }: ConvertResult): string {
   return `Writes: ${writeCalls} calls, ${writtenBytes} bytes`;
+}
+
+const VERIFIED = {
+  device: 'from the device, past the page cache',
+  evicted: 'after the system was asked to drop it from the page cache',
+  'page cache': 'through the page cache, which the system could not be asked to empty',
+};
+
+function verification({ verifiedFrom }: ConvertResult): string[] {
+  return verifiedFrom === undefined ? [] : [`Verified: read back ${VERIFIED[verifiedFrom]}`];
 }

@@ -114,6 +114,10 @@ export const CONVERT_TABLE: CommandTable = {
           argument: 'SIZE',
           help: 'most bytes written in a second (0: no limit)',
         },
+        {
+          flags: ['--verify'],
+          help: 'read the finished DST back and compare it with SRC: from the device, before DST gets its name; a difference is an error',
+        },
       ],
     },
     {

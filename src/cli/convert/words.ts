@@ -23,6 +23,7 @@ export interface ConvertWords {
   readonly create?: boolean;
   readonly targetIsZero?: boolean;
   readonly rateLimit?: string;
+  readonly verify?: boolean;
   readonly compress?: boolean;
   readonly recompress?: boolean;
   readonly copyRangeOffloading?: boolean;

@@ -1,0 +1,115 @@
+/**
+ * What a stream held, to be held against what its target shows: a stream cannot be read again. Digested is each
+ * stretch of ITEM_BYTES of the disk, from its start on, without its trailing zeros: SHA-256, or nothing where all of
+ * it is zeros, so that holes cost nothing on either side. The digests are as many as MOST at most: then each two
+ * neighbours become one, SHA-256 of the first followed by the second (zeros in the place of nothing; nothing for two
+ * of those), which stands for twice as much of the disk.
+ */
+import { createHash } from 'node:crypto';
+import { ITEM_BYTES } from '../pipeline/plan.js';
+
+/** Even: pairs are whole. */
+const MOST = 4096;
+const DIGEST_BYTES = 32;
+/** Zeros are looked for in pieces of this many bytes. */
+const ZEROS = new Uint8Array(4096);
+
+type Digest = Uint8Array | undefined;
+
+const NO_DIGEST = new Uint8Array(DIGEST_BYTES);
+
+/** A range of the disk, in bytes. */
+export interface DigestedRange {
+  readonly guestOffset: number;
+  readonly length: number;
+}
+
+export class ContentDigest {
+  /** Each of 2 ** `#level` stretches. */
+  #digests: Digest[] = [];
+  #level = 0;
+  /** By level: the first of a pair whose second has not come. */
+  readonly #waiting = new Map<number, Digest>();
+  #stretches = 0;
+
+  /**
+   * Adds a stretch; the ones between the last and this are zeros.
+   * @param guestOffset bytes, a multiple of ITEM_BYTES, behind the last one's
+   * @param bytes from there, at most ITEM_BYTES; what is missing is zeros
+   */
+  add(guestOffset: number, bytes: Uint8Array): void {
+    this.#skipTo(guestOffset / ITEM_BYTES);
+    this.#addOne(digestOf(bytes));
+  }
+
+  /** Nothing but zeros come any more. @param end of the disk, in bytes; the same for all that are compared */
+  end(end: number): void {
+    this.#skipTo(Math.ceil(end / ITEM_BYTES));
+    while (this.#waiting.size > 0) this.#addOne(undefined);
+  }
+
+  /**
+   * @param other ended at the same size
+   * @returns the first range in which the two are not of the same content; undefined: there is none
+   */
+  firstDifference(other: ContentDigest): DigestedRange | undefined {
+    const index = this.#digests.findIndex((digest, at) => !isSame(digest, other.#digests[at]));
+    if (index < 0) return undefined;
+    const length = ITEM_BYTES * 2 ** this.#level;
+    return { guestOffset: index * length, length };
+  }
+
+  #skipTo(stretch: number): void {
+    while (this.#stretches < stretch) this.#addOne(undefined);
+  }
+
+  #addOne(digest: Digest): void {
+    this.#stretches += 1;
+    let joined = digest;
+    for (let level = 0; level < this.#level; level += 1) {
+      if (!this.#waiting.has(level)) {
+        this.#waiting.set(level, joined);
+        return;
+      }
+      joined = joinOf(this.#waiting.get(level), joined);
+      this.#waiting.delete(level);
+    }
+    this.#digests.push(joined);
+    if (this.#digests.length === MOST) this.#halve();
+  }
+
+  #halve(): void {
+    const joined: Digest[] = [];
+    for (let at = 0; at < MOST; at += 2) joined.push(joinOf(this.#digests[at], this.#digests[at + 1]));
+    this.#digests = joined;
+    this.#level += 1;
+  }
+}
+
+function digestOf(bytes: Uint8Array): Digest {
+  const length = withoutTrailingZeros(bytes);
+  return length === 0 ? undefined : createHash('sha256').update(bytes.subarray(0, length)).digest();
+}
+
+function joinOf(one: Digest, other: Digest): Digest {
+  if (one === undefined && other === undefined) return undefined;
+  return createHash('sha256')
+    .update(one ?? NO_DIGEST)
+    .update(other ?? NO_DIGEST)
+    .digest();
+}
+
+function isSame(one: Digest, other: Digest): boolean {
+  return Buffer.compare(one ?? NO_DIGEST, other ?? NO_DIGEST) === 0;
+}
+
+/** @returns the length up to the last byte that is not zero */
+function withoutTrailingZeros(bytes: Uint8Array): number {
+  let end = bytes.length;
+  for (let from: number; end > 0; end = from) {
+    from = Math.max(0, end - ZEROS.length);
+    if (Buffer.compare(bytes.subarray(from, end), ZEROS.subarray(0, end - from)) !== 0) break;
+  }
+  while (end > 0 && bytes[end - 1] === 0) end -= 1;
+  return end;
+}

@@ -1,0 +1,282 @@
+/**
+ * Reads a finished target back and holds it against what it was made from, before it gets its name: through a
+ * descriptor of its own, past the page cache where that can be, and through the same reader as any image. An image is
+ * compared with its sources as they are read again, a stream with the digest taken while it came in. What no guest
+ * sees (reference counts, bitmaps) is not looked at.
+ */
+import { closeSync } from 'node:fs';
+import { type SparseItem, WorkerPool } from '../compress/pool.js';
+import { Qcow2cError, quoted } from '../errors.js';
+import type { ImageReference } from '../image/image-reference.js';
+import type { MappedRange } from '../image/source.js';
+import { type OpenedImage, openImage } from '../open/open-image.js';
+import { type ComparableDisk, compareItems } from '../pipeline/compare-items.js';
+import { runPipeline } from '../pipeline/pipeline.js';
+import { ITEM_BYTES, type PlannedItem, plan } from '../pipeline/plan.js';
+import type { Progress } from '../pipeline/progress.js';
+import { openFileIdentities } from '../pipeline/same-place.js';
+import { openForReading } from '../raw/raw-source.js';
+import { evictFile } from '../storage/evict-file.js';
+import type { Target } from '../storage/target.js';
+import { ContentDigest } from './content-digest.js';
+import { planVerification } from './plan-verification.js';
+
+/** Items in flight for each worker, and besides: as in the conversion. */
+const ITEMS_PER_WORKER = 2;
+const SPARE_ITEMS = 2;
+/** The workers' unit where no clusters are to be made, in bytes. */
+const PIECE_BYTES = 4096;
+
+/** A target that is complete and durable, and has no name yet or had it all the time. */
+export interface WrittenTarget {
+  /** For opening it, where it is now. */
+  readonly reference: ImageReference;
+  /** The names in a qcow2 image, as they were to be written; undefined: a raw disk. */
+  readonly names: ImageNames | undefined;
+  /** Bytes of the disk. */
+  readonly size: number;
+  readonly kind: Target['kind'];
+  /** Whether the file system takes O_DIRECT, as far as is known. */
+  readonly direct: boolean;
+}
+
+interface ImageNames {
+  readonly backing: string | undefined;
+  readonly backingFormat: string | undefined;
+  readonly dataFile: string | undefined;
+}
+
+/**
+ * Where the target was read from. `device`: past the page cache; `evicted`: the system was asked to drop its pages
+ * first; `page cache`: it could not be asked.
+ */
+export type VerifiedFrom = 'device' | 'evicted' | 'page cache';
+
+/** What the target must hold. */
+export interface Expected {
+  /** The source's name, for messages. */
+  readonly name: string;
+  /** A disk that can be read again, or the digest of one that cannot. */
+  readonly content: ComparableDisk | ContentDigest;
+  /** @throws Qcow2cError ERR_SOURCE_CHANGED */
+  refuseChanges(): Promise<void>;
+}
+
+export interface VerificationOptions {
+  /** The target's name, for messages. */
+  readonly name: string;
+  readonly salvage: boolean;
+  readonly threads: number;
+  readonly workerEntry: URL;
+  readonly onProgress: ((progress: Progress) => void) | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * @throws Qcow2cError ERR_CORRUPT for a target that does not hold what is expected, ERR_IO for one that cannot be
+ *   read; ERR_SOURCE_CHANGED when that may be why; ERR_IO and others for a source that cannot be read any more
+ */
+export async function verifyTarget(
+  written: WrittenTarget,
+  expected: Expected,
+  options: VerificationOptions,
+): Promise<VerifiedFrom> {
+  const complaint = new Complaint(written, expected, options.name);
+  const { reference, direct } = written;
+  const from = await complaint.about(0, () => leaveMemory(written));
+  const target = await complaint.about(0, () => openImage(reference, undefined, { direct, isolated: false }));
+  try {
+    refuseOtherShape(written, target, complaint);
+    if (expected.content instanceof ContentDigest) {
+      await verifyDigest(written, target, expected.content, options, complaint);
+    } else {
+      await verifyContent(written, target, expected.content, options, complaint);
+    }
+    return from;
+  } catch (error) {
+    if (!(error instanceof Qcow2cError && error.code === 'ERR_ABORTED')) await expected.refuseChanges();
+    throw error;
+  } finally {
+    await target.source.close();
+  }
+}
+
+/** Sees to it that what was written is not read from memory. */
+async function leaveMemory({ reference, direct }: WrittenTarget): Promise<VerifiedFrom> {
+  let from: VerifiedFrom = 'device';
+  for (const name of [reference.file, ...(reference.dataFile === undefined ? [] : [reference.dataFile])]) {
+    const opened = openForReading(name, direct);
+    try {
+      if (opened.direct) continue;
+      if (!(await evictFile(opened.descriptor))) from = 'page cache';
+      else if (from === 'device') from = 'evicted';
+    } finally {
+      closeSync(opened.descriptor);
+    }
+  }
+  return from;
+}
+
+/** The size and the names are part of what a guest sees. */
+function refuseOtherShape(
+  { names, size, kind }: WrittenTarget,
+  { source, layers: [{ qcow2 }] }: OpenedImage,
+  complaint: Complaint,
+): void {
+  // Behind the disk an existing file or device may go on.
+  const isWhole = names === undefined && kind !== 'new' ? source.size >= size : source.size === size;
+  if (!isWhole) throw complaint.of(0, `its disk has ${source.size} bytes instead of ${size}`);
+  if (names === undefined || qcow2 === undefined) return;
+  const { backing, extensions } = qcow2;
+  const { backingFormat, dataFile } = extensions;
+  for (const [what, is, must] of [
+    ['backing file', backing, names.backing],
+    ["backing file's format", backingFormat, names.backingFormat],
+    ['data file', dataFile, names.dataFile],
+  ] as const) {
+    if (is === must) continue;
+    const [found, wanted] = [is, must].map((name) => (name === undefined ? 'nothing' : quoted(name)));
+    throw complaint.of(0, `it names ${found} as its ${what} instead of ${wanted}`);
+  }
+}
+
+async function verifyContent(
+  { size }: WrittenTarget,
+  target: OpenedImage,
+  source: ComparableDisk,
+  { salvage, ...options }: VerificationOptions,
+  complaint: Complaint,
+): Promise<void> {
+  const identityOf = openFileIdentities();
+  const items = planVerification(source.source, readable(target, complaint), {
+    size,
+    identityOf,
+    salvage,
+    signal: options.signal,
+  });
+  const next = async () => (await items.next()).value ?? undefined;
+  const decision = await compareItems([source, target], next, { ...options, guestBytes: size, salvage });
+  if (decision === undefined) return;
+  const { kind, offset } = decision;
+  if (kind === 'unreadable')
+    throw decision.side === 0 ? decision.error : complaint.because(offset, decision.error);
+  throw complaint.of(offset, 'the sector there does not hold what the source holds');
+}
+
+async function verifyDigest(
+  { size }: WrittenTarget,
+  target: OpenedImage,
+  expected: ContentDigest,
+  { threads, workerEntry, onProgress, signal }: VerificationOptions,
+  complaint: Complaint,
+): Promise<void> {
+  const digest = new ContentDigest();
+  const { map } = readable(target, complaint);
+  const items = plan({ size, map }, { itemSize: ITEM_BYTES, keepZeros: false, signal });
+  const workers = Math.min(threads, Math.max(1, Math.ceil(size / ITEM_BYTES)));
+  const slots = workers * ITEMS_PER_WORKER + SPARE_ITEMS;
+  const setup = {
+    output: 'runs' as const,
+    ...{ itemSize: ITEM_BYTES, clusterSize: PIECE_BYTES, keepZeros: true, salvage: false },
+    ...{ compressor: undefined, passthrough: false, sparseSize: 0, subclusters: false },
+    inflate: [...target.compressionTypes],
+    readAlignment: target.readAlignment,
+  };
+  const pool = new WorkerPool(workerEntry, workers, slots, setup, (fd) => target.source.fileOf(fd));
+  try {
+    await runPipeline<SparseItem>(
+      {
+        next: async () => (await items.next()).value ?? undefined,
+        pack: ({ guestOffset, length, segments }: PlannedItem, slot) => {
+          const clusters = Math.ceil(length / PIECE_BYTES);
+          return complaint.about(guestOffset, () =>
+            pool.findRuns({ segments, clusters, length, slot }, guestOffset),
+          );
+        },
+        store: async ({ bytes }, { guestOffset, length }) =>
+          digest.add(guestOffset, bytes.subarray(0, length)),
+        storedBytes: () => undefined,
+      },
+      { slots, guestBytes: size, onProgress, signal },
+    );
+  } finally {
+    await pool.close();
+  }
+  expected.end(size);
+  digest.end(size);
+  const range = expected.firstDifference(digest);
+  if (range === undefined) return;
+  const length = Math.min(range.length, size - range.guestOffset);
+  throw complaint.of(range.guestOffset, `the ${length} bytes from there are not what came in`);
+}
+
+/** The target's map, with its failures told as the target's. */
+function readable({ source }: OpenedImage, complaint: Complaint) {
+  const map = (at: number): Promise<MappedRange> =>
+    complaint.about(at, async () => {
+      const range = await source.map(at);
+      if (range.kind === 'unreadable') throw range.error;
+      return range;
+    });
+  return { size: source.size, map };
+}
+
+/** Says what is wrong with a target, under its own name. */
+class Complaint {
+  readonly #written: WrittenTarget;
+  readonly #expected: Expected;
+  readonly #name: string;
+
+  constructor(written: WrittenTarget, expected: Expected, name: string) {
+    this.#written = written;
+    this.#expected = expected;
+    this.#name = name;
+  }
+
+  /** @param offset guest bytes @param what a clause */
+  of(offset: number, what: string): Qcow2cError {
+    return this.#error('ERR_CORRUPT', offset, what, undefined);
+  }
+
+  /** Of a failure to read. */
+  because(offset: number, cause: Qcow2cError): Qcow2cError {
+    const { code, message } = cause;
+    const reason = message.replaceAll(quoted(this.#written.reference.file), quoted(this.#name));
+    return this.#error(
+      code === 'ERR_IO' ? code : 'ERR_CORRUPT',
+      offset,
+      `it cannot be read: ${reason}`,
+      cause,
+    );
+  }
+
+  /** What `read` returns. @throws Qcow2cError; what is no file's fault as it is */
+  async about<T>(offset: number, read: () => Promise<T>): Promise<T> {
+    try {
+      return await read();
+    } catch (error) {
+      const isOfFile =
+        error instanceof Qcow2cError &&
+        !['ERR_ABORTED', 'ERR_WORKER', 'ERR_ENGINE', 'ERR_INTERNAL'].includes(error.code);
+      throw isOfFile ? this.because(offset, error) : error;
+    }
+  }
+
+  #error(
+    code: 'ERR_CORRUPT' | 'ERR_IO',
+    offset: number,
+    what: string,
+    cause: Qcow2cError | undefined,
+  ): Qcow2cError {
+    const expected = `the content of ${quoted(this.#expected.name)}`;
+    const state = this.#written.kind === 'new' ? '' : '; it was written in place, and is wrong now';
+    const message = `${quoted(this.#name)} was read back and does not hold ${expected}: at guest offset ${offset} ${what}${state}`;
+    return new Qcow2cError(code, message, {
+      file: this.#name,
+      offset,
+      expected,
+      systemCode: cause?.systemCode,
+      cause,
+    });
+  }
+}

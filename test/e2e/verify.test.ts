@@ -1,0 +1,84 @@
+/** --verify through the command line: silent when all is well, and a write that the disk has lost is found. */
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { cli, cliOk, injecting, ONE_THREAD, startCli } from './cli.js';
+import { expectGoodImage } from './judge.js';
+import { useScratch } from './scratch.js';
+import { namesBeside, randomBytes } from './source-images.js';
+
+const path = useScratch();
+const raw = path('source.raw');
+const target = path('target.img');
+const MIB = 1024 * 1024;
+const ITEM = 2 * MIB;
+const bytes = randomBytes(2 * ITEM + 512);
+
+beforeAll(() => writeFile(raw, bytes));
+beforeEach(() => rm(target, { force: true }));
+
+test.each([
+  ['compressed', ['-c']],
+  ['plain', []],
+  ['through the page cache', ['-t', 'writeback']],
+  ['without a sync', ['-t', 'unsafe']],
+  ['from several sources', ['-c', raw]],
+])('a good image (%s) is made without a word', async (_, options) => {
+  await cliOk(['convert', '-O', 'qcow2', '--verify', ...options, raw, target]);
+  if (!options.includes(raw)) await expectGoodImage(target, raw);
+});
+
+test('a stream is made without a word', async () => {
+  const running = startCli(['convert', '-c', '--verify', '-', target], {
+    under: ['sh', '-c', 'exec "$@" < "$0"', raw],
+  });
+  expect(await running.finished).toMatchObject({ status: 0, stderr: '' });
+  await expectGoodImage(target, raw);
+});
+
+describe('a write that the disk says to have made, and has not', () => {
+  const lostWrite = injecting('pwrite64,pwritev', `retval=${ITEM}:when=1`);
+  const convert = (...options: string[]) =>
+    cli(['convert', '-O', 'raw', ...options, raw, target], { under: lostWrite, env: ONE_THREAD });
+
+  test('is found', async () => {
+    const before = await namesBeside(target);
+    const { status, stdout, stderr } = await convert('--verify');
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+    expect(stderr).toBe(
+      `qcow2c: '${target}' was read back and does not hold the content of '${raw}': ` +
+        'at guest offset 0 the sector there does not hold what the source holds\n',
+    );
+    expect(await namesBeside(target)).toEqual(before);
+  });
+
+  test('is found by nobody without --verify', async () => {
+    expect(await convert()).toMatchObject({ status: 0, stderr: '' });
+    expect((await readFile(target)).equals(bytes)).toBe(false);
+  });
+
+  test('leaves the old target as it was', async () => {
+    await writeFile(target, 'old');
+    expect(await convert('--verify')).toMatchObject({ status: 1 });
+    expect(await readFile(target, 'utf8')).toBe('old');
+    expect(await namesBeside(target)).not.toContain(`.${basename(target)}.qcow2c.tmp`);
+  });
+
+  test('in place is said to be there now', async () => {
+    await writeFile(target, Buffer.alloc(bytes.length));
+    const { status, stderr } = await convert('-n', '--verify');
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/; it was written in place, and is wrong now\n$/);
+  });
+});
+
+test('-v says where the target was read from', async () => {
+  const verbose = (under: readonly string[]) =>
+    cli(['convert', '-c', '--verify', '-v', raw, target], { under, env: ONE_THREAD });
+  expect((await verbose([])).stderr).toMatch(/^Verified: read back from the device, past the page cache$/m);
+  // The file system that refuses the first direct write.
+  const refused = await verbose(injecting('pwrite64', 'error=EINVAL:when=1'));
+  expect(refused.stderr).toMatch(
+    /^Verified: read back after the system was asked to drop it from the page cache$/m,
+  );
+});
