@@ -150,7 +150,7 @@ async function convertOpened(
     await output.finish(diskSize);
     if (expected !== undefined) {
       const verification = {
-        ...{ name: options.target, salvage, threads, signal },
+        ...{ name: options.target, salvage, threads, signal, inflateWithNode: options.engine === 'node' },
         ...{ workerEntry: parts.workerEntry, onProgress: phases.onVerification },
       };
       verifiedFrom = await verifyTarget(await output.seal(), { ...expected, refuseChanges }, verification);

@@ -67,6 +67,7 @@ export interface VerificationOptions {
   readonly name: string;
   readonly salvage: boolean;
   readonly threads: number;
+  readonly inflateWithNode: boolean;
   readonly workerEntry: URL;
   readonly onProgress: ((progress: Progress) => void) | undefined;
   readonly signal: AbortSignal | undefined;
@@ -167,7 +168,7 @@ async function verifyDigest(
   { size }: WrittenTarget,
   target: OpenedImage,
   expected: ContentDigest,
-  { threads, workerEntry, onProgress, signal }: VerificationOptions,
+  { threads, inflateWithNode, workerEntry, onProgress, signal }: VerificationOptions,
   complaint: Complaint,
 ): Promise<void> {
   const digest = new ContentDigest();
@@ -180,6 +181,7 @@ async function verifyDigest(
     ...{ itemSize: ITEM_BYTES, clusterSize: PIECE_BYTES, keepZeros: true, salvage: false },
     ...{ compressor: undefined, passthrough: false, sparseSize: 0, subclusters: false },
     inflate: [...target.compressionTypes],
+    inflateWithNode,
     readAlignment: target.readAlignment,
   };
   const pool = new WorkerPool(workerEntry, workers, slots, setup, (fd) => target.source.fileOf(fd));

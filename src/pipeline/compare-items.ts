@@ -53,6 +53,8 @@ export interface ComparisonSettings {
   readonly threads: number;
   /** Whether zeros are expected in the place of what the first disk cannot be read of. */
   readonly salvage: boolean;
+  /** See ReadingSetup of the workers. */
+  readonly inflateWithNode?: boolean;
   readonly workerEntry: URL;
   readonly onProgress: ((progress: Progress) => void) | undefined;
   readonly signal: AbortSignal | undefined;
@@ -76,7 +78,7 @@ class Decided extends Error {
 export async function compareItems(
   [one, other]: readonly [ComparableDisk, ComparableDisk],
   next: () => Promise<PlannedComparison | undefined>,
-  { guestBytes, threads, salvage, workerEntry, onProgress, signal }: ComparisonSettings,
+  { guestBytes, threads, salvage, inflateWithNode, workerEntry, onProgress, signal }: ComparisonSettings,
 ): Promise<Decision | undefined> {
   const workers = Math.min(threads, Math.max(1, Math.ceil(guestBytes / ITEM_BYTES)));
   const slots = workers * ITEMS_PER_WORKER + SPARE_ITEMS;
@@ -91,6 +93,7 @@ export async function compareItems(
         output: 'comparison',
         itemSize: ITEM_BYTES,
         inflate: [...new Set([...one.compressionTypes, ...other.compressionTypes])],
+        inflateWithNode,
         salvage,
         readAlignment: Math.max(one.readAlignment, other.readAlignment),
       },
