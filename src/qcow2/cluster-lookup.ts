@@ -182,9 +182,13 @@ export class ClusterLookup {
   #runOf({ view, at, count }: TableEntries, from: number, guest: number): L2Run {
     const unitsPerCluster = unitsOf(this.#image);
     const run = l2Run(this.#image, view, at, from, guest);
-    let { units } = run;
+    let units = Math.max(run.units, this.#alike(run, view, at, count));
     let storedLength = run.kind === 'compressed' ? run.storedLength : 0;
-    for (let index = 1; index < count && from + units === index * unitsPerCluster; index += 1) {
+    for (
+      let index = Math.max(1, Math.floor(units / unitsPerCluster));
+      index < count && from + units === index * unitsPerCluster;
+      index += 1
+    ) {
       const entryAt = at + index * this.#entryBytes;
       const next = l2Run(this.#image, view, entryAt, 0, guest + index * this.#clusterSize);
       if (!this.#continues(run, next, units)) break;
@@ -192,6 +196,20 @@ export class ClusterLookup {
       if (next.kind === 'compressed') storedLength += next.storedLength;
     }
     return run.kind === 'compressed' ? { ...run, units, storedLength } : { ...run, units };
+  }
+
+  /**
+   * How many entries from the first on are known to continue it without being decoded: most are the one before, a
+   * cluster further on, and holes are zeros.
+   * @returns 0 or 1 where that cannot be told so
+   */
+  #alike(run: L2Run, view: DataView, at: number, count: number): number {
+    if (this.#image.extendedL2) return 0;
+    const isZero = run.kind === 'unallocated' && view.getBigUint64(at) === 0n;
+    if (run.kind !== 'normal' && !isZero) return 0;
+    // Past that no offset is one (see `narrow`).
+    const isSafe = run.kind !== 'normal' || Number.isSafeInteger(run.host + count * this.#clusterSize);
+    return isSafe ? entriesInStep(view, at, count, isZero ? 0 : this.#clusterSize) : 0;
   }
 
   /** Whether what lies `units` behind the start of `run` is more of the same. */
@@ -209,6 +227,22 @@ export class ClusterLookup {
       }
     }
   }
+}
+
+/** @returns how many entries from `at` on are each `step` more than the one before, at least 1 */
+function entriesInStep(view: DataView, at: number, count: number, step: number): number {
+  let high = view.getUint32(at);
+  let low = view.getUint32(at + 4);
+  for (let index = 1; index < count; index += 1) {
+    low += step;
+    if (low >= 2 ** 32) {
+      low -= 2 ** 32;
+      high += 1;
+    }
+    const place = at + index * TABLE_ENTRY_BYTES;
+    if (view.getUint32(place + 4) !== low || view.getUint32(place) !== high) return index;
+  }
+  return count;
 }
 
 /** The place that many bytes behind another, if there is one. */
