@@ -79,6 +79,59 @@ describe('places that are kept', () => {
   });
 });
 
+describe('clusters that follow each other', () => {
+  const normal = (host: number) => COPIED | BigInt(host);
+
+  test.each<[string, readonly bigint[], readonly object[]]>([
+    [
+      'past 4 GiB of the file are one range',
+      [0xfffffc00, 0xfffffe00, 0x100000000, 0x100000200].map(normal),
+      [{ kind: 'normal', length: 2048, host: 0xfffffc00 }],
+    ],
+    [
+      'up to 4 GiB of the file are not followed by nothing',
+      [normal(0xfffffc00), normal(0xfffffe00), COPIED, 0n],
+      [
+        { kind: 'normal', length: 1024, host: 0xfffffc00 },
+        { kind: 'unallocated', length: 1024, host: undefined },
+      ],
+    ],
+    [
+      'whatever their flags are one range',
+      [normal(0x3000), 0x3200n, 0x3400n, normal(0x3600)],
+      [{ kind: 'normal', length: 2048, host: 0x3000 }],
+    ],
+    [
+      'not in the file are ranges of their own',
+      [normal(0x3000), normal(0x3200), normal(0x3200), normal(0x3400)],
+      [
+        { kind: 'normal', length: 1024, host: 0x3000 },
+        { kind: 'normal', length: 1024, host: 0x3200 },
+      ],
+    ],
+    [
+      'end where there is none',
+      [normal(0x3000), 0n, 0n, 0x3600n],
+      [
+        { kind: 'normal', length: 512, host: 0x3000 },
+        { kind: 'unallocated', length: 1024, host: undefined },
+        { kind: 'normal', length: 512, host: 0x3600 },
+      ],
+    ],
+    [
+      'end where no number holds the place',
+      [normal(2 ** 53 - 1024), normal(2 ** 53 - 512), normal(2 ** 53), 0n],
+      [
+        { kind: 'normal', length: 1024, host: 2 ** 53 - 1024 },
+        { kind: 'unreadable', length: 512 },
+        { kind: 'unallocated', length: 512 },
+      ],
+    ],
+  ])('%s', async (_, words, expected) => {
+    expect(await all(lookupIn(words, {}, { clusters: 4 }), 2048)).toMatchObject(expected);
+  });
+});
+
 describe('compressed clusters', () => {
   // 54 bits of offset with clusters of 512 bytes are 61; the sectors above them.
   const payload = (offset: bigint, more: bigint) => COMPRESSED | (more << 61n) | offset;
