@@ -7,6 +7,7 @@
  * one window (WINDOW_CLUSTERS); past that the order is that of the windows.
  */
 import { Qcow2cError, quoted } from '../errors.js';
+import { MAX_SNAPSHOTS } from '../qcow2/header.js';
 import { snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
 import { type CheckedImage, diskClusters } from './checked-image.js';
 import { checkCopiedFlags } from './copied-flags.js';
@@ -16,8 +17,7 @@ import { RefcountReader } from './refcount-table.js';
 import { ReferenceCounters, WINDOW_CLUSTERS } from './reference-counters.js';
 import { countReferences } from './references.js';
 
-/** QEMU's bounds: QCOW_MAX_SNAPSHOTS, and INT_MAX host clusters. */
-const MAX_SNAPSHOTS = 65536;
+/** QEMU's bound: INT_MAX host clusters. */
 const MAX_HOST_CLUSTERS = 2 ** 31 - 1;
 
 export interface AnalysisOptions {

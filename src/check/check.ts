@@ -7,7 +7,7 @@ import type { ImageReference } from '../image/image-reference.js';
 import { guessFormat } from '../open/image-start.js';
 import { useOf } from '../open/open-image.js';
 import type { Header } from '../qcow2/header.js';
-import { openForReading, RawSource } from '../raw/raw-source.js';
+import { openRawSource, type RawSource } from '../raw/raw-source.js';
 import { analyse } from './analysis.js';
 import { type CheckedImage, readCheckedImage } from './checked-image.js';
 import { checkData } from './data-check.js';
@@ -113,8 +113,7 @@ async function checkOpened(
 
 async function openFile({ file }: ImageReference, direct: boolean): Promise<RawSource> {
   if (file === '') throw usageError('Must specify image file name');
-  const opened = openForReading(file, direct);
-  return RawSource.open(opened.descriptor, file, opened.direct);
+  return openRawSource(file, direct);
 }
 
 function warn({ file, extensions }: CheckedImage, { onWarning }: CheckOptions): void {

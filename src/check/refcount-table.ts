@@ -4,14 +4,13 @@
  */
 import { Qcow2cError, systemReason } from '../errors.js';
 import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
+import { TableCache, type TableEntries } from '../qcow2/table-cache.js';
 import type { CheckedImage } from './checked-image.js';
 import type { OnFinding } from './findings.js';
 import { wholeEntry } from './table-walk.js';
 
 /** Bytes of a table that are read at once. */
 const READ_BYTES = 65536;
-/** Pieces of refcount blocks that stay in memory. */
-const MOST_PIECES = 8;
 /** Bits 0 to 8 of an entry are reserved. */
 const RESERVED = 0x1ffn;
 /** QEMU reads nothing from the last GiB below 2^63 on (BDRV_MAX_LENGTH). */
@@ -64,8 +63,7 @@ export class RefcountReader {
   readonly #image: ImageWithRefcounts;
   readonly #onFinding: OnFinding;
   readonly #tableSize: number;
-  /** By where they begin in the file; the least recently used comes first. */
-  readonly #pieces = new Map<number, Uint8Array>();
+  readonly #tables: TableCache;
   #toldOfUnaligned = false;
 
   /** @param onFinding told of the first refcount block that is not aligned */
@@ -73,6 +71,7 @@ export class RefcountReader {
     this.#image = image;
     this.#onFinding = onFinding;
     this.#tableSize = refcountTableSize(image);
+    this.#tables = new TableCache(image.file, 'zeros');
   }
 
   /** The refcount of one cluster. @param cluster any, of the image or not */
@@ -84,8 +83,8 @@ export class RefcountReader {
     const firstBit = (cluster % refcountBlockEntries) * refcountBits;
     const at = block.offset + Math.floor(firstBit / 8);
     try {
-      const bytes = await this.#piece(at - (at % 8));
-      return { value: refcountIn(bytes, (at % 8) * 8 + (firstBit % 8), refcountBits) };
+      const word = await this.#tables.entriesFrom(at - (at % 8), 8);
+      return { value: refcountIn(word, (at % 8) * 8 + (firstBit % 8), refcountBits) };
     } catch (error) {
       return { reason: reasonOf(error) };
     }
@@ -131,8 +130,8 @@ export class RefcountReader {
     const { header, geometry } = this.#image;
     if (index >= this.#tableSize) return { offset: undefined };
     const entryAt = header.refcountTableOffset + index * TABLE_ENTRY_BYTES;
-    const piece = await this.#piece(entryAt);
-    const offset = new DataView(piece.buffer, piece.byteOffset).getBigUint64(0) & ~RESERVED;
+    const { view, at } = await this.#tables.entriesFrom(entryAt, TABLE_ENTRY_BYTES);
+    const offset = view.getBigUint64(at) & ~RESERVED;
     if (offset === 0n) return { offset: undefined };
     if (offset % BigInt(geometry.clusterSize) !== 0n) {
       if (!this.#toldOfUnaligned) {
@@ -145,29 +144,12 @@ export class RefcountReader {
     const place = Number(offset);
     return { offset: place < this.#image.file.size ? place : undefined };
   }
-
-  /** The 8 bytes at an offset that is a multiple of 8. */
-  async #piece(at: number): Promise<Uint8Array> {
-    const start = at - (at % READ_BYTES);
-    let piece = this.#pieces.get(start);
-    if (piece === undefined) {
-      piece = new Uint8Array(READ_BYTES);
-      await this.#image.file.read(start, piece);
-      const [oldest] = this.#pieces.keys();
-      if (this.#pieces.size === MOST_PIECES && oldest !== undefined) this.#pieces.delete(oldest);
-    } else {
-      this.#pieces.delete(start);
-    }
-    this.#pieces.set(start, piece);
-    return piece.subarray(at - start, at - start + 8);
-  }
 }
 
-/** @param bytes 8 of them; @param firstBit in these, from the first byte's lowest bit on */
-function refcountIn(bytes: Uint8Array, firstBit: number, bits: number): bigint {
-  const view = new DataView(bytes.buffer, bytes.byteOffset);
-  const at = Math.floor(firstBit / 8);
-  if (bits === 64) return view.getBigUint64(0);
+/** @param firstBit from the lowest bit of the first byte on */
+function refcountIn({ view, at: start }: TableEntries, firstBit: number, bits: number): bigint {
+  const at = start + Math.floor(firstBit / 8);
+  if (bits === 64) return view.getBigUint64(at);
   if (bits === 32) return BigInt(view.getUint32(at));
   if (bits === 16) return BigInt(view.getUint16(at));
   return BigInt((view.getUint8(at) >> (firstBit % 8)) & (2 ** bits - 1));

@@ -6,13 +6,11 @@
 
 import { Qcow2cError, quoted } from '../errors.js';
 import { refuseAbort } from '../pipeline/pipeline.js';
-import { readU64 } from '../qcow2/be64.js';
 import { readBitmapDirectory } from '../qcow2/bitmap-directory.js';
-import { decodeBitmapTableEntry } from '../qcow2/bitmap-table.js';
+import { bitmapTableReader, nextBitmapTableEntry } from '../qcow2/bitmap-table.js';
 import { MAX_L1_BYTES, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import { snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
 import { TableBudget } from '../qcow2/table-budget.js';
-import { TableReader } from '../qcow2/table-reader.js';
 import type { CheckedImage, FilePlace } from './checked-image.js';
 import type { Finding } from './findings.js';
 import { type ClusterStatistics, L2References } from './l2-references.js';
@@ -184,16 +182,14 @@ async function countBitmaps(image: CheckedImage, { counters, flush, signal }: Co
   const { directoryOffset, directorySize } = extensions.bitmaps;
   counters.add(directoryOffset, directorySize);
   for (const bitmap of await readBitmapDirectory(file, header, extensions.bitmaps)) {
-    const { tableOffset: offset, tableEntries } = bitmap;
+    const { tableOffset, tableEntries } = bitmap;
     const length = tableEntries * TABLE_ENTRY_BYTES;
-    counters.add(offset, length);
-    tables.take(offset, length);
+    counters.add(tableOffset, length);
+    tables.take(tableOffset, length);
     refuseAbort(signal);
-    const reader = new TableReader(file, `table of bitmap ${quoted(bitmap.name)}`, { offset, length });
+    const reader = bitmapTableReader(file, bitmap);
     for (let index = 0; index < tableEntries; index += 1) {
-      const at = reader.offset;
-      const raw = readU64(await reader.take(TABLE_ENTRY_BYTES), 0);
-      const entry = decodeBitmapTableEntry(raw, reader, at, geometry.clusterSize);
+      const entry = await nextBitmapTableEntry(reader, geometry.clusterSize);
       if (entry.kind === 'data') counters.add(entry.offset, geometry.clusterSize);
       const flushed = flush();
       if (flushed !== undefined) await flushed;

@@ -5,7 +5,12 @@
  */
 import { hostOffset } from '../qcow2/addresses.js';
 import { readU32, writeU32, writeU64 } from '../qcow2/be64.js';
-import type { Header } from '../qcow2/header.js';
+import { type Header, MAX_SNAPSHOTS } from '../qcow2/header.js';
+import {
+  MAX_EXTRA_DATA_BYTES,
+  MAX_SNAPSHOT_TABLE_BYTES,
+  SNAPSHOT_FIXED_BYTES,
+} from '../qcow2/snapshot-entry.js';
 import { TableReader } from '../qcow2/table-reader.js';
 import type { CheckedImage } from './checked-image.js';
 import type { Finding } from './findings.js';
@@ -13,12 +18,7 @@ import type { RepairFile } from './repair-file.js';
 import type { TablePointers } from './repair-header.js';
 import type { ClusterRange } from './repair-survey.js';
 
-/** QEMU's bounds: QCOW_MAX_SNAPSHOTS, QCOW_MAX_SNAPSHOTS_SIZE, QCOW_MAX_SNAPSHOT_EXTRA_DATA. */
-const MAX_SNAPSHOTS = 65536;
-const MAX_TABLE_BYTES = 64 * 1024 * 1024;
-const MAX_EXTRA_DATA_BYTES = 1024;
-/** An entry's fixed part, and the extra data that version 3 wants. */
-const FIXED_BYTES = 40;
+/** Extra data that version 3 wants. */
 const V3_EXTRA_BYTES = 16;
 /** What the table of an image may span, with extra data that are to be cut: QEMU's INT_MAX. */
 const MAX_SPAN = 2 ** 31 - 1;
@@ -120,7 +120,7 @@ async function* entries({ file, header }: CheckedImage): AsyncGenerator<Entry & 
     const entry = await nextEntry(reader, header);
     if (entry === undefined) return;
     length = Math.ceil(length / 8) * 8 + entry.bytes.length;
-    if (length > MAX_TABLE_BYTES) return;
+    if (length > MAX_SNAPSHOT_TABLE_BYTES) return;
     yield { ...entry, end: reader.offset };
     const padding = Math.ceil(reader.offset / 8) * 8 - reader.offset;
     reader.skip(padding);
@@ -129,7 +129,7 @@ async function* entries({ file, header }: CheckedImage): AsyncGenerator<Entry & 
 
 /** @returns undefined when the table spans too much with it */
 async function nextEntry(reader: TableReader, header: Header): Promise<Entry | undefined> {
-  const fixed = (await reader.take(FIXED_BYTES)).slice();
+  const fixed = (await reader.take(SNAPSHOT_FIXED_BYTES)).slice();
   const lengths = readU32(fixed, 12);
   const found = readU32(fixed, 36);
   const kept = Math.min(found, MAX_EXTRA_DATA_BYTES);

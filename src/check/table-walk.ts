@@ -1,7 +1,7 @@
 /**
  * Goes through an L1 table and the L2 tables that it names, in its order. Of either level there are never more than
- * some MiB in memory. Used by both halves of the
- * analysis, which look at 32-bit halves of entries: a bigint for each would cost more than all the rest.
+ * some MiB in memory. Used by both halves of the analysis, which look at 32-bit halves of entries: a bigint for each
+ * would cost more than all the rest.
  */
 import { refuseAbort } from '../pipeline/pipeline.js';
 import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';

@@ -15,8 +15,3 @@ export function readCacheMode(
   if (text !== undefined && mode === undefined) throw usageError(`Invalid ${what} option: ${text}`);
   return mode;
 }
-
-/** Whether a cache mode goes past the page cache. */
-export function isDirect(mode: string | undefined): boolean {
-  return mode === 'none' || mode === 'directsync';
-}

@@ -1,7 +1,7 @@
 /** The name of one image that a command looks into, or the options in its place. Used by all commands but convert. */
 import { quoted, usageError } from '../errors.js';
 import type { ImageReference } from '../image/image-reference.js';
-import { isDirect } from './cache-option.js';
+import { asksForDirect } from '../storage/cache-mode.js';
 import { sourceFile } from './file-names.js';
 import { sourceFormatOf } from './image-formats.js';
 import { readImageOptions } from './image-options.js';
@@ -24,7 +24,7 @@ export function readImageArgument(
 ): ImageReference {
   if (imageOpts) {
     if (format !== undefined) throw usageError('--image-opts and --format are mutually exclusive');
-    const reference = readImageOptions(text, { role: 'source', direct: isDirect(cache), forceShare });
+    const reference = readImageOptions(text, { role: 'source', direct: asksForDirect(cache), forceShare });
     return forceShare ? { ...reference, forceShare } : reference;
   }
   const shared = forceShare ? { forceShare } : {};

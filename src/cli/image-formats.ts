@@ -3,10 +3,8 @@
  * that QEMU knows about what to do instead. Used by the readers of options.
  */
 import { Qcow2cError, usageError } from '../errors.js';
-import type { ImageFormat } from '../image/image-reference.js';
+import { IMAGE_FORMATS, type ImageFormat, isImageFormat } from '../image/image-reference.js';
 import { notAccepted } from './option-values.js';
-
-const FORMATS: readonly string[] = ['raw', 'qcow2'] satisfies ImageFormat[];
 
 /** Formats of disk images that QEMU reads, most of which it writes too. */
 const OTHER_FORMATS: readonly string[] = [
@@ -22,11 +20,7 @@ const OTHER_DRIVERS: readonly string[] = [
 ];
 
 const NO_DRIVER = 'the format of a file or a device is raw or qcow2';
-const KNOWN = `known: ${FORMATS.join(', ')}`;
-
-function isFormat(name: string): name is ImageFormat {
-  return FORMATS.includes(name);
-}
+const KNOWN = `known: ${IMAGE_FORMATS.join(', ')}`;
 
 function unsupported(message: string): Qcow2cError {
   return new Qcow2cError('ERR_UNSUPPORTED', message);
@@ -38,7 +32,7 @@ function unsupported(message: string): Qcow2cError {
  * @throws Qcow2cError ERR_UNSUPPORTED for what QEMU knows, ERR_USAGE for what nobody does
  */
 export function sourceFormatOf(name: string, opening = ''): ImageFormat {
-  if (isFormat(name)) return name;
+  if (isImageFormat(name)) return name;
   if (OTHER_FORMATS.includes(name)) {
     const instead = `make it qcow2 first: 'qemu-img convert -f ${name} -O qcow2'`;
     throw unsupported(`${opening}Format '${name}' is not supported (${instead})`);
@@ -54,7 +48,7 @@ export function sourceFormatOf(name: string, opening = ''): ImageFormat {
  * @throws Qcow2cError ERR_UNSUPPORTED for what QEMU knows, ERR_USAGE for what nobody does
  */
 export function targetFormatOf(name: string): ImageFormat {
-  if (isFormat(name)) return name;
+  if (isImageFormat(name)) return name;
   if (OTHER_FORMATS.includes(name)) {
     const instead = `make a qcow2 image and of that: 'qemu-img convert -f qcow2 -O ${name}'`;
     throw unsupported(`File format '${name}' is not supported (${instead})`);
@@ -68,9 +62,9 @@ export function targetFormatOf(name: string): ImageFormat {
  * @throws Qcow2cError ERR_UNSUPPORTED for what QEMU knows, ERR_USAGE for what nobody does
  */
 export function backingFormatOf(name: string): ImageFormat {
-  if (isFormat(name)) return name;
+  if (isImageFormat(name)) return name;
   if (OTHER_FORMATS.includes(name)) {
     throw unsupported(`Backing file format '${name}' is not supported (it must be raw or qcow2)`);
   }
-  throw notAccepted('backing_fmt', name, FORMATS);
+  throw notAccepted('backing_fmt', name, IMAGE_FORMATS);
 }

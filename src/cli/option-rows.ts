@@ -1,6 +1,8 @@
 /** Options that the tables of several commands have. */
+
+import { IMAGE_FORMATS } from '../image/image-reference.js';
 import { CACHE_MODES } from '../storage/cache-mode.js';
-import { IMAGE_FORMATS, type OptionRow } from './option-table.js';
+import type { OptionRow } from './option-table.js';
 
 /** -f of a command that opens FILE and nothing that it names. */
 export const FORMAT: OptionRow = {

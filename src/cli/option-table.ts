@@ -54,9 +54,6 @@ export interface CommandTable {
   readonly exitCodes: readonly (readonly [codes: string, meaning: string])[];
 }
 
-/** Arguments of -f, -F and -O. */
-export const IMAGE_FORMATS = ['raw', 'qcow2'];
-
 /** Options that every command has, at the end of its last group. */
 export const EVERYWHERE: readonly OptionRow[] = [
   { flags: ['--debug'], help: 'show where an error comes from (or QCOW2C_DEBUG=1)' },

@@ -2,19 +2,17 @@
  * The comparison of two images: opens both, has the workers read what their maps do not show to be the same, and
  * takes the first difference in guest order. Never prints, never exits, installs no signal handler.
  */
-import { availableParallelism } from 'node:os';
+import { BUILT_WORKER } from '../compress/built-worker.js';
 import { usageError } from '../errors.js';
 import type { ImageReference } from '../image/image-reference.js';
 import { type OpenedImage, openImage } from '../open/open-image.js';
 import { compareItems } from '../pipeline/compare-items.js';
 import { refuseAbort } from '../pipeline/pipeline.js';
 import { openFileIdentities } from '../pipeline/same-place.js';
+import { asksForDirect } from '../storage/cache-mode.js';
 import { DiskStatus } from './block-status.js';
 import type { CompareOptions, CompareResult, Verdict } from './options.js';
 import { type Disk, planComparison } from './plan-comparison.js';
-
-/** The build puts every file of the library beside the worker's entry. */
-const BUILT_WORKER = new URL('./worker.js', import.meta.url);
 
 /**
  * Compares what a guest would see in two images, as `qemu-img compare` does.
@@ -27,19 +25,19 @@ export async function compare(options: CompareOptions): Promise<CompareResult> {
 
 /** `compare` with another worker. */
 export async function compareWith(options: CompareOptions, workerEntry: URL): Promise<CompareResult> {
-  const { images, cache, threads = availableParallelism(), signal } = options;
-  if (!Number.isInteger(threads) || threads < 1) {
+  const { images, cache, threads, signal } = options;
+  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1)) {
     throw usageError(`The number of threads must be at least 1, not ${threads}`, { found: threads });
   }
   refuseAbort(signal);
-  const settings = { direct: cache === 'none' || cache === 'directsync', isolated: false };
+  const settings = { direct: asksForDirect(cache), isolated: false };
   const open = (image: string | ImageReference) =>
     openImage(typeof image === 'string' ? { file: image } : image, undefined, settings);
   const one = await open(images[0]);
   try {
     const other = await open(images[1]);
     try {
-      return await compareOpened([one, other], { ...options, threads }, workerEntry);
+      return await compareOpened([one, other], options, workerEntry);
     } finally {
       await other.source.close();
     }
@@ -50,7 +48,7 @@ export async function compareWith(options: CompareOptions, workerEntry: URL): Pr
 
 async function compareOpened(
   images: readonly [OpenedImage, OpenedImage],
-  options: CompareOptions & { readonly threads: number },
+  options: CompareOptions,
   workerEntry: URL,
 ): Promise<CompareResult> {
   const { strict = false } = options;
@@ -63,7 +61,7 @@ async function compareOpened(
 
 async function verdictOn(
   images: readonly [OpenedImage, OpenedImage],
-  { strict = false, threads, onProgress, signal }: CompareOptions & { readonly threads: number },
+  { strict = false, threads, onProgress, signal }: CompareOptions,
   workerEntry: URL,
 ): Promise<Verdict> {
   const [one, other] = images;

@@ -2,9 +2,9 @@
  * The conversion: the only place where concrete parts are put together. Never prints, never exits,
  * installs no signal handler; any number of conversions can run in one process.
  */
-import { availableParallelism } from 'node:os';
 import { WorkerPool } from '../compress/pool.js';
 import { Qcow2cError, usageError } from '../errors.js';
+import { crewFor, mostThreads } from '../pipeline/crew.js';
 import { ITEM_BYTES } from '../pipeline/plan.js';
 import { LARGEST_PIECE, roundUp } from '../storage/aligned-memory.js';
 import { ContentDigest } from './content-digest.js';
@@ -18,12 +18,8 @@ import { openTargetBacking, type TargetBacking } from './target-backing.js';
 import { UnreadableLog } from './unreadable-log.js';
 import { type Expected, type VerifiedFrom, verifyTarget } from './verification.js';
 
-/** Items in flight for each worker: one being packed and one waiting, so that no worker is ever idle. */
-const ITEMS_PER_WORKER = 2;
-/** Items in flight besides: finished ones that wait for their turn. */
-const SPARE_ITEMS = 2;
 /** As many as have room for their items in one piece of memory. */
-const MOST_THREADS = Math.floor((LARGEST_PIECE / ITEM_BYTES - SPARE_ITEMS) / ITEMS_PER_WORKER);
+const MOST_THREADS = mostThreads(LARGEST_PIECE);
 const SECTOR_SIZE = 512;
 
 type ExpectedContent = Omit<Expected, 'refuseChanges'>;
@@ -107,11 +103,9 @@ async function convertOpened(
     await backing?.opened?.source.refuseChanges();
   };
   try {
-    threads = Math.min(
-      options.threads ?? availableParallelism(),
-      Math.max(1, Math.ceil((input.size ?? Number.MAX_SAFE_INTEGER) / ITEM_BYTES)),
-    );
-    const slots = threads * ITEMS_PER_WORKER + SPARE_ITEMS;
+    const crew = crewFor(options.threads, input.size);
+    threads = crew.threads;
+    const { slots } = crew;
     const readAlignment = Math.max(input.readAlignment, backing?.opened?.readAlignment ?? 1);
     const inflate = [...new Set([...input.compressionTypes, ...(backing?.opened?.compressionTypes ?? [])])];
     const inflateWithNode = options.engine === 'node';

@@ -6,6 +6,7 @@ import type { ImageReference, StreamReference } from '../image/image-reference.j
 import type { Source } from '../image/source.js';
 import { type OpenedImage, type OpenSettings, openImage } from '../open/open-image.js';
 import { StreamSource } from '../raw/stream-source.js';
+import { asksForDirect } from '../storage/cache-mode.js';
 import type { ConvertOptions } from './options.js';
 
 /** Sources that can be read anywhere. */
@@ -81,11 +82,7 @@ export function openSettings({
   sourceCache,
   isolated = false,
 }: Pick<ConvertOptions, 'sourceCache' | 'isolated'>): OpenSettings {
-  return { direct: isDirect(sourceCache), isolated, copies: true };
-}
-
-function isDirect(mode: ConvertOptions['sourceCache']): boolean {
-  return mode === 'none' || mode === 'directsync';
+  return { direct: asksForDirect(sourceCache), isolated, copies: true };
 }
 
 function isStream(source: string | ImageReference | StreamReference): source is StreamReference {

@@ -1,4 +1,5 @@
 /** The parts of a conversion that measuring and tests replace, and what they are otherwise. */
+import { BUILT_WORKER } from '../compress/built-worker.js';
 import { openTarget } from '../storage/target.js';
 import type { RunClusters } from './output.js';
 
@@ -10,7 +11,6 @@ export interface ConversionParts {
 }
 
 export const BUILT_PARTS: ConversionParts = {
-  // The build puts every file of the library beside the worker's entry.
-  workerEntry: new URL('./worker.js', import.meta.url),
+  workerEntry: BUILT_WORKER,
   openTarget,
 };

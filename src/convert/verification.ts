@@ -11,6 +11,7 @@ import type { ImageReference } from '../image/image-reference.js';
 import type { MappedRange } from '../image/source.js';
 import { type OpenedImage, openImage } from '../open/open-image.js';
 import { type ComparableDisk, compareItems } from '../pipeline/compare-items.js';
+import { crewFor } from '../pipeline/crew.js';
 import { runPipeline } from '../pipeline/pipeline.js';
 import { ITEM_BYTES, type PlannedItem, plan } from '../pipeline/plan.js';
 import type { Progress } from '../pipeline/progress.js';
@@ -21,9 +22,6 @@ import type { Target } from '../storage/target.js';
 import { ContentDigest } from './content-digest.js';
 import { planVerification } from './plan-verification.js';
 
-/** Items in flight for each worker, and besides: as in the conversion. */
-const ITEMS_PER_WORKER = 2;
-const SPARE_ITEMS = 2;
 /** The workers' unit where no clusters are to be made, in bytes. */
 const PIECE_BYTES = 4096;
 
@@ -174,8 +172,7 @@ async function verifyDigest(
   const digest = new ContentDigest();
   const { map } = readable(target, complaint);
   const items = plan({ size, map }, { itemSize: ITEM_BYTES, keepZeros: false, signal });
-  const workers = Math.min(threads, Math.max(1, Math.ceil(size / ITEM_BYTES)));
-  const slots = workers * ITEMS_PER_WORKER + SPARE_ITEMS;
+  const crew = crewFor(threads, size);
   const setup = {
     output: 'runs' as const,
     ...{ itemSize: ITEM_BYTES, clusterSize: PIECE_BYTES, keepZeros: true, salvage: false },
@@ -184,7 +181,7 @@ async function verifyDigest(
     inflateWithNode,
     readAlignment: target.readAlignment,
   };
-  const pool = new WorkerPool(workerEntry, workers, slots, setup, (fd) => target.source.fileOf(fd));
+  const pool = new WorkerPool(workerEntry, crew.threads, crew.slots, setup, (fd) => target.source.fileOf(fd));
   try {
     await runPipeline<SparseItem>(
       {
@@ -199,7 +196,7 @@ async function verifyDigest(
           digest.add(guestOffset, bytes.subarray(0, length)),
         storedBytes: () => undefined,
       },
-      { slots, guestBytes: size, onProgress, signal },
+      { slots: crew.slots, guestBytes: size, onProgress, signal },
     );
   } finally {
     await pool.close();

@@ -2,41 +2,20 @@
  * An image and its backing files as one source: each layer answers for what it holds and leaves the rest to
  * the one below. Specification: "Backing files".
  */
+import { LastAnswer } from './last-answer.js';
 import { laterPart } from './later-part.js';
 import type { Layer, LayerRange, MappedRange, Source } from './source.js';
-
-/**
- * A layer with its last answer. It is asked for every range of the layers below it, and would look through its
- * tables again each time, however far its own range reaches.
- */
-class AnsweringLayer {
-  readonly layer: Layer;
-  #start = 0;
-  #range: LayerRange | undefined;
-
-  constructor(layer: Layer) {
-    this.layer = layer;
-  }
-
-  async map(offset: number): Promise<LayerRange> {
-    const into = offset - this.#start;
-    if (this.#range !== undefined && into >= 0 && into < this.#range.length) {
-      return laterPart(this.#range, into);
-    }
-    this.#range = await this.layer.map(offset);
-    this.#start = offset;
-    return this.#range;
-  }
-}
 
 export class BackingChain implements Source {
   readonly name: string;
   readonly size: number;
-  readonly #layers: readonly AnsweringLayer[];
+  readonly #layers: readonly { readonly layer: Layer; readonly answers: LastAnswer<LayerRange> }[];
 
   /** @param layers at least one, the topmost first; closed with the chain */
   constructor(layers: readonly [Layer, ...Layer[]]) {
-    this.#layers = layers.map((layer) => new AnsweringLayer(layer));
+    this.#layers = layers.map((layer) => {
+      return { layer, answers: new LastAnswer((offset) => layer.map(offset), laterPart) };
+    });
     this.name = layers[0].name;
     this.size = layers[0].size;
   }
@@ -44,9 +23,9 @@ export class BackingChain implements Source {
   /** What no layer holds, or lies past the end of the layer that is asked, reads as zeros. */
   async map(offset: number): Promise<MappedRange> {
     let length = this.size - offset;
-    for (const answering of this.#layers) {
-      if (offset >= answering.layer.size) break;
-      const range = await answering.map(offset);
+    for (const { layer, answers } of this.#layers) {
+      if (offset >= layer.size) break;
+      const range = await answers.at(offset);
       length = Math.min(length, range.length);
       if (range.kind !== 'unallocated') return range.length === length ? range : { ...range, length };
     }

@@ -1,6 +1,12 @@
 /** How a caller names an image: which file, in which format, and what is to be used with it. */
 
-export type ImageFormat = 'raw' | 'qcow2';
+export const IMAGE_FORMATS = ['raw', 'qcow2'] as const;
+
+export type ImageFormat = (typeof IMAGE_FORMATS)[number];
+
+export function isImageFormat(name: string | undefined): name is ImageFormat {
+  return name === 'raw' || name === 'qcow2';
+}
 
 /** An image in a file or on a block device. Everything said here is trusted more than what the file says. */
 export interface ImageReference {

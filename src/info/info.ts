@@ -6,7 +6,7 @@
 import { fstatSync } from 'node:fs';
 import { Qcow2cError, quoted } from '../errors.js';
 import { backingFilePath } from '../image/image-name.js';
-import type { ImageFormat, ImageReference } from '../image/image-reference.js';
+import { type ImageReference, isImageFormat } from '../image/image-reference.js';
 import type { Qcow2Start } from '../open/image-start.js';
 import { type ImageFile, openImageFile } from '../open/open-image-file.js';
 import type { Examination, examineImage } from '../pipeline/examine-image.js';
@@ -76,16 +76,12 @@ function backingOf(
   if (qcow2.backing === undefined) return undefined;
   const { backingFormat: format } = qcow2.extensions;
   const path = backingFilePath(qcow2.backing, file);
-  if (format === undefined || isFormat(format)) return { file: path, format, forceShare };
+  if (format === undefined || isImageFormat(format)) return { file: path, format, forceShare };
   throw new Qcow2cError(
     'ERR_UNSUPPORTED',
     `${quoted(file)} has a backing file in the format ${quoted(format)}, which qcow2c does not read`,
     { file, found: format, expected: 'raw or qcow2' },
   );
-}
-
-function isFormat(name: string): name is ImageFormat {
-  return name === 'raw' || name === 'qcow2';
 }
 
 async function describe(

@@ -1,10 +1,8 @@
 /** What an image's files hold, cell by cell: header, tables, clusters, and what nobody uses. */
-import { quoted } from '../errors.js';
 import type { HostFile, Layer } from '../image/source.js';
 import type { Qcow2Start } from '../open/image-start.js';
-import { readU64 } from '../qcow2/be64.js';
 import { readBitmapDirectory } from '../qcow2/bitmap-directory.js';
-import { decodeBitmapTableEntry } from '../qcow2/bitmap-table.js';
+import { bitmapTableReader, nextBitmapTableEntry } from '../qcow2/bitmap-table.js';
 import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import type { Header } from '../qcow2/header.js';
 import { decodeL1Entry } from '../qcow2/l1-entry.js';
@@ -12,7 +10,6 @@ import type { Qcow2Layer } from '../qcow2/qcow2-layer.js';
 import { refcountedClusters } from '../qcow2/refcounted-clusters.js';
 import { snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
 import { TableCache } from '../qcow2/table-cache.js';
-import { TableReader } from '../qcow2/table-reader.js';
 import { roundUp } from '../storage/aligned-memory.js';
 import { giveTurn } from '../storage/turns.js';
 import { Cells } from './cells.js';
@@ -136,18 +133,12 @@ async function addBitmaps(cells: Cells<FileKind>, { file, header, extensions }: 
   if (bitmaps === undefined) return;
   const clusterSize = 2 ** header.clusterBits;
   cells.add('bitmaps', bitmaps.directoryOffset, roundUp(bitmaps.directorySize, clusterSize));
-  for (const { name, tableOffset: offset, tableEntries } of await readBitmapDirectory(
-    file,
-    header,
-    bitmaps,
-  )) {
-    const length = tableEntries * TABLE_ENTRY_BYTES;
-    cells.add('bitmaps', offset, roundUp(length, clusterSize));
-    const reader = new TableReader(file, `table of bitmap ${quoted(name)}`, { offset, length });
+  for (const bitmap of await readBitmapDirectory(file, header, bitmaps)) {
+    const { tableOffset, tableEntries } = bitmap;
+    cells.add('bitmaps', tableOffset, roundUp(tableEntries * TABLE_ENTRY_BYTES, clusterSize));
+    const reader = bitmapTableReader(file, bitmap);
     for (let index = 0; index < tableEntries; index += 1) {
-      const at = reader.offset;
-      const raw = readU64(await reader.take(TABLE_ENTRY_BYTES), 0);
-      const entry = decodeBitmapTableEntry(raw, reader, at, clusterSize);
+      const entry = await nextBitmapTableEntry(reader, clusterSize);
       if (entry.kind === 'data') cells.add('bitmaps', entry.offset, clusterSize);
     }
   }

@@ -2,7 +2,7 @@
  * What an image and its backing files have to say of guest bytes: each leaves what it does not hold to the one
  * below (get_block_status in qemu-img.c).
  */
-
+import { LastAnswer } from '../image/last-answer.js';
 import { type LayerStatus, statusOf } from './layer-status.js';
 import type { OpenedLayer } from './open-image.js';
 
@@ -13,29 +13,15 @@ export interface ChainStatus extends LayerStatus {
   readonly present: boolean;
 }
 
-/** A layer with its last answer: it is asked for every range of the layers below it. */
-class AnsweringLayer {
+interface AnsweringLayer {
   readonly size: number;
-  readonly #ask: (offset: number) => Promise<LayerStatus>;
-  #start = 0;
-  #last: LayerStatus | undefined;
+  readonly answers: LastAnswer<LayerStatus>;
+}
 
-  constructor(opened: OpenedLayer) {
-    this.size = opened.layer.size;
-    this.#ask = statusOf(opened, 'zeros', 'together');
-  }
-
-  async at(offset: number): Promise<LayerStatus> {
-    const into = offset - this.#start;
-    if (this.#last === undefined || into < 0 || into >= this.#last.length) {
-      this.#last = await this.#ask(offset);
-      this.#start = offset;
-      return this.#last;
-    }
-    const { place, length } = this.#last;
-    const later = place && { ...place, offset: place.offset + into };
-    return { ...this.#last, length: length - into, place: later };
-  }
+function laterStatus(status: LayerStatus, bytes: number): LayerStatus {
+  const { length, place } = status;
+  const later = place && { ...place, offset: place.offset + bytes };
+  return { ...status, length: length - bytes, place: later };
 }
 
 export class StatusChain {
@@ -43,7 +29,10 @@ export class StatusChain {
 
   /** @param layers at least one, the topmost first */
   constructor(layers: readonly OpenedLayer[]) {
-    this.#layers = layers.map((opened) => new AnsweringLayer(opened));
+    this.#layers = layers.map((opened) => ({
+      size: opened.layer.size,
+      answers: new LastAnswer(statusOf(opened, 'zeros', 'together'), laterStatus),
+    }));
   }
 
   /**
@@ -54,7 +43,7 @@ export class StatusChain {
     let length = Number.POSITIVE_INFINITY;
     let depth = 0;
     for (const layer of this.#layers) {
-      const status = await layer.at(offset);
+      const status = await layer.answers.at(offset);
       length = Math.min(length, status.length, layer.size - offset);
       if (status.data || status.zero) return { ...status, length, depth, present: true };
       depth += 1;

@@ -5,7 +5,7 @@
  */
 import { Qcow2cError, quoted, usageError } from '../errors.js';
 import { backingFilePath, dataFilePath } from '../image/image-name.js';
-import type { ImageFormat, ImageReference } from '../image/image-reference.js';
+import { type ImageFormat, type ImageReference, isImageFormat } from '../image/image-reference.js';
 import { INCOMPATIBLE_DATA_FILE } from '../qcow2/features.js';
 import type { Qcow2Start } from './image-start.js';
 
@@ -79,13 +79,13 @@ function backingOf(
   if (backing === 'none') return undefined;
   if (backing !== undefined) {
     // As in QEMU, the image's own word on the format counts for whatever stands in for its backing file.
-    const isStated = unstatedBy === undefined && isFormat(backingFormat);
+    const isStated = unstatedBy === undefined && isImageFormat(backingFormat);
     return wantedByCaller(backing, isStated ? backingFormat : undefined);
   }
   if (name === undefined) return undefined;
   const path = backingFilePath(name, file);
   if (backingFormat === undefined) return { file: path, unstatedBy: 'overlay' };
-  if (isFormat(backingFormat)) return { file: path, format: backingFormat };
+  if (isImageFormat(backingFormat)) return { file: path, format: backingFormat };
   throw new Qcow2cError(
     'ERR_UNSUPPORTED',
     `${quoted(file)} has a backing file in the format ${quoted(backingFormat)}, which qcow2c does not read; ` +
@@ -105,8 +105,4 @@ function dataFileOf({ file, dataFile }: WantedImage, { header, extensions }: Qco
   if (extensions.dataFile !== undefined) return dataFilePath(extensions.dataFile, file);
   const message = `${quoted(file)} keeps its data in another file, but does not name it; name it with --image-opts`;
   throw new Qcow2cError('ERR_CORRUPT', message, { file });
-}
-
-function isFormat(name: string | undefined): name is ImageFormat {
-  return name === 'raw' || name === 'qcow2';
 }

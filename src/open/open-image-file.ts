@@ -1,7 +1,7 @@
 /** Opens the file of one image and nothing that it names: for commands that look at the image itself. */
 import { usageError } from '../errors.js';
 import type { ImageFormat, ImageReference } from '../image/image-reference.js';
-import { openForReading, RawSource } from '../raw/raw-source.js';
+import { openRawSource, type RawSource } from '../raw/raw-source.js';
 import { guessFormat, type Purpose, type Qcow2Start, readQcow2Start } from './image-start.js';
 import { useOf } from './open-image.js';
 
@@ -25,8 +25,7 @@ export async function openImageFile(
   purpose: Purpose = 'content',
 ): Promise<ImageFile> {
   if (reference.file === '') throw usageError('Must specify image file name');
-  const opened = openForReading(reference.file, direct);
-  const file = await RawSource.open(opened.descriptor, reference.file, opened.direct);
+  const file = await openRawSource(reference.file, direct);
   try {
     const format = reference.format ?? (await guessFormat(file));
     await file.lock(useOf(format, reference.forceShare));

@@ -10,7 +10,7 @@ import type { Layer, Source } from '../image/source.js';
 import { Qcow2Layer } from '../qcow2/qcow2-layer.js';
 import type { SnapshotSelector } from '../qcow2/snapshot-table.js';
 import { RawPart } from '../raw/raw-part.js';
-import { openForReading, RawSource } from '../raw/raw-source.js';
+import { openRawSource, type RawSource } from '../raw/raw-source.js';
 import type { ImageUse } from '../storage/image-lock.js';
 import { followNames, type WantedImage, wantedByCaller } from './followed-names.js';
 import { guessFormat, type Qcow2Start, readQcow2Start, snapshotState } from './image-start.js';
@@ -161,8 +161,7 @@ class ChainOpening {
   }
 
   async #openFile(name: string): Promise<RawSource> {
-    const { descriptor, direct } = openForReading(name, this.#settings.direct);
-    const file = await RawSource.open(descriptor, name, direct);
+    const file = await openRawSource(name, this.#settings.direct);
     this.readAlignment = Math.max(this.readAlignment, file.readAlignment);
     return file;
   }

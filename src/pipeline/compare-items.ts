@@ -7,14 +7,10 @@ import { type ComparedItem, WorkerPool } from '../compress/pool.js';
 import type { CompressionType } from '../compression-type.js';
 import type { Qcow2cError } from '../errors.js';
 import type { Source } from '../image/source.js';
+import { crewFor } from './crew.js';
 import { runPipeline } from './pipeline.js';
 import { ITEM_BYTES } from './plan.js';
 import type { Progress } from './progress.js';
-
-/** Items in flight for each worker: one being compared and one waiting, so that no worker is ever idle. */
-const ITEMS_PER_WORKER = 2;
-/** Items in flight besides: finished ones that wait for their turn. */
-const SPARE_ITEMS = 2;
 
 /** Which of the two disks. */
 export type Side = 0 | 1;
@@ -50,7 +46,8 @@ export interface ComparableDisk {
 export interface ComparisonSettings {
   /** Of the larger disk. */
   readonly guestBytes: number;
-  readonly threads: number;
+  /** Default: one for each processor. */
+  readonly threads: number | undefined;
   /** Whether zeros are expected in the place of what the first disk cannot be read of. */
   readonly salvage: boolean;
   /** See ReadingSetup of the workers. */
@@ -80,14 +77,13 @@ export async function compareItems(
   next: () => Promise<PlannedComparison | undefined>,
   { guestBytes, threads, salvage, inflateWithNode, workerEntry, onProgress, signal }: ComparisonSettings,
 ): Promise<Decision | undefined> {
-  const workers = Math.min(threads, Math.max(1, Math.ceil(guestBytes / ITEM_BYTES)));
-  const slots = workers * ITEMS_PER_WORKER + SPARE_ITEMS;
+  const { slots, ...crew } = crewFor(threads, guestBytes);
   // Threads take their time to start, and disks that share their bytes need none.
   let pool: WorkerPool | undefined;
   const startPool = () =>
     new WorkerPool(
       workerEntry,
-      workers,
+      crew.threads,
       slots,
       {
         output: 'comparison',

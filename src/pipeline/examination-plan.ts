@@ -2,8 +2,9 @@
  * Which payloads of an image are to be looked at: what the L2 tables of the disk and of its snapshots say, cut into
  * items of even work in guest order. Counts the disk's clusters on the way. Used by examineImage.
  */
-import { Qcow2cError, quoted } from '../errors.js';
+import { type Qcow2cError, quoted } from '../errors.js';
 import type { HostFile } from '../image/source.js';
+import { brokenAt } from '../qcow2/cluster-lookup.js';
 import { INCOMPATIBLE_DATA_FILE, INCOMPATIBLE_EXTENDED_L2 } from '../qcow2/features.js';
 import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import type { Header } from '../qcow2/header.js';
@@ -180,7 +181,7 @@ export class ExaminationPlan {
     const data = this.#format.external ? dataFile : file;
     if (data === undefined || host < data.size) return;
     const reason = `its data lies at offset ${host}, past the end of ${quoted(data.name)}`;
-    this.#find(guest, host, state, this.#broken(guest, reason));
+    this.#find(guest, host, state, brokenAt(this.#parts.file.name, guest, reason));
   }
 
   /** What a check of the tables has words for is left to that; QEMU's has none for a zero cluster in version 2. */
@@ -191,16 +192,10 @@ export class ExaminationPlan {
     state: number,
   ): void {
     if (this.#format.version !== 2 || (raw & READS_AS_ZEROS) === 0n || (raw & COMPRESSED) !== 0n) return;
-    this.#find(guest, Number(raw & OFFSET_MASK), state, this.#broken(guest, reason));
+    this.#find(guest, Number(raw & OFFSET_MASK), state, brokenAt(this.#parts.file.name, guest, reason));
   }
 
   #find(guestOffset: number, hostOffset: number, state: number, content: number | Qcow2cError): void {
     this.#found.push({ guestOffset, hostOffset, length: this.#clusterSize, state, content });
-  }
-
-  #broken(guest: number, reason: string): Qcow2cError {
-    const { name: file } = this.#parts.file;
-    const message = `${quoted(file)} is broken at guest offset ${guest}: ${reason}`;
-    return new Qcow2cError('ERR_CORRUPT', message, { file, offset: guest });
   }
 }

@@ -2,11 +2,12 @@
  * Looks at every compressed cluster of an image, on all cores, without wanting its content: whether it inflates
  * to exactly one cluster, and what the streams are like. Used by `check --data` and `info --deep`.
  */
-import { availableParallelism } from 'node:os';
+import { BUILT_WORKER } from '../compress/built-worker.js';
 import { type ExaminedItem, WorkerPool } from '../compress/pool.js';
 import type { HostFile } from '../image/source.js';
 import type { Header } from '../qcow2/header.js';
 import { MarkedClusters } from '../qcow2/marked-clusters.js';
+import { crewFor } from './crew.js';
 import { ExaminationFindings, type OnBroken, type StreamTotals } from './examination-findings.js';
 import {
   type ClusterCounts,
@@ -15,13 +16,12 @@ import {
   type PlannedExamination,
 } from './examination-plan.js';
 import { imageStates } from './image-states.js';
-
-export type { BrokenCluster, OnBroken, StreamTotals } from './examination-findings.js';
-export type { ClusterCounts } from './examination-plan.js';
-
 import { refuseAbort, runPipeline } from './pipeline.js';
 import { ITEM_BYTES } from './plan.js';
 import type { Progress } from './progress.js';
+
+export type { BrokenCluster, OnBroken, StreamTotals } from './examination-findings.js';
+export type { ClusterCounts } from './examination-plan.js';
 
 /** An open image, as `readQcow2Start` and `openImageFile` give it. */
 export interface ExaminableImage {
@@ -58,13 +58,6 @@ export interface Examination {
   readonly facts: StreamTotals | undefined;
 }
 
-/** The build puts every file of the library beside the worker's entry. */
-const WORKER_ENTRY = new URL('./worker.js', import.meta.url);
-/** Items in flight for each worker: one being looked at and one waiting, so that no worker is ever idle. */
-const ITEMS_PER_WORKER = 2;
-/** Items in flight besides: finished ones that wait for their turn. */
-const SPARE_ITEMS = 2;
-
 const NOTHING_EXAMINED: ExaminedItem = { facts: undefined, broken: [] };
 
 /**
@@ -98,14 +91,10 @@ async function inflateAll(
   { clusterBits, compressionType: type, virtualSize }: Header,
   plan: ExaminationPlan,
   findings: ExaminationFindings,
-  { streamFacts, onProgress, signal, workerEntry = WORKER_ENTRY, ...options }: ExamineOptions,
+  { streamFacts, onProgress, signal, workerEntry = BUILT_WORKER, ...options }: ExamineOptions,
 ): Promise<void> {
   const clusterSize = 2 ** clusterBits;
-  const threads = Math.min(
-    options.threads ?? availableParallelism(),
-    Math.max(1, Math.ceil(virtualSize / ITEM_BYTES)),
-  );
-  const slots = threads * ITEMS_PER_WORKER + SPARE_ITEMS;
+  const { threads, slots } = crewFor(options.threads, virtualSize);
   const startPool = () =>
     new WorkerPool(
       workerEntry,

@@ -4,18 +4,18 @@
  */
 import { Qcow2cError, quoted } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
-import { readU64 } from './be64.js';
 import type { Bitmap } from './bitmap-directory.js';
 import {
   type BitmapTableEntry,
   bitmapBits,
   bitmapTableEntries,
-  decodeBitmapTableEntry,
+  bitmapTableReader,
   MAX_BITMAP_BYTES,
+  nextBitmapTableEntry,
 } from './bitmap-table.js';
-import { SECTOR_SIZE, TABLE_ENTRY_BYTES } from './geometry.js';
+import { SECTOR_SIZE } from './geometry.js';
 import type { Header } from './header.js';
-import { TableReader } from './table-reader.js';
+import type { TableReader } from './table-reader.js';
 
 /** A cluster of bits in the target: what its table entry says, and the bytes where it has any. */
 export type BitmapCluster =
@@ -72,28 +72,19 @@ class SourceBits {
   constructor(file: Pick<Storage, 'name' | 'read'>, clusterSize: number, bitmap: Bitmap) {
     this.#file = file;
     this.#clusterSize = clusterSize;
-    this.#table = new TableReader(file, `table of bitmap ${quoted(bitmap.name)}`, {
-      offset: bitmap.tableOffset,
-      length: bitmap.tableEntries * TABLE_ENTRY_BYTES,
-    });
+    this.#table = bitmapTableReader(file, bitmap);
   }
 
   /** @param start byte of the bitmap, not before the end of the last call's bytes */
   async read(start: number, into: Uint8Array): Promise<void> {
     for (let filled = 0; filled < into.length; ) {
       const inCluster = (start + filled) % this.#clusterSize;
-      if (inCluster === 0) await this.#nextEntry();
+      if (inCluster === 0) this.#entry = await nextBitmapTableEntry(this.#table, this.#clusterSize);
       const part = into.subarray(filled, filled + this.#clusterSize - inCluster);
       if (this.#entry.kind === 'data') await this.#readBits(this.#entry.offset + inCluster, part);
       else part.fill(this.#entry.kind === 'ones' ? 0xff : 0);
       filled += part.length;
     }
-  }
-
-  async #nextEntry(): Promise<void> {
-    const at = this.#table.offset;
-    const raw = readU64(await this.#table.take(TABLE_ENTRY_BYTES), 0);
-    this.#entry = decodeBitmapTableEntry(raw, this.#table, at, this.#clusterSize);
   }
 
   async #readBits(offset: number, into: Uint8Array): Promise<void> {

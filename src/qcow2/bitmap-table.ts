@@ -2,11 +2,12 @@
  * The table of one bitmap: for each cluster of its bits, all zeros, all ones, or where they are. Used by the
  * bitmap reader and the writer of an image. Specification: "Bitmap table", "Bitmap data".
  */
-import { internalError } from '../errors.js';
+import { internalError, quoted } from '../errors.js';
+import type { Storage } from '../storage/storage.js';
 import type { HostOffset } from './addresses.js';
-import { writeU64 } from './be64.js';
+import { readU64, writeU64 } from './be64.js';
 import { TABLE_ENTRY_BYTES } from './geometry.js';
-import type { TableReader } from './table-reader.js';
+import { TableReader } from './table-reader.js';
 
 /** QEMU's bound of the bits of a bitmap, in whole clusters (BME_MAX_PHYS_SIZE), in bytes. */
 export const MAX_BITMAP_BYTES = 512 * 1024 * 1024;
@@ -20,6 +21,13 @@ export type BitmapTableEntry =
   | { readonly kind: 'zeros' }
   | { readonly kind: 'ones' }
   | { readonly kind: 'data'; readonly offset: HostOffset };
+
+/** A bitmap's name, and where its table is: in bytes, and entries. */
+interface BitmapTablePlace {
+  readonly name: string;
+  readonly tableOffset: HostOffset;
+  readonly tableEntries: number;
+}
 
 /**
  * How many bits a bitmap has: one for each granule of the disk, begun or whole.
@@ -83,4 +91,23 @@ export function decodeBitmapTableEntry(
   if (raw === 0n) return { kind: 'zeros' };
   if (onlyOnes) return { kind: 'ones' };
   return { kind: 'data', offset: reader.tableOffset('an offset of bits', at, raw, clusterSize, clusterSize) };
+}
+
+/** The reader for the table of a bitmap of the image in `file`. */
+export function bitmapTableReader(
+  file: Pick<Storage, 'name' | 'read'>,
+  { name, tableOffset: offset, tableEntries }: BitmapTablePlace,
+): TableReader {
+  const length = tableEntries * TABLE_ENTRY_BYTES;
+  return new TableReader(file, `table of bitmap ${quoted(name)}`, { offset, length });
+}
+
+/** @throws Qcow2cError ERR_CORRUPT as `decodeBitmapTableEntry` and where the file ends; ERR_IO */
+export async function nextBitmapTableEntry(
+  reader: TableReader,
+  clusterSize: number,
+): Promise<BitmapTableEntry> {
+  const at = reader.offset;
+  const raw = readU64(await reader.take(TABLE_ENTRY_BYTES), 0);
+  return decodeBitmapTableEntry(raw, reader, at, clusterSize);
 }

@@ -94,11 +94,7 @@ export class ClusterLookup {
 
   /** The error of an entry that no reader may make sense of. @param reason continues a sentence about it */
   broken(guest: number, reason: string): Qcow2cError {
-    const file = this.#name;
-    return new Qcow2cError('ERR_CORRUPT', `${quoted(file)} is broken at guest offset ${guest}: ${reason}`, {
-      file,
-      offset: guest,
-    });
+    return brokenAt(this.#name, guest, reason);
   }
 
   /** @param from index of the first entry looked at @returns undefined when only empty ones are left */
@@ -248,6 +244,12 @@ function entriesInStep(view: DataView, at: number, count: number, step: number):
 /** The place that many bytes behind another, if there is one. */
 function behind(host: number | undefined, bytes: number): number | undefined {
   return host === undefined ? undefined : host + bytes;
+}
+
+/** The error of what an image says of the cluster at guest offset `guest`. @param reason continues a sentence about it */
+export function brokenAt(file: string, guest: number, reason: string): Qcow2cError {
+  const message = `${quoted(file)} is broken at guest offset ${guest}: ${reason}`;
+  return new Qcow2cError('ERR_CORRUPT', message, { file, offset: guest });
 }
 
 /** What cannot be read makes its clusters unreadable, whatever the reason; a defect of ours does not. */

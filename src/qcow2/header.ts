@@ -21,7 +21,7 @@ import { decodeV3Fields, V2_DEFAULTS, type V3Fields } from './header-v3.js';
 export const HEADER_MAGIC = 0x514649fb;
 export const V2_HEADER_BYTES = 72;
 /** QEMU's bound (QCOW_MAX_SNAPSHOTS), and the fixed part of a snapshot table entry. */
-const MAX_SNAPSHOTS = 65536;
+export const MAX_SNAPSHOTS = 65536;
 const SNAPSHOT_MIN_BYTES = 40;
 /** The specification's bound of backing_file_size. */
 const MAX_BACKING_NAME_BYTES = 1023;

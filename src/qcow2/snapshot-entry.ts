@@ -10,13 +10,14 @@
 import type { Storage } from '../storage/storage.js';
 import { readU32, readU64 } from './be64.js';
 import type { Header } from './header.js';
+import { decodeShownName } from './stored-name.js';
 import { TableReader } from './table-reader.js';
 
 /** QEMU's bounds (QCOW_MAX_SNAPSHOTS_SIZE, QCOW_MAX_SNAPSHOT_EXTRA_DATA), in bytes. */
-const MAX_TABLE_BYTES = 64 * 1024 * 1024;
-const MAX_EXTRA_DATA_BYTES = 1024;
+export const MAX_SNAPSHOT_TABLE_BYTES = 64 * 1024 * 1024;
+export const MAX_EXTRA_DATA_BYTES = 1024;
 /** The entry's part before extra data, identifier and name. */
-const FIXED_BYTES = 40;
+export const SNAPSHOT_FIXED_BYTES = 40;
 
 /** A snapshot as it stands in the table: nothing but the lengths inside the entry is checked. */
 export interface SnapshotEntry {
@@ -48,7 +49,10 @@ export function snapshotTableReader(
   file: Pick<Storage, 'name' | 'read'>,
   { snapshotsOffset }: Pick<Header, 'snapshotsOffset'>,
 ): TableReader {
-  return new TableReader(file, 'snapshot table', { offset: snapshotsOffset, length: MAX_TABLE_BYTES });
+  return new TableReader(file, 'snapshot table', {
+    offset: snapshotsOffset,
+    length: MAX_SNAPSHOT_TABLE_BYTES,
+  });
 }
 
 /**
@@ -65,7 +69,7 @@ export async function* snapshotEntries(
 
 async function nextEntry(reader: TableReader): Promise<SnapshotEntry> {
   const { offset } = reader;
-  const fixed = (await reader.take(FIXED_BYTES)).slice();
+  const fixed = (await reader.take(SNAPSHOT_FIXED_BYTES)).slice();
   const lengths = readU32(fixed, 12);
   const extraLength = readU32(fixed, 36);
   if (extraLength > MAX_EXTRA_DATA_BYTES) {
@@ -73,8 +77,9 @@ async function nextEntry(reader: TableReader): Promise<SnapshotEntry> {
   }
   const extra = (await reader.take(extraLength)).slice();
   const extraField = (at: number) => (extra.length >= at + 8 ? readU64(extra, at) : undefined);
-  const id = text(await reader.take(Math.floor(lengths / 0x10000)));
-  const name = text(await reader.take(lengths % 0x10000));
+  // What is not UTF-8 is replaced, as it is in the program's arguments.
+  const id = decodeShownName(await reader.take(Math.floor(lengths / 0x10000))) ?? '';
+  const name = decodeShownName(await reader.take(lengths % 0x10000)) ?? '';
   const length = reader.offset - offset;
   reader.skip(Math.ceil(length / 8) * 8 - length);
   return {
@@ -90,10 +95,4 @@ async function nextEntry(reader: TableReader): Promise<SnapshotEntry> {
     diskSize: extraField(8),
     icount: extraField(16),
   };
-}
-
-/** Up to a NUL, as QEMU compares it. What is not UTF-8 is replaced, as it is in the program's arguments. */
-function text(bytes: Uint8Array): string {
-  const end = bytes.indexOf(0);
-  return new TextDecoder('utf-8', { ignoreBOM: true }).decode(end === -1 ? bytes : bytes.subarray(0, end));
 }

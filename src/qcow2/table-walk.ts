@@ -5,6 +5,7 @@
 import { Qcow2cError } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
 import { giveTurn } from '../storage/turns.js';
+import { fileErrorOnly } from './cluster-lookup.js';
 import { TABLE_ENTRY_BYTES } from './geometry.js';
 import { decodeL1Entry } from './l1-entry.js';
 import { TableCache } from './table-cache.js';
@@ -186,10 +187,7 @@ async function readEntries(
       bytes.set(new Uint8Array(view.buffer, view.byteOffset + at, length), index * entryBytes);
       index += length / entryBytes;
     } catch (error) {
-      if (!(error instanceof Qcow2cError) || (error.code !== 'ERR_CORRUPT' && error.code !== 'ERR_IO')) {
-        throw error;
-      }
-      return { index, offset: from, error };
+      return { index, offset: from, error: fileErrorOnly(error) };
     }
   }
   return undefined;

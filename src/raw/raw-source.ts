@@ -203,3 +203,9 @@ function refuseOtherKinds(stats: fs.Stats, name: string): void {
     { file: name, expected: 'a regular file or block device', found },
   );
 }
+
+/** Opens a raw disk, or the file that an image lies in. @throws Qcow2cError as `openForReading`, `RawSource.open` */
+export async function openRawSource(name: string, direct: boolean): Promise<RawSource> {
+  const opened = openForReading(name, direct);
+  return RawSource.open(opened.descriptor, name, opened.direct);
+}

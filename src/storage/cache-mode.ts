@@ -6,3 +6,8 @@
 export const CACHE_MODES = ['none', 'directsync', 'writethrough', 'writeback', 'unsafe'] as const;
 
 export type CacheMode = (typeof CACHE_MODES)[number];
+
+/** Whether a mode goes past the page cache. @param mode undefined: the default of sources, which does not */
+export function asksForDirect(mode: string | undefined): boolean {
+  return mode === 'none' || mode === 'directsync';
+}

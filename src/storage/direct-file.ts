@@ -6,9 +6,9 @@ import * as fs from 'node:fs';
 import { promisify } from 'node:util';
 import { ioError, quoted } from '../errors.js';
 import { DIRECT_ALIGNMENT, roundDown } from './aligned-memory.js';
-import type { CacheMode } from './cache-mode.js';
+import { asksForDirect, type CacheMode } from './cache-mode.js';
 import { ALLOCATE, fallocate, PUNCH_HOLE } from './libc.js';
-import { asksForDirect, isRefusal, openAsAsked, openBuffered } from './open-direct.js';
+import { isRefusal, openAsAsked, openBuffered } from './open-direct.js';
 import type { RateLimit } from './rate-limit.js';
 import type { SparseStorage } from './storage.js';
 

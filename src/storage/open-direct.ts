@@ -1,7 +1,7 @@
 /** Opens the target's file for reading and writing as a cache mode asks: with O_DIRECT if the file system takes it. */
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
-import type { CacheMode } from './cache-mode.js';
+import { asksForDirect, type CacheMode } from './cache-mode.js';
 
 const openFile = promisify(fs.open);
 
@@ -48,10 +48,6 @@ async function openDirect(path: string, flags: number): Promise<number | undefin
     if ((flags & MADE_BY_US) === MADE_BY_US) await promisify(fs.unlink)(path).catch(() => {});
     return undefined;
   }
-}
-
-export function asksForDirect(mode: CacheMode): boolean {
-  return mode === 'none' || mode === 'directsync';
 }
 
 /** Whether the error means that O_DIRECT is refused, if it was asked for and never worked before. */

@@ -1,11 +1,13 @@
 /** What `check` was asked to do. Pure; used by the parser of the command line. */
 import type { CheckOptions } from '../../check/options.js';
 import { quoted, usageError } from '../../errors.js';
+import { asksForDirect } from '../../storage/cache-mode.js';
 import { readThreads } from '../argument-numbers.js';
-import { isDirect, readCacheMode } from '../cache-option.js';
+import { readCacheMode } from '../cache-option.js';
 import { readImageArgument } from '../image-argument.js';
 import { refuseObject } from '../object-option.js';
 import type { ProgressStyle } from '../progress-display.js';
+import { progressStyle } from '../progress-option.js';
 import type { CheckWords } from './words.js';
 
 export interface CheckRequest {
@@ -36,10 +38,10 @@ export function readCheckWords(operands: readonly string[], words: CheckWords): 
   }
   return {
     kind: 'check',
-    options: { image, direct: isDirect(cache), data, repair: words.repair, threads },
+    options: { image, direct: asksForDirect(cache), data, repair: words.repair, threads },
     name,
     output,
-    progress: quiet ? 'none' : (words.progress ?? (words.p ? 'auto' : 'none')),
+    progress: progressStyle(words),
     quiet,
   };
 }

@@ -3,6 +3,7 @@ import { compare } from '../../compare/compare.js';
 import type { CompareOptions, CompareResult } from '../../compare/options.js';
 import { failureText } from '../failure.js';
 import { longRun } from '../long-run.js';
+import { progressStyle } from '../progress-option.js';
 import { type Surroundings, THIS_PROCESS } from '../surroundings.js';
 import { type CompareRequest, compareOptions } from './request.js';
 import { EXIT_CODES, NO_VERDICT, verdictText } from './verdict-text.js';
@@ -18,10 +19,10 @@ export async function compareCommand(
   surroundings: CompareSurroundings = { ...THIS_PROCESS, compare },
 ): Promise<number> {
   const { stdout, stderr } = surroundings;
-  const { p = false, progress = p ? 'auto' : 'none', quiet = false } = request.words;
+  const { quiet = false } = request.words;
   try {
     const options = compareOptions(request);
-    const style = quiet ? 'none' : progress;
+    const style = progressStyle(request.words);
     const ended = await longRun(
       'Comparison',
       style,

@@ -1,4 +1,6 @@
 /** `compare` on the command line: its options, and what its help says. */
+
+import { IMAGE_FORMATS } from '../../image/image-reference.js';
 import {
   CACHE,
   FORCE_SHARE,
@@ -8,7 +10,7 @@ import {
   PROGRESS,
   SHOW_PROGRESS,
 } from '../option-rows.js';
-import { type CommandTable, EVERYWHERE, IMAGE_FORMATS } from '../option-table.js';
+import { type CommandTable, EVERYWHERE } from '../option-table.js';
 
 export const COMPARE_TABLE: CommandTable = {
   name: 'compare',

@@ -5,7 +5,7 @@
 import type { ConvertOptions } from '../../convert/options.js';
 import { Qcow2cError, quoted, usageError } from '../../errors.js';
 import type { ImageFormat } from '../../image/image-reference.js';
-import { isDirect } from '../cache-option.js';
+import { asksForDirect } from '../../storage/cache-mode.js';
 import { sourceFile, targetFile } from '../file-names.js';
 import { sourceFormatOf, targetFormatOf } from '../image-formats.js';
 import { readImageOptions, readTargetOptions } from '../image-options.js';
@@ -26,7 +26,11 @@ export function readSources(
   const { sourceFormat, forceShare = false } = words;
   if (words.sourceImageOpts) {
     if (sourceFormat !== undefined) throw usageError(TWO_FORMATS);
-    const use = { role: 'source', direct: isDirect(words.sourceCache ?? 'writeback'), forceShare } as const;
+    const use = {
+      role: 'source',
+      direct: asksForDirect(words.sourceCache ?? 'writeback'),
+      forceShare,
+    } as const;
     return { sources: files.map((text) => readImageOptions(text, use)), isStream: false };
   }
   const [first = ''] = files;
@@ -69,7 +73,7 @@ export function readTarget(
   const { targetFormat, targetCache = 'none' } = words;
   if (words.targetImageOpts) {
     if (targetFormat !== undefined) throw usageError(TWO_FORMATS);
-    return readTargetOptions(file, { direct: isDirect(targetCache), forceShare: false });
+    return readTargetOptions(file, { direct: asksForDirect(targetCache), forceShare: false });
   }
   const implied = words.compress || file.endsWith('.qcow2') ? 'qcow2' : 'raw';
   const format = targetFormatOf(targetFormat ?? implied);

@@ -13,6 +13,7 @@ import { backingFormatOf, targetFormatOf } from '../image-formats.js';
 import { refuseObject } from '../object-option.js';
 import { asksForHelp, type OptionPair, parseOptionList } from '../option-list.js';
 import type { ProgressStyle } from '../progress-display.js';
+import { progressStyle } from '../progress-option.js';
 import { readSnapshot } from '../snapshot-option.js';
 import { readSources, readTarget } from './image-arguments.js';
 import type { ConvertWords } from './words.js';
@@ -85,7 +86,7 @@ export function readConvertWords(
       targetIsZero: words.targetIsZero,
       verify: words.verify,
     },
-    progress: quiet ? 'none' : (words.progress ?? (words.p ? 'auto' : 'none')),
+    progress: progressStyle(words),
     quiet,
     verbose: !quiet && (words.verbose ?? false),
   };

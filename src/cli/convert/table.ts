@@ -1,8 +1,10 @@
 /** `convert` on the command line: its options, and what its help says. */
+
+import { IMAGE_FORMATS } from '../../image/image-reference.js';
 import { CACHE_MODES } from '../../storage/cache-mode.js';
 import { FORMAT_OPTION_OFFERS } from '../format-options.js';
 import { ENGINE, FORCE_SHARE, NO_OBJECT, PARALLEL, PROGRESS, SHOW_PROGRESS } from '../option-rows.js';
-import { type CommandTable, EVERYWHERE, IMAGE_FORMATS, SIZES } from '../option-table.js';
+import { type CommandTable, EVERYWHERE, SIZES } from '../option-table.js';
 
 export const CONVERT_TABLE: CommandTable = {
   name: 'convert',

@@ -4,6 +4,7 @@ import type { ImageInfoOptions } from '../../info/image-info.js';
 import { readThreads } from '../argument-numbers.js';
 import { readImageArgument } from '../image-argument.js';
 import type { ProgressStyle } from '../progress-display.js';
+import { progressStyle } from '../progress-option.js';
 
 export interface InfoRequest {
   readonly kind: 'info';
@@ -43,6 +44,6 @@ export function readInfoWords(operands: readonly string[], words: InfoWords): In
     kind: 'info',
     options: { image: readImageArgument(name, words), backingChain, deep, threads },
     output,
-    progress: words.progress ?? (words.p ? 'auto' : 'none'),
+    progress: progressStyle(words),
   };
 }

@@ -13,6 +13,7 @@ import { parseSize } from '../numbers.js';
 import { refuseObject } from '../object-option.js';
 import { asksForHelp, parseOptionList } from '../option-list.js';
 import type { ProgressStyle } from '../progress-display.js';
+import { progressStyle } from '../progress-option.js';
 import { readSnapshot } from '../snapshot-option.js';
 
 /** The options as they were typed, by the last of their names (see the table). */
@@ -85,7 +86,7 @@ export function readMeasureWords(
     },
     name: file ?? `${size} bytes`,
     output,
-    progress: words.progress ?? (words.p ? 'auto' : 'none'),
+    progress: progressStyle(words),
   };
 }
 

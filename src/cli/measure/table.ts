@@ -1,4 +1,6 @@
 /** `measure` on the command line: its options, and what its help says. */
+
+import { IMAGE_FORMATS } from '../../image/image-reference.js';
 import { FORMAT_OPTION_OFFERS } from '../format-options.js';
 import {
   ENGINE,
@@ -10,7 +12,7 @@ import {
   PROGRESS,
   SHOW_PROGRESS,
 } from '../option-rows.js';
-import { type CommandTable, EVERYWHERE, IMAGE_FORMATS, SIZES } from '../option-table.js';
+import { type CommandTable, EVERYWHERE, SIZES } from '../option-table.js';
 
 export const MEASURE_TABLE: CommandTable = {
   name: 'measure',
