@@ -26,13 +26,19 @@ export interface ClaimedFile {
 /**
  * @param path of the temporary file
  * @param name of the target, for messages
+ * @param permissions of the file, before the umask
  * @throws Qcow2cError ERR_IN_USE when another run is making the same target; ERR_IO
  */
-export async function claimTemporary(path: string, name: string, mode: CacheMode): Promise<ClaimedFile> {
+export async function claimTemporary(
+  path: string,
+  name: string,
+  mode: CacheMode,
+  permissions: number,
+): Promise<ClaimedFile> {
   for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt += 1) {
     let file: DirectFile;
     try {
-      file = await DirectFile.open(path, name, mode, constants.O_CREAT | constants.O_EXCL);
+      file = await DirectFile.open(path, name, mode, constants.O_CREAT | constants.O_EXCL, permissions);
     } catch (error) {
       if (!(error instanceof Qcow2cError) || error.systemCode !== 'EEXIST') throw error;
       await removeLeftover(path, name);

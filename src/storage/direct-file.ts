@@ -54,11 +54,18 @@ export class DirectFile implements SparseStorage {
    * Opens `path` for reading and writing.
    * @param name the file's name for messages
    * @param flags further open flags, such as O_CREAT | O_EXCL
+   * @param permissions of a file that is made, before the umask
    * @throws Qcow2cError ERR_IO
    */
-  static async open(path: string, name: string, mode: CacheMode, flags = 0): Promise<DirectFile> {
+  static async open(
+    path: string,
+    name: string,
+    mode: CacheMode,
+    flags = 0,
+    permissions = 0,
+  ): Promise<DirectFile> {
     try {
-      const { descriptor, directRefused } = await openAsAsked(path, mode, flags);
+      const { descriptor, directRefused } = await openAsAsked(path, mode, flags, permissions);
       return new DirectFile(path, name, mode, descriptor, directRefused);
     } catch (error) {
       const verb = (flags & fs.constants.O_CREAT) !== 0 ? 'create' : 'open';

@@ -19,29 +19,35 @@ export interface Opened {
 
 /**
  * @param flags further open flags, such as O_CREAT | O_EXCL
+ * @param permissions of a file that is made, before the umask
  * @throws the system's error
  */
-export async function openAsAsked(path: string, mode: CacheMode, flags: number): Promise<Opened> {
+export async function openAsAsked(
+  path: string,
+  mode: CacheMode,
+  flags: number,
+  permissions: number,
+): Promise<Opened> {
   if (!asksForDirect(mode)) {
-    return { descriptor: await openBuffered(path, mode, flags), directRefused: undefined };
+    return { descriptor: await openBuffered(path, mode, flags, permissions), directRefused: undefined };
   }
-  const descriptor = await openDirect(path, openFlags(mode, flags));
+  const descriptor = await openDirect(path, openFlags(mode, flags), permissions);
   if (descriptor !== undefined) return { descriptor, directRefused: undefined };
   const directRefused =
     O_DIRECT === undefined ? 'this system has no O_DIRECT' : 'the file system refuses O_DIRECT';
-  return { descriptor: await openBuffered(path, mode, flags), directRefused };
+  return { descriptor: await openBuffered(path, mode, flags, permissions), directRefused };
 }
 
 /** The same through the page cache, whatever the mode asks for. */
-export function openBuffered(path: string, mode: CacheMode, flags = 0): Promise<number> {
-  return openFile(path, openFlags(mode, flags), 0o644);
+export function openBuffered(path: string, mode: CacheMode, flags = 0, permissions = 0): Promise<number> {
+  return openFile(path, openFlags(mode, flags), permissions);
 }
 
 /** @returns a descriptor for direct I/O, or undefined when it is refused; then nothing is left behind */
-async function openDirect(path: string, flags: number): Promise<number | undefined> {
+async function openDirect(path: string, flags: number, permissions: number): Promise<number | undefined> {
   if (O_DIRECT === undefined) return undefined;
   try {
-    return await openFile(path, flags | O_DIRECT, 0o644);
+    return await openFile(path, flags | O_DIRECT, permissions);
   } catch (error) {
     if (!isRefusal(error)) throw error;
     // The refusing open may have made the file already. Without both flags it might not be ours to remove.

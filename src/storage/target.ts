@@ -4,9 +4,10 @@
  * that name stays. A device, or an existing file on request, is written in place.
  */
 import { createHash } from 'node:crypto';
-import { constants, type Stats } from 'node:fs';
+import { constants, fchmod, fchown, fstatSync, type Stats } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import type { CacheMode } from './cache-mode.js';
 import { claimTemporary } from './claim-temporary.js';
@@ -14,6 +15,17 @@ import { deviceSize } from './device-size.js';
 import { DirectFile } from './direct-file.js';
 import { lockImage, refuseWriters } from './image-lock.js';
 import type { SparseStorage } from './storage.js';
+
+const changeOwner = promisify(fchown);
+const changeMode = promisify(fchmod);
+const NEW_FILE_MODE = 0o644;
+const OWNER_ONLY = 0o600;
+const PERMISSIONS = 0o7777;
+/** With the bit that gives a program its group. */
+const GROUP_RIGHTS = 0o2070;
+const OTHERS_RIGHTS = 0o007;
+/** For the owner or the group in fchown(2). */
+const UNCHANGED = -1;
 
 /** Longest file name of Linux and macOS file systems, in bytes. */
 const LONGEST_NAME = 255;
@@ -127,9 +139,10 @@ async function openReplacement(
   existing: Stats | undefined,
 ): Promise<Target> {
   const temporary = join(dirname(path), temporaryName(basename(path)));
-  const { file, release } = await claimTemporary(temporary, name, mode);
-  // Before there is a byte in it: nobody may read the new image who could not read the old one.
-  if (existing !== undefined) await keepOwnership(temporary, existing);
+  // Nobody may read the new image who could not read the old one, nor open it before it is known who that is.
+  const permissions = existing === undefined ? NEW_FILE_MODE : OWNER_ONLY;
+  const { file, release } = await claimTemporary(temporary, name, mode, permissions);
+  if (existing !== undefined) await keepOwnership(file.fd, existing);
   // Once the name is given up it may be another run's.
   let claimed = true;
   const discard = async () => {
@@ -227,10 +240,17 @@ function temporaryName(base: string): string {
   return `.${start}${digest}${suffix}`;
 }
 
-/** The replacement is as accessible as what it replaces. Owners can only be kept with the right to. */
-async function keepOwnership(temporary: string, existing: Stats): Promise<void> {
-  await fs.chown(temporary, existing.uid, existing.gid).catch(() => {});
-  await fs.chmod(temporary, existing.mode & 0o7777).catch(() => {});
+/**
+ * The replacement is as accessible as what it replaces. An owner or a group can only be kept with the right to;
+ * another group is allowed what everybody is.
+ */
+async function keepOwnership(descriptor: number, { uid, gid, mode }: Stats): Promise<void> {
+  await changeOwner(descriptor, uid, gid)
+    .catch(() => changeOwner(descriptor, UNCHANGED, gid))
+    .catch(() => {});
+  const keepsGroup = fstatSync(descriptor).gid === gid;
+  const allowed = keepsGroup ? PERMISSIONS : (PERMISSIONS & ~GROUP_RIGHTS) | ((mode & OTHERS_RIGHTS) << 3);
+  await changeMode(descriptor, mode & allowed).catch(() => {});
 }
 
 /** Refuses a path that names no file: the system would do so only when the finished image gets its name. */

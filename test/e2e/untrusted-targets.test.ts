@@ -1,5 +1,5 @@
 /** Names that lead in a circle, or to what is no disk: each command says so and ends. */
-import { linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, linkSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { forgedQcow2 } from '../open/forged-qcow2.js';
 import { runOk } from '../oracle/run.js';
@@ -122,4 +122,19 @@ describe.each([
     const opened = (await readTrace(log)).filter(({ name: call }) => call === 'openat');
     expect(opened.map(({ args }) => unquote(args[1] ?? ''))).not.toContain(target);
   });
+});
+
+test('what is to replace an image is opened to nobody else before it has the permissions of the old one', async () => {
+  const [source, target, log] = [path('source.raw'), path('shared.qcow2'), path('replacing-trace')];
+  writeFileSync(source, 'some guest data');
+  writeFileSync(target, 'the old image');
+  chmodSync(target, 0o664);
+  const { status } = await cli(['convert', '-c', source, target], { under: underStrace(log) });
+  expect(status).toBe(0);
+  const made = (await readTrace(log)).filter(
+    ({ name, args }) =>
+      name === 'openat' && args[2]?.includes('O_CREAT') && args[1]?.includes('.shared.qcow2'),
+  );
+  expect(made.map(({ args }) => args[3])).toEqual(['0600']);
+  expect(statSync(target).mode & 0o7777).toBe(0o664);
 });

@@ -459,4 +459,21 @@ describe('without the right to write', () => {
     expect(modeOf(path)).toBe(0o666);
     expect(fs.statSync(path).uid).toBe(asOtherUser.uid);
   });
+
+  // Who is not root cannot give a file to a group that is not his.
+  test.skipIf(process.geteuid?.() !== 0)('another group gets no more than everybody has', async () => {
+    fs.chmodSync(directory, 0o777);
+    for (const [before, after] of [
+      [0o646, 0o646],
+      [0o664, 0o644],
+      [0o2640, 0o600],
+    ] as const) {
+      fs.writeFileSync(path, 'the old image');
+      fs.chownSync(path, asOtherUser.uid, 0);
+      fs.chmodSync(path, before);
+      expect(await asOtherUser.complete(path, false)).toBe('done');
+      expect([before, modeOf(path)]).toEqual([before, after]);
+      fs.rmSync(path);
+    }
+  });
 });
