@@ -22,12 +22,14 @@ export class LibdeflateCompressor implements Compressor {
   readonly #context: unknown;
   readonly #compress: NativeFunction;
   readonly #free: NativeFunction;
+  readonly #library: NativeLibrary;
 
   /**
    * @param level 1 to 12, checked where the engine is chosen
    * @throws Qcow2cError ERR_ENGINE when the library refuses (no memory)
    */
   constructor(library: NativeLibrary, level: number) {
+    this.#library = library;
     this.#compress = library.func(LIBDEFLATE_SYMBOL, 'size_t', [
       'void *',
       'const void *',
@@ -50,17 +52,23 @@ export class LibdeflateCompressor implements Compressor {
   free(): void {
     this.#free(this.#context);
   }
+
+  freeWithThread(): void {
+    this.#library.callAtThreadEnd('libdeflate_free_compressor', this.#context);
+  }
 }
 
 export class LibdeflateDecompressor implements Decompressor {
   readonly #context: unknown;
   readonly #decompress: NativeFunction;
   readonly #free: NativeFunction;
+  readonly #library: NativeLibrary;
   /** A size_t that libdeflate fills. */
   readonly #taken = new BigUint64Array(1);
 
   /** @throws Qcow2cError ERR_ENGINE when the library refuses (no memory) */
   constructor(library: NativeLibrary) {
+    this.#library = library;
     this.#decompress = library.func('libdeflate_deflate_decompress_ex', 'int', [
       'void *',
       'const void *',
@@ -92,5 +100,9 @@ export class LibdeflateDecompressor implements Decompressor {
 
   free(): void {
     this.#free(this.#context);
+  }
+
+  freeWithThread(): void {
+    this.#library.callAtThreadEnd('libdeflate_free_decompressor', this.#context);
   }
 }

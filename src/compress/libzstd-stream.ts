@@ -17,6 +17,7 @@ export class LibzstdStreamDecompressor implements Decompressor {
   readonly #decompress: NativeFunction;
   readonly #reset: NativeFunction;
   readonly #free: NativeFunction;
+  readonly #library: NativeLibrary;
   readonly #errorName: NativeFunction;
   /** Two size_t that libzstd moves on: bytes made, bytes taken. */
   readonly #made = new BigUint64Array(1);
@@ -24,6 +25,7 @@ export class LibzstdStreamDecompressor implements Decompressor {
 
   /** @throws Qcow2cError ERR_ENGINE when the library refuses (no memory) */
   constructor(library: NativeLibrary) {
+    this.#library = library;
     // ZSTD_decompressStream for callers who have no structures with pointers in them.
     this.#decompress = library.func('ZSTD_decompressStream_simpleArgs', SIZE_OR_ERROR, [
       'void *',
@@ -75,5 +77,9 @@ export class LibzstdStreamDecompressor implements Decompressor {
 
   free(): void {
     this.#free(this.#context);
+  }
+
+  freeWithThread(): void {
+    this.#library.callAtThreadEnd('ZSTD_freeDCtx', this.#context);
   }
 }

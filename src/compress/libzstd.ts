@@ -24,6 +24,7 @@ export class LibzstdCompressor implements Compressor {
   readonly #context: unknown;
   readonly #compress: NativeFunction;
   readonly #free: NativeFunction;
+  readonly #library: NativeLibrary;
   readonly #errorName: NativeFunction;
 
   /**
@@ -32,6 +33,7 @@ export class LibzstdCompressor implements Compressor {
    * @throws Qcow2cError ERR_ENGINE when the library refuses
    */
   constructor(library: NativeLibrary, level: number, hashLog?: number) {
+    this.#library = library;
     this.#errorName = errorNames(library);
     this.#compress = library.func(LIBZSTD_SYMBOL, SIZE_OR_ERROR, [
       'void *',
@@ -64,6 +66,10 @@ export class LibzstdCompressor implements Compressor {
     this.#free(this.#context);
   }
 
+  freeWithThread(): void {
+    this.#library.callAtThreadEnd('ZSTD_freeCCtx', this.#context);
+  }
+
   #failure(result: number): Qcow2cError {
     return new Qcow2cError('ERR_ENGINE', `libzstd failed: ${this.#errorName(result)}`);
   }
@@ -74,10 +80,12 @@ export class LibzstdDecompressor implements Decompressor {
   readonly #frameSize: NativeFunction;
   readonly #decompress: NativeFunction;
   readonly #free: NativeFunction;
+  readonly #library: NativeLibrary;
   readonly #errorName: NativeFunction;
 
   /** @throws Qcow2cError ERR_ENGINE when the library refuses (no memory) */
   constructor(library: NativeLibrary) {
+    this.#library = library;
     this.#errorName = errorNames(library);
     this.#frameSize = library.func('ZSTD_findFrameCompressedSize', SIZE_OR_ERROR, ['const void *', 'size_t']);
     this.#decompress = library.func('ZSTD_decompressDCtx', SIZE_OR_ERROR, [
@@ -105,6 +113,10 @@ export class LibzstdDecompressor implements Decompressor {
 
   free(): void {
     this.#free(this.#context);
+  }
+
+  freeWithThread(): void {
+    this.#library.callAtThreadEnd('ZSTD_freeDCtx', this.#context);
   }
 }
 

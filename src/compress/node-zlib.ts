@@ -39,6 +39,8 @@ export class NodeZlibCompressor implements Compressor {
   }
 
   free(): void {}
+
+  freeWithThread(): void {}
 }
 
 export class NodeZlibDecompressor implements Decompressor {
@@ -68,4 +70,6 @@ export class NodeZlibDecompressor implements Decompressor {
   }
 
   free(): void {}
+
+  freeWithThread(): void {}
 }

@@ -56,6 +56,8 @@ export class NodeZstdCompressor implements Compressor {
   }
 
   free(): void {}
+
+  freeWithThread(): void {}
 }
 
 export class NodeZstdDecompressor implements Decompressor {
@@ -83,4 +85,6 @@ export class NodeZstdDecompressor implements Decompressor {
   }
 
   free(): void {}
+
+  freeWithThread(): void {}
 }

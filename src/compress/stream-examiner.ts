@@ -31,11 +31,13 @@ export class StreamExaminer {
   /** The largest of any stream so far: none needs to be looked for that is not larger. */
   #window = 0;
 
-  /** @throws Qcow2cError ERR_ENGINE without an engine */
+  /** For as long as the calling thread lives. @throws Qcow2cError ERR_ENGINE without an engine */
   static async create(setup: ExaminationSetup): Promise<StreamExaminer> {
     // What became of a payload must not pass here and fail in QEMU.
     const request = { type: setup.type, tellsLength: true, strict: true };
-    return new StreamExaminer(setup, await createDecompressor(request));
+    const decompressor = await createDecompressor(request);
+    decompressor.freeWithThread();
+    return new StreamExaminer(setup, decompressor);
   }
 
   private constructor(setup: ExaminationSetup, decompressor: Decompressor) {

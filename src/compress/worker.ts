@@ -21,13 +21,16 @@ async function createPacker(): Promise<{ pack(item: never): WorkAnswer }> {
     await Promise.all(
       setup.inflate.map(async (type) => {
         const engine = setup.inflateWithNode && nodeInflates(type) ? 'node' : undefined;
-        return [type, await createDecompressor({ type, engine, tellsLength })] as const;
+        const decompressor = await createDecompressor({ type, engine, tellsLength });
+        decompressor.freeWithThread();
+        return [type, decompressor] as const;
       }),
     ),
   );
   switch (setup.output) {
     case 'clusters': {
       const compressor = setup.compressor && (await createCompressor(setup.compressor));
+      compressor?.freeWithThread();
       return new ClusterPacker(setup, compressor, decompressors);
     }
     case 'runs':

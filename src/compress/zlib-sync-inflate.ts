@@ -101,4 +101,6 @@ class ZlibSyncDecompressor implements Decompressor {
   }
 
   free(): void {}
+
+  freeWithThread(): void {}
 }

@@ -52,6 +52,7 @@ class RunLengthCompressor implements Compressor {
   }
 
   free(): void {}
+  freeWithThread(): void {}
 }
 
 describe('an item', () => {

@@ -41,6 +41,7 @@ beforeAll(async () => {
       return actual.decompress(input, output);
     },
     free: () => actual.free(),
+    freeWithThread: () => actual.freeWithThread(),
   };
 });
 afterAll(() => {
@@ -255,6 +256,7 @@ test('salvage does not hide a failure of the engine', () => {
       throw new Error('the engine is broken');
     },
     free: () => {},
+    freeWithThread: () => {},
   };
   const setup = { readAlignment: 1, salvage: true, arrivals: undefined, itemSize: ITEM };
   const read = (decompressors: Map<'zlib', Decompressor>) =>

@@ -49,6 +49,7 @@ class FiveBytes implements Compressor {
   }
 
   free(): void {}
+  freeWithThread(): void {}
 }
 
 function pack(segments: readonly Segment[], more: Partial<PackingSetup> = {}, length = DISK.length) {

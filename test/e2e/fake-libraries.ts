@@ -111,7 +111,8 @@ export async function compile(source: string, directory: string): Promise<string
   const [text, library] = [join(directory, 'fake.c'), join(directory, 'fake.so')];
   await writeFile(text, source);
   // As it stands: no calls may be made of loops, nor crashes be reasoned away.
-  await runOk('cc', ['-shared', '-fPIC', '-nostdlib', '-O0', '-o', library, text]);
+  // Once loaded it stays: the loader would give its name to the library that has its calls made.
+  await runOk('cc', ['-shared', '-fPIC', '-nostdlib', '-O0', '-Wl,-z,nodelete', '-o', library, text]);
   return library;
 }
 
@@ -124,4 +125,49 @@ export async function inFront(
   await mkdir(directory, { recursive: true });
   for (const soname of NAMES[name]) await cp(file, join(directory, soname));
   return { LD_LIBRARY_PATH: directory };
+}
+
+/** What gives memory and takes it back, and all else that is used, of each library. */
+const CALLS: Readonly<Record<LibraryName, { gives: string[]; takes: string[]; others: string[] }>> = {
+  libdeflate: {
+    gives: ['libdeflate_alloc_compressor', 'libdeflate_alloc_decompressor'],
+    takes: ['libdeflate_free_compressor', 'libdeflate_free_decompressor'],
+    others: ['libdeflate_deflate_compress', 'libdeflate_deflate_decompress_ex'],
+  },
+  libzstd: {
+    gives: ['ZSTD_createCCtx', 'ZSTD_createDCtx'],
+    takes: ['ZSTD_freeCCtx', 'ZSTD_freeDCtx'],
+    others: [
+      ...['ZSTD_versionString', 'ZSTD_getErrorName', 'ZSTD_CCtx_setParameter', 'ZSTD_compress2'],
+      ...['ZSTD_findFrameCompressedSize', 'ZSTD_decompressDCtx', 'ZSTD_DCtx_reset'],
+      'ZSTD_decompressStream_simpleArgs',
+    ],
+  },
+};
+
+/**
+ * @param library the file of one that works
+ * @param log a file to which `+` is added for each context that it gives, and `-` for each that it takes back
+ * @returns the source of a library that has all calls made by that one
+ */
+export function counting(name: LibraryName, library: string, log: string): string {
+  const { gives, takes, others } = CALLS[name];
+  // Every argument is a pointer or a number as wide as one; those that a function does not have harm nobody.
+  const relay = (call: string, note: string) => `
+long ${call}(long a, long b, long c, long d, long e, long f, long g) {
+  static long (*real)(long, long, long, long, long, long, long);
+  if (!real) real = dlsym(dlopen(${JSON.stringify(library)}, 1), "${call}");
+  ${note}
+  return real(a, b, c, d, e, f, g);
+}\n`;
+  const noted = (mark: string) => `write(file, "${mark}", 1);`;
+  return [
+    'void *dlopen(const char *, int); void *dlsym(void *, const char *); int open(const char *, int, ...);',
+    'long write(int, const char *, unsigned long); static int file;',
+    // O_WRONLY | O_APPEND | O_CLOEXEC
+    `__attribute__((constructor)) static void start(void) { file = open(${JSON.stringify(log)}, 02002001); }`,
+    ...gives.map((call) => relay(call, noted('+'))),
+    ...takes.map((call) => relay(call, noted('-'))),
+    ...others.map((call) => relay(call, '')),
+  ].join('\n');
 }
