@@ -22,7 +22,7 @@ import {
 } from './native-library.js';
 import { NodeZlibCompressor } from './node-zlib.js';
 import { hasNodeZstd, NodeZstdCompressor, NodeZstdDecompressor } from './node-zstd.js';
-import { portableInflate, zlibSync, zlibSyncVersion } from './zlib-sync-inflate.js';
+import { countOfStreams, portableInflate, zlibSync, zlibSyncVersion } from './zlib-sync-inflate.js';
 
 export interface CompressorRequest {
   readonly type: CompressionType;
@@ -194,6 +194,8 @@ export interface DecompressorRequest {
    * more: libdeflate symbols without a meaning and incomplete codes, libzstd's call for whole frames wrong windows.
    */
   readonly strict?: boolean | undefined;
+  /** What all threads of the process have left of `countOfStreams`; default: this decompressor has its own. */
+  readonly streamsLeft?: Int32Array | undefined;
 }
 
 /**
@@ -214,7 +216,7 @@ export async function createDecompressor(request: DecompressorRequest): Promise<
     }
     case 'node':
       if (type === 'zstd') return new NodeZstdDecompressor();
-      return portableInflate(tellsLength ? undefined : zlibSync());
+      return portableInflate(tellsLength ? undefined : zlibSync(), request.streamsLeft ?? countOfStreams());
   }
 }
 

@@ -126,18 +126,16 @@ function atThreadEnd(koffi: Koffi, address: unknown, pointer: unknown): void {
   koffi.load(null).func('__cxa_thread_atexit', 'int', parameters)(address, pointer, address);
 }
 
+/** Of Dl_info: four pointers. */
+const DL_INFO_BYTES = 4 * 8;
+
 /** The file that an address was loaded from: dladdr(3), which glibc, musl and macOS have. */
 function fileOf(koffi: Koffi, address: unknown): string | undefined {
   try {
-    const info = koffi.struct({
-      dli_fname: 'const char *',
-      dli_fbase: 'void *',
-      dli_sname: 'const char *',
-      dli_saddr: 'void *',
-    });
-    const dladdr = koffi.load(null).func('dladdr', 'int', ['void *', koffi.out(koffi.pointer(info))]);
-    const found: { dli_fname?: string | null } = {};
-    return dladdr(address, found) === 0 ? undefined : (found.dli_fname ?? undefined);
+    const dladdr = koffi.load(null).func('dladdr', 'int', ['void *', 'void *']);
+    const info = new Uint8Array(DL_INFO_BYTES);
+    // The name comes first. No struct is declared for koffi, which would keep each as long as the thread lives.
+    return dladdr(address, info) === 0 ? undefined : (koffi.decode(info, 'const char *') ?? undefined);
   } catch {
     return undefined;
   }

@@ -6,6 +6,7 @@
 import { Piscina } from 'piscina';
 import { internalError, Qcow2cError } from '../errors.js';
 import { sharedAlignedMemory } from '../storage/aligned-memory.js';
+import { demandDescriptors } from './descriptor-room.js';
 import { type FileOf, failureError } from './failure-error.js';
 import type {
   Compared,
@@ -20,6 +21,7 @@ import type {
   WorkerSetup,
   WorkItem,
 } from './messages.js';
+import { countOfStreams } from './zlib-sync-inflate.js';
 
 /**
  * A worker's heap holds a few small objects for each item: a small young generation keeps its garbage
@@ -57,7 +59,10 @@ export interface ExaminedItem extends Pick<Examined, 'facts'> {
 
 /** A setup without the memory, which is the pool's. */
 type Without<Setup, Keys extends string> = Setup extends unknown ? Omit<Setup, Keys> : never;
-export type PoolSetup = Without<WorkerSetup, 'results' | 'arrivals'>;
+export type PoolSetup = Without<WorkerSetup, 'results' | 'arrivals' | 'streamsLeft'>;
+
+/** One count for all pools: what zlib-sync leaves behind stays until the process ends. */
+const STREAMS_LEFT = countOfStreams();
 
 export class WorkerPool {
   readonly #pool: Piscina;
@@ -78,6 +83,7 @@ export class WorkerPool {
    * @param setup told to every worker
    * @param fileOf names the file behind a descriptor, for messages
    * @param arrivals whether items come in through memory, see `arrivalSlot`
+   * @throws Qcow2cError ERR_IO when there are not enough descriptors or not enough memory for them
    */
   constructor(
     entry: URL,
@@ -87,6 +93,7 @@ export class WorkerPool {
     fileOf: FileOf,
     arrivals = false,
   ) {
+    demandDescriptors(threads);
     const isStored = setup.output === 'clusters' || setup.output === 'runs';
     const results = isStored ? sharedAlignedMemory(slots * setup.itemSize) : new SharedArrayBuffer(0);
     const arriving = arrivals ? sharedAlignedMemory(slots * setup.itemSize) : undefined;
@@ -102,7 +109,7 @@ export class WorkerPool {
       // The oldest item is the one the caller waits for.
       stricterFIFO: true,
       resourceLimits: WORKER_HEAP,
-      workerData: { ...setup, results, arrivals: arriving } satisfies WorkerSetup,
+      workerData: { ...setup, results, arrivals: arriving, streamsLeft: STREAMS_LEFT } satisfies WorkerSetup,
     });
     this.#loaded = Promise.all(
       this.#pool.threads.map(

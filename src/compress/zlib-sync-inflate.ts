@@ -25,10 +25,15 @@ interface Inflate {
 const WINDOW_BITS = -15;
 
 /**
- * Streams inflated by the package, for each decompressor. It can neither reset a stream nor release one
+ * Streams inflated by the package in one process. It can neither reset a stream nor release one
  * (zlib's inflateEnd is never called), so each leaves 10 to 40 KiB behind until the process ends.
  */
 const MOST_STREAMS = 256;
+
+/** @returns how many streams are left, in memory that threads can share */
+export function countOfStreams(): Int32Array {
+  return new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)).fill(MOST_STREAMS);
+}
 
 /**
  * Bytes of input that the package is given. It lets a stream grow as far as its input goes, and deflate
@@ -65,27 +70,28 @@ export function zlibSyncVersion(): string | undefined {
 
 /**
  * @param zlib what `zlibSync` found
+ * @param streamsLeft of this process, from `countOfStreams`
  * @returns a decompressor for raw deflate: zlib-sync's, or node:zlib's without the package
  */
-export function portableInflate(zlib: ZlibSync | undefined): Decompressor {
-  return zlib === undefined ? new NodeZlibDecompressor() : new ZlibSyncDecompressor(zlib);
+export function portableInflate(zlib: ZlibSync | undefined, streamsLeft: Int32Array): Decompressor {
+  return zlib === undefined ? new NodeZlibDecompressor() : new ZlibSyncDecompressor(zlib, streamsLeft);
 }
 
 class ZlibSyncDecompressor implements Decompressor {
   readonly #zlib: ZlibSync;
   readonly #otherwise = new NodeZlibDecompressor();
-  #streamsLeft = MOST_STREAMS;
+  readonly #streamsLeft: Int32Array;
 
-  constructor(zlib: ZlibSync) {
+  constructor(zlib: ZlibSync, streamsLeft: Int32Array) {
     this.#zlib = zlib;
+    this.#streamsLeft = streamsLeft;
   }
 
   decompress(input: Uint8Array, output: Uint8Array): number {
-    if (this.#streamsLeft === 0 || input.length > LARGEST_INPUT) {
+    if (input.length > LARGEST_INPUT || !this.#mayMakeStream()) {
       this.#otherwise.decompress(input, output);
       return input.length;
     }
-    this.#streamsLeft -= 1;
     // Room for one byte more than a cluster: its end is found at once, and a longer stream shows.
     const stream = new this.#zlib.Inflate({ windowBits: WINDOW_BITS, chunkSize: output.length + 1 });
     stream.push(input, this.#zlib.Z_FINISH);
@@ -98,6 +104,11 @@ class ZlibSyncDecompressor implements Decompressor {
     output.set(result);
     // The package does not say how much of it the stream took.
     return input.length;
+  }
+
+  /** Looks first: what is counted down for ever would begin anew from the largest number. */
+  #mayMakeStream(): boolean {
+    return Atomics.load(this.#streamsLeft, 0) > 0 && Atomics.sub(this.#streamsLeft, 0, 1) > 0;
   }
 
   free(): void {}

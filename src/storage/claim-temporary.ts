@@ -44,15 +44,35 @@ export async function claimTemporary(
       await removeLeftover(path, name);
       continue;
     }
-    // Until it is locked somebody may take it for a leftover. What is there then is his.
-    const owner = await lockAt(path);
-    if (owner !== 'held' && owner !== 'gone' && (await owner.handle.stat()).ino === fstatSync(file.fd).ino) {
-      return { file, release: () => owner.handle.close() };
-    }
-    if (typeof owner === 'object') await owner.handle.close();
+    const claimed = await claim(file, path).catch(async (error) => {
+      await removeUnclaimed(file, path);
+      if (error instanceof Qcow2cError) throw error;
+      throw ioError(`Could not create ${quoted(name)}`, error, { file: name });
+    });
+    if (claimed !== undefined) return claimed;
     await file.close();
   }
   throw inUse(name, undefined);
+}
+
+/**
+ * Until it is locked somebody may take it for a leftover. What is there then is his.
+ * @returns undefined when that has happened
+ */
+async function claim(file: DirectFile, path: string): Promise<ClaimedFile | undefined> {
+  const owner = await lockAt(path);
+  if (owner === 'held' || owner === 'gone') return undefined;
+  const { handle } = owner;
+  if ((await handle.stat()).ino === fstatSync(file.fd).ino) return { file, release: () => handle.close() };
+  await handle.close();
+  return undefined;
+}
+
+/** Closes the file and removes it, unless what has its name by now is somebody else's. Never throws. */
+async function removeUnclaimed(file: DirectFile, path: string): Promise<void> {
+  const there = await fs.lstat(path).catch(() => undefined);
+  if (there?.ino === fstatSync(file.fd).ino) await fs.rm(path, { force: true }).catch(() => {});
+  await file.close().catch(() => {});
 }
 
 /** @throws Qcow2cError ERR_IN_USE when it is locked or nobody can tell; ERR_IO */

@@ -1,9 +1,11 @@
 /**
  * The calls of the C library that Node.js lacks, made through koffi: fallocate(2), lseek(2),
- * posix_fadvise(3) and the locks of fcntl(2). Where koffi or the call is missing the answer is ENOSYS; nothing else fails.
+ * posix_fadvise(3) and the locks of fcntl(2). Where koffi or the call is missing the answer is ENOSYS.
  */
+import { createRequire } from 'node:module';
 import { endianness } from 'node:os';
 import { getSystemErrorName } from 'node:util';
+import { ioError } from '../errors.js';
 
 /** Modes of fallocate: allocate and keep the content; free, which makes zeros, and keep the length. */
 export const ALLOCATE = 0;
@@ -41,9 +43,34 @@ interface LibC {
 
 let loaded: Promise<LibC | undefined> | undefined;
 
+/**
+ * @returns undefined without koffi
+ * @throws Qcow2cError ERR_IO when no descriptor is left to load it with: a lock that nobody takes is none
+ */
 function load(): Promise<LibC | undefined> {
-  loaded ??= import('koffi').then(bind).catch(() => undefined);
+  loaded ??= importKoffi()
+    .then(bind)
+    .catch((error) => {
+      if (!isShortage(error)) return undefined;
+      loaded = undefined;
+      throw ioError('Could not load the package koffi', error);
+    });
   return loaded;
+}
+
+async function importKoffi(): Promise<Koffi> {
+  try {
+    return await import('koffi');
+  } catch (error) {
+    if (!isShortage(error)) throw error;
+    // An import that has failed once fails for ever; this tries anew.
+    return createRequire(import.meta.url)('koffi') as Koffi;
+  }
+}
+
+/** Whether the process or the system has as many files open as it may. */
+function isShortage(error: unknown): boolean {
+  return ['EMFILE', 'ENFILE'].includes((error as NodeJS.ErrnoException).code ?? '');
 }
 
 function bind(koffi: Koffi): LibC {

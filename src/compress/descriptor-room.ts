@@ -1,0 +1,24 @@
+/**
+ * Whether the process may open the descriptors that worker threads need, for the pool. Asked beforehand: a thread that
+ * finds none left says little of why it could not start, and Node.js does not close those that it had opened.
+ */
+import { closeSync, openSync } from 'node:fs';
+import { devNull } from 'node:os';
+import { ioError } from '../errors.js';
+
+/** The event loop of a thread has four: for epoll, an eventfd, a pipe. As many again while it loads its modules. */
+const OF_A_THREAD = 8;
+
+/** @throws Qcow2cError ERR_IO (EMFILE, ENFILE) when they are more than the process or the system may open now */
+export function demandDescriptors(threads: number): void {
+  const wanted = OF_A_THREAD * threads;
+  const opened: number[] = [];
+  try {
+    while (opened.length < wanted) opened.push(openSync(devNull, 'r'));
+  } catch (error) {
+    const what = `Could not start worker threads, which need ${wanted} file descriptors for a moment`;
+    throw ioError(what, error, { expected: wanted, found: opened.length });
+  } finally {
+    for (const descriptor of opened) closeSync(descriptor);
+  }
+}

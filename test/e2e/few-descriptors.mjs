@@ -1,0 +1,47 @@
+// Converts with none, one, two … descriptors left to the process until that is enough; run by descriptors.test.ts
+// under a limit. Prints one JSON object: for each conversion how every attempt ended, and what was left of it.
+import { closeSync, openSync, readdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { convert } from '../../dist/index.js';
+
+/** More than that are never needed here. */
+const ENOUGH = 64;
+
+const held = [];
+/** Takes all descriptors but `count`. @returns how many there were to be had */
+function leave(count) {
+  try {
+    for (;;) held.push(openSync('/dev/null', 'r'));
+  } catch {
+    // EMFILE: none is left.
+  }
+  const all = held.length;
+  for (let free = 0; free < count; free += 1) closeSync(held.pop());
+  return all;
+}
+const all = leave(1);
+/** Those of Node.js itself. The directory that lists them is open as it is read. */
+const others = readdirSync('/proc/self/fd').length - 1 - held.length;
+
+const seen = {};
+for (const [name, options] of Object.entries(JSON.parse(process.argv[2]))) {
+  const attempts = [];
+  for (let free = 0; free < ENOUGH; free += 1) {
+    leave(free);
+    let most = 0;
+    const onProgress = () => {
+      const open = readdirSync('/proc/self/fd').length - 1;
+      most = Math.max(most, open - held.length - others);
+    };
+    const end = await convert({ ...options, onProgress }).then(
+      () => ({ code: 'done' }),
+      ({ code, systemCode, message }) => ({ code, systemCode, message }),
+    );
+    const lost = all - leave(2);
+    const left = readdirSync(dirname(options.target)).filter((file) => file.endsWith('.tmp'));
+    attempts.push({ free, ...end, lost, left, most });
+    if (end.code === 'done') break;
+  }
+  seen[name] = attempts;
+}
+process.stdout.write(JSON.stringify(seen));
