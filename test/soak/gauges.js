@@ -1,0 +1,41 @@
+// What a process holds, at a moment at which nothing is under way: memory, descriptors, threads, listeners.
+import { getEventListeners } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { setImmediate as turn } from 'node:timers/promises';
+
+/** @typedef {Awaited<ReturnType<typeof readGauges>>} Gauges */
+
+const KIB = 1024;
+/** What is collected at last may let go of more: memory shared with threads, objects that were waiting for it. */
+const COLLECTIONS = 3;
+const GUARD_BYTES = 4096n;
+
+/** Sizes in KiB. @param {AbortSignal} signal whose listeners are counted @returns of this process */
+export async function readGauges(signal) {
+  for (let done = 0; done < COLLECTIONS; done += 1) {
+    globalThis.gc();
+    await turn();
+  }
+  const { heapUsed, external, arrayBuffers } = process.memoryUsage();
+  const status = readFileSync('/proc/self/status', 'latin1');
+  const mappings = readFileSync('/proc/self/maps', 'latin1').trimEnd().split('\n');
+  return {
+    resident: Number(/^VmRSS:\s*(\d+)/m.exec(status)[1]),
+    heap: Math.round(heapUsed / KIB),
+    external: Math.round(external / KIB),
+    buffers: Math.round(arrayBuffers / KIB),
+    mappings: mappings.length,
+    stacks: mappings.filter(isGuard).length,
+    // One of them is the directory itself, as it is read.
+    descriptors: readdirSync('/proc/self/fd').length - 1,
+    threads: readdirSync('/proc/self/task').length,
+    listeners: process.eventNames().reduce((sum, name) => sum + process.listenerCount(name), 0),
+    signalListeners: getEventListeners(signal, 'abort').length,
+  };
+}
+
+/** Whether it is the page below a stack, of which each thread has one, and koffi one for each thread that loads it. */
+function isGuard(/** @type {string} */ mapping) {
+  const [, from, to] = /^(\w+)-(\w+) ---p/.exec(mapping) ?? [];
+  return from !== undefined && BigInt(`0x${to}`) - BigInt(`0x${from}`) === GUARD_BYTES;
+}

@@ -1,0 +1,72 @@
+// `npm run soak`: thousands of conversions of every kind in one process, through the built library with real
+// threads, and what the process holds every 50. Exit status 1 when it holds more and more, or when one ends otherwise
+// than it should. QCOW2C_SOAK_CONVERSIONS (2000), QCOW2C_SOAK_ENGINE (`node`: no worker loads a native library),
+// QCOW2C_SOAK_DIR (where images are made), QCOW2C_SOAK_LEAK (`descriptor,memory`, one or both: shows that it can fail).
+import { mkdtempSync, openSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readGauges } from './gauges.js';
+import { makeImages } from './images.js';
+import { KINDS } from './kinds.js';
+import { complaints, growth } from './trend.js';
+
+/** @typedef {import('./trend.js').Sample} Sample */
+
+/**
+ * What may come with each conversion, in KiB, and mappings. Resident memory goes up and down by 10 MiB, whenever V8 and
+ * the C library take and return pages; in a short run it says little.
+ */
+const LONG = { resident: 10, heap: 2, external: 1, buffers: 1, mappings: 0.25 };
+const SHORT = { resident: 300, heap: 20, external: 2, buffers: 2, mappings: 3 };
+
+const { env } = process;
+const CONVERSIONS = Number(env.QCOW2C_SOAK_CONVERSIONS ?? 2000);
+const MOST = CONVERSIONS < 500 ? SHORT : LONG;
+const engine = env.QCOW2C_SOAK_ENGINE === 'node' ? 'node' : undefined;
+
+const say = (/** @type {string} */ line) => void process.stdout.write(`${line}\n`);
+/** @type {string[]} */
+const wrong = [];
+let workers = 0;
+process.on('worker', () => {
+  workers += 1;
+});
+
+/** @type {Uint8Array[]} */
+const kept = [];
+function leak() {
+  if (env.QCOW2C_SOAK_LEAK?.includes('descriptor')) openSync('/dev/null');
+  if (env.QCOW2C_SOAK_LEAK?.includes('memory')) kept.push(Buffer.alloc(20 * 1024, 1));
+}
+
+const directory = mkdtempSync(join(env.QCOW2C_SOAK_DIR ?? tmpdir(), 'qcow2c-soak-'));
+try {
+  const soaking = new AbortController();
+  const surroundings = { images: makeImages(directory), directory, signal: soaking.signal, engine };
+  const kinds = KINDS.filter(({ native }) => engine === undefined || !native);
+  // Each kind loads what it needs when it comes for the first time.
+  const every = Math.min(50, Math.floor((CONVERSIONS - kinds.length) / 12));
+  /** @type {Sample[]} */
+  const samples = [];
+  for (let done = 1; done <= CONVERSIONS; done += 1) {
+    const { name, run, expected } = kinds[done % kinds.length];
+    const end = await run(surroundings).then(
+      () => 'done',
+      ({ code }) => code,
+    );
+    if (end !== expected) wrong.push(`${name}: ${end}, not ${expected}`);
+    leak();
+    if (done < kinds.length || done % every !== 0) continue;
+    const sample = { conversions: done, workers, ...(await readGauges(soaking.signal)) };
+    if (samples.length === 0) say(Object.keys(sample).join('\t'));
+    samples.push(sample);
+    say(Object.values(sample).join('\t'));
+  }
+  const grown = Object.keys(MOST).map((what) => `${what} ${growth(samples, what).toFixed(2)}`);
+  say(`with each conversion: ${grown.join(', ')}, stacks ${growth(samples, 'stacks').toFixed(2)}`);
+  wrong.push(...complaints(samples, MOST));
+  for (const line of wrong) say(`WRONG: ${line}`);
+  if (wrong.length > 0) process.exitCode = 1;
+} finally {
+  rmSync(directory, { recursive: true, force: true });
+}
