@@ -11,7 +11,7 @@ import {
   type L1EntryHalves,
   LOW_OFFSET_MASK,
   offsetOf,
-  walkTables,
+  TableWalk,
   wholeEntry,
 } from './table-walk.js';
 
@@ -113,5 +113,7 @@ export async function checkCopiedFlags(
 
   const l1 = { offset: header.l1Offset, entries: header.l1Entries };
   const flush = () => (candidates.length === 0 ? undefined : reportCandidates());
-  await walkTables(image, l1, { l1Entry, l2Entries, flush }, signal, (done) => onShare(done / l1.entries));
+  await new TableWalk(image).walk(l1, { l1Entry, l2Entries, flush }, signal, (done) =>
+    onShare(done / l1.entries),
+  );
 }

@@ -16,7 +16,7 @@ import type { Finding } from './findings.js';
 import { type ClusterStatistics, L2References } from './l2-references.js';
 import { refcountTableEntries } from './refcount-table.js';
 import type { ReferenceCounters } from './reference-counters.js';
-import { walkTables, wholeEntry } from './table-walk.js';
+import { TableWalk, wholeEntry } from './table-walk.js';
 
 /** Bits 56 to 62 and 0 to 8 of an L1 entry are reserved. */
 const L1_RESERVED_HIGH = 0x7f000000;
@@ -77,12 +77,14 @@ class TableReferences {
   readonly #image: CheckedImage;
   readonly #parts: CountingParts;
   readonly #l2: L2References;
+  readonly #walk: TableWalk;
   readonly #l1Tables: TableBudget;
 
   constructor(image: CheckedImage, parts: CountingParts) {
     this.#image = image;
     this.#parts = parts;
     this.#l2 = new L2References(image, parts.counters, parts.findings);
+    this.#walk = new TableWalk(image);
     this.#l1Tables = new TableBudget(image.file, 'L1 tables');
   }
 
@@ -109,8 +111,7 @@ class TableReferences {
     const l2Tables = new TableBudget(this.#image.file, 'L2 tables of one L1 table');
     const { clusterSize } = this.#image.geometry;
     const tables = this.#image.header.snapshotCount + 1;
-    await walkTables(
-      this.#image,
+    await this.#walk.walk(
       { offset, entries: l1.entries },
       {
         l1Entry: ({ at, high, low, l2Offset }) => {

@@ -1,6 +1,6 @@
 /**
- * Goes through an L1 table and the L2 tables that it names, in its order. Of either level there are never more than
- * some MiB in memory. Used by both halves of the analysis, which look at 32-bit halves of entries: a bigint for each
+ * Goes through L1 tables and the L2 tables that they name, in their order. Of either level there are never more than
+ * some MiB in memory, the same memory for one L1 table after the other. Used by both halves of the analysis, which look at 32-bit halves of entries: a bigint for each
  * would cost more than all the rest.
  */
 import { refuseAbort } from '../pipeline/pipeline.js';
@@ -52,50 +52,61 @@ export function wholeEntry(high: number, low: number): bigint {
   return (BigInt(high) << 32n) | BigInt(low);
 }
 
-/**
- * @param l1 the L1 table: bytes from the file's start, and entries
- * @param onL1Entries told how many entries are done
- * @throws Qcow2cError ERR_IO, ERR_ABORTED
- */
-export async function walkTables(
-  image: Pick<CheckedImage, 'file' | 'geometry'>,
-  l1: { readonly offset: number; readonly entries: number },
-  visitor: TableVisitor,
-  signal: AbortSignal | undefined,
-  onL1Entries?: (done: number) => void,
-): Promise<void> {
-  const { file, geometry } = image;
-  const { l2Entries, clusterSize } = geometry;
-  const l1Memory = new Uint8Array(Math.min(L1_READ_BYTES, l1.entries * TABLE_ENTRY_BYTES));
-  const tables = new L2TableReader(file, clusterSize);
-  for (let first = 0; first < l1.entries; ) {
-    refuseAbort(signal);
-    const count = Math.min(l1Memory.length / TABLE_ENTRY_BYTES, l1.entries - first);
-    const start = l1.offset + first * TABLE_ENTRY_BYTES;
-    const view = new DataView(l1Memory.buffer, 0, count * TABLE_ENTRY_BYTES);
-    await file.read(start, l1Memory.subarray(0, view.byteLength));
-    for (let at = 0; at < view.byteLength; at += TABLE_ENTRY_BYTES) {
-      const [high, low] = [view.getUint32(at), view.getUint32(at + 4)];
-      if (high === 0 && low === 0) continue;
-      const l2Offset = offsetOf(high, low);
-      const index = first + at / TABLE_ENTRY_BYTES;
-      const wanted = visitor.l1Entry({ index, at: start + at, high, low, l2Offset });
-      // Behind the end of the file there is nothing but zeros, of which there is nothing to say.
-      if ((typeof wanted === 'boolean' ? wanted : await wanted) && l2Offset < file.size) {
-        const turn = giveTurn(signal);
-        if (turn !== undefined) await turn;
-        const table = tables.loaded(l2Offset) ?? (await tables.load(view, at));
-        for (let from = 0; from < l2Entries; from += SLICE_ENTRIES) {
-          visitor.l2Entries(table, l2Offset, from, Math.min(from + SLICE_ENTRIES, l2Entries));
-          const flushed = visitor.flush();
-          if (flushed !== undefined) await flushed;
+export class TableWalk {
+  readonly #file: CheckedImage['file'];
+  readonly #geometry: CheckedImage['geometry'];
+  readonly #l1Memory = new Uint8Array(L1_READ_BYTES);
+  readonly #l2Tables: L2TableReader;
+
+  constructor({ file, geometry }: Pick<CheckedImage, 'file' | 'geometry'>) {
+    this.#file = file;
+    this.#geometry = geometry;
+    this.#l2Tables = new L2TableReader(file, geometry.clusterSize);
+  }
+
+  /**
+   * @param l1 the L1 table: bytes from the file's start, and entries
+   * @param onL1Entries told how many entries are done
+   * @throws Qcow2cError ERR_IO, ERR_ABORTED
+   */
+  async walk(
+    l1: { readonly offset: number; readonly entries: number },
+    visitor: TableVisitor,
+    signal: AbortSignal | undefined,
+    onL1Entries?: (done: number) => void,
+  ): Promise<void> {
+    const { l2Entries } = this.#geometry;
+    // An L2 table may have been repaired since the last walk.
+    this.#l2Tables.forget();
+    for (let first = 0; first < l1.entries; ) {
+      refuseAbort(signal);
+      const count = Math.min(L1_READ_BYTES / TABLE_ENTRY_BYTES, l1.entries - first);
+      const start = l1.offset + first * TABLE_ENTRY_BYTES;
+      const view = new DataView(this.#l1Memory.buffer, 0, count * TABLE_ENTRY_BYTES);
+      await this.#file.read(start, this.#l1Memory.subarray(0, view.byteLength));
+      for (let at = 0; at < view.byteLength; at += TABLE_ENTRY_BYTES) {
+        const [high, low] = [view.getUint32(at), view.getUint32(at + 4)];
+        if (high === 0 && low === 0) continue;
+        const l2Offset = offsetOf(high, low);
+        const index = first + at / TABLE_ENTRY_BYTES;
+        const wanted = visitor.l1Entry({ index, at: start + at, high, low, l2Offset });
+        // Behind the end of the file there is nothing but zeros, of which there is nothing to say.
+        if ((typeof wanted === 'boolean' ? wanted : await wanted) && l2Offset < this.#file.size) {
+          const turn = giveTurn(signal);
+          if (turn !== undefined) await turn;
+          const table = this.#l2Tables.loaded(l2Offset) ?? (await this.#l2Tables.load(view, at));
+          for (let from = 0; from < l2Entries; from += SLICE_ENTRIES) {
+            visitor.l2Entries(table, l2Offset, from, Math.min(from + SLICE_ENTRIES, l2Entries));
+            const flushed = visitor.flush();
+            if (flushed !== undefined) await flushed;
+          }
         }
+        const flushed = visitor.flush();
+        if (flushed !== undefined) await flushed;
       }
-      const flushed = visitor.flush();
-      if (flushed !== undefined) await flushed;
+      first += count;
+      onL1Entries?.(first);
     }
-    first += count;
-    onL1Entries?.(first);
   }
 }
 
@@ -113,6 +124,10 @@ class L2TableReader {
     this.#file = file;
     this.#clusterSize = clusterSize;
     this.#memory = new Uint8Array(Math.max(L2_READ_BYTES, clusterSize));
+  }
+
+  forget(): void {
+    this.#offsets = [];
   }
 
   /** The table, if it is in memory and was asked for last or comes next. @param offset in bytes */

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { offsetOf, walkTables, wholeEntry } from '../../src/check/table-walk.js';
+import { offsetOf, TableWalk, wholeEntry } from '../../src/check/table-walk.js';
 import { geometry } from '../../src/qcow2/geometry.js';
 import { SizedFile } from './sized-file.js';
 
@@ -19,8 +19,7 @@ async function walked(file: SizedFile, entries: number, wants = (_: number) => t
   const tables: (readonly [offset: number, first: number])[] = [];
   const seen: number[] = [];
   const image = { file, geometry: geometry(9, 16) };
-  await walkTables(
-    image,
+  await new TableWalk(image).walk(
     { offset: 0, entries },
     {
       l1Entry: ({ index, l2Offset }) => {
@@ -62,6 +61,21 @@ test('tables side by side are read at once', async () => {
   ]);
 });
 
+test('a table that has changed since the last walk is read again', async () => {
+  const file = fileWith([10 * CLUSTER], 40);
+  const walk = new TableWalk({ file, geometry: geometry(9, 16) });
+  const firsts: number[] = [];
+  const visitor = {
+    l1Entry: () => true,
+    l2Entries: (view: DataView) => void firsts.push(view.getUint32(4)),
+    flush: () => undefined,
+  };
+  await walk.walk({ offset: 0, entries: 1 }, visitor, undefined);
+  file.bytes.writeBigUInt64BE(77n, 10 * CLUSTER);
+  await walk.walk({ offset: 0, entries: 1 }, visitor, undefined);
+  expect(firsts).toEqual([10, 77]);
+});
+
 test('entries of 0 and tables past the end are passed over, and so is what nobody wants', async () => {
   const file = fileWith([0, 10 * CLUSTER, 0, 2 ** 50, 11 * CLUSTER, 12 * CLUSTER], 40);
   const { tables, seen } = await walked(file, 8, (offset) => offset !== 11 * CLUSTER);
@@ -75,8 +89,7 @@ test('an unaligned table is read where it is', async () => {
   file.bytes.writeBigUInt64BE(77n, 3 * 4096 + 512);
   const image = { file: new SizedFile(file.bytes, 4 * 4096 + 1024), geometry: geometry(12, 16) };
   const tables: number[] = [];
-  await walkTables(
-    image,
+  await new TableWalk(image).walk(
     { offset: 8, entries: 1 },
     {
       l1Entry: () => true,
