@@ -4,11 +4,18 @@
  */
 import type { LayerRange } from '../../src/image/source.js';
 import type { MappedImage } from '../../src/qcow2/cluster-map.js';
-import type { MemoryHostFile } from '../image/memory-host-file.js';
 
 const SECTOR = 512;
 const OFFSET = 0x00fffffffffffe00n;
 const LARGEST = BigInt(Number.MAX_SAFE_INTEGER);
+
+/** A file as the model needs it: whole words at offsets, and what its own map says of a sector. */
+export interface ModelFile {
+  /** A multiple of 512. */
+  readonly size: number;
+  readonly bytes: { readonly length: number; readBigUInt64BE(offset: number): bigint };
+  sectorAt(offset: number): Sector;
+}
 
 /** What one sector of the disk is. */
 export type Sector =
@@ -37,11 +44,7 @@ export function sectorsOf(range: LayerRange): Sector[] {
 }
 
 /** @param data the external data file, if there is one */
-export function expectedSectors(
-  image: MappedImage,
-  file: MemoryHostFile,
-  data: MemoryHostFile | undefined,
-): Sector[] {
+export function expectedSectors(image: MappedImage, file: ModelFile, data: ModelFile | undefined): Sector[] {
   const sectors: Sector[] = [];
   for (let guest = 0; guest < image.virtualSize; guest += SECTOR) {
     sectors.push(sectorAt(image, file, data, guest));
@@ -50,15 +53,16 @@ export function expectedSectors(
 }
 
 /** The word at an offset; undefined past the end of the file. */
-function wordAt(file: MemoryHostFile, at: bigint): bigint | undefined {
+function wordAt(file: ModelFile, at: bigint): bigint | undefined {
   if (at + 8n > BigInt(file.size)) return undefined;
   return at + 8n > BigInt(file.bytes.length) ? 0n : file.bytes.readBigUInt64BE(Number(at));
 }
 
-function sectorAt(
+/** @param guest bytes, a multiple of 512 */
+export function sectorAt(
   image: MappedImage,
-  file: MemoryHostFile,
-  data: MemoryHostFile | undefined,
+  file: ModelFile,
+  data: ModelFile | undefined,
   guest: number,
 ): Sector {
   const clusterSize = 2 ** image.clusterBits;

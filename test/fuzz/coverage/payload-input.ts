@@ -1,0 +1,102 @@
+/** Payloads of compressed clusters as inputs: inflated by the engines that a conversion uses and by the strict one. */
+import { ClusterInflater } from '../../../src/compress/cluster-inflater.js';
+import type { Decompressor } from '../../../src/compress/codec.js';
+import { CorruptPayload } from '../../../src/compress/corrupt-payload.js';
+import { createDecompressor } from '../../../src/compress/engines.js';
+import type { PositionalReader } from '../../../src/compress/positional-reader.js';
+import { SegmentError } from '../../../src/compress/segment-error.js';
+import type { CompressionType } from '../../../src/compression-type.js';
+import { promise, promiseSame } from './promises.js';
+
+const SECTOR = 512;
+const LARGEST_CLUSTER = 4096;
+/** Behind the cluster's memory: an engine that writes there is found out. */
+const FENCE = 64;
+const FENCE_BYTE = 0xa5;
+
+/** What one of the engines made of a payload. */
+interface Inflated {
+  /** Bytes that the payload took. */
+  readonly taken: number;
+  readonly cluster: Uint8Array;
+}
+
+export interface Payload {
+  readonly bytes: Uint8Array;
+  /** Bytes of the cluster that it is of: 512 to 4096. */
+  readonly clusterSize: number;
+  /** undefined: refused. */
+  readonly usual: Inflated | undefined;
+  /** By what refuses all that QEMU refuses. */
+  readonly strict: Inflated | undefined;
+}
+
+interface Engines {
+  readonly inflater: ClusterInflater;
+  readonly strict: Decompressor;
+}
+
+const engines = new Map<CompressionType, Promise<Engines>>();
+/** Where the present payload is: no two inputs have the same place, and so none is remembered for another. */
+let offset = 0;
+/** What the worker's reader is to find there. */
+let stored: Uint8Array = new Uint8Array(0);
+
+async function makeEngines(type: CompressionType): Promise<Engines> {
+  const reader = { read: () => ({ bytes: stored, found: stored.length }) } as unknown as PositionalReader;
+  const usual = await createDecompressor({ type, tellsLength: true });
+  const strict = await createDecompressor({ type, tellsLength: true, strict: true });
+  return { inflater: new ClusterInflater(reader, new Map([[type, usual]])), strict };
+}
+
+/** @param input a byte that says how large the cluster is, and the payload with whatever follows it */
+export async function inflatePayload(type: CompressionType, input: Uint8Array): Promise<Payload | undefined> {
+  const made = engines.get(type) ?? makeEngines(type);
+  engines.set(type, made);
+  const { inflater, strict } = await made;
+  const [size = 0] = input;
+  const clusterSize = SECTOR << (size & 3);
+  stored = input.subarray(1, 1 + 2 * clusterSize + SECTOR);
+  if (stored.length === 0) return undefined;
+  offset += 1;
+  const place = {
+    kind: 'compressed',
+    descriptor: 5,
+    offset,
+    at: 0,
+    length: clusterSize,
+    skip: 0,
+  } as const;
+  const segment = { ...place, type, storedLength: stored.length, inflatedLength: clusterSize };
+  const usually = inflated(clusterSize, (into) => inflater.inflateInto(segment, into).length);
+  const strictly = inflated(clusterSize, (into) => strict.decompress(stored, into));
+  if (strictly !== undefined) {
+    promise(usually !== undefined, 'what the strict engine takes the usual one takes');
+    promiseSame(usually.taken, strictly.taken, 'both take as much of the payload');
+    promise(Buffer.compare(usually.cluster, strictly.cluster) === 0, 'both make the same of a payload');
+    promise(Buffer.compare(inflater.inflate(segment), strictly.cluster) === 0, 'and so they do once more');
+  }
+  return { bytes: stored, clusterSize, usual: usually, strict: strictly };
+}
+
+const memory = new Uint8Array(LARGEST_CLUSTER + FENCE);
+
+/** @param inflate fills exactly what it is given @returns undefined when it refuses the payload */
+function inflated(clusterSize: number, inflate: (into: Uint8Array) => number): Inflated | undefined {
+  memory.fill(FENCE_BYTE);
+  let taken: number | undefined;
+  try {
+    taken = inflate(memory.subarray(0, clusterSize));
+  } catch (error) {
+    const isRefusal =
+      error instanceof SegmentError ? error.failure.kind === 'corrupt' : error instanceof CorruptPayload;
+    if (!isRefusal) throw error;
+  }
+  promise(
+    memory.subarray(clusterSize).every((byte) => byte === FENCE_BYTE),
+    'nothing is written behind a cluster',
+  );
+  if (taken === undefined) return undefined;
+  promise(taken > 0 && taken <= stored.length, 'a payload ends inside what was read', taken);
+  return { taken, cluster: memory.slice(0, clusterSize) };
+}

@@ -1,0 +1,68 @@
+/**
+ * What every fuzz target of this folder holds the program to, whatever bytes it is given. A promise that is broken is
+ * thrown, which is a finding; errors that the program may answer with are values here.
+ */
+import { type ErrorCode, Qcow2cError } from '../../../src/errors.js';
+
+/** What came of some work: its result, or the error that refused it. */
+export type Outcome<T> =
+  | { readonly value: T; readonly error?: undefined }
+  | { readonly value?: undefined; readonly error: Qcow2cError };
+
+/** What is thrown for a broken promise. */
+export class BrokenPromise extends Error {
+  override readonly name = 'BrokenPromise';
+}
+
+/** @param words what was promised and is not so */
+export function promise(condition: boolean, words: string, ...found: unknown[]): asserts condition {
+  if (!condition) throw new BrokenPromise([words, ...found.map(inWords)].join(' '));
+}
+
+/** Both answers to one question must be the same. */
+export function promiseSame(found: unknown, expected: unknown, words: string): void {
+  const [is, must] = [inWords(found), inWords(expected)];
+  if (is !== must) throw new BrokenPromise(`${words}: ${is}, expected ${must}`);
+}
+
+/** Control characters, and those that change the direction of writing: none may reach a terminal. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/;
+
+/**
+ * @param allowed the codes that the function documents
+ * @throws BrokenPromise for any other error, and for a message that is not one printable line
+ */
+export async function attempt<T>(
+  allowed: readonly ErrorCode[],
+  work: () => Promise<T> | T,
+): Promise<Outcome<T>> {
+  try {
+    return { value: await work() };
+  } catch (error) {
+    if (!(error instanceof Qcow2cError)) throw error;
+    if (!allowed.includes(error.code)) throw error;
+    promise(!UNPRINTABLE.test(error.message), 'a message can be printed:', JSON.stringify(error.message));
+    const { offset } = error;
+    promise(
+      offset === undefined || (Number.isSafeInteger(offset) && offset >= 0),
+      'an offset is one:',
+      offset,
+    );
+    return { error };
+  }
+}
+
+/** As text that tells any two values apart that this program makes. */
+function inWords(value: unknown): string {
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('hex');
+  if (typeof value !== 'object' || value === null)
+    return typeof value === 'bigint' ? `${value}n` : String(value);
+  if (value instanceof Error) return value.message;
+  if (Array.isArray(value)) return `[${value.map(inWords).join(', ')}]`;
+  const fields = Object.entries(value).filter(([, field]) => field !== undefined);
+  return `{${fields
+    .map(([name, field]) => `${name}: ${inWords(field)}`)
+    .sort()
+    .join(', ')}}`;
+}
