@@ -1,7 +1,7 @@
 /** The worst that a header can say costs no more memory than a stated bound. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { cli } from './cli.js';
+import { cliWithPeak } from './peak-memory.js';
 import { useScratch } from './scratch.js';
 import {
   bitmapEntry,
@@ -18,12 +18,7 @@ const CLUSTER = 65_536;
 /** Of a whole run beyond that with an honest empty image, in KiB: see docs/security.md. */
 const BOUND = 160 * 1024;
 
-const [other, peak] = [path('other.raw'), path('peak')];
-/** Leaves the largest resident size of the process behind, in KiB: what getrusage has for it is its parent's, too. */
-const TELL_PEAK =
-  'data:text/javascript,import{isMainThread}from"node:worker_threads";import{readFileSync,writeFileSync}from"node:fs";' +
-  'const peak=()=>/VmHWM:\\s*(\\d+)/.exec(readFileSync("/proc/self/status","latin1"))[1];' +
-  `if(isMainThread)process.on("exit",()=>writeFileSync(${JSON.stringify(peak)},peak()));`;
+const other = path('other.raw');
 
 const COMMANDS = [
   'info -f qcow2 FILE',
@@ -95,11 +90,10 @@ const FORGERIES: readonly (readonly [string, Forgery])[] = [
 async function peakOf(command: string, image: string): Promise<number> {
   const replaced: Readonly<Record<string, string>> = { FILE: image, OTHER: other, OUT: path('out.img') };
   const words = command.split(' ').map((word) => replaced[word] ?? word);
-  writeFileSync(peak, '');
-  const { signal, stderr } = await cli(words, { nodeOptions: ['--import', TELL_PEAK] });
+  const { signal, stderr, peak } = await cliWithPeak(words, path('peak'));
   expect(signal).toBeNull();
   expect(stderr).not.toContain('internal error');
-  return Number(readFileSync(peak, 'utf8'));
+  return peak;
 }
 
 describe('memory for forged headers', () => {
