@@ -24,7 +24,7 @@ function described(finding: Finding): string {
   return typeof finding === 'string' ? finding : `${finding.version} (${finding.file})`;
 }
 
-/** zlibSync is the package zlib-sync. */
+/** fsExt is the package fs-ext. */
 function hyphenated(name: string): string {
   return name.replace(/(?<=[a-z])[A-Z]/g, (capital) => `-${capital.toLowerCase()}`);
 }

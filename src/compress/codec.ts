@@ -40,8 +40,7 @@ export interface Decompressor {
   /**
    * Fills exactly all of `output` from the stream at the start of `input`; trailing bytes are
    * ignored (the format knows a payload's length only to the sector).
-   * @returns how many bytes of `input` the stream took, without the trailing ones; perhaps all of them from
-   *   a decompressor that was made without `tellsLength`
+   * @returns how many bytes of `input` the stream took, without the trailing ones
    * @throws Qcow2cError ERR_CORRUPT when the stream is broken or yields fewer or more bytes
    */
   decompress(input: Uint8Array, output: Uint8Array): number;

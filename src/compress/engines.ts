@@ -20,9 +20,8 @@ import {
   loadNativeLibrary,
   type NativeLibrary,
 } from './native-library.js';
-import { NodeZlibCompressor } from './node-zlib.js';
+import { NodeZlibCompressor, NodeZlibDecompressor } from './node-zlib.js';
 import { hasNodeZstd, NodeZstdCompressor, NodeZstdDecompressor } from './node-zstd.js';
-import { countOfStreams, portableInflate, zlibSync, zlibSyncVersion } from './zlib-sync-inflate.js';
 
 export interface CompressorRequest {
   readonly type: CompressionType;
@@ -62,7 +61,6 @@ export interface EngineSurvey {
   readonly nodeZstd: string | undefined;
   /** Versions of the packages. */
   readonly koffi: string | undefined;
-  readonly zlibSync: string | undefined;
 }
 
 /** zstd's own highest level short of those it calls ultra. */
@@ -187,15 +185,11 @@ export interface DecompressorRequest {
   readonly type: CompressionType;
   /** Default: the fastest there is. */
   readonly engine?: EngineName | undefined;
-  /** Whether it must tell how long each stream is. */
-  readonly tellsLength: boolean;
   /**
    * Whether it must refuse whatever QEMU refuses, which inflates with zlib and takes zstd as a stream. The others take
    * more: libdeflate symbols without a meaning and incomplete codes, libzstd's call for whole frames wrong windows.
    */
   readonly strict?: boolean | undefined;
-  /** What all threads of the process have left of `countOfStreams`; default: this decompressor has its own. */
-  readonly streamsLeft?: Int32Array | undefined;
 }
 
 /**
@@ -203,7 +197,7 @@ export interface DecompressorRequest {
  * @throws Qcow2cError ERR_ENGINE without an engine for the type, ERR_USAGE when the engine does not do it
  */
 export async function createDecompressor(request: DecompressorRequest): Promise<Decompressor> {
-  const { type, tellsLength, strict = false } = request;
+  const { type, strict = false } = request;
   const engine = strict && type === 'zlib' ? 'node' : request.engine;
   if (engine !== undefined) highestLevelOf(engine, type);
   const found = await findEngine(type, engine, installedEngines);
@@ -215,8 +209,7 @@ export async function createDecompressor(request: DecompressorRequest): Promise<
       return strict ? new LibzstdStreamDecompressor(native) : new LibzstdDecompressor(native);
     }
     case 'node':
-      if (type === 'zstd') return new NodeZstdDecompressor();
-      return portableInflate(tellsLength ? undefined : zlibSync(), request.streamsLeft ?? countOfStreams());
+      return type === 'zlib' ? new NodeZlibDecompressor() : new NodeZstdDecompressor();
   }
 }
 
@@ -240,7 +233,6 @@ export async function surveyEngines(): Promise<EngineSurvey> {
     nodeZlib: process.versions.zlib,
     nodeZstd: hasNodeZstd() ? process.versions['zstd'] : undefined,
     koffi: await koffiVersion(),
-    zlibSync: zlibSyncVersion(),
   };
 }
 

@@ -24,8 +24,6 @@ interface ReadingSetup {
   readonly results: SharedArrayBuffer;
   /** Where items of a stream come in, slots of the same size; undefined unless the source is a stream. */
   readonly arrivals?: SharedArrayBuffer | undefined;
-  /** What all workers of this process may still do with zlib-sync: see `countOfStreams`. */
-  readonly streamsLeft?: Int32Array | undefined;
 }
 
 /** For a conversion. Sizes in bytes. */

@@ -21,7 +21,6 @@ import type {
   WorkerSetup,
   WorkItem,
 } from './messages.js';
-import { countOfStreams } from './zlib-sync-inflate.js';
 
 /**
  * A worker's heap holds a few small objects for each item: a small young generation keeps its garbage
@@ -59,10 +58,7 @@ export interface ExaminedItem extends Pick<Examined, 'facts'> {
 
 /** A setup without the memory, which is the pool's. */
 type Without<Setup, Keys extends string> = Setup extends unknown ? Omit<Setup, Keys> : never;
-export type PoolSetup = Without<WorkerSetup, 'results' | 'arrivals' | 'streamsLeft'>;
-
-/** One count for all pools: what zlib-sync leaves behind stays until the process ends. */
-const STREAMS_LEFT = countOfStreams();
+export type PoolSetup = Without<WorkerSetup, 'results' | 'arrivals'>;
 
 export class WorkerPool {
   readonly #pool: Piscina;
@@ -109,7 +105,7 @@ export class WorkerPool {
       // The oldest item is the one the caller waits for.
       stricterFIFO: true,
       resourceLimits: WORKER_HEAP,
-      workerData: { ...setup, results, arrivals: arriving, streamsLeft: STREAMS_LEFT } satisfies WorkerSetup,
+      workerData: { ...setup, results, arrivals: arriving } satisfies WorkerSetup,
     });
     this.#loaded = Promise.all(
       this.#pool.threads.map(

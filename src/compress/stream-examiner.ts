@@ -34,7 +34,7 @@ export class StreamExaminer {
   /** For as long as the calling thread lives. @throws Qcow2cError ERR_ENGINE without an engine */
   static async create(setup: ExaminationSetup): Promise<StreamExaminer> {
     // What became of a payload must not pass here and fail in QEMU.
-    const request = { type: setup.type, tellsLength: true, strict: true };
+    const request = { type: setup.type, strict: true };
     const decompressor = await createDecompressor(request);
     decompressor.freeWithThread();
     return new StreamExaminer(setup, decompressor);

@@ -16,13 +16,11 @@ const packer = await createPacker();
 
 /** @returns what takes the items that the setup asks for, of which there are no others */
 async function createPacker(): Promise<{ pack(item: never): WorkAnswer }> {
-  const { streamsLeft } = setup;
-  const tellsLength = setup.output === 'clusters' && setup.passthrough;
   const decompressors = new Map(
     await Promise.all(
       setup.inflate.map(async (type) => {
         const engine = setup.inflateWithNode && nodeInflates(type) ? 'node' : undefined;
-        const decompressor = await createDecompressor({ type, engine, tellsLength, streamsLeft });
+        const decompressor = await createDecompressor({ type, engine });
         decompressor.freeWithThread();
         return [type, decompressor] as const;
       }),

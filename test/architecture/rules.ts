@@ -35,7 +35,6 @@ const PACKAGE_USERS: Readonly<Record<string, readonly string[]>> = {
   'cli-progress': ['src/cli'],
   piscina: ['src/compress'],
   koffi: ['src/compress', 'src/storage'],
-  'zlib-sync': ['src/compress'],
   'fs-ext': ['src/raw', 'src/storage'],
 };
 

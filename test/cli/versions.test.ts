@@ -13,7 +13,6 @@ test('every engine and package has a line, found or not', () => {
     libzstd: { file: '/lib/libzstd.so.1', version: '1.5.4' },
     nodeZlib: '1.3',
     nodeZstd: undefined,
-    zlibSync: '0.1.10',
     fsExt: true,
     another: false,
   };
@@ -24,7 +23,6 @@ test('every engine and package has a line, found or not', () => {
     'libzstd     1.5.4 (/lib/libzstd.so.1)',
     'node-zlib   1.3',
     'node-zstd   not found',
-    'zlib-sync   0.1.10',
     'fs-ext      found',
     'another     not found',
     '',

@@ -34,7 +34,7 @@ beforeAll(async () => {
   await writeFile(scratch('payloads'), FILE);
   cached = fs.openSync(scratch('payloads'), 'r');
   direct = fs.openSync(scratch('payloads'), fs.constants.O_RDONLY | fs.constants.O_DIRECT);
-  const actual = await createDecompressor({ type: 'zlib', tellsLength: true });
+  const actual = await createDecompressor({ type: 'zlib' });
   zlib = {
     decompress: (input, output) => {
       inflated.push(output);

@@ -27,7 +27,7 @@ beforeAll(async () => {
     readAlignment: 1,
     results: new SharedArrayBuffer(0),
   };
-  const zlib = await createDecompressor({ type: 'zlib', tellsLength: false });
+  const zlib = await createDecompressor({ type: 'zlib' });
   comparer = new DiskComparer(setup, new Map([['zlib', zlib]]));
 });
 afterAll(() => closeSync(disk.descriptor));

@@ -4,7 +4,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CompressorChoice, Decompressor, EngineName } from '../../src/compress/codec.js';
 import { chooseCompressor, createCompressor, createDecompressor } from '../../src/compress/engines.js';
 import { hasNodeZstd } from '../../src/compress/node-zstd.js';
-import { zlibSync } from '../../src/compress/zlib-sync-inflate.js';
 import type { CompressionType } from '../../src/compression-type.js';
 import { CLUSTER, CLUSTERS, randomBytes, records, text } from './samples.js';
 
@@ -19,20 +18,14 @@ const COMPRESSORS: readonly (readonly [string, CompressionType, EngineName, 12 |
   ...NODE_ZSTD.map((engine) => ['node zstd', 'zstd', engine, 15, 19] as const),
 ];
 
-const reader = (name: string, type: CompressionType, engine: EngineName, tellsLength: boolean) =>
-  [name, type, () => createDecompressor({ type, engine, tellsLength })] as const;
+const reader = (name: string, type: CompressionType, engine: EngineName) =>
+  [name, type, () => createDecompressor({ type, engine })] as const;
 
-/** Those that tell how long a stream is. */
-const MEASURING_READERS: readonly (readonly [string, CompressionType, () => Promise<Decompressor>])[] = [
-  reader('libdeflate', 'zlib', 'libdeflate', true),
-  reader('node', 'zlib', 'node', true),
-  reader('libzstd', 'zstd', 'libzstd', true),
-  ...NODE_ZSTD.map((engine) => reader('node', 'zstd', engine, true)),
-];
-
-const READERS: typeof MEASURING_READERS = [
-  ...MEASURING_READERS,
-  reader('node without lengths (zlib-sync)', 'zlib', 'node', false),
+const READERS: readonly (readonly [string, CompressionType, () => Promise<Decompressor>])[] = [
+  reader('libdeflate', 'zlib', 'libdeflate'),
+  reader('node', 'zlib', 'node'),
+  reader('libzstd', 'zstd', 'libzstd'),
+  ...NODE_ZSTD.map((engine) => reader('node', 'zstd', engine)),
 ];
 
 /** Runs `use` with a compressor and frees it. */
@@ -237,7 +230,7 @@ describe.each(READERS)('%s as a reader of %s', async (_, type, create) => {
   });
 });
 
-describe.each(MEASURING_READERS)('%s as a reader of %s', (_, type, create) => {
+describe.each(READERS)('%s as a reader of %s', (_, type, create) => {
   test('tells the length of any stream to the byte, whatever follows it', async () => {
     const reader = await create();
     await withCompressor(await chooseCompressor({ type }), (compress) => {
@@ -256,17 +249,4 @@ describe.each(MEASURING_READERS)('%s as a reader of %s', (_, type, create) => {
     });
     reader.free();
   });
-});
-
-test('a reader that need not tell a length may take all of its input for the stream', async () => {
-  const reader = await createDecompressor({ type: 'zlib', engine: 'node', tellsLength: false });
-  const cluster = text(CLUSTER);
-  const stream = await withCompressor(
-    await chooseCompressor({ type: 'zlib' }),
-    (compress) => compress(cluster)!,
-  );
-  const padded = new Uint8Array(Buffer.concat([stream, new Uint8Array(100)]));
-  // zlib-sync does; where Node.js is too new for it, node:zlib does not.
-  const taken = zlibSync() === undefined ? stream.length : padded.length;
-  expect(reader.decompress(padded, new Uint8Array(CLUSTER))).toBe(taken);
 });

@@ -30,7 +30,7 @@ let zlib: Decompressor;
 let choice: CompressorChoice;
 beforeAll(async () => {
   source = makeSourceFile(scratch('source'), DISK, CLUSTER);
-  zlib = await createDecompressor({ type: 'zlib', tellsLength: true });
+  zlib = await createDecompressor({ type: 'zlib' });
   choice = await chooseCompressor({ type: 'zlib' });
 });
 afterAll(() => {

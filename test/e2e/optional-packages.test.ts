@@ -27,8 +27,8 @@ async function installWithout(missing: readonly string[], into: string): Promise
 }
 
 describe.each([
-  ['fs-ext and zlib-sync', ['fs-ext', 'zlib-sync'], 'libdeflate'],
-  ['fs-ext, zlib-sync and koffi', ['fs-ext', 'zlib-sync', 'koffi'], 'node'],
+  ['fs-ext', ['fs-ext'], 'libdeflate'],
+  ['fs-ext and koffi', ['fs-ext', 'koffi'], 'node'],
   ['koffi', ['koffi'], 'node'],
 ])('without %s', (name, missing, engine) => {
   let program = '';

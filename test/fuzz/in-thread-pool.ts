@@ -76,13 +76,12 @@ function once<Engine>(request: object, create: () => Promise<Engine>): Promise<E
 
 /** As the worker does it. */
 async function createPacker(setup: Setup): Promise<Packer> {
-  const { inflate, passthrough: tellsLength, compressor } = setup;
+  const { inflate, compressor } = setup;
   const whole = { ...setup, results: memoryFor(setup.itemSize) };
   const decompressors = new Map(
     await Promise.all(
       inflate.map(async (type) => {
-        const request = { type, tellsLength };
-        return [type, await once(request, () => createDecompressor(request))] as const;
+        return [type, await once({ type }, () => createDecompressor({ type }))] as const;
       }),
     ),
   );

@@ -44,8 +44,8 @@ let stored: Uint8Array = new Uint8Array(0);
 
 async function makeEngines(type: CompressionType): Promise<Engines> {
   const reader = { read: () => ({ bytes: stored, found: stored.length }) } as unknown as PositionalReader;
-  const usual = await createDecompressor({ type, tellsLength: true });
-  const strict = await createDecompressor({ type, tellsLength: true, strict: true });
+  const usual = await createDecompressor({ type });
+  const strict = await createDecompressor({ type, strict: true });
   return { inflater: new ClusterInflater(reader, new Map([[type, usual]])), strict };
 }
 
