@@ -65,7 +65,8 @@ async function verdictOn(
   workerEntry: URL,
 ): Promise<Verdict> {
   const [one, other] = images;
-  const identityOf = openFileIdentities();
+  const fileOf = (fd: number) => one.source.fileOf(fd) ?? other.source.fileOf(fd) ?? other.source.name;
+  const identityOf = openFileIdentities(fileOf);
   const diskOf = ({ source, layers }: OpenedImage): Disk => {
     const status = new DiskStatus(layers);
     return { source, statusAt: (offset) => status.at(offset), identityOf };

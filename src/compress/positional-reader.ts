@@ -4,6 +4,7 @@
  */
 import * as fs from 'node:fs';
 import { alignedMemory, roundDown, roundUp } from '../storage/aligned-memory.js';
+import { isPassing, MOST_IDLE_ATTEMPTS } from '../storage/passing-failure.js';
 import { SegmentError } from './segment-error.js';
 
 export class PositionalReader {
@@ -67,12 +68,12 @@ export class PositionalReader {
 }
 
 function readOnce(descriptor: number, offset: number, into: Uint8Array): number {
-  for (;;) {
+  for (let idle = 1; ; idle += 1) {
     try {
       return fs.readSync(descriptor, into, 0, into.length, offset);
     } catch (error) {
+      if (isPassing(error) && idle <= MOST_IDLE_ATTEMPTS) continue;
       const { errno, code, message } = error as NodeJS.ErrnoException;
-      if (code === 'EINTR' || code === 'EAGAIN') continue;
       throw new SegmentError({ kind: 'read', descriptor, offset, errno, code, message });
     }
   }

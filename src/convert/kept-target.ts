@@ -2,8 +2,7 @@
  * Reads what `-n` writes into: an existing qcow2 image without guest data. It keeps its size, cluster
  * size, compression type and version; only its content is new.
  */
-import * as fs from 'node:fs';
-import { ioError, Qcow2cError, quoted } from '../errors.js';
+import { Qcow2cError, quoted } from '../errors.js';
 import type { ImageParameters } from '../qcow2/create-options.js';
 import {
   COMPATIBLE_LAZY_REFCOUNTS,
@@ -13,6 +12,7 @@ import {
 } from '../qcow2/features.js';
 import { geometry, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import { decodeHeader, type Header } from '../qcow2/header.js';
+import { openRawSource, type RawSource } from '../raw/raw-source.js';
 
 /** Bytes read to decode a header: more than any header, its extensions included, that is accepted here. */
 const HEADER_BYTES = 4096;
@@ -33,18 +33,13 @@ export interface KeptImage {
  * @throws Qcow2cError ERR_IO, ERR_FORMAT, ERR_CORRUPT; ERR_UNSUPPORTED when the image holds guest data or
  *   something that would be lost; ERR_USAGE when it is too small
  */
-export function readKeptImage(name: string, neededSize: number): KeptImage {
-  let descriptor: number;
-  try {
-    descriptor = fs.openSync(name, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
-  } catch (error) {
-    throw ioError(`Could not open ${quoted(name)}`, error, { file: name });
-  }
+export async function readKeptImage(name: string, neededSize: number): Promise<KeptImage> {
+  const file = await openRawSource(name, false);
   try {
     const start = new Uint8Array(HEADER_BYTES);
-    const header = decodeHeader(start.subarray(0, readAt(descriptor, name, start, 0)), name);
+    const header = decodeHeader(start.subarray(0, await file.read(0, start)), name);
     refuseContent(header, name);
-    refuseMappedClusters(descriptor, header, name);
+    await refuseMappedClusters(file, header);
     const { version, virtualSize, compressionType } = header;
     if (virtualSize < neededSize) {
       throw new Qcow2cError(
@@ -65,7 +60,7 @@ export function readKeptImage(name: string, neededSize: number): KeptImage {
     };
     return { parameters, virtualSize };
   } finally {
-    fs.closeSync(descriptor);
+    await file.close();
   }
 }
 
@@ -91,26 +86,18 @@ function refuseContent(header: Header, name: string): void {
 }
 
 /** An image is empty when its L1 table points nowhere. */
-function refuseMappedClusters(descriptor: number, { l1Offset, l1Entries }: Header, name: string): void {
+async function refuseMappedClusters(file: RawSource, { l1Offset, l1Entries }: Header): Promise<void> {
   const bytes = new Uint8Array(READ_BYTES);
   const end = l1Offset + l1Entries * TABLE_ENTRY_BYTES;
   for (let at: number = l1Offset; at < end; at += READ_BYTES) {
     const part = bytes.subarray(0, Math.min(READ_BYTES, end - at));
-    const length = readAt(descriptor, name, part, at);
+    const length = await file.read(at, part);
     if (part.subarray(0, length).some((byte) => byte !== 0)) {
       throw new Qcow2cError(
         'ERR_UNSUPPORTED',
-        `Cannot write into ${quoted(name)}: it holds guest data or preallocated clusters already`,
-        { file: name, offset: at },
+        `Cannot write into ${quoted(file.name)}: it holds guest data or preallocated clusters already`,
+        { file: file.name, offset: at },
       );
     }
-  }
-}
-
-function readAt(descriptor: number, name: string, into: Uint8Array, offset: number): number {
-  try {
-    return fs.readSync(descriptor, into, 0, into.length, offset);
-  } catch (error) {
-    throw ioError(`Could not read ${quoted(name)} at offset ${offset}`, error, { file: name, offset });
   }
 }

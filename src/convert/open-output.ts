@@ -42,7 +42,7 @@ export async function openOutput(
   if (options.targetFormat === 'raw') return RawOutput.open(options, open, input.size);
   const { keepTarget = false } = options;
   const { parameters, virtualSize } = keepTarget
-    ? readKeptImage(options.target, input.size ?? 0)
+    ? await readKeptImage(options.target, input.size ?? 0)
     : { parameters: resolveCreateOptions(options.create ?? {}, input.size), virtualSize: input.size };
   if (options.compress) refuseWithCompression(parameters);
   const { clusterSize } = parameters.geometry;

@@ -212,6 +212,7 @@ export class Qcow2Output implements Output {
         backing: backing && { ...backing, file: backingFilePath(backing.file, target.file.name) },
         forceShare: true,
       },
+      dataFileName: dataFile?.target.file.name,
       names: {
         backing: backing?.file,
         backingFormat: backing?.format,

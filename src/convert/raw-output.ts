@@ -132,6 +132,7 @@ export class RawOutput implements Output {
     await this.#target.seal(this.#length);
     return {
       reference: { file: path, format: 'raw', forceShare: true },
+      dataFileName: undefined,
       names: undefined,
       size: this.#diskSize,
       kind,

@@ -1,12 +1,12 @@
 /** Refuses a file that would be written over what it is made from or belongs to. */
 import * as fs from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { quoted, usageError } from '../errors.js';
+import { ioError, quoted, usageError } from '../errors.js';
 
 /**
  * @param files every file that is read, and what else is written, under whatever name
  * @param target the name that is to be written
- * @throws Qcow2cError ERR_USAGE
+ * @throws Qcow2cError ERR_USAGE; ERR_IO when it cannot be told
  */
 export function refuseSameFile(files: readonly string[], target: string): void {
   const there = identityOf(target);
@@ -15,14 +15,18 @@ export function refuseSameFile(files: readonly string[], target: string): void {
   throw usageError(`${quoted(same)} and the target ${quoted(target)} are the same file`, { file: target });
 }
 
-/** The same for every name of a file or device; of one that does not exist, where it would be made. */
+/**
+ * The same for every name of a file or device; of one that does not exist, where it would be made; undefined where
+ * nothing can be.
+ */
 function identityOf(name: string): string | undefined {
   try {
     const found = fs.statSync(name, { bigint: true, throwIfNoEntry: false });
     if (found === undefined) return join(fs.realpathSync(dirname(name)), basename(name));
     return found.isBlockDevice() ? `device ${found.rdev}` : `file ${found.dev} ${found.ino}`;
-  } catch {
-    // Why a file cannot be looked at is said by whoever opens it.
-    return undefined;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw ioError(`Could not open ${quoted(name)}`, error, { file: name });
   }
 }

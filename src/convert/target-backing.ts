@@ -1,6 +1,6 @@
 /** The backing file of an image that is to be made: what the guest would see in it without the image. */
-import { statSync } from 'node:fs';
-import { quoted } from '../errors.js';
+import { type BigIntStats, statSync } from 'node:fs';
+import { ioError, quoted } from '../errors.js';
 import { BackingChain } from '../image/backing-chain.js';
 import { backingFilePath } from '../image/image-name.js';
 import type { ImageFormat, ImageReference } from '../image/image-reference.js';
@@ -31,10 +31,10 @@ export async function openTargetBacking(
   settings: OpenSettings,
 ): Promise<TargetBacking> {
   const file = backingFilePath(backing.file, target);
-  const shared = image?.layers.slice(sharedFrom(file, backing.format, image)) ?? [];
-  const [top, ...below] = shared.map(({ layer }) => layer);
-  if (top !== undefined) return { source: new BackingChain([top, ...below]), opened: undefined, files: [] };
   try {
+    const shared = image?.layers.slice(sharedFrom(file, backing.format, image)) ?? [];
+    const [top, ...below] = shared.map(({ layer }) => layer);
+    if (top !== undefined) return { source: new BackingChain([top, ...below]), opened: undefined, files: [] };
     const opened = await openImage({ ...backing, file }, undefined, settings);
     return { source: opened.source, opened, files: opened.files };
   } catch (error) {
@@ -46,14 +46,16 @@ export async function openTargetBacking(
 /**
  * The index of the source's first layer that is this file, with everything that belongs to it
  * as whoever opens the target will find it; past the last one if none is.
+ * @throws Qcow2cError ERR_IO
  */
 function sharedFrom(file: string, format: 'raw' | 'qcow2', { layers }: OpenedImage): number {
-  let identity: string | undefined;
+  let stats: BigIntStats | undefined;
   try {
-    identity = identityOf(statSync(file, { bigint: true }));
-  } catch {
-    // Whoever opens the file says why it cannot be.
+    stats = statSync(file, { bigint: true, throwIfNoEntry: false });
+  } catch (error) {
+    throw ioError(`Could not open ${quoted(file)}`, error, { file });
   }
+  const identity = stats && identityOf(stats);
   const index = layers.findIndex(
     (layer, depth) =>
       layer.identity === identity &&

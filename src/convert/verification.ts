@@ -4,9 +4,8 @@
  * compared with its sources as they are read again, a stream with the digest taken while it came in. What no guest
  * sees (reference counts, bitmaps) is not looked at.
  */
-import { closeSync } from 'node:fs';
 import { type SparseItem, WorkerPool } from '../compress/pool.js';
-import { Qcow2cError, quoted } from '../errors.js';
+import { ioError, Qcow2cError, quoted } from '../errors.js';
 import type { ImageReference } from '../image/image-reference.js';
 import type { MappedRange } from '../image/source.js';
 import { type OpenedImage, openImage } from '../open/open-image.js';
@@ -17,6 +16,7 @@ import { ITEM_BYTES, type PlannedItem, plan } from '../pipeline/plan.js';
 import type { Progress } from '../pipeline/progress.js';
 import { openFileIdentities } from '../pipeline/same-place.js';
 import { openForReading } from '../raw/raw-source.js';
+import { closeUnwritten } from '../storage/close-unwritten.js';
 import { evictFile } from '../storage/evict-file.js';
 import type { Target } from '../storage/target.js';
 import { ContentDigest } from './content-digest.js';
@@ -29,6 +29,8 @@ const PIECE_BYTES = 4096;
 export interface WrittenTarget {
   /** For opening it, where it is now. */
   readonly reference: ImageReference;
+  /** The data file's name, for messages. */
+  readonly dataFileName: string | undefined;
   /** The names in a qcow2 image, as they were to be written; undefined: a raw disk. */
   readonly names: ImageNames | undefined;
   /** Bytes of the disk. */
@@ -107,10 +109,13 @@ async function leaveMemory({ reference, direct }: WrittenTarget): Promise<Verifi
     const opened = openForReading(name, direct);
     try {
       if (opened.direct) continue;
-      if (!(await evictFile(opened.descriptor))) from = 'page cache';
+      const isEvicted = await evictFile(opened.descriptor).catch((error) => {
+        throw ioError(`Could not sync ${quoted(name)}`, error, { file: name });
+      });
+      if (!isEvicted) from = 'page cache';
       else if (from === 'device') from = 'evicted';
     } finally {
-      closeSync(opened.descriptor);
+      closeUnwritten(opened.descriptor);
     }
   }
   return from;
@@ -146,7 +151,7 @@ async function verifyContent(
   { salvage, ...options }: VerificationOptions,
   complaint: Complaint,
 ): Promise<void> {
-  const identityOf = openFileIdentities();
+  const identityOf = openFileIdentities((fd) => source.source.fileOf(fd) ?? complaint.nameOf(fd, target));
   const items = planVerification(source.source, readable(target, complaint), {
     size,
     identityOf,
@@ -240,13 +245,29 @@ class Complaint {
   /** Of a failure to read. */
   because(offset: number, cause: Qcow2cError): Qcow2cError {
     const { code, message } = cause;
-    const reason = message.replaceAll(quoted(this.#written.reference.file), quoted(this.#name));
+    const names = [this.#written.reference.file, this.#written.reference.dataFile ?? ''];
+    const reason = names.reduce(
+      (text, name) => text.replaceAll(quoted(name), quoted(this.#shown(name))),
+      message,
+    );
     return this.#error(
       code === 'ERR_IO' ? code : 'ERR_CORRUPT',
       offset,
       `it cannot be read: ${reason}`,
       cause,
     );
+  }
+
+  /** The name, for messages, of a file of the target that is open. */
+  nameOf(descriptor: number, { source }: OpenedImage): string {
+    return this.#shown(source.fileOf(descriptor) ?? this.#name);
+  }
+
+  /** What the user calls a file that has a name for the time being. */
+  #shown(name: string): string {
+    const { reference, dataFileName = name } = this.#written;
+    if (name === reference.dataFile) return dataFileName;
+    return name === reference.file ? this.#name : name;
   }
 
   /** What `read` returns. @throws Qcow2cError; what is no file's fault as it is */
@@ -271,7 +292,7 @@ class Complaint {
     const state = this.#written.kind === 'new' ? '' : '; it was written in place, and is wrong now';
     const message = `${quoted(this.#name)} was read back and does not hold ${expected}: at guest offset ${offset} ${what}${state}`;
     return new Qcow2cError(code, message, {
-      file: this.#name,
+      file: this.#shown(cause?.file ?? this.#name),
       offset,
       expected,
       systemCode: cause?.systemCode,

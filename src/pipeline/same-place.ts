@@ -3,10 +3,14 @@
  * whoever compares disks.
  */
 import { fstatSync } from 'node:fs';
+import { ioError, quoted } from '../errors.js';
 import type { MappedRange } from '../image/source.js';
 import { identityOf } from '../raw/raw-source.js';
 
-/** @returns a word that is the same for every descriptor of one file, and for no other */
+/**
+ * @returns a word that is the same for every descriptor of one file, and for no other
+ * @throws Qcow2cError ERR_IO
+ */
 export type IdentityOf = (descriptor: number) => string;
 
 /**
@@ -28,13 +32,22 @@ export function placeOf(range: MappedRange, identityOf: IdentityOf): string | un
   }
 }
 
-/** Asks the system once for each descriptor. @returns valid for as long as they are open */
-export function openFileIdentities(): IdentityOf {
+/**
+ * Asks the system once for each descriptor.
+ * @param fileOf names the file behind a descriptor, for messages
+ * @returns valid for as long as they are open
+ */
+export function openFileIdentities(fileOf: (descriptor: number) => string): IdentityOf {
   const known = new Map<number, string>();
   return (descriptor) => {
     let identity = known.get(descriptor);
     if (identity === undefined) {
-      identity = identityOf(fstatSync(descriptor, { bigint: true }));
+      try {
+        identity = identityOf(fstatSync(descriptor, { bigint: true }));
+      } catch (error) {
+        const file = fileOf(descriptor);
+        throw ioError(`Could not find out which file ${quoted(file)} is`, error, { file });
+      }
       known.set(descriptor, identity);
     }
     return identity;

@@ -1,6 +1,8 @@
 /** Reads a file or device from where its descriptor stands to its end, for a stream as a source. */
 import * as fs from 'node:fs';
 import { abortedError } from '../errors.js';
+import { closeUnwritten } from '../storage/close-unwritten.js';
+import { isPassing, MOST_IDLE_ATTEMPTS } from '../storage/passing-failure.js';
 
 /** Standard input, output and error belong to the process. */
 const LAST_STANDARD_DESCRIPTOR = 2;
@@ -29,13 +31,20 @@ export class FileReader {
    */
   async fill(memory: Uint8Array): Promise<number> {
     let filled = 0;
+    let idle = 0;
     while (filled < memory.length && !this.#closed) {
       const read = readOn(this.#descriptor, memory.subarray(filled));
       this.#read = read.catch(() => {});
-      const count = await read;
-      if (count === 0) break;
-      filled += count;
-      this.#received += count;
+      try {
+        const count = await read;
+        if (count === 0) break;
+        filled += count;
+        this.#received += count;
+        idle = 0;
+      } catch (error) {
+        idle += 1;
+        if (!isPassing(error) || idle > MOST_IDLE_ATTEMPTS) throw error;
+      }
     }
     if (this.#closed) throw abortedError(undefined);
     return filled;
@@ -46,7 +55,7 @@ export class FileReader {
     if (this.#closed) return;
     this.#closed = true;
     await this.#read;
-    if (this.#descriptor > LAST_STANDARD_DESCRIPTOR) fs.closeSync(this.#descriptor);
+    if (this.#descriptor > LAST_STANDARD_DESCRIPTOR) closeUnwritten(this.#descriptor);
   }
 }
 

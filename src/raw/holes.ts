@@ -60,17 +60,18 @@ export class HoleFinder {
    */
   nextData(offset: number, size: number): DataRange | undefined {
     if (this.#seek === undefined || !this.#able) return { start: offset, end: size };
+    let start = offset;
     try {
-      const start = this.#seek(this.#descriptor, offset, SEEK_DATA);
+      start = this.#seek(this.#descriptor, offset, SEEK_DATA);
       if (start >= size) return undefined;
       return { start, end: Math.min(size, this.#seek(this.#descriptor, start, SEEK_HOLE)) };
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === 'ENXIO') return undefined;
       if (code !== 'EINVAL' && code !== 'ENOTSUP') {
-        throw ioError(`Could not look for holes in ${quoted(this.#name)} at offset ${offset}`, error, {
+        throw ioError(`Could not look for holes in ${quoted(this.#name)} at offset ${start}`, error, {
           file: this.#name,
-          offset,
+          offset: start,
         });
       }
       this.#able = false;

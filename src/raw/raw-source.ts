@@ -6,7 +6,9 @@ import * as fs from 'node:fs';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import type { HostFile, MappedRange } from '../image/source.js';
 import { alignedMemory, DIRECT_ALIGNMENT, roundDown, roundUp } from '../storage/aligned-memory.js';
+import { closeUnwritten } from '../storage/close-unwritten.js';
 import { type ImageUse, lockImage } from '../storage/image-lock.js';
+import { isPassing, MOST_IDLE_ATTEMPTS } from '../storage/passing-failure.js';
 import { type DataRange, HoleFinder } from './holes.js';
 
 const readAt: (fd: number, into: Uint8Array, position: number) => Promise<number> = (fd, into, position) =>
@@ -52,7 +54,7 @@ export class RawSource implements HostFile {
         : { size: holes.end() ?? endByReading(descriptor), mtimeNs: 0n };
       return new RawSource(descriptor, name, direct, holes, version, identityOf(stats));
     } catch (error) {
-      fs.closeSync(descriptor);
+      closeUnwritten(descriptor);
       throw ioError(`Could not find out the size of ${quoted(name)}`, error, { file: name });
     }
   }
@@ -93,17 +95,21 @@ export class RawSource implements HostFile {
     const length = roundUp(skip + into.length, this.readAlignment);
     const memory = whole ? into : alignedMemory(length).subarray(0, length);
     let done = 0;
+    let idle = 0;
     while (done < memory.length) {
       try {
-        const count = await readAt(this.descriptor, memory.subarray(done), from + done);
-        done += count;
-        // An unaligned count is the end of the file: a direct read cannot go on from there.
-        if (count === 0 || done % this.readAlignment !== 0) break;
+        // A direct read that ends with the file, or is cut short, may end anywhere.
+        const aligned = roundDown(done, this.readAlignment);
+        const count = await readAt(this.descriptor, memory.subarray(aligned), from + aligned);
+        if (aligned + count <= done) break;
+        done = aligned + count;
+        idle = 0;
       } catch (error) {
-        const { code } = error as NodeJS.ErrnoException;
-        if (code === 'EINTR' || code === 'EAGAIN') continue;
-        const what = `Could not read ${quoted(this.name)} at offset ${offset}`;
-        throw ioError(what, error, { file: this.name, offset });
+        idle += 1;
+        if (isPassing(error) && idle <= MOST_IDLE_ATTEMPTS) continue;
+        const at = from + roundDown(done, this.readAlignment);
+        const what = `Could not read ${quoted(this.name)} at offset ${at}`;
+        throw ioError(what, error, { file: this.name, offset: at });
       }
     }
     const found = Math.min(Math.max(0, done - skip), into.length);
@@ -117,7 +123,7 @@ export class RawSource implements HostFile {
 
   async refuseChanges(): Promise<void> {
     if (!this.#isFile) return;
-    const { size, mtimeNs } = fs.fstatSync(this.descriptor, { bigint: true });
+    const { size, mtimeNs } = this.#stats();
     if (Number(size) === this.#version.size && mtimeNs === this.#version.mtimeNs) return;
     const what = Number(size) === this.#version.size ? 'was written to' : `became ${size} bytes long`;
     throw new Qcow2cError('ERR_SOURCE_CHANGED', `${quoted(this.name)} ${what} while it was being read`, {
@@ -127,13 +133,22 @@ export class RawSource implements HostFile {
     });
   }
 
+  #stats(): fs.BigIntStats {
+    try {
+      return fs.fstatSync(this.descriptor, { bigint: true });
+    } catch (error) {
+      const what = `Could not find out whether ${quoted(this.name)} has changed`;
+      throw ioError(what, error, { file: this.name });
+    }
+  }
+
   /** Says what the file is opened for, until it is closed. @throws Qcow2cError ERR_IN_USE */
   lock(use: ImageUse): Promise<void> {
     return lockImage(this.descriptor, this.name, use);
   }
 
   async close(): Promise<void> {
-    fs.closeSync(this.descriptor);
+    closeUnwritten(this.descriptor);
   }
 }
 
@@ -181,16 +196,20 @@ export function openForReading(name: string, direct: boolean): { descriptor: num
       descriptor = fs.openSync(name, flags);
     }
   } catch (error) {
-    if (error instanceof Qcow2cError) throw error;
-    throw ioError(`Could not open ${quoted(name)}`, error, { file: name });
+    throw openError(error, name);
   }
   try {
     refuseOtherKinds(fs.fstatSync(descriptor), name);
   } catch (error) {
-    fs.closeSync(descriptor);
-    throw error;
+    closeUnwritten(descriptor);
+    throw openError(error, name);
   }
   return { descriptor, direct: isDirect };
+}
+
+function openError(error: unknown, name: string): Qcow2cError {
+  if (error instanceof Qcow2cError) return error;
+  return ioError(`Could not open ${quoted(name)}`, error, { file: name });
 }
 
 /** @throws Qcow2cError ERR_UNSUPPORTED for what is neither a regular file nor a block device */

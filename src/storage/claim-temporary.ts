@@ -19,7 +19,7 @@ const HELD = ['EAGAIN', 'EACCES'];
 
 export interface ClaimedFile {
   readonly file: DirectFile;
-  /** Gives up the claim. Call it once the file has its own name or is removed. */
+  /** Gives up the claim. Call it once the file has its own name or is removed. Never throws. */
   release(): Promise<void>;
 }
 
@@ -27,7 +27,7 @@ export interface ClaimedFile {
  * @param path of the temporary file
  * @param name of the target, for messages
  * @param permissions of the file, before the umask
- * @throws Qcow2cError ERR_IN_USE when another run is making the same target; ERR_IO
+ * @throws Qcow2cError ERR_IN_USE when another run is making the same target; ERR_IO; nothing is left behind then
  */
 export async function claimTemporary(
   path: string,
@@ -60,19 +60,33 @@ export async function claimTemporary(
  * @returns undefined when that has happened
  */
 async function claim(file: DirectFile, path: string): Promise<ClaimedFile | undefined> {
+  const made = inodeOf(file);
   const owner = await lockAt(path);
   if (owner === 'held' || owner === 'gone') return undefined;
-  const { handle } = owner;
-  if ((await handle.stat()).ino === fstatSync(file.fd).ino) return { file, release: () => handle.close() };
-  await handle.close();
+  const { handle, inode } = owner;
+  if (inode === made) return { file, release: () => letGo(handle) };
+  await letGo(handle);
   return undefined;
 }
 
 /** Closes the file and removes it, unless what has its name by now is somebody else's. Never throws. */
 async function removeUnclaimed(file: DirectFile, path: string): Promise<void> {
-  const there = await fs.lstat(path).catch(() => undefined);
-  if (there?.ino === fstatSync(file.fd).ino) await fs.rm(path, { force: true }).catch(() => {});
+  try {
+    const there = await fs.lstat(path, { bigint: true });
+    if (there.ino === inodeOf(file)) await fs.unlink(path);
+  } catch {
+    // Then it stays, and the next run to the same target finds and removes it.
+  }
   await file.close().catch(() => {});
+}
+
+function inodeOf({ fd }: DirectFile): bigint {
+  return fstatSync(fd, { bigint: true }).ino;
+}
+
+/** Nothing was written through it. */
+async function letGo(handle: fs.FileHandle): Promise<void> {
+  await handle.close().catch(() => {});
 }
 
 /** @throws Qcow2cError ERR_IN_USE when it is locked or nobody can tell; ERR_IO */
@@ -90,7 +104,7 @@ async function removeLeftover(path: string, name: string): Promise<void> {
         await fs.unlink(path);
         return;
       } finally {
-        await owner.handle.close();
+        await letGo(owner.handle);
       }
     }
   } catch (error) {
@@ -104,6 +118,7 @@ async function removeLeftover(path: string, name: string): Promise<void> {
 
 interface Locked {
   readonly handle: fs.FileHandle;
+  readonly inode: bigint;
   /** Whether there are locks here at all. */
   readonly sure: boolean;
 }
@@ -120,20 +135,26 @@ async function lockAt(path: string): Promise<Locked | 'held' | 'gone'> {
   try {
     const reason = await lockByte(handle.fd, OWNER_BYTE, true);
     if (HELD.includes(reason?.code ?? '')) {
-      await handle.close();
+      await letGo(handle);
       return 'held';
     }
     // Its last owner may have renamed or removed it just before he let go.
-    const there = await fs.lstat(path).catch(() => undefined);
-    if (there === undefined || there.ino !== (await handle.stat()).ino) {
-      await handle.close();
+    const { ino: inode } = await handle.stat({ bigint: true });
+    const there = await fs.lstat(path, { bigint: true }).catch(orMissing);
+    if (there?.ino !== inode) {
+      await letGo(handle);
       return 'gone';
     }
-    return { handle, sure: reason === undefined };
+    return { handle, inode, sure: reason === undefined };
   } catch (error) {
-    await handle.close();
+    await letGo(handle);
     throw error;
   }
+}
+
+/** @throws the error, unless it says that the file is not there */
+function orMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error;
 }
 
 /** The process that has the file open; undefined where /proc does not tell. */

@@ -9,6 +9,7 @@ import { DIRECT_ALIGNMENT, roundDown } from './aligned-memory.js';
 import { asksForDirect, type CacheMode } from './cache-mode.js';
 import { ALLOCATE, fallocate, PUNCH_HOLE } from './libc.js';
 import { isRefusal, openAsAsked, openBuffered } from './open-direct.js';
+import { isPassing, MOST_IDLE_ATTEMPTS } from './passing-failure.js';
 import type { RateLimit } from './rate-limit.js';
 import type { SparseStorage } from './storage.js';
 
@@ -25,9 +26,6 @@ const readAt: (fd: number, into: Uint8Array, position: number) => Promise<number
   new Promise((resolve, reject) => {
     fs.read(fd, into, 0, into.length, position, (error, count) => (error ? reject(error) : resolve(count)));
   });
-
-/** Attempts that may move no byte before a write is given up: signals and full queues pass, faults stay. */
-const MOST_IDLE_ATTEMPTS = 8;
 
 export class DirectFile implements SparseStorage {
   /** The name for messages: what the user asked for, not the temporary name. */
@@ -171,17 +169,18 @@ export class DirectFile implements SparseStorage {
     let idle = 0;
     while (done < into.length) {
       const direct = this.#direct;
+      // A direct read that ends with the file, or is cut short, may end anywhere.
+      const at = direct ? roundDown(done, DIRECT_ALIGNMENT) : done;
       try {
-        const count = await readAt(this.fd, into.subarray(done), offset + done);
-        done += count;
+        const count = await readAt(this.fd, into.subarray(at), offset + at);
+        if (at + count <= done) break;
+        done = at + count;
         idle = 0;
-        // An unaligned count is the end of the file: a direct read cannot go on from there.
-        if (count === 0 || (direct && done % DIRECT_ALIGNMENT !== 0)) break;
       } catch (error) {
         if (idle === MOST_IDLE_ATTEMPTS || !(await this.#mayTryAgain(error, direct))) {
-          throw ioError(`Could not read ${quoted(this.name)} at offset ${offset}`, error, {
+          throw ioError(`Could not read ${quoted(this.name)} at offset ${offset + at}`, error, {
             file: this.name,
-            offset,
+            offset: offset + at,
           });
         }
         idle += 1;
@@ -295,11 +294,6 @@ export class DirectFile implements SparseStorage {
     const what = `Could not write ${length} bytes to ${quoted(this.name)} at offset ${offset}`;
     return ioError(what, cause, { file: this.name, offset, expected: length });
   }
-}
-
-function isPassing(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException;
-  return code === 'EINTR' || code === 'EAGAIN';
 }
 
 /** The buffers without their first `skip` bytes. */

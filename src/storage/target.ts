@@ -49,7 +49,8 @@ export interface Target {
   readonly keptBytes: number;
   /**
    * The first half of commit, and all of it that can fail for want of space: sets the length (bytes; not a
-   * device's) and makes everything durable. When it fails the target is closed, and a new file removed.
+   * device's), makes everything durable, and closes a new file. When it fails the target is closed, and a new file
+   * removed. A second call does nothing.
    */
   seal(length: number): Promise<void>;
   /**
@@ -73,7 +74,8 @@ export interface Output {
  * Commits outputs that belong together, in this order: a data file before the image that refers to it. All
  * are complete and durable before the first gets its name. So an image never has its name without its data
  * file, and when this fails all names are as they were, unless it was the system that could not rename a
- * later one (or stopped in between): then an earlier output has its name already, and keeps it.
+ * later one, or not make an earlier name durable (or stopped in between): then an earlier output has its name
+ * already, and keeps it.
  * @throws Qcow2cError ERR_IO; every target is closed, and what has no name yet is removed
  */
 export async function commitInOrder(outputs: readonly Output[]): Promise<void> {
@@ -99,7 +101,10 @@ export async function openTarget(path: string, mode: CacheMode, inPlace: boolean
       throw ioError(`Could not open ${quoted(path)}`, missing, { file: path });
     }
     refuseNoName(path);
-    return openReplacement(await placeOf(path), path, mode, undefined);
+    const place = await placeOf(path).catch((error) => {
+      throw ioError(`Could not create ${quoted(path)}`, error, { file: path });
+    });
+    return openReplacement(place, path, mode, undefined);
   }
   if (existing.isDirectory()) {
     throw new Qcow2cError('ERR_IO', `Could not open ${quoted(path)}: Is a directory`, { file: path });
@@ -128,7 +133,8 @@ async function refuseInUse(path: string): Promise<void> {
   try {
     await refuseWriters(file.fd, path);
   } finally {
-    await file.close();
+    // Nothing was written through it.
+    await file.close().catch(() => {});
   }
 }
 
@@ -142,20 +148,32 @@ async function openReplacement(
   // Nobody may read the new image who could not read the old one, nor open it before it is known who that is.
   const permissions = existing === undefined ? NEW_FILE_MODE : OWNER_ONLY;
   const { file, release } = await claimTemporary(temporary, name, mode, permissions);
-  if (existing !== undefined) await keepOwnership(file.fd, existing);
   // Once the name is given up it may be another run's.
   let claimed = true;
   const discard = async () => {
     if (!claimed) return;
     claimed = false;
     await file.close().catch(() => {});
-    await fs.rm(temporary, { force: true }).catch(() => {});
+    await fs.unlink(temporary).catch(() => {});
     await release();
   };
+  try {
+    if (existing !== undefined) await keepOwnership(file.fd, existing);
+  } catch (error) {
+    await discard();
+    throw ioError(`Could not give ${quoted(name)} the permissions of the file that it replaces`, error, {
+      file: name,
+    });
+  }
+  let isSealed = false;
   const seal = async (length: number) => {
+    if (isSealed) return;
     try {
       await file.truncate(length);
       await file.sync();
+      // What was written may also be refused now.
+      await file.close();
+      isSealed = true;
     } catch (error) {
       await discard();
       throw error;
@@ -164,7 +182,6 @@ async function openReplacement(
   const commit = async (length: number) => {
     await seal(length);
     try {
-      await file.close();
       await fs.rename(temporary, path).catch((error) => {
         throw ioError(`Could not name the finished image ${quoted(name)}`, error, { file: name });
       });
@@ -193,6 +210,7 @@ async function openInPlace(path: string, mode: CacheMode, existing: Stats): Prom
     await file.close().catch(() => {});
   };
   const seal = async (length: number) => {
+    if (isSealed) return;
     // The new header may be there already: cutting the file from now on would destroy both images.
     isSealed = true;
     try {
@@ -243,14 +261,17 @@ function temporaryName(base: string): string {
 /**
  * The replacement is as accessible as what it replaces. An owner or a group can only be kept with the right to;
  * another group is allowed what everybody is.
+ * @throws the system's error when it cannot be made so
  */
 async function keepOwnership(descriptor: number, { uid, gid, mode }: Stats): Promise<void> {
   await changeOwner(descriptor, uid, gid)
     .catch(() => changeOwner(descriptor, UNCHANGED, gid))
     .catch(() => {});
-  const keepsGroup = fstatSync(descriptor).gid === gid;
+  const made = fstatSync(descriptor);
+  const keepsGroup = made.gid === gid;
   const allowed = keepsGroup ? PERMISSIONS : (PERMISSIONS & ~GROUP_RIGHTS) | ((mode & OTHERS_RIGHTS) << 3);
-  await changeMode(descriptor, mode & allowed).catch(() => {});
+  // A file system without permissions has the same for every file, and may refuse to set them.
+  if ((made.mode & PERMISSIONS) !== (mode & allowed)) await changeMode(descriptor, mode & allowed);
 }
 
 /** Refuses a path that names no file: the system would do so only when the finished image gets its name. */
@@ -262,7 +283,10 @@ function refuseNoName(path: string): void {
 
 /** Where a file that is not there yet will be: a symbolic link that leads nowhere stays and gets its file. */
 async function placeOf(path: string): Promise<string> {
-  const leadsTo = await fs.readlink(path).catch(() => undefined);
+  const leadsTo = await fs.readlink(path).catch((error: NodeJS.ErrnoException) => {
+    // It is no link, or nothing.
+    if (error.code !== 'EINVAL' && error.code !== 'ENOENT') throw error;
+  });
   if (leadsTo === undefined) return path;
   return placeOf(resolve(await fs.realpath(dirname(path)), leadsTo));
 }
@@ -274,7 +298,7 @@ async function syncDirectory(path: string): Promise<void> {
     try {
       await directory.sync();
     } finally {
-      await directory.close();
+      await directory.close().catch(() => {});
     }
   } catch (error) {
     // Some file systems cannot sync a directory, and say so, and one that may be written need not be

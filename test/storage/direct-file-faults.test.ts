@@ -373,7 +373,7 @@ describe('O_DIRECT refused at open', () => {
 });
 
 describe('reading', () => {
-  test('goes on after a short count that is aligned, and ends at one that is not', async () => {
+  test('goes on after a short count from the last whole block, until nothing comes', async () => {
     const file = await open();
     await file.write(0, [blocks(3)]);
     let asked = script('read', [BLOCK]);
@@ -383,8 +383,11 @@ describe('reading', () => {
       { position: BLOCK, length: 2 * BLOCK },
     ]);
     asked = script('read', [BLOCK + 10]);
+    expect(await file.read(0, blocks(3))).toBe(3 * BLOCK);
+    expect(asked.at(-1)).toEqual({ position: BLOCK, length: 2 * BLOCK });
+    asked = script('read', [BLOCK + 10, 10]);
     expect(await file.read(0, blocks(3))).toBe(BLOCK + 10);
-    expect(asked).toHaveLength(1);
+    expect(asked).toHaveLength(2);
   });
 });
 
