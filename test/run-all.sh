@@ -20,6 +20,7 @@ need e2fsprogs env PATH="$PATH:/usr/sbin:/sbin" mkfs.ext4 -V
 need zsh zsh -f -c 'zmodload zsh/zpty'
 need fish fish --version
 need gcc cc --version
+need libc6-dev cc -include stdio.h -xc -fsyntax-only /dev/null
 need groff groff -man -Tutf8 /dev/null
 need libdeflate0 shared_library libdeflate.so.0
 need libzstd1 shared_library libzstd.so.1

@@ -3,20 +3,31 @@
  * one. Engines and memory live on from one conversion to the next, as they do from one item to the next.
  */
 import { ClusterPacker } from '../../src/compress/cluster-packer.js';
+import { DiskComparer } from '../../src/compress/disk-comparer.js';
 import { createCompressor, createDecompressor } from '../../src/compress/engines.js';
 import { type FileOf, failureError } from '../../src/compress/failure-error.js';
-import type { FoundRuns, PackedClusters, PackingSetup, WorkItem } from '../../src/compress/messages.js';
+import type {
+  Compared,
+  ComparisonItem,
+  ComparisonSetup,
+  FoundRuns,
+  PackedClusters,
+  PackingSetup,
+  WorkItem,
+} from '../../src/compress/messages.js';
 import { RunPacker } from '../../src/compress/run-packer.js';
 import { SegmentError } from '../../src/compress/segment-error.js';
 import { sharedAlignedMemory } from '../../src/storage/aligned-memory.js';
 
-type Setup = Omit<PackingSetup, 'results' | 'arrivals'>;
+type Setup = Omit<PackingSetup, 'results' | 'arrivals'> | Omit<ComparisonSetup, 'results' | 'arrivals'>;
+type Item = WorkItem | ComparisonItem;
 interface Packer {
-  pack(item: WorkItem): PackedClusters | FoundRuns;
+  pack(item: Item): PackedClusters | FoundRuns | Compared;
 }
 
 const SLOTS = 4;
 let results: SharedArrayBuffer | undefined;
+let arrivals: SharedArrayBuffer | undefined;
 /** Engines, by what they were asked to be. */
 const engines = new Map<string, Promise<unknown>>();
 
@@ -39,9 +50,18 @@ export class WorkerPool {
     return this.#run(item, guestOffset);
   }
 
+  compare(item: ComparisonItem, guestOffset: number) {
+    return this.#run(item, guestOffset);
+  }
+
+  arrivalSlot(slot: number): Uint8Array {
+    const { itemSize } = this.#setup;
+    return new Uint8Array(arrivalsFor(itemSize), slot * itemSize, itemSize);
+  }
+
   async close(): Promise<void> {}
 
-  async #run(item: WorkItem, guestOffset: number) {
+  async #run(item: Item, guestOffset: number) {
     this.#packer ??= await createPacker(this.#setup);
     const { itemSize } = this.#setup;
     try {
@@ -67,6 +87,11 @@ function memoryFor(itemSize: number): SharedArrayBuffer {
   return results;
 }
 
+function arrivalsFor(itemSize: number): SharedArrayBuffer {
+  arrivals ??= sharedAlignedMemory(SLOTS * itemSize);
+  return arrivals;
+}
+
 function once<Engine>(request: object, create: () => Promise<Engine>): Promise<Engine> {
   const key = JSON.stringify(request);
   const engine = engines.get(key) ?? create();
@@ -76,8 +101,8 @@ function once<Engine>(request: object, create: () => Promise<Engine>): Promise<E
 
 /** As the worker does it. */
 async function createPacker(setup: Setup): Promise<Packer> {
-  const { inflate, compressor } = setup;
-  const whole = { ...setup, results: memoryFor(setup.itemSize) };
+  const { inflate, itemSize } = setup;
+  const memory = { results: memoryFor(itemSize), arrivals: arrivalsFor(itemSize) };
   const decompressors = new Map(
     await Promise.all(
       inflate.map(async (type) => {
@@ -85,7 +110,10 @@ async function createPacker(setup: Setup): Promise<Packer> {
       }),
     ),
   );
-  if (setup.output === 'runs') return new RunPacker(whole, decompressors);
+  if (setup.output === 'comparison')
+    return new DiskComparer({ ...setup, ...memory }, decompressors) as Packer;
+  if (setup.output === 'runs') return new RunPacker({ ...setup, ...memory }, decompressors) as Packer;
+  const { compressor } = setup;
   const made = compressor && (await once(compressor, () => createCompressor(compressor)));
-  return new ClusterPacker(whole, made, decompressors);
+  return new ClusterPacker({ ...setup, ...memory }, made, decompressors) as Packer;
 }

@@ -33,7 +33,7 @@ const PROOFS: readonly (readonly [string, ...string[]])[] = [
   ['bash', '--version'],
   ['zsh', '-f', '-c', 'zmodload zsh/zpty'],
   ['fish', '--version'],
-  ['cc', '--version'],
+  ['cc', '-include', 'stdio.h', '-xc', '-fsyntax-only', '/dev/null'],
   ['groff', '-man', '-Tutf8', '/dev/null'],
 ];
 const LIBRARIES = ['libdeflate.so.0', 'libzstd.so.1'];

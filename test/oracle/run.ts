@@ -35,10 +35,10 @@ const PACKAGES: Readonly<Record<string, string>> = {
   zsh: 'zsh',
   fish: 'fish',
   groff: 'groff',
-  cc: 'gcc',
+  cc: 'gcc libc6-dev',
 };
 export const INSTALL_COMMAND =
-  'apt-get install qemu-utils p7zip-full strace util-linux-extra e2fsprogs zsh fish groff gcc libdeflate0 libzstd1';
+  'apt-get install qemu-utils p7zip-full strace util-linux-extra e2fsprogs zsh fish groff gcc libc6-dev libdeflate0 libzstd1';
 
 /** Programs of the system administrator (mkfs, losetup) are not on everybody's PATH. */
 const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`;

@@ -1,0 +1,170 @@
+/**
+ * How each kind of system call can fail, and what must come of it: an error that names file, place and reason, with
+ * everything as it was before, but for the exceptions listed here, each with its reason. Used by the sweep.
+ */
+import type { FailedCall, Fault, Operation, PlannedFault } from './failing-calls.js';
+
+const errors = (...names: string[]): Fault[] => names.map((error) => ({ error }));
+const CUTS: readonly Fault[] = [{ cut: 'one byte' }, { cut: 'half' }, { cut: 'all but a sector' }];
+
+/** Every fault of every operation. */
+export const FAULTS: Readonly<Record<Operation, readonly Fault[]>> = {
+  open: errors('EIO', 'EACCES', 'ENOENT', 'EMFILE', 'EINTR'),
+  stat: errors('EIO', 'EACCES'),
+  read: [
+    ...errors('EIO', 'EINTR', 'EAGAIN'),
+    ...CUTS,
+    { error: 'EIO', forEver: true },
+    { error: 'EAGAIN', forEver: true },
+    { cut: 'half', forEver: true },
+  ],
+  write: [
+    ...errors('EIO', 'ENOSPC', 'EDQUOT', 'EFBIG', 'EINTR', 'EAGAIN', 'EINVAL'),
+    ...CUTS,
+    { error: 'ENOSPC', forEver: true },
+    { error: 'EAGAIN', forEver: true },
+  ],
+  sync: errors('EIO', 'ENOSPC', 'EDQUOT', 'EINTR'),
+  truncate: errors('EIO', 'EFBIG', 'ENOSPC', 'EINTR'),
+  allocate: errors('EIO', 'ENOSPC', 'EDQUOT', 'EOPNOTSUPP', 'EINTR'),
+  seek: errors('EIO', 'EINVAL'),
+  lock: errors('ENOLCK', 'EINVAL', 'EINTR'),
+  advise: errors('EINVAL'),
+  close: errors('EIO', 'ENOSPC', 'EDQUOT', 'EINTR'),
+  'close unwritten': errors('EIO', 'EINTR'),
+  rename: errors('EIO', 'EXDEV', 'ENOSPC', 'EDQUOT', 'EROFS', 'EACCES', 'EINTR'),
+  unlink: errors('EIO', 'EACCES', 'EROFS'),
+  chmod: errors('EPERM', 'EIO'),
+  chown: errors('EPERM', 'EIO'),
+  realpath: errors('EIO', 'EACCES'),
+  readlink: errors('EIO', 'EACCES'),
+};
+
+/** The words with which a message ends. */
+export const WORDS: Readonly<Record<string, string>> = {
+  EIO: 'Input/output error',
+  EACCES: 'Permission denied',
+  ENOENT: 'No such file or directory',
+  EMFILE: 'Too many open files',
+  EAGAIN: 'Resource temporarily unavailable',
+  EINVAL: 'Invalid argument',
+  ENOSPC: 'No space left on device',
+  EDQUOT: 'Disk quota exceeded',
+  EFBIG: 'File too large',
+  EOPNOTSUPP: 'Operation not supported',
+  EXDEV: 'Cross-device link not permitted',
+  EROFS: 'Read-only file system',
+  EPERM: 'Operation not permitted',
+};
+
+/** What comes of a fault instead of its error; `either` of the two. */
+export type Verdict =
+  | 'the same result'
+  | 'either'
+  | 'its error, and what has its name keeps it'
+  | 'the same, and the temporary file stays';
+
+interface Exception {
+  readonly operations: readonly Operation[];
+  /** The faults' errors, or `cut`; undefined: all of them. */
+  readonly faults?: readonly string[];
+  readonly of?: (path: string) => boolean;
+  readonly verdict: Verdict;
+  readonly why: string;
+}
+
+const isTemporary = (path: string) => path.endsWith('.qcow2c.tmp');
+const isDirectory = (path: string) => path.endsWith('/out');
+
+/** The first that fits counts. */
+export const EXCEPTIONS: readonly Exception[] = [
+  {
+    operations: ['read', 'write'],
+    faults: ['cut', 'EAGAIN'],
+    verdict: 'the same result',
+    why: 'what is missing is asked for again',
+  },
+  {
+    operations: ['open', 'read', 'write', 'sync', 'truncate', 'allocate', 'lock', 'close', 'rename'],
+    faults: ['EINTR'],
+    verdict: 'the same result',
+    why: 'a signal is no fault; the call is made again, but for close, which is done',
+  },
+  {
+    operations: ['write'],
+    faults: ['EINVAL'],
+    verdict: 'either',
+    why: 'so a file system says that it takes no O_DIRECT: then the page cache is used; later it is an error',
+  },
+  {
+    operations: ['lock'],
+    verdict: 'the same result',
+    why: 'a file system may have no locks',
+  },
+  {
+    operations: ['seek'],
+    faults: ['EINVAL'],
+    verdict: 'the same result',
+    why: 'a file system may not know holes: everything is data then',
+  },
+  { operations: ['advise'], verdict: 'the same result', why: 'it is a wish' },
+  {
+    operations: ['chown'],
+    verdict: 'the same result',
+    why: 'owners are kept where the right to is there; nobody else can read the file without',
+  },
+  {
+    operations: ['open'],
+    faults: ['ENOENT'],
+    of: isTemporary,
+    verdict: 'either',
+    why: 'somebody has taken it for a leftover before it was locked: it is made again',
+  },
+  {
+    operations: ['open', 'sync'],
+    faults: ['EACCES'],
+    of: isDirectory,
+    verdict: 'the same result',
+    why: 'a directory that may be written to need not be readable, and cannot be synced then',
+  },
+  {
+    operations: ['open', 'sync'],
+    of: isDirectory,
+    verdict: 'its error, and what has its name keeps it',
+    why: 'the file has its name, and may lose it in a power failure: that must be said',
+  },
+  {
+    operations: ['rename'],
+    verdict: 'its error, and what has its name keeps it',
+    why: 'an external data file got its own before',
+  },
+  {
+    operations: ['allocate'],
+    of: (path) => !isTemporary(path),
+    verdict: 'the same result',
+    why: 'holes are punched into what is written in place; where that cannot be, zeros are written',
+  },
+  {
+    operations: ['unlink'],
+    verdict: 'the same, and the temporary file stays',
+    why: 'what cannot be removed stays; the next run to the same target removes it, and the first error is told',
+  },
+  {
+    operations: ['close unwritten'],
+    verdict: 'the same result',
+    why: 'nothing was written through the descriptor, so nothing can be lost with it',
+  },
+];
+
+/** @returns what is to come of it instead of an error and nothing changed */
+export function verdictOn({ operation, fault }: PlannedFault, { path }: FailedCall): Verdict | undefined {
+  const { error = 'cut', forEver } = fault;
+  // What is asked for again for ever is given up.
+  if (error === 'EAGAIN' && forEver) return undefined;
+  return EXCEPTIONS.find(
+    ({ operations, faults, of }) =>
+      operations.includes(operation) &&
+      (faults === undefined || faults.includes(error)) &&
+      (of === undefined || of(path)),
+  )?.verdict;
+}
