@@ -10,6 +10,7 @@ import type { Header } from '../qcow2/header.js';
 import { openRawSource, type RawSource } from '../raw/raw-source.js';
 import { analyse } from './analysis.js';
 import { type CheckedImage, readCheckedImage } from './checked-image.js';
+import { countersMemory } from './counters-memory.js';
 import { checkData } from './data-check.js';
 import { findingWords } from './finding-words.js';
 import type { Finding } from './findings.js';
@@ -51,9 +52,11 @@ async function repairFirst(options: CheckOptions, mode: RepairMode): Promise<Rep
   const { image: reference, direct = false, onFinding, onProgress, onRebuild, signal } = options;
   const file = await openFile(reference, direct);
   let header: Header;
+  let windowClusters: number | undefined;
   try {
     if ((reference.format ?? (await guessFormat(file))) === 'raw') return undefined;
     header = (await readCheckedImage(file)).header;
+    windowClusters = countersMemory(file.size, header, options).windowClusters;
   } finally {
     await file.close();
   }
@@ -61,6 +64,7 @@ async function repairFirst(options: CheckOptions, mode: RepairMode): Promise<Rep
   return repairInPlace(reference.file, mode, {
     onFinding: (finding, repairing) => onFinding?.(finding, findingWords(finding, clusterBits, repairing)),
     onRebuild,
+    windowClusters,
     onShare: (share) => {
       const guestBytesDone = Math.floor(share * SHARE_OF_REPAIR * guestBytes);
       onProgress?.({ guestBytesDone, guestBytes, dataBytes: 0, storedBytes: undefined });
@@ -80,6 +84,7 @@ async function checkOpened(
     if ((reference.format ?? (await guessFormat(file))) === 'raw') return undefined;
     await file.lock(useOf('qcow2', reference.forceShare));
     const image = await readCheckedImage(file);
+    const counters = countersMemory(file.size, image.header, options);
     warn(image, options);
     const { clusterBits, virtualSize: guestBytes } = image.header;
     const tell = (finding: Finding) => onFinding?.(finding, findingWords(finding, clusterBits));
@@ -92,10 +97,13 @@ async function checkOpened(
       onFinding: tell,
       onShare: (share) => progress(share * analysisShare, 0),
       signal,
+      windowClusters: counters.windowClusters,
     });
     if (!data) return { ...totals, format: 'qcow2', data: undefined, repaired: undefined };
     const examined = await checkData(image, file, {
       threads: options.threads,
+      memory: options.memory,
+      held: counters.bytes,
       workerEntry,
       signal,
       onFinding: tell,

@@ -11,6 +11,9 @@ import type { CheckResult } from './options.js';
 
 export interface DataCheckOptions {
   readonly threads: number | undefined;
+  readonly memory: number | undefined;
+  /** Bytes that the analysis has taken. */
+  readonly held: number;
   readonly workerEntry: URL | undefined;
   readonly onFinding: OnFinding;
   readonly onProgress: (progress: Progress) => void;

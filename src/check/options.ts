@@ -13,8 +13,10 @@ export interface CheckOptions {
   readonly data?: boolean | undefined;
   /** Repair it in place first, as far as that can be done without a guess; then check it. */
   readonly repair?: RepairMode | undefined;
-  /** Worker threads for the data. Default: one for each processor. */
+  /** Worker threads for the data at most. Default: one for each processor that this process may use. */
   readonly threads?: number | undefined;
+  /** As in ConvertOptions. With less, what is found in a large file may be told in another order. */
+  readonly memory?: number | undefined;
   /** Told about everything that is wrong, in turn. @param words qemu-img's line or lines for it */
   readonly onFinding?: ((finding: Finding, words: string) => void | Promise<void>) | undefined;
   /** Told before the refcount table and all refcount blocks are made anew. */

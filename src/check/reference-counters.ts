@@ -2,12 +2,33 @@
  * How often each host cluster of a window is referred to. The counters have a fixed size: an image with more host
  * clusters is gone through once for each window. Rules: qcow2_inc_refcounts_imrt in QEMU.
  */
+import { roundUp } from '../storage/aligned-memory.js';
 import type { Finding } from './findings.js';
 
 /** Host clusters of a window: 64 MiB of counters, which are 1 TiB of an image at the usual cluster size. */
 export const WINDOW_CLUSTERS = 2 ** 24;
+/** The fewest of a window, which an image with no more has anyway. */
+const LEAST_CLUSTERS = 2 ** 18;
+const COUNTER_BYTES = 4;
 /** No counter counts further; with wider refcounts it stands for more than anybody will ever count. */
 const HIGHEST_COUNT = 0xfffffffe;
+
+/** @returns bytes that the counters of a file take if there is memory for them, and how few will do */
+export function countersBytes(
+  fileSize: number,
+  clusterSize: number,
+): { readonly wanted: number; readonly least: number } {
+  const clusters = Math.ceil(fileSize / clusterSize) + 1;
+  return {
+    wanted: COUNTER_BYTES * Math.min(clusters, WINDOW_CLUSTERS),
+    least: COUNTER_BYTES * Math.min(clusters, LEAST_CLUSTERS),
+  };
+}
+
+/** @param bytes of the counters @returns how many host clusters a window has, a multiple of 8 */
+export function countersIn(bytes: number): number {
+  return roundUp(Math.floor(bytes / COUNTER_BYTES), 8);
+}
 
 export class ReferenceCounters {
   /** One for each host cluster of the window; the last window has one behind the end of the file too. */

@@ -69,6 +69,15 @@ export function readRateLimit(text: string): number | undefined {
 }
 
 /**
+ * The value of --memory.
+ * @returns bytes
+ * @throws Qcow2cError ERR_USAGE
+ */
+export function readMemory(text: string): number {
+  return readSize('memory limit', text, BigInt(Number.MAX_SAFE_INTEGER));
+}
+
+/**
  * The value of -m.
  * @throws Qcow2cError ERR_USAGE
  */

@@ -51,7 +51,13 @@ export const ENGINE: OptionRow = {
 export const PARALLEL: OptionRow = {
   flags: ['-m', '--parallel'],
   argument: 'N',
-  help: 'number of worker threads (default: one for each processor)',
+  help: 'most worker threads (default: one for each processor that the program may use, cgroup quotas included)',
+};
+
+export const MEMORY: OptionRow = {
+  flags: ['--memory'],
+  argument: 'LIMIT',
+  help: 'most memory of the whole program: fewer threads and smaller buffers where that is needed (default: three quarters of what its cgroup may use)',
 };
 
 export const SHOW_PROGRESS: OptionRow = { flags: ['-p'], help: 'show progress; the same as --progress=auto' };

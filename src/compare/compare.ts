@@ -11,6 +11,7 @@ import { refuseAbort } from '../pipeline/pipeline.js';
 import { openFileIdentities } from '../pipeline/same-place.js';
 import { asksForDirect } from '../storage/cache-mode.js';
 import { DiskStatus } from './block-status.js';
+import { comparisonCrew } from './comparison-crew.js';
 import type { CompareOptions, CompareResult, Verdict } from './options.js';
 import { type Disk, planComparison } from './plan-comparison.js';
 
@@ -61,12 +62,14 @@ async function compareOpened(
 
 async function verdictOn(
   images: readonly [OpenedImage, OpenedImage],
-  { strict = false, threads, onProgress, signal }: CompareOptions,
+  { strict = false, threads, memory, onProgress, signal }: CompareOptions,
   workerEntry: URL,
 ): Promise<Verdict> {
   const [one, other] = images;
   const fileOf = (fd: number) => one.source.fileOf(fd) ?? other.source.fileOf(fd) ?? other.source.name;
   const identityOf = openFileIdentities(fileOf);
+  const guestBytes = Math.max(one.source.size, other.source.size);
+  const crew = comparisonCrew({ threads, memory }, images, guestBytes);
   const diskOf = ({ source, layers }: OpenedImage): Disk => {
     const status = new DiskStatus(layers);
     return { source, statusAt: (offset) => status.at(offset), identityOf };
@@ -80,8 +83,8 @@ async function verdictOn(
     return undefined;
   };
   const decision = await compareItems(images, next, {
-    guestBytes: Math.max(one.source.size, other.source.size),
-    threads,
+    guestBytes,
+    crew,
     salvage: false,
     workerEntry,
     // A run that has ended early is not complete.

@@ -12,8 +12,10 @@ export interface CompareOptions {
   readonly strict?: boolean | undefined;
   /** How the images are read; default: writeback (through the page cache). */
   readonly cache?: CacheMode | undefined;
-  /** Worker threads; default: the machine's available parallelism. */
+  /** Worker threads at most; default: as many as there are processors that this process may use. */
   readonly threads?: number | undefined;
+  /** As in ConvertOptions. */
+  readonly memory?: number | undefined;
   /** Called after each work item of up to 2 MiB; must not throw. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   /** Ends the comparison: it rejects with ERR_ABORTED. */

@@ -4,7 +4,7 @@
  */
 import { WorkerPool } from '../compress/pool.js';
 import { Qcow2cError, usageError } from '../errors.js';
-import { crewFor, mostThreads } from '../pipeline/crew.js';
+import { mostThreads } from '../pipeline/crew.js';
 import { ITEM_BYTES } from '../pipeline/plan.js';
 import { LARGEST_PIECE, roundUp } from '../storage/aligned-memory.js';
 import { ContentDigest } from './content-digest.js';
@@ -93,9 +93,8 @@ async function convertOpened(
   const { signal, salvage = false } = options;
   const phases = new Phases(options.onProgress, expected !== undefined);
   const { onProgress } = phases;
-  const read = [...(sources?.images ?? []).flatMap(({ files }) => files), ...(backing?.files ?? [])];
-  const output = await openOutput(options, parts, input, sources, read);
-  let threads: number;
+  const { output, crew } = await openOutput(options, parts, input, sources, backing);
+  const { threads, slots } = crew;
   let unreadable: UnreadableLog;
   let verifiedFrom: VerifiedFrom | undefined;
   const refuseChanges = async () => {
@@ -103,9 +102,6 @@ async function convertOpened(
     await backing?.opened?.source.refuseChanges();
   };
   try {
-    const crew = crewFor(options.threads, input.size);
-    threads = crew.threads;
-    const { slots } = crew;
     const readAlignment = Math.max(input.readAlignment, backing?.opened?.readAlignment ?? 1);
     const inflate = [...new Set([...input.compressionTypes, ...(backing?.opened?.compressionTypes ?? [])])];
     const inflateWithNode = options.engine === 'node';
@@ -144,7 +140,7 @@ async function convertOpened(
     await output.finish(diskSize);
     if (expected !== undefined) {
       const verification = {
-        ...{ name: options.target, salvage, threads, signal, inflateWithNode: options.engine === 'node' },
+        ...{ name: options.target, salvage, crew, signal, inflateWithNode: options.engine === 'node' },
         ...{ workerEntry: parts.workerEntry, onProgress: phases.onVerification },
       };
       verifiedFrom = await verifyTarget(await output.seal(), { ...expected, refuseChanges }, verification);

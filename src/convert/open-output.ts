@@ -3,13 +3,13 @@ import type { CompressorChoice } from '../compress/codec.js';
 import { chooseCompressor } from '../compress/engines.js';
 import { usageError } from '../errors.js';
 import { dataFilePath } from '../image/image-name.js';
+import type { Crew } from '../pipeline/crew.js';
 import { runPipeline } from '../pipeline/pipeline.js';
 import { type ImageParameters, resolveCreateOptions } from '../qcow2/create-options.js';
-import { allocationUnit } from '../qcow2/image-writer.js';
 import { RawWriter } from '../raw/raw-writer.js';
-import { LARGEST_PIECE } from '../storage/aligned-memory.js';
 import type { Target } from '../storage/target.js';
 import { bitmapsToCopy } from './bitmaps.js';
+import { conversionCrew } from './conversion-crew.js';
 import type { Input } from './input.js';
 import { readKeptImage } from './kept-target.js';
 import type { OpenedSources } from './open-sources.js';
@@ -17,18 +17,19 @@ import type { ConvertOptions } from './options.js';
 import { type Output, openWith, type RunClusters, rateLimitOf } from './output.js';
 import type { ConversionParts } from './parts.js';
 import { Qcow2Output, type Qcow2Parts } from './qcow2-output.js';
-import { RawOutput } from './raw-output.js';
+import { RawOutput, refuseForRaw } from './raw-output.js';
 import { refuseSameFile } from './same-file.js';
+import type { TargetBacking } from './target-backing.js';
 
-/**
- * Default bytes of the compressed write cache: what two merged writes in flight hold, and as much again
- * to be filled meanwhile. At least four allocation units.
- */
-const CACHE_BYTES = 8 * 1024 * 1024;
+/** A target that is open, and who is to work on it. */
+export interface OpenedOutput {
+  readonly output: Output;
+  readonly crew: Crew;
+}
 
 /**
  * @param sources undefined for a stream
- * @param readFiles every file that is read
+ * @param backing the target's backing file, if it is opened
  * @throws Qcow2cError; nothing is left behind then
  */
 export async function openOutput(
@@ -36,18 +37,24 @@ export async function openOutput(
   { openTarget: open, runClusters = runAllClusters }: ConversionParts,
   input: Input,
   sources: OpenedSources | undefined,
-  readFiles: readonly string[],
-): Promise<Output> {
+  backing: TargetBacking | undefined,
+): Promise<OpenedOutput> {
+  const images = sources?.images ?? [];
+  const readFiles = [...images.flatMap(({ files }) => files), ...(backing?.files ?? [])];
   refuseSameFile(readFiles, options.target);
-  if (options.targetFormat === 'raw') return RawOutput.open(options, open, input.size);
+  const read = backing?.opened === undefined ? images : [...images, backing.opened];
+  if (options.targetFormat === 'raw') {
+    refuseForRaw(options);
+    const crew = conversionCrew(options, input, read, { geometry: undefined, compressor: undefined });
+    return { output: await RawOutput.open(options, open, input.size), crew };
+  }
   const { keepTarget = false } = options;
   const { parameters, virtualSize } = keepTarget
     ? await readKeptImage(options.target, input.size ?? 0)
     : { parameters: resolveCreateOptions(options.create ?? {}, input.size), virtualSize: input.size };
   if (options.compress) refuseWithCompression(parameters);
-  const { clusterSize } = parameters.geometry;
   const compressor = await chosenCompressor(options, parameters);
-  const cacheSize = cacheSizeFor(clusterSize, options.compressedCacheSize);
+  const crew = conversionCrew(options, input, read, { geometry: parameters.geometry, compressor });
   const addBitmaps = await bitmapsToCopy(options, parameters, sources, virtualSize);
   const limit = rateLimitOf(options);
   const opened: Target[] = [];
@@ -65,12 +72,12 @@ export async function openOutput(
       virtualSize,
       compressor,
       target,
-      cacheSize,
+      cacheSize: crew.cache,
       dataFile,
       addBitmaps,
       runClusters,
     };
-    return await Qcow2Output.open(options, parts);
+    return { output: await Qcow2Output.open(options, parts), crew };
   } catch (error) {
     for (const target of opened) await target.discard();
     throw error;
@@ -107,15 +114,4 @@ async function chosenCompressor(
   if (!options.compress) return undefined;
   const { engine, compressionLevel: level, compressionWindowBits: windowBits } = options;
   return chooseCompressor({ type, engine, level, windowBits, clusterSize });
-}
-
-/** @throws Qcow2cError ERR_USAGE for a size that cannot be */
-function cacheSizeFor(clusterSize: number, wanted: number | undefined): number {
-  const unit = allocationUnit(clusterSize);
-  const size = wanted ?? Math.max(CACHE_BYTES, 4 * unit);
-  if (size === 0 || (size >= unit && size <= LARGEST_PIECE)) return size;
-  throw usageError(
-    `The compressed write cache takes ${unit} to ${LARGEST_PIECE} bytes for this cluster size, or 0`,
-    { found: size },
-  );
 }

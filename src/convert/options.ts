@@ -60,8 +60,13 @@ export interface ConvertOptions {
    * libdeflate and libzstd, as far as this Node.js can (zstd since 22.15).
    */
   readonly engine?: EngineName | undefined;
-  /** Worker threads; default: the machine's available parallelism. */
+  /** Worker threads at most; default: as many as there are processors that this process may use. */
   readonly threads?: number | undefined;
+  /**
+   * Bytes of memory that a process takes at most which does this and nothing else, as long as that is enough for one
+   * thread; default: three quarters of what its control group leaves it. The target does not depend on it.
+   */
+  readonly memory?: number | undefined;
   /** Smallest run of zeros, in bytes, that is left unallocated; 0 stores every cluster. Default 4096. */
   readonly sparseSize?: number | undefined;
   /** How the target is written; default: none (O_DIRECT), or writeback where the file system refuses that. */

@@ -53,7 +53,6 @@ export class RawOutput implements Output {
     open: typeof openTarget,
     diskSize: number | undefined,
   ): Promise<RawOutput> {
-    refuseForRaw(options);
     const { keepTarget = false, create = {} } = options;
     const target = await openWith(open, options.target, keepTarget, options, rateLimitOf(options));
     try {

@@ -10,7 +10,7 @@ import type { ImageReference } from '../image/image-reference.js';
 import type { MappedRange } from '../image/source.js';
 import { type OpenedImage, openImage } from '../open/open-image.js';
 import { type ComparableDisk, compareItems } from '../pipeline/compare-items.js';
-import { crewFor } from '../pipeline/crew.js';
+import { type Crew, crewOn } from '../pipeline/crew.js';
 import { runPipeline } from '../pipeline/pipeline.js';
 import { ITEM_BYTES, type PlannedItem, plan } from '../pipeline/plan.js';
 import type { Progress } from '../pipeline/progress.js';
@@ -66,7 +66,7 @@ export interface VerificationOptions {
   /** The target's name, for messages. */
   readonly name: string;
   readonly salvage: boolean;
-  readonly threads: number;
+  readonly crew: Crew;
   readonly inflateWithNode: boolean;
   readonly workerEntry: URL;
   readonly onProgress: ((progress: Progress) => void) | undefined;
@@ -171,13 +171,13 @@ async function verifyDigest(
   { size }: WrittenTarget,
   target: OpenedImage,
   expected: ContentDigest,
-  { threads, inflateWithNode, workerEntry, onProgress, signal }: VerificationOptions,
+  { crew: most, inflateWithNode, workerEntry, onProgress, signal }: VerificationOptions,
   complaint: Complaint,
 ): Promise<void> {
   const digest = new ContentDigest();
   const { map } = readable(target, complaint);
   const items = plan({ size, map }, { itemSize: ITEM_BYTES, keepZeros: false, signal });
-  const crew = crewFor(threads, size);
+  const crew = crewOn(most, size);
   const setup = {
     output: 'runs' as const,
     ...{ itemSize: ITEM_BYTES, clusterSize: PIECE_BYTES, keepZeros: true, salvage: false },

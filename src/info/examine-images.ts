@@ -10,7 +10,12 @@ import type { ImageInfoOptions } from './image-info.js';
  */
 export async function examineImages(
   images: readonly { readonly qcow2: Qcow2Start | undefined }[],
-  { threads, onProgress, signal }: Pick<ImageInfoOptions, 'threads' | 'onProgress' | 'signal'>,
+  {
+    threads,
+    memory,
+    onProgress,
+    signal,
+  }: Pick<ImageInfoOptions, 'threads' | 'memory' | 'onProgress' | 'signal'>,
   examine: typeof examineImage,
 ): Promise<(Examination | undefined)[]> {
   const guestBytes = images.reduce((sum, { qcow2 }) => sum + (qcow2?.header.virtualSize ?? 0), 0);
@@ -23,6 +28,7 @@ export async function examineImages(
     }
     const examination = await examine(qcow2, {
       threads,
+      memory,
       signal,
       streamFacts: true,
       // Their payloads take up space in the same host clusters.

@@ -11,8 +11,10 @@ export interface ImageInfoOptions {
   readonly backingChain?: boolean | undefined;
   /** Look at every cluster of the qcow2 images told of. */
   readonly deep?: boolean | undefined;
-  /** Worker threads for that; default: one for each processor. */
+  /** Worker threads for that at most; default: one for each processor that this process may use. */
   readonly threads?: number | undefined;
+  /** For that; as in ConvertOptions. */
+  readonly memory?: number | undefined;
   /** Called while clusters are looked at. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;

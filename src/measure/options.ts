@@ -14,6 +14,7 @@ type AsInConvert = Pick<
   | 'compressionWindowBits'
   | 'engine'
   | 'threads'
+  | 'memory'
   | 'onWarning'
   | 'onProgress'
   | 'signal'

@@ -7,7 +7,7 @@ import { type ComparedItem, WorkerPool } from '../compress/pool.js';
 import type { CompressionType } from '../compression-type.js';
 import type { Qcow2cError } from '../errors.js';
 import type { Source } from '../image/source.js';
-import { crewFor } from './crew.js';
+import { type Crew, crewOn } from './crew.js';
 import { runPipeline } from './pipeline.js';
 import { ITEM_BYTES } from './plan.js';
 import type { Progress } from './progress.js';
@@ -46,8 +46,8 @@ export interface ComparableDisk {
 export interface ComparisonSettings {
   /** Of the larger disk. */
   readonly guestBytes: number;
-  /** Default: one for each processor. */
-  readonly threads: number | undefined;
+  /** At most; a small disk has fewer. */
+  readonly crew: Crew;
   /** Whether zeros are expected in the place of what the first disk cannot be read of. */
   readonly salvage: boolean;
   /** See ReadingSetup of the workers. */
@@ -75,15 +75,15 @@ class Decided extends Error {
 export async function compareItems(
   [one, other]: readonly [ComparableDisk, ComparableDisk],
   next: () => Promise<PlannedComparison | undefined>,
-  { guestBytes, threads, salvage, inflateWithNode, workerEntry, onProgress, signal }: ComparisonSettings,
+  { guestBytes, crew: most, salvage, inflateWithNode, workerEntry, onProgress, signal }: ComparisonSettings,
 ): Promise<Decision | undefined> {
-  const { slots, ...crew } = crewFor(threads, guestBytes);
+  const { threads, slots } = crewOn(most, guestBytes);
   // Threads take their time to start, and disks that share their bytes need none.
   let pool: WorkerPool | undefined;
   const startPool = () =>
     new WorkerPool(
       workerEntry,
-      crew.threads,
+      threads,
       slots,
       {
         output: 'comparison',

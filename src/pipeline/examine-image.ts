@@ -7,7 +7,8 @@ import { type ExaminedItem, WorkerPool } from '../compress/pool.js';
 import type { HostFile } from '../image/source.js';
 import type { Header } from '../qcow2/header.js';
 import { MarkedClusters } from '../qcow2/marked-clusters.js';
-import { crewFor } from './crew.js';
+import type { Crew } from './crew.js';
+import { examinationCrew } from './examination-crew.js';
 import { ExaminationFindings, type OnBroken, type StreamTotals } from './examination-findings.js';
 import {
   type ClusterCounts,
@@ -31,8 +32,11 @@ export interface ExaminableImage {
 }
 
 export interface ExamineOptions {
-  /** Default: one for each processor. */
+  /** See CrewWishes. */
   readonly threads?: number | undefined;
+  readonly memory?: number | undefined;
+  /** Bytes that the caller holds meanwhile. */
+  readonly held?: number | undefined;
   /** Whether to find out what only a look into each stream tells (`StreamTotals`), which takes longer. */
   readonly streamFacts: boolean;
   /** Whether to look at the clusters of internal snapshots too. */
@@ -61,7 +65,7 @@ export interface Examination {
 const NOTHING_EXAMINED: ExaminedItem = { facts: undefined, broken: [] };
 
 /**
- * @throws Qcow2cError ERR_ABORTED; ERR_WORKER, also where no engine for zstd is installed; ERR_CORRUPT or ERR_IO for
+ * @throws Qcow2cError ERR_ABORTED; ERR_USAGE for too low a limit of memory; ERR_WORKER, also where no engine for zstd is installed; ERR_CORRUPT or ERR_IO for
  *   a snapshot table that cannot be read. What is wrong with single clusters is told to onBroken.
  */
 export async function examineImage(
@@ -71,11 +75,12 @@ export async function examineImage(
   const { streamFacts, dataFile, signal } = options;
   const clusterSize = 2 ** header.clusterBits;
   const states = await imageStates(file, header, options.snapshots);
-  const hostClusters = streamFacts ? new MarkedClusters(file.size, clusterSize) : undefined;
+  const crew = examinationCrew(file.size, header, options);
+  const hostClusters = streamFacts ? new MarkedClusters(file.size, clusterSize, crew.cache) : undefined;
   const parts = { file, header, dataFile, states, hostClusters, signal };
   const plan = new ExaminationPlan(parts);
   const findings = new ExaminationFindings(states, options.onBroken);
-  await inflateAll(file, header, plan, findings, options);
+  await inflateAll(file, header, plan, findings, crew, options);
   // Only where the bits for all host clusters are too many to be there at once.
   while (hostClusters?.advance()) {
     for await (const _ of new ExaminationPlan(parts).items()) refuseAbort(signal);
@@ -91,10 +96,10 @@ async function inflateAll(
   { clusterBits, compressionType: type, virtualSize }: Header,
   plan: ExaminationPlan,
   findings: ExaminationFindings,
-  { streamFacts, onProgress, signal, workerEntry = BUILT_WORKER, ...options }: ExamineOptions,
+  { threads, slots }: Crew,
+  { streamFacts, onProgress, signal, workerEntry = BUILT_WORKER }: ExamineOptions,
 ): Promise<void> {
   const clusterSize = 2 ** clusterBits;
-  const { threads, slots } = crewFor(options.threads, virtualSize);
   const startPool = () =>
     new WorkerPool(
       workerEntry,

@@ -6,6 +6,17 @@ import { roundDown } from '../storage/aligned-memory.js';
 
 /** Bytes of the bits: host clusters of 16 TiB at the usual cluster size. */
 const WINDOW_BYTES = 32 * 1024 * 1024;
+/** The fewest, which a file that needs no more has anyway. */
+const LEAST_BYTES = 1024 * 1024;
+
+/** @returns bytes that the bits of a file take if there is memory for them, and how few will do */
+export function markedClustersBytes(
+  fileSize: number,
+  clusterSize: number,
+): { readonly wanted: number; readonly least: number } {
+  const wanted = Math.min(WINDOW_BYTES, Math.ceil(fileSize / clusterSize / 8));
+  return { wanted, least: Math.min(wanted, LEAST_BYTES) };
+}
 
 export class MarkedClusters {
   readonly #fileSize: number;
@@ -21,9 +32,9 @@ export class MarkedClusters {
   /**
    * @param fileSize bytes
    * @param clusterSize bytes
-   * @param windowBytes of the bits at most; tests make it small
+   * @param windowBytes of the bits at most
    */
-  constructor(fileSize: number, clusterSize: number, windowBytes = WINDOW_BYTES) {
+  constructor(fileSize: number, clusterSize: number, windowBytes: number) {
     this.#fileSize = fileSize;
     this.#clusterSize = clusterSize;
     this.#bits = new Uint8Array(Math.min(windowBytes, Math.ceil(fileSize / clusterSize / 8)));

@@ -50,7 +50,7 @@ test('each host cluster counts once, whatever the order, the window and the numb
 });
 
 test('a file that fits into the window takes one pass', () => {
-  const marked = new MarkedClusters(2 ** 40, 65536);
+  const marked = new MarkedClusters(2 ** 40, 65536, 2 ** 25);
   expect(addAll(marked, [{ offset: 2 ** 40 - 1, length: 1 }])).toBe(1);
   expect(marked).toMatchObject({ count: 1, bytes: 65536 });
 });

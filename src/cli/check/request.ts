@@ -2,7 +2,7 @@
 import type { CheckOptions } from '../../check/options.js';
 import { quoted, usageError } from '../../errors.js';
 import { asksForDirect } from '../../storage/cache-mode.js';
-import { readThreads } from '../argument-numbers.js';
+import { readMemory, readThreads } from '../argument-numbers.js';
 import { readCacheMode } from '../cache-option.js';
 import { readImageArgument } from '../image-argument.js';
 import { refuseObject } from '../object-option.js';
@@ -32,13 +32,14 @@ export function readCheckWords(operands: readonly string[], words: CheckWords): 
   const { data = false, output = 'human', quiet = false } = words;
   const cache = readCacheMode('source cache', words.cache);
   const threads = words.parallel === undefined ? undefined : readThreads(words.parallel);
+  const memory = words.memory === undefined ? undefined : readMemory(words.memory);
   const image = readImageArgument(name, words);
   if (words.repair !== undefined && image.forceShare === true) {
     throw usageError(`Could not open ${quoted(name)}: force-share=on can only be used with read-only images`);
   }
   return {
     kind: 'check',
-    options: { image, direct: asksForDirect(cache), data, repair: words.repair, threads },
+    options: { image, direct: asksForDirect(cache), data, repair: words.repair, threads, memory },
     name,
     output,
     progress: progressStyle(words),

@@ -4,6 +4,7 @@ import {
   FORCE_SHARE,
   FORMAT,
   IMAGE_OPTS,
+  MEMORY,
   NO_OBJECT,
   PROGRESS,
   SHOW_PROGRESS,
@@ -46,8 +47,9 @@ export const CHECK_TABLE: CommandTable = {
         {
           flags: ['-m', '--parallel'],
           argument: 'N',
-          help: 'number of threads for --data (default: one for each processor)',
+          help: 'most threads for --data (default: one for each processor that the program may use, cgroup quotas included)',
         },
+        MEMORY,
         CACHE,
         SHOW_PROGRESS,
         PROGRESS,

@@ -8,6 +8,7 @@ export interface CheckWords {
   readonly data?: boolean;
   readonly output?: 'human' | 'json';
   readonly parallel?: string;
+  readonly memory?: string;
   readonly cache?: string;
   /** -p */
   readonly p?: boolean;

@@ -4,7 +4,7 @@
  */
 import type { CompareOptions } from '../../compare/options.js';
 import { usageError } from '../../errors.js';
-import { readThreads } from '../argument-numbers.js';
+import { readMemory, readThreads } from '../argument-numbers.js';
 import { readCacheMode } from '../cache-option.js';
 import { readImageArgument } from '../image-argument.js';
 import { refuseObject } from '../object-option.js';
@@ -17,6 +17,7 @@ export interface CompareWords {
   readonly imageOpts?: boolean;
   readonly strict?: boolean;
   readonly parallel?: string;
+  readonly memory?: string;
   readonly cache?: string;
   readonly forceShare?: boolean;
   readonly object?: string;
@@ -55,6 +56,7 @@ export function compareOptions({ files, words }: CompareRequest): CompareOptions
   const { aFormat, bFormat, object, parallel, strict } = words;
   refuseObject(object);
   const threads = parallel === undefined ? undefined : readThreads(parallel);
+  const memory = words.memory === undefined ? undefined : readMemory(words.memory);
   const cache = readCacheMode('source cache', words.cache);
   return {
     images: [
@@ -64,5 +66,6 @@ export function compareOptions({ files, words }: CompareRequest): CompareOptions
     strict,
     cache,
     threads,
+    memory,
   };
 }

@@ -5,6 +5,7 @@ import {
   CACHE,
   FORCE_SHARE,
   IMAGE_OPTS,
+  MEMORY,
   NO_OBJECT,
   PARALLEL,
   PROGRESS,
@@ -46,6 +47,7 @@ export const COMPARE_TABLE: CommandTable = {
           help: 'sizes and what is allocated must be the same too',
         },
         PARALLEL,
+        MEMORY,
         {
           ...CACHE,
           help: 'how the images are read (default: writeback); none and directsync go past the page cache',

@@ -5,7 +5,13 @@
 import type { ConvertOptions } from '../../convert/options.js';
 import { usageError } from '../../errors.js';
 import type { ImageFormat } from '../../image/image-reference.js';
-import { readCacheSize, readRateLimit, readSparseSize, readThreads } from '../argument-numbers.js';
+import {
+  readCacheSize,
+  readMemory,
+  readRateLimit,
+  readSparseSize,
+  readThreads,
+} from '../argument-numbers.js';
 import { readCacheMode } from '../cache-option.js';
 import { storedFile } from '../file-names.js';
 import { type FormatDraft, formatOptions, formatOptionsHelp, readFormatOptions } from '../format-options.js';
@@ -93,11 +99,12 @@ export function readConvertWords(
 }
 
 /** The options whose value is a number. */
-function readNumbers({ sparseSize, rateLimit, parallel, compressedCacheSize }: ConvertWords) {
+function readNumbers({ sparseSize, rateLimit, parallel, memory, compressedCacheSize }: ConvertWords) {
   return {
     sparseSize: sparseSize === undefined ? undefined : readSparseSize(sparseSize),
     rateLimit: rateLimit === undefined ? undefined : readRateLimit(rateLimit),
     threads: parallel === undefined ? undefined : readThreads(parallel),
+    memory: memory === undefined ? undefined : readMemory(memory),
     compressedCacheSize: compressedCacheSize === undefined ? undefined : readCacheSize(compressedCacheSize),
   };
 }

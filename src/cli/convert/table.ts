@@ -3,7 +3,7 @@
 import { IMAGE_FORMATS } from '../../image/image-reference.js';
 import { CACHE_MODES } from '../../storage/cache-mode.js';
 import { FORMAT_OPTION_OFFERS } from '../format-options.js';
-import { ENGINE, FORCE_SHARE, NO_OBJECT, PARALLEL, PROGRESS, SHOW_PROGRESS } from '../option-rows.js';
+import { ENGINE, FORCE_SHARE, MEMORY, NO_OBJECT, PARALLEL, PROGRESS, SHOW_PROGRESS } from '../option-rows.js';
 import { type CommandTable, EVERYWHERE, SIZES } from '../option-table.js';
 
 export const CONVERT_TABLE: CommandTable = {
@@ -135,6 +135,7 @@ export const CONVERT_TABLE: CommandTable = {
         },
         ENGINE,
         PARALLEL,
+        MEMORY,
         {
           flags: ['--compressed-cache-size'],
           argument: 'SIZE',

@@ -29,6 +29,7 @@ export interface ConvertWords {
   readonly copyRangeOffloading?: boolean;
   readonly engine?: NonNullable<ConvertOptions['engine']> | 'auto';
   readonly parallel?: string;
+  readonly memory?: string;
   readonly compressedCacheSize?: string;
   readonly object?: string;
   /** -p */

@@ -1,7 +1,7 @@
 /** What `info` was asked to do: turns the text of its options into the library's options. Pure; used by the parser. */
 import { Qcow2cError, usageError } from '../../errors.js';
 import type { ImageInfoOptions } from '../../info/image-info.js';
-import { readThreads } from '../argument-numbers.js';
+import { readMemory, readThreads } from '../argument-numbers.js';
 import { readImageArgument } from '../image-argument.js';
 import type { ProgressStyle } from '../progress-display.js';
 import { progressStyle } from '../progress-option.js';
@@ -21,6 +21,7 @@ export interface InfoWords {
   readonly backingChain?: boolean;
   readonly deep?: boolean;
   readonly parallel?: string;
+  readonly memory?: string;
   /** -p */
   readonly p?: boolean;
   readonly progress?: ProgressStyle;
@@ -38,11 +39,12 @@ export function readInfoWords(operands: readonly string[], words: InfoWords): In
     );
   }
   const threads = parallel === undefined ? undefined : readThreads(parallel);
+  const memory = words.memory === undefined ? undefined : readMemory(words.memory);
   const [name] = operands;
   if (name === undefined || operands.length > 1) throw usageError('Expecting one image file name');
   return {
     kind: 'info',
-    options: { image: readImageArgument(name, words), backingChain, deep, threads },
+    options: { image: readImageArgument(name, words), backingChain, deep, threads, memory },
     output,
     progress: progressStyle(words),
   };

@@ -1,5 +1,5 @@
 /** `info` on the command line: its options, and what its help says. */
-import { FORCE_SHARE, FORMAT, IMAGE_OPTS } from '../option-rows.js';
+import { FORCE_SHARE, FORMAT, IMAGE_OPTS, MEMORY } from '../option-rows.js';
 import { type CommandTable, EVERYWHERE } from '../option-table.js';
 
 export const INFO_TABLE: CommandTable = {
@@ -44,8 +44,9 @@ export const INFO_TABLE: CommandTable = {
         {
           flags: ['-m', '--parallel'],
           argument: 'N',
-          help: 'number of threads for --deep (default: one for each processor)',
+          help: 'most threads for --deep (default: one for each processor that the program may use, cgroup quotas included)',
         },
+        MEMORY,
         { flags: ['-p'], help: 'show the progress of --deep; the same as --progress=auto' },
         {
           flags: ['--progress'],

@@ -5,7 +5,7 @@
 import { Qcow2cError, usageError } from '../../errors.js';
 import type { MeasureOptions } from '../../measure/options.js';
 import { SECTOR_SIZE } from '../../qcow2/geometry.js';
-import { readSize, readThreads } from '../argument-numbers.js';
+import { readMemory, readSize, readThreads } from '../argument-numbers.js';
 import { formatOptions, formatOptionsHelp, readFormatOptions } from '../format-options.js';
 import { readImageArgument } from '../image-argument.js';
 import { sourceFormatOf, targetFormatOf } from '../image-formats.js';
@@ -30,6 +30,7 @@ export interface MeasureWords {
   readonly sample?: string;
   readonly engine?: NonNullable<MeasureOptions['engine']> | 'auto';
   readonly parallel?: string;
+  readonly memory?: string;
   readonly output?: 'human' | 'json';
   /** -p */
   readonly p?: boolean;
@@ -65,6 +66,7 @@ export function readMeasureWords(
   const snapshot = words.snapshot === undefined ? undefined : readSnapshot(words.snapshot);
   const sample = words.sample === undefined ? undefined : readPercent(words.sample);
   const threads = words.parallel === undefined ? undefined : readThreads(words.parallel);
+  const memory = words.memory === undefined ? undefined : readMemory(words.memory);
   const targetFormat = targetFormatOf(words.targetFormat ?? (compress ? 'qcow2' : 'raw'));
   if (asksForHelp(pairs)) return { kind: 'text', text: formatOptionsHelp(targetFormat) };
   const [file] = operands;
@@ -83,6 +85,7 @@ export function readMeasureWords(
       sample,
       engine: engine === 'auto' ? undefined : engine,
       threads,
+      memory,
     },
     name: file ?? `${size} bytes`,
     output,

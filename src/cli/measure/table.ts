@@ -7,6 +7,7 @@ import {
   FORCE_SHARE,
   FORMAT_OF_CHAIN,
   IMAGE_OPTS,
+  MEMORY,
   NO_OBJECT,
   PARALLEL,
   PROGRESS,
@@ -76,6 +77,7 @@ export const MEASURE_TABLE: CommandTable = {
         },
         ENGINE,
         PARALLEL,
+        MEMORY,
       ],
     },
     {

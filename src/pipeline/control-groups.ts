@@ -1,0 +1,139 @@
+/**
+ * What the control groups of this process (cgroups(7), both versions) leave it of processors and memory: a group's
+ * limit counts for all below it. Node.js 20 knows nothing of the first. Whatever cannot be read or made sense of
+ * counts as no limit. Used by the choice of threads and buffers.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+
+/** @returns the content of a file; undefined: it cannot be read. Names and contents are latin1: a character a byte */
+export type ReadText = (path: string) => string | undefined;
+
+export interface GroupLimits {
+  /** Processors' worth of time, rounded up, at least 1; undefined: no quota. */
+  readonly processors: number | undefined;
+  /** Bytes; undefined: no limit. */
+  readonly memory: number | undefined;
+}
+
+/** A line of /proc/self/cgroup: the group of this process in one hierarchy. */
+interface Membership {
+  /** Of version 1; undefined: the hierarchy of version 2. */
+  readonly controllers: readonly string[] | undefined;
+  readonly path: string;
+}
+
+/** A line of /proc/self/mountinfo about a hierarchy. */
+interface Mount {
+  readonly type: string;
+  /** The group that is seen at `point`; inside a container often the container's own. */
+  readonly root: string;
+  readonly point: string;
+  /** Of version 1 these name the controllers. */
+  readonly options: readonly string[];
+}
+
+/** @param read tests forge what it reads */
+export function groupLimits(read: ReadText = readSystemText): GroupLimits {
+  const mounts = mountsIn(read('/proc/self/mountinfo') ?? '');
+  let processors: number | undefined;
+  let memory: number | undefined;
+  for (const membership of membershipsIn(read('/proc/self/cgroup') ?? '')) {
+    const { controllers } = membership;
+    for (const group of groupsOf(membership, mounts)) {
+      const readHere = (file: string) => read(`${group}/${file}`);
+      if (controllers === undefined) {
+        processors = lower(processors, quotaOf(readHere('cpu.max')));
+        memory = lower(memory, bytesOf(readHere('memory.max')), bytesOf(readHere('memory.high')));
+        continue;
+      }
+      if (controllers.includes('cpu')) {
+        const quota = readHere('cpu.cfs_quota_us')?.trim();
+        processors = lower(processors, quotaOf(`${quota} ${readHere('cpu.cfs_period_us')}`));
+      }
+      if (controllers.includes('memory')) memory = lower(memory, bytesOf(readHere('memory.limit_in_bytes')));
+    }
+  }
+  return { processors, memory };
+}
+
+function readSystemText(path: string): string | undefined {
+  const name = Buffer.from(path, 'latin1');
+  // Most groups lack most files; the first error that Node.js makes takes milliseconds.
+  if (!existsSync(name)) return undefined;
+  try {
+    return readFileSync(name, 'latin1');
+  } catch {
+    return undefined;
+  }
+}
+
+/** proc_pid_cgroup(5): `ID:CONTROLLERS:PATH`, version 2 without controllers. */
+function membershipsIn(text: string): Membership[] {
+  const found: Membership[] = [];
+  for (const line of text.split('\n')) {
+    const [, id, controllers, path] = /^(\d+):([^:]*):(\/.*)$/.exec(line) ?? [];
+    if (id === undefined || controllers === undefined || path === undefined) continue;
+    if (controllers !== '') found.push({ controllers: controllers.split(','), path });
+    else if (id === '0') found.push({ controllers: undefined, path });
+  }
+  return found;
+}
+
+/** proc_pid_mountinfo(5): `ID PARENT DEVICE ROOT POINT OPTIONS TAG... - TYPE SOURCE OPTIONS`. */
+function mountsIn(text: string): Mount[] {
+  const found: Mount[] = [];
+  for (const line of text.split('\n')) {
+    const words = line.split(' ');
+    const end = words.indexOf('-', 6);
+    const [root, point] = [words[3], words[4]];
+    const [type, , options] = end < 0 ? [] : words.slice(end + 1);
+    if (root === undefined || point === undefined || options === undefined) continue;
+    if (type !== 'cgroup' && type !== 'cgroup2') continue;
+    found.push({ type, root: unescaped(root), point: unescaped(point), options: options.split(',') });
+  }
+  return found;
+}
+
+/** Blanks, tabs, newlines and backslashes are written in octal. */
+function unescaped(word: string): string {
+  return word.replace(/\\([0-7]{3})/g, (_, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 8)),
+  );
+}
+
+/** @returns the directories of a group and of all groups above it, as far as they are mounted */
+function groupsOf({ controllers, path }: Membership, mounts: readonly Mount[]): string[] {
+  // Such a path leads out of the container: nobody there can see the group.
+  if (path.split('/').includes('..')) return [];
+  const isOf = ({ type, options }: Mount) =>
+    controllers === undefined
+      ? type === 'cgroup2'
+      : type === 'cgroup' && controllers.every((controller) => options.includes(controller));
+  const isAbove = ({ root }: Mount) => root === '/' || root === path || path.startsWith(`${root}/`);
+  // The last one hides those before it where they are at the same place.
+  const mount = mounts.findLast((candidate) => isOf(candidate) && isAbove(candidate));
+  if (mount === undefined) return [];
+  const below = mount.root === '/' ? path : path.slice(mount.root.length);
+  const names = below.split('/').filter((name) => name !== '');
+  return [mount.point, ...names.map((_, index) => [mount.point, ...names.slice(0, index + 1)].join('/'))];
+}
+
+/** @param text microseconds of processor time, and in how many they may be used; `max` or -1: no quota */
+function quotaOf(text: string | undefined): number | undefined {
+  const [, quota, period] = /^(\d{1,15}) (\d{1,15})\n?$/.exec(text ?? '') ?? [];
+  if (quota === undefined || period === undefined || Number(period) === 0) return undefined;
+  return Math.max(1, Math.ceil(Number(quota) / Number(period)));
+}
+
+/** @param text a number of bytes; `max`: no limit, as is in version 1 the highest number of whole pages */
+function bytesOf(text: string | undefined): number | undefined {
+  if (text === undefined || !/^\d{1,20}\n?$/.test(text)) return undefined;
+  const bytes = Number(text);
+  return Number.isSafeInteger(bytes) ? bytes : undefined;
+}
+
+/** The lowest of those that are known. */
+function lower(...limits: readonly (number | undefined)[]): number | undefined {
+  const known = limits.filter((limit) => limit !== undefined);
+  return known.length === 0 ? undefined : Math.min(...known);
+}
