@@ -1,0 +1,118 @@
+/** Inside a control group, and inside a container: threads follow the quota, buffers the limit, and nothing is killed. */
+import { writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { runOk } from '../oracle/run.js';
+import { cli, cliOk } from './cli.js';
+import { noControlGroups, withControlGroup } from './control-group.js';
+import { expectGoodImage } from './judge.js';
+import { useScratch } from './scratch.js';
+import { randomBytes, textBytes } from './source-images.js';
+
+const path = useScratch();
+const MIB = 2 ** 20;
+const [small, large, image, out] = [path('small'), path('large'), path('image.qcow2'), path('out.qcow2')];
+const PROCESSORS = availableParallelism();
+
+beforeAll(async () => {
+  writeFileSync(small, textBytes(8 * MIB));
+  const piece = Buffer.concat([textBytes(3 * MIB), randomBytes(14 * MIB)]);
+  // More than a limit below: what is read through the page cache has to be thrown out of it again.
+  writeFileSync(large, Buffer.concat(Array.from({ length: 8 }, () => piece)));
+  await cliOk(['convert', '-c', '-f', 'raw', large, image]);
+});
+
+/** Throws a file out of the page cache, so that reading it is charged to the group. */
+const forget = (file: string) =>
+  runOk('dd', [`of=${file}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0', 'status=none']);
+
+/** Runs a conversion that says how many threads it had. @returns that number */
+async function threadsOf(source: string, args: readonly string[], under: readonly string[]): Promise<number> {
+  const words = ['convert', '-v', '-c', ...args, '-f', 'raw', source, out];
+  const { status, signal, stderr } = await cli(words, { under });
+  expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: expect.anything() });
+  return Number(/worker threads: (\d+)/.exec(stderr)?.[1]);
+}
+
+const reason = noControlGroups();
+if (reason !== undefined) {
+  test(`NOT TRIED: no control group can be made here (${reason})`, () => {
+    console.warn(`No control groups (${reason}): test/pipeline/control-groups.test.ts is the only proof.`);
+  });
+} else {
+  describe('in a control group', () => {
+    test.each([
+      [0.5, 1],
+      [1.5, 2],
+      [64, PROCESSORS],
+    ])('with %d processors there are %i threads, if the machine has as many', (processors, threads) =>
+      withControlGroup({ processors }, async ({ under }) => {
+        expect(await threadsOf(small, [], under)).toBe(Math.min(threads, PROCESSORS));
+      }),
+    );
+
+    test('-m counts, whatever the quota', () =>
+      withControlGroup({ processors: 1 }, async ({ under }) => {
+        expect(await threadsOf(small, ['-m', '3'], under)).toBe(3);
+      }));
+
+    test.each([
+      [96, ['-m', '16']],
+      [128, ['-m', '16', '--verify', '-t', 'writeback']],
+      [128, ['-m', '16', '-o', 'compression_type=zstd,cluster_size=2M']],
+    ])('a conversion in %i MiB with %j is done by one thread, and not killed', (mib, args) =>
+      withControlGroup({ memory: mib * MIB }, async ({ under, kills, mostMemory }) => {
+        await forget(large);
+        expect(await threadsOf(large, args, under)).toBe(1);
+        expect(kills()).toBe(0);
+        expect(mostMemory()).toBeLessThanOrEqual(mib * MIB);
+        await expectGoodImage(out, large);
+      }),
+    );
+
+    test('in 256 MiB there are more threads, and fewer than the 16 that were asked for', () =>
+      withControlGroup({ memory: 256 * MIB }, async ({ under, kills }) => {
+        await forget(large);
+        const threads = await threadsOf(large, ['-m', '16'], under);
+        expect(threads).toBeGreaterThan(1);
+        expect(threads).toBeLessThan(16);
+        expect(kills()).toBe(0);
+      }));
+
+    test.each([
+      ['compare', '-f', 'raw', large, image],
+      ['check', '--data', image],
+      ['info', '--deep', image],
+      ['measure', '-c', '-f', 'raw', large],
+    ])('%s works in 128 MiB, however many threads anybody asks for', (command, ...args) =>
+      withControlGroup({ memory: 128 * MIB }, async ({ under, kills }) => {
+        await forget(large);
+        const { status, signal, stderr } = await cli([command, '-m', '16', ...args], { under });
+        expect({ status, signal, stderr }).toEqual({ status: 0, signal: null, stderr: '' });
+        expect(kills()).toBe(0);
+      }),
+    );
+  });
+
+  describe('in a container, which sees its group as the root', () => {
+    test('that is so here', () =>
+      withControlGroup({}, async ({ contained: [command, ...rest] }) => {
+        const groups = await runOk(command!, [...rest, 'cat', '/proc/self/cgroup']);
+        expect(groups).toMatch(/^(0:|\d+:memory):\/$/m);
+        expect(groups).not.toContain('qcow2c-test');
+      }));
+
+    test('threads follow its quota', () =>
+      withControlGroup({ processors: 1 }, async ({ contained }) => {
+        expect(await threadsOf(small, [], contained)).toBe(1);
+      }));
+
+    test('a conversion in 128 MiB is done by one thread, and not killed', () =>
+      withControlGroup({ memory: 128 * MIB }, async ({ contained, kills }) => {
+        await forget(large);
+        expect(await threadsOf(large, ['-m', '16'], contained)).toBe(1);
+        expect(kills()).toBe(0);
+        await expectGoodImage(out, large);
+      }));
+  });
+}

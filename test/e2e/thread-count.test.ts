@@ -1,0 +1,75 @@
+/** No run has more worker threads than were asked for, in none of its phases. */
+
+import { writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { beforeAll, expect, test } from 'vitest';
+import { runOk } from '../oracle/run.js';
+import { cliOk } from './cli.js';
+import { observed } from './observed-run.js';
+import { useScratch } from './scratch.js';
+import { textBytes } from './source-images.js';
+
+const path = useScratch();
+const [raw, image, out] = [path('disk.raw'), path('image.qcow2'), path('out')];
+/** Work items of 2 MiB for five workers and more. */
+const content = textBytes(20 * 2 ** 20);
+/** docs/reliability.md: the main thread, Node.js' own and those for asynchronous file operations. */
+const OTHERS = 7;
+const FILE_THREADS = 4;
+
+beforeAll(async () => {
+  writeFileSync(raw, content);
+  await cliOk(['convert', '-c', '-f', 'raw', raw, image]);
+  await runOk('qemu-img', ['bitmap', '--add', image, 'b']);
+});
+
+const piped = { under: ['sh', '-c', `cat '${raw}' | "$0" "$@"`] };
+
+test.each([
+  ['convert -c -f raw RAW OUT', 1],
+  ['convert -c --verify -f raw RAW OUT', 2],
+  ['convert -O raw --verify IMAGE OUT', 2],
+  ['convert -c --bitmaps --recompress --verify IMAGE OUT', 2],
+  ['convert -c --verify -f raw - OUT', 2],
+  ['compare -f raw RAW IMAGE', 1],
+  ['check --data IMAGE', 1],
+  ['check --data -r all IMAGE', 1],
+  ['info --deep IMAGE', 1],
+  ['measure -c -f raw RAW', 1],
+  ['measure -c --sample 60 -f raw RAW', 1],
+])('%s has as many workers as -m says, in each of %i passes', async (line, passes) => {
+  const names: Readonly<Record<string, string>> = { RAW: raw, IMAGE: image, OUT: out };
+  const [command, ...rest] = line.split(' ').map((word) => names[word] ?? word);
+  for (const asked of [1, 3]) {
+    const run = await observed(
+      path('seen'),
+      [command!, '-m', `${asked}`, ...rest],
+      rest.includes('-') ? piped : {},
+    );
+    expect(run.outcome).toMatchObject({ status: 0, stderr: '' });
+    expect([run.mostWorkers, run.workers]).toEqual([asked, passes * asked]);
+    expect(run.mostThreads).toBeLessThanOrEqual(OTHERS + FILE_THREADS + asked);
+  }
+});
+
+test('without -m there are as many as there are processors', async () => {
+  const run = await observed(path('seen'), ['convert', '-c', '-f', 'raw', raw, out]);
+  expect(run.mostWorkers).toBeLessThanOrEqual(availableParallelism());
+});
+
+test.each(['1', '9'])('UV_THREADPOOL_SIZE=%s says how many threads there are for files', async (size) => {
+  const env = { UV_THREADPOOL_SIZE: size };
+  const run = await observed(path('seen'), ['convert', '-c', '-m', '2', '-f', 'raw', raw, out], { env });
+  expect(run.mostWorkers).toBe(2);
+  expect(run.mostThreads).toBeLessThanOrEqual(OTHERS + Number(size) + 2);
+});
+
+test('an image without compressed clusters, and disks that share their bytes, start none', async () => {
+  await runOk('qemu-img', ['create', '-q', '-f', 'qcow2', path('empty.qcow2'), '1G']);
+  for (const args of [
+    ['check', '--data', path('empty.qcow2')],
+    ['compare', '-f', 'raw', '-F', 'raw', raw, raw],
+  ]) {
+    expect((await observed(path('seen'), args)).workers).toBe(0);
+  }
+});
