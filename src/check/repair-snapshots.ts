@@ -42,8 +42,9 @@ interface Entry {
 }
 
 /**
- * Writes a new table behind the end of the file if one is needed, and makes it durable. Nothing refers to it yet. Where
- * there is nothing wrong but snapshots too many, the old one stays.
+ * Writes a new table if one is needed, and makes it durable. Nothing refers to it yet. Where there is nothing wrong but
+ * snapshots too many, the old one stays.
+ * @param findEnd asked for the first cluster behind the file and behind all that is referred to
  * @param onFinding told of each entry that is completed
  * @returns undefined when the table is as it should be
  * @throws Qcow2cError ERR_CORRUPT, ERR_IO
@@ -51,6 +52,7 @@ interface Entry {
 export async function writeNewSnapshotTable(
   file: RepairFile,
   image: CheckedImage,
+  findEnd: () => Promise<number>,
   onFinding: ((finding: Finding, repairing: boolean) => void | Promise<void>) | undefined,
 ): Promise<NewSnapshotTable | undefined> {
   const { header, geometry } = image;
@@ -73,7 +75,7 @@ export async function writeNewSnapshotTable(
   if (corruptions === dropped) {
     return { snapshotCount, snapshotsOffset: header.snapshotsOffset, corruptions, own: [] };
   }
-  const first = Math.ceil(file.size / clusterSize);
+  const first = await findEnd();
   const offset = hostOffset(first * clusterSize);
   await writeEntries(file, image, offset);
   await file.sync();

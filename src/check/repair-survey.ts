@@ -80,6 +80,8 @@ export async function survey(image: CheckedImage, options: SurveyOptions = {}): 
         return;
       case 'refcount-unreadable':
         needsNewRefcounts = true;
+        // Behind the file there is none but one that something reaches into.
+        pastEnd = Math.max(pastEnd, (finding.cluster + 1) * geometry.clusterSize);
         break;
       case 'refcount-table-reserved-bits':
       case 'refcount-block-unaligned':

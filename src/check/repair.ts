@@ -142,10 +142,25 @@ class Repair {
 
   async #planSnapshots(): Promise<void> {
     const { onFinding } = this.#options;
-    this.#newSnapshots = await writeNewSnapshotTable(this.#file, await this.#image(), onFinding);
+    const findEnd = () => this.#findEnd();
+    this.#newSnapshots = await writeNewSnapshotTable(this.#file, await this.#image(), findEnd, onFinding);
     if (this.#newSnapshots === undefined) return;
     const { snapshotCount, snapshotsOffset } = this.#newSnapshots;
     this.#planned = { snapshotCount, snapshotsOffset };
+  }
+
+  /** @returns the first cluster behind the file, and behind what is referred to or was where the file was cut */
+  async #findEnd(): Promise<number> {
+    const { signal, windowClusters } = this.#options;
+    const image = await this.#image();
+    try {
+      return (await survey(image, { signal, windowClusters })).end;
+    } catch (error) {
+      if (!(error instanceof Qcow2cError && error.code === 'ERR_CORRUPT')) throw error;
+    }
+    // No snapshots of a table that cannot be read as it is.
+    const withoutSnapshots = { ...image, header: { ...image.header, snapshotCount: 0 } };
+    return (await survey(withoutSnapshots, { signal, windowClusters })).end;
   }
 
   async #repairEntries({ suspects }: Survey): Promise<number> {
