@@ -1,23 +1,43 @@
-/** Every shape of the format that can be asked for, on a disk that mixes text, zeros, random bytes and holes. */
-import { beforeAll, describe, expect, test } from 'vitest';
+/**
+ * Every shape of the format that can be asked for, on disks that mix text, zeros, random bytes and holes: a large one
+ * through the built program, and for what differs in version or the width of refcounts alone a small one in this process.
+ */
+import { beforeAll, describe, expect, test, vi } from 'vitest';
 import { info } from '../oracle/qemu-img.js';
 import { cliOk } from './cli.js';
+import { convertInProcess } from './in-process.js';
 import { expectGoodImage } from './judge.js';
 import { useScratch } from './scratch.js';
-import { makeMixedDisk } from './source-images.js';
+import { makeHoles, makeMixedDisk, patchworkBytes } from './source-images.js';
+
+vi.mock('../../src/compress/pool.js', () => import('../fuzz/in-thread-pool.js'));
 
 const path = useScratch();
-const raw = path('mixed.raw');
-beforeAll(() => makeMixedDisk(raw));
+const mixed = path('mixed.raw');
+const patchwork = path('patchwork.raw');
+/** Not of whole clusters, and more than one work item. */
+const PATCHWORK_BYTES = 9 * 2 ** 20 + 1536;
+beforeAll(async () => {
+  await makeMixedDisk(mixed);
+  await makeHoles(patchwork, patchworkBytes(PATCHWORK_BYTES));
+});
 
 const CLUSTER_SIZES = Array.from({ length: 13 }, (_, power) => 512 << power);
 const REFCOUNT_BITS = [1, 2, 4, 8, 16, 32, 64];
+const [NARROWEST, WIDEST] = [1, 64];
 
-async function convertAndJudge(flags: string[], wanted: Record<string, string | number>) {
+type Wanted = Record<string, string | number>;
+
+async function convertAndJudge(
+  convert: (args: string[]) => Promise<string>,
+  raw: string,
+  flags: string[],
+  wanted: Wanted,
+) {
   const image = path('image.qcow2');
   const { cluster_size, compat, refcount_bits, compression_type } = wanted;
   const options = Object.entries(wanted).map(([key, value]) => `${key}=${value}`);
-  expect(await cliOk(['convert', ...flags, '-O', 'qcow2', '-o', options.join(), raw, image])).toBe('');
+  expect(await convert([...flags, '-O', 'qcow2', '-o', options.join(), raw, image])).toBe('');
   const check = await expectGoodImage(image, raw);
   expect(check.compressedClusters > 0).toBe(flags.includes('-c'));
   expect(await info(image)).toMatchObject({
@@ -28,23 +48,27 @@ async function convertAndJudge(flags: string[], wanted: Record<string, string | 
   });
 }
 
-describe.each(CLUSTER_SIZES)('clusters of %i bytes', (cluster_size) => {
-  test('version 2, compressed with zlib', () => convertAndJudge(['-c'], { cluster_size, compat: '0.10' }));
+const large = (flags: string[], wanted: Wanted) =>
+  convertAndJudge((args) => cliOk(['convert', ...args]), mixed, flags, wanted);
+const small = (flags: string[], wanted: Wanted) =>
+  convertAndJudge((args) => convertInProcess(args, path('')), patchwork, flags, wanted);
 
-  test('version 2, normal clusters', () => convertAndJudge([], { cluster_size, compat: '0.10' }));
+describe.each(CLUSTER_SIZES)('clusters of %i bytes', (cluster_size) => {
+  test('version 2, compressed with zlib', () => small(['-c'], { cluster_size, compat: '0.10' }));
+
+  test('version 2, normal clusters', () => small([], { cluster_size, compat: '0.10' }));
 
   test.each(['zlib', 'zstd'])(
     'version 3, compressed with %s, every refcount width',
     async (compression_type) => {
-      for (const refcount_bits of REFCOUNT_BITS) {
-        await convertAndJudge(['-c'], { cluster_size, compat: '1.1', refcount_bits, compression_type });
-      }
+      const wanted = { cluster_size, compat: '1.1', compression_type };
+      for (const refcount_bits of REFCOUNT_BITS) await small(['-c'], { ...wanted, refcount_bits });
+      await large(['-c'], { ...wanted, refcount_bits: compression_type === 'zlib' ? WIDEST : NARROWEST });
     },
   );
 
   test('version 3, normal clusters, the narrowest and the widest refcounts', async () => {
-    for (const refcount_bits of [1, 64]) {
-      await convertAndJudge([], { cluster_size, compat: '1.1', refcount_bits });
-    }
+    await small([], { cluster_size, compat: '1.1', refcount_bits: NARROWEST });
+    await large([], { cluster_size, compat: '1.1', refcount_bits: WIDEST });
   });
 });

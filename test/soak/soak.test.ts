@@ -57,7 +57,7 @@ test.each<[string, (conversions: number) => Sample, string[]]>([
   ['a descriptor at the end', (done) => ({ descriptors: done === 2000 ? 21 : 20 }), ['descriptors']],
   ['a listener', (done) => ({ signalListeners: done }), ['signalListeners']],
   ['a mapping with every third', (done) => ({ mappings: 300 + done / 3 }), ['mappings']],
-  ['what koffi keeps', (done) => ({ stacks: done, resident: 43 * done, mappings: 300 + 3 * done }), []],
+  ['what koffi keeps', (done) => ({ stacks: done, resident: 30 * done, mappings: 300 + 3 * done }), []],
   ['more than koffi keeps', (done) => ({ stacks: done, resident: 70 * done }), ['resident']],
 ])('%s: what grows is told from what does not', (_, of, expected) => {
   const found = complaints(samples(of), { resident: 10, mappings: 0.25 });

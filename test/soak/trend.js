@@ -29,7 +29,7 @@ export function growth(samples, what) {
  * What koffi 3.3 keeps, until the process ends, for each thread that has loaded it: its types (KiB), and mappings for a
  * stack, its guard page and a heap.
  */
-const OF_KOFFI = { resident: 48, mappings: 3 };
+const OF_KOFFI = { resident: 32, mappings: 3 };
 
 /**
  * @param {readonly Sample[]} samples the first quarter is warming up
