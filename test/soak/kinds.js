@@ -143,7 +143,7 @@ export const KINDS = [
     check({ image: { file: images.zstd }, data: true, threads: THREADS, signal }),
   ),
   kind('check', ({ images, signal }) => check({ image: { file: images.top }, signal })),
-  kind('compare', ({ images, signal }) =>
+  native('compare', ({ images, signal }) =>
     compare({ images: [images.raw, images.plain], threads: THREADS, signal }),
   ),
   native('compare compressed', ({ images, signal }) =>
