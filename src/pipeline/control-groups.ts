@@ -39,6 +39,8 @@ export function groupLimits(read: ReadText = readSystemText): GroupLimits {
   let memory: number | undefined;
   for (const membership of membershipsIn(read('/proc/self/cgroup') ?? '')) {
     const { controllers } = membership;
+    if (controllers !== undefined && !controllers.some((name) => name === 'cpu' || name === 'memory'))
+      continue;
     for (const group of groupsOf(membership, mounts)) {
       const readHere = (file: string) => read(`${group}/${file}`);
       if (controllers === undefined) {
@@ -83,6 +85,7 @@ function membershipsIn(text: string): Membership[] {
 function mountsIn(text: string): Mount[] {
   const found: Mount[] = [];
   for (const line of text.split('\n')) {
+    if (!line.includes(' - cgroup')) continue;
     const words = line.split(' ');
     const end = words.indexOf('-', 6);
     const [root, point] = [words[3], words[4]];
@@ -96,6 +99,7 @@ function mountsIn(text: string): Mount[] {
 
 /** Blanks, tabs, newlines and backslashes are written in octal. */
 function unescaped(word: string): string {
+  if (!word.includes('\\')) return word;
   return word.replace(/\\([0-7]{3})/g, (_, digits: string) =>
     String.fromCharCode(Number.parseInt(digits, 8)),
   );
