@@ -11,7 +11,7 @@ import type { ConvertOptions } from './options.js';
  * Chooses them, before anything is written. The rules are those of qemu-img (convert_check_bitmaps).
  * @param sources undefined for a stream
  * @param targetSize of the target's disk, in bytes; undefined for a stream
- * @returns what copies them, once all clusters are written
+ * @returns what copies them, once all clusters are written; it throws ERR_SOURCE_CHANGED besides
  * @throws Qcow2cError ERR_USAGE when source or target cannot have bitmaps, or when their disks differ in size;
  *   ERR_CORRUPT for an inconsistent bitmap, unless these are to be skipped
  */
@@ -63,5 +63,7 @@ export async function bitmapsToCopy(
     for (const bitmap of chosen) {
       await writer.addBitmap(bitmap, readBitmap(file, header, bitmap, { clusterSize, virtualSize }));
     }
+    // They are the last that is read.
+    await file.refuseChanges();
   };
 }

@@ -148,6 +148,8 @@ async function convertOpened(
     }
   } catch (error) {
     await output.discard();
+    // What looks broken may only have changed under the reader.
+    if (error instanceof Qcow2cError && error.code === 'ERR_CORRUPT') await refuseChanges();
     throw error;
   }
   await output.commit();

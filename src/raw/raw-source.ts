@@ -19,10 +19,11 @@ const readAt: (fd: number, into: Uint8Array, position: number) => Promise<number
 /** A source's size is rounded up to whole sectors, as QEMU does; the rest of the last one is zeros. */
 const SECTOR_SIZE = 512;
 
-/** What identifies a file's content without reading it. */
+/** What identifies a file's content without reading it. Writers can set the first time back, and never the second. */
 interface Version {
   readonly size: number;
   readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
 }
 
 export class RawSource implements HostFile {
@@ -50,8 +51,8 @@ export class RawSource implements HostFile {
       const isFile = stats.isFile();
       const holes = await HoleFinder.open(descriptor, name);
       const version = isFile
-        ? { size: Number(stats.size), mtimeNs: stats.mtimeNs }
-        : { size: holes.end() ?? endByReading(descriptor), mtimeNs: 0n };
+        ? { size: Number(stats.size), mtimeNs: stats.mtimeNs, ctimeNs: stats.ctimeNs }
+        : { size: holes.end() ?? endByReading(descriptor), mtimeNs: 0n, ctimeNs: 0n };
       return new RawSource(descriptor, name, direct, holes, version, identityOf(stats));
     } catch (error) {
       closeUnwritten(descriptor);
@@ -123,9 +124,16 @@ export class RawSource implements HostFile {
 
   async refuseChanges(): Promise<void> {
     if (!this.#isFile) return;
-    const { size, mtimeNs } = this.#stats();
-    if (Number(size) === this.#version.size && mtimeNs === this.#version.mtimeNs) return;
-    const what = Number(size) === this.#version.size ? 'was written to' : `became ${size} bytes long`;
+    const { size, mtimeNs, ctimeNs } = this.#stats();
+    const what =
+      Number(size) !== this.#version.size
+        ? `became ${size} bytes long`
+        : mtimeNs !== this.#version.mtimeNs
+          ? 'was written to'
+          : ctimeNs !== this.#version.ctimeNs
+            ? 'was changed, perhaps only its name or permissions (its ctime tells no more),'
+            : undefined;
+    if (what === undefined) return;
     throw new Qcow2cError('ERR_SOURCE_CHANGED', `${quoted(this.name)} ${what} while it was being read`, {
       file: this.name,
       expected: this.#version.size,

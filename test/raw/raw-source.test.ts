@@ -8,6 +8,7 @@ import { identityOf, openForReading, RawSource } from '../../src/raw/raw-source.
 import { useScratch } from '../e2e/scratch.js';
 import { makeSparseDisk, randomBytes, TIB } from '../e2e/source-images.js';
 import { runOk } from '../oracle/run.js';
+import { clockTick } from './clock-tick.js';
 
 /** What the system is asked, so that a test can see it and answer instead. */
 vi.mock('node:fs', async (original) => {
@@ -252,12 +253,25 @@ describe('a source that changes', () => {
     await source.close();
   });
 
+  test('is noticed although its time of modification was set back', async () => {
+    await writeFile(file, Buffer.alloc(5000, 1));
+    await utimes(file, 1_700_000_000, 1_700_000_000);
+    const source = await open();
+    clockTick(file);
+    await writeFile(file, Buffer.alloc(5000, 2));
+    await utimes(file, 1_700_000_000, 1_700_000_000);
+    await expect(source.refuseChanges()).rejects.toThrow(
+      changed({ message: expect.stringMatching(/' was changed, .*ctime.* while it was being read$/) }),
+    );
+    await source.close();
+  });
+
   test('is not one that was only read', async () => {
     await writeFile(file, Buffer.alloc(5000, 1));
+    // Long ago, so that reading sets the time of access.
     await utimes(file, 1, 1_700_000_000);
     const source = await open();
     fs.readFileSync(file);
-    await utimes(file, 2, 1_700_000_000);
     await source.refuseChanges();
     await source.close();
   });

@@ -1,0 +1,153 @@
+/** Whichever of the files that a conversion reads changes meanwhile, it is an error and no mix. */
+import {
+  appendFileSync,
+  closeSync,
+  copyFileSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { basename } from 'node:path';
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { bitmapsToCopy } from '../../src/convert/bitmaps.js';
+import { openSources } from '../../src/convert/open-sources.js';
+import type { ConvertOptions } from '../../src/convert/options.js';
+import { resolveCreateOptions } from '../../src/qcow2/create-options.js';
+import type { ImageWriter } from '../../src/qcow2/image-writer.js';
+import { useScratch } from '../e2e/scratch.js';
+import { makeSparseDisk, namesBeside, randomBytes } from '../e2e/source-images.js';
+import { runOk } from '../oracle/run.js';
+import { clockTick } from '../raw/clock-tick.js';
+import { convertHere } from './built-worker.js';
+
+const path = useScratch();
+const MIB = 1024 * 1024;
+const target = path('out', 'target.qcow2');
+
+// Each is made once, and copied to where it may change.
+beforeAll(async () => {
+  mkdirSync(path('made'));
+  const made = (name: string) => path('made', name);
+  // More items than are ever under way at once.
+  const parts = Array.from({ length: 10 }, (_, item) => [item * 2 * MIB, randomBytes(70_000, item)] as const);
+  await makeSparseDisk(made('base.raw'), 20 * MIB, parts);
+  const image = (...args: string[]) => runOk('qemu-img', args, { cwd: path('made') });
+  await image('convert', '-f', 'raw', '-O', 'qcow2', 'base.raw', 'plain.qcow2');
+  await image('convert', '-f', 'raw', '-O', 'qcow2', '-c', 'base.raw', 'packed.qcow2');
+  await image('create', '-f', 'qcow2', '-b', 'base.raw', '-F', 'raw', 'middle.qcow2');
+  await image('create', '-f', 'qcow2', '-b', 'middle.qcow2', '-F', 'qcow2', 'top.qcow2');
+  const external = `data_file=${path('files', 'data.raw')}`;
+  mkdirSync(path('files'));
+  await image('convert', '-f', 'raw', '-O', 'qcow2', '-o', external, 'base.raw', 'external.qcow2');
+  copyFileSync(path('files', 'data.raw'), made('data.raw'));
+});
+beforeEach(() => {
+  for (const name of readdirSync(path('made'))) copyFileSync(path('made', name), path('files', name));
+  mkdirSync(path('out'), { recursive: true });
+  writeFileSync(target, 'what was there before');
+});
+
+const of = (name: string): Partial<ConvertOptions> => ({ sources: [path('files', name)] });
+const WAYS: readonly (readonly [what: string, changing: string, options: Partial<ConvertOptions>])[] = [
+  ['a qcow2 image', 'plain.qcow2', of('plain.qcow2')],
+  ['a compressed image', 'packed.qcow2', of('packed.qcow2')],
+  ['the image in the middle of a chain', 'middle.qcow2', of('top.qcow2')],
+  ['the raw disk under a chain', 'base.raw', of('top.qcow2')],
+  ['an external data file', 'data.raw', of('external.qcow2')],
+  [
+    'the second of several sources',
+    'packed.qcow2',
+    { sources: [path('files', 'plain.qcow2'), path('files', 'packed.qcow2')] },
+  ],
+  [
+    "the target's backing file",
+    'base.raw',
+    { ...of('packed.qcow2'), create: { backingFile: path('files', 'base.raw'), backingFormat: 'raw' } },
+  ],
+  ['a source that the target is compared with', 'plain.qcow2', { ...of('plain.qcow2'), verify: true }],
+];
+
+/** Writes a few bytes near the end, which the disk ends with too. */
+function overwrite(file: string): void {
+  const descriptor = openSync(file, 'r+');
+  writeSync(descriptor, Buffer.from('changed'), 0, 7, statSync(file).size - 5000);
+  closeSync(descriptor);
+}
+
+const CHANGES: readonly (readonly [how: string, change: (file: string) => void, words: RegExp])[] = [
+  ['is written to', overwrite, /' was written to while it was being read$/],
+  [
+    'is written to and gets its time of modification back',
+    (file) => {
+      const { atime, mtime } = statSync(file);
+      clockTick(path('out', 'clock'));
+      overwrite(file);
+      utimesSync(file, atime, mtime);
+    },
+    /' was changed, .* while it was being read$/,
+  ],
+  ['grows', (file) => appendFileSync(file, 'more'), /' became \d+ bytes long while it was being read$/],
+  [
+    'shrinks',
+    (file) => truncateSync(file, 300_000),
+    /' became (300000 bytes long while it was being read$|shorter while it was being read: )/,
+  ],
+  [
+    'shrinks to nothing',
+    (file) => truncateSync(file, 0),
+    /' became (0 bytes long while it was being read$|shorter while it was being read: )/,
+  ],
+];
+
+describe.each(WAYS)('%s', (_, changing, options) => {
+  test.each(CHANGES)('that %s ends the conversion, and the old target stays', async (__, change, words) => {
+    const file = path('files', changing);
+    // A whole number of seconds can be set back without loss.
+    utimesSync(file, 1_700_000_000, 1_700_000_000);
+    const before = await namesBeside(target);
+    let changed = false;
+    const error = await convertHere({
+      sources: [],
+      target,
+      compress: options.create === undefined,
+      sourceFormat: 'qcow2',
+      threads: 1,
+      onProgress: () => {
+        if (!changed) change(file);
+        changed = true;
+      },
+      ...options,
+    }).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({
+      code: 'ERR_SOURCE_CHANGED',
+      file: expect.stringMatching(new RegExp(`${basename(file)}$`)),
+      message: expect.stringMatching(words),
+    });
+    expect(await namesBeside(target)).toEqual(before);
+  });
+});
+
+test('the bitmaps, which are read last, belong to the same moment', async () => {
+  const file = path('files', 'plain.qcow2');
+  await runOk('qemu-img', ['bitmap', '--add', file, 'since']);
+  const sources = await openSources({ sources: [file], sourceFormat: 'qcow2' });
+  try {
+    const { size } = sources.source;
+    const copy = await bitmapsToCopy(
+      { sources: [file], target, bitmaps: 'all' },
+      resolveCreateOptions({}, size),
+      sources,
+      size,
+    );
+    await sources.source.refuseChanges();
+    const writer = { addBitmap: async () => overwrite(file) } as unknown as ImageWriter;
+    await expect(copy(writer)).rejects.toMatchObject({ code: 'ERR_SOURCE_CHANGED', file });
+  } finally {
+    await sources.source.close();
+  }
+});
