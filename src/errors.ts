@@ -76,6 +76,7 @@ export function quoted(name: string): string {
 /** Reasons that Node.js has no words, or poor ones, for; the words are the C library's. */
 const REASONS: Readonly<Record<string, string>> = {
   EIO: 'Input/output error',
+  EISDIR: 'Is a directory',
   EDQUOT: 'Disk quota exceeded',
   ESTALE: 'Stale file handle',
   EUCLEAN: 'Structure needs cleaning',

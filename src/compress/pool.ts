@@ -66,7 +66,7 @@ export class WorkerPool {
   readonly #arrivals: Uint8Array | undefined;
   readonly #itemSize: number;
   readonly #fileOf: FileOf;
-  /** Why a worker ended that had no item. */
+  /** Why the first thread ended that should not have. */
   #lost: unknown;
   #closed = false;
   /** Resolves when every thread of the start has loaded its modules, or ended. */
@@ -117,14 +117,24 @@ export class WorkerPool {
           }),
       ),
     );
-    // A worker that fails in an item fails that item. One that fails without any is heard of here; Piscina
-    // replaces it, but not when it cannot be loaded: what waits then would wait for ever.
-    this.#pool.on('error', (error) => {
-      this.#lost ??= error;
-    });
+    const lose = (reason: unknown) => {
+      if (!this.#closed) this.#lost ??= reason;
+    };
+    for (const thread of this.#pool.threads) {
+      thread.once('error', lose);
+      thread.once('exit', (code) => lose(new Error(`worker exited with code: ${code}`)));
+    }
+    // Piscina tells this too, of a thread without an item; unheard, it would end the process.
+    this.#pool.on('error', lose);
+    // The work fails with a thread that ends, so it is not replaced: the new one would have to be waited for, and one
+    // that Piscina starts when it hears of the end late would be nobody's. It looks at these numbers after this event.
     this.#pool.on('workerDestroy', () => {
+      const { options, threads } = this.#pool;
+      options.minThreads = threads.length - 1;
+      options.maxThreads = threads.length - 1;
+      // What waits when the last one is gone would wait for ever.
       setImmediate(() => {
-        if (!this.#closed && this.#pool.threads.length === 0) void this.#pool.destroy();
+        if (!this.#closed && threads.length === 1) void this.#pool.destroy();
       });
     });
   }
@@ -202,6 +212,8 @@ export class WorkerPool {
   async #answer<Answer extends WorkAnswer>(item: PoolItem, guestOffset: number): Promise<Answer> {
     let result: Answer | { readonly failure: ItemFailure };
     try {
+      // Nobody would ever take it.
+      if (this.#pool.threads.length === 0) throw new Error('no worker thread is left');
       result = await this.#pool.run(item);
     } catch (error) {
       const cause = this.#lost ?? error;

@@ -5,6 +5,7 @@
 import { readSync } from 'node:fs';
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import { abortedError } from '../errors.js';
+import { MOST_IDLE_ATTEMPTS } from '../storage/passing-failure.js';
 
 /** What a pipe holds on Linux; larger pieces gained nothing measurable. */
 const BUFFER_BYTES = 64 * 1024;
@@ -101,11 +102,16 @@ export class PipeReader {
   readonly #onEnd = (): void => {
     if (this.#failure !== undefined) return;
     // Node.js takes a broken connection for ended when it learns of that together with the last bytes.
-    try {
-      readSync(this.#descriptor, new Uint8Array(1));
-    } catch (error) {
-      // Another writer has opened a named pipe: that is no part of this stream.
-      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') this.#onError(error);
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        readSync(this.#descriptor, new Uint8Array(1));
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        if (code === 'EINTR' && attempt < MOST_IDLE_ATTEMPTS) continue;
+        // Another writer has opened a named pipe: that is no part of this stream.
+        if (code !== 'EAGAIN') this.#onError(error);
+      }
+      break;
     }
     this.#ended = true;
     if (this.#demand !== undefined) this.#meet(this.#demand);

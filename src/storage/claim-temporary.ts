@@ -3,7 +3,7 @@
  * renamed or removed: a locked one belongs to a run that is under way, any other is what a killed run has left
  * behind, and goes.
  */
-import { constants, fstatSync } from 'node:fs';
+import { type BigIntStats, constants, fstatSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import type { CacheMode } from './cache-mode.js';
@@ -19,6 +19,10 @@ const HELD = ['EAGAIN', 'EACCES'];
 
 export interface ClaimedFile {
   readonly file: DirectFile;
+  /** @throws Qcow2cError ERR_IO when somebody has removed, moved or replaced the file; the system's error */
+  refuseLoss(): Promise<void>;
+  /** Removes the file, unless something else has its name by now. Never throws. */
+  remove(): Promise<void>;
   /** Gives up the claim. Call it once the file has its own name or is removed. Never throws. */
   release(): Promise<void>;
 }
@@ -44,7 +48,7 @@ export async function claimTemporary(
       await removeLeftover(path, name);
       continue;
     }
-    const claimed = await claim(file, path).catch(async (error) => {
+    const claimed = await claim(file, path, name).catch(async (error) => {
       await removeUnclaimed(file, path);
       if (error instanceof Qcow2cError) throw error;
       throw ioError(`Could not create ${quoted(name)}`, error, { file: name });
@@ -59,29 +63,55 @@ export async function claimTemporary(
  * Until it is locked somebody may take it for a leftover. What is there then is his.
  * @returns undefined when that has happened
  */
-async function claim(file: DirectFile, path: string): Promise<ClaimedFile | undefined> {
-  const made = inodeOf(file);
+async function claim(file: DirectFile, path: string, name: string): Promise<ClaimedFile | undefined> {
+  const made = identityOf(fstatSync(file.fd, { bigint: true }));
   const owner = await lockAt(path);
   if (owner === 'held' || owner === 'gone') return undefined;
-  const { handle, inode } = owner;
-  if (inode === made) return { file, release: () => letGo(handle) };
-  await letGo(handle);
-  return undefined;
+  const { handle, identity } = owner;
+  if (identity !== made) {
+    await letGo(handle);
+    return undefined;
+  }
+  const refuseLoss = async () => {
+    if ((await identityAt(path)) === identity) return;
+    const message = `${quoted(name)} is lost: somebody has removed, moved or replaced ${quoted(path)}, in which it was made`;
+    throw new Qcow2cError('ERR_IO', message, { file: name });
+  };
+  const remove = () => removeIfStill(path, identity);
+  return { file, refuseLoss, remove, release: () => letGo(handle) };
 }
 
 /** Closes the file and removes it, unless what has its name by now is somebody else's. Never throws. */
 async function removeUnclaimed(file: DirectFile, path: string): Promise<void> {
   try {
-    const there = await fs.lstat(path, { bigint: true });
-    if (there.ino === inodeOf(file)) await fs.unlink(path);
+    await removeIfStill(path, identityOf(fstatSync(file.fd, { bigint: true })));
   } catch {
-    // Then it stays, and the next run to the same target finds and removes it.
+    // Nobody can tell which file it is: the next run to the same target finds and removes it.
   }
   await file.close().catch(() => {});
 }
 
-function inodeOf({ fd }: DirectFile): bigint {
-  return fstatSync(fd, { bigint: true }).ino;
+/** Removes the file that this was. Never throws: what stays the next run to the same target finds and removes. */
+async function removeIfStill(path: string, identity: string): Promise<void> {
+  try {
+    if ((await identityAt(path)) === identity) await fs.unlink(path);
+  } catch {
+    // It stays.
+  }
+}
+
+/** @returns undefined when nothing is there @throws the system's error */
+async function identityAt(path: string): Promise<string | undefined> {
+  try {
+    return identityOf(await fs.lstat(path, { bigint: true }));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    return undefined;
+  }
+}
+
+function identityOf({ dev, ino }: BigIntStats): string {
+  return `${dev}:${ino}`;
 }
 
 /** Nothing was written through it. */
@@ -118,7 +148,7 @@ async function removeLeftover(path: string, name: string): Promise<void> {
 
 interface Locked {
   readonly handle: fs.FileHandle;
-  readonly inode: bigint;
+  readonly identity: string;
   /** Whether there are locks here at all. */
   readonly sure: boolean;
 }
@@ -139,22 +169,16 @@ async function lockAt(path: string): Promise<Locked | 'held' | 'gone'> {
       return 'held';
     }
     // Its last owner may have renamed or removed it just before he let go.
-    const { ino: inode } = await handle.stat({ bigint: true });
-    const there = await fs.lstat(path, { bigint: true }).catch(orMissing);
-    if (there?.ino !== inode) {
+    const identity = identityOf(await handle.stat({ bigint: true }));
+    if ((await identityAt(path)) !== identity) {
       await letGo(handle);
       return 'gone';
     }
-    return { handle, inode, sure: reason === undefined };
+    return { handle, identity, sure: reason === undefined };
   } catch (error) {
     await letGo(handle);
     throw error;
   }
-}
-
-/** @throws the error, unless it says that the file is not there */
-function orMissing(error: NodeJS.ErrnoException): undefined {
-  if (error.code !== 'ENOENT') throw error;
 }
 
 /** The process that has the file open; undefined where /proc does not tell. */

@@ -14,6 +14,7 @@ import type { RateLimit } from './rate-limit.js';
 import type { SparseStorage } from './storage.js';
 
 const closeFile = promisify(fs.close);
+const stat = promisify<number, fs.Stats>(fs.fstat);
 const writeVector: (fd: number, buffers: readonly Uint8Array[], position: number) => Promise<number> = (
   fd,
   buffers,
@@ -240,7 +241,7 @@ export class DirectFile implements SparseStorage {
   }
 
   async #length(): Promise<number> {
-    return (await promisify(fs.fstat)(this.fd)).size;
+    return (await stat(this.fd)).size;
   }
 
   /**
@@ -277,7 +278,10 @@ export class DirectFile implements SparseStorage {
   /** @throws Qcow2cError ERR_IO */
   async #leaveDirect(): Promise<void> {
     try {
+      const direct = await stat(this.fd);
       this.#descriptors.push(await openBuffered(this.#path, this.#mode));
+      const { dev, ino } = await stat(this.fd);
+      if (dev !== direct.dev || ino !== direct.ino) throw new Error('another file has its name');
     } catch (error) {
       throw ioError(`Could not open ${quoted(this.name)} without O_DIRECT`, error, { file: this.name });
     }

@@ -147,14 +147,14 @@ async function openReplacement(
   const temporary = join(dirname(path), temporaryName(basename(path)));
   // Nobody may read the new image who could not read the old one, nor open it before it is known who that is.
   const permissions = existing === undefined ? NEW_FILE_MODE : OWNER_ONLY;
-  const { file, release } = await claimTemporary(temporary, name, mode, permissions);
+  const { file, refuseLoss, remove, release } = await claimTemporary(temporary, name, mode, permissions);
   // Once the name is given up it may be another run's.
   let claimed = true;
   const discard = async () => {
     if (!claimed) return;
     claimed = false;
     await file.close().catch(() => {});
-    await fs.unlink(temporary).catch(() => {});
+    await remove();
     await release();
   };
   try {
@@ -182,12 +182,12 @@ async function openReplacement(
   const commit = async (length: number) => {
     await seal(length);
     try {
-      await fs.rename(temporary, path).catch((error) => {
-        throw ioError(`Could not name the finished image ${quoted(name)}`, error, { file: name });
-      });
+      await refuseLoss();
+      await fs.rename(temporary, path);
     } catch (error) {
       await discard();
-      throw error;
+      if (error instanceof Qcow2cError) throw error;
+      throw ioError(`Could not name the finished image ${quoted(name)}`, error, { file: name });
     }
     claimed = false;
     await release();

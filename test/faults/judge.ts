@@ -46,9 +46,12 @@ export function directoryContent(place: Place): string {
 /** @returns what is wrong */
 export function judge({ path, planned, failed, outcome, undisturbed, before, place }: Case): string[] {
   const { error, files } = outcome;
-  const isAsEver = textOf(error) === textOf(undisturbed.error);
-  const verdict = failed && verdictOn(planned, failed);
   const { operation } = planned;
+  const isAsEver = textOf(error) === textOf(undisturbed.error);
+  // What is removed after another error is looked at before.
+  const removes = path.refused && operation === 'stat' && failed?.path === place.out(TEMPORARY);
+  const usual = failed && verdictOn(planned, failed);
+  const verdict = removes && isAsEver ? 'the same, and the temporary file stays' : usual;
   const problems: string[] = [];
   const left = verdict === 'the same, and the temporary file stays' ? without(files, TEMPORARY) : files;
   if (isAsEver && left !== undisturbed.files) problems.push(`the result is ${files}`);
@@ -56,7 +59,7 @@ export function judge({ path, planned, failed, outcome, undisturbed, before, pla
     const wanted = [before];
     if (path.leftover !== undefined) wanted.push(without(before, path.leftover));
     if (verdict === 'its error, and what has its name keeps it') {
-      if (operation !== 'rename') wanted.push(undisturbed.files);
+      if (failed?.path.endsWith('/out')) wanted.push(undisturbed.files);
       if (path.namedFirst !== undefined) wanted.push(withNewer(before, undisturbed.files, path.namedFirst));
     }
     if (!wanted.includes(files)) problems.push(`the error leaves ${files}`);

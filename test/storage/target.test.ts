@@ -209,7 +209,7 @@ describe('a target that replaces a file', () => {
       code: 'ERR_IO',
       systemCode: 'EISDIR',
       file: path,
-      message: `Could not name the finished image '${path}': Illegal operation on a directory`,
+      message: `Could not name the finished image '${path}': Is a directory`,
     });
     expect(names()).toEqual(['image.qcow2']);
     await expect(target.file.sync()).rejects.toThrow();

@@ -1,0 +1,104 @@
+/** A worker that dies in the middle of a conversion: one error, and nothing is left of it. */
+import { constants, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { ConvertOptions } from '../../src/convert/options.js';
+import { useScratch } from '../e2e/scratch.js';
+import { makeSparseDisk, namesBeside, randomBytes, textBytes } from '../e2e/source-images.js';
+import { run } from '../oracle/run.js';
+import { turn } from '../storage/promise-state.js';
+import { convertHere, testWorker } from './built-worker.js';
+
+const path = useScratch();
+const MIB = 1024 * 1024;
+const raw = path('source.raw');
+const target = path('target.qcow2');
+const held = () => [readdirSync('/proc/self/fd').length, readdirSync('/proc/self/task').length];
+
+const stray: unknown[] = [];
+const note = (reason: unknown) => void stray.push(reason);
+beforeAll(async () => {
+  // More items than are ever under way at once.
+  const parts = Array.from(
+    { length: 20 },
+    (_, item) => [item * 2 * MIB, Buffer.concat([randomBytes(200_000, item), textBytes(500_000)])] as const,
+  );
+  await makeSparseDisk(raw, 40 * MIB, parts);
+  await run('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', '-c', raw, path('packed.qcow2')]);
+  writeFileSync(target, 'what was there before');
+});
+beforeEach(() => {
+  process.on('unhandledRejection', note);
+  process.on('warning', note);
+});
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await turn();
+  process.off('unhandledRejection', note);
+  process.off('warning', note);
+  expect(stray.splice(0)).toEqual([]);
+});
+
+describe.each([
+  ['exits', /exited with code: 7/],
+  ['throws', /the engine is broken/],
+  ['throws later', /thread \d+ is broken/],
+  ['rejects later', /thread \d+ is broken/],
+  ['runs out of memory', /memory limit/],
+])('a worker that %s', (way, reason) => {
+  beforeEach(() => {
+    vi.stubEnv('WORKER_DIES', way);
+  });
+  const packed = { compress: true, sourceFormat: 'raw', sources: [raw] } as const;
+  const stream = () => ({ stream: openSync(raw, constants.O_RDONLY), name: 'standard input' });
+
+  test.each<readonly [string, () => Partial<ConvertOptions>]>([
+    ['a raw disk is compressed', () => packed],
+    ['a compressed image becomes raw', () => ({ targetFormat: 'raw', sources: [path('packed.qcow2')] })],
+    ['a stream comes in', () => ({ ...packed, sources: [stream()] })],
+    ['other threads go on', () => ({ ...packed, threads: 4 })],
+  ])('ends the conversion while %s', async (_, options) => {
+    const before = await namesBeside(target);
+    const start = held();
+    const converting = convertHere(
+      { sourceFormat: 'qcow2', sources: [], target, threads: 1, ...options() },
+      { workerEntry: testWorker('dies-later') },
+    );
+    await expect(converting).rejects.toMatchObject({
+      name: 'Qcow2cError',
+      code: 'ERR_WORKER',
+      offset: expect.any(Number),
+      message: expect.stringMatching(
+        new RegExp(`^A worker failed at guest offset \\d+: .*${reason.source}`, reason.flags),
+      ),
+    });
+    expect(await namesBeside(target)).toEqual(before);
+    expect(readFileSync(target, 'utf8')).toBe('what was there before');
+    // A thread that died keeps its own descriptors for a moment.
+    await vi.waitFor(() => expect(held()).toEqual(start), 20_000);
+  });
+});
+
+test('a worker that dies while the target is read back ends the conversion too', async () => {
+  vi.stubEnv('WORKER_DIES', 'exits');
+  vi.stubEnv('WORKER_DIES_AT', 'comparison');
+  const before = await namesBeside(target);
+  const phases = new Set<unknown>();
+  const converting = convertHere(
+    {
+      sources: [raw],
+      sourceFormat: 'raw',
+      target,
+      compress: true,
+      threads: 2,
+      verify: true,
+      onProgress: ({ phase, guestBytesDone, guestBytes }) => {
+        if (guestBytesDone === guestBytes) phases.add(phase);
+      },
+    },
+    { workerEntry: testWorker('dies-later') },
+  );
+  await expect(converting).rejects.toMatchObject({ code: 'ERR_WORKER', offset: 0 });
+  // Everything was converted before.
+  expect([...phases]).toEqual(['convert']);
+  expect(await namesBeside(target)).toEqual(before);
+});

@@ -1,0 +1,125 @@
+/** What somebody does meanwhile to the target's name, to its temporary file and to their directory. */
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { openTarget, type Target } from '../../src/storage/target.js';
+import { useScratch } from '../e2e/scratch.js';
+
+const scratch = useScratch();
+const directory = scratch('images');
+const path = join(directory, 'disk.qcow2');
+const temporary = join(directory, '.disk.qcow2.qcow2c.tmp');
+const OLD = 'what was there before';
+const NEW = Buffer.alloc(4096, 'new');
+const openFiles = () => fs.readdirSync('/proc/self/fd').length;
+
+let target: Target;
+let descriptors: number;
+beforeEach(async () => {
+  fs.mkdirSync(directory);
+  fs.writeFileSync(path, OLD);
+  descriptors = openFiles();
+  target = await openTarget(path, 'writeback', false);
+  await target.file.write(0, [NEW]);
+});
+afterEach(() => {
+  expect(openFiles()).toBe(descriptors);
+  for (const name of fs.readdirSync(scratch(''))) fs.rmSync(scratch(name), { recursive: true });
+});
+const names = (where = directory) => fs.readdirSync(where).sort();
+
+const LOST =
+  /^'.*disk\.qcow2' is lost: somebody has removed, moved or replaced '.*\.disk\.qcow2\.qcow2c\.tmp', in which it was made$/;
+
+test.each([
+  ['removed', () => fs.unlinkSync(temporary), ['disk.qcow2']],
+  ['moved away', () => fs.renameSync(temporary, join(directory, 'moved')), ['disk.qcow2', 'moved']],
+  [
+    'replaced by another file',
+    () => {
+      fs.writeFileSync(join(directory, 'other'), 'of somebody else');
+      fs.renameSync(join(directory, 'other'), temporary);
+    },
+    ['.disk.qcow2.qcow2c.tmp', 'disk.qcow2'],
+  ],
+  [
+    'replaced by a link',
+    () => {
+      fs.unlinkSync(temporary);
+      fs.symlinkSync('disk.qcow2', temporary);
+    },
+    ['.disk.qcow2.qcow2c.tmp', 'disk.qcow2'],
+  ],
+])('a temporary file that is %s is an error, and the old target stays', async (_, change, left) => {
+  change();
+  await expect(target.commit(4096)).rejects.toMatchObject({
+    code: 'ERR_IO',
+    file: path,
+    message: expect.stringMatching(LOST),
+  });
+  expect(fs.readFileSync(path, 'utf8')).toBe(OLD);
+  // What somebody else has put there is his.
+  expect(names()).toEqual(left);
+});
+
+test('a directory that is removed is an error', async () => {
+  fs.rmSync(directory, { recursive: true });
+  await expect(target.commit(4096)).rejects.toMatchObject({
+    code: 'ERR_IO',
+    message: expect.stringMatching(LOST),
+  });
+});
+
+test('a directory that is moved away is an error, whatever takes its place', async () => {
+  fs.renameSync(directory, scratch('moved'));
+  fs.mkdirSync(directory);
+  fs.writeFileSync(path, 'of somebody else');
+  await expect(target.commit(4096)).rejects.toMatchObject({
+    code: 'ERR_IO',
+    message: expect.stringMatching(LOST),
+  });
+  expect(names()).toEqual(['disk.qcow2']);
+  expect(fs.readFileSync(path, 'utf8')).toBe('of somebody else');
+  // There is no name any more by which it could be removed; the next run to that place does it.
+  expect(names(scratch('moved'))).toEqual(['.disk.qcow2.qcow2c.tmp', 'disk.qcow2']);
+  expect(fs.readFileSync(join(scratch('moved'), 'disk.qcow2'), 'utf8')).toBe(OLD);
+});
+
+test.each([
+  ['removed', () => fs.unlinkSync(path)],
+  ['replaced by another file', () => fs.writeFileSync(path, 'of somebody else')],
+  [
+    'replaced by a link',
+    () => {
+      fs.unlinkSync(path);
+      fs.writeFileSync(scratch('elsewhere'), 'of somebody else');
+      fs.symlinkSync(scratch('elsewhere'), path);
+    },
+  ],
+])('an old target that is %s makes no difference: the name gets the new image', async (_, change) => {
+  change();
+  await target.commit(4096);
+  expect(names()).toEqual(['disk.qcow2']);
+  expect(fs.lstatSync(path).isFile()).toBe(true);
+  expect(fs.readFileSync(path).equals(NEW)).toBe(true);
+});
+
+test('an old target in whose place there is a directory is an error', async () => {
+  fs.unlinkSync(path);
+  fs.mkdirSync(path);
+  await expect(target.commit(4096)).rejects.toMatchObject({
+    code: 'ERR_IO',
+    systemCode: 'EISDIR',
+    message: `Could not name the finished image '${path}': Is a directory`,
+  });
+  expect(names()).toEqual(['disk.qcow2']);
+  expect(names(path)).toEqual([]);
+});
+
+test('a discarded target removes nothing but its own', async () => {
+  fs.renameSync(temporary, join(directory, 'moved'));
+  fs.writeFileSync(temporary, 'of somebody else');
+  await target.discard();
+  expect(names()).toEqual(['.disk.qcow2.qcow2c.tmp', 'disk.qcow2', 'moved']);
+  expect(fs.readFileSync(temporary, 'utf8')).toBe('of somebody else');
+});
