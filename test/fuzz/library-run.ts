@@ -19,6 +19,8 @@ export type Outcome =
 
 /** Codes that no input may bring about. */
 const DEFECTS = ['ERR_INTERNAL', 'ERR_WORKER', 'ERR_SOURCE_CHANGED', 'ERR_ENGINE', 'ERR_ABORTED'];
+/** What every run reads of the system: the limits of its control groups. */
+const OF_THE_SYSTEM = /^\/(proc\/self\/(mountinfo|cgroup)$|sys\/fs\/cgroup\/)/;
 /** Codes of errors that are about a file, and name it. */
 const OF_A_FILE = ['ERR_CORRUPT', 'ERR_FORMAT', 'ERR_IO', 'ERR_UNSUPPORTED'];
 const TARGET = 'target';
@@ -35,7 +37,7 @@ export async function convertMutant(
       outcomeOf(optionsFor(mutant, base.clusterSize, base.compressionType, image, join(out, TARGET))),
     );
     const read = opened.map((path) => resolve(path)).filter((path) => dirname(path) !== out);
-    const foreign = read.filter((path) => !given.has(path));
+    const foreign = read.filter((path) => !given.has(path) && !OF_THE_SYSTEM.test(path));
     const left = fs.readdirSync(out).filter((name) => outcome.error !== undefined || name !== TARGET);
     return {
       outcome,
