@@ -2,8 +2,16 @@
  * The program: bin/qcow2c.js imports this file and that runs it. Decides what is printed and the exit code.
  * What only some runs need is imported when they need it, for the start to be quick.
  */
+
+import { ioError } from '../errors.js';
 import { parseCommandLine } from './command-line.js';
 import { failureText } from './failure.js';
+
+/** Exit codes for an answer that could not be written, where 1 is wrong: what a conversion prints is no answer. */
+const CODES_WITHOUT_OUTPUT: Readonly<Record<string, number>> = { convert: 0, compare: 2 };
+let codeWithoutOutput = 1;
+/** Why standard output could not be written. */
+let unwritten: Error | undefined;
 
 /**
  * @param words the words after the program's name
@@ -11,6 +19,7 @@ import { failureText } from './failure.js';
  */
 async function run(words: readonly string[]): Promise<number> {
   const request = parseCommandLine(words);
+  codeWithoutOutput = CODES_WITHOUT_OUTPUT[request.kind] ?? 1;
   switch (request.kind) {
     case 'text':
       process.stdout.write(request.text);
@@ -63,6 +72,15 @@ const debug = words.includes('--debug') || process.env['QCOW2C_DEBUG'] === '1';
 
 // A reader that has gone away must not end a conversion; there is nobody left to tell.
 for (const output of [process.stdout, process.stderr]) output.on('error', () => {});
+// But a full disk must not be taken for an answer.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') unwritten ??= ioError('Could not write standard output', error);
+});
+process.on('exit', (code) => {
+  if (code !== 0 || unwritten === undefined || codeWithoutOutput === 0) return;
+  process.stderr.write(failureText(unwritten, debug));
+  process.exitCode = codeWithoutOutput;
+});
 // Past a limit on the size of files a write shall fail, which cleans up, and not end the process.
 process.on('SIGXFSZ', () => {});
 

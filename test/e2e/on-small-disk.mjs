@@ -56,10 +56,11 @@ const WAYS = {
   'raw, verified': { targetFormat: 'raw', verify: true },
 };
 
+const step = (kind === 'tmpfs' ? 48 : 96) * KIB;
 const full = [];
 mount();
 for (const [way, options] of Object.entries(WAYS)) {
-  for (let free = 12 * KIB; free <= 492 * KIB; free += 48 * KIB) {
+  for (let free = 12 * KIB; free <= 492 * KIB; free += step) {
     writeFileSync(target, 'old');
     leave(free);
     const error = await make(options);

@@ -1,0 +1,58 @@
+/** Standard output that nobody reads to its end, and one that cannot be written. */
+import { beforeAll, expect, test } from 'vitest';
+import { run } from '../oracle/run.js';
+import { cliOk, ROOT } from './cli.js';
+import { useScratch } from './scratch.js';
+import { makeSparseDisk, textBytes } from './source-images.js';
+
+const path = useScratch();
+const [raw, image] = [path('disk.raw'), path('disk.qcow2')];
+beforeAll(async () => {
+  await makeSparseDisk(raw, 3_000_000, [[0, textBytes(500_000)]]);
+  await cliOk(['convert', '-c', raw, image]);
+});
+
+/** Runs a command of bash with qcow2c as `$0`. */
+const shell = (script: string) =>
+  run('bash', ['-c', `qcow2c() { '${process.execPath}' '${ROOT}bin/qcow2c.js' "$@"; }; ${script}`]);
+
+const ANSWERS: readonly (readonly [words: string, codeWithoutOutput: number])[] = [
+  [`info --output=json ${image}`, 1],
+  [`check ${image}`, 1],
+  [`compare -f raw -F qcow2 ${raw} ${image}`, 2],
+  [`map --output=svg ${image}`, 1],
+  [`measure -O qcow2 ${raw}`, 1],
+  ['--help', 1],
+  ['--version', 1],
+  ['man', 1],
+];
+
+test.each(ANSWERS)('%s: a reader that has gone is no failure, as in a pipe to head', async (words) => {
+  const { stdout, stderr } = await shell(`qcow2c ${words} | true; echo "\${PIPESTATUS[0]}"`);
+  expect({ stdout, stderr }).toEqual({ stdout: '0\n', stderr: '' });
+});
+
+test.each(ANSWERS)('%s: an answer that cannot be written is a failure', async (words, code) => {
+  expect(await shell(`qcow2c ${words} > /dev/full`)).toMatchObject({
+    status: code,
+    stderr: 'qcow2c: Could not write standard output: No space left on device\n',
+  });
+});
+
+test('an image is made whether or not anybody sees how far it is', async () => {
+  for (const [progress, outputs] of [
+    ['-p', '> /dev/full'],
+    ['-p', '| true'],
+    ['-p', '>&- 2>&-'],
+    ['--progress=json', '2> /dev/full'],
+    ['--progress=json', '2>&1 | true'],
+  ]) {
+    const made = path('made.qcow2');
+    const { stdout } = await shell(
+      `qcow2c convert ${progress} -c ${raw} ${made} ${outputs}; echo "\${PIPESTATUS[0]}"`,
+    );
+    expect({ outputs, stdout }).toEqual({ outputs, stdout: '0\n' });
+    expect((await run('cmp', [image, made])).status).toBe(0);
+    await run('rm', [made]);
+  }
+});
