@@ -54,18 +54,6 @@ export async function lockImage(descriptor: number, name: string, use: ImageUse)
   }
 }
 
-/**
- * Whether somebody has the image open for writing: replacing the file would leave him writing to one without a
- * name. Takes no lock.
- * @param descriptor open for reading at least
- * @throws Qcow2cError ERR_IN_USE
- */
-export async function refuseWriters(descriptor: number, name: string): Promise<void> {
-  for (const deed of [WRITE, RESIZE] as const) {
-    if (await isByteLocked(descriptor, DONE_BASE + deed)) throw inUse(name, `shared "${NAMES[deed]}"`);
-  }
-}
-
 function inUse(name: string, lock: string): Qcow2cError {
   const message = `Failed to get ${lock} lock: is another process using the image ${quoted(name)}?`;
   return new Qcow2cError('ERR_IN_USE', message, { file: name });

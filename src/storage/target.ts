@@ -13,7 +13,7 @@ import type { CacheMode } from './cache-mode.js';
 import { claimTemporary } from './claim-temporary.js';
 import { deviceSize } from './device-size.js';
 import { DirectFile } from './direct-file.js';
-import { lockImage, refuseWriters } from './image-lock.js';
+import { lockImage } from './image-lock.js';
 import type { SparseStorage } from './storage.js';
 
 const changeOwner = promisify(fchown);
@@ -114,11 +114,13 @@ export async function openTarget(path: string, mode: CacheMode, inPlace: boolean
     const reason = 'it is neither a regular file nor a block device';
     throw new Qcow2cError('ERR_UNSUPPORTED', `Cannot write to ${quoted(path)}: ${reason}`, { file: path });
   }
+  let letGo = async () => {};
   try {
-    await refuseInUse(path);
+    letGo = await holdExisting(path);
     // A symbolic link stays; what it points to is replaced.
-    return await openReplacement(await fs.realpath(path), path, mode, existing);
+    return await openReplacement(await fs.realpath(path), path, mode, { stats: existing, letGo });
   } catch (error) {
+    await letGo();
     if (error instanceof Qcow2cError) throw error;
     throw ioError(`Could not open ${quoted(path)}`, error, { file: path });
   }
@@ -126,23 +128,28 @@ export async function openTarget(path: string, mode: CacheMode, inPlace: boolean
 
 /**
  * Nobody may replace a file that he may not write to, or that a virtual machine is writing to: that would go on
- * with a file without a name. Readers keep the old image for as long as they have it open.
+ * with a file without a name. So none may begin to write meanwhile. Readers keep the old image for as long as they
+ * have it open.
+ * @returns what gives the file up; it never throws
  */
-async function refuseInUse(path: string): Promise<void> {
+async function holdExisting(path: string): Promise<() => Promise<void>> {
   const file = await fs.open(path, constants.O_RDWR | constants.O_NONBLOCK);
+  // Nothing is written through it.
+  const letGo = () => file.close().catch(() => {});
   try {
-    await refuseWriters(file.fd, path);
-  } finally {
-    // Nothing was written through it.
-    await file.close().catch(() => {});
+    await lockImage(file.fd, path, 'read');
+  } catch (error) {
+    await letGo();
+    throw error;
   }
+  return letGo;
 }
 
 async function openReplacement(
   path: string,
   name: string,
   mode: CacheMode,
-  existing: Stats | undefined,
+  existing: { readonly stats: Stats; letGo(): Promise<void> } | undefined,
 ): Promise<Target> {
   const temporary = join(dirname(path), temporaryName(basename(path)));
   // Nobody may read the new image who could not read the old one, nor open it before it is known who that is.
@@ -156,9 +163,10 @@ async function openReplacement(
     await file.close().catch(() => {});
     await remove();
     await release();
+    await existing?.letGo();
   };
   try {
-    if (existing !== undefined) await keepOwnership(file.fd, existing);
+    if (existing !== undefined) await keepOwnership(file.fd, existing.stats);
   } catch (error) {
     await discard();
     throw ioError(`Could not give ${quoted(name)} the permissions of the file that it replaces`, error, {
@@ -191,6 +199,7 @@ async function openReplacement(
     }
     claimed = false;
     await release();
+    await existing?.letGo();
     if (mode !== 'unsafe') await syncDirectory(dirname(path));
   };
   return { file, path: temporary, kind: 'new', existingSize: 0, keptBytes: 0, seal, commit, discard };

@@ -24,11 +24,15 @@ const plain = { sources: [raw], sourceFormat: 'raw', threads: 1, target };
 const chain = (length: number) => ({ ...plain, sources: [{ file: layer(length - 1), format: 'qcow2' }] });
 const create = { dataFile: path('out', 'target.data') };
 
-/** Each conversion by how many files it has open, the target's file counted twice: its lock is one of its own. */
+/**
+ * Each conversion by how many files it has open, the target's file counted twice: its lock is one of its own. A file
+ * that is replaced is held too.
+ */
 const CONVERSIONS: Readonly<Record<string, readonly [files: number, options: object]>> = {
   'raw to qcow2': [1 + 2, plain],
   compressed: [1 + 2, { ...plain, compress: true }],
   'raw to raw': [1 + 2, { ...plain, targetFormat: 'raw' }],
+  'over a file': [1 + 3, { ...plain, target: path('out', 'old') }],
   'two sources': [2 + 2, { ...plain, sources: [raw, raw] }],
   'a chain of 5': [5 + 2, chain(5)],
   'from a data file': [2 + 2, { ...plain, sources: [{ file: path('data-file.qcow2'), format: 'qcow2' }] }],
@@ -52,6 +56,7 @@ let seen: Readonly<Record<string, readonly Attempt[]>>;
 beforeAll(async () => {
   mkdirSync(path('out'));
   writeFileSync(raw, patchworkBytes(1_000_000));
+  writeFileSync(path('out', 'old'), 'what was there before');
   const create = ['create', '-q', '-f', 'qcow2'];
   await runOk('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', raw, layer(0)]);
   for (let depth = 1; depth < DEPTH; depth++) {

@@ -84,6 +84,25 @@ test('no virtual machine gets to write to what is being converted', async () => 
   expect((await running.finished).status).toBe(143);
 });
 
+test('while an image is replaced it may be read, and no virtual machine gets to write to it', async () => {
+  const target = path('replaced.qcow2');
+  await create(target, 1_048_576);
+  const running = startCli(['convert', '-c', '--progress=json', '-f', 'raw', slow, target], {
+    under: slowReads(slow),
+  });
+  await untilProgress(running);
+  running.child.kill('SIGSTOP');
+  const theirs = await run('qemu-io', ['-f', 'qcow2', '-c', 'write 0 512', target]);
+  expect(theirs).toMatchObject({ status: 1, stderr: expect.stringContaining('Failed to get "write" lock') });
+  expect(await run('qemu-io', ['-r', '-f', 'qcow2', '-c', 'read -P 0 0 512', target])).toMatchObject({
+    status: 0,
+  });
+  running.child.kill('SIGCONT');
+  expect((await running.finished).status).toBe(0);
+  await expectGoodImage(target, slow);
+  expect((await run('qemu-io', ['-f', 'qcow2', '-c', 'write 0 512', target])).status).toBe(0);
+});
+
 test('a second run to the same target is refused, and names the first, which goes on', async () => {
   const target = path('same.qcow2');
   const running = startCli(['convert', '-c', '--progress=json', '-f', 'raw', slow, target], {
