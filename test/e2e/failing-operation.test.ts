@@ -44,8 +44,9 @@ describe.each(['zlib', 'zstd'])('%s', (type) => {
       ]);
       expect(snapshot(path(''))).toEqual(before);
     }
-    // At least data, sync, tables, sync, length and name are operations of every run.
-    expect(failures).toBeGreaterThan(6);
+    // At least data, sync, tables, sync, length and name are operations of every run; how many writes are merged is
+    // a matter of time.
+    expect(failures).toBeGreaterThanOrEqual(6);
     await expectGoodImage(target, raw);
   });
 });
