@@ -152,11 +152,12 @@ const CALLS: Readonly<Record<LibraryName, { gives: string[]; takes: string[]; ot
  */
 export function counting(name: LibraryName, library: string, log: string): string {
   const { gives, takes, others } = CALLS[name];
+  // RTLD_LAZY | RTLD_DEEPBIND: or it would call functions of Node's own zstd.
   // Every argument is a pointer or a number as wide as one; those that a function does not have harm nobody.
   const relay = (call: string, note: string) => `
 long ${call}(long a, long b, long c, long d, long e, long f, long g) {
   static long (*real)(long, long, long, long, long, long, long);
-  if (!real) real = dlsym(dlopen(${JSON.stringify(library)}, 1), "${call}");
+  if (!real) real = dlsym(dlopen(${JSON.stringify(library)}, 9), "${call}");
   ${note}
   return real(a, b, c, d, e, f, g);
 }\n`;
