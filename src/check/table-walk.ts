@@ -1,7 +1,7 @@
 /**
  * Goes through L1 tables and the L2 tables that they name, in their order. Of either level there are never more than
- * some MiB in memory, the same memory for one L1 table after the other. Used by both halves of the analysis, which look at 32-bit halves of entries: a bigint for each
- * would cost more than all the rest.
+ * some MiB in memory, the same memory for one L1 table after the other. Used by both halves of the
+ * analysis, which look at 32-bit halves of entries: a bigint for each would cost more than all the rest.
  */
 import { refuseAbort } from '../pipeline/pipeline.js';
 import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
@@ -52,6 +52,7 @@ export function wholeEntry(high: number, low: number): bigint {
   return (BigInt(high) << 32n) | BigInt(low);
 }
 
+/** Goes through the tables of one image, one L1 table at a time. */
 export class TableWalk {
   readonly #file: CheckedImage['file'];
   readonly #geometry: CheckedImage['geometry'];

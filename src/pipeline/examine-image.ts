@@ -65,8 +65,8 @@ export interface Examination {
 const NOTHING_EXAMINED: ExaminedItem = { facts: undefined, broken: [] };
 
 /**
- * @throws Qcow2cError ERR_ABORTED; ERR_USAGE for too low a limit of memory; ERR_WORKER, also where no engine for zstd is installed; ERR_CORRUPT or ERR_IO for
- *   a snapshot table that cannot be read. What is wrong with single clusters is told to onBroken.
+ * @throws Qcow2cError ERR_ABORTED; ERR_USAGE for too low a limit of memory; ERR_WORKER, also where no engine for zstd is
+ *   installed; ERR_CORRUPT or ERR_IO for a snapshot table that cannot be read. What is wrong with single clusters is told to onBroken.
  */
 export async function examineImage(
   { file, header }: ExaminableImage,

@@ -460,8 +460,9 @@ describe('without the right to write', () => {
     expect(fs.statSync(path).uid).toBe(asOtherUser.uid);
   });
 
-  // Who is not root cannot give a file to a group that is not his.
-  test.skipIf(process.geteuid?.() !== 0)('another group gets no more than everybody has', async () => {
+  test('another group gets no more than everybody has', async () => {
+    // Who is not root cannot give a file to a group that is not his: then the group is kept, and what it has.
+    const isRoot = process.geteuid?.() === 0;
     fs.chmodSync(directory, 0o777);
     for (const [before, after] of [
       [0o646, 0o646],
@@ -469,10 +470,10 @@ describe('without the right to write', () => {
       [0o2640, 0o600],
     ] as const) {
       fs.writeFileSync(path, 'the old image');
-      fs.chownSync(path, asOtherUser.uid, 0);
+      if (isRoot) fs.chownSync(path, asOtherUser.uid, 0);
       fs.chmodSync(path, before);
       expect(await asOtherUser.complete(path, false)).toBe('done');
-      expect([before, modeOf(path)]).toEqual([before, after]);
+      expect([before, modeOf(path)]).toEqual([before, isRoot ? after : before]);
       fs.rmSync(path);
     }
   });
