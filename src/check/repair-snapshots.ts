@@ -5,12 +5,8 @@
  */
 import { hostOffset } from '../qcow2/addresses.js';
 import { readU32, writeU32, writeU64 } from '../qcow2/be64.js';
-import { type Header, MAX_SNAPSHOTS } from '../qcow2/header.js';
-import {
-  MAX_EXTRA_DATA_BYTES,
-  MAX_SNAPSHOT_TABLE_BYTES,
-  SNAPSHOT_FIXED_BYTES,
-} from '../qcow2/snapshot-entry.js';
+import { type Header, MAX_SNAPSHOTS, SNAPSHOT_FIXED_BYTES } from '../qcow2/header.js';
+import { MAX_EXTRA_DATA_BYTES, MAX_SNAPSHOT_TABLE_BYTES } from '../qcow2/snapshot-entry.js';
 import { TableReader } from '../qcow2/table-reader.js';
 import type { CheckedImage } from './checked-image.js';
 import type { Finding } from './findings.js';

@@ -2,9 +2,10 @@
  * Inflates zstd frames through the system's libzstd as QEMU does, as a stream: that refuses frames which the call
  * for whole frames takes (windows too small for their blocks, or too large). For those who judge payloads.
  */
-import { Qcow2cError } from '../errors.js';
 import type { Decompressor } from './codec.js';
 import { CorruptPayload } from './corrupt-payload.js';
+import { decompressionContext } from './libzstd.js';
+import type { NativeContext } from './native-context.js';
 import type { NativeFunction, NativeLibrary } from './native-library.js';
 
 /** Functions return a size_t whose top values are negated error codes: read as signed, these are negative. */
@@ -13,11 +14,9 @@ const SIZE_OR_ERROR = 'intptr_t';
 const RESET_SESSION = 1;
 
 export class LibzstdStreamDecompressor implements Decompressor {
-  readonly #context: unknown;
+  readonly #context: NativeContext;
   readonly #decompress: NativeFunction;
   readonly #reset: NativeFunction;
-  readonly #free: NativeFunction;
-  readonly #library: NativeLibrary;
   readonly #errorName: NativeFunction;
   /** Two size_t that libzstd moves on: bytes made, bytes taken. */
   readonly #made = new BigUint64Array(1);
@@ -25,7 +24,6 @@ export class LibzstdStreamDecompressor implements Decompressor {
 
   /** @throws Qcow2cError ERR_ENGINE when the library refuses (no memory) */
   constructor(library: NativeLibrary) {
-    this.#library = library;
     // ZSTD_decompressStream for callers who have no structures with pointers in them.
     this.#decompress = library.func('ZSTD_decompressStream_simpleArgs', SIZE_OR_ERROR, [
       'void *',
@@ -37,20 +35,18 @@ export class LibzstdStreamDecompressor implements Decompressor {
       'size_t *',
     ]);
     this.#reset = library.func('ZSTD_DCtx_reset', SIZE_OR_ERROR, ['void *', 'int']);
-    this.#free = library.func('ZSTD_freeDCtx', 'size_t', ['void *']);
     this.#errorName = library.func('ZSTD_getErrorName', 'const char *', [SIZE_OR_ERROR]);
-    this.#context = library.func('ZSTD_createDCtx', 'void *', [])();
-    if (this.#context === null) throw new Qcow2cError('ERR_ENGINE', 'libzstd gave no decompression context');
+    this.#context = decompressionContext(library);
   }
 
   decompress(input: Uint8Array, output: Uint8Array): number {
-    this.#reset(this.#context, RESET_SESSION);
+    this.#reset(this.#context.pointer, RESET_SESSION);
     this.#made[0] = 0n;
     this.#taken[0] = 0n;
     // 0: the frame has ended. A call that neither takes nor makes anything has no more to give.
     for (let before = -1n; ; ) {
       const left = this.#decompress(
-        this.#context,
+        this.#context.pointer,
         output,
         output.length,
         this.#made,
@@ -76,10 +72,10 @@ export class LibzstdStreamDecompressor implements Decompressor {
   }
 
   free(): void {
-    this.#free(this.#context);
+    this.#context.free();
   }
 
   freeWithThread(): void {
-    this.#library.callAtThreadEnd('ZSTD_freeDCtx', this.#context);
+    this.#context.freeWithThread();
   }
 }

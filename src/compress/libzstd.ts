@@ -5,6 +5,7 @@
 import { Qcow2cError } from '../errors.js';
 import type { Compressor, Decompressor } from './codec.js';
 import { CorruptPayload } from './corrupt-payload.js';
+import { NativeContext } from './native-context.js';
 import type { NativeFunction, NativeLibrary } from './native-library.js';
 
 /** A symbol that every libzstd has had since 1.4.0, the first with the parameters used here. */
@@ -21,10 +22,8 @@ const DOES_NOT_FIT = -70;
 const SIZE_OR_ERROR = 'intptr_t';
 
 export class LibzstdCompressor implements Compressor {
-  readonly #context: unknown;
+  readonly #context: NativeContext;
   readonly #compress: NativeFunction;
-  readonly #free: NativeFunction;
-  readonly #library: NativeLibrary;
   readonly #errorName: NativeFunction;
 
   /**
@@ -33,7 +32,6 @@ export class LibzstdCompressor implements Compressor {
    * @throws Qcow2cError ERR_ENGINE when the library refuses
    */
   constructor(library: NativeLibrary, level: number, hashLog?: number) {
-    this.#library = library;
     this.#errorName = errorNames(library);
     this.#compress = library.func(LIBZSTD_SYMBOL, SIZE_OR_ERROR, [
       'void *',
@@ -42,13 +40,17 @@ export class LibzstdCompressor implements Compressor {
       'const void *',
       'size_t',
     ]);
-    this.#free = library.func('ZSTD_freeCCtx', 'size_t', ['void *']);
     const setParameter = library.func('ZSTD_CCtx_setParameter', SIZE_OR_ERROR, ['void *', 'int', 'int']);
-    const context = library.func('ZSTD_createCCtx', 'void *', [])();
-    if (context === null) throw new Qcow2cError('ERR_ENGINE', 'libzstd gave no compression context');
-    this.#context = context;
+    const create = library.func('ZSTD_createCCtx', 'void *', []);
+    this.#context = new NativeContext(
+      library,
+      'ZSTD_freeCCtx',
+      create,
+      'libzstd gave no compression context',
+    );
+    const { pointer } = this.#context;
     const set = (parameter: number, value: number) => {
-      const result = setParameter(context, parameter, value) as number;
+      const result = setParameter(pointer, parameter, value) as number;
       if (result < 0) throw this.#failure(result);
     };
     set(PARAMETER_COMPRESSION_LEVEL, level);
@@ -56,18 +58,24 @@ export class LibzstdCompressor implements Compressor {
   }
 
   compress(input: Uint8Array, output: Uint8Array): number {
-    const result = this.#compress(this.#context, output, output.length, input, input.length) as number;
+    const result = this.#compress(
+      this.#context.pointer,
+      output,
+      output.length,
+      input,
+      input.length,
+    ) as number;
     if (result >= 0) return result;
     if (result === DOES_NOT_FIT) return 0;
     throw this.#failure(result);
   }
 
   free(): void {
-    this.#free(this.#context);
+    this.#context.free();
   }
 
   freeWithThread(): void {
-    this.#library.callAtThreadEnd('ZSTD_freeCCtx', this.#context);
+    this.#context.freeWithThread();
   }
 
   #failure(result: number): Qcow2cError {
@@ -76,16 +84,13 @@ export class LibzstdCompressor implements Compressor {
 }
 
 export class LibzstdDecompressor implements Decompressor {
-  readonly #context: unknown;
+  readonly #context: NativeContext;
   readonly #frameSize: NativeFunction;
   readonly #decompress: NativeFunction;
-  readonly #free: NativeFunction;
-  readonly #library: NativeLibrary;
   readonly #errorName: NativeFunction;
 
   /** @throws Qcow2cError ERR_ENGINE when the library refuses (no memory) */
   constructor(library: NativeLibrary) {
-    this.#library = library;
     this.#errorName = errorNames(library);
     this.#frameSize = library.func('ZSTD_findFrameCompressedSize', SIZE_OR_ERROR, ['const void *', 'size_t']);
     this.#decompress = library.func('ZSTD_decompressDCtx', SIZE_OR_ERROR, [
@@ -95,16 +100,14 @@ export class LibzstdDecompressor implements Decompressor {
       'const void *',
       'size_t',
     ]);
-    this.#free = library.func('ZSTD_freeDCtx', 'size_t', ['void *']);
-    this.#context = library.func('ZSTD_createDCtx', 'void *', [])();
-    if (this.#context === null) throw new Qcow2cError('ERR_ENGINE', 'libzstd gave no decompression context');
+    this.#context = decompressionContext(library);
   }
 
   decompress(input: Uint8Array, output: Uint8Array): number {
     // ZSTD_decompressDCtx takes whole frames only, so what follows the first is cut off beforehand.
     const frameSize = this.#frameSize(input, input.length) as number;
     if (frameSize < 0) throw new CorruptPayload(`zstd: ${this.#errorName(frameSize)}`);
-    const result = this.#decompress(this.#context, output, output.length, input, frameSize) as number;
+    const result = this.#decompress(this.#context.pointer, output, output.length, input, frameSize) as number;
     if (result === DOES_NOT_FIT) throw new CorruptPayload('the zstd frame yields more bytes than a cluster');
     if (result < 0) throw new CorruptPayload(`zstd: ${this.#errorName(result)}`);
     if (result < output.length) throw new CorruptPayload('the zstd frame yields fewer bytes than a cluster');
@@ -112,12 +115,18 @@ export class LibzstdDecompressor implements Decompressor {
   }
 
   free(): void {
-    this.#free(this.#context);
+    this.#context.free();
   }
 
   freeWithThread(): void {
-    this.#library.callAtThreadEnd('ZSTD_freeDCtx', this.#context);
+    this.#context.freeWithThread();
   }
+}
+
+/** @throws Qcow2cError ERR_ENGINE when the library refuses (no memory) */
+export function decompressionContext(library: NativeLibrary): NativeContext {
+  const create = library.func('ZSTD_createDCtx', 'void *', []);
+  return new NativeContext(library, 'ZSTD_freeDCtx', create, 'libzstd gave no decompression context');
 }
 
 /** @returns the library's version, such as 1.5.4 */

@@ -5,7 +5,7 @@ export const IMAGE_FORMATS = ['raw', 'qcow2'] as const;
 export type ImageFormat = (typeof IMAGE_FORMATS)[number];
 
 export function isImageFormat(name: string | undefined): name is ImageFormat {
-  return name === 'raw' || name === 'qcow2';
+  return IMAGE_FORMATS.some((format) => format === name);
 }
 
 /** An image in a file or on a block device. Everything said here is trusted more than what the file says. */

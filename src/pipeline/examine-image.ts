@@ -8,7 +8,7 @@ import type { HostFile } from '../image/source.js';
 import type { Header } from '../qcow2/header.js';
 import { MarkedClusters } from '../qcow2/marked-clusters.js';
 import type { Crew } from './crew.js';
-import { examinationCrew } from './examination-crew.js';
+import { type ExaminationWishes, examinationCrew } from './examination-crew.js';
 import { ExaminationFindings, type OnBroken, type StreamTotals } from './examination-findings.js';
 import {
   type ClusterCounts,
@@ -31,12 +31,7 @@ export interface ExaminableImage {
   readonly header: Header;
 }
 
-export interface ExamineOptions {
-  /** See CrewWishes. */
-  readonly threads?: number | undefined;
-  readonly memory?: number | undefined;
-  /** Bytes that the caller holds meanwhile. */
-  readonly held?: number | undefined;
+export interface ExamineOptions extends ExaminationWishes {
   /** Whether to find out what only a look into each stream tells (`StreamTotals`), which takes longer. */
   readonly streamFacts: boolean;
   /** Whether to look at the clusters of internal snapshots too. */
@@ -66,7 +61,8 @@ const NOTHING_EXAMINED: ExaminedItem = { facts: undefined, broken: [] };
 
 /**
  * @throws Qcow2cError ERR_ABORTED; ERR_USAGE for too low a limit of memory; ERR_WORKER, also where no engine for zstd is
- *   installed; ERR_CORRUPT or ERR_IO for a snapshot table that cannot be read. What is wrong with single clusters is told to onBroken.
+ *   installed; ERR_CORRUPT or ERR_IO for a snapshot table that cannot be read. What is wrong with single
+ *   clusters is told to onBroken.
  */
 export async function examineImage(
   { file, header }: ExaminableImage,

@@ -20,9 +20,9 @@ import { decodeV3Fields, V2_DEFAULTS, type V3Fields } from './header-v3.js';
 /** "QFI" and 0xfb. */
 export const HEADER_MAGIC = 0x514649fb;
 export const V2_HEADER_BYTES = 72;
-/** QEMU's bound (QCOW_MAX_SNAPSHOTS), and the fixed part of a snapshot table entry. */
+/** QEMU's bound (QCOW_MAX_SNAPSHOTS), and the part of a snapshot table entry before extra data, identifier and name. */
 export const MAX_SNAPSHOTS = 65536;
-const SNAPSHOT_MIN_BYTES = 40;
+export const SNAPSHOT_FIXED_BYTES = 40;
 /** The specification's bound of backing_file_size. */
 const MAX_BACKING_NAME_BYTES = 1023;
 /** LUKS. */
@@ -93,7 +93,7 @@ export function decodeHeader(bytes: Uint8Array, file: string): Header {
     ...decodeBackingFile(fields, clusterSize),
     cryptMethod,
     snapshotCount,
-    snapshotsOffset: table('snapshots_offset', 64, snapshotCount * SNAPSHOT_MIN_BYTES),
+    snapshotsOffset: table('snapshots_offset', 64, snapshotCount * SNAPSHOT_FIXED_BYTES),
   };
 }
 

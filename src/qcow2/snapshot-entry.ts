@@ -9,15 +9,13 @@
  */
 import type { Storage } from '../storage/storage.js';
 import { readU32, readU64 } from './be64.js';
-import type { Header } from './header.js';
+import { type Header, SNAPSHOT_FIXED_BYTES } from './header.js';
 import { decodeShownName } from './stored-name.js';
 import { TableReader } from './table-reader.js';
 
 /** QEMU's bounds (QCOW_MAX_SNAPSHOTS_SIZE, QCOW_MAX_SNAPSHOT_EXTRA_DATA), in bytes. */
 export const MAX_SNAPSHOT_TABLE_BYTES = 64 * 1024 * 1024;
 export const MAX_EXTRA_DATA_BYTES = 1024;
-/** The entry's part before extra data, identifier and name. */
-export const SNAPSHOT_FIXED_BYTES = 40;
 
 /** A snapshot as it stands in the table: nothing but the lengths inside the entry is checked. */
 export interface SnapshotEntry {

@@ -2,8 +2,8 @@
 import type { CheckOptions } from '../../check/options.js';
 import { quoted, usageError } from '../../errors.js';
 import { asksForDirect } from '../../storage/cache-mode.js';
-import { readMemory, readThreads } from '../argument-numbers.js';
 import { readCacheMode } from '../cache-option.js';
+import { crewWishes } from '../crew-options.js';
 import { readImageArgument } from '../image-argument.js';
 import { refuseObject } from '../object-option.js';
 import type { ProgressStyle } from '../progress-display.js';
@@ -31,15 +31,14 @@ export function readCheckWords(operands: readonly string[], words: CheckWords): 
   refuseObject(words.object);
   const { data = false, output = 'human', quiet = false } = words;
   const cache = readCacheMode('source cache', words.cache);
-  const threads = words.parallel === undefined ? undefined : readThreads(words.parallel);
-  const memory = words.memory === undefined ? undefined : readMemory(words.memory);
+  const wishes = crewWishes(words);
   const image = readImageArgument(name, words);
   if (words.repair !== undefined && image.forceShare === true) {
     throw usageError(`Could not open ${quoted(name)}: force-share=on can only be used with read-only images`);
   }
   return {
     kind: 'check',
-    options: { image, direct: asksForDirect(cache), data, repair: words.repair, threads, memory },
+    options: { image, direct: asksForDirect(cache), data, repair: words.repair, ...wishes },
     name,
     output,
     progress: progressStyle(words),

@@ -4,8 +4,8 @@
  */
 import type { CompareOptions } from '../../compare/options.js';
 import { usageError } from '../../errors.js';
-import { readMemory, readThreads } from '../argument-numbers.js';
 import { readCacheMode } from '../cache-option.js';
+import { crewWishes } from '../crew-options.js';
 import { readImageArgument } from '../image-argument.js';
 import { refuseObject } from '../object-option.js';
 import type { ProgressStyle } from '../progress-display.js';
@@ -53,10 +53,9 @@ export function readCompareWords(operands: readonly string[], words: CompareWord
 
 /** @throws Qcow2cError ERR_USAGE or ERR_UNSUPPORTED */
 export function compareOptions({ files, words }: CompareRequest): CompareOptions {
-  const { aFormat, bFormat, object, parallel, strict } = words;
+  const { aFormat, bFormat, object, strict } = words;
   refuseObject(object);
-  const threads = parallel === undefined ? undefined : readThreads(parallel);
-  const memory = words.memory === undefined ? undefined : readMemory(words.memory);
+  const wishes = crewWishes(words);
   const cache = readCacheMode('source cache', words.cache);
   return {
     images: [
@@ -65,7 +64,6 @@ export function compareOptions({ files, words }: CompareRequest): CompareOptions
     ],
     strict,
     cache,
-    threads,
-    memory,
+    ...wishes,
   };
 }

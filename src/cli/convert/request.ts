@@ -5,14 +5,9 @@
 import type { ConvertOptions } from '../../convert/options.js';
 import { usageError } from '../../errors.js';
 import type { ImageFormat } from '../../image/image-reference.js';
-import {
-  readCacheSize,
-  readMemory,
-  readRateLimit,
-  readSparseSize,
-  readThreads,
-} from '../argument-numbers.js';
+import { readCacheSize, readRateLimit, readSparseSize } from '../argument-numbers.js';
 import { readCacheMode } from '../cache-option.js';
+import { crewWishes } from '../crew-options.js';
 import { storedFile } from '../file-names.js';
 import { type FormatDraft, formatOptions, formatOptionsHelp, readFormatOptions } from '../format-options.js';
 import { backingFormatOf, targetFormatOf } from '../image-formats.js';
@@ -99,12 +94,11 @@ export function readConvertWords(
 }
 
 /** The options whose value is a number. */
-function readNumbers({ sparseSize, rateLimit, parallel, memory, compressedCacheSize }: ConvertWords) {
+function readNumbers({ sparseSize, rateLimit, compressedCacheSize, ...words }: ConvertWords) {
   return {
     sparseSize: sparseSize === undefined ? undefined : readSparseSize(sparseSize),
     rateLimit: rateLimit === undefined ? undefined : readRateLimit(rateLimit),
-    threads: parallel === undefined ? undefined : readThreads(parallel),
-    memory: memory === undefined ? undefined : readMemory(memory),
+    ...crewWishes(words),
     compressedCacheSize: compressedCacheSize === undefined ? undefined : readCacheSize(compressedCacheSize),
   };
 }

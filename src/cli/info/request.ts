@@ -1,7 +1,7 @@
 /** What `info` was asked to do: turns the text of its options into the library's options. Pure; used by the parser. */
 import { Qcow2cError, usageError } from '../../errors.js';
 import type { ImageInfoOptions } from '../../info/image-info.js';
-import { readMemory, readThreads } from '../argument-numbers.js';
+import { crewWishes } from '../crew-options.js';
 import { readImageArgument } from '../image-argument.js';
 import type { ProgressStyle } from '../progress-display.js';
 import { progressStyle } from '../progress-option.js';
@@ -31,20 +31,19 @@ export interface InfoWords {
 
 /** @throws Qcow2cError ERR_USAGE or ERR_UNSUPPORTED, in qemu-img's words (img_info in qemu-img.c) */
 export function readInfoWords(operands: readonly string[], words: InfoWords): InfoRequest {
-  const { output = 'human', backingChain, deep, parallel } = words;
+  const { output = 'human', backingChain, deep } = words;
   if (words.object !== undefined) {
     throw new Qcow2cError(
       'ERR_UNSUPPORTED',
       '--object is not supported: what an image says of itself can be read without a secret',
     );
   }
-  const threads = parallel === undefined ? undefined : readThreads(parallel);
-  const memory = words.memory === undefined ? undefined : readMemory(words.memory);
+  const wishes = crewWishes(words);
   const [name] = operands;
   if (name === undefined || operands.length > 1) throw usageError('Expecting one image file name');
   return {
     kind: 'info',
-    options: { image: readImageArgument(name, words), backingChain, deep, threads, memory },
+    options: { image: readImageArgument(name, words), backingChain, deep, ...wishes },
     output,
     progress: progressStyle(words),
   };

@@ -5,7 +5,8 @@
 import { Qcow2cError, usageError } from '../../errors.js';
 import type { MeasureOptions } from '../../measure/options.js';
 import { SECTOR_SIZE } from '../../qcow2/geometry.js';
-import { readMemory, readSize, readThreads } from '../argument-numbers.js';
+import { readSize } from '../argument-numbers.js';
+import { crewWishes } from '../crew-options.js';
 import { formatOptions, formatOptionsHelp, readFormatOptions } from '../format-options.js';
 import { readImageArgument } from '../image-argument.js';
 import { sourceFormatOf, targetFormatOf } from '../image-formats.js';
@@ -65,8 +66,7 @@ export function readMeasureWords(
   const size = words.size === undefined ? undefined : readImageSize(words.size);
   const snapshot = words.snapshot === undefined ? undefined : readSnapshot(words.snapshot);
   const sample = words.sample === undefined ? undefined : readPercent(words.sample);
-  const threads = words.parallel === undefined ? undefined : readThreads(words.parallel);
-  const memory = words.memory === undefined ? undefined : readMemory(words.memory);
+  const wishes = crewWishes(words);
   const targetFormat = targetFormatOf(words.targetFormat ?? (compress ? 'qcow2' : 'raw'));
   if (asksForHelp(pairs)) return { kind: 'text', text: formatOptionsHelp(targetFormat) };
   const [file] = operands;
@@ -84,8 +84,7 @@ export function readMeasureWords(
       compress,
       sample,
       engine: engine === 'auto' ? undefined : engine,
-      threads,
-      memory,
+      ...wishes,
     },
     name: file ?? `${size} bytes`,
     output,
