@@ -5,6 +5,7 @@ export type { CheckOptions, CheckResult } from './check/options.js';
 export { compare } from './compare/compare.js';
 export type { CompareOptions, CompareResult, Verdict } from './compare/options.js';
 export type { EngineName } from './compress/codec.js';
+export { endIdleThreads } from './compress/idle-threads.js';
 export type { CompressionType } from './compression-type.js';
 export { convert } from './convert/convert.js';
 export { type Survey, surveyEngines } from './convert/engines.js';

@@ -1,7 +1,8 @@
 /** Finds, in a worker, the clusters of an overlay that its backing file holds already. */
-import { alignedMemory } from '../storage/aligned-memory.js';
+
 import type { PackingSetup, UnreadablePart, WorkItem } from './messages.js';
 import type { SegmentReader } from './segment-reader.js';
+import { threadMemory } from './thread-memory.js';
 
 export class BackingComparison {
   readonly #setup: PackingSetup;
@@ -28,7 +29,7 @@ export class BackingComparison {
     if (changed === undefined) return;
     this.#changed = new Set(changed.flatMap(([from, to]) => indices(from, to)));
     const { clusterSize, itemSize } = this.#setup;
-    if (this.#content.length === 0) this.#content = alignedMemory(itemSize);
+    if (this.#content.length === 0) this.#content = threadMemory.take(itemSize);
     const lost: UnreadablePart[] = [];
     this.#reader.read(backing, slot, this.#content.subarray(0, clusters * clusterSize), lost);
     for (const { at, length } of lost) {

@@ -4,7 +4,7 @@
  * the item's slot. The result depends on the item's bytes only, never on what the worker did before: that is
  * what makes the output the same for any number of threads.
  */
-import { alignedMemory } from '../storage/aligned-memory.js';
+
 import { BackingComparison } from './backing-comparison.js';
 import type { Decompressors } from './cluster-inflater.js';
 import type { Compressor } from './codec.js';
@@ -19,6 +19,8 @@ import {
 } from './messages.js';
 import { SegmentReader } from './segment-reader.js';
 import { ALL_SUBCLUSTERS, touchedSubclusters } from './stored-parts.js';
+import { threadMemory } from './thread-memory.js';
+import { refuseUnwanted } from './unwanted.js';
 import { runsToWrite } from './zero-runs.js';
 
 /** Below this level zstd gives up on random data by itself, faster than any estimate. */
@@ -42,7 +44,7 @@ export class ClusterPacker {
     this.#estimates = choice?.type !== 'zstd' || choice.level >= ZSTD_LEVEL_TO_ESTIMATE;
     this.#reader = new SegmentReader(setup, decompressors);
     this.#backing = new BackingComparison(setup, this.#reader);
-    this.#input = alignedMemory(setup.itemSize);
+    this.#input = threadMemory.take(setup.itemSize);
     this.#zeros = new Uint8Array(setup.clusterSize);
   }
 
@@ -64,6 +66,7 @@ export class ClusterPacker {
     let at = 0;
     let previous: Uint8Array | undefined;
     for (let index = 0; index < clusters; index += 1) {
+      refuseUnwanted(this.#setup);
       const cluster = input.subarray(index * clusterSize, (index + 1) * clusterSize);
       const segment = payloads.get(index * clusterSize);
       const payload = segment && this.#readCompressed(segment, cluster, unreadable);

@@ -32,8 +32,6 @@ export interface Compressor {
   compress(input: Uint8Array, output: Uint8Array): number;
   /** Frees what the engine holds outside the JavaScript heap. Call once. */
   free(): void;
-  /** Instead of `free`: leaves it to the end of the calling thread, also one that is ended in the middle of a call. */
-  freeWithThread(): void;
 }
 
 export interface Decompressor {
@@ -45,5 +43,4 @@ export interface Decompressor {
    */
   decompress(input: Uint8Array, output: Uint8Array): number;
   free(): void;
-  freeWithThread(): void;
 }

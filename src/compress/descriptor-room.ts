@@ -6,8 +6,8 @@ import { closeSync, openSync } from 'node:fs';
 import { devNull } from 'node:os';
 import { ioError } from '../errors.js';
 
-/** The event loop of a thread has four: for epoll, an eventfd, a pipe. As many again while it loads its modules. */
-const OF_A_THREAD = 8;
+/** The event loop of a thread has five at most: for epoll, an eventfd, a pipe. It loads up to seven modules at once. */
+const OF_A_THREAD = 12;
 
 /** @throws Qcow2cError ERR_IO (EMFILE, ENFILE) when they are more than the process or the system may open now */
 export function demandDescriptors(threads: number): void {

@@ -2,11 +2,12 @@
  * What a worker does with one work item of two disks: reads both stretch by stretch, and stops at the first that is
  * not the same or cannot be read.
  */
-import { alignedMemory } from '../storage/aligned-memory.js';
+
 import type { Decompressors } from './cluster-inflater.js';
 import type { Compared, ComparisonItem, ComparisonSetup, ItemFailure } from './messages.js';
 import { SegmentError } from './segment-error.js';
 import { SegmentReader } from './segment-reader.js';
+import { threadMemory } from './thread-memory.js';
 
 const SECTOR_SIZE = 512;
 
@@ -20,7 +21,7 @@ export class DiskComparer {
     // Zeros in the place of what cannot be read are expected in the other, and not made there.
     const other = new SegmentReader({ ...setup, salvage: false }, decompressors);
     this.#readers = [new SegmentReader(setup, decompressors), other];
-    this.#memories = [alignedMemory(setup.itemSize), alignedMemory(setup.itemSize)];
+    this.#memories = [threadMemory.take(setup.itemSize), threadMemory.take(setup.itemSize)];
   }
 
   pack({ stretches, slot }: ComparisonItem): Compared {

@@ -39,9 +39,4 @@ export class EffortByContent implements Compressor {
     this.#usual.free();
     this.#forTables.free();
   }
-
-  freeWithThread(): void {
-    this.#usual.freeWithThread();
-    this.#forTables.freeWithThread();
-  }
 }

@@ -73,10 +73,23 @@ const HIGHEST_LEVELS: Readonly<Record<EngineName, Readonly<Partial<Record<Compre
   node: { zlib: 9, zstd: ZSTD_HIGHEST_LEVEL },
 };
 
-/** Both are tried before they are used, in each thread anew. */
-const loadLibdeflate = (names = LIBDEFLATE_NAMES) =>
-  loadNativeLibrary(names, LIBDEFLATE_SYMBOL, tryLibdeflate);
-const loadLibzstd = (names = LIBZSTD_NAMES) => loadNativeLibrary(names, LIBZSTD_SYMBOL, tryLibzstd);
+/** What this thread has tried and found good, by the names it was asked by: koffi binds it anew each time. */
+const triedLibraries = new Map<string, NativeLibrary>();
+
+/** Tried before it is used, in each thread once. */
+async function load(
+  names: readonly string[],
+  symbol: string,
+  trial: (library: NativeLibrary) => void,
+): Promise<NativeLibrary | undefined> {
+  const key = names.join();
+  const library = triedLibraries.get(key) ?? (await loadNativeLibrary(names, symbol, trial));
+  if (library !== undefined) triedLibraries.set(key, library);
+  return library;
+}
+
+const loadLibdeflate = (names = LIBDEFLATE_NAMES) => load(names, LIBDEFLATE_SYMBOL, tryLibdeflate);
+const loadLibzstd = (names = LIBZSTD_NAMES) => load(names, LIBZSTD_SYMBOL, tryLibzstd);
 
 /** What this machine really has. */
 const installedEngines: AvailableEngines = {
@@ -217,8 +230,8 @@ async function nativeLibrary(
   engine: 'libdeflate' | 'libzstd',
   file: string | undefined,
 ): Promise<NativeLibrary> {
-  const load = engine === 'libdeflate' ? loadLibdeflate : loadLibzstd;
-  const library = file === undefined ? undefined : await load([file]);
+  const loadFrom = engine === 'libdeflate' ? loadLibdeflate : loadLibzstd;
+  const library = file === undefined ? undefined : await loadFrom([file]);
   if (library === undefined) throw missingEngine(`Engine ${engine} cannot be loaded`, engine);
   return library;
 }

@@ -47,10 +47,6 @@ export class LibdeflateCompressor implements Compressor {
   free(): void {
     this.#context.free();
   }
-
-  freeWithThread(): void {
-    this.#context.freeWithThread();
-  }
 }
 
 export class LibdeflateDecompressor implements Decompressor {
@@ -92,9 +88,5 @@ export class LibdeflateDecompressor implements Decompressor {
 
   free(): void {
     this.#context.free();
-  }
-
-  freeWithThread(): void {
-    this.#context.freeWithThread();
   }
 }

@@ -74,8 +74,4 @@ export class LibzstdStreamDecompressor implements Decompressor {
   free(): void {
     this.#context.free();
   }
-
-  freeWithThread(): void {
-    this.#context.freeWithThread();
-  }
 }

@@ -74,10 +74,6 @@ export class LibzstdCompressor implements Compressor {
     this.#context.free();
   }
 
-  freeWithThread(): void {
-    this.#context.freeWithThread();
-  }
-
   #failure(result: number): Qcow2cError {
     return new Qcow2cError('ERR_ENGINE', `libzstd failed: ${this.#errorName(result)}`);
   }
@@ -116,10 +112,6 @@ export class LibzstdDecompressor implements Decompressor {
 
   free(): void {
     this.#context.free();
-  }
-
-  freeWithThread(): void {
-    this.#context.freeWithThread();
   }
 }
 

@@ -2,7 +2,7 @@
 import type { CompressionType } from '../compression-type.js';
 import type { CompressorChoice } from './codec.js';
 
-/** Told to every worker once, when it starts: what is to become of its items. */
+/** Told to every worker of a pool before its first item: what is to become of them. */
 export type WorkerSetup = PackingSetup | ComparisonSetup | ExaminationSetup;
 
 /** What every worker needs to read. Sizes in bytes. */
@@ -24,6 +24,8 @@ interface ReadingSetup {
   readonly results: SharedArrayBuffer;
   /** Where items of a stream come in, slots of the same size; undefined unless the source is a stream. */
   readonly arrivals?: SharedArrayBuffer | undefined;
+  /** Its only element is not 0 when nobody wants an answer any more: see `refuseUnwanted`. */
+  readonly unwanted?: Int32Array | undefined;
 }
 
 /** For a conversion. Sizes in bytes. */
@@ -254,3 +256,12 @@ export interface Examined {
 export type PoolItem = WorkItem | ComparisonItem | ExaminationItem;
 export type WorkAnswer = PackedClusters | FoundRuns | Compared | Examined;
 export type WorkResult = WorkAnswer | { readonly failure: ItemFailure };
+
+/** What a thread is asked, in this order: it works for one pool after the other. */
+export type Question =
+  | { readonly kind: 'setup'; readonly setup: WorkerSetup }
+  /** Answered with a WorkResult. */
+  | { readonly kind: 'item'; readonly item: PoolItem }
+  /** To give up what it holds for the pool. */
+  | { readonly kind: 'release' };
+export type Reply = { readonly answer: unknown } | { readonly thrown: unknown };

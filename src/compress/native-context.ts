@@ -1,12 +1,10 @@
-/** What a native library has made for an engine, and how it gets it back. Used by the engines of libdeflate and libzstd. */
+/** What a native library has made for an engine, and gets back from it. Used by the engines of libdeflate and libzstd. */
 import { Qcow2cError } from '../errors.js';
 import type { NativeFunction, NativeLibrary } from './native-library.js';
 
 export class NativeContext {
   /** For the library's functions. */
   readonly pointer: unknown;
-  readonly #library: NativeLibrary;
-  readonly #takerName: string;
   readonly #take: NativeFunction;
 
   /**
@@ -16,8 +14,6 @@ export class NativeContext {
    * @throws Qcow2cError ERR_ENGINE when the library refuses (no memory)
    */
   constructor(library: NativeLibrary, takerName: string, make: () => unknown, refusal: string) {
-    this.#library = library;
-    this.#takerName = takerName;
     this.#take = library.func(takerName, 'void', ['void *']);
     this.pointer = make();
     if (this.pointer === null) throw new Qcow2cError('ERR_ENGINE', refusal);
@@ -25,10 +21,5 @@ export class NativeContext {
 
   free(): void {
     this.#take(this.pointer);
-  }
-
-  /** Instead of `free`: see Compressor. */
-  freeWithThread(): void {
-    this.#library.callAtThreadEnd(this.#takerName, this.pointer);
   }
 }

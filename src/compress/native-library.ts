@@ -18,14 +18,6 @@ export interface NativeLibrary {
    * @throws Error when the library has no such symbol
    */
   func(name: string, result: string, parameters: readonly string[]): NativeFunction;
-  /**
-   * Has a function of the library called when the calling thread ends, after all its JavaScript and however it ends:
-   * Node.js runs no JavaScript in a worker that is terminated, and a library's memory is nothing to it. Where the
-   * system has no such thing (macOS) nobody calls it.
-   * @param name of a C function that takes one pointer
-   * @param pointer what it is called with
-   */
-  callAtThreadEnd(name: string, pointer: unknown): void;
 }
 
 /** Names by which the loader is asked for libdeflate: runtime, development, macOS, Homebrew outside the loader's path. */
@@ -81,11 +73,16 @@ export async function loadNativeLibrary(
       const loaded = koffi.load(name, { deep: true });
       const address: unknown = loaded.symbol(symbol);
       if (isShadowed(koffi, symbol, address)) continue;
+      const functions = new Map<string, NativeFunction>();
       const library: NativeLibrary = {
         name,
         path: fileOf(koffi, address) ?? name,
-        func: (function_, result, parameters) => loaded.func(function_, result, [...parameters]),
-        callAtThreadEnd: (function_, pointer) => atThreadEnd(koffi, loaded.symbol(function_), pointer),
+        func: (function_, result, parameters) => {
+          const signature = [function_, result, ...parameters].join();
+          const bound = functions.get(signature) ?? loaded.func(function_, result, [...parameters]);
+          functions.set(signature, bound);
+          return bound;
+        },
       };
       trial(library);
       return library;
@@ -114,16 +111,6 @@ function exportedByProcess(koffi: Koffi, symbol: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-/**
- * What compilers call for a thread_local object of C++: the runtime, which Node.js always has with it, calls the
- * function on the thread itself, and the loader keeps its library until then.
- */
-function atThreadEnd(koffi: Koffi, address: unknown, pointer: unknown): void {
-  if (exportedByProcess(koffi, '__cxa_thread_atexit') === undefined) return;
-  const parameters = ['void *', 'void *', 'void *'];
-  koffi.load(null).func('__cxa_thread_atexit', 'int', parameters)(address, pointer, address);
 }
 
 /** Of Dl_info: four pointers. */

@@ -39,8 +39,6 @@ export class NodeZlibCompressor implements Compressor {
   }
 
   free(): void {}
-
-  freeWithThread(): void {}
 }
 
 export class NodeZlibDecompressor implements Decompressor {
@@ -70,6 +68,4 @@ export class NodeZlibDecompressor implements Decompressor {
   }
 
   free(): void {}
-
-  freeWithThread(): void {}
 }

@@ -56,8 +56,6 @@ export class NodeZstdCompressor implements Compressor {
   }
 
   free(): void {}
-
-  freeWithThread(): void {}
 }
 
 export class NodeZstdDecompressor implements Decompressor {
@@ -85,6 +83,4 @@ export class NodeZstdDecompressor implements Decompressor {
   }
 
   free(): void {}
-
-  freeWithThread(): void {}
 }

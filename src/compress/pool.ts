@@ -1,32 +1,31 @@
 /**
- * The worker threads and the memory they share with the main thread: results come back in it, and the items of
- * a stream go out in it. Order and the bound on what is in flight are the caller's: a slot is lent for each
+ * Worker threads for one run and the memory they share with the main thread: results come back in it, and the items
+ * of a stream go out in it. Threads and memory serve the next run, too. Order and the bound on what is in flight are the caller's: a slot is lent for each
  * item until its result has been taken over.
  */
-import { Piscina } from 'piscina';
 import { internalError, Qcow2cError } from '../errors.js';
 import { sharedAlignedMemory } from '../storage/aligned-memory.js';
-import { demandDescriptors } from './descriptor-room.js';
+import { KeptMemory } from '../storage/kept-memory.js';
 import { type FileOf, failureError } from './failure-error.js';
+import { dismissThread, hireThreads } from './idle-threads.js';
 import type {
   Compared,
   ComparisonItem,
   ExaminationItem,
   Examined,
   FoundRuns,
-  ItemFailure,
   PackedClusters,
   PoolItem,
   WorkAnswer,
   WorkerSetup,
   WorkItem,
+  WorkResult,
 } from './messages.js';
+import type { WorkerThread } from './worker-thread.js';
 
-/**
- * A worker's heap holds a few small objects for each item: a small young generation keeps its garbage
- * from being spread over megabytes. Numbers in MB.
- */
-const WORKER_HEAP = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 64 };
+/** Of this process, for results and for arrivals. */
+const sharedMemory = new KeptMemory<SharedArrayBuffer>(sharedAlignedMemory);
+const NO_MEMORY = new SharedArrayBuffer(0);
 
 /** What was taken for zeros because it could not be read. In bytes of the virtual disk. */
 export interface UnreadableBytes {
@@ -58,22 +57,33 @@ export interface ExaminedItem extends Pick<Examined, 'facts'> {
 
 /** A setup without the memory, which is the pool's. */
 type Without<Setup, Keys extends string> = Setup extends unknown ? Omit<Setup, Keys> : never;
-export type PoolSetup = Without<WorkerSetup, 'results' | 'arrivals'>;
+export type PoolSetup = Without<WorkerSetup, 'results' | 'arrivals' | 'unwanted'>;
+
+/** An item that waits for a thread, or is with one. */
+interface Job {
+  readonly item: PoolItem;
+  resolve(result: WorkResult): void;
+  reject(reason: unknown): void;
+}
 
 export class WorkerPool {
-  readonly #pool: Piscina;
-  readonly #results: Uint8Array;
-  readonly #arrivals: Uint8Array | undefined;
+  /** All that were hired. */
+  readonly #threads: readonly WorkerThread[];
+  /** Those that have nothing to do. */
+  readonly #free: WorkerThread[] = [];
+  /** How many will take another item. */
+  #fit: number;
+  readonly #waiting: Job[] = [];
+  readonly #results: SharedArrayBuffer = NO_MEMORY;
+  readonly #arrivals: SharedArrayBuffer = NO_MEMORY;
+  readonly #unwanted = new Int32Array(new SharedArrayBuffer(4));
   readonly #itemSize: number;
   readonly #fileOf: FileOf;
-  /** Why the first thread ended that should not have. */
-  #lost: unknown;
+  /** What came first of what must not be: a thread that threw, or ended. */
+  #lost: { readonly reason: unknown } | undefined;
   #closed = false;
-  /** Resolves when every thread of the start has loaded its modules, or ended. */
-  readonly #loaded: Promise<unknown>;
 
   /**
-   * Starts the threads.
    * @param entry the worker's module
    * @param slots how many items can be in flight
    * @param setup told to every worker
@@ -89,54 +99,21 @@ export class WorkerPool {
     fileOf: FileOf,
     arrivals = false,
   ) {
-    demandDescriptors(threads);
-    const isStored = setup.output === 'clusters' || setup.output === 'runs';
-    const results = isStored ? sharedAlignedMemory(slots * setup.itemSize) : new SharedArrayBuffer(0);
-    const arriving = arrivals ? sharedAlignedMemory(slots * setup.itemSize) : undefined;
-    this.#results = new Uint8Array(results);
-    this.#arrivals = arriving && new Uint8Array(arriving);
     this.#itemSize = setup.itemSize;
     this.#fileOf = fileOf;
-    this.#pool = new Piscina({
-      filename: entry.href,
-      minThreads: threads,
-      maxThreads: threads,
-      recordTiming: false,
-      // The oldest item is the one the caller waits for.
-      stricterFIFO: true,
-      resourceLimits: WORKER_HEAP,
-      workerData: { ...setup, results, arrivals: arriving } satisfies WorkerSetup,
-    });
-    this.#loaded = Promise.all(
-      this.#pool.threads.map(
-        (thread) =>
-          new Promise<void>((resolve) => {
-            // Its first message says that the module is loaded.
-            thread.once('message', () => resolve());
-            thread.once('exit', () => resolve());
-          }),
-      ),
-    );
-    const lose = (reason: unknown) => {
-      if (!this.#closed) this.#lost ??= reason;
-    };
-    for (const thread of this.#pool.threads) {
-      thread.once('error', lose);
-      thread.once('exit', (code) => lose(new Error(`worker exited with code: ${code}`)));
+    this.#fit = threads;
+    const isStored = setup.output === 'clusters' || setup.output === 'runs';
+    const bytes = slots * setup.itemSize;
+    try {
+      this.#results = isStored ? sharedMemory.take(bytes) : NO_MEMORY;
+      this.#arrivals = arrivals ? sharedMemory.take(bytes) : NO_MEMORY;
+      this.#threads = hireThreads(entry, threads);
+    } catch (error) {
+      this.#giveMemoryBack();
+      throw error;
     }
-    // Piscina tells this too, of a thread without an item; unheard, it would end the process.
-    this.#pool.on('error', lose);
-    // The work fails with a thread that ends, so it is not replaced: the new one would have to be waited for, and one
-    // that Piscina starts when it hears of the end late would be nobody's. It looks at these numbers after this event.
-    this.#pool.on('workerDestroy', () => {
-      const { options, threads } = this.#pool;
-      options.minThreads = threads.length - 1;
-      options.maxThreads = threads.length - 1;
-      // What waits when the last one is gone would wait for ever.
-      setImmediate(() => {
-        if (!this.#closed && threads.length === 1) void this.#pool.destroy();
-      });
-    });
+    const memory = { results: this.#results, arrivals: this.#arrivals, unwanted: this.#unwanted };
+    for (const thread of this.#threads) void this.#prepare(thread, { ...setup, ...memory });
   }
 
   /**
@@ -144,7 +121,7 @@ export class WorkerPool {
    * slot. Only of a pool with arrivals.
    */
   arrivalSlot(slot: number): Uint8Array {
-    if (this.#arrivals === undefined) throw internalError('a pool without arrivals was asked for a slot');
+    if (this.#arrivals === NO_MEMORY) throw internalError('a pool without arrivals was asked for a slot');
     return this.#slotOf(this.#arrivals, slot);
   }
 
@@ -186,14 +163,18 @@ export class WorkerPool {
     };
   }
 
-  /** Ends all threads, also in the middle of an item. */
+  /** Lets all threads go, also in the middle of an item. */
   async close(): Promise<void> {
     this.#closed = true;
-    // Node.js and native addons abort the process when a thread is ended in the middle of loading. Without work
-    // a thread does not keep the process going, which would end before the thread has said that it is loaded.
-    for (const thread of this.#pool.threads) thread.ref();
-    await this.#loaded;
-    await this.#pool.destroy();
+    Atomics.store(this.#unwanted, 0, 1);
+    this.#refuseWaiting(new Error('the work was given up'));
+    await Promise.all(this.#threads.map((thread) => dismissThread(thread, this.#lost === undefined)));
+    this.#giveMemoryBack();
+  }
+
+  #giveMemoryBack(): void {
+    sharedMemory.giveBack(this.#results);
+    sharedMemory.giveBack(this.#arrivals);
   }
 
   async #run<Answer extends Exclude<WorkAnswer, Examined>>(
@@ -210,13 +191,14 @@ export class WorkerPool {
   }
 
   async #answer<Answer extends WorkAnswer>(item: PoolItem, guestOffset: number): Promise<Answer> {
-    let result: Answer | { readonly failure: ItemFailure };
+    let result: WorkResult;
     try {
-      // Nobody would ever take it.
-      if (this.#pool.threads.length === 0) throw new Error('no worker thread is left');
-      result = await this.#pool.run(item);
+      result = await new Promise<WorkResult>((resolve, reject) => {
+        this.#waiting.push({ item, resolve, reject });
+        this.#handOut();
+      });
     } catch (error) {
-      const cause = this.#lost ?? error;
+      const cause = this.#lost === undefined ? error : this.#lost.reason;
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new Qcow2cError('ERR_WORKER', `A worker failed at guest offset ${guestOffset}: ${reason}`, {
         offset: guestOffset,
@@ -224,10 +206,53 @@ export class WorkerPool {
       });
     }
     if ('failure' in result) throw failureError(result.failure, guestOffset, this.#fileOf);
-    return result;
+    return result as Answer;
   }
 
-  #slotOf(memory: Uint8Array, slot: number): Uint8Array {
-    return memory.subarray(slot * this.#itemSize, (slot + 1) * this.#itemSize);
+  /** Gives items to threads, the oldest first: it is the one the caller waits for. */
+  #handOut(): void {
+    if (this.#fit === 0 || this.#closed) this.#refuseWaiting(this.#lost?.reason);
+    for (;;) {
+      const [thread, job] = [this.#free[0], this.#waiting[0]];
+      if (thread === undefined || job === undefined) return;
+      this.#free.shift();
+      this.#waiting.shift();
+      void this.#work(thread, job);
+    }
+  }
+
+  async #prepare(thread: WorkerThread, setup: WorkerSetup): Promise<void> {
+    try {
+      await thread.ask({ kind: 'setup', setup });
+      this.#free.push(thread);
+    } catch (error) {
+      this.#lose(error);
+    }
+    this.#handOut();
+  }
+
+  async #work(thread: WorkerThread, { item, resolve, reject }: Job): Promise<void> {
+    try {
+      resolve((await thread.ask({ kind: 'item', item })) as WorkResult);
+      this.#free.push(thread);
+    } catch (error) {
+      this.#lose(error);
+      reject(error);
+    }
+    this.#handOut();
+  }
+
+  /** A thread that threw gets no other item, and is not replaced: the run fails with it. */
+  #lose(reason: unknown): void {
+    this.#fit -= 1;
+    if (!this.#closed) this.#lost ??= { reason };
+  }
+
+  #refuseWaiting(reason: unknown): void {
+    for (const { reject } of this.#waiting.splice(0)) reject(reason);
+  }
+
+  #slotOf(memory: SharedArrayBuffer, slot: number): Uint8Array {
+    return new Uint8Array(memory).subarray(slot * this.#itemSize, (slot + 1) * this.#itemSize);
   }
 }

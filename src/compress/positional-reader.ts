@@ -3,9 +3,10 @@
  * as O_DIRECT wants it; what is not goes through a bounce buffer.
  */
 import * as fs from 'node:fs';
-import { alignedMemory, roundDown, roundUp } from '../storage/aligned-memory.js';
+import { roundDown, roundUp } from '../storage/aligned-memory.js';
 import { isPassing, MOST_IDLE_ATTEMPTS } from '../storage/passing-failure.js';
 import { SegmentError } from './segment-error.js';
+import { threadMemory } from './thread-memory.js';
 
 export class PositionalReader {
   readonly #alignment: number;
@@ -45,7 +46,7 @@ export class PositionalReader {
     const from = roundDown(offset, this.#alignment);
     const skip = offset - from;
     const room = roundUp(skip + length, this.#alignment);
-    if (this.#bounce.length < room) this.#bounce = alignedMemory(room);
+    if (this.#bounce.length < room) this.#bounce = threadMemory.take(room);
     const read = this.#fill(descriptor, from, this.#bounce.subarray(0, room), skip + length);
     const found = Math.min(length, Math.max(0, read - skip));
     const bytes = this.#bounce.subarray(skip, skip + length);

@@ -13,11 +13,15 @@ import type {
 } from './messages.js';
 import { PositionalReader } from './positional-reader.js';
 import { SegmentError } from './segment-error.js';
+import { refuseUnwanted } from './unwanted.js';
 
 /** Bytes of the pieces in which a failed read is tried again: what disks fail in. */
 const SALVAGED_PIECE = 4096;
 
-export type ReaderSetup = Pick<WorkerSetup, 'readAlignment' | 'salvage' | 'arrivals' | 'itemSize'>;
+export type ReaderSetup = Pick<
+  WorkerSetup,
+  'readAlignment' | 'salvage' | 'arrivals' | 'itemSize' | 'unwanted'
+>;
 
 export class SegmentReader {
   readonly #setup: ReaderSetup;
@@ -41,6 +45,7 @@ export class SegmentReader {
   read(segments: readonly Segment[], slot: number, item: Uint8Array, unreadable: UnreadablePart[]): void {
     let filled = 0;
     for (const segment of segments) {
+      refuseUnwanted(this.#setup);
       const { at, length } = segment;
       if (at > filled) item.fill(0, filled, at);
       const place = item.subarray(at, at + length);

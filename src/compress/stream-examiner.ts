@@ -5,7 +5,6 @@
 import type { Decompressor } from './codec.js';
 import { CorruptPayload } from './corrupt-payload.js';
 import { DeflateWindow, LARGEST_WINDOW } from './deflate-window.js';
-import { createDecompressor } from './engines.js';
 import {
   type BrokenPayload,
   type ExaminationItem,
@@ -17,6 +16,7 @@ import {
 } from './messages.js';
 import { PositionalReader } from './positional-reader.js';
 import { SegmentError } from './segment-error.js';
+import { refuseUnwanted } from './unwanted.js';
 import { readZstdFrame } from './zstd-frame.js';
 
 /** Facts of the streams that were looked at so far. */
@@ -31,16 +31,8 @@ export class StreamExaminer {
   /** The largest of any stream so far: none needs to be looked for that is not larger. */
   #window = 0;
 
-  /** For as long as the calling thread lives. @throws Qcow2cError ERR_ENGINE without an engine */
-  static async create(setup: ExaminationSetup): Promise<StreamExaminer> {
-    // What became of a payload must not pass here and fail in QEMU.
-    const request = { type: setup.type, strict: true };
-    const decompressor = await createDecompressor(request);
-    decompressor.freeWithThread();
-    return new StreamExaminer(setup, decompressor);
-  }
-
-  private constructor(setup: ExaminationSetup, decompressor: Decompressor) {
+  /** @param decompressor a strict one of the setup's type: what became of a payload must not pass here and fail in QEMU */
+  constructor(setup: ExaminationSetup, decompressor: Decompressor) {
     this.#setup = setup;
     this.#reader = new PositionalReader(setup.readAlignment);
     this.#decompressor = decompressor;
@@ -51,6 +43,7 @@ export class StreamExaminer {
     const broken: BrokenPayload[] = [];
     const facts: Totals = { payloadBytes: 0, window: 0, checksums: 0 };
     for (let index = 0; index * PAYLOAD_FIELDS < payloads.length; index += 1) {
+      refuseUnwanted(this.#setup);
       const [offset = 0, storedLength = 0] = payloads.subarray(index * PAYLOAD_FIELDS);
       try {
         const stream = this.#inflate(offset, storedLength);

@@ -33,7 +33,6 @@ const ENTRIES = [LIBRARY_ENTRY, WORKER_ENTRY, 'src/cli/main.ts'];
 const PACKAGE_USERS: Readonly<Record<string, readonly string[]>> = {
   commander: ['src/cli'],
   'cli-progress': ['src/cli'],
-  piscina: ['src/compress'],
   koffi: ['src/compress', 'src/storage'],
   'fs-ext': ['src/raw', 'src/storage'],
 };

@@ -1,12 +1,12 @@
 /** The comparison as a library call: disks that a model knows, what it refuses, and how it ends. */
 import * as fs from 'node:fs';
-import { readdirSync } from 'node:fs';
 import { appendFile, writeFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { CompareOptions } from '../../src/compare/options.js';
 import type { ImageReference } from '../../src/image/image-reference.js';
 import type { Progress } from '../../src/pipeline/progress.js';
+import { openFiles } from '../convert/open-files.js';
 import { useScratch } from '../e2e/scratch.js';
 import { makeHoles, textBytes } from '../e2e/source-images.js';
 import * as qemuImg from '../oracle/qemu-img.js';
@@ -187,13 +187,12 @@ describe('a comparison', () => {
   });
 
   test('leaves nothing open, however it ends', async () => {
-    const open = () => readdirSync('/proc/self/fd').length;
-    const before = open();
+    const before = await openFiles();
     const missing = [options.images[0], scratch('missing')] as const;
     await expect(compareHere({ images: missing })).rejects.toMatchObject({ code: 'ERR_IO' });
     await compareHere(options);
     await compareHere({ images: [raw, scratch('changed.raw')] });
     await expect(compareHere({ ...options, signal: AbortSignal.abort() })).rejects.toThrow();
-    expect(open()).toBe(before);
+    expect(await openFiles()).toBe(before);
   });
 });

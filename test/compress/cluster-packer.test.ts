@@ -52,7 +52,6 @@ class RunLengthCompressor implements Compressor {
   }
 
   free(): void {}
-  freeWithThread(): void {}
 }
 
 describe('an item', () => {

@@ -41,7 +41,6 @@ beforeAll(async () => {
       return actual.decompress(input, output);
     },
     free: () => actual.free(),
-    freeWithThread: () => actual.freeWithThread(),
   };
 });
 afterAll(() => {
@@ -256,7 +255,6 @@ test('salvage does not hide a failure of the engine', () => {
       throw new Error('the engine is broken');
     },
     free: () => {},
-    freeWithThread: () => {},
   };
   const setup = { readAlignment: 1, salvage: true, arrivals: undefined, itemSize: ITEM };
   const read = (decompressors: Map<'zlib', Decompressor>) =>

@@ -47,7 +47,6 @@ test('tables go to the one compressor, everything else to the other, and both ar
       return 7;
     },
     free: () => void calls.push(`${name} freed`),
-    freeWithThread: () => void calls.push(`${name} left to the thread`),
   });
   const compressor = new EffortByContent(named('usual'), named('tables'));
   expect(compressor.compress(text, new Uint8Array(5))).toBe(7);
@@ -55,6 +54,4 @@ test('tables go to the one compressor, everything else to the other, and both ar
   expect(calls.splice(0)).toEqual([`usual ${CLUSTER} 5`, `tables ${CLUSTER} 6`]);
   compressor.free();
   expect(calls.splice(0)).toEqual(['usual freed', 'tables freed']);
-  compressor.freeWithThread();
-  expect(calls).toEqual(['usual left to the thread', 'tables left to the thread']);
 });

@@ -49,7 +49,6 @@ class FiveBytes implements Compressor {
   }
 
   free(): void {}
-  freeWithThread(): void {}
 }
 
 function pack(segments: readonly Segment[], more: Partial<PackingSetup> = {}, length = DISK.length) {

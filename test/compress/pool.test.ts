@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { endIdleThreads } from '../../src/compress/idle-threads.js';
 import type { WorkItem } from '../../src/compress/messages.js';
 import { WorkerPool } from '../../src/compress/pool.js';
 import { useScratch } from '../e2e/scratch.js';
@@ -55,6 +56,8 @@ beforeEach(() => {
 });
 afterEach(async () => {
   for (const pool of pools.splice(0)) await pool.close();
+  await endIdleThreads();
+  vi.unstubAllEnvs();
   const { length } = threads;
   // A thread that has ended has no number any more; none may be started in its place.
   await vi.waitFor(() => expect(threads.map(({ threadId }) => threadId)).toEqual(new Array(length).fill(-1)));
@@ -99,21 +102,112 @@ describe('a pool', () => {
   });
 
   test('begins items in the order they were given, for the oldest is the one that is waited for', async () => {
-    const pool = start('counts', 1, 12);
+    const counter = new Int32Array(new SharedArrayBuffer(4));
+    const pool = start('counts', 1, 12, { counter });
     const packed = await Promise.all(Array.from({ length: 12 }, (_, slot) => pool.pack(item(slot), slot)));
     expect(packed.map(({ sizes }) => sizes[0])).toEqual(packed.map((_, index) => index));
   });
 
-  test('can be closed in the middle of items that never end, and at once', async () => {
-    const pool = start('never-answers', 2);
-    const packed = [0, 1, 2, 3].map((slot) => pool.pack(item(slot), slot));
-    const ends = Promise.allSettled(packed);
-    await turn();
+  test('refuses what waits when it is closed, and can be closed at once', async () => {
+    const pool = start('answers', 3);
+    const ends = Promise.allSettled([0, 1, 2, 3].map((slot) => pool.pack(item(slot), slot)));
     await pool.close();
     for (const end of await ends) {
       expect(end).toMatchObject({ status: 'rejected', reason: { code: 'ERR_WORKER' } });
     }
     await start('answers', 3).close();
+  });
+
+  test('ends threads that are in the middle of items that never end, after a while', async () => {
+    const begun = new Int32Array(new SharedArrayBuffer(4));
+    const pool = start('never-answers', 2, 6, { begun });
+    const ends = Promise.allSettled([0, 1, 2, 3].map((slot) => pool.pack(item(slot), slot)));
+    await vi.waitFor(() => expect(begun[0]).toBe(2), 20_000);
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      const closing = pool.close();
+      await vi.advanceTimersByTimeAsync(60_000);
+      await closing;
+    } finally {
+      vi.useRealTimers();
+    }
+    for (const end of await ends) {
+      expect(end).toMatchObject({ status: 'rejected', reason: { code: 'ERR_WORKER' } });
+    }
+    expect(threads.map(({ threadId }) => threadId)).toEqual([-1, -1]);
+  });
+});
+
+describe('the threads of a pool', () => {
+  const use = async (pool: WorkerPool, at = 1) => {
+    const packed = await Promise.all([0, 1, 2, 3].map((slot) => pool.pack(item(slot, at), 0)));
+    expect(packed.map(({ bytes }) => bytes[0])).toEqual([at, at, at, at]);
+    await pool.close();
+  };
+
+  test('work for the next one, with its own setup; only what is missing is started', async () => {
+    const counter = new Int32Array(new SharedArrayBuffer(4));
+    await use(start('answers', 2), 1);
+    await use(start('answers', 1), 2);
+    await use(start('answers', 3), 3);
+    await use(start('answers', 2, 6, { itemSize: 4096 }), 4);
+    expect(threads.length).toBe(3);
+    await start('counts', 1, 6, { counter }).close();
+    expect(threads.length).toBe(4);
+  });
+
+  test('are not shared by pools that are open at the same time', async () => {
+    for (const _ of [1, 2, 3]) await Promise.all([1, 2, 3].map((at) => use(start('answers', 2), at)));
+    expect(threads.length).toBe(6);
+  });
+
+  test('are kept when work is given up in the middle of an item', async () => {
+    for (const _ of [1, 2, 3]) {
+      const begun = new Int32Array(new SharedArrayBuffer(4));
+      const pool = start('until-unwanted', 2, 6, { begun });
+      const ends = Promise.allSettled([0, 1, 2, 3].map((slot) => pool.pack(item(slot), slot)));
+      await vi.waitFor(() => expect(begun[0]).toBe(2), 20_000);
+      await pool.close();
+      expect((await ends).map(({ status }) => status)).toEqual(new Array(4).fill('rejected'));
+    }
+    expect(threads.length).toBe(2);
+  });
+
+  test('are told to give up what they hold before the next one has them', async () => {
+    const said = new Int32Array(new SharedArrayBuffer(8));
+    const pool = start('counts-releases', 2, 6, { said });
+    await pool.pack(item(0), 0);
+    await pool.close();
+    expect([...said]).toEqual([2, 2]);
+    await start('counts-releases', 1, 6, { said }).close();
+    expect([...said]).toEqual([3, 3]);
+  });
+
+  test.each([
+    ['one of them threw', 'throws'],
+    ['one of them ended', 'exits'],
+  ])('are all ended when %s', async (_, worker) => {
+    const pool = start(worker, 2);
+    await expect(pool.pack(item(0), 0)).rejects.toThrow(expect.objectContaining({ code: 'ERR_WORKER' }));
+    await pool.close();
+    expect(threads.map(({ threadId }) => threadId)).toEqual([-1, -1]);
+  });
+
+  test('are not handed on when they ended while they waited', async () => {
+    await use(start('answers', 2));
+    await threads[0]!.terminate();
+    await use(start('answers', 2));
+    expect(threads.length).toBe(3);
+  });
+
+  test('fill the same memory for the next one', async () => {
+    const memory = new Set<unknown>();
+    for (const slots of [4, 4, 4]) {
+      const pool = start('answers', 1, slots);
+      memory.add((await pool.pack(item(0), 0)).bytes.buffer);
+      await pool.close();
+    }
+    expect(memory.size).toBe(1);
   });
 });
 
@@ -198,18 +292,6 @@ describe('a failed read', () => {
   });
 });
 
-test('closing keeps the process going until all threads have loaded: they do not by themselves', async () => {
-  const pool = start('answers', 2);
-  await turn();
-  const calls = threads.map((thread) => ({
-    ref: vi.spyOn(thread, 'ref').mock.invocationCallOrder,
-    terminate: vi.spyOn(thread, 'terminate').mock.invocationCallOrder,
-  }));
-  await pool.close();
-  expect(calls.length).toBe(2);
-  for (const { ref, terminate } of calls) expect(ref[0]).toBeLessThan(terminate[0]!);
-});
-
 describe('a worker that', () => {
   const workerError = (offset: number, reason: RegExp) =>
     expect.objectContaining({
@@ -226,6 +308,7 @@ describe('a worker that', () => {
     ['ends its thread', 'exits', /exited with code: 3/],
     ['runs out of memory', 'runs-out-of-memory', /memory limit/],
     ['cannot be loaded', 'throws-at-load', /the engine is not installed/],
+    ['cannot have what the setup asks for', 'throws-at-setup', /the engine is not installed/],
     ['ends its thread while it is loaded', 'exits-at-load', /exited with code: 3/],
     ['is not there', 'missing', /missing\.mjs/],
   ])('%s fails its items with guest offset and cause', async (_, worker, reason) => {
@@ -242,7 +325,8 @@ describe('a worker that', () => {
   ])('%s before there is work fails what comes later', async (_, worker, reason) => {
     const loads = scratch(`${worker}.loads`);
     writeFileSync(loads, '');
-    const pool = start(worker, 1, 4, { loads });
+    vi.stubEnv('WORKER_LOADS', loads);
+    const pool = start(worker, 1);
     // It is gone before the first item comes, and none takes its place.
     await vi.waitFor(() => expect(threads.map(({ threadId }) => threadId)).toEqual([-1]), 20_000);
     for (let count = 0; count < 50; count += 1) await turn();

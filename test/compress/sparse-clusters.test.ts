@@ -23,7 +23,7 @@ beforeAll(() => {
 afterAll(() => closeSync(file.descriptor));
 
 /** Never makes anything smaller. */
-const inVain: Compressor = { compress: () => 0, free: () => {}, freeWithThread: () => {} };
+const inVain: Compressor = { compress: () => 0, free: () => {} };
 
 function pack(clusterSize: number, more: Partial<PackingSetup>, compressor?: Compressor, from = 0) {
   const setup = setupOf(clusterSize, ITEM, more);
@@ -83,7 +83,7 @@ describe('the subclusters', () => {
   test('are all stored with zeros kept, and of a cluster that could not be compressed', () => {
     expect([...pack(ITEM, { subclusters: true, keepZeros: true }).subclusters!]).toEqual([0xffffffff]);
     expect([...pack(ITEM, { subclusters: true }, inVain).subclusters!]).toEqual([0xffffffff]);
-    const shrinks: Compressor = { compress: () => 9, free: () => {}, freeWithThread: () => {} };
+    const shrinks: Compressor = { compress: () => 9, free: () => {} };
     expect([...pack(ITEM, { subclusters: true }, shrinks).subclusters!]).toEqual([0]);
   });
 

@@ -2,6 +2,7 @@
 import { closeSync, constants, openSync, writeFileSync } from 'node:fs';
 import { deflateRawSync, constants as zlib } from 'node:zlib';
 import { expect, test } from 'vitest';
+import { createDecompressor } from '../../src/compress/engines.js';
 import type { ExaminationSetup } from '../../src/compress/messages.js';
 import { StreamExaminer } from '../../src/compress/stream-examiner.js';
 import { useScratch } from '../e2e/scratch.js';
@@ -32,6 +33,10 @@ function setupOf(descriptor: number, more: Partial<ExaminationSetup> = {}): Exam
   };
 }
 
+async function examine(setup: ExaminationSetup): Promise<StreamExaminer> {
+  return new StreamExaminer(setup, await createDecompressor({ type: setup.type, strict: true }));
+}
+
 /** With a distance of 100, of at most 1, of 3000. */
 const BODIES = [
   joined(randomBytes(100), randomBytes(100), new Uint8Array(CLUSTER - 200)),
@@ -43,7 +48,7 @@ const PAYLOADS = BODIES.map((body) => deflateRawSync(body));
 test('lengths to the byte, and the window so far, rounded up to a power of two', async () => {
   const payloads = fileOf('facts', PAYLOADS);
   const descriptor = openSync(path('facts'), 'r');
-  const examiner = await StreamExaminer.create(setupOf(descriptor));
+  const examiner = await examine(setupOf(descriptor));
   const one = (index: number) => examiner.pack({ payloads: payloads.subarray(2 * index, 2 * index + 2) });
   const facts = (index: number, window: number) => ({
     facts: { payloadBytes: PAYLOADS[index]!.length, window, checksums: 0 },
@@ -62,7 +67,7 @@ test('lengths to the byte, and the window so far, rounded up to a power of two',
 test('without facts nothing is looked for but what is broken', async () => {
   const payloads = fileOf('broken', [PAYLOADS[0]!, Uint8Array.of(7, 7, 7), PAYLOADS[1]!]);
   const descriptor = openSync(path('broken'), 'r');
-  const examiner = await StreamExaminer.create(setupOf(descriptor, { streamFacts: false }));
+  const examiner = await examine(setupOf(descriptor, { streamFacts: false }));
   const offset = payloads[2]!;
   expect(examiner.pack({ payloads })).toEqual({
     facts: undefined,
@@ -79,7 +84,7 @@ test('without facts nothing is looked for but what is broken', async () => {
 test('reads past the page cache find the same', async () => {
   const payloads = fileOf('direct', [...PAYLOADS, Uint8Array.of(7)]);
   const descriptor = openSync(path('direct'), constants.O_RDONLY | constants.O_DIRECT);
-  const examiner = await StreamExaminer.create(setupOf(descriptor, { readAlignment: 4096 }));
+  const examiner = await examine(setupOf(descriptor, { readAlignment: 4096 }));
   expect(examiner.pack({ payloads })).toMatchObject({ facts: { window: 4096 }, broken: [{ index: 3 }] });
   closeSync(descriptor);
 });
@@ -94,7 +99,7 @@ test('a payload whose last bytes the file does not have is broken, though zeros 
   const payloads = fileOf('zeros', [payload]);
   writeFileSync(path('zeros'), joined(new Uint8Array(777), payload.subarray(0, -50)));
   const descriptor = openSync(path('zeros'), 'r');
-  const examiner = await StreamExaminer.create(setupOf(descriptor));
+  const examiner = await examine(setupOf(descriptor));
   expect(examiner.pack({ payloads }).broken).toMatchObject([
     { index: 0, failure: { message: 'it goes on past the end of the file' } },
   ]);
@@ -112,7 +117,7 @@ test('zstd frames are judged as a stream, as QEMU takes them', async () => {
   const frames = [frame, changed(0), changed(10 << 3), changed(18 << 3)];
   const payloads = fileOf('zstd', frames);
   const descriptor = openSync(path('zstd'), 'r');
-  const examiner = await StreamExaminer.create(setupOf(descriptor, { type: 'zstd' }));
+  const examiner = await examine(setupOf(descriptor, { type: 'zstd' }));
   const { broken, facts } = examiner.pack({ payloads });
   expect(broken).toMatchObject([
     { index: 1, failure: { kind: 'corrupt' } },

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, statSync, truncateSync, utimesSync } from 'node:fs';
+import { readFileSync, statSync, truncateSync, utimesSync } from 'node:fs';
 import { stat, writeFile } from 'node:fs/promises';
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { ConvertOptions } from '../../src/convert/options.js';
@@ -11,15 +11,15 @@ import { makeSparseDisk, namesBeside, randomBytes, textBytes } from '../e2e/sour
 import { convert as convertByQemu } from '../oracle/qemu-img.js';
 import { turn } from '../storage/promise-state.js';
 import { convertHere, testWorker } from './built-worker.js';
+import { openFiles } from './open-files.js';
 
 const path = useScratch();
 const MIB = 1024 * 1024;
 const CLUSTER = 65_536;
 const raw = path('source.raw');
 const target = path('target.qcow2');
-const openFiles = () => readdirSync('/proc/self/fd').length;
 /** A thread that died keeps its own descriptors for a moment. */
-const expectOpenFiles = (count: number) => vi.waitFor(() => expect(openFiles()).toBe(count));
+const expectOpenFiles = (count: number) => vi.waitFor(async () => expect(await openFiles()).toBe(count));
 const digestOf = (file: string) => createHash('sha256').update(readFileSync(file)).digest('hex');
 
 const unhandled: unknown[] = [];
@@ -125,7 +125,7 @@ describe('a worker that', () => {
     await writeFile(target, 'the old image');
     await turn();
     const before = await namesBeside(target);
-    const descriptors = openFiles();
+    const descriptors = await openFiles();
     const parts = { workerEntry: testWorker(worker) };
     const options = { sources: [raw], sourceFormat: 'raw', target, compress: true, threads: 2 } as const;
     await expect(convertHere(options, parts)).rejects.toThrow(
@@ -151,7 +151,7 @@ describe('a source that', () => {
   async function convertWhile(change: () => void, when = 0): Promise<unknown> {
     await writeFile(target, 'the old image');
     let isChanged = false;
-    const descriptors = openFiles();
+    const descriptors = await openFiles();
     const before = await namesBeside(target);
     const error = await convertHere({
       sources: [changing],
@@ -205,7 +205,7 @@ describe('a source that', () => {
 test('the signal ends a conversion at any time before its last tables, and nothing is left', async () => {
   const items = Math.ceil(statSync(raw).size / ITEM_BYTES);
   const before = await namesBeside(target);
-  const descriptors = openFiles();
+  const descriptors = await openFiles();
   for (const after of [0, 1, 7, items - 1]) {
     const controller = new AbortController();
     let calls = 0;
@@ -261,7 +261,7 @@ describe('what cannot be is refused before anything is made', () => {
     ['a signal that was given', { signal: AbortSignal.abort() }, 'ERR_ABORTED'],
   ])('%s', async (_, options, code) => {
     const before = await namesBeside(raw);
-    const descriptors = openFiles();
+    const descriptors = await openFiles();
     const converting = convertHere({
       sources: [raw],
       sourceFormat: 'raw',

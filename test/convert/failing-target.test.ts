@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -8,6 +8,7 @@ import { useScratch } from '../e2e/scratch.js';
 import { namesBeside, randomBytes, textBytes } from '../e2e/source-images.js';
 import { turn } from '../storage/promise-state.js';
 import { convertHere } from './built-worker.js';
+import { openFiles } from './open-files.js';
 
 type Done = (error: NodeJS.ErrnoException | null, ...values: unknown[]) => void;
 type SystemCall = (...args: unknown[]) => void;
@@ -104,7 +105,6 @@ vi.mock('node:fs/promises', async (original) => {
 const path = useScratch();
 const raw = path('source.raw');
 const target = path('target.qcow2');
-const openFiles = () => readdirSync('/proc/self/fd').length;
 const unhandled: unknown[] = [];
 const noteRejection = (reason: unknown) => void unhandled.push(reason);
 
@@ -181,7 +181,7 @@ describe.each<readonly [string, Setting]>([
     }
     await writeFile(target, 'the old image');
     const old = statSync(target);
-    const descriptors = openFiles();
+    const descriptors = await openFiles();
 
     for (const failing of all.keys()) {
       disk.shouldFail = (number) => number === failing;
@@ -207,7 +207,7 @@ describe.each<readonly [string, Setting]>([
       expect(readFileSync(target, 'utf8')).toBe('the old image');
       expect(statSync(target).ino).toBe(old.ino);
       await turn();
-      expect([failing, openFiles()]).toEqual([failing, descriptors]);
+      expect([failing, await openFiles()]).toEqual([failing, descriptors]);
     }
     disk.shouldFail = () => false;
     await convertOnce(setting);
@@ -217,7 +217,7 @@ describe.each<readonly [string, Setting]>([
   test('a disk that is full from some write on ends it with one of the writes that failed', async () => {
     await convertOnce(setting);
     const { length } = disk.operations.filter(({ name }) => name === 'writev');
-    const descriptors = openFiles();
+    const descriptors = await openFiles();
     const before = await namesBeside(target);
     for (const from of new Set([0, 1, Math.floor(length / 2), length - 1])) {
       let writes = 0;
@@ -233,7 +233,7 @@ describe.each<readonly [string, Setting]>([
       expect(full).toContain(error.offset);
       expect(await namesBeside(target)).toEqual(before);
       await turn();
-      expect(openFiles()).toBe(descriptors);
+      expect(await openFiles()).toBe(descriptors);
     }
   });
 });
@@ -246,7 +246,7 @@ test('a conversion that is ended while writes are under way and waiting closes n
   );
   await writeFile(path('large.raw'), compressible);
   const before = await namesBeside(target);
-  const descriptors = openFiles();
+  const descriptors = await openFiles();
   // The writes take turns of different length: when one is over, the other lane is in the middle of its own.
   for (const turns of [50, 200, 1000]) {
     disk.operations.length = 0;
@@ -267,6 +267,6 @@ test('a conversion that is ended while writes are under way and waiting closes n
     await expect(converting).rejects.toMatchObject({ code: 'ERR_ABORTED' });
     expect(disk.closedUnderWrites).toEqual([]);
     expect(await namesBeside(target)).toEqual(before);
-    expect(openFiles()).toBe(descriptors);
+    expect(await openFiles()).toBe(descriptors);
   }
 });

@@ -1,5 +1,5 @@
 /** A target that is wrong on the disk is found out before it gets its name, whatever it was made from. */
-import { closeSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { appendFile, copyFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import fc from 'fast-check';
@@ -14,6 +14,7 @@ import * as qemuImg from '../oracle/qemu-img.js';
 import { runOk } from '../oracle/run.js';
 import { convertHere } from './built-worker.js';
 import { type Flip, flippingTarget } from './flipping-target.js';
+import { openFiles } from './open-files.js';
 
 const path = useScratch();
 const raw = path('source.raw');
@@ -315,7 +316,7 @@ test('a run that is ended while it verifies leaves nothing behind, and nothing o
   await verified({});
   await rm(target);
   const before = await namesBeside(target);
-  const open = readdirSync('/proc/self/fd').length;
+  const open = await openFiles();
   const controller = new AbortController();
   const onProgress = ({ phase }: Progress) => {
     if (phase === 'verify') controller.abort();
@@ -323,5 +324,5 @@ test('a run that is ended while it verifies leaves nothing behind, and nothing o
   const run = verified({ onProgress, signal: controller.signal });
   expect(await failureOf(run)).toMatchObject({ code: 'ERR_ABORTED' });
   expect(await namesBeside(target)).toEqual(before);
-  expect(readdirSync('/proc/self/fd').length).toBe(open);
+  expect(await openFiles()).toBe(open);
 });

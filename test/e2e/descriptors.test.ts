@@ -17,7 +17,7 @@ const layer = (depth: number) => path(`layer ${depth}.qcow2`);
 
 /** Of one worker thread: while it is there (from Node.js 22 on its event loop has one more), and while it starts. */
 const THREAD = Number.parseInt(process.versions.node, 10) < 22 ? 4 : 5;
-const STARTING = 8;
+const STARTING = 12;
 
 const [raw, target] = [path('disk.raw'), path('out', 'target')];
 const plain = { sources: [raw], sourceFormat: 'raw', threads: 1, target };

@@ -17,6 +17,7 @@ import type {
 } from '../../src/compress/messages.js';
 import { RunPacker } from '../../src/compress/run-packer.js';
 import { SegmentError } from '../../src/compress/segment-error.js';
+import { threadMemory } from '../../src/compress/thread-memory.js';
 import { sharedAlignedMemory } from '../../src/storage/aligned-memory.js';
 
 type Setup = Omit<PackingSetup, 'results' | 'arrivals'> | Omit<ComparisonSetup, 'results' | 'arrivals'>;
@@ -59,7 +60,9 @@ export class WorkerPool {
     return new Uint8Array(arrivalsFor(itemSize), slot * itemSize, itemSize);
   }
 
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    threadMemory.giveBackAll();
+  }
 
   async #run(item: Item, guestOffset: number) {
     this.#packer ??= await createPacker(this.#setup);

@@ -8,7 +8,6 @@ import { setImmediate as turn } from 'node:timers/promises';
 const KIB = 1024;
 /** What is collected at last may let go of more: memory shared with threads, objects that were waiting for it. */
 const COLLECTIONS = 3;
-const GUARD_BYTES = 4096n;
 
 /** Sizes in KiB. @param {AbortSignal} signal whose listeners are counted @returns of this process */
 export async function readGauges(signal) {
@@ -25,17 +24,10 @@ export async function readGauges(signal) {
     external: Math.round(external / KIB),
     buffers: Math.round(arrayBuffers / KIB),
     mappings: mappings.length,
-    stacks: mappings.filter(isGuard).length,
     // One of them is the directory itself, as it is read.
     descriptors: readdirSync('/proc/self/fd').length - 1,
     threads: readdirSync('/proc/self/task').length,
     listeners: process.eventNames().reduce((sum, name) => sum + process.listenerCount(name), 0),
     signalListeners: getEventListeners(signal, 'abort').length,
   };
-}
-
-/** Whether it is the page below a stack, of which each thread has one, and koffi one for each thread that loads it. */
-function isGuard(/** @type {string} */ mapping) {
-  const [, from, to] = /^(\w+)-(\w+) ---p/.exec(mapping) ?? [];
-  return from !== undefined && BigInt(`0x${to}`) - BigInt(`0x${from}`) === GUARD_BYTES;
 }

@@ -26,15 +26,9 @@ export function growth(samples, what) {
 }
 
 /**
- * What koffi 3.3 keeps, until the process ends, for each thread that has loaded it: its types (KiB), and mappings for a
- * stack, its guard page and a heap.
- */
-const OF_KOFFI = { resident: 32, mappings: 3 };
-
-/**
  * @param {readonly Sample[]} samples the first quarter is warming up
  * @param {Readonly<Partial<Record<keyof Sample, number>>>} most how much may come with each conversion, in KiB
- *   (mappings: one), beyond what koffi keeps
+ *   (mappings: one)
  * @returns {string[]} what grows, a sentence each
  */
 export function complaints(samples, most) {
@@ -44,7 +38,7 @@ export function complaints(samples, most) {
     return seen.length === 1 ? [] : [`${what}: ${seen.join(', ')}, where all should be the same`];
   });
   const grown = Object.entries(most).flatMap(([what, limit]) => {
-    const each = growth(samples, what) - (OF_KOFFI[what] ?? 0) * growth(samples, 'stacks');
+    const each = growth(samples, what);
     return each <= limit ? [] : [`${what}: ${each.toFixed(2)} more with each conversion, ${limit} at most`];
   });
   return [...counted, ...grown];

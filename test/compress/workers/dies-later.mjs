@@ -1,28 +1,19 @@
 // The built worker, which dies in the middle of its third item in the way that WORKER_DIES says, or of the first one
-// whose output is WORKER_DIES_AT. Also put in the place of
-// dist/worker.js, with the real one beside it.
+// whose output is WORKER_DIES_AT. Also put in the place of dist/worker.js, with the real one beside it.
 import { existsSync } from 'node:fs';
-import { threadId, workerData } from 'node:worker_threads';
+import { parentPort, threadId } from 'node:worker_threads';
 
-const beside = new URL('./real-worker.js', import.meta.url);
-const { default: work } = await import(
-  existsSync(beside) ? beside : new URL('../../../dist/worker.js', import.meta.url)
-);
 const WAYS = {
   exits: () => process.exit(7),
-  throws: () => {
-    throw new RangeError('the engine is broken');
-  },
+  throws: () => parentPort.postMessage({ thrown: new RangeError('the engine is broken') }),
   // Nobody is there to catch it, and the item is never answered.
   'throws later': () => {
     setImmediate(() => {
       throw new RangeError(`thread ${threadId} is broken`);
     });
-    return new Promise(() => {});
   },
   'rejects later': () => {
     setImmediate(() => Promise.reject(new RangeError(`thread ${threadId} is broken`)));
-    return new Promise(() => {});
   },
   'runs out of memory': () => {
     const hoarded = [];
@@ -31,9 +22,18 @@ const WAYS = {
 };
 
 const { WORKER_DIES, WORKER_DIES_AT } = process.env;
-let left =
-  WORKER_DIES_AT === undefined ? 2 : WORKER_DIES_AT === workerData.output ? 0 : Number.POSITIVE_INFINITY;
-export default function workAndDie(item) {
-  left -= 1;
-  return left < 0 ? WAYS[WORKER_DIES]() : work(item);
-}
+let left = WORKER_DIES_AT === undefined ? 2 : Number.POSITIVE_INFINITY;
+let work;
+const { on } = parentPort;
+// What the real worker would be told comes here first.
+parentPort.on = (_, listener) => {
+  work = listener;
+};
+const beside = new URL('./real-worker.js', import.meta.url);
+await import(existsSync(beside) ? beside : new URL('../../../dist/worker.js', import.meta.url));
+on.call(parentPort, 'message', (question) => {
+  if (question.kind === 'setup' && question.setup.output === WORKER_DIES_AT) left = 0;
+  if (question.kind === 'item') left -= 1;
+  if (left < 0) WAYS[WORKER_DIES]();
+  else work(question);
+});

@@ -1,4 +1,4 @@
 // Ends its thread in the middle of an item.
-export default function exit() {
-  process.exit(3);
-}
+import { serve } from './serve.mjs';
+
+serve(() => () => process.exit(3));

@@ -1,4 +1,4 @@
 // Answers with the failure that the item carries in place of its segments.
-export default function report({ segments }) {
-  return { failure: segments };
-}
+import { serve } from './serve.mjs';
+
+serve(() => ({ segments }) => ({ failure: segments }));

@@ -1,5 +1,7 @@
 // Takes memory until its thread's limit ends it.
-export default function hoard() {
+import { serve } from './serve.mjs';
+
+serve(() => () => {
   const hoarded = [];
   for (;;) hoarded.push(new Array(100_000).fill(hoarded.length));
-}
+});

@@ -1,6 +1,6 @@
-// Cannot even be loaded. A file that the setup may name tells how often that was tried.
+// Cannot even be loaded. The file that the environment names tells how often that was tried.
 import { appendFileSync } from 'node:fs';
-import { workerData } from 'node:worker_threads';
 
-if (workerData.loads !== undefined) appendFileSync(workerData.loads, 'x');
+const { WORKER_LOADS } = process.env;
+if (WORKER_LOADS) appendFileSync(WORKER_LOADS, 'x');
 throw new Error('the engine is not installed');

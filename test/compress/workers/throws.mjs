@@ -1,4 +1,6 @@
 // Throws in the middle of an item.
-export default function fail() {
+import { serve } from './serve.mjs';
+
+serve(() => () => {
   throw new RangeError('the engine is broken');
-}
+});

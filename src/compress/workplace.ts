@@ -1,0 +1,79 @@
+/** What a worker thread has for one pool: its engines, its memory, and what takes the items. */
+import { ClusterPacker } from './cluster-packer.js';
+import { DiskComparer } from './disk-comparer.js';
+import { createCompressor, createDecompressor, nodeInflates } from './engines.js';
+import type { PoolItem, WorkAnswer, WorkerSetup } from './messages.js';
+import { RunPacker } from './run-packer.js';
+import { StreamExaminer } from './stream-examiner.js';
+import { threadMemory } from './thread-memory.js';
+
+/** Takes the items that a setup asks for, of which there are no others. */
+interface Packer {
+  pack(item: never): WorkAnswer;
+}
+
+interface Engine {
+  free(): void;
+}
+
+export class Workplace {
+  readonly #packer: Packer;
+  readonly #engines: readonly Engine[];
+
+  /** @throws Qcow2cError ERR_ENGINE when an engine cannot be had */
+  static async create(setup: WorkerSetup): Promise<Workplace> {
+    const engines: Engine[] = [];
+    try {
+      return new Workplace(await createPacker(setup, engines), engines);
+    } catch (error) {
+      for (const engine of engines) engine.free();
+      throw error;
+    }
+  }
+
+  private constructor(packer: Packer, engines: readonly Engine[]) {
+    this.#packer = packer;
+    this.#engines = engines;
+  }
+
+  /** @throws SegmentError, or what an engine throws */
+  pack(item: PoolItem): WorkAnswer {
+    return this.#packer.pack(item as never);
+  }
+
+  /** Gives everything back; nothing can be packed afterwards. */
+  release(): void {
+    for (const engine of this.#engines) engine.free();
+    threadMemory.giveBackAll();
+  }
+}
+
+/** @param engines takes those that were made, also when the next one fails */
+async function createPacker(setup: WorkerSetup, engines: Engine[]): Promise<Packer> {
+  const decompressors = new Map(
+    await Promise.all(
+      setup.inflate.map(async (type) => {
+        const engine = setup.inflateWithNode && nodeInflates(type) ? 'node' : undefined;
+        const decompressor = await createDecompressor({ type, engine });
+        engines.push(decompressor);
+        return [type, decompressor] as const;
+      }),
+    ),
+  );
+  switch (setup.output) {
+    case 'clusters': {
+      const compressor = setup.compressor && (await createCompressor(setup.compressor));
+      if (compressor !== undefined) engines.push(compressor);
+      return new ClusterPacker(setup, compressor, decompressors);
+    }
+    case 'runs':
+      return new RunPacker(setup, decompressors);
+    case 'comparison':
+      return new DiskComparer(setup, decompressors);
+    case 'examination': {
+      const decompressor = await createDecompressor({ type: setup.type, strict: true });
+      engines.push(decompressor);
+      return new StreamExaminer(setup, decompressor);
+    }
+  }
+}

@@ -1,0 +1,16 @@
+// What a worker's module says to the pool, as the real one does: for each setup there is a function that answers items.
+import { parentPort } from 'node:worker_threads';
+
+/** @param {(setup: any) => (item: any) => unknown} prepare @param {() => void} release */
+export function serve(prepare, release = () => {}) {
+  let pack;
+  parentPort.on('message', ({ kind, setup, item }) => {
+    try {
+      if (kind === 'setup') pack = prepare(setup);
+      if (kind === 'release') release();
+      parentPort.postMessage({ answer: kind === 'item' ? pack(item) : undefined });
+    } catch (thrown) {
+      parentPort.postMessage({ thrown });
+    }
+  });
+}
