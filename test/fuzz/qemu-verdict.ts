@@ -49,6 +49,12 @@ const ONLY_QEMU_REFUSES: readonly Reason[] = [
     reason: 'the extension of LUKS is passed over in an image that says it is not encrypted',
   },
   {
+    words: /Bitmap '.*' doesn't satisfy the constraints/,
+    of: ({ mutations }) => mutations.some(({ what }) => /^bitmap flags .* -> 0x[4-7]$/.test(what)),
+    reason:
+      'the specification has the flag that extra data is compatible (bit 2); QEMU takes it for a reserved one',
+  },
+  {
     words: /Header extension too large/,
     reason: 'the mark that ends the extensions has no length; QEMU checks it all the same',
   },
@@ -63,8 +69,9 @@ const ONLY_WE_REFUSE: readonly Reason[] = [
   },
   {
     words:
-      /has a table that lies past its end|^The file ends inside an entry|its data lies at offset \d+, past the end of/,
-    reason: 'QEMU reads zeros where a table or a cluster lies past the end of the file; here that is a loss',
+      /header of .* has length \d+ at offset 0, expected at least|has a table that lies past its end|^The file ends inside an entry|its data lies at offset \d+, past the end of/,
+    reason:
+      'QEMU reads zeros where the header, a table or a cluster lies past the end of the file; here that is a loss',
   },
   {
     words: /expected at most 90071992\d{8}/,
