@@ -37,7 +37,10 @@ export async function writeTablePointers(file: RepairFile, tables: TablePointers
   await file.sync();
 }
 
-/** Clears the autoclear bits that nobody knows, as everybody must who changes an image (specification: autoclear_features). */
+/**
+ * Clears the autoclear bits that nobody knows, as everybody must who changes an image (specification:
+ * autoclear_features).
+ */
 export async function clearUnknownAutoclear(file: RepairFile, header: Header): Promise<void> {
   if ((header.autoclearFeatures & ~KNOWN_AUTOCLEAR) === 0n) return;
   await file.change(AUTOCLEAR_AT, 8, (bytes) => {

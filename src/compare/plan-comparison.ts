@@ -108,7 +108,7 @@ async function nextStep(
   return { kind: 'read', length: most, segments };
 }
 
-/** @returns how many bytes are zeros from an offset on by both maps, which do not end where QEMU's slices of tables do */
+/** @returns bytes that are zeros from an offset on by both maps, which do not end where QEMU's slices of tables do */
 async function zeroLength(disks: readonly [Disk, Disk], at: number, end: number): Promise<number> {
   let length = end - at;
   for (const { source } of disks) {

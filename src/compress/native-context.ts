@@ -1,4 +1,4 @@
-/** What a native library has made for an engine, and gets back from it. Used by the engines of libdeflate and libzstd. */
+/** What a native library has made for an engine, and gets back. Used by the engines of libdeflate and libzstd. */
 import { Qcow2cError } from '../errors.js';
 import type { NativeFunction, NativeLibrary } from './native-library.js';
 

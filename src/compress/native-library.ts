@@ -20,7 +20,7 @@ export interface NativeLibrary {
   func(name: string, result: string, parameters: readonly string[]): NativeFunction;
 }
 
-/** Names by which the loader is asked for libdeflate: runtime, development, macOS, Homebrew outside the loader's path. */
+/** What the loader is asked for: libdeflate's runtime, development, macOS, Homebrew outside the loader's path. */
 export const LIBDEFLATE_NAMES: readonly string[] = [
   'libdeflate.so.0',
   'libdeflate.so',

@@ -1,7 +1,7 @@
 /**
  * Worker threads for one run and the memory they share with the main thread: results come back in it, and the items
- * of a stream go out in it. Threads and memory serve the next run, too. Order and the bound on what is in flight are the caller's: a slot is lent for each
- * item until its result has been taken over.
+ * of a stream go out in it. Threads and memory serve the next run, too. Order and the bound on what is in flight are
+ * the caller's: a slot is lent for each item until its result has been taken over.
  */
 import { internalError, Qcow2cError } from '../errors.js';
 import { sharedAlignedMemory } from '../storage/aligned-memory.js';

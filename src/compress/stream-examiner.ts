@@ -31,7 +31,7 @@ export class StreamExaminer {
   /** The largest of any stream so far: none needs to be looked for that is not larger. */
   #window = 0;
 
-  /** @param decompressor a strict one of the setup's type: what became of a payload must not pass here and fail in QEMU */
+  /** @param decompressor a strict one of the setup's type: nothing must pass here that fails in QEMU */
   constructor(setup: ExaminationSetup, decompressor: Decompressor) {
     this.#setup = setup;
     this.#reader = new PositionalReader(setup.readAlignment);

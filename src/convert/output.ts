@@ -8,7 +8,7 @@ import { RateLimit } from '../storage/rate-limit.js';
 import type { openTarget, Target } from '../storage/target.js';
 import type { ConvertOptions, ConvertResult } from './options.js';
 import type { UnreadableLog } from './unreadable-log.js';
-import type { WrittenTarget } from './verification.js';
+import type { WrittenTarget } from './written-target.js';
 
 /** What the target asks of the workers. */
 export type OutputSetup = Pick<

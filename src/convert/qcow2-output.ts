@@ -25,7 +25,7 @@ import {
   targetFacts,
 } from './output.js';
 import type { UnreadableLog } from './unreadable-log.js';
-import type { WrittenTarget } from './verification.js';
+import type { WrittenTarget } from './written-target.js';
 
 /** All 32 subclusters of a cluster. */
 const ALL_SUBCLUSTERS = 0xffffffff;

@@ -16,7 +16,7 @@ import {
   targetFacts,
 } from './output.js';
 import type { UnreadableLog } from './unreadable-log.js';
-import type { WrittenTarget } from './verification.js';
+import type { WrittenTarget } from './written-target.js';
 
 /** A raw disk has no clusters; what cannot be read is lost in pieces of this many bytes. */
 const PIECE_BYTES = 4096;

@@ -2,6 +2,7 @@
 import * as fs from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { ioError, quoted, usageError } from '../errors.js';
+import { fileIdentity } from '../storage/file-identity.js';
 
 /**
  * @param files every file that is read, and what else is written, under whatever name
@@ -9,8 +10,8 @@ import { ioError, quoted, usageError } from '../errors.js';
  * @throws Qcow2cError ERR_USAGE; ERR_IO when it cannot be told
  */
 export function refuseSameFile(files: readonly string[], target: string): void {
-  const there = identityOf(target);
-  const same = files.find((name) => there !== undefined && identityOf(name) === there);
+  const there = placeOf(target);
+  const same = files.find((name) => there !== undefined && placeOf(name) === there);
   if (same === undefined) return;
   throw usageError(`${quoted(same)} and the target ${quoted(target)} are the same file`, { file: target });
 }
@@ -19,11 +20,11 @@ export function refuseSameFile(files: readonly string[], target: string): void {
  * The same for every name of a file or device; of one that does not exist, where it would be made; undefined where
  * nothing can be.
  */
-function identityOf(name: string): string | undefined {
+function placeOf(name: string): string | undefined {
   try {
     const found = fs.statSync(name, { bigint: true, throwIfNoEntry: false });
     if (found === undefined) return join(fs.realpathSync(dirname(name)), basename(name));
-    return found.isBlockDevice() ? `device ${found.rdev}` : `file ${found.dev} ${found.ino}`;
+    return fileIdentity(found);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;

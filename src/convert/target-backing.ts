@@ -6,7 +6,7 @@ import { backingFilePath } from '../image/image-name.js';
 import type { ImageFormat, ImageReference } from '../image/image-reference.js';
 import type { Source } from '../image/source.js';
 import { type OpenedImage, type OpenSettings, openImage, within } from '../open/open-image.js';
-import { identityOf } from '../raw/raw-source.js';
+import { fileIdentity } from '../storage/file-identity.js';
 
 export interface TargetBacking {
   readonly source: Source;
@@ -55,7 +55,7 @@ function sharedFrom(file: string, format: 'raw' | 'qcow2', { layers }: OpenedIma
   } catch (error) {
     throw ioError(`Could not open ${quoted(file)}`, error, { file });
   }
-  const identity = stats && identityOf(stats);
+  const identity = stats && fileIdentity(stats);
   const index = layers.findIndex(
     (layer, depth) =>
       layer.identity === identity &&

@@ -6,7 +6,6 @@
  */
 import { type SparseItem, WorkerPool } from '../compress/pool.js';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
-import type { ImageReference } from '../image/image-reference.js';
 import type { MappedRange } from '../image/source.js';
 import { type OpenedImage, openImage } from '../open/open-image.js';
 import { type ComparableDisk, compareItems } from '../pipeline/compare-items.js';
@@ -18,33 +17,13 @@ import { openFileIdentities } from '../pipeline/same-place.js';
 import { openForReading } from '../raw/raw-source.js';
 import { closeUnwritten } from '../storage/close-unwritten.js';
 import { evictFile } from '../storage/evict-file.js';
-import type { Target } from '../storage/target.js';
 import { ContentDigest } from './content-digest.js';
 import { planVerification } from './plan-verification.js';
+import { Complaint } from './verification-complaint.js';
+import type { WrittenTarget } from './written-target.js';
 
 /** The workers' unit where no clusters are to be made, in bytes. */
 const PIECE_BYTES = 4096;
-
-/** A target that is complete and durable, and has no name yet or had it all the time. */
-export interface WrittenTarget {
-  /** For opening it, where it is now. */
-  readonly reference: ImageReference;
-  /** The data file's name, for messages. */
-  readonly dataFileName: string | undefined;
-  /** The names in a qcow2 image, as they were to be written; undefined: a raw disk. */
-  readonly names: ImageNames | undefined;
-  /** Bytes of the disk. */
-  readonly size: number;
-  readonly kind: Target['kind'];
-  /** Whether the file system takes O_DIRECT, as far as is known. */
-  readonly direct: boolean;
-}
-
-interface ImageNames {
-  readonly backing: string | undefined;
-  readonly backingFormat: string | undefined;
-  readonly dataFile: string | undefined;
-}
 
 /**
  * Where the target was read from. `device`: past the page cache; `evicted`: the system was asked to drop its pages
@@ -82,7 +61,7 @@ export async function verifyTarget(
   expected: Expected,
   options: VerificationOptions,
 ): Promise<VerifiedFrom> {
-  const complaint = new Complaint(written, expected, options.name);
+  const complaint = new Complaint(written, expected.name, options.name);
   const { reference, direct } = written;
   const from = await complaint.about(0, () => leaveMemory(written));
   const target = await complaint.about(0, () => openImage(reference, undefined, { direct, isolated: false }));
@@ -223,80 +202,4 @@ function readable({ source }: OpenedImage, complaint: Complaint) {
       return range;
     });
   return { size: source.size, map };
-}
-
-/** Says what is wrong with a target, under its own name. */
-class Complaint {
-  readonly #written: WrittenTarget;
-  readonly #expected: Expected;
-  readonly #name: string;
-
-  constructor(written: WrittenTarget, expected: Expected, name: string) {
-    this.#written = written;
-    this.#expected = expected;
-    this.#name = name;
-  }
-
-  /** @param offset guest bytes @param what a clause */
-  of(offset: number, what: string): Qcow2cError {
-    return this.#error('ERR_CORRUPT', offset, what, undefined);
-  }
-
-  /** Of a failure to read. */
-  because(offset: number, cause: Qcow2cError): Qcow2cError {
-    const { code, message } = cause;
-    const names = [this.#written.reference.file, this.#written.reference.dataFile ?? ''];
-    const reason = names.reduce(
-      (text, name) => text.replaceAll(quoted(name), quoted(this.#shown(name))),
-      message,
-    );
-    return this.#error(
-      code === 'ERR_IO' ? code : 'ERR_CORRUPT',
-      offset,
-      `it cannot be read: ${reason}`,
-      cause,
-    );
-  }
-
-  /** The name, for messages, of a file of the target that is open. */
-  nameOf(descriptor: number, { source }: OpenedImage): string {
-    return this.#shown(source.fileOf(descriptor) ?? this.#name);
-  }
-
-  /** What the user calls a file that has a name for the time being. */
-  #shown(name: string): string {
-    const { reference, dataFileName = name } = this.#written;
-    if (name === reference.dataFile) return dataFileName;
-    return name === reference.file ? this.#name : name;
-  }
-
-  /** What `read` returns. @throws Qcow2cError; what is no file's fault as it is */
-  async about<T>(offset: number, read: () => Promise<T>): Promise<T> {
-    try {
-      return await read();
-    } catch (error) {
-      const isOfFile =
-        error instanceof Qcow2cError &&
-        !['ERR_ABORTED', 'ERR_WORKER', 'ERR_ENGINE', 'ERR_INTERNAL'].includes(error.code);
-      throw isOfFile ? this.because(offset, error) : error;
-    }
-  }
-
-  #error(
-    code: 'ERR_CORRUPT' | 'ERR_IO',
-    offset: number,
-    what: string,
-    cause: Qcow2cError | undefined,
-  ): Qcow2cError {
-    const expected = `the content of ${quoted(this.#expected.name)}`;
-    const state = this.#written.kind === 'new' ? '' : '; it was written in place, and is wrong now';
-    const message = `${quoted(this.#name)} was read back and does not hold ${expected}: at guest offset ${offset} ${what}${state}`;
-    return new Qcow2cError(code, message, {
-      file: this.#shown(cause?.file ?? this.#name),
-      offset,
-      expected,
-      systemCode: cause?.systemCode,
-      cause,
-    });
-  }
 }

@@ -1,4 +1,7 @@
-/** What info is asked for, and what it tells of an image: plain values, no more of them than QEMU's bounds allow. Sizes and offsets in bytes. */
+/**
+ * What info is asked for, and what it tells of an image: plain values, no more of them than QEMU's bounds allow.
+ * Sizes and offsets in bytes.
+ */
 import type { CompressionType } from '../compression-type.js';
 import type { ImageFormat, ImageReference } from '../image/image-reference.js';
 import type { Examination } from '../pipeline/examine-image.js';

@@ -5,7 +5,7 @@
 import { fstatSync } from 'node:fs';
 import { ioError, quoted } from '../errors.js';
 import type { MappedRange } from '../image/source.js';
-import { identityOf } from '../raw/raw-source.js';
+import { fileIdentity } from '../storage/file-identity.js';
 
 /**
  * @returns a word that is the same for every descriptor of one file, and for no other
@@ -43,7 +43,7 @@ export function openFileIdentities(fileOf: (descriptor: number) => string): Iden
     let identity = known.get(descriptor);
     if (identity === undefined) {
       try {
-        identity = identityOf(fstatSync(descriptor, { bigint: true }));
+        identity = fileIdentity(fstatSync(descriptor, { bigint: true }));
       } catch (error) {
         const file = fileOf(descriptor);
         throw ioError(`Could not find out which file ${quoted(file)} is`, error, { file });

@@ -246,7 +246,7 @@ function behind(host: number | undefined, bytes: number): number | undefined {
   return host === undefined ? undefined : host + bytes;
 }
 
-/** The error of what an image says of the cluster at guest offset `guest`. @param reason continues a sentence about it */
+/** What an image says of the cluster at guest offset `guest` is wrong. @param reason continues a sentence about it */
 export function brokenAt(file: string, guest: number, reason: string): Qcow2cError {
   const message = `${quoted(file)} is broken at guest offset ${guest}: ${reason}`;
   return new Qcow2cError('ERR_CORRUPT', message, { file, offset: guest });

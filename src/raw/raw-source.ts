@@ -7,6 +7,7 @@ import { ioError, Qcow2cError, quoted } from '../errors.js';
 import type { HostFile, MappedRange } from '../image/source.js';
 import { alignedMemory, DIRECT_ALIGNMENT, roundDown, roundUp } from '../storage/aligned-memory.js';
 import { closeUnwritten } from '../storage/close-unwritten.js';
+import { fileIdentity } from '../storage/file-identity.js';
 import { type ImageUse, lockImage } from '../storage/image-lock.js';
 import { isPassing, MOST_IDLE_ATTEMPTS } from '../storage/passing-failure.js';
 import { type DataRange, HoleFinder } from './holes.js';
@@ -53,7 +54,7 @@ export class RawSource implements HostFile {
       const version = isFile
         ? { size: Number(stats.size), mtimeNs: stats.mtimeNs, ctimeNs: stats.ctimeNs }
         : { size: holes.end() ?? endByReading(descriptor), mtimeNs: 0n, ctimeNs: 0n };
-      return new RawSource(descriptor, name, direct, holes, version, identityOf(stats));
+      return new RawSource(descriptor, name, direct, holes, version, fileIdentity(stats));
     } catch (error) {
       closeUnwritten(descriptor);
       throw ioError(`Could not find out the size of ${quoted(name)}`, error, { file: name });
@@ -158,11 +159,6 @@ export class RawSource implements HostFile {
   async close(): Promise<void> {
     closeUnwritten(this.descriptor);
   }
-}
-
-/** @returns a word that is the same for every name of one file or device, and for no other */
-export function identityOf(stats: fs.BigIntStats): string {
-  return stats.isFile() ? `file ${stats.dev}:${stats.ino}` : `device ${stats.rdev}`;
 }
 
 /** A device's size without lseek: the last block that can be read, found by halving, read as O_DIRECT asks. */

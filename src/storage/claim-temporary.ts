@@ -3,11 +3,12 @@
  * renamed or removed: a locked one belongs to a run that is under way, any other is what a killed run has left
  * behind, and goes.
  */
-import { type BigIntStats, constants, fstatSync } from 'node:fs';
+import { constants, fstatSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import type { CacheMode } from './cache-mode.js';
 import { DirectFile } from './direct-file.js';
+import { fileIdentity } from './file-identity.js';
 import { lockByte } from './libc.js';
 
 /** None of the bytes that QEMU locks. */
@@ -64,7 +65,7 @@ export async function claimTemporary(
  * @returns undefined when that has happened
  */
 async function claim(file: DirectFile, path: string, name: string): Promise<ClaimedFile | undefined> {
-  const made = identityOf(fstatSync(file.fd, { bigint: true }));
+  const made = fileIdentity(fstatSync(file.fd, { bigint: true }));
   const owner = await lockAt(path);
   if (owner === 'held' || owner === 'gone') return undefined;
   const { handle, identity } = owner;
@@ -84,7 +85,7 @@ async function claim(file: DirectFile, path: string, name: string): Promise<Clai
 /** Closes the file and removes it, unless what has its name by now is somebody else's. Never throws. */
 async function removeUnclaimed(file: DirectFile, path: string): Promise<void> {
   try {
-    await removeIfStill(path, identityOf(fstatSync(file.fd, { bigint: true })));
+    await removeIfStill(path, fileIdentity(fstatSync(file.fd, { bigint: true })));
   } catch {
     // Nobody can tell which file it is: the next run to the same target finds and removes it.
   }
@@ -103,15 +104,11 @@ async function removeIfStill(path: string, identity: string): Promise<void> {
 /** @returns undefined when nothing is there @throws the system's error */
 async function identityAt(path: string): Promise<string | undefined> {
   try {
-    return identityOf(await fs.lstat(path, { bigint: true }));
+    return fileIdentity(await fs.lstat(path, { bigint: true }));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     return undefined;
   }
-}
-
-function identityOf({ dev, ino }: BigIntStats): string {
-  return `${dev}:${ino}`;
 }
 
 /** Nothing was written through it. */
@@ -169,7 +166,7 @@ async function lockAt(path: string): Promise<Locked | 'held' | 'gone'> {
       return 'held';
     }
     // Its last owner may have renamed or removed it just before he let go.
-    const identity = identityOf(await handle.stat({ bigint: true }));
+    const identity = fileIdentity(await handle.stat({ bigint: true }));
     if ((await identityAt(path)) !== identity) {
       await letGo(handle);
       return 'gone';

@@ -4,28 +4,20 @@
  * that name stays. A device, or an existing file on request, is written in place.
  */
 import { createHash } from 'node:crypto';
-import { constants, fchmod, fchown, fstatSync, type Stats } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { promisify } from 'node:util';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import type { CacheMode } from './cache-mode.js';
 import { claimTemporary } from './claim-temporary.js';
 import { deviceSize } from './device-size.js';
 import { DirectFile } from './direct-file.js';
 import { lockImage } from './image-lock.js';
+import { holdExisting, keepOwnership } from './replaced-file.js';
 import type { SparseStorage } from './storage.js';
 
-const changeOwner = promisify(fchown);
-const changeMode = promisify(fchmod);
 const NEW_FILE_MODE = 0o644;
 const OWNER_ONLY = 0o600;
-const PERMISSIONS = 0o7777;
-/** With the bit that gives a program its group. */
-const GROUP_RIGHTS = 0o2070;
-const OTHERS_RIGHTS = 0o007;
-/** For the owner or the group in fchown(2). */
-const UNCHANGED = -1;
 
 /** Longest file name of Linux and macOS file systems, in bytes. */
 const LONGEST_NAME = 255;
@@ -124,25 +116,6 @@ export async function openTarget(path: string, mode: CacheMode, inPlace: boolean
     if (error instanceof Qcow2cError) throw error;
     throw ioError(`Could not open ${quoted(path)}`, error, { file: path });
   }
-}
-
-/**
- * Nobody may replace a file that he may not write to, or that a virtual machine is writing to: that would go on
- * with a file without a name. So none may begin to write meanwhile. Readers keep the old image for as long as they
- * have it open.
- * @returns what gives the file up; it never throws
- */
-async function holdExisting(path: string): Promise<() => Promise<void>> {
-  const file = await fs.open(path, constants.O_RDWR | constants.O_NONBLOCK);
-  // Nothing is written through it.
-  const letGo = () => file.close().catch(() => {});
-  try {
-    await lockImage(file.fd, path, 'read');
-  } catch (error) {
-    await letGo();
-    throw error;
-  }
-  return letGo;
 }
 
 async function openReplacement(
@@ -265,22 +238,6 @@ function temporaryName(base: string): string {
     .toString('latin1')
     .replace(/[^ -~]/g, '_');
   return `.${start}${digest}${suffix}`;
-}
-
-/**
- * The replacement is as accessible as what it replaces. An owner or a group can only be kept with the right to;
- * another group is allowed what everybody is.
- * @throws the system's error when it cannot be made so
- */
-async function keepOwnership(descriptor: number, { uid, gid, mode }: Stats): Promise<void> {
-  await changeOwner(descriptor, uid, gid)
-    .catch(() => changeOwner(descriptor, UNCHANGED, gid))
-    .catch(() => {});
-  const made = fstatSync(descriptor);
-  const keepsGroup = made.gid === gid;
-  const allowed = keepsGroup ? PERMISSIONS : (PERMISSIONS & ~GROUP_RIGHTS) | ((mode & OTHERS_RIGHTS) << 3);
-  // A file system without permissions has the same for every file, and may refuse to set them.
-  if ((made.mode & PERMISSIONS) !== (mode & allowed)) await changeMode(descriptor, mode & allowed);
 }
 
 /** Refuses a path that names no file: the system would do so only when the finished image gets its name. */
