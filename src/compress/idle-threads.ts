@@ -32,7 +32,7 @@ export function hireThreads(entry: URL, count: number): WorkerThread[] {
  */
 export async function dismissThread(thread: WorkerThread, isKept: boolean): Promise<void> {
   const released =
-    (await thread.isIdle(PATIENCE)) &&
+    (await thread.becomesIdle(PATIENCE)) &&
     (await thread.ask({ kind: 'release' }).then(
       () => true,
       () => false,

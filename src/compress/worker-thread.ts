@@ -65,11 +65,11 @@ export class WorkerThread {
   }
 
   /**
-   * Waits for the end of what it is doing.
+   * Waits until it has answered what it was asked.
    * @param patience milliseconds, without what its modules take to load
-   * @returns whether it has ended in time
+   * @returns whether it has in time
    */
-  async isIdle(patience: number): Promise<boolean> {
+  async becomesIdle(patience: number): Promise<boolean> {
     await this.#load();
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<boolean>((resolve) => {
