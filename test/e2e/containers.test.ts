@@ -1,10 +1,10 @@
 /** Inside a control group, and inside a container: threads follow the quota, buffers the limit, and nothing is killed. */
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { runOk } from '../oracle/run.js';
 import { cli, cliOk } from './cli.js';
-import { noControlGroups, withControlGroup } from './control-group.js';
+import { hasUnifiedGroups, noControlGroups, withControlGroup, withForgedGroup } from './control-group.js';
 import { expectGoodImage } from './judge.js';
 import { useScratch } from './scratch.js';
 import { randomBytes, textBytes } from './source-images.js';
@@ -93,6 +93,23 @@ if (reason !== undefined) {
       }),
     );
   });
+
+  if (!hasUnifiedGroups()) {
+    test.each<[string, Record<string, string>, number]>([
+      ['one processor', { 'cpu.max': '100000 100000', 'memory.max': 'max' }, 1],
+      ['no limit', { 'cpu.max': 'max 100000', 'memory.max': 'max' }, PROCESSORS],
+      ['128 MiB', { 'cpu.max': 'max 100000', 'memory.max': `${128 * MIB}` }, 1],
+      ['memory.high of 128 MiB', { 'memory.high': `${128 * MIB}`, 'memory.max': 'max' }, 1],
+    ])(
+      'a group of version 2 with %s counts, in a real tree with forged files',
+      async (name, files, threads) => {
+        mkdirSync(path(name));
+        await withForgedGroup(path(name), files, async (under) => {
+          expect(await threadsOf(small, [], under)).toBe(threads);
+        });
+      },
+    );
+  }
 
   describe('in a container, which sees its group as the root', () => {
     test('that is so here', () =>

@@ -1,6 +1,7 @@
 /** Control groups with limits for tests, of whichever version this machine has. Only for root. */
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { runOk } from '../oracle/run.js';
 
 export interface Limits {
   /** Bytes. */
@@ -70,6 +71,43 @@ export async function withControlGroup(
   } finally {
     remove();
   }
+}
+
+/**
+ * Makes a group of version 2 for as long as `use` runs, in a tree that is mounted for it, on machines whose controllers
+ * are all of version 1: its place in the tree is real, and its files, which such a machine does not have, are put
+ * over it.
+ * @param directory an empty one, for the files and the tree
+ * @param use is given a command that runs another in the group
+ */
+export async function withForgedGroup(
+  directory: string,
+  files: Readonly<Record<string, string>>,
+  use: (under: readonly string[]) => Promise<void>,
+): Promise<void> {
+  const [tree, forged] = [join(directory, 'tree'), join(directory, 'files')];
+  for (const made of [tree, forged]) mkdirSync(made);
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(forged, name), `${content}\n`);
+  const group = join(tree, `qcow2c-forged-${process.pid}`);
+  const inTree = (script: string) => [
+    'unshare',
+    '--mount',
+    'sh',
+    '-ec',
+    `mount -t cgroup2 none '${tree}'; ${script}`,
+  ];
+  const enter = `echo $$ > '${group}/cgroup.procs'; mount --bind '${forged}' '${group}'`;
+  await runOk('unshare', inTree(`mkdir '${group}'`).slice(1));
+  try {
+    await use(inTree(`${enter}; exec "$0" "$@"`));
+  } finally {
+    await runOk('unshare', inTree(`rmdir '${group}'`).slice(1));
+  }
+}
+
+/** Whether the machine's controllers are of version 2, and need no forging. */
+export function hasUnifiedGroups(): boolean {
+  return findMounts()?.version === 2;
 }
 
 function makeGroup(mounts: Mounts, { memory, processors }: Limits) {
