@@ -1,8 +1,8 @@
 /** Reads a file or device from where its descriptor stands to its end, for a stream as a source. */
-import * as fs from 'node:fs';
 import { abortedError } from '../errors.js';
 import { closeUnwritten } from '../storage/close-unwritten.js';
 import { isPassing, MOST_IDLE_ATTEMPTS } from '../storage/passing-failure.js';
+import { readAt } from '../storage/read-at.js';
 
 /** Standard input, output and error belong to the process. */
 const LAST_STANDARD_DESCRIPTOR = 2;
@@ -33,7 +33,7 @@ export class FileReader {
     let filled = 0;
     let idle = 0;
     while (filled < memory.length && !this.#closed) {
-      const read = readOn(this.#descriptor, memory.subarray(filled));
+      const read = readAt(this.#descriptor, memory.subarray(filled), null);
       this.#read = read.catch(() => {});
       try {
         const count = await read;
@@ -57,13 +57,4 @@ export class FileReader {
     await this.#read;
     if (this.#descriptor > LAST_STANDARD_DESCRIPTOR) closeUnwritten(this.#descriptor);
   }
-}
-
-/** @returns how many bytes were at the descriptor's position, which moves on; 0 at the end */
-function readOn(descriptor: number, into: Uint8Array): Promise<number> {
-  return new Promise((resolve, reject) => {
-    fs.read(descriptor, into, 0, into.length, null, (error, count) =>
-      error ? reject(error) : resolve(count),
-    );
-  });
 }

@@ -10,12 +10,8 @@ import { closeUnwritten } from '../storage/close-unwritten.js';
 import { fileIdentity } from '../storage/file-identity.js';
 import { type ImageUse, lockImage } from '../storage/image-lock.js';
 import { isPassing, MOST_IDLE_ATTEMPTS } from '../storage/passing-failure.js';
+import { readAt } from '../storage/read-at.js';
 import { type DataRange, HoleFinder } from './holes.js';
-
-const readAt: (fd: number, into: Uint8Array, position: number) => Promise<number> = (fd, into, position) =>
-  new Promise((resolve, reject) => {
-    fs.read(fd, into, 0, into.length, position, (error, count) => (error ? reject(error) : resolve(count)));
-  });
 
 /** A source's size is rounded up to whole sectors, as QEMU does; the rest of the last one is zeros. */
 const SECTOR_SIZE = 512;

@@ -7,14 +7,17 @@ import { promisify } from 'node:util';
 import { ioError, quoted } from '../errors.js';
 import { DIRECT_ALIGNMENT, roundDown } from './aligned-memory.js';
 import { asksForDirect, type CacheMode } from './cache-mode.js';
+import { fileIdentity } from './file-identity.js';
 import { ALLOCATE, fallocate, PUNCH_HOLE } from './libc.js';
 import { isRefusal, openAsAsked, openBuffered } from './open-direct.js';
 import { isPassing, MOST_IDLE_ATTEMPTS } from './passing-failure.js';
 import type { RateLimit } from './rate-limit.js';
+import { readAt } from './read-at.js';
 import type { SparseStorage } from './storage.js';
 
 const closeFile = promisify(fs.close);
-const stat = promisify<number, fs.Stats>(fs.fstat);
+const stat = promisify(fs.fstat);
+const identityOf = async (fd: number) => fileIdentity(await stat(fd, { bigint: true }));
 const writeVector: (fd: number, buffers: readonly Uint8Array[], position: number) => Promise<number> = (
   fd,
   buffers,
@@ -22,10 +25,6 @@ const writeVector: (fd: number, buffers: readonly Uint8Array[], position: number
 ) =>
   new Promise((resolve, reject) => {
     fs.writev(fd, buffers, position, (error, written) => (error ? reject(error) : resolve(written)));
-  });
-const readAt: (fd: number, into: Uint8Array, position: number) => Promise<number> = (fd, into, position) =>
-  new Promise((resolve, reject) => {
-    fs.read(fd, into, 0, into.length, position, (error, count) => (error ? reject(error) : resolve(count)));
   });
 
 export class DirectFile implements SparseStorage {
@@ -278,10 +277,9 @@ export class DirectFile implements SparseStorage {
   /** @throws Qcow2cError ERR_IO */
   async #leaveDirect(): Promise<void> {
     try {
-      const direct = await stat(this.fd);
+      const direct = await identityOf(this.fd);
       this.#descriptors.push(await openBuffered(this.#path, this.#mode));
-      const { dev, ino } = await stat(this.fd);
-      if (dev !== direct.dev || ino !== direct.ino) throw new Error('another file has its name');
+      if ((await identityOf(this.fd)) !== direct) throw new Error('another file has its name');
     } catch (error) {
       throw ioError(`Could not open ${quoted(this.name)} without O_DIRECT`, error, { file: this.name });
     }
