@@ -73,7 +73,10 @@ const HIGHEST_LEVELS: Readonly<Record<EngineName, Readonly<Partial<Record<Compre
   node: { zlib: 9, zstd: ZSTD_HIGHEST_LEVEL },
 };
 
-/** What this thread has tried and found good, by the names it was asked by: koffi binds it anew each time. */
+/**
+ * What this thread has tried and found good, by the names it was asked by and by its file: koffi binds it anew each
+ * time.
+ */
 const triedLibraries = new Map<string, NativeLibrary>();
 
 /** Tried before it is used, in each thread once. */
@@ -84,7 +87,9 @@ async function load(
 ): Promise<NativeLibrary | undefined> {
   const key = names.join();
   const library = triedLibraries.get(key) ?? (await loadNativeLibrary(names, symbol, trial));
-  if (library !== undefined) triedLibraries.set(key, library);
+  if (library === undefined) return undefined;
+  triedLibraries.set(key, library);
+  triedLibraries.set(library.path, library);
   return library;
 }
 
@@ -213,12 +218,12 @@ export async function createDecompressor(request: DecompressorRequest): Promise<
   const { type, strict = false } = request;
   const engine = strict && type === 'zlib' ? 'node' : request.engine;
   if (engine !== undefined) highestLevelOf(engine, type);
-  const found = await findEngine(type, engine, installedEngines);
-  switch (found.engine) {
+  const { engine: chosen, library } = await findEngine(type, engine, installedEngines);
+  switch (chosen) {
     case 'libdeflate':
-      return new LibdeflateDecompressor(await nativeLibrary('libdeflate', found.library));
+      return new LibdeflateDecompressor(await nativeLibrary('libdeflate', library));
     case 'libzstd': {
-      const native = await nativeLibrary('libzstd', found.library);
+      const native = await nativeLibrary('libzstd', library);
       return strict ? new LibzstdStreamDecompressor(native) : new LibzstdDecompressor(native);
     }
     case 'node':

@@ -1,5 +1,7 @@
 /** What a worker thread has for one pool: its engines, its memory, and what takes the items. */
+import type { CompressionType } from '../compression-type.js';
 import { ClusterPacker } from './cluster-packer.js';
+import type { Decompressor } from './codec.js';
 import { DiskComparer } from './disk-comparer.js';
 import { createCompressor, createDecompressor, nodeInflates } from './engines.js';
 import type { PoolItem, WorkAnswer, WorkerSetup } from './messages.js';
@@ -26,7 +28,7 @@ export class Workplace {
     try {
       return new Workplace(await createPacker(setup, engines), engines);
     } catch (error) {
-      for (const engine of engines) engine.free();
+      giveBack(engines);
       throw error;
     }
   }
@@ -43,23 +45,25 @@ export class Workplace {
 
   /** Gives everything back; nothing can be packed afterwards. */
   release(): void {
-    for (const engine of this.#engines) engine.free();
-    threadMemory.giveBackAll();
+    giveBack(this.#engines);
   }
+}
+
+function giveBack(engines: readonly Engine[]): void {
+  for (const engine of engines) engine.free();
+  threadMemory.giveBackAll();
 }
 
 /** @param engines takes those that were made, also when the next one fails */
 async function createPacker(setup: WorkerSetup, engines: Engine[]): Promise<Packer> {
-  const decompressors = new Map(
-    await Promise.all(
-      setup.inflate.map(async (type) => {
-        const engine = setup.inflateWithNode && nodeInflates(type) ? 'node' : undefined;
-        const decompressor = await createDecompressor({ type, engine });
-        engines.push(decompressor);
-        return [type, decompressor] as const;
-      }),
-    ),
-  );
+  const decompressors = new Map<CompressionType, Decompressor>();
+  // One after the other: of those made at once, one would come when another has failed, and be nobody's.
+  for (const type of setup.inflate) {
+    const engine = setup.inflateWithNode && nodeInflates(type) ? 'node' : undefined;
+    const decompressor = await createDecompressor({ type, engine });
+    engines.push(decompressor);
+    decompressors.set(type, decompressor);
+  }
   switch (setup.output) {
     case 'clusters': {
       const compressor = setup.compressor && (await createCompressor(setup.compressor));

@@ -20,6 +20,7 @@ export class KeptMemory<Piece extends { readonly byteLength: number }> {
   take(bytes: number): Piece {
     this.#free.sort((a, b) => a.byteLength - b.byteLength);
     const found = this.#free.findIndex(({ byteLength }) => byteLength >= bytes);
+    // Where none is large enough, -1 removes the last, which is the largest.
     const [kept] = this.#free.splice(found, 1);
     const piece = found >= 0 && kept !== undefined ? kept : this.#make(bytes);
     this.#lent.add(piece);
@@ -33,7 +34,6 @@ export class KeptMemory<Piece extends { readonly byteLength: number }> {
 
   /** Takes back everything. */
   giveBackAll(): void {
-    this.#free.push(...this.#lent);
-    this.#lent.clear();
+    for (const piece of this.#lent) this.giveBack(piece);
   }
 }

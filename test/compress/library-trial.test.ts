@@ -13,25 +13,25 @@ import {
 
 /** The same library, but each call of one function goes through `lie`, which has the real one. */
 function lying(
-  library: NativeLibrary,
+  genuine: NativeLibrary,
   symbol: string,
   lie: (real: NativeFunction, values: readonly unknown[]) => unknown,
 ): NativeLibrary {
   return {
-    ...library,
+    ...genuine,
     func: (name, result, parameters) => {
-      const real = library.func(name, result, parameters);
+      const real = genuine.func(name, result, parameters);
       return name === symbol ? (...values) => lie(real, values) : real;
     },
   };
 }
 
-function without(library: NativeLibrary, symbol: string): NativeLibrary {
+function without(genuine: NativeLibrary, symbol: string): NativeLibrary {
   return {
-    ...library,
+    ...genuine,
     func: (name, result, parameters) => {
       if (name === symbol) throw new Error(`Cannot find function '${name}'`);
-      return library.func(name, result, parameters);
+      return genuine.func(name, result, parameters);
     },
   };
 }
