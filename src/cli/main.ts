@@ -2,7 +2,6 @@
  * The program: bin/qcow2c.js imports this file and that runs it. Decides what is printed and the exit code.
  * What only some runs need is imported when they need it, for the start to be quick.
  */
-
 import { ioError } from '../errors.js';
 import { parseCommandLine } from './command-line.js';
 import { failureText } from './failure.js';
@@ -71,7 +70,7 @@ const words = process.argv.slice(2);
 const debug = words.includes('--debug') || process.env['QCOW2C_DEBUG'] === '1';
 
 // A reader that has gone away must not end a conversion; there is nobody left to tell.
-for (const output of [process.stdout, process.stderr]) output.on('error', () => {});
+process.stderr.on('error', () => {});
 // But a full disk must not be taken for an answer.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') unwritten ??= ioError('Could not write standard output', error);

@@ -6,6 +6,7 @@ import {
   IMAGE_OPTS,
   MEMORY,
   NO_OBJECT,
+  PARALLEL,
   PROGRESS,
   SHOW_PROGRESS,
 } from '../option-rows.js';
@@ -45,8 +46,7 @@ export const CHECK_TABLE: CommandTable = {
           help: 'how to print the verdict: human or json (default: human)',
         },
         {
-          flags: ['-m', '--parallel'],
-          argument: 'N',
+          ...PARALLEL,
           help: 'most threads for --data (default: one for each processor that the program may use, cgroup quotas included)',
         },
         MEMORY,

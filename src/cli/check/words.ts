@@ -1,14 +1,13 @@
 /** The options of `check` as they were typed, by the last of their names (see its table). */
+import type { CrewWords } from '../crew-options.js';
 import type { ProgressStyle } from '../progress-display.js';
 
-export interface CheckWords {
+export interface CheckWords extends CrewWords {
   readonly format?: string;
   readonly imageOpts?: boolean;
   readonly repair?: 'leaks' | 'all';
   readonly data?: boolean;
   readonly output?: 'human' | 'json';
-  readonly parallel?: string;
-  readonly memory?: string;
   readonly cache?: string;
   /** -p */
   readonly p?: boolean;

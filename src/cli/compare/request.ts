@@ -5,19 +5,17 @@
 import type { CompareOptions } from '../../compare/options.js';
 import { usageError } from '../../errors.js';
 import { readCacheMode } from '../cache-option.js';
-import { crewWishes } from '../crew-options.js';
+import { type CrewWords, crewWishes } from '../crew-options.js';
 import { readImageArgument } from '../image-argument.js';
 import { refuseObject } from '../object-option.js';
 import type { ProgressStyle } from '../progress-display.js';
 
 /** The options as they were typed, by the last of their names (see the table). */
-export interface CompareWords {
+export interface CompareWords extends CrewWords {
   readonly aFormat?: string;
   readonly bFormat?: string;
   readonly imageOpts?: boolean;
   readonly strict?: boolean;
-  readonly parallel?: string;
-  readonly memory?: string;
   readonly cache?: string;
   readonly forceShare?: boolean;
   readonly object?: string;

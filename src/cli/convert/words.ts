@@ -1,8 +1,10 @@
 /** The options of `convert` as they were typed, by the last of their names (see its table). */
+
 import type { ConvertOptions } from '../../convert/options.js';
+import type { CrewWords } from '../crew-options.js';
 import type { ProgressStyle } from '../progress-display.js';
 
-export interface ConvertWords {
+export interface ConvertWords extends CrewWords {
   readonly sourceFormat?: string;
   readonly sourceImageOpts?: boolean;
   readonly sourceCache?: string;
@@ -28,8 +30,6 @@ export interface ConvertWords {
   readonly recompress?: boolean;
   readonly copyRangeOffloading?: boolean;
   readonly engine?: NonNullable<ConvertOptions['engine']> | 'auto';
-  readonly parallel?: string;
-  readonly memory?: string;
   readonly compressedCacheSize?: string;
   readonly object?: string;
   /** -p */

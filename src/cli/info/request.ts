@@ -1,7 +1,7 @@
 /** What `info` was asked to do: turns the text of its options into the library's options. Pure; used by the parser. */
 import { Qcow2cError, usageError } from '../../errors.js';
 import type { ImageInfoOptions } from '../../info/image-info.js';
-import { crewWishes } from '../crew-options.js';
+import { type CrewWords, crewWishes } from '../crew-options.js';
 import { readImageArgument } from '../image-argument.js';
 import type { ProgressStyle } from '../progress-display.js';
 import { progressStyle } from '../progress-option.js';
@@ -14,14 +14,12 @@ export interface InfoRequest {
 }
 
 /** The options as they were typed, by the last of their names (see the table). */
-export interface InfoWords {
+export interface InfoWords extends CrewWords {
   readonly format?: string;
   readonly imageOpts?: boolean;
   readonly output?: 'human' | 'json';
   readonly backingChain?: boolean;
   readonly deep?: boolean;
-  readonly parallel?: string;
-  readonly memory?: string;
   /** -p */
   readonly p?: boolean;
   readonly progress?: ProgressStyle;

@@ -1,5 +1,5 @@
 /** `info` on the command line: its options, and what its help says. */
-import { FORCE_SHARE, FORMAT, IMAGE_OPTS, MEMORY } from '../option-rows.js';
+import { FORCE_SHARE, FORMAT, IMAGE_OPTS, MEMORY, PARALLEL } from '../option-rows.js';
 import { type CommandTable, EVERYWHERE } from '../option-table.js';
 
 export const INFO_TABLE: CommandTable = {
@@ -42,8 +42,7 @@ export const INFO_TABLE: CommandTable = {
           help: 'look at every cluster too: how many are compressed, the compression ratio, wasted bytes, what a reader needs (inflates all that is compressed)',
         },
         {
-          flags: ['-m', '--parallel'],
-          argument: 'N',
+          ...PARALLEL,
           help: 'most threads for --deep (default: one for each processor that the program may use, cgroup quotas included)',
         },
         MEMORY,

@@ -6,7 +6,7 @@ import { Qcow2cError, usageError } from '../../errors.js';
 import type { MeasureOptions } from '../../measure/options.js';
 import { SECTOR_SIZE } from '../../qcow2/geometry.js';
 import { readSize } from '../argument-numbers.js';
-import { crewWishes } from '../crew-options.js';
+import { type CrewWords, crewWishes } from '../crew-options.js';
 import { formatOptions, formatOptionsHelp, readFormatOptions } from '../format-options.js';
 import { readImageArgument } from '../image-argument.js';
 import { sourceFormatOf, targetFormatOf } from '../image-formats.js';
@@ -18,7 +18,7 @@ import { progressStyle } from '../progress-option.js';
 import { readSnapshot } from '../snapshot-option.js';
 
 /** The options as they were typed, by the last of their names (see the table). */
-export interface MeasureWords {
+export interface MeasureWords extends CrewWords {
   readonly format?: string;
   readonly imageOpts?: boolean;
   readonly snapshot?: string;
@@ -30,8 +30,6 @@ export interface MeasureWords {
   readonly compress?: boolean;
   readonly sample?: string;
   readonly engine?: NonNullable<MeasureOptions['engine']> | 'auto';
-  readonly parallel?: string;
-  readonly memory?: string;
   readonly output?: 'human' | 'json';
   /** -p */
   readonly p?: boolean;
