@@ -1,39 +1,46 @@
 /**
- * The names of files as QEMU takes them: "file:" before a name is dropped, another "word:" before the first
- * slash is a protocol, and no protocol is spoken here. Used by the readers of options. The rules are those of
- * path_has_protocol and bdrv_find_protocol in QEMU's block.c.
+ * The names of files as QEMU takes them: "file:" before a name is dropped, and a name with a protocol is refused, since
+ * no protocol is spoken here. Used by the readers of options.
  */
 import { Qcow2cError, quoted, usageError } from '../errors.js';
+import { isProtocol, type Protocol, protocolOf, readsAsProtocol } from '../image/protocol.js';
+
+const DOWNLOAD = "download it first, or pipe a raw disk: 'curl -L URL | qcow2c convert - OUT'";
+const COPY_NBD = "copy it to a file first: 'nbdcopy URI FILE' or 'qemu-img convert -O raw URI FILE'";
+const MAKE_FILE = "make it a file first: 'qemu-img convert -O raw URI FILE'";
+const NAME_DEVICE = "give the device's name alone";
 
 /** What to do instead of naming a source by a protocol that QEMU speaks. */
-const INSTEAD: Readonly<Record<string, string>> = {
-  ...alike(
-    ['http', 'https', 'ftp', 'ftps'],
-    "download it first, or pipe a raw disk: 'curl -L URL | qcow2c convert - OUT'",
-  ),
-  ...alike(
-    ['nbd', 'nbd+tcp', 'nbd+unix', 'nbds', 'nbds+tcp', 'nbds+unix'],
-    "copy it to a file first: 'nbdcopy URI FILE' or 'qemu-img convert -O raw URI FILE'",
-  ),
-  ...alike(
-    [
-      ...['ssh', 'rbd', 'iscsi', 'iser', 'nfs', 'gluster', 'gluster+tcp', 'gluster+unix', 'gluster+rdma'],
-      ...['blkdebug', 'blkverify', 'fat', 'null-aio', 'null-co', 'nvme'],
-    ],
-    "make it a file first: 'qemu-img convert -O raw URI FILE'",
-  ),
-  ...alike(['host_device', 'host_cdrom'], "give the device's name alone"),
+const INSTEAD: Readonly<Record<Protocol, string>> = {
+  http: DOWNLOAD,
+  https: DOWNLOAD,
+  ftp: DOWNLOAD,
+  ftps: DOWNLOAD,
+  nbd: COPY_NBD,
+  'nbd+tcp': COPY_NBD,
+  'nbd+unix': COPY_NBD,
+  nbds: COPY_NBD,
+  'nbds+tcp': COPY_NBD,
+  'nbds+unix': COPY_NBD,
+  ssh: MAKE_FILE,
+  rbd: MAKE_FILE,
+  iscsi: MAKE_FILE,
+  iser: MAKE_FILE,
+  nfs: MAKE_FILE,
+  gluster: MAKE_FILE,
+  'gluster+tcp': MAKE_FILE,
+  'gluster+unix': MAKE_FILE,
+  'gluster+rdma': MAKE_FILE,
+  blkdebug: MAKE_FILE,
+  blkverify: MAKE_FILE,
+  fat: MAKE_FILE,
+  'null-aio': MAKE_FILE,
+  'null-co': MAKE_FILE,
+  nvme: MAKE_FILE,
+  host_device: NAME_DEVICE,
+  host_cdrom: NAME_DEVICE,
   json: "use --image-opts: 'driver=FORMAT,file.filename=FILE'",
 };
-
-function alike(protocols: readonly string[], instead: string): Record<string, string> {
-  return Object.fromEntries(protocols.map((protocol) => [protocol, instead]));
-}
-
-/** What stands before a colon that comes before any slash. */
-function protocolOf(name: string): string | undefined {
-  return /^([^:/]*):/.exec(name)?.[1];
-}
 
 interface Role {
   /** Goes before what is wrong with the name. */
@@ -42,14 +49,14 @@ interface Role {
   readonly instead?: string;
 }
 
-/** The name without "file:", which no other protocol may take the place of. */
+/** The name without "file:", behind which every name is a file's. */
 function plainName(name: string, { opening = '', instead }: Role): string {
   const protocol = protocolOf(name);
-  if (protocol !== undefined && protocol !== 'file') {
-    const known = Object.hasOwn(INSTEAD, protocol);
+  if (protocol !== undefined) {
+    const known = isProtocol(protocol);
     const problem = known ? `Protocol '${protocol}' is not supported` : `Unknown protocol '${protocol}'`;
     const hints = known ? [instead ?? INSTEAD[protocol]] : [];
-    // Nobody calls a file by a whole URI.
+    // A whole URI is hardly ever a file's name.
     if (!known || !name.includes('://')) hints.push(`a file of that name is ${quoted(`./${name}`)}`);
     throw new Qcow2cError(
       known ? 'ERR_UNSUPPORTED' : 'ERR_USAGE',
@@ -57,7 +64,7 @@ function plainName(name: string, { opening = '', instead }: Role): string {
       { file: name },
     );
   }
-  const plain = protocol === undefined ? name : name.slice('file:'.length);
+  const plain = name.startsWith('file:') ? name.slice('file:'.length) : name;
   if (plain === '')
     throw usageError(`${opening}The 'file' block driver requires a file name`, { file: name });
   return plain;
@@ -88,6 +95,6 @@ export function targetFile(name: string): string {
  */
 export function storedFile(name: string): string {
   const plain = plainName(name, { instead: 'name a file or a device' });
-  // Without its "file:" the rest could read as a protocol.
-  return protocolOf(plain) === undefined ? plain : `./${plain}`;
+  // Without its "file:" the rest could be a protocol, or read as one.
+  return readsAsProtocol(plain) ? `./${plain}` : plain;
 }

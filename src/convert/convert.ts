@@ -4,8 +4,10 @@
  */
 import { WorkerPool } from '../compress/pool.js';
 import { Qcow2cError, usageError } from '../errors.js';
+import { storableName } from '../image/protocol.js';
 import { mostThreads } from '../pipeline/crew.js';
 import { ITEM_BYTES } from '../pipeline/plan.js';
+import type { CreateOptions } from '../qcow2/create-options.js';
 import { LARGEST_PIECE, roundUp } from '../storage/aligned-memory.js';
 import { ContentDigest } from './content-digest.js';
 import { type Input, imageInput, streamInput } from './input.js';
@@ -36,7 +38,8 @@ export async function convert(options: ConvertOptions): Promise<ConvertResult> {
 }
 
 /** `convert` with its replaceable parts. */
-export async function convertWith(options: ConvertOptions, parts: ConversionParts): Promise<ConvertResult> {
+export async function convertWith(asked: ConvertOptions, parts: ConversionParts): Promise<ConvertResult> {
+  const options = { ...asked, create: withStorableNames(asked.create) };
   refuseThreads(options.threads);
   if (options.signal?.aborted)
     throw new Qcow2cError('ERR_ABORTED', 'The conversion was ended before it began');
@@ -172,6 +175,16 @@ async function openBacking(
       'Having a backing file for the target makes no sense when concatenating multiple input images',
     );
   return openTargetBacking({ file, format, forceShare }, target, image, openSettings(options));
+}
+
+/** Names that QEMU, too, will read as names of files. */
+function withStorableNames(create: ConvertOptions['create'] = {}): CreateOptions {
+  const { backingFile, dataFile } = create;
+  return {
+    ...create,
+    backingFile: backingFile === undefined ? undefined : storableName(backingFile),
+    dataFile: dataFile === undefined ? undefined : storableName(dataFile),
+  };
 }
 
 /** @throws Qcow2cError ERR_USAGE for a number that cannot be */

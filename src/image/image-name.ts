@@ -1,6 +1,7 @@
-/** The names of other files that an image holds: what QEMU would take for a protocol is no file here. */
+/** The names of other files that an image holds, which must not be protocols. */
 import { isAbsolute } from 'node:path';
 import { Qcow2cError, quoted } from '../errors.js';
+import { protocolOf } from './protocol.js';
 
 /** Before a name QEMU takes it for "a file, whatever the name looks like", and leaves it out. */
 const FILE_PROTOCOL = 'file:';
@@ -30,15 +31,10 @@ export function dataFilePath(name: string, image: string): string {
   return filePath(name, image, 'data file');
 }
 
-/** Whether QEMU takes what stands before a colon for a protocol: when no slash does (path_has_protocol). */
-export function hasProtocol(name: string): boolean {
-  return /^[^/:]*:/.test(name);
-}
-
 /** The name without `file:`. */
 function filePath(name: string, image: string, role: string): string {
   if (name.startsWith(FILE_PROTOCOL)) return name.slice(FILE_PROTOCOL.length);
-  if (!hasProtocol(name)) return name;
+  if (protocolOf(name) === undefined) return name;
   throw new Qcow2cError(
     'ERR_UNSUPPORTED',
     `${quoted(image)} has the ${role} ${quoted(name)}: qcow2c takes what stands before the colon for a protocol, ` +

@@ -1,5 +1,6 @@
 /** What a qcow2 image says of itself, out of its header and the tables that describe it. Used by info. */
-import { backingFilePath, hasProtocol } from '../image/image-name.js';
+import { backingFilePath } from '../image/image-name.js';
+import { protocolOf } from '../image/protocol.js';
 import type { Qcow2Start } from '../open/image-start.js';
 import { readBitmapDirectory } from '../qcow2/bitmap-directory.js';
 import { readEncryption } from '../qcow2/encryption-header.js';
@@ -46,7 +47,9 @@ export async function describeQcow2(start: Qcow2Start): Promise<Omit<Qcow2Info, 
 
 function backingOf({ file, backing: name, extensions }: Qcow2Start): BackingInfo | undefined {
   if (name === undefined) return undefined;
-  const fullName = hasProtocol(name) ? name : backingFilePath(name, file.name);
+  // As in QEMU, a name behind `file:` is shown as it is.
+  const isWhole = name.startsWith('file:') || protocolOf(name) !== undefined;
+  const fullName = isWhole ? name : backingFilePath(name, file.name);
   return { name, fullName, format: extensions.backingFormat };
 }
 

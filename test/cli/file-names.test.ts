@@ -31,6 +31,22 @@ describe('plain names', () => {
   });
 
   test.each([
+    'vm-2026-11-29T08:00.qcow2',
+    'a:b',
+    ':b',
+    'a b:c',
+    'constructor:x',
+    '2026-11-29T08:00:00+01:00',
+    'HTTP://host',
+    '1://x',
+    'nbd.img:x',
+    'Nbd:x',
+  ])('%j is a name in which a colon is no protocol; an image holds it so that QEMU agrees', (name) => {
+    expect([sourceFile(name), targetFile(name)]).toEqual([name, name]);
+    expect(storedFile(name)).toBe(`./${name}`);
+  });
+
+  test.each([
     ['file:a', 'a'],
     ['file:///a', '///a'],
     ['file:./a', './a'],
@@ -86,8 +102,8 @@ describe('protocols', () => {
     }
   });
 
-  test.each(['a:b', ':b', 'HTTP://host', 'constructor:x', 'a b:c'])(
-    '%s has a protocol nobody knows',
+  test.each(['bogus://host', 'a+b.c-1://x', 'constructor://x'])(
+    '%s looks like a URI of a protocol that QEMU does not know',
     (name) => {
       expect(failure(() => sourceFile(name))).toMatchObject({
         code: 'ERR_USAGE',

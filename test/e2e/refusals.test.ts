@@ -52,7 +52,7 @@ describe('by both programs, in the same words', () => {
     ['-f qcow2 -O qcow2 disk.raw', /'disk\.raw'.*not.* qcow2 (format|image)/],
     ['-f qcow2 -O raw -l none disk.qcow2', /snapshot/],
     ['-f raw -O raw -l none disk.raw', /snapshot/],
-    ['-f raw -O raw bogus:disk.raw', /Could not open 'bogus:disk\.raw': Unknown protocol 'bogus'/],
+    ['-f raw -O raw bogus://disk.raw', /Could not open 'bogus:\/\/disk\.raw': Unknown protocol 'bogus'/],
   ])('%s', (words, line) => expectBothRefuse(words.split(' '), none, line, { cwd: path('') }));
 
   test('a backing file that is missing tells of every image on the way to it', async () => {

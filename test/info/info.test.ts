@@ -95,6 +95,9 @@ describe('imageInfo', () => {
     expect(info?.qcow2?.backing?.fullName).toBe('nbd://host/disk');
     const [beside] = await look({ file: forge('beside.qcow2', { backing: 'file:disk.raw' }) });
     expect(beside?.qcow2?.backing?.fullName).toBe('file:disk.raw');
+    const dated = forge('dated.qcow2', { backing: 'vm-2026-11-29T08:00.raw' });
+    const [withDate] = await look({ file: dated });
+    expect(withDate?.qcow2?.backing?.fullName).toBe(dated.replace('dated.qcow2', 'vm-2026-11-29T08:00.raw'));
   });
 
   test('tells what AES encrypts', async () => {

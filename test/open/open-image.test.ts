@@ -147,7 +147,21 @@ describe('a backing file’s name', () => {
     expect(theirs).toBe(base);
   });
 
-  test.each(['nbd://localhost/disk', 'http://host/x.qcow2', 'json:{"driver":"qcow2"}', 'a:b', ':x'])(
+  test.each(['vm-2026-11-29T08:00', 'a:b', ':x'])(
+    'whose colon is part of a file’s name is read, unlike in QEMU: %s',
+    async (backing) => {
+      const base = raw(`dated/${backing}`);
+      const image = forge('dated/top', { backing, ...nextTo });
+      expect((await opened(trusted(image))).files).toEqual([image, base]);
+      const data = relative(process.cwd(), raw('dated-data'));
+      const named = `${data}:2026`;
+      fs.renameSync(data, named);
+      const withData = forge('dated/with-data', { dataFile: named });
+      expect((await opened(trusted(withData))).files).toEqual([withData, named]);
+    },
+  );
+
+  test.each(['nbd://localhost/disk', 'http://host/x.qcow2', 'json:{"driver":"qcow2"}', 'nbd:x', 'a://b'])(
     'that is a protocol’s is refused by name: %s',
     async (backing) => {
       const image = forge('protocol', { backing, backingFormat: 'raw' });

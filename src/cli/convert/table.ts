@@ -173,8 +173,9 @@ export const CONVERT_TABLE: CommandTable = {
     SIZES,
     {
       paragraphs: [
-        'SRC and FILE are names of files or devices; "file:" before a name is dropped. A word and a colon before any ' +
-          "slash is a protocol, which is refused; a file of such a name is './NAME'.",
+        'SRC and FILE are names of files or devices; "file:" before a name is dropped. A name that begins with a ' +
+          'protocol that QEMU knows (nbd:, json: and so on) or like a URI (word://) is refused; a file of such a name is ' +
+          "'./NAME'. Any other colon, as in vm-2026-11-29T08:00.qcow2, is part of the name.",
       ],
     },
     {

@@ -3,7 +3,7 @@
  * qemu-img has printed since 8.0; before, it was the same without `children`. Pure.
  */
 
-import { hasProtocol } from '../../image/image-name.js';
+import { readsAsProtocol } from '../../image/protocol.js';
 import type { DataFileInfo, ImageInfo, Qcow2Info, SnapshotInfo } from '../../info/image-info.js';
 import type { Examination } from '../../pipeline/examine-image.js';
 import type { Encryption } from '../../qcow2/encryption-header.js';
@@ -35,7 +35,7 @@ export function imageObject(info: ImageInfo): QapiObject {
 
 /** The name as it can be typed: what QEMU would take for a protocol gets a directory before it, as qemu-img has it. */
 export function shownFile({ file }: ImageInfo): string {
-  return hasProtocol(file) ? `./${file}` : file;
+  return readsAsProtocol(file) ? `./${file}` : file;
 }
 
 /** The node below the image's own: the file or device. */
