@@ -1,16 +1,25 @@
 /** What is printed when something fails: one line that names the program, and the whole story on request. */
 import { inspect } from 'node:util';
-import { Qcow2cError, quoted } from '../errors.js';
+import { Qcow2cError, quoted, systemReason } from '../errors.js';
 
 /**
  * @param debug add the stack and the causes
  * @returns the text for standard error, ending in a newline
  */
 export function failureText(error: unknown, debug: boolean): string {
-  const message = error instanceof Error ? error.message : String(error);
-  const expected = error instanceof Qcow2cError;
-  const line = messageLine(expected ? message : `internal error: ${message} (--debug shows more)`);
+  const line = messageLine(sentenceOf(error));
   return debug ? `${line}${visibleLines(inspect(error))}\n` : line;
+}
+
+function sentenceOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof Qcow2cError) return message;
+  // Parts of the program are loaded when they are needed. Every other open file has an error of its own.
+  const { code } = (error ?? {}) as NodeJS.ErrnoException;
+  if (code === 'EMFILE' || code === 'ENFILE') {
+    return `Could not load a part of the program: ${systemReason(error)} (ulimit -n sets the limit)`;
+  }
+  return `internal error: ${message} (--debug shows more)`;
 }
 
 /** The story has messages as they were made. */

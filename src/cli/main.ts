@@ -9,6 +9,8 @@ import { failureText } from './failure.js';
 /** Exit codes for an answer that could not be written, where 1 is wrong: what a conversion prints is no answer. */
 const CODES_WITHOUT_OUTPUT: Readonly<Record<string, number>> = { convert: 0, compare: 2 };
 let codeWithoutOutput = 1;
+/** Exit codes for a failure before the command itself could decide, where 1 has another meaning. */
+const FAILED: Readonly<Record<string, number>> = { compare: 2 };
 /** Why standard output could not be written. */
 let unwritten: Error | undefined;
 
@@ -84,7 +86,7 @@ process.on('exit', (code) => {
 process.on('SIGXFSZ', () => {});
 
 // Should the work come to no end at all, that was no success.
-process.exitCode = 1;
+process.exitCode = FAILED[words[0] ?? ''] ?? 1;
 run(words).then(
   (code) => {
     process.exitCode = code;

@@ -69,6 +69,8 @@ interface Job {
 export class WorkerPool {
   /** All that were hired. */
   readonly #threads: readonly WorkerThread[];
+  /** Why there are fewer threads than were asked for. */
+  readonly threadsRefused: Qcow2cError | undefined;
   /** Those that have nothing to do. */
   readonly #free: WorkerThread[] = [];
   /** How many will take another item. */
@@ -85,11 +87,12 @@ export class WorkerPool {
 
   /**
    * @param entry the worker's module
+   * @param threads at most; there are fewer where the system cannot start more
    * @param slots how many items can be in flight
    * @param setup told to every worker
    * @param fileOf names the file behind a descriptor, for messages
    * @param arrivals whether items come in through memory, see `arrivalSlot`
-   * @throws Qcow2cError ERR_IO when there are not enough descriptors or not enough memory for them
+   * @throws Qcow2cError ERR_IO when no thread can be started: for want of descriptors (EMFILE) or threads (EAGAIN)
    */
   constructor(
     entry: URL,
@@ -101,19 +104,26 @@ export class WorkerPool {
   ) {
     this.#itemSize = setup.itemSize;
     this.#fileOf = fileOf;
-    this.#fit = threads;
     const isStored = setup.output === 'clusters' || setup.output === 'runs';
     const bytes = slots * setup.itemSize;
     try {
       this.#results = isStored ? sharedMemory.take(bytes) : NO_MEMORY;
       this.#arrivals = arrivals ? sharedMemory.take(bytes) : NO_MEMORY;
-      this.#threads = hireThreads(entry, threads);
+      const hired = hireThreads(entry, threads);
+      this.#threads = hired.threads;
+      this.threadsRefused = hired.refused;
     } catch (error) {
       this.#giveMemoryBack();
       throw error;
     }
+    this.#fit = this.#threads.length;
     const memory = { results: this.#results, arrivals: this.#arrivals, unwanted: this.#unwanted };
     for (const thread of this.#threads) void this.#prepare(thread, { ...setup, ...memory });
+  }
+
+  /** How many threads there are. */
+  get threads(): number {
+    return this.#threads.length;
   }
 
   /**

@@ -8,6 +8,7 @@ import { storableName } from '../image/protocol.js';
 import { mostThreads } from '../pipeline/crew.js';
 import { ITEM_BYTES } from '../pipeline/plan.js';
 import type { CreateOptions } from '../qcow2/create-options.js';
+import { onAbort } from '../storage/abort-listeners.js';
 import { LARGEST_PIECE, roundUp } from '../storage/aligned-memory.js';
 import { ContentDigest } from './content-digest.js';
 import { type Input, imageInput, streamInput } from './input.js';
@@ -45,8 +46,7 @@ export async function convertWith(asked: ConvertOptions, parts: ConversionParts)
     throw new Qcow2cError('ERR_ABORTED', 'The conversion was ended before it began');
   const stream = openStream(options);
   if (stream === undefined) return convertImages(options, parts);
-  const stop = () => void stream.close();
-  options.signal?.addEventListener('abort', stop, { once: true });
+  const stopListening = options.signal && onAbort(options.signal, () => void stream.close());
   try {
     const digest = options.verify ? new ContentDigest() : undefined;
     const size = options.create?.size;
@@ -54,7 +54,7 @@ export async function convertWith(asked: ConvertOptions, parts: ConversionParts)
     const expected = digest && { name: stream.name, content: digest };
     return await convertInput(options, parts, input, undefined, expected);
   } finally {
-    options.signal?.removeEventListener('abort', stop);
+    stopListening?.();
     await stream.close();
   }
 }
@@ -97,7 +97,8 @@ async function convertOpened(
   const phases = new Phases(options.onProgress, expected !== undefined);
   const { onProgress } = phases;
   const { output, crew } = await openOutput(options, parts, input, sources, backing);
-  const { threads, slots } = crew;
+  const { slots } = crew;
+  let workers: Pick<WorkerPool, 'threads' | 'threadsRefused'>;
   let unreadable: UnreadableLog;
   let verifiedFrom: VerifiedFrom | undefined;
   const refuseChanges = async () => {
@@ -117,7 +118,8 @@ async function convertOpened(
       readAlignment,
     };
     const fileOf = (fd: number) => input.fileOf(fd) ?? backing?.source.fileOf(fd);
-    const pool = new WorkerPool(parts.workerEntry, threads, slots, setup, fileOf, input.arrives);
+    const pool = new WorkerPool(parts.workerEntry, crew.threads, slots, setup, fileOf, input.arrives);
+    workers = pool;
     unreadable = new UnreadableLog(options.onUnreadable);
     let diskSize: number;
     try {
@@ -156,7 +158,14 @@ async function convertOpened(
     throw error;
   }
   await output.commit();
-  return { ...output.result(), threads, unreadableBytes: unreadable.bytes, verifiedFrom };
+  const { threads, threadsRefused } = workers;
+  return {
+    ...output.result(),
+    threads,
+    threadsRefused: threadsRefused?.message,
+    unreadableBytes: unreadable.bytes,
+    verifiedFrom,
+  };
 }
 
 /** The backing file that the target is to have. */

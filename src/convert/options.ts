@@ -118,7 +118,10 @@ export interface ConvertResult {
   readonly compressionLevel: number | undefined;
   /** The level for binary tables, when it is another one. */
   readonly tableLevel: number | undefined;
+  /** Worker threads that compressed. */
   readonly threads: number;
+  /** Why there were fewer threads than wanted: the system could not start more. */
+  readonly threadsRefused: string | undefined;
   /** Where the target was read back from, and found to be right; undefined: nobody asked. */
   readonly verifiedFrom: VerifiedFrom | undefined;
   /** How the target was really written. */

@@ -17,7 +17,10 @@ export type OutputSetup = Pick<
 >;
 
 /** What only the target can tell of a finished conversion. */
-export type OutputResult = Omit<ConvertResult, 'threads' | 'unreadableBytes' | 'verifiedFrom'>;
+export type OutputResult = Omit<
+  ConvertResult,
+  'threads' | 'threadsRefused' | 'unreadableBytes' | 'verifiedFrom'
+>;
 
 /** Gives the next item in guest order, to be worked on in a slot; undefined at the end. */
 export type NextItem = (slot: number) => Promise<PlannedItem | undefined>;

@@ -1,7 +1,7 @@
 /** How many threads work on a disk, and how many work items are in flight for them; no more than memory allows. */
 import { availableParallelism } from 'node:os';
 import { usageError } from '../errors.js';
-import { type GroupLimits, groupLimits } from './control-groups.js';
+import { type GroupLimits, groupLimits } from '../storage/control-groups.js';
 import { ITEM_BYTES } from './plan.js';
 
 /** Items in flight for each worker: one being worked on and one waiting, so that no worker is ever idle. */

@@ -3,6 +3,7 @@
  * order, whatever order the workers finish in. That order is the only thing the layout depends on.
  */
 import { abortedError } from '../errors.js';
+import { onAbort } from '../storage/abort-listeners.js';
 import type { PlannedItem } from './plan.js';
 import type { Progress } from './progress.js';
 
@@ -90,15 +91,14 @@ export function refuseAbort(signal: AbortSignal | undefined): void {
 async function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   refuseAbort(signal);
   if (signal === undefined) return promise;
-  let onAbort = () => {};
+  let stopListening = () => {};
   const aborted = new Promise<void>((resolve) => {
-    onAbort = resolve;
-    signal.addEventListener('abort', onAbort, { once: true });
+    stopListening = onAbort(signal, resolve);
   });
   try {
     await Promise.race([promise, aborted]);
   } finally {
-    signal.removeEventListener('abort', onAbort);
+    stopListening();
   }
   refuseAbort(signal);
   return promise;

@@ -27,6 +27,13 @@ describe('failureText', () => {
     expect(story.join('')).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202e]/);
   });
 
+  test('says that there are too few descriptors for a part of the program', () => {
+    const shortage = Object.assign(new Error("EMFILE, open 'part.js'"), { errno: -24, code: 'EMFILE' });
+    expect(failureText(shortage, false)).toBe(
+      'qcow2c: Could not load a part of the program: Too many open files (ulimit -n sets the limit)\n',
+    );
+  });
+
   test.each([
     [new TypeError('x is not a function'), 'x is not a function'],
     ['thrown text', 'thrown text'],

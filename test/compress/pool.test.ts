@@ -7,6 +7,21 @@ import { WorkerPool } from '../../src/compress/pool.js';
 import { useScratch } from '../e2e/scratch.js';
 import { turn } from '../storage/promise-state.js';
 
+/** How many more threads the system starts. */
+const system = vi.hoisted(() => ({ room: Number.POSITIVE_INFINITY }));
+vi.mock(import('../../src/compress/worker-thread.js'), async (original) => {
+  const { WorkerThread } = await original();
+  return {
+    WorkerThread: class extends WorkerThread {
+      constructor(entry: URL) {
+        system.room -= 1;
+        if (system.room < 0) throw Object.assign(new Error('EAGAIN'), { code: 'ERR_WORKER_INIT_FAILED' });
+        super(entry);
+      }
+    },
+  };
+});
+
 const scratch = useScratch();
 const SETUP = {
   output: 'clusters',
@@ -57,6 +72,7 @@ beforeEach(() => {
 afterEach(async () => {
   for (const pool of pools.splice(0)) await pool.close();
   await endIdleThreads();
+  system.room = Number.POSITIVE_INFINITY;
   vi.unstubAllEnvs();
   const { length } = threads;
   // A thread that has ended has no number any more; none may be started in its place.
@@ -208,6 +224,34 @@ describe('the threads of a pool', () => {
       await pool.close();
     }
     expect(memory.size).toBe(1);
+  });
+});
+
+describe('where the system starts few threads, a pool', () => {
+  test('works with those that there are, and says why there are no more', async () => {
+    system.room = 2;
+    const pool = start('answers', 4, 10);
+    expect(pool.threads).toBe(2);
+    expect(pool.threadsRefused).toMatchObject({ code: 'ERR_IO', systemCode: 'EAGAIN' });
+    const packed = Array.from({ length: 10 }, (_, slot) => pool.pack(item(slot), 0));
+    expect((await Promise.all(packed)).length).toBe(10);
+    await pool.close();
+    // Given back: the next has them without another being started.
+    system.room = 0;
+    const next = start('answers', 4, 10);
+    expect(next.threads).toBe(2);
+    await next.pack(item(0), 0);
+  });
+
+  test('is refused where there is none at all, and leaves nothing', async () => {
+    system.room = 0;
+    const refused = { code: 'ERR_IO', systemCode: 'EAGAIN' };
+    expect(() => start('answers', 4)).toThrow(expect.objectContaining(refused));
+    expect(() => start('answers', 4)).toThrow(
+      /^Could not start a worker thread \(.+\): Resource temporarily/,
+    );
+    system.room = 1;
+    await start('answers', 4).pack(item(0), 0);
   });
 });
 

@@ -2,9 +2,9 @@
 import { availableParallelism } from 'node:os';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { GroupLimits } from '../../src/pipeline/control-groups.js';
 import { bytesOf, crewFor, crewOn, type MemoryNeed } from '../../src/pipeline/crew.js';
 import { ITEM_BYTES } from '../../src/pipeline/plan.js';
+import type { GroupLimits } from '../../src/storage/control-groups.js';
 
 const FREE: GroupLimits = { processors: undefined, memory: undefined };
 const NEED: MemoryNeed = { fixed: 1000, perThread: 100, perSlot: 10, cache: { wanted: 80, least: 20 } };

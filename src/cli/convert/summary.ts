@@ -7,6 +7,7 @@ export function summary(result: ConvertResult): string {
   const what = clusterSize === undefined ? [] : [clusters(result, clusterSize)];
   const lines = [
     compression(result),
+    ...refusedThreads(result),
     target(result),
     ...what,
     sizes(result),
@@ -21,6 +22,10 @@ function compression({ engine, compressionLevel, tableLevel, threads }: ConvertR
   const tables = tableLevel === undefined ? '' : ` (${tableLevel} for binary tables)`;
   const how = engine === undefined ? 'none' : `${engine}, level ${compressionLevel}${tables}`;
   return `Compression: ${how}; worker threads: ${threads}`;
+}
+
+function refusedThreads({ threadsRefused }: ConvertResult): string[] {
+  return threadsRefused === undefined ? [] : [`Fewer worker threads than wanted: ${threadsRefused}`];
 }
 
 function target({ targetCache, directRefused }: ConvertResult): string {

@@ -18,6 +18,7 @@ export const RESULT: ConvertResult = {
   verifiedFrom: undefined,
   targetCache: 'none',
   directRefused: undefined,
+  threadsRefused: undefined,
   writeCalls: 7,
   writtenBytes: 401_408,
 };

@@ -1,7 +1,7 @@
 /** Limits of control groups, from forged contents of /proc and of the groups' own files. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { groupLimits, type ReadText } from '../../src/pipeline/control-groups.js';
+import { groupLimits, type ReadText, reachedThreadLimit } from '../../src/storage/control-groups.js';
 
 const NONE = { processors: undefined, memory: undefined };
 const MIB = 2 ** 20;
@@ -196,4 +196,39 @@ test('any quotas on the way up: the lowest counts, rounded up', () => {
       );
     }),
   );
+});
+
+describe('the limit on threads', () => {
+  const V1_PIDS = '35 31 0:32 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n';
+  const pids = (files: Readonly<Record<string, string>>) =>
+    reachedThreadLimit(
+      system({
+        '/proc/self/cgroup': '8:pids:/a/b\n4:memory:/a\n',
+        '/proc/self/mountinfo': V1_MOUNTS + V1_PIDS,
+        ...files,
+      }),
+    );
+
+  test('is that of a group which has as many as it may, in both versions', () => {
+    expect(reachedThreadLimit(v2('/a', { '/a/pids.max': '14\n', '/a/pids.current': '14\n' }))).toBe(14);
+    const group = '/sys/fs/cgroup/pids/a/b';
+    expect(pids({ [`${group}/pids.max`]: '9\n', [`${group}/pids.current`]: '9\n' })).toBe(9);
+  });
+
+  test('is also that of a group above', () => {
+    const files = {
+      ...{ '/a/pids.max': '20\n', '/a/pids.current': '20\n' },
+      ...{ '/a/b/pids.max': '10\n', '/a/b/pids.current': '9\n' },
+    };
+    expect(reachedThreadLimit(v2('/a/b', files))).toBe(20);
+  });
+
+  test('is not one that leaves room, is "max", or cannot be read', () => {
+    const read = (max: string, current: string) =>
+      reachedThreadLimit(v2('/a', { '/a/pids.max': max, '/a/pids.current': current }));
+    expect(read('14\n', '13\n')).toBeUndefined();
+    expect(read('max\n', '13\n')).toBeUndefined();
+    expect(read('14\n', 'many\n')).toBeUndefined();
+    expect(reachedThreadLimit(system({}))).toBeUndefined();
+  });
 });

@@ -1,7 +1,7 @@
 /**
- * What the control groups of this process (cgroups(7), both versions) leave it of processors and memory: a group's
- * limit counts for all below it. Node.js 20 knows nothing of the first. Whatever cannot be read or made sense of
- * counts as no limit. Used by the choice of threads and buffers.
+ * The limits that control groups (cgroups(7), both versions) set for this process: processors, memory and threads. A
+ * group's limit also holds for the groups below it. Node.js 20 does not read the first. A limit that cannot be read or
+ * parsed counts as no limit. Used to choose threads and buffers, and to explain why a thread could not be started.
  */
 import { existsSync, readFileSync } from 'node:fs';
 
@@ -34,28 +34,50 @@ interface Mount {
 
 /** @param read tests forge what it reads */
 export function groupLimits(read: ReadText = readSystemText): GroupLimits {
-  const mounts = mountsIn(read('/proc/self/mountinfo') ?? '');
   let processors: number | undefined;
   let memory: number | undefined;
-  for (const membership of membershipsIn(read('/proc/self/cgroup') ?? '')) {
-    const { controllers } = membership;
-    if (controllers !== undefined && !controllers.some((name) => name === 'cpu' || name === 'memory'))
+  for (const { controllers, readHere } of groupsWith(['cpu', 'memory'], read)) {
+    if (controllers === undefined) {
+      processors = lower(processors, quotaOf(readHere('cpu.max')));
+      memory = lower(memory, numberOf(readHere('memory.max')), numberOf(readHere('memory.high')));
       continue;
-    for (const group of groupsOf(membership, mounts)) {
-      const readHere = (file: string) => read(`${group}/${file}`);
-      if (controllers === undefined) {
-        processors = lower(processors, quotaOf(readHere('cpu.max')));
-        memory = lower(memory, bytesOf(readHere('memory.max')), bytesOf(readHere('memory.high')));
-        continue;
-      }
-      if (controllers.includes('cpu')) {
-        const quota = readHere('cpu.cfs_quota_us')?.trim();
-        processors = lower(processors, quotaOf(`${quota} ${readHere('cpu.cfs_period_us')}`));
-      }
-      if (controllers.includes('memory')) memory = lower(memory, bytesOf(readHere('memory.limit_in_bytes')));
     }
+    if (controllers.includes('cpu')) {
+      const quota = readHere('cpu.cfs_quota_us')?.trim();
+      processors = lower(processors, quotaOf(`${quota} ${readHere('cpu.cfs_period_us')}`));
+    }
+    if (controllers.includes('memory')) memory = lower(memory, numberOf(readHere('memory.limit_in_bytes')));
   }
   return { processors, memory };
+}
+
+/**
+ * @param read tests forge what it reads
+ * @returns the lowest limit on threads and processes (pids.max) that a control group of this process has reached;
+ *   undefined: none has
+ */
+export function reachedThreadLimit(read: ReadText = readSystemText): number | undefined {
+  const reached = groupsWith(['pids'], read).map(({ readHere }) => {
+    const limit = numberOf(readHere('pids.max'));
+    const current = numberOf(readHere('pids.current'));
+    return limit !== undefined && current !== undefined && current >= limit ? limit : undefined;
+  });
+  return lower(...reached);
+}
+
+/** @returns the groups of this process that may have one of the controllers, and all groups above them */
+function groupsWith(wanted: readonly string[], read: ReadText) {
+  const mounts = mountsIn(read('/proc/self/mountinfo') ?? '');
+  return membershipsIn(read('/proc/self/cgroup') ?? '')
+    .filter(
+      ({ controllers }) => controllers === undefined || wanted.some((name) => controllers.includes(name)),
+    )
+    .flatMap((membership) =>
+      groupsOf(membership, mounts).map((group) => ({
+        controllers: membership.controllers,
+        readHere: (file: string) => read(`${group}/${file}`),
+      })),
+    );
 }
 
 function readSystemText(path: string): string | undefined {
@@ -129,11 +151,11 @@ function quotaOf(text: string | undefined): number | undefined {
   return Math.max(1, Math.ceil(Number(quota) / Number(period)));
 }
 
-/** @param text a number of bytes; `max`: no limit, as is in version 1 the highest number of whole pages */
-function bytesOf(text: string | undefined): number | undefined {
+/** @param text bytes or threads; `max`: no limit, as is in version 1 the highest number of whole pages */
+function numberOf(text: string | undefined): number | undefined {
   if (text === undefined || !/^\d{1,20}\n?$/.test(text)) return undefined;
-  const bytes = Number(text);
-  return Number.isSafeInteger(bytes) ? bytes : undefined;
+  const value = Number(text);
+  return Number.isSafeInteger(value) ? value : undefined;
 }
 
 /** The lowest of those that are known. */

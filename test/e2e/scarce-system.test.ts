@@ -1,0 +1,97 @@
+/** Every command where the system gives it few threads, few descriptors or an empty /dev: it works, or one line says why. */
+import { chmodSync, readdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { cli, cliOk } from './cli.js';
+import { expectGoodImage } from './judge.js';
+import { useScratch } from './scratch.js';
+import { textBytes } from './source-images.js';
+
+const path = useScratch();
+const [raw, image, target] = [path('disk.raw'), path('image.qcow2'), path('target.qcow2')];
+const isRoot = process.geteuid?.() === 0;
+
+beforeAll(async () => {
+  // Work for more threads than there will be.
+  writeFileSync(raw, textBytes(12 * 2 ** 20));
+  await cliOk(['convert', '-c', '-f', 'raw', raw, image]);
+});
+
+/** A test of what only root can arrange; for others its name says that nothing was tried. */
+const asRoot = (name: string, run: () => Promise<void>) =>
+  isRoot ? test(name, run) : test(`${name} (not tried: not root)`, () => {});
+
+const COMMANDS: readonly (readonly [command: string, ...rest: string[]])[] = [
+  ['convert', '-c', '-f', 'raw', raw, target],
+  ['info', '--deep', image],
+  ['check', '--data', image],
+  ['compare', '-f', 'raw', raw, image],
+  ['map', '--output=json', image],
+  ['measure', '-c', '-f', 'raw', raw],
+  ['man'],
+];
+
+describe('with few descriptors', () => {
+  test.each(COMMANDS)('%s is done or says so in one line', async (...args) => {
+    const limits = [20, 23, 26, 29, 32, 36];
+    const runs = limits.map((limit) => cli(args, { under: ['prlimit', `--nofile=${limit}`, '--'] }));
+    for (const { status, signal, stdout, stderr } of await Promise.all(runs)) {
+      expect(signal).toBeNull();
+      if (status === 0) {
+        expect(stderr).toBe('');
+        continue;
+      }
+      expect(stderr).toMatch(/^qcow2c: Could not [^\n]*: Too many open files[^\n]*\n$/);
+      expect({ status, stdout }).toEqual({ status: args[0] === 'compare' ? 2 : 1, stdout: '' });
+    }
+  });
+});
+
+describe('with few threads', () => {
+  // Any user but root has a limit on threads, and one who runs nothing else has them all to himself.
+  const other = ['--reuid=54321', '--regid=54321', '--clear-groups', '--'];
+  const under = (most: number) => [
+    ...(isRoot ? ['setpriv', ...other] : []),
+    ...['prlimit', `--nproc=${most}`, '--'],
+  ];
+  /** Of Node.js itself, with those for asynchronous file operations: more are workers. */
+  const OTHERS = 11;
+  const convert = ['convert', '-c', '-v', '-m', '4', '-f', 'raw', raw, target];
+  beforeAll(() => {
+    for (const file of [raw, image]) chmodSync(file, 0o644);
+    chmodSync(dirname(dirname(target)), 0o711);
+    chmodSync(dirname(target), 0o777);
+  });
+
+  asRoot('a conversion works with those that start, and -v says so', async () => {
+    const { status, stderr } = await cli(convert, { under: under(OTHERS + 2) });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: expect.stringMatching(/worker threads: 2$/m) });
+    expect(stderr).toMatch(/^Fewer worker threads than wanted: .*\(ulimit -u is 13\)/m);
+    await expectGoodImage(target, raw);
+  });
+
+  asRoot('every command with workers does its work with one of them', async () => {
+    for (const [command, ...rest] of COMMANDS.slice(1, -1)) {
+      const args = command === 'map' ? rest : ['-m', '4', ...rest];
+      const { status, stderr } = await cli([command, ...args], { under: under(OTHERS + 1) });
+      expect({ command, status, stderr }).toEqual({ command, status: 0, stderr: '' });
+    }
+  });
+
+  asRoot('a conversion that can have none ends with an error that names the limit', async () => {
+    const before = readdirSync(dirname(target));
+    expect(await cli(convert, { under: under(OTHERS) })).toMatchObject({
+      ...{ status: 1, stdout: '' },
+      stderr: 'qcow2c: Could not start a worker thread (ulimit -u is 11): Resource temporarily unavailable\n',
+    });
+    expect(readdirSync(dirname(target))).toEqual(before);
+  });
+});
+
+asRoot('with an empty /dev every command does its work', async () => {
+  const under = ['unshare', '--mount', 'sh', '-ec', 'mount -t tmpfs none /dev; exec "$0" "$@"'];
+  for (const args of COMMANDS) {
+    const { status, stderr } = await cli(args, { under });
+    expect({ args, status, stderr }).toEqual({ args, status: 0, stderr: '' });
+  }
+});
