@@ -7,7 +7,6 @@ import {
   cycles,
   deadModules,
   emptyNames,
-  fsExtInWorker,
   impureFormatModules,
   printsOrExits,
   strayPackages,
@@ -27,10 +26,6 @@ describe('the source tree', () => {
   });
   test('a package is imported only by the part it was chosen for', () => {
     expect(strayPackages(graph)).toEqual([]);
-  });
-  test('the worker entry exists and never loads fs-ext', () => {
-    expect([...graph.keys()]).toContain('src/compress/worker.ts');
-    expect(fsExtInWorker(graph)).toEqual([]);
   });
   test('only the command line prints, exits or listens to signals', () => {
     expect(printsOrExits(graph)).toEqual([]);
@@ -107,32 +102,14 @@ describe('the rules can fail', () => {
 
   test('a stray package and an unknown package are found', () => {
     const text = `import 'koffi'; import type { C } from 'commander/esm.mjs'; import '@a/b/c';`;
+    expect(strayPackages(both('src/storage/seek.ts', `await import('fs-ext')`))).toEqual([]);
+    expect(strayPackages(both('src/storage/a.ts', `await import('fs-ext')`))).toEqual([
+      'src/storage/a.ts must not import fs-ext',
+    ]);
     expect(strayPackages(both('src/compress/a.ts', text))).toEqual([
       'src/compress/a.ts must not import commander/esm.mjs',
       'src/compress/a.ts imports @a/b/c, which is no dependency',
     ]);
-  });
-
-  test.each([
-    `import { seek } from 'fs-ext';`,
-    `import { type A } from 'fs-ext';`,
-    `export { seek } from 'fs-ext';`,
-    `const { seek } = await import('fs-ext');`,
-    `const { seek } = createRequire(import.meta.url)('fs-ext');`,
-    `const { seek } = require('fs-ext');`,
-    `const seek = optional('fs-ext');`,
-  ])('fs-ext two imports away from the worker by %s is found', (text) => {
-    const others = { 'src/compress/b.ts': `export * from '../raw/a.js';`, 'src/raw/a.ts': text };
-    const found = fsExtInWorker(both('src/compress/worker.ts', `import './b.js';`, others));
-    expect(found).not.toEqual([]);
-    expect(found[0]).toContain('src/compress/worker.ts -> src/compress/b.ts -> src/raw/a.ts');
-  });
-
-  test('a type from a module with fs-ext loads nothing into the worker', () => {
-    const others = { 'src/raw/a.ts': `import 'fs-ext';` };
-    expect(
-      fsExtInWorker(both('src/compress/worker.ts', `import type { A } from '../raw/a.js';`, others)),
-    ).toEqual([]);
   });
 
   test.each([

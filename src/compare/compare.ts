@@ -26,12 +26,12 @@ export async function compare(options: CompareOptions): Promise<CompareResult> {
 
 /** `compare` with another worker. */
 export async function compareWith(options: CompareOptions, workerEntry: URL): Promise<CompareResult> {
-  const { images, cache, threads, signal } = options;
+  const { images, cache, threads, onWarning, signal } = options;
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1)) {
     throw usageError(`The number of threads must be at least 1, not ${threads}`, { found: threads });
   }
   refuseAbort(signal);
-  const settings = { direct: asksForDirect(cache), isolated: false };
+  const settings = { direct: asksForDirect(cache), isolated: false, onWarning };
   const open = (image: string | ImageReference) =>
     openImage(typeof image === 'string' ? { file: image } : image, undefined, settings);
   const one = await open(images[0]);

@@ -16,6 +16,8 @@ export interface CompareOptions {
   readonly threads?: number | undefined;
   /** As in ConvertOptions. */
   readonly memory?: number | undefined;
+  /** Called with a sentence that the user should know although there is a verdict; must not throw. */
+  readonly onWarning?: ((message: string) => void) | undefined;
   /** Called after each work item of up to 2 MiB; must not throw. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   /** Ends the comparison: it rejects with ERR_ABORTED. */

@@ -1,6 +1,6 @@
 /**
  * The worker thread's entry: works for one pool after the other. Of each it is told the setup, then one work item
- * after the other, and to give up what it holds for it. Must never reach fs-ext (see docs/dependencies.md).
+ * after the other, and to give up what it holds for it.
  */
 import { parentPort } from 'node:worker_threads';
 import type { Question, Reply, WorkResult } from './messages.js';

@@ -21,7 +21,14 @@ export interface OpenedSources {
 
 type SourceOptions = Pick<
   ConvertOptions,
-  'sources' | 'sourceFormat' | 'sourceCache' | 'snapshot' | 'isolated' | 'bitmaps' | 'forceShare'
+  | 'sources'
+  | 'sourceFormat'
+  | 'sourceCache'
+  | 'snapshot'
+  | 'isolated'
+  | 'bitmaps'
+  | 'forceShare'
+  | 'onWarning'
 >;
 
 /**
@@ -81,8 +88,9 @@ export function onlyImage({ images }: OpenedSources, refusal: string): OpenedIma
 export function openSettings({
   sourceCache,
   isolated = false,
-}: Pick<ConvertOptions, 'sourceCache' | 'isolated'>): OpenSettings {
-  return { direct: asksForDirect(sourceCache), isolated, copies: true };
+  onWarning,
+}: Pick<ConvertOptions, 'sourceCache' | 'isolated' | 'onWarning'>): OpenSettings {
+  return { direct: asksForDirect(sourceCache), isolated, copies: true, onWarning };
 }
 
 function isStream(source: string | ImageReference | StreamReference): source is StreamReference {

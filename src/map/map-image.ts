@@ -12,8 +12,14 @@ import { RangeMerger } from './range-merger.js';
  * @throws Qcow2cError ERR_USAGE, ERR_UNSUPPORTED, ERR_FORMAT, ERR_CORRUPT, ERR_IO
  */
 export async function* mapImage(options: MapOptions): AsyncGenerator<MapRange, void, undefined> {
-  const { image, startOffset = 0, maxLength = Number.POSITIVE_INFINITY, isolated = false } = options;
-  const { source, layers } = await openImage(image, undefined, { direct: false, isolated });
+  const {
+    image,
+    startOffset = 0,
+    maxLength = Number.POSITIVE_INFINITY,
+    isolated = false,
+    onWarning,
+  } = options;
+  const { source, layers } = await openImage(image, undefined, { direct: false, isolated, onWarning });
   try {
     const end = Math.min(source.size, startOffset + maxLength);
     const chain = new StatusChain(layers);

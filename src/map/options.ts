@@ -9,6 +9,8 @@ export interface MapOptions {
   readonly maxLength?: number | undefined;
   /** Refuse every file that an image names; default: false. */
   readonly isolated?: boolean | undefined;
+  /** Called with a sentence that the user should know although there is a map; must not throw. */
+  readonly onWarning?: ((message: string) => void) | undefined;
 }
 
 /** Guest bytes of which the same is to be said. Fields and rules are those of `qemu-img map`. */

@@ -28,8 +28,8 @@ export interface ImageSurvey {
  * @throws Qcow2cError as mapImage
  */
 export async function surveyImage(options: MapOptions): Promise<ImageSurvey> {
-  const { image, isolated = false } = options;
-  const opened = await openImage(image, undefined, { direct: false, isolated });
+  const { image, isolated = false, onWarning } = options;
+  const opened = await openImage(image, undefined, { direct: false, isolated, onWarning });
   try {
     const [top, ...below] = opened.layers;
     const { layer, format, qcow2 } = top;

@@ -46,7 +46,11 @@ export async function measureWith(options: MeasureOptions, parts: MeasureParts):
     const { bitmaps, clusterSize } = await readStart(reference, options);
     return { ...(await compressed(options, parts, clusterSize)), bitmaps };
   }
-  const image = await openImage(reference, snapshot, { direct: false, isolated });
+  const image = await openImage(reference, snapshot, {
+    direct: false,
+    isolated,
+    onWarning: options.onWarning,
+  });
   try {
     const diskSize = image.source.size;
     if (parameters === undefined) return uncompressed(undefined, diskSize, 0);

@@ -27,7 +27,12 @@ export interface OpenSettings {
   readonly direct: boolean;
   /** Refuse every file that an image names. */
   readonly isolated: boolean;
+  /** Called with a sentence that the user should know although the image was opened. */
+  readonly onWarning?: ((message: string) => void) | undefined;
 }
+
+/** Whether this thread has said that holes cannot be found: once is enough. */
+let hasWarnedOfHoles = false;
 
 /** One image of a chain. */
 export interface OpenedLayer {
@@ -108,6 +113,7 @@ class ChainOpening {
       await file.lock(use);
       if (format === 'raw') {
         this.#addRaw(wanted, file, snapshot);
+        this.#warnOfHoles(file);
         return undefined;
       }
       const qcow2 = await readQcow2Start(file);
@@ -117,6 +123,7 @@ class ChainOpening {
       if (dataFile !== undefined) {
         opened.push(dataFile);
         await dataFile.lock(use);
+        this.#warnOfHoles(dataFile);
       }
       const state = snapshot === undefined ? undefined : await snapshotState(qcow2, snapshot);
       const layer = new Qcow2Layer(qcow2.header, file, dataFile, state);
@@ -158,6 +165,16 @@ class ChainOpening {
       asNamed: layer === file,
       qcow2: undefined,
     });
+  }
+
+  #warnOfHoles({ hasLostHoles, name }: RawSource): void {
+    const { onWarning } = this.#settings;
+    if (!hasLostHoles || hasWarnedOfHoles || onWarning === undefined) return;
+    hasWarnedOfHoles = true;
+    onWarning(
+      `The holes of ${quoted(name)} are read like data, which takes long: neither the package koffi nor fs-ext works ` +
+        'here to find them; npm install without --omit=optional brings both',
+    );
   }
 
   async #openFile(name: string): Promise<RawSource> {

@@ -7,11 +7,12 @@ import { ioError, Qcow2cError, quoted } from '../errors.js';
 import type { HostFile, MappedRange } from '../image/source.js';
 import { alignedMemory, DIRECT_ALIGNMENT, roundDown, roundUp } from '../storage/aligned-memory.js';
 import { closeUnwritten } from '../storage/close-unwritten.js';
+import { deviceSize } from '../storage/device-size.js';
 import { fileIdentity } from '../storage/file-identity.js';
+import { type DataRange, HoleFinder } from '../storage/holes.js';
 import { type ImageUse, lockImage } from '../storage/image-lock.js';
 import { isPassing, MOST_IDLE_ATTEMPTS } from '../storage/passing-failure.js';
 import { readAt } from '../storage/read-at.js';
-import { type DataRange, HoleFinder } from './holes.js';
 
 /** A source's size is rounded up to whole sectors, as QEMU does; the rest of the last one is zeros. */
 const SECTOR_SIZE = 512;
@@ -31,6 +32,8 @@ export class RawSource implements HostFile {
   /** What offset, length and address of a read on the descriptor must be multiples of, in bytes. */
   readonly readAlignment: number;
   readonly descriptor: number;
+  /** Whether it has holes that cannot be found, and so are read. */
+  readonly hasLostHoles: boolean;
   readonly #holes: HoleFinder;
   readonly #version: Version;
   readonly #isFile: boolean;
@@ -49,8 +52,10 @@ export class RawSource implements HostFile {
       const holes = await HoleFinder.open(descriptor, name);
       const version = isFile
         ? { size: Number(stats.size), mtimeNs: stats.mtimeNs, ctimeNs: stats.ctimeNs }
-        : { size: holes.end() ?? endByReading(descriptor), mtimeNs: 0n, ctimeNs: 0n };
-      return new RawSource(descriptor, name, direct, holes, version, fileIdentity(stats));
+        : { size: await deviceSize(descriptor), mtimeNs: 0n, ctimeNs: 0n };
+      // Compressed by the file system or sparse: it takes fewer blocks of 512 bytes than it is long.
+      const hasLostHoles = !holes.isAble && isFile && stats.blocks * 512n < stats.size;
+      return new RawSource(descriptor, name, direct, holes, version, fileIdentity(stats), hasLostHoles);
     } catch (error) {
       closeUnwritten(descriptor);
       throw ioError(`Could not find out the size of ${quoted(name)}`, error, { file: name });
@@ -64,6 +69,7 @@ export class RawSource implements HostFile {
     holes: HoleFinder,
     version: Version,
     identity: string,
+    hasLostHoles: boolean,
   ) {
     this.name = name;
     this.size = roundUp(version.size, SECTOR_SIZE);
@@ -72,13 +78,14 @@ export class RawSource implements HostFile {
     this.#version = version;
     this.#isFile = identity.startsWith('file');
     this.identity = identity;
+    this.hasLostHoles = hasLostHoles;
     this.readAlignment = direct ? DIRECT_ALIGNMENT : 1;
   }
 
   async map(offset: number): Promise<MappedRange> {
     const end = this.#version.size;
     if (this.#known === undefined || offset < this.#known.start || offset >= this.#known.end) {
-      const next = offset < end ? this.#holes.nextData(offset, end) : undefined;
+      const next = offset < end ? await this.#holes.nextData(offset, end) : undefined;
       if (next === undefined) return { kind: 'zero', length: this.size - offset };
       this.#known = next;
       if (next.start > offset) return { kind: 'zero', length: next.start - offset };
@@ -155,23 +162,6 @@ export class RawSource implements HostFile {
   async close(): Promise<void> {
     closeUnwritten(this.descriptor);
   }
-}
-
-/** A device's size without lseek: the last block that can be read, found by halving, read as O_DIRECT asks. */
-function endByReading(descriptor: number): number {
-  const memory = alignedMemory(DIRECT_ALIGNMENT).subarray(0, DIRECT_ALIGNMENT);
-  const bytesOf = (block: number) =>
-    fs.readSync(descriptor, memory, 0, DIRECT_ALIGNMENT, block * DIRECT_ALIGNMENT);
-  let beyond = 1;
-  while (beyond < 2 ** 40 && bytesOf(beyond - 1) > 0) beyond *= 2;
-  // All blocks below `low` have bytes, none from `beyond` on.
-  let low = Math.floor(beyond / 2);
-  while (low < beyond) {
-    const middle = Math.floor((low + beyond) / 2);
-    if (bytesOf(middle) > 0) low = middle + 1;
-    else beyond = middle;
-  }
-  return low === 0 ? 0 : (low - 1) * DIRECT_ALIGNMENT + bytesOf(low - 1);
 }
 
 /**

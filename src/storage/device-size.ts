@@ -1,7 +1,7 @@
 /** The size of a block device, which fstat(2) does not tell. For sources and targets. */
 import { readSync } from 'node:fs';
 import { alignedMemory, DIRECT_ALIGNMENT } from './aligned-memory.js';
-import { seekEnd } from './libc.js';
+import { seekEnd } from './seek.js';
 
 /**
  * @param descriptor open for reading, with O_DIRECT or without

@@ -24,8 +24,7 @@ const hasLocks =
 /** Linux's number on every machine but s390x of 32 bits. */
 const DONT_NEED = 4;
 
-const SEEK_END = 2;
-/** Their numbers are the same on every system. */
+/** Its number is the same on every system. */
 const EINTR = 4;
 const isLittle = endianness() === 'LE';
 const ENOSYS = process.platform === 'darwin' ? 78 : 38;
@@ -113,22 +112,63 @@ export async function fallocate(
   const call = libc?.fallocate;
   if (libc === undefined || call === undefined) return systemError(ENOSYS);
   for (;;) {
-    const errno = await new Promise<number>((resolve, reject) => {
-      // koffi shows the errno of the call's own thread only until the callback returns.
-      call.async(descriptor, mode, offset, length, (error: unknown, result: number) => {
-        if (error === null) resolve(result === 0 ? 0 : libc.koffi.errno());
-        else reject(error);
-      });
-    });
+    const errno = await onAnotherThread(call, [descriptor, mode, offset, length], (result) =>
+      result === 0 ? 0 : libc.koffi.errno(),
+    );
     if (errno === 0) return undefined;
     if (errno !== EINTR) return systemError(errno);
   }
 }
 
-/** @returns the offset of the end in bytes, on Linux also a device's; undefined when it cannot be had */
-export async function seekEnd(descriptor: number): Promise<number | undefined> {
-  const end: unknown = (await load())?.lseek?.(descriptor, 0, SEEK_END);
-  return typeof end === 'number' && end >= 0 ? end : undefined;
+/** koffi refuses more than 256 calls at once on other threads. Node.js runs four of them at once. */
+const MOST_CALLS = 128;
+let runningCalls = 0;
+const waitingCalls: (() => void)[] = [];
+
+/** @param outcome of what the call returned: koffi shows the call's own errno only until this has returned */
+async function onAnotherThread(
+  call: Bound,
+  parameters: readonly number[],
+  outcome: (returned: number | bigint) => number,
+): Promise<number> {
+  if (runningCalls >= MOST_CALLS) await new Promise<void>((resolve) => waitingCalls.push(resolve));
+  else runningCalls += 1;
+  try {
+    return await new Promise((resolve, reject) => {
+      call.async(...parameters, (error: unknown, returned: number | bigint) => {
+        if (error === null) resolve(outcome(returned));
+        else reject(error);
+      });
+    });
+  } finally {
+    // The next one takes this one's place, so the number stays.
+    const next = waitingCalls.shift();
+    if (next === undefined) runningCalls -= 1;
+    else next();
+  }
+}
+
+/** lseek(2). Both return the offset reached, in bytes, or the negative number of the error. */
+export interface Lseek {
+  now(descriptor: number, offset: number, whence: number): number;
+  /** The same on another thread, for file systems that may take their time. */
+  later(descriptor: number, offset: number, whence: number): Promise<number>;
+}
+
+/**
+ * @returns undefined without koffi, or a C library that has the call
+ * @throws Qcow2cError ERR_IO as `load`
+ */
+export async function loadLseek(): Promise<Lseek | undefined> {
+  const libc = await load();
+  const call = libc?.lseek;
+  if (libc === undefined || call === undefined) return undefined;
+  // Between the call and koffi.errno() nothing may run that could call the system: errno is the thread's.
+  const outcome = (reached: number | bigint) => (reached < 0 ? -libc.koffi.errno() : Number(reached));
+  return {
+    now: (descriptor, offset, whence) => outcome(call(descriptor, offset, whence)),
+    later: (descriptor, offset, whence) => onAnotherThread(call, [descriptor, offset, whence], outcome),
+  };
 }
 
 /**
@@ -190,7 +230,8 @@ async function callFcntl(descriptor: number, command: number, lock: DataView): P
   }
 }
 
-function systemError(errno: number): NodeJS.ErrnoException {
+/** @param errno the number of a system error, above 0 */
+export function systemError(errno: number): NodeJS.ErrnoException {
   const code = getSystemErrorName(-errno);
   return Object.assign(new Error(code), { errno: -errno, code });
 }

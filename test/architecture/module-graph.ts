@@ -97,14 +97,3 @@ export function readGraph(root: string, directory: string): ModuleGraph {
   const paths = names.filter((name) => /(?<!\.d)\.ts$/.test(name)).map((name) => posix.join(directory, name));
   return graphOf(Object.fromEntries(paths.map((path) => [path, readFileSync(join(root, path), 'utf8')])));
 }
-
-/** All modules that loading `entry` loads, with the chain of imports that leads to each. */
-export function loadedFrom(graph: ModuleGraph, entry: string): Map<string, readonly string[]> {
-  const chains = new Map<string, readonly string[]>([[entry, [entry]]]);
-  for (const [path, chain] of chains) {
-    for (const { target, typeOnly } of graph.get(path)?.imports ?? []) {
-      if (!typeOnly && !chains.has(target)) chains.set(target, [...chain, target]);
-    }
-  }
-  return chains;
-}

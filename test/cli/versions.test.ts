@@ -14,6 +14,7 @@ test('every engine and package has a line, found or not', () => {
     nodeZlib: '1.3',
     nodeZstd: undefined,
     fsExt: true,
+    lseek: 'koffi',
     another: false,
   };
   expect(versionText(survey).split('\n')).toEqual([
@@ -24,6 +25,7 @@ test('every engine and package has a line, found or not', () => {
     'node-zlib   1.3',
     'node-zstd   not found',
     'fs-ext      found',
+    'lseek       koffi',
     'another     not found',
     '',
   ]);

@@ -3,16 +3,22 @@ import { cp, mkdir, readdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import zlib from 'node:zlib';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { cliOk, ROOT } from './cli.js';
+import { runOk } from '../oracle/run.js';
+import { cli, cliOk, ROOT } from './cli.js';
 import { expectFailure } from './failures.js';
 import { expectGoodImage } from './judge.js';
 import { useScratch } from './scratch.js';
-import { makeMixedDisk } from './source-images.js';
+import { makeMixedDisk, makeSparseDisk } from './source-images.js';
 
 const path = useScratch();
 const raw = path('mixed.raw');
 const image = path('image.qcow2');
-beforeAll(() => makeMixedDisk(raw));
+const GIB = 2 ** 30;
+beforeAll(async () => {
+  await makeMixedDisk(path('sparse-mixed.raw'));
+  // Without holes: what is said of them has a test of its own.
+  await runOk('cp', ['--sparse=never', path('sparse-mixed.raw'), raw]);
+});
 
 /** Copies what npm would publish and links every installed package but `missing`. @returns its program */
 async function installWithout(missing: readonly string[], into: string): Promise<string> {
@@ -27,10 +33,10 @@ async function installWithout(missing: readonly string[], into: string): Promise
 }
 
 describe.each([
-  ['fs-ext', ['fs-ext'], 'libdeflate'],
-  ['fs-ext and koffi', ['fs-ext', 'koffi'], 'node'],
-  ['koffi', ['koffi'], 'node'],
-])('without %s', (name, missing, engine) => {
+  ['fs-ext', ['fs-ext'], 'libdeflate', 'koffi'],
+  ['fs-ext and koffi', ['fs-ext', 'koffi'], 'node', undefined],
+  ['koffi', ['koffi'], 'node', 'fs-ext'],
+])('without %s', (name, missing, engine, lseek) => {
   let program = '';
   beforeAll(async () => {
     program = await installWithout(missing, path(name));
@@ -39,6 +45,7 @@ describe.each([
   test('--version says what is missing and fails at nothing', async () => {
     const text = await cliOk(['--version'], { program });
     for (const part of missing) expect(text).toMatch(new RegExp(`^${part} +not found$`, 'm'));
+    expect(text).toMatch(new RegExp(`^lseek +${lseek ?? 'not found'}$`, 'm'));
   });
 
   test(`zlib images come out right, made by ${engine}`, async () => {
@@ -55,5 +62,38 @@ describe.each([
     }
     await cliOk(args, { program });
     await expectGoodImage(path('zstd.qcow2'), raw);
+  });
+
+  test('holes are found with what is there, or one warning says that they are not', async () => {
+    const [sparse, same] = [path('sparse.raw'), path('same.raw')];
+    // Holes that are read instead of stepped over would take a minute.
+    const size = lseek === undefined ? 2 ** 24 : 20 * GIB;
+    for (const file of [sparse, same]) {
+      await makeSparseDisk(file, size, [[2 ** 23, Buffer.alloc(65_536, 1)]]);
+    }
+    const commands = [
+      ['map', '-f', 'raw', sparse],
+      ['measure', '-f', 'raw', '-O', 'qcow2', sparse],
+      ['convert', '-f', 'raw', '-c', sparse, image],
+      ['compare', '-f', 'raw', '-F', 'raw', sparse, same],
+    ];
+    for (const args of commands) {
+      const { status, stdout, stderr } = await cli(args, { program });
+      expect([args[0], status]).toEqual([args[0], 0]);
+      const warnings = stderr
+        .trimEnd()
+        .split('\n')
+        .filter((line) => line !== '');
+      if (lseek === undefined) {
+        expect(warnings).toEqual([
+          expect.stringMatching(/^qcow2c: warning: The holes of .*koffi nor fs-ext/),
+        ]);
+      } else expect(warnings).toEqual([]);
+      if (args[0] === 'map') {
+        const start = lseek === undefined ? '0' : '0x800000';
+        expect(stdout.trim().split('\n').slice(1)).toEqual([expect.stringMatching(new RegExp(`^${start} `))]);
+      }
+    }
+    await expectGoodImage(image, sparse);
   });
 });

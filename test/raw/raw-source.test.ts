@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import koffi from 'koffi';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { openForReading, RawSource } from '../../src/raw/raw-source.js';
+import type { Seek } from '../../src/storage/seek.js';
 import { useScratch } from '../e2e/scratch.js';
 import { makeSparseDisk, randomBytes, TIB } from '../e2e/source-images.js';
 import { runOk } from '../oracle/run.js';
@@ -21,15 +22,20 @@ vi.mock('node:fs', async (original) => {
   };
   return { ...actual, ...watched, default: { ...actual, ...watched } };
 });
-const seek = vi.hoisted(() => ({ end: undefined as (() => number) | undefined, calls: 0 }));
-vi.mock('fs-ext', async (original) => {
-  const actual = await original<{ default: { seekSync(fd: number, at: number, whence: number): number } }>();
-  const seekSync = (descriptor: number, offset: number, whence: number) => {
-    seek.calls += 1;
-    if (whence === 2 && seek.end !== undefined) return seek.end();
-    return actual.default.seekSync(descriptor, offset, whence);
+const seek = vi.hoisted(() => ({ end: undefined as (() => number | undefined) | undefined, calls: 0 }));
+vi.mock('../../src/storage/seek.js', async (original) => {
+  const actual = await original<typeof import('../../src/storage/seek.js')>();
+  const loadSeek = async () => {
+    const loaded = (await actual.loadSeek()) as Seek;
+    const counted = <Call extends Seek['now'] | Seek['later']>(call: Call) =>
+      ((descriptor, offset, whence) => {
+        seek.calls += 1;
+        return call(descriptor, offset, whence);
+      }) as Call;
+    return { ...loaded, now: counted(loaded.now), later: counted(loaded.later) };
   };
-  return { default: { seekSync }, seekSync };
+  const seekEnd = async (descriptor: number) => (seek.end ?? (() => actual.seekEnd(descriptor)))();
+  return { ...actual, loadSeek, seekEnd };
 });
 const actualFs = await vi.importActual<typeof import('node:fs')>('node:fs');
 const path = useScratch();
@@ -366,7 +372,7 @@ describe('a device', () => {
     async (size) => {
       await makeSparseDisk(file, size, []);
       pretendDevices();
-      seek.end = () => undefined as unknown as number;
+      seek.end = () => undefined;
       vi.mocked(fs.readSync).mockImplementation(((
         fd: number,
         into: Uint8Array,
@@ -393,9 +399,7 @@ describe('a device', () => {
       throw Object.assign(new Error('EIO: i/o error'), { code: 'EIO', errno: -5 });
     };
     const error = expect.objectContaining({ code: 'ERR_IO', systemCode: 'EIO', file });
-    seek.end = broken;
-    await expect(open()).rejects.toThrow(error);
-    seek.end = () => undefined as unknown as number;
+    seek.end = () => undefined;
     vi.mocked(fs.readSync).mockImplementation(broken);
     await expect(open()).rejects.toThrow(error);
     expect(openFiles()).toBe(before);

@@ -1,6 +1,7 @@
 /** Runs the comparison that the command line asks for, and says what came of it. Used by main.ts. */
 import { compare } from '../../compare/compare.js';
 import type { CompareOptions, CompareResult } from '../../compare/options.js';
+import { warn } from '../aside.js';
 import { failureText } from '../failure.js';
 import { longRun } from '../long-run.js';
 import { progressStyle } from '../progress-option.js';
@@ -27,7 +28,8 @@ export async function compareCommand(
       'Comparison',
       style,
       surroundings,
-      (hooks) => surroundings.compare({ ...options, ...hooks }),
+      (hooks) =>
+        surroundings.compare({ ...options, ...hooks, onWarning: (message) => warn(stderr, message) }),
       ({ verdict }) => verdict.kind === 'identical',
     );
     if ('exitCode' in ended) return ended.exitCode;

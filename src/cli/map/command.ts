@@ -2,6 +2,7 @@
 import { mapImage } from '../../map/map-image.js';
 import type { MapOptions } from '../../map/options.js';
 import { surveyImage } from '../../map/survey-image.js';
+import { warn } from '../aside.js';
 import { type Surroundings, THIS_PROCESS } from '../surroundings.js';
 import { PacedOutput } from './paced-output.js';
 import { HUMAN_TEXT, JsonText, type RangesText } from './ranges-text.js';
@@ -10,9 +11,11 @@ import { picture } from './svg/picture.js';
 
 /** @returns the exit code @throws what is to be printed as an error with exit code 1 */
 export async function mapCommand(
-  { options, output }: MapRequest,
-  { stdout }: Surroundings = THIS_PROCESS,
+  request: MapRequest,
+  { stdout, stderr }: Surroundings = THIS_PROCESS,
 ): Promise<number> {
+  const { output } = request;
+  const options: MapOptions = { ...request.options, onWarning: (message) => warn(stderr, message) };
   const printed = new PacedOutput(stdout);
   try {
     if (output === 'svg') printed.add(picture(await surveyImage(options)));

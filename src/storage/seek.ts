@@ -1,0 +1,86 @@
+/**
+ * lseek(2), which Node.js lacks: through koffi, or through fs-ext where koffi has no binary for the system. fs-ext
+ * crashes the process when a second thread loads it, so it is loaded on the main thread only.
+ */
+import { createRequire } from 'node:module';
+import { constants } from 'node:os';
+import { isMainThread } from 'node:worker_threads';
+import { type Lseek, loadLseek } from './libc.js';
+
+const SEEK_END = 2;
+
+/** How lseek is called on this thread. */
+export interface Seek extends Lseek {
+  readonly through: 'koffi' | 'fs-ext';
+}
+
+let loaded: Promise<Seek | undefined> | undefined;
+
+/**
+ * @returns undefined where neither package can call lseek
+ * @throws Qcow2cError ERR_IO when no descriptor is left to load koffi with; the next call tries again
+ */
+export function loadSeek(): Promise<Seek | undefined> {
+  loaded ??= load().catch((error) => {
+    loaded = undefined;
+    throw error;
+  });
+  return loaded;
+}
+
+async function load(): Promise<Seek | undefined> {
+  const lseek = await loadLseek();
+  if (lseek !== undefined) return { ...lseek, through: 'koffi' };
+  return isMainThread ? loadFsExt() : undefined;
+}
+
+/** @returns whether the package is there, without loading it */
+export function isFsExtInstalled(): boolean {
+  try {
+    createRequire(import.meta.url).resolve('fs-ext');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function loadFsExt(): Promise<Seek | undefined> {
+  let fsExt: typeof import('fs-ext');
+  try {
+    const imported: typeof fsExt & { default?: typeof fsExt } = await import('fs-ext');
+    fsExt = imported.default ?? imported;
+  } catch {
+    return undefined;
+  }
+  return {
+    through: 'fs-ext',
+    now(descriptor, offset, whence) {
+      try {
+        return fsExt.seekSync(descriptor, offset, whence);
+      } catch (error) {
+        return negativeNumberOf(error);
+      }
+    },
+    later(descriptor, offset, whence) {
+      return new Promise((resolve) => {
+        fsExt.seek(descriptor, offset, whence, (error, reached) =>
+          resolve(error === null || error === undefined ? reached : negativeNumberOf(error)),
+        );
+      });
+    },
+  };
+}
+
+/** fs-ext's errors have the system's name; the sign of their number depends on its version. */
+function negativeNumberOf(error: unknown): number {
+  const { code = '' } = error as NodeJS.ErrnoException;
+  const number = constants.errno[code as keyof typeof constants.errno];
+  if (number === undefined) throw error;
+  return -number;
+}
+
+/** @returns the offset of the end in bytes, on Linux also a device's; undefined when it cannot be had */
+export async function seekEnd(descriptor: number): Promise<number | undefined> {
+  const end = (await loadSeek())?.now(descriptor, 0, SEEK_END);
+  return end !== undefined && end >= 0 ? end : undefined;
+}
