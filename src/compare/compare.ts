@@ -31,7 +31,7 @@ export async function compareWith(options: CompareOptions, workerEntry: URL): Pr
     throw usageError(`The number of threads must be at least 1, not ${threads}`, { found: threads });
   }
   refuseAbort(signal);
-  const settings = { direct: asksForDirect(cache), isolated: false, onWarning };
+  const settings = { direct: asksForDirect(cache), isolated: false, detectsChanges: true, onWarning };
   const open = (image: string | ImageReference) =>
     openImage(typeof image === 'string' ? { file: image } : image, undefined, settings);
   const one = await open(images[0]);

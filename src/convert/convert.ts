@@ -163,6 +163,7 @@ async function convertOpened(
     ...output.result(),
     threads,
     threadsRefused: threadsRefused?.message,
+    settledMs: (sources?.settledMs ?? 0) + (backing?.opened?.settledMs ?? 0),
     unreadableBytes: unreadable.bytes,
     verifiedFrom,
   };

@@ -17,6 +17,8 @@ export interface OpenedSources {
   /** What offset, length and address of a read on any descriptor must be multiples of, in bytes. */
   readonly readAlignment: number;
   readonly compressionTypes: ReadonlySet<CompressionType>;
+  /** How long it took until every later write had to change a file's times, in ms. */
+  readonly settledMs: number;
 }
 
 type SourceOptions = Pick<
@@ -74,6 +76,7 @@ export async function openSources(options: SourceOptions): Promise<OpenedSources
     images,
     readAlignment: Math.max(...images.map(({ readAlignment }) => readAlignment)),
     compressionTypes: new Set(images.flatMap(({ compressionTypes }) => [...compressionTypes])),
+    settledMs: images.reduce((sum, { settledMs }) => sum + settledMs, 0),
   };
 }
 
@@ -90,7 +93,7 @@ export function openSettings({
   isolated = false,
   onWarning,
 }: Pick<ConvertOptions, 'sourceCache' | 'isolated' | 'onWarning'>): OpenSettings {
-  return { direct: asksForDirect(sourceCache), isolated, copies: true, onWarning };
+  return { direct: asksForDirect(sourceCache), isolated, copies: true, detectsChanges: true, onWarning };
 }
 
 function isStream(source: string | ImageReference | StreamReference): source is StreamReference {

@@ -122,6 +122,8 @@ export interface ConvertResult {
   readonly threads: number;
   /** Why there were fewer threads than wanted: the system could not start more. */
   readonly threadsRefused: string | undefined;
+  /** Milliseconds of waiting until every later write had to change a source's time stamps. */
+  readonly settledMs: number;
   /** Where the target was read back from, and found to be right; undefined: nobody asked. */
   readonly verifiedFrom: VerifiedFrom | undefined;
   /** How the target was really written. */

@@ -19,7 +19,7 @@ export type OutputSetup = Pick<
 /** What only the target can tell of a finished conversion. */
 export type OutputResult = Omit<
   ConvertResult,
-  'threads' | 'threadsRefused' | 'unreadableBytes' | 'verifiedFrom'
+  'threads' | 'threadsRefused' | 'settledMs' | 'unreadableBytes' | 'verifiedFrom'
 >;
 
 /** Gives the next item in guest order, to be worked on in a slot; undefined at the end. */

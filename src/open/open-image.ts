@@ -29,6 +29,8 @@ export interface OpenSettings {
   readonly isolated: boolean;
   /** Called with a sentence that the user should know although the image was opened. */
   readonly onWarning?: ((message: string) => void) | undefined;
+  /** Whether a later write to any of the files shall be detected (`refuseChanges`). */
+  readonly detectsChanges?: boolean;
 }
 
 /** Whether this thread has said that holes cannot be found: once is enough. */
@@ -57,6 +59,8 @@ export interface OpenedImage {
   readonly readAlignment: number;
   /** Of the layers that may hold compressed clusters. */
   readonly compressionTypes: ReadonlySet<CompressionType>;
+  /** How long it took until every later write had to change a file's times, in ms. */
+  readonly settledMs: number;
 }
 
 /**
@@ -79,9 +83,9 @@ export async function openImage(
   const [top, ...below] = opening.layers;
   if (top === undefined) throw usageError('Must specify image file name');
   const source = new BackingChain([top.layer, ...below.map(({ layer }) => layer)]);
-  const { names, dataFiles, readAlignment, compressionTypes } = opening;
+  const { names, dataFiles, readAlignment, compressionTypes, settledMs } = opening;
   const files = [...names, ...dataFiles];
-  return { source, files, layers: [top, ...below], readAlignment, compressionTypes };
+  return { source, files, layers: [top, ...below], readAlignment, compressionTypes, settledMs };
 }
 
 /** The images opened so far, each the backing file of the one before. */
@@ -92,6 +96,7 @@ class ChainOpening {
   readonly dataFiles: string[] = [];
   readonly compressionTypes = new Set<CompressionType>();
   readAlignment = 1;
+  settledMs = 0;
   readonly #settings: OpenSettings;
   /** What is said of an image counts for all below it. */
   #forceShare = false;
@@ -179,6 +184,12 @@ class ChainOpening {
 
   async #openFile(name: string): Promise<RawSource> {
     const file = await openRawSource(name, this.#settings.direct);
+    try {
+      if (this.#settings.detectsChanges) this.settledMs += await file.settle();
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
     this.readAlignment = Math.max(this.readAlignment, file.readAlignment);
     return file;
   }

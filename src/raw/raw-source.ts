@@ -13,6 +13,7 @@ import { type DataRange, HoleFinder } from '../storage/holes.js';
 import { type ImageUse, lockImage } from '../storage/image-lock.js';
 import { isPassing, MOST_IDLE_ATTEMPTS } from '../storage/passing-failure.js';
 import { readAt } from '../storage/read-at.js';
+import { settleTimes } from '../storage/timestamp-tick.js';
 
 /** A source's size is rounded up to whole sectors, as QEMU does; the rest of the last one is zeros. */
 const SECTOR_SIZE = 512;
@@ -35,7 +36,7 @@ export class RawSource implements HostFile {
   /** Whether it has holes that cannot be found, and so are read. */
   readonly hasLostHoles: boolean;
   readonly #holes: HoleFinder;
-  readonly #version: Version;
+  #version: Version;
   readonly #isFile: boolean;
   /** The data range looked up last: the next question is mostly about the same one. */
   #known: DataRange | undefined;
@@ -126,22 +127,42 @@ export class RawSource implements HostFile {
     return descriptor === this.descriptor ? this.name : undefined;
   }
 
+  /**
+   * Waits until `refuseChanges` detects every later write. Call it before the first read.
+   * @returns how long this took, in ms; 0 for a device, whose times tell nothing
+   * @throws Qcow2cError ERR_SOURCE_CHANGED, ERR_IO
+   */
+  async settle(): Promise<number> {
+    if (!this.#isFile) return 0;
+    try {
+      const { stats, waitedMs } = await settleTimes(this.descriptor, this.name);
+      if (Number(stats.size) !== this.#version.size) throw this.#changedSize(Number(stats.size));
+      this.#version = { size: this.#version.size, mtimeNs: stats.mtimeNs, ctimeNs: stats.ctimeNs };
+      return waitedMs;
+    } catch (error) {
+      throw error instanceof Qcow2cError ? error : this.#unknownChange(error);
+    }
+  }
+
   async refuseChanges(): Promise<void> {
     if (!this.#isFile) return;
     const { size, mtimeNs, ctimeNs } = this.#stats();
-    const what =
-      Number(size) !== this.#version.size
-        ? `became ${size} bytes long`
-        : mtimeNs !== this.#version.mtimeNs
-          ? 'was written to'
-          : ctimeNs !== this.#version.ctimeNs
-            ? 'was changed, perhaps only its name or permissions (its ctime tells no more),'
-            : undefined;
-    if (what === undefined) return;
-    throw new Qcow2cError('ERR_SOURCE_CHANGED', `${quoted(this.name)} ${what} while it was being read`, {
+    if (Number(size) !== this.#version.size) throw this.#changedSize(Number(size));
+    if (mtimeNs !== this.#version.mtimeNs) throw this.#changed('was written to', Number(size));
+    if (ctimeNs === this.#version.ctimeNs) return;
+    const what = 'was changed, perhaps only its name or permissions (its ctime tells no more),';
+    throw this.#changed(what, Number(size));
+  }
+
+  #changedSize(size: number): Qcow2cError {
+    return this.#changed(`became ${size} bytes long`, size);
+  }
+
+  #changed(what: string, size: number): Qcow2cError {
+    return new Qcow2cError('ERR_SOURCE_CHANGED', `${quoted(this.name)} ${what} while it was being read`, {
       file: this.name,
       expected: this.#version.size,
-      found: Number(size),
+      found: size,
     });
   }
 
@@ -149,9 +170,13 @@ export class RawSource implements HostFile {
     try {
       return fs.fstatSync(this.descriptor, { bigint: true });
     } catch (error) {
-      const what = `Could not find out whether ${quoted(this.name)} has changed`;
-      throw ioError(what, error, { file: this.name });
+      throw this.#unknownChange(error);
     }
+  }
+
+  #unknownChange(error: unknown): Qcow2cError {
+    const what = `Could not find out whether ${quoted(this.name)} has changed`;
+    return ioError(what, error, { file: this.name });
   }
 
   /** Says what the file is opened for, until it is closed. @throws Qcow2cError ERR_IN_USE */

@@ -179,6 +179,7 @@ describe('images', () => {
     source,
     images: [],
     readAlignment: 4096,
+    settledMs: 0,
     compressionTypes: new Set(['zstd']),
   });
 

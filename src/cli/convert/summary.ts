@@ -6,6 +6,7 @@ export function summary(result: ConvertResult): string {
   const { clusterSize } = result;
   const what = clusterSize === undefined ? [] : [clusters(result, clusterSize)];
   const lines = [
+    ...settling(result),
     compression(result),
     ...refusedThreads(result),
     target(result),
@@ -16,6 +17,12 @@ export function summary(result: ConvertResult): string {
     ...verification(result),
   ];
   return lines.map((line) => `${line}\n`).join('');
+}
+
+function settling({ settledMs }: ConvertResult): string[] {
+  if (settledMs === 0) return [];
+  const seconds = (settledMs / 1000).toFixed(2);
+  return [`Source: changed just before; waited ${seconds} s, so that a later write changes its time stamps`];
 }
 
 function compression({ engine, compressionLevel, tableLevel, threads }: ConvertResult): string {

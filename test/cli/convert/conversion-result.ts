@@ -15,6 +15,7 @@ export const RESULT: ConvertResult = {
   compressionLevel: 2,
   tableLevel: undefined,
   threads: 3,
+  settledMs: 0,
   verifiedFrom: undefined,
   targetCache: 'none',
   directRefused: undefined,

@@ -1,0 +1,89 @@
+/**
+ * What a block device consists of: a partition of its disk, a mapped device of those below it, a loop device of its
+ * file. Writing to one of them changes the other. Linux shows the layers under /sys/dev/block.
+ */
+import { type BigIntStats, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { fileIdentity } from './file-identity.js';
+
+/**
+ * @param stats of a file or device
+ * @param sys where the system shows its block devices
+ * @returns the identity (`fileIdentity`) of the file or device, then those of all layers below it, as far as the
+ *   system shows them
+ */
+export function layersOf(stats: BigIntStats, sys = '/sys/dev/block'): Set<string> {
+  const layers = new Set([fileIdentity(stats)]);
+  if (stats.isBlockDevice()) addBelow(deviceNumber(stats.rdev), sys, layers);
+  return layers;
+}
+
+/** @param number of the device, as "major:minor" */
+function addBelow(number: string, sys: string, layers: Set<string>): void {
+  const device = join(sys, number);
+  const file = textOf(join(device, 'loop', 'backing_file'));
+  const backing = file === undefined ? undefined : identityAt(file);
+  if (backing !== undefined) layers.add(backing);
+  for (const below of [...disksOf(device), ...slavesOf(device)]) {
+    const identity = `device ${rdevOf(below)}`;
+    if (layers.has(identity)) continue;
+    layers.add(identity);
+    addBelow(below, sys, layers);
+  }
+}
+
+/** The disk of a partition, whose directory is inside the disk's. */
+function disksOf(device: string): string[] {
+  if (textOf(join(device, 'partition')) === undefined) return [];
+  try {
+    const disk = textOf(join(dirname(realpathSync(device)), 'dev'));
+    return disk === undefined ? [] : [disk];
+  } catch {
+    return [];
+  }
+}
+
+/** The devices that a mapped device (LVM, encryption, RAID) consists of. */
+function slavesOf(device: string): string[] {
+  try {
+    const names = readdirSync(join(device, 'slaves'));
+    return names.flatMap((name) => textOf(join(device, 'slaves', basename(name), 'dev')) ?? []);
+  } catch {
+    return [];
+  }
+}
+
+function textOf(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8').replace(/\n$/, '');
+  } catch {
+    return undefined;
+  }
+}
+
+function identityAt(path: string): string | undefined {
+  try {
+    return fileIdentity(statSync(path, { bigint: true }));
+  } catch {
+    // Deleted, or in another mount namespace.
+    return undefined;
+  }
+}
+
+/** Linux's makedev, 32 bits wide in its lower half: mmmMMMmm, with the rest of both numbers above. */
+function deviceNumber(rdev: bigint): string {
+  const major = ((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & 0xfffff000n);
+  const minor = (rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n);
+  return `${major}:${minor}`;
+}
+
+/** The inverse of `deviceNumber`. */
+function rdevOf(number: string): bigint {
+  const [major = 0n, minor = 0n] = number.split(':').map(BigInt);
+  return (
+    ((major & 0xfffn) << 8n) |
+    ((major & 0xfffff000n) << 32n) |
+    (minor & 0xffn) |
+    ((minor & 0xffffff00n) << 12n)
+  );
+}

@@ -1,0 +1,73 @@
+/**
+ * Waits until the next write to a file must change its time stamps. File systems store times in steps: two writes
+ * within one step leave the same time, so a reader that starts in between cannot detect the second one. Git calls
+ * such files "racily clean".
+ */
+import { type BigIntStats, fstatSync, statfsSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Qcow2cError, quoted } from '../errors.js';
+
+/** Linux stamps files with a clock that steps every 1 to 10 ms; twice the longest step covers rounding. */
+const KERNEL_TICK_MS = 20;
+/** ext3, ext4 with 128-byte inodes, HFS+ and XFS of old store whole seconds. */
+const SECOND_MS = 1000;
+/** FAT stores even seconds. */
+const FAT_TICK_MS = 2000;
+const FAT_MAGIC = 0x4d44;
+/** A file that is still changing after this long is being written to. */
+const LONGEST_WAIT_MS = FAT_TICK_MS + KERNEL_TICK_MS;
+
+/** The times of a file, and how long it took until a later write had to change them. */
+export interface SettledTimes {
+  readonly stats: BigIntStats;
+  readonly waitedMs: number;
+}
+
+/**
+ * Call it before the first read. It does not wait for a file that last changed longer ago than one step.
+ * @param descriptor of a regular file
+ * @param name of the file, for messages and to find out the kind of its file system
+ * @returns the times to compare with after the last read
+ * @throws Qcow2cError ERR_SOURCE_CHANGED when the file changes again and again meanwhile; the system's error
+ */
+export async function settleTimes(descriptor: number, name: string): Promise<SettledTimes> {
+  const start = Date.now();
+  for (;;) {
+    const stats = fstatSync(descriptor, { bigint: true });
+    const now = Date.now();
+    const wait = untilTickIsOver(stats, () => isFat(name), now);
+    if (wait === 0) return { stats, waitedMs: now - start };
+    if (now - start + wait > LONGEST_WAIT_MS) {
+      const message = `${quoted(name)} is being written to: its time of change keeps moving`;
+      throw new Qcow2cError('ERR_SOURCE_CHANGED', message, { file: name });
+    }
+    await delay(wait);
+  }
+}
+
+/**
+ * How long a write could still leave the file's times as they are, in ms.
+ * @param isFatFile asked only where the answer matters
+ * @param now milliseconds since the epoch
+ */
+export function untilTickIsOver(
+  { ctimeNs }: Pick<BigIntStats, 'ctimeNs'>,
+  isFatFile: () => boolean,
+  now: number,
+): number {
+  const hasFractions = ctimeNs % 1_000_000_000n !== 0n;
+  // Whole seconds may be chance, once in a billion files; then the wait is too long and nothing else.
+  const tick = hasFractions ? 0 : isFatFile() ? FAT_TICK_MS : SECOND_MS;
+  const step = tick + KERNEL_TICK_MS;
+  const changed = Number(ctimeNs / 1_000_000n);
+  // A time in the future is another machine's, or the clock was set back: only waiting helps.
+  return Math.max(0, Math.min(changed + step - now, step));
+}
+
+function isFat(name: string): boolean {
+  try {
+    return statfsSync(name).type === FAT_MAGIC;
+  } catch {
+    return false;
+  }
+}
