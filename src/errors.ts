@@ -29,7 +29,7 @@ export type ErrorCode =
 
 /** What a program may want to know about a failure besides its sentence. */
 export interface ErrorFacts {
-  /** The file concerned, as the caller named it. */
+  /** The file concerned, as it was named; the library names files from the root of the file system. */
   readonly file?: string | undefined;
   /** Where, in bytes: in the file for I/O, in the guest's address space for a worker's failure. */
   readonly offset?: number | undefined;

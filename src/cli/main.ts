@@ -3,6 +3,7 @@
  * What only some runs need is imported when they need it, for the start to be quick.
  */
 import { ioError } from '../errors.js';
+import { refuseUndecodedWords } from './argument-bytes.js';
 import { parseCommandLine } from './command-line.js';
 import { failureText } from './failure.js';
 
@@ -19,6 +20,7 @@ let unwritten: Error | undefined;
  * @returns the exit code
  */
 async function run(words: readonly string[]): Promise<number> {
+  refuseUndecodedWords(words);
   const request = parseCommandLine(words);
   codeWithoutOutput = CODES_WITHOUT_OUTPUT[request.kind] ?? 1;
   switch (request.kind) {

@@ -30,7 +30,7 @@ function layersAt(name: string): string[] {
     const found = fs.statSync(name, { bigint: true, throwIfNoEntry: false });
     if (found !== undefined) return [...layersOf(found)];
     // The directory's own name need not be UTF-8.
-    const directory = fs.realpathSync(dirname(name), { encoding: 'buffer' }).toString('latin1');
+    const directory = fs.realpathSync.native(dirname(name), { encoding: 'buffer' }).toString('latin1');
     return [`${directory}/${basename(name)}`];
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;

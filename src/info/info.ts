@@ -74,6 +74,11 @@ function backingOf(
   if (qcow2 === undefined || backing === 'none') return undefined;
   if (backing !== undefined) return { ...backing, forceShare: forceShare || backing.forceShare };
   if (qcow2.backing === undefined) return undefined;
+  // The name is decoded to be shown: what was not UTF-8 would lead to another file.
+  if (qcow2.backing.includes('\ufffd')) {
+    const message = `${quoted(file)} has the backing file ${quoted(qcow2.backing)}, whose name is not UTF-8`;
+    throw new Qcow2cError('ERR_UNSUPPORTED', message, { file, expected: 'UTF-8' });
+  }
   const { backingFormat: format } = qcow2.extensions;
   const path = backingFilePath(qcow2.backing, file);
   if (format === undefined || isImageFormat(format)) return { file: path, format, forceShare };

@@ -20,8 +20,14 @@ const HELD = ['EAGAIN', 'EACCES'];
 
 export interface ClaimedFile {
   readonly file: DirectFile;
-  /** @throws Qcow2cError ERR_IO when somebody has removed, moved or replaced the file; the system's error */
+  /** @throws Qcow2cError ERR_IO when another process has removed, moved or replaced the file; the system's error */
   refuseLoss(): Promise<void>;
+  /**
+   * Looks once more after the file got its name, for no system call renames a file only if it is still the same one.
+   * A program that has moved the finished file away by then has done no harm.
+   * @throws Qcow2cError ERR_IO when another file got the name; the system's error
+   */
+  refuseOther(path: string): Promise<void>;
   /** Removes the file, unless something else has its name by now. Never throws. */
   remove(): Promise<void>;
   /** Gives up the claim. Call it once the file has its own name or is removed. Never throws. */
@@ -73,13 +79,19 @@ async function claim(file: DirectFile, path: string, name: string): Promise<Clai
     await letGo(handle);
     return undefined;
   }
+  const lost = (what: string) =>
+    new Qcow2cError('ERR_IO', `${quoted(name)} is lost: ${what}`, { file: name });
   const refuseLoss = async () => {
     if ((await identityAt(path)) === identity) return;
-    const message = `${quoted(name)} is lost: somebody has removed, moved or replaced ${quoted(path)}, in which it was made`;
-    throw new Qcow2cError('ERR_IO', message, { file: name });
+    throw lost(`another process has removed, moved or replaced ${quoted(path)}, in which it was made`);
+  };
+  const refuseOther = async (named: string) => {
+    const found = await identityAt(named);
+    if (found === undefined || found === identity) return;
+    throw lost('another process has given its name to another file');
   };
   const remove = () => removeIfStill(path, identity);
-  return { file, refuseLoss, remove, release: () => letGo(handle) };
+  return { file, refuseLoss, refuseOther, remove, release: () => letGo(handle) };
 }
 
 /** Closes the file and removes it, unless what has its name by now is somebody else's. Never throws. */

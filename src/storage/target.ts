@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
 import * as fs from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import type { CacheMode } from './cache-mode.js';
 import { claimTemporary } from './claim-temporary.js';
@@ -14,6 +14,7 @@ import { deviceSize } from './device-size.js';
 import { DirectFile } from './direct-file.js';
 import { lockImage } from './image-lock.js';
 import { holdExisting, keepOwnership } from './replaced-file.js';
+import { resolvedPath } from './resolved-path.js';
 import type { SparseStorage } from './storage.js';
 
 const NEW_FILE_MODE = 0o644;
@@ -93,7 +94,8 @@ export async function openTarget(path: string, mode: CacheMode, inPlace: boolean
       throw ioError(`Could not open ${quoted(path)}`, missing, { file: path });
     }
     refuseNoName(path);
-    const place = await placeOf(path).catch((error) => {
+    const place = await resolvedPath(path).catch((error) => {
+      if (error instanceof Qcow2cError) throw error;
       throw ioError(`Could not create ${quoted(path)}`, error, { file: path });
     });
     return openReplacement(place, path, mode, undefined);
@@ -110,7 +112,7 @@ export async function openTarget(path: string, mode: CacheMode, inPlace: boolean
   try {
     letGo = await holdExisting(path);
     // A symbolic link stays; what it points to is replaced.
-    return await openReplacement(await fs.realpath(path), path, mode, { stats: existing, letGo });
+    return await openReplacement(await resolvedPath(path), path, mode, { stats: existing, letGo });
   } catch (error) {
     await letGo();
     if (error instanceof Qcow2cError) throw error;
@@ -127,7 +129,12 @@ async function openReplacement(
   const temporary = join(dirname(path), temporaryName(basename(path)));
   // Nobody may read the new image who could not read the old one, nor open it before it is known who that is.
   const permissions = existing === undefined ? NEW_FILE_MODE : OWNER_ONLY;
-  const { file, refuseLoss, remove, release } = await claimTemporary(temporary, name, mode, permissions);
+  const { file, refuseLoss, refuseOther, remove, release } = await claimTemporary(
+    temporary,
+    name,
+    mode,
+    permissions,
+  );
   // Once the name is given up it may be another run's.
   let claimed = true;
   const discard = async () => {
@@ -165,6 +172,7 @@ async function openReplacement(
     try {
       await refuseLoss();
       await fs.rename(temporary, path);
+      await refuseOther(path);
     } catch (error) {
       await discard();
       if (error instanceof Qcow2cError) throw error;
@@ -245,16 +253,6 @@ function refuseNoName(path: string): void {
   if (path !== '' && !path.endsWith('/')) return;
   const reason = path === '' ? 'No such file or directory' : 'Is a directory';
   throw new Qcow2cError('ERR_IO', `Could not create ${quoted(path)}: ${reason}`, { file: path });
-}
-
-/** Where a file that is not there yet will be: a symbolic link that leads nowhere stays and gets its file. */
-async function placeOf(path: string): Promise<string> {
-  const leadsTo = await fs.readlink(path).catch((error: NodeJS.ErrnoException) => {
-    // It is no link, or nothing.
-    if (error.code !== 'EINVAL' && error.code !== 'ENOENT') throw error;
-  });
-  if (leadsTo === undefined) return path;
-  return placeOf(resolve(await fs.realpath(dirname(path)), leadsTo));
 }
 
 /** Makes the new name durable. */

@@ -77,5 +77,16 @@ seen.badValue = await outcome(
 seen.noSources = await outcome(convert({ sources: [], target: target('bad.qcow2') }));
 seen.again = await outcome(convert({ sources, target: target('again.qcow2'), compress: true }));
 
+// A relative name belongs to the working directory of the call.
+const home = process.cwd();
+process.chdir(directory);
+const moved = outcome(convert({ sources, target: 'moved.qcow2', compress: true, verify: true }));
+process.chdir('/');
+seen.moved = await moved;
+process.chdir(home);
+seen.bytes = await outcome(
+  convert({ sources: [Buffer.from('a\xff', 'latin1')], target: target('bytes.qcow2') }),
+);
+
 seen.openFiles = ours(openFiles());
 process.stdout.write(JSON.stringify(seen));

@@ -41,6 +41,16 @@ beforeAll(async () => {
 });
 
 describe('import { convert } from "qcow2c"', () => {
+  test('a change of the working directory during a conversion changes nothing', async () => {
+    expect(report['moved']).toMatchObject({ result: { verifiedFrom: expect.any(String) } });
+    await expectGoodImage(join(out, 'moved.qcow2'), raw);
+  });
+
+  test('a name in bytes is refused', () => {
+    const error = { typed: true, code: 'ERR_USAGE', message: expect.stringContaining("'sources[0]'") };
+    expect(report['bytes']).toMatchObject({ error });
+  });
+
   test('several conversions at once each make a good image and say what they did', async () => {
     expect(report.several.map(({ error }) => error)).toEqual([undefined, undefined, undefined, undefined]);
     for (const index of [0, 1, 2, 3]) await expectGoodImage(join(out, `several-${index}.qcow2`), raw);
@@ -85,6 +95,7 @@ describe('import { convert } from "qcow2c"', () => {
     expect(readdirSync(out).sort()).toEqual([
       'after.qcow2',
       'again.qcow2',
+      'moved.qcow2',
       'progress.qcow2',
       ...[0, 1, 2, 3].map((index) => `several-${index}.qcow2`),
     ]);

@@ -36,6 +36,21 @@ const chainOf = (image: ImageReference) => look(image, { backingChain: true });
 const names = (infos: readonly ImageInfo[]) => infos.map(({ file, format }) => `${format} ${file}`);
 
 describe('imageInfo', () => {
+  test('shows a backing name that is not UTF-8, and opens no other file instead', async () => {
+    const bytes = forgedQcow2({ backing: 'base?.raw', backingFormat: 'raw' });
+    bytes[bytes.indexOf('base?.raw') + 4] = 0xff;
+    fs.writeFileSync(path('odd.qcow2'), bytes);
+    raw('base\ufffd.raw');
+    const file = path('odd.qcow2');
+    const [info] = await look({ file });
+    expect(info?.qcow2?.backing?.name).toBe('base\ufffd.raw');
+    await expect(chainOf({ file, format: 'qcow2' })).rejects.toMatchObject({
+      code: 'ERR_UNSUPPORTED',
+      file,
+      message: expect.stringContaining('is not UTF-8'),
+    });
+  });
+
   test('tells what a raw disk is', async () => {
     const file = raw('disk.raw', 'x'.repeat(600));
     expect(await look({ file })).toEqual([

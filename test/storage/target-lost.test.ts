@@ -1,5 +1,7 @@
 /** What somebody does meanwhile to the target's name, to its temporary file and to their directory. */
 import * as fs from 'node:fs';
+import promises from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { openTarget, type Target } from '../../src/storage/target.js';
@@ -29,7 +31,7 @@ afterEach(() => {
 const names = (where = directory) => fs.readdirSync(where).sort();
 
 const LOST =
-  /^'.*disk\.qcow2' is lost: somebody has removed, moved or replaced '.*\.disk\.qcow2\.qcow2c\.tmp', in which it was made$/;
+  /^'.*disk\.qcow2' is lost: another process has removed, moved or replaced '.*\.disk\.qcow2\.qcow2c\.tmp', in which it was made$/;
 
 test.each([
   ['removed', () => fs.unlinkSync(temporary), ['disk.qcow2']],
@@ -60,6 +62,42 @@ test.each([
   expect(fs.readFileSync(path, 'utf8')).toBe(OLD);
   // What somebody else has put there is his.
   expect(names()).toEqual(left);
+});
+
+/** Replaces the next rename by `instead`, which gets the real one. */
+function onRename(
+  instead: (rename: typeof promises.rename, from: string, to: string) => Promise<void>,
+): void {
+  const { rename } = promises;
+  promises.rename = async (from, to) => {
+    promises.rename = rename;
+    syncBuiltinESMExports();
+    await instead(rename, String(from), String(to));
+  };
+  syncBuiltinESMExports();
+}
+
+test('another file that gets the name at the last moment is an error', async () => {
+  onRename(async (rename, from, to) => {
+    fs.writeFileSync(join(directory, 'other'), 'of another process');
+    fs.renameSync(join(directory, 'other'), from);
+    await rename(from, to);
+  });
+  await expect(target.commit(4096)).rejects.toMatchObject({
+    code: 'ERR_IO',
+    file: path,
+    message: expect.stringContaining('is lost: another process has given its name to another file'),
+  });
+  expect(names()).toEqual(['disk.qcow2']);
+});
+
+test('a program that takes the finished file away at once does no harm', async () => {
+  onRename(async (rename, from, to) => {
+    await rename(from, to);
+    fs.renameSync(path, join(directory, 'taken'));
+  });
+  await target.commit(4096);
+  expect(names()).toEqual(['taken']);
 });
 
 test('a directory that is removed is an error', async () => {

@@ -1,0 +1,66 @@
+/** What a program names when it calls the library is what is opened, however it is spelt and whatever comes later. */
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { afterEach, describe, expect, test } from 'vitest';
+import { callerImage, callerName, callerSource } from '../../src/image/caller-names.js';
+import { useScratch } from '../e2e/scratch.js';
+
+const path = useScratch();
+const start = process.cwd();
+afterEach(() => process.chdir(start));
+
+describe('a name', () => {
+  test('starts at the working directory of the call, and is not tidied up', () => {
+    process.chdir(path(''));
+    const here = process.cwd();
+    expect(callerName('link/../x.raw', 'target')).toBe(`${here}/link/../x.raw`);
+    expect(callerName('/a/../b', 'target')).toBe('/a/../b');
+    expect(callerName('', 'target')).toBe('');
+  });
+
+  test('stays as it is where the working directory is not UTF-8', () => {
+    const odd = Buffer.concat([Buffer.from(path('')), Buffer.from('/odd\xff', 'latin1')]);
+    mkdirSync(odd);
+    process.chdir(path(''));
+    // Node.js takes no bytes here; the system leads there through the descriptor's link.
+    const directory = openSync(odd, 'r');
+    process.chdir(`/proc/self/fd/${directory}`);
+    expect(callerName('x.raw', 'target')).toBe('x.raw');
+    process.chdir(start);
+    closeSync(directory);
+  });
+
+  test.each([
+    ['bytes', Buffer.from('out\xff', 'latin1'), /'target' must be a string, not bytes.*symbolic link/],
+    ['a number', 7, /not number/],
+    ['nothing', undefined, /not undefined/],
+    ['null', null, /not null/],
+    ['a NUL byte', 'a\0b', /NUL byte/],
+    ['half a character', 'a\ud800', /half a character/],
+  ])('cannot be %s', (_, name, message) => {
+    expect(() => callerName(name, 'target')).toThrow(
+      expect.objectContaining({ code: 'ERR_USAGE', message: expect.stringMatching(message) }),
+    );
+  });
+});
+
+test('an image is taken with everything that belongs to it', () => {
+  process.chdir(path(''));
+  const here = process.cwd();
+  const image = {
+    file: 'top',
+    format: 'qcow2',
+    dataFile: 'data',
+    backing: { file: 'base', backing: 'none' },
+  } as const;
+  expect(callerImage(image, 'image')).toEqual({
+    ...image,
+    file: `${here}/top`,
+    dataFile: `${here}/data`,
+    backing: { file: `${here}/base`, backing: 'none' },
+  });
+  expect(callerSource('a', 'source')).toBe(`${here}/a`);
+  expect(callerSource({ stream: 0, name: 'standard input' }, 'source')).toEqual({
+    stream: 0,
+    name: 'standard input',
+  });
+});
