@@ -15,6 +15,7 @@ import { readKeptImage } from './kept-target.js';
 import type { OpenedSources } from './open-sources.js';
 import type { ConvertOptions } from './options.js';
 import { type Output, openWith, type RunClusters, rateLimitOf } from './output.js';
+import { refuseImageAsDataFile, refuseOtherContent } from './overwriting.js';
 import type { ConversionParts } from './parts.js';
 import { Qcow2Output, type Qcow2Parts } from './qcow2-output.js';
 import { RawOutput, refuseForRaw } from './raw-output.js';
@@ -42,6 +43,9 @@ export async function openOutput(
   const images = sources?.images ?? [];
   const readFiles = [...images.flatMap(({ files }) => files), ...(backing?.files ?? [])];
   refuseSameFile(readFiles, options.target);
+  const { targetFormat = 'qcow2', overwrite = options.targetFormat === undefined ? 'same format' : 'any' } =
+    options;
+  if (overwrite === 'same format') await refuseOtherContent(options.target, targetFormat);
   const read = backing?.opened === undefined ? images : [...images, backing.opened];
   if (options.targetFormat === 'raw') {
     refuseForRaw(options);
@@ -90,6 +94,7 @@ export async function openOutput(
     if (dataFile === undefined) return undefined;
     const name = dataFilePath(dataFile.name, options.target);
     refuseSameFile([...readFiles, options.target], name);
+    await refuseImageAsDataFile(name);
     const target = await openWith(open, name, false, options, limit);
     opened.push(target);
     const { kind, existingSize, file } = target;

@@ -40,6 +40,12 @@ export interface ConvertOptions {
   readonly onWarning?: ((message: string) => void) | undefined;
   /** The target's format; default: qcow2. */
   readonly targetFormat?: ImageFormat | undefined;
+  /**
+   * Which existing, non-empty regular file the target may be: `any`; or, as a protection against mistaken names, for
+   * qcow2 one that begins as a qcow2 image, and for raw one that does not begin as an image file of any format.
+   * Default: `any` when `targetFormat` is stated, else `same format`.
+   */
+  readonly overwrite?: 'any' | 'same format' | undefined;
   /** Compress guest clusters; default: false, as in qemu-img. */
   readonly compress?: boolean | undefined;
   /** The format's options; what is left out takes the format's default. */

@@ -22,6 +22,12 @@ function parse(...words: string[]) {
   return request;
 }
 
+/** Without a stated format only a target of the same format may be written over. */
+function overwriting(line: string): Pick<ConvertOptions, 'overwrite'> {
+  const isStated = /(^| )(-O|(--target-format|--target-image-opts)( |=|$))/.test(line);
+  return isStated ? {} : { overwrite: 'same format' };
+}
+
 function failure(...words: string[]): Qcow2cError {
   try {
     parseCommandLine(words);
@@ -118,7 +124,7 @@ describe('options of convert', () => {
     ['-n -o compression_level=3 in out.qcow2', { keepTarget: true, compressionLevel: 3 }],
     ['-o compression_window_bits=12 in out.qcow2', { compressionWindowBits: 12 }],
   ])('convert %s', (line, options) => {
-    expect(parse(...line.split(' ')).options).toEqual({ ...PLAIN, ...options });
+    expect(parse(...line.split(' ')).options).toEqual({ ...PLAIN, ...overwriting(line), ...options });
   });
 
   test.each([
@@ -140,7 +146,12 @@ describe('options of convert', () => {
     ['-b b -F raw - out.qcow2', { create: { backingFile: 'b', backingFormat: 'raw' } }],
   ])('convert %s reads standard input', (line, options) => {
     const sources = [{ stream: 0, name: 'standard input' }];
-    expect(parse(...line.split(' ')).options).toEqual({ ...PLAIN, sources, ...options });
+    expect(parse(...line.split(' ')).options).toEqual({
+      ...PLAIN,
+      ...overwriting(line),
+      sources,
+      ...options,
+    });
   });
 
   test.each<[string, Partial<ConvertOptions>]>([
@@ -168,7 +179,7 @@ describe('options of convert', () => {
       { keepTarget: true, targetCache: 'writeback' },
     ],
   ])('convert %s', (line, options) => {
-    expect(parse(...line.split(' ')).options).toEqual({ ...PLAIN, ...options });
+    expect(parse(...line.split(' ')).options).toEqual({ ...PLAIN, ...overwriting(line), ...options });
   });
 
   test('a list may be glued to -o', () => {

@@ -80,14 +80,14 @@ describe('arguments', () => {
     ...['-c -O raw in out', '-c -O raw -n in b', '-c -O qcow2 -o preallocation=metadata in out'],
     ...['-c -O qcow2 -o encryption=on in out', '-c -O raw --bitmaps in.qcow2 out'],
     // Names
-    ...['a:b out', ':x out', 'HTTP://x out', 'bogus://x/y out', 'in bogus:out', 'in :out', ' out'],
-    ...['-f raw a:b out', 'file: out'],
+    ...['bogus://x/y out', 'in bogus://out', ' out'],
+    ...['-f raw a://b out', 'file: out'],
     // Options in the place of names
     ...['--image-opts -f raw driver=raw,file.filename=in out', '--image-opts in out'],
     // In which order
-    ...['-T bad -O bogus', '-T bad -O bogus in out', '-T bad a:b out', '-O bogus -o bogus=1 -t bad in out'],
+    ...['-T bad -O bogus', '-T bad -O bogus in out', '-T bad a://b out', '-O bogus -o bogus=1 -t bad in out'],
     ...['-O qcow2 -o bogus=1 -t bad in out', '-c -O qcow2 -o preallocation=full -t bad in out'],
-    ...['-O qcow2 -B b -t bad in out', '-l x -O bogus in.qcow2 in.qcow2 out', '-O bogus in bogus:out'],
+    ...['-O qcow2 -B b -t bad in out', '-l x -O bogus in.qcow2 in.qcow2 out', '-O bogus in bogus://out'],
     ...['--bitmaps -t bad -O raw in.qcow2 out', '--target-image-opts --target-is-zero in file.filename=b'],
     ...['-C -c --target-is-zero in out', '-r x -C -c in out'],
   ])('convert %s', async (line) => {

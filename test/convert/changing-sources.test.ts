@@ -114,6 +114,7 @@ describe.each(WAYS)('%s', (_, changing, options) => {
     const error = await convertHere({
       sources: [],
       target,
+      targetFormat: 'qcow2',
       compress: options.create === undefined,
       sourceFormat: 'qcow2',
       threads: 1,

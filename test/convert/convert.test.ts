@@ -127,7 +127,14 @@ describe('a worker that', () => {
     const before = await namesBeside(target);
     const descriptors = await openFiles();
     const parts = { workerEntry: testWorker(worker) };
-    const options = { sources: [raw], sourceFormat: 'raw', target, compress: true, threads: 2 } as const;
+    const options = {
+      sources: [raw],
+      sourceFormat: 'raw',
+      target,
+      targetFormat: 'qcow2',
+      compress: true,
+      threads: 2,
+    } as const;
     await expect(convertHere(options, parts)).rejects.toThrow(
       expect.objectContaining({
         code: 'ERR_WORKER',
@@ -157,6 +164,7 @@ describe('a source that', () => {
       sources: [changing],
       sourceFormat: 'raw',
       target,
+      targetFormat: 'qcow2',
       compress: true,
       threads: 2,
       onProgress: ({ guestBytesDone }) => {
@@ -213,6 +221,7 @@ test('the signal ends a conversion at any time before its last tables, and nothi
       sources: [raw],
       sourceFormat: 'raw',
       target,
+      targetFormat: 'qcow2',
       compress: true,
       threads: 2,
       signal: controller.signal,

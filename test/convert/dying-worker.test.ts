@@ -48,7 +48,7 @@ describe.each([
   beforeEach(() => {
     vi.stubEnv('WORKER_DIES', way);
   });
-  const packed = { compress: true, sourceFormat: 'raw', sources: [raw] } as const;
+  const packed = { compress: true, targetFormat: 'qcow2', sourceFormat: 'raw', sources: [raw] } as const;
   const stream = () => ({ stream: openSync(raw, constants.O_RDONLY), name: 'standard input' });
 
   test.each<readonly [string, () => Partial<ConvertOptions>]>([
@@ -88,6 +88,7 @@ test('a worker that dies while the target is read back ends the conversion too',
       sources: [raw],
       sourceFormat: 'raw',
       target,
+      targetFormat: 'qcow2',
       compress: true,
       threads: 2,
       verify: true,

@@ -148,6 +148,7 @@ async function convertOnce({ source, ...options }: Setting) {
     sources: [source],
     sourceFormat: 'raw',
     target,
+    targetFormat: 'qcow2',
   });
 }
 

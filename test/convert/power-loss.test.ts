@@ -80,7 +80,14 @@ beforeEach(() => {
 
 /** Runs a conversion. @returns the finished image */
 async function run(options: Partial<ConvertOptions>): Promise<Buffer> {
-  await convertHere({ sources: [source], sourceFormat: 'raw', target, compress: true, ...options });
+  await convertHere({
+    sources: [source],
+    sourceFormat: 'raw',
+    target,
+    targetFormat: 'qcow2',
+    compress: true,
+    ...options,
+  });
   return fs.readFileSync(target);
 }
 

@@ -18,7 +18,7 @@ beforeAll(async () => {
   chmodSync(path('secret.raw'), 0o000);
 });
 const fails = (args: string[], line: RegExp, under: readonly string[] = []) =>
-  expectFailure(path(''), ['convert', '-c', ...args], line, { under, env: ONE_THREAD });
+  expectFailure(path(''), ['convert', '-c', '-O', 'qcow2', ...args], line, { under, env: ONE_THREAD });
 
 describe.each([
   ['a new target', path('new.qcow2')],
@@ -166,7 +166,7 @@ describe('targets', () => {
     chmodSync(path('kept.qcow2'), 0o640);
     symlinkSync('kept.qcow2', path('link.qcow2'));
     const names = snapshot(path('')).length;
-    await cliOk(['convert', '-c', raw, path('link.qcow2')]);
+    await cliOk(['convert', '-c', '-O', 'qcow2', raw, path('link.qcow2')]);
     await expectGoodImage(path('kept.qcow2'), raw);
     const { stdout } = await run('stat', ['-c', '%F %a', path('link.qcow2'), path('kept.qcow2')]);
     expect(stdout).toBe('symbolic link 777\nregular file 640\n');

@@ -100,7 +100,7 @@ describe.each(['libdeflate', 'libzstd'] as const)('%s', (name) => {
     test('leaves the directory as it was when the target is compressed', async () => {
       await writeFile(path('old.qcow2'), 'what was there');
       const before = snapshot(path(''));
-      const { signal } = await cli(['convert', '-c', ...flags, raw, path('old.qcow2')], {
+      const { signal } = await cli(['convert', '-c', '-O', 'qcow2', ...flags, raw, path('old.qcow2')], {
         env,
         under: NO_CORE,
       });

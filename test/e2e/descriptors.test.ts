@@ -32,7 +32,7 @@ const CONVERSIONS: Readonly<Record<string, readonly [files: number, options: obj
   'raw to qcow2': [1 + 2, plain],
   compressed: [1 + 2, { ...plain, compress: true }],
   'raw to raw': [1 + 2, { ...plain, targetFormat: 'raw' }],
-  'over a file': [1 + 3, { ...plain, target: path('out', 'old') }],
+  'over a file': [1 + 3, { ...plain, target: path('out', 'old'), targetFormat: 'qcow2' }],
   'two sources': [2 + 2, { ...plain, sources: [raw, raw] }],
   'a chain of 5': [5 + 2, chain(5)],
   'from a data file': [2 + 2, { ...plain, sources: [{ file: path('data-file.qcow2'), format: 'qcow2' }] }],

@@ -24,7 +24,16 @@ beforeAll(() =>
 
 describe.each(['zlib', 'zstd'])('%s', (type) => {
   test('whichever operation fails, the run fails in one line and the old target stays', async () => {
-    const args = ['convert', '-c', '-o', `compression_type=${type},cluster_size=32k`, raw, target];
+    const args = [
+      'convert',
+      '-c',
+      '-O',
+      'qcow2',
+      '-o',
+      `compression_type=${type},cluster_size=32k`,
+      raw,
+      target,
+    ];
     await writeFile(target, 'what was there before');
     const before = snapshot(path(''));
     let failures = 0;
@@ -110,7 +119,17 @@ describe('one line and exit code 1 through the program, when', () => {
       `Could not look for holes in '${raw}' at offset 0: ${io}`,
     ],
   ])('%s', async (_, words, call, file, error, line) => {
-    const args = ['convert', '-c', '-m', '1', ...(words[0] === top ? ['-f', 'qcow2'] : []), ...words, target];
+    const args = [
+      'convert',
+      '-c',
+      '-O',
+      'qcow2',
+      '-m',
+      '1',
+      ...(words[0] === top ? ['-f', 'qcow2'] : []),
+      ...words,
+      target,
+    ];
     const stdin = words[0] === '-' ? ['sh', '-c', `exec "$@" < '${raw}'`, 'sh'] : [];
     const under = [...stdin, ...injecting(call, `error=${error}`, ['-P', file])];
     await expectFailure(path(''), args, new RegExp(`^${line}`), { under, env: ONE_THREAD });

@@ -23,8 +23,8 @@ const source = path('source.raw');
 const image = path('image.qcow2');
 const target = path('out', 'target');
 const WAYS: Readonly<Record<string, readonly string[]>> = {
-  'an image is compressed': ['-c', '-m', '2', '-f', 'raw', source],
-  'an image is compressed and verified': ['-c', '-m', '2', '--verify', '-f', 'raw', source],
+  'an image is compressed': ['-c', '-O', 'qcow2', '-m', '2', '-f', 'raw', source],
+  'an image is compressed and verified': ['-c', '-O', 'qcow2', '-m', '2', '--verify', '-f', 'raw', source],
   'a compressed image becomes a plain one': ['-f', 'qcow2', '-O', 'qcow2', image],
   'a disk is unpacked': ['-f', 'qcow2', '-O', 'raw', '-m', '2', image],
 };

@@ -17,6 +17,8 @@ const TEMPORARY = /^\.target\.qcow2\.qcow2c\.tmp$/;
 const ARGS = [
   'convert',
   '-c',
+  '-O',
+  'qcow2',
   '-m',
   '1',
   '-o',

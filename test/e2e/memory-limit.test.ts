@@ -110,6 +110,17 @@ test('sizes are read as all sizes are, and what is none is refused', async () =>
 
 test('a limit that is too low leaves the target alone', async () => {
   writeFileSync(path('old'), 'what was there before');
-  const { status } = await cli(['convert', '-c', '--memory', '1M', '-f', 'raw', raw, path('old')]);
+  const { status } = await cli([
+    'convert',
+    '-c',
+    '--memory',
+    '1M',
+    '-f',
+    'raw',
+    '-O',
+    'qcow2',
+    raw,
+    path('old'),
+  ]);
   expect([status, readFileSync(path('old'), 'utf8')]).toEqual([1, 'what was there before']);
 });

@@ -21,9 +21,12 @@ describe.each([
 ] as const)('%s', (signal, code) => {
   test.each(['new.qcow2', 'old.qcow2'])(`ends the conversion to %s with exit code ${code}`, async (name) => {
     const before = snapshot(path(''));
-    const running = startCli(['convert', '-c', '--progress=json', '-f', 'raw', source, path(name)], {
-      under: slowReads(source),
-    });
+    const running = startCli(
+      ['convert', '-c', '-O', 'qcow2', '--progress=json', '-f', 'raw', source, path(name)],
+      {
+        under: slowReads(source),
+      },
+    );
     await untilProgress(running);
     expect(snapshot(path('')).length).toBe(before.length + 1);
     running.child.kill(signal);
@@ -42,9 +45,12 @@ describe.each([
 
 test('a second signal does not cut the clean-up short', async () => {
   const before = snapshot(path(''));
-  const running = startCli(['convert', '-c', '--progress=json', '-f', 'raw', source, path('new.qcow2')], {
-    under: slowReads(source),
-  });
+  const running = startCli(
+    ['convert', '-c', '-O', 'qcow2', '--progress=json', '-f', 'raw', source, path('new.qcow2')],
+    {
+      under: slowReads(source),
+    },
+  );
   await untilProgress(running);
   running.child.kill('SIGINT');
   running.child.kill('SIGTERM');

@@ -121,10 +121,10 @@ describe('-o size=', () => {
   });
 
   test.each([
-    ['3000001', '-c', /^'standard input' ended after 3000000 bytes: 3000001 were expected/],
+    ['3000001', '-c -O qcow2', /^'standard input' ended after 3000000 bytes: 3000001 were expected/],
     ['64M', '-O qcow2', /^'standard input' ended after 3000000 bytes: 67108864 were expected/],
     ['3M', '-O raw', /^'standard input' ended after 3000000 bytes: 3145728 were expected/],
-    ['2999999', '-c', /^'standard input' has more bytes: 2999999 were expected/],
+    ['2999999', '-c -O qcow2', /^'standard input' has more bytes: 2999999 were expected/],
     ['2M', '-O qcow2', /^'standard input' has more bytes: 2097152 were expected/],
     ['0', '-O raw', /^'standard input' has more bytes: 0 were expected/],
   ])('%s is not the length of the stream, which is refused with %s', async (size, flags, line) => {

@@ -129,7 +129,7 @@ test('what is to replace an image is opened to nobody else before it has the per
   writeFileSync(source, 'some guest data');
   writeFileSync(target, 'the old image');
   chmodSync(target, 0o664);
-  const { status } = await cli(['convert', '-c', source, target], { under: underStrace(log) });
+  const { status } = await cli(['convert', '-c', '-O', 'qcow2', source, target], { under: underStrace(log) });
   expect(status).toBe(0);
   const made = (await readTrace(log)).filter(
     ({ name, args }) =>

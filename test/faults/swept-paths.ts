@@ -50,6 +50,7 @@ const packed =
     sources: [place.source(name)],
     sourceFormat: name.endsWith('.raw') ? 'raw' : 'qcow2',
     target: place.out('target'),
+    targetFormat: 'qcow2',
     compress: true,
     create: CREATE,
     compressedCacheSize: SMALL_CACHE,
@@ -206,6 +207,11 @@ export const SWEPT_PATHS: readonly SweptPath[] = [
     options: plain('short.raw', { create: { ...CREATE, preallocation: 'falloc' } }),
   },
   { name: 'preallocated raw', options: raw('short.raw', { create: { preallocation: 'full' } }) },
+  {
+    name: 'over an older image, without a stated format',
+    prepare: (place) => fs.writeFileSync(place.out('target'), Buffer.from(`QFI\xfb${OLD}`, 'latin1')),
+    options: packed('short.raw', { targetFormat: undefined }),
+  },
   { name: 'a target that is new', prepare: () => {}, options: packed('short.raw') },
   {
     name: 'a target behind a symbolic link',

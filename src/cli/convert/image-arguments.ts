@@ -64,18 +64,20 @@ function refuseForStream(
 
 /**
  * @param file as it was typed
+ * @returns the name, and the format with whether it was stated or follows from other options and the name
  * @throws Qcow2cError ERR_USAGE or ERR_UNSUPPORTED
  */
 export function readTarget(
   file: string,
   words: ConvertWords,
-): { readonly file: string; readonly format: ImageFormat } {
+): { readonly file: string; readonly format: ImageFormat; readonly isStated: boolean } {
   const { targetFormat, targetCache = 'none' } = words;
   if (words.targetImageOpts) {
     if (targetFormat !== undefined) throw usageError(TWO_FORMATS);
-    return readTargetOptions(file, { direct: asksForDirect(targetCache), forceShare: false });
+    const direct = asksForDirect(targetCache);
+    return { ...readTargetOptions(file, { direct, forceShare: false }), isStated: true };
   }
   const implied = words.compress || file.endsWith('.qcow2') ? 'qcow2' : 'raw';
   const format = targetFormatOf(targetFormat ?? implied);
-  return { file: targetFile(file), format };
+  return { file: targetFile(file), format, isStated: targetFormat !== undefined };
 }

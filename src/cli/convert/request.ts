@@ -73,6 +73,7 @@ export function readConvertWords(
       salvage: words.salvage,
       target: target.file,
       targetFormat: target.format,
+      overwrite: target.isStated ? undefined : 'same format',
       compress,
       // Sources that have a size keep it.
       create: isStream ? create : { ...create, size: undefined },

@@ -67,7 +67,7 @@ export const CONVERT_TABLE: CommandTable = {
           flags: ['-O', '--target-format'],
           argument: 'FMT',
           completes: IMAGE_FORMATS,
-          help: 'format of DST: qcow2 or raw (default: qcow2 with -c or for a DST that ends in .qcow2, else raw)',
+          help: 'format of DST: qcow2 or raw (default: qcow2 with -c or for a DST that ends in .qcow2, else raw); required to overwrite a file that holds something else',
         },
         {
           flags: ['-o', '--target-format-options'],
