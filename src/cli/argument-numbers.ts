@@ -69,6 +69,15 @@ export function readRateLimit(text: string): number | undefined {
 }
 
 /**
+ * The value of --min-size.
+ * @returns bytes
+ * @throws Qcow2cError ERR_USAGE
+ */
+export function readMinSize(text: string): number {
+  return readSize('least size', text, BigInt(Number.MAX_SAFE_INTEGER));
+}
+
+/**
  * The value of --memory.
  * @returns bytes
  * @throws Qcow2cError ERR_USAGE

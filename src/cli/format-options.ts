@@ -10,6 +10,7 @@ import { storedFile } from './file-names.js';
 import { backingFormatOf } from './image-formats.js';
 import type { OptionPair } from './option-list.js';
 import { bool, integer, oneOf, size } from './option-values.js';
+import { suggestion, withHint } from './suggestion.js';
 
 type CreateOptions = NonNullable<ConvertOptions['create']>;
 type Preallocation = NonNullable<CreateOptions['preallocation']>;
@@ -208,10 +209,31 @@ export function readFormatOptions(pairs: readonly OptionPair[], format: ImageFor
   const draft: FormatDraft = { create: {}, refused: new Map() };
   for (const { key, value } of pairs) {
     const known = Object.hasOwn(KEYS[format], key) ? KEYS[format][key] : undefined;
-    if (known === undefined) throw usageError(`Invalid parameter '${key}'`);
+    if (known === undefined) throw unknownKey(key, format);
     known.apply(draft, value, key);
   }
   return draft;
+}
+
+/** Says which key was probably meant, also where only qcow2 has it. */
+function unknownKey(key: string, format: ImageFormat): Qcow2cError {
+  const message = `Invalid parameter '${key}'`;
+  const meant = suggestedKey(key, format);
+  if (meant !== '') return usageError(message + meant);
+  const isOfQcow2 = Object.hasOwn(KEYS.qcow2, key);
+  const meantOfQcow2 = isOfQcow2 ? '' : suggestedKey(key, 'qcow2');
+  if (!isOfQcow2 && meantOfQcow2 === '') {
+    return usageError(`${message} ('-O ${format} -o help' lists the keys)`);
+  }
+  const facts = { expected: 'qcow2', found: 'raw' };
+  return usageError(withHint(message + meantOfQcow2, 'only qcow2 images have it'), facts);
+}
+
+function suggestedKey(key: string, format: ImageFormat): string {
+  return suggestion(
+    key,
+    formatOptionKeys(format).map((known) => known.key),
+  );
 }
 
 /** What can never go with compression, in the order in which qemu-img looks for it. */

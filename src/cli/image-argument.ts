@@ -1,5 +1,5 @@
 /** The name of one image that a command looks into, or the options in its place. Used by all commands but convert. */
-import { quoted, usageError } from '../errors.js';
+import { Qcow2cError, quoted, usageError } from '../errors.js';
 import type { ImageReference } from '../image/image-reference.js';
 import { asksForDirect } from '../storage/cache-mode.js';
 import { sourceFile } from './file-names.js';
@@ -28,7 +28,29 @@ export function readImageArgument(
     return forceShare ? { ...reference, forceShare } : reference;
   }
   const shared = forceShare ? { forceShare } : {};
+  refuseStandardInput(text);
   if (format === undefined) return { file: sourceFile(text), ...shared };
   const stated = sourceFormatOf(format, `Could not open ${quoted(text)}: `);
   return { file: sourceFile(text), format: stated, ...shared };
+}
+
+/** Commands that look at an image look at more than one place of it. */
+function refuseStandardInput(text: string): void {
+  if (text !== '-') return;
+  throw new Qcow2cError(
+    'ERR_UNSUPPORTED',
+    "Standard input ('-') can only be converted and measured with -c, as it is read once; save it to a file first " +
+      "(a file of that name is './-')",
+  );
+}
+
+/**
+ * The only operand of a command.
+ * @throws Qcow2cError ERR_USAGE unless there is one, in qemu-img's words
+ */
+export function oneOperand(operands: readonly string[]): string {
+  const [name] = operands;
+  if (name !== undefined && operands.length === 1) return name;
+  const found = name === undefined ? 'none was given' : `not ${operands.map(quoted).join(' and ')}`;
+  throw usageError(`Expecting one image file name (${found})`);
 }

@@ -5,6 +5,7 @@
 import { Qcow2cError, usageError } from '../errors.js';
 import { IMAGE_FORMATS, type ImageFormat, isImageFormat } from '../image/image-reference.js';
 import { notAccepted } from './option-values.js';
+import { withHint } from './suggestion.js';
 
 /** Formats of disk images that QEMU reads, most of which it writes too. */
 const OTHER_FORMATS: readonly string[] = [
@@ -67,4 +68,20 @@ export function backingFormatOf(name: string): ImageFormat {
     throw unsupported(`Backing file format '${name}' is not supported (it must be raw or qcow2)`);
   }
   throw notAccepted('backing_fmt', name, IMAGE_FORMATS);
+}
+
+/**
+ * Reads what depends on the target's format. A user who did not state it has mostly not noticed that it is raw.
+ * @param why the target is raw when the user did not say so, and what to do; undefined: it was stated
+ * @throws Qcow2cError as `read`, with the reason when it is about what only qcow2 has
+ */
+export function withReason<Result>(why: string | undefined, read: () => Result): Result {
+  try {
+    return read();
+  } catch (error) {
+    if (why === undefined || !(error instanceof Qcow2cError)) throw error;
+    if (error.found !== 'raw' || error.expected !== 'qcow2') throw error;
+    const { code, message, ...facts } = error;
+    throw new Qcow2cError(code, withHint(message, `the target is raw: ${why}`), { ...facts, cause: error });
+  }
 }

@@ -16,6 +16,11 @@ export function suggestion(word: string, known: Iterable<string>): string {
   return near.length === 1 ? ` (Did you mean ${near[0]}?)` : ` (Did you mean one of ${near.join(', ')}?)`;
 }
 
+/** Adds a hint in brackets behind a message, or to one that is there. */
+export function withHint(message: string, hint: string): string {
+  return message.endsWith(')') ? `${message.slice(0, -1)}; ${hint})` : `${message} (${hint})`;
+}
+
 /** Those that the word abbreviates, else those with the fewest edits, which must leave more of it than they change. */
 function nearest(word: string, known: readonly string[]): readonly string[] {
   const begun = known.filter((candidate) => word.length >= SHORTEST_START && candidate.startsWith(word));

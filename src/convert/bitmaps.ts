@@ -22,7 +22,7 @@ export async function bitmapsToCopy(
   targetSize: number | undefined,
 ): Promise<(writer: ImageWriter) => Promise<void>> {
   if (wanted === undefined || sources === undefined) return async () => {};
-  const image = onlyImage(sources, 'Copying bitmaps only possible with single source');
+  const image = onlyImage(sources);
   const { qcow2 } = image.layers[0];
   if (qcow2 === undefined || qcow2.header.version === 2) throw usageError('Source lacks bitmap support');
   const { file, header, extensions } = qcow2;

@@ -3,13 +3,13 @@
  * installs no signal handler; any number of conversions can run in one process.
  */
 import { WorkerPool } from '../compress/pool.js';
-import { Qcow2cError, usageError } from '../errors.js';
+import { Qcow2cError, quoted, usageError } from '../errors.js';
 import { storableName } from '../image/protocol.js';
-import { mostThreads } from '../pipeline/crew.js';
+import type { Source } from '../image/source.js';
 import { ITEM_BYTES } from '../pipeline/plan.js';
-import type { CreateOptions } from '../qcow2/create-options.js';
+import { type CreateOptions, noBackingFormat } from '../qcow2/create-options.js';
 import { onAbort } from '../storage/abort-listeners.js';
-import { LARGEST_PIECE, roundUp } from '../storage/aligned-memory.js';
+import { roundUp } from '../storage/aligned-memory.js';
 import { ContentDigest } from './content-digest.js';
 import { type Input, imageInput, streamInput } from './input.js';
 import { openOutput } from './open-output.js';
@@ -17,12 +17,12 @@ import { type OpenedSources, onlyImage, openSettings, openSources, openStream } 
 import type { ConvertOptions, ConvertResult, UnreadableRange } from './options.js';
 import { BUILT_PARTS, type ConversionParts } from './parts.js';
 import { Phases } from './phases.js';
+import { statedFormat } from './stream-reference.js';
 import { openTargetBacking, type TargetBacking } from './target-backing.js';
 import { UnreadableLog } from './unreadable-log.js';
+import { validateConversion } from './validate.js';
 import { type Expected, type VerifiedFrom, verifyTarget } from './verification.js';
 
-/** As many as have room for their items in one piece of memory. */
-const MOST_THREADS = mostThreads(LARGEST_PIECE);
 const SECTOR_SIZE = 512;
 
 type ExpectedContent = Omit<Expected, 'refuseChanges'>;
@@ -41,7 +41,7 @@ export async function convert(options: ConvertOptions): Promise<ConvertResult> {
 /** `convert` with its replaceable parts. */
 export async function convertWith(asked: ConvertOptions, parts: ConversionParts): Promise<ConvertResult> {
   const options = { ...asked, create: withStorableNames(asked.create) };
-  refuseThreads(options.threads);
+  validateConversion(options);
   if (options.signal?.aborted)
     throw new Qcow2cError('ERR_ABORTED', 'The conversion was ended before it began');
   const stream = openStream(options);
@@ -49,8 +49,9 @@ export async function convertWith(asked: ConvertOptions, parts: ConversionParts)
   const stopListening = options.signal && onAbort(options.signal, () => void stream.close());
   try {
     const digest = options.verify ? new ContentDigest() : undefined;
-    const size = options.create?.size;
-    const input = streamInput(stream, size, options.sourceFormat === 'raw', digest);
+    const { sourceFormat, create, minSize: least } = options;
+    const trusted = options.sources.some((source) => statedFormat(source, sourceFormat) === 'raw');
+    const input = await streamInput(stream, { expected: create?.size, least, trusted, digest });
     const expected = digest && { name: stream.name, content: digest };
     return await convertInput(options, parts, input, undefined, expected);
   } finally {
@@ -62,6 +63,7 @@ export async function convertWith(asked: ConvertOptions, parts: ConversionParts)
 async function convertImages(options: ConvertOptions, parts: ConversionParts): Promise<ConvertResult> {
   const sources = await openSources(options);
   try {
+    refuseShortDisk(sources.source, options);
     const expected = options.verify ? { name: sources.source.name, content: sources } : undefined;
     return await convertInput(options, parts, imageInput(sources), sources, expected);
   } finally {
@@ -169,6 +171,12 @@ async function convertOpened(
   };
 }
 
+function refuseShortDisk({ name: file, size }: Source, { minSize = 0 }: ConvertOptions): void {
+  if (size >= minSize) return;
+  const message = `${quoted(file)} has ${size} bytes: at least ${minSize} were expected (--min-size)`;
+  throw usageError(message, { file, expected: minSize, found: size });
+}
+
 /** The backing file that the target is to have. */
 async function openBacking(
   options: ConvertOptions,
@@ -177,13 +185,8 @@ async function openBacking(
   const { create = {}, target, keepTarget, forceShare } = options;
   const { backingFile: file, backingFormat: format } = create;
   if (file === undefined || keepTarget) return undefined;
-  if (format === undefined) throw usageError('Use of backing file requires explicit backing format');
-  const image =
-    sources &&
-    onlyImage(
-      sources,
-      'Having a backing file for the target makes no sense when concatenating multiple input images',
-    );
+  if (format === undefined) throw noBackingFormat();
+  const image = sources && onlyImage(sources);
   return openTargetBacking({ file, format, forceShare }, target, image, openSettings(options));
 }
 
@@ -195,10 +198,4 @@ function withStorableNames(create: ConvertOptions['create'] = {}): CreateOptions
     backingFile: backingFile === undefined ? undefined : storableName(backingFile),
     dataFile: dataFile === undefined ? undefined : storableName(dataFile),
   };
-}
-
-/** @throws Qcow2cError ERR_USAGE for a number that cannot be */
-function refuseThreads(threads: number | undefined): void {
-  if (threads === undefined || (Number.isInteger(threads) && threads >= 1 && threads <= MOST_THREADS)) return;
-  throw usageError(`The number of threads must be 1 to ${MOST_THREADS}, not ${threads}`, { found: threads });
 }

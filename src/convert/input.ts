@@ -1,7 +1,7 @@
 /** What is converted, as the pipeline takes it: images that can be read anywhere, or a stream. */
 import type { WorkerPool } from '../compress/pool.js';
 import type { CompressionType } from '../compression-type.js';
-import { Qcow2cError, quoted } from '../errors.js';
+import { Qcow2cError, quoted, usageError } from '../errors.js';
 import { PROBE_BYTES, probeFormat } from '../image/probe.js';
 import type { Source } from '../image/source.js';
 import { type PlannedItem, type PlanSettings, plan } from '../pipeline/plan.js';
@@ -58,17 +58,31 @@ export function imageInput({ source, compressionTypes, readAlignment }: OpenedSo
   };
 }
 
+/** What is known of a stream before it comes. */
+export interface StreamFacts {
+  /** Bytes that it must have; undefined: as many as come, but at least one. */
+  readonly expected: number | undefined;
+  /** Bytes that it must have at least. */
+  readonly least?: number | undefined;
+  /** Whether somebody said that it is a raw disk, whatever it begins with. */
+  readonly trusted: boolean;
+  /** Takes what comes in. */
+  readonly digest?: ContentDigest | undefined;
+}
+
 /**
- * @param expected bytes that the stream must have; undefined: as many as come
- * @param digest takes what comes in
- * @param trusted whether somebody said that it is a raw disk, whatever it begins with
+ * Waits for the first bytes, so that an empty stream is refused before the target is touched.
+ * @throws Qcow2cError ERR_USAGE for an empty stream; ERR_UNSUPPORTED for one that begins as an image of a format; as
+ *   `StreamSource.fill`
  */
-export function streamInput(
+export async function streamInput(
   stream: StreamSource,
-  expected: number | undefined,
-  trusted: boolean,
-  digest?: ContentDigest,
-): Input {
+  { expected, least = 0, trusted, digest }: StreamFacts,
+): Promise<Input> {
+  const start = await stream.peek(PROBE_BYTES);
+  if (start.length === 0 && expected === undefined) throw emptyStream(stream.name);
+  if (!trusted) refuseOtherFormats(start, stream.name);
+  refuseLength(stream.name, start.length, { expected, least, room: undefined }, start.length < PROBE_BYTES);
   const likely = expected ?? stream.total;
   return {
     size: expected === undefined ? undefined : roundUp(expected, SECTOR_SIZE),
@@ -84,10 +98,8 @@ export function streamInput(
         if (ended) return undefined;
         const memory = pool.arrivalSlot(slot).subarray(0, itemSize);
         const count = await stream.fill(memory);
-        if (at === 0 && !trusted)
-          refuseOtherFormats(memory.subarray(0, Math.min(count, PROBE_BYTES)), stream.name);
         ended = count < itemSize;
-        refuseLength(stream.name, at + count, expected, room, ended);
+        refuseLength(stream.name, at + count, { expected, least, room }, ended);
         if (count === 0) return undefined;
         digest?.add(at, memory.subarray(0, count));
         const guestOffset = at;
@@ -119,21 +131,34 @@ function refuseOtherFormats(start: Uint8Array, name: string): void {
   );
 }
 
+/** A program that fails before it writes anything leaves an empty stream. */
+function emptyStream(file: string): Qcow2cError {
+  const message =
+    `${quoted(file)} is empty, and no disk has 0 bytes: the program that should write to it has probably failed ` +
+    '(for an empty disk, say -o size=0)';
+  return usageError(message, { file, found: 0 });
+}
+
+/** In bytes. */
+interface Lengths {
+  readonly expected: number | undefined;
+  readonly least: number;
+  readonly room: number | undefined;
+}
+
 /** @param ended whether `found` bytes, all that came so far, are all that come */
-function refuseLength(
-  file: string,
-  found: number,
-  expected: number | undefined,
-  room: number | undefined,
-  ended: boolean,
-): void {
+function refuseLength(file: string, found: number, { expected, least, room }: Lengths, ended: boolean): void {
   if (expected !== undefined && (found > expected || (ended && found < expected))) {
     const how = found > expected ? 'has more bytes' : `ended after ${found} bytes`;
     const message = `${quoted(file)} ${how}: ${expected} were expected, as stated by the size`;
-    throw new Qcow2cError('ERR_USAGE', message, { file, expected, found });
+    throw usageError(message, { file, expected, found });
+  }
+  if (ended && found < least) {
+    const message = `${quoted(file)} ended after ${found} bytes: at least ${least} were expected (--min-size)`;
+    throw usageError(message, { file, expected: least, found });
   }
   if (room !== undefined && found > room) {
-    const message = `${quoted(file)} has more than the ${room} bytes that the target has room for`;
-    throw new Qcow2cError('ERR_USAGE', message, { file, expected: room, found });
+    const message = `The target is too small: it has ${room} bytes, and ${quoted(file)} has ${found} or more`;
+    throw usageError(message, { file, expected: room, found });
   }
 }

@@ -18,7 +18,7 @@ import { type Output, openWith, type RunClusters, rateLimitOf } from './output.j
 import { refuseImageAsDataFile, refuseOtherContent } from './overwriting.js';
 import type { ConversionParts } from './parts.js';
 import { Qcow2Output, type Qcow2Parts } from './qcow2-output.js';
-import { RawOutput, refuseForRaw } from './raw-output.js';
+import { RawOutput } from './raw-output.js';
 import { refuseSameFile } from './same-file.js';
 import type { TargetBacking } from './target-backing.js';
 
@@ -48,7 +48,6 @@ export async function openOutput(
   if (overwrite === 'same format') await refuseOtherContent(options.target, targetFormat);
   const read = backing?.opened === undefined ? images : [...images, backing.opened];
   if (options.targetFormat === 'raw') {
-    refuseForRaw(options);
     const crew = conversionCrew(options, input, read, { geometry: undefined, compressor: undefined });
     return { output: await RawOutput.open(options, open, input.size), crew };
   }

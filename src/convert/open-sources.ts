@@ -1,13 +1,15 @@
 /** Opens what a conversion reads: one image or several joined end to end, or a stream. */
 import type { CompressionType } from '../compression-type.js';
-import { Qcow2cError, usageError } from '../errors.js';
+import { internalError } from '../errors.js';
 import { Concatenation } from '../image/concatenation.js';
-import type { ImageReference, StreamReference } from '../image/image-reference.js';
+import type { ImageReference } from '../image/image-reference.js';
 import type { Source } from '../image/source.js';
 import { type OpenedImage, type OpenSettings, openImage } from '../open/open-image.js';
+import { openNamedStream } from '../raw/named-stream.js';
 import { StreamSource } from '../raw/stream-source.js';
 import { asksForDirect } from '../storage/cache-mode.js';
 import type { ConvertOptions } from './options.js';
+import { isStream, refuseForStream, streamName } from './stream-reference.js';
 
 /** Sources that can be read anywhere. */
 export interface OpenedSources {
@@ -35,16 +37,14 @@ type SourceOptions = Pick<
 
 /**
  * The stream that is to be converted; undefined when the sources are images.
- * @throws Qcow2cError ERR_USAGE for what a stream cannot be or have; ERR_IO, ERR_UNSUPPORTED as StreamSource.open
+ * @throws Qcow2cError as `refuseForStream`; ERR_IO, ERR_UNSUPPORTED as `StreamSource.open`
  */
 export function openStream(options: SourceOptions): StreamSource | undefined {
-  const reference = options.sources.find((source) => isStream(source));
-  if (reference === undefined) return undefined;
-  const cannot = (what: string) => usageError(`A stream cannot be ${what}`);
-  if (options.sources.length > 1) throw cannot('joined with other sources');
-  if (options.sourceFormat === 'qcow2') throw cannot('a qcow2 image, only a raw disk');
-  if (options.snapshot !== undefined) throw cannot('a source of snapshots');
-  if (options.bitmaps !== undefined) throw cannot('a source of bitmaps');
+  const found = options.sources.find((source) => streamName(source) !== undefined);
+  if (found === undefined) return undefined;
+  // Before it is opened: that would let the writer of a named pipe go on, who has only one reader.
+  refuseForStream(found, options);
+  const reference = isStream(found) ? found : openNamedStream(typeof found === 'string' ? found : found.file);
   return StreamSource.open(reference);
 }
 
@@ -57,10 +57,6 @@ export async function openSources(options: SourceOptions): Promise<OpenedSources
     if (typeof source === 'string') return [{ file: source, format: options.sourceFormat, forceShare }];
     return isStream(source) ? [] : [{ ...source, forceShare: source.forceShare ?? forceShare }];
   });
-  if (references.length === 0) throw usageError('Must specify image file name');
-  if (options.snapshot !== undefined && references.length > 1) {
-    throw usageError('No support for concatenating multiple snapshot');
-  }
   const settings = openSettings(options);
   const images: OpenedImage[] = [];
   try {
@@ -80,11 +76,11 @@ export async function openSources(options: SourceOptions): Promise<OpenedSources
   };
 }
 
-/** @returns the only image of the sources, for what several cannot have; `refusal` says what */
-export function onlyImage({ images }: OpenedSources, refusal: string): OpenedImage {
+/** The only image of the sources, for what several cannot have: `validateConversion` has refused that. */
+export function onlyImage({ images }: OpenedSources): OpenedImage {
   const [only] = images;
   if (images.length === 1 && only !== undefined) return only;
-  throw new Qcow2cError('ERR_USAGE', refusal);
+  throw internalError(`${images.length} images where one was expected`);
 }
 
 /** How a conversion opens what it reads. */
@@ -94,8 +90,4 @@ export function openSettings({
   onWarning,
 }: Pick<ConvertOptions, 'sourceCache' | 'isolated' | 'onWarning'>): OpenSettings {
   return { direct: asksForDirect(sourceCache), isolated, copies: true, detectsChanges: true, onWarning };
-}
-
-function isStream(source: string | ImageReference | StreamReference): source is StreamReference {
-  return typeof source === 'object' && 'stream' in source;
 }

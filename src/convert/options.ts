@@ -21,7 +21,8 @@ export interface UnreadableRange {
 export interface ConvertOptions {
   /**
    * The sources, a file's name standing for the file in `sourceFormat`; more than one are concatenated, each
-   * rounded up to 512 bytes. A stream must be the only one.
+   * rounded up to 512 bytes. A stream must be the only one; the name of a pipe (/dev/stdin, /dev/fd/3 and the like
+   * stand for this process's descriptor, which is closed afterwards) is a stream.
    */
   readonly sources: readonly (string | ImageReference | StreamReference)[];
   /** The file to make (replaced as a whole when complete) or the device to write to. */
@@ -38,6 +39,12 @@ export interface ConvertOptions {
   readonly onUnreadable?: ((range: UnreadableRange) => void) | undefined;
   /** Called with what the user should know although the conversion goes on, a sentence; must not throw. */
   readonly onWarning?: ((message: string) => void) | undefined;
+  /**
+   * The fewest bytes that the sources must have together; with fewer it is an error. Of a stream that is known at its
+   * end: a new target is then not made, but one that is written in place has been written to. Default: 1 of a stream
+   * whose size is not stated, else 0.
+   */
+  readonly minSize?: number | undefined;
   /** The target's format; default: qcow2. */
   readonly targetFormat?: ImageFormat | undefined;
   /**

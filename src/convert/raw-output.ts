@@ -21,18 +21,6 @@ import type { WrittenTarget } from './written-target.js';
 /** A raw disk has no clusters; what cannot be read is lost in pieces of this many bytes. */
 const PIECE_BYTES = 4096;
 
-/** @throws Qcow2cError ERR_USAGE for what a raw disk cannot have, in qemu-img's words */
-export function refuseForRaw({ compress, create = {}, bitmaps }: ConvertOptions): void {
-  if (compress) throw usageError('Compression not supported for this file format');
-  if (bitmaps !== undefined) throw usageError("Format driver 'raw' does not support bitmaps");
-  if (create.backingFile !== undefined) throw usageError("Backing file not supported for file format 'raw'");
-  if (create.preallocation === 'metadata') {
-    throw usageError(
-      "Parameter 'preallocation' does not accept value 'metadata' (accepted: off, falloc, full)",
-    );
-  }
-}
-
 export class RawOutput implements Output {
   readonly setup: OutputSetup;
   readonly room: number | undefined;

@@ -1,6 +1,7 @@
 /** The backing file of an image that is to be made: what the guest would see in it without the image. */
-import { type BigIntStats, statSync } from 'node:fs';
-import { ioError, quoted } from '../errors.js';
+import { type BigIntStats, existsSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { ioError, Qcow2cError, quoted } from '../errors.js';
 import { BackingChain } from '../image/backing-chain.js';
 import { backingFilePath } from '../image/image-name.js';
 import type { ImageFormat, ImageReference } from '../image/image-reference.js';
@@ -38,9 +39,18 @@ export async function openTargetBacking(
     const opened = await openImage({ ...backing, file }, undefined, settings);
     return { source: opened.source, opened, files: opened.files };
   } catch (error) {
-    const opening = target === '' ? '' : `Could not open ${quoted(target)}: `;
-    throw within(`${opening}Could not open backing file`, error);
+    const owner = target === '' ? '' : ` of the target ${quoted(target)}`;
+    throw within(`Could not open the backing file${owner}`, withPlace(error, backing.file, file));
   }
+}
+
+/** Says where a relative name begins when there is nothing, but would be where the caller stands. */
+function withPlace(error: unknown, name: string, path: string): unknown {
+  const isMissing = error instanceof Qcow2cError && error.systemCode === 'ENOENT' && error.file === path;
+  if (!isMissing || name === path || !existsSync(name)) return error;
+  const { code, message, ...facts } = error;
+  const hint = `a relative name begins at the target's directory; the file here is ${quoted(resolve(name))}`;
+  return new Qcow2cError(code, `${message} (${hint})`, { ...facts, cause: error });
 }
 
 /**

@@ -14,7 +14,7 @@ interface Mark {
 }
 
 /** Marks of the formats that QEMU recognises by their first sector, as their specifications give them. */
-const MARKS: readonly Mark[] = [
+const IMAGE_MARKS: readonly Mark[] = [
   { format: 'qcow', at: 0, bytes: 'QFI\xfb\x00\x00\x00\x01' },
   { format: 'qcow2', at: 0, bytes: 'QFI\xfb' },
   { format: 'qed', at: 0, bytes: 'QED\0' },
@@ -29,18 +29,82 @@ const MARKS: readonly Mark[] = [
   { format: 'parallels', at: 0, bytes: 'WithouFreSpacExt' },
 ];
 
+/** What people call an image format that QEMU's name does not tell them. */
+const KNOWN_AS: Readonly<Record<string, string>> = {
+  vmdk: 'VMware',
+  vdi: 'VirtualBox',
+  vhdx: 'Hyper-V',
+  vpc: 'VHD, of Virtual PC and Hyper-V',
+};
+
+/** A frame of zstd that decoders skip may come first; its last four bits are free. */
+const SKIPPABLE_FRAMES = Array.from({ length: 16 }, (_, bits) => String.fromCharCode(0x50 + bits));
+
+/** Marks of compressed files, as their specifications give them; a disk that is one of these hardly exists. */
+const COMPRESSED_MARKS: readonly Mark[] = [
+  { format: 'gzip', at: 0, bytes: '\x1f\x8b\x08' },
+  { format: 'xz', at: 0, bytes: '\xfd7zXZ\0' },
+  { format: 'zstd', at: 0, bytes: '\x28\xb5\x2f\xfd' },
+  ...SKIPPABLE_FRAMES.map((first) => ({ format: 'zstd', at: 0, bytes: `${first}\x2a\x4d\x18` })),
+  // The level is a digit before this; the second mark is that of a file with nothing in it.
+  { format: 'bzip2', at: 4, bytes: '1AY&SY' },
+  { format: 'bzip2', at: 4, bytes: '\x17rE8P\x90' },
+  { format: 'lz4', at: 0, bytes: '\x04\x22\x4d\x18' },
+  { format: 'lzip', at: 0, bytes: 'LZIP\x01' },
+  { format: 'lzop', at: 0, bytes: '\x89LZO\0\r\n\x1a\n' },
+  { format: 'zip', at: 0, bytes: 'PK\x03\x04' },
+  { format: '7z', at: 0, bytes: '7z\xbc\xaf\x27\x1c' },
+];
+
+/** What writes the content of such a file to its standard output. */
+const UNPACKER: Readonly<Record<string, string>> = {
+  gzip: 'zcat',
+  xz: 'xzcat',
+  zstd: 'zstdcat',
+  bzip2: 'bzcat',
+  lz4: 'lz4cat',
+  lzip: 'lzip -dc',
+  lzop: 'lzop -dc',
+  zip: 'unzip -p',
+  '7z': '7z e -so',
+};
+
 /**
  * @param start the file's first PROBE_BYTES bytes, or all of a shorter file
  * @param file the file's name, for the message
- * @throws Qcow2cError ERR_UNSUPPORTED for a format that is recognised but not read
+ * @throws Qcow2cError ERR_UNSUPPORTED for an image format that is recognised but not read, and for a compressed file
  */
 export function probeFormat(start: Uint8Array, file: string): 'raw' | 'qcow2' {
   const text = Buffer.from(start).toString('latin1');
-  const found = MARKS.find(({ at, bytes }) => text.startsWith(bytes, at))?.format ?? 'raw';
-  if (found === 'raw' || found === 'qcow2') return found;
-  throw new Qcow2cError(
-    'ERR_UNSUPPORTED',
-    `${quoted(file)} looks like a ${found} image, which qcow2c does not read; if it is a raw disk, say so with -f raw`,
-    { file, found, expected: 'raw or qcow2' },
+  const isThere = ({ at, bytes }: Mark) => text.startsWith(bytes, at);
+  const image = IMAGE_MARKS.find(isThere)?.format ?? 'raw';
+  if (image === 'qcow2') return image;
+  if (image !== 'raw') throw otherImage(image, file);
+  const compressed = COMPRESSED_MARKS.find(isThere)?.format;
+  if (compressed === undefined || (compressed === 'bzip2' && !/^BZh[1-9]/.test(text))) return 'raw';
+  throw compressedFile(compressed, file);
+}
+
+function otherImage(format: string, file: string): Qcow2cError {
+  const knownAs = KNOWN_AS[format];
+  const name = knownAs === undefined ? '' : ` (${knownAs})`;
+  const instead =
+    format === 'luks'
+      ? "decrypt it first, with 'qemu-img convert --object secret,... --image-opts ...'"
+      : `make it qcow2 first: 'qemu-img convert -f ${format} -O qcow2'`;
+  return refusal(format, file, `looks like a ${format} image${name}, which qcow2c does not read; ${instead}`);
+}
+
+function compressedFile(format: string, file: string): Qcow2cError {
+  const instead = `'${UNPACKER[format]} FILE | qcow2c convert -c - OUT'`;
+  return refusal(
+    format,
+    file,
+    `looks like a file compressed with ${format}; unpack it first, or convert it as it is unpacked: ${instead}`,
   );
+}
+
+function refusal(found: string, file: string, what: string): Qcow2cError {
+  const message = `${quoted(file)} ${what}; if it is a raw disk, say so with -f raw`;
+  return new Qcow2cError('ERR_UNSUPPORTED', message, { file, found, expected: 'raw or qcow2' });
 }

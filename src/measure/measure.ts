@@ -4,8 +4,9 @@
  * block/qcow2.c and raw_measure in block/raw-format.c.
  */
 import { BUILT_PARTS, type ConversionParts } from '../convert/parts.js';
-import { usageError } from '../errors.js';
-import type { ImageReference, StreamReference } from '../image/image-reference.js';
+import { isStream, streamName } from '../convert/stream-reference.js';
+import { Qcow2cError, quoted, usageError } from '../errors.js';
+import type { ImageReference } from '../image/image-reference.js';
 import { type OpenedImage, openImage } from '../open/open-image.js';
 import { openImageFile } from '../open/open-image-file.js';
 import { type ImageParameters, resolveCreateOptions } from '../qcow2/create-options.js';
@@ -40,7 +41,9 @@ export async function measureWith(options: MeasureOptions, parts: MeasureParts):
   const { source, snapshot, isolated = false } = options;
   const parameters = isRaw(options) ? undefined : parametersOf(options);
   if (source === undefined) return withoutContent(options, parameters);
-  if (isStream(source)) return { ...(await compressed(options, parts, 1)), bitmaps: undefined };
+  if (isStream(source) || streamName(source) !== undefined) {
+    return { ...(await compressed(options, parts, 1)), bitmaps: undefined };
+  }
   const reference = typeof source === 'string' ? { file: source, format: options.sourceFormat } : source;
   if (options.compress) {
     const { bitmaps, clusterSize } = await readStart(reference, options);
@@ -145,10 +148,6 @@ function isRaw({ compress = false, targetFormat = compress ? 'qcow2' : 'raw' }: 
   return targetFormat === 'raw';
 }
 
-function isStream(source: MeasureOptions['source']): source is StreamReference {
-  return typeof source === 'object' && 'stream' in source;
-}
-
 /** @throws Qcow2cError ERR_USAGE, in qemu-img's words for what it refuses too */
 function refuseClashes(options: MeasureOptions): void {
   const { source, size, snapshot, compress = false, sample } = options;
@@ -166,9 +165,19 @@ function refuseClashes(options: MeasureOptions): void {
   }
   if (compress && isRaw(options)) throw usageError('Compression not supported for this file format');
   if (compress && source === undefined) throw usageError('A disk without content cannot be compressed');
-  if (isStream(source) && !compress) throw usageError('A stream can only be measured with compression');
+  const stream = source && streamName(source);
+  if (stream !== undefined) refuseStream(stream, compress, sample);
   if (sample === undefined) return;
   if (!compress) throw usageError('Only compression can be sampled');
   if (!(sample > 0 && sample <= 100)) throw usageError(`Cannot sample ${sample} percent of the data`);
-  if (isStream(source)) throw usageError('A stream cannot be sampled');
+}
+
+/** @throws Qcow2cError ERR_UNSUPPORTED for what a stream, which is read once, cannot have */
+function refuseStream(file: string, compress: boolean, sample: number | undefined): void {
+  const refuse = (why: string) =>
+    new Qcow2cError('ERR_UNSUPPORTED', `${quoted(file)} is a stream, ${why}; save it to a file first`, {
+      file,
+    });
+  if (!compress) throw refuse('which can only be measured with compression (-c)');
+  if (sample !== undefined) throw refuse('which cannot be sampled: it is read once');
 }

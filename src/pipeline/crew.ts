@@ -12,6 +12,7 @@ const SPARE_ITEMS = 2;
 const LEAST_SPARE_ITEMS = 1;
 /** Of a control group's limit, what a process plans with: the rest is for others in it and for the page cache. */
 const SHARE_OF_GROUP = 3 / 4;
+const MIB = 2 ** 20;
 
 /** Node.js with the program in it before the first thread is started, and what its heap grows to: in bytes. */
 export const PROCESS_BYTES = 88 * 2 ** 20;
@@ -63,7 +64,8 @@ export function crewFor(
   const leastBytes = bytesOf(least, need);
   if (wishes.memory !== undefined && !(wishes.memory >= leastBytes)) {
     throw usageError(
-      `A memory limit of ${wishes.memory} bytes is too low: this run takes at least ${leastBytes} bytes`,
+      `A memory limit of ${limitText(wishes.memory)} is too low: this run takes at least ` +
+        `${Math.ceil(leastBytes / MIB)} MiB`,
       { expected: leastBytes, found: wishes.memory },
     );
   }
@@ -77,6 +79,11 @@ export function crewFor(
     return { ...fewest, slots: Math.min(fewest.slots + more, mostSlots(threads)) };
   }
   return { ...least, cache: Math.max(least.cache, Math.min(wanted.cache, room - leastBytes + least.cache)) };
+}
+
+/** In the unit in which a limit is stated: what is below a MiB was mostly meant as one. */
+function limitText(bytes: number): string {
+  return bytes < MIB ? `${bytes} bytes` : `${Number((bytes / MIB).toFixed(2))} MiB`;
 }
 
 /** A crew for a disk that may have work for fewer. @param guestBytes undefined: nobody knows */

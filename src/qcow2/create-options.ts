@@ -169,8 +169,15 @@ function newBackingFile(
   format: CreateOptions['backingFormat'],
 ): NewBackingFile | undefined {
   if (file === undefined) return undefined;
-  if (format === undefined) throw usageError('Use of backing file requires explicit backing format');
+  if (format === undefined) throw noBackingFormat();
   return { file, format };
+}
+
+/** A format that is looked for could be forged by the guest, so it must be stated. */
+export function noBackingFormat(): Qcow2cError {
+  return usageError(
+    'Use of backing file requires explicit backing format (state it with -F raw or -F qcow2)',
+  );
 }
 
 /** Whether these names fit into the first cluster, with the header. */

@@ -230,12 +230,20 @@ function openError(error: unknown, name: string): Qcow2cError {
 /** @throws Qcow2cError ERR_UNSUPPORTED for what is neither a regular file nor a block device */
 function refuseOtherKinds(stats: fs.Stats, name: string): void {
   if (stats.isFile() || stats.isBlockDevice()) return;
-  const found = stats.isDirectory() ? 'a directory' : stats.isFIFO() ? 'a pipe' : 'something else';
+  const found = kindOf(stats);
+  const instead = found === 'a pipe' ? '; save what comes out of it to a file first' : '';
   throw new Qcow2cError(
     'ERR_UNSUPPORTED',
-    `Could not open ${quoted(name)}: a regular file or block device was expected, but it is ${found}`,
+    `Could not open ${quoted(name)}: a regular file or block device was expected, but it is ${found}${instead}`,
     { file: name, expected: 'a regular file or block device', found },
   );
+}
+
+function kindOf(stats: fs.Stats): string {
+  if (stats.isDirectory()) return 'a directory';
+  if (stats.isFIFO()) return 'a pipe';
+  if (stats.isSocket()) return 'a socket';
+  return stats.isCharacterDevice() ? 'a character device' : 'something else';
 }
 
 /** Opens a raw disk, or the file that an image lies in. @throws Qcow2cError as `openForReading`, `RawSource.open` */

@@ -6,6 +6,7 @@ import * as fs from 'node:fs';
 import { isatty } from 'node:tty';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import type { StreamReference } from '../image/image-reference.js';
+import { positionOf } from './descriptor-facts.js';
 import { FileReader } from './file-reader.js';
 import { PipeReader } from './pipe-reader.js';
 
@@ -14,6 +15,8 @@ export class StreamSource {
   /** Bytes that are left of a file, when that can be told. */
   readonly total: number | undefined;
   readonly #reader: PipeReader | FileReader;
+  /** What `peek` has read and `fill` has not handed out. */
+  #head: Uint8Array = new Uint8Array(0);
 
   /**
    * @param reference its descriptor is closed with the source, unless it is standard input, output or error
@@ -40,11 +43,29 @@ export class StreamSource {
   }
 
   /**
+   * The first bytes of the stream, which stay in it. To be called before the first `fill`.
+   * @returns `length` bytes, or fewer when the stream has no more
+   * @throws Qcow2cError as `fill`
+   */
+  async peek(length: number): Promise<Uint8Array> {
+    const memory = new Uint8Array(length);
+    this.#head = memory.subarray(0, await this.#read(memory));
+    return this.#head.slice();
+  }
+
+  /**
    * Puts the next bytes of the stream at the start of `memory`. One call at a time.
    * @returns how many bytes came; fewer than `memory` takes only at the end of the stream, then 0 for ever
    * @throws Qcow2cError ERR_IO; ERR_ABORTED once the source is closed
    */
   async fill(memory: Uint8Array): Promise<number> {
+    const head = this.#head.subarray(0, memory.length);
+    memory.set(head);
+    this.#head = this.#head.subarray(head.length);
+    return head.length + (await this.#read(memory.subarray(head.length)));
+  }
+
+  async #read(memory: Uint8Array): Promise<number> {
     try {
       return await this.#reader.fill(memory);
     } catch (error) {
@@ -70,15 +91,8 @@ function notADisk(name: string, found: string): Qcow2cError {
   );
 }
 
-/** What a file holds from the descriptor's position on, in bytes; undefined where nobody tells the position. */
+/** What a file holds from the descriptor's position on, in bytes; undefined where the position is unknown. */
 function bytesLeft(descriptor: number, size: number): number | undefined {
-  // Node.js cannot ask for the position; Linux shows it here.
-  let text: string;
-  try {
-    text = fs.readFileSync(`/proc/self/fdinfo/${descriptor}`, 'latin1');
-  } catch {
-    return undefined;
-  }
-  const position = /^pos:\t(\d+)$/m.exec(text)?.[1];
-  return position === undefined ? undefined : Math.max(0, size - Number(position));
+  const position = positionOf(descriptor);
+  return position === undefined ? undefined : Math.max(0, size - position);
 }

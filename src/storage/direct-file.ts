@@ -42,6 +42,8 @@ export class DirectFile implements SparseStorage {
   /** Changes under way: no descriptor is closed, and its number given to another file, before they end. */
   readonly #inFlight = new Set<Promise<unknown>>();
   readonly #closing = new AbortController();
+  /** Bytes of a device. */
+  #capacity: number | undefined;
   #limit: RateLimit | undefined;
   /** Ends the waits for the limit. */
   #hurry: AbortSignal = this.#closing.signal;
@@ -120,6 +122,11 @@ export class DirectFile implements SparseStorage {
   limitRate(limit: RateLimit, signal?: AbortSignal): void {
     this.#limit = limit;
     if (signal !== undefined) this.#hurry = AbortSignal.any([this.#closing.signal, signal]);
+  }
+
+  /** The file is a device of so many bytes, which a write past its end is told. */
+  setCapacity(bytes: number): void {
+    this.#capacity = bytes;
   }
 
   write(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
@@ -293,6 +300,13 @@ export class DirectFile implements SparseStorage {
   }
 
   #writeError(cause: unknown, offset: number, length: number): Error {
+    const end = offset + length;
+    if (this.#capacity !== undefined && end > this.#capacity) {
+      const what =
+        `${quoted(this.name)} is too small: it has ${this.#capacity} bytes, and at least ${end} are needed; ` +
+        `could not write ${length} bytes at offset ${offset}`;
+      return ioError(what, cause, { file: this.name, offset, expected: end, found: this.#capacity });
+    }
     const what = `Could not write ${length} bytes to ${quoted(this.name)} at offset ${offset}`;
     return ioError(what, cause, { file: this.name, offset, expected: length });
   }

@@ -47,14 +47,24 @@ export async function lockImage(descriptor: number, name: string, use: ImageUse)
   const bytes = [...does.map((deed) => DONE_BASE + deed), ...refuses.map((deed) => REFUSED_BASE + deed)];
   for (const byte of bytes) await lockByte(descriptor, byte, false);
   for (const deed of does) {
-    if (await isByteLocked(descriptor, REFUSED_BASE + deed)) throw inUse(name, `"${NAMES[deed]}"`);
+    if (await isByteLocked(descriptor, REFUSED_BASE + deed)) throw inUse(name, use, `"${NAMES[deed]}"`);
   }
   for (const deed of refuses) {
-    if (await isByteLocked(descriptor, DONE_BASE + deed)) throw inUse(name, `shared "${NAMES[deed]}"`);
+    if (await isByteLocked(descriptor, DONE_BASE + deed)) throw inUse(name, use, `shared "${NAMES[deed]}"`);
   }
 }
 
-function inUse(name: string, lock: string): Qcow2cError {
-  const message = `Failed to get ${lock} lock: is another process using the image ${quoted(name)}?`;
+/** What to do about it. Only a reader can go on: two writers destroy the image. */
+const REMEDIES: Readonly<Record<ImageUse, string>> = {
+  read:
+    'stop the virtual machine or the program that writes to it, or read it nevertheless with -U: what is written ' +
+    'meanwhile may then be missing or half there, as after a power failure',
+  'read beside writers': 'stop the program that refuses every reader first',
+  write: 'stop the virtual machine or the program that uses it first',
+};
+
+function inUse(name: string, use: ImageUse, lock: string): Qcow2cError {
+  const question = `is another process using the image ${quoted(name)}?`;
+  const message = `Failed to get ${lock} lock: ${question} (${REMEDIES[use]})`;
   return new Qcow2cError('ERR_IN_USE', message, { file: name });
 }

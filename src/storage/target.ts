@@ -194,6 +194,7 @@ async function openInPlace(path: string, mode: CacheMode, existing: Stats): Prom
   });
   const isFile = existing.isFile();
   const existingSize = isFile ? existing.size : await sizeOfDevice(file);
+  if (!isFile) file.setCapacity(existingSize);
   let isSealed = false;
   const discard = async () => {
     if (isFile && !isSealed) await file.truncate(existingSize).catch(() => {});

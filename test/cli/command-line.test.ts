@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { parseCommandLine } from '../../src/cli/command-line.js';
 import { COMMANDS } from '../../src/cli/commands.js';
+import { compareOptions } from '../../src/cli/compare/request.js';
 import { formatOptionsHelp } from '../../src/cli/format-options.js';
 import { optionsOf } from '../../src/cli/option-table.js';
 import type { ConvertOptions } from '../../src/convert/options.js';
@@ -89,7 +90,9 @@ describe('options of convert', () => {
     ],
     ['-b file:b -F raw in out.qcow2', { create: { backingFile: 'b', backingFormat: 'raw' } }],
     ['-n -b b in out.qcow2', { keepTarget: true, create: { backingFile: 'b' } }],
-    ['-o size=1M in out.qcow2', {}],
+    ['-o size=1M in out.qcow2', { create: { size: 1_048_576 } }],
+    ['--min-size 1M in out.qcow2', { minSize: 1_048_576 }],
+    ['--min-size=0 in out.qcow2', { minSize: 0 }],
     ['file:in file:out.qcow2', {}],
     ['file:a:b file:out.qcow2', { sources: ['a:b'] }],
     ['-S 0 in out.qcow2', { sparseSize: 0 }],
@@ -344,6 +347,22 @@ describe('operands', () => {
     }
   });
 
+  test.each(['info', 'check', 'map', 'compare a'])('%s does not take standard input', (line) => {
+    const [command = '', ...words] = line.split(' ');
+    const request = () => {
+      const found = parseCommandLine([command, ...words, '-']);
+      return found.kind === 'compare' ? compareOptions(found) : found;
+    };
+    expect(request).toThrow(
+      expect.objectContaining({
+        code: 'ERR_UNSUPPORTED',
+        message:
+          "Standard input ('-') can only be converted and measured with -c, as it is read once; save it to a file " +
+          "first (a file of that name is './-')",
+      }),
+    );
+  });
+
   test('compare expects two', () => {
     for (const files of [[], ['a'], ['a', 'b', 'c'], ['-f', 'raw', 'a']]) {
       expect(failure('compare', ...files).message).toMatch(/^Expecting two image file names/);
@@ -420,14 +439,70 @@ describe('refusals of our own', () => {
       '--object is not supported: secrets and TLS credentials serve encrypted images and network disks, which ' +
         'qcow2c neither reads nor writes',
     ],
-    [['convert', '-', 'a', 'b'], "Standard input ('-') must be the only source"],
-    [['convert', 'a', '-', 'b'], "Standard input ('-') must be the only source"],
     [
-      ['convert', '-f', 'qcow2', '-', 'b'],
-      'Standard input can only be a raw disk: a qcow2 image is not read from start to end (save it to a file first)',
+      ['convert'],
+      "Must specify image file name (source and target are missing; 'qcow2c convert [options] SRC DST')",
     ],
-    [['convert', '-l', 'x', '-', 'b'], 'Failed to load snapshot: standard input is a raw disk'],
-    [['convert', '--bitmaps', '-O', 'qcow2', '-', 'b'], 'Source lacks bitmap support'],
+    [
+      ['convert', '-c', 'a.raw'],
+      "Must specify image file name (the target is missing, 'a.raw' is the source; 'qcow2c convert [options] SRC DST')",
+    ],
+    [
+      ['convert', '-c', 'a.raw', '-o', 'b.qcow2'],
+      "Must specify image file name (the target is missing, 'a.raw' is the source; -o takes options of the format, " +
+        "and 'b.qcow2' is none; 'qcow2c convert [options] SRC DST')",
+    ],
+    [
+      ['convert', 'a', '-', 'b'],
+      "'standard input' is a stream, which must be the only source; join the parts on the way ('cat A B | qcow2c " +
+        "convert - OUT'), or save it to a file first",
+    ],
+    [
+      ['convert', '-c', '-o', 'cluster_sise=4k', 'a', 'b'],
+      "Invalid parameter 'cluster_sise' (Did you mean cluster_size?)",
+    ],
+    [
+      ['convert', '-o', 'cluster-size=4k', 'a', 'b'],
+      "Invalid parameter 'cluster-size' (Did you mean cluster_size?; only qcow2 images have it; the target is raw: " +
+        "its name does not end in .qcow2; add '-O qcow2')",
+    ],
+    [
+      ['convert', '-O', 'qcow2', '-o', 'bogus=1', 'a', 'b'],
+      "Invalid parameter 'bogus' ('-O qcow2 -o help' lists the keys)",
+    ],
+    [
+      ['convert', '-o', 'compression_type=zstd', 'a', 'b.img'],
+      "Invalid parameter 'compression_type' (only qcow2 images have it; the target is raw: its name does not end in " +
+        ".qcow2; add '-O qcow2')",
+    ],
+    [
+      ['convert', '-O', 'raw', '-o', 'compression_type=zstd', 'a', 'b.qcow2'],
+      "Invalid parameter 'compression_type' (only qcow2 images have it)",
+    ],
+    [
+      ['convert', '-B', 'base', '-F', 'raw', 'a', 'b.img'],
+      "Backing file not supported for file format 'raw' (the target is raw: its name does not end in .qcow2; add " +
+        "'-O qcow2')",
+    ],
+    [
+      ['convert', '--bitmaps', 'a', 'b.img'],
+      "Format driver 'raw' does not support bitmaps (the target is raw: its name does not end in .qcow2; add " +
+        "'-O qcow2')",
+    ],
+    [
+      ['measure', '-o', 'cluster_size=4k', 'a'],
+      "Invalid parameter 'cluster_size' (only qcow2 images have it; the target is raw: measure takes raw by default, " +
+        "as qemu-img does; add '-O qcow2')",
+    ],
+    [
+      ['convert', '-c', '-B', 'base', 'a', 'b'],
+      'Use of backing file requires explicit backing format (state it with -F raw or -F qcow2)',
+    ],
+    [
+      ['convert', '--min-size', 'x', 'a', 'b'],
+      'Invalid least size specified. You may use k, M, G, T, P or E suffixes for kilobytes, megabytes, gigabytes, ' +
+        'terabytes, petabytes and exabytes.',
+    ],
     [
       ['convert', 'a', '-'],
       "Standard output cannot be the target: an image is not written from start to end (a file of that name is './-')",
@@ -466,8 +541,12 @@ describe('refusals of our own', () => {
       'Invalid compressed cache size specified. Must be between 0 and 9007199254740991.',
     ],
   ])('%j', (words, message) => {
+    const isUnsupported =
+      /^(--object|Protocol|Could not|File format|Driver|Backing file format) .*not supported/;
     const code =
-      message.includes('not supported') || message.includes('only be') ? 'ERR_UNSUPPORTED' : 'ERR_USAGE';
+      isUnsupported.test(message) && !message.includes("for file format 'raw'")
+        ? 'ERR_UNSUPPORTED'
+        : 'ERR_USAGE';
     expect(failure(...words)).toMatchObject({ code, message });
   });
 

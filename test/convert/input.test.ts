@@ -25,6 +25,7 @@ function streamOf(bytes: Buffer) {
   const asked: number[] = [];
   const stream = {
     name: 'standard input',
+    peek: async (length: number) => bytes.subarray(0, length),
     fill: async (memory: Uint8Array) => {
       asked.push(memory.length);
       const part = bytes.subarray(at, at + memory.length);
@@ -46,11 +47,11 @@ function fakePool() {
 async function itemsOf(
   bytes: Buffer,
   expected: number | undefined,
-  { settings = SETTINGS, trusted = false } = {},
+  { settings = SETTINGS, trusted = false, least = 0 } = {},
 ): Promise<{ items: PlannedItem[]; disk: Buffer; asked: readonly number[] }> {
   const { stream, asked } = streamOf(bytes);
   const { slots, pool } = fakePool();
-  const next = streamInput(stream, expected, trusted).items(settings, pool);
+  const next = (await streamInput(stream, { expected, least, trusted })).items(settings, pool);
   const items: PlannedItem[] = [];
   const parts: Buffer[] = [];
   for (let slot = 0; ; slot = (slot + 1) % slots.length) {
@@ -70,8 +71,8 @@ async function itemsOf(
 describe('a stream', () => {
   test('comes in items of the whole size, to its last byte, rounded up to a sector', async () => {
     const lengths = fc.oneof(
-      fc.nat(5 * ITEM),
-      fc.constantFrom(0, 1, 511, 512, 513, ITEM - 1, ITEM, ITEM + 1, 3 * ITEM, 3 * ITEM + 512),
+      fc.integer({ min: 1, max: 5 * ITEM }),
+      fc.constantFrom(1, 511, 512, 513, ITEM - 1, ITEM, ITEM + 1, 3 * ITEM, 3 * ITEM + 512),
     );
     await fc.assert(
       fc.asyncProperty(lengths, fc.boolean(), async (length, isStated) => {
@@ -93,8 +94,9 @@ describe('a stream', () => {
     [0, 0],
     [512, 512],
     [1000, 1024],
-  ])('of a stated size of %s has a disk of %s bytes', (stated, size) => {
-    const input = streamInput(streamOf(Buffer.alloc(0)).stream, stated, false);
+  ])('of a stated size of %s has a disk of %s bytes', async (stated, size) => {
+    const { stream } = streamOf(Buffer.alloc(stated ?? 1));
+    const input = await streamInput(stream, { expected: stated, trusted: false });
     expect(input.size).toBe(size);
     expect([input.arrives, input.readAlignment, input.compressionTypes.size]).toEqual([true, 1, 0]);
     expect(input.fileOf(0)).toBeUndefined();
@@ -118,6 +120,44 @@ describe('a stream', () => {
     );
   });
 
+  test('without a byte is refused before an item is asked for, unless that is its stated size', async () => {
+    for (const trusted of [false, true]) {
+      const { stream, asked } = streamOf(Buffer.alloc(0));
+      await expect(streamInput(stream, { expected: undefined, trusted })).rejects.toThrow(
+        expect.objectContaining({
+          code: 'ERR_USAGE',
+          file: 'standard input',
+          found: 0,
+          message:
+            "'standard input' is empty, and no disk has 0 bytes: the program that should write to it has probably " +
+            'failed (for an empty disk, say -o size=0)',
+        }),
+      );
+      expect(asked).toEqual([]);
+    }
+    expect((await itemsOf(Buffer.alloc(0), 0)).items).toEqual([]);
+  });
+
+  test.each([
+    [1, 2],
+    [511, 512],
+    [512, 513],
+    [ITEM, ITEM + 1],
+    [3 * ITEM + 1, 3 * ITEM + 2],
+  ])('of %i bytes is refused when at least %i are wanted', async (length, least) => {
+    await expect(itemsOf(Buffer.alloc(length, 1), undefined, { least })).rejects.toThrow(
+      expect.objectContaining({
+        code: 'ERR_USAGE',
+        file: 'standard input',
+        expected: least,
+        found: length,
+        message: `'standard input' ended after ${length} bytes: at least ${least} were expected (--min-size)`,
+      }),
+    );
+    const { disk } = await itemsOf(Buffer.alloc(length, 1), undefined, { least: length });
+    expect(disk.length).toBe(Math.ceil(length / 512) * 512);
+  });
+
   test('may fill the room that the target has and no more', async () => {
     const settings = { ...SETTINGS, room: 2 * ITEM };
     expect((await itemsOf(Buffer.alloc(2 * ITEM, 1), undefined, { settings })).items.length).toBe(2);
@@ -125,14 +165,14 @@ describe('a stream', () => {
       expect.objectContaining({
         code: 'ERR_USAGE',
         expected: 2 * ITEM,
-        message: "'standard input' has more than the 8192 bytes that the target has room for",
+        message: "The target is too small: it has 8192 bytes, and 'standard input' has 8193 or more",
       }),
     );
   });
 
   test.each([
     ['qcow2', 'QFI\xfb\0\0\0\x03', /looks like a qcow2 image, which cannot be read from a stream; .* -f raw/],
-    ['vmdk', 'KDMV', /looks like a vmdk image, which qcow2c does not read; .* -f raw/],
+    ['vmdk', 'KDMV', /looks like a vmdk image \(VMware\), which qcow2c does not read; .* -f raw/],
   ])('that begins like a %s image is refused, unless it is said to be raw', async (_, mark, words) => {
     for (const length of [8, 512, 3 * ITEM]) {
       const bytes = Buffer.alloc(length, 1);
@@ -166,9 +206,9 @@ describe('a stream', () => {
   });
 
   test('that fails is an error, and never changes while it is read', async () => {
-    const { stream } = streamOf(Buffer.alloc(0));
+    const { stream } = streamOf(Buffer.alloc(1));
     stream.fill = () => Promise.reject(new Error('EIO'));
-    const input = streamInput(stream, undefined, false);
+    const input = await streamInput(stream, { expected: undefined, trusted: false });
     await expect(input.items(SETTINGS, fakePool().pool)(0)).rejects.toThrow('EIO');
     await input.refuseChanges();
   });

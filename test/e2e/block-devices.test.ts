@@ -109,6 +109,23 @@ if (reason !== undefined) {
       expect((await readFile(backing)).equals(before)).toBe(true);
     });
 
+    test('as target that is too small for a qcow2 image: an error with both sizes', async () => {
+      const backing = path('small-qcow2');
+      await writeFile(backing, Buffer.alloc(1024 * 1024));
+      await withLoopDevice(backing, [], async (device) => {
+        for (const flags of [['-c'], ['-O', 'qcow2']]) {
+          const { status, stderr } = await cli(['convert', ...flags, '-f', 'raw', disk, device]);
+          expect(status).toBe(1);
+          const [, has, needed] =
+            /^qcow2c: '.*' is too small: it has (\d+) bytes, and at least (\d+) are needed; .*: No space left on device\n$/i.exec(
+              stderr,
+            ) ?? [];
+          expect(has).toBe('1048576');
+          expect(Number(needed)).toBeGreaterThan(1048576);
+        }
+      });
+    });
+
     test('as target: nothing can be preallocated on it', async () => {
       const backing = path('no-preallocation');
       await writeFile(backing, Buffer.alloc(6 * 1024 * 1024, 0xaa));

@@ -39,10 +39,9 @@ function limited(line: string, limit: number): string[] {
 async function leastOf(line: string): Promise<number> {
   const { status, stderr } = await cli(limited(line, 1));
   const [, least] =
-    /^qcow2c: A memory limit of 1 bytes is too low: this run takes at least (\d+) bytes\n$/.exec(stderr) ??
-    [];
+    /^qcow2c: A memory limit of 1 bytes is too low: this run takes at least (\d+) MiB\n$/.exec(stderr) ?? [];
   expect([status, stderr, least]).toEqual([line.startsWith('compare') ? 2 : 1, stderr, expect.anything()]);
-  return Number(least);
+  return Number(least) * MIB;
 }
 
 test.each([
@@ -69,7 +68,7 @@ test.each([
   const [one, more] = seen;
   expect(one?.workers).toBe(1);
   expect(more?.workers).toBeLessThan(Number(THREADS));
-  expect((await cli(limited(line, least - 1))).stderr).toContain('too low');
+  expect((await cli(limited(line, least - MIB))).stderr).toContain('too low');
 });
 
 describe('any limit gives the same bytes', () => {

@@ -302,8 +302,14 @@ test('a relative backing file’s name begins at the target’s directory, and i
   await copyFile(base.qcow2, path('here.qcow2'));
   const wrong = ['-f', 'raw', '-O', 'qcow2', '-B', 'here.qcow2', '-F', 'qcow2', source.raw];
   const words =
-    /Could not open backing file: Could not open '.*there\/here\.qcow2': No such file or directory/;
+    /Could not open (the )?backing file.*: Could not open '.*there\/here\.qcow2': No such file or directory/;
   await expectBothRefuse(wrong, path('there', 'none.qcow2'), words, { cwd: path('') });
+  const hint = new RegExp(
+    `directory \\(a relative name begins at the target's directory; the file here is '${path('here.qcow2')}'\\)$`,
+  );
+  await expectFailure(path('there'), ['convert', ...wrong, path('there', 'none.qcow2')], hint, {
+    cwd: path(''),
+  });
 });
 
 describe('what cannot be is refused in the words of qemu-img', () => {
@@ -321,12 +327,12 @@ describe('what cannot be is refused in the words of qemu-img', () => {
     [
       'a file that is missing',
       ['-B', path('missing'), '-F', 'raw'],
-      /Could not open backing file: Could not open '.*missing': No such file or directory/,
+      /Could not open (the )?backing file.*: Could not open '.*missing': No such file or directory/,
     ],
     [
       'a file of another format',
       ['-B', base.raw, '-F', 'qcow2'],
-      /Could not open '.*none\.qcow2.*': Could not open backing file: .* not .*qcow2/,
+      /Could not open (the )?backing file( of the target '.*none\.qcow2')?: .* not .*qcow2/,
     ],
     [
       'a raw target',

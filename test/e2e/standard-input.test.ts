@@ -1,5 +1,15 @@
 /** A raw disk from standard input: the same image as from a file, whatever the length, and clean failures. */
-import { copyFileSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import * as qemuImg from '../oracle/qemu-img.js';
@@ -71,17 +81,135 @@ test.each([1, 512, 65_537, 2 * MIB, 2 * MIB + 1])(
   },
 );
 
-test('an empty stream makes an image of size 0', async () => {
-  for (const [flags, source] of [
-    ['-c', piped(':')],
-    ['-Oqcow2', redirected('< /dev/null')],
-  ] as const) {
-    await cliOk(['convert', flags, '-', image], source);
-    expect((await qemuImg.info(image)).virtualSize).toBe(0);
-    expect(await qemuImg.check(image)).toMatchObject({ corruptions: 0, leaks: 0, checkErrors: 0 });
+describe('an empty stream', () => {
+  const empty = [
+    ['a program that failed', piped('false')],
+    ['a closed standard input', redirected('<&-')],
+    ['an empty file', redirected('< /dev/null')],
+  ] as const;
+  const old = path('old.qcow2');
+  const line =
+    /^'standard input' is empty, and no disk has 0 bytes: .* \(for an empty disk, say -o size=0\)$/;
+
+  test.each(empty)('(%s) is an error, and leaves the target as it was', async (_, source) => {
+    await qemuImg.convert([], [raw], old);
+    for (const flags of ['-c', '-O qcow2', '-c --verify', '-O raw -n']) {
+      await expectFailure(path(''), ['convert', ...flags.split(' '), '-', old], line, source);
+    }
+    const existing = path('existing.qcow2');
+    await qemuImg.create(existing, 8 * MIB);
+    await expectFailure(path(''), ['convert', '-c', '-n', '-', existing], line, source);
+    const measured = await cli(['measure', '-c', '-'], source);
+    expect(measured).toMatchObject({ status: 1, stdout: '' });
+    expect(measured.stderr).toMatch(/^qcow2c: 'standard input' is empty/);
+  });
+
+  test.each(empty)('(%s) is a disk of 0 bytes where -o size=0 says so', async (_, source) => {
+    for (const flag of ['-c', '-Oqcow2']) {
+      await cliOk(['convert', flag, '-o', 'size=0', '-', image], source);
+      expect((await qemuImg.info(image)).virtualSize).toBe(0);
+      expect(await qemuImg.check(image)).toMatchObject({ corruptions: 0, leaks: 0, checkErrors: 0 });
+    }
+    rmSync(path('out.raw'), { force: true });
+    await cliOk(['convert', '-O', 'raw', '-o', 'size=0', '-', path('out.raw')], source);
+    expect(statSync(path('out.raw')).size).toBe(0);
+    await cliOk(['measure', '-c', '-o', 'size=0', '-'], source);
+  });
+});
+
+test('--min-size keeps the old image when the stream is shorter, whatever the target is', async () => {
+  writeFileSync(path('old'), 'what was there before');
+  for (const flags of ['-c', '-O qcow2', '-O raw']) {
+    for (const [source, name] of [
+      [['-'], 'standard input'],
+      [[path('part.raw')], path('part.raw')],
+    ] as const) {
+      writeFileSync(path('part.raw'), content.subarray(0, 3 * MIB));
+      const args = ['convert', ...flags.split(' '), '--min-size', '3145729', ...source, path('new')];
+      const line = new RegExp(
+        `^'${name}' .* 3145728 bytes: at least 3145729 were expected \\(--min-size\\)$`,
+      );
+      await expectFailure(path(''), args, line, piped(`cat '${path('part.raw')}'`));
+    }
   }
-  await cliOk(['convert', '-O', 'raw', '-', path('out.raw')], piped(':'));
-  expect(statSync(path('out.raw')).size).toBe(0);
+  await cliOk(['convert', '-c', '--min-size=3M', '-', image], piped(`cat '${path('part.raw')}'`));
+  await expectGoodImage(image, path('part.raw'));
+});
+
+describe('the name of a stream as a source', () => {
+  const fifo = path('fifo');
+  beforeAll(() => runOk('mkfifo', [fifo]));
+  const shell = (script: string): CliOptions => ({ under: ['bash', '-c', script] });
+
+  test.each([
+    ['/dev/stdin of a pipe', '/dev/stdin', `cat '${raw}' | "$0" "$@"`],
+    ['/dev/stdin of a file', '/dev/stdin', `"$0" "$@" < '${raw}'`],
+    ['/dev/fd/3 of a pipe', '/dev/fd/3', `"$0" "$@" 3< <(cat '${raw}')`],
+    ['/dev/fd/3 of a file', '/dev/fd/3', `"$0" "$@" 3< '${raw}'`],
+    ['a named pipe', fifo, `cat '${raw}' > '${fifo}' & "$0" "$@"`],
+    ['a named pipe whose writer comes later', fifo, `{ sleep 0.5; cat '${raw}' > '${fifo}'; } & "$0" "$@"`],
+  ])('%s is the disk that comes out of it', async (_, name, script) => {
+    await cliOk(['convert', '-c', name, image], shell(script));
+    await expectGoodImage(image, raw);
+  });
+
+  test('is of a file what was not read of it before', async () => {
+    const script = `{ dd of=/dev/null bs=512 count=3 status=none; "$0" "$@"; } < '${raw}'`;
+    await cliOk(['convert', '-c', '/dev/stdin', image], shell(script));
+    await expectGoodImage(image, path('rest.raw'));
+  });
+
+  test('can be measured and given by --image-opts', async () => {
+    const script = `cat '${raw}' > '${fifo}' & "$0" "$@"`;
+    const fromFile = await cliOk(['measure', '-c', raw]);
+    expect(await cliOk(['measure', '-c', fifo], shell(script))).toBe(fromFile);
+    const options = ['--image-opts', `driver=raw,file.filename=${fifo}`];
+    await cliOk(['convert', '-c', ...options, image], shell(script));
+    await expectGoodImage(image, raw);
+  });
+
+  test.each([
+    [
+      ['-f', 'qcow2', fifo],
+      /^'.*fifo' is a stream, which can only be a raw disk: .*; save it to a file first$/,
+    ],
+    [[raw, fifo], /^'.*fifo' is a stream, which must be the only source; join the parts on the way/],
+    [
+      ['-B', fifo, '-F', 'raw', raw],
+      /backing file .*it is a pipe; save what comes out of it to a file first$/,
+    ],
+    [['/dev/null'], /^Could not open '\/dev\/null': .* it is a character device$/],
+    [['/dev/fd/5'], /^Could not read '\/dev\/fd\/5': it is open for writing in this process too/],
+  ])('with %j is refused with what to do', async (args, line) => {
+    await expectFailure(path(''), ['convert', '-c', ...args, path('new.qcow2')], line);
+  });
+
+  test.each(['info', 'check', 'map', 'compare'])('is none that %s reads', async (command) => {
+    const files = command === 'compare' ? [raw, fifo] : [fifo];
+    const { status, stderr } = await cli([command, ...files]);
+    expect(status).toBe(command === 'compare' ? 2 : 1);
+    expect(stderr).toMatch(/it is a pipe; save what comes out of it to a file first\n$/);
+  });
+
+  test('that no program writes to can be given up', async () => {
+    const before = snapshot(path(''));
+    const running = startCli(['convert', '-c', '--progress=json', fifo, path('new.qcow2')]);
+    onTestFinished(() => void running.child.kill('SIGKILL'));
+    // Opened for writing only where somebody reads: then it waits for the first byte.
+    let writer: number | undefined;
+    await expect
+      .poll(() => {
+        try {
+          writer ??= openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK);
+        } catch {}
+        return writer;
+      })
+      .toBeDefined();
+    running.child.kill('SIGINT');
+    expect((await running.finished).status).toBe(130);
+    closeSync(writer!);
+    expect(snapshot(path(''))).toEqual(before);
+  });
 });
 
 test('standard input can be a file, and what was read of it before is no part of the disk', async () => {
@@ -161,11 +289,10 @@ describe('a stream that looks like a qcow2 image', () => {
 });
 
 test.each([
-  ['-f qcow2', ['-f', 'qcow2', '-'], /^Standard input can only be a raw disk/],
-  ['a second source', ['-', raw], /^Standard input \('-'\) must be the only source/],
-  ['a first source', [raw, '-'], /^Standard input \('-'\) must be the only source/],
-  ['itself again', ['-', '-'], /^Standard input \('-'\) must be the only source/],
-  ['a snapshot', ['-l', 'one', '-'], /snapshot.*standard input is a raw disk/],
+  ['-f qcow2', ['-f', 'qcow2', '-'], /^'standard input' is a stream, which can only be a raw disk/],
+  ['a first source', [raw, '-'], /^'standard input' is a stream, which must be the only source/],
+  ['itself again', ['-', '-'], /^'standard input' is a stream, which must be the only source/],
+  ['a snapshot', ['-l', 'one', '-'], /snapshot.*'standard input' is a stream of a raw disk/],
   ['bitmaps', ['--bitmaps', '-'], /^Source lacks bitmap support/],
 ])('standard input with %s is refused', async (_, args, line) => {
   await expectFailure(path(''), ['convert', '-c', ...args, path('new.qcow2')], line, piped(`cat '${raw}'`));
@@ -251,21 +378,21 @@ describe('SIGTERM while the writer lives and writes nothing', () => {
   }
 
   // One thread has at most four work items of 2 MiB in flight, and nine are whole: after the sixth it waits.
-  test.each([
-    ['before the first byte', ':', /"guestBytes":null/],
-    ['after some of the disk', `head -c 20000000 /dev/urandom`, /"guestBytesDone":12582912/],
-  ])('%s ends the conversion, and leaves nothing', async (_, first, line) => {
-    const before = snapshot(path(''));
-    const running = startCli(['convert', '-c', '-m', '1', '--progress=json', '-', path('new.qcow2')], {
-      under: ['bash', '-c', `exec "$0" "$@" ${idle(first)}`],
-    });
-    onTestFinished(() => void running.child.kill('SIGKILL'));
-    await untilLine(running, line);
-    expect(snapshot(path('')).length).toBe(before.length + 1);
-    running.child.kill('SIGTERM');
-    const { status, stderr } = await running.finished;
-    expect(status).toBe(143);
-    expect(stderr).toMatch(/^qcow2c: .*new\.qcow2'.*SIGTERM/m);
-    expect(snapshot(path(''))).toEqual(before);
-  });
+  test.each([['after some of the disk', `head -c 20000000 /dev/urandom`, /"guestBytesDone":12582912/]])(
+    '%s ends the conversion, and leaves nothing',
+    async (_, first, line) => {
+      const before = snapshot(path(''));
+      const running = startCli(['convert', '-c', '-m', '1', '--progress=json', '-', path('new.qcow2')], {
+        under: ['bash', '-c', `exec "$0" "$@" ${idle(first)}`],
+      });
+      onTestFinished(() => void running.child.kill('SIGKILL'));
+      await untilLine(running, line);
+      expect(snapshot(path('')).length).toBe(before.length + 1);
+      running.child.kill('SIGTERM');
+      const { status, stderr } = await running.finished;
+      expect(status).toBe(143);
+      expect(stderr).toMatch(/^qcow2c: .*new\.qcow2'.*SIGTERM/m);
+      expect(snapshot(path(''))).toEqual(before);
+    },
+  );
 });

@@ -35,13 +35,49 @@ describe('the first bytes of a file', () => {
         code: 'ERR_UNSUPPORTED',
         file,
         found: format,
-        message: `'${file}' looks like a ${format} image, which qcow2c does not read; if it is a raw disk, say so with -f raw`,
+        message: expect.stringMatching(
+          new RegExp(
+            `^'${file}' looks like a ${format} image( \\(.*\\))?, which qcow2c does not read; make it qcow2 first: ` +
+              `'qemu-img convert -f ${format} -O qcow2'; if it is a raw disk, say so with -f raw$`,
+          ),
+        ),
       }),
     );
   });
 
+  test.each([
+    ['gzip', 'zcat'],
+    ['xz', 'xzcat'],
+    ['bzip2', 'bzcat'],
+  ])('of %s say so, also of nothing compressed: refused with what unpacks it', async (format, cat) => {
+    for (const content of ['', 'a disk'.repeat(1000)]) {
+      const file = scratch(`compressed-${content.length}-${format}.bin`);
+      await runOk('7z', ['a', '-bd', `-t${format}`, '-si', file], { stdin: content });
+      expect(() => probeFormat(startOf(file), file)).toThrow(
+        expect.objectContaining({
+          code: 'ERR_UNSUPPORTED',
+          file,
+          found: format,
+          message:
+            `'${file}' looks like a file compressed with ${format}; unpack it first, or convert it as it is unpacked: ` +
+            `'${cat} FILE | qcow2c convert -c - OUT'; if it is a raw disk, say so with -f raw`,
+        }),
+      );
+    }
+  });
+
   test('of anything else, also of a short or empty file, are a raw disk', () => {
-    for (const bytes of ['', 'Q', 'QFI', 'QFJ\xfb\0\0\0\x03', 'xQFI\xfb', '\xeb\x58\x90mkfs.fat', 'KDM']) {
+    for (const bytes of [
+      '',
+      'Q',
+      'QFI',
+      'QFJ\xfb\0\0\0\x03',
+      'xQFI\xfb',
+      '\xeb\x58\x90mkfs.fat',
+      'KDM',
+      'BZh01AY&SY',
+      '\x1f\x8b\x07',
+    ]) {
       expect(probeFormat(Buffer.from(bytes, 'latin1'), 'x')).toBe('raw');
     }
     expect(probeFormat(new Uint8Array(PROBE_BYTES), 'x')).toBe('raw');
@@ -54,6 +90,15 @@ describe('the first bytes of a file', () => {
     ['luks', 'LUKS\xba\xbe\0\x02'],
     ['vmdk', 'COWD\x01\0\0\0'],
     ['parallels', 'WithoutFreeSpace\x02'],
+    ['gzip', '\x1f\x8b\x08\0'],
+    ['zstd', '\x28\xb5\x2f\xfd\x04'],
+    ['zstd', '\x5f\x2a\x4d\x18\x04\0\0\0'],
+    ['bzip2', 'BZh9\x17rE8P\x90'],
+    ['lz4', '\x04\x22\x4d\x18'],
+    ['lzip', 'LZIP\x01\x0c'],
+    ['lzop', '\x89LZO\0\r\n\x1a\n'],
+    ['zip', 'PK\x03\x04'],
+    ['7z', '7z\xbc\xaf\x27\x1c'],
   ])('say %s by the mark of its specification', (format, bytes) => {
     expect(() => probeFormat(Buffer.from(bytes, 'latin1'), 'x')).toThrow(
       expect.objectContaining({ code: 'ERR_UNSUPPORTED', found: format }),

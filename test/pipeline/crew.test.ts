@@ -57,10 +57,15 @@ describe('where memory is short', () => {
     expect(() => crew(4, 1139)).toThrow(
       expect.objectContaining({
         code: 'ERR_USAGE',
-        message: 'A memory limit of 1139 bytes is too low: this run takes at least 1140 bytes',
+        message: 'A memory limit of 1139 bytes is too low: this run takes at least 1 MiB',
         expected: 1140,
         found: 1139,
       }),
+    );
+    // The least is rounded up: it works when it is typed.
+    const needed = { ...NEED, fixed: 100.5 * 2 ** 20 };
+    expect(() => crewFor({ threads: 4, memory: 50.5 * 2 ** 20 }, undefined, needed, FREE)).toThrow(
+      'A memory limit of 50.5 MiB is too low: this run takes at least 101 MiB',
     );
   });
 

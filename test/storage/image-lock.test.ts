@@ -35,8 +35,15 @@ describe('while a QEMU program', () => {
   test('writes to an image nobody reads or writes it, but who bears that', async () => {
     await whileQemuIoHolds(path, 'qcow2', [], async () => {
       const question = `is another process using the image '${path}'?`;
-      expect(await refusalOf('read')).toBe(`Failed to get shared "write" lock: ${question}`);
-      expect(await refusalOf('write')).toBe(`Failed to get "write" lock: ${question}`);
+      expect(await refusalOf('read')).toBe(
+        `Failed to get shared "write" lock: ${question} (stop the virtual machine or the program that writes to it, ` +
+          'or read it nevertheless with -U: what is written meanwhile may then be missing or half there, as after a ' +
+          'power failure)',
+      );
+      // -U is no way out for a writer.
+      expect(await refusalOf('write')).toBe(
+        `Failed to get "write" lock: ${question} (stop the virtual machine or the program that uses it first)`,
+      );
       expect(await refusalOf('read beside writers')).toBeUndefined();
     });
   });

@@ -4,7 +4,7 @@ import { quoted, usageError } from '../../errors.js';
 import { asksForDirect } from '../../storage/cache-mode.js';
 import { readCacheMode } from '../cache-option.js';
 import { crewWishes } from '../crew-options.js';
-import { readImageArgument } from '../image-argument.js';
+import { oneOperand, readImageArgument } from '../image-argument.js';
 import { refuseObject } from '../object-option.js';
 import type { ProgressStyle } from '../progress-display.js';
 import { progressStyle } from '../progress-option.js';
@@ -26,8 +26,7 @@ export interface CheckRequest {
  * @throws Qcow2cError ERR_USAGE or ERR_UNSUPPORTED, in qemu-img's words
  */
 export function readCheckWords(operands: readonly string[], words: CheckWords): CheckRequest {
-  const [name] = operands;
-  if (name === undefined || operands.length > 1) throw usageError('Expecting one image file name');
+  const name = oneOperand(operands);
   refuseObject(words.object);
   const { data = false, output = 'human', quiet = false } = words;
   const cache = readCacheMode('source cache', words.cache);

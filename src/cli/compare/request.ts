@@ -3,7 +3,7 @@
  * qemu-img in its words (img_compare in qemu-img.c). Pure; used by the parser of the command line.
  */
 import type { CompareOptions } from '../../compare/options.js';
-import { usageError } from '../../errors.js';
+import { quoted, usageError } from '../../errors.js';
 import { readCacheMode } from '../cache-option.js';
 import { type CrewWords, crewWishes } from '../crew-options.js';
 import { readImageArgument } from '../image-argument.js';
@@ -44,7 +44,10 @@ export interface CompareRequest {
 export function readCompareWords(operands: readonly string[], words: CompareWords): CompareRequest {
   const [first, second, ...more] = operands;
   if (first === undefined || second === undefined || more.length > 0) {
-    throw usageError('Expecting two image file names');
+    const given = operands.map(quoted).join(' and ');
+    const found =
+      first === undefined ? 'none was given' : `${operands.length === 1 ? 'but only' : 'not'} ${given}`;
+    throw usageError(`Expecting two image file names (${found})`);
   }
   return { kind: 'compare', files: [first, second], words };
 }

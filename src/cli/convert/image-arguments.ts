@@ -3,7 +3,7 @@
  * convert's options.
  */
 import type { ConvertOptions } from '../../convert/options.js';
-import { Qcow2cError, quoted, usageError } from '../../errors.js';
+import { quoted, usageError } from '../../errors.js';
 import type { ImageFormat } from '../../image/image-reference.js';
 import { asksForDirect } from '../../storage/cache-mode.js';
 import { sourceFile, targetFile } from '../file-names.js';
@@ -22,7 +22,7 @@ const TWO_FORMATS = '--image-opts and --format are mutually exclusive';
 export function readSources(
   files: readonly string[],
   words: ConvertWords,
-): Pick<ConvertOptions, 'sources' | 'sourceFormat'> & { readonly isStream: boolean } {
+): Pick<ConvertOptions, 'sources' | 'sourceFormat'> {
   const { sourceFormat, forceShare = false } = words;
   if (words.sourceImageOpts) {
     if (sourceFormat !== undefined) throw usageError(TWO_FORMATS);
@@ -31,35 +31,24 @@ export function readSources(
       direct: asksForDirect(words.sourceCache ?? 'writeback'),
       forceShare,
     } as const;
-    return { sources: files.map((text) => readImageOptions(text, use)), isStream: false };
+    return { sources: files.map((text) => readImageOptions(text, use)) };
   }
   const [first = ''] = files;
   const format =
     sourceFormat === undefined
       ? undefined
       : sourceFormatOf(sourceFormat, `Could not open ${quoted(first)}: `);
-  if (files.includes(STANDARD_INPUT)) {
-    refuseForStream(files, format, words);
-    return { sources: [{ stream: 0, name: 'standard input' }], sourceFormat: format, isStream: true };
-  }
-  return { sources: files.map(sourceFile), sourceFormat: format, isStream: false };
+  return { sources: files.map(sourceOf), sourceFormat: format };
 }
 
-/** What needs more than one pass over the source, or more than one source. */
-function refuseForStream(
-  files: readonly string[],
-  format: ImageFormat | undefined,
-  { snapshot, bitmaps }: ConvertWords,
-): void {
-  if (files.length > 1) throw usageError("Standard input ('-') must be the only source");
-  if (format === 'qcow2') {
-    throw new Qcow2cError(
-      'ERR_UNSUPPORTED',
-      'Standard input can only be a raw disk: a qcow2 image is not read from start to end (save it to a file first)',
-    );
-  }
-  if (snapshot !== undefined) throw usageError('Failed to load snapshot: standard input is a raw disk');
-  if (bitmaps) throw usageError('Source lacks bitmap support');
+function sourceOf(file: string): ConvertOptions['sources'][number] {
+  return file === STANDARD_INPUT ? { stream: 0, name: 'standard input' } : sourceFile(file);
+}
+
+export interface NamedTarget {
+  readonly file: string;
+  readonly format: ImageFormat;
+  readonly isStated: boolean;
 }
 
 /**
@@ -67,10 +56,7 @@ function refuseForStream(
  * @returns the name, and the format with whether it was stated or follows from other options and the name
  * @throws Qcow2cError ERR_USAGE or ERR_UNSUPPORTED
  */
-export function readTarget(
-  file: string,
-  words: ConvertWords,
-): { readonly file: string; readonly format: ImageFormat; readonly isStated: boolean } {
+export function readTarget(file: string, words: ConvertWords): NamedTarget {
   const { targetFormat, targetCache = 'none' } = words;
   if (words.targetImageOpts) {
     if (targetFormat !== undefined) throw usageError(TWO_FORMATS);

@@ -3,14 +3,15 @@
  * qemu-img in its order and words (img_convert in qemu-img.c). Pure; used by the parser of the command line.
  */
 import type { ConvertOptions } from '../../convert/options.js';
-import { usageError } from '../../errors.js';
+import { validateConversion, validateSources, validateTarget } from '../../convert/validate.js';
+import { type Qcow2cError, quoted, usageError } from '../../errors.js';
 import type { ImageFormat } from '../../image/image-reference.js';
-import { readCacheSize, readRateLimit, readSparseSize } from '../argument-numbers.js';
+import { readCacheSize, readMinSize, readRateLimit, readSparseSize } from '../argument-numbers.js';
 import { readCacheMode } from '../cache-option.js';
 import { crewWishes } from '../crew-options.js';
 import { storedFile } from '../file-names.js';
 import { type FormatDraft, formatOptions, formatOptionsHelp, readFormatOptions } from '../format-options.js';
-import { backingFormatOf, targetFormatOf } from '../image-formats.js';
+import { backingFormatOf, targetFormatOf, withReason } from '../image-formats.js';
 import { refuseObject } from '../object-option.js';
 import { asksForHelp, type OptionPair, parseOptionList } from '../option-list.js';
 import type { ProgressStyle } from '../progress-display.js';
@@ -28,6 +29,9 @@ export interface ConvertRequest {
   /** Say afterwards what was done. */
   readonly verbose: boolean;
 }
+
+/** Why a target is raw whose format was not stated. */
+const RAW_IMPLIED = "its name does not end in .qcow2; add '-O qcow2'";
 
 /**
  * @param files the file names in their order; the last is the target
@@ -48,24 +52,18 @@ export function readConvertWords(
   }
 
   const lastFile = files.at(-1);
-  if (lastFile === undefined || files.length === 1) throw usageError('Must specify image file name');
+  if (lastFile === undefined || files.length === 1) throw missingNames(files, pairs);
   const sourceCache = readCacheMode('source cache', words.sourceCache);
-  const { isStream, ...read } = readSources(files.slice(0, -1), words);
-  const isOne = read.sources.length === 1;
-  if (snapshot !== undefined && !isOne) throw usageError('No support for concatenating multiple snapshot');
+  const read = readSources(files.slice(0, -1), words);
+  validateSources({ ...read, snapshot, bitmaps: words.bitmaps ? 'all' : undefined });
   const target = readTarget(lastFile, words);
-  const draft = readFormatOptions(pairs, target.format);
-  readBacking(draft, words, target.format, isOne);
-  if (compress && target.format === 'raw') throw usageError('Compression not supported for this file format');
-  const { create, ...compression } = formatOptions(draft, target.format, compress);
-  if (words.bitmaps && !isOne) throw usageError('Copying bitmaps only possible with single source');
-  const targetCache = readCacheMode('cache', words.targetCache);
-  if (words.bitmaps && target.format === 'raw')
-    throw usageError("Format driver 'raw' does not support bitmaps");
-
-  return {
-    kind: 'convert',
-    options: {
+  return withReason(target.isStated ? undefined : RAW_IMPLIED, () => {
+    const draft = readFormatOptions(pairs, target.format);
+    readBacking(draft, words, target.format);
+    const keepTarget = !words.create;
+    validateTarget({ ...read, targetFormat: target.format, compress, create: draft.create, keepTarget });
+    const { create, ...compression } = formatOptions(draft, target.format, compress);
+    const options: ConvertOptions = {
       ...read,
       snapshot,
       isolated: words.isolated,
@@ -75,28 +73,41 @@ export function readConvertWords(
       targetFormat: target.format,
       overwrite: target.isStated ? undefined : 'same format',
       compress,
-      // Sources that have a size keep it.
-      create: isStream ? create : { ...create, size: undefined },
+      create,
       ...compression,
       recompress: words.recompress,
       bitmaps: words.bitmaps ? (words.skipBrokenBitmaps ? 'skip-broken' : 'all') : undefined,
       engine: words.engine === 'auto' ? undefined : words.engine,
       ...numbers,
-      targetCache,
+      targetCache: readCacheMode('cache', words.targetCache),
       sourceCache,
-      keepTarget: !words.create,
+      keepTarget,
       targetIsZero: words.targetIsZero,
       verify: words.verify,
-    },
-    progress: progressStyle(words),
-    quiet,
-    verbose: !quiet && (words.verbose ?? false),
-  };
+    };
+    validateConversion(options);
+    const verbose = !quiet && (words.verbose ?? false);
+    return { kind: 'convert', options, progress: progressStyle(words), quiet, verbose };
+  });
+}
+
+/** A target is easily forgotten, or taken for an option's value. */
+function missingNames(files: readonly string[], pairs: readonly OptionPair[]): Qcow2cError {
+  const [source] = files;
+  const missing =
+    source === undefined
+      ? 'source and target are missing'
+      : `the target is missing, ${quoted(source)} is the source`;
+  // A whole name behind -o, where other programs take the output's.
+  const name = pairs.find(({ key, bare }) => bare && /[./]/.test(key))?.key;
+  const hint = name === undefined ? '' : `; -o takes options of the format, and ${quoted(name)} is none`;
+  return usageError(`Must specify image file name (${missing}${hint}; 'qcow2c convert [options] SRC DST')`);
 }
 
 /** The options whose value is a number. */
-function readNumbers({ sparseSize, rateLimit, compressedCacheSize, ...words }: ConvertWords) {
+function readNumbers({ minSize, sparseSize, rateLimit, compressedCacheSize, ...words }: ConvertWords) {
   return {
+    minSize: minSize === undefined ? undefined : readMinSize(minSize),
     sparseSize: sparseSize === undefined ? undefined : readSparseSize(sparseSize),
     rateLimit: rateLimit === undefined ? undefined : readRateLimit(rateLimit),
     ...crewWishes(words),
@@ -129,32 +140,19 @@ function isOfCreation({ key }: OptionPair): boolean {
   return key !== 'compression_level' && key !== 'compression_window_bits';
 }
 
-/** Adds -b and -F, which go before what -o says about the same. */
+/**
+ * Adds -b and -F, which go before what -o says about the same. For a raw target, which is refused both, their values
+ * are not looked at.
+ */
 function readBacking(
   { create }: FormatDraft,
-  { backing, backingFormat, create: isNew, targetIsZero }: ConvertWords,
+  { backing, backingFormat, targetIsZero }: ConvertWords,
   format: ImageFormat,
-  isOneSource: boolean,
 ): void {
-  if (backing !== undefined) {
-    if (format === 'raw') throw usageError("Backing file not supported for file format 'raw'");
-    create.backingFile = storedFile(backing);
-  }
-  if (backingFormat !== undefined) {
-    if (format === 'raw') throw usageError("Backing file format not supported for file format 'raw'");
-    create.backingFormat = backingFormatOf(backingFormat);
-  }
-  if (create.backingFile === undefined) return;
-  if (targetIsZero) {
+  const isRaw = format === 'raw';
+  if (backing !== undefined) create.backingFile = isRaw ? backing : storedFile(backing);
+  if (backingFormat !== undefined) create.backingFormat = isRaw ? 'raw' : backingFormatOf(backingFormat);
+  if (create.backingFile !== undefined && targetIsZero && !isRaw) {
     throw usageError('Cannot use --target-is-zero when the destination image has a backing file');
-  }
-  if (!isOneSource) {
-    throw usageError(
-      'Having a backing file for the target makes no sense when concatenating multiple input images',
-    );
-  }
-  // With -n the image has its own backing file, and the format of that.
-  if (isNew && create.backingFormat === undefined) {
-    throw usageError('Use of backing file requires explicit backing format');
   }
 }

@@ -12,7 +12,7 @@ export const CONVERT_TABLE: CommandTable = {
   synopsis: ['qcow2c convert [options] SRC [SRC...] DST', 'COMMAND | qcow2c convert [options] - DST'],
   operands: 'files',
   description: [
-    "Copies the disk image SRC to DST; several SRC are joined end to end; '-' is a raw disk from standard input. " +
+    "Copies the disk image SRC to DST; several SRC are joined end to end; '-' is a raw disk from standard input, as a named pipe and /dev/stdin are. " +
       'DST gets its name only when it is complete: after an error or a signal whatever had that name is still ' +
       'there. With -n, or when DST is a device, it is written in place.',
   ],
@@ -29,6 +29,11 @@ export const CONVERT_TABLE: CommandTable = {
         {
           flags: ['--image-opts', '--source-image-opts'],
           help: 'SRC is not a name but options: driver=qcow2,file.filename=FILE and others (see below)',
+        },
+        {
+          flags: ['--min-size'],
+          argument: 'SIZE',
+          help: 'refuse a SRC with fewer bytes: a stream that ends early looks like a whole one',
         },
         {
           flags: ['-l', '--snapshot'],

@@ -20,6 +20,7 @@ export interface ConvertWords extends CrewWords {
   readonly targetCache?: string;
   readonly backing?: string;
   readonly backingFormat?: string;
+  readonly minSize?: string;
   readonly sparseSize?: string;
   /** False with -n. */
   readonly create?: boolean;

@@ -1,8 +1,8 @@
 /** What `info` was asked to do: turns the text of its options into the library's options. Pure; used by the parser. */
-import { Qcow2cError, usageError } from '../../errors.js';
+import { Qcow2cError } from '../../errors.js';
 import type { ImageInfoOptions } from '../../info/image-info.js';
 import { type CrewWords, crewWishes } from '../crew-options.js';
-import { readImageArgument } from '../image-argument.js';
+import { oneOperand, readImageArgument } from '../image-argument.js';
 import type { ProgressStyle } from '../progress-display.js';
 import { progressStyle } from '../progress-option.js';
 
@@ -37,8 +37,7 @@ export function readInfoWords(operands: readonly string[], words: InfoWords): In
     );
   }
   const wishes = crewWishes(words);
-  const [name] = operands;
-  if (name === undefined || operands.length > 1) throw usageError('Expecting one image file name');
+  const name = oneOperand(operands);
   return {
     kind: 'info',
     options: { image: readImageArgument(name, words), backingChain, deep, ...wishes },

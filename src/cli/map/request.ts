@@ -2,10 +2,9 @@
  * What `map` was asked to do, with the checks of qemu-img in its order and words (img_map in qemu-img.c). Pure;
  * used by the parser of the command line.
  */
-import { usageError } from '../../errors.js';
 import type { MapOptions } from '../../map/options.js';
 import { readSize } from '../argument-numbers.js';
-import { readImageArgument } from '../image-argument.js';
+import { oneOperand, readImageArgument } from '../image-argument.js';
 import { refuseObject } from '../object-option.js';
 
 /** The words of the options, under their last names. */
@@ -35,7 +34,6 @@ export function readMapWords(operands: readonly string[], words: MapWords): MapR
     startOffset: startOffset === undefined ? undefined : readSize('start offset', startOffset),
     maxLength: maxLength === undefined ? undefined : readSize('max length', maxLength),
   };
-  const [name, ...others] = operands;
-  if (name === undefined || others.length > 0) throw usageError('Expecting one image file name');
+  const name = oneOperand(operands);
   return { kind: 'map', options: { image: readImageArgument(name, words), ...numbers }, output };
 }

@@ -2,14 +2,14 @@
  * What `measure` was asked to do: turns the text of its options into the library's options, with the checks of
  * qemu-img in its order and words (img_measure in qemu-img.c). Pure; used by the parser of the command line.
  */
-import { Qcow2cError, usageError } from '../../errors.js';
+import { usageError } from '../../errors.js';
 import type { MeasureOptions } from '../../measure/options.js';
 import { SECTOR_SIZE } from '../../qcow2/geometry.js';
 import { readSize } from '../argument-numbers.js';
 import { type CrewWords, crewWishes } from '../crew-options.js';
 import { formatOptions, formatOptionsHelp, readFormatOptions } from '../format-options.js';
 import { readImageArgument } from '../image-argument.js';
-import { sourceFormatOf, targetFormatOf } from '../image-formats.js';
+import { sourceFormatOf, targetFormatOf, withReason } from '../image-formats.js';
 import { parseSize } from '../numbers.js';
 import { refuseObject } from '../object-option.js';
 import { asksForHelp, parseOptionList } from '../option-list.js';
@@ -47,6 +47,7 @@ export interface MeasureRequest {
 
 /** The source that stands for standard input; a file of that name is './-'. */
 const STANDARD_INPUT = '-';
+const RAW_BY_DEFAULT = "measure takes raw by default, as qemu-img does; add '-O qcow2'";
 /** qemu-img takes up to 2^63 - 1, and prints of some sizes above 2^62 what they are not. */
 const HIGHEST_SIZE = 2n ** 62n;
 
@@ -70,7 +71,9 @@ export function readMeasureWords(
   const [file] = operands;
   refuseClashes(operands, words, targetFormat);
   const source = file === undefined ? {} : readSource(file, words);
-  const format = formatOptions(readFormatOptions(pairs, targetFormat), targetFormat, compress);
+  const format = withReason(words.targetFormat === undefined ? RAW_BY_DEFAULT : undefined, () =>
+    formatOptions(readFormatOptions(pairs, targetFormat), targetFormat, compress),
+  );
   return {
     kind: 'measure',
     options: {
@@ -109,14 +112,6 @@ function refuseClashes(
   if (compress && targetFormat === 'raw') throw usageError('Compression not supported for this file format');
   if (compress && !hasFile)
     throw usageError('-c requires a filename argument: --size has nothing to compress');
-  if (operands[0] !== STANDARD_INPUT || imageOpts) return;
-  if (!compress) {
-    throw new Qcow2cError(
-      'ERR_UNSUPPORTED',
-      "Standard input ('-') can only be measured with -c (a file of that name is './-')",
-    );
-  }
-  if (sample !== undefined) throw usageError("Standard input ('-') cannot be sampled: it is read once");
 }
 
 function readSource(file: string, words: MeasureWords): Pick<MeasureOptions, 'source' | 'sourceFormat'> {

@@ -59,8 +59,8 @@ test('options in place of a name are kept as they were typed', () => {
 
 describe('what is refused, in qemu-img’s words', () => {
   test.each([
-    [[], /^Expecting one image file name$/],
-    [['a', 'b'], /^Expecting one image file name$/],
+    [[], /^Expecting one image file name \(.*\)$/],
+    [['a', 'b'], /^Expecting one image file name \(.*\)$/],
     [['-T', 'foo', 'a'], /^Invalid source cache option: foo$/],
     [['-f', 'qcow2', '--image-opts', 'a'], /^--image-opts and --format are mutually exclusive$/],
     [['-m', '0', 'a'], /^Invalid number of threads '0'/],

@@ -1,0 +1,73 @@
+/** Which sources are streams, and what those cannot be or have. Used by conversions and measurements. */
+import { Qcow2cError, quoted, usageError } from '../errors.js';
+import type { ImageFormat, ImageReference, StreamReference } from '../image/image-reference.js';
+import { isStreamName } from '../raw/named-stream.js';
+import type { ConvertOptions } from './options.js';
+
+type SourceReference = ConvertOptions['sources'][number];
+
+export function isStream(source: SourceReference): source is StreamReference {
+  return typeof source === 'object' && 'stream' in source;
+}
+
+/** The name of a source that is a stream, for messages; undefined for an image. Opens nothing. */
+export function streamName(source: SourceReference): string | undefined {
+  if (isStream(source)) return source.name;
+  const name = typeof source === 'string' ? source : source.file;
+  return isStreamName(name) ? name : undefined;
+}
+
+/** The format that the caller states for a source. @param format of sources that are no more than a name */
+export function statedFormat(
+  source: SourceReference,
+  format: ImageFormat | undefined,
+): ImageFormat | undefined {
+  return typeof source === 'string' || isStream(source) ? format : source.format;
+}
+
+/**
+ * @param source a stream, one of `sources`
+ * @throws Qcow2cError ERR_USAGE, ERR_UNSUPPORTED for what needs more than one pass over it, or more than one source
+ */
+export function refuseForStream(
+  source: SourceReference,
+  {
+    sources,
+    sourceFormat,
+    snapshot,
+    bitmaps,
+  }: Pick<ConvertOptions, 'sources' | 'sourceFormat' | 'snapshot' | 'bitmaps'>,
+): void {
+  const file = streamName(source) ?? '';
+  const name = quoted(file);
+  const reference = typeof source === 'string' || isStream(source) ? undefined : source;
+  if (sources.length > 1) {
+    const instead =
+      "join the parts on the way ('cat A B | qcow2c convert - OUT'), or save it to a file first";
+    throw usageError(`${name} is a stream, which must be the only source; ${instead}`, { file });
+  }
+  if (statedFormat(source, sourceFormat) === 'qcow2') {
+    throw new Qcow2cError(
+      'ERR_UNSUPPORTED',
+      `${name} is a stream, which can only be a raw disk: a qcow2 image is not read from start to end; save it to a ` +
+        'file first',
+      { file, found: 'qcow2', expected: 'raw' },
+    );
+  }
+  if (snapshot !== undefined) {
+    throw usageError(`Failed to load snapshot: ${name} is a stream of a raw disk, which has none`, { file });
+  }
+  if (bitmaps !== undefined) {
+    throw usageError(`Source lacks bitmap support: ${name} is a stream of a raw disk`, { file });
+  }
+  const part = reference && partOf(reference);
+  if (part !== undefined) throw usageError(`${name} is a stream, which cannot have '${part}'`, { file });
+}
+
+/** What is said of an image that only one with its own file can have. */
+function partOf({ offset, size, backing, dataFile }: ImageReference): string | undefined {
+  if (offset !== undefined) return 'offset';
+  if (size !== undefined) return 'size';
+  if (backing !== undefined) return 'backing';
+  return dataFile === undefined ? undefined : 'data-file';
+}

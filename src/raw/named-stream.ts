@@ -1,0 +1,88 @@
+/**
+ * Names that stand for a stream: named pipes, and the names that Linux gives to this process's own descriptors
+ * (/dev/stdin, and /dev/fd/63 of a shell's `<(...)`). For the commands that read a stream as a source.
+ */
+import * as fs from 'node:fs';
+import { ioError, Qcow2cError, quoted } from '../errors.js';
+import type { StreamReference } from '../image/image-reference.js';
+import { isForWriting, positionOf } from './descriptor-facts.js';
+
+const STANDARD_NAMES: Readonly<Record<string, number>> = {
+  '/dev/stdin': 0,
+  '/dev/stdout': 1,
+  '/dev/stderr': 2,
+};
+const DESCRIPTOR_NAME = /^\/(?:dev|proc\/self)\/fd\/(\d{1,9})$/;
+
+/**
+ * Whether a file of this name is read once, from start to end: a pipe or socket, a character device behind an own
+ * descriptor, or a file behind one from which something was read before. Opens nothing; what is not there is none.
+ */
+export function isStreamName(name: string): boolean {
+  const descriptor = ownDescriptor(name);
+  const stats = descriptor === undefined ? statsAt(name) : statsOf(descriptor);
+  if (stats === undefined) return false;
+  if (descriptor === undefined) return stats.isFIFO();
+  if (stats.isFile()) return (positionOf(descriptor) ?? 0) > 0;
+  return stats.isFIFO() || stats.isSocket() || stats.isCharacterDevice();
+}
+
+/**
+ * Opens the stream of such a name. An own descriptor is used as it is: to open it anew can be forbidden, and would
+ * read a file from its start. A named pipe is opened without waiting for its writer, which would hold up every signal.
+ * @throws Qcow2cError ERR_IO; ERR_UNSUPPORTED for a pipe that cannot end
+ */
+export function openNamedStream(name: string): StreamReference {
+  refuseOwnWriter(name);
+  const descriptor = ownDescriptor(name);
+  if (descriptor !== undefined) return { stream: descriptor, name };
+  try {
+    return { stream: fs.openSync(name, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK), name };
+  } catch (error) {
+    throw ioError(`Could not open ${quoted(name)}`, error, { file: name });
+  }
+}
+
+/** A pipe does not end while this process itself could write to it. Those of Node.js are such pipes, too. */
+function refuseOwnWriter(name: string): void {
+  const pipe = statsAt(name);
+  if (!pipe?.isFIFO() || !openDescriptors().some((descriptor) => writesTo(descriptor, pipe))) return;
+  const reason = 'it is open for writing in this process too, so it would never end';
+  throw new Qcow2cError('ERR_UNSUPPORTED', `Could not read ${quoted(name)}: ${reason}`, { file: name });
+}
+
+function writesTo(descriptor: number, { dev, ino }: fs.Stats): boolean {
+  const found = statsOf(descriptor);
+  return found?.ino === ino && found.dev === dev && isForWriting(descriptor);
+}
+
+function openDescriptors(): number[] {
+  try {
+    return fs.readdirSync('/proc/self/fd').map(Number);
+  } catch {
+    return [];
+  }
+}
+
+function ownDescriptor(name: string): number | undefined {
+  if (Object.hasOwn(STANDARD_NAMES, name)) return STANDARD_NAMES[name];
+  const digits = DESCRIPTOR_NAME.exec(name)?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}
+
+function statsOf(descriptor: number): fs.Stats | undefined {
+  try {
+    return fs.fstatSync(descriptor);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What cannot be looked at is an error of whoever opens it. */
+function statsAt(name: string): fs.Stats | undefined {
+  try {
+    return fs.statSync(name, { throwIfNoEntry: false });
+  } catch {
+    return undefined;
+  }
+}

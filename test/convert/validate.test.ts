@@ -1,0 +1,90 @@
+/** What a conversion's options rule out by themselves, with nothing opened. */
+import { describe, expect, test } from 'vitest';
+import type { ConvertOptions } from '../../src/convert/options.js';
+import { validateConversion } from '../../src/convert/validate.js';
+
+const PLAIN: ConvertOptions = { sources: ['missing'], target: 'out' };
+const stream = { stream: 0, name: 'standard input' };
+const snapshot = { idOrName: 'x' };
+
+test('what can be is let through, whether the files are there or not', () => {
+  for (const options of [
+    {},
+    { sources: ['a', 'b'] },
+    { sources: [stream], create: { size: 4096 }, minSize: 4096 },
+    { sources: [stream], sourceFormat: 'raw' },
+    { create: { backingFile: 'b', backingFormat: 'raw' } },
+    { create: { backingFile: 'b' }, keepTarget: true },
+    { targetFormat: 'raw', create: { preallocation: 'falloc' } },
+    { bitmaps: 'all', snapshot },
+    { threads: 1, minSize: 0 },
+  ] as const) {
+    expect(() => validateConversion({ ...PLAIN, ...options })).not.toThrow();
+  }
+});
+
+test.each<[Partial<ConvertOptions>, string]>([
+  [{ sources: [] }, 'Must specify image file name'],
+  [{ sources: ['a', 'b'], snapshot }, 'No support for concatenating multiple snapshot'],
+  [{ sources: ['a', 'b'], bitmaps: 'all' }, 'Copying bitmaps only possible with single source'],
+  [
+    { sources: ['a', 'b'], create: { backingFile: 'b', backingFormat: 'raw' } },
+    'Having a backing file for the target makes no sense when concatenating multiple input images',
+  ],
+  [
+    { create: { backingFile: 'b' } },
+    'Use of backing file requires explicit backing format (state it with -F raw or -F qcow2)',
+  ],
+  [{ threads: 0 }, 'The number of threads must be 1 to 1023, not 0'],
+  [{ minSize: -1 }, 'The least size must be a whole number of bytes, not -1'],
+  [{ minSize: 1.5 }, 'The least size must be a whole number of bytes, not 1.5'],
+  [{ minSize: 2, create: { size: 1 } }, 'The size (1 bytes) is below the least size (2 bytes)'],
+  [
+    { sources: [stream], snapshot },
+    "Failed to load snapshot: 'standard input' is a stream of a raw disk, which has none",
+  ],
+  [
+    { sources: [stream], bitmaps: 'all' },
+    "Source lacks bitmap support: 'standard input' is a stream of a raw disk",
+  ],
+  [
+    { sources: ['a', stream] },
+    "'standard input' is a stream, which must be the only source; join the parts on the way ('cat A B | qcow2c " +
+      "convert - OUT'), or save it to a file first",
+  ],
+])('%j is refused', (options, message) => {
+  expect(() => validateConversion({ ...PLAIN, ...options })).toThrow(
+    expect.objectContaining({ code: 'ERR_USAGE', message }),
+  );
+});
+
+test('a stream that is said to be a qcow2 image is refused, with what to do', () => {
+  expect(() => validateConversion({ ...PLAIN, sources: [stream], sourceFormat: 'qcow2' })).toThrow(
+    expect.objectContaining({
+      code: 'ERR_UNSUPPORTED',
+      message:
+        "'standard input' is a stream, which can only be a raw disk: a qcow2 image is not read from start to end; " +
+        'save it to a file first',
+    }),
+  );
+});
+
+describe('a raw target', () => {
+  test.each<[Partial<ConvertOptions>, string]>([
+    [
+      { create: { backingFile: 'b', backingFormat: 'raw' } },
+      "Backing file not supported for file format 'raw'",
+    ],
+    [{ create: { backingFormat: 'raw' } }, "Backing file format not supported for file format 'raw'"],
+    [{ compress: true }, 'Compression not supported for this file format'],
+    [{ bitmaps: 'all' }, "Format driver 'raw' does not support bitmaps"],
+    [
+      { create: { preallocation: 'metadata' } },
+      "Parameter 'preallocation' does not accept value 'metadata' (accepted: off, falloc, full)",
+    ],
+  ])('cannot have %j', (options, message) => {
+    expect(() => validateConversion({ ...PLAIN, targetFormat: 'raw', ...options })).toThrow(
+      expect.objectContaining({ code: 'ERR_USAGE', message, expected: 'qcow2', found: 'raw' }),
+    );
+  });
+});

@@ -1,0 +1,83 @@
+/** Which names stand for a stream, and how it is opened. */
+import * as fs from 'node:fs';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { isStreamName, openNamedStream } from '../../src/raw/named-stream.js';
+import { useScratch } from '../e2e/scratch.js';
+import { runOk } from '../oracle/run.js';
+
+const path = useScratch();
+
+/** A descriptor that is closed after the test. */
+function open(file: string, flags: string): number {
+  const descriptor = fs.openSync(file, flags);
+  onTestFinished(() => fs.closeSync(descriptor));
+  return descriptor;
+}
+
+async function makeFifo(name: string): Promise<string> {
+  await runOk('mkfifo', [path(name)]);
+  return path(name);
+}
+
+describe('a name', () => {
+  test('of a named pipe is one of a stream, also through a symbolic link', async () => {
+    const fifo = await makeFifo('fifo');
+    fs.symlinkSync(fifo, path('link'));
+    expect([isStreamName(fifo), isStreamName(path('link'))]).toEqual([true, true]);
+  });
+
+  test('of a file, a directory, a device or nothing at all is none', () => {
+    fs.writeFileSync(path('file'), 'x');
+    for (const name of [path('file'), path('missing'), path(''), path('file/below'), '/dev/null', '', '-']) {
+      expect([name, isStreamName(name)]).toEqual([name, false]);
+    }
+  });
+
+  test('of an own descriptor is one when a pipe is behind it', async () => {
+    const descriptor = open(await makeFifo('behind'), 'r+');
+    for (const name of [`/dev/fd/${descriptor}`, `/proc/self/fd/${descriptor}`]) {
+      expect([name, isStreamName(name)]).toEqual([name, true]);
+    }
+    expect(isStreamName(`/dev/fd/${descriptor}0`)).toBe(false);
+    expect(isStreamName('/dev/fd/99999')).toBe(false);
+  });
+
+  test('of an own descriptor with a file is one as soon as something was read from it', () => {
+    fs.writeFileSync(path('read'), 'a disk');
+    const descriptor = open(path('read'), 'r');
+    const name = `/dev/fd/${descriptor}`;
+    expect(isStreamName(name)).toBe(false);
+    fs.readSync(descriptor, new Uint8Array(1));
+    expect(isStreamName(name)).toBe(true);
+    expect(openNamedStream(name)).toEqual({ stream: descriptor, name });
+  });
+});
+
+test('a named pipe is opened at once, whether anybody writes to it or not', async () => {
+  const fifo = await makeFifo('alone');
+  const { stream, name } = openNamedStream(fifo);
+  expect([name, fs.fstatSync(stream).isFIFO()]).toEqual([fifo, true]);
+  fs.closeSync(stream);
+});
+
+test('a pipe that this process writes to itself is refused: it would never end', async () => {
+  const fifo = await makeFifo('both');
+  const writer = open(fifo, 'r+');
+  const descriptors = fs.readdirSync('/proc/self/fd').length;
+  for (const name of [fifo, `/dev/fd/${writer}`]) {
+    expect(() => openNamedStream(name)).toThrow(
+      expect.objectContaining({
+        code: 'ERR_UNSUPPORTED',
+        file: name,
+        message: `Could not read '${name}': it is open for writing in this process too, so it would never end`,
+      }),
+    );
+  }
+  expect(fs.readdirSync('/proc/self/fd').length).toBe(descriptors);
+});
+
+test('what is not there is an error of the system', () => {
+  expect(() => openNamedStream(path('missing'))).toThrow(
+    expect.objectContaining({ code: 'ERR_IO', systemCode: 'ENOENT' }),
+  );
+});
