@@ -1,6 +1,6 @@
 /** --memory: the whole process stays below the limit, the bytes stay the same, and too little is an error. */
-import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { cli, cliOk } from './cli.js';
 import { observed } from './observed-run.js';
 import { useScratch } from './scratch.js';
@@ -28,6 +28,9 @@ beforeAll(async () => {
   await cliOk(['convert', '-c', '-o', zstdOptions, '-f', 'raw', raw, zstd]);
   await cliOk(['convert', '-c', '-o', 'cluster_size=4k', '-f', 'raw', raw, small]);
 });
+
+// An image in another format is not overwritten.
+beforeEach(() => rmSync(out, { force: true }));
 
 /** The words of a command line, with a limit. */
 function limited(line: string, limit: number): string[] {

@@ -154,6 +154,7 @@ describe('the name of a stream as a source', () => {
   });
 
   test('is of a file what was not read of it before', async () => {
+    writeFileSync(path('rest.raw'), content.subarray(3 * 512));
     const script = `{ dd of=/dev/null bs=512 count=3 status=none; "$0" "$@"; } < '${raw}'`;
     await cliOk(['convert', '-c', '/dev/stdin', image], shell(script));
     await expectGoodImage(image, path('rest.raw'));
@@ -321,7 +322,7 @@ test('a directory and a terminal as standard input are refused', async () => {
 });
 
 test('a stream that cannot be read further is an error that says where', async () => {
-  const under = [...injecting('read', 'error=EIO:when=2', ['-P', raw]), ...redirected(`< '${raw}'`).under!];
+  const under = [...injecting('read', 'error=EIO:when=3', ['-P', raw]), ...redirected(`< '${raw}'`).under!];
   const line = /^Could not read 'standard input' at offset 2097152: Input\/output error$/;
   const args = ['convert', '-c', '-', path('new.qcow2')];
   await expectFailure(path(''), args, line, { under, env: ONE_THREAD });

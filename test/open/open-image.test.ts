@@ -424,8 +424,8 @@ describe('a chain', () => {
     await runOk('mkfifo', [path('something/pipe')]);
     for (const [name, code, words] of [
       ['else', 'ERR_UNSUPPORTED', /it is a directory$/],
-      ['pipe', 'ERR_UNSUPPORTED', /it is a pipe$/],
-      ['/dev/zero', 'ERR_UNSUPPORTED', /it is something else$/],
+      ['pipe', 'ERR_UNSUPPORTED', /it is a pipe; save what comes out of it to a file first$/],
+      ['/dev/zero', 'ERR_UNSUPPORTED', /it is a character device$/],
       ['top/below', 'ERR_IO', /Not a directory$/],
     ] as const) {
       const top = forge('something/top', { backing: name, backingFormat: 'raw' });

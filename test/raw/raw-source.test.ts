@@ -319,7 +319,7 @@ describe('opening', () => {
     for (const [name, found] of [
       [pipe, 'a pipe'],
       [directory, 'a directory'],
-      ['/dev/null', 'something else'],
+      ['/dev/null', 'a character device'],
     ] as const) {
       expect(() => openForReading(name, false)).toThrow(
         expect.objectContaining({ code: 'ERR_UNSUPPORTED', file: name, found }),
@@ -343,7 +343,7 @@ describe('opening', () => {
     const server = createServer().listen(path('socket'));
     await new Promise((resolve) => server.once('listening', resolve));
     expect(() => openForReading(path('socket'), false)).toThrow(
-      expect.objectContaining({ code: 'ERR_UNSUPPORTED', found: 'something else' }),
+      expect.objectContaining({ code: 'ERR_UNSUPPORTED', found: 'a socket' }),
     );
     server.close();
   });
