@@ -1,11 +1,56 @@
-#!/usr/bin/env node
-import { writeSync } from 'node:fs';
+#!/bin/sh
+':' //; trap '' USR1; exec node --inspect-port=192.0.2.1:9229 "$0" "$@"
+process.on('SIGUSR1', function ignore() {});
+// The lines above are a shell script and JavaScript. All of the file is ES5 and CommonJS, so that a Node.js of any age
+// can read it and say that it is too old.
+//
+// SIGUSR1 asks for progress, and the commands that show it add their listeners. Without a listener Node.js opens its
+// debugger on that signal, through which every user of the machine can run code as the user of this process.
+// - Started by its name: the signal is ignored until Node.js starts. Until the listener above is there, the debugger
+//   cannot open, because no machine has the address that it is to listen at (RFC 5737 keeps it for documentation).
+//   `--disable-sigusr1` would do the same, but Node.js 20 refuses to start with an option that it does not know.
+// - Started as `node qcow2c.js`: the debugger may open before the listener is there, or a moment later, when Node.js
+//   emits `internalMessage`. It is closed at once.
 
-try {
-  await import('../dist/cli.js');
-} catch (error) {
+/** A debugger that was asked for stays. */
+var ASKED_FOR = /(^|\s)--inspect(-brk|-wait)?(=|\s|$)/;
+
+function isSupported(version) {
+  var parts = /^v(\d+)\.(\d+)\./.exec(version);
+  var major = Number(parts[1]);
+  var minor = Number(parts[2]);
+  return (major === 20 && minor >= 19) || (major === 22 && minor >= 12) || major >= 24;
+}
+
+function isDebuggerWanted() {
+  return ASKED_FOR.test(process.execArgv.concat(process.env.NODE_OPTIONS || '').join(' '));
+}
+
+function keepDebuggerClosed() {
+  // Loaded beforehand, because the event may come while Node.js loads another module of its own.
+  var inspector = require('inspector');
+  process.on('internalMessage', function (message) {
+    if (message && message.cmd === 'NODE_DEBUG_ENABLED') inspector.close();
+  });
+  inspector.close();
+}
+
+function start() {
+  if (process.features.inspector && !isDebuggerWanted()) keepDebuggerClosed();
+  return require('./start.js')();
+}
+
+function explain(error) {
   if (error.code !== 'EMFILE' && error.code !== 'ENFILE') throw error;
-  writeSync(2, 'qcow2c: Could not load the program: Too many open files (ulimit -n sets the limit)\n');
+  require('fs').writeSync(2, 'qcow2c: Could not load the program: Too many open files (ulimit -n sets the limit)\n');
   // For compare 1 means that the images differ.
   process.exitCode = process.argv[2] === 'compare' ? 2 : 1;
+}
+
+if (isSupported(process.version)) {
+  // The function runs at once.
+  new Promise(function (resolve) { resolve(start()); }).catch(explain);
+} else {
+  console.error('qcow2c: Node.js 20.19, 22.12, 24 or newer is needed, but this is Node.js ' + process.version);
+  process.exit(1);
 }

@@ -59,6 +59,7 @@ export class RawSource implements HostFile {
       return new RawSource(descriptor, name, direct, holes, version, fileIdentity(stats), hasLostHoles);
     } catch (error) {
       closeUnwritten(descriptor);
+      if (error instanceof Qcow2cError) throw error;
       throw ioError(`Could not find out the size of ${quoted(name)}`, error, { file: name });
     }
   }

@@ -16,8 +16,6 @@ export interface Module {
   readonly imports: readonly Import[];
   /** `process.x` and `console.x` as written; a bare `process` or `console` that is passed on, as itself. */
   readonly globals: readonly string[];
-  /** Every string literal that is no import specifier. */
-  readonly strings: readonly string[];
 }
 
 export type ModuleGraph = ReadonlyMap<string, Module>;
@@ -36,7 +34,7 @@ export function packageOf(specifier: string): string {
     .join('/');
 }
 
-/** `require(...)`, also as made on the spot by createRequire. Under another name it shows in `strings`. */
+/** `require(...)`, also as made on the spot by createRequire. */
 function isRequire({ expression: callee }: ts.CallExpression): boolean {
   const name = ts.isCallExpression(callee) ? callee.expression.getText() : callee.getText();
   return name === (ts.isCallExpression(callee) ? 'createRequire' : 'require');
@@ -46,7 +44,6 @@ function isRequire({ expression: callee }: ts.CallExpression): boolean {
 export function parseModule(path: string, text: string): Module {
   const imports: Import[] = [];
   const globals: string[] = [];
-  const strings: string[] = [];
   const add = (specifier: ts.Node | undefined, typeOnly: boolean) => {
     const literal =
       specifier !== undefined && ts.isStringLiteralLike(specifier) ? specifier.text : '(computed)';
@@ -79,11 +76,11 @@ export function parseModule(path: string, text: string): Module {
         parent.expression.getText() === 'globalThis';
       if (!isMemberName && ts.isPropertyAccessExpression(parent)) globals.push(parent.getText());
       else if (!isMemberName || isGlobalThis) globals.push(node.text);
-    } else if (ts.isStringLiteralLike(node)) strings.push(node.text);
+    }
     ts.forEachChild(node, visit);
   };
   visit(ts.createSourceFile(path, text, ts.ScriptTarget.ES2023, true));
-  return { path, imports, globals, strings };
+  return { path, imports, globals };
 }
 
 /** Parses invented modules: path and text. */

@@ -11,6 +11,8 @@ test('the package holds what runs and what explains it, and no sources or tests'
   const paths = files.map(({ path }) => path);
   for (const wanted of [
     'bin/qcow2c.js',
+    'bin/start.js',
+    'bin/package.json',
     'dist/cli.js',
     'dist/index.js',
     'dist/worker.js',

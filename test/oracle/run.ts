@@ -17,6 +17,8 @@ export interface RunOptions {
   /** Added to this process's environment; undefined removes a variable. */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
   readonly stdin?: string | undefined;
+  /** Its standard input stays open until the caller ends it. */
+  readonly held?: boolean | undefined;
 }
 
 export interface Running {
@@ -48,9 +50,9 @@ export function start(program: string, args: readonly string[], options: RunOpti
   const child = spawn(program, args, {
     cwd: options.cwd,
     env: { ...process.env, PATH, LC_ALL: 'C', ...options.env },
-    stdio: [options.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    stdio: [options.stdin === undefined && !options.held ? 'ignore' : 'pipe', 'pipe', 'pipe'],
   });
-  child.stdin?.end(options.stdin);
+  if (!options.held) child.stdin?.end(options.stdin);
   const finished = new Promise<Outcome>((resolve, reject) => {
     const output = { stdout: '', stderr: '' };
     for (const name of ['stdout', 'stderr'] as const) {
