@@ -11,7 +11,8 @@ import { MAX_SNAPSHOTS } from '../qcow2/header.js';
 import { snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
 import { type CheckedImage, diskClusters } from './checked-image.js';
 import { checkCopiedFlags } from './copied-flags.js';
-import { type CheckTotals, type Finding, type OnFinding, weightOf } from './findings.js';
+import { CutPayloads } from './cut-payload.js';
+import { type CheckTotals, type Finding, type OnFinding, unreadTable, weightOf } from './findings.js';
 import { compareRefcounts } from './refcount-comparison.js';
 import { RefcountReader } from './refcount-table.js';
 import { ReferenceCounters, WINDOW_CLUSTERS } from './reference-counters.js';
@@ -38,12 +39,17 @@ export async function analyse(image: CheckedImage, options: AnalysisOptions = {}
   const { file, geometry } = image;
   const totals = { corruptions: 0, leaks: 0, checkErrors: 0 };
   let needsRebuild = false;
+  let unreadTables = 0;
+  const cutPayloads = new CutPayloads(image);
   const report = async (finding: Finding): Promise<void> => {
+    const isOfPayload = finding.kind === 'cut-short' && finding.part === 'compressed cluster';
+    if (isOfPayload && (await cutPayloads.isWhole(finding))) return;
     const weight = weightOf(finding);
     if (weight === 'corruption') totals.corruptions += 1;
     else if (weight === 'leak') totals.leaks += 1;
     else if (weight === 'check-error') totals.checkErrors += 1;
     needsRebuild ||= REBUILT_FOR.has(finding.kind);
+    if (unreadTable(finding) !== undefined) unreadTables += 1;
     await onFinding?.(finding);
   };
   await checkSnapshotTable(image, report);
@@ -59,7 +65,13 @@ export async function analyse(image: CheckedImage, options: AnalysisOptions = {}
     for (const finding of findings.splice(0)) await report(finding);
   };
   const { clusterSize, refcountMax } = geometry;
-  const counters = new ReferenceCounters(file.size, clusterSize, refcountMax, windowClusters, findings);
+  const counters = new ReferenceCounters(
+    { size: file.size, end: image.end },
+    clusterSize,
+    refcountMax,
+    windowClusters,
+    findings,
+  );
   const refcounts = new RefcountReader(image, report);
   const statistics = { allocated: 0, fragmented: 0, compressed: 0 };
   let highest = 0;
@@ -88,6 +100,7 @@ export async function analyse(image: CheckedImage, options: AnalysisOptions = {}
     compressedClusters: statistics.compressed,
     imageEndOffset: (highest + 1) * clusterSize,
     needsRebuild,
+    unreadTables,
   };
 }
 

@@ -49,7 +49,7 @@ export async function checkWith(
 
 /** @returns undefined when the format has no checks */
 async function repairFirst(options: CheckOptions, mode: RepairMode): Promise<RepairOutcome | undefined> {
-  const { image: reference, direct = false, onFinding, onProgress, onRebuild, signal } = options;
+  const { image: reference, direct = false, onFinding, onProgress, onRebuild, onWarning, signal } = options;
   const file = await openFile(reference, direct);
   let header: Header;
   let windowClusters: number | undefined;
@@ -64,6 +64,7 @@ async function repairFirst(options: CheckOptions, mode: RepairMode): Promise<Rep
   return repairInPlace(reference.file, mode, {
     onFinding: (finding, repairing) => onFinding?.(finding, findingWords(finding, clusterBits, repairing)),
     onRebuild,
+    onRefusal: onWarning,
     windowClusters,
     onShare: (share) => {
       const guestBytesDone = Math.floor(share * SHARE_OF_REPAIR * guestBytes);

@@ -36,6 +36,8 @@ export interface FilePlace {
 export interface CheckedImage {
   /** What is read behind the file's end are zeros, as in QEMU: every read is whole. */
   readonly file: ImageFile;
+  /** Bytes of the file; its last sector may be incomplete. */
+  readonly end: number;
   /**
    * Sound, but for the snapshot count, which may be any, and the refcount table, which may be empty or at offset 0.
    */
@@ -62,6 +64,7 @@ export async function readCheckedImage(file: ImageFile): Promise<CheckedImage> {
   const has = (feature: bigint) => (header.incompatibleFeatures & feature) !== 0n;
   return {
     file: padded(file),
+    end: await endOf(file),
     header,
     extensions,
     geometry: geometry(header.clusterBits, 2 ** header.refcountOrder, has(INCOMPATIBLE_EXTENDED_L2)),
@@ -122,6 +125,12 @@ function encryptionHeaderOf(area: Uint8Array, header: Header, file: string): Fil
     `${quoted(file)} is encrypted with LUKS, but its header does not say where the LUKS header is`,
     { file },
   );
+}
+
+/** Where the file ends inside its last sector. */
+async function endOf(file: ImageFile): Promise<number> {
+  const start = Math.max(0, file.size - SECTOR_SIZE);
+  return start + (await file.read(start, new Uint8Array(SECTOR_SIZE)));
 }
 
 function padded(file: ImageFile): ImageFile {

@@ -1,6 +1,6 @@
 /** What is found wrong, in qemu-img's words (block/qcow2-refcount.c in QEMU). Used by the command and its repair. */
 import { quoted } from '../errors.js';
-import type { Finding } from './findings.js';
+import { type Finding, unreadTable } from './findings.js';
 
 const hex = (value: bigint | number) => value.toString(16);
 /** As printf's %#x: 0 has no prefix. */
@@ -41,6 +41,16 @@ export function findingWords(finding: Finding, clusterBits: number, repairing = 
         'ERROR: counting reference for region exceeding the end of the file by one cluster or more: offset ' +
         `0x${hex(finding.offset)} size 0x${hex(finding.size)}`
       );
+    case 'cut-short': {
+      const { part, offset, size, fileEnd } = finding;
+      const missing = Math.min(Number(size), Number(offset + size) - fileEnd);
+      const refersTo =
+        unreadTable(finding) === undefined ? '' : '; clusters that it refers to may seem to leak';
+      return (
+        `ERROR ${part} at offset 0x${hex(offset)} ends past the end of the file: ${missing} of ${size} bytes ` +
+        `are missing, QEMU reads them as zeros${refersTo}`
+      );
+    }
     case 'overflow':
       return (
         `ERROR: overflow cluster offset=0x${hex(finding.offset)}\n` +

@@ -88,6 +88,44 @@ export interface BrokenCluster {
   readonly reason: string;
 }
 
+/** A part of an image that refers to host clusters or is referred to, as messages name it. */
+export type ImagePart =
+  | 'header'
+  | 'L1 table'
+  | 'L2 table'
+  | 'data cluster'
+  | 'compressed cluster'
+  | 'snapshot table'
+  | 'refcount table'
+  | 'refcount block'
+  | 'LUKS header'
+  | 'bitmap directory'
+  | 'bitmap table'
+  | 'bitmap cluster';
+
+/** Something that the image refers to is not in the file, or not all of it. */
+interface Missing {
+  readonly part: ImagePart;
+  /** Of the part in the file, in bytes; more than a number holds in forged entries. */
+  readonly offset: bigint;
+  /** Bytes of the part. */
+  readonly size: bigint;
+  /** Where the L2 entry that refers to it is in the file, in bytes; undefined when it is something else. */
+  readonly at: number | undefined;
+}
+
+/** It ends a cluster or more past the end of the file: QEMU notices this too. It is not counted. */
+export interface PastEnd extends Missing {
+  readonly kind: 'past-end';
+}
+
+/** It ends past the end of the file, by less than a cluster. QEMU reads zeros in its place, and its check says nothing. */
+export interface CutShort extends Missing {
+  readonly kind: 'cut-short';
+  /** Bytes of the file. */
+  readonly fileEnd: number;
+}
+
 export type Finding =
   | WrongRefcount
   | WrongCopiedFlagOfTable
@@ -96,16 +134,8 @@ export type Finding =
   | WrongRefcountTableEntry
   | SharedRefcountBlock
   | BrokenCluster
-  /**
-   * Something refers to bytes that are a cluster or more past the end of the file: they are not counted. `at`: where
-   * the L2 entry that does so is in the file, in bytes; undefined when it is something else.
-   */
-  | {
-      readonly kind: 'past-end';
-      readonly offset: bigint;
-      readonly size: bigint;
-      readonly at: number | undefined;
-    }
+  | PastEnd
+  | CutShort
   /** More references to a host cluster than a refcount can hold. `offset`: of the cluster, in bytes. */
   | { readonly kind: 'overflow'; readonly offset: number }
   /** Of the active L1 table or a snapshot's. */
@@ -151,6 +181,34 @@ export function weightOf(finding: Finding): Weight {
   }
 }
 
+/** Tables that refer to host clusters. The refcount table and its blocks do not: they follow from these. */
+const TABLES_OF_REFERENCES: ReadonlySet<ImagePart> = new Set<ImagePart>([
+  'L1 table',
+  'L2 table',
+  'snapshot table',
+  'bitmap directory',
+  'bitmap table',
+]);
+
+/**
+ * The table that a finding says cannot be read, or not all of it: then clusters that seem to leak may be in use.
+ * @returns undefined when every reference is known in spite of the finding
+ */
+export function unreadTable(finding: Finding): ImagePart | undefined {
+  switch (finding.kind) {
+    case 'past-end':
+    case 'cut-short':
+      return TABLES_OF_REFERENCES.has(finding.part) ? finding.part : undefined;
+    case 'snapshot-l1-unaligned':
+    case 'snapshot-l1-too-large':
+      return 'L1 table';
+    case 'l2-table-unaligned':
+      return 'L2 table';
+    default:
+      return undefined;
+  }
+}
+
 /** What the analysis of an image comes to. */
 export interface CheckTotals {
   readonly corruptions: number;
@@ -168,4 +226,6 @@ export interface CheckTotals {
   readonly imageEndOffset: number;
   /** Whether refcounts can only be repaired by making refcount table and blocks anew. */
   readonly needsRebuild: boolean;
+  /** Tables that could not be read, or not all of each (`unreadTable`): what seems to leak may be in use. */
+  readonly unreadTables: number;
 }

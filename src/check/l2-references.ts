@@ -32,6 +32,7 @@ export class L2References {
   readonly #entryBytes: number;
   readonly #clusterBits: number;
   readonly #hasDataFile: boolean;
+  readonly #virtualSize: number;
   /** Where the next cluster would be without fragmentation, in bytes; 0 before the first of a table. */
   #contiguous = 0;
 
@@ -43,12 +44,14 @@ export class L2References {
     this.#entryBytes = l2EntryBytes;
     this.#clusterBits = clusterBits;
     this.#hasDataFile = image.hasDataFile;
+    this.#virtualSize = image.header.virtualSize;
   }
 
   /**
    * Some entries of a table, in order, from the first entry on.
    * @param tableOffset in bytes
    * @param statistics undefined: these guest clusters do not count
+   * @param firstGuestCluster of the table
    */
   count(
     view: DataView,
@@ -56,9 +59,10 @@ export class L2References {
     from: number,
     to: number,
     statistics: ClusterStatistics | undefined,
+    firstGuestCluster: number,
   ): void {
     const counters = this.#counters;
-    const { fileSize, first, counts, max, isFirst } = counters;
+    const { fileEnd, first, counts, max, isFirst } = counters;
     const windowLength = counts.length;
     const entryBytes = this.#entryBytes;
     const extended = this.#extended;
@@ -67,6 +71,7 @@ export class L2References {
     const clusterSize = 2 ** clusterBits;
     const clustersPerHigh = 2 ** (32 - clusterBits);
     const insideCluster = clusterSize - 1 - NO_OFFSET_LOW;
+    const lastWhole = fileEnd - clusterSize;
     if (from === 0) this.#contiguous = 0;
     let contiguous = this.#contiguous;
 
@@ -110,8 +115,10 @@ export class L2References {
         }
       }
       if (hasDataFile) continue;
-      if (isUnaligned || offset >= fileSize) {
-        counters.add(offset, clusterSize, undefined, tableOffset + at);
+      if (isUnaligned || offset > lastWhole) {
+        const guestOffset = (firstGuestCluster + at / entryBytes) * clusterSize;
+        const needed = this.#neededBytes(view, at, guestOffset);
+        counters.add('data cluster', offset, clusterSize, undefined, tableOffset + at, needed);
         continue;
       }
       const place = (high & HIGH_OFFSET_MASK) * clustersPerHigh + (low >>> clusterBits) - first;
@@ -155,11 +162,26 @@ export class L2References {
     const exact = Number.isSafeInteger(offset)
       ? undefined
       : wholeEntry(high & (2 ** offsetBitsHigh - 1), low);
-    counters.add(offset, sectors * SECTOR_SIZE - (low % SECTOR_SIZE), exact, tableOffset + at);
+    const length = sectors * SECTOR_SIZE - (low % SECTOR_SIZE);
+    counters.add('compressed cluster', offset, length, exact, tableOffset + at);
     if (!isFirst || statistics === undefined) return;
     statistics.allocated += 1;
     statistics.compressed += 1;
     statistics.fragmented += 1;
+  }
+
+  /**
+   * How many bytes of a host cluster hold data of the guest, from the first on. QEMU writes only the subclusters that
+   * it needs, and old versions end a preallocated image where the disk ends.
+   */
+  #neededBytes(view: DataView, at: number, guestOffset: number): number {
+    const clusterSize = 2 ** this.#clusterBits;
+    const ofDisk = this.#virtualSize - guestOffset;
+    // Behind the disk is the state of a virtual machine.
+    const most = ofDisk > 0 ? Math.min(clusterSize, ofDisk) : clusterSize;
+    if (!this.#extended) return (view.getUint32(at + 4) & READS_AS_ZEROS) === 0 ? most : 0;
+    const subclusters = 32 - Math.clz32(view.getUint32(at + 12));
+    return Math.min(most, (subclusters * clusterSize) / 32);
   }
 
   /** Where no guest data are in the cluster, the entry can do without it (fix_l2_entry_by_zero in QEMU). */

@@ -3,7 +3,7 @@
  * clusters is gone through once for each window. Rules: qcow2_inc_refcounts_imrt in QEMU.
  */
 import { roundUp } from '../storage/aligned-memory.js';
-import type { Finding } from './findings.js';
+import type { Finding, ImagePart } from './findings.js';
 
 /** Host clusters of a window: 64 MiB of counters, which are 1 TiB of an image at the usual cluster size. */
 export const WINDOW_CLUSTERS = 2 ** 24;
@@ -35,28 +35,31 @@ export class ReferenceCounters {
   readonly counts: Uint32Array;
   /** Highest count: what a refcount of the image holds. */
   readonly max: number;
-  /** Bytes of the file. */
+  /** Bytes of the file, in whole sectors. */
   readonly fileSize: number;
+  /** Bytes of the file; its last sector may be incomplete. */
+  readonly fileEnd: number;
   readonly #clusterSize: number;
   readonly #findings: Finding[];
   #first = 0;
   #clusters: number;
 
   /**
-   * @param fileSize in bytes
+   * @param file its length in bytes: in whole sectors (`size`), and as it is (`end`)
    * @param refcountMax the highest refcount of the image
    * @param findings takes what is found, in order
    */
   constructor(
-    fileSize: number,
+    file: { readonly size: number; readonly end: number },
     clusterSize: number,
     refcountMax: number,
     windowClusters: number,
     findings: Finding[],
   ) {
-    this.fileSize = fileSize;
+    this.fileSize = file.size;
+    this.fileEnd = file.end;
     this.#clusterSize = clusterSize;
-    this.#clusters = Math.ceil(fileSize / clusterSize);
+    this.#clusters = Math.ceil(file.size / clusterSize);
     this.counts = new Uint32Array(Math.min(windowClusters, this.#clusters + 1));
     this.max = Math.min(refcountMax, HIGHEST_COUNT);
     this.#findings = findings;
@@ -97,16 +100,20 @@ export class ReferenceCounters {
 
   /**
    * A reference to bytes.
+   * @param part of the image that is there
    * @param exact the offset, where a number does not hold it
    * @param at of the L2 entry that refers to them, in bytes
+   * @param needed how many of the bytes must be in the file, from the first on
    */
-  add(offset: number, size: number, exact?: bigint, at?: number): void {
+  add(part: ImagePart, offset: number, size: number, exact?: bigint, at?: number, needed = size): void {
     if (size <= 0) return;
+    const place = () => ({ part, offset: exact ?? BigInt(offset), size: BigInt(size), at });
     if (this.isPastEnd(offset, size)) {
-      if (this.isFirst) {
-        this.#findings.push({ kind: 'past-end', offset: exact ?? BigInt(offset), size: BigInt(size), at });
-      }
+      if (this.isFirst) this.#findings.push({ kind: 'past-end', ...place() });
       return;
+    }
+    if (this.isFirst && needed > 0 && offset + needed > this.fileEnd) {
+      this.#findings.push({ kind: 'cut-short', ...place(), fileEnd: this.fileEnd });
     }
     const last = Math.floor((offset + size - 1) / this.#clusterSize);
     this.#clusters = Math.max(this.#clusters, last + 1);

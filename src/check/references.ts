@@ -12,7 +12,7 @@ import { MAX_L1_BYTES, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import { snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
 import { TableBudget } from '../qcow2/table-budget.js';
 import type { CheckedImage, FilePlace } from './checked-image.js';
-import type { Finding } from './findings.js';
+import type { Finding, ImagePart } from './findings.js';
 import { type ClusterStatistics, L2References } from './l2-references.js';
 import { refcountTableEntries } from './refcount-table.js';
 import type { ReferenceCounters } from './reference-counters.js';
@@ -46,13 +46,18 @@ export interface CountingParts {
 export async function countReferences(image: CheckedImage, parts: CountingParts): Promise<void> {
   const { header, geometry, encryptionHeader } = image;
   const { counters, findings } = parts;
-  counters.add(0, geometry.clusterSize);
+  // Of the first cluster only the header must be there, and it is.
+  counters.add('header', 0, geometry.clusterSize, undefined, undefined, 0);
   const tables = new TableReferences(image, parts);
   const l1 = { offset: BigInt(header.l1Offset), entries: header.l1Entries };
   await tables.count(l1, parts.statistics, 0);
   await countSnapshots(image, parts, tables);
-  counters.add(header.refcountTableOffset, header.refcountTableClusters * geometry.clusterSize);
-  if (encryptionHeader !== undefined) await countRange(image, parts, encryptionHeader);
+  counters.add(
+    'refcount table',
+    header.refcountTableOffset,
+    header.refcountTableClusters * geometry.clusterSize,
+  );
+  if (encryptionHeader !== undefined) await countRange(image, parts, 'LUKS header', encryptionHeader);
   await countBitmaps(image, parts);
   await countRefcountBlocks(image, counters, findings, parts.flush);
   await parts.flush();
@@ -62,12 +67,13 @@ export async function countReferences(image: CheckedImage, parts: CountingParts)
 async function countRange(
   { geometry }: CheckedImage,
   { counters, flush }: CountingParts,
+  part: ImagePart,
   { offset, length }: FilePlace,
 ): Promise<void> {
-  if (counters.isPastEnd(offset, length)) return counters.add(offset, length);
+  if (counters.isPastEnd(offset, length)) return counters.add(part, offset, length);
   const step = SLICE_CLUSTERS * geometry.clusterSize;
   for (let done = 0; done < length; done += step) {
-    counters.add(offset + done, Math.min(step, length - done));
+    counters.add(part, offset + done, Math.min(step, length - done));
     await flush();
   }
 }
@@ -101,7 +107,7 @@ class TableReferences {
     const { counters, findings, flush, signal, onShare } = this.#parts;
     if (l1.entries === 0) return;
     const offset = Number(l1.offset);
-    counters.add(offset, l1.entries * TABLE_ENTRY_BYTES, l1.offset);
+    counters.add('L1 table', offset, l1.entries * TABLE_ENTRY_BYTES, l1.offset);
     if (l1.offset + BigInt(l1.entries * TABLE_ENTRY_BYTES) > UNREADABLE_FROM) {
       throw this.#givenUp(`an L1 table at offset ${l1.offset}`);
     }
@@ -109,17 +115,21 @@ class TableReferences {
     if (offset >= counters.fileSize) return flush();
     this.#l1Tables.take(offset, l1.entries * TABLE_ENTRY_BYTES);
     const l2Tables = new TableBudget(this.#image.file, 'L2 tables of one L1 table');
-    const { clusterSize } = this.#image.geometry;
+    const { clusterSize, l2Entries } = this.#image.geometry;
+    let firstGuestCluster = 0;
     const tables = this.#image.header.snapshotCount + 1;
     await this.#walk.walk(
       { offset, entries: l1.entries },
       {
-        l1Entry: ({ at, high, low, l2Offset }) => {
+        l1Entry: ({ index, at, high, low, l2Offset }) => {
+          firstGuestCluster = index * l2Entries;
           const reserved = (high & L1_RESERVED_HIGH) !== 0 || (low & L1_RESERVED_LOW) !== 0;
           if (reserved && counters.isFirst) {
             findings.push({ kind: 'l1-reserved-bits', at, entry: wholeEntry(high, low) });
           }
-          counters.add(l2Offset, clusterSize);
+          // An entry with nothing but flags names no table; QEMU counts the header for it.
+          if (l2Offset === 0) counters.add('header', 0, clusterSize, undefined, undefined, 0);
+          else counters.add('L2 table', l2Offset, clusterSize);
           if (l2Offset % clusterSize !== 0 && counters.isFirst) {
             findings.push({ kind: 'l2-table-unaligned', at, entry: wholeEntry(high, low) });
           }
@@ -127,7 +137,7 @@ class TableReferences {
           return true;
         },
         l2Entries: (view, tableOffset, from, to) => {
-          this.#l2.count(view, tableOffset, from, to, statistics);
+          this.#l2.count(view, tableOffset, from, to, statistics, firstGuestCluster);
         },
         flush,
       },
@@ -160,7 +170,7 @@ async function countSnapshots(
   const reader = snapshotTableReader(file, header);
   let index = 0;
   let end = 0;
-  for await (const { id, name, l1Offset, l1Entries } of snapshotEntries(reader, header)) {
+  for await (const { offset, length, id, name, l1Offset, l1Entries } of snapshotEntries(reader, header)) {
     const place = { index, id, name };
     if (l1Offset % BigInt(geometry.clusterSize) !== 0n) {
       await report({ kind: 'snapshot-l1-unaligned', ...place, l1Offset });
@@ -170,9 +180,9 @@ async function countSnapshots(
       await tables.count({ offset: l1Offset, entries: l1Entries }, undefined, index + 1);
     }
     index += 1;
-    end = reader.offset;
+    end = offset + length;
   }
-  counters.add(header.snapshotsOffset, end - header.snapshotsOffset);
+  counters.add('snapshot table', header.snapshotsOffset, end - header.snapshotsOffset);
 }
 
 /** Directory, tables and bits. What QEMU would not open or not finish checking ends the check here too. */
@@ -181,17 +191,19 @@ async function countBitmaps(image: CheckedImage, { counters, flush, signal }: Co
   const tables = new TableBudget(file, 'tables of bitmaps');
   if (extensions.bitmaps === undefined) return;
   const { directoryOffset, directorySize } = extensions.bitmaps;
-  counters.add(directoryOffset, directorySize);
+  counters.add('bitmap directory', directoryOffset, directorySize);
+  // QEMU reads zeros in place of what is missing, finds no bitmap in them, and gives the check up.
+  if (directoryOffset + directorySize > counters.fileEnd) return flush();
   for (const bitmap of await readBitmapDirectory(file, header, extensions.bitmaps)) {
     const { tableOffset, tableEntries } = bitmap;
     const length = tableEntries * TABLE_ENTRY_BYTES;
-    counters.add(tableOffset, length);
+    counters.add('bitmap table', tableOffset, length);
     tables.take(tableOffset, length);
     refuseAbort(signal);
     const reader = bitmapTableReader(file, bitmap);
     for (let index = 0; index < tableEntries; index += 1) {
       const entry = await nextBitmapTableEntry(reader, geometry.clusterSize);
-      if (entry.kind === 'data') counters.add(entry.offset, geometry.clusterSize);
+      if (entry.kind === 'data') counters.add('bitmap cluster', entry.offset, geometry.clusterSize);
       const flushed = flush();
       if (flushed !== undefined) await flushed;
     }
@@ -217,7 +229,7 @@ async function countRefcountBlocks(
           : 'refcount-block-outside';
       if (counters.isFirst) findings.push({ kind, index, at, entry });
     } else if (offset !== 0n) {
-      counters.add(Number(offset), clusterSize);
+      counters.add('refcount block', Number(offset), clusterSize);
       const references = counters.of(cluster);
       if (references !== undefined && references !== 1) {
         findings.push({ kind: 'refcount-block-shared', index, references });

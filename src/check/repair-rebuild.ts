@@ -42,15 +42,8 @@ export async function writeNewRefcounts(
     next += 1;
   };
 
-  // In an image without refcounts every reference is one too many, and they are told in ascending order. What a file
-  // that was cut short is referred to for is counted too: behind the new blocks the file no longer ends before it.
-  const { name, size } = image.file;
-  const longer = {
-    name,
-    size: Math.max(size, end * clusterSize),
-    read: (offset: number, into: Uint8Array) => image.file.read(offset, into),
-  };
-  const withoutRefcounts = { ...image, file: longer, header: { ...image.header, refcountTableClusters: 0 } };
+  // In an image without refcounts every reference is one too many, and they are told in ascending order.
+  const withoutRefcounts = { ...image, header: { ...image.header, refcountTableClusters: 0 } };
   await analyse(withoutRefcounts, {
     ...options,
     onFinding: async (finding) => {

@@ -28,6 +28,8 @@ export interface NewSnapshotTable extends Pick<TablePointers, 'snapshotCount' | 
   readonly own: readonly ClusterRange[];
 }
 
+type OnRepair = (finding: Finding, repairing: boolean) => void | Promise<void>;
+
 interface Entry {
   /** As it is to be written, without padding. */
   readonly bytes: Uint8Array;
@@ -40,27 +42,25 @@ interface Entry {
 /**
  * Writes a new table if one is needed, and makes it durable. Nothing refers to it yet. Where there is nothing wrong but
  * snapshots too many, the old one stays.
- * @param findEnd asked for the first cluster behind the file and behind all that is referred to
+ * @param findEnd asked for the first cluster behind the file and behind all that is referred to; undefined when nothing
+ *   may be put there
  * @param onFinding told of each entry that is completed
- * @returns undefined when the table is as it should be
+ * @returns undefined when the table is as it should be, or cannot be made so
  * @throws Qcow2cError ERR_CORRUPT, ERR_IO
  */
 export async function writeNewSnapshotTable(
   file: RepairFile,
   image: CheckedImage,
-  findEnd: () => Promise<number>,
-  onFinding: ((finding: Finding, repairing: boolean) => void | Promise<void>) | undefined,
+  findEnd: () => Promise<number | undefined>,
+  onFinding: OnRepair | undefined,
 ): Promise<NewSnapshotTable | undefined> {
   const { header, geometry } = image;
   const { clusterSize } = geometry;
   const survey = { count: 0, cut: 0, completed: 0, length: 0, oldLength: 0 };
-  for await (const { bytes, id, name, isCut, isCompleted, end } of entries(image)) {
+  for await (const { bytes, isCut, isCompleted, end } of entries(image)) {
     survey.count += 1;
     if (isCut) survey.cut += 1;
-    if (isCompleted) {
-      survey.completed += 1;
-      await onFinding?.({ kind: 'snapshot-incomplete', index: survey.count - 1, id, name }, true);
-    }
+    if (isCompleted) survey.completed += 1;
     survey.length = Math.ceil(survey.length / 8) * 8 + bytes.length;
     survey.oldLength = end - header.snapshotsOffset;
   }
@@ -72,8 +72,9 @@ export async function writeNewSnapshotTable(
     return { snapshotCount, snapshotsOffset: header.snapshotsOffset, corruptions, own: [] };
   }
   const first = await findEnd();
+  if (first === undefined) return undefined;
   const offset = hostOffset(first * clusterSize);
-  await writeEntries(file, image, offset);
+  await writeEntries(file, image, offset, onFinding);
   await file.sync();
   const old = Math.floor(header.snapshotsOffset / clusterSize);
   return {
@@ -87,11 +88,19 @@ export async function writeNewSnapshotTable(
   };
 }
 
-async function writeEntries(file: RepairFile, image: CheckedImage, offset: number): Promise<void> {
+async function writeEntries(
+  file: RepairFile,
+  image: CheckedImage,
+  offset: number,
+  onFinding: OnRepair | undefined,
+): Promise<void> {
+  let index = 0;
   let parts: Uint8Array[] = [];
   let length = 0;
   let at = offset;
-  for await (const { bytes } of entries(image)) {
+  for await (const { bytes, id, name, isCompleted } of entries(image)) {
+    if (isCompleted) await onFinding?.({ kind: 'snapshot-incomplete', index, id, name }, true);
+    index += 1;
     parts.push(bytes, new Uint8Array(Math.ceil(bytes.length / 8) * 8 - bytes.length));
     length += Math.ceil(bytes.length / 8) * 8;
     if (length < WRITE_BYTES) continue;

@@ -3,7 +3,7 @@
  */
 import { analyse } from './analysis.js';
 import type { CheckedImage } from './checked-image.js';
-import type { CheckTotals, Finding } from './findings.js';
+import { type CheckTotals, type Finding, type ImagePart, unreadTable } from './findings.js';
 import { RefcountBlocks } from './repair-refcounts.js';
 
 /** Tables that are remembered for being suspect; with more of them all are. */
@@ -33,7 +33,13 @@ export interface Survey {
   /** The refcount table or a block cannot be what it should be, or there is no block for a cluster in use. */
   readonly needsNewRefcounts: boolean;
   readonly suspects: Suspects;
-  /** Behind what of the file is referred to, and what a cut file may have had there; in clusters. */
+  /** The first table that could not be read, or not all of it: nothing tells what it refers to. */
+  readonly unreadTable: ImagePart | undefined;
+  /** The refcount table or a block is not in the file, or not all of it. */
+  readonly lacksRefcounts: boolean;
+  /** The file ends before something that it refers to: a longer file would have zeros there, and no check would tell. */
+  readonly isCut: boolean;
+  /** Behind the file and what is referred to; in clusters. */
   readonly end: number;
 }
 
@@ -56,11 +62,14 @@ export async function survey(image: CheckedImage, options: SurveyOptions = {}): 
   const garbled = new Suspects(geometry.clusterSize);
   const found = { corruptions: 0, leaks: 0, tooLow: 0, tooHigh: 0, copiedFlags: 0, entries: 0 };
   let needsNewRefcounts = false;
-  let pastEnd = 0;
+  let lacksRefcounts = false;
+  let isCut = false;
+  let unread: ImagePart | undefined;
   // No file was ever longer than its disk and what describes it, and the disk once more for snapshots.
   const farthest = file.size + 2 * header.virtualSize + 2 ** 30;
 
   const sort = async (finding: Finding): Promise<void> => {
+    unread ??= unreadTable(finding);
     switch (finding.kind) {
       case 'refcount': {
         const isTooLow = finding.found < BigInt(finding.expected);
@@ -80,27 +89,28 @@ export async function survey(image: CheckedImage, options: SurveyOptions = {}): 
         return;
       case 'refcount-unreadable':
         needsNewRefcounts = true;
-        // Behind the file there is none but one that something reaches into.
-        pastEnd = Math.max(pastEnd, (finding.cluster + 1) * geometry.clusterSize);
         break;
       case 'refcount-table-reserved-bits':
       case 'refcount-block-unaligned':
       case 'refcount-block-outside':
       case 'refcount-block-shared':
         needsNewRefcounts = true;
+        lacksRefcounts ||= finding.kind === 'refcount-block-outside';
         found.corruptions += 1;
         break;
       case 'refcount-block-unusable':
         break;
-      case 'past-end': {
-        if (finding.offset === BigInt(header.refcountTableOffset)) needsNewRefcounts = true;
-        const end = Number(finding.offset + finding.size);
-        const isGarbage = finding.at !== undefined && garbled.has(finding.at);
-        if (end <= farthest && !isGarbage) pastEnd = Math.max(pastEnd, end);
-        if (finding.at !== undefined) suspects.add(finding.at);
+      case 'past-end':
+      case 'cut-short':
+        if (finding.part === 'refcount table' || finding.part === 'refcount block') {
+          needsNewRefcounts = true;
+          lacksRefcounts = true;
+        } else if (Number(finding.offset + finding.size) <= farthest) {
+          isCut ||= finding.at === undefined || !garbled.has(finding.at);
+        }
+        if (finding.kind === 'past-end' && finding.at !== undefined) suspects.add(finding.at);
         found.corruptions += 1;
         break;
-      }
       default:
         found.corruptions += 1;
         if (isRepairableEntry(finding)) found.entries += 1;
@@ -112,8 +122,8 @@ export async function survey(image: CheckedImage, options: SurveyOptions = {}): 
     await onFinding?.(finding);
   };
   const totals = await analyse(image, { onFinding: sort, onShare, signal, windowClusters });
-  const end = Math.ceil(Math.max(file.size, totals.imageEndOffset, pastEnd) / geometry.clusterSize);
-  return { totals, ...found, needsNewRefcounts, suspects, end };
+  const end = Math.ceil(Math.max(file.size, totals.imageEndOffset) / geometry.clusterSize);
+  return { totals, ...found, needsNewRefcounts, suspects, unreadTable: unread, lacksRefcounts, isCut, end };
 }
 
 /**

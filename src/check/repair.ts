@@ -10,7 +10,7 @@
 import { Qcow2cError, quoted } from '../errors.js';
 import { openTarget } from '../storage/target.js';
 import { type CheckedImage, readCheckedImage } from './checked-image.js';
-import type { CheckTotals, Finding, WrongRefcount } from './findings.js';
+import type { CheckTotals, Finding, ImagePart, WrongRefcount } from './findings.js';
 import { type EntryRepair, repairCopiedFlags, repairEntries } from './repair-entries.js';
 import { RepairFile } from './repair-file.js';
 import {
@@ -33,6 +33,8 @@ export interface RepairOptions {
   readonly onFinding?: ((finding: Finding, repairing: boolean) => void | Promise<void>) | undefined;
   /** Told before the refcount table and all blocks are made anew. */
   readonly onRebuild?: (() => void) | undefined;
+  /** Told why nothing was repaired, although something is wrong, and what to do instead: one sentence. */
+  readonly onRefusal?: ((reason: string) => void) | undefined;
   /** Told which share of the first analysis is done, 0 to 1. */
   readonly onShare?: ((share: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -76,6 +78,16 @@ export async function repairInPlace(
   }
 }
 
+/** What to do about an image of which something is missing. */
+const INSTEAD =
+  "restore the file from a copy, or save what can still be read with 'qcow2c convert --salvage'";
+const ARTICLES: Partial<Record<ImagePart, string>> = {
+  'L1 table': 'an',
+  'L2 table': 'an',
+  'snapshot table': 'the',
+  'bitmap directory': 'the',
+};
+
 class Repair {
   readonly #file: RepairFile;
   readonly #repairsAll: boolean;
@@ -83,6 +95,8 @@ class Repair {
   /** Tables that are named by the header only when all is there that they need. */
   #planned: Partial<TablePointers> = {};
   #newSnapshots: NewSnapshotTable | undefined;
+  /** The snapshot table must be written anew, and there is no place for it. */
+  #lacksSnapshots = false;
   #hasBegun = false;
 
   constructor(file: RepairFile, mode: RepairMode, options: RepairOptions) {
@@ -97,7 +111,17 @@ class Repair {
       const isToldLater = this.#repairsAll && isRepairableEntry(finding);
       if (!isToldLater) return this.#options.onFinding?.(finding, false);
     }, this.#options.onShare);
-    if (!this.#repairsAll && first.totals.needsRebuild) throw this.#needsMore();
+    const refusal = this.#refusal(first);
+    if (!this.#repairsAll && first.totals.needsRebuild) throw this.#needsMore(first);
+    if (refusal !== undefined) {
+      if (this.#repairsAll && first.entries > 0) await this.#tellEntries();
+      this.#options.onRefusal?.(refusal);
+      const asItIs = this.#newSnapshots === undefined;
+      this.#planned = {};
+      // Without the planned snapshot table it may be an image that cannot be checked.
+      const totals = asItIs ? first.totals : (await this.#survey()).totals;
+      return { leaksFixed: 0, corruptionsFixed: 0, totals };
+    }
 
     const entriesFixed = this.#repairsAll && first.entries > 0 ? await this.#repairEntries(first) : 0;
     const before = entriesFixed > 0 ? await this.#survey() : first;
@@ -118,6 +142,31 @@ class Repair {
     };
   }
 
+  /** Why nothing may be changed; undefined: the repair can go on. */
+  #refusal({ unreadTable, lacksRefcounts, isCut, needsNewRefcounts }: Survey): string | undefined {
+    const what = `${quoted(this.#file.name)} was not repaired`;
+    if (unreadTable !== undefined) {
+      const table = `${ARTICLES[unreadTable] ?? 'a'} ${unreadTable}`;
+      return `${what}: ${table} could not be read whole, so clusters that seem to leak may be in use; ${INSTEAD}`;
+    }
+    if (!this.#repairsAll) {
+      if (!lacksRefcounts) return undefined;
+      return `${what}: refcounts lie past the end of the file; 'qcow2c check -r all' makes new ones`;
+    }
+    if (!isCut || !(needsNewRefcounts || this.#lacksSnapshots)) return undefined;
+    return (
+      `${what}: new tables behind the end of the file would make it longer, and the clusters that are missing there ` +
+      `would read as zeros without any check noticing; ${INSTEAD}`
+    );
+  }
+
+  /** Tells what is only told when it is repaired otherwise. */
+  async #tellEntries(): Promise<void> {
+    await this.#survey((finding) => {
+      if (isRepairableEntry(finding)) return this.#options.onFinding?.(finding, false);
+    });
+  }
+
   /** The image as it will be once the header names the planned tables. */
   async #image(): Promise<CheckedImage> {
     const image = await readCheckedImage(this.#file);
@@ -133,7 +182,7 @@ class Repair {
     return survey(await this.#image(), { own, onFinding, onShare, signal, windowClusters });
   }
 
-  /** Called before what the image consists of is changed. */
+  /** Called before anything is written, even where nothing refers to it (specification: autoclear_features). */
   async #begin(): Promise<void> {
     if (this.#hasBegun) return;
     this.#hasBegun = true;
@@ -149,18 +198,26 @@ class Repair {
     this.#planned = { snapshotCount, snapshotsOffset };
   }
 
-  /** @returns the first cluster behind the file, and behind what is referred to or was where the file was cut */
-  async #findEnd(): Promise<number> {
+  /** @returns the first cluster behind the file and all references, to be written to; undefined: nothing may be put there */
+  async #findEnd(): Promise<number | undefined> {
+    const { end, isCut, unreadTable } = await this.#surveyForSnapshots();
+    this.#lacksSnapshots = isCut || unreadTable !== undefined;
+    if (this.#lacksSnapshots) return undefined;
+    await this.#begin();
+    return end;
+  }
+
+  async #surveyForSnapshots(): Promise<Survey> {
     const { signal, windowClusters } = this.#options;
     const image = await this.#image();
     try {
-      return (await survey(image, { signal, windowClusters })).end;
+      return await survey(image, { signal, windowClusters });
     } catch (error) {
       if (!(error instanceof Qcow2cError && error.code === 'ERR_CORRUPT')) throw error;
     }
     // No snapshots of a table that cannot be read as it is.
     const withoutSnapshots = { ...image, header: { ...image.header, snapshotCount: 0 } };
-    return (await survey(withoutSnapshots, { signal, windowClusters })).end;
+    return survey(withoutSnapshots, { signal, windowClusters });
   }
 
   async #repairEntries({ suspects }: Survey): Promise<number> {
@@ -217,11 +274,13 @@ class Repair {
     await clearMarks(this.#file, header);
   }
 
-  #needsMore(): Qcow2cError {
+  #needsMore({ unreadTable }: Survey): Qcow2cError {
     const { name: file } = this.#file;
-    const message =
-      `Check failed: the refcounts of ${quoted(file)} need more than that leaks are repaired; ` +
-      "'qcow2c check -r all' repairs them";
+    const advice =
+      unreadTable === undefined
+        ? "'qcow2c check -r all' repairs them"
+        : `they cannot be repaired, because ${ARTICLES[unreadTable] ?? 'a'} ${unreadTable} could not be read whole; ${INSTEAD}`;
+    const message = `Check failed: the refcounts of ${quoted(file)} need more than that leaks are repaired; ${advice}`;
     return new Qcow2cError('ERR_CORRUPT', message, { file });
   }
 }

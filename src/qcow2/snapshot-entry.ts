@@ -17,10 +17,15 @@ import { TableReader } from './table-reader.js';
 export const MAX_SNAPSHOT_TABLE_BYTES = 64 * 1024 * 1024;
 export const MAX_EXTRA_DATA_BYTES = 1024;
 
+/** The instruction count of a virtual machine that did not count (specification: -1). */
+const NO_ICOUNT = 2n ** 64n - 1n;
+
 /** A snapshot as it stands in the table: nothing but the lengths inside the entry is checked. */
 export interface SnapshotEntry {
   /** Where the entry is in the file, in bytes. */
   readonly offset: number;
+  /** Of the entry in bytes, without the padding behind it, which the file need not have behind the last one. */
+  readonly length: number;
   /** Unique in a sound image; at most 65535 bytes. */
   readonly id: string;
   /** Need not be unique, may be empty; at most 65535 bytes. */
@@ -82,6 +87,7 @@ async function nextEntry(reader: TableReader): Promise<SnapshotEntry> {
   reader.skip(Math.ceil(length / 8) * 8 - length);
   return {
     offset,
+    length,
     id,
     name,
     l1Offset: readU64(fixed, 0),
@@ -91,6 +97,6 @@ async function nextEntry(reader: TableReader): Promise<SnapshotEntry> {
     vmClock: readU64(fixed, 24),
     vmStateSize: extraField(0) ?? BigInt(readU32(fixed, 32)),
     diskSize: extraField(8),
-    icount: extraField(16),
+    icount: extraField(16) === NO_ICOUNT ? undefined : extraField(16),
   };
 }

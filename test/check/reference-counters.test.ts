@@ -8,41 +8,52 @@ function counters(fileSize: number, refcountMax = 65535, windowClusters = 2 ** 2
   const findings: Finding[] = [];
   return {
     findings,
-    counters: new ReferenceCounters(fileSize, CLUSTER, refcountMax, windowClusters, findings),
+    counters: new ReferenceCounters(
+      { size: fileSize, end: fileSize },
+      CLUSTER,
+      refcountMax,
+      windowClusters,
+      findings,
+    ),
   };
 }
 
 test('a reference counts for every cluster that it touches', () => {
   const { counters: counted, findings } = counters(4 * CLUSTER);
-  counted.add(0, CLUSTER);
-  counted.add(CLUSTER - 1, 2);
-  counted.add(CLUSTER, 0);
-  counted.add(2 * CLUSTER, 2 * CLUSTER);
+  counted.add('data cluster', 0, CLUSTER);
+  counted.add('data cluster', CLUSTER - 1, 2);
+  counted.add('data cluster', CLUSTER, 0);
+  counted.add('data cluster', 2 * CLUSTER, 2 * CLUSTER);
   expect([...counted.counts]).toEqual([2, 1, 1, 1, 0]);
   expect(findings).toEqual([]);
 });
 
-test('what ends less than a cluster behind the file counts, and is a cluster of the image', () => {
+test('what ends less than a cluster behind the file counts, is a cluster of the image, and is told', () => {
   const { counters: counted, findings } = counters(4 * CLUSTER);
   expect(counted.clusters).toBe(4);
-  counted.add(3 * CLUSTER + 1, CLUSTER);
+  counted.add('data cluster', 3 * CLUSTER + 1, CLUSTER);
   expect(counted.clusters).toBe(5);
   expect(counted.of(4)).toBe(1);
-  counted.add(4 * CLUSTER, CLUSTER);
-  expect(findings).toEqual([{ kind: 'past-end', offset: 2048n, size: 512n, at: undefined }]);
+  counted.add('data cluster', 4 * CLUSTER, CLUSTER);
+  expect(findings).toEqual([
+    { kind: 'cut-short', part: 'data cluster', offset: 1537n, size: 512n, at: undefined, fileEnd: 2048 },
+    { kind: 'past-end', part: 'data cluster', offset: 2048n, size: 512n, at: undefined },
+  ]);
   expect(counted.of(4)).toBe(1);
 });
 
 test('what no number holds is told exactly', () => {
   const { counters: counted, findings } = counters(4 * CLUSTER);
-  counted.add(2 ** 61, 512, 2n ** 61n - 1n, 7);
-  expect(findings).toEqual([{ kind: 'past-end', offset: 2n ** 61n - 1n, size: 512n, at: 7 }]);
+  counted.add('data cluster', 2 ** 61, 512, 2n ** 61n - 1n, 7);
+  expect(findings).toEqual([
+    { kind: 'past-end', part: 'data cluster', offset: 2n ** 61n - 1n, size: 512n, at: 7 },
+  ]);
 });
 
 test('a counter stops at what the image’s refcounts can hold', () => {
   const { counters: counted, findings } = counters(4 * CLUSTER, 1);
-  counted.add(CLUSTER, CLUSTER);
-  counted.add(CLUSTER, CLUSTER);
+  counted.add('data cluster', CLUSTER, CLUSTER);
+  counted.add('data cluster', CLUSTER, CLUSTER);
   expect(counted.of(1)).toBe(1);
   expect(findings).toEqual([{ kind: 'overflow', offset: CLUSTER }]);
 });
@@ -50,8 +61,8 @@ test('a counter stops at what the image’s refcounts can hold', () => {
 test('every window counts its own clusters, and findings about none of them come once', () => {
   const { counters: counted, findings } = counters(10 * CLUSTER, 65535, 8);
   const count = () => {
-    counted.add(7 * CLUSTER, 2 * CLUSTER);
-    counted.add(100 * CLUSTER, CLUSTER);
+    counted.add('data cluster', 7 * CLUSTER, 2 * CLUSTER);
+    counted.add('data cluster', 100 * CLUSTER, CLUSTER);
   };
   count();
   expect([counted.first, counted.end, counted.of(7), counted.of(8)]).toEqual([0, 8, 1, undefined]);

@@ -25,7 +25,8 @@ interface Outcome {
 interface Difference {
   readonly modes: readonly Mode[];
   readonly why: string;
-  readonly ours: Outcome;
+  /** `as found`: what a check without repair comes to, and the image stays as it is. */
+  readonly ours: Outcome | 'as found';
 }
 
 const failed = { status: 1, corruptions: 0, leaks: 0, corruptionsFixed: 0, leaksFixed: 0 };
@@ -44,6 +45,9 @@ const OVERLAPS =
 const OUTSIDE =
   'qemu-img makes the file longer for a refcount block that is not there, then finds its refcounts wrong';
 const COMPRESSED = 'qemu-img leaves the flag, which says nothing of a compressed cluster';
+const UNREAD =
+  'qemu-img frees and rebuilds without the references of a table that it reads as zeros, or at the wrong place';
+const CUT = 'qemu-img finds nothing wrong where less than a cluster is missing';
 const ALL: readonly Mode[] = ['all'];
 const BOTH: readonly Mode[] = ['leaks', 'all'];
 
@@ -51,16 +55,26 @@ const BOTH: readonly Mode[] = ['leaks', 'all'];
 const DIFFERENCES: Readonly<Record<string, Difference>> = {
   'refcounts/table entry unaligned': { modes: ALL, why: OVERLAPS, ours: sound(1) },
   'refcounts/table entry with reserved bits': { modes: ALL, why: OVERLAPS, ours: sound(1, 1) },
-  'length/cut inside the refcount table': { modes: ALL, why: OVERLAPS, ours: sound(4) },
+  'length/cut inside the refcount table': { modes: ALL, why: UNREAD, ours: 'as found' },
   'overlaps/L1 entry for the L1 table': { modes: ALL, why: OVERLAPS, ours: sound(6) },
-  'L1/unaligned in a free entry': { modes: ALL, why: OVERLAPS, ours: left(1, 5) },
+  'L1/unaligned': { modes: BOTH, why: UNREAD, ours: 'as found' },
+  'L1/unaligned in a free entry': { modes: ALL, why: UNREAD, ours: 'as found' },
+  'L1/past the end': { modes: ALL, why: UNREAD, ours: 'as found' },
+  'L1/far past the end': { modes: ALL, why: UNREAD, ours: 'as found' },
+  'L1/table past the end': { modes: BOTH, why: UNREAD, ours: 'as found' },
+  'snapshots/table past the end': { modes: BOTH, why: UNREAD, ours: 'as found' },
+  'snapshots/names past the end of the file': { modes: BOTH, why: UNREAD, ours: 'as found' },
+  'snapshots/L1 table unaligned': { modes: BOTH, why: UNREAD, ours: 'as found' },
+  'snapshots/L1 table past the end': { modes: BOTH, why: UNREAD, ours: 'as found' },
+  'snapshots/L1 table too large': { modes: BOTH, why: UNREAD, ours: 'as found' },
+  'snapshots/L1 entry unaligned': { modes: BOTH, why: UNREAD, ours: 'as found' },
+  'bitmaps/table past the end': { modes: BOTH, why: UNREAD, ours: 'as found' },
+  'bitmaps/directory past the end': { modes: BOTH, why: UNREAD, ours: 'as found' },
+  'compressed/reaches past the end': { modes: BOTH, why: CUT, ours: 'as found' },
+  'length/cut inside the last cluster': { modes: BOTH, why: CUT, ours: 'as found' },
   'L1/reserved bits without a table': { modes: ALL, why: OVERLAPS, ours: left(45, 3) },
   'L1/copied flag without a table': { modes: ALL, why: OVERLAPS, ours: left(44, 3) },
-  'L1/size past the end of the file': {
-    modes: ALL,
-    why: OVERLAPS,
-    ours: { ...left(23_214, 14), leaks: 1 },
-  },
+  'L1/size past the end of the file': { modes: ALL, why: UNREAD, ours: 'as found' },
   'refcounts/table entry past the end of the file': { modes: ALL, why: OUTSIDE, ours: sound(14) },
   'refcounts/further table entry past the end of the file': { modes: ALL, why: OUTSIDE, ours: sound(1) },
   'copied/set for a compressed cluster': { modes: ALL, why: COMPRESSED, ours: sound(1) },
@@ -119,7 +133,10 @@ async function expectSameRepair({ name, make }: CorruptImage, mode: Mode): Promi
     theirCheck(theirs, ['-f', 'qcow2', '-r', mode, '--output=json']),
   ]);
   const difference = DIFFERENCES[name]?.modes.includes(mode) ? DIFFERENCES[name] : undefined;
-  const expected = difference?.ours ?? outcomeOf(theirVerdict);
+  const expected =
+    difference?.ours === 'as found'
+      ? outcomeOf(await ourCheck(before, { format: 'qcow2', output: 'json' }))
+      : (difference?.ours ?? outcomeOf(theirVerdict));
   const found = outcomeOf(ourVerdict);
   expect(found).toEqual(expected);
   if (difference !== undefined) expect(found).not.toEqual(outcomeOf(theirVerdict));

@@ -5,13 +5,34 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { CORRUPT_IMAGES } from '../check/corrupt-images.js';
 import { FAR_CORRUPTIONS } from '../check/far-corruptions.js';
 import { run, runOk } from '../oracle/run.js';
-import { comparable, ourCheck, theirCheck } from './check-beside-qemu-img.js';
+import { comparable, ourCheck, theirCheck, type Verdict } from './check-beside-qemu-img.js';
 import { cli } from './cli.js';
 import { listImages, makeImages } from './generated-images.js';
 import { useScratch } from './scratch.js';
 import { makeHoles, randomBytes } from './source-images.js';
 
 const path = useScratch();
+
+/** What less than a cluster is missing of: qemu-img says nothing of it. */
+const CUT_SHORT = /^ERROR [A-Za-z0-9 ]+ at offset 0x[0-9a-f]+ ends past the end of the file: .*\n/gm;
+/** Said of leaks where a table could not be read; qemu-img says the same of all leaks. */
+const MAY_BE_IN_USE = 'They may be in use: not every table that could refer to them could be read.';
+const NO_HARM = 'This means waste of disk space, but no harm to data.';
+/** Without the directory qemu-img gives the check up. */
+const DIRECTORY_MISSING = 'bitmaps/directory past the end';
+
+/** Expects that ours says what theirs says, and besides only what is missing of the file. */
+function expectStricter(ours: Verdict, theirs: Verdict): void {
+  const more = ours.stderr.match(CUT_SHORT)?.length ?? 0;
+  expect(ours.status).toBe(2);
+  expect(ours.stderr.replace(CUT_SHORT, '')).toBe(theirs.stderr);
+  if (!ours.stdout.startsWith('{')) return;
+  const [{ corruptions, ...our }, { corruptions: theirCount = 0, ...their }] = [ours, theirs].map(
+    ({ stdout }) => JSON.parse(stdout) as { corruptions?: number },
+  ) as [{ corruptions: number }, { corruptions?: number }];
+  expect(our).toEqual(their);
+  expect(corruptions).toBe(theirCount + more);
+}
 
 /** Expects the same of both programs, for people and for programs. */
 async function expectSameVerdict(image: string, format?: string): Promise<void> {
@@ -21,15 +42,21 @@ async function expectSameVerdict(image: string, format?: string): Promise<void> 
       ourCheck(image, { output, ...(format === undefined ? {} : { format }) }),
       theirCheck(image, [...stated, '--output', output]),
     ]);
-    expect(comparable(ours, image)).toEqual(comparable(theirs, image));
+    const [our, their] = [comparable(ours, image), comparable(theirs, image)];
+    if (our.status !== 1 && our.stderr.search(CUT_SHORT) >= 0) return expectStricter(our, their);
+    expect({ ...our, stdout: our.stdout.replace(MAY_BE_IN_USE, NO_HARM) }).toEqual(their);
   });
   await Promise.all(verdicts);
 }
 
 describe('the verdict is qemu-img’s for the corrupted image', () => {
-  test.each([...CORRUPT_IMAGES, ...FAR_CORRUPTIONS])('$name', async ({ make }) => {
+  test.each([...CORRUPT_IMAGES, ...FAR_CORRUPTIONS])('$name', async ({ name, make }) => {
     const image = path('corrupt.qcow2');
     await make(image);
+    if (name === DIRECTORY_MISSING) {
+      const statuses = [(await ourCheck(image, {})).status, (await theirCheck(image, [])).status];
+      return expect(statuses).toEqual([2, 1]);
+    }
     await expectSameVerdict(image, 'qcow2');
   });
 });

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { EventEmitter } from 'node:events';
 import { statSync } from 'node:fs';
-import { chmod, copyFile, open, rm, truncate, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { infoCommand } from '../../src/cli/info/command.js';
 import { type InfoWords, readInfoWords } from '../../src/cli/info/request.js';
@@ -23,6 +23,38 @@ beforeAll(async () => {
   // What the file system has allocated must not change between two looks.
   await runOk('sync', ['-f', path('images')]);
 });
+
+/** The fields of an entry of the snapshot table that say something of the machine, with their places and lengths. */
+const SNAPSHOT_FIELDS = [
+  ['date in seconds', 16, 4],
+  ['date in nanoseconds', 20, 4],
+  ['VM clock', 24, 8],
+  ['short VM state size', 32, 4],
+  ['VM state size', 40, 8],
+  ['disk size', 48, 8],
+  ['instruction count', 56, 8],
+] as const;
+
+/** Two snapshots of a machine: one before its first instruction, one when it has run. */
+async function saveMachine(file: string, machine: readonly string[]): Promise<void> {
+  const args = [...machine, '-accel', 'tcg', '-display', 'none', '-nodefaults', '-S', '-monitor', 'stdio'];
+  const drive = ['-drive', `if=none,id=disk,format=qcow2,file=${file}`];
+  // While the monitor prints, the machine runs.
+  const stdin = [
+    'savevm saved',
+    'cont',
+    ...Array(50).fill('info registers'),
+    'stop',
+    'savevm again',
+    'quit',
+    '',
+  ];
+  const { status, stdout } = await run('qemu-system-x86_64', [...args, ...drive], {
+    cwd: path(''),
+    stdin: stdin.join('\n'),
+  });
+  expect({ status, errors: stdout.match(/^Error:.*/gm) }).toEqual({ status: 0, errors: null });
+}
 
 /** What is printed on standard output. @throws what the command throws */
 async function info(file: string, words: InfoWords = {}): Promise<string> {
@@ -106,6 +138,48 @@ describe('what the generator does not make is described as qemu-img describes it
       await rm(file);
     },
   );
+
+  // A machine without a guest, under emulation. With `rr` it records, and so counts, its instructions.
+  test.each([
+    ['no devices', ['-M', 'none'], 'compat=1.1'],
+    ['devices, version 2', ['-M', 'microvm', '-m', '16'], 'compat=0.10'],
+    [
+      'counted instructions',
+      ['-M', 'pc', '-m', '16', '-icount', 'shift=3,rr=record,rrfile=record'],
+      'compat=1.1',
+    ],
+  ])('snapshots of a running machine: %s', async (_, machine, options) => {
+    const file = path('machine.qcow2');
+    await runOk('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', options, file, '1M']);
+    await runOk('qemu-img', ['snapshot', '-c', 'of qemu-img', file]);
+    await saveMachine(file, machine);
+    const { snapshots } = JSON.parse(await info(file, { output: 'json' })) as {
+      snapshots: { name: string; icount?: number; 'vm-state-size': number }[];
+    };
+    expect(snapshots.map(({ name }) => name)).toEqual(['of qemu-img', 'saved', 'again']);
+    // qemu-img itself writes a count of 0.
+    const isCounted = machine.includes('-icount');
+    expect(snapshots.map(({ icount }) => icount !== undefined)).toEqual([true, isCounted, isCounted]);
+    expect(snapshots[1]?.['vm-state-size']).toBeGreaterThan(0);
+    if (isCounted) expect(snapshots[2]?.icount).toBeGreaterThan(0);
+    await expectSameAsQemuImg(file);
+    expect(await cli(['check', '--data', file])).toMatchObject({ status: 0, stderr: '' });
+  });
+
+  test.each(
+    SNAPSHOT_FIELDS.flatMap(([name, at, length]) =>
+      [0x00, 0xff].map((fill) => [name, fill === 0 ? 'zeros' : 'ones', { at, length, fill }] as const),
+    ),
+  )('a snapshot whose %s is all %s', async (_, __, { at, length, fill }) => {
+    const file = path('snapshot.qcow2');
+    await runOk('qemu-img', ['create', '-q', '-f', 'qcow2', file, '1M']);
+    await runOk('qemu-img', ['snapshot', '-c', 'one', file]);
+    const bytes = await readFile(file);
+    const table = Number(bytes.readBigUInt64BE(64));
+    bytes.fill(fill, table + at, table + at + length);
+    await writeFile(file, bytes);
+    await expectSameAsQemuImg(file);
+  });
 
   test('a qcow2 image that is called a raw disk', async () => {
     const file = path('images', 'clusters/512-v2-zlib.qcow2');

@@ -30,6 +30,7 @@ export interface Running {
 const PACKAGES: Readonly<Record<string, string>> = {
   'qemu-img': 'qemu-utils',
   'qemu-io': 'qemu-utils',
+  'qemu-system-x86_64': 'qemu-system-x86',
   '7z': 'p7zip-full',
   strace: 'strace',
   fincore: 'util-linux-extra',
@@ -40,7 +41,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   cc: 'gcc libc6-dev',
 };
 export const INSTALL_COMMAND =
-  'apt-get install qemu-utils p7zip-full strace util-linux-extra e2fsprogs zsh fish groff gcc libc6-dev libdeflate0 libzstd1';
+  'apt-get install qemu-utils qemu-system-x86 p7zip-full strace util-linux-extra e2fsprogs zsh fish groff gcc libc6-dev libdeflate0 libzstd1';
 
 /** Programs of the system administrator (mkfs, losetup) are not on everybody's PATH. */
 const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`;

@@ -39,6 +39,7 @@ describe('snapshotEntries', () => {
     expect(await entriesIn(first, entry('2', '', 24))).toEqual([
       {
         offset: TABLE,
+        length: 40 + 24 + 1 + 'before the upgrade'.length,
         id: '1',
         name: 'before the upgrade',
         l1Offset: 0x123400n,
@@ -65,6 +66,18 @@ describe('snapshotEntries', () => {
     expect(await entriesIn(entry('1', 'one', extraBytes), entry('2', 'two', extraBytes))).toMatchObject([
       { id: '1', name: 'one', ...fields },
       { id: '2', name: 'two', ...fields },
+    ]);
+  });
+
+  it('takes an instruction count of -1 for none, and one of 0 for a count', async () => {
+    const counted = (icount: bigint) => {
+      const bytes = entry('1', 'one', 24);
+      bytes.writeBigUInt64BE(icount, 40 + 16);
+      return bytes;
+    };
+    expect(await entriesIn(counted(2n ** 64n - 1n), counted(0n))).toMatchObject([
+      { icount: undefined },
+      { icount: 0n },
     ]);
   });
 

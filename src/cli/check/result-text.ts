@@ -4,7 +4,16 @@ import { qapiJson } from '../qapi-object.js';
 
 /** The lines that `check` prints at its end. */
 export function humanText(result: CheckResult): string {
-  const { corruptions, leaks, checkErrors, totalClusters, allocatedClusters, imageEndOffset, data } = result;
+  const {
+    corruptions,
+    leaks,
+    checkErrors,
+    totalClusters,
+    allocatedClusters,
+    imageEndOffset,
+    data,
+    unreadTables,
+  } = result;
   const lines = repairedLines(result);
   if (corruptions === 0 && leaks === 0 && checkErrors === 0) lines.push('No errors were found on the image.');
   if (corruptions > 0) {
@@ -18,7 +27,9 @@ export function humanText(result: CheckResult): string {
     lines.push(
       '',
       `${leaks} leaked clusters were found on the image.`,
-      'This means waste of disk space, but no harm to data.',
+      unreadTables > 0
+        ? 'They may be in use: not every table that could refer to them could be read.'
+        : 'This means waste of disk space, but no harm to data.',
     );
   }
   if (checkErrors > 0) lines.push('', `${checkErrors} internal errors have occurred during the check.`);

@@ -22,8 +22,11 @@ export const CHECK_TABLE: CommandTable = {
       'at the entries of its tables. What is wrong goes to standard error, a line each, the verdict to standard ' +
       'output and into the exit code; all as qemu-img does it.',
     'With --data every compressed cluster is inflated too, in the image and in its snapshots, on all cores: ' +
-      'without it a truncated or damaged compressed image may well pass, as it does with qemu-img.',
-    'With -r FILE is repaired in place and checked again. A failure in the middle leaves it no worse than it was.',
+      'without it damaged payloads pass, as they do with qemu-img.',
+    'Tables, payloads and data clusters that are past the end of the file, wholly or in part, are corruptions, ' +
+      'also where qemu-img reads them as zeros and reports nothing.',
+    'With -r FILE is repaired in place and checked again. A failure in the middle leaves it no worse than it was. ' +
+      'Nothing is freed if a table that may refer to it could not be read.',
     'Backing files and data files are not opened: each has a check of its own.',
   ],
   groups: [

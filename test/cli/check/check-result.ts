@@ -12,6 +12,7 @@ export const SOUND: CheckResult = {
   compressedClusters: 0,
   imageEndOffset: 262144,
   needsRebuild: false,
+  unreadTables: 0,
   data: undefined,
   repaired: undefined,
 };

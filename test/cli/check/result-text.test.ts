@@ -70,3 +70,9 @@ test('JSON has qemu-img’s keys in its order, without those that are 0', () => 
     format: 'qcow2',
   });
 });
+
+test('leaks are not called harmless where a table could not be read', () => {
+  const text = humanText({ ...SOUND, leaks: 2, unreadTables: 1 });
+  expect(text).toMatch(/^They may be in use: /m);
+  expect(text).not.toMatch(/no harm/);
+});

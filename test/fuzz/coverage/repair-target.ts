@@ -22,6 +22,7 @@ const LARGEST_FILE = 2 ** 20;
 const MENDABLE: readonly Finding['kind'][] = [
   'refcount',
   'past-end',
+  'cut-short',
   'overflow',
   'copied-flag-l2-table',
   'copied-flag-cluster',

@@ -103,11 +103,13 @@ function expectedEntries(file: MemoryImage, header: Header): SnapshotEntry[] | u
       return bytes;
     });
     if (at > end) return undefined;
-    at += (8 - ((at - offset) % 8)) % 8;
+    const length = at - offset;
+    at += (8 - (length % 8)) % 8;
     if (at > header.snapshotsOffset + MOST_TABLE_BYTES) return undefined;
     const text = (bytes: Buffer) => bytes.toString('utf8').split('\0', 1)[0] ?? '';
     entries.push({
       offset,
+      length,
       id: text(id),
       name: text(name),
       l1Offset: fixed.readBigUInt64BE(0),
@@ -117,10 +119,15 @@ function expectedEntries(file: MemoryImage, header: Header): SnapshotEntry[] | u
       vmClock: fixed.readBigUInt64BE(24),
       vmStateSize: extraLength >= 8 ? extra.readBigUInt64BE(0) : BigInt(fixed.readUInt32BE(32)),
       diskSize: extraLength >= 16 ? extra.readBigUInt64BE(8) : undefined,
-      icount: extraLength >= 24 ? extra.readBigUInt64BE(16) : undefined,
+      icount: extraLength >= 24 && !isAllOnes(extra.subarray(16, 24)) ? extra.readBigUInt64BE(16) : undefined,
     });
   }
   return entries;
+}
+
+/** An instruction count of -1: there is none. */
+function isAllOnes(bytes: Buffer): boolean {
+  return bytes.every((byte) => byte === 0xff);
 }
 
 function expectedChoice(

@@ -1,0 +1,56 @@
+/**
+ * Whether the payload of a compressed cluster that seems to end past the end of the file is there all the same. The
+ * length in a descriptor is no proof: it counts whole sectors, and writers other than QEMU state more than there are.
+ * So the bytes that the file has are inflated.
+ */
+import { Qcow2cError } from '../errors.js';
+import type { CheckedImage } from './checked-image.js';
+import type { CutShort } from './findings.js';
+
+/** Bytes that are inflated in one analysis; more such clusters than that no sound image has at its end. */
+const MOST_INFLATED = 2 ** 30;
+
+export class CutPayloads {
+  readonly #image: CheckedImage;
+  #inflated = 0;
+  /** The one looked at last: snapshots share clusters. */
+  #last: { readonly offset: bigint; readonly isWhole: boolean } | undefined;
+
+  constructor(image: CheckedImage) {
+    this.#image = image;
+  }
+
+  /**
+   * @param finding of a compressed cluster
+   * @returns whether the bytes in the file yield the whole cluster; false also where no engine can tell
+   * @throws Qcow2cError ERR_IO
+   */
+  async isWhole({ offset, size }: CutShort): Promise<boolean> {
+    if (this.#last?.offset !== offset) {
+      this.#last = { offset, isWhole: await this.#inflates(Number(offset), Number(size)) };
+    }
+    return this.#last.isWhole;
+  }
+
+  async #inflates(offset: number, size: number): Promise<boolean> {
+    const { file, end, header, geometry } = this.#image;
+    this.#inflated += geometry.clusterSize;
+    if (offset >= end || this.#inflated > MOST_INFLATED) return false;
+    const payload = new Uint8Array(Math.min(size, end - offset));
+    await file.read(offset, payload);
+    try {
+      // Loaded where it is wanted: the start of every other check is so much faster.
+      const { createDecompressor } = await import('../compress/engines.js');
+      const decompressor = await createDecompressor({ type: header.compressionType, strict: true });
+      try {
+        decompressor.decompress(payload, new Uint8Array(geometry.clusterSize));
+        return true;
+      } finally {
+        decompressor.free();
+      }
+    } catch (error) {
+      if (error instanceof Qcow2cError) return false;
+      throw error;
+    }
+  }
+}
