@@ -1,11 +1,10 @@
 /** Installations in which packages that need a compiler, or the bridge to native engines, are missing. */
-import { cp, mkdir, readdir, symlink } from 'node:fs/promises';
-import { join } from 'node:path';
 import zlib from 'node:zlib';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { runOk } from '../oracle/run.js';
-import { cli, cliOk, ROOT } from './cli.js';
+import { cli, cliOk } from './cli.js';
 import { expectFailure } from './failures.js';
+import { installWithout } from './installation.js';
 import { expectGoodImage } from './judge.js';
 import { useScratch } from './scratch.js';
 import { makeMixedDisk, makeSparseDisk } from './source-images.js';
@@ -19,18 +18,6 @@ beforeAll(async () => {
   // Without holes: what is said of them has a test of its own.
   await runOk('cp', ['--sparse=never', path('sparse-mixed.raw'), raw]);
 });
-
-/** Copies what npm would publish and links every installed package but `missing`. @returns its program */
-async function installWithout(missing: readonly string[], into: string): Promise<string> {
-  await mkdir(join(into, 'node_modules'), { recursive: true });
-  for (const part of ['bin', 'dist', 'package.json'])
-    await cp(join(ROOT, part), join(into, part), { recursive: true });
-  for (const name of await readdir(join(ROOT, 'node_modules'))) {
-    if (name.startsWith('.') || missing.includes(name)) continue;
-    await symlink(join(ROOT, 'node_modules', name), join(into, 'node_modules', name));
-  }
-  return join(into, 'bin', 'qcow2c.js');
-}
 
 describe.each([
   ['fs-ext', ['fs-ext'], 'libdeflate', 'koffi'],
