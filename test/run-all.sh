@@ -17,6 +17,8 @@ need qemu-system-x86 qemu-system-x86_64 --version
 need p7zip-full 7z i
 need strace strace -V
 need util-linux-extra fincore --version
+need acl getfacl --version
+need attr getfattr --version
 need e2fsprogs env PATH="$PATH:/usr/sbin:/sbin" mkfs.ext4 -V
 need zsh zsh -f -c 'zmodload zsh/zpty'
 need fish fish --version

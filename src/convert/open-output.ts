@@ -94,7 +94,7 @@ export async function openOutput(
     const name = dataFilePath(dataFile.name, options.target);
     refuseSameFile([...readFiles, options.target], name);
     await refuseImageAsDataFile(name);
-    const target = await openWith(open, name, false, options, limit);
+    const target = await openWith(open, name, false, options, limit, 'name another data file');
     opened.push(target);
     const { kind, existingSize, file } = target;
     const place = { kind, existingSize, isZero: false, signal: options.signal };

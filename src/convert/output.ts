@@ -2,6 +2,7 @@
 
 import type { PackingSetup } from '../compress/messages.js';
 import type { PackedItem, WorkerPool } from '../compress/pool.js';
+import { quoted } from '../errors.js';
 import type { PipelineParts, PipelineSettings } from '../pipeline/pipeline.js';
 import type { PlannedItem } from '../pipeline/plan.js';
 import { RateLimit } from '../storage/rate-limit.js';
@@ -63,15 +64,21 @@ export interface Output {
 /** Bytes of the smallest run of zeros that is left out by default, as in qemu-img. */
 export const SPARSE_SIZE = 4096;
 
-/** Opens a target as the options want it written. @throws Qcow2cError as `open` */
+/**
+ * Opens a target as the options want it written.
+ * @param remedy what to do instead when an existing file cannot be replaced, for the message
+ * @throws Qcow2cError as `open`
+ */
 export async function openWith(
   open: typeof openTarget,
   name: string,
   inPlace: boolean,
-  { targetCache = 'none', signal }: ConvertOptions,
+  { targetCache = 'none', signal, onWarning }: ConvertOptions,
   limit: RateLimit | undefined,
+  remedy?: string,
 ): Promise<Target> {
-  const target = await open(name, targetCache, inPlace);
+  const target = await open(name, targetCache, inPlace, remedy);
+  for (const notice of target.notices) onWarning?.(`${quoted(name)} ${notice}`);
   if (limit !== undefined) target.file.limitRate(limit, signal);
   return target;
 }

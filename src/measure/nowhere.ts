@@ -61,6 +61,7 @@ export async function openNowhere(): Promise<Target> {
     kind: 'new',
     existingSize: 0,
     keptBytes: 0,
+    notices: [],
     seal,
     commit: seal,
     discard: async () => {},

@@ -4,6 +4,7 @@
  * parsed counts as no limit. Used to choose threads and buffers, and to explain why a thread could not be started.
  */
 import { existsSync, readFileSync } from 'node:fs';
+import { type Mount, mountsIn } from './mounts.js';
 
 /** @returns the content of a file; undefined: it cannot be read. Names and contents are latin1: a character a byte */
 export type ReadText = (path: string) => string | undefined;
@@ -20,16 +21,6 @@ interface Membership {
   /** Of version 1; undefined: the hierarchy of version 2. */
   readonly controllers: readonly string[] | undefined;
   readonly path: string;
-}
-
-/** A line of /proc/self/mountinfo about a hierarchy. */
-interface Mount {
-  readonly type: string;
-  /** The group that is seen at `point`; inside a container often the container's own. */
-  readonly root: string;
-  readonly point: string;
-  /** Of version 1 these name the controllers. */
-  readonly options: readonly string[];
 }
 
 /** @param read tests forge what it reads */
@@ -101,30 +92,6 @@ function membershipsIn(text: string): Membership[] {
     else if (id === '0') found.push({ controllers: undefined, path });
   }
   return found;
-}
-
-/** proc_pid_mountinfo(5): `ID PARENT DEVICE ROOT POINT OPTIONS TAG... - TYPE SOURCE OPTIONS`. */
-function mountsIn(text: string): Mount[] {
-  const found: Mount[] = [];
-  for (const line of text.split('\n')) {
-    if (!line.includes(' - cgroup')) continue;
-    const words = line.split(' ');
-    const end = words.indexOf('-', 6);
-    const [root, point] = [words[3], words[4]];
-    const [type, , options] = end < 0 ? [] : words.slice(end + 1);
-    if (root === undefined || point === undefined || options === undefined) continue;
-    if (type !== 'cgroup' && type !== 'cgroup2') continue;
-    found.push({ type, root: unescaped(root), point: unescaped(point), options: options.split(',') });
-  }
-  return found;
-}
-
-/** Blanks, tabs, newlines and backslashes are written in octal. */
-function unescaped(word: string): string {
-  if (!word.includes('\\')) return word;
-  return word.replace(/\\([0-7]{3})/g, (_, digits: string) =>
-    String.fromCharCode(Number.parseInt(digits, 8)),
-  );
 }
 
 /** @returns the directories of a group and of all groups above it, as far as they are mounted */

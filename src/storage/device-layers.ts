@@ -70,8 +70,11 @@ function identityAt(path: string): string | undefined {
   }
 }
 
-/** Linux's makedev, 32 bits wide in its lower half: mmmMMMmm, with the rest of both numbers above. */
-function deviceNumber(rdev: bigint): string {
+/**
+ * Linux's makedev, 32 bits wide in its lower half: mmmMMMmm, with the rest of both numbers above.
+ * @returns MAJOR:MINOR
+ */
+export function deviceNumber(rdev: bigint): string {
   const major = ((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & 0xfffff000n);
   const minor = (rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n);
   return `${major}:${minor}`;

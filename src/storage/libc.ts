@@ -7,8 +7,9 @@ import { endianness } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import { ioError } from '../errors.js';
 
-/** Modes of fallocate: allocate and keep the content; free, which makes zeros, and keep the length. */
+/** Modes of fallocate: allocate and keep the content; the same and keep the length; free, which makes zeros, likewise. */
 export const ALLOCATE = 0;
+export const ALLOCATE_KEEPING_LENGTH = 0x01;
 export const PUNCH_HOLE = 0x01 | 0x02;
 
 /** Linux's locks that belong to an open file, not to the process: fcntl's commands, and struct flock in 64 bits. */
@@ -34,6 +35,8 @@ type Bound = ReturnType<ReturnType<Koffi['load']>['func']>;
 
 interface LibC {
   readonly koffi: Koffi;
+  /** A call by its name, with its types in koffi's words; undefined where the C library has none. */
+  readonly find: (name: string, result: string, parameters: string[]) => Bound | undefined;
   readonly fallocate: Bound | undefined;
   readonly lseek: Bound | undefined;
   readonly fadvise: Bound | undefined;
@@ -87,10 +90,36 @@ function bind(koffi: Koffi): LibC {
   };
   return {
     koffi,
+    find,
     fallocate: find('fallocate', 'int', ['int', 'int', 'int64', 'int64']),
     lseek: find('lseek', 'int64', ['int', 'int64', 'int']),
     fadvise: find('posix_fadvise', 'int', ['int', 'int64', 'int64', 'int']),
     fcntl: hasLocks ? loaded.func('int fcntl(int, int, ...)') : undefined,
+  };
+}
+
+/** A call of the C library. @returns its answer, or the negative number of the error */
+export type SystemCall = (...parameters: readonly (number | string | Uint8Array)[]) => number;
+
+/**
+ * Binds a call that returns an integer, and -1 for an error. koffi keeps what is bound: bind a call once only.
+ * @param name of the call
+ * @param result and parameters: their types in koffi's words
+ * @returns undefined without koffi, or where the C library lacks the call
+ * @throws Qcow2cError ERR_IO as `load`
+ */
+export async function bindCall(
+  name: string,
+  result: string,
+  parameters: string[],
+): Promise<SystemCall | undefined> {
+  const libc = await load();
+  const call = libc?.find(name, result, parameters);
+  if (libc === undefined || call === undefined) return undefined;
+  return (...given) => {
+    const answer = Number(call(...given));
+    // Nothing may run in between that could call the system: errno is the thread's.
+    return answer < 0 ? -libc.koffi.errno() : answer;
   };
 }
 

@@ -10,10 +10,13 @@ import { basename, dirname, join } from 'node:path';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import type { CacheMode } from './cache-mode.js';
 import { claimTemporary } from './claim-temporary.js';
+import { refuseDeviceDirectory } from './device-directory.js';
 import { deviceSize } from './device-size.js';
 import { DirectFile } from './direct-file.js';
 import { lockImage } from './image-lock.js';
-import { holdExisting, keepOwnership } from './replaced-file.js';
+import { inheritAccess } from './inherited-access.js';
+import { openingError, refuseFullDisk, refuseIrreplaceable, replacementError } from './replaceability.js';
+import { type HeldFile, holdExisting } from './replaced-file.js';
 import { resolvedPath } from './resolved-path.js';
 import type { SparseStorage } from './storage.js';
 
@@ -40,6 +43,8 @@ export interface Target {
   readonly existingSize: number;
   /** Bytes that were there before and still are: 0 for a new file and for a device. */
   readonly keptBytes: number;
+  /** What a new file could not take over from the one that it replaces: sentences whose subject is the target. */
+  readonly notices: readonly string[];
   /**
    * The first half of commit, and all of it that can fail for want of space: sets the length (bytes; not a
    * device's), makes everything durable, and closes a new file. When it fails the target is closed, and a new file
@@ -81,12 +86,21 @@ export async function commitInOrder(outputs: readonly Output[]): Promise<void> {
   }
 }
 
+/** What to do when a file can be written to, but not replaced. */
+const WRITE_IN_PLACE = 'with -n it is written in place';
+
 /**
  * @param path the name the output shall get
  * @param inPlace write into the existing file instead of replacing it (a device always is)
- * @throws Qcow2cError ERR_IO, ERR_UNSUPPORTED
+ * @param remedy what to do instead when an existing file cannot be replaced, for the message
+ * @throws Qcow2cError ERR_IO, ERR_UNSUPPORTED; ERR_USAGE for a new file among the devices
  */
-export async function openTarget(path: string, mode: CacheMode, inPlace: boolean): Promise<Target> {
+export async function openTarget(
+  path: string,
+  mode: CacheMode,
+  inPlace: boolean,
+  remedy = WRITE_IN_PLACE,
+): Promise<Target> {
   const existing = await statIfThere(path);
   if (existing === undefined) {
     if (inPlace) {
@@ -98,7 +112,7 @@ export async function openTarget(path: string, mode: CacheMode, inPlace: boolean
       if (error instanceof Qcow2cError) throw error;
       throw ioError(`Could not create ${quoted(path)}`, error, { file: path });
     });
-    return openReplacement(place, path, mode, undefined);
+    return openNew(place, path, mode);
   }
   if (existing.isDirectory()) {
     throw new Qcow2cError('ERR_IO', `Could not open ${quoted(path)}: Is a directory`, { file: path });
@@ -108,23 +122,36 @@ export async function openTarget(path: string, mode: CacheMode, inPlace: boolean
     const reason = 'it is neither a regular file nor a block device';
     throw new Qcow2cError('ERR_UNSUPPORTED', `Cannot write to ${quoted(path)}: ${reason}`, { file: path });
   }
-  let letGo = async () => {};
+  const held = await holdExisting(path).catch(async (error) => {
+    throw error instanceof Qcow2cError ? error : await openingError(path, error);
+  });
   try {
-    letGo = await holdExisting(path);
     // A symbolic link stays; what it points to is replaced.
-    return await openReplacement(await resolvedPath(path), path, mode, { stats: existing, letGo });
+    const place = await resolvedPath(path);
+    await refuseDeviceDirectory(place, path);
+    await refuseIrreplaceable(place, path, remedy);
+    return await openReplacement(place, path, mode, held, remedy);
   } catch (error) {
-    await letGo();
+    await held.letGo();
     if (error instanceof Qcow2cError) throw error;
     throw ioError(`Could not open ${quoted(path)}`, error, { file: path });
   }
+}
+
+async function openNew(place: string, name: string, mode: CacheMode): Promise<Target> {
+  await refuseDeviceDirectory(place, name).catch((error) => {
+    if (error instanceof Qcow2cError) throw error;
+    throw ioError(`Could not create ${quoted(name)}`, error, { file: name });
+  });
+  return openReplacement(place, name, mode, undefined, '');
 }
 
 async function openReplacement(
   path: string,
   name: string,
   mode: CacheMode,
-  existing: { readonly stats: Stats; letGo(): Promise<void> } | undefined,
+  existing: HeldFile | undefined,
+  remedy: string,
 ): Promise<Target> {
   const temporary = join(dirname(path), temporaryName(basename(path)));
   // Nobody may read the new image who could not read the old one, nor open it before it is known who that is.
@@ -134,7 +161,11 @@ async function openReplacement(
     name,
     mode,
     permissions,
-  );
+  ).catch((error: Qcow2cError) => {
+    throw existing === undefined || error.code !== 'ERR_IO'
+      ? error
+      : replacementError(`Could not create ${quoted(name)}`, error, name, remedy);
+  });
   // Once the name is given up it may be another run's.
   let claimed = true;
   const discard = async () => {
@@ -145,10 +176,17 @@ async function openReplacement(
     await release();
     await existing?.letGo();
   };
+  let notices: readonly string[] = [];
   try {
-    if (existing !== undefined) await keepOwnership(file.fd, existing.stats);
+    if (existing !== undefined) {
+      await refuseFullDisk(file.fd).catch((error) => {
+        throw replacementError(`Could not create ${quoted(name)}`, error, name, remedy);
+      });
+      notices = await inheritAccess(file.fd, existing);
+    }
   } catch (error) {
     await discard();
+    if (error instanceof Qcow2cError) throw error;
     throw ioError(`Could not give ${quoted(name)} the permissions of the file that it replaces`, error, {
       file: name,
     });
@@ -176,18 +214,33 @@ async function openReplacement(
     } catch (error) {
       await discard();
       if (error instanceof Qcow2cError) throw error;
-      throw ioError(`Could not name the finished image ${quoted(name)}`, error, { file: name });
+      const what = `Could not name the finished image ${quoted(name)}`;
+      throw existing === undefined
+        ? ioError(what, error, { file: name })
+        : replacementError(what, error, name, remedy);
     }
     claimed = false;
     await release();
     await existing?.letGo();
     if (mode !== 'unsafe') await syncDirectory(dirname(path));
   };
-  return { file, path: temporary, kind: 'new', existingSize: 0, keptBytes: 0, seal, commit, discard };
+  return {
+    file,
+    path: temporary,
+    kind: 'new',
+    existingSize: 0,
+    keptBytes: 0,
+    notices,
+    seal,
+    commit,
+    discard,
+  };
 }
 
 async function openInPlace(path: string, mode: CacheMode, existing: Stats): Promise<Target> {
-  const file = await DirectFile.open(path, path, mode);
+  const file = await DirectFile.open(path, path, mode).catch(async (error: Qcow2cError) => {
+    throw await openingError(path, error.cause ?? error);
+  });
   await lockImage(file.fd, path, 'write').catch(async (error) => {
     await file.close();
     throw error;
@@ -218,7 +271,7 @@ async function openInPlace(path: string, mode: CacheMode, existing: Stats): Prom
   };
   const keptBytes = isFile ? existingSize : 0;
   const kind = isFile ? 'kept' : 'device';
-  return { file, path, kind, existingSize, keptBytes, seal, commit, discard };
+  return { file, path, kind, existingSize, keptBytes, notices: [], seal, commit, discard };
 }
 
 /** @throws Qcow2cError ERR_IO; the file is then closed */

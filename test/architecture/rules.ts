@@ -47,6 +47,7 @@ const HARMLESS = [
   'memoryUsage',
   'hrtime',
   'cpuUsage',
+  'geteuid',
   'getuid',
 ];
 

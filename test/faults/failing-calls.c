@@ -277,7 +277,22 @@ int ftruncate64(int fd, off_t length) {
 
 int fallocate64(int fd, int mode, off_t offset, off_t length) {
   REAL(int, "fallocate64", int, int, off_t, off_t);
-  return fails("allocate", "fallocate", changed_path(fd)) ? -1 : real(fd, mode, offset, length);
+  /* Mode 1 allocates and keeps the length: nothing is written. */
+  return fails("allocate", "fallocate", mode == 1 ? path_of(fd) : changed_path(fd)) ? -1 : real(fd, mode, offset, length);
+}
+
+#define ATTRIBUTE(operation, result, name, parameters, arguments) \
+  result name parameters { \
+    REAL(result, #name, int, const char *, void *, size_t, int); \
+    return fails(operation, #name, path_of(fd)) ? -1 : real arguments; \
+  }
+ATTRIBUTE("attribute", ssize_t, fgetxattr, (int fd, const char *key, void *value, size_t size), (fd, key, value, size, 0))
+ATTRIBUTE("attribute", int, fsetxattr, (int fd, const char *key, const void *value, size_t size, int how), (fd, key, (void *)value, size, how))
+ATTRIBUTE("attribute", int, fremovexattr, (int fd, const char *key), (fd, key, NULL, 0, 0))
+
+ssize_t flistxattr(int fd, char *names, size_t size) {
+  REAL(ssize_t, "flistxattr", int, char *, size_t);
+  return fails("attribute list", "flistxattr", path_of(fd)) ? -1 : real(fd, names, size);
 }
 
 int posix_fadvise64(int fd, off_t offset, off_t length, int advice) {

@@ -25,6 +25,8 @@ export const OPERATIONS = [
   'chown',
   'realpath',
   'readlink',
+  'attribute',
+  'attribute list',
 ] as const;
 export type Operation = (typeof OPERATIONS)[number];
 

@@ -38,6 +38,8 @@ export const FAULTS: Readonly<Record<Operation, readonly Fault[]>> = {
   chown: errors('EPERM', 'EIO'),
   realpath: errors('EIO', 'EACCES'),
   readlink: errors('EIO', 'EACCES'),
+  attribute: errors('EIO', 'ENOTSUP'),
+  'attribute list': errors('EIO', 'ENOTSUP'),
 };
 
 /** The words with which a message ends. */
@@ -107,6 +109,24 @@ export const EXCEPTIONS: readonly Exception[] = [
     verdict: 'the same result',
     why: 'a file system may not know holes: everything is data then',
   },
+  {
+    operations: ['attribute'],
+    faults: ['ENOTSUP'],
+    verdict: 'the same result',
+    why: 'a file system may have no attributes; what has an access list says so when it is asked for that',
+  },
+  {
+    operations: ['attribute list'],
+    verdict: 'the same result',
+    why: 'who may read the file does not depend on them; that they are lost is told',
+  },
+  {
+    operations: ['allocate'],
+    faults: ['ENOTSUP'],
+    of: isTemporary,
+    verdict: 'either',
+    why: 'whether there is room for a second file cannot be found out everywhere; asked for, it is an error',
+  },
   { operations: ['advise'], verdict: 'the same result', why: 'it is a wish' },
   {
     operations: ['chown'],
@@ -136,7 +156,7 @@ export const EXCEPTIONS: readonly Exception[] = [
   {
     operations: ['rename', 'stat'],
     verdict: 'its error, and what has its name keeps it',
-    why: 'an external data file got its own before',
+    why: 'an external data file got its own before, or the finished file is looked at once more under its name',
   },
   {
     operations: ['allocate'],

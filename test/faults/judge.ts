@@ -59,7 +59,9 @@ export function judge({ path, planned, failed, outcome, undisturbed, before, pla
     const wanted = [before];
     if (path.leftover !== undefined) wanted.push(without(before, path.leftover));
     if (verdict === 'its error, and what has its name keeps it') {
-      if (failed?.path.endsWith('/out')) wanted.push(undisturbed.files);
+      // The finished file is looked at once more under its name.
+      const isNamed = operation === 'stat' && failed?.path === place.out(path.linked ?? 'target');
+      if (isNamed || failed?.path.endsWith('/out')) wanted.push(undisturbed.files);
       if (path.namedFirst !== undefined) wanted.push(withNewer(before, undisturbed.files, path.namedFirst));
     }
     if (!wanted.includes(files)) problems.push(`the error leaves ${files}`);

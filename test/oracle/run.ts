@@ -34,6 +34,10 @@ const PACKAGES: Readonly<Record<string, string>> = {
   '7z': 'p7zip-full',
   strace: 'strace',
   fincore: 'util-linux-extra',
+  getfacl: 'acl',
+  setfacl: 'acl',
+  getfattr: 'attr',
+  setfattr: 'attr',
   'mkfs.ext4': 'e2fsprogs',
   zsh: 'zsh',
   fish: 'fish',
@@ -41,7 +45,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   cc: 'gcc libc6-dev',
 };
 export const INSTALL_COMMAND =
-  'apt-get install qemu-utils qemu-system-x86 p7zip-full strace util-linux-extra e2fsprogs zsh fish groff gcc libc6-dev libdeflate0 libzstd1';
+  'apt-get install qemu-utils qemu-system-x86 p7zip-full strace util-linux-extra acl attr e2fsprogs zsh fish groff gcc libc6-dev libdeflate0 libzstd1';
 
 /** Programs of the system administrator (mkfs, losetup) are not on everybody's PATH. */
 const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`;

@@ -1,12 +1,13 @@
 /** Targets opened by a user without special rights: root may do everything, so as root another one is taken. */
 import { execFile } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'vite';
 import { afterAll, beforeAll } from 'vitest';
 
+const PACKAGES = fileURLToPath(new URL('../../node_modules', import.meta.url));
 /** "nobody" of most systems. */
 const NOBODY = 65_534;
 
@@ -37,6 +38,10 @@ export function useOtherUser(): OtherUser {
   const root = mkdtempSync(join(tmpdir(), 'qcow2c-other-user-'));
   chmodSync(root, 0o755);
   const bundle = join(root, 'target.mjs');
+  // The other user may not be able to read this checkout.
+  for (const name of ['koffi', '@koromix']) {
+    cpSync(join(PACKAGES, name), join(root, 'node_modules', name), { recursive: true });
+  }
 
   beforeAll(async () => {
     await build({

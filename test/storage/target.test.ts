@@ -432,8 +432,33 @@ describe('without the right to write', () => {
     fs.writeFileSync(path, 'the old image');
     fs.chmodSync(path, 0o666);
     fs.chmodSync(directory, 0o555);
-    expect(await asOtherUser.complete(path, false)).toMatchObject(denied);
+    expect(await asOtherUser.complete(path, false)).toMatchObject({
+      ...denied,
+      file: path,
+      message:
+        `Could not create '${path}', which can be written to but not be replaced ` +
+        '(with -n it is written in place): Permission denied',
+    });
     expect(fs.readFileSync(path, 'utf8')).toBe('the old image');
+    expect(await asOtherUser.complete(path, true)).toBe('done');
+  });
+
+  test('in a sticky directory the file of another user cannot be replaced', async () => {
+    fs.writeFileSync(path, 'the old image');
+    fs.chmodSync(path, 0o666);
+    fs.chmodSync(directory, 0o1777);
+    const isRoot = process.geteuid?.() === 0;
+    const message =
+      `Cannot replace '${path}', which belongs to another user, in a directory that is sticky, as /tmp is ` +
+      '(with -n it is written in place): Operation not permitted';
+    const refusal = { code: 'ERR_IO', systemCode: 'EPERM', file: path, message };
+    const answer = await asOtherUser.complete(path, false);
+    if (isRoot) expect(answer).toMatchObject(refusal);
+    else expect(answer).toBe('done');
+    expect(names()).toEqual(['image.qcow2']);
+    // Its owner may.
+    await complete(await openTarget(path, 'none', false));
+    expect(names()).toEqual(['image.qcow2']);
   });
 
   test.each([false, true])(
@@ -453,10 +478,11 @@ describe('without the right to write', () => {
 
   test('an owner who cannot be kept is no reason to fail', async () => {
     fs.writeFileSync(path, 'the old image');
-    fs.chmodSync(path, 0o666);
+    // Nor does a program become the other user's.
+    fs.chmodSync(path, 0o4666);
     fs.chmodSync(directory, 0o777);
     expect(await asOtherUser.complete(path, false)).toBe('done');
-    expect(modeOf(path)).toBe(0o666);
+    expect(modeOf(path)).toBe(process.geteuid?.() === 0 ? 0o666 : 0o4666);
     expect(fs.statSync(path).uid).toBe(asOtherUser.uid);
   });
 
@@ -465,7 +491,10 @@ describe('without the right to write', () => {
     const isRoot = process.geteuid?.() === 0;
     fs.chmodSync(directory, 0o777);
     for (const [before, after] of [
-      [0o646, 0o646],
+      [0o646, 0o644],
+      // Members of the old group become others.
+      [0o604, 0o600],
+      [0o4664, 0o4644],
       [0o664, 0o644],
       [0o2640, 0o600],
     ] as const) {

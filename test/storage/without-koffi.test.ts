@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import { expect, test, vi } from 'vitest';
 import { deviceSize } from '../../src/storage/device-size.js';
 import { DirectFile } from '../../src/storage/direct-file.js';
+import { openTarget } from '../../src/storage/target.js';
 import { useScratch } from '../e2e/scratch.js';
 
 vi.mock('koffi', () => {
@@ -36,5 +37,24 @@ test.each([0, 512, 4096, 4608, 1_048_576, 1_000_448])(
       expect(await deviceSize(descriptor)).toBe(size);
       fs.closeSync(descriptor);
     }
+  },
+);
+
+test.each([
+  [0o644, 0o600],
+  [0o750, 0o700],
+  [0o600, 0o600],
+])(
+  'a file of mode %o is replaced by one for its owner alone, since it may have an access list',
+  async (old, mode) => {
+    const path = scratch(`replaced-${old.toString(8)}`);
+    fs.writeFileSync(path, 'old');
+    fs.chmodSync(path, old);
+    const target = await openTarget(path, 'none', false);
+    const notice =
+      'is open to its owner alone now, since access control lists cannot be read on this system without the package koffi';
+    expect(target.notices).toEqual(old === mode ? [] : [notice]);
+    await target.commit(0);
+    expect(fs.statSync(path).mode & 0o7777).toBe(mode);
   },
 );

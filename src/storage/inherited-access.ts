@@ -1,0 +1,148 @@
+/**
+ * What a new target takes over from the file that it replaces: owner, group, permissions, access control list, security
+ * label and `user.*` attributes. At no moment can anyone read the new file who could not read the old one.
+ */
+import { fchmod, fchown, fstatSync, type Stats } from 'node:fs';
+import { promisify } from 'node:util';
+import { quoted, systemReason } from '../errors.js';
+import { type ExtendedAttributes, loadExtendedAttributes } from './extended-attributes.js';
+import type { HeldFile } from './replaced-file.js';
+
+const changeOwner = promisify(fchown);
+const changeMode = promisify(fchmod);
+const PERMISSIONS = 0o7777;
+const OWNER_RIGHTS = 0o700;
+const GROUP_RIGHTS = 0o070;
+const OTHERS_RIGHTS = 0o007;
+/** They give a program the owner, or the group, of its file. */
+const SET_UID = 0o4000;
+const SET_GID = 0o2000;
+/** For the owner or the group in fchown(2). */
+const UNCHANGED = -1;
+
+/** Where a file's access control list is: POSIX's (acl(5)), and that of a file on an NFS server of version 4. */
+const ACCESS_LISTS = ['system.posix_acl_access', 'system.nfs4_acl'];
+/** By these SELinux and Smack decide which programs may read a file. */
+const SECURITY_LABELS = ['security.selinux', 'security.SMACK64'];
+
+/**
+ * @param descriptor of the new file, which was made with permission for its owner alone, and is empty
+ * @param old the file that it replaces
+ * @param attributes tests replace them
+ * @returns what could not be taken over, as sentences about the target: it is then readable to fewer than before
+ * @throws the system's error when it cannot be made as the old one, or cannot be found out how that is
+ */
+export async function inheritAccess(
+  descriptor: number,
+  old: HeldFile,
+  attributes?: ExtendedAttributes,
+): Promise<string[]> {
+  const known = attributes ?? (await loadExtendedAttributes());
+  // A directory's default list gives a new file one of its own, with no right in effect yet.
+  known?.remove(descriptor, 'system.posix_acl_access');
+  const { uid, gid, mode } = old.stats;
+  await changeOwner(descriptor, uid, gid)
+    .catch(() => changeOwner(descriptor, UNCHANGED, gid))
+    .catch(() => {});
+  const made = fstatSync(descriptor);
+  const missing =
+    known === undefined ? unknownRules(made, mode) : takeOverRules(known, descriptor, made, old);
+  await setMode(
+    descriptor,
+    missing === undefined ? allowedMode(made, old.stats) : mode & OWNER_RIGHTS,
+    (made.mode & (GROUP_RIGHTS | OTHERS_RIGHTS)) !== 0,
+  );
+  const notices = missing === undefined ? [] : [`is open to its owner alone now, since ${missing}`];
+  return known === undefined
+    ? notices
+    : [...notices, ...takeOverUserAttributes(known, descriptor, old.descriptor)];
+}
+
+/**
+ * Whether access may depend on more than the permissions, which only the missing functions could tell.
+ * @returns the reason for opening the file to its owner alone
+ */
+function unknownRules({ mode: made }: Stats, mode: number): string | undefined {
+  const everyone = GROUP_RIGHTS | OTHERS_RIGHTS;
+  // A file system without permissions has no other rules either.
+  if ((mode & everyone) === 0 || (made & everyone) !== 0) return undefined;
+  return 'access control lists cannot be read on this system without the package koffi';
+}
+
+/** @returns why the file must be opened to its owner alone; undefined: its label and its list are those of the old one */
+function takeOverRules(
+  known: ExtendedAttributes,
+  descriptor: number,
+  made: Stats,
+  old: HeldFile,
+): string | undefined {
+  for (const name of SECURITY_LABELS) {
+    const label = known.get(old.descriptor, name);
+    const own = known.get(descriptor, name);
+    if (label === undefined || own?.equals(label)) continue;
+    const reason = refusal(() => known.set(descriptor, name, label));
+    // Where new files get no label the system does not ask for labels.
+    if (reason !== undefined && own !== undefined) {
+      return `the security label of the file that it replaces could not be kept (${reason})`;
+    }
+  }
+  for (const name of ACCESS_LISTS) {
+    const list = known.get(old.descriptor, name);
+    if (list === undefined) continue;
+    const reason =
+      made.gid === old.stats.gid
+        ? refusal(() => known.set(descriptor, name, list))
+        : 'its group could not be kept';
+    if (reason !== undefined) {
+      return `the access control list of the file that it replaces could not be kept (${reason})`;
+    }
+  }
+  return undefined;
+}
+
+/** qemu-img writes into the old file, which keeps them. @returns a notice when some could not be copied */
+function takeOverUserAttributes(known: ExtendedAttributes, descriptor: number, old: number): string[] {
+  const lost: string[] = [];
+  const failure = refusal(() => {
+    for (const name of known.list(old).filter((listed) => listed.startsWith('user.'))) {
+      const value = known.get(old, name);
+      const reason = value && refusal(() => known.set(descriptor, name, value));
+      if (reason !== undefined) lost.push(`${quoted(name)} (${reason})`);
+    }
+  });
+  if (failure !== undefined)
+    return [`has lost the user attributes of the file that it replaces (${failure})`];
+  const [first, ...others] = lost;
+  if (first === undefined) return [];
+  const more = others.length === 0 ? '' : ` and ${others.length} more`;
+  return [`has lost the attribute ${first}${more} of the file that it replaces`];
+}
+
+/** @returns the system's reason why something was not done */
+function refusal(attempt: () => void): string | undefined {
+  try {
+    attempt();
+    return undefined;
+  } catch (error) {
+    return systemReason(error);
+  }
+}
+
+/** @param isFixed the file system has the same permissions for every file, and may refuse to set them */
+async function setMode(descriptor: number, mode: number, isFixed: boolean): Promise<void> {
+  if ((fstatSync(descriptor).mode & PERMISSIONS) === mode) return;
+  await changeMode(descriptor, mode).catch((error) => {
+    if (!isFixed) throw error;
+  });
+}
+
+/**
+ * Without the owner or the group, their special bits must go. Members of the old group become others, and others members
+ * of the new group: both get what both had.
+ */
+function allowedMode(made: Stats, { uid, gid, mode }: Stats): number {
+  const owned = made.uid === uid ? mode & PERMISSIONS : mode & PERMISSIONS & ~SET_UID;
+  if (made.gid === gid) return owned;
+  const both = ((mode & GROUP_RIGHTS) >> 3) & mode & OTHERS_RIGHTS;
+  return (owned & ~(SET_GID | GROUP_RIGHTS | OTHERS_RIGHTS)) | (both << 3) | both;
+}

@@ -1,0 +1,101 @@
+/**
+ * Finds out, before work begins, whether a new file can take the name of an existing one. A file that can be written to
+ * need not be replaceable: it may be a mount point, or its directory may not let this process change names.
+ */
+import { readFileSync } from 'node:fs';
+import * as fs from 'node:fs/promises';
+import { constants } from 'node:os';
+import { dirname } from 'node:path';
+import { ioError, Qcow2cError, quoted } from '../errors.js';
+import { flagOf } from './file-flags.js';
+import { ALLOCATE_KEEPING_LENGTH, fallocate, systemError } from './libc.js';
+import { readMounts } from './mounts.js';
+
+const { EBUSY, EPERM } = constants.errno;
+const STICKY = 0o1000;
+/** The right to remove the files of other users from a sticky directory, as a bit of CapEff (capabilities(7)). */
+const CAP_FOWNER = 1n << 3n;
+/** No file of an image is shorter than a sector, nor takes less than a block. */
+const BLOCK_BYTES = 4096;
+/** So a file system, or a system, says that it cannot preallocate. */
+const NO_PREALLOCATION = ['ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EINVAL'];
+/** Why no file can be made or renamed in a directory whose files can still be written to. */
+const OF_THE_DIRECTORY = ['EACCES', 'EPERM', 'EROFS', 'EBUSY', 'EXDEV', 'ENOSPC', 'EDQUOT', 'ENAMETOOLONG'];
+
+/**
+ * @param path of an existing regular file, absolute and without symbolic links
+ * @param name as the caller gave it
+ * @param remedy what to do instead, for the message
+ * @throws Qcow2cError ERR_IO; the system's error
+ */
+export async function refuseIrreplaceable(path: string, name: string, remedy: string): Promise<void> {
+  const obstacle = await obstacleTo(path);
+  if (obstacle === undefined) return;
+  const { what, errno } = obstacle;
+  throw ioError(`Cannot replace ${quoted(name)}, ${what} (${remedy})`, systemError(errno), { file: name });
+}
+
+async function obstacleTo(
+  path: string,
+): Promise<{ readonly what: string; readonly errno: number } | undefined> {
+  const bytes = Buffer.from(path).toString('latin1');
+  if (readMounts().some(({ point }) => point === bytes)) {
+    return { what: 'which is a mount point, as a file that is bound into a container is', errno: EBUSY };
+  }
+  const directory = dirname(path);
+  const flag = await flagOf(directory);
+  if (flag !== undefined) return { what: `whose directory is ${flag} (chattr)`, errno: EPERM };
+  const { mode, uid } = await fs.stat(directory);
+  const user = process.geteuid?.();
+  if ((mode & STICKY) === 0 || user === uid || user === (await fs.stat(path)).uid || mayRenameAll()) {
+    return undefined;
+  }
+  return { what: 'which belongs to another user, in a directory that is sticky, as /tmp is', errno: EPERM };
+}
+
+function mayRenameAll(): boolean {
+  try {
+    const [, digits] = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'latin1')) ?? [];
+    if (digits !== undefined) return (BigInt(`0x${digits}`) & CAP_FOWNER) !== 0n;
+  } catch {
+    // A system without /proc.
+  }
+  return process.geteuid?.() === 0;
+}
+
+/**
+ * The error of a call that would have made a second file beside an existing one, or given it that one's name.
+ * @param what was tried, without the reason
+ * @param error the system's, or one with the system's as its cause
+ * @param name of the target
+ */
+export function replacementError(what: string, error: unknown, name: string, remedy: string): Qcow2cError {
+  const cause = error instanceof Qcow2cError && error.cause !== undefined ? error.cause : error;
+  const failed = ioError(what, cause, { file: name });
+  if (!OF_THE_DIRECTORY.includes(failed.systemCode ?? '')) return failed;
+  return ioError(`${what}, which can be written to but not be replaced (${remedy})`, cause, { file: name });
+}
+
+/**
+ * Finds out whether there is room for a second file at all: a quota may be full.
+ * @param descriptor of the new file, which is empty; its first block is allocated
+ * @throws the system's error
+ */
+export async function refuseFullDisk(descriptor: number): Promise<void> {
+  const refused = await fallocate(descriptor, ALLOCATE_KEEPING_LENGTH, 0, BLOCK_BYTES);
+  if (refused === undefined || NO_PREALLOCATION.includes(refused.code ?? '')) return;
+  throw refused;
+}
+
+/**
+ * The error of opening an existing file for writing.
+ * @throws Qcow2cError ERR_IO when no descriptor is left to look with
+ */
+export async function openingError(path: string, error: unknown): Promise<Qcow2cError> {
+  const isFlag = (error as NodeJS.ErrnoException).code === 'EPERM';
+  const flag = isFlag ? await flagOf(path) : undefined;
+  const what = `Could not open ${quoted(path)}`;
+  const why =
+    flag === undefined ? '' : `, which is ${flag} ('chattr -${flag === 'immutable' ? 'i' : 'a'}' ends that)`;
+  return ioError(`${what}${why}`, error, { file: path });
+}
