@@ -23,6 +23,8 @@ const MAX_HOST_CLUSTERS = 2 ** 31 - 1;
 
 export interface AnalysisOptions {
   readonly onFinding?: OnFinding | undefined;
+  /** Told the references counted in each window, before they are compared with the refcounts. */
+  readonly onCounted?: ((counters: ReferenceCounters) => void | Promise<void>) | undefined;
   /** Told which share of the work is done, 0 to 1. */
   readonly onShare?: ((share: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -35,7 +37,7 @@ export interface AnalysisOptions {
  *   that cannot be read; ERR_LIMIT for too many host clusters; ERR_IO, ERR_ABORTED. Findings may have been told.
  */
 export async function analyse(image: CheckedImage, options: AnalysisOptions = {}): Promise<CheckTotals> {
-  const { onFinding, onShare, signal, windowClusters = WINDOW_CLUSTERS } = options;
+  const { onFinding, onCounted, onShare, signal, windowClusters = WINDOW_CLUSTERS } = options;
   const { file, geometry } = image;
   const totals = { corruptions: 0, leaks: 0, checkErrors: 0 };
   let needsRebuild = false;
@@ -83,6 +85,7 @@ export async function analyse(image: CheckedImage, options: AnalysisOptions = {}
   do {
     await countReferences(image, { counters, findings, statistics, flush, signal, onShare: share });
     steps += 1;
+    await onCounted?.(counters);
     const compared = await compareRefcounts(counters, refcounts, report, signal);
     highest = Math.max(highest, compared.highest);
     needsRebuild ||= compared.needsRebuild;
@@ -102,6 +105,33 @@ export async function analyse(image: CheckedImage, options: AnalysisOptions = {}
     needsRebuild,
     unreadTables,
   };
+}
+
+/**
+ * Counts the references of an image and nothing else: what is wrong is not told.
+ * @param onCounted told the counters of each window, in ascending order
+ * @throws Qcow2cError as `analyse`
+ */
+export async function countWindows(
+  image: CheckedImage,
+  onCounted: (counters: ReferenceCounters) => void | Promise<void>,
+  { signal, windowClusters = WINDOW_CLUSTERS }: Pick<AnalysisOptions, 'signal' | 'windowClusters'>,
+): Promise<void> {
+  const findings: Finding[] = [];
+  const flush = async () => void findings.splice(0);
+  const { clusterSize, refcountMax } = image.geometry;
+  const counters = new ReferenceCounters(
+    { size: image.file.size, end: image.end },
+    clusterSize,
+    refcountMax,
+    windowClusters,
+    findings,
+  );
+  const statistics = { allocated: 0, fragmented: 0, compressed: 0 };
+  do {
+    await countReferences(image, { counters, findings, statistics, flush, signal, onShare: () => {} });
+    await onCounted(counters);
+  } while (counters.nextWindow());
 }
 
 /** What makes QEMU give up the refcount table and blocks that an image has. */

@@ -11,6 +11,7 @@ import type { ConvertOptions } from './options.js';
  * Chooses them, before anything is written. The rules are those of qemu-img (convert_check_bitmaps).
  * @param sources undefined for a stream
  * @param targetSize of the target's disk, in bytes; undefined for a stream
+ * @param taken names of bitmaps that the target has
  * @returns what copies them, once all clusters are written; it throws ERR_SOURCE_CHANGED besides
  * @throws Qcow2cError ERR_USAGE when source or target cannot have bitmaps, or when their disks differ in size;
  *   ERR_CORRUPT for an inconsistent bitmap, unless these are to be skipped
@@ -20,6 +21,7 @@ export async function bitmapsToCopy(
   { version, geometry: { clusterSize } }: ImageParameters,
   sources: OpenedSources | undefined,
   targetSize: number | undefined,
+  taken: readonly string[] = [],
 ): Promise<(writer: ImageWriter) => Promise<void>> {
   if (wanted === undefined || sources === undefined) return async () => {};
   const image = onlyImage(sources);
@@ -49,6 +51,14 @@ export async function bitmapsToCopy(
     } else {
       onWarning?.(`Skipping inconsistent bitmap ${quoted(bitmap.name)}`);
     }
+  }
+  const clash = chosen.find(({ name }) => taken.includes(name));
+  if (clash !== undefined) {
+    throw usageError(
+      `Failed to create bitmap ${clash.name}: Bitmap already exists: ${clash.name}; remove it from the target with ` +
+        "'qemu-img bitmap --remove'",
+      { found: clash.name },
+    );
   }
   const { size: virtualSize } = sources.source;
   const [first] = chosen;

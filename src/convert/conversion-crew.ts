@@ -10,6 +10,7 @@ import { ITEM_BYTES } from '../pipeline/plan.js';
 import { type Geometry, l1EntriesFor, MAX_L1_BYTES, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import { allocationUnit } from '../qcow2/image-writer.js';
 import { LARGEST_PIECE } from '../storage/aligned-memory.js';
+import { countersBytesOf, type ExistingImage } from './existing-image.js';
 import type { Input } from './input.js';
 import type { ConvertOptions } from './options.js';
 
@@ -28,6 +29,8 @@ export interface PlannedOutput {
   /** undefined: a raw disk. */
   readonly geometry: Geometry | undefined;
   readonly compressor: CompressorChoice | undefined;
+  /** An image that is written into. */
+  readonly existing?: ExistingImage | undefined;
 }
 
 /**
@@ -39,7 +42,7 @@ export function conversionCrew(
   options: ConvertOptions,
   input: Input,
   read: readonly OpenedImage[],
-  { geometry, compressor }: PlannedOutput,
+  { geometry, compressor, existing }: PlannedOutput,
 ): Crew {
   const { tables, clusters } = chainMemory(read);
   const made = geometry?.clusterSize ?? clusters.largest;
@@ -53,9 +56,10 @@ export function conversionCrew(
   };
   const first = poolMemory({ ...work, output: geometry === undefined ? 'runs' : 'clusters' });
   const second = options.verify ? verificationMemory(work) : { perThread: 0, perSlot: 0 };
-  const l1 = geometry === undefined ? 0 : l1Bytes(geometry, input.size);
+  const l1 = geometry === undefined ? 0 : l1Bytes(geometry, existing?.virtualSize ?? input.size);
+  const counters = existing === undefined ? 0 : countersBytesOf(existing);
   return crewFor(options, input.size, {
-    fixed: PROCESS_BYTES + RUN_BYTES + tables + 2 * l1 + first.fixed,
+    fixed: PROCESS_BYTES + RUN_BYTES + tables + 2 * l1 + counters + first.fixed,
     perThread: first.perThread + second.perThread,
     perSlot: first.perSlot + second.perSlot,
     cache: geometry && cacheNeed(geometry.clusterSize, options),

@@ -12,7 +12,7 @@ import { onAbort } from '../storage/abort-listeners.js';
 import { roundUp } from '../storage/aligned-memory.js';
 import { ContentDigest } from './content-digest.js';
 import { type Input, imageInput, streamInput } from './input.js';
-import { openOutput } from './open-output.js';
+import { type OpenedOutput, openOutput } from './open-output.js';
 import { type OpenedSources, onlyImage, openSettings, openSources, openStream } from './open-sources.js';
 import type { ConvertOptions, ConvertResult, UnreadableRange } from './options.js';
 import { BUILT_PARTS, type ConversionParts } from './parts.js';
@@ -95,10 +95,26 @@ async function convertOpened(
   backing: TargetBacking | undefined,
   expected: ExpectedContent | undefined,
 ): Promise<ConvertResult> {
+  const opened = await openOutput(options, parts, input, sources, backing);
+  try {
+    const result = await convertInto(opened, options, parts, input, backing, expected);
+    return { ...result, settledMs: (sources?.settledMs ?? 0) + (backing?.opened?.settledMs ?? 0) };
+  } finally {
+    await opened.oldDisk?.source.close();
+  }
+}
+
+async function convertInto(
+  { output, crew, oldDisk }: OpenedOutput,
+  options: ConvertOptions,
+  parts: ConversionParts,
+  input: Input,
+  backing: TargetBacking | undefined,
+  expected: ExpectedContent | undefined,
+): Promise<Omit<ConvertResult, 'settledMs'>> {
   const { signal, salvage = false } = options;
   const phases = new Phases(options.onProgress, expected !== undefined);
   const { onProgress } = phases;
-  const { output, crew } = await openOutput(options, parts, input, sources, backing);
   const { slots } = crew;
   let workers: Pick<WorkerPool, 'threads' | 'threadsRefused'>;
   let unreadable: UnreadableLog;
@@ -108,8 +124,9 @@ async function convertOpened(
     await backing?.opened?.source.refuseChanges();
   };
   try {
-    const readAlignment = Math.max(input.readAlignment, backing?.opened?.readAlignment ?? 1);
-    const inflate = [...new Set([...input.compressionTypes, ...(backing?.opened?.compressionTypes ?? [])])];
+    const others = [backing?.opened, oldDisk].filter((image) => image !== undefined);
+    const readAlignment = Math.max(input.readAlignment, ...others.map((image) => image.readAlignment));
+    const inflate = [...new Set([input, ...others].flatMap(({ compressionTypes }) => [...compressionTypes]))];
     const inflateWithNode = options.engine === 'node';
     const setup = {
       ...output.setup,
@@ -119,7 +136,8 @@ async function convertOpened(
       salvage,
       readAlignment,
     };
-    const fileOf = (fd: number) => input.fileOf(fd) ?? backing?.source.fileOf(fd);
+    const fileOf = (fd: number) =>
+      input.fileOf(fd) ?? backing?.source.fileOf(fd) ?? oldDisk?.source.fileOf(fd);
     const pool = new WorkerPool(parts.workerEntry, crew.threads, slots, setup, fileOf, input.arrives);
     workers = pool;
     unreadable = new UnreadableLog(options.onUnreadable);
@@ -165,7 +183,6 @@ async function convertOpened(
     ...output.result(),
     threads,
     threadsRefused: threadsRefused?.message,
-    settledMs: (sources?.settledMs ?? 0) + (backing?.opened?.settledMs ?? 0),
     unreadableBytes: unreadable.bytes,
     verifiedFrom,
   };

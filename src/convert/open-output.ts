@@ -3,6 +3,7 @@ import type { CompressorChoice } from '../compress/codec.js';
 import { chooseCompressor } from '../compress/engines.js';
 import { usageError } from '../errors.js';
 import { dataFilePath } from '../image/image-name.js';
+import { type OpenedImage, openImage } from '../open/open-image.js';
 import type { Crew } from '../pipeline/crew.js';
 import { runPipeline } from '../pipeline/pipeline.js';
 import { type ImageParameters, resolveCreateOptions } from '../qcow2/create-options.js';
@@ -10,9 +11,12 @@ import { RawWriter } from '../raw/raw-writer.js';
 import type { Target } from '../storage/target.js';
 import { bitmapsToCopy } from './bitmaps.js';
 import { conversionCrew } from './conversion-crew.js';
+import { DiskRest } from './disk-rest.js';
+import { type ExistingImage, readExistingImage } from './existing-image.js';
+import { contentOf, refuseNewInPlace } from './in-place-target.js';
 import type { Input } from './input.js';
-import { readKeptImage } from './kept-target.js';
-import type { OpenedSources } from './open-sources.js';
+import { bitmapsOf, keepBitmaps } from './kept-bitmaps.js';
+import { type OpenedSources, openSettings } from './open-sources.js';
 import type { ConvertOptions } from './options.js';
 import { type Output, openWith, type RunClusters, rateLimitOf } from './output.js';
 import { refuseImageAsDataFile, refuseOtherContent } from './overwriting.js';
@@ -26,6 +30,8 @@ import type { TargetBacking } from './target-backing.js';
 export interface OpenedOutput {
   readonly output: Output;
   readonly crew: Crew;
+  /** The disk of an existing image as it was, where some of it fills up the source's last cluster. */
+  readonly oldDisk: OpenedImage | undefined;
 }
 
 /**
@@ -45,31 +51,44 @@ export async function openOutput(
   refuseSameFile(readFiles, options.target);
   const { targetFormat = 'qcow2', overwrite = options.targetFormat === undefined ? 'same format' : 'any' } =
     options;
-  if (overwrite === 'same format') await refuseOtherContent(options.target, targetFormat);
+  const { keepTarget = false, signal } = options;
+  // What -n writes into is looked at under the lock for writing.
+  if (overwrite === 'same format' && !(keepTarget && targetFormat === 'qcow2')) {
+    await refuseOtherContent(options.target, targetFormat);
+  }
   const read = backing?.opened === undefined ? images : [...images, backing.opened];
   if (options.targetFormat === 'raw') {
     const crew = conversionCrew(options, input, read, { geometry: undefined, compressor: undefined });
-    return { output: await RawOutput.open(options, open, input.size), crew };
+    return { output: await RawOutput.open(options, open, input.size), crew, oldDisk: undefined };
   }
-  const { keepTarget = false } = options;
-  const { parameters, virtualSize } = keepTarget
-    ? await readKeptImage(options.target, input.size ?? 0)
-    : { parameters: resolveCreateOptions(options.create ?? {}, input.size), virtualSize: input.size };
-  if (options.compress) refuseWithCompression(parameters);
-  const compressor = await chosenCompressor(options, parameters);
-  const crew = conversionCrew(options, input, read, { geometry: parameters.geometry, compressor });
-  const addBitmaps = await bitmapsToCopy(options, parameters, sources, virtualSize);
   const limit = rateLimitOf(options);
   const opened: Target[] = [];
+  let oldDisk: OpenedImage | undefined;
   try {
+    const inPlace = keepTarget ? await openInPlace() : undefined;
+    const { existing } = inPlace ?? {};
+    const virtualSize = existing?.virtualSize ?? input.size;
+    const parameters = existing?.parameters ?? resolveCreateOptions(options.create ?? {}, input.size);
+    if (options.compress) refuseWithCompression(parameters);
+    const compressor = await chosenCompressor(options, parameters);
+    const { geometry } = parameters;
+    const crew = conversionCrew(options, input, read, { geometry, compressor, existing });
+    const bitmaps = existing === undefined ? [] : await bitmapsOf(existing);
+    const names = bitmaps.map(({ name }) => name);
+    const copyBitmaps = await bitmapsToCopy(options, parameters, sources, virtualSize, names);
+    const addBitmaps: Qcow2Parts['addBitmaps'] = async (writer, end) => {
+      if (existing !== undefined) await keepBitmaps(writer, existing, bitmaps, end);
+      await copyBitmaps(writer);
+    };
     const dataFile = await openDataFile(parameters, virtualSize);
-    const target = await openWith(open, options.target, keepTarget, options, limit);
-    opened.push(target);
+    const target = inPlace?.target ?? (await openWith(open, options.target, false, options, limit));
+    if (inPlace === undefined) opened.push(target);
     // A device holds whatever it held before: clusters that nobody writes would show it. Its blocks are its own.
     const impossible = ['falloc', 'full', ...(dataFile === undefined ? ['metadata'] : [])];
     if (opened.some(({ kind }) => kind === 'device') && impossible.includes(parameters.preallocation)) {
       throw usageError(`Unsupported preallocation mode '${parameters.preallocation}' on a device`);
     }
+    if (existing !== undefined) oldDisk = await openOldDisk(existing, geometry.clusterSize);
     const parts = {
       parameters,
       virtualSize,
@@ -78,12 +97,42 @@ export async function openOutput(
       cacheSize: crew.cache,
       dataFile,
       addBitmaps,
+      existing,
+      rest: oldDisk && new DiskRest(oldDisk.source, geometry.clusterSize, input.size),
+      keptBytes: inPlace?.keptBytes ?? 0,
       runClusters,
     };
-    return { output: await Qcow2Output.open(options, parts), crew };
+    return { output: await Qcow2Output.open(options, parts), crew, oldDisk };
   } catch (error) {
+    await oldDisk?.source.close();
     for (const target of opened) await target.discard();
     throw error;
+  }
+
+  /** Opens and locks the target before anything of it is looked at: until then a guest may write to it. */
+  async function openInPlace(): Promise<InPlace> {
+    const target = await openWith(open, options.target, true, options, limit);
+    opened.push(target);
+    const content = await contentOf(target);
+    if (content === 'image') {
+      refuseCreation(options.create);
+      return { target, existing: await readExistingImage(target, input.size ?? 0, signal), keptBytes: 0 };
+    }
+    refuseNewInPlace(target.file, content, options, overwrite);
+    return { target, existing: undefined, keptBytes: content === 'nothing' ? 0 : target.existingSize };
+  }
+
+  /** What lies behind a source that ends inside a cluster. */
+  async function openOldDisk(
+    { virtualSize }: ExistingImage,
+    clusterSize: number,
+  ): Promise<OpenedImage | undefined> {
+    const { size } = input;
+    const endsInside = size === undefined || (size < virtualSize && size % clusterSize !== 0);
+    if (!endsInside) return undefined;
+    // Its lock for writing is this conversion's own.
+    const reference = { file: options.target, format: 'qcow2', forceShare: true } as const;
+    return openImage(reference, undefined, { ...openSettings(options), direct: false });
   }
 
   async function openDataFile(
@@ -100,6 +149,26 @@ export async function openOutput(
     const place = { kind, existingSize, isZero: false, signal: options.signal };
     return { target, writer: new RawWriter(file, diskSize, place) };
   }
+}
+
+/** A target that is there already, open and locked. */
+interface InPlace {
+  readonly target: Target;
+  /** undefined: it holds no qcow2 image. */
+  readonly existing: ExistingImage | undefined;
+  /** Bytes at its start that stay as they are until the new header. */
+  readonly keptBytes: number;
+}
+
+/** An image that is there has its own options. What it says of its backing file counts, as in qemu-img. */
+function refuseCreation({
+  backingFile: _,
+  backingFormat: __,
+  size: ___,
+  ...create
+}: ConvertOptions['create'] = {}): void {
+  if (Object.values(create).every((value) => value === undefined)) return;
+  throw usageError('-o has no effect when skipping image creation');
 }
 
 const runAllClusters: RunClusters = (parts, items, _, settings) =>

@@ -91,8 +91,9 @@ export interface ConvertOptions {
   /** Bytes of the compressed write cache; 0 sends every compressed cluster straight to the file. */
   readonly compressedCacheSize?: number | undefined;
   /**
-   * Write into the existing target, an image without guest data, which keeps its size and its format's
-   * options; `create` is then ignored.
+   * Write into the existing target. A qcow2 image keeps its size, its format's options, its snapshots and what its
+   * disk has behind the end of the sources; then `create` may hold a size and a backing file only, which are ignored.
+   * In an empty file, or over other data if qcow2 is asked for, a new image is made.
    */
   readonly keepTarget?: boolean | undefined;
   /** With `keepTarget`: every byte of the target reads as zero already. */

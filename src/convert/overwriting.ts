@@ -25,11 +25,16 @@ export async function refuseOtherContent(target: string, format: ImageFormat): P
   const found = await contentOf(target);
   if (found === undefined || found === format) return;
   if (format === 'raw' && MARKS_OF_DISKS.includes(found)) return;
+  throw otherContent(target, format, found);
+}
+
+/** The error of a target that holds something else. @param found what it holds, one word */
+export function otherContent(target: string, format: ImageFormat, found: string): Qcow2cError {
   const problem =
     format === 'qcow2'
       ? `holds ${found} data, not a qcow2 image`
       : `holds ${found} data, and the target would be a raw disk`;
-  throw usageError(
+  return usageError(
     `${quoted(target)} exists and ${problem}: if it may be overwritten, state the target's format with -O ${format} ` +
       '(the target is the last name)',
     { file: target, found, expected: format },
@@ -73,7 +78,8 @@ function holdsBytes(path: string): boolean {
   }
 }
 
-function announced(start: Uint8Array, path: string): string {
+/** The format that a file's first bytes announce, read or not. */
+export function announced(start: Uint8Array, path: string): string {
   try {
     return probeFormat(start, path);
   } catch (error) {

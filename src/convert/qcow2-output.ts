@@ -5,15 +5,20 @@ import type { PackedItem, WorkerPool } from '../compress/pool.js';
 import { backingFilePath } from '../image/image-name.js';
 import { type PipelineSettings, refuseAbort } from '../pipeline/pipeline.js';
 import type { PlannedItem } from '../pipeline/plan.js';
-import { guestCluster } from '../qcow2/addresses.js';
+import { guestCluster, type HostOffset } from '../qcow2/addresses.js';
 import type { ImageParameters } from '../qcow2/create-options.js';
+import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import { allocationUnit, ImageWriter } from '../qcow2/image-writer.js';
 import type { Subclusters } from '../qcow2/l2-entry.js';
 import type { RawWriter } from '../raw/raw-writer.js';
 import { alignedMemory, roundUp } from '../storage/aligned-memory.js';
 import { CompressedWriteCache } from '../storage/compressed-write-cache.js';
-import { OverlapGuard } from '../storage/overlap-guard.js';
+import { type FileRange, OverlapGuard } from '../storage/overlap-guard.js';
 import { commitInOrder, type Target } from '../storage/target.js';
+import type { DiskRest } from './disk-rest.js';
+import type { ExistingImage } from './existing-image.js';
+import { type ReplacedImage, replaceImage } from './image-replacement.js';
+import { UNFINISHED_MARK } from './in-place-target.js';
 import type { ConvertOptions } from './options.js';
 import {
   type NextItem,
@@ -41,8 +46,14 @@ export interface Qcow2Parts {
   readonly cacheSize: number;
   /** Where the guest clusters go, with an external data file. */
   readonly dataFile: { readonly target: Target; readonly writer: RawWriter } | undefined;
-  /** Called when all clusters are written. */
-  readonly addBitmaps: (writer: ImageWriter) => Promise<void>;
+  /** Called when all clusters are written, of the disk's first `end` bytes. */
+  readonly addBitmaps: (writer: ImageWriter, end: number) => Promise<void>;
+  /** The image in the target, of which only the disk is written; undefined: a new one. */
+  readonly existing: ExistingImage | undefined;
+  /** What fills up the source's last cluster in an existing image. */
+  readonly rest: DiskRest | undefined;
+  /** Bytes at the start of the target that stay as they are until the header. */
+  readonly keptBytes: number;
   readonly runClusters: RunClusters;
 }
 
@@ -50,38 +61,46 @@ export class Qcow2Output implements Output {
   readonly setup: OutputSetup;
   readonly room: number | undefined;
   readonly #parts: Qcow2Parts;
+  readonly #guard: OverlapGuard;
   readonly #cache: CompressedWriteCache;
   readonly #writer: ImageWriter;
   readonly #signal: AbortSignal | undefined;
   /** Guest clusters below this one are dealt with. */
   #next = 0;
   #copied = 0;
+  /** Where the source ends, when its last cluster is filled up, in bytes. */
+  #sourceEnd = Number.POSITIVE_INFINITY;
+  /** Bytes of the source. */
+  #size = 0;
   #virtualSize = 0;
   #length = 0;
+  #replaced: ReplacedImage | undefined;
+  #gaveBack = false;
   #dataLength = 0;
 
   /** @throws Qcow2cError ERR_IO when a device's old header cannot be removed */
   static async open(options: ConvertOptions, parts: Qcow2Parts): Promise<Qcow2Output> {
-    const { target, parameters, virtualSize, cacheSize } = parts;
+    const { target, parameters, virtualSize, cacheSize, existing, keptBytes } = parts;
     const unit = allocationUnit(parameters.geometry.clusterSize);
-    // Everything goes behind what is kept, so that an old image stays whole until its header is replaced.
-    const firstFree = Math.max(unit, roundUp(target.keptBytes, unit));
-    const guard = new OverlapGuard(target.file, firstFree);
-    // A device may hold an old image: without its header nobody takes a half-written one for whole.
-    if (target.kind === 'device') await guard.writeHeader([alignedMemory(unit).subarray(0, unit)]);
+    // Everything goes where nothing is kept, so that what is there stays whole until its header is replaced.
+    const firstFree = existing?.free[0]?.from ?? Math.max(unit, roundUp(keptBytes, unit));
+    const guard = new OverlapGuard(target.file, existing === undefined ? firstFree : unit);
+    if (existing !== undefined) guard.protect(usedRanges(existing, unit));
+    else if (keptBytes === 0) await beginInPlace(target, guard, unit);
     const cache = CompressedWriteCache.create(guard, unit, cacheSize);
-    const writer = new ImageWriter(parameters, virtualSize, guard, cache, firstFree);
-    return new Qcow2Output(options, parts, cache, writer);
+    const writer = new ImageWriter(parameters, virtualSize, guard, cache, firstFree, existing?.free);
+    return new Qcow2Output(options, parts, guard, cache, writer);
   }
 
   private constructor(
     { sparseSize = SPARSE_SIZE, keepTarget = false, recompress, signal, ...options }: ConvertOptions,
     parts: Qcow2Parts,
+    guard: OverlapGuard,
     cache: CompressedWriteCache,
     writer: ImageWriter,
   ) {
     const { compressor, parameters, virtualSize } = parts;
-    const { geometry, version, backing, preallocation } = parameters;
+    const { geometry, version, preallocation } = parameters;
     const asked = (recompress || options.compressionLevel) ?? options.compressionWindowBits;
     this.setup = {
       output: 'clusters',
@@ -89,12 +108,13 @@ export class Qcow2Output implements Output {
       compressor,
       passthrough: compressor !== undefined && !asked,
       // Version 2 has no zero clusters: there zeros hide a backing file only as data.
-      keepZeros: sparseSize === 0 || preallocation === 'full' || (backing !== undefined && version === 2),
+      keepZeros: sparseSize === 0 || preallocation === 'full' || (version === 2 && hasBacking(parts)),
       sparseSize,
       subclusters: geometry.extendedL2 && compressor === undefined,
     };
     this.room = keepTarget ? virtualSize : undefined;
     this.#parts = parts;
+    this.#guard = guard;
     this.#cache = cache;
     this.#writer = writer;
     this.#signal = signal;
@@ -108,22 +128,32 @@ export class Qcow2Output implements Output {
   ): Promise<number> {
     const { clusterSize } = this.setup;
     const { counts } = this.#writer;
-    return this.#parts.runClusters(
-      {
-        pack: ({ guestOffset, length, segments, backing, changed }, slot) => {
-          const clusters = Math.ceil(length / clusterSize);
-          return pool.pack({ segments, backing, changed, clusters, length, slot }, guestOffset);
+    return this.#parts
+      .runClusters(
+        {
+          pack: ({ guestOffset, length, segments, backing, changed }, slot) => {
+            const clusters = Math.ceil(length / clusterSize);
+            return pool.pack({ segments, backing, changed, clusters, length, slot }, guestOffset);
+          },
+          store: async (packed, item) => {
+            await this.#store(packed, item);
+            unreadable.itemDone(packed.unreadable, item.guestOffset + item.length);
+          },
+          storedBytes: () => counts.compressedBytes + counts.normalClusters * clusterSize,
         },
-        store: async (packed, item) => {
-          await this.#store(packed, item);
-          unreadable.itemDone(packed.unreadable, item.guestOffset + item.length);
-        },
-        storedBytes: () => counts.compressedBytes + counts.normalClusters * clusterSize,
-      },
-      items,
-      clusterSize,
-      settings,
-    );
+        () => this.#filledUp(items()),
+        clusterSize,
+        settings,
+      )
+      .then((end) => Math.min(end, this.#sourceEnd));
+  }
+
+  #filledUp(next: NextItem): NextItem {
+    const { rest } = this.#parts;
+    if (rest === undefined) return next;
+    return rest.fill(next, (end) => {
+      this.#sourceEnd = end;
+    });
   }
 
   /** Hands an item's clusters to the writer. */
@@ -158,17 +188,23 @@ export class Qcow2Output implements Output {
 
   /** Zeros need a word only where a backing file would show through. */
   async #storeZeros(cluster: number): Promise<void> {
-    if (this.#parts.parameters.backing === undefined) return;
+    if (!hasBacking(this.#parts)) return;
     await this.#passOver(cluster);
     await this.#writer.writeZero(guestCluster(cluster));
     this.#next = cluster + 1;
   }
 
-  /** Goes on to `cluster`: what nobody wrote is given its place when everything is to be preallocated. */
+  /**
+   * Goes on to `cluster`. What was not written until there gets its place when everything is to be preallocated, and
+   * hides the backing file of an existing image.
+   */
   async #passOver(cluster: number): Promise<void> {
+    const { parameters, existing } = this.#parts;
     const count = cluster - this.#next;
-    if (this.#parts.parameters.preallocation === 'off' || count === 0) return;
-    await this.#writer.reserve(guestCluster(this.#next), count);
+    if (count === 0) return;
+    if (parameters.preallocation !== 'off') await this.#writer.reserve(guestCluster(this.#next), count);
+    else if (existing?.backing !== undefined) await this.#writer.writeZero(guestCluster(this.#next), count);
+    else return;
     this.#next = cluster;
   }
 
@@ -176,17 +212,22 @@ export class Qcow2Output implements Output {
     if (subclusters === undefined) return undefined;
     const data = subclusters[index] ?? 0;
     // Without a backing file what is unallocated reads as zeros anyway.
-    return { data, zero: this.#parts.parameters.backing === undefined ? 0 : ALL_SUBCLUSTERS - data };
+    return { data, zero: hasBacking(this.#parts) ? ALL_SUBCLUSTERS - data : 0 };
   }
 
   async finish(diskSize: number): Promise<void> {
-    const { target, dataFile, parameters, addBitmaps } = this.#parts;
+    const { target, dataFile, parameters, addBitmaps, existing } = this.#parts;
+    this.#size = diskSize;
     this.#virtualSize = this.#parts.virtualSize ?? diskSize;
-    await this.#passOver(Math.ceil(this.#virtualSize / this.setup.clusterSize));
-    await addBitmaps(this.#writer);
+    const end = Math.ceil((existing === undefined ? this.#virtualSize : diskSize) / this.setup.clusterSize);
+    await this.#passOver(end);
+    if (existing !== undefined) await this.#keepRest(existing, end);
+    await addBitmaps(this.#writer, diskSize);
+    if (existing !== undefined) return this.#replace(existing);
     this.#dataLength = (await dataFile?.writer.finish(this.#virtualSize)) ?? 0;
     this.#length = await this.#writer.finish({
       inPlace: target.kind !== 'new',
+      beforeHeader: () => target.keepLength(),
       virtualSize: this.#virtualSize,
     });
     this.#cache.free();
@@ -198,9 +239,52 @@ export class Qcow2Output implements Output {
     if (target.kind === 'new') refuseAbort(this.#signal);
   }
 
+  /** @param end the first guest cluster that was not written */
+  async #keepRest({ image, reader, virtualSize }: ExistingImage, end: number): Promise<void> {
+    const { header, geometry } = image;
+    const read = async (offset: number, length: number) => {
+      const bytes = new Uint8Array(length);
+      await reader.read(offset, bytes);
+      return bytes;
+    };
+    const tables = {
+      l1: await read(header.l1Offset, header.l1Entries * TABLE_ENTRY_BYTES),
+      readL2: (offset: HostOffset) => read(offset, geometry.clusterSize),
+    };
+    await this.#writer.keepRest(guestCluster(end), tables, virtualSize);
+  }
+
+  /** Until the new header is written the old image is whole, and gets its length back after an error. */
+  async #replace(existing: ExistingImage): Promise<void> {
+    const uncounted = await this.#writer.finishUncounted(existing.image.header.l1Entries);
+    this.#cache.free();
+    refuseAbort(this.#signal);
+    const { target } = this.#parts;
+    const beforeHeader = () => target.keepLength();
+    this.#replaced = await replaceImage(this.#guard, existing, uncounted, beforeHeader, this.#signal);
+    this.#length = this.#replaced.length;
+  }
+
+  /** Gives back what only the old state of an existing file referred to, once. */
+  async #giveBack(): Promise<void> {
+    const { target, existing, keptBytes, parameters } = this.#parts;
+    if (target.kind !== 'kept' || this.#gaveBack) return;
+    this.#gaveBack = true;
+    // Not before the new header is durable; an image that is replaced has seen to that.
+    if (existing === undefined) await target.file.sync();
+    const unit = allocationUnit(parameters.geometry.clusterSize);
+    const free =
+      existing === undefined ? [{ from: unit, to: roundUp(keptBytes, unit) }] : this.#replaced?.free;
+    for (const { from, to } of free ?? []) {
+      // A file system that cannot do that keeps the blocks, which the next conversion uses.
+      if (to > from) await target.file.punch(from, to - from);
+    }
+  }
+
   async seal(): Promise<WrittenTarget> {
-    const { target, dataFile, parameters } = this.#parts;
+    const { target, dataFile, parameters, existing } = this.#parts;
     await dataFile?.target.seal(this.#dataLength);
+    await this.#giveBack();
     await target.seal(this.#length);
     const { backing } = parameters;
     return {
@@ -214,11 +298,12 @@ export class Qcow2Output implements Output {
       },
       dataFileName: dataFile?.target.file.name,
       names: {
-        backing: backing?.file,
-        backingFormat: backing?.format,
+        backing: existing?.backing ?? backing?.file,
+        backingFormat: existing?.image.extensions.backingFormat ?? backing?.format,
         dataFile: parameters.dataFile?.name,
       },
-      size: this.#virtualSize,
+      size: this.#size,
+      diskSize: this.#virtualSize,
       kind: target.kind,
       direct: [target, dataFile?.target].every((written) => written?.file.directRefused === undefined),
     };
@@ -227,6 +312,7 @@ export class Qcow2Output implements Output {
   async commit(): Promise<void> {
     const { target, dataFile } = this.#parts;
     const image = { target, length: this.#length };
+    await this.#giveBack();
     await commitInOrder(
       dataFile === undefined ? [image] : [{ target: dataFile.target, length: this.#dataLength }, image],
     );
@@ -251,6 +337,31 @@ export class Qcow2Output implements Output {
       ...targetFacts(target),
     };
   }
+}
+
+/** Whether what the image does not hold shows a backing file. */
+function hasBacking({ parameters, existing }: Qcow2Parts): boolean {
+  return parameters.backing !== undefined || existing?.backing !== undefined;
+}
+
+/** What lies between the free ranges of an existing image, behind its header. */
+function* usedRanges({ free }: ExistingImage, unit: number): Generator<FileRange> {
+  let at = unit;
+  for (const { from, to } of free) {
+    if (from > at) yield { offset: at, length: from - at };
+    at = to;
+  }
+}
+
+/**
+ * Removes the header of an old image on a device, and marks a file that is written in place: without a header nobody
+ * takes a half-written image for a whole one, and by the mark the next conversion knows what was left behind.
+ */
+async function beginInPlace({ kind }: Target, guard: OverlapGuard, unit: number): Promise<void> {
+  if (kind === 'new') return;
+  const first = alignedMemory(unit).subarray(0, unit);
+  if (kind === 'kept') first.set(UNFINISHED_MARK);
+  await guard.writeHeader([first]);
 }
 
 /** An item's normal clusters moved to where they are on the disk, zeros between them, and which these are. */

@@ -122,6 +122,7 @@ export class RawOutput implements Output {
       dataFileName: undefined,
       names: undefined,
       size: this.#diskSize,
+      diskSize: kind === 'new' ? this.#diskSize : undefined,
       kind,
       direct: file.directRefused === undefined,
     };

@@ -102,13 +102,13 @@ async function leaveMemory({ reference, direct }: WrittenTarget): Promise<Verifi
 
 /** The size and the names are part of what a guest sees. */
 function refuseOtherShape(
-  { names, size, kind }: WrittenTarget,
+  { names, size, diskSize }: WrittenTarget,
   { source, layers: [{ qcow2 }] }: OpenedImage,
   complaint: Complaint,
 ): void {
   // Behind the disk an existing file or device may go on.
-  const isWhole = names === undefined && kind !== 'new' ? source.size >= size : source.size === size;
-  if (!isWhole) throw complaint.of(0, `its disk has ${source.size} bytes instead of ${size}`);
+  const isWhole = diskSize === undefined ? source.size >= size : source.size === diskSize;
+  if (!isWhole) throw complaint.of(0, `its disk has ${source.size} bytes instead of ${diskSize ?? size}`);
   if (names === undefined || qcow2 === undefined) return;
   const { backing, extensions } = qcow2;
   const { backingFormat, dataFile } = extensions;

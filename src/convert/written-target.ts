@@ -10,8 +10,10 @@ export interface WrittenTarget {
   readonly dataFileName: string | undefined;
   /** The names in a qcow2 image, as they were to be written; undefined: a raw disk. */
   readonly names: ImageNames | undefined;
-  /** Bytes of the disk. */
+  /** Bytes that were written of the disk, from its start: the source's size. */
   readonly size: number;
+  /** Bytes of the disk; undefined: at least `size`. */
+  readonly diskSize: number | undefined;
   readonly kind: Target['kind'];
   /** Whether the file system takes O_DIRECT, as far as is known. */
   readonly direct: boolean;

@@ -60,7 +60,7 @@ export async function openNowhere(): Promise<Target> {
     path: '',
     kind: 'new',
     existingSize: 0,
-    keptBytes: 0,
+    keepLength: () => {},
     notices: [],
     seal,
     commit: seal,

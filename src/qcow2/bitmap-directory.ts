@@ -39,6 +39,8 @@ export interface NewBitmap {
   readonly tableOffset: HostOffset;
   /** Entries of its table, at least 1. */
   readonly tableEntries: number;
+  /** Default: false. */
+  readonly inUse?: boolean | undefined;
 }
 
 export interface Bitmap extends NewBitmap {
@@ -162,7 +164,8 @@ export function encodeBitmapDirectory(bitmaps: readonly NewBitmap[]): Uint8Array
   return Buffer.concat(bitmaps.map(encodeBitmap));
 }
 
-function encodeBitmap({ name, granularityBits, auto, tableOffset, tableEntries }: NewBitmap): Uint8Array {
+function encodeBitmap(bitmap: NewBitmap): Uint8Array {
+  const { name, granularityBits, auto, tableOffset, tableEntries, inUse = false } = bitmap;
   const nameBytes = Buffer.from(name);
   const valid =
     nameBytes.length >= 1 &&
@@ -173,7 +176,7 @@ function encodeBitmap({ name, granularityBits, auto, tableOffset, tableEntries }
   const bytes = new Uint8Array(Math.ceil((FIXED_BYTES + nameBytes.length) / 8) * 8);
   writeU64(bytes, 0, BigInt(tableOffset));
   writeU32(bytes, 8, tableEntries);
-  writeU32(bytes, 12, auto ? AUTO : 0);
+  writeU32(bytes, 12, (auto ? AUTO : 0) | (inUse ? IN_USE : 0));
   bytes[16] = DIRTY_TRACKING;
   bytes[17] = granularityBits;
   bytes[18] = Math.floor(nameBytes.length / 256);

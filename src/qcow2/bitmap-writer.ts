@@ -30,7 +30,7 @@ export class BitmapWriter {
 
   /** @param clusters its bits, each cluster's bytes copied before the next is asked for */
   async add(
-    bitmap: Pick<NewBitmap, 'name' | 'granularityBits' | 'auto'>,
+    bitmap: Pick<NewBitmap, 'name' | 'granularityBits' | 'auto' | 'inUse'>,
     clusters: AsyncIterable<BitmapCluster>,
   ): Promise<void> {
     const entries: BitmapTableEntry[] = [];

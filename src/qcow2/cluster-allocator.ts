@@ -3,8 +3,10 @@
  * in runs of whole clusters to everything else, and counts the references. Decides alone, from the order
  * of the calls, so the same calls always give the same layout.
  */
+import { internalError } from '../errors.js';
 import { roundDown, roundUp } from '../storage/aligned-memory.js';
 import { type HostCluster, type HostOffset, hostCluster, hostOffset } from './addresses.js';
+import type { FreeRange } from './free-range.js';
 import type { Geometry } from './geometry.js';
 import type { Refcounts } from './refcounts.js';
 
@@ -30,25 +32,36 @@ export class ClusterAllocator {
   readonly #unit: number;
   readonly #refcounts: Refcounts;
   readonly #stream: StreamObserver;
+  /** Free space above the range that is being handed out, in order; the last range has no end. */
+  readonly #free: FreeRange[];
   /** Start of the space that nobody has; a multiple of the unit. */
   #nextFree: number;
+  /** Where the range ends that `#nextFree` is in. */
+  #rangeEnd: number;
   /** Where the next compressed cluster may go on, and the end of what the stream owns there. */
   #cursor: number;
   #streamEnd: number;
 
-  /** @param firstFree bytes at the start of the file that are taken already, a multiple of the unit */
+  /**
+   * @param firstFree bytes at the start of the file that are taken already, a multiple of the unit
+   * @param free the free ranges of a file that holds something further on, in ascending order, the first from
+   *   `firstFree` on; default: all of the file from there on
+   */
   constructor(
     geometry: Geometry,
     unit: number,
     firstFree: number,
     refcounts: Refcounts,
     stream: StreamObserver,
+    free: readonly FreeRange[] = [{ from: firstFree, to: Number.POSITIVE_INFINITY }],
   ) {
     this.#geometry = geometry;
     this.#unit = unit;
     this.#refcounts = refcounts;
     this.#stream = stream;
+    this.#free = free.slice(1);
     this.#nextFree = firstFree;
+    this.#rangeEnd = free[0]?.to ?? Number.POSITIVE_INFINITY;
     this.#cursor = firstFree;
     this.#streamEnd = firstFree;
   }
@@ -79,7 +92,8 @@ export class ClusterAllocator {
       at = roundUp(at, clusterSize);
     }
     if (at + length > this.#streamEnd) {
-      if (this.#streamEnd !== this.#nextFree) at = this.#nextFree;
+      const continues = this.#streamEnd === this.#nextFree && at + length <= this.#rangeEnd;
+      if (!continues) at = this.#makeRoom(length);
       this.#streamEnd = roundUp(at + length, this.#unit);
       this.#nextFree = this.#streamEnd;
     }
@@ -95,7 +109,7 @@ export class ClusterAllocator {
   /** Takes `clusters` contiguous host clusters, each referenced once. @returns where they begin */
   allocateRun(clusters: number): HostOffset {
     const { clusterSize } = this.#geometry;
-    const offset = hostOffset(this.#nextFree);
+    const offset = hostOffset(this.#makeRoom(clusters * clusterSize));
     this.#nextFree = roundUp(offset + clusters * clusterSize, this.#unit);
     for (let index = 0; index < clusters; index += 1) {
       this.#refcounts.increment(hostCluster(offset / clusterSize + index));
@@ -107,6 +121,17 @@ export class ClusterAllocator {
   endStream(): void {
     this.#leaveUnit(this.#cursor);
     this.#cursor = this.#streamEnd;
+  }
+
+  /** Goes on to the first free range that has room for `length` bytes. @returns where they may begin */
+  #makeRoom(length: number): number {
+    while (this.#nextFree + length > this.#rangeEnd) {
+      const next = this.#free.shift();
+      if (next === undefined) throw internalError(`no room for ${length} bytes behind the end of the file`);
+      this.#nextFree = next.from;
+      this.#rangeEnd = next.to;
+    }
+    return this.#nextFree;
   }
 
   /** Tells the observer where the data of the unit that holds `cursor` ends, unless it is full. */

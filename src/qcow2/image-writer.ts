@@ -7,7 +7,15 @@ import { internalError } from '../errors.js';
 import { alignedMemory, DIRECT_ALIGNMENT, roundUp } from '../storage/aligned-memory.js';
 import type { CompressedWriteCache } from '../storage/compressed-write-cache.js';
 import type { OverlapGuard } from '../storage/overlap-guard.js';
-import { type GuestCluster, guestCluster, guestOffset, hostCluster, hostOffset } from './addresses.js';
+import {
+  type GuestCluster,
+  guestCluster,
+  guestOffset,
+  type HostOffset,
+  hostCluster,
+  hostOffset,
+} from './addresses.js';
+import { readU64 } from './be64.js';
 import type { NewBitmap } from './bitmap-directory.js';
 import type { BitmapCluster } from './bitmap-reader.js';
 import { BitmapWriter } from './bitmap-writer.js';
@@ -15,7 +23,10 @@ import { ClusterAllocator } from './cluster-allocator.js';
 import { ClusterRun } from './cluster-run.js';
 import type { ImageParameters } from './create-options.js';
 import { COMPATIBLE_LAZY_REFCOUNTS } from './features.js';
-import { l1EntriesFor, SECTOR_SIZE } from './geometry.js';
+import type { FreeRange } from './free-range.js';
+import { l1EntriesFor, SECTOR_SIZE, TABLE_ENTRY_BYTES } from './geometry.js';
+import type { BitmapsExtension } from './header-extensions.js';
+import { decodeL1Entry } from './l1-entry.js';
 import {
   ALL_DATA,
   ALL_ZEROS,
@@ -30,6 +41,7 @@ import { L2Tables, type SetEntry } from './l2-tables.js';
 import { writeLastTables } from './last-tables.js';
 import { encodeHeader } from './new-header.js';
 import { Refcounts } from './refcounts.js';
+import { TableStream } from './table-stream.js';
 
 /** What has been written so far. */
 export interface ImageCounts {
@@ -50,6 +62,24 @@ export function allocationUnit(clusterSize: number): number {
   return Math.max(clusterSize, DIRECT_ALIGNMENT);
 }
 
+/** The tables of an image that is replaced, from which the new one takes what lies behind the new content. */
+export interface ReplacedTables {
+  /** The L1 table. */
+  readonly l1: Uint8Array;
+  /** @returns the L2 table at an offset of the file, in bytes */
+  readL2(offset: HostOffset): Promise<Uint8Array>;
+}
+
+/** What a new header of an image that is replaced has to name, and what it takes to count all its references anew. */
+export interface UncountedImage {
+  readonly l1Offset: HostOffset;
+  readonly bitmaps: BitmapsExtension | undefined;
+  /** Refcount blocks, by index, for the clusters that were handed out so far. */
+  blocksInUse(): Iterable<number>;
+  /** Takes room for contiguous clusters. @returns where they begin */
+  allocate(clusters: number): HostOffset;
+}
+
 export class ImageWriter {
   readonly counts: ImageCounts = {
     compressedClusters: 0,
@@ -66,12 +96,15 @@ export class ImageWriter {
   readonly #run: ClusterRun;
   readonly #l2: L2Tables;
   readonly #bitmaps: BitmapWriter;
+  /** Refcount blocks that are complete but belong to an image that is replaced, which has them written at its end. */
+  readonly #uncounted: Set<number> | undefined;
 
   /**
    * @param virtualSize bytes, a multiple of 512; undefined when only `finish` will be told
    * @param guard the target; it reserves at least the first allocation unit, for the header
    * @param cache over the same guard, with allocationUnit(cluster size) as its cluster size
    * @param firstFree where the image may begin behind its header, in bytes, a multiple of the unit
+   * @param free the free ranges of an image that is replaced; then `finishUncounted` ends the writing
    */
   constructor(
     parameters: ImageParameters,
@@ -79,6 +112,7 @@ export class ImageWriter {
     guard: OverlapGuard,
     cache: CompressedWriteCache,
     firstFree: number,
+    free?: readonly FreeRange[],
   ) {
     const { geometry } = parameters;
     const unit = allocationUnit(geometry.clusterSize);
@@ -88,7 +122,8 @@ export class ImageWriter {
     this.#cache = cache;
     this.#refcounts = new Refcounts(geometry);
     this.#refcounts.increment(hostCluster(0));
-    this.#allocator = new ClusterAllocator(geometry, unit, firstFree, this.#refcounts, cache);
+    this.#uncounted = free === undefined ? undefined : new Set();
+    this.#allocator = new ClusterAllocator(geometry, unit, firstFree, this.#refcounts, cache, free);
     this.#run = new ClusterRun(guard, this.#allocator, geometry.clusterSize, unit);
     this.#l2 = new L2Tables(geometry, this.#run);
     this.#bitmaps = new BitmapWriter(geometry.clusterSize, guard, this.#allocator, this.#run);
@@ -176,7 +211,7 @@ export class ImageWriter {
    * @param clusters its bits for this image's cluster and disk size (readBitmap)
    */
   async addBitmap(
-    bitmap: Pick<NewBitmap, 'name' | 'granularityBits' | 'auto'>,
+    bitmap: Pick<NewBitmap, 'name' | 'granularityBits' | 'auto' | 'inUse'>,
     clusters: AsyncIterable<BitmapCluster>,
   ): Promise<void> {
     await this.#l2.complete();
@@ -187,15 +222,20 @@ export class ImageWriter {
   /**
    * Writes what is left: data, sync, tables, header. The caller makes these durable.
    * @param options.inPlace the file can be found already: sync once more, so that no header points to nothing
+   * @param options.beforeHeader called before the header is written
    * @param options.virtualSize bytes, a multiple of 512, when the constructor was not told
    * @returns the file's length in bytes: up to the end of the last table, a multiple of 512
    * @throws Qcow2cError ERR_LIMIT when the refcount table would be larger than QEMU opens, or the header does
    *   not fit into a cluster
    */
   async finish(
-    options: { readonly inPlace?: boolean; readonly virtualSize?: number | undefined } = {},
+    options: {
+      readonly inPlace?: boolean;
+      readonly virtualSize?: number | undefined;
+      readonly beforeHeader?: () => void;
+    } = {},
   ): Promise<number> {
-    const { inPlace = false, virtualSize = this.#virtualSize } = options;
+    const { inPlace = false, virtualSize = this.#virtualSize, beforeHeader } = options;
     const { clusterSize } = this.#parameters.geometry;
     if (virtualSize === undefined || this.#l2.end > Math.ceil(virtualSize / clusterSize)) {
       throw internalError(`a disk of ${virtualSize} bytes with ${this.#l2.end} clusters of ${clusterSize}`);
@@ -207,8 +247,69 @@ export class ImageWriter {
     await this.#guard.sync();
     const { header, length } = await this.#writeTables(virtualSize);
     if (inPlace) await this.#guard.sync();
+    beforeHeader?.();
     await this.#guard.writeHeader([header]);
     return length;
+  }
+
+  /**
+   * Takes over what an image that is replaced has from a guest cluster on, behind everything that was written.
+   * Its L2 tables stay where they are; of one that reaches across `first` the entries are copied.
+   * @param virtualSize of the image's disk, in bytes
+   */
+  async keepRest(first: GuestCluster, { l1, readL2 }: ReplacedTables, virtualSize: number): Promise<void> {
+    const { l2Entries, l2EntryBytes, clusterSize } = this.#parameters.geometry;
+    const inTable = first % l2Entries;
+    const index = Math.floor(first / l2Entries);
+    const at = index * TABLE_ENTRY_BYTES;
+    if (this.#l2.passes(first)) await this.#l2.complete();
+    const end = Math.min((index + 1) * l2Entries, Math.ceil(virtualSize / clusterSize));
+    if (inTable > 0 && at < l1.length && first < end) {
+      const { l2TableOffset } = decodeL1Entry(readU64(l1, at));
+      const table = l2TableOffset === undefined ? undefined : await readL2(l2TableOffset);
+      const rest = table?.subarray(inTable * l2EntryBytes, (end - index * l2Entries) * l2EntryBytes);
+      if (rest?.some((byte) => byte !== 0)) {
+        const setEntry = this.#l2.entriesOf(first, end - first);
+        for (let entry = 0; entry < end - first; entry += 1) {
+          const raw = readU64(rest, entry * l2EntryBytes);
+          const second = l2EntryBytes > 8 ? readU64(rest, entry * l2EntryBytes + 8) : 0n;
+          setEntry(raw, second, entry);
+        }
+      }
+    }
+    await this.#l2.complete();
+    await this.#run.place();
+    const next = inTable > 0 ? index + 1 : index;
+    this.#l2.keepL1(next, l1.subarray(next * TABLE_ENTRY_BYTES));
+  }
+
+  /**
+   * Writes what is left but refcounts and header: data, bitmaps and L1 table. For an image that is replaced, whose
+   * references can be counted only when all of this is there.
+   * @param l1Entries of the L1 table
+   */
+  async finishUncounted(l1Entries: number): Promise<UncountedImage> {
+    const { clusterSize } = this.#parameters.geometry;
+    await this.#l2.complete();
+    this.#allocator.endStream();
+    await this.#cache.stop();
+    await this.#run.finish();
+    const tables = new TableStream(this.#guard);
+    const write = async (table: Uint8Array) => {
+      if (table.length === 0) return hostOffset(0);
+      const offset = this.#allocator.allocateRun(Math.ceil(table.length / clusterSize));
+      await tables.write(offset, [table]);
+      return offset;
+    };
+    const directory = this.#bitmaps.encodeDirectory();
+    const directoryOffset = await write(directory);
+    const { count } = this.#bitmaps;
+    return {
+      l1Offset: await write(this.#l2.takeL1(l1Entries)),
+      bitmaps: count === 0 ? undefined : { count, directorySize: directory.length, directoryOffset },
+      blocksInUse: () => [...(this.#uncounted ?? []), ...this.#refcounts.openBlocks()],
+      allocate: (clusters) => this.#allocator.allocateRun(clusters),
+    };
   }
 
   /** Writes the last tables, and returns the header that makes everything reachable. */
@@ -277,7 +378,8 @@ export class ImageWriter {
   /** Refcount blocks that cannot change any more go where everything else goes. */
   async #placeCompleteBlocks(): Promise<void> {
     for (const block of this.#refcounts.takeComplete(this.#allocator.settledBelow)) {
-      await this.#run.addTable(block.bytes, (offset) => this.#refcounts.place(block, offset));
+      if (this.#uncounted !== undefined) this.#uncounted.add(block.index);
+      else await this.#run.addTable(block.bytes, (offset) => this.#refcounts.place(block, offset));
     }
   }
 }

@@ -83,6 +83,17 @@ export class L2Tables {
     await this.#run.addTable(table, (offset) => writeU64(this.#l1, at, encodeL1Entry(offset)));
   }
 
+  /**
+   * Takes over entries of the L1 table of an image that is replaced; their L2 tables stay where they are. All tables
+   * before must be complete, and none follows.
+   * @param from the first entry, `entries`: its bytes and those of the entries behind it
+   */
+  keepL1(from: number, entries: Uint8Array): void {
+    if (this.#table !== undefined || from <= this.#index) throw internalError(`L1 entry ${from} is in use`);
+    this.#growL1(from * TABLE_ENTRY_BYTES + entries.length);
+    this.#l1.set(entries, from * TABLE_ENTRY_BYTES);
+  }
+
   /** The L1 table of a disk that needs `entries` of them; all tables must be placed. */
   takeL1(entries: number): Uint8Array {
     this.#growL1(entries * TABLE_ENTRY_BYTES);

@@ -65,6 +65,11 @@ export class Refcounts {
     return complete;
   }
 
+  /** The indices of the blocks that may still change. */
+  openBlocks(): Iterable<number> {
+    return this.#open.keys();
+  }
+
   /** Remembers where a block went. */
   place(block: RefcountBlock, offset: HostOffset): void {
     this.#table[block.index] = offset;

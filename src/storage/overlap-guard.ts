@@ -67,6 +67,14 @@ export class OverlapGuard implements Storage {
   }
 
   /**
+   * Protects parts of the file that hold something already, from now on.
+   * @throws Qcow2cError ERR_INTERNAL when one of them is protected already
+   */
+  protect(ranges: Iterable<FileRange>): void {
+    for (const { offset, length } of ranges) this.#tables.add(offset, offset + length);
+  }
+
+  /**
    * Writes the header at the start of the file: the only table that may be written more than once.
    * @throws Qcow2cError ERR_INTERNAL, before anything is written, when it is longer than its place
    */

@@ -4,7 +4,7 @@
  * that name stays. A device, or an existing file on request, is written in place.
  */
 import { createHash } from 'node:crypto';
-import { constants, type Stats } from 'node:fs';
+import { constants, fstatSync, type Stats } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
@@ -22,6 +22,9 @@ import type { SparseStorage } from './storage.js';
 
 const NEW_FILE_MODE = 0o644;
 const OWNER_ONLY = 0o600;
+
+/** The unit of `st_blocks`. */
+const STAT_BLOCK_BYTES = 512;
 
 /** Longest file name of Linux and macOS file systems, in bytes. */
 const LONGEST_NAME = 255;
@@ -41,8 +44,8 @@ export interface Target {
   readonly kind: 'new' | 'kept' | 'device';
   /** Bytes of the file or device when it was opened; 0 for a new file. */
   readonly existingSize: number;
-  /** Bytes that were there before and still are: 0 for a new file and for a device. */
-  readonly keptBytes: number;
+  /** Bytes on the disk that an existing file took when it was opened; undefined for others. */
+  readonly allocatedBytes?: number | undefined;
   /** What a new file could not take over from the one that it replaces: sentences whose subject is the target. */
   readonly notices: readonly string[];
   /**
@@ -55,9 +58,11 @@ export interface Target {
    * Ends the output: seals it and gives it its name. The target is closed afterwards, also when this fails.
    */
   commit(length: number): Promise<void>;
+  /** From now on `discard` leaves a kept file as long as it is, because its new header may be there. */
+  keepLength(): void;
   /**
    * Closes and removes what was made; whatever had the name before is untouched, and a kept file gets its
-   * old length back unless it was sealed. Does nothing after a commit. Never throws.
+   * old length back unless it was sealed or keeps its length. Does nothing after a commit. Never throws.
    */
   discard(): Promise<void>;
 }
@@ -229,8 +234,8 @@ async function openReplacement(
     path: temporary,
     kind: 'new',
     existingSize: 0,
-    keptBytes: 0,
     notices,
+    keepLength: () => {},
     seal,
     commit,
     discard,
@@ -246,11 +251,16 @@ async function openInPlace(path: string, mode: CacheMode, existing: Stats): Prom
     throw error;
   });
   const isFile = existing.isFile();
-  const existingSize = isFile ? existing.size : await sizeOfDevice(file);
+  // Only under the lock does the file stay as it is found.
+  const { size: existingSize, allocatedBytes } = await sizesOf(file, isFile);
   if (!isFile) file.setCapacity(existingSize);
   let isSealed = false;
+  let keepsLength = false;
+  const keepLength = () => {
+    keepsLength = true;
+  };
   const discard = async () => {
-    if (isFile && !isSealed) await file.truncate(existingSize).catch(() => {});
+    if (isFile && !isSealed && !keepsLength) await file.truncate(existingSize).catch(() => {});
     await file.close().catch(() => {});
   };
   const seal = async (length: number) => {
@@ -269,15 +279,19 @@ async function openInPlace(path: string, mode: CacheMode, existing: Stats): Prom
     await seal(length);
     await file.close();
   };
-  const keptBytes = isFile ? existingSize : 0;
   const kind = isFile ? 'kept' : 'device';
-  return { file, path, kind, existingSize, keptBytes, notices: [], seal, commit, discard };
+  return { file, path, kind, existingSize, allocatedBytes, notices: [], keepLength, seal, commit, discard };
 }
 
-/** @throws Qcow2cError ERR_IO; the file is then closed */
-async function sizeOfDevice(file: DirectFile): Promise<number> {
+/** Bytes of a file or device, and those that a file takes on the disk. @throws Qcow2cError ERR_IO; it is then closed */
+async function sizesOf(
+  file: DirectFile,
+  isFile: boolean,
+): Promise<{ readonly size: number; readonly allocatedBytes: number | undefined }> {
   try {
-    return await deviceSize(file.fd);
+    if (!isFile) return { size: await deviceSize(file.fd), allocatedBytes: undefined };
+    const { size, blocks } = fstatSync(file.fd);
+    return { size, allocatedBytes: blocks * STAT_BLOCK_BYTES };
   } catch (error) {
     await file.close().catch(() => {});
     throw ioError(`Could not find out the size of ${quoted(file.name)}`, error, { file: file.name });

@@ -58,7 +58,7 @@ describe('arguments', () => {
     // Copy offloading
     ...['-C -c in out', '-C -S 4k in out', '-C -S 0 in out', '-C --salvage in out', '-C -c -S 4k in out'],
     // An existing target
-    ...['-n -o cluster_size=4k in out', '-n -o size=1M', '-S 1 -n -o size=1M', '-n -o help in out'],
+    ...['-n -o cluster_size=4k in out', '-n -o preallocation=off', '-S 1 -n -o size=1M', '-n -o help in out'],
     ...[
       '--target-is-zero in out',
       '--target-is-zero -n -o size=1M in out',

@@ -5,16 +5,21 @@
  */
 
 import * as fs from 'node:fs';
+import { constants, inflateRawSync } from 'node:zlib';
 import fc from 'fast-check';
 import { beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { ConvertOptions } from '../../src/convert/options.js';
 import { useScratch } from '../e2e/scratch.js';
+import { create } from '../oracle/qemu-img.js';
+import { qemuIo } from '../oracle/qemu-io.js';
+import { runOk } from '../oracle/run.js';
 import { convertHere } from './built-worker.js';
 
 /** What reached the system, in the order in which it was done; a sync stands where it was asked for. */
 type Step =
   | { readonly kind: 'write'; readonly offset: number; readonly bytes: Buffer }
   | { readonly kind: 'truncate'; readonly length: number }
+  | { readonly kind: 'punch'; readonly offset: number; readonly length: number }
   | { readonly kind: 'sync' }
   | { readonly kind: 'rename' }
   | { readonly kind: 'sync-directory' };
@@ -66,6 +71,19 @@ vi.mock('node:fs/promises', async (importOriginal) => {
   };
 });
 
+vi.mock('../../src/storage/libc.js', async (importOriginal) => {
+  const actual = await importOriginal<typeof import('../../src/storage/libc.js')>();
+  return {
+    ...actual,
+    async fallocate(fd: number, mode: number, offset: number, length: number) {
+      const refused = await actual.fallocate(fd, mode, offset, length);
+      if (refused === undefined && mode === actual.PUNCH_HOLE)
+        history.push({ kind: 'punch', offset, length });
+      return refused;
+    },
+  };
+});
+
 const path = useScratch();
 const source = path('source.raw');
 const target = path('target.qcow2');
@@ -91,9 +109,9 @@ async function run(options: Partial<ConvertOptions>): Promise<Buffer> {
   return fs.readFileSync(target);
 }
 
-/** The file after `steps`, each of which was done, to a file that held nothing. */
-function fileAfter(steps: readonly Step[]): Buffer {
-  let file = Buffer.alloc(0);
+/** The file after `steps`, each of which was done. @param before what it held; default: nothing */
+function fileAfter(steps: readonly Step[], before: Buffer = Buffer.alloc(0)): Buffer {
+  let file: Buffer = Buffer.from(before);
   const lengthen = (length: number) => {
     if (length > file.length) file = Buffer.concat([file, Buffer.alloc(length - file.length)]);
   };
@@ -101,6 +119,8 @@ function fileAfter(steps: readonly Step[]): Buffer {
     if (step.kind === 'write') {
       lengthen(step.offset + step.bytes.length);
       step.bytes.copy(file, step.offset);
+    } else if (step.kind === 'punch') {
+      file.fill(0, step.offset, Math.min(file.length, step.offset + step.length));
     } else if (step.kind === 'truncate') {
       lengthen(step.length);
       file = file.subarray(0, step.length);
@@ -127,15 +147,23 @@ function afterPowerLoss(steps: readonly Step[], survives: (n: number) => boolean
 
 /** Whether the power may fail at any of these steps without a loss of the image's promise. */
 function isSafe(image: Buffer): boolean {
-  const outcome = fc.check(
-    fc.property(fc.nat(history.length), fc.array(fc.boolean(), { minLength: 1 }), (count, choices) => {
-      const survives = (n: number) => choices[n % choices.length] as boolean;
-      const found = afterPowerLoss(history.slice(0, count), survives);
-      return found === undefined || found.equals(image);
-    }),
-    { numRuns: 500 },
+  return everyLoss((steps, survives) => {
+    const found = afterPowerLoss(steps, survives);
+    return found === undefined || found.equals(image);
+  });
+}
+
+/** Whether `holds` for every prefix of the history, and any choice of what of it was not synced and is there. */
+function everyLoss(
+  holds: (steps: readonly Step[], survives: (n: number) => boolean) => boolean,
+  numRuns = 500,
+): boolean {
+  const losses = fc.property(
+    fc.nat(history.length),
+    fc.array(fc.boolean(), { minLength: 1 }),
+    (count, choices) => holds(history.slice(0, count), (n) => choices[n % choices.length] as boolean),
   );
-  return !outcome.failed;
+  return !fc.check(losses, { numRuns }).failed;
 }
 
 describe('a power failure at any moment', () => {
@@ -154,5 +182,97 @@ describe('a power failure at any moment', () => {
 
   test('would be found to leave half an image where nothing is synced', async () => {
     expect(isSafe(await run({ targetCache: 'unsafe' }))).toBe(false);
+  });
+});
+
+describe('a power failure while an existing image is written into', () => {
+  const DISK = 512 * 1024;
+  const CLUSTER = 4096;
+  /** Bits 9 to 55 of an L1 or L2 entry. */
+  const OFFSET = 0x00fffffffffffe00n;
+  const pristine = path('pristine.qcow2');
+  let before: Buffer;
+
+  beforeAll(async () => {
+    await create(pristine, DISK, ['-o', 'cluster_size=4k']);
+    await qemuIo(pristine, ['write -P 7 0 300k', 'write -P 8 400k 100k']);
+    await runOk('qemu-img', ['snapshot', '-c', 'one', pristine]);
+    await qemuIo(pristine, ['write -P 9 50k 100k']);
+    before = fs.readFileSync(pristine);
+  });
+
+  /** What the guest sees, or saw when the snapshot was taken; entries are followed whatever flags they have. */
+  function seen(file: Buffer, ofSnapshot = false): string {
+    const l1At = ofSnapshot ? Number(file.readBigUInt64BE(64)) : 40;
+    const entry = (at: number) => file.readBigUInt64BE(at);
+    const l2 = Number(entry(Number(entry(l1At))) & OFFSET);
+    const disk = Buffer.alloc(DISK);
+    for (let index = 0; index < DISK / CLUSTER; index += 1) {
+      const raw = entry(l2 + index * 8);
+      if (raw === 0n) continue;
+      const isCompressed = (raw & (1n << 62n)) !== 0n;
+      // Of clusters of 4 KiB the lowest 58 bits of a compressed cluster's descriptor are the offset.
+      const offset = Number(isCompressed ? raw & ((1n << 58n) - 1n) : raw & OFFSET);
+      const bytes = file.subarray(offset, offset + CLUSTER);
+      const cluster = isCompressed ? inflateRawSync(bytes, { finishFlush: constants.Z_SYNC_FLUSH }) : bytes;
+      cluster.copy(disk, index * CLUSTER);
+    }
+    return disk.toString('latin1');
+  }
+
+  test.each<[string, Partial<ConvertOptions>]>([
+    ['compressed', {}],
+    ['not compressed', { compress: false }],
+    ['compressed, through the page cache', { targetCache: 'writeback' }],
+  ])('%s leaves the old disk or the new one, whole, and the snapshot', async (_, options) => {
+    const kinds = new Set<string>();
+    for (let round = 0; round < 2; round += 1) {
+      // The second round writes into space that the first has given back, and cuts the file.
+      const old = round === 0 ? before : fs.readFileSync(target);
+      if (round === 0) fs.writeFileSync(target, old);
+      history.length = 0;
+      const image = await run({ keepTarget: true, targetFormat: 'qcow2', ...options });
+      expect(fileAfter(history, old).equals(image)).toBe(true);
+      for (const { kind } of history) kinds.add(kind);
+      const states = [seen(old), seen(image)];
+      const snapshot = seen(before, true);
+      expect(seen(image, true)).toBe(snapshot);
+      const left = (steps: readonly Step[], survives: (n: number) => boolean) => {
+        const lastSync = steps.findLastIndex(({ kind }) => kind === 'sync');
+        let n = 0;
+        return fileAfter(
+          steps.filter((_, index) => index < lastSync || survives(n++)),
+          old,
+        );
+      };
+      const isWhole = (steps: readonly Step[], survives: (n: number) => boolean) => {
+        const file = left(steps, survives);
+        return states.includes(seen(file)) && seen(file, true) === snapshot;
+      };
+      expect(everyLoss(isWhole, 150)).toBe(true);
+    }
+    expect(kinds).toContain('punch');
+  });
+
+  test('would be found to destroy both where nothing is synced', async () => {
+    fs.writeFileSync(target, before);
+    const image = await run({ keepTarget: true, targetFormat: 'qcow2', targetCache: 'unsafe' });
+    const states = [seen(before), seen(image)];
+    const isWhole = (steps: readonly Step[], survives: (n: number) => boolean) => {
+      let n = 0;
+      try {
+        return states.includes(
+          seen(
+            fileAfter(
+              steps.filter(() => survives(n++)),
+              before,
+            ),
+          ),
+        );
+      } catch {
+        return false;
+      }
+    };
+    expect(everyLoss(isWhole)).toBe(false);
   });
 });

@@ -57,6 +57,7 @@ export function readConvertWords(
   const read = readSources(files.slice(0, -1), words);
   validateSources({ ...read, snapshot, bitmaps: words.bitmaps ? 'all' : undefined });
   const target = readTarget(lastFile, words);
+  if (!words.create) refuseCreation(pairs, target.format);
   return withReason(target.isStated ? undefined : RAW_IMPLIED, () => {
     const draft = readFormatOptions(pairs, target.format);
     readBacking(draft, words, target.format);
@@ -128,16 +129,23 @@ function refuseClashes(words: ConvertWords, pairs: readonly OptionPair[]): void 
     if (words.salvage) throw usageError('Cannot use copy offloading in salvaging mode');
   }
   if (words.targetImageOpts && create) throw usageError('--target-image-opts requires use of -n flag');
-  if (!create && pairs.some(isOfCreation)) {
-    throw usageError('-o has no effect when skipping image creation');
-  }
+  if (!create) refuseCreation(pairs);
   if (words.targetIsZero && create) throw usageError('--target-is-zero requires use of -n flag');
   if (words.recompress && !compress) throw usageError('--recompress requires -c');
 }
 
-/** Whether a key of -o is about a new image, and not about how clusters are compressed. */
-function isOfCreation({ key }: OptionPair): boolean {
-  return key !== 'compression_level' && key !== 'compression_window_bits';
+/** Keys of -o that are about how clusters are compressed, and not about a new image. */
+const OF_COMPRESSION = ['compression_level', 'compression_window_bits'];
+/** Keys for the new image that -n makes in an empty file; for an image that is there, the conversion refuses them. */
+const OF_NEW_IN_PLACE = [
+  ...['cluster_size', 'compat', 'compression_type', 'extended_l2', 'lazy_refcounts', 'refcount_bits', 'size'],
+];
+
+/** Refuses keys of -o that -n leaves without effect. @param format undefined: not known yet */
+function refuseCreation(pairs: readonly OptionPair[], format?: ImageFormat): void {
+  const taken = format === 'raw' ? OF_COMPRESSION : [...OF_COMPRESSION, ...OF_NEW_IN_PLACE];
+  if (pairs.every(({ key }) => taken.includes(key))) return;
+  throw usageError('-o has no effect when skipping image creation');
 }
 
 /**

@@ -100,7 +100,7 @@ export const CONVERT_TABLE: CommandTable = {
         },
         {
           flags: ['-n', '--no-create'],
-          help: 'write into the existing DST: a device, a raw file, or a qcow2 image that holds no data yet',
+          help: 'write into the existing DST; a qcow2 image keeps its options, its snapshots and its disk behind SRC; an empty file becomes an image',
         },
         {
           flags: ['--target-is-zero'],

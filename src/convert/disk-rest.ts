@@ -1,0 +1,55 @@
+/**
+ * Fills up the last cluster of a source that ends inside it with what the target's disk has there: of a larger disk
+ * that is written into, everything behind the source stays as it was.
+ */
+import type { Source } from '../image/source.js';
+import { ITEM_BYTES, type PlannedItem } from '../pipeline/plan.js';
+import { segmentsOf } from '../pipeline/segments.js';
+import { roundDown, roundUp } from '../storage/aligned-memory.js';
+import type { NextItem } from './output.js';
+
+export class DiskRest {
+  readonly #disk: Source;
+  readonly #clusterSize: number;
+  readonly #sourceSize: number | undefined;
+
+  /**
+   * @param disk the target's, as it was
+   * @param clusterSize of the target, in bytes
+   * @param sourceSize bytes; undefined: a stream, whose end is where its last item ends
+   */
+  constructor(disk: Source, clusterSize: number, sourceSize: number | undefined) {
+    this.#disk = disk;
+    this.#clusterSize = clusterSize;
+    this.#sourceSize = sourceSize;
+  }
+
+  /**
+   * @param next gives the source's items
+   * @param onEnd told where the source ends when its last cluster is filled up, in bytes
+   * @returns what gives the same items, the last of which goes on to the end of its cluster
+   */
+  fill(next: NextItem, onEnd: (end: number) => void): NextItem {
+    let isFilled = false;
+    const fillUp = async (item: PlannedItem): Promise<PlannedItem> => {
+      isFilled = true;
+      const end = item.guestOffset + item.length;
+      onEnd(end);
+      const length = Math.min(roundUp(end, this.#clusterSize), this.#disk.size) - item.guestOffset;
+      const rest = await segmentsOf(this.#disk, end, length - item.length);
+      const moved = rest.map((segment) => ({ ...segment, at: segment.at + item.length }));
+      return { ...item, length, segments: [...item.segments, ...moved] };
+    };
+    return async (slot) => {
+      const item = await next(slot);
+      if (item !== undefined) {
+        return (item.guestOffset + item.length) % this.#clusterSize === 0 ? item : fillUp(item);
+      }
+      const size = this.#sourceSize;
+      if (isFilled || size === undefined || size % this.#clusterSize === 0) return undefined;
+      // The source ends with a hole, of which there is no item.
+      const guestOffset = roundDown(size, ITEM_BYTES);
+      return fillUp({ guestOffset, length: size - guestOffset, segments: [] });
+    };
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * The persistent dirty bitmaps of an image that is written into. As in QEMU, those that record changes have every bit
+ * of what is written set afterwards, and the others stay as they are.
+ */
+import { type Bitmap, readBitmapDirectory } from '../qcow2/bitmap-directory.js';
+import { type BitmapCluster, readBitmap } from '../qcow2/bitmap-reader.js';
+import { bitmapBits, bitmapTableEntries } from '../qcow2/bitmap-table.js';
+import type { ImageWriter } from '../qcow2/image-writer.js';
+import type { ExistingImage } from './existing-image.js';
+
+/** @throws Qcow2cError ERR_CORRUPT, ERR_UNSUPPORTED, ERR_IO */
+export async function bitmapsOf({ image }: ExistingImage): Promise<readonly Bitmap[]> {
+  const { bitmaps } = image.extensions;
+  return bitmaps === undefined ? [] : readBitmapDirectory(image.file, image.header, bitmaps);
+}
+
+/**
+ * Writes them anew.
+ * @param end bytes of the disk that were written, from its start
+ * @throws Qcow2cError as `readBitmap`
+ */
+export async function keepBitmaps(
+  writer: ImageWriter,
+  { image, virtualSize }: ExistingImage,
+  bitmaps: readonly Bitmap[],
+  end: number,
+): Promise<void> {
+  const { clusterSize } = image.geometry;
+  for (const bitmap of bitmaps) {
+    const { granularityBits, auto, inUse } = bitmap;
+    if (inUse) {
+      await writer.addBitmap(bitmap, zeros(bitmapTableEntries(virtualSize, granularityBits, clusterSize)));
+      continue;
+    }
+    const clusters = readBitmap(image.file, image.header, bitmap, { clusterSize, virtualSize });
+    const bits = { set: bitmapBits(end, granularityBits), all: bitmapBits(virtualSize, granularityBits) };
+    await writer.addBitmap(bitmap, auto && end > 0 ? withBitsSet(clusters, bits, clusterSize) : clusters);
+  }
+}
+
+/** What an inconsistent bitmap has: bits that nobody may look at. */
+async function* zeros(clusters: number): AsyncGenerator<BitmapCluster> {
+  for (let index = 0; index < clusters; index += 1) yield { kind: 'zeros' };
+}
+
+/** @param bits how many are set from the first on, and how many there are */
+async function* withBitsSet(
+  clusters: AsyncIterable<BitmapCluster>,
+  bits: { readonly set: number; readonly all: number },
+  clusterSize: number,
+): AsyncGenerator<BitmapCluster> {
+  const clusterBits = clusterSize * 8;
+  const bytes = new Uint8Array(clusterSize);
+  let first = 0;
+  for await (const cluster of clusters) {
+    const set = Math.min(bits.set - first, clusterBits);
+    if (set <= 0 || cluster.kind === 'ones') {
+      yield cluster;
+    } else if (set === clusterBits) {
+      yield { kind: 'ones' };
+    } else {
+      if (cluster.kind === 'data') bytes.set(cluster.bytes);
+      else bytes.fill(0);
+      const whole = Math.floor(set / 8);
+      bytes.fill(0xff, 0, whole);
+      if (set % 8 > 0) bytes[whole] = (bytes[whole] ?? 0) | (2 ** (set % 8) - 1);
+      yield { kind: 'data', bytes };
+    }
+    first += clusterBits;
+  }
+}

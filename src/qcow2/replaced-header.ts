@@ -1,0 +1,73 @@
+/**
+ * The header of an image whose active tables are replaced: fields and extensions that this program does not know stay
+ * as they are. Specification: "Header", "Header extensions"; what changes is what qcow2_update_header in QEMU writes.
+ */
+import { Qcow2cError } from '../errors.js';
+import type { HostOffset } from './addresses.js';
+import { readU64, writeU32, writeU64 } from './be64.js';
+import { EXTENSION_TYPES, encodeExtension, forEachExtension } from './extension-list.js';
+import { AUTOCLEAR_BITMAPS, INCOMPATIBLE_DIRTY } from './features.js';
+import type { Header } from './header.js';
+import { type BitmapsExtension, encodeBitmapsExtension } from './header-extensions.js';
+
+const BACKING_NAME_AT = 8;
+const L1_OFFSET_AT = 40;
+const REFCOUNT_TABLE_AT = 48;
+const INCOMPATIBLE_AT = 72;
+const AUTOCLEAR_AT = 88;
+
+/** What the new header names. */
+export interface ReplacedTablePlaces {
+  readonly l1Offset: HostOffset;
+  readonly refcountTableOffset: HostOffset;
+  readonly refcountTableClusters: number;
+  readonly bitmaps: BitmapsExtension | undefined;
+}
+
+/**
+ * Makes the header name other tables. Only its first 512 bytes change, so that a disk writes all of the change or
+ * nothing. The image is not dirty any more, and has no bitmaps: their extension, if any, is stale.
+ * @param bytes the first cluster or more of the image, with the header that is there
+ */
+export function replaceTables(bytes: Uint8Array, { version }: Header, places: ReplacedTablePlaces): void {
+  writeU64(bytes, L1_OFFSET_AT, BigInt(places.l1Offset));
+  writeU64(bytes, REFCOUNT_TABLE_AT, BigInt(places.refcountTableOffset));
+  writeU32(bytes, REFCOUNT_TABLE_AT + 8, places.refcountTableClusters);
+  if (version === 2) return;
+  writeU64(bytes, INCOMPATIBLE_AT, readU64(bytes, INCOMPATIBLE_AT) & ~INCOMPATIBLE_DIRTY);
+  // Nobody who changes an image keeps autoclear bits that he does not know, or whose promise does not hold.
+  writeU64(bytes, AUTOCLEAR_AT, 0n);
+}
+
+/**
+ * Puts the bitmaps extension behind the other extensions, in the place of the one that is there, and the backing
+ * file's name behind it.
+ * @param bytes as `replaceTables` has left them
+ * @throws Qcow2cError ERR_LIMIT when the first cluster has no room for it
+ */
+export function replaceBitmaps(bytes: Uint8Array, header: Header, bitmaps: BitmapsExtension): void {
+  const { headerLength, backingFileOffset, backingFileSize, clusterBits } = header;
+  const clusterSize = 2 ** clusterBits;
+  const listEnd = backingFileOffset === 0 ? clusterSize : backingFileOffset;
+  const list: Uint8Array[] = [];
+  forEachExtension(bytes.slice(headerLength, listEnd), (type, data) => {
+    if (type !== EXTENSION_TYPES.bitmaps) list.push(encodeExtension(type, data));
+  });
+  list.push(encodeExtension(EXTENSION_TYPES.bitmaps, encodeBitmapsExtension(bitmaps)));
+  list.push(encodeExtension(EXTENSION_TYPES.end, new Uint8Array(0)));
+  const name = bytes.slice(backingFileOffset, backingFileOffset + backingFileSize);
+  const extensions = Buffer.concat(list);
+  const nameOffset = headerLength + extensions.length;
+  const end = nameOffset + name.length;
+  if (end > clusterSize) {
+    throw new Qcow2cError('ERR_LIMIT', 'Could not update qcow2 header: No space left on device', {
+      expected: clusterSize,
+      found: end,
+    });
+  }
+  bytes.fill(0, headerLength, clusterSize);
+  bytes.set(extensions, headerLength);
+  bytes.set(name, nameOffset);
+  if (backingFileOffset !== 0) writeU64(bytes, BACKING_NAME_AT, BigInt(nameOffset));
+  writeU64(bytes, AUTOCLEAR_AT, AUTOCLEAR_BITMAPS);
+}
