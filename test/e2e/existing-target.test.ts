@@ -87,7 +87,7 @@ test('a stream fits into an image as large as it is, and not into a smaller one'
     await create(target, DISK - 512);
     const before = await readFile(target);
     const { status, stderr } = await cli(args, { under });
-    expect([status, stderr]).toEqual([1, expect.stringContaining(`more than the ${DISK - 512} bytes`)]);
+    expect([status, stderr]).toEqual([1, expect.stringContaining(`too small: it has ${DISK - 512} bytes`)]);
     expect((await readFile(target)).equals(before)).toBe(true);
   }
 });
