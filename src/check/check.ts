@@ -6,6 +6,7 @@ import { quoted, usageError } from '../errors.js';
 import type { ImageReference } from '../image/image-reference.js';
 import { guessFormat } from '../open/image-start.js';
 import { useOf } from '../open/open-image.js';
+import { endPromptly } from '../pipeline/prompt-abort.js';
 import type { Header } from '../qcow2/header.js';
 import { openRawSource, type RawSource } from '../raw/raw-source.js';
 import { analyse } from './analysis.js';
@@ -33,6 +34,13 @@ export function check(options: CheckOptions): Promise<CheckResult | undefined> {
 
 /** @param workerEntry undefined: the one of this build */
 export async function checkWith(
+  options: CheckOptions,
+  workerEntry: URL | undefined,
+): Promise<CheckResult | undefined> {
+  return endPromptly(options.signal, checkOrRepair(options, workerEntry));
+}
+
+async function checkOrRepair(
   options: CheckOptions,
   workerEntry: URL | undefined,
 ): Promise<CheckResult | undefined> {

@@ -54,6 +54,11 @@ export class Interruption {
   };
 }
 
+/** @returns the signal that an exit code stands for; undefined: none that stops the program */
+export function signalOf(exitCode: number): StoppingSignal | undefined {
+  return STOPPING.find((signal) => exitCodeOf(signal) === exitCode);
+}
+
 /** The exit code by which shells know a program that a signal ended: 130, 143 or 129. */
 export function exitCodeOf(signal: StoppingSignal): number {
   return 128 + constants.signals[signal];

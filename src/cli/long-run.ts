@@ -4,12 +4,16 @@
  */
 import { Qcow2cError } from '../errors.js';
 import type { Progress } from '../pipeline/progress.js';
+import { endPromptly } from '../pipeline/prompt-abort.js';
 import { messageLine } from './failure.js';
 import { exitCodeOf, Interruption } from './interruption.js';
 import { openDisplay } from './open-display.js';
 import type { ProgressStyle } from './progress-display.js';
 import { ProgressRequest } from './progress-request.js';
 import type { Surroundings } from './surroundings.js';
+
+/** Milliseconds after a signal. The library gives up a call that does not return before that, and cleans up. */
+const LONGEST_CLEAN_UP = 800;
 
 /** What the work is given. */
 export interface RunHooks {
@@ -38,13 +42,13 @@ export async function longRun<Result>(
   const display = await openDisplay(style, surroundings);
   display.start();
   try {
-    const result = await run({
-      onProgress: (state) => {
-        display.update(state);
-        request.update(state);
-      },
-      signal: interruption.abortSignal,
-    });
+    const signal = interruption.abortSignal;
+    const onProgress = (state: Progress) => {
+      display.update(state);
+      request.update(state);
+    };
+    const work = run({ onProgress, signal });
+    const result = await endPromptly(signal, work, undefined, LONGEST_CLEAN_UP);
     display.end(isComplete(result));
     return { result };
   } catch (error) {

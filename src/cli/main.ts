@@ -6,6 +6,8 @@ import { ioError } from '../errors.js';
 import { refuseUndecodedWords } from './argument-bytes.js';
 import { parseCommandLine } from './command-line.js';
 import { failureText } from './failure.js';
+import { exitAfter } from './forced-exit.js';
+import { signalOf } from './interruption.js';
 
 /** Exit codes for an answer that could not be written, where 1 is wrong: what a conversion prints is no answer. */
 const CODES_WITHOUT_OUTPUT: Readonly<Record<string, number>> = { convert: 0, compare: 2 };
@@ -92,6 +94,8 @@ process.exitCode = FAILED[words[0] ?? ''] ?? 1;
 run(words).then(
   (code) => {
     process.exitCode = code;
+    const signal = signalOf(code);
+    return signal && exitAfter(signal);
   },
   (error: unknown) => {
     process.stderr.write(failureText(error, debug));

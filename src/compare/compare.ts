@@ -8,6 +8,7 @@ import type { ImageReference } from '../image/image-reference.js';
 import { type OpenedImage, openImage } from '../open/open-image.js';
 import { compareItems } from '../pipeline/compare-items.js';
 import { refuseAbort } from '../pipeline/pipeline.js';
+import { endPromptly } from '../pipeline/prompt-abort.js';
 import { openFileIdentities } from '../pipeline/same-place.js';
 import { asksForDirect } from '../storage/cache-mode.js';
 import { DiskStatus } from './block-status.js';
@@ -26,11 +27,16 @@ export async function compare(options: CompareOptions): Promise<CompareResult> {
 
 /** `compare` with another worker. */
 export async function compareWith(options: CompareOptions, workerEntry: URL): Promise<CompareResult> {
-  const { images, cache, threads, onWarning, signal } = options;
+  const { threads, signal } = options;
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1)) {
     throw usageError(`The number of threads must be at least 1, not ${threads}`, { found: threads });
   }
   refuseAbort(signal);
+  return endPromptly(signal, compareImages(options, workerEntry));
+}
+
+async function compareImages(options: CompareOptions, workerEntry: URL): Promise<CompareResult> {
+  const { images, cache, onWarning } = options;
   const settings = { direct: asksForDirect(cache), isolated: false, detectsChanges: true, onWarning };
   const open = (image: string | ImageReference) =>
     openImage(typeof image === 'string' ? { file: image } : image, undefined, settings);

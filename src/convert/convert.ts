@@ -7,9 +7,11 @@ import { Qcow2cError, quoted, usageError } from '../errors.js';
 import { storableName } from '../image/protocol.js';
 import type { Source } from '../image/source.js';
 import { ITEM_BYTES } from '../pipeline/plan.js';
+import { endPromptly } from '../pipeline/prompt-abort.js';
 import { type CreateOptions, noBackingFormat } from '../qcow2/create-options.js';
 import { onAbort } from '../storage/abort-listeners.js';
 import { roundUp } from '../storage/aligned-memory.js';
+import { TemporaryFiles } from '../storage/temporary-files.js';
 import { ContentDigest } from './content-digest.js';
 import { type Input, imageInput, streamInput } from './input.js';
 import { type OpenedOutput, openOutput } from './open-output.js';
@@ -32,7 +34,9 @@ export type { ConversionParts } from './parts.js';
 /**
  * Converts disk images to a qcow2 image or a raw disk.
  * @throws Qcow2cError; the target is then as it was before, and nothing else is left behind (but for a failed
- *   sync of the directory: then the image has its name, and may lose it in a power failure)
+ *   sync of the directory: then the image has its name, and may lose it in a power failure). After the signal also
+ *   when a system call does not return: what the call keeps, such as threads and descriptors, is then given back when
+ *   it does (docs/reliability.md, "Calls that do not return")
  */
 export async function convert(options: ConvertOptions): Promise<ConvertResult> {
   return convertWith(options, BUILT_PARTS);
@@ -44,6 +48,14 @@ export async function convertWith(asked: ConvertOptions, parts: ConversionParts)
   validateConversion(options);
   if (options.signal?.aborted)
     throw new Qcow2cError('ERR_ABORTED', 'The conversion was ended before it began');
+  const temporaryFiles = new TemporaryFiles();
+  const openTarget: typeof parts.openTarget = (path, mode, inPlace, remedy) =>
+    parts.openTarget(path, mode, inPlace, remedy, temporaryFiles);
+  const work = convertSources(options, { ...parts, openTarget });
+  return endPromptly(options.signal, work, () => temporaryFiles.abandon());
+}
+
+async function convertSources(options: ConvertOptions, parts: ConversionParts): Promise<ConvertResult> {
   const stream = openStream(options);
   if (stream === undefined) return convertImages(options, parts);
   const stopListening = options.signal && onAbort(options.signal, () => void stream.close());

@@ -10,6 +10,7 @@ import { type ImageReference, isImageFormat } from '../image/image-reference.js'
 import type { Qcow2Start } from '../open/image-start.js';
 import { type ImageFile, openImageFile } from '../open/open-image-file.js';
 import type { Examination, examineImage } from '../pipeline/examine-image.js';
+import { endPromptly } from '../pipeline/prompt-abort.js';
 import { RawPart } from '../raw/raw-part.js';
 import { describeQcow2 } from './describe-qcow2.js';
 import { examineImages } from './examine-images.js';
@@ -37,6 +38,10 @@ export async function imageInfoWith(
   options: ImageInfoOptions,
   examine: typeof examineImage,
 ): Promise<ImageInfo[]> {
+  return endPromptly(options.signal, describeImages(options, examine));
+}
+
+async function describeImages(options: ImageInfoOptions, examine: typeof examineImage): Promise<ImageInfo[]> {
   const images: NamedImage[] = [];
   try {
     let next: ImageReference | undefined = options.image;

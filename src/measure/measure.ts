@@ -9,6 +9,7 @@ import { Qcow2cError, quoted, usageError } from '../errors.js';
 import type { ImageReference } from '../image/image-reference.js';
 import { type OpenedImage, openImage } from '../open/open-image.js';
 import { openImageFile } from '../open/open-image-file.js';
+import { endPromptly } from '../pipeline/prompt-abort.js';
 import { type ImageParameters, resolveCreateOptions } from '../qcow2/create-options.js';
 import { SECTOR_SIZE } from '../qcow2/geometry.js';
 import { roundUp } from '../storage/aligned-memory.js';
@@ -38,6 +39,10 @@ export interface MeasureParts extends Pick<ConversionParts, 'workerEntry'> {
 /** `measure` with its replaceable parts. */
 export async function measureWith(options: MeasureOptions, parts: MeasureParts): Promise<Measurement> {
   refuseClashes(options);
+  return endPromptly(options.signal, measureSource(options, parts));
+}
+
+async function measureSource(options: MeasureOptions, parts: MeasureParts): Promise<Measurement> {
   const { source, snapshot, isolated = false } = options;
   const parameters = isRaw(options) ? undefined : parametersOf(options);
   if (source === undefined) return withoutContent(options, parameters);

@@ -5,11 +5,12 @@
  */
 import { constants, fstatSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
-import { ioError, Qcow2cError, quoted } from '../errors.js';
+import { abortedError, ioError, Qcow2cError, quoted } from '../errors.js';
 import type { CacheMode } from './cache-mode.js';
 import { DirectFile } from './direct-file.js';
 import { fileIdentity } from './file-identity.js';
 import { lockByte } from './libc.js';
+import type { TemporaryFiles } from './temporary-files.js';
 
 /** None of the bytes that QEMU locks. */
 const OWNER_BYTE = 300;
@@ -20,7 +21,10 @@ const HELD = ['EAGAIN', 'EACCES'];
 
 export interface ClaimedFile {
   readonly file: DirectFile;
-  /** @throws Qcow2cError ERR_IO when another process has removed, moved or replaced the file; the system's error */
+  /**
+   * @throws Qcow2cError ERR_IO when another process has removed, moved or replaced the file, ERR_ABORTED when the run was
+   *   abandoned; the system's error
+   */
   refuseLoss(): Promise<void>;
   /**
    * Looks once more after the file got its name, for no system call renames a file only if it is still the same one.
@@ -38,6 +42,7 @@ export interface ClaimedFile {
  * @param path of the temporary file
  * @param name of the target, for messages
  * @param permissions of the file, before the umask
+ * @param temporaryFiles of the run: takes the file until it is released
  * @throws Qcow2cError ERR_IN_USE when another run is making the same target; ERR_IO; nothing is left behind then
  */
 export async function claimTemporary(
@@ -45,8 +50,10 @@ export async function claimTemporary(
   name: string,
   mode: CacheMode,
   permissions: number,
+  temporaryFiles: TemporaryFiles,
 ): Promise<ClaimedFile> {
   for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt += 1) {
+    if (temporaryFiles.isAbandoned) throw abortedError(undefined);
     let file: DirectFile;
     try {
       file = await DirectFile.open(path, name, mode, constants.O_CREAT | constants.O_EXCL, permissions);
@@ -55,7 +62,7 @@ export async function claimTemporary(
       await removeLeftover(path, name);
       continue;
     }
-    const claimed = await claim(file, path, name).catch(async (error) => {
+    const claimed = await claim(file, path, name, temporaryFiles).catch(async (error) => {
       await removeUnclaimed(file, path);
       if (error instanceof Qcow2cError) throw error;
       throw ioError(`Could not create ${quoted(name)}`, error, { file: name });
@@ -70,18 +77,34 @@ export async function claimTemporary(
  * Until it is locked somebody may take it for a leftover. What is there then is his.
  * @returns undefined when that has happened
  */
-async function claim(file: DirectFile, path: string, name: string): Promise<ClaimedFile | undefined> {
-  const made = fileIdentity(fstatSync(file.fd, { bigint: true }));
-  const owner = await lockAt(path);
+async function claim(
+  file: DirectFile,
+  path: string,
+  name: string,
+  temporaryFiles: TemporaryFiles,
+): Promise<ClaimedFile | undefined> {
+  const stats = fstatSync(file.fd, { bigint: true });
+  const forget = temporaryFiles.add(path, stats);
+  let owner: Locked | 'held' | 'gone' = 'gone';
+  try {
+    owner = await lockAt(path);
+  } finally {
+    if (typeof owner !== 'object') forget();
+  }
   if (owner === 'held' || owner === 'gone') return undefined;
   const { handle, identity } = owner;
-  if (identity !== made) {
+  const release = async () => {
+    forget();
     await letGo(handle);
+  };
+  if (identity !== fileIdentity(stats)) {
+    await release();
     return undefined;
   }
   const lost = (what: string) =>
     new Qcow2cError('ERR_IO', `${quoted(name)} is lost: ${what}`, { file: name });
   const refuseLoss = async () => {
+    if (temporaryFiles.isAbandoned) throw abortedError(undefined);
     if ((await identityAt(path)) === identity) return;
     throw lost(`another process has removed, moved or replaced ${quoted(path)}, in which it was made`);
   };
@@ -91,7 +114,7 @@ async function claim(file: DirectFile, path: string, name: string): Promise<Clai
     throw lost('another process has given its name to another file');
   };
   const remove = () => removeIfStill(path, identity);
-  return { file, refuseLoss, refuseOther, remove, release: () => letGo(handle) };
+  return { file, refuseLoss, refuseOther, remove, release };
 }
 
 /** Closes the file and removes it, unless what has its name by now is somebody else's. Never throws. */

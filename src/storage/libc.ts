@@ -264,3 +264,16 @@ export function systemError(errno: number): NodeJS.ErrnoException {
   const code = getSystemErrorName(-errno);
   return Object.assign(new Error(code), { errno: -errno, code });
 }
+
+/**
+ * Ends the process at once with _exit(2), also while threads are in calls that do not return: process.exit would wait
+ * for them. Neither handlers of 'exit' run nor is output flushed. Returns only where koffi is missing.
+ */
+export function exitAtOnce(code: number): void {
+  try {
+    const koffi = createRequire(import.meta.url)('koffi') as Koffi;
+    koffi.load(null).func('_exit', 'void', ['int'])(code);
+  } catch {
+    // The caller has another way.
+  }
+}

@@ -19,6 +19,7 @@ import { openingError, refuseFullDisk, refuseIrreplaceable, replacementError } f
 import { type HeldFile, holdExisting } from './replaced-file.js';
 import { resolvedPath } from './resolved-path.js';
 import type { SparseStorage } from './storage.js';
+import { TemporaryFiles } from './temporary-files.js';
 
 const NEW_FILE_MODE = 0o644;
 const OWNER_ONLY = 0o600;
@@ -98,6 +99,7 @@ const WRITE_IN_PLACE = 'with -n it is written in place';
  * @param path the name the output shall get
  * @param inPlace write into the existing file instead of replacing it (a device always is)
  * @param remedy what to do instead when an existing file cannot be replaced, for the message
+ * @param temporaryFiles of the run, which has no other way to remove them while a call on them does not return
  * @throws Qcow2cError ERR_IO, ERR_UNSUPPORTED; ERR_USAGE for a new file among the devices
  */
 export async function openTarget(
@@ -105,6 +107,7 @@ export async function openTarget(
   mode: CacheMode,
   inPlace: boolean,
   remedy = WRITE_IN_PLACE,
+  temporaryFiles = new TemporaryFiles(),
 ): Promise<Target> {
   const existing = await statIfThere(path);
   if (existing === undefined) {
@@ -117,7 +120,7 @@ export async function openTarget(
       if (error instanceof Qcow2cError) throw error;
       throw ioError(`Could not create ${quoted(path)}`, error, { file: path });
     });
-    return openNew(place, path, mode);
+    return openNew(place, path, mode, temporaryFiles);
   }
   if (existing.isDirectory()) {
     throw new Qcow2cError('ERR_IO', `Could not open ${quoted(path)}: Is a directory`, { file: path });
@@ -135,7 +138,7 @@ export async function openTarget(
     const place = await resolvedPath(path);
     await refuseDeviceDirectory(place, path);
     await refuseIrreplaceable(place, path, remedy);
-    return await openReplacement(place, path, mode, held, remedy);
+    return await openReplacement(place, path, mode, held, remedy, temporaryFiles);
   } catch (error) {
     await held.letGo();
     if (error instanceof Qcow2cError) throw error;
@@ -143,12 +146,17 @@ export async function openTarget(
   }
 }
 
-async function openNew(place: string, name: string, mode: CacheMode): Promise<Target> {
+async function openNew(
+  place: string,
+  name: string,
+  mode: CacheMode,
+  temporaryFiles: TemporaryFiles,
+): Promise<Target> {
   await refuseDeviceDirectory(place, name).catch((error) => {
     if (error instanceof Qcow2cError) throw error;
     throw ioError(`Could not create ${quoted(name)}`, error, { file: name });
   });
-  return openReplacement(place, name, mode, undefined, '');
+  return openReplacement(place, name, mode, undefined, '', temporaryFiles);
 }
 
 async function openReplacement(
@@ -157,6 +165,7 @@ async function openReplacement(
   mode: CacheMode,
   existing: HeldFile | undefined,
   remedy: string,
+  temporaryFiles: TemporaryFiles,
 ): Promise<Target> {
   const temporary = join(dirname(path), temporaryName(basename(path)));
   // Nobody may read the new image who could not read the old one, nor open it before it is known who that is.
@@ -166,6 +175,7 @@ async function openReplacement(
     name,
     mode,
     permissions,
+    temporaryFiles,
   ).catch((error: Qcow2cError) => {
     throw existing === undefined || error.code !== 'ERR_IO'
       ? error
