@@ -85,7 +85,7 @@ export async function verifyTarget(
 async function leaveMemory({ reference, direct }: WrittenTarget): Promise<VerifiedFrom> {
   let from: VerifiedFrom = 'device';
   for (const name of [reference.file, ...(reference.dataFile === undefined ? [] : [reference.dataFile])]) {
-    const opened = openForReading(name, direct);
+    const opened = await openForReading(name, direct);
     try {
       if (opened.direct) continue;
       const isEvicted = await evictFile(opened.descriptor).catch((error) => {
@@ -94,7 +94,7 @@ async function leaveMemory({ reference, direct }: WrittenTarget): Promise<Verifi
       if (!isEvicted) from = 'page cache';
       else if (from === 'device') from = 'evicted';
     } finally {
-      closeUnwritten(opened.descriptor);
+      await closeUnwritten(opened.descriptor);
     }
   }
   return from;

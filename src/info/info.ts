@@ -3,7 +3,8 @@
  * file nor its data file, unless the chain is asked for: that follows the names of backing files, whoever wrote them,
  * and shows nothing of what is in the files but what info shows.
  */
-import { fstatSync } from 'node:fs';
+import { fstat } from 'node:fs';
+import { promisify } from 'node:util';
 import { Qcow2cError, quoted } from '../errors.js';
 import { backingFilePath } from '../image/image-name.js';
 import { type ImageReference, isImageFormat } from '../image/image-reference.js';
@@ -99,6 +100,7 @@ async function describe(
   deep: Examination | undefined,
 ): Promise<ImageInfo> {
   const { offset = 0, size } = reference;
+  const { blocks } = await promisify(fstat)(file.descriptor);
   return {
     file: file.name,
     format,
@@ -107,7 +109,7 @@ async function describe(
         ? RawPart.of(file, offset, size).size
         : qcow2.header.virtualSize - (qcow2.header.virtualSize % SECTOR_BYTES),
     fileSize: file.size,
-    diskSize: fstatSync(file.descriptor).blocks * SECTOR_BYTES,
+    diskSize: blocks * SECTOR_BYTES,
     isDevice: !file.identity.startsWith('file'),
     qcow2: qcow2 === undefined ? undefined : { ...(await describeQcow2(qcow2)), deep },
   };

@@ -2,7 +2,8 @@
  * Whether an image was made with preallocation=metadata: then it says of clusters that nobody wrote that they hold
  * data, and only the holes of its file tell which. A guess, and QEMU's (qcow2_detect_metadata_preallocation).
  */
-import { fstatSync } from 'node:fs';
+import { fstat } from 'node:fs';
+import { promisify } from 'node:util';
 import { Qcow2cError } from '../errors.js';
 import type { HostFile } from '../image/source.js';
 import type { Header } from '../qcow2/header.js';
@@ -16,7 +17,8 @@ const BLOCK_BYTES = 512;
  * @returns whether clearly more clusters are in use than the file has blocks for; false when that cannot be known
  */
 export async function isPreallocated(header: Header, file: HostFile): Promise<boolean> {
-  const allocated = Math.floor((fstatSync(file.descriptor).blocks * BLOCK_BYTES) / 2 ** header.clusterBits);
+  const { blocks } = await promisify(fstat)(file.descriptor);
+  const allocated = Math.floor((blocks * BLOCK_BYTES) / 2 ** header.clusterBits);
   const threshold = Math.max(Math.floor((allocated * 10) / 9), allocated + 2);
   let used = 0;
   try {

@@ -55,6 +55,6 @@ export class FileReader {
     if (this.#closed) return;
     this.#closed = true;
     await this.#read;
-    if (this.#descriptor > LAST_STANDARD_DESCRIPTOR) closeUnwritten(this.#descriptor);
+    if (this.#descriptor > LAST_STANDARD_DESCRIPTOR) await closeUnwritten(this.#descriptor);
   }
 }

@@ -3,6 +3,8 @@
  * of other formats find their tables and clusters in.
  */
 import * as fs from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import type { HostFile, MappedRange } from '../image/source.js';
 import { alignedMemory, DIRECT_ALIGNMENT, roundDown, roundUp } from '../storage/aligned-memory.js';
@@ -14,6 +16,9 @@ import { type ImageUse, lockImage } from '../storage/image-lock.js';
 import { isPassing, MOST_IDLE_ATTEMPTS } from '../storage/passing-failure.js';
 import { readAt } from '../storage/read-at.js';
 import { settleTimes } from '../storage/timestamp-tick.js';
+
+const openFile = promisify(fs.open);
+const statOpen = promisify(fs.fstat);
 
 /** A source's size is rounded up to whole sectors, as QEMU does; the rest of the last one is zeros. */
 const SECTOR_SIZE = 512;
@@ -48,7 +53,7 @@ export class RawSource implements HostFile {
    */
   static async open(descriptor: number, name: string, direct = false): Promise<RawSource> {
     try {
-      const stats = fs.fstatSync(descriptor, { bigint: true });
+      const stats = await statOpen(descriptor, { bigint: true });
       const isFile = stats.isFile();
       const holes = await HoleFinder.open(descriptor, name);
       const version = isFile
@@ -58,7 +63,7 @@ export class RawSource implements HostFile {
       const hasLostHoles = !holes.isAble && isFile && stats.blocks * 512n < stats.size;
       return new RawSource(descriptor, name, direct, holes, version, fileIdentity(stats), hasLostHoles);
     } catch (error) {
-      closeUnwritten(descriptor);
+      await closeUnwritten(descriptor);
       if (error instanceof Qcow2cError) throw error;
       throw ioError(`Could not find out the size of ${quoted(name)}`, error, { file: name });
     }
@@ -147,7 +152,7 @@ export class RawSource implements HostFile {
 
   async refuseChanges(): Promise<void> {
     if (!this.#isFile) return;
-    const { size, mtimeNs, ctimeNs } = this.#stats();
+    const { size, mtimeNs, ctimeNs } = await this.#stats();
     if (Number(size) !== this.#version.size) throw this.#changedSize(Number(size));
     if (mtimeNs !== this.#version.mtimeNs) throw this.#changed('was written to', Number(size));
     if (ctimeNs === this.#version.ctimeNs) return;
@@ -167,9 +172,9 @@ export class RawSource implements HostFile {
     });
   }
 
-  #stats(): fs.BigIntStats {
+  async #stats(): Promise<fs.BigIntStats> {
     try {
-      return fs.fstatSync(this.descriptor, { bigint: true });
+      return await statOpen(this.descriptor, { bigint: true });
     } catch (error) {
       throw this.#unknownChange(error);
     }
@@ -185,8 +190,8 @@ export class RawSource implements HostFile {
     return lockImage(this.descriptor, this.name, use);
   }
 
-  async close(): Promise<void> {
-    closeUnwritten(this.descriptor);
+  close(): Promise<void> {
+    return closeUnwritten(this.descriptor);
   }
 }
 
@@ -196,28 +201,31 @@ export class RawSource implements HostFile {
  * @returns the descriptor and the alignment that reads on it must have, in bytes
  * @throws Qcow2cError ERR_IO; ERR_UNSUPPORTED for directories, pipes and character devices
  */
-export function openForReading(name: string, direct: boolean): { descriptor: number; direct: boolean } {
+export async function openForReading(
+  name: string,
+  direct: boolean,
+): Promise<{ descriptor: number; direct: boolean }> {
   // O_NONBLOCK: opening a pipe that nobody writes to must not hang before it can be refused.
   const flags = fs.constants.O_RDONLY | fs.constants.O_NONBLOCK;
   let descriptor: number;
   let isDirect = direct && fs.constants.O_DIRECT !== undefined;
   try {
     // Before it is opened: an image may name any device, and some do something when they are opened.
-    refuseOtherKinds(fs.statSync(name), name);
+    refuseOtherKinds(await stat(name), name);
     try {
-      descriptor = fs.openSync(name, isDirect ? flags | fs.constants.O_DIRECT : flags);
+      descriptor = await openFile(name, isDirect ? flags | fs.constants.O_DIRECT : flags);
     } catch (error) {
       if (!isDirect || (error as NodeJS.ErrnoException).code !== 'EINVAL') throw error;
       isDirect = false;
-      descriptor = fs.openSync(name, flags);
+      descriptor = await openFile(name, flags);
     }
   } catch (error) {
     throw openError(error, name);
   }
   try {
-    refuseOtherKinds(fs.fstatSync(descriptor), name);
+    refuseOtherKinds(await statOpen(descriptor), name);
   } catch (error) {
-    closeUnwritten(descriptor);
+    await closeUnwritten(descriptor);
     throw openError(error, name);
   }
   return { descriptor, direct: isDirect };
@@ -249,6 +257,6 @@ function kindOf(stats: fs.Stats): string {
 
 /** Opens a raw disk, or the file that an image lies in. @throws Qcow2cError as `openForReading`, `RawSource.open` */
 export async function openRawSource(name: string, direct: boolean): Promise<RawSource> {
-  const opened = openForReading(name, direct);
+  const opened = await openForReading(name, direct);
   return RawSource.open(opened.descriptor, name, opened.direct);
 }

@@ -22,6 +22,9 @@ const FLOCK_BYTES = 32;
 const hasLocks =
   process.platform === 'linux' && ['x64', 'arm64', 'riscv64', 's390x', 'ppc64'].includes(process.arch);
 
+/** Machines on which a function of variable arguments takes three whole numbers like any other. */
+const takesThreeArguments = hasLocks && ['x64', 'arm64', 'riscv64'].includes(process.arch);
+
 /** Linux's number on every machine but s390x of 32 bits. */
 const DONT_NEED = 4;
 
@@ -41,6 +44,8 @@ interface LibC {
   readonly lseek: Bound | undefined;
   readonly fadvise: Bound | undefined;
   readonly fcntl: Bound | undefined;
+  /** The same without variable arguments, which koffi does not pass on another thread. */
+  readonly lock: Bound | undefined;
 }
 
 let loaded: Promise<LibC | undefined> | undefined;
@@ -95,6 +100,7 @@ function bind(koffi: Koffi): LibC {
     lseek: find('lseek', 'int64', ['int', 'int64', 'int']),
     fadvise: find('posix_fadvise', 'int', ['int', 'int64', 'int64', 'int']),
     fcntl: hasLocks ? loaded.func('int fcntl(int, int, ...)') : undefined,
+    lock: takesThreeArguments ? find('fcntl', 'int', ['int', 'int', 'void *']) : undefined,
   };
 }
 
@@ -157,7 +163,7 @@ const waitingCalls: (() => void)[] = [];
 /** @param outcome of what the call returned: koffi shows the call's own errno only until this has returned */
 async function onAnotherThread(
   call: Bound,
-  parameters: readonly number[],
+  parameters: readonly unknown[],
   outcome: (returned: number | bigint) => number,
 ): Promise<number> {
   if (runningCalls >= MOST_CALLS) await new Promise<void>((resolve) => waitingCalls.push(resolve));
@@ -252,9 +258,14 @@ function typeOf(lock: DataView): number {
 async function callFcntl(descriptor: number, command: number, lock: DataView): Promise<number> {
   const libc = await load();
   if (libc?.fcntl === undefined) return ENOSYS;
+  const memory = new Uint8Array(lock.buffer);
+  const outcome = (result: number | bigint) => (result === 0 ? 0 : libc.koffi.errno());
   for (;;) {
-    if (libc.fcntl(descriptor, command, 'void *', new Uint8Array(lock.buffer)) === 0) return 0;
-    const errno = libc.koffi.errno();
+    // On another thread where that can be: a network file system asks its server.
+    const errno =
+      libc.lock === undefined
+        ? outcome(libc.fcntl(descriptor, command, 'void *', memory))
+        : await onAnotherThread(libc.lock, [descriptor, command, memory], outcome);
     if (errno !== EINTR) return errno;
   }
 }

@@ -3,8 +3,9 @@
  * within one step leave the same time, so a reader that starts in between cannot detect the second one. Git calls
  * such files "racily clean".
  */
-import { type BigIntStats, fstatSync, statfsSync } from 'node:fs';
+import { type BigIntStats, fstat, statfsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { Qcow2cError, quoted } from '../errors.js';
 
 /** Linux stamps files with a clock that steps every 1 to 10 ms; twice the longest step covers rounding. */
@@ -33,7 +34,7 @@ export interface SettledTimes {
 export async function settleTimes(descriptor: number, name: string): Promise<SettledTimes> {
   const start = Date.now();
   for (;;) {
-    const stats = fstatSync(descriptor, { bigint: true });
+    const stats = await promisify(fstat)(descriptor, { bigint: true });
     const now = Date.now();
     const wait = untilTickIsOver(stats, () => isFat(name), now);
     if (wait === 0) return { stats, waitedMs: now - start };

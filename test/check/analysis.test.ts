@@ -31,7 +31,7 @@ async function analysed(image: CheckedImage, options: AnalysisOptions = {}): Pro
 async function opened(make: (path: string) => Promise<void>): Promise<CheckedImage | undefined> {
   const path = scratch('image.qcow2');
   await make(path);
-  const { descriptor } = openForReading(path, false);
+  const { descriptor } = await openForReading(path, false);
   const file = await RawSource.open(descriptor, path);
   const bytes = new Uint8Array(file.size);
   const length = await file.read(0, bytes);

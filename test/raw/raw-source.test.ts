@@ -16,8 +16,8 @@ vi.mock('node:fs', async (original) => {
   const actual = await original<typeof import('node:fs')>();
   const watched = {
     read: vi.fn(actual.read),
-    openSync: vi.fn(actual.openSync),
-    fstatSync: vi.fn(actual.fstatSync),
+    open: vi.fn(actual.open),
+    fstat: vi.fn(actual.fstat),
     readSync: vi.fn(actual.readSync),
   };
   return { ...actual, ...watched, default: { ...actual, ...watched } };
@@ -43,8 +43,8 @@ const file = path('disk.raw');
 
 afterEach(() => {
   vi.mocked(fs.read).mockReset().mockImplementation(actualFs.read);
-  vi.mocked(fs.openSync).mockReset().mockImplementation(actualFs.openSync);
-  vi.mocked(fs.fstatSync).mockReset().mockImplementation(actualFs.fstatSync);
+  vi.mocked(fs.open).mockReset().mockImplementation(actualFs.open);
+  vi.mocked(fs.fstat).mockReset().mockImplementation(actualFs.fstat);
   vi.mocked(fs.readSync).mockReset().mockImplementation(actualFs.readSync);
   seek.end = undefined;
 });
@@ -52,7 +52,7 @@ afterEach(() => {
 const openFiles = () => fs.readdirSync('/proc/self/fd').length;
 
 async function open(name = file): Promise<RawSource> {
-  return RawSource.open(openForReading(name, false).descriptor, name);
+  return RawSource.open((await openForReading(name, false)).descriptor, name);
 }
 
 /** Everything the source says of itself, asked from front to back. */
@@ -157,7 +157,7 @@ describe('reading', () => {
         fc.asyncProperty(places, async ({ length, offset, count }) => {
           const bytes = randomBytes(length);
           await writeFile(file, bytes);
-          const opened = openForReading(file, direct);
+          const opened = await openForReading(file, direct);
           const source = await RawSource.open(opened.descriptor, file, opened.direct);
           expect(source.readAlignment).toBe(opened.direct ? 4096 : 1);
           const into = Buffer.alloc(count, 0x55);
@@ -288,7 +288,7 @@ describe('opening', () => {
       [false, file],
       [true, path('link')],
     ] as const) {
-      const opened = openForReading(name, direct);
+      const opened = await openForReading(name, direct);
       const flags = fs
         .readFileSync(`/proc/self/fdinfo/${opened.descriptor}`, 'utf8')
         .match(/flags:\s*(\d+)/)![1]!;
@@ -300,13 +300,15 @@ describe('opening', () => {
 
   test('goes through the page cache where O_DIRECT is refused', async () => {
     await writeFile(file, 'x');
-    vi.mocked(fs.openSync).mockImplementation((name, flags, mode) => {
-      if ((Number(flags) & fs.constants.O_DIRECT) !== 0) {
-        throw Object.assign(new Error('EINVAL'), { code: 'EINVAL', errno: -22 });
-      }
-      return actualFs.openSync(name, flags, mode);
-    });
-    const opened = openForReading(file, true);
+    vi.mocked(fs.open).mockImplementation(((
+      name: string,
+      flags: number,
+      callback: (error: Error | null, descriptor?: number) => void,
+    ) => {
+      if ((flags & fs.constants.O_DIRECT) === 0) actualFs.open(name, flags, callback);
+      else callback(Object.assign(new Error('EINVAL'), { code: 'EINVAL' }));
+    }) as unknown as typeof fs.open);
+    const opened = await openForReading(file, true);
     expect(opened.direct).toBe(false);
     fs.closeSync(opened.descriptor);
   });
@@ -321,7 +323,7 @@ describe('opening', () => {
       [directory, 'a directory'],
       ['/dev/null', 'a character device'],
     ] as const) {
-      expect(() => openForReading(name, false)).toThrow(
+      await expect(openForReading(name, false)).rejects.toThrow(
         expect.objectContaining({ code: 'ERR_UNSUPPORTED', file: name, found }),
       );
     }
@@ -334,7 +336,7 @@ describe('opening', () => {
     ['has a name longer than any', 'n'.repeat(300), 'ENAMETOOLONG'],
   ])('a file that %s says why', async (_, name, systemCode) => {
     await writeFile(file, 'x');
-    expect(() => openForReading(path(name), true)).toThrow(
+    await expect(openForReading(path(name), true)).rejects.toThrow(
       expect.objectContaining({ code: 'ERR_IO', file: path(name), systemCode }),
     );
   });
@@ -342,7 +344,7 @@ describe('opening', () => {
   test('a socket says why', async () => {
     const server = createServer().listen(path('socket'));
     await new Promise((resolve) => server.once('listening', resolve));
-    expect(() => openForReading(path('socket'), false)).toThrow(
+    await expect(openForReading(path('socket'), false)).rejects.toThrow(
       expect.objectContaining({ code: 'ERR_UNSUPPORTED', found: 'a socket' }),
     );
     server.close();
@@ -352,10 +354,15 @@ describe('opening', () => {
 describe('a device', () => {
   /** Lets descriptors of regular files look like block devices, which stat gives no size. */
   function pretendDevices(): void {
-    vi.mocked(fs.fstatSync).mockImplementation(((descriptor: number, options: object) => {
-      const stats = actualFs.fstatSync(descriptor, options);
-      return Object.assign(stats, { isFile: () => false, isBlockDevice: () => true, size: 0n });
-    }) as unknown as typeof fs.fstatSync);
+    vi.mocked(fs.fstat).mockImplementation(((
+      descriptor: number,
+      options: object,
+      callback: (error: Error | null, stats?: object) => void,
+    ) => {
+      actualFs.fstat(descriptor, options, (error, stats) =>
+        callback(error, Object.assign(stats, { isFile: () => false, isBlockDevice: () => true, size: 0n })),
+      );
+    }) as unknown as typeof fs.fstat);
   }
 
   test('has the size that seeking to its end gives', async () => {

@@ -30,7 +30,7 @@ test('a file has no holes', async () => {
 test('a sparse source is data from its first byte to its last', async () => {
   const file = path('odd.raw');
   await makeSparseDisk(file, 100_001, []);
-  const { descriptor } = openForReading(file, false);
+  const { descriptor } = await openForReading(file, false);
   const source = await RawSource.open(descriptor, file);
   expect(source.size).toBe(100_352);
   expect(await source.map(0)).toEqual({ kind: 'data', length: 100_001, descriptor, offset: 0 });

@@ -1,0 +1,107 @@
+/** A system call that does not return: SIGTERM ends every command within a second all the same, and leaves nothing. */
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { beforeAll, expect, test, vi } from 'vitest';
+import { runOk } from '../oracle/run.js';
+import { type CliOptions, cliOk, ONE_THREAD, startCli } from './cli.js';
+import { useScratch } from './scratch.js';
+import { textBytes } from './source-images.js';
+
+const path = useScratch();
+const [raw, image, out] = [path('disk.raw'), path('image.qcow2'), path('out')];
+const [target, library] = [path('out', 'target'), path('hanging-calls.so')];
+const temporary = path('out', '.target.qcow2c.tmp');
+/** Of the program after the signal, and what a busy machine takes longer. In milliseconds. */
+const LONGEST = 1000 + 500;
+
+beforeAll(async () => {
+  mkdirSync(out);
+  writeFileSync(raw, textBytes(12 * 2 ** 20));
+  await cliOk(['convert', '-c', '-f', 'raw', raw, image]);
+  const source = fileURLToPath(new URL('./hanging-calls.c', import.meta.url));
+  await runOk('cc', ['-shared', '-fPIC', '-O1', '-o', library, source, '-ldl', '-lpthread']);
+});
+
+interface Hang {
+  readonly calls: string;
+  readonly file: string;
+  /** The first call that does not return. */
+  readonly from: number;
+}
+
+let marks = 0;
+/** Runs qcow2c, sends SIGTERM when a call hangs, and waits for its end. */
+async function terminated({ calls, file, from }: Hang, args: readonly string[], options: CliOptions = {}) {
+  marks += 1;
+  const mark = path(`mark ${marks}`);
+  const env = {
+    ...options.env,
+    ...{
+      LD_PRELOAD: library,
+      HANG_CALLS: `,${calls},`,
+      HANG_FILE: file,
+      HANG_FROM: `${from}`,
+      HANG_MARK: mark,
+    },
+  };
+  const running = startCli(args, { ...options, env });
+  await vi.waitFor(() => expect(existsSync(mark)).toBe(true), 20_000);
+  const signalled = performance.now();
+  running.child.kill('SIGTERM');
+  const outcome = await running.finished;
+  expect(performance.now() - signalled).toBeLessThan(LONGEST);
+  return outcome;
+}
+
+const convert = ['convert', '-c', '-f', 'raw', raw, target];
+const fromImage = ['convert', '-c', '-f', 'qcow2', image, target];
+
+/** The calls, the file that they are made on, the first that does not return, the command. */
+test.each<[calls: string, file: string, from: number, args: readonly string[]]>([
+  ['open', raw, 1, convert],
+  ['lock', raw, 1, convert],
+  ['read', raw, 1, convert],
+  ['read', raw, 3, convert],
+  ['read', image, 6, fromImage],
+  ['read', raw, 1, ['convert', '-c', '-', target]],
+  ['lock', temporary, 1, convert],
+  ['write', temporary, 1, convert],
+  ['truncate', temporary, 1, convert],
+  ['sync', temporary, 1, convert],
+  ['rename', target, 1, convert],
+  ['read', temporary, 1, [...convert.slice(0, 1), '--verify', ...convert.slice(1)]],
+  ['open', image, 1, ['info', image]],
+  ['read', image, 6, ['info', '--deep', image]],
+  ['read', image, 3, ['check', image]],
+  ['read', image, 8, ['check', '--data', image]],
+  ['open', raw, 1, ['compare', '-f', 'raw', raw, image]],
+  ['read', raw, 1, ['compare', '-f', 'raw', raw, image]],
+  ['read', image, 2, ['map', '--output=json', image]],
+  ['read', raw, 1, ['measure', '-c', '-f', 'raw', raw]],
+])('%s of %s, call %i: %j', async (calls, file, from, args) => {
+  const under = args.includes('-') ? ['sh', '-c', `exec "$0" "$@" <'${raw}'`] : [];
+  const { status, signal, stderr } = await terminated({ calls, file, from }, args, { under });
+  // map has nothing to clean up, and leaves the signal to the system.
+  const isMap = args[0] === 'map';
+  expect({ status, signal }).toEqual(
+    isMap ? { status: null, signal: 'SIGTERM' } : { status: 143, signal: null },
+  );
+  if (!isMap) expect(stderr).toMatch(/^qcow2c: [^\n]* stopped by SIGTERM\n$/);
+  expect(readdirSync(dirname(target))).toEqual([]);
+});
+
+test('the temporary file also goes when the only thread for file operations waits', async () => {
+  const hang = { calls: 'write', file: temporary, from: 1 };
+  expect(await terminated(hang, convert, { env: ONE_THREAD })).toMatchObject({ status: 143 });
+  expect(readdirSync(dirname(target))).toEqual([]);
+});
+
+test('where it cannot be removed either, the program ends all the same', async () => {
+  const hang = { calls: 'write,unlink', file: temporary, from: 1 };
+  expect(await terminated(hang, convert)).toMatchObject({ status: 143 });
+  expect(readdirSync(dirname(target))).toEqual(['.target.qcow2c.tmp']);
+  await cliOk(convert);
+  expect(readdirSync(dirname(target))).toEqual(['target']);
+  rmSync(target);
+});
