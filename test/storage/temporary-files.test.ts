@@ -9,13 +9,15 @@ const path = useScratch();
 
 test('a target that is abandoned has no temporary file, and gets its name never', async () => {
   const temporaryFiles = new TemporaryFiles();
-  const target = await openTarget(path('image'), 'writeback', false, temporaryFiles);
+  const target = await openTarget(path('image'), 'writeback', false, undefined, temporaryFiles);
   expect(existsSync(target.path)).toBe(true);
   await temporaryFiles.abandon();
   expect(existsSync(target.path)).toBe(false);
   await expect(target.commit(0)).rejects.toMatchObject({ code: 'ERR_ABORTED' });
   expect(existsSync(path('image'))).toBe(false);
-  await expect(openTarget(path('image'), 'writeback', false, temporaryFiles)).rejects.toMatchObject({
+  await expect(
+    openTarget(path('image'), 'writeback', false, undefined, temporaryFiles),
+  ).rejects.toMatchObject({
     code: 'ERR_ABORTED',
   });
   expect(existsSync(target.path)).toBe(false);
@@ -23,7 +25,7 @@ test('a target that is abandoned has no temporary file, and gets its name never'
 
 test('what has its own name by then stays', async () => {
   const temporaryFiles = new TemporaryFiles();
-  const target = await openTarget(path('done'), 'writeback', false, temporaryFiles);
+  const target = await openTarget(path('done'), 'writeback', false, undefined, temporaryFiles);
   await target.commit(0);
   writeFileSync(target.path, 'of another run');
   await temporaryFiles.abandon();
