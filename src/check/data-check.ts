@@ -40,10 +40,14 @@ export async function checkData(
       ...options,
       streamFacts: false,
       snapshots: true,
-      onBroken: ({ guestOffset, hostOffset, snapshot, error }) => {
+      onBroken: ({ guestOffset, hostOffset, snapshot, error, isReadable }) => {
         const place = { guestOffset, hostOffset, snapshot };
         return error.cause instanceof CorruptPayload
-          ? onFinding({ kind: 'payload', ...place, reason: error.cause.reason })
+          ? onFinding({
+              kind: isReadable ? 'odd-payload' : 'payload',
+              ...place,
+              reason: error.cause.reason,
+            })
           : onFinding({ kind: 'unreadable', ...place, reason: error.message });
       },
     },

@@ -1,6 +1,6 @@
 /** What is found wrong, in qemu-img's words (block/qcow2-refcount.c in QEMU). Used by the command and its repair. */
 import { quoted } from '../errors.js';
-import { type Finding, unreadTable } from './findings.js';
+import { type BrokenCluster, type Finding, unreadTable } from './findings.js';
 
 const hex = (value: bigint | number) => value.toString(16);
 /** As printf's %#x: 0 has no prefix. */
@@ -111,11 +111,15 @@ export function findingWords(finding: Finding, clusterBits: number, repairing = 
     case 'refcount-block-shared':
       return `ERROR refcount block ${finding.index} refcount=${finding.references}`;
     case 'payload':
-    case 'unreadable': {
-      const { guestOffset, hostOffset, snapshot, reason } = finding;
-      const what = finding.kind === 'payload' ? 'compressed cluster' : 'cluster';
-      const where = snapshot === undefined ? '' : `, snapshot ${plain(snapshot)}`;
-      return `ERROR ${what} at guest offset ${guestOffset} (host offset ${hostOffset}${where}): ${reason}`;
-    }
+      return `ERROR compressed ${cluster(finding)}`;
+    case 'odd-payload':
+      return `WARNING compressed ${cluster(finding)}; QEMU reads it all the same`;
+    case 'unreadable':
+      return `ERROR ${cluster(finding)}`;
   }
+}
+
+function cluster({ guestOffset, hostOffset, snapshot, reason }: BrokenCluster): string {
+  const where = snapshot === undefined ? '' : `, snapshot ${plain(snapshot)}`;
+  return `cluster at guest offset ${guestOffset} (host offset ${hostOffset}${where}): ${reason}`;
 }

@@ -75,11 +75,11 @@ export interface SnapshotPlace {
 }
 
 /**
- * A compressed cluster whose payload does not inflate to one cluster (`payload`), or any cluster whose bytes cannot be
- * had (`unreadable`). QEMU's check does not look for either.
+ * A compressed cluster whose payload QEMU does not read (`payload`) or reads although it is not one of exactly a cluster
+ * (`odd-payload`, no corruption), or any cluster whose bytes cannot be had (`unreadable`). QEMU's check looks for none.
  */
 export interface BrokenCluster {
-  readonly kind: 'payload' | 'unreadable';
+  readonly kind: 'payload' | 'odd-payload' | 'unreadable';
   /** Bytes. */
   readonly guestOffset: number;
   readonly hostOffset: number;

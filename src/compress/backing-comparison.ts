@@ -32,7 +32,8 @@ export class BackingComparison {
     if (this.#content.length === 0) this.#content = threadMemory.take(itemSize);
     const lost: UnreadablePart[] = [];
     this.#reader.read(backing, slot, this.#content.subarray(0, clusters * clusterSize), lost);
-    for (const { at, length } of lost) {
+    for (const { at, length, isKept } of lost) {
+      if (isKept) continue;
       const last = Math.ceil((at + length) / clusterSize);
       for (const index of indices(Math.floor(at / clusterSize), last)) this.#unknown.add(index);
     }

@@ -34,13 +34,32 @@ export interface Compressor {
   free(): void;
 }
 
+/** Takes a payload exactly when QEMU does, on any machine and by any engine. */
 export interface Decompressor {
   /**
-   * Fills exactly all of `output` from the stream at the start of `input`; trailing bytes are
-   * ignored (the format knows a payload's length only to the sector).
-   * @returns how many bytes of `input` the stream took, without the trailing ones
-   * @throws Qcow2cError ERR_CORRUPT when the stream is broken or yields fewer or more bytes
+   * Fills exactly all of `output` from the payload at the start of `input`: one deflate stream, or zstd frames. Trailing
+   * bytes are ignored (the format knows a payload's length only to the sector).
+   * @returns how many bytes of `input` the payload took, without the trailing ones
+   * @throws CorruptPayload for any other payload. Its `isReadable` says whether QEMU reads a cluster of it all the
+   *   same, which `output` then holds. Qcow2cError ERR_ENGINE when the engine has no memory
    */
   decompress(input: Uint8Array, output: Uint8Array): number;
+  /**
+   * Inflates what can be had of a payload that `decompress` does not take, by looser rules. Slow.
+   * @param input without what the file does not have
+   * @returns how many bytes of `output` it filled, from its start
+   */
+  salvage(input: Uint8Array, output: Uint8Array): number;
+  /** Frees what the engine holds outside the JavaScript heap. Call once. */
+  free(): void;
+}
+
+/** Inflates deflate streams fast. */
+export interface Inflater {
+  /**
+   * Fills exactly all of `output` from the stream at the start of `input`.
+   * @returns how many bytes of `input` the stream took; undefined when it is not one of exactly `output.length` bytes
+   */
+  inflate(input: Uint8Array, output: Uint8Array): number | undefined;
   free(): void;
 }

@@ -8,11 +8,11 @@ import type { CompressionType } from '../compression-type.js';
 import { Qcow2cError, usageError } from '../errors.js';
 import type { Compressor, CompressorChoice, Decompressor, EngineName } from './codec.js';
 import { defaultEffort } from './default-effort.js';
+import { DeflateDecompressor } from './deflate-decompressor.js';
 import { EffortByContent } from './effort-by-content.js';
-import { LIBDEFLATE_SYMBOL, LibdeflateCompressor, LibdeflateDecompressor } from './libdeflate.js';
+import { LIBDEFLATE_SYMBOL, LibdeflateCompressor, LibdeflateInflater } from './libdeflate.js';
 import { tryLibdeflate, tryLibzstd } from './library-trial.js';
 import { LIBZSTD_SYMBOL, LibzstdCompressor, LibzstdDecompressor, libzstdVersion } from './libzstd.js';
-import { LibzstdStreamDecompressor } from './libzstd-stream.js';
 import {
   koffiVersion,
   LIBDEFLATE_NAMES,
@@ -20,7 +20,7 @@ import {
   loadNativeLibrary,
   type NativeLibrary,
 } from './native-library.js';
-import { NodeZlibCompressor, NodeZlibDecompressor } from './node-zlib.js';
+import { NodeZlibCompressor, NodeZlibInflater } from './node-zlib.js';
 import { hasNodeZstd, NodeZstdCompressor, NodeZstdDecompressor } from './node-zstd.js';
 
 export interface CompressorRequest {
@@ -203,11 +203,6 @@ export interface DecompressorRequest {
   readonly type: CompressionType;
   /** Default: the fastest there is. */
   readonly engine?: EngineName | undefined;
-  /**
-   * Whether it must refuse whatever QEMU refuses, which inflates with zlib and takes zstd as a stream. The others take
-   * more: libdeflate symbols without a meaning and incomplete codes, libzstd's call for whole frames wrong windows.
-   */
-  readonly strict?: boolean | undefined;
 }
 
 /**
@@ -215,19 +210,18 @@ export interface DecompressorRequest {
  * @throws Qcow2cError ERR_ENGINE without an engine for the type, ERR_USAGE when the engine does not do it
  */
 export async function createDecompressor(request: DecompressorRequest): Promise<Decompressor> {
-  const { type, strict = false } = request;
-  const engine = strict && type === 'zlib' ? 'node' : request.engine;
+  const { type, engine } = request;
   if (engine !== undefined) highestLevelOf(engine, type);
   const { engine: chosen, library } = await findEngine(type, engine, installedEngines);
   switch (chosen) {
-    case 'libdeflate':
-      return new LibdeflateDecompressor(await nativeLibrary('libdeflate', library));
-    case 'libzstd': {
-      const native = await nativeLibrary('libzstd', library);
-      return strict ? new LibzstdStreamDecompressor(native) : new LibzstdDecompressor(native);
+    case 'libdeflate': {
+      const native = await nativeLibrary('libdeflate', library);
+      return new DeflateDecompressor(new NodeZlibInflater(), new LibdeflateInflater(native));
     }
+    case 'libzstd':
+      return new LibzstdDecompressor(await nativeLibrary('libzstd', library));
     case 'node':
-      return type === 'zlib' ? new NodeZlibDecompressor() : new NodeZstdDecompressor();
+      return type === 'zlib' ? new DeflateDecompressor(new NodeZlibInflater()) : new NodeZstdDecompressor();
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * A table that tells, by the next bits of a deflate stream, which symbol they begin with. RFC 1951, section 3.2.2.
- * Takes the codes that zlib takes, and no other. Used where a stream's symbols are looked at one by one.
+ * Used where a stream's symbols are looked at one by one.
  */
 
 /** Bits of the longest code. */
@@ -11,6 +11,34 @@ export const CODE_LENGTH_MASK = 15;
 
 /** The entry of bits that begin no code. */
 export const NO_CODE = 0;
+
+/**
+ * How complete a code is. `single`: one code of one bit. `empty`: no code at all. zlib takes these two for lengths and
+ * distances (inftrees.c), and refuses `incomplete` and `oversubscribed` everywhere.
+ */
+export type Completeness = 'complete' | 'single' | 'empty' | 'incomplete' | 'oversubscribed';
+
+/**
+ * @param lengths holds the code length of each symbol in bits, 0 for a symbol without a code, 15 at most
+ * @param from where the first symbol's length is
+ * @param count of symbols
+ */
+export function completenessOf(lengths: Uint8Array, from: number, count: number): Completeness {
+  // In units of the longest code, of which there are 2^15.
+  let used = 0;
+  let codes = 0;
+  for (let at = from; at < from + count; at += 1) {
+    const length = lengths[at] as number;
+    if (length !== 0) {
+      codes += 1;
+      used += 1 << (MOST_BITS - length);
+    }
+  }
+  if (used === 1 << MOST_BITS) return 'complete';
+  if (used > 1 << MOST_BITS) return 'oversubscribed';
+  if (codes === 0) return 'empty';
+  return codes === 1 && used === 1 << (MOST_BITS - 1) ? 'single' : 'incomplete';
+}
 
 export class HuffmanTable {
   /** By the next bits of the stream, the first one lowest: the symbol's meaning with the length of its code. */
@@ -36,28 +64,24 @@ export class HuffmanTable {
   }
 
   /**
-   * Makes the table of a canonical code.
-   * @param lengths holds the code length of each symbol in bits, 0 for a symbol without a code
-   * @param from where the first symbol's length is
-   * @param count of symbols, at most as many as there are meanings
-   * @param mayLackCodes whether one code of one bit passes, or none at all: then some bits begin no code
-   * @returns whether the lengths are those of a code
+   * Makes the table of a canonical code that is not oversubscribed. Bits that begin no code get the entry NO_CODE.
+   * @param lengths, from, count as for `completenessOf`; at most as many symbols as there are meanings
    */
-  build(lengths: Uint8Array, from: number, count: number, mayLackCodes: boolean): boolean {
+  build(lengths: Uint8Array, from: number, count: number): void {
     const counts = this.#counts.fill(0);
-    for (const length of lengths.subarray(from, from + count)) counts[length] = (counts[length] ?? 0) + 1;
+    for (let at = from; at < from + count; at += 1) {
+      const length = lengths[at] as number;
+      counts[length] = (counts[length] as number) + 1;
+    }
     let longest = MOST_BITS;
     while (longest > 1 && counts[longest] === 0) longest -= 1;
-    // Codes of each length that are free; what is left at the end begins no code.
-    let free = 1;
-    for (let length = 1; length <= longest; length += 1) {
-      free = 2 * free - (counts[length] ?? 0);
-      if (free < 0) return false;
-    }
-    if (free > 0 && !(mayLackCodes && longest === 1)) return false;
     this.#sort(lengths, from, count);
     this.#fill(longest);
-    return true;
+  }
+
+  /** Gives a single code of one bit both values of that bit, as libdeflate does. */
+  completeSingle(): void {
+    this.entries[1] = this.entries[0] as number;
   }
 
   #sort(lengths: Uint8Array, from: number, count: number): void {

@@ -1,5 +1,5 @@
 /**
- * The engine libzstd: one plain zstd frame a cluster through the system's shared library, for the workers.
+ * The engine libzstd: makes one plain zstd frame a cluster through the system's shared library, for the workers.
  * A context is made once and serves all clusters; what it did before never shows in its output (tested).
  */
 import { Qcow2cError } from '../errors.js';
@@ -7,6 +7,8 @@ import type { Compressor, Decompressor } from './codec.js';
 import { CorruptPayload } from './corrupt-payload.js';
 import { NativeContext } from './native-context.js';
 import type { NativeFunction, NativeLibrary } from './native-library.js';
+import { FEWER_BYTES, frameKind } from './zstd-frame.js';
+import { salvageFrames } from './zstd-salvage.js';
 
 /** A symbol that every libzstd has had since 1.4.0, the first with the parameters used here. */
 export const LIBZSTD_SYMBOL = 'ZSTD_compress2';
@@ -17,6 +19,11 @@ const PARAMETER_HASH_LOG = 102;
 
 /** -ZSTD_error_dstSize_tooSmall; zstd_errors.h promises that the values of its codes stay. */
 const DOES_NOT_FIT = -70;
+/** -ZSTD_error_memory_allocation. */
+const NO_MEMORY = -64;
+
+/** ZSTD_reset_session_only of zstd.h. */
+const RESET_SESSION = 1;
 
 /** Functions return a size_t whose top values are negated error codes: read as signed, these are negative. */
 const SIZE_OR_ERROR = 'intptr_t';
@@ -79,46 +86,113 @@ export class LibzstdCompressor implements Compressor {
   }
 }
 
+/**
+ * Reads payloads in the steps of QEMU (block/qcow2-threads.c, qcow2_zstd_decompress): frame by frame as a stream, until
+ * the cluster is full. The stream refuses windows that the call for whole frames takes.
+ */
 export class LibzstdDecompressor implements Decompressor {
   readonly #context: NativeContext;
-  readonly #frameSize: NativeFunction;
-  readonly #decompress: NativeFunction;
+  readonly #decompressStream: NativeFunction;
+  readonly #decompressFrame: NativeFunction;
+  readonly #reset: NativeFunction;
   readonly #errorName: NativeFunction;
+  /** Two size_t that libzstd moves on: bytes made, bytes taken. */
+  readonly #made = new BigUint64Array(1);
+  readonly #taken = new BigUint64Array(1);
 
   /** @throws Qcow2cError ERR_ENGINE when the library refuses (no memory) */
   constructor(library: NativeLibrary) {
     this.#errorName = errorNames(library);
-    this.#frameSize = library.func('ZSTD_findFrameCompressedSize', SIZE_OR_ERROR, ['const void *', 'size_t']);
-    this.#decompress = library.func('ZSTD_decompressDCtx', SIZE_OR_ERROR, [
+    // ZSTD_decompressStream for callers who have no structures with pointers in them.
+    this.#decompressStream = library.func('ZSTD_decompressStream_simpleArgs', SIZE_OR_ERROR, [
+      'void *',
+      'void *',
+      'size_t',
+      'size_t *',
+      'const void *',
+      'size_t',
+      'size_t *',
+    ]);
+    this.#decompressFrame = library.func('ZSTD_decompressDCtx', SIZE_OR_ERROR, [
       'void *',
       'void *',
       'size_t',
       'const void *',
       'size_t',
     ]);
-    this.#context = decompressionContext(library);
+    this.#reset = library.func('ZSTD_DCtx_reset', SIZE_OR_ERROR, ['void *', 'int']);
+    const create = library.func('ZSTD_createDCtx', 'void *', []);
+    this.#context = new NativeContext(
+      library,
+      'ZSTD_freeDCtx',
+      create,
+      'libzstd gave no decompression context',
+    );
   }
 
   decompress(input: Uint8Array, output: Uint8Array): number {
-    // ZSTD_decompressDCtx takes whole frames only, so what follows the first is cut off beforehand.
-    const frameSize = this.#frameSize(input, input.length) as number;
-    if (frameSize < 0) throw new CorruptPayload(`zstd: ${this.#errorName(frameSize)}`);
-    const result = this.#decompress(this.#context.pointer, output, output.length, input, frameSize) as number;
-    if (result === DOES_NOT_FIT) throw new CorruptPayload('the zstd frame yields more bytes than a cluster');
-    if (result < 0) throw new CorruptPayload(`zstd: ${this.#errorName(result)}`);
-    if (result < output.length) throw new CorruptPayload('the zstd frame yields fewer bytes than a cluster');
-    return frameSize;
+    const { pointer } = this.#context;
+    this.#reset(pointer, RESET_SESSION);
+    this.#made[0] = 0n;
+    this.#taken[0] = 0n;
+    let isOfRfc8878 = true;
+    let frameAt = 0;
+    for (;;) {
+      const before: bigint = (this.#made[0] as bigint) + (this.#taken[0] as bigint);
+      const left = this.#decompressStream(
+        pointer,
+        output,
+        output.length,
+        this.#made,
+        input,
+        input.length,
+        this.#taken,
+      ) as number;
+      if (left < 0) throw this.#failure(left, input, frameAt);
+      const made = Number(this.#made[0]);
+      const taken = Number(this.#taken[0]);
+      if (left === 0) {
+        // 0: the frame has ended.
+        if (frameKind(input, frameAt) === 'none') isOfRfc8878 = false;
+        frameAt = taken;
+      }
+      if (made === output.length) {
+        if (left > 0) throw new CorruptPayload('the zstd frame yields more bytes than a cluster');
+        if (isOfRfc8878) return taken;
+        // A library can be built to read what zstd wrote before its format was settled. Others cannot.
+        throw new CorruptPayload('a zstd frame is of an old format', { isReadable: true });
+      }
+      // Neither taken nor made anything: there is no more.
+      if (this.#made[0] + this.#taken[0] === before) {
+        const isBetweenFrames = frameAt === input.length && frameAt > 0;
+        throw new CorruptPayload(isBetweenFrames ? FEWER_BYTES : 'the zstd frame is cut off');
+      }
+    }
+  }
+
+  salvage(input: Uint8Array, output: Uint8Array): number {
+    return salvageFrames(input, output, (frame, room) => {
+      const made = this.#decompressFrame(
+        this.#context.pointer,
+        room,
+        room.length,
+        frame,
+        frame.length,
+      ) as number;
+      return made < 0 ? undefined : made;
+    });
   }
 
   free(): void {
     this.#context.free();
   }
-}
 
-/** @throws Qcow2cError ERR_ENGINE when the library refuses (no memory) */
-export function decompressionContext(library: NativeLibrary): NativeContext {
-  const create = library.func('ZSTD_createDCtx', 'void *', []);
-  return new NativeContext(library, 'ZSTD_freeDCtx', create, 'libzstd gave no decompression context');
+  #failure(result: number, input: Uint8Array, frameAt: number): Qcow2cError {
+    if (result === NO_MEMORY) return new Qcow2cError('ERR_ENGINE', 'libzstd failed: there is no memory');
+    // What lies behind a payload is anything but a frame, mostly.
+    if (frameAt > 0 && frameKind(input, frameAt) === 'none') return new CorruptPayload(FEWER_BYTES);
+    return new CorruptPayload(`zstd: ${this.#errorName(result)}`);
+  }
 }
 
 /** @returns the library's version, such as 1.5.4 */

@@ -189,6 +189,8 @@ export interface UnreadablePart {
   readonly at: number;
   readonly length: number;
   readonly failure: ItemFailure;
+  /** Its bytes were had all the same: QEMU reads the payload, or salvage could. Also without salvage. */
+  readonly isKept?: true;
 }
 
 /** The answer for `clusters`. */
@@ -242,6 +244,8 @@ export interface BrokenPayload {
   /** In the item. */
   readonly index: number;
   readonly failure: ItemFailure;
+  /** Whether QEMU reads the cluster all the same. */
+  readonly isReadable: boolean;
 }
 
 /** The answer for `examination`. */

@@ -3,8 +3,7 @@
  * write the 4 KiB window (12 bits) that qemu itself writes.
  */
 import { deflateRawSync, type InflateRaw, inflateRawSync } from 'node:zlib';
-import type { Compressor, Decompressor } from './codec.js';
-import { CorruptPayload } from './corrupt-payload.js';
+import type { Compressor, Inflater } from './codec.js';
 
 /** Most memory for the hash chains, as in QEMU's block/qcow2-threads.c: faster and smaller than the default 8. */
 const MEMORY_LEVEL = 9;
@@ -41,8 +40,8 @@ export class NodeZlibCompressor implements Compressor {
   free(): void {}
 }
 
-export class NodeZlibDecompressor implements Decompressor {
-  decompress(input: Uint8Array, output: Uint8Array): number {
+export class NodeZlibInflater implements Inflater {
+  inflate(input: Uint8Array, output: Uint8Array): number | undefined {
     let inflated: { readonly buffer: Buffer; readonly engine: InflateRaw };
     try {
       inflated = inflateRawSync(input, {
@@ -53,16 +52,11 @@ export class NodeZlibDecompressor implements Decompressor {
         // Asks for the engine too, which knows how far it came.
         info: true,
       }) as unknown as typeof inflated;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
-        throw new CorruptPayload('the deflate stream yields more bytes than a cluster', error);
-      }
-      throw new CorruptPayload('the deflate stream is broken', error);
+    } catch {
+      return undefined;
     }
     const { buffer, engine } = inflated;
-    if (buffer.length < output.length) {
-      throw new CorruptPayload('the deflate stream yields fewer bytes than a cluster');
-    }
+    if (buffer.length < output.length) return undefined;
     output.set(buffer);
     return engine.bytesWritten;
   }

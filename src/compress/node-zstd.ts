@@ -6,7 +6,8 @@ import * as zlib from 'node:zlib';
 import { Qcow2cError } from '../errors.js';
 import type { Compressor, Decompressor } from './codec.js';
 import { CorruptPayload } from './corrupt-payload.js';
-import { zstdFrameSize } from './zstd-frame.js';
+import { FEWER_BYTES, frameKind, readZstdFrame, skippableFrameEnd } from './zstd-frame.js';
+import { salvageFrames } from './zstd-salvage.js';
 
 /** What is used of it. */
 interface NodeZstd {
@@ -58,29 +59,57 @@ export class NodeZstdCompressor implements Compressor {
   free(): void {}
 }
 
+/** Reads payloads frame by frame, as QEMU does. */
 export class NodeZstdDecompressor implements Decompressor {
   readonly #zstd = nodeZstd();
 
   decompress(input: Uint8Array, output: Uint8Array): number {
-    const frameSize = zstdFrameSize(input);
-    let cluster: Buffer;
-    try {
-      cluster = this.#zstd.zstdDecompressSync(input.subarray(0, frameSize), {
-        chunkSize: Math.max(SMALLEST_BUFFER, output.length + 1),
-        maxOutputLength: output.length,
-      });
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
-        throw new CorruptPayload('the zstd frame yields more bytes than a cluster', error);
+    let at = 0;
+    let made = 0;
+    while (made < output.length) {
+      const kind = frameKind(input, at);
+      if (kind === 'skippable') {
+        at = skippableFrameEnd(input, at);
+        continue;
       }
-      throw new CorruptPayload('the zstd frame is broken', error);
+      if (kind === 'none' && at > 0) throw new CorruptPayload(FEWER_BYTES);
+      const frame = input.subarray(at);
+      const { length } = readZstdFrame(frame);
+      const content = this.#inflate(frame.subarray(0, length), output.length - made);
+      output.set(content, made);
+      made += content.length;
+      at += length;
     }
-    if (cluster.length < output.length) {
-      throw new CorruptPayload('the zstd frame yields fewer bytes than a cluster');
-    }
-    output.set(cluster);
-    return frameSize;
+    return at;
+  }
+
+  salvage(input: Uint8Array, output: Uint8Array): number {
+    return salvageFrames(input, output, (frame, room) => {
+      try {
+        const content = this.#inflate(frame, room.length);
+        room.set(content);
+        return content.length;
+      } catch (error) {
+        if (error instanceof CorruptPayload) return undefined;
+        throw error;
+      }
+    });
   }
 
   free(): void {}
+
+  /** @param room bytes that one frame may yield */
+  #inflate(frame: Uint8Array, room: number): Buffer {
+    try {
+      return this.#zstd.zstdDecompressSync(frame, {
+        chunkSize: Math.max(SMALLEST_BUFFER, room + 1),
+        maxOutputLength: room,
+      });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
+        throw new CorruptPayload('the zstd frame yields more bytes than a cluster', { cause: error });
+      }
+      throw new CorruptPayload('the zstd frame is broken', { cause: error });
+    }
+  }
 }

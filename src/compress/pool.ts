@@ -32,13 +32,15 @@ export interface UnreadableBytes {
   readonly guestOffset: number;
   readonly length: number;
   readonly error: Qcow2cError;
+  /** Its bytes were had all the same. */
+  readonly isKept?: true;
 }
 
 /** A worker's answer with the memory it speaks of. */
 type FromWorker<Answer> = Omit<Answer, 'unreadable'> & {
   /** The slot's memory, the whole slot. */
   readonly bytes: Uint8Array;
-  /** Ascending; empty without salvage. */
+  /** Ascending. Without salvage only what was had all the same. */
   readonly unreadable: readonly UnreadableBytes[];
 };
 
@@ -52,7 +54,12 @@ export type ComparedItem = FromWorker<Compared>;
 
 export interface ExaminedItem extends Pick<Examined, 'facts'> {
   /** By the index of the payload, ascending. */
-  readonly broken: readonly { readonly index: number; readonly error: Qcow2cError }[];
+  readonly broken: readonly {
+    readonly index: number;
+    readonly error: Qcow2cError;
+    /** Whether QEMU reads the cluster all the same. */
+    readonly isReadable: boolean;
+  }[];
 }
 
 /** A setup without the memory, which is the pool's. */
@@ -166,8 +173,9 @@ export class WorkerPool {
     const { facts, broken } = await this.#answer<Examined>(item, guestOffset);
     return {
       facts,
-      broken: broken.map(({ index, failure }) => ({
+      broken: broken.map(({ index, failure, isReadable }) => ({
         index,
+        isReadable,
         error: failureError(failure, guestOffsets[index] ?? guestOffset, this.#fileOf),
       })),
     };
@@ -192,10 +200,11 @@ export class WorkerPool {
     guestOffset: number,
   ): Promise<FromWorker<Answer>> {
     const answer = await this.#answer<Answer>(item, guestOffset);
-    const unreadable = answer.unreadable.map(({ at, length, failure }) => ({
+    const unreadable = answer.unreadable.map(({ at, length, failure, ...kept }) => ({
       guestOffset: guestOffset + at,
       length,
       error: failureError(failure, guestOffset, this.#fileOf),
+      ...kept,
     }));
     return { ...answer, bytes: this.#slotOf(this.#results, item.slot), unreadable };
   }

@@ -1,8 +1,9 @@
 /**
  * Brings the segments of a work item into memory, in a worker: reads, inflates, or takes what has arrived.
- * With salvage, what cannot be had becomes zeros and is noted, as little of it as can be told apart.
+ * With salvage, what cannot be had becomes zeros and is noted, as little of it as can be told apart. A payload that QEMU
+ * reads although something is wrong with it is read and noted, too.
  */
-import { ClusterInflater, type Decompressors } from './cluster-inflater.js';
+import { ClusterInflater, type Decompressors, type InflatedCluster } from './cluster-inflater.js';
 import type {
   CompressedSegment,
   DataSegment,
@@ -32,14 +33,14 @@ export class SegmentReader {
   constructor(setup: ReaderSetup, decompressors: Decompressors) {
     this.#setup = setup;
     this.#reader = new PositionalReader(setup.readAlignment);
-    this.#inflater = new ClusterInflater(this.#reader, decompressors);
+    this.#inflater = new ClusterInflater(this.#reader, decompressors, setup.salvage);
   }
 
   /**
    * Fills `item` with the segments' bytes and zeros between and behind them.
    * @param segments in ascending order, inside the item
    * @param slot of the item, where its bytes arrive
-   * @param unreadable takes what became zeros instead
+   * @param unreadable takes what became zeros instead, and what was read although something is wrong with it
    * @throws SegmentError without salvage, for the first part that cannot be had
    */
   read(segments: readonly Segment[], slot: number, item: Uint8Array, unreadable: UnreadablePart[]): void {
@@ -54,7 +55,7 @@ export class SegmentReader {
           this.#readData(segment, place, unreadable);
           break;
         case 'compressed':
-          this.#orZeros(segment, place, unreadable, () => this.#inflate(segment, place));
+          this.#orZeros(segment, place, unreadable, () => this.#inflate(segment, place, unreadable));
           break;
         case 'arrived':
           place.set(this.#arrived(slot, length));
@@ -68,7 +69,7 @@ export class SegmentReader {
   /**
    * Inflates the cluster of a segment that begins with it.
    * @param cluster takes all of it, also what lies past the segment's end
-   * @returns the payload without trailing bytes, valid until the next call; undefined when it became zeros
+   * @returns the payload without trailing bytes, valid until the next call, if it is one of exactly a cluster
    * @throws SegmentError without salvage
    */
   readCompressed(
@@ -76,13 +77,22 @@ export class SegmentReader {
     cluster: Uint8Array,
     unreadable: UnreadablePart[],
   ): Uint8Array | undefined {
-    return this.#orZeros(segment, cluster, unreadable, () => this.#inflater.inflateInto(segment, cluster));
+    const inflated = this.#orZeros(segment, cluster, unreadable, () =>
+      this.#inflater.inflateInto(segment, cluster),
+    );
+    noteFlaw(unreadable, segment, inflated);
+    return inflated?.payload;
   }
 
-  #inflate(segment: CompressedSegment, place: Uint8Array): void {
+  #inflate(segment: CompressedSegment, place: Uint8Array, unreadable: UnreadablePart[]): void {
     const { skip, length, inflatedLength } = segment;
-    if (length === inflatedLength) this.#inflater.inflateInto(segment, place);
-    else place.set(this.#inflater.inflate(segment).subarray(skip, skip + length));
+    if (length === inflatedLength) {
+      noteFlaw(unreadable, segment, this.#inflater.inflateInto(segment, place));
+    } else {
+      const inflated = this.#inflater.inflate(segment);
+      place.set(inflated.cluster.subarray(skip, skip + length));
+      noteFlaw(unreadable, segment, inflated);
+    }
   }
 
   #readData(
@@ -131,6 +141,19 @@ export class SegmentReader {
     const { arrivals, itemSize } = this.#setup;
     return new Uint8Array(arrivals as SharedArrayBuffer, slot * itemSize, length);
   }
+}
+
+/** Notes what is wrong with a payload: of the segment's bytes those that became zeros, or that all of them were had. */
+function noteFlaw(
+  unreadable: UnreadablePart[],
+  { at, length, skip }: CompressedSegment,
+  inflated: InflatedCluster | undefined,
+): void {
+  if (inflated?.flaw === undefined) return;
+  const { failure, yielded } = inflated.flaw;
+  const had = Math.min(length, Math.max(0, yielded - skip));
+  if (had === length) unreadable.push({ at, length, failure, isKept: true });
+  else note(unreadable, { at: at + had, length: length - had, failure });
 }
 
 /** Adds a part; pieces of one failed read that lie side by side become one, with the first's failure. */

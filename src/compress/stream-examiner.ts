@@ -4,7 +4,7 @@
  */
 import type { Decompressor } from './codec.js';
 import { CorruptPayload } from './corrupt-payload.js';
-import { DeflateWindow, LARGEST_WINDOW } from './deflate-window.js';
+import { DeflateDecoder, LARGEST_WINDOW } from './deflate-decoder.js';
 import {
   type BrokenPayload,
   type ExaminationItem,
@@ -17,7 +17,7 @@ import {
 import { PositionalReader } from './positional-reader.js';
 import { SegmentError } from './segment-error.js';
 import { refuseUnwanted } from './unwanted.js';
-import { readZstdFrame } from './zstd-frame.js';
+import { readZstdFrames } from './zstd-frame.js';
 
 /** Facts of the streams that were looked at so far. */
 type Totals = { -readonly [Fact in keyof StreamFacts]: StreamFacts[Fact] };
@@ -27,11 +27,11 @@ export class StreamExaminer {
   readonly #reader: PositionalReader;
   readonly #decompressor: Decompressor;
   readonly #cluster: Uint8Array;
-  readonly #deflateWindow = new DeflateWindow();
+  readonly #decoder = new DeflateDecoder();
   /** The largest of any stream so far: none needs to be looked for that is not larger. */
   #window = 0;
 
-  /** @param decompressor a strict one of the setup's type: nothing must pass here that fails in QEMU */
+  /** @param decompressor of the setup's type */
   constructor(setup: ExaminationSetup, decompressor: Decompressor) {
     this.#setup = setup;
     this.#reader = new PositionalReader(setup.readAlignment);
@@ -49,7 +49,8 @@ export class StreamExaminer {
         const stream = this.#inflate(offset, storedLength);
         if (this.#setup.streamFacts) this.#look(stream, facts);
       } catch (error) {
-        broken.push({ index, failure: this.#failure(error, offset) });
+        const isReadable = error instanceof CorruptPayload && error.isReadable;
+        broken.push({ index, failure: this.#failure(error, offset), isReadable });
       }
     }
     return { facts: this.#setup.streamFacts ? facts : undefined, broken };
@@ -62,23 +63,28 @@ export class StreamExaminer {
   #inflate(offset: number, storedLength: number): Uint8Array {
     const { bytes, found } = this.#reader.read(this.#setup.descriptor, offset, storedLength);
     if (found === 0) throw new CorruptPayload('it lies past the end of the file');
-    const length = this.#decompressor.decompress(bytes, this.#cluster);
     // What the file does not have was read as zeros, which can be the rest of a stream, but not of the one written.
-    if (length > found) throw new CorruptPayload('it goes on past the end of the file');
-    return bytes.subarray(0, length);
+    const pastEnd = () => new CorruptPayload('it goes on past the end of the file');
+    try {
+      const length = this.#decompressor.decompress(bytes, this.#cluster);
+      if (length > found) throw pastEnd();
+      return bytes.subarray(0, length);
+    } catch (error) {
+      throw error instanceof CorruptPayload && error.isReadable && found < storedLength ? pastEnd() : error;
+    }
   }
 
   #look(stream: Uint8Array, facts: Totals): void {
     facts.payloadBytes += stream.length;
     if (this.#setup.type === 'zstd') {
-      const { window, hasChecksum } = readZstdFrame(stream);
-      facts.window = Math.max(facts.window, window);
-      if (hasChecksum) facts.checksums += 1;
+      const frames = readZstdFrames(stream);
+      facts.window = Math.max(facts.window, ...frames.map(({ window }) => window));
+      if (frames.every(({ hasChecksum }) => hasChecksum)) facts.checksums += 1;
       return;
     }
-    // The walk takes longer than inflating, and cannot find more than this.
+    // This takes longer than inflating, and cannot find more than the largest window.
     if (this.#window < LARGEST_WINDOW) {
-      const farthest = this.#deflateWindow.farthest(stream, this.#setup.clusterSize);
+      const { farthest } = this.#decoder.decode(stream, this.#cluster);
       if (farthest > this.#window) this.#window = 2 ** Math.ceil(Math.log2(farthest));
     }
     facts.window = this.#window;

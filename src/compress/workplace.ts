@@ -75,7 +75,7 @@ async function createPacker(setup: WorkerSetup, engines: Engine[]): Promise<Pack
     case 'comparison':
       return new DiskComparer(setup, decompressors);
     case 'examination': {
-      const decompressor = await createDecompressor({ type: setup.type, strict: true });
+      const decompressor = await createDecompressor({ type: setup.type });
       engines.push(decompressor);
       return new StreamExaminer(setup, decompressor);
     }

@@ -1,11 +1,17 @@
 /**
- * What the headers of a zstd frame say (RFC 8878, section 3.1.1). Where it ends is for the engine built into
- * Node.js, which promises nothing about the bytes that follow a payload (often the next payload) and on 22 says
- * nothing of a cut; the rest is for those who look at an image's streams.
+ * What the headers of zstd frames say (RFC 8878, section 3.1). Where a frame ends is for the engine built into Node.js,
+ * which promises nothing about the bytes that follow a frame and on 22 says nothing of a cut; the rest is for looking at
+ * an image's streams and for what is left of a broken one.
  */
 import { CorruptPayload } from './corrupt-payload.js';
 
-const MAGIC = 0xfd2fb528;
+export const ZSTD_MAGIC = 0xfd2fb528;
+export const MAGIC_BYTES = 4;
+
+/** Section 3.1.2: the low four bits are the user's. */
+const SKIPPABLE_MAGIC = 0x184d2a50;
+const SKIPPABLE_MASK = 0xfffffff0;
+const SKIPPABLE_HEADER = 8;
 
 /** Bytes of the dictionary identifier, by bits 0 and 1 of the frame header descriptor. */
 const DICTIONARY_ID_BYTES = [0, 1, 2, 4] as const;
@@ -13,58 +19,134 @@ const DICTIONARY_ID_BYTES = [0, 1, 2, 4] as const;
 /** Bytes of the frame content size, by bits 6 and 7; a single segment has one at least. */
 const CONTENT_SIZE_BYTES = [0, 2, 4, 8] as const;
 
+export const BLOCK_HEADER = 3;
+
 /** Block_Type 1: one byte that stands for the whole block. */
 const RLE_BLOCK = 1;
+
+const CHECKSUM_BYTES = 4;
 
 /** What a content size of 2 bytes begins with: smaller ones have 1. */
 const CONTENT_SIZE_BASE = 256;
 
+/** Why a payload of whole frames is none of a cluster. */
+export const FEWER_BYTES = 'the zstd frame yields fewer bytes than a cluster';
+
+/** A frame of content. Lengths and places in bytes. */
 export interface ZstdFrame {
-  /** Bytes. */
   readonly length: number;
-  /** Bytes of output that its reader must keep. */
+  /** What its reader must keep of the output. */
   readonly window: number;
   /** Whether it ends in a checksum of its content. */
   readonly hasChecksum: boolean;
 }
 
-/**
- * @returns the length in bytes of the frame at the start of `input`
- * @throws Qcow2cError ERR_CORRUPT when there is no frame, or not all of it
- */
-export function zstdFrameSize(input: Uint8Array): number {
-  return readZstdFrame(input).length;
+/** A frame's header, and where its blocks begin. */
+export interface ZstdFrameHeader {
+  readonly length: number;
+  readonly window: number;
+  readonly hasChecksum: boolean;
+  readonly namesDictionary: boolean;
 }
 
 /**
- * @returns the frame at the start of `input`
- * @throws Qcow2cError ERR_CORRUPT when there is no frame, or not all of it
+ * @param at in bytes
+ * @returns what kind of frame begins there; `none` also where fewer than four bytes are left
+ */
+export function frameKind(input: Uint8Array, at: number): 'content' | 'skippable' | 'none' {
+  if (at + MAGIC_BYTES > input.length) return 'none';
+  const magic = viewOf(input).getUint32(at, true);
+  if (magic === ZSTD_MAGIC) return 'content';
+  return (magic & SKIPPABLE_MASK) >>> 0 === SKIPPABLE_MAGIC ? 'skippable' : 'none';
+}
+
+/**
+ * @param at where a skippable frame begins, in bytes
+ * @returns where it ends
+ * @throws CorruptPayload when not all of it is there
+ */
+export function skippableFrameEnd(input: Uint8Array, at: number): number {
+  if (at + SKIPPABLE_HEADER > input.length) throw cutOff();
+  const end = at + SKIPPABLE_HEADER + viewOf(input).getUint32(at + MAGIC_BYTES, true);
+  if (end > input.length) throw cutOff();
+  return end;
+}
+
+/**
+ * @returns the frames with content among those that `input` consists of, in order
+ * @throws CorruptPayload when it does not consist of frames
+ */
+export function readZstdFrames(input: Uint8Array): ZstdFrame[] {
+  const frames: ZstdFrame[] = [];
+  for (let at = 0; at < input.length; ) {
+    if (frameKind(input, at) === 'skippable') {
+      at = skippableFrameEnd(input, at);
+      continue;
+    }
+    const frame = readZstdFrame(input.subarray(at));
+    frames.push(frame);
+    at += frame.length;
+  }
+  return frames;
+}
+
+/**
+ * @returns the frame of content at the start of `input`
+ * @throws CorruptPayload when there is no such frame, or not all of it
  */
 export function readZstdFrame(input: Uint8Array): ZstdFrame {
-  const view = new DataView(input.buffer, input.byteOffset, input.byteLength);
-  if (input.length < 5 || view.getUint32(0, true) !== MAGIC) {
-    throw new CorruptPayload('it does not start with a zstd frame');
+  const { length: headerLength, window, hasChecksum } = readFrameHeader(input);
+  let at = headerLength;
+  for (let isLast = false; !isLast; ) {
+    const block = readBlock(input, at);
+    if (block === undefined) throw cutOff();
+    isLast = block.isLast;
+    at = block.end;
   }
-  const descriptor = view.getUint8(4);
-  const singleSegment = (descriptor & 0x20) !== 0;
-  const hasChecksum = (descriptor & 0x04) !== 0;
-  const dictionaryAt = singleSegment ? 5 : 6;
-  const contentSizeAt = dictionaryAt + DICTIONARY_ID_BYTES[(descriptor & 3) as 0 | 1 | 2 | 3];
-  // A single segment has no window descriptor, and a content size of at least one byte.
-  const contentSizeBytes = CONTENT_SIZE_BYTES[(descriptor >> 6) as 0 | 1 | 2 | 3] || (singleSegment ? 1 : 0);
-  let at = contentSizeAt + contentSizeBytes;
-  for (let last = false; !last; ) {
-    if (at + 3 > input.length) throw cutOff();
-    const block = view.getUint16(at, true) + view.getUint8(at + 2) * 0x10000;
-    last = (block & 1) === 1;
-    at += 3 + ((block >> 1) % 4 === RLE_BLOCK ? 1 : block >> 3);
-  }
-  if (hasChecksum) at += 4;
+  if (hasChecksum) at += CHECKSUM_BYTES;
   if (at > input.length) throw cutOff();
-  const window = singleSegment
-    ? contentSize(view, contentSizeAt, contentSizeBytes)
-    : windowSize(view.getUint8(5));
   return { length: at, window, hasChecksum };
+}
+
+/** @throws CorruptPayload when there is no frame of content at the start of `input`, or not all of its header */
+export function readFrameHeader(input: Uint8Array): ZstdFrameHeader {
+  if (frameKind(input, 0) !== 'content') throw new CorruptPayload('it does not start with a zstd frame');
+  const view = viewOf(input);
+  if (input.length <= MAGIC_BYTES) throw cutOff();
+  const descriptor = view.getUint8(MAGIC_BYTES);
+  const isSingleSegment = (descriptor & 0x20) !== 0;
+  const dictionaryAt = isSingleSegment ? 5 : 6;
+  const dictionaryBytes = DICTIONARY_ID_BYTES[(descriptor & 3) as 0 | 1 | 2 | 3];
+  const contentSizeAt = dictionaryAt + dictionaryBytes;
+  // A single segment has no window descriptor, and a content size of at least one byte.
+  const contentSizeBytes =
+    CONTENT_SIZE_BYTES[(descriptor >> 6) as 0 | 1 | 2 | 3] || (isSingleSegment ? 1 : 0);
+  const length = contentSizeAt + contentSizeBytes;
+  if (length > input.length) throw cutOff();
+  const dictionary = input.subarray(dictionaryAt, contentSizeAt);
+  return {
+    length,
+    window: isSingleSegment
+      ? contentSize(view, contentSizeAt, contentSizeBytes)
+      : windowSize(view.getUint8(5)),
+    hasChecksum: (descriptor & 0x04) !== 0,
+    namesDictionary: dictionary.some((byte) => byte !== 0),
+  };
+}
+
+/**
+ * @param at where a block begins, in bytes
+ * @returns where it ends and whether it is its frame's last; undefined when not all of it is in `input`
+ */
+export function readBlock(
+  input: Uint8Array,
+  at: number,
+): { readonly end: number; readonly isLast: boolean } | undefined {
+  if (at + BLOCK_HEADER > input.length) return undefined;
+  const view = viewOf(input);
+  const header = view.getUint16(at, true) + view.getUint8(at + 2) * 0x10000;
+  const end = at + BLOCK_HEADER + ((header >> 1) % 4 === RLE_BLOCK ? 1 : header >> 3);
+  return end > input.length ? undefined : { end, isLast: (header & 1) === 1 };
 }
 
 /** Section 3.1.1.1.4, of a field that is there. */
@@ -85,6 +167,10 @@ function contentSize(view: DataView, at: number, bytes: number): number {
 function windowSize(descriptor: number): number {
   const base = 2 ** (10 + (descriptor >> 3));
   return base + (base / 8) * (descriptor & 7);
+}
+
+function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, byteLength);
 }
 
 function cutOff(): CorruptPayload {

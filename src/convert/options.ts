@@ -16,6 +16,11 @@ export interface UnreadableRange {
   readonly guestOffset: number;
   readonly length: number;
   readonly error: Qcow2cError;
+  /**
+   * The range is in the target all the same: something is wrong with its payload, but QEMU reads it, or `salvage` has
+   * found all of its bytes.
+   */
+  readonly isKept?: true;
 }
 
 export interface ConvertOptions {
@@ -35,7 +40,10 @@ export interface ConvertOptions {
   readonly isolated?: boolean | undefined;
   /** Take what cannot be read or inflated for zeros, and go on. */
   readonly salvage?: boolean | undefined;
-  /** Called for each range that was taken for zeros, in guest order; must not throw. */
+  /**
+   * Called for each range that was taken for zeros, and also without `salvage` for each that was read although something
+   * is wrong with its payload (`isKept`), in guest order; must not throw.
+   */
   readonly onUnreadable?: ((range: UnreadableRange) => void) | undefined;
   /** Called with what the user should know although the conversion goes on, a sentence; must not throw. */
   readonly onWarning?: ((message: string) => void) | undefined;

@@ -35,7 +35,7 @@ export class UnreadableLog {
     const until = this.#expected.findIndex(({ guestOffset }) => guestOffset >= end);
     const before = this.#expected.splice(0, until < 0 ? this.#expected.length : until);
     for (const range of [...before, ...found].sort((a, b) => a.guestOffset - b.guestOffset)) {
-      this.#bytes += range.length;
+      if (!range.isKept) this.#bytes += range.length;
       this.#tell?.(range);
     }
   }

@@ -6,7 +6,7 @@ import type { MarkedClusters } from '../qcow2/marked-clusters.js';
 import type { FoundCluster } from './examination-plan.js';
 import type { ImageState } from './image-states.js';
 
-/** A guest range that cannot be read. Lengths and offsets in bytes. */
+/** A guest range that cannot be read, or whose payload is not what the format asks for. Lengths and offsets in bytes. */
 export interface BrokenCluster {
   readonly guestOffset: number;
   /** Where its payload or its host cluster begins; of a table that cannot be read, the first entry. */
@@ -17,6 +17,8 @@ export interface BrokenCluster {
   readonly snapshot: string | undefined;
   /** ERR_CORRUPT for what the image says or holds, ERR_IO for a read that failed. */
   readonly error: Qcow2cError;
+  /** Whether QEMU reads it all the same: then it does not count as broken. */
+  readonly isReadable: boolean;
 }
 
 /** Called for one after the other, and waited for. */
@@ -57,20 +59,19 @@ export class ExaminationFindings {
 
   /** @param found an item @param answer what became of its payloads */
   async add(found: readonly FoundCluster[], { facts, broken }: ExaminedItem): Promise<void> {
-    const errors = new Map(broken.map(({ index, error }) => [index, error]));
+    const failures = new Map(broken.map((payload) => [payload.index, payload]));
     let index = 0;
     for (const cluster of found) {
-      let error: Qcow2cError | undefined;
       if (typeof cluster.content === 'number') {
-        error = errors.get(index);
+        const failure = failures.get(index);
+        if (failure !== undefined) await this.#tell(cluster, failure.error, failure.isReadable);
         index += 1;
       } else {
-        error = cluster.content;
+        await this.#tell(cluster, cluster.content, false);
       }
-      if (error !== undefined) await this.#tell(cluster, error);
     }
     this.#examined += index;
-    this.#sound += index - broken.length;
+    this.#sound += index - broken.filter(({ isReadable }) => !isReadable).length;
     if (facts === undefined) return;
     this.#facts = {
       payloadBytes: this.#facts.payloadBytes + facts.payloadBytes,
@@ -90,9 +91,13 @@ export class ExaminationFindings {
     };
   }
 
-  async #tell({ guestOffset, hostOffset, length, state }: FoundCluster, error: Qcow2cError): Promise<void> {
-    this.#broken += 1;
+  async #tell(
+    { guestOffset, hostOffset, length, state }: FoundCluster,
+    error: Qcow2cError,
+    isReadable: boolean,
+  ): Promise<void> {
+    if (!isReadable) this.#broken += 1;
     const snapshot = this.#states[state]?.snapshot;
-    await this.#onBroken?.({ guestOffset, hostOffset, length, snapshot, error });
+    await this.#onBroken?.({ guestOffset, hostOffset, length, snapshot, error, isReadable });
   }
 }

@@ -40,6 +40,7 @@ beforeAll(async () => {
       inflated.push(output);
       return actual.decompress(input, output);
     },
+    salvage: (input, output) => actual.salvage(input, output),
     free: () => actual.free(),
   };
 });
@@ -151,8 +152,8 @@ describe('a cluster is inflated', () => {
     const damaged = { ...segment(1, 0, 0, 512), storedLength: 3000 };
     const whole = segment(0, 0, 0, 512);
     for (const each of [whole, damaged, damaged]) shared.read([each], 0, item, unreadable);
-    expect(unreadable.map(({ failure }) => failure.kind)).toEqual(['corrupt', 'corrupt']);
-    expect(item.every((byte) => byte === 0)).toBe(true);
+    expect(unreadable).toMatchObject(Array(2).fill({ at: 0, length: 512, isKept: true }));
+    expect(Buffer.compare(item.subarray(0, 512), CLUSTERS[1]!.subarray(0, 512))).toBe(0);
     shared.read([whole], 0, item, unreadable);
     expect(Buffer.compare(item.subarray(0, 512), CLUSTERS[0]!.subarray(0, 512))).toBe(0);
   });
@@ -218,7 +219,6 @@ describe('a payload', () => {
       { ...whole, offset: whole.offset - 1 },
       { ...whole, storedLength: 500 },
       { ...whole, inflatedLength: CLUSTER * 2, length: CLUSTER * 2 },
-      { ...whole, inflatedLength: CLUSTER / 2, length: CLUSTER / 2 },
     ]) {
       const { descriptor, offset, at } = damaged;
       expect(failureOf([damaged])).toEqual({
@@ -228,24 +228,47 @@ describe('a payload', () => {
     }
   });
 
+  test('that yields more than a cluster is read as QEMU reads it, and told', () => {
+    const longer = { ...segment(0, 512), inflatedLength: CLUSTER / 2, length: CLUSTER / 2 };
+    const { descriptor, offset } = longer;
+    const { item, unreadable } = readItem([longer]);
+    expect(Buffer.compare(item.subarray(512, 512 + CLUSTER / 2), CLUSTERS[0]!.subarray(0, CLUSTER / 2))).toBe(
+      0,
+    );
+    expect(unreadable).toEqual([
+      {
+        ...{ at: 512, length: CLUSTER / 2, isKept: true },
+        failure: {
+          ...{ kind: 'corrupt', descriptor, offset, at: 512 },
+          message: 'the deflate stream yields more bytes than a cluster',
+        },
+      },
+    ]);
+  });
+
   test('that cannot be read is a failed read', () => {
     expect(failureOf([{ ...segment(0, 512), descriptor: 9999 }])).toMatchObject({
       ...{ kind: 'read', code: 'EBADF', offset: OFFSETS[0] },
     });
   });
 
-  test('is lost alone with salvage: zeros in its place, and the reason', () => {
+  test('is lost alone with salvage: what it yielded and zeros behind, and the reason', () => {
     const damaged = { ...segment(1, CLUSTER, 0, 3000), storedLength: 500 };
     const { item, unreadable } = readItem([segment(0, 0), damaged, segment(2, 2 * CLUSTER)], {
       salvage: true,
     });
     expect(Buffer.compare(item.subarray(0, CLUSTER), CLUSTERS[0]!)).toBe(0);
-    expect(item.subarray(CLUSTER, 2 * CLUSTER).every((byte) => byte === 0)).toBe(true);
     expect(Buffer.compare(item.subarray(2 * CLUSTER, 3 * CLUSTER), CLUSTERS[2]!)).toBe(0);
     const failure = { kind: 'corrupt', descriptor: cached, offset: OFFSETS[1], at: CLUSTER };
+    const message = expect.stringMatching(/^the deflate stream is cut off: it yields \d+ bytes$/);
     expect(unreadable).toEqual([
-      { at: CLUSTER, length: 3000, failure: { ...failure, message: expect.stringMatching(/deflate/) } },
+      { at: expect.any(Number), length: expect.any(Number), failure: { ...failure, message } },
     ]);
+    const [{ at = 0, length = 0 } = {}] = unreadable;
+    expect(at).toBeGreaterThan(CLUSTER + 500);
+    expect(at + length).toBe(CLUSTER + 3000);
+    expect(Buffer.compare(item.subarray(CLUSTER, at), CLUSTERS[1]!.subarray(0, at - CLUSTER))).toBe(0);
+    expect(item.subarray(at, 2 * CLUSTER).every((byte) => byte === 0)).toBe(true);
   });
 });
 
@@ -254,6 +277,7 @@ test('salvage does not hide a failure of the engine', () => {
     decompress: () => {
       throw new Error('the engine is broken');
     },
+    salvage: () => 0,
     free: () => {},
   };
   const setup = { readAlignment: 1, salvage: true, arrivals: undefined, itemSize: ITEM };

@@ -189,15 +189,28 @@ describe('a damaged payload', () => {
     expect(() => pack([damaged])).toThrow(SegmentError);
   });
 
-  test('is a zero cluster with salvage, and its neighbours are copied', () => {
+  test('with salvage is what it yields and zeros, compressed anew, and its neighbours are copied', () => {
     const raw = source.data(0, 3 * CLUSTER, CLUSTER);
     const lost = { ...raw, descriptor: -1 };
-    const { sizes, copied, unreadable } = pack([damaged, whole('other'), lost], { salvage: true });
-    expect(sizes.slice(0, 4)).toEqual([0, source.payloads[1]!.length, 0, 0]);
+    const { sizes, asked, copied, unreadable } = pack([damaged, whole('other'), lost], { salvage: true });
+    expect(sizes.slice(0, 4)).toEqual([5, source.payloads[1]!.length, 0, 0]);
+    const kept = Buffer.concat([DISK.subarray(0, CLUSTER - 1), Buffer.alloc(1)]);
+    expect([asked.length, asked[0]!.equals(kept)]).toEqual([1, true]);
     expect(copied).toBe(1);
     expect(unreadable.map(({ at: from, length, failure }) => [from, length, failure.kind])).toEqual([
-      [0, CLUSTER, 'corrupt'],
+      [CLUSTER - 1, 1, 'corrupt'],
       [3 * CLUSTER, CLUSTER, 'read'],
     ]);
+  });
+
+  test('that QEMU reads is compressed anew, without salvage too, and told', () => {
+    const longer = deflateRawSync(Buffer.concat([DISK.subarray(0, CLUSTER), text(100)]));
+    const odd = makeSourceFile(scratch('odd'), Buffer.concat([longer, Buffer.alloc(CLUSTER)]), CLUSTER);
+    const segment = { ...damaged, descriptor: odd.descriptor, storedLength: longer.length };
+    const { sizes, asked, copied, unreadable } = pack([segment]);
+    closeSync(odd.descriptor);
+    expect([sizes[0], copied, asked.length]).toEqual([5, 0, 1]);
+    expect(asked[0]!.equals(DISK.subarray(0, CLUSTER))).toBe(true);
+    expect(unreadable).toMatchObject([{ at: 0, length: CLUSTER, isKept: true }]);
   });
 });

@@ -31,6 +31,7 @@ const engine = (onWork: () => void) => {
   return {
     compress: work,
     decompress: work,
+    salvage: work,
     free: () => {
       expect(isFreed).toBe(false);
       isFreed = true;

@@ -1,6 +1,6 @@
 /** The end of a zstd frame, by the bits of RFC 8878, section 3.1.1. */
 import { expect, test } from 'vitest';
-import { readZstdFrame, zstdFrameSize } from '../../src/compress/zstd-frame.js';
+import { readZstdFrame, readZstdFrames } from '../../src/compress/zstd-frame.js';
 
 const MAGIC = [0x28, 0xb5, 0x2f, 0xfd];
 
@@ -24,7 +24,7 @@ test.each([
   ['a dictionary identifier of 4 bytes', [0x03, ...bytes(1 + 4)]],
 ])('frame header: %s', (_, header) => {
   const frame = [...MAGIC, ...header, ...block(1, RAW, 5), ...bytes(5)];
-  expect(zstdFrameSize(Uint8Array.from([...frame, ...bytes(9)]))).toBe(frame.length);
+  expect(readZstdFrame(Uint8Array.from([...frame, ...bytes(9)])).length).toBe(frame.length);
 });
 
 test('blocks are followed to the last one, and a run of one byte takes up one byte', () => {
@@ -34,17 +34,17 @@ test('blocks are followed to the last one, and a run of one byte takes up one by
     ...[...block(0, RLE, 100_000), 0xaa],
     ...block(1, RAW, 0),
   ];
-  expect(zstdFrameSize(Uint8Array.from([...frame, ...bytes(9)]))).toBe(frame.length);
+  expect(readZstdFrame(Uint8Array.from([...frame, ...bytes(9)])).length).toBe(frame.length);
 });
 
 test('a size that needs all three bytes of a block header is read whole', () => {
   const frame = [...MAGIC, 0x00, 0x50, ...block(1, RAW, 0x1f0f0), ...bytes(0x1f0f0)];
-  expect(zstdFrameSize(Uint8Array.from(frame))).toBe(frame.length);
+  expect(readZstdFrame(Uint8Array.from(frame)).length).toBe(frame.length);
 });
 
 test('a checksum belongs to the frame', () => {
   const frame = [...MAGIC, 0x04, 0x50, ...block(1, RLE, 9), 0xaa, ...bytes(4)];
-  expect(zstdFrameSize(Uint8Array.from([...frame, ...bytes(9)]))).toBe(frame.length);
+  expect(readZstdFrame(Uint8Array.from([...frame, ...bytes(9)])).length).toBe(frame.length);
 });
 
 test('a frame that is cut off anywhere is corrupt', () => {
@@ -59,14 +59,14 @@ test('a frame that is cut off anywhere is corrupt', () => {
     ...bytes(4),
   ];
   for (let length = 0; length < frame.length; length += 1) {
-    expect(() => zstdFrameSize(Uint8Array.from(frame.slice(0, length))), `${length} bytes`).toThrow(
+    expect(() => readZstdFrame(Uint8Array.from(frame.slice(0, length))), `${length} bytes`).toThrow(
       expect.objectContaining({ code: 'ERR_CORRUPT' }),
     );
   }
 });
 
 test('anything but a frame is corrupt', () => {
-  expect(() => zstdFrameSize(new Uint8Array(100))).toThrow(expect.objectContaining({ code: 'ERR_CORRUPT' }));
+  expect(() => readZstdFrame(new Uint8Array(100))).toThrow(expect.objectContaining({ code: 'ERR_CORRUPT' }));
 });
 
 test.each([
@@ -81,10 +81,33 @@ test.each([
   ['a single segment behind a dictionary identifier', [0x21, 0x77, 200], 200],
 ])('what a reader must keep: %s', (_, header, window) => {
   const frame = [...MAGIC, ...header, ...block(1, RAW, 5), ...bytes(5)];
-  expect(readZstdFrame(Uint8Array.from(frame))).toEqual({ length: frame.length, window, hasChecksum: false });
+  expect(readZstdFrame(Uint8Array.from(frame))).toEqual({
+    length: frame.length,
+    window,
+    hasChecksum: false,
+  });
 });
 
 test('a checksum of the content is seen', () => {
   const frame = [...MAGIC, 0x04, 0x00, ...block(1, RAW, 5), ...bytes(5 + 4)];
-  expect(readZstdFrame(Uint8Array.from(frame))).toMatchObject({ length: frame.length, hasChecksum: true });
+  expect(readZstdFrame(Uint8Array.from(frame))).toMatchObject({
+    length: frame.length,
+    hasChecksum: true,
+  });
+});
+
+test('frames are told apart; those that are to be skipped have no content', () => {
+  const skippable = [0x5f, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
+  const empty = [...MAGIC, 0x00, 0x50, ...block(1, RAW, 0)];
+  const checked = [...MAGIC, 0x04, 0x58, ...block(1, RLE, 9), 0xaa, ...bytes(4)];
+  const all = Uint8Array.from([...skippable, ...empty, ...skippable, ...checked]);
+  expect(readZstdFrames(all)).toEqual([
+    { length: empty.length, window: 2 ** 20, hasChecksum: false },
+    { length: checked.length, window: 2 ** 21, hasChecksum: true },
+  ]);
+  for (const cut of [5, 9, skippable.length + 5, all.length - 1]) {
+    expect(() => readZstdFrames(all.subarray(0, cut)), `${cut} bytes`).toThrow(
+      expect.objectContaining({ code: 'ERR_CORRUPT' }),
+    );
+  }
 });

@@ -16,7 +16,14 @@ export class UnreadableWarnings {
     this.#stderr = stderr;
   }
 
-  add({ guestOffset, length, error }: UnreadableRange): void {
+  add({ guestOffset, length, error, isKept }: UnreadableRange): void {
+    if (isKept) {
+      warn(
+        this.#stderr,
+        `${error.message}; its ${length} bytes were read all the same, and are in the target`,
+      );
+      return;
+    }
     this.#ranges += 1;
     this.#bytes += length;
     warn(

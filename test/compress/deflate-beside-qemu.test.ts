@@ -1,0 +1,58 @@
+/** Deflate payloads, right and wrong: every engine takes what QEMU takes, makes the same of it, and nothing else. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Decompressor, EngineName } from '../../src/compress/codec.js';
+import { CorruptPayload } from '../../src/compress/corrupt-payload.js';
+import { createDecompressor } from '../../src/compress/engines.js';
+import { budget } from '../fuzz/budget.js';
+import { type QemuVerdict, qemuInflates } from '../oracle/qemu-inflate.js';
+import { deflateMutant } from './deflate-mutants.js';
+
+const ENGINES: readonly EngineName[] = ['libdeflate', 'node'];
+const decompressors = new Map<EngineName, Decompressor>();
+beforeAll(async () => {
+  for (const engine of ENGINES) decompressors.set(engine, await createDecompressor({ type: 'zlib', engine }));
+});
+afterAll(() => {
+  for (const decompressor of decompressors.values()) decompressor.free();
+});
+
+/** What an engine says, in the words of the oracle. */
+function verdictOf(decompressor: Decompressor, payload: Uint8Array, clusterSize: number) {
+  const output = new Uint8Array(clusterSize);
+  try {
+    const taken = decompressor.decompress(payload, output);
+    return { isRead: true, taken, output };
+  } catch (error) {
+    if (!(error instanceof CorruptPayload)) throw error;
+    return { isRead: error.isReadable, taken: undefined, output };
+  }
+}
+
+/** @returns what is not as in QEMU, a word; undefined: nothing */
+function difference(found: ReturnType<typeof verdictOf>, qemu: QemuVerdict): string | undefined {
+  if (found.isRead !== qemu.isRead) return found.isRead ? 'QEMU does not read it' : 'QEMU reads it';
+  if (found.taken !== qemu.taken) return `${found.taken} bytes taken instead of ${qemu.taken}`;
+  return qemu.isRead && Buffer.compare(found.output, qemu.output) !== 0 ? 'other bytes' : undefined;
+}
+
+describe('payloads of bits turned over and of symbols that no compressor writes', () => {
+  const COUNT = budget.isLarge ? 20 * budget.mutants : 4000;
+
+  test(`are read by every engine exactly when QEMU reads them`, { timeout: budget.timeout }, () => {
+    const found: string[] = [];
+    const counts = { sound: 0, odd: 0, refused: 0 };
+    for (let index = 0; index < COUNT; index += 1) {
+      const { payload, clusterSize } = deflateMutant(budget.seed, index);
+      const qemu = qemuInflates(payload, clusterSize);
+      counts[qemu.taken !== undefined ? 'sound' : qemu.isRead ? 'odd' : 'refused'] += 1;
+      for (const [engine, decompressor] of decompressors) {
+        const what = difference(verdictOf(decompressor, payload, clusterSize), qemu);
+        if (what !== undefined) found.push(`mutant ${index}, ${engine}: ${what}`);
+      }
+    }
+    if (budget.isLarge) console.log(counts);
+    expect(found.slice(0, 20)).toEqual([]);
+    // Each of the three comes often enough to be tested.
+    for (const count of Object.values(counts)) expect(count).toBeGreaterThan(COUNT / 50);
+  });
+});
