@@ -41,7 +41,7 @@ export class CutPayloads {
     try {
       // Loaded where it is wanted: the start of every other check is so much faster.
       const { createDecompressor } = await import('../compress/engines.js');
-      const decompressor = await createDecompressor({ type: header.compressionType, strict: true });
+      const decompressor = await createDecompressor({ type: header.compressionType });
       try {
         decompressor.decompress(payload, new Uint8Array(geometry.clusterSize));
         return true;

@@ -8,9 +8,15 @@ export type FileOf = (descriptor: number) => string | undefined;
 
 /**
  * @param guestOffset where the item begins, in bytes
+ * @param isKept whether the bytes were had all the same
  * @returns ERR_IO for a failed read, ERR_SOURCE_CHANGED for a file that ended early, ERR_CORRUPT for a damaged payload
  */
-export function failureError(failure: ItemFailure, guestOffset: number, fileOf: FileOf): Qcow2cError {
+export function failureError(
+  failure: ItemFailure,
+  guestOffset: number,
+  fileOf: FileOf,
+  isKept = false,
+): Qcow2cError {
   const file = fileOf(failure.descriptor) ?? 'the source';
   const { offset } = failure;
   switch (failure.kind) {
@@ -31,7 +37,8 @@ export function failureError(failure: ItemFailure, guestOffset: number, fileOf: 
     case 'corrupt':
       return new Qcow2cError(
         'ERR_CORRUPT',
-        `Compressed cluster at guest offset ${guestOffset + failure.at} cannot be read: ${failure.message} ` +
+        `Compressed cluster at guest offset ${guestOffset + failure.at} ${isKept ? 'is malformed' : 'cannot be read'}: ` +
+          `${failure.message} ` +
           `(payload at offset ${offset} of ${quoted(file)})`,
         { file, offset, cause: new CorruptPayload(failure.message) },
       );

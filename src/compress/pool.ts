@@ -176,7 +176,7 @@ export class WorkerPool {
       broken: broken.map(({ index, failure, isReadable }) => ({
         index,
         isReadable,
-        error: failureError(failure, guestOffsets[index] ?? guestOffset, this.#fileOf),
+        error: failureError(failure, guestOffsets[index] ?? guestOffset, this.#fileOf, isReadable),
       })),
     };
   }
@@ -200,11 +200,11 @@ export class WorkerPool {
     guestOffset: number,
   ): Promise<FromWorker<Answer>> {
     const answer = await this.#answer<Answer>(item, guestOffset);
-    const unreadable = answer.unreadable.map(({ at, length, failure, ...kept }) => ({
+    const unreadable = answer.unreadable.map(({ at, length, failure, isKept }) => ({
       guestOffset: guestOffset + at,
       length,
-      error: failureError(failure, guestOffset, this.#fileOf),
-      ...kept,
+      error: failureError(failure, guestOffset, this.#fileOf, isKept),
+      ...(isKept && { isKept }),
     }));
     return { ...answer, bytes: this.#slotOf(this.#results, item.slot), unreadable };
   }

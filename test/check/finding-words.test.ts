@@ -17,6 +17,9 @@ test('a broken payload is told with both its places, and the snapshot that has i
   expect(findingWords({ kind: 'payload', ...place, snapshot: '7' }, 16)).toBe(
     'ERROR compressed cluster at guest offset 65536 (host offset 327777, snapshot 7): why',
   );
+  expect(findingWords({ kind: 'odd-payload', ...place, snapshot: undefined }, 16)).toBe(
+    'WARNING compressed cluster at guest offset 65536 (host offset 327777): why; QEMU reads it all the same',
+  );
   expect(findingWords({ kind: 'unreadable', ...place, snapshot: '7' }, 16)).toBe(
     'ERROR cluster at guest offset 65536 (host offset 327777, snapshot 7): why',
   );

@@ -91,7 +91,11 @@ function changedStream(random: Random): [Uint8Array, number] {
 function streamOfSymbols(random: Random): [Uint8Array, number] {
   const writer = new BitWriter();
   let made = 0;
-  const blocks = 1 + random.below(3);
+  const blocks = random.weighed([
+    [3, 1],
+    [1, 2],
+    [1, 3],
+  ]);
   for (let block = 0; block < blocks; block += 1) {
     const isFinal = block === blocks - 1 && !random.chance(0.1);
     switch (random.below(8)) {
@@ -120,7 +124,7 @@ function streamOfSymbols(random: Random): [Uint8Array, number] {
         const tail = random.chance(0.15) ? [[random.pick([16, 17, 18]), random.below(4)] as const] : [];
         writeDynamicHeader(writer, isFinal, codes, own, tail);
         const [tokens, length] = tokensFor(random, codes, made);
-        writeTokens(writer, tokens, codes);
+        writeTokens(writer, tokens, codes, () => random.chance(0.2));
         made += length;
       }
     }

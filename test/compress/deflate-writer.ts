@@ -97,21 +97,41 @@ export function writeDynamicHeader(
   }
 }
 
+/**
+ * @param isOther asked for each symbol of a code of one symbol, or none: whether to write the bit that stands for no
+ *   symbol. libdeflate reads it like the other one.
+ */
 export function writeTokens(
   writer: BitWriter,
   tokens: readonly Token[],
   { lengths, distances }: DynamicCodes,
+  isOther: () => boolean = () => false,
 ): void {
-  const lengthCodes = codesOf(lengths);
-  const distanceCodes = codesOf(distances);
+  const writeLength = symbolWriter(writer, lengths, isOther);
+  const writeDistance = symbolWriter(writer, distances, isOther);
   for (const token of tokens) {
-    const symbol = typeof token === 'number' ? token : token.length;
-    writer.code(lengthCodes[symbol] ?? 0, lengths[symbol] ?? 0);
-    if (typeof token === 'number') continue;
-    writer.number(token.lengthExtra, lengthExtraBits(symbol));
-    writer.code(distanceCodes[token.distance] ?? 0, distances[token.distance] ?? 0);
+    if (typeof token === 'number') {
+      writeLength(token);
+      continue;
+    }
+    writeLength(token.length);
+    writer.number(token.lengthExtra, lengthExtraBits(token.length));
+    writeDistance(token.distance);
     writer.number(token.distanceExtra, distanceExtraBits(token.distance));
   }
+}
+
+function symbolWriter(
+  writer: BitWriter,
+  lengths: readonly number[],
+  isOther: () => boolean,
+): (symbol: number) => void {
+  const codes = codesOf(lengths);
+  const isSingle = lengths.filter((length) => length > 0).length <= 1;
+  return (symbol) => {
+    if (isSingle) writer.number(isOther() ? 1 : 0, 1);
+    else writer.code(codes[symbol] ?? 0, lengths[symbol] ?? 0);
+  };
 }
 
 /** Section 3.2.6. */

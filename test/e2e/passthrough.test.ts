@@ -144,19 +144,14 @@ describe('nothing is copied', () => {
   });
 });
 
-describe('a payload that inflates to', () => {
-  test.each([
-    ['less than a cluster', CLUSTER - 1],
-    ['more than a cluster', CLUSTER + 1],
-  ])('%s is an error', async (_, length) => {
-    const source = path('other-length.qcow2');
-    const payload = deflateRawSync(Buffer.alloc(length, 'short'));
-    const place = await damage(source, sourceOf('qemu-img', 'zlib'), ({ from, to }) => {
-      expect(payload.length).toBeLessThan(to - from);
-      return [from, payload];
-    });
-    await refuses(source, place, []);
+test('a payload that inflates to less than a cluster is an error', async () => {
+  const source = path('other-length.qcow2');
+  const payload = deflateRawSync(Buffer.alloc(CLUSTER - 1, 'short'));
+  const place = await damage(source, sourceOf('qemu-img', 'zlib'), ({ from, to }) => {
+    expect(payload.length).toBeLessThan(to - from);
+    return [from, payload];
   });
+  await refuses(source, place, []);
 });
 
 test('what an overlay covers in part or in whole is compressed, the rest of the chain copied', async () => {

@@ -1,5 +1,6 @@
-/** --salvage: what cannot be read becomes zeros, exactly that, and is told; without it nothing is made. */
+/** --salvage: what cannot be had becomes zeros, exactly that, and is told; without it nothing is made. */
 import { copyFile, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { constants, inflateRawSync } from 'node:zlib';
 import { beforeAll, describe, expect, test } from 'vitest';
 import * as qemuImg from '../oracle/qemu-img.js';
 import { cli, injecting, ONE_THREAD } from './cli.js';
@@ -112,11 +113,21 @@ const DAMAGES: readonly (readonly [string, () => Promise<Damaged>])[] = [
     'a file that ends inside a payload',
     async () => {
       const [source, place] = await copyOf('zlib.qcow2');
-      // In its middle: what inflates before the end must not be left in the cluster.
-      await truncate(source, Math.floor((place(40).from + place(40).to) / 2));
+      // In its middle: what inflates before the end stays, and nothing is made of what the file does not have.
+      const { from, to } = place(40);
+      const end = Math.floor((from + to) / 2);
+      const kept = inflateRawSync((await readFile(source)).subarray(from, end), {
+        finishFlush: constants.Z_SYNC_FLUSH,
+      }).length;
+      expect(kept).toBeGreaterThan(10_000);
+      await truncate(source, end);
+      const rest = Array.from(
+        { length: 8 },
+        (_, n): Lost => [(41 + n) * 65_536, Math.min(DISK, (42 + n) * 65_536)],
+      );
       return {
         source,
-        lost: Array.from({ length: 9 }, (_, n) => [(40 + n) * 65_536, Math.min(DISK, (41 + n) * 65_536)]),
+        lost: [[40 * 65_536 + kept, 41 * 65_536], ...rest],
         place: new RegExp(`payload at offset ${place(40).from} of '${source}'`),
       };
     },

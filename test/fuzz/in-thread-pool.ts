@@ -72,10 +72,11 @@ export class WorkerPool {
       return {
         ...result,
         bytes: new Uint8Array(memoryFor(itemSize), item.slot * itemSize, itemSize),
-        unreadable: unreadable.map(({ at, length, failure }) => ({
+        unreadable: unreadable.map(({ at, length, failure, isKept }) => ({
           guestOffset: guestOffset + at,
           length,
-          error: failureError(failure, guestOffset, this.#fileOf),
+          error: failureError(failure, guestOffset, this.#fileOf, isKept),
+          ...(isKept && { isKept }),
         })),
       };
     } catch (error) {

@@ -1,6 +1,6 @@
 /**
- * What --salvage says on standard error: a line for each range that became zeros, in the words of qemu-img, and
- * the sum at the end. Used by the convert command.
+ * What a conversion says on standard error of sources that cannot be read: a line for each range that became zeros, in
+ * the words of qemu-img, and the sum at the end; a line for each malformed payload whose bytes were all recovered. Used by the convert command.
  */
 import type { UnreadableRange } from '../../convert/options.js';
 import { quoted } from '../../errors.js';
@@ -18,10 +18,7 @@ export class UnreadableWarnings {
 
   add({ guestOffset, length, error, isKept }: UnreadableRange): void {
     if (isKept) {
-      warn(
-        this.#stderr,
-        `${error.message}; its ${length} bytes were read all the same, and are in the target`,
-      );
+      warn(this.#stderr, `${error.message}; all of its ${length} bytes were recovered`);
       return;
     }
     this.#ranges += 1;

@@ -3,9 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Decompressor, EngineName } from '../../src/compress/codec.js';
 import { CorruptPayload } from '../../src/compress/corrupt-payload.js';
 import { createDecompressor } from '../../src/compress/engines.js';
-import { budget } from '../fuzz/budget.js';
+import { deflateMutant } from '../compress/deflate-mutants.js';
 import { type QemuVerdict, qemuInflates } from '../oracle/qemu-inflate.js';
-import { deflateMutant } from './deflate-mutants.js';
+import { budget } from './budget.js';
 
 const ENGINES: readonly EngineName[] = ['libdeflate', 'node'];
 const decompressors = new Map<EngineName, Decompressor>();

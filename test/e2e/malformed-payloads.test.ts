@@ -1,0 +1,168 @@
+/**
+ * Payloads that no compressor writes, through every command that reads them: QEMU's verdict on the source is ours, and
+ * what is made of it QEMU reads.
+ */
+import { readFile, writeFile } from 'node:fs/promises';
+import { constants, deflateRawSync } from 'node:zlib';
+import { describe, expect, test } from 'vitest';
+import { BitWriter, END_OF_BLOCK, writeDynamicHeader, writeTokens } from '../compress/deflate-writer.js';
+import { text } from '../compress/samples.js';
+import { zstdFrame } from '../compress/zstd-frames.js';
+import * as qemuImg from '../oracle/qemu-img.js';
+import { run } from '../oracle/run.js';
+import { payloadImage } from '../pipeline/payload-image.js';
+import { qemuReads } from '../pipeline/qemu-reads.js';
+import { cli } from './cli.js';
+import { useScratch } from './scratch.js';
+
+const path = useScratch();
+const CLUSTER = 4096;
+const CONTENT_SIZE_FLAG = 200;
+const first = Buffer.from(text(CLUSTER));
+const second = Buffer.from(text(CLUSTER, 2));
+
+type Payload = readonly [type: 'zlib' | 'zstd', payload: Uint8Array, content: Buffer];
+
+/** Letters a and b, in one dynamic block with these many symbols. */
+function lettersIn(lengthSymbols: number, distanceSymbols: number): Payload {
+  const letters = Array.from({ length: CLUSTER }, (_, index) => 97 + (((index * index) >> 3) % 2));
+  const lengths = new Array<number>(lengthSymbols).fill(0);
+  [lengths[97], lengths[98], lengths[END_OF_BLOCK]] = [1, 2, 2];
+  const distances = new Array<number>(distanceSymbols).fill(0);
+  [distances[0], distances[1]] = [1, 1];
+  const writer = new BitWriter();
+  writeDynamicHeader(writer, true, { lengths, distances });
+  writeTokens(writer, [...letters, END_OF_BLOCK], { lengths, distances });
+  return ['zlib', writer.bytes(), Buffer.from(letters)];
+}
+
+/** A frame that states a window of 256 MiB. */
+function wideWindow(): Payload {
+  const frame = Buffer.from(zstdFrame(first, [[CONTENT_SIZE_FLAG, 0]]));
+  frame[5] = 18 << 3;
+  return ['zstd', frame, first];
+}
+
+const skippable = Buffer.from('5a2a4d1803000000aabbcc', 'hex');
+const emptyFrame = zstdFrame(new Uint8Array(0), []);
+const halves = [first.subarray(0, 1000), first.subarray(1000)].map((half) => zstdFrame(half, []));
+const cluster = (payload: Uint8Array, type: 'zlib' | 'zstd' = 'zlib'): Payload => [type, payload, first];
+
+/** What QEMU refuses, and how many bytes can be had of it. */
+const REFUSED: readonly (readonly [string, Payload, number])[] = [
+  ['32 distance symbols', lettersIn(257, 32), CLUSTER],
+  ['288 length symbols', lettersIn(288, 2), CLUSTER],
+  ['a window of 256 MiB', wideWindow(), CLUSTER],
+  ['more than a cluster in a frame', cluster(zstdFrame(Buffer.concat([first, second]), []), 'zstd'), CLUSTER],
+  ['a frame of half a cluster', cluster(halves[0]!, 'zstd'), 1000],
+  ['no final block, with zeros behind', cluster(unfinished(Buffer.alloc(0))), CLUSTER],
+  ['a stream of half a cluster', cluster(deflateRawSync(first.subarray(0, 1000))), 1000],
+];
+
+/** What QEMU reads although it is not one stream of one cluster. */
+const ODD: readonly (readonly [string, Payload])[] = [
+  ['more than a cluster', cluster(deflateRawSync(Buffer.concat([first, second])))],
+  ['no final block, with a stream behind', cluster(unfinished(deflateRawSync(second)))],
+];
+
+/** What QEMU reads as whole frames. */
+const FRAMES: readonly (readonly [string, Payload])[] = [
+  ['two frames', cluster(Buffer.concat(halves), 'zstd')],
+  ['an empty frame between two', cluster(Buffer.concat([halves[0]!, emptyFrame, halves[1]!]), 'zstd')],
+  [
+    'frames to skip before, between and behind',
+    cluster(Buffer.concat([skippable, halves[0]!, skippable, emptyFrame, halves[1]!, skippable]), 'zstd'),
+  ],
+];
+
+/** All blocks of a stream of the first cluster but a final one. */
+function unfinished(behind: Buffer): Buffer {
+  return Buffer.concat([deflateRawSync(first, { finishFlush: constants.Z_SYNC_FLUSH }), behind]);
+}
+
+/** An image of the payload, with zeros behind it, and a sound one. */
+async function imageOf([compressionType, payload]: Payload): Promise<string> {
+  const other = compressionType === 'zlib' ? deflateRawSync(second) : zstdFrame(second, []);
+  const contents = [{ payload: Buffer.concat([payload, Buffer.alloc(64)]) }, { payload: other }];
+  await writeFile(
+    path('source.qcow2'),
+    await payloadImage(contents, { clusterSize: CLUSTER, compressionType }),
+  );
+  return path('source.qcow2');
+}
+
+async function isReadByQemu(image: string): Promise<boolean> {
+  return (await qemuReads(image, 1, CLUSTER))[0] !== undefined;
+}
+
+async function contentOf(image: string): Promise<Buffer> {
+  expect((await run('qemu-img', ['convert', '-O', 'raw', image, path('content')])).status).toBe(0);
+  return readFile(path('content'));
+}
+
+/** To the same cluster size, so that payloads can be copied. */
+const converted = (type: string, ...args: readonly string[]) =>
+  cli([
+    ...['convert', '-c', '-m', '1', '-o', `cluster_size=${CLUSTER},compression_type=${type}`, ...args],
+    ...['-f', 'qcow2', path('source.qcow2'), path('target.qcow2')],
+  ]);
+
+describe.each(REFUSED)('%s', (_, payload, kept) => {
+  test('is an error as in QEMU; salvage keeps what it yields, and QEMU reads that', async () => {
+    const source = await imageOf(payload);
+    expect(await isReadByQemu(source)).toBe(false);
+    const [type, , content] = payload;
+    const expected = Buffer.concat([content.subarray(0, kept), Buffer.alloc(CLUSTER - kept), second]);
+    await writeFile(path('expected'), expected);
+
+    expect(await converted(type, '--verify')).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/guest offset 0 cannot be read: /),
+    });
+    const checked = await cli(['check', '--data', source]);
+    expect([checked.status, checked.stderr]).toEqual([2, expect.stringContaining('at guest offset 0')]);
+    const raw = ['-f', 'qcow2', '-F', 'raw', source, path('expected')];
+    expect(await cli(['compare', ...raw])).toMatchObject({ status: 4 });
+    const deep = await cli(['info', '--deep', '--output=json', source]);
+    expect(deep.stdout).toMatch(/"broken-clusters": 1\b/);
+
+    const { status, stderr } = await converted(type, '--salvage', '--verify');
+    expect(status).toBe(0);
+    expect(stderr).toMatch(
+      kept === CLUSTER
+        ? /^qcow2c: warning: .* is malformed: .*; all of its 4096 bytes were recovered\n$/
+        : /cannot be read: .* \(3096 bytes became zeros\)\n/,
+    );
+    expect((await contentOf(path('target.qcow2'))).equals(expected)).toBe(true);
+    expect((await cli(['check', '--data', path('target.qcow2')])).status).toBe(0);
+  });
+});
+
+describe.each(ODD)('%s', (_, payload) => {
+  test('is read as in QEMU, told, and not copied', async () => {
+    const source = await imageOf(payload);
+    expect(await isReadByQemu(source)).toBe(true);
+    const { status, stderr } = await converted('zlib', '--verify');
+    expect([status, stderr]).toEqual([0, expect.stringMatching(/^qcow2c: warning: .* is malformed: .*\n$/)]);
+    expect((await contentOf(path('target.qcow2'))).equals(Buffer.concat([first, second]))).toBe(true);
+    const checks = await Promise.all(
+      [source, path('target.qcow2')].map((image) => cli(['check', '--data', image])),
+    );
+    expect(checks.map((check) => [check.status, check.stderr.includes('WARNING')])).toEqual([
+      [0, true],
+      [0, false],
+    ]);
+  });
+});
+
+describe.each(FRAMES)('%s', (_, payload) => {
+  test('are a sound payload, which is copied as it is', async () => {
+    const source = await imageOf(payload);
+    expect(await isReadByQemu(source)).toBe(true);
+    const { status, stderr } = await converted('zstd', '--verify', '-v');
+    expect([status, stderr]).toEqual([0, expect.stringContaining('2 compressed (2 copied as they were)')]);
+    expect((await contentOf(path('target.qcow2'))).equals(Buffer.concat([first, second]))).toBe(true);
+    await qemuImg.check(path('target.qcow2'));
+    expect(await cli(['check', '--data', source])).toMatchObject({ status: 0, stderr: '' });
+  });
+});
