@@ -70,7 +70,7 @@ interface Exception {
   readonly operations: readonly Operation[];
   /** The faults' errors, or `cut`; undefined: all of them. */
   readonly faults?: readonly string[];
-  readonly of?: (path: string) => boolean;
+  readonly of?: (path: string, call: string) => boolean;
   readonly verdict: Verdict;
   readonly why: string;
 }
@@ -154,6 +154,12 @@ export const EXCEPTIONS: readonly Exception[] = [
     why: 'the file has its name, and may lose it in a power failure: that must be said',
   },
   {
+    operations: ['stat'],
+    of: (path, call) => call === 'stat' && path.includes('/images/'),
+    verdict: 'either',
+    why: 'whether a source is a pipe is looked at first; a fault that lasts is met when the source is opened',
+  },
+  {
     operations: ['rename', 'stat'],
     verdict: 'its error, and what has its name keeps it',
     why: 'an external data file got its own before, or the finished file is looked at once more under its name',
@@ -177,7 +183,10 @@ export const EXCEPTIONS: readonly Exception[] = [
 ];
 
 /** @returns what is to come of it instead of an error and nothing changed */
-export function verdictOn({ operation, fault }: PlannedFault, { path }: FailedCall): Verdict | undefined {
+export function verdictOn(
+  { operation, fault }: PlannedFault,
+  { path, call }: FailedCall,
+): Verdict | undefined {
   const { error = 'cut', forEver } = fault;
   // What is asked for again for ever is given up.
   if (error === 'EAGAIN' && forEver) return undefined;
@@ -185,6 +194,6 @@ export function verdictOn({ operation, fault }: PlannedFault, { path }: FailedCa
     ({ operations, faults, of }) =>
       operations.includes(operation) &&
       (faults === undefined || faults.includes(error)) &&
-      (of === undefined || of(path)),
+      (of === undefined || of(path, call)),
   )?.verdict;
 }
