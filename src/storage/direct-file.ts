@@ -44,6 +44,7 @@ export class DirectFile implements SparseStorage {
   readonly #closing = new AbortController();
   /** Bytes of a device. */
   #capacity: number | undefined;
+  #fullDiskAdvice: string | undefined;
   #limit: RateLimit | undefined;
   /** Ends the waits for the limit. */
   #hurry: AbortSignal = this.#closing.signal;
@@ -127,6 +128,11 @@ export class DirectFile implements SparseStorage {
   /** The file is a device of so many bytes, which a write past its end is told. */
   setCapacity(bytes: number): void {
     this.#capacity = bytes;
+  }
+
+  /** What the message of a write says when the disk or a quota is full. */
+  setFullDiskAdvice(advice: string): void {
+    this.#fullDiskAdvice = advice;
   }
 
   write(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
@@ -308,7 +314,11 @@ export class DirectFile implements SparseStorage {
       return ioError(what, cause, { file: this.name, offset, expected: end, found: this.#capacity });
     }
     const what = `Could not write ${length} bytes to ${quoted(this.name)} at offset ${offset}`;
-    return ioError(what, cause, { file: this.name, offset, expected: length });
+    const facts = { file: this.name, offset, expected: length };
+    const error = ioError(what, cause, facts);
+    const isFull = error.systemCode === 'ENOSPC' || error.systemCode === 'EDQUOT';
+    if (!isFull || this.#fullDiskAdvice === undefined) return error;
+    return ioError(`${what} (${this.#fullDiskAdvice})`, cause, facts);
   }
 }
 

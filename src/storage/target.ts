@@ -194,6 +194,8 @@ async function openReplacement(
   let notices: readonly string[] = [];
   try {
     if (existing !== undefined) {
+      if (existing.stats.blocks > 0)
+        file.setFullDiskAdvice(`the old file keeps its space until then; ${remedy}`);
       await refuseFullDisk(file.fd).catch((error) => {
         throw replacementError(`Could not create ${quoted(name)}`, error, name, remedy);
       });

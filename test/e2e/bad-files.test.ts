@@ -29,10 +29,8 @@ describe.each([
     await fails([raw, path('none.raw'), target], /'.*none\.raw': No such file or directory/);
   });
 
-  test('a directory, a pipe and a character device as source', async () => {
-    await run('mkfifo', [path('pipe')]);
+  test('a directory and a character device as source', async () => {
     await fails([path(''), target], /is a directory|Is a directory|a directory/);
-    await fails([path('pipe'), target], /'.*pipe': .*pipe/);
     await fails(['/dev/null', target], /'\/dev\/null'/);
   });
 
@@ -51,9 +49,13 @@ describe.each([
     ['a full quota', 'EDQUOT', /: Disk quota exceeded$/i],
     ['a broken disk', 'EIO', /: (I\/O|Input\/output) error$/],
   ])('%s, met by the first write or by a later one', async (_name, error, reason) => {
+    const advice = (code: string) =>
+      target === old && code !== 'EIO'
+        ? ' \\(the old file keeps its space until then; with -n it is written in place\\)'
+        : '';
     for (const when of ['1', '3', '2+']) {
       const line = new RegExp(
-        `^Could not write \\d+ bytes to '${target}' at offset \\d+${reason.source}`,
+        `^Could not write \\d+ bytes to '${target}' at offset \\d+${advice(error)}${reason.source}`,
         reason.flags,
       );
       await fails([raw, target], line, injecting('pwrite64,pwritev', `error=${error}:when=${when}`));

@@ -41,7 +41,14 @@ function shutDown() {
 async function make(options) {
   let error;
   try {
-    await convert({ sources: [source], sourceFormat: 'raw', target, threads: 1, ...options });
+    await convert({
+      sources: [source],
+      sourceFormat: 'raw',
+      target,
+      targetFormat: 'qcow2',
+      threads: 1,
+      ...options,
+    });
   } catch (reason) {
     const { code, systemCode, file, message } = reason;
     error = { code, systemCode, file, message };
