@@ -4,6 +4,7 @@ import { type Bitmap, readBitmapDirectory } from '../qcow2/bitmap-directory.js';
 import { readBitmap } from '../qcow2/bitmap-reader.js';
 import type { ImageParameters } from '../qcow2/create-options.js';
 import type { ImageWriter } from '../qcow2/image-writer.js';
+import { TableBudget } from '../qcow2/table-budget.js';
 import { type OpenedSources, onlyImage } from './open-sources.js';
 import type { ConvertOptions } from './options.js';
 
@@ -14,7 +15,7 @@ import type { ConvertOptions } from './options.js';
  * @param taken names of bitmaps that the target has
  * @returns what copies them, once all clusters are written; it throws ERR_SOURCE_CHANGED besides
  * @throws Qcow2cError ERR_USAGE when source or target cannot have bitmaps, or when their disks differ in size;
- *   ERR_CORRUPT for an inconsistent bitmap, unless these are to be skipped
+ *   ERR_CORRUPT for an inconsistent bitmap, unless these are to be skipped; what copies them: also for shared clusters
  */
 export async function bitmapsToCopy(
   { bitmaps: wanted, onWarning }: ConvertOptions,
@@ -70,8 +71,10 @@ export async function bitmapsToCopy(
     );
   }
   return async (writer) => {
+    // Bitmaps that share their clusters would make the target far larger than the source; no image has such.
+    const budget = new TableBudget(file, 'bitmaps', 0);
     for (const bitmap of chosen) {
-      await writer.addBitmap(bitmap, readBitmap(file, header, bitmap, { clusterSize, virtualSize }));
+      await writer.addBitmap(bitmap, readBitmap(file, header, bitmap, { clusterSize, virtualSize }, budget));
     }
     // They are the last that is read.
     await file.refuseChanges();

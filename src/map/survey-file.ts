@@ -9,6 +9,7 @@ import { decodeL1Entry } from '../qcow2/l1-entry.js';
 import type { Qcow2Layer } from '../qcow2/qcow2-layer.js';
 import { refcountedClusters } from '../qcow2/refcounted-clusters.js';
 import { snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
+import { TableBudget } from '../qcow2/table-budget.js';
 import { TableCache } from '../qcow2/table-cache.js';
 import { roundUp } from '../storage/aligned-memory.js';
 import { giveTurn } from '../storage/turns.js';
@@ -133,8 +134,10 @@ async function addBitmaps(cells: Cells<FileKind>, { file, header, extensions }: 
   if (bitmaps === undefined) return;
   const clusterSize = 2 ** header.clusterBits;
   cells.add('bitmaps', bitmaps.directoryOffset, roundUp(bitmaps.directorySize, clusterSize));
+  const budget = new TableBudget(file, 'tables of bitmaps');
   for (const bitmap of await readBitmapDirectory(file, header, bitmaps)) {
     const { tableOffset, tableEntries } = bitmap;
+    budget.take(tableOffset, tableEntries * TABLE_ENTRY_BYTES);
     cells.add('bitmaps', tableOffset, roundUp(tableEntries * TABLE_ENTRY_BYTES, clusterSize));
     const reader = bitmapTableReader(file, bitmap);
     for (let index = 0; index < tableEntries; index += 1) {

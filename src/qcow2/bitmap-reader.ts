@@ -3,6 +3,7 @@
  * whatever the bitmap's size. Specification: "Bitmap data".
  */
 import { Qcow2cError, quoted } from '../errors.js';
+import { roundUp } from '../storage/aligned-memory.js';
 import type { Storage } from '../storage/storage.js';
 import type { Bitmap } from './bitmap-directory.js';
 import {
@@ -13,8 +14,9 @@ import {
   MAX_BITMAP_BYTES,
   nextBitmapTableEntry,
 } from './bitmap-table.js';
-import { SECTOR_SIZE } from './geometry.js';
+import { SECTOR_SIZE, TABLE_ENTRY_BYTES } from './geometry.js';
 import type { Header } from './header.js';
+import type { TableBudget } from './table-budget.js';
 import type { TableReader } from './table-reader.js';
 
 /** A cluster of bits in the target: what its table entry says, and the bytes where it has any. */
@@ -32,6 +34,7 @@ export type BitmapCluster =
  * @param image the header of the image in `file`
  * @param bitmap from the directory of that image, not in use
  * @param target cluster size and disk size in bytes
+ * @param budget of all bitmaps of the image that are read: their tables and clusters share no bytes of the file
  * @throws Qcow2cError ERR_LIMIT when the target's disk is too large for the granularity; ERR_CORRUPT for a
  *   table that breaks the specification, and for bits past the end of the file; ERR_IO
  */
@@ -40,6 +43,7 @@ export async function* readBitmap(
   image: Pick<Header, 'clusterBits' | 'virtualSize'>,
   bitmap: Bitmap,
   target: { readonly clusterSize: number; readonly virtualSize: number },
+  budget?: TableBudget,
 ): AsyncGenerator<BitmapCluster> {
   const { granularityBits } = bitmap;
   const { clusterSize } = target;
@@ -49,7 +53,7 @@ export async function* readBitmap(
   const diskSize = image.virtualSize - (image.virtualSize % SECTOR_SIZE);
   const bits = Math.min(bitmapBits(diskSize, granularityBits), targetBits);
 
-  const source = new SourceBits(file, 2 ** image.clusterBits, bitmap);
+  const source = new SourceBits(file, 2 ** image.clusterBits, bitmap, budget);
   const bytes = new Uint8Array(clusterSize);
   for (let index = 0; index < clusters; index += 1) {
     const start = index * clusterSize;
@@ -67,11 +71,20 @@ class SourceBits {
   readonly #file: Pick<Storage, 'name' | 'read'>;
   readonly #clusterSize: number;
   readonly #table: TableReader;
+  readonly #budget: TableBudget | undefined;
   #entry: BitmapTableEntry = { kind: 'zeros' };
 
-  constructor(file: Pick<Storage, 'name' | 'read'>, clusterSize: number, bitmap: Bitmap) {
+  /** @throws Qcow2cError ERR_CORRUPT past the budget */
+  constructor(
+    file: Pick<Storage, 'name' | 'read'>,
+    clusterSize: number,
+    bitmap: Bitmap,
+    budget: TableBudget | undefined,
+  ) {
+    budget?.take(bitmap.tableOffset, roundUp(bitmap.tableEntries * TABLE_ENTRY_BYTES, clusterSize));
     this.#file = file;
     this.#clusterSize = clusterSize;
+    this.#budget = budget;
     this.#table = bitmapTableReader(file, bitmap);
   }
 
@@ -79,7 +92,10 @@ class SourceBits {
   async read(start: number, into: Uint8Array): Promise<void> {
     for (let filled = 0; filled < into.length; ) {
       const inCluster = (start + filled) % this.#clusterSize;
-      if (inCluster === 0) this.#entry = await nextBitmapTableEntry(this.#table, this.#clusterSize);
+      if (inCluster === 0) {
+        this.#entry = await nextBitmapTableEntry(this.#table, this.#clusterSize);
+        if (this.#entry.kind === 'data') this.#budget?.take(this.#entry.offset, this.#clusterSize);
+      }
       const part = into.subarray(filled, filled + this.#clusterSize - inCluster);
       if (this.#entry.kind === 'data') await this.#readBits(this.#entry.offset + inCluster, part);
       else part.fill(this.#entry.kind === 'ones' ? 0xff : 0);

@@ -16,11 +16,16 @@ export class TableBudget {
   /**
    * @param file the image; its size in bytes counts with its holes
    * @param what the tables: "L1 tables of snapshots"
+   * @param mostShared bytes that they may share
    */
-  constructor(file: Pick<Storage, 'name'> & { readonly size: number }, what: string) {
+  constructor(
+    file: Pick<Storage, 'name'> & { readonly size: number },
+    what: string,
+    mostShared = MOST_SHARED,
+  ) {
     this.#file = file;
     this.#what = what;
-    this.#left = file.size + MOST_SHARED;
+    this.#left = file.size + mostShared;
   }
 
   /**

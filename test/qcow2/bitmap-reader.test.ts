@@ -8,6 +8,7 @@ import {
   bitmapTableEntries,
   encodeBitmapTable,
 } from '../../src/qcow2/bitmap-table.js';
+import { TableBudget } from '../../src/qcow2/table-budget.js';
 import { MemoryFile } from './memory-file.js';
 
 type Target = Parameters<typeof readBitmap>[3];
@@ -180,6 +181,30 @@ describe('readBitmap', () => {
       expected: 100,
       found: 99,
     });
+  });
+
+  it('reads no more clusters than the file can hold when bitmaps share them', async () => {
+    const clusterBits = 21;
+    const clusterSize = 2 ** clusterBits;
+    const image = { clusterBits, virtualSize: 40 * clusterSize * 8 * 512 };
+    const bytes = Buffer.alloc(3 * clusterSize, 0x5a);
+    bytes.fill(0, 0, 2 * clusterSize);
+    for (let entry = 0; entry < 40; entry += 1) {
+      bytes.writeBigUInt64BE(BigInt(2 * clusterSize), clusterSize + 8 * entry);
+    }
+    const target = { clusterSize, virtualSize: image.virtualSize };
+    const budget = new TableBudget({ name: 'x.qcow2', size: bytes.length }, 'bitmaps', 0);
+    let clusters = 0;
+    const read = async () => {
+      const bitmap = bitmapOf(clusterBits, image.virtualSize, 9);
+      for await (const _ of readBitmap(new MemoryFile(bytes), image, bitmap, target, budget)) clusters += 1;
+    };
+    await expect(read()).rejects.toMatchObject({
+      code: 'ERR_CORRUPT',
+      message: expect.stringMatching(/^The bitmaps in 'x.qcow2' share their bytes: /),
+    });
+    // One cluster is the table's.
+    expect(clusters).toBe(2);
   });
 
   it('refuses a table that breaks the specification, naming the bitmap and the entry', async () => {
