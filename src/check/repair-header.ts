@@ -3,19 +3,13 @@
  * of a change or nothing. Specification: "Header".
  */
 import { writeU32, writeU64 } from '../qcow2/be64.js';
-import {
-  AUTOCLEAR_BITMAPS,
-  AUTOCLEAR_RAW_DATA_FILE,
-  INCOMPATIBLE_CORRUPT,
-  INCOMPATIBLE_DIRTY,
-} from '../qcow2/features.js';
+import { INCOMPATIBLE_CORRUPT, INCOMPATIBLE_DIRTY, KNOWN_AUTOCLEAR } from '../qcow2/features.js';
 import type { Header } from '../qcow2/header.js';
 import type { RepairFile } from './repair-file.js';
 
 const REFCOUNT_TABLE_AT = 48;
 const INCOMPATIBLE_AT = 72;
 const AUTOCLEAR_AT = 88;
-const KNOWN_AUTOCLEAR = AUTOCLEAR_BITMAPS | AUTOCLEAR_RAW_DATA_FILE;
 
 /** Where refcount table and snapshot table are. */
 export type TablePointers = Pick<

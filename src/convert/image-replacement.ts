@@ -13,7 +13,12 @@ import type { FreeRange } from '../qcow2/free-range.js';
 import { MAX_REFCOUNT_TABLE_BYTES, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import { allocationUnit, type UncountedImage } from '../qcow2/image-writer.js';
 import { setRefcount } from '../qcow2/refcount-block.js';
-import { type ReplacedTablePlaces, replaceBitmaps, replaceTables } from '../qcow2/replaced-header.js';
+import {
+  clearUnknownAutoclear,
+  type ReplacedTablePlaces,
+  replaceBitmaps,
+  replaceTables,
+} from '../qcow2/replaced-header.js';
 import { TableStream } from '../qcow2/table-stream.js';
 import { alignedMemory, roundDown, roundUp } from '../storage/aligned-memory.js';
 import type { OverlapGuard } from '../storage/overlap-guard.js';
@@ -27,6 +32,21 @@ export interface ReplacedImage {
   readonly length: number;
   /** What nothing refers to before that. */
   readonly free: readonly FreeRange[];
+}
+
+/**
+ * Clears autoclear bits that are not known, durably, which must come before any other write (specification:
+ * autoclear_features). The old image stays as it is but for these.
+ * @throws Qcow2cError ERR_IO
+ */
+export async function beginReplacement(guard: OverlapGuard, existing: ExistingImage): Promise<void> {
+  const { image, reader } = existing;
+  const unit = allocationUnit(image.geometry.clusterSize);
+  const first = alignedMemory(unit).subarray(0, unit);
+  await reader.read(0, first);
+  if (!clearUnknownAutoclear(first, image.header)) return;
+  await guard.writeHeader([first]);
+  await guard.sync();
 }
 
 /**

@@ -17,7 +17,7 @@ import { type FileRange, OverlapGuard } from '../storage/overlap-guard.js';
 import { commitInOrder, type Target } from '../storage/target.js';
 import type { DiskRest } from './disk-rest.js';
 import type { ExistingImage } from './existing-image.js';
-import { type ReplacedImage, replaceImage } from './image-replacement.js';
+import { beginReplacement, type ReplacedImage, replaceImage } from './image-replacement.js';
 import { UNFINISHED_MARK } from './in-place-target.js';
 import type { ConvertOptions } from './options.js';
 import {
@@ -85,8 +85,10 @@ export class Qcow2Output implements Output {
     // Everything goes where nothing is kept, so that what is there stays whole until its header is replaced.
     const firstFree = existing?.free[0]?.from ?? Math.max(unit, roundUp(keptBytes, unit));
     const guard = new OverlapGuard(target.file, existing === undefined ? firstFree : unit);
-    if (existing !== undefined) guard.protect(usedRanges(existing, unit));
-    else if (keptBytes === 0) await beginInPlace(target, guard, unit);
+    if (existing !== undefined) {
+      guard.protect(usedRanges(existing, unit));
+      await beginReplacement(guard, existing);
+    } else if (keptBytes === 0) await beginInPlace(target, guard, unit);
     const cache = CompressedWriteCache.create(guard, unit, cacheSize);
     const writer = new ImageWriter(parameters, virtualSize, guard, cache, firstFree, existing?.free);
     return new Qcow2Output(options, parts, guard, cache, writer);

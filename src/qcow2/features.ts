@@ -19,6 +19,8 @@ export const COMPATIBLE_LAZY_REFCOUNTS = 1n << 0n;
 export const AUTOCLEAR_BITMAPS = 1n << 0n;
 /** The external data file is a raw image of the whole disk. */
 export const AUTOCLEAR_RAW_DATA_FILE = 1n << 1n;
+/** A program may write to an image only when it has cleared the other ones. */
+export const KNOWN_AUTOCLEAR = AUTOCLEAR_BITMAPS | AUTOCLEAR_RAW_DATA_FILE;
 
 /** All of them, in the order and by the names of the feature name table that QEMU writes. */
 export const FEATURES: readonly Feature[] = [

@@ -6,7 +6,7 @@ import { Qcow2cError } from '../errors.js';
 import type { HostOffset } from './addresses.js';
 import { readU64, writeU32, writeU64 } from './be64.js';
 import { EXTENSION_TYPES, encodeExtension, forEachExtension } from './extension-list.js';
-import { AUTOCLEAR_BITMAPS, INCOMPATIBLE_DIRTY } from './features.js';
+import { AUTOCLEAR_BITMAPS, INCOMPATIBLE_DIRTY, KNOWN_AUTOCLEAR } from './features.js';
 import type { Header } from './header.js';
 import { type BitmapsExtension, encodeBitmapsExtension } from './header-extensions.js';
 
@@ -37,6 +37,18 @@ export function replaceTables(bytes: Uint8Array, { version }: Header, places: Re
   writeU64(bytes, INCOMPATIBLE_AT, readU64(bytes, INCOMPATIBLE_AT) & ~INCOMPATIBLE_DIRTY);
   // Nobody who changes an image keeps autoclear bits that he does not know, or whose promise does not hold.
   writeU64(bytes, AUTOCLEAR_AT, 0n);
+}
+
+/**
+ * Clears the autoclear bits that are not known.
+ * @param bytes the first sector or more of the image, with the header that is there
+ * @returns whether there were any
+ */
+export function clearUnknownAutoclear(bytes: Uint8Array, { version, autoclearFeatures }: Header): boolean {
+  const known = autoclearFeatures & KNOWN_AUTOCLEAR;
+  if (version === 2 || known === autoclearFeatures) return false;
+  writeU64(bytes, AUTOCLEAR_AT, known);
+  return true;
 }
 
 /**

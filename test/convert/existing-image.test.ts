@@ -185,6 +185,24 @@ test('what the header has beyond the tables stays: unknown extensions and compat
   expect(after.subarray(at, at + 1024).equals(bytes.subarray(at, at + 1024))).toBe(true);
 });
 
+test('unknown autoclear bits are cleared before anything is written, and stay so after an error', async () => {
+  await create(target, DISK);
+  await qemuIo(target, DATA);
+  const bytes = await readFile(target);
+  bytes[88] = 0x80;
+  await writeFile(target, bytes);
+  // Its last payload is broken.
+  const broken = path('broken.qcow2');
+  await runOk('qemu-img', ['convert', '-c', '-f', 'raw', '-O', 'qcow2', source, broken]);
+  const image = await readFile(broken);
+  await writeFile(broken, image.subarray(0, image.length - 4096));
+  await expect(into({ sources: [broken], sourceFormat: 'qcow2' })).rejects.toMatchObject({
+    code: 'ERR_CORRUPT',
+  });
+  bytes[88] = 0;
+  expect((await readFile(target)).equals(bytes)).toBe(true);
+});
+
 describe('bitmaps of the target', () => {
   /** The set bits of a bitmap, in bytes of the disk, as qemu-img merges them into an empty image's bitmap. */
   async function info() {
