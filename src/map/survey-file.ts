@@ -14,34 +14,10 @@ import { TableCache } from '../qcow2/table-cache.js';
 import { roundUp } from '../storage/aligned-memory.js';
 import { giveTurn } from '../storage/turns.js';
 import { Cells } from './cells.js';
+import { type FileKind, USED_KINDS } from './file-kinds.js';
+import { FileUses, windowsOf } from './file-uses.js';
+import { addSnapshotUses } from './snapshot-uses.js';
 import { type DiskKind, smallestCell } from './survey-disk.js';
-
-/** What is known of bytes of a file. */
-export type FileKind =
-  | 'header'
-  | 'l1'
-  | 'l2'
-  | 'refcounts'
-  | 'snapshots'
-  | 'bitmaps'
-  | 'compressed'
-  | 'data'
-  /** A cluster's place, with nothing written there. */
-  | 'preallocated'
-  /** In use by its refcount for none of these: what only snapshots have, or nobody any more. */
-  | 'other'
-  | 'unused'
-  /** Likewise, and without a place on the host's disk. */
-  | 'hole'
-  /** In use by its refcount; any hole. Only to work out the others. */
-  | 'refcounted'
-  | 'sparse';
-
-/** Kinds that the tables tell of; no two of them have the same bytes in a sound image. */
-const FROM_TABLES: readonly FileKind[] = [
-  ...(['header', 'l1', 'l2', 'refcounts', 'snapshots', 'bitmaps'] as const),
-  ...(['compressed', 'data', 'preallocated'] as const),
-];
 
 /** A file and what it holds. */
 export interface FileSurvey {
@@ -74,100 +50,133 @@ export async function surveyQcow2Files(
   const { header, file, dataFile } = layer;
   const clusterSize = 2 ** header.clusterBits;
   const cells = new Cells<FileKind>(0, file.size, smallestCell(clusterSize));
-  const dataCells = dataFile && new Cells<FileKind>(0, dataFile.size, smallestCell(clusterSize));
-  cells.add('header', 0, clusterSize);
-  await addRefcounts(cells, header, file);
-  await addL1Table(cells, header, file);
-  await addSnapshots(cells, header, file);
-  await addBitmaps(cells, start);
-  await addClusters(cells, dataCells ?? cells, disk, layer);
+  const { pieceSize, windowSize } = windowsOf(file.size, clusterSize);
+  for (let from = 0; from < file.size; from += windowSize) {
+    const uses = new FileUses(from, Math.min(from + windowSize, file.size), pieceSize);
+    uses.add('header', 0, clusterSize);
+    await addL1Table(uses, header, file);
+    await addSnapshotTables(uses, header, file);
+    await addBitmaps(uses, start);
+    await addClusters(uses, layer, from === 0 ? disk : undefined);
+    await addSnapshotUses(uses, header, file);
+    await addRefcounts(uses, header, file);
+    uses.addTo(cells);
+  }
   await addHoles(cells, file);
   settle(cells);
-  if (dataFile === undefined || dataCells === undefined) return [{ name: file.name, cells }];
-  await addHoles(dataCells, dataFile);
-  settle(dataCells);
+  if (dataFile === undefined) return [{ name: file.name, cells }];
   return [
     { name: file.name, cells },
-    { name: dataFile.name, cells: dataCells },
+    { name: dataFile.name, cells: await surveyDataFile(layer, dataFile) },
   ];
 }
 
-async function addRefcounts(cells: Cells<FileKind>, header: Header, file: HostFile): Promise<void> {
+/** An external data file has no refcounts, and nothing in it is compressed. */
+async function surveyDataFile(layer: Qcow2Layer, dataFile: HostFile): Promise<Cells<FileKind>> {
+  const cells = new Cells<FileKind>(0, dataFile.size, smallestCell(2 ** layer.header.clusterBits));
+  for await (const { kind, host, length } of hostClusters(layer)) cells.add(kind, host, length);
+  await addHoles(cells, dataFile);
+  settle(cells);
+  return cells;
+}
+
+/** The refcount table and its blocks; then what is counted, but of no known use. Comes last. */
+async function addRefcounts(uses: FileUses, header: Header, file: HostFile): Promise<void> {
   const clusterSize = 2 ** header.clusterBits;
-  cells.add('refcounts', header.refcountTableOffset, header.refcountTableClusters * clusterSize);
-  for await (const { offset, first, count, isUsed } of refcountedClusters(file, header)) {
-    cells.add('refcounts', offset, clusterSize);
+  uses.add('refcounts', header.refcountTableOffset, header.refcountTableClusters * clusterSize);
+  for await (const { offset } of refcountedClusters(file, header)) uses.add('refcounts', offset, clusterSize);
+  for await (const { first, count, isUsed } of refcountedClusters(file, header)) {
     for (let cluster = first; cluster < first + count; cluster += 1) {
-      if (isUsed(cluster)) cells.add('refcounted', cluster * clusterSize, clusterSize);
+      if (!isUsed(cluster)) continue;
+      const start = cluster * clusterSize;
+      uses.addToFree(uses.isFree(start, clusterSize) ? 'leaked' : 'slack', start, clusterSize);
     }
   }
 }
 
-async function addL1Table(cells: Cells<FileKind>, header: Header, file: HostFile): Promise<void> {
+async function addL1Table(uses: FileUses, header: Header, file: HostFile): Promise<void> {
   const { l1Offset, l1Entries, clusterBits } = header;
   const clusterSize = 2 ** clusterBits;
-  cells.add('l1', l1Offset, roundUp(l1Entries * TABLE_ENTRY_BYTES, clusterSize));
+  uses.add('l1', l1Offset, roundUp(l1Entries * TABLE_ENTRY_BYTES, clusterSize));
   const table = new TableCache(file, 'zeros');
   for (let index = 0; index < l1Entries; ) {
     const entries = await table.entriesFrom(l1Offset + index * TABLE_ENTRY_BYTES, TABLE_ENTRY_BYTES);
     const end = Math.min(l1Entries, index + entries.count);
     for (let { at } = entries; index < end; index += 1, at += TABLE_ENTRY_BYTES) {
       const { l2TableOffset } = decodeL1Entry(entries.view.getBigUint64(at));
-      if (l2TableOffset !== undefined) cells.add('l2', l2TableOffset, clusterSize);
+      if (l2TableOffset !== undefined) uses.add('l2', l2TableOffset, clusterSize);
     }
   }
 }
 
-async function addSnapshots(cells: Cells<FileKind>, header: Header, file: HostFile): Promise<void> {
+async function addSnapshotTables(uses: FileUses, header: Header, file: HostFile): Promise<void> {
   if (header.snapshotCount === 0) return;
   const clusterSize = 2 ** header.clusterBits;
   const reader = snapshotTableReader(file, header);
   for await (const { l1Offset, l1Entries } of snapshotEntries(reader, header)) {
-    cells.add('snapshots', Number(l1Offset), roundUp(l1Entries * TABLE_ENTRY_BYTES, clusterSize));
+    uses.add('snapshots', Number(l1Offset), roundUp(l1Entries * TABLE_ENTRY_BYTES, clusterSize));
   }
   const { snapshotsOffset } = header;
-  cells.add('snapshots', snapshotsOffset, roundUp(reader.offset - snapshotsOffset, clusterSize));
+  uses.add('snapshots', snapshotsOffset, roundUp(reader.offset - snapshotsOffset, clusterSize));
 }
 
-async function addBitmaps(cells: Cells<FileKind>, { file, header, extensions }: Qcow2Start): Promise<void> {
+async function addBitmaps(uses: FileUses, { file, header, extensions }: Qcow2Start): Promise<void> {
   const { bitmaps } = extensions;
   if (bitmaps === undefined) return;
   const clusterSize = 2 ** header.clusterBits;
-  cells.add('bitmaps', bitmaps.directoryOffset, roundUp(bitmaps.directorySize, clusterSize));
+  uses.add('bitmaps', bitmaps.directoryOffset, roundUp(bitmaps.directorySize, clusterSize));
   const budget = new TableBudget(file, 'tables of bitmaps');
   for (const bitmap of await readBitmapDirectory(file, header, bitmaps)) {
     const { tableOffset, tableEntries } = bitmap;
     budget.take(tableOffset, tableEntries * TABLE_ENTRY_BYTES);
-    cells.add('bitmaps', tableOffset, roundUp(tableEntries * TABLE_ENTRY_BYTES, clusterSize));
+    uses.add('bitmaps', tableOffset, roundUp(tableEntries * TABLE_ENTRY_BYTES, clusterSize));
     const reader = bitmapTableReader(file, bitmap);
     for (let index = 0; index < tableEntries; index += 1) {
       const entry = await nextBitmapTableEntry(reader, clusterSize);
-      if (entry.kind === 'data') cells.add('bitmaps', entry.offset, clusterSize);
+      if (entry.kind === 'data') uses.add('bitmaps', entry.offset, clusterSize);
     }
   }
 }
 
-/** @param dataCells of the file that clusters are in when they are not compressed */
+/** @param disk gets how much is stored of its compressed clusters, when that is wanted */
 async function addClusters(
-  cells: Cells<FileKind>,
-  dataCells: Cells<FileKind>,
-  disk: Cells<DiskKind>,
+  uses: FileUses,
   layer: Qcow2Layer,
+  disk: Cells<DiskKind> | undefined,
 ): Promise<void> {
+  const isExternal = layer.dataFile !== undefined;
+  for await (const { kind, host, length, guest, guestLength } of hostClusters(layer)) {
+    if (!isExternal || kind === 'compressed') uses.add(kind, host, length);
+    if (kind === 'compressed') disk?.add('payload', guest, guestLength, length);
+  }
+}
+
+/** Bytes of the file that the disk has its clusters in. */
+interface HostClusters {
+  readonly kind: 'compressed' | 'data' | 'preallocated';
+  readonly host: number;
+  readonly length: number;
+  /** Where they are on the disk. */
+  readonly guest: number;
+  readonly guestLength: number;
+}
+
+/** In the order of the disk. @throws Qcow2cError ERR_CORRUPT, ERR_UNSUPPORTED, ERR_IO */
+async function* hostClusters(layer: Qcow2Layer): AsyncGenerator<HostClusters> {
   const lookup = layer.lookup({ pastEnd: 'zeros', compressed: 'each' });
-  for (let at = 0; at < layer.size; ) {
+  for (let guest = 0; guest < layer.size; ) {
     const turn = giveTurn(undefined);
     if (turn !== undefined) await turn;
-    const found = await lookup.find(at);
+    const found = await lookup.find(guest);
     const { length } = found;
+    const place = { guest, guestLength: length };
     if (found.kind === 'unreadable') throw found.error;
     if (found.kind === 'compressed') {
-      cells.add('compressed', found.offset, found.storedLength);
-      disk.add('payload', at, length, found.storedLength);
+      yield { ...place, kind: 'compressed', host: found.offset, length: found.storedLength };
     } else if (found.host !== undefined) {
-      dataCells.add(found.kind === 'normal' ? 'data' : 'preallocated', found.host, length);
+      yield { ...place, kind: found.kind === 'normal' ? 'data' : 'preallocated', host: found.host, length };
     }
-    at += length;
+    guest += length;
   }
 }
 
@@ -179,18 +188,15 @@ async function addHoles(cells: Cells<FileKind>, file: Pick<Layer, 'size' | 'map'
   }
 }
 
-/** Divides what no table tells of into what somebody must be using, what nobody does, and holes. */
+/** Divides what has no use into what is only not used, and holes. */
 function settle(cells: Cells<FileKind>): void {
   for (let cell = 0; cell < cells.count; cell += 1) {
-    const bytes = cells.bytesIn(cell);
-    const known = FROM_TABLES.reduce((sum, kind) => sum + cells.of(kind, cell), 0);
-    const other = Math.max(0, Math.min(cells.of('refcounted', cell), bytes) - known);
-    const rest = Math.max(0, bytes - known - other);
+    const used = USED_KINDS.reduce((sum, kind) => sum + cells.of(kind, cell), 0);
+    const rest = Math.max(0, cells.bytesIn(cell) - used);
     const sparse = cells.of('sparse', cell);
     const hole = Math.min(sparse, rest);
     // More holes than free bytes: clusters have places where nothing was written.
     const unwritten = Math.min(sparse - hole, cells.of('data', cell));
-    cells.addTo(cell, 'other', other);
     cells.addTo(cell, 'hole', hole);
     cells.addTo(cell, 'unused', rest - hole);
     cells.addTo(cell, 'data', -unwritten);

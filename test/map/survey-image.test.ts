@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import type { Cells } from '../../src/map/cells.js';
 import { surveyImage } from '../../src/map/survey-image.js';
 import { useScratch } from '../e2e/scratch.js';
+import { randomBytes } from '../e2e/source-images.js';
 import { check, create } from '../oracle/qemu-img.js';
 import { qemuIo } from '../oracle/qemu-io.js';
 import { runOk } from '../oracle/run.js';
@@ -36,7 +37,7 @@ const DISK = [
 ] as const;
 const FILE = [
   ...(['header', 'l1', 'l2', 'refcounts', 'snapshots', 'bitmaps', 'compressed', 'data'] as const),
-  ...(['preallocated', 'other', 'unused', 'hole'] as const),
+  ...(['preallocated', 'snapshotData', 'slack', 'leaked', 'unused', 'hole'] as const),
 ];
 
 test('finds everything that is in an image, and where', async () => {
@@ -57,15 +58,43 @@ test('finds everything that is in an image, and where', async () => {
   expect(dataFile).toBeUndefined();
   const { cells } = own!;
   expectFull(cells, FILE);
-  expect(totals(cells, FILE)).toMatchObject({ header: 1, l1: 1, refcounts: 2, snapshots: 2, data: 9 });
-  // One for the disk; the snapshot's own L2 table and clusters are what only it has.
-  expect(cells.total('l2')).toBe(CLUSTER);
-  expect(cells.total('other')).toBeGreaterThanOrEqual(3 * CLUSTER);
-  expect(cells.total('other')).toBeLessThan(6 * CLUSTER);
+  // The snapshot's table, its L1 table and the L2 table of its own; the cluster that is zeros now keeps its place.
+  expect(totals(cells, FILE)).toMatchObject({ header: 1, l1: 1, l2: 1, refcounts: 2, snapshots: 3, data: 9 });
+  expect(totals(cells, FILE)).toMatchObject({ snapshotData: 2, preallocated: 1, leaked: 0 });
+  // Both payloads are in one cluster.
+  expect(cells.total('slack')).toBe(CLUSTER - cells.total('compressed'));
   expect(cells.total('bitmaps')).toBeGreaterThan(0);
   expect(cells.total('compressed')).toBeGreaterThanOrEqual(disk.total('payload') - 1024);
   expect(cells.of('header', 0)).toBe(cells.cellSize);
   expect((await check(path('all.qcow2'))).corruptions).toBe(0);
+});
+
+test('tells what only snapshots have from slack and from leaks', async () => {
+  const file = path('three.qcow2');
+  await create(file, 64 * CLUSTER);
+  // Two payloads of some 10 KiB in a cluster; the disk gives one up, and writes a cluster anew.
+  const part = path('part');
+  fs.writeFileSync(part, Buffer.concat([randomBytes(10_000), Buffer.alloc(CLUSTER - 10_000)]));
+  await qemuIo(file, [`write -c -s ${part} 0 64k`, `write -c -s ${part} 64k 64k`, 'write -P 1 1M 192k']);
+  await runOk('qemu-img', ['snapshot', '-c', 'before', file]);
+  await qemuIo(file, ['discard 64k 64k', 'write -P 4 1M 64k']);
+  const before = (await survey('three.qcow2')).files[0]!.cells;
+  expectFull(before, FILE);
+  const payload = before.total('snapshotData') - CLUSTER;
+  expect(payload).toBeGreaterThan(9_000);
+  expect(payload).toBeLessThan(11_000);
+  expect(before.total('slack')).toBe(CLUSTER - payload - before.total('compressed'));
+  expect(totals(before, FILE)).toMatchObject({ leaked: 0, data: 3 });
+
+  // The snapshot is forgotten: what only it had is leaked, with the table that names it.
+  const header = fs.openSync(file, 'r+');
+  fs.writeSync(header, new Uint8Array(12), 0, 12, 60);
+  fs.closeSync(header);
+  const after = (await survey('three.qcow2')).files[0]!.cells;
+  expectFull(after, FILE);
+  expect(totals(after, FILE)).toMatchObject({ snapshotData: 0, snapshots: 0, data: 3 });
+  expect(after.total('leaked')).toBe(before.total('snapshots') + CLUSTER);
+  expect((await check(file)).leaks).toBeGreaterThanOrEqual(after.total('leaked') / CLUSTER);
 });
 
 test('tells the images of a chain apart, and nothing of a file but the topmost', async () => {

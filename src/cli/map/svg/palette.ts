@@ -3,8 +3,9 @@
  * takes; orange and brown for what is in other files; greys for what is not there. Chosen to be told apart by everybody,
  * colour blind or not.
  */
+
+import type { FileKind } from '../../../map/file-kinds.js';
 import type { DiskKind } from '../../../map/survey-disk.js';
-import type { FileKind } from '../../../map/survey-file.js';
 
 export interface Appearance {
   readonly colour: string;
@@ -30,17 +31,19 @@ export const DISK_KINDS: readonly (readonly [Exclude<DiskKind, 'payload'>, Appea
   ['unallocated', { colour: '#eceef1', label: 'unallocated', empty: true }],
 ];
 
-export const FILE_KINDS: readonly (readonly [Exclude<FileKind, 'refcounted' | 'sparse'>, Appearance])[] = [
+export const FILE_KINDS: readonly (readonly [Exclude<FileKind, 'sparse'>, Appearance])[] = [
   ['header', { colour: '#000000', label: 'header' }],
   ['l1', { colour: '#a50026', label: 'L1 table' }],
   ['l2', { colour: '#f0532d', label: 'L2 tables' }],
   ['refcounts', { colour: '#f7b500', label: 'refcount table and blocks' }],
-  ['snapshots', { colour: '#9b4fb5', label: 'snapshot table, L1 tables' }],
+  ['snapshots', { colour: '#9b4fb5', label: 'tables of snapshots' }],
   ['bitmaps', { colour: '#c2548f', label: 'bitmaps' }],
   ['data', { colour: AS_IT_IS, label: 'normal clusters' }],
   ['compressed', { colour: RATIO_COLOURS[1], label: 'compressed clusters' }],
   ['preallocated', { colour: KEPT, label: 'place kept, nothing written' }],
-  ['other', { colour: '#c8a97e', label: 'slack beside payloads, leaks' }],
+  ['snapshotData', { colour: '#a58bff', label: 'clusters of snapshots only' }],
+  ['slack', { colour: '#b09a76', label: 'slack beside payloads' }],
+  ['leaked', { colour: '#ff00dd', label: 'leaked clusters' }],
   ['unused', { colour: '#c6c2bb', label: 'unused', empty: true }],
   ['hole', { colour: '#eceef1', label: 'hole', empty: true }],
 ];

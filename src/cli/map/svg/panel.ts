@@ -1,8 +1,9 @@
 /** One address space in the picture: a heading, what the colours mean with how much there is of each, the cells. */
 import { type Cells, COLUMNS } from '../../../map/cells.js';
 import { binarySize } from './binary-size.js';
-import { rectangle, text } from './markup.js';
+import { rectangle, shown, text } from './markup.js';
 import { CELL_WIDTH, ROW_HEIGHT, type Share, strips } from './strips.js';
+import { fitted, textWidth } from './text-width.js';
 
 /** In the picture's units. */
 export const PANEL_LEFT = 92;
@@ -10,6 +11,10 @@ export const PANEL_WIDTH = COLUMNS * CELL_WIDTH;
 const LEGEND_COLUMNS = 4;
 const LEGEND_WIDTH = PANEL_WIDTH / LEGEND_COLUMNS;
 const LEGEND_HEIGHT = 37;
+/** Of the line with the name of a file. */
+const FILE_HEIGHT = 14;
+/** Between what stands side by side. */
+const GAP = 16;
 const SWATCH = 13;
 /** Wide enough for what a colour stands for. */
 const MARKED_SWATCH = 22;
@@ -25,6 +30,8 @@ export interface LegendEntry {
   readonly label: string;
   /** How much there is of it. */
   readonly amount: string;
+  /** The name of the file that it is in, of any length. */
+  readonly file?: string | undefined;
 }
 
 export interface Panel {
@@ -40,22 +47,24 @@ export function drawPanel(
   top: number,
 ): { svg: string; bottom: number } {
   const { cellSize, count } = cells;
-  const heading = text(PANEL_LEFT, top + 14, 'heading', title);
+  const scale = `one cell is ${binarySize(cellSize)}, a row ${binarySize(COLUMNS * cellSize)}`;
+  const roomForTitle = PANEL_WIDTH - textWidth(scale, 'scale') - GAP;
+  const heading = text(PANEL_LEFT, top + 14, 'heading', fitted(shown(title), roomForTitle, 'heading'));
   if (count === 0) {
     return {
       svg: heading + text(PANEL_LEFT, top + 38, 'label', 'There is nothing in it.'),
       bottom: top + 50,
     };
   }
-  const scale = `one cell is ${binarySize(cellSize)}, a row ${binarySize(COLUMNS * cellSize)}`;
   const right = PANEL_LEFT + PANEL_WIDTH;
-  const cellsTop = top + 28 + Math.ceil(legend.length / LEGEND_COLUMNS) * LEGEND_HEIGHT + 22;
+  const drawn = drawLegend(legend, top + 28);
+  const cellsTop = drawn.bottom + 22;
   const rows = Math.ceil(count / COLUMNS);
   return {
     svg: [
       heading,
       text(right, top + 14, 'scale end', scale),
-      ...legend.map((entry, index) => drawEntry(entry, index, top + 28)),
+      drawn.svg,
       columnLabels(cells, cellsTop),
       rowLabels(cells, rows, cellsTop),
       `<g shape-rendering="crispEdges">\n${strips(count, sharesOf, PANEL_LEFT, cellsTop)}</g>\n`,
@@ -64,9 +73,20 @@ export function drawPanel(
   };
 }
 
-function drawEntry({ colours, marks = [], label, amount }: LegendEntry, index: number, top: number): string {
-  const x = PANEL_LEFT + (index % LEGEND_COLUMNS) * LEGEND_WIDTH;
-  const y = top + Math.floor(index / LEGEND_COLUMNS) * LEGEND_HEIGHT;
+function drawLegend(legend: readonly LegendEntry[], top: number): { svg: string; bottom: number } {
+  let svg = '';
+  let bottom = top;
+  for (let first = 0; first < legend.length; first += LEGEND_COLUMNS) {
+    const row = legend.slice(first, first + LEGEND_COLUMNS);
+    for (const [column, entry] of row.entries()) {
+      svg += drawEntry(entry, PANEL_LEFT + column * LEGEND_WIDTH, bottom);
+    }
+    bottom += LEGEND_HEIGHT + (row.some(({ file }) => file !== undefined) ? FILE_HEIGHT : 0);
+  }
+  return { svg, bottom };
+}
+
+function drawEntry({ colours, marks = [], label, amount, file }: LegendEntry, x: number, y: number): string {
   const width = marks.length > 0 ? MARKED_SWATCH : SWATCH;
   const swatches = colours.map((colour, place) => {
     const left = x + place * width;
@@ -77,7 +97,13 @@ function drawEntry({ colours, marks = [], label, amount }: LegendEntry, index: n
   });
   const after = x + colours.length * width + 8;
   const below = marks.length > 0 ? x : after;
-  return swatches.join('') + text(after, y + 11, 'label', label) + text(below, y + 26, 'amount', amount);
+  const name =
+    file === undefined
+      ? ''
+      : text(below, y + 40, 'amount', fitted(shown(file), x + LEGEND_WIDTH - GAP - below, 'amount'));
+  return (
+    swatches.join('') + text(after, y + 11, 'label', label) + text(below, y + 26, 'amount', amount) + name
+  );
 }
 
 /** How far into a row the columns are. */

@@ -4,20 +4,22 @@ import type { DiskKind } from '../../../map/survey-disk.js';
 import type { FileSurvey } from '../../../map/survey-file.js';
 import type { ImageSurvey } from '../../../map/survey-image.js';
 import { binarySize, percentage } from './binary-size.js';
-import { escaped, rectangle, shortened, text } from './markup.js';
+import { escaped, rectangle, shown, text } from './markup.js';
 import { type Appearance, DISK_KINDS, FILE_KINDS, RATIO_COLOURS } from './palette.js';
 import { drawPanel, type LegendEntry, PANEL_LEFT, PANEL_WIDTH, type Panel } from './panel.js';
+import { FONT_SIZES, fitted } from './text-width.js';
 
 const WIDTH = PANEL_LEFT + PANEL_WIDTH + 28;
+const { title, facts, heading, label, amount, mark } = FONT_SIZES;
 const STYLE = `
 text { font-family: Inter, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif; fill: #1f2933; }
-.title { font-size: 21px; font-weight: 600; }
-.facts { font-size: 13px; fill: #52606d; }
-.heading { font-size: 15px; font-weight: 600; }
-.label { font-size: 12.5px; }
-.amount, .scale { font-size: 11px; fill: #616e7c; }
+.title { font-size: ${title}px; font-weight: 600; }
+.facts { font-size: ${facts}px; fill: #52606d; }
+.heading { font-size: ${heading}px; font-weight: 600; }
+.label { font-size: ${label}px; }
+.amount, .scale { font-size: ${amount}px; fill: #616e7c; }
 .end { text-anchor: end; }
-.mark { font-size: 9.5px; text-anchor: middle; }
+.mark { font-size: ${mark}px; text-anchor: middle; }
 .light { fill: #ffffff; }
 `;
 
@@ -29,22 +31,20 @@ export function picture(survey: ImageSurvey): string {
   const panels = [
     diskPanel(survey),
     ...(own === undefined ? [] : [filePanel('The file', own, survey)]),
-    ...(dataFile === undefined
-      ? []
-      : [filePanel(`The data file ${shortened(dataFile.name, 60)}`, dataFile, survey)]),
+    ...(dataFile === undefined ? [] : [filePanel(`The data file ${dataFile.name}`, dataFile, survey)]),
   ];
   for (const panel of panels) {
     const { svg, bottom } = drawPanel(panel, top);
     parts.push(svg);
     top = bottom + 34;
   }
-  const facts = factsOf(survey);
+  const sizes = factsOf(survey);
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${top}" viewBox="0 0 ${WIDTH} ${top}" role="img">\n`,
-    `<title>${escaped(survey.name)}</title>\n<desc>${escaped(facts)}</desc>\n<style>${STYLE}</style>\n`,
+    `<title>${escaped(survey.name)}</title>\n<desc>${escaped(sizes)}</desc>\n<style>${STYLE}</style>\n`,
     rectangle(0, 0, WIDTH, top, '#ffffff'),
-    text(PANEL_LEFT, 44, 'title', shortened(survey.name, 76)),
-    text(PANEL_LEFT, 67, 'facts', facts),
+    text(PANEL_LEFT, 44, 'title', fitted(shown(survey.name), PANEL_WIDTH, 'title')),
+    text(PANEL_LEFT, 67, 'facts', sizes),
     ...parts,
     '</svg>\n',
   ].join('');
@@ -95,8 +95,7 @@ function diskPanel({ disk, backingFiles, clusterSize, virtualSize }: ImageSurvey
       const entry = entryOf(appearance, bytes, disk);
       if (kind === 'compressed') return [compressedEntry(disk, bytes)];
       if (kind === 'backing1' || kind === 'backing2') {
-        const name = backingFiles[kind === 'backing1' ? 0 : 1] ?? '';
-        return [{ ...entry, amount: `${entry.amount}, ${shortened(name, 24)}` }];
+        return [{ ...entry, file: backingFiles[kind === 'backing1' ? 0 : 1] }];
       }
       if (kind === 'data' && clusterSize === undefined) return [{ ...entry, label: 'data' }];
       return [entry];
@@ -120,7 +119,6 @@ function compressedEntry(disk: Cells<DiskKind>, bytes: number): LegendEntry {
 }
 
 function filePanel(title: string, { cells }: FileSurvey, { clusterSize }: ImageSurvey): Panel {
-  const hasSnapshots = cells.total('snapshots') > 0;
   return {
     title,
     cells,
@@ -135,7 +133,6 @@ function filePanel(title: string, { cells }: FileSurvey, { clusterSize }: ImageS
       if (bytes === 0) return [];
       const entry = entryOf(appearance, bytes, cells);
       if (kind === 'data' && clusterSize === undefined) return [{ ...entry, label: 'data' }];
-      if (kind === 'other' && hasSnapshots) return [{ ...entry, label: 'snapshots’ own, slack, leaks' }];
       return [entry];
     }),
   };

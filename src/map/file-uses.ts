@@ -1,0 +1,89 @@
+/** What each small piece of a file is used for, piece by piece, so that nothing is counted twice. */
+import type { Cells } from './cells.js';
+import type { FileKind, UsedKind } from './file-kinds.js';
+import { USED_KINDS } from './file-kinds.js';
+
+/** Pieces at most that are kept at once, a byte each. A larger file is looked at window by window. */
+const MOST_PIECES = 2 ** 25;
+/** Payloads begin and end anywhere, but their length is known to the sector. */
+const SMALLEST_PIECE = 512;
+
+export interface Windows {
+  /** Bytes of a piece, a power of two: a sector, or more of a cluster where the file is large. */
+  readonly pieceSize: number;
+  /** Bytes of the file that are looked at at once, whole clusters. */
+  readonly windowSize: number;
+}
+
+/** @param most tests have fewer */
+export function windowsOf(fileSize: number, clusterSize: number, most = MOST_PIECES): Windows {
+  let pieceSize = SMALLEST_PIECE;
+  while (pieceSize < clusterSize && fileSize / pieceSize > most) pieceSize *= 2;
+  return { pieceSize, windowSize: Math.max(clusterSize, pieceSize * most) };
+}
+
+export class FileUses {
+  readonly #from: number;
+  readonly #to: number;
+  readonly #pieceSize: number;
+  /** 0: no use is known; else one more than the index in USED_KINDS. */
+  readonly #uses: Uint8Array;
+
+  /**
+   * @param from the window's first byte, a multiple of a cluster
+   * @param to its end, or the file's
+   */
+  constructor(from: number, to: number, pieceSize: number) {
+    this.#from = from;
+    this.#to = to;
+    this.#pieceSize = pieceSize;
+    this.#uses = new Uint8Array(Math.max(0, Math.ceil((to - from) / pieceSize)));
+  }
+
+  /** Says what `length` bytes from `start` on are used for, as far as they lie in the window. */
+  add(kind: UsedKind, start: number, length: number): void {
+    const [first, end] = this.#pieces(start, length);
+    if (first < end) this.#uses.fill(codeOf(kind), first, end);
+  }
+
+  /** The same for pieces of which no use is known. */
+  addToFree(kind: UsedKind, start: number, length: number): void {
+    const [first, end] = this.#pieces(start, length);
+    const code = codeOf(kind);
+    for (let piece = first; piece < end; piece += 1) {
+      if (this.#uses[piece] === 0) this.#uses[piece] = code;
+    }
+  }
+
+  /** Whether no use is known of any piece of these bytes. */
+  isFree(start: number, length: number): boolean {
+    const [first, end] = this.#pieces(start, length);
+    for (let piece = first; piece < end; piece += 1) if (this.#uses[piece] !== 0) return false;
+    return true;
+  }
+
+  /** Puts the uses into the cells of the file. */
+  addTo(cells: Cells<FileKind>): void {
+    const count = this.#uses.length;
+    for (let first = 0; first < count; ) {
+      const code = this.#uses[first] ?? 0;
+      let end = first + 1;
+      while (end < count && this.#uses[end] === code) end += 1;
+      const kind = USED_KINDS[code - 1];
+      const start = this.#from + first * this.#pieceSize;
+      if (kind !== undefined) cells.add(kind, start, this.#from + end * this.#pieceSize - start);
+      first = end;
+    }
+  }
+
+  /** The pieces that a range touches, from the first to the end. */
+  #pieces(start: number, length: number): [number, number] {
+    const first = Math.max(start, this.#from) - this.#from;
+    const end = Math.min(start + length, this.#to) - this.#from;
+    return [Math.floor(first / this.#pieceSize), Math.ceil(end / this.#pieceSize)];
+  }
+}
+
+function codeOf(kind: UsedKind): number {
+  return USED_KINDS.indexOf(kind) + 1;
+}

@@ -1,0 +1,82 @@
+/** What of a file only the image's internal snapshots use: their tables, and their clusters. */
+import { Qcow2cError } from '../errors.js';
+import type { HostFile } from '../image/source.js';
+import { type ImageState, imageStates } from '../pipeline/image-states.js';
+import { INCOMPATIBLE_EXTENDED_L2 } from '../qcow2/features.js';
+import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
+import type { Header } from '../qcow2/header.js';
+import { decodeL1Entry } from '../qcow2/l1-entry.js';
+import { decodeL2Entry, type L2Entry } from '../qcow2/l2-entry.js';
+import { TableCache } from '../qcow2/table-cache.js';
+import { walkTables } from '../qcow2/table-walk.js';
+import type { FileUses } from './file-uses.js';
+
+/**
+ * @param uses knows already what the disk uses
+ * @throws Qcow2cError ERR_CORRUPT for a snapshot table that makes no sense; ERR_IO
+ */
+export async function addSnapshotUses(uses: FileUses, header: Header, file: HostFile): Promise<void> {
+  if (header.snapshotCount === 0) return;
+  const states = await imageStates(file, header, true);
+  for (const state of states.slice(1)) await addL2Tables(uses, state, header, file);
+  await addClusters(uses, states, header, file);
+}
+
+async function addL2Tables(
+  uses: FileUses,
+  { l1Offset, l1Entries }: ImageState,
+  { clusterBits }: Header,
+  file: HostFile,
+): Promise<void> {
+  const table = new TableCache(file, 'zeros');
+  for (let index = 0; index < l1Entries; ) {
+    const { view, at, count } = await table.entriesFrom(
+      l1Offset + index * TABLE_ENTRY_BYTES,
+      TABLE_ENTRY_BYTES,
+    );
+    const end = Math.min(l1Entries, index + count);
+    for (let entry = at; index < end; index += 1, entry += TABLE_ENTRY_BYTES) {
+      const offset = ifSound(() => decodeL1Entry(view.getBigUint64(entry)))?.l2TableOffset;
+      if (offset !== undefined) uses.addToFree('snapshots', offset, 2 ** clusterBits);
+    }
+  }
+}
+
+/** What several snapshots share, and what the disk has too, is seen once. */
+async function addClusters(
+  uses: FileUses,
+  states: readonly ImageState[],
+  { clusterBits, incompatibleFeatures }: Header,
+  file: HostFile,
+): Promise<void> {
+  const extendedL2 = (incompatibleFeatures & INCOMPATIBLE_EXTENDED_L2) !== 0n;
+  const entryBytes = extendedL2 ? 2 * TABLE_ENTRY_BYTES : TABLE_ENTRY_BYTES;
+  for await (const piece of walkTables(file, { clusterBits, extendedL2 }, states)) {
+    if (piece.kind === 'lost') continue;
+    for (const { state, view } of piece.tables) {
+      // The disk's own.
+      if (state === 0) continue;
+      for (let index = 0; index < piece.count; index += 1) {
+        const entry = ifSound(() => decodeL2Entry(view.getBigUint64(index * entryBytes), clusterBits));
+        if (entry !== undefined) addCluster(uses, entry, 2 ** clusterBits);
+      }
+    }
+  }
+}
+
+function addCluster(uses: FileUses, entry: L2Entry, clusterSize: number): void {
+  if (entry.kind === 'compressed') uses.addToFree('snapshotData', entry.offset, entry.storedLength);
+  else if (entry.kind !== 'unallocated' && entry.offset !== undefined) {
+    uses.addToFree('snapshotData', entry.offset, clusterSize);
+  }
+}
+
+/** What a broken entry leads to is none of the file's. */
+function ifSound<Entry>(decode: () => Entry): Entry | undefined {
+  try {
+    return decode();
+  } catch (error) {
+    if (error instanceof Qcow2cError && error.code === 'ERR_CORRUPT') return undefined;
+    throw error;
+  }
+}
