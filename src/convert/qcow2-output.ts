@@ -314,7 +314,12 @@ export class Qcow2Output implements Output {
   async commit(): Promise<void> {
     const { target, dataFile } = this.#parts;
     const image = { target, length: this.#length };
-    await this.#giveBack();
+    try {
+      await this.#giveBack();
+    } catch (error) {
+      await this.discard();
+      throw error;
+    }
     await commitInOrder(
       dataFile === undefined ? [image] : [{ target: dataFile.target, length: this.#dataLength }, image],
     );

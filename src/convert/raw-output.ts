@@ -58,7 +58,9 @@ export class RawOutput implements Output {
 
   private constructor(options: ConvertOptions, target: Target, diskSize: number | undefined) {
     const { sparseSize = SPARSE_SIZE, targetIsZero = false, signal, create } = options;
-    const { kind, existingSize, file } = target;
+    const { existingSize, file } = target;
+    // An empty file has nothing that the disk must fit into: it grows, as a new one does.
+    const kind = target.kind === 'kept' && existingSize === 0 ? 'new' : target.kind;
     this.setup = {
       output: 'runs',
       clusterSize: PIECE_BYTES,

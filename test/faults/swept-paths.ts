@@ -245,6 +245,18 @@ export const SWEPT_PATHS: readonly SweptPath[] = [
   {
     name: 'into an existing qcow2 image',
     prepare: (place) => fs.copyFileSync(place.source('empty.qcow2'), place.out('target')),
+    options: packed('disk.raw', { keepTarget: true, create: undefined }),
+    inPlace: true,
+  },
+  {
+    name: 'into an existing qcow2 image with data and snapshots',
+    prepare: (place) => fs.copyFileSync(place.source('snapshots.qcow2'), place.out('target')),
+    options: packed('disk.raw', { keepTarget: true, create: undefined }),
+    inPlace: true,
+  },
+  {
+    name: 'a new image in an empty file',
+    prepare: (place) => fs.writeFileSync(place.out('target'), ''),
     options: packed('disk.raw', { keepTarget: true }),
     inPlace: true,
   },
