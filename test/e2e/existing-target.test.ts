@@ -140,6 +140,12 @@ describe('a file that holds no image gets one in place', () => {
     expect(await info(target)).toMatchObject({ clusterSize: 4096, compressionType: 'zstd' });
   });
 
+  test('or a raw disk, which an empty file grows to', async () => {
+    await writeFile(target, '');
+    await cliOk(['convert', '-n', '-O', 'raw', '-f', 'raw', disk, target]);
+    expect((await readFile(target)).equals(await readFile(disk))).toBe(true);
+  });
+
   test('when it is as long as a disk but has no data', async () => {
     await writeFile(target, '');
     await truncate(target, 100 * MIB);
