@@ -17,7 +17,8 @@ export interface ProgressDisplay {
 }
 
 /** A standard output: a terminal, or anything else that can be written to. */
-export type Output = NodeJS.WritableStream & Partial<Pick<WriteStream, 'isTTY' | 'columns'>>;
+export type Output = NodeJS.WritableStream &
+  Partial<Pick<WriteStream, 'isTTY' | 'columns' | 'destroyed' | 'writableNeedDrain'>>;
 
 /**
  * How much of the whole is done, in bytes: of two phases each is one half. The whole is undefined for a stream, whose

@@ -1,7 +1,7 @@
 /**
  * Progress for programs: one JSON object a line on standard error. Fields may be added; none may change. Of a
  * stream `guestBytes` is null, and so is `percent` until it is done. `phase` is there with --verify only: `percent`
- * counts each as one half, the other fields are about the phase.
+ * counts each as one half, the other fields are about the phase. Lines are left out while the reader is behind.
  */
 import type { Progress } from '../pipeline/progress.js';
 import { type Output, type ProgressDisplay, shareOf } from './progress-display.js';
@@ -25,7 +25,8 @@ export class JsonDisplay implements ProgressDisplay {
 
   update(progress: Progress): void {
     this.#latest = progress;
-    this.#print('running');
+    // What nobody reads must not fill memory. The last state always comes.
+    if (!this.#stderr.writableNeedDrain) this.#print('running');
   }
 
   end(success: boolean): void {

@@ -28,7 +28,7 @@ export class ProgressRequest {
     this.#asked = false;
     const { done, whole } = partOf(progress);
     const state = whole === undefined ? `${done} bytes` : `${percentage(done, Math.max(whole, 1))}/100%`;
-    sayAside(this.#stderr, `    (${state})\n`);
+    void sayAside(this.#stderr, `    (${state})\n`);
   }
 
   release(): void {

@@ -5,7 +5,7 @@
 import type { Segment } from '../compress/messages.js';
 import { laterPart } from '../image/later-part.js';
 import type { MappedRange, Source } from '../image/source.js';
-import type { PlannedItem, PlanSettings } from '../pipeline/plan.js';
+import { MOST_UNREADABLE, type PlannedItem, type PlanSettings } from '../pipeline/plan.js';
 import { segmentOf, type UnreadableStretch } from '../pipeline/segments.js';
 import { roundDown, roundUp } from '../storage/aligned-memory.js';
 import { giveTurn } from '../storage/turns.js';
@@ -32,6 +32,14 @@ export async function* planOverlay(
   { itemSize, onUnreadable, signal }: Pick<PlanSettings, 'itemSize' | 'onUnreadable' | 'signal'>,
 ): AsyncGenerator<PlannedItem> {
   let at = 0;
+  /** Ranges since the last item. */
+  let unreadable = 0;
+  const tell =
+    onUnreadable &&
+    ((stretch: UnreadableStretch) => {
+      onUnreadable(stretch);
+      unreadable += 1;
+    });
   while (at < source.size) {
     await giveTurn(signal);
     const guestOffset = roundDown(at, itemSize);
@@ -40,9 +48,9 @@ export async function* planOverlay(
     let differs = false;
     at = guestOffset;
     while (at < end) {
-      const stretch = await stretchAt(source, backing, at, onUnreadable);
+      const stretch = await stretchAt(source, backing, at, tell);
       const isSame = same(stretch.source, stretch.backing);
-      if (isSame && !differs && at + stretch.length >= end) {
+      if (isSame && !differs && unreadable < MOST_UNREADABLE && at + stretch.length >= end) {
         // Nothing in this item: go on where the two part, perhaps items further on.
         at += stretch.length;
         break;
@@ -51,7 +59,8 @@ export async function* planOverlay(
       stretches.push(stretch);
       at += stretch.length;
     }
-    if (!differs) continue;
+    if (!differs && unreadable < MOST_UNREADABLE) continue;
+    unreadable = 0;
     at = end;
     yield itemOf(stretches, guestOffset, end, clusterSize);
   }

@@ -37,6 +37,12 @@ export interface PlanSettings {
 export const ITEM_BYTES = 2 * 1024 * 1024;
 
 /**
+ * Unreadable ranges after which the next item is planned even if it holds no data. They are kept until the items before
+ * them are done, and an item bounds how many there are.
+ */
+export const MOST_UNREADABLE = 256;
+
+/**
  * @param source what is read
  * @returns the items in guest order
  * @throws what the source's map throws, or says of what cannot be read; ERR_ABORTED
@@ -46,6 +52,8 @@ export async function* plan(
   { itemSize, keepZeros, onUnreadable, signal }: PlanSettings,
 ): AsyncGenerator<PlannedItem> {
   let at = 0;
+  /** Ranges since the last item. */
+  let unreadable = 0;
   while (at < source.size) {
     await giveTurn(signal);
     const guestOffset = roundDown(at, itemSize);
@@ -56,18 +64,21 @@ export async function* plan(
       if (range.kind === 'unreadable') {
         if (onUnreadable === undefined) throw range.error;
         onUnreadable({ guestOffset: at, length: range.length, error: range.error });
+        unreadable += 1;
       }
       const length = Math.min(range.length, end - at);
       const segment = segmentOf(range, at - guestOffset, length);
       if (segment !== undefined) {
         segments.push(segment);
-      } else if (segments.length === 0 && !keepZeros) {
+      } else if (segments.length === 0 && !keepZeros && unreadable < MOST_UNREADABLE) {
         // Nothing in this item so far: go straight to where the hole ends, perhaps items further on.
         at += range.length;
         break;
       }
       at += length;
     }
-    if (segments.length > 0 || keepZeros) yield { guestOffset, length: end - guestOffset, segments };
+    if (segments.length === 0 && !keepZeros && unreadable < MOST_UNREADABLE) continue;
+    unreadable = 0;
+    yield { guestOffset, length: end - guestOffset, segments };
   }
 }

@@ -1,3 +1,5 @@
+import { PassThrough } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
 import { JsonDisplay } from '../../src/cli/progress-json.js';
 import { RecordedOutput } from './recorded-output.js';
@@ -35,6 +37,19 @@ describe('JsonDisplay', () => {
       { state: 'running', percent: 100, ...everything, seconds: 2 },
       { state: 'done', percent: 100, ...everything, seconds: 2 },
     ]);
+  });
+
+  test('leaves lines out while nobody reads, and prints the last state all the same', async () => {
+    const output = new PassThrough({ highWaterMark: 1000 });
+    const display = new JsonDisplay(output, () => 0);
+    for (let done = 0; done < 100_000; done += 1) {
+      display.update({ guestBytesDone: done, guestBytes: 100_000, dataBytes: 0, storedBytes: 0 });
+    }
+    display.end(true);
+    expect(output.readableLength + output.writableLength).toBeLessThan(4000);
+    output.end();
+    const lines = (await text(output)).trimEnd().split('\n');
+    expect(JSON.parse(lines.at(-1) ?? '')).toMatchObject({ state: 'done', guestBytesDone: 99_999 });
   });
 
   test('of two phases each is one half of the percentage', () => {

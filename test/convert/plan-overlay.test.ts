@@ -76,6 +76,27 @@ async function expectExact(source: Source, backing: Source, itemSize: number): P
   return items;
 }
 
+test('items come now and then where both are zeros and the source mostly cannot be read', async () => {
+  const list = Array.from({ length: 1600 }, (_, index) => ({
+    kind: index % 2 === 0 ? ('unreadable' as const) : ('zero' as const),
+    length: 512,
+  }));
+  const source = fake('source', list, 3);
+  const backing = fake('backing', [{ kind: 'zero', length: source.size }], 4);
+  let told = 0;
+  const onUnreadable = () => {
+    told += 1;
+  };
+  const items = await itemsOf(source, backing, { itemSize: 65_536, clusterSize: 512, onUnreadable });
+  expect(told).toBeGreaterThanOrEqual(800);
+  expect(items.length).toBeGreaterThan(1);
+  expect(items.map(({ guestOffset }) => guestOffset)).toEqual(
+    [...new Set(items.map(({ guestOffset }) => guestOffset))].sort((a, b) => a - b),
+  );
+  for (const { segments, changed } of items)
+    expect({ segments, changed }).toEqual({ segments: [], changed: [] });
+});
+
 describe('the plan of an overlay', () => {
   test('has exactly the clusters that may differ, for any two maps with and without files in common', async () => {
     const kinds = ['zero', 'data', 'compressed'] as const;

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { UnreadableLog } from '../../src/convert/unreadable-log.js';
 import type { MappedRange } from '../../src/image/source.js';
-import { ITEM_BYTES, type PlannedItem, plan } from '../../src/pipeline/plan.js';
+import { ITEM_BYTES, MOST_UNREADABLE, type PlannedItem, plan } from '../../src/pipeline/plan.js';
 import type { UnreadableStretch } from '../../src/pipeline/segments.js';
 import { FakeLayer, type LayerStretch, meaningsOf, stretchesOf } from '../image/fake-layer.js';
 import { FakeSource } from '../image/fake-source.js';
@@ -45,6 +45,39 @@ function expectOnGrid(
 }
 
 describe('the plan', () => {
+  test('makes items now and then where nothing but holes and unreadable ranges are, for these to be told', async () => {
+    const pairs = 800;
+    const list = Array.from({ length: 2 * pairs }, (_, index) => ({
+      kind: index % 2 === 0 ? ('unreadable' as const) : ('zero' as const),
+      length: 512,
+    }));
+    let told = 0;
+    let most = 0;
+    const log = new UnreadableLog(() => {
+      told += 1;
+    });
+    let expected = 0;
+    const onUnreadable = (stretch: UnreadableStretch) => {
+      log.expect(stretch);
+      expected += 1;
+      most = Math.max(most, expected - told);
+    };
+    const source = fake(list);
+    let last = -1;
+    for await (const { guestOffset, length, segments } of plan(source, {
+      ...{ itemSize: 64 * 1024, keepZeros: false, onUnreadable },
+    })) {
+      expect(segments).toEqual([]);
+      expect(guestOffset).toBeGreaterThan(last);
+      last = guestOffset;
+      log.itemDone([], guestOffset + length);
+    }
+    log.end();
+    expect(told).toBe(pairs);
+    // As many as make an item, and those of that item.
+    expect(most).toBeLessThanOrEqual(MOST_UNREADABLE + 64);
+  });
+
   test('lies on the grid and covers what the map has bytes for, byte for byte and no byte more', async () => {
     await fc.assert(
       fc.asyncProperty(

@@ -1,16 +1,23 @@
 /**
- * What a conversion says on standard error of sources that cannot be read: a line for each range that became zeros, in
- * the words of qemu-img, and the sum at the end; a line for each malformed payload whose bytes were all recovered. Used by the convert command.
+ * What a conversion prints on standard error of sources that cannot be read: a line for each range that became zeros, in
+ * the words of qemu-img, and one for each malformed payload whose bytes were all recovered. A damaged image can have
+ * billions of them: the first hundred are printed, all are counted. Used by the convert command.
  */
 import type { UnreadableRange } from '../../convert/options.js';
 import { quoted } from '../../errors.js';
 import { warn } from '../aside.js';
 import type { Output } from '../progress-display.js';
 
+/** Lines before the rest is only counted. */
+const MOST_LINES = 100;
+
 export class UnreadableWarnings {
   readonly #stderr: Output;
   #ranges = 0;
   #bytes = 0;
+  /** Malformed payloads whose bytes were all recovered. */
+  #recovered = 0;
+  #lines = 0;
 
   constructor(stderr: Output) {
     this.#stderr = stderr;
@@ -18,19 +25,26 @@ export class UnreadableWarnings {
 
   add({ guestOffset, length, error, isKept }: UnreadableRange): void {
     if (isKept) {
-      warn(this.#stderr, `${error.message}; all of its ${length} bytes were recovered`);
+      this.#recovered += 1;
+      this.#print(`${error.message}; all of its ${length} bytes were recovered`);
       return;
     }
     this.#ranges += 1;
     this.#bytes += length;
-    warn(
-      this.#stderr,
-      `error while reading offset ${guestOffset}: ${error.message} (${length} bytes became zeros)`,
-    );
+    this.#print(`error while reading offset ${guestOffset}: ${error.message} (${length} bytes became zeros)`);
+  }
+
+  #print(message: string): void {
+    this.#lines += 1;
+    if (this.#lines <= MOST_LINES) warn(this.#stderr, message);
+    if (this.#lines === MOST_LINES + 1) warn(this.#stderr, 'further ones are only counted; the sum follows');
   }
 
   /** @param target the name of the finished image */
   finish(target: string): void {
+    if (this.#lines > MOST_LINES && this.#recovered > 0) {
+      warn(this.#stderr, `${this.#recovered} malformed clusters were read, with all of their bytes`);
+    }
     if (this.#ranges === 0) return;
     const places = this.#ranges === 1 ? '1 place' : `${this.#ranges} places`;
     warn(

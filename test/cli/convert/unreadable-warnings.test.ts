@@ -22,6 +22,24 @@ describe('UnreadableWarnings', () => {
     ]);
   });
 
+  test('prints the first hundred ranges, and counts all', () => {
+    const stderr = new RecordedOutput();
+    const warnings = new UnreadableWarnings(stderr);
+    for (let range = 0; range < 100_000; range += 1) {
+      warnings.add({ guestOffset: 1024 * range, length: 512, error: ERROR });
+      if (range > 100) warnings.add({ guestOffset: 0, length: 512, error: ERROR, isKept: true });
+    }
+    warnings.finish('out');
+    const lines = stderr.text.trimEnd().split('\n');
+    expect(lines.length).toBe(103);
+    expect(lines.slice(99)).toEqual([
+      expect.stringContaining('error while reading offset 101376: '),
+      'qcow2c: warning: further ones are only counted; the sum follows',
+      'qcow2c: warning: 99899 malformed clusters were read, with all of their bytes',
+      "qcow2c: warning: 51200000 bytes in 100000 places of 'out' could not be read and are zeros",
+    ]);
+  });
+
   test('says nothing when everything could be read', () => {
     const stderr = new RecordedOutput();
     new UnreadableWarnings(stderr).finish('out');
