@@ -7,6 +7,7 @@
  * one window (WINDOW_CLUSTERS); past that the order is that of the windows.
  */
 import { Qcow2cError, quoted } from '../errors.js';
+import { refuseAbort } from '../pipeline/pipeline.js';
 import { MAX_SNAPSHOTS } from '../qcow2/header.js';
 import { snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
 import { type CheckedImage, diskClusters } from './checked-image.js';
@@ -45,7 +46,10 @@ export async function analyse(image: CheckedImage, options: AnalysisOptions = {}
   const cutPayloads = new CutPayloads(image);
   const report = async (finding: Finding): Promise<void> => {
     const isOfPayload = finding.kind === 'cut-short' && finding.part === 'compressed cluster';
-    if (isOfPayload && (await cutPayloads.isWhole(finding))) return;
+    if (isOfPayload) {
+      refuseAbort(signal);
+      if (await cutPayloads.isWhole(finding)) return;
+    }
     const weight = weightOf(finding);
     if (weight === 'corruption') totals.corruptions += 1;
     else if (weight === 'leak') totals.leaks += 1;

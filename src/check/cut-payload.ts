@@ -7,8 +7,11 @@ import { Qcow2cError } from '../errors.js';
 import type { CheckedImage } from './checked-image.js';
 import type { CutShort } from './findings.js';
 
-/** Bytes that are inflated in one analysis; more such clusters than that no sound image has at its end. */
-const MOST_INFLATED = 2 ** 30;
+/**
+ * Bytes of clusters that are inflated in one analysis: those in the last 64 KiB of a file, be they tiny. What comes
+ * after them counts as cut off.
+ */
+const MOST_INFLATED = 2 ** 26;
 
 export class CutPayloads {
   readonly #image: CheckedImage;

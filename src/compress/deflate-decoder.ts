@@ -30,6 +30,9 @@ const LENGTH_SYMBOLS = 288;
 const DISTANCE_SYMBOLS = 32;
 const MEANINGLESS = 2;
 const LONGEST_CODE = 15;
+/** Code lengths of fixed blocks. */
+const LONGEST_FIXED_LENGTH = 9;
+const FIXED_DISTANCE = 5;
 
 /** Section 3.2.6: the code lengths of a fixed block, those of the distances behind the others. */
 const FIXED_LENGTHS = new Uint8Array(LENGTH_SYMBOLS + DISTANCE_SYMBOLS)
@@ -62,14 +65,19 @@ export class DeflateDecoder {
   readonly #bits = new DeflateBits();
   readonly #block = new DynamicBlock();
   readonly #lengths = new HuffmanTable(lengthMeanings(), LONGEST_CODE);
-  readonly #distances = new HuffmanTable(
-    Int32Array.from([...matchMeanings(1, DISTANCES_BY_EXTRA), ...new Array<number>(MEANINGLESS).fill(0)]),
-    LONGEST_CODE,
-  );
+  readonly #distances = new HuffmanTable(distanceMeanings(), LONGEST_CODE);
+  /** Of fixed blocks, built once: a stream can have a hundred thousand of them in a cluster. */
+  readonly #fixedLengths = new HuffmanTable(lengthMeanings(), LONGEST_FIXED_LENGTH);
+  readonly #fixedDistances = new HuffmanTable(distanceMeanings(), FIXED_DISTANCE);
   #output: Uint8Array = new Uint8Array(0);
   #made = 0;
   #farthest = 0;
   #isLenient = false;
+
+  constructor() {
+    this.#fixedLengths.build(FIXED_LENGTHS, 0, LENGTH_SYMBOLS);
+    this.#fixedDistances.build(FIXED_LENGTHS, LENGTH_SYMBOLS, DISTANCE_SYMBOLS);
+  }
 
   /**
    * Inflates a stream into `output` as far as that goes. Never throws for what the stream holds.
@@ -116,16 +124,13 @@ export class DeflateDecoder {
       case 0:
         return this.#passStored() ? isFinal : undefined;
       case 1:
-        this.#lengths.build(FIXED_LENGTHS, 0, LENGTH_SYMBOLS);
-        this.#distances.build(FIXED_LENGTHS, LENGTH_SYMBOLS, DISTANCE_SYMBOLS);
-        break;
+        return this.#passSymbols(this.#fixedLengths, this.#fixedDistances) ? isFinal : undefined;
       case 2:
         this.#loadDynamicCodes();
-        break;
+        return this.#passSymbols(this.#lengths, this.#distances) ? isFinal : undefined;
       default:
         throw new DeflateStop('a block has the reserved type 3');
     }
-    return this.#passSymbols() ? isFinal : undefined;
   }
 
   /** Section 3.2.4. @returns whether all of it had room @throws DeflateStop */
@@ -164,9 +169,9 @@ export class DeflateDecoder {
   }
 
   /** Up to the end of the block. @returns whether all of it had room @throws DeflateStop */
-  #passSymbols(): boolean {
-    const { entries: lengthEntries, mask: lengthMask } = this.#lengths;
-    const { entries: distanceEntries, mask: distanceMask } = this.#distances;
+  #passSymbols(lengths: HuffmanTable, distances: HuffmanTable): boolean {
+    const { entries: lengthEntries, mask: lengthMask } = lengths;
+    const { entries: distanceEntries, mask: distanceMask } = distances;
     const { view, end } = this.#bits;
     const output = this.#output;
     const room = output.length;
@@ -243,6 +248,13 @@ function lengthMeanings(): Int32Array {
   meanings.set(lengths, LITERALS + 1);
   meanings[LITERALS + 1 + lengths.length] = MATCH | (LONGEST_MATCH << BASE_SHIFT);
   return meanings;
+}
+
+function distanceMeanings(): Int32Array {
+  return Int32Array.from([
+    ...matchMeanings(1, DISTANCES_BY_EXTRA),
+    ...new Array<number>(MEANINGLESS).fill(0),
+  ]);
 }
 
 /** The symbols of ascending lengths or distances: each begins where the one before ends. */
