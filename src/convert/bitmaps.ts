@@ -1,21 +1,29 @@
 /** The persistent dirty bitmaps that go from the source into the target. */
 import { Qcow2cError, quoted, usageError } from '../errors.js';
-import { type Bitmap, readBitmapDirectory } from '../qcow2/bitmap-directory.js';
+import { type Bitmap, clustersOfBitmaps, readBitmapDirectory } from '../qcow2/bitmap-directory.js';
 import { readBitmap } from '../qcow2/bitmap-reader.js';
+import type { BitmapContent } from '../qcow2/bitmap-writer.js';
 import type { ImageParameters } from '../qcow2/create-options.js';
-import type { ImageWriter } from '../qcow2/image-writer.js';
 import { TableBudget } from '../qcow2/table-budget.js';
 import { type OpenedSources, onlyImage } from './open-sources.js';
 import type { ConvertOptions } from './options.js';
+
+/** Bitmaps that were chosen. */
+export interface BitmapCopy {
+  /** Host clusters that they take in a new image at most. */
+  readonly clusters: number;
+  readonly contents: readonly BitmapContent[];
+}
+
+const NO_BITMAPS: BitmapCopy = { clusters: 0, contents: [] };
 
 /**
  * Chooses them, before anything is written. The rules are those of qemu-img (convert_check_bitmaps).
  * @param sources undefined for a stream
  * @param targetSize of the target's disk, in bytes; undefined for a stream
  * @param taken names of bitmaps that the target has
- * @returns what copies them, once all clusters are written; it throws ERR_SOURCE_CHANGED besides
  * @throws Qcow2cError ERR_USAGE when source or target cannot have bitmaps, or when their disks differ in size;
- *   ERR_CORRUPT for an inconsistent bitmap, unless these are to be skipped; what copies them: also for shared clusters
+ *   ERR_CORRUPT for an inconsistent bitmap, unless these are to be skipped; their contents: also for shared clusters
  */
 export async function bitmapsToCopy(
   { bitmaps: wanted, onWarning }: ConvertOptions,
@@ -23,8 +31,8 @@ export async function bitmapsToCopy(
   sources: OpenedSources | undefined,
   targetSize: number | undefined,
   taken: readonly string[] = [],
-): Promise<(writer: ImageWriter) => Promise<void>> {
-  if (wanted === undefined || sources === undefined) return async () => {};
+): Promise<BitmapCopy> {
+  if (wanted === undefined || sources === undefined) return NO_BITMAPS;
   const image = onlyImage(sources);
   const { qcow2 } = image.layers[0];
   if (qcow2 === undefined || qcow2.header.version === 2) throw usageError('Source lacks bitmap support');
@@ -70,13 +78,14 @@ export async function bitmapsToCopy(
       { file: file.name, expected: virtualSize, found: targetSize },
     );
   }
-  return async (writer) => {
-    // Bitmaps that share their clusters would make the target far larger than the source; no image has such.
-    const budget = new TableBudget(file, 'bitmaps', 0);
-    for (const bitmap of chosen) {
-      await writer.addBitmap(bitmap, readBitmap(file, header, bitmap, { clusterSize, virtualSize }, budget));
-    }
-    // They are the last that is read.
-    await file.refuseChanges();
+  if (first === undefined) return NO_BITMAPS;
+  // Bitmaps that share their clusters would make the target far larger than the source; no image has such.
+  const budget = new TableBudget(file, 'bitmaps', 0);
+  return {
+    clusters: clustersOfBitmaps(chosen, virtualSize, clusterSize),
+    contents: chosen.map((bitmap) => ({
+      bitmap,
+      clusters: readBitmap(file, header, bitmap, { clusterSize, virtualSize }, budget),
+    })),
   };
 }

@@ -5,7 +5,7 @@
 import { type Bitmap, readBitmapDirectory } from '../qcow2/bitmap-directory.js';
 import { type BitmapCluster, readBitmap } from '../qcow2/bitmap-reader.js';
 import { bitmapBits, bitmapTableEntries } from '../qcow2/bitmap-table.js';
-import type { ImageWriter } from '../qcow2/image-writer.js';
+import type { BitmapContent } from '../qcow2/bitmap-writer.js';
 import type { ExistingImage } from './existing-image.js';
 
 /** @throws Qcow2cError ERR_CORRUPT, ERR_UNSUPPORTED, ERR_IO */
@@ -15,27 +15,25 @@ export async function bitmapsOf({ image }: ExistingImage): Promise<readonly Bitm
 }
 
 /**
- * Writes them anew.
- * @param end bytes of the disk that were written, from its start
- * @throws Qcow2cError as `readBitmap`
+ * What they hold afterwards.
+ * @param end bytes of the disk that are written, from its start
+ * @returns contents that throw what `readBitmap` does
  */
-export async function keepBitmaps(
-  writer: ImageWriter,
+export function keptBitmaps(
   { image, virtualSize }: ExistingImage,
   bitmaps: readonly Bitmap[],
   end: number,
-): Promise<void> {
+): BitmapContent[] {
   const { clusterSize } = image.geometry;
-  for (const bitmap of bitmaps) {
+  return bitmaps.map((bitmap) => {
     const { granularityBits, auto, inUse } = bitmap;
     if (inUse) {
-      await writer.addBitmap(bitmap, zeros(bitmapTableEntries(virtualSize, granularityBits, clusterSize)));
-      continue;
+      return { bitmap, clusters: zeros(bitmapTableEntries(virtualSize, granularityBits, clusterSize)) };
     }
     const clusters = readBitmap(image.file, image.header, bitmap, { clusterSize, virtualSize });
     const bits = { set: bitmapBits(end, granularityBits), all: bitmapBits(virtualSize, granularityBits) };
-    await writer.addBitmap(bitmap, auto && end > 0 ? withBitsSet(clusters, bits, clusterSize) : clusters);
-  }
+    return { bitmap, clusters: auto && end > 0 ? withBitsSet(clusters, bits, clusterSize) : clusters };
+  });
 }
 
 /** What an inconsistent bitmap has: bits that nobody may look at. */

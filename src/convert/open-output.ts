@@ -15,7 +15,7 @@ import { DiskRest } from './disk-rest.js';
 import { type ExistingImage, readExistingImage } from './existing-image.js';
 import { contentOf, refuseNewInPlace } from './in-place-target.js';
 import type { Input } from './input.js';
-import { bitmapsOf, keepBitmaps } from './kept-bitmaps.js';
+import { bitmapsOf, keptBitmaps } from './kept-bitmaps.js';
 import { type OpenedSources, openSettings } from './open-sources.js';
 import type { ConvertOptions } from './options.js';
 import { type Output, openWith, type RunClusters, rateLimitOf } from './output.js';
@@ -73,13 +73,9 @@ export async function openOutput(
     const compressor = await chosenCompressor(options, parameters);
     const { geometry } = parameters;
     const crew = conversionCrew(options, input, read, { geometry, compressor, existing });
-    const bitmaps = existing === undefined ? [] : await bitmapsOf(existing);
-    const names = bitmaps.map(({ name }) => name);
-    const copyBitmaps = await bitmapsToCopy(options, parameters, sources, virtualSize, names);
-    const addBitmaps: Qcow2Parts['addBitmaps'] = async (writer, end) => {
-      if (existing !== undefined) await keepBitmaps(writer, existing, bitmaps, end);
-      await copyBitmaps(writer);
-    };
+    const kept = existing === undefined ? [] : await bitmapsOf(existing);
+    const names = kept.map(({ name }) => name);
+    const copied = await bitmapsToCopy(options, parameters, sources, virtualSize, names);
     const dataFile = await openDataFile(parameters, virtualSize);
     const target = inPlace?.target ?? (await openWith(open, options.target, false, options, limit));
     if (inPlace === undefined) opened.push(target);
@@ -89,14 +85,21 @@ export async function openOutput(
       throw usageError(`Unsupported preallocation mode '${parameters.preallocation}' on a device`);
     }
     if (existing !== undefined) oldDisk = await openOldDisk(existing, geometry.clusterSize);
-    const parts = {
+    const parts: Qcow2Parts = {
       parameters,
       virtualSize,
       compressor,
       target,
       cacheSize: crew.cache,
       dataFile,
-      addBitmaps,
+      bitmaps: {
+        clusters: copied.clusters,
+        of: (end) => [
+          ...(existing === undefined ? [] : keptBitmaps(existing, kept, end)),
+          ...copied.contents,
+        ],
+      },
+      sourceSize: input.size,
       existing,
       rest: oldDisk && new DiskRest(oldDisk.source, geometry.clusterSize, input.size),
       keptBytes: inPlace?.keptBytes ?? 0,

@@ -6,6 +6,7 @@ import { backingFilePath } from '../image/image-name.js';
 import { type PipelineSettings, refuseAbort } from '../pipeline/pipeline.js';
 import type { PlannedItem } from '../pipeline/plan.js';
 import { guestCluster, type HostOffset } from '../qcow2/addresses.js';
+import type { BitmapContent } from '../qcow2/bitmap-writer.js';
 import type { ImageParameters } from '../qcow2/create-options.js';
 import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import { allocationUnit, ImageWriter } from '../qcow2/image-writer.js';
@@ -46,8 +47,10 @@ export interface Qcow2Parts {
   readonly cacheSize: number;
   /** Where the guest clusters go, with an external data file. */
   readonly dataFile: { readonly target: Target; readonly writer: RawWriter } | undefined;
-  /** Called when all clusters are written, of the disk's first `end` bytes. */
-  readonly addBitmaps: (writer: ImageWriter, end: number) => Promise<void>;
+  /** Host clusters that bitmaps take in a new image at most, and what they hold when the disk's first `end` bytes are written. */
+  readonly bitmaps: { readonly clusters: number; of(end: number): readonly BitmapContent[] };
+  /** Bytes; undefined: a stream. */
+  readonly sourceSize: number | undefined;
   /** The image in the target, of which only the disk is written; undefined: a new one. */
   readonly existing: ExistingImage | undefined;
   /** What fills up the source's last cluster in an existing image. */
@@ -80,7 +83,7 @@ export class Qcow2Output implements Output {
 
   /** @throws Qcow2cError ERR_IO when a device's old header cannot be removed */
   static async open(options: ConvertOptions, parts: Qcow2Parts): Promise<Qcow2Output> {
-    const { target, parameters, virtualSize, cacheSize, existing, keptBytes } = parts;
+    const { target, parameters, virtualSize, cacheSize, bitmaps, existing, keptBytes } = parts;
     const unit = allocationUnit(parameters.geometry.clusterSize);
     // Everything goes where nothing is kept, so that what is there stays whole until its header is replaced.
     const firstFree = existing?.free[0]?.from ?? Math.max(unit, roundUp(keptBytes, unit));
@@ -90,7 +93,10 @@ export class Qcow2Output implements Output {
       await beginReplacement(guard, existing);
     } else if (keptBytes === 0) await beginInPlace(target, guard, unit);
     const cache = CompressedWriteCache.create(guard, unit, cacheSize);
-    const writer = new ImageWriter(parameters, virtualSize, guard, cache, firstFree, existing?.free);
+    const writer = new ImageWriter(parameters, virtualSize, guard, cache, firstFree, {
+      bitmapClusters: bitmaps.clusters,
+      replaced: existing && { free: existing.free, l1Entries: existing.image.header.l1Entries },
+    });
     return new Qcow2Output(options, parts, guard, cache, writer);
   }
 
@@ -122,7 +128,7 @@ export class Qcow2Output implements Output {
     this.#signal = signal;
   }
 
-  run(
+  async run(
     pool: WorkerPool,
     items: () => NextItem,
     unreadable: UnreadableLog,
@@ -130,24 +136,22 @@ export class Qcow2Output implements Output {
   ): Promise<number> {
     const { clusterSize } = this.setup;
     const { counts } = this.#writer;
-    return this.#parts
-      .runClusters(
-        {
-          pack: ({ guestOffset, length, segments, backing, changed }, slot) => {
-            const clusters = Math.ceil(length / clusterSize);
-            return pool.pack({ segments, backing, changed, clusters, length, slot }, guestOffset);
-          },
-          store: async (packed, item) => {
-            await this.#store(packed, item);
-            unreadable.itemDone(packed.unreadable, item.guestOffset + item.length);
-          },
-          storedBytes: () => counts.compressedBytes + counts.normalClusters * clusterSize,
-        },
-        () => this.#filledUp(items()),
-        clusterSize,
-        settings,
-      )
-      .then((end) => Math.min(end, this.#sourceEnd));
+    const { bitmaps, sourceSize } = this.#parts;
+    // As early as it is known which of their bits are set: a lost end of the file costs data and no bitmap.
+    if (sourceSize !== undefined) await this.#writer.addBitmaps(bitmaps.of(sourceSize));
+    const parts = {
+      pack: ({ guestOffset, length, segments, backing, changed }: PlannedItem, slot: number) => {
+        const clusters = Math.ceil(length / clusterSize);
+        return pool.pack({ segments, backing, changed, clusters, length, slot }, guestOffset);
+      },
+      store: async (packed: PackedItem, item: PlannedItem) => {
+        await this.#store(packed, item);
+        unreadable.itemDone(packed.unreadable, item.guestOffset + item.length);
+      },
+      storedBytes: () => counts.compressedBytes + counts.normalClusters * clusterSize,
+    };
+    const end = await this.#parts.runClusters(parts, () => this.#filledUp(items()), clusterSize, settings);
+    return Math.min(end, this.#sourceEnd);
   }
 
   #filledUp(next: NextItem): NextItem {
@@ -218,13 +222,13 @@ export class Qcow2Output implements Output {
   }
 
   async finish(diskSize: number): Promise<void> {
-    const { target, dataFile, parameters, addBitmaps, existing } = this.#parts;
+    const { target, dataFile, parameters, bitmaps, existing } = this.#parts;
     this.#size = diskSize;
     this.#virtualSize = this.#parts.virtualSize ?? diskSize;
     const end = Math.ceil((existing === undefined ? this.#virtualSize : diskSize) / this.setup.clusterSize);
     await this.#passOver(end);
     if (existing !== undefined) await this.#keepRest(existing, end);
-    await addBitmaps(this.#writer, diskSize);
+    if (this.#parts.sourceSize === undefined) await this.#writer.addBitmaps(bitmaps.of(diskSize));
     if (existing !== undefined) return this.#replace(existing);
     this.#dataLength = (await dataFile?.writer.finish(this.#virtualSize)) ?? 0;
     this.#length = await this.#writer.finish({
@@ -258,7 +262,7 @@ export class Qcow2Output implements Output {
 
   /** Until the new header is written the old image is whole, and gets its length back after an error. */
   async #replace(existing: ExistingImage): Promise<void> {
-    const uncounted = await this.#writer.finishUncounted(existing.image.header.l1Entries);
+    const uncounted = await this.#writer.finishUncounted();
     this.#cache.free();
     refuseAbort(this.#signal);
     const { target } = this.#parts;

@@ -1,11 +1,10 @@
 /** What the source's persistent dirty bitmaps take up in a new image, whatever is in them. */
 import { quoted } from '../errors.js';
 import type { Qcow2Start } from '../open/image-start.js';
-import { encodeBitmapDirectory, readBitmapDirectory } from '../qcow2/bitmap-directory.js';
-import { bitmapTableEntries } from '../qcow2/bitmap-table.js';
+import { clustersOfBitmaps, readBitmapDirectory } from '../qcow2/bitmap-directory.js';
 import type { ImageParameters } from '../qcow2/create-options.js';
-import { SECTOR_SIZE, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
-import { roundDown, roundUp } from '../storage/aligned-memory.js';
+import { SECTOR_SIZE } from '../qcow2/geometry.js';
+import { roundDown } from '../storage/aligned-memory.js';
 
 /**
  * The rules are those of QEMU (qcow2_get_persistent_dirty_bitmap_size): every cluster of every bitmap is taken to
@@ -30,12 +29,6 @@ export async function bitmapsSize(
   }
   if (extensions.bitmaps === undefined) return 0;
   const diskSize = roundDown(header.virtualSize, SECTOR_SIZE);
-  let clusters = 0;
-  let directoryBytes = 0;
-  for (const bitmap of await readBitmapDirectory(file, header, extensions.bitmaps)) {
-    const own = bitmapTableEntries(diskSize, bitmap.granularityBits, clusterSize);
-    clusters += own + Math.ceil((own * TABLE_ENTRY_BYTES) / clusterSize);
-    directoryBytes += encodeBitmapDirectory([bitmap]).length;
-  }
-  return clusters * clusterSize + roundUp(directoryBytes, clusterSize);
+  const bitmaps = await readBitmapDirectory(file, header, extensions.bitmaps);
+  return clustersOfBitmaps(bitmaps, diskSize, clusterSize) * clusterSize;
 }

@@ -81,8 +81,8 @@ export class Sampling {
       },
       settings,
     );
-    // Where the file ends is rounded up to whole clusters, so even a sure estimate can be one off.
-    const rounding = sampledBytes < dataBytes ? allocationUnit(clusterSize) : 0;
+    // Runs begin at whole clusters, and a refcount block more may be needed: even a sure estimate can be two off.
+    const rounding = sampledBytes < dataBytes ? 2 * allocationUnit(clusterSize) : 0;
     this.#estimate = {
       margin: Math.ceil(margin.margin) + rounding,
       confidence: CONFIDENCE,

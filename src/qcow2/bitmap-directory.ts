@@ -164,6 +164,25 @@ export function encodeBitmapDirectory(bitmaps: readonly NewBitmap[]): Uint8Array
   return Buffer.concat(bitmaps.map(encodeBitmap));
 }
 
+/**
+ * How many clusters these bitmaps take in a new image, whatever is in them: bits, tables and directory.
+ * @param virtualSize of the new image's disk; with the cluster size in bytes
+ */
+export function clustersOfBitmaps(
+  bitmaps: readonly Bitmap[],
+  virtualSize: number,
+  clusterSize: number,
+): number {
+  let clusters = 0;
+  let directoryBytes = 0;
+  for (const bitmap of bitmaps) {
+    const own = bitmapTableEntries(virtualSize, bitmap.granularityBits, clusterSize);
+    clusters += own + Math.ceil((own * TABLE_ENTRY_BYTES) / clusterSize);
+    directoryBytes += encodeBitmapDirectory([bitmap]).length;
+  }
+  return clusters + Math.ceil(directoryBytes / clusterSize);
+}
+
 function encodeBitmap(bitmap: NewBitmap): Uint8Array {
   const { name, granularityBits, auto, tableOffset, tableEntries, inUse = false } = bitmap;
   const nameBytes = Buffer.from(name);

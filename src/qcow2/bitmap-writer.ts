@@ -1,38 +1,52 @@
 /**
  * Writes the dirty bitmaps of a new image: their bits in runs of clusters, then their tables, of which only
- * the place stays in memory for the directory. Used by the image writer. Specification: "Bitmaps".
+ * the place stays in memory, and the directory. Used by the image writer. Specification: "Bitmaps".
  */
+import { roundUp } from '../storage/aligned-memory.js';
 import type { OverlapGuard } from '../storage/overlap-guard.js';
+import type { HostOffset } from './addresses.js';
 import { encodeBitmapDirectory, type NewBitmap } from './bitmap-directory.js';
 import type { BitmapCluster } from './bitmap-reader.js';
 import { type BitmapTableEntry, encodeBitmapTable } from './bitmap-table.js';
 import type { ClusterAllocator } from './cluster-allocator.js';
 import type { ClusterRun } from './cluster-run.js';
-import { TableStream } from './table-stream.js';
+import type { BitmapsExtension } from './header-extensions.js';
+import type { TableStream } from './table-stream.js';
+
+/** A bitmap that is to be written. */
+export interface BitmapContent {
+  readonly bitmap: Pick<NewBitmap, 'name' | 'granularityBits' | 'auto' | 'inUse'>;
+  /** Its bits. */
+  readonly clusters: AsyncIterable<BitmapCluster>;
+}
 
 export class BitmapWriter {
   readonly #clusterSize: number;
+  readonly #unit: number;
+  readonly #guard: OverlapGuard;
   readonly #allocator: ClusterAllocator;
   readonly #run: ClusterRun;
-  readonly #tables: TableStream;
+  readonly #stream: TableStream;
   readonly #bitmaps: NewBitmap[] = [];
 
-  constructor(clusterSize: number, guard: OverlapGuard, allocator: ClusterAllocator, run: ClusterRun) {
+  constructor(
+    clusterSize: number,
+    unit: number,
+    guard: OverlapGuard,
+    allocator: ClusterAllocator,
+    run: ClusterRun,
+    stream: TableStream,
+  ) {
     this.#clusterSize = clusterSize;
+    this.#unit = unit;
+    this.#guard = guard;
     this.#allocator = allocator;
     this.#run = run;
-    this.#tables = new TableStream(guard);
-  }
-
-  get count(): number {
-    return this.#bitmaps.length;
+    this.#stream = stream;
   }
 
   /** @param clusters its bits, each cluster's bytes copied before the next is asked for */
-  async add(
-    bitmap: Pick<NewBitmap, 'name' | 'granularityBits' | 'auto' | 'inUse'>,
-    clusters: AsyncIterable<BitmapCluster>,
-  ): Promise<void> {
+  async add({ bitmap, clusters }: BitmapContent): Promise<void> {
     const entries: BitmapTableEntry[] = [];
     for await (const cluster of clusters) {
       const index = entries.length;
@@ -43,14 +57,22 @@ export class BitmapWriter {
       });
     }
     await this.#run.place();
-    const table = encodeBitmapTable(entries);
-    const tableOffset = this.#allocator.allocateRun(Math.ceil(table.length / this.#clusterSize));
-    await this.#tables.write(tableOffset, [table]);
+    const tableOffset = await this.#writeTable(encodeBitmapTable(entries));
     this.#bitmaps.push({ ...bitmap, tableOffset, tableEntries: entries.length });
   }
 
-  /** The bitmap directory; empty without bitmaps. */
-  encodeDirectory(): Uint8Array {
-    return encodeBitmapDirectory(this.#bitmaps);
+  /** Writes the directory. @returns what the header says of it; undefined without bitmaps */
+  async writeDirectory(): Promise<BitmapsExtension | undefined> {
+    if (this.#bitmaps.length === 0) return undefined;
+    const directory = encodeBitmapDirectory(this.#bitmaps);
+    const directoryOffset = await this.#writeTable(directory);
+    return { count: this.#bitmaps.length, directorySize: directory.length, directoryOffset };
+  }
+
+  async #writeTable(table: Uint8Array): Promise<HostOffset> {
+    const offset = this.#allocator.allocateRun(Math.ceil(table.length / this.#clusterSize));
+    this.#guard.reserve(offset, roundUp(table.length, this.#unit));
+    await this.#stream.write(offset, [table]);
+    return offset;
   }
 }

@@ -1,7 +1,8 @@
 /**
- * Hands out the image file's space, upwards only: byte after byte to the stream of compressed clusters,
- * in runs of whole clusters to everything else, and counts the references. Decides alone, from the order
- * of the calls, so the same calls always give the same layout.
+ * Hands out the image file's space, upwards only: byte after byte to the stream of compressed clusters, in runs
+ * of whole clusters to normal clusters, and in areas of clusters to L2 tables and refcount blocks, which lie
+ * before what they point to and count. Counts the references. Decides alone, from the order of the calls, so the
+ * same calls always give the same layout.
  */
 import { internalError } from '../errors.js';
 import { roundDown, roundUp } from '../storage/aligned-memory.js';
@@ -10,10 +11,19 @@ import type { FreeRange } from './free-range.js';
 import type { Geometry } from './geometry.js';
 import type { Refcounts } from './refcounts.js';
 
-/** What the allocator tells the compressed write cache. */
-export interface StreamObserver {
-  /** Nothing will be written to this unit (index) past `end` (bytes from its start). Must not wait. */
+/** An area has room for this part of the tables so far: never much more than that is left unused. */
+const AREA_PART = 8;
+/** An area has so many bytes at least, unless a cluster is larger or no more tables can follow. */
+const SMALLEST_AREA = 16 * 1024;
+/** Largest area in bytes, unless a cluster is larger: its tables stay in memory until all of them are complete. */
+const LARGEST_AREA = 256 * 1024;
+
+/** What the allocator tells others. Must not wait. */
+export interface AllocationObserver {
+  /** Nothing will be written to this unit (index) past `end` (bytes from its start). */
   setDataEnd(unit: number, end: number): void;
+  /** From here on tables lie in these clusters: all places of the area before are taken. */
+  beginTableArea(offset: HostOffset, clusters: number): void;
 }
 
 /** Space for one compressed cluster. */
@@ -23,15 +33,20 @@ export interface StreamPlace {
   readonly padding: number;
 }
 
+/** @returns how many clusters an area of tables has at most */
+export function largestArea({ clusterSize }: Geometry, unit: number): number {
+  return Math.max(unit, LARGEST_AREA) / clusterSize;
+}
+
 export class ClusterAllocator {
   readonly #geometry: Geometry;
   /**
-   * The unit of allocation in bytes: a cluster, or as many as fill one aligned write. Runs and the
-   * stream never share a unit, so an aligned write never holds bytes of both.
+   * The unit of allocation in bytes: a cluster, or as many as fill one aligned write. Runs, tables and the
+   * stream never share a unit, so an aligned write never holds bytes of two of them.
    */
   readonly #unit: number;
   readonly #refcounts: Refcounts;
-  readonly #stream: StreamObserver;
+  readonly #observer: AllocationObserver;
   /** Free space above the range that is being handed out, in order; the last range has no end. */
   readonly #free: FreeRange[];
   /** Start of the space that nobody has; a multiple of the unit. */
@@ -41,6 +56,13 @@ export class ClusterAllocator {
   /** Where the next compressed cluster may go on, and the end of what the stream owns there. */
   #cursor: number;
   #streamEnd: number;
+  /** Where the next table goes, and the end of the area. */
+  #nextTable = 0;
+  #areaEnd = 0;
+  /** Tables so far, and how many L2 tables may follow. */
+  #tables = 0;
+  #further = 0;
+  #end: number;
 
   /**
    * @param firstFree bytes at the start of the file that are taken already, a multiple of the unit
@@ -52,29 +74,36 @@ export class ClusterAllocator {
     unit: number,
     firstFree: number,
     refcounts: Refcounts,
-    stream: StreamObserver,
+    observer: AllocationObserver,
     free: readonly FreeRange[] = [{ from: firstFree, to: Number.POSITIVE_INFINITY }],
   ) {
     this.#geometry = geometry;
     this.#unit = unit;
     this.#refcounts = refcounts;
-    this.#stream = stream;
+    this.#observer = observer;
     this.#free = free.slice(1);
     this.#nextFree = firstFree;
     this.#rangeEnd = free[0]?.to ?? Number.POSITIVE_INFINITY;
     this.#cursor = firstFree;
     this.#streamEnd = firstFree;
+    this.#end = firstFree;
   }
 
-  /** No reference to a cluster below this one will be counted any more. */
+  /** No reference to a cluster below this one will be counted any more, reserved ones aside. */
   get settledBelow(): HostCluster {
-    const open = this.#cursor < this.#streamEnd ? roundDown(this.#cursor, this.#unit) : this.#nextFree;
-    return hostCluster(Math.floor(open / this.#geometry.clusterSize));
+    const stream = this.#cursor < this.#streamEnd ? roundDown(this.#cursor, this.#unit) : this.#nextFree;
+    const tables = this.#nextTable < this.#areaEnd ? this.#nextTable : this.#nextFree;
+    return this.#clusterAt(Math.min(stream, tables));
   }
 
   /** The first host cluster that nobody has. */
   get firstFree(): HostCluster {
     return hostCluster(this.#nextFree / this.#geometry.clusterSize);
+  }
+
+  /** Where the last byte in use ends. */
+  get end(): number {
+    return this.#end;
   }
 
   /**
@@ -92,52 +121,149 @@ export class ClusterAllocator {
       at = roundUp(at, clusterSize);
     }
     if (at + length > this.#streamEnd) {
-      const continues = this.#streamEnd === this.#nextFree && at + length <= this.#rangeEnd;
-      if (!continues) at = this.#makeRoom(length);
+      const continues = () => this.#streamEnd === this.#nextFree && at + length <= this.#rangeEnd;
+      if (continues()) this.#placeBlocks(length);
+      if (!continues()) at = this.#makeRoom(length);
       this.#streamEnd = roundUp(at + length, this.#unit);
       this.#nextFree = this.#streamEnd;
     }
     const sameUnit = roundDown(before, this.#unit) === roundDown(at, this.#unit);
     if (!sameUnit) this.#leaveUnit(before);
-    for (let cluster: number = this.#clusterAt(at); cluster * clusterSize < at + length; cluster += 1) {
-      this.#refcounts.increment(hostCluster(cluster));
-    }
+    this.#count(at, length);
     this.#cursor = at + length;
     return { offset: hostOffset(at), padding: sameUnit ? at - before : 0 };
   }
 
   /** Takes `clusters` contiguous host clusters, each referenced once. @returns where they begin */
   allocateRun(clusters: number): HostOffset {
-    const { clusterSize } = this.#geometry;
-    const offset = hostOffset(this.#makeRoom(clusters * clusterSize));
-    this.#nextFree = roundUp(offset + clusters * clusterSize, this.#unit);
-    for (let index = 0; index < clusters; index += 1) {
-      this.#refcounts.increment(hostCluster(offset / clusterSize + index));
-    }
+    const offset = this.reserve(clusters);
+    this.#count(offset, clusters * this.#geometry.clusterSize);
     return offset;
   }
 
-  /** Ends the stream: no compressed cluster will follow. */
+  /** Takes contiguous host clusters that are free as long as they are not counted. @returns where they begin */
+  reserve(clusters: number): HostOffset {
+    const length = clusters * this.#geometry.clusterSize;
+    const offset = hostOffset(this.#makeRoom(length));
+    this.#nextFree = roundUp(offset + length, this.#unit);
+    return offset;
+  }
+
+  /**
+   * Counts one reference to each host cluster of a part of the file that was reserved, or taken from the start.
+   * @param length bytes
+   */
+  count(offset: HostOffset, length: number): void {
+    if (length === 0) return;
+    this.#placeBlock(this.#clusterAt(offset));
+    this.#count(offset, length);
+  }
+
+  /**
+   * Takes a cluster for an L2 table, referenced once; to be called before what it refers to gets its place. That
+   * lies behind the table.
+   * @param further L2 tables that may follow
+   */
+  allocateTable(further: number): HostOffset {
+    this.#further = further;
+    const offset = this.#nextTablePlace();
+    this.#placeBlock(this.#clusterAt(offset));
+    this.#count(offset, this.#geometry.clusterSize);
+    if (this.#cursor < offset) this.endStream();
+    return offset;
+  }
+
+  /** Ends the stream: compressed clusters that follow get new space. */
   endStream(): void {
     this.#leaveUnit(this.#cursor);
     this.#cursor = this.#streamEnd;
   }
 
-  /** Goes on to the first free range that has room for `length` bytes. @returns where they may begin */
+  /**
+   * Finds room for `length` bytes, and gives the refcount blocks that count them their places before.
+   * @returns where they may begin
+   */
   #makeRoom(length: number): number {
+    for (let before = -1; before !== this.#nextFree; ) {
+      this.#goOnToRange(length);
+      before = this.#nextFree;
+      this.#placeBlocks(length);
+    }
+    return this.#nextFree;
+  }
+
+  /** Goes on to the first free range that has room for `length` bytes. */
+  #goOnToRange(length: number): void {
     while (this.#nextFree + length > this.#rangeEnd) {
       const next = this.#free.shift();
       if (next === undefined) throw internalError(`no room for ${length} bytes behind the end of the file`);
       this.#nextFree = next.from;
       this.#rangeEnd = next.to;
     }
-    return this.#nextFree;
+  }
+
+  /** Sees that refcount blocks count the next `length` bytes of free space, and lie before them. */
+  #placeBlocks(length: number): void {
+    const reach = this.#geometry.refcountBlockEntries * this.#geometry.clusterSize;
+    for (let at = this.#nextFree; at < this.#nextFree + length; ) {
+      const cluster = this.#clusterAt(at);
+      if (this.#refcounts.isPlaced(cluster)) {
+        at = roundDown(at, reach) + reach;
+      } else {
+        this.#placeBlock(cluster);
+        // A new area of tables begins where the free space did.
+        at = Math.max(at, this.#nextFree);
+      }
+    }
+  }
+
+  /** Gives the refcount block of `cluster` its place, and then the block that counts this one. */
+  #placeBlock(cluster: HostCluster): void {
+    if (this.#refcounts.isPlaced(cluster)) return;
+    const offset = this.#nextTablePlace();
+    this.#refcounts.place(cluster, offset);
+    this.#placeBlock(this.#clusterAt(offset));
+    this.#count(offset, this.#geometry.clusterSize);
+  }
+
+  #nextTablePlace(): HostOffset {
+    const { clusterSize } = this.#geometry;
+    if (this.#nextTable === this.#areaEnd) this.#beginArea();
+    const offset = hostOffset(this.#nextTable);
+    this.#nextTable += clusterSize;
+    this.#tables += 1;
+    return offset;
+  }
+
+  /** Takes space for tables: in a free range that ends soon no more than is left. */
+  #beginArea(): void {
+    const { clusterSize } = this.#geometry;
+    const wanted = Math.max(Math.floor(this.#tables / AREA_PART), SMALLEST_AREA / clusterSize);
+    const most = Math.min(largestArea(this.#geometry, this.#unit), 1 + this.#further);
+    const length = roundUp(Math.max(1, Math.min(wanted, most)) * clusterSize, this.#unit);
+    this.#goOnToRange(this.#unit);
+    this.#nextTable = this.#nextFree;
+    this.#nextFree += Math.min(length, this.#rangeEnd - this.#nextFree);
+    this.#areaEnd = this.#nextFree;
+    this.#observer.beginTableArea(
+      hostOffset(this.#nextTable),
+      (this.#areaEnd - this.#nextTable) / clusterSize,
+    );
+  }
+
+  #count(offset: number, length: number): void {
+    const { clusterSize } = this.#geometry;
+    for (let cluster = this.#clusterAt(offset); cluster * clusterSize < offset + length; ) {
+      this.#refcounts.increment(cluster);
+      cluster = hostCluster(cluster + 1);
+    }
+    this.#end = Math.max(this.#end, offset + length);
   }
 
   /** Tells the observer where the data of the unit that holds `cursor` ends, unless it is full. */
   #leaveUnit(cursor: number): void {
     const start = roundDown(cursor, this.#unit);
-    if (cursor > start) this.#stream.setDataEnd(start / this.#unit, cursor - start);
+    if (cursor > start) this.#observer.setDataEnd(start / this.#unit, cursor - start);
   }
 
   #clusterAt(offset: number): HostCluster {

@@ -1,11 +1,11 @@
 /**
- * Gathers whole clusters (normal clusters and complete tables) and places them together: one run of
- * contiguous host clusters, one large aligned write. The fewer the runs, the less often the stream of
- * compressed clusters is interrupted, and each interruption wastes the rest of a host cluster. Clusters that
- * are only reserved take their place in a run, but neither memory nor a write: they stay holes of the file.
+ * Gathers normal clusters and places them together: one run of contiguous host clusters, one large aligned write.
+ * The fewer the runs, the less often the stream of compressed clusters is interrupted, and each interruption
+ * wastes the rest of a host cluster. Clusters that are only reserved take their place in a run, but neither memory
+ * nor a write: they stay holes of the file.
  */
 import { alignedMemory, roundDown, roundUp } from '../storage/aligned-memory.js';
-import type { FileRange, OverlapGuard } from '../storage/overlap-guard.js';
+import type { OverlapGuard } from '../storage/overlap-guard.js';
 import { type HostOffset, hostOffset } from './addresses.js';
 import type { ClusterAllocator } from './cluster-allocator.js';
 
@@ -18,8 +18,6 @@ const MOST_WAITING = 8192;
 interface Waiting {
   /** From the run's start, in bytes. */
   readonly at: number;
-  /** A table is copied only when it is placed: entries of clusters before it are not known earlier. */
-  readonly table: { readonly bytes: Uint8Array; readonly memoryAt: number } | undefined;
   readonly placed: (offset: HostOffset) => void;
 }
 
@@ -43,6 +41,8 @@ export class ClusterRun {
   /** Bytes of the run so far, and of the memory. */
   #length = 0;
   #filled = 0;
+  /** Bytes that others keep until the run is placed. */
+  #kept = 0;
   #inFlight: Promise<void> = Promise.resolve();
 
   /** @param unit bytes that a write is padded to, as in the allocator */
@@ -61,16 +61,21 @@ export class ClusterRun {
    */
   async addCluster(bytes: Uint8Array, placed: (offset: HostOffset) => void): Promise<void> {
     if (!this.#hasRoom()) await this.place();
-    this.#waiting.push({ at: this.#length, table: undefined, placed });
+    this.#waiting.push({ at: this.#length, placed });
     this.#memories[this.#turn].set(bytes, this.#takeMemory());
     if (this.#isFull()) await this.place();
   }
 
-  /** Adds a table of one cluster; its bytes are taken when it is placed and must then be complete. */
-  async addTable(bytes: Uint8Array, placed: (offset: HostOffset) => void): Promise<void> {
-    if (!this.#hasRoom()) await this.place();
-    this.#waiting.push({ at: this.#length, table: { bytes, memoryAt: this.#takeMemory() }, placed });
-    if (this.#isFull()) await this.place();
+  /**
+   * Waits for the places of all clusters that were added before, which a table may refer to.
+   * @param bytes of the table: after so many as fill a run this is placed
+   * @param placed called then; at once when no cluster waits
+   */
+  async whenPlaced(bytes: number, placed: () => void): Promise<void> {
+    if (this.#waiting.length === 0) return placed();
+    this.#waiting.push({ at: this.#length, placed });
+    this.#kept += bytes;
+    if (this.#kept >= RUN_BYTES) await this.place();
   }
 
   /**
@@ -78,7 +83,7 @@ export class ClusterRun {
    * @param placed told where the first of them is, before anything that is added later
    */
   async reserve(clusters: number, placed: (offset: HostOffset) => void): Promise<void> {
-    this.#waiting.push({ at: this.#length, table: undefined, placed });
+    this.#waiting.push({ at: this.#length, placed });
     this.#length += clusters * this.#clusterSize;
     if (this.#waiting.length >= MOST_WAITING) await this.place();
   }
@@ -92,21 +97,16 @@ export class ClusterRun {
     const [waiting, pieces, filled] = [this.#waiting, this.#pieces, this.#filled];
     const memory = this.#memories[this.#turn];
     const start = this.#allocator.allocateRun(this.#length / this.#clusterSize);
-    const tables: FileRange[] = [];
-    for (const { at, table, placed } of waiting) {
-      placed(hostOffset(start + at));
-      if (table === undefined) continue;
-      memory.set(table.bytes, table.memoryAt);
-      tables.push({ offset: start + at, length: this.#clusterSize });
-    }
+    for (const { at, placed } of waiting) placed(hostOffset(start + at));
     const run = memory.subarray(0, roundUp(filled, this.#unit)).fill(0, filled);
     this.#waiting = [];
     this.#pieces = [];
     this.#length = 0;
     this.#filled = 0;
+    this.#kept = 0;
     this.#turn = this.#turn === 0 ? 1 : 0;
     await this.#inFlight;
-    this.#inFlight = this.#write(start, run, pieces, tables);
+    this.#inFlight = this.#write(start, run, pieces);
     // Looked at by the next place or finish; nobody else is told.
     this.#inFlight.catch(() => {});
   }
@@ -150,18 +150,10 @@ export class ClusterRun {
   }
 
   /** Writes every piece; the memory is free again when this settles. @throws the first piece's error */
-  async #write(
-    start: HostOffset,
-    run: Uint8Array,
-    pieces: readonly Piece[],
-    tables: readonly FileRange[],
-  ): Promise<void> {
-    const writes = pieces.map(({ at, memoryAt }, index) => {
-      const bytes = run.subarray(memoryAt, pieces[index + 1]?.memoryAt);
-      const offset = start + at;
-      const isInside = (table: FileRange) => table.offset >= offset && table.offset < offset + bytes.length;
-      return this.#guard.writeTables(offset, [bytes], tables.filter(isInside));
-    });
+  async #write(start: HostOffset, run: Uint8Array, pieces: readonly Piece[]): Promise<void> {
+    const writes = pieces.map(({ at, memoryAt }, index) =>
+      this.#guard.write(start + at, [run.subarray(memoryAt, pieces[index + 1]?.memoryAt)]),
+    );
     for (const outcome of await Promise.allSettled(writes)) {
       if (outcome.status === 'rejected') throw outcome.reason;
     }

@@ -1,24 +1,15 @@
 /**
  * Writes one new qcow2 image, guest cluster by guest cluster in ascending order: compressed clusters
- * through the compressed write cache, normal clusters and tables in runs, the header last. Memory does
- * not grow with the image except for the L1 and the refcount table.
+ * through the compressed write cache, normal clusters in runs, tables into places that lie before what they
+ * refer to, the header last. Memory does not grow with the image except for the L1 and the refcount table.
  */
 import { internalError } from '../errors.js';
 import { alignedMemory, DIRECT_ALIGNMENT, roundUp } from '../storage/aligned-memory.js';
 import type { CompressedWriteCache } from '../storage/compressed-write-cache.js';
 import type { OverlapGuard } from '../storage/overlap-guard.js';
-import {
-  type GuestCluster,
-  guestCluster,
-  guestOffset,
-  type HostOffset,
-  hostCluster,
-  hostOffset,
-} from './addresses.js';
+import { type GuestCluster, guestCluster, guestOffset, type HostOffset, hostOffset } from './addresses.js';
 import { readU64 } from './be64.js';
-import type { NewBitmap } from './bitmap-directory.js';
-import type { BitmapCluster } from './bitmap-reader.js';
-import { BitmapWriter } from './bitmap-writer.js';
+import { type BitmapContent, BitmapWriter } from './bitmap-writer.js';
 import { ClusterAllocator } from './cluster-allocator.js';
 import { ClusterRun } from './cluster-run.js';
 import type { ImageParameters } from './create-options.js';
@@ -38,9 +29,10 @@ import {
   ZERO_CLUSTER,
 } from './l2-entry.js';
 import { L2Tables, type SetEntry } from './l2-tables.js';
-import { writeLastTables } from './last-tables.js';
 import { encodeHeader } from './new-header.js';
-import { Refcounts } from './refcounts.js';
+import { RecountedRefcounts, Refcounts } from './refcounts.js';
+import { type RootPlaces, RootTables } from './root-tables.js';
+import { TableAreas } from './table-areas.js';
 import { TableStream } from './table-stream.js';
 
 /** What has been written so far. */
@@ -80,6 +72,14 @@ export interface UncountedImage {
   allocate(clusters: number): HostOffset;
 }
 
+/** What a new image is not told by its parameters. */
+export interface WriterSettings {
+  /** Host clusters that `addBitmaps` will take in a new image at most, with the bitmaps' tables. */
+  readonly bitmapClusters?: number;
+  /** The image that is replaced: its free ranges, and the entries of its L1 table. `finishUncounted` ends the writing. */
+  readonly replaced?: { readonly free: readonly FreeRange[]; readonly l1Entries: number } | undefined;
+}
+
 export class ImageWriter {
   readonly counts: ImageCounts = {
     compressedClusters: 0,
@@ -93,18 +93,23 @@ export class ImageWriter {
   readonly #cache: CompressedWriteCache;
   readonly #refcounts: Refcounts;
   readonly #allocator: ClusterAllocator;
+  readonly #stream: TableStream;
+  readonly #areas: TableAreas;
+  /** Of a new image. */
+  readonly #roots: RootTables | undefined;
+  /** The L1 table's place in an image that is replaced, and its length in bytes. */
+  readonly #replacedL1: { readonly offset: HostOffset; readonly bytes: number } | undefined;
   readonly #run: ClusterRun;
   readonly #l2: L2Tables;
-  readonly #bitmaps: BitmapWriter;
-  /** Refcount blocks that are complete but belong to an image that is replaced, which has them written at its end. */
-  readonly #uncounted: Set<number> | undefined;
+  readonly #bitmapWriter: BitmapWriter;
+  #bitmaps: BitmapsExtension | undefined;
 
   /**
    * @param virtualSize bytes, a multiple of 512; undefined when only `finish` will be told
    * @param guard the target; it reserves at least the first allocation unit, for the header
    * @param cache over the same guard, with allocationUnit(cluster size) as its cluster size
    * @param firstFree where the image may begin behind its header, in bytes, a multiple of the unit
-   * @param free the free ranges of an image that is replaced; then `finishUncounted` ends the writing
+   * @throws Qcow2cError ERR_LIMIT when the refcount table would be larger than QEMU opens
    */
   constructor(
     parameters: ImageParameters,
@@ -112,21 +117,35 @@ export class ImageWriter {
     guard: OverlapGuard,
     cache: CompressedWriteCache,
     firstFree: number,
-    free?: readonly FreeRange[],
+    { bitmapClusters = 0, replaced }: WriterSettings = {},
   ) {
-    const { geometry } = parameters;
-    const unit = allocationUnit(geometry.clusterSize);
+    const { geometry, dataFile } = parameters;
+    const { clusterSize } = geometry;
+    const unit = allocationUnit(clusterSize);
     this.#parameters = parameters;
     this.#virtualSize = virtualSize;
     this.#guard = guard;
     this.#cache = cache;
-    this.#refcounts = new Refcounts(geometry);
-    this.#refcounts.increment(hostCluster(0));
-    this.#uncounted = free === undefined ? undefined : new Set();
-    this.#allocator = new ClusterAllocator(geometry, unit, firstFree, this.#refcounts, cache, free);
-    this.#run = new ClusterRun(guard, this.#allocator, geometry.clusterSize, unit);
-    this.#l2 = new L2Tables(geometry, this.#run);
-    this.#bitmaps = new BitmapWriter(geometry.clusterSize, guard, this.#allocator, this.#run);
+    this.#refcounts = replaced === undefined ? new Refcounts(geometry) : new RecountedRefcounts(geometry);
+    this.#stream = new TableStream(guard);
+    this.#areas = new TableAreas(clusterSize, guard, this.#stream);
+    const observer = {
+      setDataEnd: (index: number, end: number) => cache.setDataEnd(index, end),
+      beginTableArea: (offset: HostOffset, clusters: number) => this.#areas.begin(offset, clusters),
+    };
+    const refcounts = this.#refcounts;
+    this.#allocator = new ClusterAllocator(geometry, unit, firstFree, refcounts, observer, replaced?.free);
+    this.#allocator.count(hostOffset(0), clusterSize);
+    if (replaced === undefined) {
+      const bounds = { virtualSize, external: dataFile !== undefined, bitmapClusters };
+      this.#roots = new RootTables(geometry, unit, guard, this.#allocator, refcounts, bounds);
+    } else {
+      const bytes = replaced.l1Entries * TABLE_ENTRY_BYTES;
+      this.#replacedL1 = { offset: this.#allocateTable(Math.ceil(bytes / clusterSize)), bytes };
+    }
+    this.#run = new ClusterRun(guard, this.#allocator, clusterSize, unit);
+    this.#l2 = new L2Tables(geometry, virtualSize, this.#allocator, this.#run, this.#areas);
+    this.#bitmapWriter = new BitmapWriter(clusterSize, unit, guard, this.#allocator, this.#run, this.#stream);
   }
 
   /**
@@ -143,7 +162,7 @@ export class ImageWriter {
     setEntry(encodeCompressedCluster(offset, payload.length, this.#parameters.geometry.clusterBits));
     this.counts.compressedClusters += 1;
     this.counts.compressedBytes += payload.length;
-    await this.#placeCompleteBlocks();
+    await this.#writeCompleteTables();
   }
 
   /**
@@ -158,7 +177,7 @@ export class ImageWriter {
     const second = encodeSubclusters(subclusters);
     await this.#run.addCluster(bytes, (offset) => setEntry(encodeNormalCluster(offset), second));
     this.counts.normalClusters += 1;
-    await this.#placeCompleteBlocks();
+    await this.#writeCompleteTables();
   }
 
   /**
@@ -207,16 +226,14 @@ export class ImageWriter {
   }
 
   /**
-   * Stores a dirty bitmap; after the last guest cluster. Version 3 only.
-   * @param clusters its bits for this image's cluster and disk size (readBitmap)
+   * Stores dirty bitmaps, once. Version 3 only. Before the first guest cluster, where that can be: QEMU cannot open
+   * an image that has lost its bitmap directory, and takes lost bits for clean.
+   * @param bitmaps with their bits for this image's cluster and disk size (readBitmap)
    */
-  async addBitmap(
-    bitmap: Pick<NewBitmap, 'name' | 'granularityBits' | 'auto' | 'inUse'>,
-    clusters: AsyncIterable<BitmapCluster>,
-  ): Promise<void> {
-    await this.#l2.complete();
-    await this.#bitmaps.add(bitmap, clusters);
-    await this.#placeCompleteBlocks();
+  async addBitmaps(bitmaps: readonly BitmapContent[]): Promise<void> {
+    for (const bitmap of bitmaps) await this.#bitmapWriter.add(bitmap);
+    this.#bitmaps = await this.#bitmapWriter.writeDirectory();
+    await this.#writeCompleteTables();
   }
 
   /**
@@ -224,7 +241,7 @@ export class ImageWriter {
    * @param options.inPlace the file can be found already: sync once more, so that no header points to nothing
    * @param options.beforeHeader called before the header is written
    * @param options.virtualSize bytes, a multiple of 512, when the constructor was not told
-   * @returns the file's length in bytes: up to the end of the last table, a multiple of 512
+   * @returns the file's length in bytes: up to the last sector in use
    * @throws Qcow2cError ERR_LIMIT when the refcount table would be larger than QEMU opens, or the header does
    *   not fit into a cluster
    */
@@ -244,12 +261,18 @@ export class ImageWriter {
     this.#allocator.endStream();
     await this.#cache.stop();
     await this.#run.finish();
+    const l1Table = this.#l2.takeL1(l1EntriesFor(this.#parameters.geometry, virtualSize));
+    const roots = this.#roots;
+    if (roots === undefined) throw internalError('an image that is replaced is finished as a new one');
+    const places = roots.place(l1Table.length);
+    for (const { offset, bytes } of this.#refcounts.takeRest()) this.#areas.complete(offset, bytes);
+    await this.#areas.finish();
     await this.#guard.sync();
-    const { header, length } = await this.#writeTables(virtualSize);
+    await roots.write(places, l1Table, this.#stream);
     if (inPlace) await this.#guard.sync();
     beforeHeader?.();
-    await this.#guard.writeHeader([header]);
-    return length;
+    await this.#guard.writeHeader([this.#encodeHeader(virtualSize, l1Table.length, places)]);
+    return roundUp(this.#allocator.end, SECTOR_SIZE);
   }
 
   /**
@@ -284,51 +307,31 @@ export class ImageWriter {
   }
 
   /**
-   * Writes what is left but refcounts and header: data, bitmaps and L1 table. For an image that is replaced, whose
-   * references can be counted only when all of this is there.
-   * @param l1Entries of the L1 table
+   * Writes what is left but refcounts and header: data, L2 tables and the L1 table. For an image that is replaced,
+   * whose references can be counted only when all of this is there.
    */
-  async finishUncounted(l1Entries: number): Promise<UncountedImage> {
-    const { clusterSize } = this.#parameters.geometry;
+  async finishUncounted(): Promise<UncountedImage> {
+    if (this.#replacedL1 === undefined) throw internalError('a new image is finished without refcounts');
+    const { offset, bytes } = this.#replacedL1;
     await this.#l2.complete();
     this.#allocator.endStream();
     await this.#cache.stop();
     await this.#run.finish();
-    const tables = new TableStream(this.#guard);
-    const write = async (table: Uint8Array) => {
-      if (table.length === 0) return hostOffset(0);
-      const offset = this.#allocator.allocateRun(Math.ceil(table.length / clusterSize));
-      await tables.write(offset, [table]);
-      return offset;
-    };
-    const directory = this.#bitmaps.encodeDirectory();
-    const directoryOffset = await write(directory);
-    const { count } = this.#bitmaps;
+    await this.#areas.finish();
+    const l1Table = this.#l2.takeL1(bytes / TABLE_ENTRY_BYTES);
+    await this.#stream.write(offset, [l1Table]);
     return {
-      l1Offset: await write(this.#l2.takeL1(l1Entries)),
-      bitmaps: count === 0 ? undefined : { count, directorySize: directory.length, directoryOffset },
-      blocksInUse: () => [...(this.#uncounted ?? []), ...this.#refcounts.openBlocks()],
-      allocate: (clusters) => this.#allocator.allocateRun(clusters),
+      l1Offset: bytes === 0 ? hostOffset(0) : offset,
+      bitmaps: this.#bitmaps,
+      blocksInUse: () => this.#refcounts.placedBlocks(),
+      allocate: (clusters) => this.#allocateTable(clusters),
     };
   }
 
-  /** Writes the last tables, and returns the header that makes everything reachable. */
-  async #writeTables(virtualSize: number): Promise<{ readonly header: Uint8Array; readonly length: number }> {
+  /** @returns the whole first unit, so that nothing old stays behind the header on a device */
+  #encodeHeader(virtualSize: number, l1Bytes: number, { l1, refcountTable }: RootPlaces): Uint8Array {
     const { geometry, lazyRefcounts, preallocation: _, ...parameters } = this.#parameters;
     const { clusterSize, clusterBits, refcountOrder, extendedL2 } = geometry;
-    const l1Entries = l1EntriesFor(geometry, virtualSize);
-    const directory = this.#bitmaps.encodeDirectory();
-    const { refcountTableOffset, refcountTableClusters, directoryOffset, l1Offset, end } =
-      await writeLastTables(
-        clusterSize,
-        this.#guard,
-        this.#allocator,
-        this.#refcounts,
-        directory,
-        this.#l2.takeL1(l1Entries),
-      );
-    const bitmaps = { count: this.#bitmaps.count, directorySize: directory.length, directoryOffset };
-    // The whole first unit, so that nothing old stays behind the header on a device.
     const unit = allocationUnit(clusterSize);
     const header = alignedMemory(unit).subarray(0, unit);
     header.set(
@@ -336,17 +339,17 @@ export class ImageWriter {
         ...parameters,
         clusterBits,
         virtualSize,
-        l1Entries,
-        l1Offset: l1Entries === 0 ? hostOffset(0) : l1Offset,
-        refcountTableOffset,
-        refcountTableClusters,
+        l1Entries: l1Bytes / TABLE_ENTRY_BYTES,
+        l1Offset: l1Bytes === 0 ? hostOffset(0) : l1.offset,
+        refcountTableOffset: refcountTable.offset,
+        refcountTableClusters: refcountTable.clusters,
         compatibleFeatures: lazyRefcounts ? COMPATIBLE_LAZY_REFCOUNTS : 0n,
         refcountOrder,
         extendedL2,
-        bitmaps: bitmaps.count === 0 ? undefined : bitmaps,
+        bitmaps: this.#bitmaps,
       }),
     );
-    return { header, length: roundUp(end, SECTOR_SIZE) };
+    return header;
   }
 
   /** Visits the guest clusters from `first` on, as many at once as one L2 table holds. */
@@ -359,7 +362,7 @@ export class ImageWriter {
       const clusters = Math.min(left, this.#l2.reachFrom(cluster));
       if (this.#l2.passes(cluster)) await this.#l2.complete();
       await visit(this.#l2.entriesOf(cluster, clusters), cluster, clusters);
-      await this.#placeCompleteBlocks();
+      await this.#writeCompleteTables();
       cluster = guestCluster(cluster + clusters);
       left -= clusters;
     }
@@ -375,11 +378,20 @@ export class ImageWriter {
     }
   }
 
-  /** Refcount blocks that cannot change any more go where everything else goes. */
-  async #placeCompleteBlocks(): Promise<void> {
-    for (const block of this.#refcounts.takeComplete(this.#allocator.settledBelow)) {
-      if (this.#uncounted !== undefined) this.#uncounted.add(block.index);
-      else await this.#run.addTable(block.bytes, (offset) => this.#refcounts.place(block, offset));
+  /** Takes room for a table of contiguous clusters, of an image that is replaced. */
+  #allocateTable(clusters: number): HostOffset {
+    const { clusterSize } = this.#parameters.geometry;
+    const offset = this.#allocator.allocateRun(clusters);
+    this.#guard.reserve(offset, roundUp(clusters * clusterSize, allocationUnit(clusterSize)));
+    return offset;
+  }
+
+  /** Writes tables that cannot change any more. */
+  async #writeCompleteTables(): Promise<void> {
+    for (const { offset, bytes } of this.#refcounts.takeComplete(this.#allocator.settledBelow)) {
+      // Those of an image that is replaced are counted anew, and written at its end.
+      if (this.#roots !== undefined) this.#areas.complete(offset, bytes);
     }
+    await this.#areas.writeComplete();
   }
 }

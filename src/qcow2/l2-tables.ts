@@ -1,15 +1,18 @@
 /**
- * The L1 table and the one L2 table that is being filled. Guest clusters come in ascending order, so a
- * table is complete as soon as a cluster beyond its reach comes, and leaves memory then. The L1 table grows
- * with them: the size of a disk that comes as a stream is known last.
+ * The L1 table and the one L2 table that is being filled. Guest clusters come in ascending order. A table takes its
+ * place in the file before its first cluster does, so that a file that lost its end has lost no more than the
+ * clusters there. It is complete as soon as a cluster beyond its reach comes, and leaves memory then. The L1 table
+ * grows with them: the size of a disk that comes as a stream is known last.
  */
 import { internalError } from '../errors.js';
-import { type GuestCluster, guestCluster } from './addresses.js';
+import { type GuestCluster, guestCluster, type HostOffset } from './addresses.js';
 import { writeU64 } from './be64.js';
+import type { ClusterAllocator } from './cluster-allocator.js';
 import type { ClusterRun } from './cluster-run.js';
 import { refuseLargeDisk } from './create-options.js';
-import { type Geometry, TABLE_ENTRY_BYTES } from './geometry.js';
+import { type Geometry, l1EntriesFor, MAX_L1_BYTES, TABLE_ENTRY_BYTES } from './geometry.js';
 import { encodeL1Entry } from './l1-entry.js';
+import type { TableAreas } from './table-areas.js';
 
 /**
  * Sets one L2 entry, now or once its cluster is placed.
@@ -20,16 +23,30 @@ export type SetEntry = (raw: bigint, subclusters?: bigint, index?: number) => vo
 
 export class L2Tables {
   readonly #geometry: Geometry;
+  readonly #mostTables: number;
+  readonly #allocator: ClusterAllocator;
   readonly #run: ClusterRun;
+  readonly #areas: TableAreas;
   /** The L1 table in its on-disk form, or longer. */
   #l1 = new Uint8Array(0);
   #index = -1;
-  #table: Uint8Array | undefined;
+  #table: { readonly offset: HostOffset; readonly bytes: Uint8Array } | undefined;
   #end = guestCluster(0);
 
-  constructor(geometry: Geometry, run: ClusterRun) {
+  /** @param virtualSize bytes; undefined: as large as it can be */
+  constructor(
+    geometry: Geometry,
+    virtualSize: number | undefined,
+    allocator: ClusterAllocator,
+    run: ClusterRun,
+    areas: TableAreas,
+  ) {
     this.#geometry = geometry;
+    this.#mostTables =
+      virtualSize === undefined ? MAX_L1_BYTES / TABLE_ENTRY_BYTES : l1EntriesFor(geometry, virtualSize);
+    this.#allocator = allocator;
     this.#run = run;
+    this.#areas = areas;
   }
 
   /** The first guest cluster that nobody asked entries for. */
@@ -48,6 +65,7 @@ export class L2Tables {
   }
 
   /**
+   * Takes a place for the table first, if these are its first clusters: theirs is to be taken after this.
    * @param first higher than all clusters in any call before, and not in a table past an incomplete one
    * @param count clusters, all in the same table
    * @returns what sets their entries; to be called before the table they belong to is placed
@@ -63,8 +81,11 @@ export class L2Tables {
     if (this.#table === undefined) refuseLargeDisk(this.#geometry, (first + 1) * clusterSize);
     this.#end = guestCluster(first + count);
     this.#index = index;
-    this.#table ??= new Uint8Array(clusterSize);
-    const table = this.#table;
+    this.#table ??= {
+      offset: this.#allocator.allocateTable(this.#mostTables - index - 1),
+      bytes: new Uint8Array(clusterSize),
+    };
+    const table = this.#table.bytes;
     const begin = (first % l2Entries) * l2EntryBytes;
     return (raw, subclusters = 0n, index = 0) => {
       const at = begin + index * l2EntryBytes;
@@ -73,19 +94,20 @@ export class L2Tables {
     };
   }
 
-  /** Hands the current table, if there is one, to be placed behind the clusters it points to. */
+  /** Ends the current table, if there is one: it is written once all clusters that it points to have their place. */
   async complete(): Promise<void> {
     const table = this.#table;
     if (table === undefined) return;
     this.#table = undefined;
     const at = this.#index * TABLE_ENTRY_BYTES;
     this.#growL1(at + TABLE_ENTRY_BYTES);
-    await this.#run.addTable(table, (offset) => writeU64(this.#l1, at, encodeL1Entry(offset)));
+    writeU64(this.#l1, at, encodeL1Entry(table.offset));
+    await this.#run.whenPlaced(table.bytes.length, () => this.#areas.complete(table.offset, table.bytes));
   }
 
   /**
-   * Takes over entries of the L1 table of an image that is replaced; their L2 tables stay where they are. All tables
-   * before must be complete, and none follows.
+   * Takes over entries of the L1 table of an image that is replaced; their L2 tables stay where they are. The last
+   * table must be completed, and none follows.
    * @param from the first entry, `entries`: its bytes and those of the entries behind it
    */
   keepL1(from: number, entries: Uint8Array): void {
@@ -94,7 +116,7 @@ export class L2Tables {
     this.#l1.set(entries, from * TABLE_ENTRY_BYTES);
   }
 
-  /** The L1 table of a disk that needs `entries` of them; all tables must be placed. */
+  /** The L1 table of a disk that needs `entries` of them; the last table must be completed. */
   takeL1(entries: number): Uint8Array {
     this.#growL1(entries * TABLE_ENTRY_BYTES);
     return this.#l1.subarray(0, entries * TABLE_ENTRY_BYTES);

@@ -1,122 +1,119 @@
 /**
- * The refcounts of an image that is being written: blocks are kept in memory only while clusters in
- * their reach can still change, then handed out to be placed. The refcount table stays: 8 bytes for
- * each block, 4 bytes for each GiB of image at the default sizes.
+ * The refcounts of an image that is being written. A block gets its place in the file before the first cluster
+ * in its reach is counted. It stays in memory only while refcounts in it can still change. The refcount table
+ * stays: 8 bytes for each block, 4 bytes for each GiB of image at the default sizes.
  */
 import { internalError, Qcow2cError } from '../errors.js';
-import type { HostCluster, HostOffset } from './addresses.js';
+import { type HostCluster, type HostOffset, hostOffset } from './addresses.js';
 import { writeU64 } from './be64.js';
 import { type Geometry, MAX_REFCOUNT_TABLE_BYTES, TABLE_ENTRY_BYTES } from './geometry.js';
 import { getRefcount, setRefcount } from './refcount-block.js';
 
-/** A refcount block without a place. */
+/** A refcount block that does not change any more. */
 export interface RefcountBlock {
-  readonly index: number;
+  /** Where it lies in the file, in bytes. */
+  readonly offset: HostOffset;
+  /** One cluster. */
   readonly bytes: Uint8Array;
 }
 
 export class Refcounts {
   readonly #geometry: Geometry;
   /** Blocks that may still change, by index. */
-  readonly #open = new Map<number, Uint8Array>();
-  /** Where the blocks are, in bytes; undefined until placed. */
+  readonly #open = new Map<number, RefcountBlock>();
+  /** Where the blocks are, in bytes; undefined: none of the block's clusters is counted. */
   readonly #table: (HostOffset | undefined)[] = [];
-  /** Blocks below this index are closed: taken to be placed. */
+  /** Blocks below this index are handed out, but for those that are kept. */
   #closed = 0;
+  /** Indexes of the blocks that stay open to the end. */
+  #kept = { first: 0, end: 0 };
 
   constructor(geometry: Geometry) {
     this.#geometry = geometry;
   }
 
-  /** How often `cluster` is referenced so far. */
-  get(cluster: HostCluster): number {
-    const block = this.#open.get(Math.floor(cluster / this.#geometry.refcountBlockEntries));
-    if (block === undefined) return 0;
-    return getRefcount(block, cluster % this.#geometry.refcountBlockEntries, this.#geometry.refcountBits);
+  /** Entries that the refcount table needs: up to the last block that has a place. */
+  get tableEntries(): number {
+    return this.#table.length;
   }
 
-  /** Counts one more reference. @throws Qcow2cError ERR_INTERNAL past the width's maximum */
-  increment(cluster: HostCluster): void {
-    const { refcountBlockEntries, refcountBits, clusterSize } = this.#geometry;
-    const index = Math.floor(cluster / refcountBlockEntries);
-    if (index < this.#closed)
-      throw internalError(`host cluster ${cluster} is counted after its block was closed`);
-    let block = this.#open.get(index);
-    if (block === undefined) {
-      block = new Uint8Array(clusterSize);
-      this.#open.set(index, block);
-    }
-    const entry = cluster % refcountBlockEntries;
-    setRefcount(block, entry, refcountBits, getRefcount(block, entry, refcountBits) + 1);
+  /** The indexes of the blocks that have a place. */
+  placedBlocks(): number[] {
+    return [...this.#table.keys()].filter((index) => this.#table[index] !== undefined);
+  }
+
+  /** How often `cluster` is referenced so far. */
+  get(cluster: HostCluster): number {
+    const block = this.#open.get(this.#blockOf(cluster));
+    if (block === undefined) return 0;
+    const { refcountBlockEntries, refcountBits } = this.#geometry;
+    return getRefcount(block.bytes, cluster % refcountBlockEntries, refcountBits);
+  }
+
+  /** Whether the block that counts `cluster` has its place. */
+  isPlaced(cluster: HostCluster): boolean {
+    return this.#table[this.#blockOf(cluster)] !== undefined;
   }
 
   /**
-   * Closes every block all of whose clusters lie below `cluster`, and hands out those with entries.
-   * @param cluster no refcount below it will change again
+   * Gives the block that counts `cluster` its place, once.
+   * @param offset of the block in the file, in bytes
+   * @throws Qcow2cError ERR_LIMIT when the refcount table would be larger than QEMU opens
+   */
+  place(cluster: HostCluster, offset: HostOffset): void {
+    const index = this.#blockOf(cluster);
+    if (this.#table[index] !== undefined) throw internalError(`refcount block ${index} is placed twice`);
+    if ((index + 1) * TABLE_ENTRY_BYTES > MAX_REFCOUNT_TABLE_BYTES) {
+      throw new Qcow2cError(
+        'ERR_LIMIT',
+        'The image is too large for its refcount table; use larger clusters',
+        { expected: MAX_REFCOUNT_TABLE_BYTES, found: (index + 1) * TABLE_ENTRY_BYTES },
+      );
+    }
+    this.#table[index] = offset;
+    this.#open.set(index, { offset, bytes: new Uint8Array(this.#geometry.clusterSize) });
+  }
+
+  /** Counts one more reference; the cluster's block has its place. @throws Qcow2cError ERR_INTERNAL past the width's maximum */
+  increment(cluster: HostCluster): void {
+    const { refcountBlockEntries, refcountBits } = this.#geometry;
+    const block = this.#open.get(this.#blockOf(cluster));
+    if (block === undefined) {
+      throw internalError(`host cluster ${cluster} is counted before or after its block is there`);
+    }
+    const entry = cluster % refcountBlockEntries;
+    setRefcount(block.bytes, entry, refcountBits, getRefcount(block.bytes, entry, refcountBits) + 1);
+  }
+
+  /** Keeps the blocks of the clusters [first, end) open until `takeRest`: these are counted last. */
+  keepOpen(first: HostCluster, end: HostCluster): void {
+    this.#kept = { first: this.#blockOf(first), end: Math.ceil(end / this.#geometry.refcountBlockEntries) };
+  }
+
+  /**
+   * Closes every block all of whose clusters lie below `cluster`, and hands them out.
+   * @param cluster no refcount below it will change again, but for those of the blocks that are kept open
    */
   takeComplete(cluster: HostCluster): RefcountBlock[] {
     const complete: RefcountBlock[] = [];
-    const end = Math.floor(cluster / this.#geometry.refcountBlockEntries);
-    for (; this.#closed < end; this.#closed += 1) {
-      const bytes = this.#open.get(this.#closed);
-      if (bytes !== undefined) complete.push({ index: this.#closed, bytes });
+    for (const end = this.#blockOf(cluster); this.#closed < end; this.#closed += 1) {
+      const block = this.#open.get(this.#closed);
+      const isKept = this.#closed >= this.#kept.first && this.#closed < this.#kept.end;
+      if (block === undefined || isKept) continue;
+      complete.push(block);
       this.#open.delete(this.#closed);
     }
     return complete;
   }
 
-  /** The indices of the blocks that may still change. */
-  openBlocks(): Iterable<number> {
-    return this.#open.keys();
-  }
-
-  /** Remembers where a block went. */
-  place(block: RefcountBlock, offset: HostOffset): void {
-    this.#table[block.index] = offset;
-  }
-
-  /**
-   * How many clusters the remaining blocks and the table need when they, and `further` clusters behind
-   * them, start at `first`. Blocks count themselves and the table, so this goes on until nothing changes.
-   * @throws Qcow2cError ERR_LIMIT when the table would be larger than QEMU opens
-   */
-  sizeOfRest(
-    first: HostCluster,
-    further: number,
-  ): { readonly blocks: number; readonly tableClusters: number } {
-    const { refcountBlockEntries, clusterSize } = this.#geometry;
-    let blocks = 0;
-    let tableClusters = 1;
-    for (;;) {
-      const end = first + blocks + tableClusters + further;
-      const reached = this.#blocksWith(first, end);
-      const entries = Math.ceil(end / refcountBlockEntries);
-      const clusters = Math.ceil((entries * TABLE_ENTRY_BYTES) / clusterSize);
-      if (reached === blocks && clusters === tableClusters) break;
-      blocks = reached;
-      tableClusters = clusters;
-    }
-    if (tableClusters * clusterSize > MAX_REFCOUNT_TABLE_BYTES) {
-      throw new Qcow2cError(
-        'ERR_LIMIT',
-        'The image is too large for its refcount table; use larger clusters',
-        {
-          expected: MAX_REFCOUNT_TABLE_BYTES,
-          found: tableClusters * clusterSize,
-        },
-      );
-    }
-    return { blocks, tableClusters };
-  }
-
-  /** Hands out all blocks that are left, in order. */
+  /** Hands out all blocks that are left. */
   takeRest(): RefcountBlock[] {
-    const rest = [...this.#open].map(([index, bytes]) => ({ index, bytes }));
+    const rest = [...this.#open.values()];
     this.#open.clear();
-    return rest.sort((a, b) => a.index - b.index);
+    return rest;
   }
 
-  /** The refcount table in its on-disk form: one offset for each block, 0 for a block without entries. */
+  /** The refcount table in its on-disk form: one offset for each block, 0 where there is none. */
   encodeTable(tableClusters: number): Uint8Array {
     const bytes = new Uint8Array(tableClusters * this.#geometry.clusterSize);
     for (const [index, offset] of this.#table.entries()) {
@@ -125,17 +122,22 @@ export class Refcounts {
     return bytes;
   }
 
-  /** How many blocks are open once the clusters [first, end) are counted too. */
-  #blocksWith(first: number, end: number): number {
-    const { refcountBlockEntries } = this.#geometry;
-    const open = new Set(this.#open.keys());
-    for (
-      let index = Math.floor(first / refcountBlockEntries);
-      index * refcountBlockEntries < end;
-      index += 1
-    ) {
-      open.add(index);
-    }
-    return open.size;
+  /** The index of the block that counts `cluster`. */
+  #blockOf(cluster: HostCluster): number {
+    return Math.floor(cluster / this.#geometry.refcountBlockEntries);
+  }
+}
+
+/** Behind the end of any file. */
+const NOWHERE = hostOffset(2 ** 50);
+
+/**
+ * Those of an image that is replaced. Its blocks take no space here: they get their places at the end, when all
+ * references are counted anew.
+ */
+export class RecountedRefcounts extends Refcounts {
+  override isPlaced(cluster: HostCluster): boolean {
+    if (!super.isPlaced(cluster)) this.place(cluster, NOWHERE);
+    return true;
   }
 }

@@ -9,23 +9,31 @@ const WRITE_BYTES = 2 * 1024 * 1024;
 export class TableStream {
   readonly #guard: OverlapGuard;
   #memory: Uint8Array | undefined;
+  /** Calls are served in order: they share the memory. */
+  #last: Promise<void> = Promise.resolve();
 
   constructor(guard: OverlapGuard) {
     this.#guard = guard;
   }
 
   /**
-   * @param start where the first table begins, a multiple of the storage's alignment
+   * @param start where the first table begins, a multiple of the storage's alignment, in a place reserved for tables
    * @param tables their bytes; the last write is padded with zeros to the storage's alignment
+   * @throws the first failed write's error: nothing is written after it
    */
-  async write(start: HostOffset, tables: readonly Uint8Array[]): Promise<void> {
+  write(start: HostOffset, tables: readonly Uint8Array[]): Promise<void> {
+    this.#last = this.#last.then(() => this.#write(start, tables));
+    return this.#last;
+  }
+
+  async #write(start: HostOffset, tables: readonly Uint8Array[]): Promise<void> {
     this.#memory ??= alignedMemory(WRITE_BYTES);
     const memory = this.#memory.subarray(0, WRITE_BYTES);
     let offset: number = start;
     let filled = 0;
     const send = async () => {
       const bytes = memory.subarray(0, roundUp(filled, this.#guard.alignment)).fill(0, filled);
-      await this.#guard.writeTables(offset, [bytes], [{ offset, length: bytes.length }]);
+      await this.#guard.writeTables(offset, [bytes]);
       offset += bytes.length;
       filled = 0;
     };

@@ -1,6 +1,6 @@
 /**
- * The last gate before the descriptor: payload never lands on a table, and no table on another. All
- * writes of a conversion pass here, whoever makes them. Rule: QEMU's qcow2_pre_write_overlap_check.
+ * The last gate before the descriptor: payload never lands on a table or where one will be, and no
+ * table on another. All writes of a conversion pass here, whoever makes them. Rule: QEMU's qcow2_pre_write_overlap_check.
  */
 import { internalError } from '../errors.js';
 import { SortedRanges } from './sorted-ranges.js';
@@ -14,17 +14,20 @@ export interface FileRange {
 
 export class OverlapGuard implements Storage {
   readonly #storage: Storage;
-  readonly #reserved: number;
+  readonly #headerSize: number;
+  /** The places of tables, the header's among them, and the parts of them that are written. */
   readonly #tables = new SortedRanges();
+  readonly #written = new SortedRanges();
 
   /**
    * @param storage where the bytes go
-   * @param reserved bytes at the start of the file that belong to the header
+   * @param headerSize bytes at the start of the file that belong to the header
    */
-  constructor(storage: Storage, reserved: number) {
+  constructor(storage: Storage, headerSize: number) {
     this.#storage = storage;
-    this.#reserved = reserved;
-    this.#tables.add(0, reserved);
+    this.#headerSize = headerSize;
+    this.#tables.add(0, headerSize);
+    this.#written.add(0, headerSize);
   }
 
   get name(): string {
@@ -40,38 +43,50 @@ export class OverlapGuard implements Storage {
    * @throws Qcow2cError ERR_INTERNAL, before anything is written, when it would touch a table
    */
   async write(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
-    this.#refuseOverlap(offset, lengthOf(buffers));
-    await this.#storage.write(offset, buffers);
-  }
-
-  /**
-   * Writes a run that holds tables, and from now on protects these.
-   * @param tables the parts of the run (absolute offsets) that are tables; the rest is payload
-   * @throws Qcow2cError ERR_INTERNAL, before anything is written, when the run would touch a table, or a
-   *   table lies outside the run or on another
-   */
-  async writeTables(
-    offset: number,
-    buffers: readonly Uint8Array[],
-    tables: readonly FileRange[],
-  ): Promise<void> {
-    const end = offset + lengthOf(buffers);
-    this.#refuseOverlap(offset, end - offset);
-    for (const table of tables) {
-      if (table.offset < offset || table.offset + table.length > end) {
-        throw internalError(`a table at offset ${table.offset} lies outside the write at offset ${offset}`);
-      }
-      this.#tables.add(table.offset, table.offset + table.length);
+    const length = lengthOf(buffers);
+    if (this.#tables.intersects(offset, offset + length)) {
+      throw internalError(`a write of ${length} bytes at offset ${offset} would overwrite a table`, {
+        file: this.name,
+        offset,
+      });
     }
     await this.#storage.write(offset, buffers);
   }
 
   /**
-   * Protects parts of the file that hold something already, from now on.
+   * Reserves a part of the file for tables: from now on nothing else is written there. Offset and length in bytes.
+   * @throws Qcow2cError ERR_INTERNAL when part of it is reserved already
+   */
+  reserve(offset: number, length: number): void {
+    this.#tables.add(offset, offset + length);
+  }
+
+  /**
+   * Writes tables into a reserved part of the file, once.
+   * @throws Qcow2cError ERR_INTERNAL, before anything is written, outside of what is reserved and over what is
+   *   written
+   */
+  async writeTables(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
+    const end = offset + lengthOf(buffers);
+    if (!this.#tables.covers(offset, end)) {
+      throw internalError(`tables at offset ${offset} where no place is reserved for them`, {
+        file: this.name,
+        offset,
+      });
+    }
+    this.#written.add(offset, end);
+    await this.#storage.write(offset, buffers);
+  }
+
+  /**
+   * Protects parts of the file that hold something already: from now on neither payload nor tables are written there.
    * @throws Qcow2cError ERR_INTERNAL when one of them is protected already
    */
   protect(ranges: Iterable<FileRange>): void {
-    for (const { offset, length } of ranges) this.#tables.add(offset, offset + length);
+    for (const { offset, length } of ranges) {
+      this.reserve(offset, length);
+      this.#written.add(offset, offset + length);
+    }
   }
 
   /**
@@ -79,7 +94,7 @@ export class OverlapGuard implements Storage {
    * @throws Qcow2cError ERR_INTERNAL, before anything is written, when it is longer than its place
    */
   async writeHeader(buffers: readonly Uint8Array[]): Promise<void> {
-    if (lengthOf(buffers) > this.#reserved) throw internalError('the header is longer than its place');
+    if (lengthOf(buffers) > this.#headerSize) throw internalError('the header is longer than its place');
     await this.#storage.write(0, buffers);
   }
 
@@ -89,15 +104,6 @@ export class OverlapGuard implements Storage {
 
   sync(): Promise<void> {
     return this.#storage.sync();
-  }
-
-  #refuseOverlap(offset: number, length: number): void {
-    if (this.#tables.intersects(offset, offset + length)) {
-      throw internalError(`a write of ${length} bytes at offset ${offset} would overwrite a table`, {
-        file: this.name,
-        offset,
-      });
-    }
   }
 }
 

@@ -92,7 +92,7 @@ describe('an image of clusters of which some cannot be compressed', () => {
   const compressible = (seed: number) => joined(text(CLUSTER / 2, seed), records(CLUSTER / 2, seed));
 
   test.each([0.05, 0.2, 0.5])(
-    'in random places, a share of %d, is not larger than qemu-img’s',
+    'in random places, a share of %d, is no more than a part of a cluster larger than qemu-img’s',
     async (share) => {
       const dice = randomBytes(COUNT, share * 100);
       const disk = path('some.raw');
@@ -104,8 +104,9 @@ describe('an image of clusters of which some cannot be compressed', () => {
       const result = await convertHere({ sources: [disk], sourceFormat: 'raw', target, compress: true });
       expect(result.normalClusters).toBe([...dice].filter((value) => value < share * 256).length);
       await expectGoodImage(target, disk);
+      // Normal clusters come last, behind a host cluster that compressed ones need not fill.
       const theirs = (await stat(path('theirs.qcow2'))).size;
-      expect(result.fileSize).toBeLessThanOrEqual(theirs);
+      expect(result.fileSize).toBeLessThan(theirs + CLUSTER);
       // What the layout costs besides the payloads: tables, and less than a cluster for each run of 2 MiB.
       const payloads = result.compressedBytes + result.normalClusters * CLUSTER;
       const runs = Math.ceil(result.normalClusters / 32) + 1;

@@ -177,9 +177,9 @@ describe.each<readonly [string, Setting]>([
     await expectGoodImage(target, setting.source);
     const all = [...disk.operations];
     const names = new Set(all.map(({ name }) => name));
-    for (const name of ['writev', 'fdatasync', 'ftruncate', 'fstat', 'close', 'rename']) {
-      expect(names).toContain(name);
-    }
+    for (const name of ['writev', 'fdatasync', 'fstat', 'close', 'rename']) expect(names).toContain(name);
+    // A file that ends with normal clusters has its length already.
+    expect(names.has('ftruncate')).toBe(statSync(target).size % 4096 !== 0);
     await writeFile(target, 'the old image');
     const old = statSync(target);
     const descriptors = await openFiles();

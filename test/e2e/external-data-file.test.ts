@@ -5,6 +5,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { run, runOk } from '../oracle/run.js';
 import { type Both, convertWithBoth, expectBothRefuse, expectSameRanges } from './beside-qemu-img.js';
 import { cliOk } from './cli.js';
+import { clusterPlaces } from './cluster-places.js';
 import { expectFailure, snapshot } from './failures.js';
 import { expectGoodImage } from './judge.js';
 import { useScratch } from './scratch.js';
@@ -141,7 +142,8 @@ describe('what cannot be', () => {
     const broken = path('broken.qcow2');
     await cliOk(['convert', '-c', '-f', 'raw', raw, broken]);
     const damaged = await readFile(broken);
-    damaged.fill(0xff, 70_000, 71_000);
+    const [first] = await clusterPlaces(broken);
+    damaged.fill(0xff, first!.from + 100, first!.from + 1100);
     await writeFile(broken, damaged);
     const before = snapshot(path(''));
     const convert = ['convert', '-f', 'qcow2', '-O', 'qcow2', '-o', `data_file=${data}`, broken, image];

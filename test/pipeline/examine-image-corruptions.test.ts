@@ -292,12 +292,14 @@ describe('a payload of another length than one cluster', () => {
     '%s (%s): told, and broken exactly when QEMU does not read it',
     async (name, compressionType, payload, reason) => {
       const file = path(`${name}-${compressionType}.qcow2`);
-      await writeFile(file, await payloadImage([{ payload }], { clusterSize: CLUSTER, compressionType }));
+      const image = await payloadImage([{ payload }], { clusterSize: CLUSTER, compressionType });
+      await writeFile(file, image);
+      const { offset } = readDescriptor(image, 0);
       const { reports } = await examineFile(file);
       const [read] = await qemuReads(file, 1, CLUSTER);
       const what = read === undefined ? 'cannot be read' : 'is malformed';
       expect(reports.map(({ error }) => error.message)).toEqual([
-        `Compressed cluster at guest offset 0 ${what}: ${reason} (payload at offset ${CLUSTER} of '${file}')`,
+        `Compressed cluster at guest offset 0 ${what}: ${reason} (payload at offset ${offset} of '${file}')`,
       ]);
       expect(reports[0]!.isReadable).toBe(read !== undefined);
     },

@@ -1,17 +1,19 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type HostCluster, hostCluster } from '../../src/qcow2/addresses.js';
+import { type HostCluster, type HostOffset, hostCluster, hostOffset } from '../../src/qcow2/addresses.js';
+import { readU64 } from '../../src/qcow2/be64.js';
 import { ClusterAllocator, type StreamPlace } from '../../src/qcow2/cluster-allocator.js';
 import { type Geometry, geometry } from '../../src/qcow2/geometry.js';
-import { Refcounts } from '../../src/qcow2/refcounts.js';
+import { RecountedRefcounts, Refcounts } from '../../src/qcow2/refcounts.js';
 
 const WIDTHS = [1, 2, 4, 8, 16, 32, 64];
 const SECTOR = 512;
 
-/** Space for one compressed cluster, in bytes, or for a run of clusters. */
+/** Space for one compressed cluster, in bytes, for a run of clusters, or for an L2 table. */
 type Request =
   | { readonly kind: 'payload'; readonly bytes: number }
-  | { readonly kind: 'run'; readonly clusters: number };
+  | { readonly kind: 'run'; readonly clusters: number }
+  | { readonly kind: 'table'; readonly further: number };
 
 interface Case {
   readonly geometry: Geometry;
@@ -38,6 +40,10 @@ const cases: fc.Arbitrary<Case> = fc
         weight: 1,
         arbitrary: fc.integer({ min: 1, max: 20 }).map((clusters) => ({ kind: 'run' as const, clusters })),
       },
+      {
+        weight: 2,
+        arbitrary: fc.constantFrom(0, 3, 1e6).map((further) => ({ kind: 'table' as const, further })),
+      },
     );
     return fc.record({
       geometry: fc.constant(sizes),
@@ -47,9 +53,20 @@ const cases: fc.Arbitrary<Case> = fc
     });
   });
 
-/** Refcounts that tell which clusters were counted since they were asked last. */
+/** Refcounts that tell which clusters were counted since they were asked last, and where their blocks are. */
 class WatchedRefcounts extends Refcounts {
   readonly #counted: number[] = [];
+  readonly #model: Model;
+
+  constructor(geometry: Geometry, model: Model) {
+    super(geometry);
+    this.#model = model;
+  }
+
+  override place(cluster: HostCluster, offset: HostOffset): void {
+    this.#model.table(offset);
+    super.place(cluster, offset);
+  }
 
   override increment(cluster: HostCluster): void {
     this.#counted.push(cluster);
@@ -70,6 +87,10 @@ class Model {
   /** For each unit: 'other', or how many of its bytes the stream has filled, from the unit's start. */
   readonly units = new Map<number, 'other' | number>();
   readonly dataEnds = new Map<number, number>();
+  /** Places for tables that no table has, and where the last area ends. */
+  readonly #freeTables = new Set<number>();
+  #areaEnd = 0;
+  #tables = 0;
   readonly #case: Case;
   /** End of the last compressed cluster. */
   #streamEnd: number | undefined;
@@ -96,6 +117,43 @@ class Model {
       this.units.set(this.#unitOf(at), 'other');
     }
     this.#end = (this.#unitOf(offset + clusters * clusterSize - 1) + 1) * this.#case.unit;
+  }
+
+  /** An area is never much larger than an eighth of the tables so far, or 16 KiB, nor than what may follow. */
+  area(offset: number, clusters: number, further: number): void {
+    const { geometry: sizes, unit } = this.#case;
+    expect(offset).toBe(this.#end);
+    const most = Math.max(this.#tables / 8, 16_384 / sizes.clusterSize);
+    const wanted = Math.max(1, Math.min(most, further) + 1) * sizes.clusterSize;
+    expect(clusters * sizes.clusterSize).toBeLessThan(wanted + unit);
+    for (let index = 0; index < clusters; index += 1) {
+      const at = offset + index * sizes.clusterSize;
+      this.#freeTables.add(at);
+      this.units.set(this.#unitOf(at), 'other');
+    }
+    this.#end = offset + clusters * sizes.clusterSize;
+    this.#areaEnd = this.#end;
+    expect(this.#end % unit).toBe(0);
+  }
+
+  /** A payload never lies before the table that was taken before it. */
+  leaveBefore(offset: number): void {
+    if (this.#streamEnd === undefined || this.#streamEnd > offset) return;
+    this.#streamEnd = undefined;
+  }
+
+  table(offset: number): void {
+    expect(this.#freeTables.delete(offset)).toBe(true);
+    this.#tables += 1;
+    this.#refer(offset / this.#case.geometry.clusterSize);
+  }
+
+  /** Only at the end of the last area are there free places. @returns the first; undefined without any */
+  firstFreeTable(): number | undefined {
+    const first = this.#areaEnd - this.#freeTables.size * this.#case.geometry.clusterSize;
+    if (this.#freeTables.size === 0) return undefined;
+    expect(Math.min(...this.#freeTables)).toBe(first);
+    return first;
   }
 
   place({ offset, padding }: StreamPlace, length: number): void {
@@ -175,13 +233,17 @@ class Model {
 /** Runs a case, judging every answer. @returns the model and the answers */
 function play(given: Case) {
   const model = new Model(given);
-  const refcounts = new WatchedRefcounts(given.geometry);
+  const refcounts = new WatchedRefcounts(given.geometry, model);
+  let further = 0;
   const allocator = new ClusterAllocator(
     given.geometry,
     given.unit,
     given.firstUnits * given.unit,
     refcounts,
-    { setDataEnd: (unit, end) => model.setDataEnd(unit, end) },
+    {
+      setDataEnd: (unit, end) => model.setDataEnd(unit, end),
+      beginTableArea: (offset, clusters) => model.area(offset, clusters, further),
+    },
   );
   const answers: unknown[] = [];
   let settled = 0;
@@ -189,6 +251,12 @@ function play(given: Case) {
     if (request.kind === 'run') {
       const offset = allocator.allocateRun(request.clusters);
       model.run(offset, request.clusters);
+      answers.push(offset);
+    } else if (request.kind === 'table') {
+      ({ further } = request);
+      const offset = allocator.allocateTable(further);
+      model.table(offset);
+      model.leaveBefore(offset);
       answers.push(offset);
     } else {
       const place = allocator.allocateBytes(request.bytes);
@@ -198,6 +266,9 @@ function play(given: Case) {
     expect(Math.min(...refcounts.takeCounted())).toBeGreaterThanOrEqual(settled);
     expect(allocator.settledBelow).toBeGreaterThanOrEqual(settled);
     settled = allocator.settledBelow;
+    expect(settled * given.geometry.clusterSize).toBeLessThanOrEqual(
+      model.firstFreeTable() ?? Number.POSITIVE_INFINITY,
+    );
     expect(allocator.firstFree * given.geometry.clusterSize).toBe(model.end);
   }
   allocator.endStream();
@@ -227,7 +298,7 @@ describe('the allocator', () => {
       fc.property(cases, (given) => {
         fc.pre(given.geometry.refcountBits >= 16);
         const { model } = play(given);
-        const longest = Math.max(0, ...given.requests.map((r) => (r.kind === 'run' ? 0 : r.bytes)));
+        const longest = Math.max(0, ...given.requests.map((r) => (r.kind === 'payload' ? r.bytes : 0)));
         expect(model.wasted).toBeLessThanOrEqual(model.interruptions * Math.max(0, longest - 1));
       }),
     );
@@ -246,10 +317,13 @@ describe('the allocator', () => {
 /** An allocator behind one unit, with the data ends it told. */
 function make(clusterBits: number, refcountBits: number, unit: number) {
   const sizes = geometry(clusterBits, refcountBits);
-  const refcounts = new Refcounts(sizes);
+  const refcounts = new RecountedRefcounts(sizes);
   const ends: [number, number][] = [];
   const setDataEnd = (index: number, end: number) => void ends.push([index, end]);
-  const allocator = new ClusterAllocator(sizes, unit, unit, refcounts, { setDataEnd });
+  const allocator = new ClusterAllocator(sizes, unit, unit, refcounts, {
+    setDataEnd,
+    beginTableArea: () => {},
+  });
   return { allocator, ends, count: (cluster: number) => refcounts.get(hostCluster(cluster)) };
 }
 
@@ -316,5 +390,68 @@ describe('examples worked out by hand', () => {
     expect([allocator.settledBelow, allocator.firstFree]).toEqual([8, 32]);
     allocator.endStream();
     expect(allocator.settledBelow).toBe(32);
+  });
+
+  test('an L2 table lies before the payloads that follow: the stream goes on behind it', () => {
+    const { allocator, ends, count } = make(12, 16, 4096);
+    expect(allocator.allocateTable(0)).toBe(4096);
+    expect(allocator.allocateBytes(1000).offset).toBe(8192);
+    expect(allocator.allocateTable(0)).toBe(12_288);
+    expect(ends).toEqual([[2, 1000]]);
+    expect(allocator.allocateBytes(3000).offset).toBe(16_384);
+    expect([1, 2, 3, 4].map(count)).toEqual([1, 1, 1, 1]);
+  });
+
+  test('tables share an area, which is not settled while it has room', () => {
+    const { allocator } = make(9, 16, 4096);
+    expect(allocator.allocateTable(100)).toBe(4096);
+    expect(allocator.allocateRun(1)).toBe(4096 + 16_384);
+    expect([allocator.settledBelow, allocator.firstFree]).toEqual([9, 48]);
+    for (let table = 1; table < 32; table += 1) expect(allocator.allocateTable(100)).toBe(4096 + table * 512);
+    expect(allocator.settledBelow).toBe(48);
+    // Two more can follow: one aligned write is enough.
+    expect(allocator.allocateTable(2)).toBe(24_576);
+    expect(allocator.firstFree).toBe(56);
+  });
+
+  test('a refcount block lies before the first cluster in its reach, and before its own area at most', () => {
+    const sizes = geometry(9, 64);
+    const refcounts = new Refcounts(sizes);
+    const areas: number[] = [];
+    const allocator = new ClusterAllocator(sizes, 4096, 4096, refcounts, {
+      setDataEnd() {},
+      beginTableArea: (offset, clusters) => void areas.push(offset / 512, clusters),
+    });
+    // Blocks count 64 clusters each: those of the area, and of the run up to cluster 215.
+    expect(allocator.allocateRun(200) / 512).toBe(16);
+    expect(areas).toEqual([8, 8]);
+    const table = refcounts.encodeTable(1);
+    expect([0, 1, 2, 3, 4].map((index) => Number(readU64(table, index * 8)) / 512)).toEqual([
+      8, 9, 10, 11, 0,
+    ]);
+    expect([8, 9, 10, 11, 12, 16, 215].map((cluster) => refcounts.get(hostCluster(cluster)))).toEqual([
+      1, 1, 1, 1, 0, 1, 1,
+    ]);
+  });
+
+  test('what is reserved is free until it is counted, and counts as far as it is in use', () => {
+    const { allocator, count } = make(12, 16, 4096);
+    expect(allocator.reserve(3)).toBe(4096);
+    expect(allocator.allocateRun(1)).toBe(16_384);
+    expect([0, 1, 2, 3, 4].map(count)).toEqual([0, 0, 0, 0, 1]);
+    expect(allocator.end).toBe(20_480);
+    allocator.count(hostOffset(4096), 5000);
+    expect([0, 1, 2, 3, 4].map(count)).toEqual([0, 1, 1, 0, 1]);
+  });
+
+  test('the end is that of the last byte in use, wherever the next table would go', () => {
+    const { allocator } = make(9, 16, 4096);
+    expect(allocator.end).toBe(4096);
+    allocator.allocateTable(0);
+    expect(allocator.end).toBe(4608);
+    allocator.allocateBytes(100);
+    expect(allocator.end).toBe(8292);
+    allocator.allocateTable(0);
+    expect(allocator.end).toBe(8292);
   });
 });

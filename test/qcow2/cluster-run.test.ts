@@ -1,10 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { hostCluster } from '../../src/qcow2/addresses.js';
+import { hostCluster, hostOffset } from '../../src/qcow2/addresses.js';
 import { ClusterAllocator } from '../../src/qcow2/cluster-allocator.js';
 import { ClusterRun } from '../../src/qcow2/cluster-run.js';
 import { geometry } from '../../src/qcow2/geometry.js';
-import { Refcounts } from '../../src/qcow2/refcounts.js';
-import { alignedMemory } from '../../src/storage/aligned-memory.js';
+import { RecountedRefcounts } from '../../src/qcow2/refcounts.js';
 import { OverlapGuard } from '../../src/storage/overlap-guard.js';
 import { stateOf } from '../storage/promise-state.js';
 import { payload, useRecordingStorage } from '../storage/recording-storage.js';
@@ -16,8 +15,11 @@ function make(clusterBits: number, unit = Math.max(4096, 2 ** clusterBits)) {
   const sizes = geometry(clusterBits, 16);
   const storage = makeStorage();
   const guard = new OverlapGuard(storage, unit);
-  const refcounts = new Refcounts(sizes);
-  const allocator = new ClusterAllocator(sizes, unit, unit, refcounts, { setDataEnd() {} });
+  const refcounts = new RecountedRefcounts(sizes);
+  const allocator = new ClusterAllocator(sizes, unit, unit, refcounts, {
+    setDataEnd() {},
+    beginTableArea() {},
+  });
   const run = new ClusterRun(guard, allocator, sizes.clusterSize, unit);
   const count = (cluster: number) => refcounts.get(hostCluster(cluster));
   return { storage, guard, allocator, run, count, clusterSize: sizes.clusterSize };
@@ -81,18 +83,28 @@ describe('a run', () => {
     expect(Buffer.from(storage.bytes(4096, 4096))).toEqual(Buffer.from(payload(4096)));
   });
 
-  test('has a table copied when it is placed, with the places of the clusters before it', async () => {
-    const { storage, run, guard } = make(12);
-    const table = new Uint8Array(4096);
-    await run.addCluster(payload(4096), (offset) => new DataView(table.buffer).setUint32(0, offset));
-    await run.addTable(table, (offset) => new DataView(table.buffer).setUint32(4, offset));
-    await run.addCluster(payload(4096, 2), () => {});
+  test('tells a table when the clusters before it have their places, and at once when none waits', async () => {
+    const { run } = make(12);
+    const { seen, note } = places();
+    const told = (name: string) => () => note(name)(hostOffset(0));
+    await run.whenPlaced(4096, told('first'));
+    await run.addCluster(payload(4096), note('cluster'));
+    await run.whenPlaced(4096, told('table'));
+    await run.addCluster(payload(4096, 2), note('other'));
+    expect(seen.map(([name]) => name)).toEqual(['first']);
     await run.finish();
-    const view = new DataView(storage.bytes(8192, 8).buffer);
-    expect([view.getUint32(0), view.getUint32(4)]).toEqual([4096, 8192]);
-    // From now on the table, and only the table, is protected.
-    await expect(guard.write(8192, [new Uint8Array(4096)])).rejects.toMatchObject({ code: 'ERR_INTERNAL' });
-    await guard.write(12_288, [alignedMemory(4096).subarray(0, 4096)]);
+    expect(seen.map(([name]) => name)).toEqual(['first', 'cluster', 'table', 'other']);
+  });
+
+  test('is placed when tables that wait for it take as much memory as a run', async () => {
+    const { run } = make(16);
+    const { seen, note } = places();
+    await run.addCluster(payload(65_536), note('cluster'));
+    for (let index = 0; index < 31; index += 1) await run.whenPlaced(65_536, () => {});
+    expect(seen).toEqual([]);
+    await run.whenPlaced(65_536, () => {});
+    expect(seen.length).toBe(1);
+    await run.finish();
   });
 
   test('is filled while the one before is written, and the third waits for the first', async () => {
@@ -145,7 +157,7 @@ describe('a run', () => {
     await run.addCluster(payload(4096, 2), note('c'));
     await run.reserve(1, note('d'));
     await run.reserve(3, note('e'));
-    await run.addTable(payload(4096, 3), note('f'));
+    await run.addCluster(payload(4096, 3), note('f'));
     await run.reserve(1, note('g'));
     storage.hold();
     const finished = run.finish();

@@ -31,6 +31,15 @@ export interface DecodedImage {
   readonly references: ReadonlyMap<number, number>;
   /** Refcounts that are stored and not 0, by host cluster. */
   readonly refcounts: ReadonlyMap<number, number>;
+  readonly tables: readonly DecodedTable[];
+}
+
+export interface DecodedTable {
+  readonly kind: 'L1' | 'L2' | 'refcount table' | 'refcount block';
+  /** Of its last byte, in the file. */
+  readonly end: number;
+  /** Where the first guest data lies that it leads to or counts; Infinity: none. */
+  readonly firstData: number;
 }
 
 const COPIED = 1n << 63n;
@@ -84,12 +93,14 @@ export function decodeImage(file: Buffer, dataFile = Buffer.alloc(0)): DecodedIm
 
   refer(0, clusterSize);
   const refcounts = new Map<number, number>();
+  const blocks = new Map<number, number>();
   refer(aligned(refcountTableOffset, 'refcount table'), refcountTableClusters * clusterSize);
   for (const [index, raw] of entries(
     cut(refcountTableOffset, refcountTableClusters * clusterSize),
   ).entries()) {
     if (raw === 0n) continue;
     const offset = aligned(Number(raw), 'refcount block');
+    blocks.set(index, offset);
     refer(offset, clusterSize);
     const block = cut(offset, clusterSize);
     const perBlock = (clusterSize * 8) / refcountBits;
@@ -99,6 +110,8 @@ export function decodeImage(file: Buffer, dataFile = Buffer.alloc(0)): DecodedIm
     }
   }
 
+  /** Where guest data lies: of each L2 table, and of all. */
+  const dataOf = new Map<number, number[]>();
   const zeros = Buffer.alloc(clusterSize);
   const clusters = new Map<number, DecodedCluster>();
   if (l1Size > 0) refer(aligned(l1Offset, 'L1 table'), l1Size * 8);
@@ -106,6 +119,8 @@ export function decodeImage(file: Buffer, dataFile = Buffer.alloc(0)): DecodedIm
     if (l1Entry === 0n) continue;
     const l2Offset = standard(l1Entry, 'L1 entry');
     refer(l2Offset, clusterSize);
+    const dataOffsets: number[] = [];
+    dataOf.set(l2Offset, dataOffsets);
     const words = entries(cut(l2Offset, clusterSize));
     for (let at = 0; at < clusterSize / entryBytes; at += 1) {
       const raw = words[(at * entryBytes) / 8]!;
@@ -130,6 +145,7 @@ export function decodeImage(file: Buffer, dataFile = Buffer.alloc(0)): DecodedIm
         } else {
           const offset = standard(raw, 'L2 entry');
           refer(offset, clusterSize);
+          dataOffsets.push(offset);
           clusters.set(guest, { kind: 'normal', bytes: cut(offset, clusterSize), ...subclusters });
         }
         continue;
@@ -141,6 +157,7 @@ export function decodeImage(file: Buffer, dataFile = Buffer.alloc(0)): DecodedIm
       const sectors = 1 + Number((raw & (COMPRESSED - 1n)) >> offsetBits);
       const start = offset - (offset % 512);
       refer(start, sectors * 512);
+      dataOffsets.push(offset);
       // Whatever follows the payload in its last sector is not zeros, but somebody else's bytes.
       const bytes = inflateRawSync(cut(offset, start + sectors * 512 - offset), {
         maxOutputLength: clusterSize,
@@ -151,7 +168,34 @@ export function decodeImage(file: Buffer, dataFile = Buffer.alloc(0)): DecodedIm
     }
   }
   const bitmaps = decodeBitmaps({ cut, refer, aligned, entries, version, clusterSize });
-  return { clusterSize, virtualSize, bitmaps, clusters, references, refcounts };
+  const all = [...dataOf.values()].flat();
+  const first = (offsets: readonly number[]) =>
+    offsets.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+  const reach = ((clusterSize * 8) / refcountBits) * clusterSize;
+  const firstIn = new Map<number, number>();
+  for (const offset of all) {
+    const block = Math.floor(offset / reach);
+    firstIn.set(block, Math.min(firstIn.get(block) ?? offset, offset));
+  }
+  const tables: DecodedTable[] = [
+    { kind: 'L1', end: l1Offset + l1Size * 8, firstData: first(all) },
+    {
+      kind: 'refcount table',
+      end: refcountTableOffset + refcountTableClusters * clusterSize,
+      firstData: first(all),
+    },
+    ...[...dataOf].map(([offset, data]) => ({
+      kind: 'L2' as const,
+      end: offset + clusterSize,
+      firstData: first(data),
+    })),
+    ...[...blocks].map(([index, offset]) => ({
+      kind: 'refcount block' as const,
+      end: offset + clusterSize,
+      firstData: firstIn.get(index) ?? Number.POSITIVE_INFINITY,
+    })),
+  ];
+  return { clusterSize, virtualSize, bitmaps, clusters, references, refcounts, tables };
 }
 
 /** The bitmaps, which the header's extension list leads to. */

@@ -30,8 +30,8 @@ export interface ImagePlan {
   readonly sizeUnknown?: boolean | undefined;
   readonly cacheUnits?: number | undefined;
   readonly storage?: RecordingStorage | undefined;
-  /** Called before the image is finished. */
-  readonly beforeEnd?: ((writer: ImageWriter) => Promise<void>) | undefined;
+  /** Called before the first step. */
+  readonly beforeSteps?: ((writer: ImageWriter) => Promise<void>) | undefined;
 }
 
 /** What a guest cluster holds: noise, or for a compressed one little of it. */
@@ -54,6 +54,7 @@ export async function writeImage(plan: ImagePlan) {
   const cache = CompressedWriteCache.create(guard, unit, (plan.cacheUnits ?? 4) * unit);
   const writer = new ImageWriter(parameters, sizeUnknown ? undefined : virtualSize, guard, cache, unit);
   const dataFile = Buffer.alloc(options.dataFile === undefined ? 0 : virtualSize);
+  await plan.beforeSteps?.(writer);
   for (const step of steps) {
     const first = guestCluster(step.first);
     if (step.kind === 'zero') await writer.writeZero(first, step.count);
@@ -69,7 +70,6 @@ export async function writeImage(plan: ImagePlan) {
       bytesOf(step, clusterSize).copy(dataFile, step.first * clusterSize);
     }
   }
-  await plan.beforeEnd?.(writer);
   const length = await writer.finish(sizeUnknown ? { virtualSize } : {});
   cache.free();
   const file = Buffer.from(storage.bytes(0, length));

@@ -1,7 +1,7 @@
 /** Every write that would harm a table is refused before a byte of anything is written. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type FileRange, OverlapGuard } from '../../src/storage/overlap-guard.js';
+import { OverlapGuard } from '../../src/storage/overlap-guard.js';
 import { payload, useRecordingStorage } from './recording-storage.js';
 
 const RESERVED = 4096;
@@ -12,7 +12,8 @@ async function guarded() {
   const storage = recordingStorage({ alignment: 1 });
   const guard = new OverlapGuard(storage, RESERVED);
   for (const offset of [20_000, 40_000]) {
-    await guard.writeTables(offset, [payload(4000)], [{ offset, length: 4000 }]);
+    guard.reserve(offset, 4000);
+    await guard.writeTables(offset, [payload(4000)]);
   }
   return { storage, guard, before: storage.writes.length };
 }
@@ -65,47 +66,64 @@ describe('payload', () => {
 describe('tables', () => {
   test.each(FORBIDDEN)('over %s are refused before anything is written', async (_, offset, length) => {
     const { storage, guard, before } = await guarded();
-    const run = guard.writeTables(offset, [payload(length)], [{ offset, length }]);
-    await expect(run).rejects.toMatchObject({ code: 'ERR_INTERNAL' });
-    // Also when the run's own table is elsewhere and only its payload does the harm.
-    await expect(guard.writeTables(offset, [payload(length)], [])).rejects.toThrow('overwrite a table');
+    expect(() => guard.reserve(offset, length)).toThrow(expect.objectContaining({ code: 'ERR_INTERNAL' }));
+    await expect(guard.writeTables(offset, [payload(length)])).rejects.toMatchObject({
+      code: 'ERR_INTERNAL',
+    });
     expect(storage.writes).toHaveLength(before);
   });
 
-  test('are protected with the run that holds them, its payload is not', async () => {
+  test('are protected from when their place is reserved, before they are written', async () => {
     const { storage, guard, before } = await guarded();
-    await guard.writeTables(60_000, [payload(3000)], [{ offset: 61_000, length: 1000 }]);
-    await guard.write(60_000, [payload(1000)]);
-    await guard.write(62_000, [payload(1000)]);
-    await expect(guard.write(60_500, [payload(501)])).rejects.toThrow('overwrite a table');
-    expect(storage.writes).toHaveLength(before + 3);
+    guard.reserve(60_000, 1000);
+    await expect(guard.write(60_500, [payload(1)])).rejects.toThrow('overwrite a table');
+    await guard.write(61_000, [payload(1)]);
+    await guard.writeTables(60_000, [payload(1000)]);
+    await expect(guard.write(60_500, [payload(1)])).rejects.toThrow('overwrite a table');
+    expect(storage.writes).toHaveLength(before + 2);
+  });
+
+  test.each([
+    ['before their place', 59_999, 100],
+    ['behind their place', 60_901, 100],
+    ['where no place is', 70_000, 10],
+  ])('%s are refused before anything is written', async (_, offset, length) => {
+    const { storage, guard, before } = await guarded();
+    guard.reserve(60_000, 1000);
+    await expect(guard.writeTables(offset, [payload(length)])).rejects.toMatchObject({
+      code: 'ERR_INTERNAL',
+      file: 'recording',
+      offset,
+    });
+    expect(storage.writes).toHaveLength(before);
+  });
+
+  test('are not written where the file holds something that is protected', async () => {
+    const { storage, guard, before } = await guarded();
+    guard.protect([{ offset: 60_000, length: 1000 }]);
+    await expect(guard.writeTables(60_000, [payload(100)])).rejects.toMatchObject({ code: 'ERR_INTERNAL' });
+    await expect(guard.write(60_500, [payload(100)])).rejects.toThrow('overwrite a table');
+    expect(storage.writes).toHaveLength(before);
+  });
+
+  test('fill their place in parts and in any order, each part once', async () => {
+    const { storage, guard, before } = await guarded();
+    for (const offset of [60_000, 60_500]) guard.reserve(offset, 500);
+    await guard.writeTables(60_400, [payload(200)]);
+    await guard.writeTables(60_000, [payload(400)]);
+    await expect(guard.writeTables(60_599, [payload(100)])).rejects.toMatchObject({ code: 'ERR_INTERNAL' });
+    expect(storage.writes).toHaveLength(before + 2);
   });
 
   test('are protected while their write is still under way, and when it has failed', async () => {
     const { storage, guard, before } = await guarded();
+    guard.reserve(60_000, 100);
     storage.hold();
-    const writing = guard.writeTables(60_000, [payload(100)], [{ offset: 60_000, length: 100 }]);
+    const writing = guard.writeTables(60_000, [payload(100)]);
     await expect(guard.write(60_050, [payload(10)])).rejects.toThrow('overwrite a table');
     storage.release(storage.writes[before], { error: new Error('no space'), taken: 0 });
     await expect(writing).rejects.toThrow('no space');
     await expect(guard.write(60_050, [payload(10)])).rejects.toThrow('overwrite a table');
-  });
-
-  test.each<[string, FileRange[]]>([
-    [
-      'on each other',
-      [
-        { offset: 60_000, length: 100 },
-        { offset: 60_099, length: 100 },
-      ],
-    ],
-    ['before their run', [{ offset: 59_999, length: 100 }]],
-    ['behind their run', [{ offset: 60_900, length: 101 }]],
-  ])('%s are refused before anything is written', async (_, tables) => {
-    const { storage, guard, before } = await guarded();
-    const run = guard.writeTables(60_000, [payload(1000)], tables);
-    await expect(run).rejects.toMatchObject({ code: 'ERR_INTERNAL' });
-    expect(storage.writes).toHaveLength(before);
   });
 });
 
@@ -120,7 +138,8 @@ describe('the header', () => {
   test('longer than its place is refused, also when a table lies right behind it', async () => {
     const { storage, guard } = await guarded();
     await expect(guard.writeHeader([payload(RESERVED + 1)])).rejects.toThrow('longer than its place');
-    await guard.writeTables(RESERVED, [payload(1000)], [{ offset: RESERVED, length: 1000 }]);
+    guard.reserve(RESERVED, 1000);
+    await guard.writeTables(RESERVED, [payload(1000)]);
     const { length } = storage.writes;
     await expect(guard.writeHeader([payload(RESERVED), payload(1)])).rejects.toThrow('longer than its place');
     expect(storage.writes).toHaveLength(length);
@@ -145,9 +164,11 @@ describe('the guard', () => {
           const bytes = Array.from({ length }, (_, at) => offset + at);
           const harmful = bytes.some((at) => tables.has(at));
           const before = storage.writes.length;
-          const call = table
-            ? guard.writeTables(offset, [payload(length)], [{ offset, length }])
-            : guard.write(offset, [payload(length)]);
+          const writeTable = async () => {
+            guard.reserve(offset, length);
+            await guard.writeTables(offset, [payload(length)]);
+          };
+          const call = table ? writeTable() : guard.write(offset, [payload(length)]);
           const passed = await call.then(
             () => true,
             () => false,

@@ -450,11 +450,8 @@ describe('9. the overlap check is made where bytes go to the descriptor', () => 
   async function guarded(cacheSize: number) {
     const storage = recordingStorage({ alignment: 1 });
     const guard = new OverlapGuard(storage, CLUSTER);
-    await guard.writeTables(
-      TABLE * CLUSTER,
-      [payload(CLUSTER, 77)],
-      [{ offset: TABLE * CLUSTER, length: CLUSTER }],
-    );
+    guard.reserve(TABLE * CLUSTER, CLUSTER);
+    await guard.writeTables(TABLE * CLUSTER, [payload(CLUSTER, 77)]);
     const cache = CompressedWriteCache.create(guard, CLUSTER, cacheSize);
     return { storage, cache };
   }

@@ -1,0 +1,142 @@
+/**
+ * The two tables through which everything else is found: the refcount table and the L1 table. Their places are
+ * reserved behind the header, before anything else gets one, and they are written last. So a file that has lost its
+ * end still has them. Used by the image writer.
+ */
+import { internalError } from '../errors.js';
+import { roundUp } from '../storage/aligned-memory.js';
+import type { OverlapGuard } from '../storage/overlap-guard.js';
+import { type HostOffset, hostCluster } from './addresses.js';
+import { type ClusterAllocator, largestArea } from './cluster-allocator.js';
+import { type Geometry, l1EntriesFor, MAX_REFCOUNT_TABLE_BYTES, TABLE_ENTRY_BYTES } from './geometry.js';
+import { refcountTableBound } from './refcount-table-bound.js';
+import type { Refcounts } from './refcounts.js';
+import type { TableStream } from './table-stream.js';
+
+/** Clusters of this size and larger: one for the L1 table of a disk of unknown size. 4 TiB for 64 KiB. */
+const WHOLE_L1_BYTES = 64 * 1024;
+/** Bytes reserved with smaller ones: 64 GiB for 4 KiB, 1 GiB for 512 bytes. */
+const SMALL_CLUSTERS_L1_BYTES = 256 * 1024;
+
+/** What decides how large the tables can become. */
+export interface RootBounds {
+  /** Bytes; undefined: known at the end. */
+  readonly virtualSize: number | undefined;
+  /** Whether guest clusters lie in an external data file. */
+  readonly external: boolean;
+  /** Host clusters that bitmaps take at most, with their tables. */
+  readonly bitmapClusters: number;
+}
+
+/** Offset in bytes, length in clusters. */
+interface Place {
+  readonly offset: HostOffset;
+  readonly clusters: number;
+}
+
+export interface RootPlaces {
+  readonly l1: Place;
+  readonly refcountTable: Place;
+}
+
+export class RootTables {
+  readonly #geometry: Geometry;
+  readonly #unit: number;
+  readonly #guard: OverlapGuard;
+  readonly #allocator: ClusterAllocator;
+  readonly #refcounts: Refcounts;
+  readonly #reserved: RootPlaces;
+
+  /** Reserves the places; to be made before anything else takes space. @param unit bytes, as in the allocator */
+  constructor(
+    geometry: Geometry,
+    unit: number,
+    guard: OverlapGuard,
+    allocator: ClusterAllocator,
+    refcounts: Refcounts,
+    { virtualSize, external, bitmapClusters }: RootBounds,
+  ) {
+    this.#geometry = geometry;
+    this.#unit = unit;
+    this.#guard = guard;
+    this.#allocator = allocator;
+    this.#refcounts = refcounts;
+    const { clusterSize, l2Entries } = geometry;
+    const l1Entries =
+      virtualSize === undefined
+        ? (clusterSize < WHOLE_L1_BYTES ? SMALL_CLUSTERS_L1_BYTES : clusterSize) / TABLE_ENTRY_BYTES
+        : l1EntriesFor(geometry, virtualSize);
+    const l1 = this.#clustersFor(l1Entries);
+    const refcountTable = refcountTableBound(geometry, unit, {
+      before: allocator.firstFree,
+      data: external ? 0 : Math.ceil((virtualSize ?? l1Entries * l2Entries * clusterSize) / clusterSize),
+      l1,
+      l2: l1Entries,
+      bitmaps: bitmapClusters,
+    });
+    this.#reserved = { refcountTable: this.#reserve(refcountTable), l1: this.#reserve(l1) };
+    // How much of it is in use is known last, so these refcounts stay open.
+    refcounts.keepOpen(this.#clusterAt(this.#reserved.refcountTable.offset), allocator.firstFree);
+  }
+
+  /**
+   * Counts what the tables take. Everything else must have its place. A table that its place is too small for lies at
+   * the end of the file: that of a disk whose size was not known.
+   * @param l1Bytes length of the L1 table
+   * @throws Qcow2cError ERR_LIMIT when the refcount table would be larger than QEMU opens
+   */
+  place(l1Bytes: number): RootPlaces {
+    const l1 = this.#take(this.#reserved.l1, l1Bytes);
+    const needed = this.#clustersFor(this.#refcounts.tableEntries);
+    const fits = needed <= this.#reserved.refcountTable.clusters;
+    const clusters = fits ? needed : this.#clustersBehind(needed);
+    const refcountTable = this.#take(this.#reserved.refcountTable, clusters * this.#geometry.clusterSize);
+    if (this.#clustersFor(this.#refcounts.tableEntries) > clusters) {
+      throw internalError(
+        `a refcount table of ${clusters} clusters for ${this.#refcounts.tableEntries} blocks`,
+      );
+    }
+    return { l1, refcountTable };
+  }
+
+  /** Writes both. @param l1Table as long as its entries */
+  async write({ l1, refcountTable }: RootPlaces, l1Table: Uint8Array, stream: TableStream): Promise<void> {
+    await stream.write(refcountTable.offset, [this.#refcounts.encodeTable(refcountTable.clusters)]);
+    await stream.write(l1.offset, [l1Table]);
+  }
+
+  #reserve(clusters: number): Place {
+    const offset = this.#allocator.reserve(clusters);
+    this.#guard.reserve(offset, roundUp(clusters * this.#geometry.clusterSize, this.#unit));
+    return { offset, clusters };
+  }
+
+  /** Takes as many bytes from the start of the reserved place, or a new place. */
+  #take(reserved: Place, bytes: number): Place {
+    const clusters = Math.ceil(bytes / this.#geometry.clusterSize);
+    const { offset } = clusters <= reserved.clusters ? reserved : this.#reserve(clusters);
+    this.#allocator.count(offset, bytes);
+    return { offset, clusters };
+  }
+
+  /** Clusters of a refcount table behind everything else: it counts itself, and the blocks that this takes. */
+  #clustersBehind(needed: number): number {
+    const { clusterSize, refcountBlockEntries } = this.#geometry;
+    const spare = 2 * largestArea(this.#geometry, this.#unit) + (2 * this.#unit) / clusterSize;
+    for (let clusters = needed; ; ) {
+      const blocks = Math.ceil(clusters / refcountBlockEntries) + 1;
+      const end = this.#allocator.firstFree + clusters + blocks + spare;
+      const larger = this.#clustersFor(Math.ceil(end / refcountBlockEntries));
+      if (larger <= clusters) return Math.min(clusters, MAX_REFCOUNT_TABLE_BYTES / clusterSize);
+      clusters = larger;
+    }
+  }
+
+  #clustersFor(entries: number): number {
+    return Math.ceil((entries * TABLE_ENTRY_BYTES) / this.#geometry.clusterSize);
+  }
+
+  #clusterAt(offset: HostOffset) {
+    return hostCluster(offset / this.#geometry.clusterSize);
+  }
+}
