@@ -19,9 +19,10 @@ const SHARED_MEMORY = '/dev/shm';
  * @throws Qcow2cError ERR_USAGE; the system's error when the directory is not there
  */
 export async function refuseDeviceDirectory(path: string, name: string): Promise<void> {
-  const directory = await fs.realpath(dirname(path));
+  // Bytes, because the directory's own name need not be UTF-8. Those of a name that is looked for here are.
+  const directory = (await fs.realpath(dirname(path), { encoding: 'buffer' })).toString('latin1');
   if (isWithin(SHARED_MEMORY, directory)) return;
-  if (!isWithin(DEVICES, directory) && !(await isDeviceFileSystem(directory))) return;
+  if (!isWithin(DEVICES, directory) && !(await isDeviceFileSystem(dirname(path)))) return;
   throw usageError(
     `Could not create ${quoted(name)}: there is no such device, and a file among the devices would be kept in memory ` +
       'only (check the name, and whether the volume is active)',
