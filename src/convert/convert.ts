@@ -56,7 +56,7 @@ export async function convertWith(asked: ConvertOptions, parts: ConversionParts)
 }
 
 async function convertSources(options: ConvertOptions, parts: ConversionParts): Promise<ConvertResult> {
-  const stream = openStream(options);
+  const stream = await openStream(options);
   if (stream === undefined) return convertImages(options, parts);
   const stopListening = options.signal && onAbort(options.signal, () => void stream.close());
   try {

@@ -48,7 +48,7 @@ export async function openOutput(
 ): Promise<OpenedOutput> {
   const images = sources?.images ?? [];
   const readFiles = [...images.flatMap(({ files }) => files), ...(backing?.files ?? [])];
-  refuseSameFile(readFiles, options.target);
+  await refuseSameFile(readFiles, options.target);
   const { targetFormat = 'qcow2', overwrite = options.targetFormat === undefined ? 'same format' : 'any' } =
     options;
   const { keepTarget = false, signal } = options;
@@ -144,7 +144,7 @@ export async function openOutput(
   ): Promise<Qcow2Parts['dataFile']> {
     if (dataFile === undefined) return undefined;
     const name = dataFilePath(dataFile.name, options.target);
-    refuseSameFile([...readFiles, options.target], name);
+    await refuseSameFile([...readFiles, options.target], name);
     await refuseImageAsDataFile(name);
     const target = await openWith(open, name, false, options, limit, 'name another data file');
     opened.push(target);

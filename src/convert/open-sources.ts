@@ -39,12 +39,15 @@ type SourceOptions = Pick<
  * The stream that is to be converted; undefined when the sources are images.
  * @throws Qcow2cError as `refuseForStream`; ERR_IO, ERR_UNSUPPORTED as `StreamSource.open`
  */
-export function openStream(options: SourceOptions): StreamSource | undefined {
-  const found = options.sources.find((source) => streamName(source) !== undefined);
+export async function openStream(options: SourceOptions): Promise<StreamSource | undefined> {
+  const names = await Promise.all(options.sources.map(streamName));
+  const found = options.sources[names.findIndex((name) => name !== undefined)];
   if (found === undefined) return undefined;
   // Before it is opened: that would let the writer of a named pipe go on, who has only one reader.
   refuseForStream(found, options);
-  const reference = isStream(found) ? found : openNamedStream(typeof found === 'string' ? found : found.file);
+  const reference = isStream(found)
+    ? found
+    : await openNamedStream(typeof found === 'string' ? found : found.file);
   return StreamSource.open(reference);
 }
 

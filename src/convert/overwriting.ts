@@ -3,7 +3,7 @@
  * forgotten, and so the last source stands in its place. The first bytes of the file decide, not its name.
  */
 
-import { statSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { ioError, Qcow2cError, quoted, usageError } from '../errors.js';
 import type { ImageFormat } from '../image/image-reference.js';
 import { PROBE_BYTES, probeFormat } from '../image/probe.js';
@@ -57,7 +57,7 @@ export async function refuseImageAsDataFile(dataFile: string): Promise<void> {
 
 /** @returns the format that the first bytes announce; undefined for an empty file, and for what is no regular file */
 async function contentOf(path: string): Promise<string | undefined> {
-  if (!holdsBytes(path)) return undefined;
+  if (!(await holdsBytes(path))) return undefined;
   const file = await openRawSource(path, false);
   try {
     const start = new Uint8Array(PROBE_BYTES);
@@ -67,13 +67,14 @@ async function contentOf(path: string): Promise<string | undefined> {
   }
 }
 
-function holdsBytes(path: string): boolean {
+async function holdsBytes(path: string): Promise<boolean> {
   try {
-    const stats = statSync(path, { throwIfNoEntry: false });
-    return stats?.isFile() === true && stats.size > 0;
+    const stats = await stat(path);
+    return stats.isFile() && stats.size > 0;
   } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
     // A name below a file cannot be there; opening the target says so.
-    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return false;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return false;
     throw ioError(`Could not open ${quoted(path)}`, error, { file: path });
   }
 }

@@ -1,7 +1,7 @@
 /** Refuses a file that would be written over what it is made from or belongs to. */
-import * as fs from 'node:fs';
+import * as fs from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import { ioError, quoted, usageError } from '../errors.js';
+import { ioError, type Qcow2cError, quoted, usageError } from '../errors.js';
 import { layersOf } from '../storage/device-layers.js';
 
 /**
@@ -10,31 +10,40 @@ import { layersOf } from '../storage/device-layers.js';
  * @throws Qcow2cError ERR_USAGE when one of the files is the target, lies below it or on it (a loop device and its
  *   file, a partition and its disk); ERR_IO when this cannot be found out
  */
-export function refuseSameFile(files: readonly string[], target: string): void {
-  const [there, ...thereBelow] = layersAt(target);
-  const same = files.find((name) => {
-    const [here, ...hereBelow] = layersAt(name);
-    if (here === undefined || there === undefined) return false;
-    return here === there || hereBelow.includes(there) || thereBelow.includes(here);
-  });
-  if (same === undefined) return;
-  throw usageError(`${quoted(same)} and the target ${quoted(target)} are the same file`, { file: target });
+export async function refuseSameFile(files: readonly string[], target: string): Promise<void> {
+  const [there, ...thereBelow] = await layersAt(target);
+  if (there === undefined) return;
+  for (const name of files) {
+    const [here, ...hereBelow] = await layersAt(name);
+    if (here === undefined) continue;
+    if (here !== there && !hereBelow.includes(there) && !thereBelow.includes(here)) continue;
+    throw usageError(`${quoted(name)} and the target ${quoted(target)} are the same file`, { file: target });
+  }
 }
 
 /**
  * What the name leads to, and what that consists of: the same for every name of a file or device. For a file that
  * does not exist, the place where it would be made; nothing where none can be.
  */
-function layersAt(name: string): string[] {
+async function layersAt(name: string): Promise<string[]> {
   try {
-    const found = fs.statSync(name, { bigint: true, throwIfNoEntry: false });
-    if (found !== undefined) return [...layersOf(found)];
+    return [...layersOf(await fs.stat(name, { bigint: true }))];
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOTDIR') return [];
+    if (code !== 'ENOENT') throw notFoundOut(name, error);
+  }
+  try {
     // The directory's own name need not be UTF-8.
-    const directory = fs.realpathSync.native(dirname(name), { encoding: 'buffer' }).toString('latin1');
-    return [`${directory}/${basename(name)}`];
+    const directory = await fs.realpath(dirname(name), { encoding: 'buffer' });
+    return [`${directory.toString('latin1')}/${basename(name)}`];
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') return [];
-    throw ioError(`Could not open ${quoted(name)}`, error, { file: name });
+    throw notFoundOut(name, error);
   }
+}
+
+function notFoundOut(name: string, error: unknown): Qcow2cError {
+  return ioError(`Could not open ${quoted(name)}`, error, { file: name });
 }

@@ -11,10 +11,14 @@ export function isStream(source: SourceReference): source is StreamReference {
 }
 
 /** The name of a source that is a stream, for messages; undefined for an image. Opens nothing. */
-export function streamName(source: SourceReference): string | undefined {
-  if (isStream(source)) return source.name;
-  const name = typeof source === 'string' ? source : source.file;
-  return isStreamName(name) ? name : undefined;
+export async function streamName(source: SourceReference): Promise<string | undefined> {
+  const name = nameOf(source);
+  return isStream(source) || (await isStreamName(name)) ? name : undefined;
+}
+
+function nameOf(source: SourceReference): string {
+  if (typeof source === 'string') return source;
+  return isStream(source) ? source.name : source.file;
 }
 
 /** The format that the caller states for a source. @param format of sources that are no more than a name */
@@ -38,7 +42,7 @@ export function refuseForStream(
     bitmaps,
   }: Pick<ConvertOptions, 'sources' | 'sourceFormat' | 'snapshot' | 'bitmaps'>,
 ): void {
-  const file = streamName(source) ?? '';
+  const file = nameOf(source);
   const name = quoted(file);
   const reference = typeof source === 'string' || isStream(source) ? undefined : source;
   if (sources.length > 1) {

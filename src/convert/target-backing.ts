@@ -1,5 +1,6 @@
 /** The backing file of an image that is to be made: what the guest would see in it without the image. */
-import { type BigIntStats, existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import { BackingChain } from '../image/backing-chain.js';
@@ -33,7 +34,7 @@ export async function openTargetBacking(
 ): Promise<TargetBacking> {
   const file = backingFilePath(backing.file, target);
   try {
-    const shared = image?.layers.slice(sharedFrom(file, backing.format, image)) ?? [];
+    const shared = image?.layers.slice(await sharedFrom(file, backing.format, image)) ?? [];
     const [top, ...below] = shared.map(({ layer }) => layer);
     if (top !== undefined) return { source: new BackingChain([top, ...below]), opened: undefined, files: [] };
     const opened = await openImage({ ...backing, file }, undefined, settings);
@@ -58,14 +59,14 @@ function withPlace(error: unknown, name: string, path: string): unknown {
  * as whoever opens the target will find it; past the last one if none is.
  * @throws Qcow2cError ERR_IO
  */
-function sharedFrom(file: string, format: 'raw' | 'qcow2', { layers }: OpenedImage): number {
-  let stats: BigIntStats | undefined;
+async function sharedFrom(file: string, format: 'raw' | 'qcow2', { layers }: OpenedImage): Promise<number> {
+  let identity: string | undefined;
   try {
-    stats = statSync(file, { bigint: true, throwIfNoEntry: false });
+    identity = fileIdentity(await stat(file, { bigint: true }));
   } catch (error) {
-    throw ioError(`Could not open ${quoted(file)}`, error, { file });
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT')
+      throw ioError(`Could not open ${quoted(file)}`, error, { file });
   }
-  const identity = stats && fileIdentity(stats);
   const index = layers.findIndex(
     (layer, depth) =>
       layer.identity === identity &&

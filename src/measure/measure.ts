@@ -46,7 +46,9 @@ async function measureSource(options: MeasureOptions, parts: MeasureParts): Prom
   const { source, snapshot, isolated = false } = options;
   const parameters = isRaw(options) ? undefined : parametersOf(options);
   if (source === undefined) return withoutContent(options, parameters);
-  if (isStream(source) || streamName(source) !== undefined) {
+  const stream = await streamName(source);
+  if (stream !== undefined) refuseStream(stream, options);
+  if (isStream(source) || stream !== undefined) {
     return { ...(await compressed(options, parts, 1)), bitmaps: undefined };
   }
   const reference = typeof source === 'string' ? { file: source, format: options.sourceFormat } : source;
@@ -170,15 +172,13 @@ function refuseClashes(options: MeasureOptions): void {
   }
   if (compress && isRaw(options)) throw usageError('Compression not supported for this file format');
   if (compress && source === undefined) throw usageError('A disk without content cannot be compressed');
-  const stream = source && streamName(source);
-  if (stream !== undefined) refuseStream(stream, compress, sample);
   if (sample === undefined) return;
   if (!compress) throw usageError('Only compression can be sampled');
   if (!(sample > 0 && sample <= 100)) throw usageError(`Cannot sample ${sample} percent of the data`);
 }
 
 /** @throws Qcow2cError ERR_UNSUPPORTED for what a stream, which is read once, cannot have */
-function refuseStream(file: string, compress: boolean, sample: number | undefined): void {
+function refuseStream(file: string, { compress = false, sample }: MeasureOptions): void {
   const refuse = (why: string) =>
     new Qcow2cError('ERR_UNSUPPORTED', `${quoted(file)} is a stream, ${why}; save it to a file first`, {
       file,

@@ -3,6 +3,7 @@
  * (/dev/stdin, and /dev/fd/63 of a shell's `<(...)`). For the commands that read a stream as a source.
  */
 import * as fs from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import type { StreamReference } from '../image/image-reference.js';
 import { isForWriting, positionOf } from './descriptor-facts.js';
@@ -18,11 +19,11 @@ const DESCRIPTOR_NAME = /^\/(?:dev|proc\/self)\/fd\/(\d{1,9})$/;
  * Whether a file of this name is read once, from start to end: a pipe or socket, a character device behind an own
  * descriptor, or a file behind one from which something was read before. Opens nothing; what is not there is none.
  */
-export function isStreamName(name: string): boolean {
+export async function isStreamName(name: string): Promise<boolean> {
   const descriptor = ownDescriptor(name);
-  const stats = descriptor === undefined ? statsAt(name) : statsOf(descriptor);
+  if (descriptor === undefined) return (await statsAt(name))?.isFIFO() === true;
+  const stats = statsOf(descriptor);
   if (stats === undefined) return false;
-  if (descriptor === undefined) return stats.isFIFO();
   if (stats.isFile()) return (positionOf(descriptor) ?? 0) > 0;
   return stats.isFIFO() || stats.isSocket() || stats.isCharacterDevice();
 }
@@ -32,8 +33,8 @@ export function isStreamName(name: string): boolean {
  * read a file from its start. A named pipe is opened without waiting for its writer, which would hold up every signal.
  * @throws Qcow2cError ERR_IO; ERR_UNSUPPORTED for a pipe that cannot end
  */
-export function openNamedStream(name: string): StreamReference {
-  refuseOwnWriter(name);
+export async function openNamedStream(name: string): Promise<StreamReference> {
+  await refuseOwnWriter(name);
   const descriptor = ownDescriptor(name);
   if (descriptor !== undefined) return { stream: descriptor, name };
   try {
@@ -44,8 +45,8 @@ export function openNamedStream(name: string): StreamReference {
 }
 
 /** A pipe does not end while this process itself could write to it. Those of Node.js are such pipes, too. */
-function refuseOwnWriter(name: string): void {
-  const pipe = statsAt(name);
+async function refuseOwnWriter(name: string): Promise<void> {
+  const pipe = await statsAt(name);
   if (!pipe?.isFIFO() || !openDescriptors().some((descriptor) => writesTo(descriptor, pipe))) return;
   const reason = 'it is open for writing in this process too, so it would never end';
   throw new Qcow2cError('ERR_UNSUPPORTED', `Could not read ${quoted(name)}: ${reason}`, { file: name });
@@ -79,9 +80,9 @@ function statsOf(descriptor: number): fs.Stats | undefined {
 }
 
 /** What cannot be looked at is an error of whoever opens it. */
-function statsAt(name: string): fs.Stats | undefined {
+async function statsAt(name: string): Promise<fs.Stats | undefined> {
   try {
-    return fs.statSync(name, { throwIfNoEntry: false });
+    return await stat(name);
   } catch {
     return undefined;
   }

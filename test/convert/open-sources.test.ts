@@ -120,8 +120,8 @@ describe('opening sources', () => {
 });
 
 describe('a stream', () => {
-  test('is none of the images', () => {
-    expect(openStream({ sources: [small, { file: odd }] })).toBeUndefined();
+  test('is none of the images', async () => {
+    expect(await openStream({ sources: [small, { file: odd }] })).toBeUndefined();
   });
 
   test('is what the name of a pipe stands for, which is opened without waiting for its writer', async () => {
@@ -129,7 +129,7 @@ describe('a stream', () => {
     const fifo = path('fifo');
     await runOk('mkfifo', [fifo]);
     for (const source of [fifo, { file: fifo, format: 'raw' }] as const) {
-      const opened = openStream({ sources: [source] });
+      const opened = await openStream({ sources: [source] });
       expect(opened?.name).toBe(fifo);
       const fill = opened!.fill(new Uint8Array(1));
       fill.catch(() => {});
@@ -137,7 +137,7 @@ describe('a stream', () => {
       await expect(fill).rejects.toMatchObject({ code: 'ERR_ABORTED' });
     }
     // Its writer must not be let go for a conversion that cannot be.
-    expect(() => openStream({ sources: [small, fifo] })).toThrow(
+    await expect(openStream({ sources: [small, fifo] })).rejects.toThrow(
       /'.*fifo' is a stream, which must be the only/,
     );
     expect(openFiles()).toBe(before);
@@ -146,7 +146,10 @@ describe('a stream', () => {
   test('is the descriptor under its name, which is closed with it', async () => {
     const before = openFiles();
     const descriptor = fs.openSync(small, 'r');
-    const opened = openStream({ sources: [{ stream: descriptor, name: 'a pipe' }], sourceFormat: 'raw' });
+    const opened = await openStream({
+      sources: [{ stream: descriptor, name: 'a pipe' }],
+      sourceFormat: 'raw',
+    });
     expect(opened?.name).toBe('a pipe');
     await opened?.close();
     expect(openFiles()).toBe(before);

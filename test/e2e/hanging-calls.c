@@ -98,6 +98,17 @@ int fcntl(int fd, int command, ...) {
   va_end(more);
   return fcntl64(fd, command, argument);
 }
+/* How Node.js looks at names. */
+long syscall(long number, ...) {
+  REAL(long, "syscall", long, ...);
+  long a[6];
+  va_list more;
+  va_start(more, number);
+  for (int i = 0; i < 6; i++) a[i] = va_arg(more, long);
+  va_end(more);
+  if (number == SYS_statx) meet("look", (const char *)a[1]);
+  return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
 int rename(const char *from, const char *to) {
   REAL(int, "rename", const char *, const char *);
   meet("rename", to);

@@ -59,6 +59,11 @@ const fromImage = ['convert', '-c', '-f', 'qcow2', image, target];
 
 /** The calls, the file that they are made on, the first that does not return, the command. */
 test.each<[calls: string, file: string, from: number, args: readonly string[]]>([
+  ['look', raw, 1, convert],
+  ['look', raw, 2, convert],
+  ['look', target, 1, convert],
+  ['look', target, 2, convert],
+  ['look', raw, 1, ['measure', '-c', '-f', 'raw', raw]],
   ['open', raw, 1, convert],
   ['lock', raw, 1, convert],
   ['read', raw, 1, convert],

@@ -23,39 +23,39 @@ describe('a name', () => {
   test('of a named pipe is one of a stream, also through a symbolic link', async () => {
     const fifo = await makeFifo('fifo');
     fs.symlinkSync(fifo, path('link'));
-    expect([isStreamName(fifo), isStreamName(path('link'))]).toEqual([true, true]);
+    expect([await isStreamName(fifo), await isStreamName(path('link'))]).toEqual([true, true]);
   });
 
-  test('of a file, a directory, a device or nothing at all is none', () => {
+  test('of a file, a directory, a device or nothing at all is none', async () => {
     fs.writeFileSync(path('file'), 'x');
     for (const name of [path('file'), path('missing'), path(''), path('file/below'), '/dev/null', '', '-']) {
-      expect([name, isStreamName(name)]).toEqual([name, false]);
+      expect([name, await isStreamName(name)]).toEqual([name, false]);
     }
   });
 
   test('of an own descriptor is one when a pipe is behind it', async () => {
     const descriptor = open(await makeFifo('behind'), 'r+');
     for (const name of [`/dev/fd/${descriptor}`, `/proc/self/fd/${descriptor}`]) {
-      expect([name, isStreamName(name)]).toEqual([name, true]);
+      expect([name, await isStreamName(name)]).toEqual([name, true]);
     }
-    expect(isStreamName(`/dev/fd/${descriptor}0`)).toBe(false);
-    expect(isStreamName('/dev/fd/99999')).toBe(false);
+    expect(await isStreamName(`/dev/fd/${descriptor}0`)).toBe(false);
+    expect(await isStreamName('/dev/fd/99999')).toBe(false);
   });
 
-  test('of an own descriptor with a file is one as soon as something was read from it', () => {
+  test('of an own descriptor with a file is one as soon as something was read from it', async () => {
     fs.writeFileSync(path('read'), 'a disk');
     const descriptor = open(path('read'), 'r');
     const name = `/dev/fd/${descriptor}`;
-    expect(isStreamName(name)).toBe(false);
+    expect(await isStreamName(name)).toBe(false);
     fs.readSync(descriptor, new Uint8Array(1));
-    expect(isStreamName(name)).toBe(true);
-    expect(openNamedStream(name)).toEqual({ stream: descriptor, name });
+    expect(await isStreamName(name)).toBe(true);
+    expect(await openNamedStream(name)).toEqual({ stream: descriptor, name });
   });
 });
 
 test('a named pipe is opened at once, whether anybody writes to it or not', async () => {
   const fifo = await makeFifo('alone');
-  const { stream, name } = openNamedStream(fifo);
+  const { stream, name } = await openNamedStream(fifo);
   expect([name, fs.fstatSync(stream).isFIFO()]).toEqual([fifo, true]);
   fs.closeSync(stream);
 });
@@ -65,7 +65,7 @@ test('a pipe that this process writes to itself is refused: it would never end',
   const writer = open(fifo, 'r+');
   const descriptors = fs.readdirSync('/proc/self/fd').length;
   for (const name of [fifo, `/dev/fd/${writer}`]) {
-    expect(() => openNamedStream(name)).toThrow(
+    await expect(openNamedStream(name)).rejects.toThrow(
       expect.objectContaining({
         code: 'ERR_UNSUPPORTED',
         file: name,
@@ -76,8 +76,8 @@ test('a pipe that this process writes to itself is refused: it would never end',
   expect(fs.readdirSync('/proc/self/fd').length).toBe(descriptors);
 });
 
-test('what is not there is an error of the system', () => {
-  expect(() => openNamedStream(path('missing'))).toThrow(
+test('what is not there is an error of the system', async () => {
+  await expect(openNamedStream(path('missing'))).rejects.toThrow(
     expect.objectContaining({ code: 'ERR_IO', systemCode: 'ENOENT' }),
   );
 });
