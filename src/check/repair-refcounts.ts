@@ -39,6 +39,7 @@ export class RefcountBlocks {
 
 /**
  * Raises the refcounts that are lower than the references, or lowers those that are higher, and makes that durable.
+ * @param end the first cluster that is left as it is
  * @param onRepaired told of each before it is changed
  * @throws Qcow2cError as `analyse`, or ERR_IO; any of the refcounts may be changed by then
  */
@@ -46,6 +47,7 @@ export async function repairRefcounts(
   file: RepairFile,
   image: CheckedImage,
   direction: 'raise' | 'lower',
+  end: number,
   onRepaired: (finding: WrongRefcount) => void | Promise<void>,
   options: Pick<AnalysisOptions, 'signal' | 'windowClusters'>,
 ): Promise<void> {
@@ -56,7 +58,7 @@ export async function repairRefcounts(
     onFinding: async (finding) => {
       if (finding.kind !== 'refcount') return;
       const { cluster, found, expected } = finding;
-      if (found < BigInt(expected) !== (direction === 'raise')) return;
+      if (cluster >= end || found < BigInt(expected) !== (direction === 'raise')) return;
       const block = await blocks.find(cluster);
       if (block === undefined) return;
       await onRepaired(finding);

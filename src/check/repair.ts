@@ -252,16 +252,19 @@ class Repair {
     if (makesNew || this.#newSnapshots !== undefined) {
       await writeTablePointers(this.#file, (await this.#image()).header);
     }
-    if (lowers) await this.#change('lower');
+    if (lowers) await this.#change('lower', found.isCut);
     return true;
   }
 
-  async #change(direction: 'raise' | 'lower'): Promise<void> {
+  /** @param isCut clusters that are not wholly in the file may be referred to by entries that are not counted */
+  async #change(direction: 'raise' | 'lower', isCut = false): Promise<void> {
     const own = this.#newSnapshots?.own ?? [];
     const tell = (finding: WrongRefcount) => {
       if (!isOneOf(own, finding.cluster)) return this.#options.onFinding?.(finding, true);
     };
-    await repairRefcounts(this.#file, await this.#image(), direction, tell, this.#options);
+    const image = await this.#image();
+    const end = isCut ? Math.floor(image.end / image.geometry.clusterSize) : Number.POSITIVE_INFINITY;
+    await repairRefcounts(this.#file, image, direction, end, tell, this.#options);
   }
 
   /** @param known what the image is found to be, if it is known */
