@@ -25,6 +25,7 @@ async function run(words: readonly string[]): Promise<number> {
   refuseUndecodedWords(words);
   const request = parseCommandLine(words);
   codeWithoutOutput = CODES_WITHOUT_OUTPUT[request.kind] ?? 1;
+  process.exitCode = FAILED[request.kind] ?? 1;
   switch (request.kind) {
     case 'text':
       process.stdout.write(request.text);
@@ -90,7 +91,7 @@ process.on('exit', (code) => {
 process.on('SIGXFSZ', () => {});
 
 // Should the work come to no end at all, that was no success.
-process.exitCode = FAILED[words[0] ?? ''] ?? 1;
+process.exitCode = 1;
 run(words).then(
   (code) => {
     process.exitCode = code;

@@ -120,14 +120,17 @@ async function zeroLength(disks: readonly [Disk, Disk], at: number, end: number)
   return length;
 }
 
-/** @returns how many bytes from an offset on, up to `length`, are the same bytes of the same files */
+/**
+ * @returns how many bytes from an offset on, up to `length`, are the same bytes of the same files and need no decoder.
+ *   A payload that QEMU cannot read is not identical to itself: both guests would get an error.
+ */
 async function sameBytes(disks: readonly [Disk, Disk], from: number, length: number): Promise<number> {
   const [one, other] = disks;
   const end = Math.min(from + length, one.source.size, other.source.size);
   let at = from;
   while (at < end) {
     const [a, b] = [await one.source.map(at), await other.source.map(at)];
-    const place = placeOf(a, one.identityOf);
+    const place = a.kind === 'compressed' ? undefined : placeOf(a, one.identityOf);
     if (place === undefined || place !== placeOf(b, other.identityOf)) break;
     at += Math.min(a.length, b.length, end - at);
   }

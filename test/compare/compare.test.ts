@@ -140,7 +140,7 @@ describe('a comparison', () => {
     expect(Math.max(...seen.map(({ guestBytesDone }) => guestBytesDone))).toBeLessThan(6 * MIB);
   });
 
-  test('of an image with itself reads nothing of it', async () => {
+  test('of an image with itself reads its payloads: a broken one is broken on both sides', async () => {
     const broken = scratch('broken.qcow2');
     fs.copyFileSync(image, broken);
     // No payload survives; the tables come before them.
@@ -152,12 +152,9 @@ describe('a comparison', () => {
     fs.linkSync(broken, scratch('link.qcow2'));
     for (const other of [broken, scratch('link.qcow2')]) {
       const images = [reference, { ...reference, file: other }] as const;
-      expect((await compareHere({ images, strict: true })).verdict).toEqual({ kind: 'identical' });
+      const { verdict } = await compareHere({ images, strict: true });
+      expect(verdict).toMatchObject({ kind: 'unreadable', side: 0 });
     }
-    expect((await compareHere({ images: [reference, { file: raw, format: 'raw' }] })).verdict).toMatchObject({
-      kind: 'unreadable',
-      side: 0,
-    });
   });
 
   test('fails when an image is written to meanwhile, unless there is a difference anyway', async () => {
