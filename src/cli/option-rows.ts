@@ -48,6 +48,11 @@ export const ENGINE: OptionRow = {
   help: 'what compresses: auto, libdeflate, libzstd or node (default: auto, the fastest that is installed)',
 };
 
+export const CHECK_PAYLOADS: OptionRow = {
+  flags: ['--check-payloads'],
+  help: 'inflate each compressed cluster and compare it before it is used; one that is wrong is compressed anew at a lower level (always done for libzstd 1.5.0 to 1.5.4 from level 13 on, which may corrupt data)',
+};
+
 export const PARALLEL: OptionRow = {
   flags: ['-m', '--parallel'],
   argument: 'N',

@@ -62,6 +62,7 @@ export class ClusterPacker {
     const touched = this.#touched(item, input);
     const sizes = new Uint32Array(clusters);
     const subclusters = this.#setup.subclusters ? new Uint32Array(clusters) : undefined;
+    const correctedBefore = this.#compressor?.corrected ?? 0;
     let copied = 0;
     let at = 0;
     let previous: Uint8Array | undefined;
@@ -93,7 +94,14 @@ export class ClusterPacker {
       if (isInSlot) at += size;
     }
     unreadable.sort((a, b) => a.at - b.at);
-    return { sizes, copied, subclusters, unreadable };
+    const corrected = this.#compressor?.corrected;
+    return {
+      sizes,
+      copied,
+      corrected: corrected === undefined ? undefined : corrected - correctedBefore,
+      subclusters,
+      unreadable,
+    };
   }
 
   /** The segments, by where they begin, that are each all of a cluster whose payload the target can take as it is. */

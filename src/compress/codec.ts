@@ -21,6 +21,8 @@ export interface CompressorChoice {
   readonly windowBits: 12 | 15;
   /** The shared library of a native engine; undefined for `node`. */
   readonly library?: string | undefined;
+  /** Whether each payload is inflated and compared before it is used. */
+  readonly checks?: boolean | undefined;
 }
 
 export interface Compressor {
@@ -30,6 +32,8 @@ export interface Compressor {
    * @throws Qcow2cError ERR_ENGINE when the engine fails for another reason
    */
   compress(input: Uint8Array, output: Uint8Array): number;
+  /** Of those made so far, how many were wrong at first; undefined: nobody has looked. */
+  readonly corrected?: number;
   /** Frees what the engine holds outside the JavaScript heap. Call once. */
   free(): void;
 }

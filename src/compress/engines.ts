@@ -6,13 +6,21 @@ import { realpath } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { CompressionType } from '../compression-type.js';
 import { Qcow2cError, usageError } from '../errors.js';
+import { CheckedCompressor } from './checked-compressor.js';
 import type { Compressor, CompressorChoice, Decompressor, EngineName } from './codec.js';
+import { compressesRight } from './compression-trial.js';
 import { defaultEffort } from './default-effort.js';
 import { DeflateDecompressor } from './deflate-decompressor.js';
 import { EffortByContent } from './effort-by-content.js';
 import { LIBDEFLATE_SYMBOL, LibdeflateCompressor, LibdeflateInflater } from './libdeflate.js';
 import { tryLibdeflate, tryLibzstd } from './library-trial.js';
-import { LIBZSTD_SYMBOL, LibzstdCompressor, LibzstdDecompressor, libzstdVersion } from './libzstd.js';
+import {
+  LIBZSTD_SYMBOL,
+  LibzstdCompressor,
+  LibzstdDecompressor,
+  libzstdVersion,
+  mayCorrupt,
+} from './libzstd.js';
 import {
   koffiVersion,
   LIBDEFLATE_NAMES,
@@ -33,6 +41,8 @@ export interface CompressorRequest {
   readonly clusterSize?: number | undefined;
   /** Deflate only; default 15. */
   readonly windowBits?: 12 | 15 | undefined;
+  /** Inflate and compare each payload before it is used. Default: only where the engine is known to err. */
+  readonly checkPayloads?: boolean | undefined;
 }
 
 /** What can be had on this machine; asked only as far as a request needs it. */
@@ -42,6 +52,10 @@ export interface AvailableEngines {
   libzstd(): Promise<string | undefined>;
   /** @returns whether this Node.js has zstd */
   nodeZstd(): boolean;
+  /** @returns the version of an engine's zstd, such as 1.5.4; undefined where it has none */
+  zstdVersion(engine: EngineName): Promise<string | undefined>;
+  /** @returns whether it compresses samples as it should */
+  works(choice: CompressorChoice): Promise<boolean>;
 }
 
 /** Where a native library comes from. */
@@ -101,19 +115,37 @@ const installedEngines: AvailableEngines = {
   libdeflate: async () => (await loadLibdeflate())?.path,
   libzstd: async () => (await loadLibzstd())?.path,
   nodeZstd: hasNodeZstd,
+  zstdVersion: async (engine) => {
+    if (engine === 'node') return hasNodeZstd() ? process.versions['zstd'] : undefined;
+    const library = engine === 'libzstd' ? await loadLibzstd() : undefined;
+    return library && libzstdVersion(library);
+  },
+  works: async (choice) => {
+    const decompressor = await createDecompressor(decompressorFor(choice));
+    try {
+      const compressor = await createCompressor({ ...choice, checks: false });
+      try {
+        return compressesRight(compressor, decompressor);
+      } finally {
+        compressor.free();
+      }
+    } finally {
+      decompressor.free();
+    }
+  },
 };
 
 /**
- * Chooses engine and level. The choice is plain data for the workers.
+ * Chooses engine and level, and tries them. The choice is plain data for the workers.
  * @param available what there is to choose from; default: what this machine has
- * @throws Qcow2cError ERR_ENGINE when no engine, or not the one asked for, is there for the type;
+ * @throws Qcow2cError ERR_ENGINE when no engine, or not the one asked for, is there for the type or works;
  *   ERR_USAGE when the engine cannot do the type, the level or the window
  */
 export async function chooseCompressor(
   request: CompressorRequest,
   available: AvailableEngines = installedEngines,
 ): Promise<CompressorChoice> {
-  const { type, windowBits = 15, clusterSize = 65536 } = request;
+  const { type, windowBits = 15 } = request;
   if (windowBits === 12 && type === 'zstd') {
     throw usageError('compression_window_bits is an option of zlib, not of zstd');
   }
@@ -122,11 +154,27 @@ export async function chooseCompressor(
   }
   const wanted = request.engine ?? (windowBits === 12 ? 'node' : undefined);
   if (wanted !== undefined) highestLevelOf(wanted, type);
-  const { engine, library } = await findEngine(type, wanted, available);
+  const found = await findEngine(type, wanted, available);
+  const choice = await choiceOf(found, request, available);
+  if (await available.works(choice)) return choice;
+  const hasOther =
+    wanted === undefined && found.engine !== 'node' && (type === 'zlib' || available.nodeZstd());
+  const other = hasOther ? await choiceOf({ engine: 'node' }, request, available) : undefined;
+  if (other !== undefined && (await available.works(other))) return other;
+  const what = `Engine ${choice.engine} compresses wrongly at level ${choice.level}`;
+  throw new Qcow2cError(
+    'ERR_ENGINE',
+    `${what}: use another level or engine, or update ${choice.library ?? 'Node.js'}`,
+  );
+}
+
+async function choiceOf(
+  { engine, library }: { readonly engine: EngineName; readonly library?: string },
+  { type, level: wanted, clusterSize = 65536, windowBits = 15, checkPayloads = false }: CompressorRequest,
+  available: AvailableEngines,
+): Promise<CompressorChoice> {
   const effort =
-    request.level === undefined
-      ? defaultEffort(engine, type, clusterSize, windowBits)
-      : { level: request.level };
+    wanted === undefined ? defaultEffort(engine, type, clusterSize, windowBits) : { level: wanted };
   const { level } = effort;
   const highestLevel = highestLevelOf(engine, type);
   if (!Number.isInteger(level) || level < 1 || level > highestLevel) {
@@ -135,7 +183,8 @@ export async function chooseCompressor(
       found: level,
     });
   }
-  return { type, engine, ...effort, windowBits, library };
+  const checks = checkPayloads || (type === 'zstd' && mayCorrupt(await available.zstdVersion(engine), level));
+  return { type, engine, ...effort, windowBits, library, ...(checks ? { checks } : {}) };
 }
 
 /** @throws Qcow2cError ERR_USAGE when the engine does not do the type */
@@ -179,19 +228,39 @@ function missingEngine(what: string, native: 'libdeflate' | 'libzstd'): Qcow2cEr
  * @throws Qcow2cError ERR_ENGINE when what was there at the choice is no more
  */
 export async function createCompressor(choice: CompressorChoice): Promise<Compressor> {
-  const { type, engine, level, tableLevel, hashLog, windowBits, library } = choice;
-  switch (engine) {
-    case 'libdeflate': {
-      const native = await nativeLibrary('libdeflate', library);
-      const usual = new LibdeflateCompressor(native, level);
-      if (tableLevel === undefined) return usual;
-      return new EffortByContent(usual, new LibdeflateCompressor(native, tableLevel));
-    }
-    case 'libzstd':
-      return new LibzstdCompressor(await nativeLibrary('libzstd', library), level, hashLog);
-    case 'node':
-      return type === 'zlib' ? new NodeZlibCompressor(level, windowBits) : new NodeZstdCompressor(level);
+  const { engine, library } = choice;
+  const native = engine === 'node' ? undefined : await nativeLibrary(engine, library);
+  if (!choice.checks) return compressorOf(choice, native);
+  const decompressor = await createDecompressor(decompressorFor(choice));
+  try {
+    const lower = LOWER_LEVELS.filter((level) => level < choice.level).map((level) => () => {
+      return compressorOf({ ...choice, level, tableLevel: undefined, hashLog: undefined }, native);
+    });
+    return new CheckedCompressor(compressorOf(choice, native), lower, decompressor);
+  } catch (error) {
+    decompressor.free();
+    throw error;
   }
+}
+
+/** What is tried instead of a level that has compressed a cluster wrongly. 12 is below the levels that split blocks. */
+const LOWER_LEVELS = [12, 6, 1];
+
+/** @param native the library of a native engine */
+function compressorOf(choice: CompressorChoice, native: NativeLibrary | undefined): Compressor {
+  const { type, engine, level, tableLevel, hashLog, windowBits } = choice;
+  if (native === undefined) {
+    return type === 'zlib' ? new NodeZlibCompressor(level, windowBits) : new NodeZstdCompressor(level);
+  }
+  if (engine === 'libzstd') return new LibzstdCompressor(native, level, hashLog);
+  const usual = new LibdeflateCompressor(native, level);
+  if (tableLevel === undefined) return usual;
+  return new EffortByContent(usual, new LibdeflateCompressor(native, tableLevel));
+}
+
+/** What inflates what a choice has compressed: of Node.js where that is what compresses. */
+function decompressorFor({ type, engine }: CompressorChoice): DecompressorRequest {
+  return { type, engine: engine === 'node' ? 'node' : undefined };
 }
 
 /** @returns whether Node.js alone inflates the type, so that nothing native needs to be loaded */

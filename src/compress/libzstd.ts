@@ -17,6 +17,9 @@ export const LIBZSTD_SYMBOL = 'ZSTD_compress2';
 const PARAMETER_COMPRESSION_LEVEL = 100;
 const PARAMETER_HASH_LOG = 102;
 
+/** The first level whose strategy turns the block splitter on, for clusters of every size. */
+const FIRST_SPLITTING_LEVEL = 13;
+
 /** -ZSTD_error_dstSize_tooSmall; zstd_errors.h promises that the values of its codes stay. */
 const DOES_NOT_FIT = -70;
 /** -ZSTD_error_memory_allocation. */
@@ -202,4 +205,13 @@ export function libzstdVersion(library: NativeLibrary): string {
 
 function errorNames(library: NativeLibrary): NativeFunction {
   return library.func('ZSTD_getErrorName', 'const char *', [SIZE_OR_ERROR]);
+}
+
+/**
+ * Whether this zstd may corrupt data at this level, rarely: the block splitter of 1.5.0 to 1.5.4, which the levels from
+ * 13 on use, confuses a literal length of 65536 with 0 (fixed in 1.5.5). A distribution may have repaired an older one
+ * without changing its version.
+ */
+export function mayCorrupt(version: string | undefined, level: number): boolean {
+  return level >= FIRST_SPLITTING_LEVEL && /^1\.5\.[0-4]$/.test(version ?? '');
 }

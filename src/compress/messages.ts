@@ -198,6 +198,8 @@ export interface PackedClusters {
   readonly sizes: ClusterSizes;
   /** How many of them are payloads of the source as they were. */
   readonly copied: number;
+  /** How many the engine had compressed wrongly at first; undefined: nobody has looked. */
+  readonly corrected?: number | undefined;
   /**
    * With subclusters, for each normal cluster the ones that hold data: bit n for subcluster n. With a
    * backing file the others are zeros, without one they are left unallocated.

@@ -55,7 +55,9 @@ export function poolMemory({
   // A payload and its sectors' rest, and what it inflates to.
   const reading = 4 * largest;
   const usesNode = inflatesWithNode || compressor?.engine === 'node';
-  const engines = engineBytes(compressor, largest) + (usesNode ? NODE_ENGINE_BYTES : 0);
+  // What a payload is inflated to, and a compressor of a lower level.
+  const checking = compressor?.checks ? largest + engineBytes(compressor, largest) : 0;
+  const engines = engineBytes(compressor, largest) + checking + (usesNode ? NODE_ENGINE_BYTES : 0);
   const stored = output === 'clusters' || output === 'runs' ? 1 : 0;
   const count = Math.ceil(itemSize / smallest);
   const pieces = count * (isComparison ? COMPARED_PIECE_BYTES : PIECE_BYTES);

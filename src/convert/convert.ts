@@ -17,6 +17,7 @@ import { type Input, imageInput, streamInput } from './input.js';
 import { type OpenedOutput, openOutput } from './open-output.js';
 import { type OpenedSources, onlyImage, openSettings, openSources, openStream } from './open-sources.js';
 import type { ConvertOptions, ConvertResult, UnreadableRange } from './options.js';
+import type { OutputResult } from './output.js';
 import { BUILT_PARTS, type ConversionParts } from './parts.js';
 import { Phases } from './phases.js';
 import { statedFormat } from './stream-reference.js';
@@ -191,8 +192,10 @@ async function convertInto(
   }
   await output.commit();
   const { threads, threadsRefused } = workers;
+  const result = output.result();
+  warnOfCorrections(result, options);
   return {
-    ...output.result(),
+    ...result,
     threads,
     threadsRefused: threadsRefused?.message,
     unreadableBytes: unreadable.bytes,
@@ -204,6 +207,13 @@ function refuseShortDisk({ name: file, size }: Source, { minSize = 0 }: ConvertO
   if (size >= minSize) return;
   const message = `${quoted(file)} has ${size} bytes: at least ${minSize} were expected (--min-size)`;
   throw usageError(message, { file, expected: minSize, found: size });
+}
+
+function warnOfCorrections(result: OutputResult, { onWarning }: ConvertOptions): void {
+  const { correctedClusters = 0, engine, compressionLevel } = result;
+  if (correctedClusters === 0) return;
+  const what = `${engine} compressed ${correctedClusters} clusters wrongly at level ${compressionLevel}`;
+  onWarning?.(`${what}; they were compressed anew, and the image is right. Update it, or use another engine`);
 }
 
 /** The backing file that the target is to have. */

@@ -188,6 +188,6 @@ async function chosenCompressor(
   { compressionType: type, geometry: { clusterSize } }: ImageParameters,
 ): Promise<CompressorChoice | undefined> {
   if (!options.compress) return undefined;
-  const { engine, compressionLevel: level, compressionWindowBits: windowBits } = options;
-  return chooseCompressor({ type, engine, level, windowBits, clusterSize });
+  const { engine, compressionLevel: level, compressionWindowBits: windowBits, checkPayloads } = options;
+  return chooseCompressor({ type, engine, level, windowBits, clusterSize, checkPayloads });
 }

@@ -81,6 +81,12 @@ export interface ConvertOptions {
    * libdeflate and libzstd, as far as this Node.js can (zstd since 22.15).
    */
   readonly engine?: EngineName | undefined;
+  /**
+   * Inflate each payload and compare it with its cluster before it is used, and compress the cluster anew at a lower
+   * level where it differs. Default: false, but true for a zstd known to compress wrongly (1.5.0 to 1.5.4 from level 13
+   * on).
+   */
+  readonly checkPayloads?: boolean | undefined;
   /** Worker threads at most; default: as many as there are processors that this process may use. */
   readonly threads?: number | undefined;
   /**
@@ -129,6 +135,11 @@ export interface ConvertResult {
   readonly normalClusters: number;
   /** How many of the compressed clusters are the source's own payloads. */
   readonly copiedClusters: number;
+  /**
+   * How many clusters the engine had compressed wrongly; they were compressed anew at a lower level, or stored as they
+   * are. undefined: the payloads were not checked.
+   */
+  readonly correctedClusters: number | undefined;
   /** Clusters stored as explicit zeros: over a backing file only. */
   readonly zeroClusters: number;
   /** Bytes that could not be read and were taken for zeros. */

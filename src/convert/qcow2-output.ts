@@ -71,6 +71,7 @@ export class Qcow2Output implements Output {
   /** Guest clusters below this one are dealt with. */
   #next = 0;
   #copied = 0;
+  #corrected: number | undefined;
   /** Where the source ends, when its last cluster is filled up, in bytes. */
   #sourceEnd = Number.POSITIVE_INFINITY;
   /** Bytes of the source. */
@@ -189,6 +190,7 @@ export class Qcow2Output implements Output {
       at += size;
     }
     this.#copied += packed.copied;
+    if (packed.corrected !== undefined) this.#corrected = (this.#corrected ?? 0) + packed.corrected;
     await dataFile?.writer.write(guestOffset, ...unpacked(packed, clusterSize, length));
   }
 
@@ -342,6 +344,7 @@ export class Qcow2Output implements Output {
       clusterSize: this.setup.clusterSize,
       ...this.#writer.counts,
       copiedClusters: this.#copied,
+      correctedClusters: this.#corrected,
       engine: compressor?.engine,
       compressionLevel: compressor?.level,
       tableLevel: compressor?.tableLevel,

@@ -146,6 +146,7 @@ export class RawOutput implements Output {
       compressedClusters: 0,
       normalClusters: 0,
       copiedClusters: 0,
+      correctedClusters: undefined,
       zeroClusters: 0,
       compressedBytes: 0,
       engine: undefined,

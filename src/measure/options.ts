@@ -13,6 +13,7 @@ type AsInConvert = Pick<
   | 'compressionLevel'
   | 'compressionWindowBits'
   | 'engine'
+  | 'checkPayloads'
   | 'threads'
   | 'memory'
   | 'onWarning'

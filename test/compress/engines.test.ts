@@ -17,6 +17,8 @@ const machine = (...names: ('libdeflate' | 'libzstd' | 'nodeZstd')[]): Available
   libdeflate: async () => (names.includes('libdeflate') ? '/lib/libdeflate.so.0' : undefined),
   libzstd: async () => (names.includes('libzstd') ? '/lib/libzstd.so.1' : undefined),
   nodeZstd: () => names.includes('nodeZstd'),
+  zstdVersion: async () => '1.5.5',
+  works: async () => true,
 });
 const EVERYTHING = machine('libdeflate', 'libzstd', 'nodeZstd');
 const NOTHING = machine();
@@ -110,13 +112,58 @@ describe('the choice', () => {
     expect(await chooseCompressor(request, available)).toEqual(choice);
   });
 
+  test.each([
+    ['1.5.0', 13, true],
+    ['1.5.4', 19, true],
+    ['1.5.4', 12, undefined],
+    ['1.5.5', 19, undefined],
+    ['1.4.9', 19, undefined],
+    [undefined, 19, undefined],
+  ])('payloads of zstd %s at level %i are checked: %s', async (version, level, checks) => {
+    const available = { ...EVERYTHING, zstdVersion: async () => version };
+    expect((await chooseCompressor({ type: 'zstd', level }, available)).checks).toBe(checks);
+  });
+
+  test('payloads of any engine are checked on request', async () => {
+    for (const type of ['zlib', 'zstd'] as const) {
+      expect((await chooseCompressor({ type, checkPayloads: true }, EVERYTHING)).checks).toBe(true);
+    }
+  });
+
+  test('an engine that fails its trial at the level is passed over, and refused when it was asked for', async () => {
+    const tried: unknown[] = [];
+    const available: AvailableEngines = {
+      ...EVERYTHING,
+      works: async ({ engine, level }) => {
+        tried.push([engine, level]);
+        return engine === 'node';
+      },
+    };
+    expect(await chooseCompressor({ type: 'zlib', level: 7 }, available)).toMatchObject({
+      engine: 'node',
+      level: 7,
+    });
+    expect(tried).toEqual([
+      ['libdeflate', 7],
+      ['node', 7],
+    ]);
+    const asked = chooseCompressor({ type: 'zstd', engine: 'libzstd', level: 17 }, available);
+    await expect(asked).rejects.toEqual(
+      refusal('ERR_ENGINE', /^Engine libzstd compresses wrongly at level 17: .*\/lib\/libzstd\.so\.1$/),
+    );
+    const none = { ...available, works: async () => false };
+    await expect(chooseCompressor({ type: 'zlib' }, none)).rejects.toEqual(
+      refusal('ERR_ENGINE', /^Engine libdeflate compresses wrongly at level 1: /),
+    );
+  });
+
   test('only what the request needs is looked for', async () => {
     const unwanted = () => {
       throw new Error('must not be asked');
     };
     await chooseCompressor({ type: 'zlib' }, { ...EVERYTHING, libzstd: unwanted, nodeZstd: unwanted });
     await chooseCompressor({ type: 'zstd' }, { ...EVERYTHING, libdeflate: unwanted, nodeZstd: unwanted });
-    const none = { libdeflate: unwanted, libzstd: unwanted, nodeZstd: unwanted };
+    const none = { ...NOTHING, libdeflate: unwanted, libzstd: unwanted, nodeZstd: unwanted };
     await chooseCompressor({ type: 'zlib', engine: 'node' }, none);
   });
 

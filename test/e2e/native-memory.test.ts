@@ -27,7 +27,8 @@ const PROGRAM = `
     () => {
       const end = new AbortController();
       const onProgress = ({ guestBytesDone }) => guestBytesDone > 0 && end.abort();
-      const options = { sources: [raw], target: copy, compress: true, create: { compressionType }, onProgress };
+      const format = { targetFormat: 'qcow2', compress: true, create: { compressionType } };
+      const options = { sources: [raw], target: copy, ...format, onProgress };
       return convert({ ...options, signal: end.signal });
     },
   ];

@@ -79,6 +79,7 @@ export function readConvertWords(
       recompress: words.recompress,
       bitmaps: words.bitmaps ? (words.skipBrokenBitmaps ? 'skip-broken' : 'all') : undefined,
       engine: words.engine === 'auto' ? undefined : words.engine,
+      checkPayloads: words.checkPayloads,
       ...numbers,
       targetCache: readCacheMode('cache', words.targetCache),
       sourceCache,

@@ -9,6 +9,7 @@ export function summary(result: ConvertResult): string {
     ...settling(result),
     compression(result),
     ...refusedThreads(result),
+    ...checkedPayloads(result),
     target(result),
     ...what,
     sizes(result),
@@ -29,6 +30,11 @@ function compression({ engine, compressionLevel, tableLevel, threads }: ConvertR
   const tables = tableLevel === undefined ? '' : ` (${tableLevel} for binary tables)`;
   const how = engine === undefined ? 'none' : `${engine}, level ${compressionLevel}${tables}`;
   return `Compression: ${how}; worker threads: ${threads}`;
+}
+
+function checkedPayloads({ correctedClusters: wrong }: ConvertResult): string[] {
+  if (wrong === undefined) return [];
+  return [`Payloads checked: ${wrong === 0 ? 'all were right' : `${wrong} were wrong, and compressed anew`}`];
 }
 
 function refusedThreads({ threadsRefused }: ConvertResult): string[] {

@@ -3,7 +3,16 @@
 import { IMAGE_FORMATS } from '../../image/image-reference.js';
 import { CACHE_MODES } from '../../storage/cache-mode.js';
 import { FORMAT_OPTION_OFFERS } from '../format-options.js';
-import { ENGINE, FORCE_SHARE, MEMORY, NO_OBJECT, PARALLEL, PROGRESS, SHOW_PROGRESS } from '../option-rows.js';
+import {
+  CHECK_PAYLOADS,
+  ENGINE,
+  FORCE_SHARE,
+  MEMORY,
+  NO_OBJECT,
+  PARALLEL,
+  PROGRESS,
+  SHOW_PROGRESS,
+} from '../option-rows.js';
 import { type CommandTable, EVERYWHERE, SIZES } from '../option-table.js';
 
 export const CONVERT_TABLE: CommandTable = {
@@ -139,6 +148,7 @@ export const CONVERT_TABLE: CommandTable = {
           help: 'compress anew what SRC has compressed in the same way (with -c; else it is checked and copied)',
         },
         ENGINE,
+        CHECK_PAYLOADS,
         PARALLEL,
         MEMORY,
         {

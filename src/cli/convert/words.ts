@@ -31,6 +31,7 @@ export interface ConvertWords extends CrewWords {
   readonly recompress?: boolean;
   readonly copyRangeOffloading?: boolean;
   readonly engine?: NonNullable<ConvertOptions['engine']> | 'auto';
+  readonly checkPayloads?: boolean;
   readonly compressedCacheSize?: string;
   readonly object?: string;
   /** -p */

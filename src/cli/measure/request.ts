@@ -30,6 +30,7 @@ export interface MeasureWords extends CrewWords {
   readonly compress?: boolean;
   readonly sample?: string;
   readonly engine?: NonNullable<MeasureOptions['engine']> | 'auto';
+  readonly checkPayloads?: boolean;
   readonly output?: 'human' | 'json';
   /** -p */
   readonly p?: boolean;
@@ -85,6 +86,7 @@ export function readMeasureWords(
       compress,
       sample,
       engine: engine === 'auto' ? undefined : engine,
+      checkPayloads: words.checkPayloads,
       ...wishes,
     },
     name: file ?? `${size} bytes`,

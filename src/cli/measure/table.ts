@@ -3,6 +3,7 @@
 import { IMAGE_FORMATS } from '../../image/image-reference.js';
 import { FORMAT_OPTION_OFFERS } from '../format-options.js';
 import {
+  CHECK_PAYLOADS,
   ENGINE,
   FORCE_SHARE,
   FORMAT_OF_CHAIN,
@@ -76,6 +77,7 @@ export const MEASURE_TABLE: CommandTable = {
           help: 'estimate the size from so much of the data (with -c; evenly spread, and the margin of error is told)',
         },
         ENGINE,
+        CHECK_PAYLOADS,
         PARALLEL,
         MEMORY,
       ],

@@ -8,6 +8,7 @@ export const RESULT: ConvertResult = {
   compressedClusters: 4,
   normalClusters: 1,
   copiedClusters: 0,
+  correctedClusters: undefined,
   zeroClusters: 0,
   unreadableBytes: 0,
   compressedBytes: 65536,
