@@ -59,6 +59,5 @@ test.each<[LibraryName, string]>([
   expect(steps.map(({ code }) => code)).toEqual(['done', 'done', 'done', 'done', 'ERR_ABORTED']);
   expect(steps.map(({ held }) => held)).toEqual([0, 0, 0, 0, 0]);
   const given = steps.map((step, index) => step.given - (steps[index - 1]?.given ?? 0));
-  // What check finds of deflate shall be what QEMU finds: zlib inflates it.
-  expect(given.map((count) => count > 0)).toEqual([true, true, type === 'zstd', true, true]);
+  expect(given.map((count) => count > 0)).toEqual([true, true, true, true, true]);
 });

@@ -26,7 +26,7 @@ test.each([
   ['compressed', ['-c']],
   ['plain', ['-O', 'qcow2']],
   ['raw', ['-O', 'raw']],
-  ['compressed and verified', ['-c', '--verify']],
+  ['compressed and verified', ['-c', '-O', 'qcow2', '--verify']],
 ])('in default mode the target (%s) leaves nothing there', async (_, options) => {
   await cliOk(['convert', ...options, raw, target]);
   expect(await cachedBytes(target)).toBe(0);

@@ -47,7 +47,7 @@ test.each([
   for (const [index, args] of RUNS.entries()) {
     const usual = path(`usual-${index}`);
     if (!existsSync(usual)) await cliOk(['convert', ...args, usual]);
-    const again = path('again');
+    const again = path(`again-${index}`);
     await cliOk(['convert', ...args, again], { env });
     expect([args, (await readFile(again)).equals(await readFile(usual))]).toEqual([args, true]);
   }

@@ -1,8 +1,8 @@
 /** No run has more worker threads than were asked for, in none of its phases. */
 
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { beforeAll, expect, test } from 'vitest';
+import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { runOk } from '../oracle/run.js';
 import { cliOk } from './cli.js';
 import { observed } from './observed-run.js';
@@ -24,6 +24,8 @@ beforeAll(async () => {
 });
 
 const piped = { under: ['sh', '-c', `cat '${raw}' | "$0" "$@"`] };
+
+beforeEach(() => rmSync(out, { force: true }));
 
 test.each<[string, number[]]>([
   ['convert -c -f raw RAW OUT', [1, 3]],

@@ -88,9 +88,9 @@ describe('a chain that is a loop', () => {
 
 describe.each([
   ['a directory', 'directory', /a directory/i],
-  ['a named pipe', 'pipe', /a pipe/],
-  ['a character device', '/dev/zero', /something else/],
-  ['a terminal', '/dev/tty', /something else/],
+  ['a named pipe', 'pipe', /a pipe|is a stream/],
+  ['a character device', '/dev/zero', /a character device/],
+  ['a terminal', '/dev/tty', /a character device/],
   ['a symbolic link to itself', 'circle', /: Too many symbolic links|: Too many levels|ELOOP|loop/i],
   ['a link to nothing', 'dangling', /: No such file or directory/],
 ])('%s', (_, name, reason) => {
@@ -102,8 +102,11 @@ describe.each([
   });
 
   test('as the image is refused by every command', async () => {
-    for (const [command, status] of [...COMMANDS, ...ALONE])
+    for (const [command, status] of [...COMMANDS, ...ALONE]) {
+      // A raw disk may come through a pipe.
+      if (name === 'pipe' && command.startsWith('convert -O raw')) continue;
       await expectRefused(command, target, status, reason);
+    }
   });
 
   test('as the backing file or the data file is refused, and never opened when it is a device or a pipe', async () => {

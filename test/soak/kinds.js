@@ -27,7 +27,15 @@ const ZSTD = { create: { compressionType: 'zstd' } };
 
 /** @param {Surroundings} surroundings @param {object} options */
 const to = ({ directory, signal, engine }, options) =>
-  convert({ target: join(directory, 'target'), threads: THREADS, signal, engine, ...options });
+  // One target becomes raw and qcow2 in turn.
+  convert({
+    target: join(directory, 'target'),
+    targetFormat: 'qcow2',
+    threads: THREADS,
+    signal,
+    engine,
+    ...options,
+  });
 
 /** A conversion that is ended while it runs. @param {Surroundings} surroundings @param {object} options */
 function aborted(surroundings, options) {
