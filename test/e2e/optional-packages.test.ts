@@ -1,4 +1,5 @@
 /** Installations in which packages that need a compiler, or the bridge to native engines, are missing. */
+import { rm } from 'node:fs/promises';
 import zlib from 'node:zlib';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { runOk } from '../oracle/run.js';
@@ -37,6 +38,8 @@ describe.each([
 
   test(`zlib images come out right, made by ${engine}`, async () => {
     for (const flags of [['-c'], ['-c', '-o', 'cluster_size=4k,compat=0.10'], ['-O', 'qcow2']]) {
+      // What a replaced file cannot keep without koffi has a test of its own.
+      await rm(image, { force: true });
       await cliOk(['convert', ...flags, raw, image], { program });
       await expectGoodImage(image, raw);
     }
@@ -64,6 +67,7 @@ describe.each([
       ['convert', '-f', 'raw', '-c', sparse, image],
       ['compare', '-f', 'raw', '-F', 'raw', sparse, same],
     ];
+    await rm(image, { force: true });
     for (const args of commands) {
       const { status, stdout, stderr } = await cli(args, { program });
       expect([args[0], status]).toEqual([args[0], 0]);
