@@ -4,7 +4,7 @@
  */
 import { quoted, usageError } from '../errors.js';
 import type { ImageReference } from '../image/image-reference.js';
-import { guessFormat } from '../open/image-start.js';
+import { guessFormat, warnOfCutDisk } from '../open/image-start.js';
 import { useOf } from '../open/open-image.js';
 import { endPromptly } from '../pipeline/prompt-abort.js';
 import type { Header } from '../qcow2/header.js';
@@ -63,7 +63,9 @@ async function repairFirst(options: CheckOptions, mode: RepairMode): Promise<Rep
   let windowClusters: number | undefined;
   try {
     if ((reference.format ?? (await guessFormat(file))) === 'raw') return undefined;
-    header = (await readCheckedImage(file)).header;
+    const image = await readCheckedImage(file);
+    header = image.header;
+    warnOfCutDisk(image, onWarning);
     windowClusters = countersMemory(file.size, header, options).windowClusters;
   } finally {
     await file.close();
@@ -133,7 +135,10 @@ async function openFile({ file }: ImageReference, direct: boolean): Promise<RawS
   return openRawSource(file, direct);
 }
 
-function warn({ file, extensions }: CheckedImage, { onWarning }: CheckOptions): void {
+function warn(image: CheckedImage, { onWarning, repair }: CheckOptions): void {
+  const { file, extensions } = image;
+  // A repair has told of it.
+  if (repair === undefined) warnOfCutDisk(image, onWarning);
   if (extensions.staleBitmaps === undefined) return;
   onWarning?.(
     `a program lacking bitmap support modified ${quoted(file.name)}, so all bitmaps are now considered ` +

@@ -25,7 +25,7 @@ export const IMAGE_OPTS: OptionRow = {
 
 export const FORCE_SHARE: OptionRow = {
   flags: ['-U', '--force-share'],
-  help: 'read FILE although a virtual machine may be writing to it',
+  help: 'read FILE although a virtual machine may be writing to it: what is written meanwhile may be missing or half there',
 };
 
 export const NO_OBJECT: OptionRow = {

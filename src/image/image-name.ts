@@ -1,7 +1,7 @@
 /** The names of other files that an image holds, which must not be protocols. */
 import { isAbsolute } from 'node:path';
 import { Qcow2cError, quoted } from '../errors.js';
-import { protocolOf } from './protocol.js';
+import { protocolOf, storableName } from './protocol.js';
 
 /** Before a name QEMU takes it for "a file, whatever the name looks like", and leaves it out. */
 const FILE_PROTOCOL = 'file:';
@@ -16,8 +16,10 @@ const FILE_PROTOCOL = 'file:';
 export function backingFilePath(name: string, image: string): string {
   const path = filePath(name, image, 'backing file');
   if (isAbsolute(path) || path !== name) return path;
+  // As QEMU knows the image, with `./` before a name that has a colon in it.
+  const known = storableName(image);
   // Joined and not tidied up: behind a symbolic link, `..` is not the directory before the slash.
-  return image.slice(0, image.lastIndexOf('/') + 1) + path;
+  return known.slice(0, known.lastIndexOf('/') + 1) + path;
 }
 
 /**

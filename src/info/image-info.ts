@@ -18,6 +18,8 @@ export interface ImageInfoOptions {
   readonly threads?: number | undefined;
   /** For that; as in ConvertOptions. */
   readonly memory?: number | undefined;
+  /** Called with what the user should know besides, a sentence; must not throw. */
+  readonly onWarning?: ((message: string) => void) | undefined;
   /** Called while clusters are looked at. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;

@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { Qcow2cError, quoted } from '../errors.js';
 import { backingFilePath } from '../image/image-name.js';
 import { type ImageReference, isImageFormat } from '../image/image-reference.js';
-import type { Qcow2Start } from '../open/image-start.js';
+import { type Qcow2Start, warnOfCutDisk } from '../open/image-start.js';
 import { type ImageFile, openImageFile } from '../open/open-image-file.js';
 import type { Examination, examineImage } from '../pipeline/examine-image.js';
 import { endPromptly } from '../pipeline/prompt-abort.js';
@@ -49,6 +49,7 @@ async function describeImages(options: ImageInfoOptions, examine: typeof examine
     while (next !== undefined) {
       const image = await openImageFile(next, false, 'description');
       images.push({ ...image, reference: next });
+      if (image.qcow2 !== undefined) warnOfCutDisk(image.qcow2, options.onWarning);
       refuseLoop(images);
       next = options.backingChain ? backingOf(next, image.qcow2) : undefined;
     }

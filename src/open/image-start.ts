@@ -5,6 +5,7 @@
 import { Qcow2cError, quoted } from '../errors.js';
 import type { ImageFormat } from '../image/image-reference.js';
 import { PROBE_BYTES, probeFormat } from '../image/probe.js';
+import { SECTOR_SIZE } from '../qcow2/geometry.js';
 import { decodeHeader, type Header } from '../qcow2/header.js';
 import {
   decodeBackingName,
@@ -54,6 +55,22 @@ export async function readQcow2Start(file: RawSource, purpose: Purpose = 'conten
   const bytes = area.subarray(0, await file.read(0, area));
   const extensions = decodeExtensions(bytes, header, file.name, decodeName);
   return { file, header, extensions, backing: decodeBackingName(bytes, header, file.name, decodeName) };
+}
+
+/**
+ * Warns where QEMU, and so qcow2c, leaves off the end of a disk: both count in whole sectors.
+ * @param onWarning called with a sentence
+ */
+export function warnOfCutDisk(
+  { file, header: { virtualSize } }: { readonly file: { readonly name: string }; readonly header: Header },
+  onWarning: ((message: string) => void) | undefined,
+): void {
+  const cut = virtualSize % SECTOR_SIZE;
+  if (cut === 0) return;
+  onWarning?.(
+    `the virtual size of ${quoted(file.name)}, ${virtualSize} bytes, is no multiple of ${SECTOR_SIZE}: its last ` +
+      `${cut} bytes are left off, as QEMU does`,
+  );
 }
 
 function refuseEncryption({ cryptMethod }: Header, file: string): void {

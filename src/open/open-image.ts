@@ -13,7 +13,7 @@ import { RawPart } from '../raw/raw-part.js';
 import { openRawSource, type RawSource } from '../raw/raw-source.js';
 import type { ImageUse } from '../storage/image-lock.js';
 import { followNames, type WantedImage, wantedByCaller } from './followed-names.js';
-import { guessFormat, type Qcow2Start, readQcow2Start, snapshotState } from './image-start.js';
+import { guessFormat, type Qcow2Start, readQcow2Start, snapshotState, warnOfCutDisk } from './image-start.js';
 
 /** What a file is opened for; `copies`: nobody may write to a raw disk either, as somebody may who only looks. */
 export function useOf(format: ImageFormat, forceShare = false, copies = false): ImageUse {
@@ -131,6 +131,7 @@ class ChainOpening {
         this.#warnOfHoles(dataFile);
       }
       const state = snapshot === undefined ? undefined : await snapshotState(qcow2, snapshot);
+      warnOfCutDisk(qcow2, this.#settings.onWarning);
       const layer = new Qcow2Layer(qcow2.header, file, dataFile, state);
       const asNamed = wanted.backing === undefined && wanted.dataFile === undefined && snapshot === undefined;
       this.layers.push({ layer, format, identity: file.identity, asNamed, qcow2 });

@@ -6,6 +6,7 @@ import { type CompareWords, readCompareWords } from '../../src/cli/compare/reque
 import { compareWith } from '../../src/compare/compare.js';
 import type { CompareOptions } from '../../src/compare/options.js';
 import { RecordedOutput } from '../cli/recorded-output.js';
+import { withoutOwnWarnings } from '../oracle/own-warnings.js';
 import { run } from '../oracle/run.js';
 
 const notBuilt = inject('notBuilt');
@@ -53,7 +54,9 @@ export async function theirCompare({ files, words }: Comparison): Promise<Said> 
  * of errors, which are one system error's words there and name the place in the file here.
  */
 export function comparable({ status, stdout, stderr }: Said): Said {
-  const lines = stderr.split('\n').filter((line) => /^(qcow2c|qemu-img): /.test(line));
+  const lines = withoutOwnWarnings(stderr)
+    .split('\n')
+    .filter((line) => /^(qcow2c|qemu-img): /.test(line));
   const errors = lines.map((line) =>
     line
       .replace(/^\S+: /, '')

@@ -7,6 +7,7 @@ import { readCheckWords } from '../../src/cli/check/request.js';
 import type { CheckWords } from '../../src/cli/check/words.js';
 import { failureText } from '../../src/cli/failure.js';
 import { RecordedOutput } from '../cli/recorded-output.js';
+import { withoutOwnWarnings } from '../oracle/own-warnings.js';
 import { run } from '../oracle/run.js';
 
 /** Threads run no TypeScript: the worker is the one that `npm run build` made. */
@@ -50,11 +51,11 @@ const STALE_BITMAPS =
 /**
  * Takes away what must differ:
  * - the program's name, and the directory, in which only qemu-img runs;
- * - the words of the one warning;
+ * - the words of the one warning that both have, and the one that only qcow2c has;
  * - of a check that could not be made or not to its end, the words for why: qcow2c's name the file and the place.
  */
 export function comparable({ status, stdout, stderr }: Verdict, image: string): Verdict {
-  const lines = stderr
+  const lines = withoutOwnWarnings(stderr)
     .replace(STALE_BITMAPS, '')
     .split('\n')
     .map((line) => line.replace(/^(qcow2c|qemu-img): /, ''));

@@ -42,7 +42,7 @@ export const CONVERT_TABLE: CommandTable = {
         {
           flags: ['--min-size'],
           argument: 'SIZE',
-          help: 'refuse a SRC with fewer bytes: a stream that ends early looks like a whole one',
+          help: 'refuse a SRC with fewer bytes (see below); of a stream that is known at its end',
         },
         {
           flags: ['-l', '--snapshot'],
@@ -71,7 +71,7 @@ export const CONVERT_TABLE: CommandTable = {
           completes: CACHE_MODES,
           help: 'how SRC is read (default: writeback)',
         },
-        { ...FORCE_SHARE, help: 'read SRC although a virtual machine may be writing to it' },
+        { ...FORCE_SHARE, help: FORCE_SHARE.help.replace('FILE', 'SRC') },
       ],
     },
     {
@@ -194,6 +194,18 @@ export const CONVERT_TABLE: CommandTable = {
       ],
     },
     {
+      title: 'A disk from a pipe',
+      paragraphs: [
+        'A pipe does not tell that the program behind it failed: a disk that ends early looks like a whole one. An empty ' +
+          'stream is always an error (unless -o size=0 is given). For the others there are three ways, the safest first:',
+      ],
+      verbatim: [
+        '-o size=SIZE     any other length is an error, DST stays as it was',
+        '--min-size SIZE  a shorter disk is an error, DST stays as it was',
+        'set -o pipefail  the shell tells of the failure; DST is replaced',
+      ],
+    },
+    {
       title: 'Options in the place of a name',
       verbatim: [
         'driver=qcow2,file.filename=FILE',
@@ -227,7 +239,10 @@ export const CONVERT_TABLE: CommandTable = {
       what: 'Store only what differs from a template',
       line: 'qcow2c convert -c -b template.qcow2 -F qcow2 disk.raw overlay.qcow2',
     },
-    { what: 'Compress a disk as it arrives', line: 'qcow2c convert -c - disk.qcow2' },
+    {
+      what: 'Compress a disk of 20 GiB as it arrives, and keep the old image when it does not arrive whole',
+      line: 'qcow2c convert -c -o size=20G - disk.qcow2',
+    },
   ],
   exitCodes: [
     ['0', 'done'],

@@ -30,7 +30,7 @@ export async function infoCommand(
   // Standard output is for what is told: whoever reads it must not find progress in it.
   const aside = { ...surroundings, stdout: stderr };
   const ended = await longRun(`Looking at ${quoted(options.image.file)}`, progress, aside, (hooks) =>
-    surroundings.imageInfo({ ...options, ...hooks }),
+    surroundings.imageInfo({ ...options, ...hooks, onWarning: (message) => warn(stderr, message) }),
   );
   if ('exitCode' in ended) return ended.exitCode;
   const infos = ended.result;
