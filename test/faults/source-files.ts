@@ -56,7 +56,7 @@ export async function makeSourceFiles(directory: string): Promise<void> {
 
   // The last payload is no deflate stream: this one is refused when everything before it is done.
   const corrupt = readFileSync(path('packed.qcow2'));
-  const last = corrupt.length - 600;
+  const last = corrupt.length - 1000;
   corrupt.fill(0xff, last);
   writeFileSync(path('corrupt.qcow2'), corrupt);
   const made = await run('mkfifo', [path('pipe')]);

@@ -41,4 +41,5 @@ await sweep.close();
 done = true;
 
 const { counts, findings } = sweep;
-fs.writeSync(1, JSON.stringify({ counts, findings } satisfies SweepResult));
+// A pipe takes 64 KiB at once; many findings are more.
+process.stdout.write(JSON.stringify({ counts, findings } satisfies SweepResult));

@@ -17,7 +17,7 @@ import { complaints, growth } from './trend.js';
  * the C library take and return pages; in a short run it says little.
  */
 const LONG = { resident: 10, heap: 2, external: 1, buffers: 1, mappings: 0.25 };
-const SHORT = { resident: 300, heap: 20, external: 2, buffers: 2, mappings: 3 };
+const SHORT = { resident: 400, heap: 20, external: 2, buffers: 2, mappings: 3 };
 
 const { env } = process;
 const CONVERSIONS = Number(env.QCOW2C_SOAK_CONVERSIONS ?? 2000);
