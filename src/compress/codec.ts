@@ -67,3 +67,12 @@ export interface Inflater {
   inflate(input: Uint8Array, output: Uint8Array): number | undefined;
   free(): void;
 }
+
+/** Tells how far a stream went that need not fill the output. */
+export interface BlockInflater extends Inflater {
+  /** @returns bytes taken, the last one perhaps in part, and bytes made; undefined when it refuses the stream */
+  inflateStream(
+    input: Uint8Array,
+    output: Uint8Array,
+  ): { readonly taken: number; readonly made: number } | undefined;
+}

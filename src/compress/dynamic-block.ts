@@ -14,6 +14,9 @@ const DISTANCE_SYMBOLS = 32;
 const MOST_LENGTHS = 286;
 const MOST_DISTANCES = 30;
 
+/** The longest header: 3 + 14 + 19 x 3 bits, and 316 code lengths of 7 + 7 bits at most. */
+export const MOST_HEADER_BYTES = Math.ceil((3 + 14 + 19 * 3 + 316 * 14) / 8);
+
 /** The order in which a dynamic block has the code lengths of its code lengths. */
 const CODE_LENGTH_ORDER = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 const LONGEST_CODE_LENGTH_CODE = 7;

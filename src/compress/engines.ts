@@ -6,6 +6,7 @@ import { realpath } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { CompressionType } from '../compression-type.js';
 import { Qcow2cError, usageError } from '../errors.js';
+import { BlockwiseInflater } from './blockwise-inflater.js';
 import { CheckedCompressor } from './checked-compressor.js';
 import type { Compressor, CompressorChoice, Decompressor, EngineName } from './codec.js';
 import { compressesRight } from './compression-trial.js';
@@ -285,7 +286,10 @@ export async function createDecompressor(request: DecompressorRequest): Promise<
   switch (chosen) {
     case 'libdeflate': {
       const native = await nativeLibrary('libdeflate', library);
-      return new DeflateDecompressor(new NodeZlibInflater(), new LibdeflateInflater(native));
+      return new DeflateDecompressor(
+        new NodeZlibInflater(),
+        new BlockwiseInflater(new LibdeflateInflater(native)),
+      );
     }
     case 'libzstd':
       return new LibzstdDecompressor(await nativeLibrary('libzstd', library));

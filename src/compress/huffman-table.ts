@@ -40,6 +40,24 @@ export function completenessOf(lengths: Uint8Array, from: number, count: number)
   return codes === 1 && used === 1 << (MOST_BITS - 1) ? 'single' : 'incomplete';
 }
 
+/**
+ * @param lengths of a complete code, from the first symbol on
+ * @param count of symbols
+ * @returns the code of a symbol that has one, its first bit highest
+ */
+export function codeOf(symbol: number, lengths: Uint8Array, count: number): number {
+  const length = lengths[symbol] as number;
+  // Shorter codes come before, in units of this one's length, and those of equal length by their symbols.
+  let code = 0;
+  for (let other = 0; other < count; other += 1) {
+    const otherLength = lengths[other] as number;
+    if (otherLength === 0 || otherLength > length) continue;
+    if (otherLength < length) code += 1 << (length - otherLength);
+    else if (other < symbol) code += 1;
+  }
+  return code;
+}
+
 export class HuffmanTable {
   /** By the next bits of the stream, the first one lowest: the symbol's meaning with the length of its code. */
   readonly entries: Int32Array;

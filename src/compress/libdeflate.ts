@@ -2,7 +2,7 @@
  * The engine libdeflate: raw deflate (RFC 1951) through the system's shared library, for the workers.
  * It compresses and inflates a whole cluster in one call and always uses a window of 32 KiB.
  */
-import type { Compressor, Inflater } from './codec.js';
+import type { BlockInflater, Compressor } from './codec.js';
 import { NativeContext } from './native-context.js';
 import type { NativeFunction, NativeLibrary } from './native-library.js';
 
@@ -44,11 +44,12 @@ export class LibdeflateCompressor implements Compressor {
 }
 
 /** Takes more streams than zlib, and so than QEMU: see `DeflateDecompressor`. */
-export class LibdeflateInflater implements Inflater {
+export class LibdeflateInflater implements BlockInflater {
   readonly #context: NativeContext;
   readonly #decompress: NativeFunction;
-  /** A size_t that libdeflate fills. */
+  /** A size_t each that libdeflate fills. */
   readonly #taken = new BigUint64Array(1);
+  readonly #made = new BigUint64Array(1);
 
   /** @throws Qcow2cError ERR_ENGINE when the library refuses (no memory) */
   constructor(library: NativeLibrary) {
@@ -68,16 +69,19 @@ export class LibdeflateInflater implements Inflater {
 
   inflate(input: Uint8Array, output: Uint8Array): number | undefined {
     // No place for the length of the output: then libdeflate itself insists on exactly output.length bytes.
-    const result = this.#decompress(
-      this.#context.pointer,
-      input,
-      input.length,
-      output,
-      output.length,
-      this.#taken,
-      null,
-    ) as number;
-    return result === SUCCESS ? Number(this.#taken[0]) : undefined;
+    return this.#isTaken(input, output, null) ? Number(this.#taken[0]) : undefined;
+  }
+
+  inflateStream(input: Uint8Array, output: Uint8Array) {
+    if (!this.#isTaken(input, output, this.#made)) return undefined;
+    return { taken: Number(this.#taken[0]), made: Number(this.#made[0]) };
+  }
+
+  #isTaken(input: Uint8Array, output: Uint8Array, made: BigUint64Array | null): boolean {
+    const { pointer } = this.#context;
+    return (
+      this.#decompress(pointer, input, input.length, output, output.length, this.#taken, made) === SUCCESS
+    );
   }
 
   free(): void {
