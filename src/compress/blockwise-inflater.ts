@@ -2,8 +2,9 @@
  * Inflates deflate streams of several blocks with libdeflate and sees the header of every block, so that nothing passes
  * that zlib refuses. libdeflate tells where a stream ends to the byte only, and never where a block does. So each block is
  * inflated as if it were the final one. It then ends in the last byte that was taken, behind a bit at which the block's code
- * for its end is complete. Where there are several such bits, the bits behind the first are turned over: if the block ends
- * there, that changes nothing, else another symbol takes the place of its end, and it yields more.
+ * for its end is complete. Where there are several such bits, the last bit of the last such code is turned over. If it is
+ * the code for the end, another symbol takes its place, and the block yields more. Otherwise the bit lies behind the block,
+ * and nothing changes.
  *
  * A later block is inflated behind a stored block that holds what it can look back at, and behind empty blocks that
  * bring it to its place in its first byte. Both take the place of bytes that were inflated before.
@@ -139,14 +140,14 @@ export class BlockwiseInflater implements Inflater {
     const ended = { made: made - history + inflated.made, end: 8 * (lastByte + 1 - HEADROOM) };
     if (isFinal) return ended;
     const ends = this.#possibleEnds(input, lastByte - HEADROOM, headerEnd);
-    for (const end of ends.slice(0, -1)) {
-      this.#memory[lastByte] = (this.#memory[lastByte] as number) ^ (0xff << (end & 7));
+    for (let end = ends.pop(); end !== undefined; end = ends.pop()) {
+      if (ends.length === 0) return { ...ended, end };
+      this.#memory[lastByte] = (this.#memory[lastByte] as number) ^ (1 << ((end - 1) & 7));
       const again = this.#inflater.inflateStream(stream, output.subarray(made - history));
       this.#memory[lastByte] = input[lastByte - HEADROOM] as number;
-      if (again?.made === inflated.made) return { ...ended, end };
+      if (again?.made !== inflated.made) return { ...ended, end };
     }
-    const end = ends.at(-1);
-    return end === undefined ? undefined : { ...ended, end };
+    return undefined;
   }
 
   /**
