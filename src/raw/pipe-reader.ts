@@ -1,6 +1,7 @@
 /**
  * Reads a pipe or socket to its end, for a stream as a source. The event loop waits for the bytes and no thread
- * does, so that reading can be given up at any moment. Never holds more than one buffer that nobody asked for.
+ * does, so that reading can be given up at any moment. Never holds more than one buffer that nobody asked for, and at its
+ * end what the pipe had left.
  */
 import { readSync } from 'node:fs';
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
@@ -9,6 +10,9 @@ import { MOST_IDLE_ATTEMPTS } from '../storage/passing-failure.js';
 
 /** What a pipe holds on Linux; larger pieces gained nothing measurable. */
 const BUFFER_BYTES = 64 * 1024;
+
+/** More than a pipe holds that its writers have left: 1 MiB, unless a privileged program has made it larger. */
+const MOST_LEFT_BYTES = 64 * 2 ** 20;
 
 /** Memory that is being filled. */
 interface Demand {
@@ -101,21 +105,41 @@ export class PipeReader {
 
   readonly #onEnd = (): void => {
     if (this.#failure !== undefined) return;
-    // Node.js takes a broken connection for ended when it learns of that together with the last bytes.
-    for (let attempt = 0; ; attempt += 1) {
+    this.#takeLeft();
+    this.#ended = true;
+    const demand = this.#demand;
+    if (demand === undefined) return;
+    demand.filled += this.#takeRest(demand.memory.subarray(demand.filled));
+    this.#meet(demand);
+  };
+
+  /**
+   * Node.js takes a stream for ended when the other side is closed and a read came back short. A pipe can have more then
+   * (one that keeps its writes apart gives one of them to each read), and a broken connection its error.
+   */
+  #takeLeft(): void {
+    const parts = [this.#rest];
+    let length = 0;
+    for (let idle = 0; length <= MOST_LEFT_BYTES; ) {
       try {
-        readSync(this.#descriptor, new Uint8Array(1));
+        const part = new Uint8Array(BUFFER_BYTES);
+        const count = readSync(this.#descriptor, part);
+        if (count === 0) break;
+        parts.push(part.subarray(0, count));
+        length += count;
+        idle = 0;
       } catch (error) {
         const { code } = error as NodeJS.ErrnoException;
-        if (code === 'EINTR' && attempt < MOST_IDLE_ATTEMPTS) continue;
-        // Another writer has opened a named pipe: that is no part of this stream.
+        idle += 1;
+        if (code === 'EINTR' && idle < MOST_IDLE_ATTEMPTS) continue;
+        // Another writer has opened a named pipe, and has written nothing yet.
         if (code !== 'EAGAIN') this.#onError(error);
+        break;
       }
-      break;
     }
-    this.#ended = true;
-    if (this.#demand !== undefined) this.#meet(this.#demand);
-  };
+    if (length > MOST_LEFT_BYTES) this.#onError(new Error('it goes on after its end'));
+    if (length > 0) this.#rest = Buffer.concat(parts);
+  }
 
   readonly #onError = (error: unknown): void => {
     this.#failure ??= { error };
