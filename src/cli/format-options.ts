@@ -62,7 +62,7 @@ const PREALLOCATION: Readonly<Record<ImageFormat, Readonly<Record<string, Preall
 function preallocation(format: ImageFormat): Key {
   return {
     type: '<str>',
-    help: `Allocated beyond the data: ${Object.keys(PREALLOCATION[format]).join(', ')} (default: off)`,
+    help: `Preallocation: ${Object.keys(PREALLOCATION[format]).join(', ')} (default: off)`,
     offers: Object.keys(PREALLOCATION[format]),
     apply: (draft, value) => {
       draft.preallocation = value;
@@ -82,7 +82,7 @@ const FILE_KEYS: Readonly<Record<string, Key>> = {
   nocow: refusedWhenOn,
   size: {
     type: '<size>',
-    help: 'Of a disk from standard input; else ignored, as in qemu-img',
+    help: 'Size of a disk from standard input; otherwise ignored, as in qemu-img',
     apply: ({ create }, value, key) => {
       create.size = size(value, key);
     },
@@ -92,14 +92,14 @@ const FILE_KEYS: Readonly<Record<string, Key>> = {
 const QCOW2_KEYS: Readonly<Record<string, Key>> = {
   backing_file: {
     type: '<str>',
-    help: 'Store only what differs from this image (the same as -b)',
+    help: 'Store only clusters that differ from this image (same as -b)',
     apply: ({ create }, value) => {
       create.backingFile = storedFile(value);
     },
   },
   backing_fmt: {
     type: '<str>',
-    help: 'Its format: raw or qcow2 (the same as -F)',
+    help: 'Format of the backing file: raw or qcow2 (same as -F)',
     offers: ['raw', 'qcow2'],
     apply: ({ create }, value) => {
       create.backingFormat = backingFormatOf(value);
@@ -107,7 +107,7 @@ const QCOW2_KEYS: Readonly<Record<string, Key>> = {
   },
   cluster_size: {
     type: '<size>',
-    help: 'Power of two from 512 to 2M (default: 64k)',
+    help: 'Cluster size, a power of two from 512 to 2M (default: 64k)',
     offers: ['512', '4k', '16k', '64k', '256k', '1M', '2M'],
     apply: ({ create }, value, key) => {
       create.clusterSize = size(value, key);
@@ -115,7 +115,7 @@ const QCOW2_KEYS: Readonly<Record<string, Key>> = {
   },
   compat: {
     type: '<str>',
-    help: 'Version of the format: v2 (0.10) or v3 (1.1, the default)',
+    help: 'Format version: v2 (0.10) or v3 (1.1, the default)',
     offers: ['v2', 'v3'],
     apply: ({ create }, value, key) => {
       create.compat = oneOf<2 | 3>({ '0.10': 2, v2: 2, '1.1': 3, v3: 3 }, value, key);
@@ -123,14 +123,14 @@ const QCOW2_KEYS: Readonly<Record<string, Key>> = {
   },
   compression_level: {
     type: '<num>',
-    help: 'Higher is smaller and slower; the engine has the range',
+    help: 'Higher is smaller and slower; the range depends on the engine',
     apply: (draft, value, key) => {
       draft.compressionLevel = integer(value, key);
     },
   },
   compression_type: {
     type: '<str>',
-    help: 'zlib (the default) or zstd',
+    help: 'Compression type: zlib (the default) or zstd',
     offers: ['zlib', 'zstd'],
     apply: ({ create }, value, key) => {
       create.compressionType = oneOf<CompressionType>({ zlib: 'zlib', zstd: 'zstd' }, value, key);
@@ -138,7 +138,7 @@ const QCOW2_KEYS: Readonly<Record<string, Key>> = {
   },
   compression_window_bits: {
     type: '<num>',
-    help: '15 (the default) or 12, the window of qemu-img',
+    help: 'Deflate window: 15 (the default) or 12, as qemu-img uses',
     offers: ['12', '15'],
     apply: (draft, value, key) => {
       draft.compressionWindowBits = oneOf<12 | 15>({ 12: 12, 15: 15 }, String(integer(value, key)), key);
@@ -146,14 +146,14 @@ const QCOW2_KEYS: Readonly<Record<string, Key>> = {
   },
   data_file: {
     type: '<str>',
-    help: 'Store the data in this file, and only tables in the image',
+    help: 'Store data in this file and only tables in the image',
     apply: ({ create }, value) => {
       create.dataFile = storedFile(value);
     },
   },
   data_file_raw: {
     type: '<bool (on/off)>',
-    help: 'Keep that file readable as a raw disk by itself',
+    help: 'Keep the data file readable as a raw disk',
     offers: ['on', 'off'],
     apply: ({ create }, value, key) => {
       create.dataFileRaw = bool(value, key);
@@ -178,7 +178,7 @@ const QCOW2_KEYS: Readonly<Record<string, Key>> = {
   },
   lazy_refcounts: {
     type: '<bool (on/off)>',
-    help: 'Let later writers postpone refcount updates',
+    help: 'Let QEMU postpone refcount updates',
     offers: ['on', 'off'],
     apply: ({ create }, value, key) => {
       create.lazyRefcounts = bool(value, key);
@@ -187,7 +187,7 @@ const QCOW2_KEYS: Readonly<Record<string, Key>> = {
   preallocation: preallocation('qcow2'),
   refcount_bits: {
     type: '<num>',
-    help: 'Power of two from 1 to 64 (default: 16)',
+    help: 'Bits per refcount, a power of two from 1 to 64 (default: 16)',
     offers: ['1', '2', '4', '8', '16', '32', '64'],
     apply: ({ create }, value, key) => {
       create.refcountBits = integer(value, key);

@@ -14,9 +14,9 @@ Usage: qcow2c COMMAND [options] FILE...
        qcow2c COMMAND --help
        qcow2c --version | --help
 
-Makes compressed qcow2 disk images, as 'qemu-img convert -c' does: in parallel,
-the same bytes on every run, and the result appears whole or not at all. Looks
-into images as qemu-img does, with the same options, output and exit codes.
+Creates compressed qcow2 disk images like 'qemu-img convert -c': in parallel,
+with identical output on every run, and atomically. Inspects images with the
+options, output and exit codes of qemu-img.
 
 Commands:
 ${commands.map(({ name, summary }) => entry(name, summary, NAME_COLUMN)).join('')}

@@ -56,13 +56,13 @@ export interface CommandTable {
 
 /** Options that every command has, at the end of its last group. */
 export const EVERYWHERE: readonly OptionRow[] = [
-  { flags: ['--debug'], help: 'show where an error comes from (or QCOW2C_DEBUG=1)' },
+  { flags: ['--debug'], help: 'print the stack trace and the causes of an error (or QCOW2C_DEBUG=1)' },
   { flags: ['-V', '--version'], help: 'print the version and the compression engines found' },
   { flags: ['-h', '--help'], help: 'print this help' },
 ];
 
 export const SIZES: Note = {
-  paragraphs: ['SIZE is in bytes; k, M, G, T, P and E stand for powers of 1024.'],
+  paragraphs: ['SIZE is in bytes; the suffixes k, M, G, T, P and E are powers of 1024.'],
 };
 
 /** All options of a command in the order of its help. */

@@ -14,20 +14,20 @@ import { type CommandTable, EVERYWHERE } from '../option-table.js';
 
 export const CHECK_TABLE: CommandTable = {
   name: 'check',
-  summary: 'find and repair what is wrong with an image',
+  summary: 'find and repair errors in an image',
   synopsis: ['qcow2c check [options] FILE'],
   operands: 'files',
   description: [
-    'Counts the references to each cluster of FILE anew, compares them with the refcounts of the image, and looks ' +
-      'at the entries of its tables. What is wrong goes to standard error, a line each, the verdict to standard ' +
-      'output and into the exit code; all as qemu-img does it.',
-    'With --data every compressed cluster is inflated too, in the image and in its snapshots, on all cores: ' +
-      'without it damaged payloads pass, as they do with qemu-img.',
-    'Tables, payloads and data clusters that are past the end of the file, wholly or in part, are corruptions, ' +
-      'also where qemu-img reads them as zeros and reports nothing.',
-    'With -r FILE is repaired in place and checked again. A failure in the middle leaves it no worse than it was. ' +
+    'Counts the references to each cluster of FILE, compares them with the refcounts of the image, and checks the ' +
+      'entries of its tables. As with qemu-img, findings go to standard error, one per line, and the verdict to ' +
+      'standard output and into the exit code.',
+    'With --data every compressed cluster of the image and its snapshots is decompressed too, on all cores. Without ' +
+      'it, damaged compressed data goes unnoticed, as with qemu-img.',
+    'Tables and data past the end of the file, even in part, are corruptions. qemu-img reads some of them as zeros ' +
+      'and reports nothing.',
+    'With -r FILE is repaired in place and checked again. An interrupted repair leaves it no worse than before. ' +
       'Nothing is freed if a table that may refer to it could not be read.',
-    'Backing files and data files are not opened: each has a check of its own.',
+    'Backing files and data files are not opened. Check each of them separately.',
   ],
   groups: [
     {
@@ -39,24 +39,24 @@ export const CHECK_TABLE: CommandTable = {
           flags: ['-r', '--repair'],
           argument: 'WHAT',
           choices: ['leaks', 'all'],
-          help: 'repair FILE in place: leaks (space that nothing uses) or all (also corruptions, as far as that takes no guess)',
+          help: 'repair FILE in place: leaks (free unused clusters) or all (also corruptions that can be repaired without guessing)',
         },
-        { flags: ['--data'], help: 'inflate every compressed cluster too' },
+        { flags: ['--data'], help: 'decompress every compressed cluster' },
         {
           flags: ['--output'],
           argument: 'FORMAT',
           choices: ['human', 'json'],
-          help: 'how to print the verdict: human or json (default: human)',
+          help: 'output format: human or json (default: human)',
         },
         {
           ...PARALLEL,
-          help: 'most threads for --data (default: one for each processor that the program may use, cgroup quotas included)',
+          help: 'maximum number of threads for --data (default: one per available processor, within the CPU quota of the cgroup)',
         },
         MEMORY,
         CACHE,
         SHOW_PROGRESS,
         PROGRESS,
-        { flags: ['-q', '--quiet'], help: 'print nothing but what is wrong' },
+        { flags: ['-q', '--quiet'], help: 'print only errors and findings' },
         FORCE_SHARE,
         NO_OBJECT,
         ...EVERYWHERE,
@@ -65,11 +65,11 @@ export const CHECK_TABLE: CommandTable = {
   ],
   notes: [
     {
-      title: 'Words',
+      title: 'Terms',
       paragraphs: [
-        'Leaked cluster: space in the file that nothing uses; no harm to data. ERROR: the refcounts or tables are ' +
-          'wrong; do not write to the image before it is repaired. Fragmented: not right behind the cluster ' +
-          'before it, which is true of every compressed one. Image end offset: what of the file is in use.',
+        'Leaked cluster: unused space in the file; harmless to data. ERROR: refcounts or tables are wrong; do not ' +
+          'write to the image before it is repaired. Fragmented: a cluster that does not directly follow the previous ' +
+          'one in the file; compressed clusters always count. Image end offset: the end of the last used cluster.',
       ],
     },
   ],
@@ -77,14 +77,14 @@ export const CHECK_TABLE: CommandTable = {
     { what: 'Check an image', line: 'qcow2c check disk.qcow2' },
     { what: 'Check an image and its compressed data', line: 'qcow2c check --data -p disk.qcow2' },
     {
-      what: 'For a script: the exit code, and the verdict as JSON',
+      what: 'JSON for a script',
       line: 'qcow2c check --output json disk.qcow2',
     },
-    { what: 'Give back leaked clusters', line: 'qcow2c check -r leaks disk.qcow2' },
+    { what: 'Free leaked clusters', line: 'qcow2c check -r leaks disk.qcow2' },
   ],
   exitCodes: [
-    ['0', 'nothing is wrong'],
-    ['1', 'the check could not be made, or not to its end'],
+    ['0', 'no errors were found'],
+    ['1', 'the check could not be made or completed'],
     ['2', 'there are corruptions'],
     ['3', 'there are leaked clusters, but no corruptions'],
     ['63', 'the format has no checks (raw)'],

@@ -15,12 +15,12 @@ import { type CommandTable, EVERYWHERE } from '../option-table.js';
 
 export const COMPARE_TABLE: CommandTable = {
   name: 'compare',
-  summary: 'say whether two images show the same disk',
+  summary: 'compare the content of two images',
   synopsis: ['qcow2c compare [options] FILE1 FILE2'],
   operands: 'files',
   description: [
-    'Compares what a guest would see in the two images, whatever their formats, and says where they differ first. ' +
-      'A disk that is longer than the other is the same when the rest of it is zeros.',
+    'Compares two images as a guest sees them, in any formats, and prints the first difference. Disks of different ' +
+      'sizes are identical if the rest of the longer one is zeros.',
   ],
   groups: [
     {
@@ -30,32 +30,32 @@ export const COMPARE_TABLE: CommandTable = {
           flags: ['-f', '--a-format'],
           argument: 'FMT',
           completes: IMAGE_FORMATS,
-          help: 'format of FILE1: raw or qcow2 (default: look into the file; then it may name no backing file and no data file)',
+          help: 'format of FILE1: raw or qcow2 (default: probe FILE1, and refuse it if it names a backing file or data file)',
         },
         {
           flags: ['-F', '--b-format'],
           argument: 'FMT',
           completes: IMAGE_FORMATS,
-          help: 'format of FILE2 (likewise)',
+          help: 'format of FILE2 (see -f)',
         },
         {
           ...IMAGE_OPTS,
-          help: "FILE1 and FILE2 are not names but options: driver=qcow2,file.filename=FILE and others (see 'qcow2c help convert')",
+          help: "FILE1 and FILE2 are lists of options, not names: driver=qcow2,file.filename=FILE and so on (see 'qcow2c help convert')",
         },
         {
           flags: ['-s', '--strict'],
-          help: 'sizes and what is allocated must be the same too',
+          help: 'compare sizes and allocation too',
         },
         PARALLEL,
         MEMORY,
         {
           ...CACHE,
-          help: 'how the images are read (default: writeback); none and directsync go past the page cache',
+          help: 'cache mode for reading the images (default: writeback); none and directsync bypass the page cache',
         },
         SHOW_PROGRESS,
         PROGRESS,
-        { flags: ['-q', '--quiet'], help: 'print nothing but errors; the exit code is the answer' },
-        { ...FORCE_SHARE, help: 'read the images although virtual machines may be writing to them' },
+        { flags: ['-q', '--quiet'], help: 'print only errors; the exit code is the verdict' },
+        { ...FORCE_SHARE, help: 'read the images even if virtual machines are using them' },
         NO_OBJECT,
         ...EVERYWHERE,
       ],
@@ -67,21 +67,21 @@ export const COMPARE_TABLE: CommandTable = {
       what: 'Compare a compressed copy with its source',
       line: 'qcow2c compare -p -f raw disk.raw disk.qcow2',
     },
-    { what: 'Ask in a script', line: 'qcow2c compare -q -f raw -F qcow2 disk.raw disk.qcow2' },
+    { what: 'In a script', line: 'qcow2c compare -q -f raw -F qcow2 disk.raw disk.qcow2' },
     {
       what: 'Compare trusted images with backing files',
       line: 'qcow2c compare -f qcow2 -F qcow2 overlay.qcow2 flat.qcow2',
     },
     {
-      what: 'Leave out what backing files hold',
+      what: 'Ignore the backing file',
       line: 'qcow2c compare --image-opts file.filename=a,backing= file.filename=b',
     },
   ],
   exitCodes: [
     ['0', 'the disks are identical'],
-    ['1', 'they differ; or the command line makes no sense'],
+    ['1', 'they differ, or the command line is wrong'],
     ['2', 'an image could not be opened, or another error'],
-    ['3', 'an image does not tell what is allocated'],
+    ['3', 'the allocation of an image is unknown'],
     ['4', 'an image could not be read'],
     ['129, 130, 143', 'stopped by SIGHUP, SIGINT or SIGTERM'],
   ],

@@ -4,18 +4,18 @@ import { SHELLS } from './request.js';
 
 export const COMPLETION_TABLE: CommandTable = {
   name: 'completion',
-  summary: 'print what completes command lines in a shell',
+  summary: 'print a completion script for a shell',
   synopsis: ['qcow2c completion SHELL'],
   operands: SHELLS,
   description: [
-    'Prints a script for SHELL, which is bash, zsh or fish. It makes the shell complete commands, options, their ' +
-      'arguments, the keys of -o and names of files.',
+    'Prints a completion script for bash, zsh or fish. It completes commands, options, their arguments, keys of -o ' +
+      'and file names.',
   ],
   groups: [{ title: 'Options', options: EVERYWHERE }],
   notes: [
     {
       title: 'In bash',
-      verbatim: ['source <(qcow2c completion bash)       now, or in ~/.bashrc for always'],
+      verbatim: ['source <(qcow2c completion bash)       now, or in ~/.bashrc'],
     },
     {
       title: 'In bash with the package bash-completion',
@@ -40,7 +40,7 @@ export const COMPLETION_TABLE: CommandTable = {
       ],
     },
     {
-      title: 'For everybody, as root: the output goes into one of',
+      title: 'For all users, as root: write the output to one of',
       verbatim: [
         '/usr/share/bash-completion/completions/qcow2c',
         '/usr/share/zsh/vendor-completions/_qcow2c    or site-functions/_qcow2c',
@@ -54,7 +54,7 @@ export const COMPLETION_TABLE: CommandTable = {
     { what: 'The script for fish', line: 'qcow2c completion fish' },
   ],
   exitCodes: [
-    ['0', 'done'],
-    ['1', 'an error; one line on standard error says which'],
+    ['0', 'success'],
+    ['1', 'an error, described in one line on standard error'],
   ],
 };

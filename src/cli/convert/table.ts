@@ -17,13 +17,15 @@ import { type CommandTable, EVERYWHERE, SIZES } from '../option-table.js';
 
 export const CONVERT_TABLE: CommandTable = {
   name: 'convert',
-  summary: 'copy disk images into a new one',
+  summary: 'convert disk images to a new image',
   synopsis: ['qcow2c convert [options] SRC [SRC...] DST', 'COMMAND | qcow2c convert [options] - DST'],
   operands: 'files',
   description: [
-    "Copies the disk image SRC to DST; several SRC are joined end to end; '-' is a raw disk from standard input, as a named pipe and /dev/stdin are. " +
-      'DST gets its name only when it is complete: after an error or a signal whatever had that name is still ' +
-      'there. With -n, or when DST is a device, it is written in place.',
+    'Converts the disk image SRC to DST. Several SRC are concatenated. "-", a named pipe or /dev/stdin is a raw disk ' +
+      'that is read as a stream.',
+    'DST is written under a temporary name and renamed once it is complete, its length is verified and it is on ' +
+      'disk. After an error or a signal an existing DST is unchanged. With -n, or if DST is a device, it is written ' +
+      'in place.',
   ],
   groups: [
     {
@@ -33,21 +35,21 @@ export const CONVERT_TABLE: CommandTable = {
           flags: ['-f', '--source-format'],
           argument: 'FMT',
           completes: IMAGE_FORMATS,
-          help: 'format of SRC: raw or qcow2 (default: look into the file; then it may name no backing file and no data file)',
+          help: 'format of SRC: raw or qcow2 (default: probe SRC, and refuse it if it names a backing file or data file)',
         },
         {
           flags: ['--image-opts', '--source-image-opts'],
-          help: 'SRC is not a name but options: driver=qcow2,file.filename=FILE and others (see below)',
+          help: 'SRC is a list of options, not a name: driver=qcow2,file.filename=FILE and so on (see below)',
         },
         {
           flags: ['--min-size'],
           argument: 'SIZE',
-          help: 'refuse a SRC with fewer bytes (see below); of a stream that is known at its end',
+          help: 'refuse SRC if it is smaller (see below); the size of a stream is known at its end',
         },
         {
           flags: ['-l', '--snapshot'],
           argument: 'SNAPSHOT',
-          help: 'read this internal snapshot: its identifier or name, or snapshot.id=ID,snapshot.name=NAME',
+          help: 'read an internal snapshot: an identifier or a name, or snapshot.id=ID,snapshot.name=NAME',
         },
         {
           flags: ['--bitmaps'],
@@ -55,21 +57,21 @@ export const CONVERT_TABLE: CommandTable = {
         },
         {
           flags: ['--skip-broken-bitmaps'],
-          help: 'leave out inconsistent bitmaps (with --bitmaps)',
+          help: 'skip inconsistent bitmaps (with --bitmaps)',
         },
         {
           flags: ['--salvage'],
-          help: 'make zeros of what cannot be read, say where, and go on',
+          help: 'replace unreadable data with zeros; report the ranges and continue',
         },
         {
           flags: ['--isolated'],
-          help: 'refuse a SRC that names another file; whatever -f and --image-opts say',
+          help: 'refuse SRC if it names a backing file or data file; also with -f qcow2',
         },
         {
           flags: ['-T', '--source-cache'],
           argument: 'MODE',
           completes: CACHE_MODES,
-          help: 'how SRC is read (default: writeback)',
+          help: 'cache mode for reading SRC (default: writeback); none and directsync bypass the page cache',
         },
         { ...FORCE_SHARE, help: FORCE_SHARE.help.replace('FILE', 'SRC') },
       ],
@@ -81,20 +83,20 @@ export const CONVERT_TABLE: CommandTable = {
           flags: ['-O', '--target-format'],
           argument: 'FMT',
           completes: IMAGE_FORMATS,
-          help: 'format of DST: qcow2 or raw (default: qcow2 with -c or for a DST that ends in .qcow2, else raw); required to overwrite a file that holds something else',
+          help: 'format of DST: qcow2 or raw (default: qcow2 with -c or if DST ends in .qcow2, otherwise raw); required to overwrite a file of another format',
         },
         {
           flags: ['-o', '--target-format-options'],
           argument: 'KEY=VALUE[,KEY=VALUE...]',
           completes: FORMAT_OPTION_OFFERS,
           repeatable: true,
-          help: "options of the target's format; ',,' in a value is a comma, the later of two equal keys wins; '-o help' lists the keys",
+          help: "options of the target format; write a comma in a value as ',,'; of repeated keys the last one counts; '-o help' lists the keys",
         },
         {
           flags: ['-b', '-B', '--backing'],
           argument: 'FILE',
           completes: 'file',
-          help: 'store only what differs from the image FILE (which is looked for where DST is)',
+          help: 'store only clusters that differ from the image FILE (a relative name starts at the directory of DST)',
         },
         {
           flags: ['-F', '--backing-format'],
@@ -105,34 +107,34 @@ export const CONVERT_TABLE: CommandTable = {
         {
           flags: ['-S', '--sparse-size'],
           argument: 'SIZE',
-          help: 'shortest run of zeros that is left unallocated (default: 4k; with -c whole clusters); 0 stores every cluster',
+          help: 'shortest run of zeros to leave unallocated (default: 4k; with -c whole clusters); 0 stores every cluster',
         },
         {
           flags: ['-n', '--no-create'],
-          help: 'write into the existing DST; a qcow2 image keeps its options, its snapshots and its disk behind SRC; an empty file becomes an image',
+          help: 'write to an existing DST; a qcow2 image keeps its size, options, snapshots and the data beyond the end of SRC; an empty file gets a new image',
         },
         {
           flags: ['--target-is-zero'],
-          help: 'all of DST reads as zeros already (with -n)',
+          help: 'assume that DST reads as zeros (with -n)',
         },
         {
           flags: ['--target-image-opts'],
-          help: 'DST is not a name but options (with -n; see below)',
+          help: 'DST is a list of options, not a name (with -n; see below)',
         },
         {
           flags: ['-t', '--target-cache'],
           argument: 'MODE',
           completes: CACHE_MODES,
-          help: 'how DST is written: none (O_DIRECT), directsync, writethrough, writeback or unsafe (default: none, or writeback where the file system refuses that)',
+          help: 'cache mode for writing DST: none (O_DIRECT), directsync, writethrough, writeback or unsafe (default: none, or writeback if the file system does not support O_DIRECT)',
         },
         {
           flags: ['-r', '--rate-limit'],
           argument: 'SIZE',
-          help: 'most bytes written in a second (0: no limit)',
+          help: 'limit on bytes written per second (0: no limit)',
         },
         {
           flags: ['--verify'],
-          help: 'read the finished DST back and compare it with SRC: from the device, before DST gets its name; a difference is an error',
+          help: 'read the finished DST back and compare it with SRC; this happens before DST is renamed, and bypasses the page cache if possible',
         },
       ],
     },
@@ -141,11 +143,11 @@ export const CONVERT_TABLE: CommandTable = {
       options: [
         {
           flags: ['-c', '--compress'],
-          help: 'compress the clusters',
+          help: 'compress the data',
         },
         {
           flags: ['--recompress'],
-          help: 'compress anew what SRC has compressed in the same way (with -c; else it is checked and copied)',
+          help: 'compress again data that SRC holds in the same compressed form (with -c; by default it is verified and copied)',
         },
         ENGINE,
         CHECK_PAYLOADS,
@@ -154,15 +156,15 @@ export const CONVERT_TABLE: CommandTable = {
         {
           flags: ['--compressed-cache-size'],
           argument: 'SIZE',
-          help: 'memory that gathers small writes; 0 writes every cluster by itself',
+          help: 'size of the compressed write cache, which combines small writes; 0 writes each cluster separately',
         },
         {
           flags: ['-W', '--oob-writes'],
-          help: 'accepted and without effect: the output is always made in parallel and always deterministic',
+          help: 'accepted, no effect; output is always parallel and deterministic',
         },
         {
           flags: ['-C', '--copy-range-offloading'],
-          help: 'accepted and without effect; not with -c, -S or --salvage',
+          help: 'accepted, no effect; conflicts with -c, -S and --salvage',
         },
         NO_OBJECT,
       ],
@@ -174,11 +176,11 @@ export const CONVERT_TABLE: CommandTable = {
         PROGRESS,
         {
           flags: ['-q', '--quiet'],
-          help: 'print nothing but errors',
+          help: 'print only errors and warnings',
         },
         {
           flags: ['-v', '--verbose'],
-          help: 'say afterwards what was done, on standard error',
+          help: 'print a summary on standard error at the end',
         },
         ...EVERYWHERE,
       ],
@@ -188,43 +190,43 @@ export const CONVERT_TABLE: CommandTable = {
     SIZES,
     {
       paragraphs: [
-        'SRC and FILE are names of files or devices; "file:" before a name is dropped. A name that begins with a ' +
-          'protocol that QEMU knows (nbd:, json: and so on) or like a URI (word://) is refused; a file of such a name is ' +
-          "'./NAME'. Any other colon, as in vm-2026-11-29T08:00.qcow2, is part of the name.",
+        'SRC and FILE are names of files or devices. A prefix "file:" is removed. Names that begin with a protocol ' +
+          "of QEMU (nbd:, json: and so on) or like a URI (word://) are refused; write './NAME' for such a file. Any " +
+          'other colon is part of the name, as in vm-2026-11-29T08:00.qcow2.',
       ],
     },
     {
       title: 'A disk from a pipe',
       paragraphs: [
-        'A pipe does not tell that the program behind it failed: a disk that ends early looks like a whole one. An empty ' +
-          'stream is always an error (unless -o size=0 is given). For the others there are three ways, the safest first:',
+        'The reader of a pipe cannot see that the writing program failed: a truncated disk looks complete. An empty ' +
+          'stream is an error (unless -o size=0 is given). To detect other truncated streams, the safest way first:',
       ],
       verbatim: [
-        '-o size=SIZE     any other length is an error, DST stays as it was',
-        '--min-size SIZE  a shorter disk is an error, DST stays as it was',
-        'set -o pipefail  the shell tells of the failure; DST is replaced',
+        '-o size=SIZE     any other length is an error; DST is unchanged',
+        '--min-size SIZE  a shorter disk is an error; DST is unchanged',
+        'set -o pipefail  the shell reports the failure; DST is replaced',
       ],
     },
     {
-      title: 'Options in the place of a name',
+      title: 'Options instead of a name',
       verbatim: [
         'driver=qcow2,file.filename=FILE',
-        '  [,backing.driver=FMT,backing.file.filename=FILE]  instead of its own',
-        '  [,backing=]                                       as if it had none',
-        '  [,data-file.filename=FILE]                        instead of its own',
+        '  [,backing.driver=FMT,backing.file.filename=FILE]  other backing file',
+        '  [,backing=]                                       no backing file',
+        '  [,data-file.filename=FILE]                        other data file',
         'driver=raw,file.filename=FILE[,offset=SIZE][,size=SIZE]',
-        'file.filename=FILE                                  look into the file',
+        'file.filename=FILE                                  probe the format',
       ],
     },
   ],
   examples: [
-    { what: 'Compress a disk and show how far it is', line: 'qcow2c convert -c -p disk.raw disk.qcow2' },
+    { what: 'Compress a disk and show progress', line: 'qcow2c convert -c -p disk.raw disk.qcow2' },
     {
-      what: 'With zstd, by four threads',
+      what: 'Use zstd and four threads',
       line: 'qcow2c convert -c -o compression_type=zstd -m 4 disk.raw disk.qcow2',
     },
     {
-      what: 'As small as it gets with zlib, whatever the time',
+      what: 'The smallest zlib image, slowly',
       line: 'qcow2c convert -c -o compression_level=12,cluster_size=2M a.raw a.qcow2',
     },
     {
@@ -232,21 +234,21 @@ export const CONVERT_TABLE: CommandTable = {
       line: 'qcow2c convert -c -f qcow2 overlay.qcow2 disk.qcow2',
     },
     {
-      what: 'Write a snapshot out as a raw disk',
+      what: 'Convert a snapshot to a raw disk',
       line: 'qcow2c convert -f qcow2 -l before-upgrade -O raw disk.qcow2 disk.raw',
     },
     {
-      what: 'Store only what differs from a template',
+      what: 'Store only the differences from a template',
       line: 'qcow2c convert -c -b template.qcow2 -F qcow2 disk.raw overlay.qcow2',
     },
     {
-      what: 'Compress a disk of 20 GiB as it arrives, and keep the old image when it does not arrive whole',
+      what: 'Compress a disk of 20 GiB from a pipe, and keep the old image if it is truncated',
       line: 'qcow2c convert -c -o size=20G - disk.qcow2',
     },
   ],
   exitCodes: [
-    ['0', 'done'],
-    ['1', 'an error; one line on standard error says which'],
+    ['0', 'success'],
+    ['1', 'an error, described in one line on standard error'],
     ['129, 130, 143', 'stopped by SIGHUP, SIGINT or SIGTERM'],
   ],
 };

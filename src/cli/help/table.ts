@@ -6,12 +6,12 @@ export const HELP_TABLE: CommandTable = {
   summary: 'print the help of a command',
   synopsis: ['qcow2c help [COMMAND]'],
   operands: 'command',
-  description: ["The same as 'qcow2c COMMAND --help', and without COMMAND as 'qcow2c --help'."],
+  description: ["Same as 'qcow2c COMMAND --help'. Without COMMAND, same as 'qcow2c --help'."],
   groups: [{ title: 'Options', options: EVERYWHERE }],
   notes: [],
   examples: [{ what: 'Options of convert', line: 'qcow2c help convert' }],
   exitCodes: [
-    ['0', 'done'],
+    ['0', 'success'],
     ['1', 'there is no such command'],
   ],
 };

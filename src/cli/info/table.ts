@@ -4,17 +4,16 @@ import { type CommandTable, EVERYWHERE } from '../option-table.js';
 
 export const INFO_TABLE: CommandTable = {
   name: 'info',
-  summary: 'say what an image is',
+  summary: 'show the format, sizes, snapshots and bitmaps of an image',
   synopsis: [
     'qcow2c info [-f FMT] [options] FILE',
     'qcow2c info --image-opts [options] KEY=VALUE[,KEY=VALUE]',
   ],
   operands: 'files',
   description: [
-    'Says what FILE is: its format, its sizes, what a qcow2 image says of itself, its snapshots and bitmaps. Prints ' +
-      "what 'qemu-img info' prints.",
-    'Only FILE is opened, not the files that it names, unless --backing-chain asks for its backing files. No data ' +
-      'of any file are shown.',
+    "Prints what 'qemu-img info' prints: the format and the sizes of FILE, and the header, snapshots and bitmaps of " +
+      'a qcow2 image.',
+    'Only FILE is opened. With --backing-chain its backing files are opened too. No data of any file is shown.',
   ],
   groups: [
     {
@@ -24,13 +23,13 @@ export const INFO_TABLE: CommandTable = {
         IMAGE_OPTS,
         {
           flags: ['--backing-chain'],
-          help: "tell of FILE, its backing file, that one's, and so on (names are followed whoever wrote them)",
+          help: 'describe FILE and all its backing files (names in images are followed, even if the format was probed)',
         },
         FORCE_SHARE,
         {
           flags: ['--object'],
           argument: 'DEFINITION',
-          help: 'always refused: what an encrypted image says of itself is read without a secret',
+          help: 'not supported: the header of an encrypted image is shown without a secret',
         },
       ],
     },
@@ -39,20 +38,20 @@ export const INFO_TABLE: CommandTable = {
       options: [
         {
           flags: ['--deep'],
-          help: 'look at every cluster too: how many are compressed, the compression ratio, wasted bytes, what a reader needs (inflates all that is compressed)',
+          help: 'examine every cluster: count compressed clusters, compression ratio, wasted bytes and window size (decompresses all data)',
         },
         {
           ...PARALLEL,
-          help: 'most threads for --deep (default: one for each processor that the program may use, cgroup quotas included)',
+          help: 'maximum number of threads for --deep (default: one per available processor, within the CPU quota of the cgroup)',
         },
         MEMORY,
-        { flags: ['-p'], help: 'show the progress of --deep; the same as --progress=auto' },
+        { flags: ['-p'], help: 'show progress of --deep; same as --progress=auto' },
         {
           flags: ['--progress'],
           argument: 'STYLE',
           bare: 'auto',
           choices: ['auto', 'bar', 'qemu', 'json', 'none'],
-          help: "how to show it, always on standard error: auto (a bar on a terminal, else as qemu), bar, qemu (the lines of 'qemu-img -p'), json (an object a line) or none",
+          help: "progress style, on standard error: auto (bar on a terminal, otherwise qemu), bar, qemu (as 'qemu-img -p'), json (one object per line) or none",
         },
       ],
     },
@@ -63,7 +62,7 @@ export const INFO_TABLE: CommandTable = {
           flags: ['--output'],
           argument: 'FORMAT',
           choices: ['human', 'json'],
-          help: 'how to print it: human (lines for people) or json (an object, with --backing-chain a list of them) (default: human)',
+          help: 'output format: human or json (default: human); json is an object, or a list of objects with --backing-chain',
         },
         ...EVERYWHERE,
       ],
@@ -71,15 +70,15 @@ export const INFO_TABLE: CommandTable = {
   ],
   notes: [],
   examples: [
-    { what: 'What an image is', line: 'qcow2c info disk.qcow2' },
-    { what: 'For a script', line: 'qcow2c info --output=json disk.qcow2' },
-    { what: 'The whole chain of an overlay', line: 'qcow2c info --backing-chain overlay.qcow2' },
-    { what: 'How well it is compressed', line: 'qcow2c info --deep -p disk.qcow2' },
-    { what: 'A file that may look like an image, but is a disk', line: 'qcow2c info -f raw disk.raw' },
+    { what: 'Describe an image', line: 'qcow2c info disk.qcow2' },
+    { what: 'JSON for a script', line: 'qcow2c info --output=json disk.qcow2' },
+    { what: 'Describe an overlay and its backing files', line: 'qcow2c info --backing-chain overlay.qcow2' },
+    { what: 'Show how well an image is compressed', line: 'qcow2c info --deep -p disk.qcow2' },
+    { what: 'A raw disk whose content looks like an image', line: 'qcow2c info -f raw disk.raw' },
   ],
   exitCodes: [
-    ['0', 'done'],
-    ['1', 'an error; one line on standard error says which'],
+    ['0', 'success'],
+    ['1', 'an error, described in one line on standard error'],
     ['129, 130, 143', 'stopped by SIGHUP, SIGINT or SIGTERM'],
   ],
 };

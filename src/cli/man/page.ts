@@ -6,12 +6,11 @@ import { VERSION } from '../versions.js';
 import { bold, entry, escaped, italic, lines, verbatim } from './roff.js';
 
 const DESCRIPTION = [
-  "Makes compressed qcow2 disk images, as 'qemu-img convert -c' does: in parallel, the same bytes on every run, " +
-    'and the result appears whole or not at all. Looks into images as qemu-img does, with the same options, output ' +
-    'and exit codes.',
-  'Options may stand before, between and behind the names of files. The argument of a letter may be glued to it ' +
-    '(-Oqcow2), that of a long name follows a blank or "=". Of an option that is given twice the last one counts, ' +
-    'but lists of -o add up. Behind "--" there are only names.',
+  "Creates compressed qcow2 disk images like 'qemu-img convert -c': in parallel, with identical output on every " +
+    'run, and atomically. Inspects images with the options, output and exit codes of qemu-img.',
+  'Options may appear before, between and after file names. The argument of a short option may follow it directly ' +
+    '(-Oqcow2); that of a long option follows a blank or "=". If an option is repeated, the last one counts, but ' +
+    'lists of -o are combined. After "--" every word is a name.',
 ];
 
 /** @param tables in the order in which the commands are listed */
@@ -23,7 +22,7 @@ export function manualPage(tables: readonly CommandTable[]): string {
 .nr HY 0
 .nh
 .SH NAME
-qcow2c \\- compress disk images to qcow2, and look into them
+qcow2c \\- compress disk images to qcow2, and inspect them
 .SH SYNOPSIS
 ${tables.map(synopsisOf).join('.br\n')}.br
 ${bold('qcow2c --version')} | ${bold('--help')}
@@ -35,17 +34,19 @@ ${tables.map(commandSection).join('')}\
 ${EVERYWHERE.map((row) => option(row, prose)).join('')}\
 .SH OPTIONS OF IMAGES
 .PP
-${lines(escaped("The keys of -o. ',,' in a value is a comma."))}\
+${lines(escaped("The keys of -o. Write a comma in a value as ',,'."))}\
 ${(['qcow2', 'raw'] as const).map(formatSection).join('')}\
 .SH EXIT STATUS
 ${exitStatus(tables)}\
 .SH ENVIRONMENT
-${entry(bold('QCOW2C_DEBUG'), lines(`${escaped('1 does what')} ${bold('--debug')} ${escaped('does.')}`))}\
+${entry(bold('QCOW2C_DEBUG'), lines(`${escaped('If set to 1, the same as')} ${bold('--debug')}.`))}\
 .SH FILES
 ${entry(
   `${escaped('.')}${italic('DST')}${escaped('.qcow2c.tmp')}`,
   lines(
-    `${escaped('What convert writes before it is')} ${italic('DST')}${escaped('. After a kill it is left behind, and the next run to the same target removes it.')}`,
+    escaped(
+      'The temporary file of convert. A killed run leaves it behind; the next run to the same target removes it.',
+    ),
   ),
 )}\
 .SH EXAMPLES

@@ -18,7 +18,7 @@ import { type CommandTable, EVERYWHERE, SIZES } from '../option-table.js';
 
 export const MEASURE_TABLE: CommandTable = {
   name: 'measure',
-  summary: 'say how large an image will become',
+  summary: 'compute the size of an image before it is created',
   synopsis: [
     'qcow2c measure [options] FILE',
     'qcow2c measure [options] --size SIZE',
@@ -26,10 +26,10 @@ export const MEASURE_TABLE: CommandTable = {
   ],
   operands: 'files',
   description: [
-    'Says how many bytes a new image with the content of FILE will take, and how many once its whole disk has been ' +
-      'written to; then what copies of its bitmaps will take besides, if there can be any. Nothing is written.',
-    "Without -c the figures are those of 'qemu-img measure': the most that an uncompressed image can need. With -c " +
-      "the size is exact: that of the file that 'qcow2c convert -c' makes with the same options on this machine.",
+    'Prints the size of a new image with the content of FILE, its size once the whole disk has been written, and the ' +
+      'size of copies of its bitmaps, if there can be any. Writes nothing.',
+    "Without -c the numbers are those of 'qemu-img measure': an upper bound for an uncompressed image. With -c the " +
+      "size is exact: the length of the file that 'qcow2c convert -c' writes with the same options on this machine.",
   ],
   groups: [
     {
@@ -40,14 +40,14 @@ export const MEASURE_TABLE: CommandTable = {
         {
           flags: ['-l', '--snapshot'],
           argument: 'SNAPSHOT',
-          help: 'measure this internal snapshot: its identifier or name, or snapshot.id=ID,snapshot.name=NAME',
+          help: 'measure an internal snapshot: an identifier or a name, or snapshot.id=ID,snapshot.name=NAME',
         },
         FORCE_SHARE,
         NO_OBJECT,
         {
           flags: ['-s', '--size'],
           argument: 'SIZE',
-          help: 'a disk of this size without content instead of FILE',
+          help: 'measure an empty disk of this size instead of FILE',
         },
       ],
     },
@@ -58,7 +58,7 @@ export const MEASURE_TABLE: CommandTable = {
           flags: ['-O', '--target-format'],
           argument: 'FMT',
           completes: IMAGE_FORMATS,
-          help: 'format of the new image: qcow2 or raw (default: qcow2 with -c, else raw)',
+          help: 'format of the new image: qcow2 or raw (default: qcow2 with -c, otherwise raw)',
         },
         {
           flags: ['-o', '--target-format-options'],
@@ -69,12 +69,12 @@ export const MEASURE_TABLE: CommandTable = {
         },
         {
           flags: ['-c', '--compress'],
-          help: 'find the exact size of the compressed image, by compressing',
+          help: 'compute the exact size of a compressed image, by compressing',
         },
         {
           flags: ['--sample'],
           argument: 'PERCENT',
-          help: 'estimate the size from so much of the data (with -c; evenly spread, and the margin of error is told)',
+          help: 'estimate the size from this part of the data (with -c; prints the margin of error)',
         },
         ENGINE,
         CHECK_PAYLOADS,
@@ -89,13 +89,13 @@ export const MEASURE_TABLE: CommandTable = {
           flags: ['--output'],
           argument: 'FORMAT',
           choices: ['human', 'json'],
-          help: 'how to print it: human or json (default: human)',
+          help: 'output format: human or json (default: human)',
         },
         SHOW_PROGRESS,
         {
           ...PROGRESS,
           choices: ['auto', 'bar', 'json', 'none'],
-          help: 'how to show it: auto (a bar if standard error is a terminal), bar (on standard error), json (an object a line on standard error) or none',
+          help: 'progress style: auto (bar if standard error is a terminal), bar (on standard error), json (one object per line on standard error) or none',
         },
         ...EVERYWHERE,
       ],
@@ -105,31 +105,31 @@ export const MEASURE_TABLE: CommandTable = {
     SIZES,
     {
       paragraphs: [
-        'A relative backing file in -o is looked for from the working directory: the new image has no place of its own.',
-        "With --sample the first number is still the size: 'required size: 5242880 (estimated from 1% of the data, " +
+        'A relative backing_file in -o starts at the working directory.',
+        "With --sample the estimate and its margin are printed: 'required size: 5242880 (estimated from 1% of the data, " +
           "+- 81920 bytes at 95% confidence)'. The same FILE and options always give the same estimate.",
       ],
     },
   ],
   examples: [
-    { what: 'How large an uncompressed qcow2 image can become', line: 'qcow2c measure -O qcow2 disk.raw' },
-    { what: 'How large a compressed image will be, exactly', line: 'qcow2c measure -c -p disk.raw' },
+    { what: 'Maximum size of an uncompressed qcow2 image', line: 'qcow2c measure -O qcow2 disk.raw' },
+    { what: 'Exact size of a compressed image', line: 'qcow2c measure -c -p disk.raw' },
     {
-      what: 'About how large, from a fiftieth of the data',
+      what: 'Estimate from 2% of the data',
       line: 'qcow2c measure -c --sample 2 -o compression_type=zstd disk.raw',
     },
     {
-      what: 'What a fully written disk of 100 GiB takes',
+      what: 'Size of a fully written disk of 100 GiB',
       line: 'qcow2c measure -O qcow2 -o cluster_size=1M --size 100G',
     },
     {
-      what: 'For a program',
+      what: 'JSON for a script',
       line: 'qcow2c measure -c --output=json -f qcow2 -l before-upgrade disk.qcow2',
     },
   ],
   exitCodes: [
-    ['0', 'done'],
-    ['1', 'an error; one line on standard error says which'],
+    ['0', 'success'],
+    ['1', 'an error, described in one line on standard error'],
     ['129, 130, 143', 'stopped by SIGHUP, SIGINT or SIGTERM'],
   ],
 };
