@@ -10,7 +10,7 @@ export default defineConfig({
     minify: false,
     sourcemap: true,
     rollupOptions: {
-      input: { index: 'src/index.ts', cli: 'src/cli/main.ts', worker: 'src/compress/worker.ts' },
+      input: { index: 'src/index.ts', cli: 'src/cli/main.ts', worker: 'src/workers/worker.ts' },
       // Optional: where it could not be compiled, the build must not look for it.
       external: ['fs-ext'],
       // Everything lands in dist/ itself, so that the worker is found beside whichever file starts it.

@@ -16,13 +16,13 @@ import type { Measurement, MeasureOptions } from './measure/options.js';
 export type { CheckTotals, Finding } from './check/findings.js';
 export type { CheckOptions, CheckResult } from './check/options.js';
 export type { CompareOptions, CompareResult, Verdict } from './compare/options.js';
-export type { EngineName } from './compress/codec.js';
-export { endIdleThreads } from './compress/idle-threads.js';
 export type { CompressionType } from './compression-type.js';
-export { type Survey, surveyEngines } from './convert/engines.js';
+export { type Survey, surveyEngines } from './convert/engine-survey.js';
 export type { ConvertOptions, ConvertResult, UnreadableRange } from './convert/options.js';
 export type { VerifiedFrom } from './convert/verification.js';
+export type { EngineName } from './engines/codec.js';
 export { type ErrorCode, type ErrorFacts, Qcow2cError } from './errors.js';
+export type { ClusterCounts, Examination, StreamTotals } from './examine/examine-image.js';
 export type { ImageFormat, ImageReference, StreamReference } from './image/image-reference.js';
 export type {
   BackingInfo,
@@ -35,13 +35,13 @@ export type {
 } from './info/image-info.js';
 export type { MapOptions, MapRange } from './map/options.js';
 export type { Estimate, Measurement, MeasureOptions } from './measure/options.js';
-export type { Side } from './pipeline/compare-items.js';
-export type { ClusterCounts, Examination, StreamTotals } from './pipeline/examine-image.js';
-export type { Progress } from './pipeline/progress.js';
 export type { CreateOptions } from './qcow2/create-options.js';
 export type { Encryption, KeySlot, LuksEncryption } from './qcow2/encryption-header.js';
 export type { SnapshotSelector } from './qcow2/snapshot-table.js';
 export { CACHE_MODES, type CacheMode } from './storage/cache-mode.js';
+export type { Side } from './workers/compare-items.js';
+export { endIdleThreads } from './workers/idle-threads.js';
+export type { Progress } from './workers/progress.js';
 
 /**
  * Converts disk images to a qcow2 image or a raw disk.

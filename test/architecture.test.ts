@@ -18,7 +18,7 @@ const ROOT = fileURLToPath(new URL('../', import.meta.url));
 const graph = readGraph(ROOT, 'src');
 
 describe('the source tree', () => {
-  test('imports point one way: cli, the commands, pipeline and open, then image, raw, compress and qcow2, storage', () => {
+  test('imports point one way: cli, the commands, examine, workers and image, then engines, raw and qcow2, storage, system', () => {
     expect(wrongDirections(graph)).toEqual([]);
   });
   test('every import leads to a module that exists', () => {
@@ -57,8 +57,8 @@ describe('the rules can fail', () => {
   test.each([
     ['src/storage/a.ts', `import { b } from '../qcow2/b.js';`],
     ['src/storage/a.ts', `import type { B } from '../qcow2/b.js';`],
-    ['src/image/a.ts', `export { b } from '../qcow2/b.js';`],
-    ['src/compress/a.ts', `export * from '../qcow2/b.js';`],
+    ['src/system/a.ts', `export { b } from '../qcow2/b.js';`],
+    ['src/engines/a.ts', `export * from '../qcow2/b.js';`],
     ['src/raw/a.ts', `const b = await import('../qcow2/b.js');`],
     ['src/raw/a.ts', `type B = import('../qcow2/b.js').B;`],
     ['src/errors.ts', `import './qcow2/b.js';`],
@@ -81,8 +81,8 @@ describe('the rules can fail', () => {
         expect(wrongDirections(both(path, text))).toEqual([`${path} must not import src/image/b.ts`]);
       }
     }
-    expect(wrongDirections(both('src/compress/a.ts', `import type { B } from '../image/b.js';`))).toEqual([
-      'src/compress/a.ts must not import src/image/b.ts',
+    expect(wrongDirections(both('src/engines/a.ts', `import type { B } from '../image/b.js';`))).toEqual([
+      'src/engines/a.ts must not import src/image/b.ts',
     ]);
   });
 
@@ -103,13 +103,13 @@ describe('the rules can fail', () => {
 
   test('a stray package and an unknown package are found', () => {
     const text = `import 'koffi'; import type { C } from 'commander/esm.mjs'; import '@a/b/c';`;
-    expect(strayPackages(both('src/storage/seek.ts', `await import('fs-ext')`))).toEqual([]);
+    expect(strayPackages(both('src/system/seek.ts', `await import('fs-ext')`))).toEqual([]);
     expect(strayPackages(both('src/storage/a.ts', `await import('fs-ext')`))).toEqual([
       'src/storage/a.ts must not import fs-ext',
     ]);
-    expect(strayPackages(both('src/compress/a.ts', text))).toEqual([
-      'src/compress/a.ts must not import commander/esm.mjs',
-      'src/compress/a.ts imports @a/b/c, which is no dependency',
+    expect(strayPackages(both('src/engines/a.ts', text))).toEqual([
+      'src/engines/a.ts must not import commander/esm.mjs',
+      'src/engines/a.ts imports @a/b/c, which is no dependency',
     ]);
   });
 

@@ -7,9 +7,9 @@
  * one window (WINDOW_CLUSTERS); past that the order is that of the windows.
  */
 import { Qcow2cError, quoted } from '../errors.js';
-import { refuseAbort } from '../pipeline/pipeline.js';
 import { MAX_SNAPSHOTS } from '../qcow2/header.js';
 import { snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
+import { refuseAbort } from '../workers/pipeline.js';
 import { type CheckedImage, diskClusters } from './checked-image.js';
 import { checkCopiedFlags } from './copied-flags.js';
 import { CutPayloads } from './cut-payload.js';

@@ -3,12 +3,12 @@
  * if that is wanted.
  */
 import { quoted, usageError } from '../errors.js';
+import { guessFormat, warnOfCutDisk } from '../image/image-header.js';
 import type { ImageReference } from '../image/image-reference.js';
-import { guessFormat, warnOfCutDisk } from '../open/image-start.js';
-import { useOf } from '../open/open-image.js';
-import { endPromptly } from '../pipeline/prompt-abort.js';
+import { useOf } from '../image/open-image.js';
 import type { Header } from '../qcow2/header.js';
 import { openRawSource, type RawSource } from '../raw/raw-source.js';
+import { endPromptly } from '../workers/prompt-abort.js';
 import { analyse } from './analysis.js';
 import { type CheckedImage, readCheckedImage } from './checked-image.js';
 import { countersMemory } from './counters-memory.js';

@@ -4,8 +4,6 @@
  */
 import type { CheckedImage } from './checked-image.js';
 import type { Finding } from './findings.js';
-import { ASK, type RefcountReader } from './refcount-table.js';
-import type { ReferenceCounters } from './reference-counters.js';
 import {
   HIGH_OFFSET_MASK,
   type L1EntryHalves,
@@ -13,7 +11,9 @@ import {
   offsetOf,
   TableWalk,
   wholeEntry,
-} from './table-walk.js';
+} from './l2-windows.js';
+import { ASK, type RefcountReader } from './refcount-table.js';
+import type { ReferenceCounters } from './reference-counters.js';
 
 /** Bits of an entry's high half, and of its low one. */
 const COPIED = 0x80000000;

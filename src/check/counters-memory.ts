@@ -1,7 +1,8 @@
 /** How many references a check counts at once, where memory is limited. Used by `check`. */
-import { crewFor, type MemoryNeed, PROCESS_BYTES } from '../pipeline/crew.js';
-import { examinationNeed } from '../pipeline/examination-crew.js';
+
+import { examinationNeed } from '../examine/examination-budget.js';
 import type { Header } from '../qcow2/header.js';
+import { crewFor, type MemoryNeed, PROCESS_BYTES } from '../workers/worker-budget.js';
 import type { CheckOptions } from './options.js';
 import { countersBytes, countersIn } from './reference-counters.js';
 

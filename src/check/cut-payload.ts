@@ -43,7 +43,7 @@ export class CutPayloads {
     await file.read(offset, payload);
     try {
       // Loaded where it is wanted: the start of every other check is so much faster.
-      const { createDecompressor } = await import('../compress/engines.js');
+      const { createDecompressor } = await import('../engines/engine-choice.js');
       const decompressor = await createDecompressor({ type: header.compressionType });
       try {
         decompressor.decompress(payload, new Uint8Array(geometry.clusterSize));

@@ -1,10 +1,10 @@
 /** Looks at the compressed data of an image that has been analysed: the part of a check that QEMU's has not. */
-import { CorruptPayload } from '../compress/corrupt-payload.js';
+import { CorruptPayload } from '../engines/corrupt-payload.js';
 import { Qcow2cError } from '../errors.js';
-import type { Progress } from '../pipeline/progress.js';
 import type { Header } from '../qcow2/header.js';
 import { snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
 import type { RawSource } from '../raw/raw-source.js';
+import type { Progress } from '../workers/progress.js';
 import type { CheckedImage } from './checked-image.js';
 import type { OnFinding } from './findings.js';
 import type { CheckResult } from './options.js';
@@ -33,7 +33,7 @@ export async function checkData(
 ): Promise<NonNullable<CheckResult['data']>> {
   const snapshotCount = await readableSnapshots(file, header);
   // Loaded where it is wanted: the start of every other check is so much faster.
-  const { examineImage } = await import('../pipeline/examine-image.js');
+  const { examineImage } = await import('../examine/examine-image.js');
   const { examined, broken } = await examineImage(
     { file, header: { ...header, snapshotCount } },
     {

@@ -2,8 +2,9 @@
  * Finds the ranges of an image file that nothing refers to, from the references that an analysis counts. Used to
  * write into an image that must stay readable meanwhile, and to give space back afterwards.
  */
+
+import { roundUp } from '../arithmetic.js';
 import type { FreeRange } from '../qcow2/free-range.js';
-import { roundUp } from '../storage/aligned-memory.js';
 import type { ReferenceCounters } from './reference-counters.js';
 
 export class FreeRangeFinder {

@@ -6,8 +6,8 @@
 import { SECTOR_SIZE } from '../qcow2/geometry.js';
 import type { CheckedImage } from './checked-image.js';
 import type { Finding } from './findings.js';
+import { HIGH_OFFSET_MASK, offsetOf, wholeEntry } from './l2-windows.js';
 import type { ReferenceCounters } from './reference-counters.js';
-import { HIGH_OFFSET_MASK, offsetOf, wholeEntry } from './table-walk.js';
 
 /** Bits of an entry's high half: 63, 62 and the reserved ones of a standard cluster. */
 const COPIED = 0x80000000;

@@ -1,6 +1,6 @@
 /** What the check of an image is asked for and what comes of it: the options and the result of `check`. */
 import type { ImageFormat, ImageReference } from '../image/image-reference.js';
-import type { Progress } from '../pipeline/progress.js';
+import type { Progress } from '../workers/progress.js';
 import type { CheckTotals, Finding } from './findings.js';
 import type { RepairMode } from './repair.js';
 

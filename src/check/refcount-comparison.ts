@@ -1,5 +1,5 @@
 /** Compares the refcounts of an image with the references counted (compare_refcounts in QEMU). */
-import { refuseAbort } from '../pipeline/pipeline.js';
+import { refuseAbort } from '../workers/pipeline.js';
 import type { Finding } from './findings.js';
 import { ASK, type RefcountReader } from './refcount-table.js';
 import type { ReferenceCounters } from './reference-counters.js';

@@ -7,7 +7,7 @@ import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import { TableCache, type TableEntries } from '../qcow2/table-cache.js';
 import type { CheckedImage } from './checked-image.js';
 import type { OnFinding } from './findings.js';
-import { wholeEntry } from './table-walk.js';
+import { wholeEntry } from './l2-windows.js';
 
 /** Bytes of a table that are read at once. */
 const READ_BYTES = 65536;

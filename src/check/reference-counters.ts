@@ -2,7 +2,7 @@
  * How often each host cluster of a window is referred to. The counters have a fixed size: an image with more host
  * clusters is gone through once for each window. Rules: qcow2_inc_refcounts_imrt in QEMU.
  */
-import { roundUp } from '../storage/aligned-memory.js';
+import { roundUp } from '../arithmetic.js';
 import type { Finding, ImagePart } from './findings.js';
 
 /** Host clusters of a window: 64 MiB of counters, which are 1 TiB of an image at the usual cluster size. */

@@ -5,18 +5,18 @@
  */
 
 import { Qcow2cError, quoted } from '../errors.js';
-import { refuseAbort } from '../pipeline/pipeline.js';
 import { readBitmapDirectory } from '../qcow2/bitmap-directory.js';
 import { bitmapTableReader, nextBitmapTableEntry } from '../qcow2/bitmap-table.js';
 import { MAX_L1_BYTES, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import { snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
 import { TableBudget } from '../qcow2/table-budget.js';
+import { refuseAbort } from '../workers/pipeline.js';
 import type { CheckedImage, FilePlace } from './checked-image.js';
 import type { Finding, ImagePart } from './findings.js';
 import { type ClusterStatistics, L2References } from './l2-references.js';
+import { TableWalk, wholeEntry } from './l2-windows.js';
 import { refcountTableEntries } from './refcount-table.js';
 import type { ReferenceCounters } from './reference-counters.js';
-import { TableWalk, wholeEntry } from './table-walk.js';
 
 /** Bits 56 to 62 and 0 to 8 of an L1 entry are reserved. */
 const L1_RESERVED_HIGH = 0x7f000000;

@@ -5,7 +5,7 @@
  * What was changed is written in whole sectors, each of which a disk writes wholly or not at all. Nothing is ordered
  * but by `sync`: what was changed before it is durable before anything changed after it is written.
  */
-import { roundUp } from '../storage/aligned-memory.js';
+import { roundUp } from '../arithmetic.js';
 import type { Storage } from '../storage/storage.js';
 import { UnalignedWriter } from '../storage/unaligned-writer.js';
 import type { ImageFile } from './checked-image.js';

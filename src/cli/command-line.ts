@@ -5,10 +5,10 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { usageError } from '../errors.js';
 import { COMMANDS, type CommandRequest, refuseForeignCommand } from './commands.js';
-import { complaint, unknownCommand } from './complaint.js';
-import { commandHelp, programHelp } from './help-text.js';
-import { type CommandTable, type OptionRow, optionsOf } from './option-table.js';
-import { suggestion } from './suggestion.js';
+import { commandHelp, programHelp } from './help/help-text.js';
+import { type CommandTable, type OptionRow, optionsOf } from './options/option-table.js';
+import { suggestion } from './options/suggestion.js';
+import { complaint, unknownCommand } from './usage-error.js';
 
 export type Request =
   | Exclude<CommandRequest, { readonly kind: 'help' }>

@@ -18,7 +18,7 @@ import { type MapRequest, readMapWords } from './map/request.js';
 import { MAP_TABLE } from './map/table.js';
 import { type MeasureRequest, readMeasureWords } from './measure/request.js';
 import { MEASURE_TABLE } from './measure/table.js';
-import type { CommandTable } from './option-table.js';
+import type { CommandTable } from './options/option-table.js';
 
 export type CommandRequest =
   | ConvertRequest

@@ -1,7 +1,7 @@
 /**
  * Ends the process after a signal, whatever its threads wait for and whether or not its output is read. Used by main.ts.
  */
-import { exitAtOnce } from '../storage/libc.js';
+import { exitAtOnce } from '../system/libc.js';
 import { exitCodeOf, type StoppingSignal } from './interruption.js';
 
 /** Milliseconds that a reader has to take what was printed last. */

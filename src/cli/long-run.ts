@@ -3,14 +3,14 @@
  * the work in an orderly way.
  */
 import { Qcow2cError } from '../errors.js';
-import type { Progress } from '../pipeline/progress.js';
-import { endPromptly } from '../pipeline/prompt-abort.js';
+import type { Progress } from '../workers/progress.js';
+import { endPromptly } from '../workers/prompt-abort.js';
+import type { Surroundings } from './command-io.js';
 import { messageLine } from './failure.js';
 import { exitCodeOf, Interruption } from './interruption.js';
-import { openDisplay } from './open-display.js';
-import type { ProgressStyle } from './progress-display.js';
-import { ProgressRequest } from './progress-request.js';
-import type { Surroundings } from './surroundings.js';
+import { openDisplay } from './progress/open-display.js';
+import type { ProgressStyle } from './progress/progress-display.js';
+import { ProgressRequest } from './progress/progress-request.js';
 
 /** Milliseconds after a signal. The library gives up a call that does not return before that, and cleans up. */
 const LONGEST_CLEAN_UP = 800;

@@ -3,11 +3,11 @@
  * What only some runs need is imported when they need it, for the start to be quick.
  */
 import { ioError } from '../errors.js';
-import { refuseUndecodedWords } from './argument-bytes.js';
 import { parseCommandLine } from './command-line.js';
 import { failureText } from './failure.js';
 import { exitAfter } from './forced-exit.js';
 import { signalOf } from './interruption.js';
+import { refuseUndecodedWords } from './options/argument-bytes.js';
 
 /** Exit codes for an answer that could not be written, where 1 is wrong: what a conversion prints is no answer. */
 const CODES_WITHOUT_OUTPUT: Readonly<Record<string, number>> = { convert: 0, compare: 2 };
@@ -32,7 +32,7 @@ async function run(words: readonly string[]): Promise<number> {
       return 0;
     case 'versions': {
       const [{ surveyEngines }, { versionText }] = await Promise.all([
-        import('../convert/engines.js'),
+        import('../convert/engine-survey.js'),
         import('./versions.js'),
       ]);
       process.stdout.write(versionText(await surveyEngines()));

@@ -2,17 +2,18 @@
  * The comparison of two images: opens both, has the workers read what their maps do not show to be the same, and
  * takes the first difference in guest order. Never prints, never exits, installs no signal handler.
  */
-import { BUILT_WORKER } from '../compress/built-worker.js';
+
 import { usageError } from '../errors.js';
 import type { ImageReference } from '../image/image-reference.js';
-import { type OpenedImage, openImage } from '../open/open-image.js';
-import { compareItems } from '../pipeline/compare-items.js';
-import { refuseAbort } from '../pipeline/pipeline.js';
-import { endPromptly } from '../pipeline/prompt-abort.js';
-import { openFileIdentities } from '../pipeline/same-place.js';
+import { type OpenedImage, openImage } from '../image/open-image.js';
 import { asksForDirect } from '../storage/cache-mode.js';
-import { DiskStatus } from './block-status.js';
-import { comparisonCrew } from './comparison-crew.js';
+import { BUILT_WORKER } from '../workers/built-worker.js';
+import { compareItems } from '../workers/compare-items.js';
+import { refuseAbort } from '../workers/pipeline.js';
+import { endPromptly } from '../workers/prompt-abort.js';
+import { openFileIdentities } from '../workers/range-identity.js';
+import { comparisonCrew } from './comparison-budget.js';
+import { DiskStatus } from './comparison-status.js';
 import type { CompareOptions, CompareResult, Verdict } from './options.js';
 import { type Disk, planComparison } from './plan-comparison.js';
 

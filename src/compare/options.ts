@@ -1,9 +1,9 @@
 /** What a comparison can be asked to do and what it answers, as the library takes and gives it. */
 import type { Qcow2cError } from '../errors.js';
 import type { ImageReference } from '../image/image-reference.js';
-import type { Decision, Side } from '../pipeline/compare-items.js';
-import type { Progress } from '../pipeline/progress.js';
 import type { CacheMode } from '../storage/cache-mode.js';
+import type { Decision, Side } from '../workers/compare-items.js';
+import type { Progress } from '../workers/progress.js';
 
 export interface CompareOptions {
   /** The two images, a file's name standing for the file in a format to be looked for in its first bytes. */

@@ -3,16 +3,17 @@
  * disk changes its kind, and at most 2 MiB where something is to be read. What both hold at the same place of the
  * same file, and zeros on both sides, are left out; the rest becomes work items.
  */
-import type { Segment, Stretch } from '../compress/messages.js';
+
+import { roundDown } from '../arithmetic.js';
 import { Qcow2cError } from '../errors.js';
 import type { Source } from '../image/source.js';
-import type { PlannedComparison, Side } from '../pipeline/compare-items.js';
-import { ITEM_BYTES } from '../pipeline/plan.js';
-import { type IdentityOf, placeOf } from '../pipeline/same-place.js';
-import { segmentsOf } from '../pipeline/segments.js';
-import { roundDown } from '../storage/aligned-memory.js';
-import { giveTurn } from '../storage/turns.js';
-import { type BlockStatus, readsAsZeros } from './block-status.js';
+import { giveTurn } from '../system/yield-to-event-loop.js';
+import type { PlannedComparison, Side } from '../workers/compare-items.js';
+import type { Segment, Stretch } from '../workers/messages.js';
+import { ITEM_BYTES } from '../workers/plan.js';
+import { type IdentityOf, placeOf } from '../workers/range-identity.js';
+import { segmentsOf } from '../workers/segments.js';
+import { type BlockStatus, readsAsZeros } from './comparison-status.js';
 import type { Verdict } from './options.js';
 
 /** One of the two. */

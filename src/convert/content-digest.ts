@@ -6,7 +6,7 @@
  * of those), which stands for twice as much of the disk.
  */
 import { createHash } from 'node:crypto';
-import { ITEM_BYTES } from '../pipeline/plan.js';
+import { ITEM_BYTES } from '../workers/plan.js';
 
 /** Even: pairs are whole. */
 const MOST = 4096;

@@ -2,16 +2,17 @@
  * The conversion: the only place where concrete parts are put together. Never prints, never exits,
  * installs no signal handler; any number of conversions can run in one process.
  */
-import { WorkerPool } from '../compress/pool.js';
+
+import { roundUp } from '../arithmetic.js';
 import { Qcow2cError, quoted, usageError } from '../errors.js';
 import { storableName } from '../image/protocol.js';
 import type { Source } from '../image/source.js';
-import { ITEM_BYTES } from '../pipeline/plan.js';
-import { endPromptly } from '../pipeline/prompt-abort.js';
 import { type CreateOptions, noBackingFormat } from '../qcow2/create-options.js';
-import { onAbort } from '../storage/abort-listeners.js';
-import { roundUp } from '../storage/aligned-memory.js';
 import { TemporaryFiles } from '../storage/temporary-files.js';
+import { onAbort } from '../system/abort-listeners.js';
+import { ITEM_BYTES } from '../workers/plan.js';
+import { WorkerPool } from '../workers/pool.js';
+import { endPromptly } from '../workers/prompt-abort.js';
 import { ContentDigest } from './content-digest.js';
 import { type Input, imageInput, streamInput } from './input.js';
 import { type OpenedOutput, openOutput } from './open-output.js';

@@ -2,10 +2,11 @@
  * Fills up the last cluster of a source that ends inside it with what the target's disk has there: of a larger disk
  * that is written into, everything behind the source stays as it was.
  */
+
+import { roundDown, roundUp } from '../arithmetic.js';
 import type { Source } from '../image/source.js';
-import { ITEM_BYTES, type PlannedItem } from '../pipeline/plan.js';
-import { segmentsOf } from '../pipeline/segments.js';
-import { roundDown, roundUp } from '../storage/aligned-memory.js';
+import { ITEM_BYTES, type PlannedItem } from '../workers/plan.js';
+import { segmentsOf } from '../workers/segments.js';
 import type { NextItem } from './output.js';
 
 export class DiskRest {

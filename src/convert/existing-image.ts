@@ -2,6 +2,8 @@
  * The qcow2 image that `-n` writes into: its options, which stay, and where its file is free. Nothing that it refers
  * to is overwritten before its header is. The rules are QEMU's for an image that is opened for writing.
  */
+
+import { roundUp } from '../arithmetic.js';
 import { analyse } from '../check/analysis.js';
 import { type CheckedImage, readCheckedImage } from '../check/checked-image.js';
 import type { Finding } from '../check/findings.js';
@@ -24,7 +26,6 @@ import {
 import type { Header } from '../qcow2/header.js';
 import { decodeBackingName, headerAreaBytes } from '../qcow2/header-extensions.js';
 import { allocationUnit } from '../qcow2/image-writer.js';
-import { roundUp } from '../storage/aligned-memory.js';
 import type { Target } from '../storage/target.js';
 import { UnalignedReader } from '../storage/unaligned-reader.js';
 

@@ -3,6 +3,8 @@
  * counted anew, then the header, and then the space of what only the old state referred to is given back. Until the
  * header is written the old image is whole; from then on the new one is.
  */
+
+import { roundDown, roundUp } from '../arithmetic.js';
 import { analyse, countWindows } from '../check/analysis.js';
 import type { CheckedImage } from '../check/checked-image.js';
 import type { ReferenceCounters } from '../check/reference-counters.js';
@@ -20,8 +22,8 @@ import {
   replaceTables,
 } from '../qcow2/replaced-header.js';
 import { TableStream } from '../qcow2/table-stream.js';
-import { alignedMemory, roundDown, roundUp } from '../storage/aligned-memory.js';
 import type { OverlapGuard } from '../storage/overlap-guard.js';
+import { alignedMemory } from '../system/aligned-memory.js';
 import { type ExistingImage, freeRangeFinder } from './existing-image.js';
 
 /** Refcount blocks that are placed together, in bytes. */

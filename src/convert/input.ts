@@ -1,13 +1,14 @@
 /** What is converted, as the pipeline takes it: images that can be read anywhere, or a stream. */
-import type { WorkerPool } from '../compress/pool.js';
+
+import { roundUp } from '../arithmetic.js';
 import type { CompressionType } from '../compression-type.js';
 import { Qcow2cError, quoted, usageError } from '../errors.js';
 import { PROBE_BYTES, probeFormat } from '../image/probe.js';
 import type { Source } from '../image/source.js';
-import { type PlannedItem, type PlanSettings, plan } from '../pipeline/plan.js';
-import { segmentsOf } from '../pipeline/segments.js';
 import type { StreamSource } from '../raw/stream-source.js';
-import { roundUp } from '../storage/aligned-memory.js';
+import { type PlannedItem, type PlanSettings, plan } from '../workers/plan.js';
+import type { WorkerPool } from '../workers/pool.js';
+import { segmentsOf } from '../workers/segments.js';
 import type { ContentDigest } from './content-digest.js';
 import type { OpenedSources } from './open-sources.js';
 import { planOverlay } from './plan-overlay.js';

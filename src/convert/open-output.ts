@@ -1,21 +1,21 @@
 /** Opens the target that the options ask for; everything that can be refused is refused before it is made. */
-import type { CompressorChoice } from '../compress/codec.js';
-import { chooseCompressor } from '../compress/engines.js';
+import type { CompressorChoice } from '../engines/codec.js';
+import { chooseCompressor } from '../engines/engine-choice.js';
 import { usageError } from '../errors.js';
 import { dataFilePath } from '../image/image-name.js';
-import { type OpenedImage, openImage } from '../open/open-image.js';
-import type { Crew } from '../pipeline/crew.js';
-import { runPipeline } from '../pipeline/pipeline.js';
+import { type OpenedImage, openImage } from '../image/open-image.js';
 import { type ImageParameters, resolveCreateOptions } from '../qcow2/create-options.js';
 import { RawWriter } from '../raw/raw-writer.js';
 import type { Target } from '../storage/target.js';
+import { runPipeline } from '../workers/pipeline.js';
+import type { Crew } from '../workers/worker-budget.js';
 import { bitmapsToCopy } from './bitmaps.js';
-import { conversionCrew } from './conversion-crew.js';
+import { conversionCrew } from './conversion-budget.js';
 import { DiskRest } from './disk-rest.js';
+import { bitmapsOf, keptBitmaps } from './existing-bitmaps.js';
 import { type ExistingImage, readExistingImage } from './existing-image.js';
 import { contentOf, refuseNewInPlace } from './in-place-target.js';
 import type { Input } from './input.js';
-import { bitmapsOf, keptBitmaps } from './kept-bitmaps.js';
 import { type OpenedSources, openSettings } from './open-sources.js';
 import type { ConvertOptions } from './options.js';
 import { type Output, openWith, type RunClusters, rateLimitOf } from './output.js';

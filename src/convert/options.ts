@@ -2,13 +2,13 @@
  * What a conversion can be asked to do, as the library takes it. The command line turns its options
  * into this; nothing here knows of letters or text.
  */
-import type { EngineName } from '../compress/codec.js';
+import type { EngineName } from '../engines/codec.js';
 import type { Qcow2cError } from '../errors.js';
 import type { ImageFormat, ImageReference, StreamReference } from '../image/image-reference.js';
-import type { Progress } from '../pipeline/progress.js';
 import type { CreateOptions } from '../qcow2/create-options.js';
 import type { SnapshotSelector } from '../qcow2/snapshot-table.js';
 import type { CacheMode } from '../storage/cache-mode.js';
+import type { Progress } from '../workers/progress.js';
 import type { VerifiedFrom } from './verification.js';
 
 /** A guest range that could not be read, and was taken for zeros. In bytes. */

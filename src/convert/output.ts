@@ -1,12 +1,12 @@
 /** Where a conversion goes, whatever the format: what the workers are to do for it, and what becomes of it. */
 
-import type { PackingSetup } from '../compress/messages.js';
-import type { PackedItem, WorkerPool } from '../compress/pool.js';
 import { quoted } from '../errors.js';
-import type { PipelineParts, PipelineSettings } from '../pipeline/pipeline.js';
-import type { PlannedItem } from '../pipeline/plan.js';
 import { RateLimit } from '../storage/rate-limit.js';
 import type { openTarget, Target } from '../storage/target.js';
+import type { PackingSetup } from '../workers/messages.js';
+import type { PipelineParts, PipelineSettings } from '../workers/pipeline.js';
+import type { PlannedItem } from '../workers/plan.js';
+import type { PackedItem, WorkerPool } from '../workers/pool.js';
 import type { ConvertOptions, ConvertResult } from './options.js';
 import type { UnreadableLog } from './unreadable-log.js';
 import type { WrittenTarget } from './written-target.js';

@@ -1,6 +1,7 @@
 /** The parts of a conversion that measuring and tests replace, and what they are otherwise. */
-import { BUILT_WORKER } from '../compress/built-worker.js';
+
 import { openTarget } from '../storage/target.js';
+import { BUILT_WORKER } from '../workers/built-worker.js';
 import type { RunClusters } from './output.js';
 
 export interface ConversionParts {

@@ -1,5 +1,5 @@
 /** The progress of a conversion with a second phase, the verification, as one that never goes back. */
-import type { Progress } from '../pipeline/progress.js';
+import type { Progress } from '../workers/progress.js';
 
 type OnProgress = (progress: Progress) => void;
 

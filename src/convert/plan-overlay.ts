@@ -2,13 +2,14 @@
  * Cuts a source into work items for an image with a backing file: what both hold at the same place of the
  * same file is left out, whatever its size; for the rest the worker gets what either holds, and compares.
  */
-import type { Segment } from '../compress/messages.js';
-import { laterPart } from '../image/later-part.js';
+
+import { roundDown, roundUp } from '../arithmetic.js';
+import { laterPart } from '../image/range-slice.js';
 import type { MappedRange, Source } from '../image/source.js';
-import { MOST_UNREADABLE, type PlannedItem, type PlanSettings } from '../pipeline/plan.js';
-import { segmentOf, type UnreadableStretch } from '../pipeline/segments.js';
-import { roundDown, roundUp } from '../storage/aligned-memory.js';
-import { giveTurn } from '../storage/turns.js';
+import { giveTurn } from '../system/yield-to-event-loop.js';
+import type { Segment } from '../workers/messages.js';
+import { MOST_UNREADABLE, type PlannedItem, type PlanSettings } from '../workers/plan.js';
+import { segmentOf, type UnreadableStretch } from '../workers/segments.js';
 
 /** A stretch of an item in which neither side changes its kind. In bytes. */
 interface Stretch {

@@ -2,14 +2,15 @@
  * Goes through a source and its finished target side by side: what both hold at the same place of the same file (a
  * backing file's content), and zeros on both sides, are left out; the rest becomes items to be read and compared.
  */
-import type { Segment, Stretch } from '../compress/messages.js';
+
+import { roundDown } from '../arithmetic.js';
 import type { MappedRange, Source } from '../image/source.js';
-import type { PlannedComparison } from '../pipeline/compare-items.js';
-import { ITEM_BYTES } from '../pipeline/plan.js';
-import { type IdentityOf, placeOf } from '../pipeline/same-place.js';
-import { segmentOf } from '../pipeline/segments.js';
-import { roundDown } from '../storage/aligned-memory.js';
-import { giveTurn } from '../storage/turns.js';
+import { giveTurn } from '../system/yield-to-event-loop.js';
+import type { PlannedComparison } from '../workers/compare-items.js';
+import type { Segment, Stretch } from '../workers/messages.js';
+import { ITEM_BYTES } from '../workers/plan.js';
+import { type IdentityOf, placeOf } from '../workers/range-identity.js';
+import { segmentOf } from '../workers/segments.js';
 
 type Disk = Pick<Source, 'size' | 'map'>;
 

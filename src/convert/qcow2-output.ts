@@ -1,10 +1,8 @@
 /** A qcow2 image as the target: its writers, and where the workers' answers go in it. */
-import type { CompressorChoice } from '../compress/codec.js';
-import { UNCHANGED } from '../compress/messages.js';
-import type { PackedItem, WorkerPool } from '../compress/pool.js';
+
+import { roundUp } from '../arithmetic.js';
+import type { CompressorChoice } from '../engines/codec.js';
 import { backingFilePath } from '../image/image-name.js';
-import { type PipelineSettings, refuseAbort } from '../pipeline/pipeline.js';
-import type { PlannedItem } from '../pipeline/plan.js';
 import { guestCluster, type HostOffset } from '../qcow2/addresses.js';
 import type { BitmapContent } from '../qcow2/bitmap-writer.js';
 import type { ImageParameters } from '../qcow2/create-options.js';
@@ -12,10 +10,14 @@ import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import { allocationUnit, ImageWriter } from '../qcow2/image-writer.js';
 import type { Subclusters } from '../qcow2/l2-entry.js';
 import type { RawWriter } from '../raw/raw-writer.js';
-import { alignedMemory, roundUp } from '../storage/aligned-memory.js';
 import { CompressedWriteCache } from '../storage/compressed-write-cache.js';
 import { type FileRange, OverlapGuard } from '../storage/overlap-guard.js';
 import { commitInOrder, type Target } from '../storage/target.js';
+import { alignedMemory } from '../system/aligned-memory.js';
+import { UNCHANGED } from '../workers/messages.js';
+import { type PipelineSettings, refuseAbort } from '../workers/pipeline.js';
+import type { PlannedItem } from '../workers/plan.js';
+import type { PackedItem, WorkerPool } from '../workers/pool.js';
 import type { DiskRest } from './disk-rest.js';
 import type { ExistingImage } from './existing-image.js';
 import { beginReplacement, type ReplacedImage, replaceImage } from './image-replacement.js';

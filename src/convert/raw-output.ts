@@ -1,9 +1,10 @@
 /** A raw disk as the target: what to ask of the workers for it, and where their answers go. */
-import type { WorkerPool } from '../compress/pool.js';
+
 import { usageError } from '../errors.js';
-import { type PipelineSettings, refuseAbort, runPipeline } from '../pipeline/pipeline.js';
 import { RawWriter } from '../raw/raw-writer.js';
 import type { openTarget, Target } from '../storage/target.js';
+import { type PipelineSettings, refuseAbort, runPipeline } from '../workers/pipeline.js';
+import type { WorkerPool } from '../workers/pool.js';
 import type { ConvertOptions } from './options.js';
 import {
   type NextItem,

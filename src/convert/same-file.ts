@@ -2,7 +2,7 @@
 import * as fs from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { ioError, type Qcow2cError, quoted, usageError } from '../errors.js';
-import { layersOf } from '../storage/device-layers.js';
+import { layersOf } from '../system/device-layers.js';
 
 /**
  * @param files every file that is read, and what else is written, under whatever name

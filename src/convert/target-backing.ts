@@ -6,9 +6,9 @@ import { ioError, Qcow2cError, quoted } from '../errors.js';
 import { BackingChain } from '../image/backing-chain.js';
 import { backingFilePath } from '../image/image-name.js';
 import type { ImageFormat, ImageReference } from '../image/image-reference.js';
+import { type OpenedImage, type OpenSettings, openImage, within } from '../image/open-image.js';
 import type { Source } from '../image/source.js';
-import { type OpenedImage, type OpenSettings, openImage, within } from '../open/open-image.js';
-import { fileIdentity } from '../storage/file-identity.js';
+import { fileIdentity } from '../system/file-identity.js';
 
 export interface TargetBacking {
   readonly source: Source;

@@ -3,9 +3,9 @@
  * command line asks the same as soon as it has read its options.
  */
 import { type Qcow2cError, usageError } from '../errors.js';
-import { mostThreads } from '../pipeline/crew.js';
 import { noBackingFormat } from '../qcow2/create-options.js';
-import { LARGEST_PIECE } from '../storage/aligned-memory.js';
+import { LARGEST_PIECE } from '../system/aligned-memory.js';
+import { mostThreads } from '../workers/worker-budget.js';
 import type { ConvertOptions } from './options.js';
 import { isStream, refuseForStream } from './stream-reference.js';
 

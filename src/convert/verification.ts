@@ -4,22 +4,23 @@
  * compared with its sources as they are read again, a stream with the digest taken while it came in. What no guest
  * sees (reference counts, bitmaps) is not looked at.
  */
-import { type SparseItem, WorkerPool } from '../compress/pool.js';
+
 import { ioError, Qcow2cError, quoted } from '../errors.js';
+import { type OpenedImage, openImage } from '../image/open-image.js';
 import type { MappedRange } from '../image/source.js';
-import { type OpenedImage, openImage } from '../open/open-image.js';
-import { type ComparableDisk, compareItems } from '../pipeline/compare-items.js';
-import { type Crew, crewOn } from '../pipeline/crew.js';
-import { runPipeline } from '../pipeline/pipeline.js';
-import { ITEM_BYTES, type PlannedItem, plan } from '../pipeline/plan.js';
-import type { Progress } from '../pipeline/progress.js';
-import { openFileIdentities } from '../pipeline/same-place.js';
 import { openForReading } from '../raw/raw-source.js';
-import { closeUnwritten } from '../storage/close-unwritten.js';
-import { evictFile } from '../storage/evict-file.js';
+import { closeUnwritten } from '../system/close-unwritten.js';
+import { evictFile } from '../system/evict-file.js';
+import { type ComparableDisk, compareItems } from '../workers/compare-items.js';
+import { runPipeline } from '../workers/pipeline.js';
+import { ITEM_BYTES, type PlannedItem, plan } from '../workers/plan.js';
+import { type SparseItem, WorkerPool } from '../workers/pool.js';
+import type { Progress } from '../workers/progress.js';
+import { openFileIdentities } from '../workers/range-identity.js';
+import { type Crew, crewOn } from '../workers/worker-budget.js';
 import { ContentDigest } from './content-digest.js';
 import { planVerification } from './plan-verification.js';
-import { Complaint } from './verification-complaint.js';
+import { Complaint } from './target-mismatch.js';
 import type { WrittenTarget } from './written-target.js';
 
 /** The workers' unit where no clusters are to be made, in bytes. */

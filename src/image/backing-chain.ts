@@ -2,8 +2,8 @@
  * An image and its backing files as one source: each layer answers for what it holds and leaves the rest to
  * the one below. Specification: "Backing files".
  */
-import { LastAnswer } from './last-answer.js';
-import { laterPart } from './later-part.js';
+import { LastAnswer } from './range-cache.js';
+import { laterPart } from './range-slice.js';
 import type { Layer, LayerRange, MappedRange, Source } from './source.js';
 
 export class BackingChain implements Source {

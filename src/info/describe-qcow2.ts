@@ -1,7 +1,8 @@
 /** What a qcow2 image says of itself, out of its header and the tables that describe it. Used by info. */
+
+import type { Qcow2Start } from '../image/image-header.js';
 import { backingFilePath } from '../image/image-name.js';
 import { protocolOf } from '../image/protocol.js';
-import type { Qcow2Start } from '../open/image-start.js';
 import { readBitmapDirectory } from '../qcow2/bitmap-directory.js';
 import { readEncryption } from '../qcow2/encryption-header.js';
 import {

@@ -1,6 +1,7 @@
 /** Looks at every cluster of the images of a chain, one image after the other, with one progress for all. */
-import type { Qcow2Start } from '../open/image-start.js';
-import type { Examination, examineImage } from '../pipeline/examine-image.js';
+
+import type { Examination, examineImage } from '../examine/examine-image.js';
+import type { Qcow2Start } from '../image/image-header.js';
 import type { ImageInfoOptions } from './image-info.js';
 
 /**

@@ -3,10 +3,10 @@
  * Sizes and offsets in bytes.
  */
 import type { CompressionType } from '../compression-type.js';
+import type { Examination } from '../examine/examine-image.js';
 import type { ImageFormat, ImageReference } from '../image/image-reference.js';
-import type { Examination } from '../pipeline/examine-image.js';
-import type { Progress } from '../pipeline/progress.js';
 import type { Encryption } from '../qcow2/encryption-header.js';
+import type { Progress } from '../workers/progress.js';
 
 export interface ImageInfoOptions {
   readonly image: ImageReference;

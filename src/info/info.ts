@@ -6,13 +6,13 @@
 import { fstat } from 'node:fs';
 import { promisify } from 'node:util';
 import { Qcow2cError, quoted } from '../errors.js';
+import type { Examination, examineImage } from '../examine/examine-image.js';
+import { type Qcow2Start, warnOfCutDisk } from '../image/image-header.js';
 import { backingFilePath } from '../image/image-name.js';
 import { type ImageReference, isImageFormat } from '../image/image-reference.js';
-import { type Qcow2Start, warnOfCutDisk } from '../open/image-start.js';
-import { type ImageFile, openImageFile } from '../open/open-image-file.js';
-import type { Examination, examineImage } from '../pipeline/examine-image.js';
-import { endPromptly } from '../pipeline/prompt-abort.js';
+import { type ImageFile, openImageFile } from '../image/open-image-file.js';
 import { RawPart } from '../raw/raw-part.js';
+import { endPromptly } from '../workers/prompt-abort.js';
 import { describeQcow2 } from './describe-qcow2.js';
 import { examineImages } from './examine-images.js';
 import type { ImageInfo, ImageInfoOptions } from './image-info.js';
@@ -29,7 +29,7 @@ const SECTOR_BYTES = 512;
 export function imageInfo(options: ImageInfoOptions): Promise<ImageInfo[]> {
   return imageInfoWith(options, async (image, how) => {
     // Loaded where it is wanted: the start of every other run is so much faster.
-    const pipeline = await import('../pipeline/examine-image.js');
+    const pipeline = await import('../examine/examine-image.js');
     return pipeline.examineImage(image, how);
   });
 }

@@ -1,7 +1,7 @@
 /** The ranges of a disk and where each is stored, in the order of the disk (img_map in qemu-img.c). */
-import { type ChainStatus, StatusChain } from '../open/chain-status.js';
-import { openImage } from '../open/open-image.js';
-import { giveTurn } from '../storage/turns.js';
+import { type ChainStatus, StatusChain } from '../image/chain-status.js';
+import { openImage } from '../image/open-image.js';
+import { giveTurn } from '../system/yield-to-event-loop.js';
 import type { MapOptions, MapRange } from './options.js';
 import { RangeMerger } from './range-merger.js';
 

@@ -1,7 +1,7 @@
 /** What of a file only the image's internal snapshots use: their tables, and their clusters. */
 import { Qcow2cError } from '../errors.js';
+import { type ImageState, imageStates } from '../examine/image-states.js';
 import type { HostFile } from '../image/source.js';
-import { type ImageState, imageStates } from '../pipeline/image-states.js';
 import { INCOMPATIBLE_EXTENDED_L2 } from '../qcow2/features.js';
 import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import type { Header } from '../qcow2/header.js';

@@ -1,7 +1,7 @@
 /** What the guest sees, cell by cell: stored as it is, compressed, zeros, or left to a backing file. */
-import { type ChainStatus, StatusChain } from '../open/chain-status.js';
-import type { OpenedImage } from '../open/open-image.js';
-import { giveTurn } from '../storage/turns.js';
+import { type ChainStatus, StatusChain } from '../image/chain-status.js';
+import type { OpenedImage } from '../image/open-image.js';
+import { giveTurn } from '../system/yield-to-event-loop.js';
 import { Cells } from './cells.js';
 import type { MapOptions } from './options.js';
 

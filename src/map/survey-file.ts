@@ -1,6 +1,8 @@
 /** What an image's files hold, cell by cell: header, tables, clusters, and what nobody uses. */
+
+import { roundUp } from '../arithmetic.js';
+import type { Qcow2Start } from '../image/image-header.js';
 import type { HostFile, Layer } from '../image/source.js';
-import type { Qcow2Start } from '../open/image-start.js';
 import { readBitmapDirectory } from '../qcow2/bitmap-directory.js';
 import { bitmapTableReader, nextBitmapTableEntry } from '../qcow2/bitmap-table.js';
 import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
@@ -11,8 +13,7 @@ import { refcountedClusters } from '../qcow2/refcounted-clusters.js';
 import { snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
 import { TableBudget } from '../qcow2/table-budget.js';
 import { TableCache } from '../qcow2/table-cache.js';
-import { roundUp } from '../storage/aligned-memory.js';
-import { giveTurn } from '../storage/turns.js';
+import { giveTurn } from '../system/yield-to-event-loop.js';
 import { Cells } from './cells.js';
 import { type FileKind, USED_KINDS } from './file-kinds.js';
 import { FileUses, windowsOf } from './file-uses.js';

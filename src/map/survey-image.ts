@@ -1,7 +1,7 @@
 /** All that a picture of an image shows, in memory that does not grow with the image. */
 import type { CompressionType } from '../compression-type.js';
 import type { ImageFormat } from '../image/image-reference.js';
-import { openImage } from '../open/open-image.js';
+import { openImage } from '../image/open-image.js';
 import { Qcow2Layer } from '../qcow2/qcow2-layer.js';
 import type { Cells } from './cells.js';
 import type { MapOptions } from './options.js';

@@ -1,10 +1,11 @@
 /** What the source's persistent dirty bitmaps take up in a new image, whatever is in them. */
+
+import { roundDown } from '../arithmetic.js';
 import { quoted } from '../errors.js';
-import type { Qcow2Start } from '../open/image-start.js';
+import type { Qcow2Start } from '../image/image-header.js';
 import { clustersOfBitmaps, readBitmapDirectory } from '../qcow2/bitmap-directory.js';
 import type { ImageParameters } from '../qcow2/create-options.js';
 import { SECTOR_SIZE } from '../qcow2/geometry.js';
-import { roundDown } from '../storage/aligned-memory.js';
 
 /**
  * The rules are those of QEMU (qcow2_get_persistent_dirty_bitmap_size): every cluster of every bitmap is taken to

@@ -2,7 +2,7 @@
 import { convertWith } from '../convert/convert.js';
 import type { ConvertResult } from '../convert/options.js';
 import type { ConversionParts } from '../convert/parts.js';
-import { openNowhere } from './nowhere.js';
+import { openNowhere } from './null-target.js';
 import type { Estimate, MeasureOptions } from './options.js';
 import { Sampling } from './sampling.js';
 

@@ -3,18 +3,19 @@
  * writing it. The library's entry; never prints. The rules are those of img_measure in qemu-img.c, qcow2_measure in
  * block/qcow2.c and raw_measure in block/raw-format.c.
  */
+
+import { roundUp } from '../arithmetic.js';
 import { BUILT_PARTS, type ConversionParts } from '../convert/parts.js';
 import { isStream, streamName } from '../convert/stream-reference.js';
 import { Qcow2cError, quoted, usageError } from '../errors.js';
 import type { ImageReference } from '../image/image-reference.js';
-import { type OpenedImage, openImage } from '../open/open-image.js';
-import { openImageFile } from '../open/open-image-file.js';
-import { endPromptly } from '../pipeline/prompt-abort.js';
+import { type OpenedImage, openImage } from '../image/open-image.js';
+import { openImageFile } from '../image/open-image-file.js';
 import { type ImageParameters, resolveCreateOptions } from '../qcow2/create-options.js';
 import { SECTOR_SIZE } from '../qcow2/geometry.js';
-import { roundUp } from '../storage/aligned-memory.js';
+import { endPromptly } from '../workers/prompt-abort.js';
+import { dataClusterBytes } from './allocated-data.js';
 import { bitmapsSize } from './bitmaps-size.js';
-import { dataClusterBytes } from './block-status.js';
 import { fullyAllocatedSize, refuseLargeSize } from './image-size.js';
 import type { Measurement, MeasureOptions } from './options.js';
 

@@ -2,11 +2,12 @@
  * Cuts work items into the pieces that a sample consists of, and joins pieces to work items again. A piece is work
  * as an item is, and gives the same compressed clusters wherever it is worked on.
  */
-import type { Segment } from '../compress/messages.js';
+
+import { roundDown } from '../arithmetic.js';
 import type { NextItem } from '../convert/output.js';
-import { refuseAbort } from '../pipeline/pipeline.js';
-import type { PlannedItem } from '../pipeline/plan.js';
-import { roundDown } from '../storage/aligned-memory.js';
+import type { Segment } from '../workers/messages.js';
+import { refuseAbort } from '../workers/pipeline.js';
+import type { PlannedItem } from '../workers/plan.js';
 
 export interface PieceSizes {
   /** Bytes of a piece, a divisor of the items' size and a multiple of the clusters'. */

@@ -4,13 +4,14 @@
  * that tables, refcounts and padding are counted as they would be, and a sample of everything gives the exact size.
  * docs/measure.md describes the method.
  */
-import { UNCHANGED } from '../compress/messages.js';
-import type { PackedItem } from '../compress/pool.js';
+
 import type { NextItem, RunClusters } from '../convert/output.js';
 import { internalError } from '../errors.js';
-import { type PipelineParts, runPipeline } from '../pipeline/pipeline.js';
-import { ITEM_BYTES, type PlannedItem } from '../pipeline/plan.js';
 import { allocationUnit } from '../qcow2/image-writer.js';
+import { UNCHANGED } from '../workers/messages.js';
+import { type PipelineParts, runPipeline } from '../workers/pipeline.js';
+import { ITEM_BYTES, type PlannedItem } from '../workers/plan.js';
+import type { PackedItem } from '../workers/pool.js';
 import { CONFIDENCE, MarginOfError } from './margin.js';
 import type { Estimate } from './options.js';
 import { type CutItem, cutItems, joinPieces, type PieceSizes, pieceOf } from './pieces.js';

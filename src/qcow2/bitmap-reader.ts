@@ -2,8 +2,9 @@
  * Reads the bits of one bitmap, cut anew to the clusters of another image, one cluster of bits in memory
  * whatever the bitmap's size. Specification: "Bitmap data".
  */
+
+import { roundUp } from '../arithmetic.js';
 import { Qcow2cError, quoted } from '../errors.js';
-import { roundUp } from '../storage/aligned-memory.js';
 import type { Storage } from '../storage/storage.js';
 import type { Bitmap } from './bitmap-directory.js';
 import {

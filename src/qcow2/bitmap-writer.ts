@@ -2,7 +2,7 @@
  * Writes the dirty bitmaps of a new image: their bits in runs of clusters, then their tables, of which only
  * the place stays in memory, and the directory. Used by the image writer. Specification: "Bitmaps".
  */
-import { roundUp } from '../storage/aligned-memory.js';
+import { roundUp } from '../arithmetic.js';
 import type { OverlapGuard } from '../storage/overlap-guard.js';
 import type { HostOffset } from './addresses.js';
 import { encodeBitmapDirectory, type NewBitmap } from './bitmap-directory.js';

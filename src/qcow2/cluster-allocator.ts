@@ -4,8 +4,9 @@
  * before what they point to and count. Counts the references. Decides alone, from the order of the calls, so the
  * same calls always give the same layout.
  */
+
+import { roundDown, roundUp } from '../arithmetic.js';
 import { internalError } from '../errors.js';
-import { roundDown, roundUp } from '../storage/aligned-memory.js';
 import { type HostCluster, type HostOffset, hostCluster, hostOffset } from './addresses.js';
 import type { FreeRange } from './free-range.js';
 import type { Geometry } from './geometry.js';

@@ -4,8 +4,9 @@
  * wastes the rest of a host cluster. Clusters that are only reserved take their place in a run, but neither memory
  * nor a write: they stay holes of the file.
  */
-import { alignedMemory, roundDown, roundUp } from '../storage/aligned-memory.js';
+import { roundDown, roundUp } from '../arithmetic.js';
 import type { OverlapGuard } from '../storage/overlap-guard.js';
+import { alignedMemory } from '../system/aligned-memory.js';
 import { type HostOffset, hostOffset } from './addresses.js';
 import type { ClusterAllocator } from './cluster-allocator.js';
 

@@ -3,10 +3,12 @@
  * through the compressed write cache, normal clusters in runs, tables into places that lie before what they
  * refer to, the header last. Memory does not grow with the image except for the L1 and the refcount table.
  */
+
+import { roundUp } from '../arithmetic.js';
 import { internalError } from '../errors.js';
-import { alignedMemory, DIRECT_ALIGNMENT, roundUp } from '../storage/aligned-memory.js';
 import type { CompressedWriteCache } from '../storage/compressed-write-cache.js';
 import type { OverlapGuard } from '../storage/overlap-guard.js';
+import { alignedMemory, DIRECT_ALIGNMENT } from '../system/aligned-memory.js';
 import { type GuestCluster, guestCluster, guestOffset, type HostOffset, hostOffset } from './addresses.js';
 import { readU64 } from './be64.js';
 import { type BitmapContent, BitmapWriter } from './bitmap-writer.js';

@@ -2,7 +2,7 @@
  * Which host clusters of a file some byte ranges touch, told by a bit for each: exact for files of any size, in
  * memory that does not grow with them. A file too large for one window is gone through again for the next one.
  */
-import { roundDown } from '../storage/aligned-memory.js';
+import { roundDown } from '../arithmetic.js';
 
 /** Bytes of the bits: host clusters of 16 TiB at the usual cluster size. */
 const WINDOW_BYTES = 32 * 1024 * 1024;

@@ -3,8 +3,9 @@
  * reserved behind the header, before anything else gets one, and they are written last. So a file that has lost its
  * end still has them. Used by the image writer.
  */
+
+import { roundUp } from '../arithmetic.js';
 import { internalError } from '../errors.js';
-import { roundUp } from '../storage/aligned-memory.js';
 import type { OverlapGuard } from '../storage/overlap-guard.js';
 import { type HostOffset, hostCluster } from './addresses.js';
 import { type ClusterAllocator, largestArea } from './cluster-allocator.js';

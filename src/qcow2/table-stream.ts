@@ -1,6 +1,7 @@
 /** Writes tables that lie one behind the other, through one piece of aligned memory whatever their size. */
-import { alignedMemory, roundUp } from '../storage/aligned-memory.js';
+import { roundUp } from '../arithmetic.js';
 import type { OverlapGuard } from '../storage/overlap-guard.js';
+import { alignedMemory } from '../system/aligned-memory.js';
 import type { HostOffset } from './addresses.js';
 
 /** Bytes of one write: the largest cluster, so that no host cluster takes two. */

@@ -4,7 +4,7 @@
  */
 import { Qcow2cError } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
-import { giveTurn } from '../storage/turns.js';
+import { giveTurn } from '../system/yield-to-event-loop.js';
 import { fileErrorOnly } from './cluster-lookup.js';
 import { TABLE_ENTRY_BYTES } from './geometry.js';
 import { decodeL1Entry } from './l1-entry.js';

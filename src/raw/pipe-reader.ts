@@ -6,7 +6,7 @@
 import { readSync } from 'node:fs';
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import { abortedError } from '../errors.js';
-import { MOST_IDLE_ATTEMPTS } from '../storage/passing-failure.js';
+import { MOST_IDLE_ATTEMPTS } from '../system/transient-error.js';
 
 /** What a pipe holds on Linux; larger pieces gained nothing measurable. */
 const BUFFER_BYTES = 64 * 1024;

@@ -5,17 +5,18 @@
 import * as fs from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
+import { roundDown, roundUp } from '../arithmetic.js';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import type { HostFile, MappedRange } from '../image/source.js';
-import { alignedMemory, DIRECT_ALIGNMENT, roundDown, roundUp } from '../storage/aligned-memory.js';
-import { closeUnwritten } from '../storage/close-unwritten.js';
-import { deviceSize } from '../storage/device-size.js';
-import { fileIdentity } from '../storage/file-identity.js';
-import { type DataRange, HoleFinder } from '../storage/holes.js';
-import { type ImageUse, lockImage } from '../storage/image-lock.js';
-import { isPassing, MOST_IDLE_ATTEMPTS } from '../storage/passing-failure.js';
-import { readAt } from '../storage/read-at.js';
-import { settleTimes } from '../storage/timestamp-tick.js';
+import { alignedMemory, DIRECT_ALIGNMENT } from '../system/aligned-memory.js';
+import { closeUnwritten } from '../system/close-unwritten.js';
+import { deviceSize } from '../system/device-size.js';
+import { fileIdentity } from '../system/file-identity.js';
+import { type DataRange, HoleFinder } from '../system/holes.js';
+import { type ImageUse, lockImage } from '../system/image-lock.js';
+import { readAt } from '../system/read-at.js';
+import { settleTimes } from '../system/timestamp-tick.js';
+import { isPassing, MOST_IDLE_ATTEMPTS } from '../system/transient-error.js';
 
 const openFile = promisify(fs.open);
 const statOpen = promisify(fs.fstat);

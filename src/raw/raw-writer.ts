@@ -3,9 +3,11 @@
  * block of a new file. After finish() every byte of the disk is what the items said, or zero; what a device or an
  * existing file has behind the disk's end is as it was.
  */
+
+import { roundDown, roundUp } from '../arithmetic.js';
 import { abortedError, internalError, Qcow2cError, quoted } from '../errors.js';
-import { alignedMemory, DIRECT_ALIGNMENT, roundDown, roundUp } from '../storage/aligned-memory.js';
 import type { SparseStorage } from '../storage/storage.js';
+import { alignedMemory, DIRECT_ALIGNMENT } from '../system/aligned-memory.js';
 
 /** Writes and holes under way at once: the threads that Node.js has for them. */
 const LANES = 4;

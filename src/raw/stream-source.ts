@@ -7,7 +7,7 @@ import { isatty } from 'node:tty';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import type { StreamReference } from '../image/image-reference.js';
 import { positionOf } from './descriptor-facts.js';
-import { FileReader } from './file-reader.js';
+import { FileReader } from './descriptor-reader.js';
 import { PipeReader } from './pipe-reader.js';
 
 export class StreamSource {

@@ -2,8 +2,9 @@
  * One host cluster in the compressed write cache: its bytes, which of them are filled, where its data
  * ends, and whether it is on its way to the descriptor. Bookkeeping only; the cache decides.
  */
+
+import { roundUp } from '../arithmetic.js';
 import { internalError } from '../errors.js';
-import { roundUp } from './aligned-memory.js';
 import { SortedRanges } from './sorted-ranges.js';
 
 /** A promise and the functions that settle it. */

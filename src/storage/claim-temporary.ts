@@ -6,10 +6,10 @@
 import { constants, fstatSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { abortedError, ioError, Qcow2cError, quoted } from '../errors.js';
+import { fileIdentity } from '../system/file-identity.js';
+import { lockByte } from '../system/libc.js';
 import type { CacheMode } from './cache-mode.js';
 import { DirectFile } from './direct-file.js';
-import { fileIdentity } from './file-identity.js';
-import { lockByte } from './libc.js';
 import type { TemporaryFiles } from './temporary-files.js';
 
 /** None of the bytes that QEMU locks. */

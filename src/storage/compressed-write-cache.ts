@@ -4,12 +4,14 @@
  * finished. Nothing is read back to be completed. Knows a Storage and a cluster size, not qcow2.
  * docs/write-cache.md says how it works and why; idea: V. Sementsov-Ogievskiy's series for QEMU (2021).
  */
+
+import { roundDown, roundUp } from '../arithmetic.js';
 import { internalError } from '../errors.js';
-import { AlignedSlab, alignedMemory, roundDown, roundUp } from './aligned-memory.js';
+import { AlignedSlab, alignedMemory } from '../system/aligned-memory.js';
 import { CachedHostCluster, signal } from './cached-host-cluster.js';
 import type { Storage } from './storage.js';
 import { UnalignedWriter } from './unaligned-writer.js';
-import { type LaneOwner, WriteLanes } from './write-lanes.js';
+import { type LaneOwner, WriteLanes } from './write-queue.js';
 
 export class CompressedWriteCache implements LaneOwner {
   readonly #storage: Storage;

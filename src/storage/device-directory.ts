@@ -6,8 +6,8 @@
 import * as fs from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { quoted, usageError } from '../errors.js';
-import { deviceNumber } from './device-layers.js';
-import { readMounts } from './mounts.js';
+import { deviceNumber } from '../system/device-layers.js';
+import { readMounts } from '../system/mounts.js';
 
 const DEVICES = '/dev';
 /** Files are kept here on purpose (shm_overview(7)). */

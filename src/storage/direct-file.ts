@@ -4,15 +4,16 @@
  */
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
+import { roundDown } from '../arithmetic.js';
 import { ioError, quoted } from '../errors.js';
-import { DIRECT_ALIGNMENT, roundDown } from './aligned-memory.js';
+import { DIRECT_ALIGNMENT } from '../system/aligned-memory.js';
+import { fileIdentity } from '../system/file-identity.js';
+import { ALLOCATE, fallocate, PUNCH_HOLE } from '../system/libc.js';
+import { readAt } from '../system/read-at.js';
+import { isPassing, MOST_IDLE_ATTEMPTS } from '../system/transient-error.js';
 import { asksForDirect, type CacheMode } from './cache-mode.js';
-import { fileIdentity } from './file-identity.js';
-import { ALLOCATE, fallocate, PUNCH_HOLE } from './libc.js';
 import { isRefusal, openAsAsked, openBuffered } from './open-direct.js';
-import { isPassing, MOST_IDLE_ATTEMPTS } from './passing-failure.js';
 import type { RateLimit } from './rate-limit.js';
-import { readAt } from './read-at.js';
 import type { SparseStorage } from './storage.js';
 
 const closeFile = promisify(fs.close);

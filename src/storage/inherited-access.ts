@@ -5,7 +5,7 @@
 import { fchmod, fchown, fstatSync, type Stats } from 'node:fs';
 import { promisify } from 'node:util';
 import { quoted, systemReason } from '../errors.js';
-import { type ExtendedAttributes, loadExtendedAttributes } from './extended-attributes.js';
+import { type ExtendedAttributes, loadExtendedAttributes } from '../system/extended-attributes.js';
 import type { HeldFile } from './replaced-file.js';
 
 const changeOwner = promisify(fchown);

@@ -7,9 +7,9 @@ import * as fs from 'node:fs/promises';
 import { constants } from 'node:os';
 import { dirname } from 'node:path';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
-import { flagOf } from './file-flags.js';
-import { ALLOCATE_KEEPING_LENGTH, fallocate, systemError } from './libc.js';
-import { readMounts } from './mounts.js';
+import { flagOf } from '../system/file-flags.js';
+import { ALLOCATE_KEEPING_LENGTH, fallocate, systemError } from '../system/libc.js';
+import { readMounts } from '../system/mounts.js';
 
 const { EBUSY, EPERM } = constants.errno;
 const STICKY = 0o1000;

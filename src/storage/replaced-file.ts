@@ -1,7 +1,7 @@
 /** The file whose name a new target takes: who may write to it meanwhile, and why it may not be opened. */
 import { constants, type Stats } from 'node:fs';
 import * as fs from 'node:fs/promises';
-import { lockImage } from './image-lock.js';
+import { lockImage } from '../system/image-lock.js';
 
 export interface HeldFile {
   readonly descriptor: number;

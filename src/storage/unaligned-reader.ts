@@ -1,5 +1,6 @@
 /** Reads at any offset and length from a storage that only takes aligned reads. Used to read tables of a target. */
-import { alignedMemory, roundDown, roundUp } from './aligned-memory.js';
+import { roundDown, roundUp } from '../arithmetic.js';
+import { alignedMemory } from '../system/aligned-memory.js';
 import type { Storage } from './storage.js';
 
 /** Bytes of one read; longer ones are split. */

@@ -2,7 +2,8 @@
  * Writes at any offset and length onto a storage that only takes aligned ones: what the compressed
  * write cache exists to avoid. Used when the cache is bypassed or stopped.
  */
-import { alignedMemory, roundDown, roundUp } from './aligned-memory.js';
+import { roundDown, roundUp } from '../arithmetic.js';
+import { alignedMemory } from '../system/aligned-memory.js';
 import type { Storage } from './storage.js';
 
 export class UnalignedWriter {

@@ -1,42 +1,53 @@
 /** The rules of the source tree. Each takes a module graph and returns one sentence for each breach. */
 import { type Module, type ModuleGraph, packageOf } from './module-graph.js';
 
-const FORMATS = ['src/image', 'src/raw', 'src/compress', 'src/qcow2', 'src/storage'];
 const COMMANDS = ['src/convert', 'src/info', 'src/check', 'src/compare', 'src/map', 'src/measure'];
-/** What the modules of a directory may import besides each other and the leaves: arrows point one way. */
+/** What every command stands on, from the top to the bottom. */
+const BELOW_COMMANDS = [
+  'src/examine',
+  'src/workers',
+  'src/image',
+  'src/engines',
+  'src/raw',
+  'src/qcow2',
+  'src/storage',
+  'src/system',
+];
+/** The directories that the modules of a directory may import, besides their own and the leaves: arrows point one way. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
-  'src/cli': [...COMMANDS, 'src/pipeline', 'src/open', ...FORMATS],
-  ...Object.fromEntries(COMMANDS.map((command) => [command, ['src/pipeline', 'src/open', ...FORMATS]])),
-  // Who writes into an image counts its references as a check does.
-  'src/convert': ['src/check', 'src/pipeline', 'src/open', ...FORMATS],
-  // Measuring a conversion is converting to nowhere.
-  'src/measure': ['src/convert', 'src/pipeline', 'src/open', ...FORMATS],
-  'src/pipeline': FORMATS,
-  'src/open': FORMATS,
-  'src/raw': ['src/storage'],
-  'src/image': ['src/storage'],
-  'src/compress': ['src/storage'],
-  'src/qcow2': ['src/storage'],
-  'src/storage': [],
+  'src/cli': [...COMMANDS, ...BELOW_COMMANDS],
+  ...Object.fromEntries(COMMANDS.map((command) => [command, BELOW_COMMANDS])),
+  // A conversion into an existing image counts its references as a check does.
+  'src/convert': ['src/check', ...BELOW_COMMANDS],
+  // Measuring a compressed image is a conversion into the null target.
+  'src/measure': ['src/convert', ...BELOW_COMMANDS],
+  'src/examine': ['src/workers', 'src/image', 'src/engines', 'src/qcow2', 'src/storage', 'src/system'],
+  'src/workers': ['src/image', 'src/engines', 'src/qcow2', 'src/storage', 'src/system'],
+  'src/image': ['src/raw', 'src/qcow2', 'src/storage', 'src/system'],
+  'src/engines': ['src/system'],
+  'src/raw': ['src/storage', 'src/system'],
+  'src/qcow2': ['src/storage', 'src/system'],
+  'src/storage': ['src/system'],
+  'src/system': [],
 };
-/** Whose interfaces a directory implements: it may import their types, and nothing that is loaded. */
+/** Directories that implement interfaces of another one: they import its types, and nothing that is loaded. */
 const MAY_IMPLEMENT: Readonly<Record<string, readonly string[]>> = {
   'src/raw': ['src/image'],
   'src/qcow2': ['src/image'],
 };
-/** Imported by anyone, import nothing of ours. */
-const LEAVES = ['src/errors.ts', 'src/compression-type.ts'];
-/** What programs import: everything that is public, so anything but the command line. */
+/** Modules that every directory may import, and that import no other module of the program. */
+const LEAVES = ['src/arithmetic.ts', 'src/errors.ts', 'src/compression-type.ts'];
+/** The library's entry exports what is public, so it imports every directory but the command line. */
 const LIBRARY_ENTRY = 'src/index.ts';
-const WORKER_ENTRY = 'src/compress/worker.ts';
+const WORKER_ENTRY = 'src/workers/worker.ts';
 const ENTRIES = [LIBRARY_ENTRY, WORKER_ENTRY, 'src/cli/main.ts'];
 
 /** Packages, each with the directories or the module that may use it: a dependency stays behind one interface. */
 const PACKAGE_USERS: Readonly<Record<string, readonly string[]>> = {
   commander: ['src/cli'],
   'cli-progress': ['src/cli'],
-  koffi: ['src/compress', 'src/storage'],
-  'fs-ext': ['src/storage/seek.ts'],
+  koffi: ['src/engines', 'src/system'],
+  'fs-ext': ['src/system/seek.ts'],
 };
 
 /** What of `process` may be read anywhere: facts that change nothing and print nothing. */
@@ -70,7 +81,7 @@ function forEachImport(
   );
 }
 
-/** bin -> cli -> commands -> {pipeline, open} -> {image, raw, compress, qcow2} -> storage; leaves below; siblings apart. */
+/** bin -> cli -> commands -> examine -> {workers, image} -> {engines, raw, qcow2} -> storage -> system; leaves below; siblings apart. */
 export function wrongDirections(graph: ModuleGraph): string[] {
   return forEachImport(graph, ({ path }, target, typeOnly) => {
     if (!isOurs(target)) return undefined;

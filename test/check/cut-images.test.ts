@@ -20,7 +20,7 @@ import { placesOf } from './image-places.js';
 import { HistoryFile } from './power-history.js';
 import { SizedFile } from './sized-file.js';
 
-vi.mock('../../src/compress/pool.js', () => import('../fuzz/in-thread-pool.js'));
+vi.mock('../../src/workers/pool.js', () => import('../fuzz/in-thread-pool.js'));
 
 const path = useScratch();
 

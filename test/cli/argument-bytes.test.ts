@@ -1,6 +1,6 @@
 /** No word of the command line stands for another than the one that was typed. */
 import { describe, expect, test } from 'vitest';
-import { refuseUndecodedWords } from '../../src/cli/argument-bytes.js';
+import { refuseUndecodedWords } from '../../src/cli/options/argument-bytes.js';
 
 const bytes = (...words: readonly (string | Buffer)[]) =>
   Buffer.concat(words.flatMap((word) => [Buffer.from(word as string), Buffer.of(0)]));

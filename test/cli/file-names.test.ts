@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { sourceFile, storedFile, targetFile } from '../../src/cli/file-names.js';
+import { sourceFile, storedFile, targetFile } from '../../src/cli/options/file-names.js';
 import { Qcow2cError } from '../../src/errors.js';
 
 function failure(attempt: () => unknown): Qcow2cError {

@@ -5,8 +5,8 @@ import {
   formatOptions,
   formatOptionsHelp,
   readFormatOptions,
-} from '../../src/cli/format-options.js';
-import { parseOptionList } from '../../src/cli/option-list.js';
+} from '../../src/cli/options/format-options.js';
+import { parseOptionList } from '../../src/cli/options/option-list.js';
 import { Qcow2cError } from '../../src/errors.js';
 import type { ImageFormat } from '../../src/image/image-reference.js';
 import { useScratch } from '../e2e/scratch.js';

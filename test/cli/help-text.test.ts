@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { parseCommandLine } from '../../src/cli/command-line.js';
 import { COMMANDS } from '../../src/cli/commands.js';
-import { commandHelp, programHelp } from '../../src/cli/help-text.js';
-import { optionsOf } from '../../src/cli/option-table.js';
+import { commandHelp, programHelp } from '../../src/cli/help/help-text.js';
+import { optionsOf } from '../../src/cli/options/option-table.js';
 
 const TABLES = COMMANDS.map(({ table }) => table);
 

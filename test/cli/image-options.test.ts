@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type ImageUse, readImageOptions, readTargetOptions } from '../../src/cli/image-options.js';
+import { type ImageUse, readImageOptions, readTargetOptions } from '../../src/cli/options/image-options.js';
 import { Qcow2cError } from '../../src/errors.js';
 import type { ImageReference } from '../../src/image/image-reference.js';
 

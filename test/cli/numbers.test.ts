@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { parseInteger, parseSize } from '../../src/cli/numbers.js';
+import { parseInteger, parseSize } from '../../src/cli/options/numbers.js';
 import { useScratch } from '../e2e/scratch.js';
 import { run } from '../oracle/run.js';
 

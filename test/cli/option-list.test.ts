@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { asksForHelp, parseOptionList } from '../../src/cli/option-list.js';
+import { asksForHelp, parseOptionList } from '../../src/cli/options/option-list.js';
 
 /** The pairs as text, a bare key marked. */
 function pairs(list: string): string[] {

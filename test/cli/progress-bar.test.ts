@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { BarDisplay, type BarState, barLine } from '../../src/cli/progress-bar.js';
+import { BarDisplay, type BarState, barLine } from '../../src/cli/progress/progress-bar.js';
 import { RecordedOutput } from './recorded-output.js';
 
 const HALF: BarState = {

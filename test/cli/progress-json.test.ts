@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
-import { JsonDisplay } from '../../src/cli/progress-json.js';
+import { JsonDisplay } from '../../src/cli/progress/progress-json.js';
 import { RecordedOutput } from './recorded-output.js';
 
 function linesOf(output: RecordedOutput): unknown[] {

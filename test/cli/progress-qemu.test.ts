@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { QemuDisplay } from '../../src/cli/progress-qemu.js';
+import { QemuDisplay } from '../../src/cli/progress/progress-qemu.js';
 import { useScratch } from '../e2e/scratch.js';
 import { run } from '../oracle/run.js';
 import { RecordedOutput } from './recorded-output.js';

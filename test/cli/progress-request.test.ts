@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { expect, test } from 'vitest';
-import { ProgressRequest } from '../../src/cli/progress-request.js';
+import { ProgressRequest } from '../../src/cli/progress/progress-request.js';
 import { RecordedOutput } from './recorded-output.js';
 
 const halfDone = { guestBytesDone: 1, guestBytes: 2, dataBytes: 1, storedBytes: 1 };

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { entriesOf, qapiJson } from '../../src/cli/qapi-object.js';
+import { entriesOf, qapiJson } from '../../src/cli/options/qapi-object.js';
 
 describe('qapiJson', () => {
   it('puts keys in the order of QEMU, whatever the order they come in', () => {

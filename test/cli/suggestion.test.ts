@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { suggestion } from '../../src/cli/suggestion.js';
+import { suggestion } from '../../src/cli/options/suggestion.js';
 
 const COMMANDS = ['convert', 'info', 'check', 'compare', 'map', 'measure', 'completion'];
 const OPTIONS = ['--output', '--format', '--force-share', '--cache', '--compress', '--compressed-cache-size'];

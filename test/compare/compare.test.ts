@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { CompareOptions } from '../../src/compare/options.js';
 import type { ImageReference } from '../../src/image/image-reference.js';
-import type { Progress } from '../../src/pipeline/progress.js';
+import type { Progress } from '../../src/workers/progress.js';
 import { openFiles } from '../convert/open-files.js';
 import { useScratch } from '../e2e/scratch.js';
 import { makeHoles, textBytes } from '../e2e/source-images.js';

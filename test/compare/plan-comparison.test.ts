@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { BlockStatus } from '../../src/compare/block-status.js';
+import type { BlockStatus } from '../../src/compare/comparison-status.js';
 import type { Verdict } from '../../src/compare/options.js';
 import { type Disk, planComparison } from '../../src/compare/plan-comparison.js';
 import type { MappedRange } from '../../src/image/source.js';
-import type { PlannedComparison } from '../../src/pipeline/compare-items.js';
+import type { PlannedComparison } from '../../src/workers/compare-items.js';
 import { FakeLayer, type LayerStretch, meaningsOf, stretchesOf, unreadable } from '../image/fake-layer.js';
-import { putSegments } from '../pipeline/planned-bytes.js';
+import { putSegments } from '../workers/planned-bytes.js';
 
 const MIB = 2 ** 20;
 const TIB = 2 ** 40;

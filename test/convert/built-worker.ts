@@ -20,5 +20,5 @@ export function convertHere(
 
 /** The entry of a worker made for tests. */
 export function testWorker(name: string): URL {
-  return new URL(`../compress/workers/${name}.mjs`, import.meta.url);
+  return new URL(`../workers/threads/${name}.mjs`, import.meta.url);
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ContentDigest } from '../../src/convert/content-digest.js';
-import { ITEM_BYTES } from '../../src/pipeline/plan.js';
+import { ITEM_BYTES } from '../../src/workers/plan.js';
 
 type Stretches = ReadonlyMap<number, Uint8Array>;
 

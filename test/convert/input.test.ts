@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { WorkerPool } from '../../src/compress/pool.js';
 import { type ItemSettings, imageInput, streamInput } from '../../src/convert/input.js';
 import type { OpenedSources } from '../../src/convert/open-sources.js';
 import { Concatenation } from '../../src/image/concatenation.js';
-import type { PlannedItem } from '../../src/pipeline/plan.js';
 import type { StreamSource } from '../../src/raw/stream-source.js';
+import type { PlannedItem } from '../../src/workers/plan.js';
+import type { WorkerPool } from '../../src/workers/pool.js';
 import { randomBytes } from '../e2e/source-images.js';
 import { FakeLayer } from '../image/fake-layer.js';
 import { FakeSource } from '../image/fake-source.js';

@@ -2,7 +2,7 @@
 import * as fs from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, expect, test } from 'vitest';
-import { type OpenedImage, openImage } from '../../src/open/open-image.js';
+import { type OpenedImage, openImage } from '../../src/image/open-image.js';
 import { useScratch } from '../e2e/scratch.js';
 import { map } from '../oracle/qemu-img.js';
 import { runOk } from '../oracle/run.js';

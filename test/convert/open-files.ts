@@ -1,6 +1,6 @@
 /** What this process has open beside worker threads that wait for the next conversion: each has descriptors of its own. */
 import { readdirSync } from 'node:fs';
-import { endIdleThreads } from '../../src/compress/idle-threads.js';
+import { endIdleThreads } from '../../src/workers/idle-threads.js';
 
 /** @returns how many descriptors; ends the threads that wait */
 export async function openFiles(): Promise<number> {

@@ -5,7 +5,7 @@ import { parseCommandLine } from '../../src/cli/command-line.js';
 import { snapshot } from '../e2e/failures.js';
 import { useScratch } from '../e2e/scratch.js';
 import { textBytes } from '../e2e/source-images.js';
-import { forgedQcow2 } from '../open/forged-qcow2.js';
+import { forgedQcow2 } from '../image/forged-qcow2.js';
 import { convertHere } from './built-worker.js';
 
 const path = useScratch();

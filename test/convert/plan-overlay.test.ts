@@ -4,10 +4,10 @@ import { planOverlay } from '../../src/convert/plan-overlay.js';
 import { UnreadableLog } from '../../src/convert/unreadable-log.js';
 import { BackingChain } from '../../src/image/backing-chain.js';
 import type { MappedRange, Source } from '../../src/image/source.js';
-import type { PlannedItem } from '../../src/pipeline/plan.js';
-import type { UnreadableStretch } from '../../src/pipeline/segments.js';
+import type { PlannedItem } from '../../src/workers/plan.js';
+import type { UnreadableStretch } from '../../src/workers/segments.js';
 import { FakeLayer, type LayerStretch, meaningsOf, stretchesOf } from '../image/fake-layer.js';
-import { putSegments } from '../pipeline/planned-bytes.js';
+import { putSegments } from '../workers/planned-bytes.js';
 
 const TIB = 2 ** 40;
 const MIB = 2 ** 20;

@@ -2,10 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { planVerification } from '../../src/convert/plan-verification.js';
 import type { MappedRange } from '../../src/image/source.js';
-import type { PlannedComparison } from '../../src/pipeline/compare-items.js';
-import { ITEM_BYTES } from '../../src/pipeline/plan.js';
+import type { PlannedComparison } from '../../src/workers/compare-items.js';
+import { ITEM_BYTES } from '../../src/workers/plan.js';
 import { FakeLayer, type LayerStretch, meaningsOf, stretchesOf } from '../image/fake-layer.js';
-import { putSegments } from '../pipeline/planned-bytes.js';
+import { putSegments } from '../workers/planned-bytes.js';
 
 type Kind = MappedRange['kind'];
 

@@ -71,8 +71,8 @@ vi.mock('node:fs/promises', async (importOriginal) => {
   };
 });
 
-vi.mock('../../src/storage/libc.js', async (importOriginal) => {
-  const actual = await importOriginal<typeof import('../../src/storage/libc.js')>();
+vi.mock('../../src/system/libc.js', async (importOriginal) => {
+  const actual = await importOriginal<typeof import('../../src/system/libc.js')>();
   return {
     ...actual,
     async fallocate(fd: number, mode: number, offset: number, length: number) {

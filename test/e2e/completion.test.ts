@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { COMMANDS } from '../../src/cli/commands.js';
 import { brief } from '../../src/cli/completion/offers.js';
-import { optionsOf } from '../../src/cli/option-table.js';
+import { optionsOf } from '../../src/cli/options/option-table.js';
 import { runOk } from '../oracle/run.js';
 import { cliOk, ROOT } from './cli.js';
 import { useScratch } from './scratch.js';

@@ -37,7 +37,7 @@ async function threadsOf(source: string, args: readonly string[], under: readonl
 const reason = noControlGroups();
 if (reason !== undefined) {
   test(`NOT TRIED: no control group can be made here (${reason})`, () => {
-    console.warn(`No control groups (${reason}): test/storage/control-groups.test.ts is the only proof.`);
+    console.warn(`No control groups (${reason}): test/system/control-groups.test.ts is the only proof.`);
   });
 } else {
   describe('in a control group', () => {

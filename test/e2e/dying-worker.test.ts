@@ -8,7 +8,7 @@ import { useScratch } from './scratch.js';
 import { makeMixedDisk } from './source-images.js';
 
 const path = useScratch();
-const DYING = fileURLToPath(new URL('../compress/workers/dies-later.mjs', import.meta.url));
+const DYING = fileURLToPath(new URL('../workers/threads/dies-later.mjs', import.meta.url));
 const program = path('qcow2c', 'bin', 'qcow2c.js');
 
 beforeAll(async () => {

@@ -1,7 +1,7 @@
 /** A raw disk can hold a qcow2 header that names any file of the host: none of that file may get into the output. */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { type Forged, forgedQcow2 } from '../open/forged-qcow2.js';
+import { type Forged, forgedQcow2 } from '../image/forged-qcow2.js';
 import { map } from '../oracle/qemu-img.js';
 import { runOk } from '../oracle/run.js';
 import { readTrace, underStrace, unquote } from '../oracle/strace.js';

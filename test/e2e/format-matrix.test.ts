@@ -10,7 +10,7 @@ import { expectGoodImage } from './judge.js';
 import { useScratch } from './scratch.js';
 import { makeHoles, makeMixedDisk, patchworkBytes } from './source-images.js';
 
-vi.mock('../../src/compress/pool.js', () => import('../fuzz/in-thread-pool.js'));
+vi.mock('../../src/workers/pool.js', () => import('../fuzz/in-thread-pool.js'));
 
 const path = useScratch();
 const mixed = path('mixed.raw');

@@ -9,7 +9,7 @@ import {
 } from './generated-images.js';
 import { useScratch } from './scratch.js';
 
-vi.mock('../../src/compress/pool.js', () => import('../fuzz/in-thread-pool.js'));
+vi.mock('../../src/workers/pool.js', () => import('../fuzz/in-thread-pool.js'));
 
 const ONLY = '^(chains|names|layout|sizes)/';
 const images = listImages(ONLY);

@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test, vi } from 'vitest';
 import { expectEveryConversion, expectKinds, listImages, makeImages } from './generated-images.js';
 import { useScratch } from './scratch.js';
 
-vi.mock('../../src/compress/pool.js', () => import('../fuzz/in-thread-pool.js'));
+vi.mock('../../src/workers/pool.js', () => import('../fuzz/in-thread-pool.js'));
 
 const ONLY = '^(clusters|refcounts|packed|plain|payloads)/';
 const images = listImages(ONLY);

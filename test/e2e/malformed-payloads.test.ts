@@ -5,13 +5,13 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { constants, deflateRawSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { BitWriter, END_OF_BLOCK, writeDynamicHeader, writeTokens } from '../compress/deflate-writer.js';
-import { text } from '../compress/samples.js';
-import { zstdFrame } from '../compress/zstd-frames.js';
+import { BitWriter, END_OF_BLOCK, writeDynamicHeader, writeTokens } from '../engines/deflate-writer.js';
+import { text } from '../engines/samples.js';
+import { zstdFrame } from '../engines/zstd-frames.js';
+import { payloadImage } from '../examine/payload-image.js';
+import { qemuReads } from '../examine/qemu-reads.js';
 import * as qemuImg from '../oracle/qemu-img.js';
 import { run } from '../oracle/run.js';
-import { payloadImage } from '../pipeline/payload-image.js';
-import { qemuReads } from '../pipeline/qemu-reads.js';
 import { cli } from './cli.js';
 import { useScratch } from './scratch.js';
 

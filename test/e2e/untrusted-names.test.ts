@@ -1,7 +1,7 @@
 /** Which files each command opens besides the ones it is given, whatever an image names. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { type Forged, forgedQcow2 } from '../open/forged-qcow2.js';
+import { type Forged, forgedQcow2 } from '../image/forged-qcow2.js';
 import { runOk } from '../oracle/run.js';
 import { underStrace } from '../oracle/strace.js';
 import { cli } from './cli.js';

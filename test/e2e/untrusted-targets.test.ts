@@ -1,7 +1,7 @@
 /** Names that lead in a circle, or to what is no disk: each command says so and ends. */
 import { chmodSync, linkSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { forgedQcow2 } from '../open/forged-qcow2.js';
+import { forgedQcow2 } from '../image/forged-qcow2.js';
 import { runOk } from '../oracle/run.js';
 import { readTrace, underStrace, unquote } from '../oracle/strace.js';
 import { cli } from './cli.js';

@@ -34,7 +34,7 @@ export async function buildSweep(directory: string): Promise<{ library: string; 
         name: 'either pool',
         enforce: 'pre',
         resolveId: (source, importer) =>
-          source.endsWith('/compress/pool.js') && importer !== EITHER_POOL ? EITHER_POOL : undefined,
+          source.endsWith('/workers/pool.js') && importer !== EITHER_POOL ? EITHER_POOL : undefined,
       },
     ],
   });

@@ -1,5 +1,5 @@
 /** The worker pool of the conversions that are swept: threads, or what does their work on this thread. */
-import { WorkerPool as Threads } from '../../src/compress/pool.js';
+import { WorkerPool as Threads } from '../../src/workers/pool.js';
 import { WorkerPool as InThread } from '../fuzz/in-thread-pool.js';
 
 /** Which it is from now on. */

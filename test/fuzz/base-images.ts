@@ -5,7 +5,7 @@
 import * as fs from 'node:fs';
 import { dirname, isAbsolute, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { readSnapshot } from '../../src/cli/snapshot-option.js';
+import { readSnapshot } from '../../src/cli/options/snapshot-option.js';
 import type { SnapshotSelector } from '../../src/qcow2/snapshot-table.js';
 import { runOk } from '../oracle/run.js';
 import { locate, namesOf } from './image-sites.js';

@@ -1,9 +1,9 @@
 /** Deflate payloads, right and wrong: every engine takes what QEMU takes, makes the same of it, and nothing else. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Decompressor, EngineName } from '../../src/compress/codec.js';
-import { CorruptPayload } from '../../src/compress/corrupt-payload.js';
-import { createDecompressor } from '../../src/compress/engines.js';
-import { deflateMutant } from '../compress/deflate-mutants.js';
+import type { Decompressor, EngineName } from '../../src/engines/codec.js';
+import { CorruptPayload } from '../../src/engines/corrupt-payload.js';
+import { createDecompressor } from '../../src/engines/engine-choice.js';
+import { deflateMutant } from '../engines/deflate-mutants.js';
 import { type QemuVerdict, qemuInflates } from '../oracle/qemu-inflate.js';
 import { budget } from './budget.js';
 

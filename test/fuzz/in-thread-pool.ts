@@ -2,10 +2,10 @@
  * Stands in for the worker pool: what a worker does is done on this thread, without the time it takes to start
  * one. Engines and memory live on from one conversion to the next, as they do from one item to the next.
  */
-import { ClusterPacker } from '../../src/compress/cluster-packer.js';
-import { DiskComparer } from '../../src/compress/disk-comparer.js';
-import { createCompressor, createDecompressor } from '../../src/compress/engines.js';
-import { type FileOf, failureError } from '../../src/compress/failure-error.js';
+
+import { createCompressor, createDecompressor } from '../../src/engines/engine-choice.js';
+import { sharedAlignedMemory } from '../../src/system/aligned-memory.js';
+import { type FileOf, failureError } from '../../src/workers/failure-error.js';
 import type {
   Compared,
   ComparisonItem,
@@ -14,11 +14,12 @@ import type {
   PackedClusters,
   PackingSetup,
   WorkItem,
-} from '../../src/compress/messages.js';
-import { RunPacker } from '../../src/compress/run-packer.js';
-import { SegmentError } from '../../src/compress/segment-error.js';
-import { threadMemory } from '../../src/compress/thread-memory.js';
-import { sharedAlignedMemory } from '../../src/storage/aligned-memory.js';
+} from '../../src/workers/messages.js';
+import { ClusterPacker } from '../../src/workers/tasks/cluster-packer.js';
+import { DiskComparer } from '../../src/workers/tasks/disk-comparer.js';
+import { RunPacker } from '../../src/workers/tasks/run-packer.js';
+import { SegmentError } from '../../src/workers/tasks/segment-error.js';
+import { threadMemory } from '../../src/workers/tasks/thread-memory.js';
 
 type Setup = Omit<PackingSetup, 'results' | 'arrivals'> | Omit<ComparisonSetup, 'results' | 'arrivals'>;
 type Item = WorkItem | ComparisonItem;

@@ -8,7 +8,7 @@ import { warmUp } from './library-run.js';
 import type { Mutant } from './mutant.js';
 import { Workbench } from './workbench.js';
 
-vi.mock('../../src/compress/pool.js', () => import('./in-thread-pool.js'));
+vi.mock('../../src/workers/pool.js', () => import('./in-thread-pool.js'));
 
 const FINDINGS: readonly (readonly [what: string, mutant: Mutant])[] = [
   [

@@ -8,7 +8,7 @@ import { fuzz } from './fuzzing.js';
 import { warmUp } from './library-run.js';
 import { Workbench } from './workbench.js';
 
-vi.mock('../../src/compress/pool.js', () => import('./in-thread-pool.js'));
+vi.mock('../../src/workers/pool.js', () => import('./in-thread-pool.js'));
 
 const directory = mkdtempSync(join(inject('scratch'), 'fuzz-'));
 afterAll(() => rm(directory, { recursive: true, force: true }));

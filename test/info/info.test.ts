@@ -3,9 +3,9 @@ import { describe, expect, test } from 'vitest';
 import type { ImageReference } from '../../src/image/image-reference.js';
 import type { ImageInfo, ImageInfoOptions } from '../../src/info/image-info.js';
 import { imageInfo, imageInfoWith } from '../../src/info/info.js';
-import type { Progress } from '../../src/pipeline/progress.js';
+import type { Progress } from '../../src/workers/progress.js';
 import { useScratch } from '../e2e/scratch.js';
-import { type Forged, forgedQcow2 } from '../open/forged-qcow2.js';
+import { type Forged, forgedQcow2 } from '../image/forged-qcow2.js';
 
 const path = useScratch();
 const openFiles = () => fs.readdirSync('/proc/self/fd').length;

@@ -1,13 +1,13 @@
 /** Estimates from samples held against the whole: over many samples of disks of many kinds. */
 import { deflateRawSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { UNCHANGED } from '../../src/compress/messages.js';
-import type { PackedItem } from '../../src/compress/pool.js';
 import type { NextItem } from '../../src/convert/output.js';
 import type { Estimate } from '../../src/measure/options.js';
 import { Sampling } from '../../src/measure/sampling.js';
-import { ITEM_BYTES, type PlannedItem } from '../../src/pipeline/plan.js';
-import { randomBytes, records, text } from '../compress/samples.js';
+import { UNCHANGED } from '../../src/workers/messages.js';
+import { ITEM_BYTES, type PlannedItem } from '../../src/workers/plan.js';
+import type { PackedItem } from '../../src/workers/pool.js';
+import { randomBytes, records, text } from '../engines/samples.js';
 
 const CLUSTER = 65536;
 const PER_ITEM = ITEM_BYTES / CLUSTER;

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { decodeHeader } from '../../src/qcow2/header.js';
 import { Qcow2Layer } from '../../src/qcow2/qcow2-layer.js';
+import { forgedQcow2 } from '../image/forged-qcow2.js';
 import { MemoryHostFile } from '../image/memory-host-file.js';
-import { forgedQcow2 } from '../open/forged-qcow2.js';
 
 const CLUSTER = 4096;
 const COPIED = 1n << 63n;

@@ -2,8 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { hostOffset } from '../../src/qcow2/addresses.js';
 import { TableAreas } from '../../src/qcow2/table-areas.js';
 import { TableStream } from '../../src/qcow2/table-stream.js';
-import { alignedMemory } from '../../src/storage/aligned-memory.js';
 import { OverlapGuard } from '../../src/storage/overlap-guard.js';
+import { alignedMemory } from '../../src/system/aligned-memory.js';
 import { stateOf } from '../storage/promise-state.js';
 import { payload, useRecordingStorage } from '../storage/recording-storage.js';
 

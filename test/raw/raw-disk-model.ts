@@ -1,6 +1,6 @@
 /** Disks for the raw writer: items with runs, what a target holds before, and what it must hold afterwards. */
 import type { RawPlace, RawWriter } from '../../src/raw/raw-writer.js';
-import { alignedMemory } from '../../src/storage/aligned-memory.js';
+import { alignedMemory } from '../../src/system/aligned-memory.js';
 import { payload } from '../storage/recording-storage.js';
 
 export const SECTOR = 512;

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import koffi from 'koffi';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { openForReading, RawSource } from '../../src/raw/raw-source.js';
-import type { Seek } from '../../src/storage/seek.js';
+import type { Seek } from '../../src/system/seek.js';
 import { useScratch } from '../e2e/scratch.js';
 import { makeSparseDisk, randomBytes, TIB } from '../e2e/source-images.js';
 import { runOk } from '../oracle/run.js';
@@ -23,8 +23,8 @@ vi.mock('node:fs', async (original) => {
   return { ...actual, ...watched, default: { ...actual, ...watched } };
 });
 const seek = vi.hoisted(() => ({ end: undefined as (() => number | undefined) | undefined, calls: 0 }));
-vi.mock('../../src/storage/seek.js', async (original) => {
-  const actual = await original<typeof import('../../src/storage/seek.js')>();
+vi.mock('../../src/system/seek.js', async (original) => {
+  const actual = await original<typeof import('../../src/system/seek.js')>();
   const loadSeek = async () => {
     const loaded = (await actual.loadSeek()) as Seek;
     const counted = <Call extends Seek['now'] | Seek['later']>(call: Call) =>

@@ -1,8 +1,8 @@
 /** Random disks over random targets, held against a model that knows only bytes. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { roundUp } from '../../src/arithmetic.js';
 import { RawWriter } from '../../src/raw/raw-writer.js';
-import { roundUp } from '../../src/storage/aligned-memory.js';
 import { expectSameBytes, RecordingStorage } from '../storage/recording-storage.js';
 import { type DiskItem, expectedContent, placeOver, SECTOR, writeDisk } from './raw-disk-model.js';
 

@@ -1,7 +1,7 @@
 /** What the raw writer asks of its storage: few, large and aligned writes, and holes instead of zeros. */
 import { describe, expect, test } from 'vitest';
 import { RawWriter } from '../../src/raw/raw-writer.js';
-import { alignedMemory } from '../../src/storage/aligned-memory.js';
+import { alignedMemory } from '../../src/system/aligned-memory.js';
 import { stateOf, turn } from '../storage/promise-state.js';
 import {
   expectSameBytes,

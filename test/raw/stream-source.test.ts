@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { build } from 'vite';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { FileReader } from '../../src/raw/file-reader.js';
+import { FileReader } from '../../src/raw/descriptor-reader.js';
 import { StreamSource } from '../../src/raw/stream-source.js';
 import { useScratch } from '../e2e/scratch.js';
 import { randomBytes } from '../e2e/source-images.js';

@@ -5,9 +5,9 @@
 import * as fs from 'node:fs';
 import { constants } from 'node:os';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { alignedMemory, DIRECT_ALIGNMENT } from '../../src/storage/aligned-memory.js';
 import type { CacheMode } from '../../src/storage/cache-mode.js';
 import { DirectFile } from '../../src/storage/direct-file.js';
+import { alignedMemory, DIRECT_ALIGNMENT } from '../../src/system/aligned-memory.js';
 import { useScratch } from '../e2e/scratch.js';
 import { stateOf, turn } from './promise-state.js';
 import { expectSameBytes, payload } from './recording-storage.js';

@@ -1,10 +1,10 @@
 /** The direct file on real file systems: a disk, memory, and the device that is always full. */
 import * as fs from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { alignedMemory, DIRECT_ALIGNMENT } from '../../src/storage/aligned-memory.js';
 import { CACHE_MODES, type CacheMode } from '../../src/storage/cache-mode.js';
 import { CompressedWriteCache } from '../../src/storage/compressed-write-cache.js';
 import { DirectFile } from '../../src/storage/direct-file.js';
+import { alignedMemory, DIRECT_ALIGNMENT } from '../../src/system/aligned-memory.js';
 import { useScratch } from '../e2e/scratch.js';
 import { expectSameBytes, payload } from './recording-storage.js';
 

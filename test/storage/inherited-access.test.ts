@@ -2,11 +2,11 @@
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { type ExtendedAttributes, loadExtendedAttributes } from '../../src/storage/extended-attributes.js';
 import { inheritAccess } from '../../src/storage/inherited-access.js';
-import { systemError } from '../../src/storage/libc.js';
 import { type HeldFile, holdExisting } from '../../src/storage/replaced-file.js';
 import { openTarget } from '../../src/storage/target.js';
+import { type ExtendedAttributes, loadExtendedAttributes } from '../../src/system/extended-attributes.js';
+import { systemError } from '../../src/system/libc.js';
 import { useScratch } from '../e2e/scratch.js';
 
 const scratch = useScratch();

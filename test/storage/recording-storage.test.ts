@@ -1,6 +1,6 @@
 /** The judge judged: the test storage accuses each forbidden thing, and nothing else. */
 import { describe, expect, test } from 'vitest';
-import { alignedMemory } from '../../src/storage/aligned-memory.js';
+import { alignedMemory } from '../../src/system/aligned-memory.js';
 import { stateOf } from './promise-state.js';
 import { payload, RecordingStorage } from './recording-storage.js';
 

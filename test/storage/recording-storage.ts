@@ -5,7 +5,7 @@
  */
 import koffi from 'koffi';
 import { afterEach, expect } from 'vitest';
-import { roundDown, roundUp } from '../../src/storage/aligned-memory.js';
+import { roundDown, roundUp } from '../../src/arithmetic.js';
 import type { SparseStorage } from '../../src/storage/storage.js';
 
 /** Bytes of a page of the content. */

@@ -6,8 +6,8 @@ import * as fs from 'node:fs';
 import type { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { alignedMemory, DIRECT_ALIGNMENT } from '../../src/storage/aligned-memory.js';
 import { openTarget } from '../../src/storage/target.js';
+import { alignedMemory, DIRECT_ALIGNMENT } from '../../src/system/aligned-memory.js';
 import { useScratch } from '../e2e/scratch.js';
 
 /** The steps in the order in which they were made, and which of them fail. */

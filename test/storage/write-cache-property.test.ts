@@ -1,7 +1,7 @@
 /** Random histories of the compressed write cache, held against a model that knows only bytes and counts. */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { AlignedSlab } from '../../src/storage/aligned-memory.js';
+import { AlignedSlab } from '../../src/system/aligned-memory.js';
 import { CLUSTER } from './write-cache-model.js';
 import { type Item, type Plan, type Step, WriteCacheRun } from './write-cache-run.js';
 

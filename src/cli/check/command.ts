@@ -2,10 +2,10 @@
 import { check } from '../../check/check.js';
 import type { CheckOptions, CheckResult } from '../../check/options.js';
 import { quoted } from '../../errors.js';
-import { sayAside, warn } from '../aside.js';
+import { type Surroundings, THIS_PROCESS } from '../command-io.js';
 import { messageLine } from '../failure.js';
 import { longRun } from '../long-run.js';
-import { type Surroundings, THIS_PROCESS } from '../surroundings.js';
+import { sayAside, warn } from '../progress/notice.js';
 import type { CheckRequest } from './request.js';
 import { humanText, jsonText } from './result-text.js';
 

@@ -2,12 +2,12 @@
 import type { CheckOptions } from '../../check/options.js';
 import { quoted, usageError } from '../../errors.js';
 import { asksForDirect } from '../../storage/cache-mode.js';
-import { readCacheMode } from '../cache-option.js';
-import { crewWishes } from '../crew-options.js';
-import { oneOperand, readImageArgument } from '../image-argument.js';
-import { refuseObject } from '../object-option.js';
-import type { ProgressStyle } from '../progress-display.js';
-import { progressStyle } from '../progress-option.js';
+import { readCacheMode } from '../options/cache-option.js';
+import { oneOperand, readImageArgument } from '../options/image-argument.js';
+import { refuseObject } from '../options/object-option.js';
+import { progressStyle } from '../options/progress-option.js';
+import { crewWishes } from '../options/worker-budget-options.js';
+import type { ProgressStyle } from '../progress/progress-display.js';
 import type { CheckWords } from './words.js';
 
 export interface CheckRequest {

@@ -1,6 +1,6 @@
 /** What a check came to, for people and as JSON: dump_human_image_check and dump_json_image_check of qemu-img. Pure. */
 import type { CheckResult } from '../../check/options.js';
-import { qapiJson } from '../qapi-object.js';
+import { qapiJson } from '../options/qapi-object.js';
 
 /** The lines that `check` prints at its end. */
 export function humanText(result: CheckResult): string {

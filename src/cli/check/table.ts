@@ -9,8 +9,8 @@ import {
   PARALLEL,
   PROGRESS,
   SHOW_PROGRESS,
-} from '../option-rows.js';
-import { type CommandTable, EVERYWHERE } from '../option-table.js';
+} from '../options/option-rows.js';
+import { type CommandTable, EVERYWHERE } from '../options/option-table.js';
 
 export const CHECK_TABLE: CommandTable = {
   name: 'check',

@@ -1,6 +1,6 @@
 /** The options of `check` as they were typed, by the last of their names (see its table). */
-import type { CrewWords } from '../crew-options.js';
-import type { ProgressStyle } from '../progress-display.js';
+import type { CrewWords } from '../options/worker-budget-options.js';
+import type { ProgressStyle } from '../progress/progress-display.js';
 
 export interface CheckWords extends CrewWords {
   readonly format?: string;

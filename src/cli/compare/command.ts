@@ -1,11 +1,11 @@
 /** Runs the comparison that the command line asks for, and says what came of it. Used by main.ts. */
 import { compare } from '../../compare/compare.js';
 import type { CompareOptions, CompareResult } from '../../compare/options.js';
-import { warn } from '../aside.js';
+import { type Surroundings, THIS_PROCESS } from '../command-io.js';
 import { failureText } from '../failure.js';
 import { longRun } from '../long-run.js';
-import { progressStyle } from '../progress-option.js';
-import { type Surroundings, THIS_PROCESS } from '../surroundings.js';
+import { progressStyle } from '../options/progress-option.js';
+import { warn } from '../progress/notice.js';
 import { type CompareRequest, compareOptions } from './request.js';
 import { EXIT_CODES, NO_VERDICT, verdictText } from './verdict-text.js';
 

@@ -4,11 +4,11 @@
  */
 import type { CompareOptions } from '../../compare/options.js';
 import { quoted, usageError } from '../../errors.js';
-import { readCacheMode } from '../cache-option.js';
-import { type CrewWords, crewWishes } from '../crew-options.js';
-import { readImageArgument } from '../image-argument.js';
-import { refuseObject } from '../object-option.js';
-import type { ProgressStyle } from '../progress-display.js';
+import { readCacheMode } from '../options/cache-option.js';
+import { readImageArgument } from '../options/image-argument.js';
+import { refuseObject } from '../options/object-option.js';
+import { type CrewWords, crewWishes } from '../options/worker-budget-options.js';
+import type { ProgressStyle } from '../progress/progress-display.js';
 
 /** The options as they were typed, by the last of their names (see the table). */
 export interface CompareWords extends CrewWords {

@@ -10,8 +10,8 @@ import {
   PARALLEL,
   PROGRESS,
   SHOW_PROGRESS,
-} from '../option-rows.js';
-import { type CommandTable, EVERYWHERE } from '../option-table.js';
+} from '../options/option-rows.js';
+import { type CommandTable, EVERYWHERE } from '../options/option-table.js';
 
 export const COMPARE_TABLE: CommandTable = {
   name: 'compare',

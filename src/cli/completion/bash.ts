@@ -1,5 +1,5 @@
 /** The script that completes command lines in bash 4 and newer; it needs nothing but bash itself. */
-import { type CommandTable, optionsOf } from '../option-table.js';
+import { type CommandTable, optionsOf } from '../options/option-table.js';
 import { type Offer, offerOf } from './offers.js';
 
 /** @param tables in the order in which the commands are offered */

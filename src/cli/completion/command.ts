@@ -1,7 +1,8 @@
 /** Prints the script for a shell. Used by main.ts. */
+
+import { type Surroundings, THIS_PROCESS } from '../command-io.js';
 import { COMMANDS } from '../commands.js';
-import type { CommandTable } from '../option-table.js';
-import { type Surroundings, THIS_PROCESS } from '../surroundings.js';
+import type { CommandTable } from '../options/option-table.js';
 import { bashScript } from './bash.js';
 import { fishScript } from './fish.js';
 import type { CompletionRequest } from './request.js';

@@ -1,5 +1,5 @@
 /** The script that completes command lines in fish 3 and newer. */
-import { type CommandTable, type OptionRow, optionsOf } from '../option-table.js';
+import { type CommandTable, type OptionRow, optionsOf } from '../options/option-table.js';
 import { brief, type Offer, offerOf } from './offers.js';
 
 /** @param tables in the order in which the commands are offered */

@@ -1,5 +1,5 @@
 /** What a shell offers for the argument of an option, and how it describes one. Used by the writers of scripts. */
-import type { OptionRow } from '../option-table.js';
+import type { OptionRow } from '../options/option-table.js';
 
 export type Offer =
   /** Nothing is known about it. */

@@ -1,6 +1,6 @@
 /** What `completion` was asked to do. Pure; used by the parser of the command line. */
 import { usageError } from '../../errors.js';
-import { suggestion } from '../suggestion.js';
+import { suggestion } from '../options/suggestion.js';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 

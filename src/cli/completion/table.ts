@@ -1,5 +1,5 @@
 /** `completion` on the command line: its options, and what its help says. */
-import { type CommandTable, EVERYWHERE } from '../option-table.js';
+import { type CommandTable, EVERYWHERE } from '../options/option-table.js';
 import { SHELLS } from './request.js';
 
 export const COMPLETION_TABLE: CommandTable = {

@@ -2,9 +2,9 @@
 import { convert } from '../../convert/convert.js';
 import type { ConvertOptions, ConvertResult } from '../../convert/options.js';
 import { quoted } from '../../errors.js';
-import { warn } from '../aside.js';
+import { type Surroundings, THIS_PROCESS } from '../command-io.js';
 import { longRun } from '../long-run.js';
-import { type Surroundings, THIS_PROCESS } from '../surroundings.js';
+import { warn } from '../progress/notice.js';
 import type { ConvertRequest } from './request.js';
 import { summary } from './summary.js';
 import { UnreadableWarnings } from './unreadable-warnings.js';

@@ -6,9 +6,9 @@ import type { ConvertOptions } from '../../convert/options.js';
 import { quoted, usageError } from '../../errors.js';
 import type { ImageFormat } from '../../image/image-reference.js';
 import { asksForDirect } from '../../storage/cache-mode.js';
-import { sourceFile, targetFile } from '../file-names.js';
-import { sourceFormatOf, targetFormatOf } from '../image-formats.js';
-import { readImageOptions, readTargetOptions } from '../image-options.js';
+import { sourceFile, targetFile } from '../options/file-names.js';
+import { sourceFormatOf, targetFormatOf } from '../options/image-formats.js';
+import { readImageOptions, readTargetOptions } from '../options/image-options.js';
 import type { ConvertWords } from './words.js';
 
 /** The source that stands for standard input; a file of that name is './-'. */

@@ -6,17 +6,22 @@ import type { ConvertOptions } from '../../convert/options.js';
 import { validateConversion, validateSources, validateTarget } from '../../convert/validate.js';
 import { type Qcow2cError, quoted, usageError } from '../../errors.js';
 import type { ImageFormat } from '../../image/image-reference.js';
-import { readCacheSize, readMinSize, readRateLimit, readSparseSize } from '../argument-numbers.js';
-import { readCacheMode } from '../cache-option.js';
-import { crewWishes } from '../crew-options.js';
-import { storedFile } from '../file-names.js';
-import { type FormatDraft, formatOptions, formatOptionsHelp, readFormatOptions } from '../format-options.js';
-import { backingFormatOf, targetFormatOf, withReason } from '../image-formats.js';
-import { refuseObject } from '../object-option.js';
-import { asksForHelp, type OptionPair, parseOptionList } from '../option-list.js';
-import type { ProgressStyle } from '../progress-display.js';
-import { progressStyle } from '../progress-option.js';
-import { readSnapshot } from '../snapshot-option.js';
+import { readCacheSize, readMinSize, readRateLimit, readSparseSize } from '../options/argument-numbers.js';
+import { readCacheMode } from '../options/cache-option.js';
+import { storedFile } from '../options/file-names.js';
+import {
+  type FormatDraft,
+  formatOptions,
+  formatOptionsHelp,
+  readFormatOptions,
+} from '../options/format-options.js';
+import { backingFormatOf, targetFormatOf, withReason } from '../options/image-formats.js';
+import { refuseObject } from '../options/object-option.js';
+import { asksForHelp, type OptionPair, parseOptionList } from '../options/option-list.js';
+import { progressStyle } from '../options/progress-option.js';
+import { readSnapshot } from '../options/snapshot-option.js';
+import { crewWishes } from '../options/worker-budget-options.js';
+import type { ProgressStyle } from '../progress/progress-display.js';
 import { readSources, readTarget } from './image-arguments.js';
 import type { ConvertWords } from './words.js';
 

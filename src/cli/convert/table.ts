@@ -2,7 +2,7 @@
 
 import { IMAGE_FORMATS } from '../../image/image-reference.js';
 import { CACHE_MODES } from '../../storage/cache-mode.js';
-import { FORMAT_OPTION_OFFERS } from '../format-options.js';
+import { FORMAT_OPTION_OFFERS } from '../options/format-options.js';
 import {
   CHECK_PAYLOADS,
   ENGINE,
@@ -12,8 +12,8 @@ import {
   PARALLEL,
   PROGRESS,
   SHOW_PROGRESS,
-} from '../option-rows.js';
-import { type CommandTable, EVERYWHERE, SIZES } from '../option-table.js';
+} from '../options/option-rows.js';
+import { type CommandTable, EVERYWHERE, SIZES } from '../options/option-table.js';
 
 export const CONVERT_TABLE: CommandTable = {
   name: 'convert',

@@ -5,8 +5,8 @@
  */
 import type { UnreadableRange } from '../../convert/options.js';
 import { quoted } from '../../errors.js';
-import { warn } from '../aside.js';
-import type { Output } from '../progress-display.js';
+import { warn } from '../progress/notice.js';
+import type { Output } from '../progress/progress-display.js';
 
 /** Lines before the rest is only counted. */
 const MOST_LINES = 100;

@@ -1,8 +1,8 @@
 /** The options of `convert` as they were typed, by the last of their names (see its table). */
 
 import type { ConvertOptions } from '../../convert/options.js';
-import type { CrewWords } from '../crew-options.js';
-import type { ProgressStyle } from '../progress-display.js';
+import type { CrewWords } from '../options/worker-budget-options.js';
+import type { ProgressStyle } from '../progress/progress-display.js';
 
 export interface ConvertWords extends CrewWords {
   readonly sourceFormat?: string;

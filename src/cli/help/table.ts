@@ -1,5 +1,5 @@
 /** `help` on the command line: what its help says. */
-import { type CommandTable, EVERYWHERE } from '../option-table.js';
+import { type CommandTable, EVERYWHERE } from '../options/option-table.js';
 
 export const HELP_TABLE: CommandTable = {
   name: 'help',

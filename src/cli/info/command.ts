@@ -1,11 +1,11 @@
 /** Runs `info`: prints what an image is, or each image of its chain. Used by main.ts. */
 import { quoted } from '../../errors.js';
 import { imageInfo } from '../../info/info.js';
-import { warn } from '../aside.js';
+import { type Surroundings, THIS_PROCESS } from '../command-io.js';
 import { longRun } from '../long-run.js';
-import type { Output } from '../progress-display.js';
-import { qapiJsonParts } from '../qapi-object.js';
-import { type Surroundings, THIS_PROCESS } from '../surroundings.js';
+import { qapiJsonParts } from '../options/qapi-object.js';
+import { warn } from '../progress/notice.js';
+import type { Output } from '../progress/progress-display.js';
 import { humanText } from './human-text.js';
 import { imageObject } from './image-object.js';
 import type { InfoRequest } from './request.js';

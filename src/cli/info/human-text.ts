@@ -3,9 +3,9 @@
  * block/qapi.c). Text out of an image cannot drive the terminal: its control characters are made visible. Pure.
  */
 import { quoted } from '../../errors.js';
+import type { Examination } from '../../examine/examine-image.js';
 import type { BackingInfo, ImageInfo, SnapshotInfo } from '../../info/image-info.js';
-import type { Examination } from '../../pipeline/examine-image.js';
-import { entriesOf, isList, type QapiValue } from '../qapi-object.js';
+import { entriesOf, isList, type QapiValue } from '../options/qapi-object.js';
 import { qcow2Object, shownFile } from './image-object.js';
 import { sizeText } from './size-text.js';
 

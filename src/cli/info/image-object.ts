@@ -3,11 +3,11 @@
  * qemu-img has printed since 8.0; before, it was the same without `children`. Pure.
  */
 
+import type { Examination } from '../../examine/examine-image.js';
 import { readsAsProtocol } from '../../image/protocol.js';
 import type { DataFileInfo, ImageInfo, Qcow2Info, SnapshotInfo } from '../../info/image-info.js';
-import type { Examination } from '../../pipeline/examine-image.js';
 import type { Encryption } from '../../qcow2/encryption-header.js';
-import type { QapiObject } from '../qapi-object.js';
+import type { QapiObject } from '../options/qapi-object.js';
 
 const NANOSECONDS = 1_000_000_000n;
 

@@ -1,10 +1,10 @@
 /** What `info` was asked to do: turns the text of its options into the library's options. Pure; used by the parser. */
 import { Qcow2cError } from '../../errors.js';
 import type { ImageInfoOptions } from '../../info/image-info.js';
-import { type CrewWords, crewWishes } from '../crew-options.js';
-import { oneOperand, readImageArgument } from '../image-argument.js';
-import type { ProgressStyle } from '../progress-display.js';
-import { progressStyle } from '../progress-option.js';
+import { oneOperand, readImageArgument } from '../options/image-argument.js';
+import { progressStyle } from '../options/progress-option.js';
+import { type CrewWords, crewWishes } from '../options/worker-budget-options.js';
+import type { ProgressStyle } from '../progress/progress-display.js';
 
 export interface InfoRequest {
   readonly kind: 'info';

@@ -1,6 +1,6 @@
 /** `info` on the command line: its options, and what its help says. */
-import { FORCE_SHARE, FORMAT, IMAGE_OPTS, MEMORY, PARALLEL } from '../option-rows.js';
-import { type CommandTable, EVERYWHERE } from '../option-table.js';
+import { FORCE_SHARE, FORMAT, IMAGE_OPTS, MEMORY, PARALLEL } from '../options/option-rows.js';
+import { type CommandTable, EVERYWHERE } from '../options/option-table.js';
 
 export const INFO_TABLE: CommandTable = {
   name: 'info',

@@ -1,6 +1,7 @@
 /** Prints the manual page. Used by main.ts. */
+
+import { type Surroundings, THIS_PROCESS } from '../command-io.js';
 import { COMMANDS } from '../commands.js';
-import { type Surroundings, THIS_PROCESS } from '../surroundings.js';
 import { manualPage } from './page.js';
 
 /** @returns the exit code */

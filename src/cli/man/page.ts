@@ -1,7 +1,14 @@
 /** The manual page qcow2c(1), made from the tables of the commands. docs/qcow2c.1 is what this makes. */
-import { formatOptionKeys } from '../format-options.js';
-import { flagsText } from '../help-text.js';
-import { type CommandTable, EVERYWHERE, type Note, type OptionRow, optionsOf } from '../option-table.js';
+
+import { flagsText } from '../help/help-text.js';
+import { formatOptionKeys } from '../options/format-options.js';
+import {
+  type CommandTable,
+  EVERYWHERE,
+  type Note,
+  type OptionRow,
+  optionsOf,
+} from '../options/option-table.js';
 import { VERSION } from '../versions.js';
 import { bold, entry, escaped, italic, lines, verbatim } from './roff.js';
 

@@ -1,5 +1,5 @@
 /** The source of a manual page (man(7)) from plain text: what has a meaning there is written so that it has none. */
-import { wrapped } from '../help-text.js';
+import { wrapped } from '../help/help-text.js';
 
 /** The plain letters, where troff would print a typographic one, and what it would take for an order. */
 const SPELLED: Readonly<Record<string, string>> = {

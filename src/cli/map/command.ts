@@ -2,8 +2,8 @@
 import { mapImage } from '../../map/map-image.js';
 import type { MapOptions } from '../../map/options.js';
 import { surveyImage } from '../../map/survey-image.js';
-import { warn } from '../aside.js';
-import { type Surroundings, THIS_PROCESS } from '../surroundings.js';
+import { type Surroundings, THIS_PROCESS } from '../command-io.js';
+import { warn } from '../progress/notice.js';
 import { PacedOutput } from './paced-output.js';
 import { HUMAN_TEXT, JsonText, type RangesText } from './ranges-text.js';
 import type { MapRequest } from './request.js';

@@ -3,7 +3,7 @@
  * memory does not grow with it. A reader that has seen enough, such as head(1), ends it and is no error.
  */
 import { ioError } from '../../errors.js';
-import type { Output } from '../progress-display.js';
+import type { Output } from '../progress/progress-display.js';
 
 /** Characters that are written at once. */
 const PIECE_LENGTH = 65536;

@@ -3,9 +3,9 @@
  * used by the parser of the command line.
  */
 import type { MapOptions } from '../../map/options.js';
-import { readSize } from '../argument-numbers.js';
-import { oneOperand, readImageArgument } from '../image-argument.js';
-import { refuseObject } from '../object-option.js';
+import { readSize } from '../options/argument-numbers.js';
+import { oneOperand, readImageArgument } from '../options/image-argument.js';
+import { refuseObject } from '../options/object-option.js';
 
 /** The words of the options, under their last names. */
 export interface MapWords {

@@ -1,6 +1,6 @@
 /** `map` on the command line: its options, and what its help says. */
-import { FORCE_SHARE, FORMAT_OF_CHAIN, IMAGE_OPTS, NO_OBJECT } from '../option-rows.js';
-import { type CommandTable, EVERYWHERE, SIZES } from '../option-table.js';
+import { FORCE_SHARE, FORMAT_OF_CHAIN, IMAGE_OPTS, NO_OBJECT } from '../options/option-rows.js';
+import { type CommandTable, EVERYWHERE, SIZES } from '../options/option-table.js';
 
 export const MAP_TABLE: CommandTable = {
   name: 'map',

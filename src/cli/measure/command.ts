@@ -2,9 +2,9 @@
 import { quoted } from '../../errors.js';
 import { measure } from '../../measure/measure.js';
 import type { Measurement, MeasureOptions } from '../../measure/options.js';
-import { warn } from '../aside.js';
+import { type Surroundings, THIS_PROCESS } from '../command-io.js';
 import { longRun } from '../long-run.js';
-import { type Surroundings, THIS_PROCESS } from '../surroundings.js';
+import { warn } from '../progress/notice.js';
 import { humanText, jsonText } from './measurement-text.js';
 import type { MeasureRequest } from './request.js';
 

@@ -1,6 +1,6 @@
 /** A measurement as it is printed: for people in qemu-img's lines, for programs in its JSON. Pure. */
 import type { Estimate, Measurement } from '../../measure/options.js';
-import { qapiJson } from '../qapi-object.js';
+import { qapiJson } from '../options/qapi-object.js';
 
 /** Lines of `qemu-img measure`; what comes of an estimate stands behind the number. */
 export function humanText({ required, fullyAllocated, bitmaps, estimate }: Measurement): string {

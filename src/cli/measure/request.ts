@@ -5,17 +5,17 @@
 import { usageError } from '../../errors.js';
 import type { MeasureOptions } from '../../measure/options.js';
 import { SECTOR_SIZE } from '../../qcow2/geometry.js';
-import { readSize } from '../argument-numbers.js';
-import { type CrewWords, crewWishes } from '../crew-options.js';
-import { formatOptions, formatOptionsHelp, readFormatOptions } from '../format-options.js';
-import { readImageArgument } from '../image-argument.js';
-import { sourceFormatOf, targetFormatOf, withReason } from '../image-formats.js';
-import { parseSize } from '../numbers.js';
-import { refuseObject } from '../object-option.js';
-import { asksForHelp, parseOptionList } from '../option-list.js';
-import type { ProgressStyle } from '../progress-display.js';
-import { progressStyle } from '../progress-option.js';
-import { readSnapshot } from '../snapshot-option.js';
+import { readSize } from '../options/argument-numbers.js';
+import { formatOptions, formatOptionsHelp, readFormatOptions } from '../options/format-options.js';
+import { readImageArgument } from '../options/image-argument.js';
+import { sourceFormatOf, targetFormatOf, withReason } from '../options/image-formats.js';
+import { parseSize } from '../options/numbers.js';
+import { refuseObject } from '../options/object-option.js';
+import { asksForHelp, parseOptionList } from '../options/option-list.js';
+import { progressStyle } from '../options/progress-option.js';
+import { readSnapshot } from '../options/snapshot-option.js';
+import { type CrewWords, crewWishes } from '../options/worker-budget-options.js';
+import type { ProgressStyle } from '../progress/progress-display.js';
 
 /** The options as they were typed, by the last of their names (see the table). */
 export interface MeasureWords extends CrewWords {

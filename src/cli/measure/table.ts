@@ -1,7 +1,7 @@
 /** `measure` on the command line: its options, and what its help says. */
 
 import { IMAGE_FORMATS } from '../../image/image-reference.js';
-import { FORMAT_OPTION_OFFERS } from '../format-options.js';
+import { FORMAT_OPTION_OFFERS } from '../options/format-options.js';
 import {
   CHECK_PAYLOADS,
   ENGINE,
@@ -13,8 +13,8 @@ import {
   PARALLEL,
   PROGRESS,
   SHOW_PROGRESS,
-} from '../option-rows.js';
-import { type CommandTable, EVERYWHERE, SIZES } from '../option-table.js';
+} from '../options/option-rows.js';
+import { type CommandTable, EVERYWHERE, SIZES } from '../options/option-table.js';
 
 export const MEASURE_TABLE: CommandTable = {
   name: 'measure',

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { COMMANDS } from '../../../src/cli/commands.js';
 import { brief, offerOf } from '../../../src/cli/completion/offers.js';
-import { optionsOf } from '../../../src/cli/option-table.js';
+import { optionsOf } from '../../../src/cli/options/option-table.js';
 
 const TABLES = COMMANDS.map(({ table }) => table);
 

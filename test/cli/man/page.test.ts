@@ -3,10 +3,10 @@ import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { COMMANDS } from '../../../src/cli/commands.js';
-import { formatOptionKeys } from '../../../src/cli/format-options.js';
 import { manualPage } from '../../../src/cli/man/page.js';
 import { bold, entry, italic, lines, verbatim } from '../../../src/cli/man/roff.js';
-import { optionsOf } from '../../../src/cli/option-table.js';
+import { formatOptionKeys } from '../../../src/cli/options/format-options.js';
+import { optionsOf } from '../../../src/cli/options/option-table.js';
 import { run, runOk } from '../../oracle/run.js';
 
 const COMMITTED = fileURLToPath(new URL('../../../docs/qcow2c.1', import.meta.url));

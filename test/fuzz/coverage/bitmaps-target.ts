@@ -1,6 +1,6 @@
 /** The bitmap directory, the tables of bitmaps, and their bits as they come into another image. */
 import type { ErrorCode } from '../../../src/errors.js';
-import { readQcow2Start } from '../../../src/open/image-start.js';
+import { readQcow2Start } from '../../../src/image/image-header.js';
 import { type Bitmap, readBitmapDirectory } from '../../../src/qcow2/bitmap-directory.js';
 import { readBitmap } from '../../../src/qcow2/bitmap-reader.js';
 import type { Header } from '../../../src/qcow2/header.js';

@@ -1,6 +1,6 @@
 /** Deflate payloads: the inflaters, and the decoder that tells how far a stream looks back. */
 import { inflateRawSync } from 'node:zlib';
-import { DeflateDecoder } from '../../../src/compress/deflate-decoder.js';
+import { DeflateDecoder } from '../../../src/engines/deflate-decoder.js';
 import { inflatePayload } from './payload-input.js';
 import { promise } from './promises.js';
 

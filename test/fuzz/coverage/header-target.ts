@@ -4,9 +4,9 @@
  */
 import { readCheckedImage } from '../../../src/check/checked-image.js';
 import type { ErrorCode } from '../../../src/errors.js';
+import { type Qcow2Start, readQcow2Start } from '../../../src/image/image-header.js';
 import { probeFormat } from '../../../src/image/probe.js';
 import { describeQcow2 } from '../../../src/info/describe-qcow2.js';
-import { type Qcow2Start, readQcow2Start } from '../../../src/open/image-start.js';
 import { INCOMPATIBLE_EXTENDED_L2 } from '../../../src/qcow2/features.js';
 import { geometry, l1EntriesFor } from '../../../src/qcow2/geometry.js';
 import { decodeHeader, type Header } from '../../../src/qcow2/header.js';

@@ -1,11 +1,12 @@
 /** Payloads of compressed clusters as inputs: inflated by the native engines and by those built into Node.js. */
-import { ClusterInflater } from '../../../src/compress/cluster-inflater.js';
-import type { Decompressor } from '../../../src/compress/codec.js';
-import { CorruptPayload } from '../../../src/compress/corrupt-payload.js';
-import { createDecompressor, nodeInflates } from '../../../src/compress/engines.js';
-import type { PositionalReader } from '../../../src/compress/positional-reader.js';
-import { SegmentError } from '../../../src/compress/segment-error.js';
+
 import type { CompressionType } from '../../../src/compression-type.js';
+import type { Decompressor } from '../../../src/engines/codec.js';
+import { CorruptPayload } from '../../../src/engines/corrupt-payload.js';
+import { createDecompressor, nodeInflates } from '../../../src/engines/engine-choice.js';
+import { ClusterInflater } from '../../../src/workers/tasks/cluster-inflater.js';
+import type { PositionalReader } from '../../../src/workers/tasks/positional-reader.js';
+import { SegmentError } from '../../../src/workers/tasks/segment-error.js';
 import { promise, promiseSame } from './promises.js';
 
 const SECTOR = 512;

@@ -1,7 +1,7 @@
 /** The snapshot table, the choice of a snapshot, and the disks that snapshots hold. */
 import type { ErrorCode } from '../../../src/errors.js';
-import { readQcow2Start, snapshotState } from '../../../src/open/image-start.js';
-import { imageStates } from '../../../src/pipeline/image-states.js';
+import { imageStates } from '../../../src/examine/image-states.js';
+import { readQcow2Start, snapshotState } from '../../../src/image/image-header.js';
 import type { Header } from '../../../src/qcow2/header.js';
 import {
   type SnapshotEntry,

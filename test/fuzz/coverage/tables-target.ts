@@ -1,5 +1,5 @@
 /** L1 and L2 tables of the disk: cluster map, look-ups and the walk through the tables. */
-import { readQcow2Start } from '../../../src/open/image-start.js';
+import { readQcow2Start } from '../../../src/image/image-header.js';
 import { INCOMPATIBLE_DATA_FILE } from '../../../src/qcow2/features.js';
 import { promiseMap } from './map-promises.js';
 import { MemoryImage } from './memory-image.js';

@@ -1,5 +1,5 @@
 /** Zstd payloads: the inflaters, and what is read of a frame's headers. */
-import { readZstdFrames } from '../../../src/compress/zstd-frame.js';
+import { readZstdFrames } from '../../../src/engines/zstd-frame.js';
 import { inflatePayload } from './payload-input.js';
 import { promise } from './promises.js';
 

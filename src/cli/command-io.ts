@@ -1,0 +1,19 @@
+/** What surrounds a command: where it prints, and what comes from outside while it runs. */
+import type { EventEmitter } from 'node:events';
+import type { Output } from './progress/progress-display.js';
+
+export interface Surroundings {
+  readonly stdout: Output;
+  readonly stderr: Output;
+  /** Emits signals. */
+  readonly process: EventEmitter;
+  /** A clock in milliseconds. */
+  readonly now: () => number;
+}
+
+export const THIS_PROCESS: Surroundings = {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  process,
+  now: () => performance.now(),
+};

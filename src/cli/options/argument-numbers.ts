@@ -1,0 +1,101 @@
+/**
+ * The numbers that options take by themselves, with the words of cvtnum in qemu-img.c for text that is none. Used
+ * by the readers of the commands' options.
+ */
+import { usageError } from '../../errors.js';
+import { parseInteger, parseSize } from './numbers.js';
+
+const SECTOR_BYTES = 512;
+/** qemu-img's largest copy buffer, 32768 sectors. */
+const HIGHEST_SPARSE_SIZE = 32768 * SECTOR_BYTES;
+const HIGHEST_INT64 = 2n ** 63n - 1n;
+/** More threads than this are a slip of the keyboard, and more than the library has memory for. */
+const HIGHEST_THREADS = 1023;
+
+/**
+ * @param what names the number in a message as qemu-img does: "start offset"
+ * @param highest in bytes; default: what 64 bits with a sign hold. From 2^53 on a result is rounded
+ * @returns bytes
+ * @throws Qcow2cError ERR_USAGE
+ */
+export function readSize(what: string, text: string, highest = HIGHEST_INT64): number {
+  const bytes = parseSize(text);
+  if (bytes === 'malformed') {
+    throw usageError(
+      `Invalid ${what} specified. You may use k, M, G, T, P or E suffixes for ` +
+        'kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.',
+    );
+  }
+  if (bytes === 'too large' || bytes > highest) {
+    throw usageError(`Invalid ${what} specified. Must be between 0 and ${highest}.`);
+  }
+  return Number(bytes);
+}
+
+/**
+ * The value of -S.
+ * @returns bytes
+ * @throws Qcow2cError ERR_USAGE
+ */
+export function readSparseSize(text: string): number {
+  const what = 'buffer size for sparse output';
+  const bytes = readSize(what, text);
+  if (bytes % SECTOR_BYTES !== 0 || bytes > HIGHEST_SPARSE_SIZE) {
+    throw usageError(
+      `Invalid ${what} specified. Valid sizes are multiples of ${SECTOR_BYTES} up to ${HIGHEST_SPARSE_SIZE}. ` +
+        'Select 0 to disable sparse detection (fully allocates output).',
+    );
+  }
+  return bytes;
+}
+
+/**
+ * The value of --compressed-cache-size.
+ * @returns bytes
+ * @throws Qcow2cError ERR_USAGE
+ */
+export function readCacheSize(text: string): number {
+  return readSize('compressed cache size', text, BigInt(Number.MAX_SAFE_INTEGER));
+}
+
+/**
+ * The value of -r.
+ * @returns bytes a second; undefined for 0, which sets no limit, as in qemu-img
+ * @throws Qcow2cError ERR_USAGE
+ */
+export function readRateLimit(text: string): number | undefined {
+  const bytes = readSize('rate limit', text);
+  return bytes === 0 ? undefined : Math.min(bytes, Number.MAX_SAFE_INTEGER);
+}
+
+/**
+ * The value of --min-size.
+ * @returns bytes
+ * @throws Qcow2cError ERR_USAGE
+ */
+export function readMinSize(text: string): number {
+  return readSize('least size', text, BigInt(Number.MAX_SAFE_INTEGER));
+}
+
+/**
+ * The value of --memory.
+ * @returns bytes
+ * @throws Qcow2cError ERR_USAGE
+ */
+export function readMemory(text: string): number {
+  return readSize('memory limit', text, BigInt(Number.MAX_SAFE_INTEGER));
+}
+
+/**
+ * The value of -m.
+ * @throws Qcow2cError ERR_USAGE
+ */
+export function readThreads(text: string): number {
+  const threads = parseInteger(text);
+  if (typeof threads === 'string' || threads < 1 || threads > HIGHEST_THREADS) {
+    throw usageError(
+      `Invalid number of threads '${text}'. Allowed number of threads is between 1 and ${HIGHEST_THREADS}`,
+    );
+  }
+  return threads;
+}

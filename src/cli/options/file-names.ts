@@ -1,0 +1,100 @@
+/**
+ * The names of files as QEMU takes them: "file:" before a name is dropped, and a name with a protocol is refused, since
+ * no protocol is spoken here. Used by the readers of options.
+ */
+import { Qcow2cError, quoted, usageError } from '../../errors.js';
+import { isProtocol, type Protocol, protocolOf, readsAsProtocol } from '../../image/protocol.js';
+
+const DOWNLOAD = "download it first, or pipe a raw disk: 'curl -L URL | qcow2c convert - OUT'";
+const COPY_NBD = "copy it to a file first: 'nbdcopy URI FILE' or 'qemu-img convert -O raw URI FILE'";
+const MAKE_FILE = "make it a file first: 'qemu-img convert -O raw URI FILE'";
+const NAME_DEVICE = "give the device's name alone";
+
+/** What to do instead of naming a source by a protocol that QEMU speaks. */
+const INSTEAD: Readonly<Record<Protocol, string>> = {
+  http: DOWNLOAD,
+  https: DOWNLOAD,
+  ftp: DOWNLOAD,
+  ftps: DOWNLOAD,
+  nbd: COPY_NBD,
+  'nbd+tcp': COPY_NBD,
+  'nbd+unix': COPY_NBD,
+  nbds: COPY_NBD,
+  'nbds+tcp': COPY_NBD,
+  'nbds+unix': COPY_NBD,
+  ssh: MAKE_FILE,
+  rbd: MAKE_FILE,
+  iscsi: MAKE_FILE,
+  iser: MAKE_FILE,
+  nfs: MAKE_FILE,
+  gluster: MAKE_FILE,
+  'gluster+tcp': MAKE_FILE,
+  'gluster+unix': MAKE_FILE,
+  'gluster+rdma': MAKE_FILE,
+  blkdebug: MAKE_FILE,
+  blkverify: MAKE_FILE,
+  fat: MAKE_FILE,
+  'null-aio': MAKE_FILE,
+  'null-co': MAKE_FILE,
+  nvme: MAKE_FILE,
+  host_device: NAME_DEVICE,
+  host_cdrom: NAME_DEVICE,
+  json: "use --image-opts: 'driver=FORMAT,file.filename=FILE'",
+};
+
+interface Role {
+  /** Goes before what is wrong with the name. */
+  readonly opening?: string;
+  /** What to do instead of naming a protocol; undefined: what the protocol's own entry says. */
+  readonly instead?: string;
+}
+
+/** The name without "file:", behind which every name is a file's. */
+function plainName(name: string, { opening = '', instead }: Role): string {
+  const protocol = protocolOf(name);
+  if (protocol !== undefined) {
+    const known = isProtocol(protocol);
+    const problem = known ? `Protocol '${protocol}' is not supported` : `Unknown protocol '${protocol}'`;
+    const hints = known ? [instead ?? INSTEAD[protocol]] : [];
+    // A whole URI is hardly ever a file's name.
+    if (!known || !name.includes('://')) hints.push(`a file of that name is ${quoted(`./${name}`)}`);
+    throw new Qcow2cError(
+      known ? 'ERR_UNSUPPORTED' : 'ERR_USAGE',
+      `${opening}${problem} (${hints.join('; ')})`,
+      { file: name },
+    );
+  }
+  const plain = name.startsWith('file:') ? name.slice('file:'.length) : name;
+  if (plain === '')
+    throw usageError(`${opening}The 'file' block driver requires a file name`, { file: name });
+  return plain;
+}
+
+/**
+ * @param name as it was typed
+ * @returns the name for the file system
+ * @throws Qcow2cError ERR_UNSUPPORTED or ERR_USAGE for one with a protocol, ERR_USAGE for an empty one
+ */
+export function sourceFile(name: string): string {
+  return plainName(name, { opening: `Could not open ${quoted(name)}: ` });
+}
+
+/** As `sourceFile`, for what is to be written. */
+export function targetFile(name: string): string {
+  if (name === '-') {
+    throw usageError(
+      "Standard output cannot be the target: an image is not written from start to end (a file of that name is './-')",
+    );
+  }
+  return plainName(name, { instead: 'write to a file, and copy that to where it belongs' });
+}
+
+/**
+ * As `sourceFile`, for a name that an image is to hold.
+ * @returns a name that means the same file to whoever opens the image
+ */
+export function storedFile(name: string): string {
+  const plain = plainName(name, { instead: 'name a file or a device' });
+  // Without its "file:" the rest could be a protocol, or read as one.
+  return readsAsProtocol(plain) ? `./${plain}` : plain;
+}

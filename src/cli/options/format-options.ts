@@ -1,0 +1,302 @@
+/**
+ * The keys of -o: text in, the library's options out, and the list that `-o help` shows. Which values may go
+ * together is the library's business; keys of qemu-img for what qcow2c does not do are refused here.
+ */
+import type { CompressionType } from '../../compression-type.js';
+import type { ConvertOptions } from '../../convert/options.js';
+import { Qcow2cError, usageError } from '../../errors.js';
+import type { ImageFormat } from '../../image/image-reference.js';
+import { storedFile } from './file-names.js';
+import { backingFormatOf } from './image-formats.js';
+import type { OptionPair } from './option-list.js';
+import { bool, integer, oneOf, size } from './option-values.js';
+import { suggestion, withHint } from './suggestion.js';
+
+type CreateOptions = NonNullable<ConvertOptions['create']>;
+type Preallocation = NonNullable<CreateOptions['preallocation']>;
+
+/** What the lists of -o come to. */
+export type FormatOptions = Pick<ConvertOptions, 'compressionLevel' | 'compressionWindowBits'> & {
+  readonly create: CreateOptions;
+};
+
+/** What the keys read so far say; a later key replaces what an earlier one said. */
+export interface FormatDraft {
+  readonly create: { -readonly [K in keyof CreateOptions]: CreateOptions[K] };
+  compressionLevel?: number;
+  compressionWindowBits?: 12 | 15;
+  /** As it was typed: with compression no value is good, and only without one is a value looked at. */
+  preallocation?: string;
+  /** Keys that ask for something qcow2c does not do, with their values. */
+  readonly refused: Map<string, string>;
+}
+
+type ValueType = '<bool (on/off)>' | '<num>' | '<size>' | '<str>';
+
+interface Key {
+  readonly type: ValueType;
+  /** What -o help says; undefined for keys that are known only to be refused. */
+  readonly help?: string;
+  /** What a shell offers for the value. */
+  readonly offers?: readonly string[];
+  /** @throws Qcow2cError ERR_USAGE when the value is not of the key's type */
+  readonly apply: (draft: FormatDraft, value: string, key: string) => void;
+}
+
+/** A key that asks for nothing when it is off, and for what qcow2c does not do when it is on. */
+const refusedWhenOn: Key = {
+  type: '<bool (on/off)>',
+  apply: ({ refused }, value, key) => {
+    if (bool(value, key)) refused.set(key, value);
+    else refused.delete(key);
+  },
+};
+
+const refusedAlways: Key = { type: '<str>', apply: ({ refused }, value, key) => refused.set(key, value) };
+
+const PREALLOCATION: Readonly<Record<ImageFormat, Readonly<Record<string, Preallocation>>>> = {
+  raw: { off: 'off', falloc: 'falloc', full: 'full' },
+  qcow2: { off: 'off', metadata: 'metadata', falloc: 'falloc', full: 'full' },
+};
+
+function preallocation(format: ImageFormat): Key {
+  return {
+    type: '<str>',
+    help: `Preallocation: ${Object.keys(PREALLOCATION[format]).join(', ')} (default: off)`,
+    offers: Object.keys(PREALLOCATION[format]),
+    apply: (draft, value) => {
+      draft.preallocation = value;
+    },
+  };
+}
+
+/** Keys of the file that an image is in, whatever its format. */
+const FILE_KEYS: Readonly<Record<string, Key>> = {
+  extent_size_hint: {
+    type: '<size>',
+    apply: ({ refused }, value, key) => {
+      size(value, key);
+      refused.set(key, value);
+    },
+  },
+  nocow: refusedWhenOn,
+  size: {
+    type: '<size>',
+    help: 'Size of a disk from standard input; otherwise ignored, as in qemu-img',
+    apply: ({ create }, value, key) => {
+      create.size = size(value, key);
+    },
+  },
+};
+
+const QCOW2_KEYS: Readonly<Record<string, Key>> = {
+  backing_file: {
+    type: '<str>',
+    help: 'Store only clusters that differ from this image (same as -b)',
+    apply: ({ create }, value) => {
+      create.backingFile = storedFile(value);
+    },
+  },
+  backing_fmt: {
+    type: '<str>',
+    help: 'Format of the backing file: raw or qcow2 (same as -F)',
+    offers: ['raw', 'qcow2'],
+    apply: ({ create }, value) => {
+      create.backingFormat = backingFormatOf(value);
+    },
+  },
+  cluster_size: {
+    type: '<size>',
+    help: 'Cluster size, a power of two from 512 to 2M (default: 64k)',
+    offers: ['512', '4k', '16k', '64k', '256k', '1M', '2M'],
+    apply: ({ create }, value, key) => {
+      create.clusterSize = size(value, key);
+    },
+  },
+  compat: {
+    type: '<str>',
+    help: 'Format version: v2 (0.10) or v3 (1.1, the default)',
+    offers: ['v2', 'v3'],
+    apply: ({ create }, value, key) => {
+      create.compat = oneOf<2 | 3>({ '0.10': 2, v2: 2, '1.1': 3, v3: 3 }, value, key);
+    },
+  },
+  compression_level: {
+    type: '<num>',
+    help: 'Higher is smaller and slower; the range depends on the engine',
+    apply: (draft, value, key) => {
+      draft.compressionLevel = integer(value, key);
+    },
+  },
+  compression_type: {
+    type: '<str>',
+    help: 'Compression type: zlib (the default) or zstd',
+    offers: ['zlib', 'zstd'],
+    apply: ({ create }, value, key) => {
+      create.compressionType = oneOf<CompressionType>({ zlib: 'zlib', zstd: 'zstd' }, value, key);
+    },
+  },
+  compression_window_bits: {
+    type: '<num>',
+    help: 'Deflate window: 15 (the default) or 12, as qemu-img uses',
+    offers: ['12', '15'],
+    apply: (draft, value, key) => {
+      draft.compressionWindowBits = oneOf<12 | 15>({ 12: 12, 15: 15 }, String(integer(value, key)), key);
+    },
+  },
+  data_file: {
+    type: '<str>',
+    help: 'Store data in this file and only tables in the image',
+    apply: ({ create }, value) => {
+      create.dataFile = storedFile(value);
+    },
+  },
+  data_file_raw: {
+    type: '<bool (on/off)>',
+    help: 'Keep the data file readable as a raw disk',
+    offers: ['on', 'off'],
+    apply: ({ create }, value, key) => {
+      create.dataFileRaw = bool(value, key);
+    },
+  },
+  'encrypt.cipher-alg': refusedAlways,
+  'encrypt.cipher-mode': refusedAlways,
+  'encrypt.format': refusedAlways,
+  'encrypt.hash-alg': refusedAlways,
+  'encrypt.iter-time': refusedAlways,
+  'encrypt.ivgen-alg': refusedAlways,
+  'encrypt.ivgen-hash-alg': refusedAlways,
+  'encrypt.key-secret': refusedAlways,
+  encryption: refusedWhenOn,
+  extended_l2: {
+    type: '<bool (on/off)>',
+    help: 'Divide each cluster into 32 subclusters',
+    offers: ['on', 'off'],
+    apply: ({ create }, value, key) => {
+      create.extendedL2 = bool(value, key);
+    },
+  },
+  lazy_refcounts: {
+    type: '<bool (on/off)>',
+    help: 'Let QEMU postpone refcount updates',
+    offers: ['on', 'off'],
+    apply: ({ create }, value, key) => {
+      create.lazyRefcounts = bool(value, key);
+    },
+  },
+  preallocation: preallocation('qcow2'),
+  refcount_bits: {
+    type: '<num>',
+    help: 'Bits per refcount, a power of two from 1 to 64 (default: 16)',
+    offers: ['1', '2', '4', '8', '16', '32', '64'],
+    apply: ({ create }, value, key) => {
+      create.refcountBits = integer(value, key);
+    },
+  },
+};
+
+const KEYS: Readonly<Record<ImageFormat, Readonly<Record<string, Key>>>> = {
+  raw: { ...FILE_KEYS, preallocation: preallocation('raw') },
+  qcow2: { ...FILE_KEYS, ...QCOW2_KEYS },
+};
+
+/**
+ * What the pairs of all -o lists say, in their order: the later of two equal keys wins.
+ * @throws Qcow2cError ERR_USAGE for keys that the format has not and values of the wrong type; ERR_UNSUPPORTED
+ *   for names and formats of files that qcow2c does not use
+ */
+export function readFormatOptions(pairs: readonly OptionPair[], format: ImageFormat): FormatDraft {
+  const draft: FormatDraft = { create: {}, refused: new Map() };
+  for (const { key, value } of pairs) {
+    const known = Object.hasOwn(KEYS[format], key) ? KEYS[format][key] : undefined;
+    if (known === undefined) throw unknownKey(key, format);
+    known.apply(draft, value, key);
+  }
+  return draft;
+}
+
+/** Says which key was probably meant, also where only qcow2 has it. */
+function unknownKey(key: string, format: ImageFormat): Qcow2cError {
+  const message = `Invalid parameter '${key}'`;
+  const meant = suggestedKey(key, format);
+  if (meant !== '') return usageError(message + meant);
+  const isOfQcow2 = Object.hasOwn(KEYS.qcow2, key);
+  const meantOfQcow2 = isOfQcow2 ? '' : suggestedKey(key, 'qcow2');
+  if (!isOfQcow2 && meantOfQcow2 === '') {
+    return usageError(`${message} ('-O ${format} -o help' lists the keys)`);
+  }
+  const facts = { expected: 'qcow2', found: 'raw' };
+  return usageError(withHint(message + meantOfQcow2, 'only qcow2 images have it'), facts);
+}
+
+function suggestedKey(key: string, format: ImageFormat): string {
+  return suggestion(
+    key,
+    formatOptionKeys(format).map((known) => known.key),
+  );
+}
+
+/** What can never go with compression, in the order in which qemu-img looks for it. */
+function compressionClash({ create, preallocation, refused }: FormatDraft): string | undefined {
+  if ([...refused.keys()].some((key) => key.startsWith('encrypt'))) return 'encryption';
+  if (preallocation !== undefined && preallocation !== 'off') return 'preallocation';
+  if (create.dataFile !== undefined) return 'data_file';
+  return undefined;
+}
+
+/** Why qcow2c does not do what a key asks for. */
+function refusal(key: string): string {
+  if (key.startsWith('encrypt')) return 'qcow2c does not encrypt';
+  return 'set it on the directory or on an existing file, and use -n';
+}
+
+/**
+ * What was read, as the library's options.
+ * @param compress whether clusters are to be compressed
+ * @throws Qcow2cError ERR_USAGE for what cannot be together, ERR_UNSUPPORTED for keys of qemu-img that qcow2c
+ *   has not
+ */
+export function formatOptions(draft: FormatDraft, format: ImageFormat, compress: boolean): FormatOptions {
+  const clash = compress ? compressionClash(draft) : undefined;
+  if (clash !== undefined) throw usageError(`Compression and ${clash} not supported at the same time`);
+  const { refused, preallocation, create, ...options } = draft;
+  const [first] = refused;
+  if (first !== undefined) {
+    const [key, value] = first;
+    throw new Qcow2cError('ERR_UNSUPPORTED', `Option '${key}=${value}' is not supported (${refusal(key)})`);
+  }
+  if (preallocation === undefined) return { ...options, create };
+  const allocated = oneOf(PREALLOCATION[format], preallocation, 'preallocation');
+  return { ...options, create: { ...create, preallocation: allocated } };
+}
+
+/** A key of -o for those who explain it. */
+export interface FormatOptionKey {
+  readonly key: string;
+  readonly type: string;
+  readonly help: string;
+  /** What a shell offers for the value. */
+  readonly offers: readonly string[];
+}
+
+/** The keys that a format has, by name. */
+export function formatOptionKeys(format: ImageFormat): readonly FormatOptionKey[] {
+  return Object.entries(KEYS[format])
+    .flatMap(([key, { type, help, offers = [] }]) =>
+      help === undefined ? [] : [{ key, type, help, offers }],
+    )
+    .sort((a, b) => (a.key < b.key ? -1 : 1));
+}
+
+/** What `-o help` prints for a format: one line a key, laid out as qemu-img does. */
+export function formatOptionsHelp(format: ImageFormat): string {
+  const lines = formatOptionKeys(format).map(
+    ({ key, type, help }) => `  ${`${key}=${type}`.padEnd(22)} - ${help}\n`,
+  );
+  return `Supported ${format} options:\n${lines.join('')}`;
+}
+
+/** What a shell completes in the lists of -o: the keys of qcow2, which raw has too, with what it offers for each. */
+export const FORMAT_OPTION_OFFERS: Readonly<Record<string, readonly string[]>> = Object.fromEntries(
+  formatOptionKeys('qcow2').map(({ key, offers }) => [key, offers]),
+);

@@ -1,0 +1,56 @@
+/** The name of one image that a command looks into, or the options in its place. Used by all commands but convert. */
+import { Qcow2cError, quoted, usageError } from '../../errors.js';
+import type { ImageReference } from '../../image/image-reference.js';
+import { asksForDirect } from '../../storage/cache-mode.js';
+import { sourceFile } from './file-names.js';
+import { sourceFormatOf } from './image-formats.js';
+import { readImageOptions } from './image-options.js';
+
+/** How a name was meant, as it was typed. */
+export interface ImageWords {
+  /** The value of -f. */
+  readonly format?: string | undefined;
+  /** --image-opts: options stand in the place of the name. */
+  readonly imageOpts?: boolean | undefined;
+  readonly forceShare?: boolean | undefined;
+  /** The cache mode that another option asks for. */
+  readonly cache?: string | undefined;
+}
+
+/** @throws Qcow2cError ERR_USAGE or ERR_UNSUPPORTED, in qemu-img's words */
+export function readImageArgument(
+  text: string,
+  { format, imageOpts = false, forceShare = false, cache }: ImageWords,
+): ImageReference {
+  if (imageOpts) {
+    if (format !== undefined) throw usageError('--image-opts and --format are mutually exclusive');
+    const reference = readImageOptions(text, { role: 'source', direct: asksForDirect(cache), forceShare });
+    return forceShare ? { ...reference, forceShare } : reference;
+  }
+  const shared = forceShare ? { forceShare } : {};
+  refuseStandardInput(text);
+  if (format === undefined) return { file: sourceFile(text), ...shared };
+  const stated = sourceFormatOf(format, `Could not open ${quoted(text)}: `);
+  return { file: sourceFile(text), format: stated, ...shared };
+}
+
+/** Commands that look at an image look at more than one place of it. */
+function refuseStandardInput(text: string): void {
+  if (text !== '-') return;
+  throw new Qcow2cError(
+    'ERR_UNSUPPORTED',
+    "Standard input ('-') can only be converted and measured with -c, as it is read once; save it to a file first " +
+      "(a file of that name is './-')",
+  );
+}
+
+/**
+ * The only operand of a command.
+ * @throws Qcow2cError ERR_USAGE unless there is one, in qemu-img's words
+ */
+export function oneOperand(operands: readonly string[]): string {
+  const [name] = operands;
+  if (name !== undefined && operands.length === 1) return name;
+  const found = name === undefined ? 'none was given' : `not ${operands.map(quoted).join(' and ')}`;
+  throw usageError(`Expecting one image file name (${found})`);
+}

@@ -1,0 +1,87 @@
+/**
+ * The names of image formats, as -f, -O, -F and driver= take them: raw and qcow2, and words for all others
+ * that QEMU knows about what to do instead. Used by the readers of options.
+ */
+import { Qcow2cError, usageError } from '../../errors.js';
+import { IMAGE_FORMATS, type ImageFormat, isImageFormat } from '../../image/image-reference.js';
+import { notAccepted } from './option-values.js';
+import { withHint } from './suggestion.js';
+
+/** Formats of disk images that QEMU reads, most of which it writes too. */
+const OTHER_FORMATS: readonly string[] = [
+  ...['bochs', 'cloop', 'dmg', 'luks', 'parallels', 'qcow', 'qed', 'vdi', 'vhdx', 'vmdk', 'vpc', 'vvfat'],
+];
+
+/** Drivers that QEMU takes where a format is asked for, and that say how a file is reached. */
+const OTHER_DRIVERS: readonly string[] = [
+  ...['blkdebug', 'blklogwrites', 'blkverify', 'compress', 'copy-before-write', 'copy-on-read', 'file'],
+  ...['ftp', 'ftps', 'gluster', 'host_cdrom', 'host_device', 'http', 'https', 'iscsi', 'iser', 'nbd', 'nfs'],
+  ...['null-aio', 'null-co', 'nvme', 'preallocate', 'quorum', 'rbd', 'replication', 'snapshot-access'],
+  ...['ssh', 'throttle'],
+];
+
+const NO_DRIVER = 'the format of a file or a device is raw or qcow2';
+const KNOWN = `known: ${IMAGE_FORMATS.join(', ')}`;
+
+function unsupported(message: string): Qcow2cError {
+  return new Qcow2cError('ERR_UNSUPPORTED', message);
+}
+
+/**
+ * @param name the value of -f or of driver=
+ * @param opening goes before what is wrong with it
+ * @throws Qcow2cError ERR_UNSUPPORTED for what QEMU knows, ERR_USAGE for what nobody does
+ */
+export function sourceFormatOf(name: string, opening = ''): ImageFormat {
+  if (isImageFormat(name)) return name;
+  if (OTHER_FORMATS.includes(name)) {
+    const instead = `make it qcow2 first: 'qemu-img convert -f ${name} -O qcow2'`;
+    throw unsupported(`${opening}Format '${name}' is not supported (${instead})`);
+  }
+  if (OTHER_DRIVERS.includes(name)) {
+    throw unsupported(`${opening}Driver '${name}' is not supported (${NO_DRIVER})`);
+  }
+  throw usageError(`${opening}Unknown driver '${name}' (${KNOWN})`);
+}
+
+/**
+ * @param name the value of -O
+ * @throws Qcow2cError ERR_UNSUPPORTED for what QEMU knows, ERR_USAGE for what nobody does
+ */
+export function targetFormatOf(name: string): ImageFormat {
+  if (isImageFormat(name)) return name;
+  if (OTHER_FORMATS.includes(name)) {
+    const instead = `make a qcow2 image and of that: 'qemu-img convert -f qcow2 -O ${name}'`;
+    throw unsupported(`File format '${name}' is not supported (${instead})`);
+  }
+  if (OTHER_DRIVERS.includes(name)) throw unsupported(`Driver '${name}' is not supported (${NO_DRIVER})`);
+  throw usageError(`Unknown file format '${name}' (${KNOWN})`);
+}
+
+/**
+ * @param name the value of -F or of backing_fmt
+ * @throws Qcow2cError ERR_UNSUPPORTED for what QEMU knows, ERR_USAGE for what nobody does
+ */
+export function backingFormatOf(name: string): ImageFormat {
+  if (isImageFormat(name)) return name;
+  if (OTHER_FORMATS.includes(name)) {
+    throw unsupported(`Backing file format '${name}' is not supported (it must be raw or qcow2)`);
+  }
+  throw notAccepted('backing_fmt', name, IMAGE_FORMATS);
+}
+
+/**
+ * Reads what depends on the target's format. A user who did not state it has mostly not noticed that it is raw.
+ * @param why the target is raw when the user did not say so, and what to do; undefined: it was stated
+ * @throws Qcow2cError as `read`, with the reason when it is about what only qcow2 has
+ */
+export function withReason<Result>(why: string | undefined, read: () => Result): Result {
+  try {
+    return read();
+  } catch (error) {
+    if (why === undefined || !(error instanceof Qcow2cError)) throw error;
+    if (error.found !== 'raw' || error.expected !== 'qcow2') throw error;
+    const { code, message, ...facts } = error;
+    throw new Qcow2cError(code, withHint(message, `the target is raw: ${why}`), { ...facts, cause: error });
+  }
+}

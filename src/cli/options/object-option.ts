@@ -1,0 +1,12 @@
+/** --object, which scripts may give to any command of qemu-img. Used by the readers of the commands' options. */
+import { Qcow2cError } from '../../errors.js';
+
+/** @param definition the value of the option @throws Qcow2cError ERR_UNSUPPORTED when there is one */
+export function refuseObject(definition: string | undefined): void {
+  if (definition === undefined) return;
+  throw new Qcow2cError(
+    'ERR_UNSUPPORTED',
+    '--object is not supported: secrets and TLS credentials serve encrypted images and network disks, ' +
+      'which qcow2c neither reads nor writes',
+  );
+}

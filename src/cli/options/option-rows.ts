@@ -1,0 +1,76 @@
+/** Options that the tables of several commands have. */
+
+import { IMAGE_FORMATS } from '../../image/image-reference.js';
+import { CACHE_MODES } from '../../storage/cache-mode.js';
+import type { OptionRow } from './option-table.js';
+
+/** -f of a command that opens FILE and nothing that it names. */
+export const FORMAT: OptionRow = {
+  flags: ['-f', '--format'],
+  argument: 'FMT',
+  completes: IMAGE_FORMATS,
+  help: 'format of FILE: raw or qcow2 (default: probe FILE)',
+};
+
+/** -f of a command that opens FILE with all that it stands on. */
+export const FORMAT_OF_CHAIN: OptionRow = {
+  ...FORMAT,
+  help: 'format of FILE: raw or qcow2 (default: probe FILE, and refuse it if it names a backing file or data file)',
+};
+
+export const IMAGE_OPTS: OptionRow = {
+  flags: ['--image-opts'],
+  help: "FILE is a list of options, not a name: driver=qcow2,file.filename=FILE and so on (see 'qcow2c help convert')",
+};
+
+export const FORCE_SHARE: OptionRow = {
+  flags: ['-U', '--force-share'],
+  help: 'read FILE even if a virtual machine is using it: concurrent writes may be missed or read in part',
+};
+
+export const NO_OBJECT: OptionRow = {
+  flags: ['--object'],
+  argument: 'DEFINITION',
+  help: 'not supported: encrypted images and network disks are refused',
+};
+
+export const CACHE: OptionRow = {
+  flags: ['-T', '--cache'],
+  argument: 'MODE',
+  completes: CACHE_MODES,
+  help: 'cache mode for reading FILE (default: writeback); none and directsync bypass the page cache',
+};
+
+export const ENGINE: OptionRow = {
+  flags: ['--engine'],
+  argument: 'NAME',
+  choices: ['auto', 'libdeflate', 'libzstd', 'node'],
+  help: 'compression engine: auto, libdeflate, libzstd or node (default: auto, the fastest one installed)',
+};
+
+export const CHECK_PAYLOADS: OptionRow = {
+  flags: ['--check-payloads'],
+  help: 'decompress each compressed cluster and compare it before writing; a wrong one is compressed again at a lower level (always on for libzstd 1.5.0 to 1.5.4 from level 13, which can corrupt data)',
+};
+
+export const PARALLEL: OptionRow = {
+  flags: ['-m', '--parallel'],
+  argument: 'N',
+  help: 'maximum number of worker threads (default: one per available processor, within the CPU quota of the cgroup)',
+};
+
+export const MEMORY: OptionRow = {
+  flags: ['--memory'],
+  argument: 'LIMIT',
+  help: 'memory limit of the whole process: if needed, fewer threads and smaller buffers are used (default: three quarters of what the cgroup allows)',
+};
+
+export const SHOW_PROGRESS: OptionRow = { flags: ['-p'], help: 'show progress; same as --progress=auto' };
+
+export const PROGRESS: OptionRow = {
+  flags: ['--progress'],
+  argument: 'STYLE',
+  bare: 'auto',
+  choices: ['auto', 'bar', 'qemu', 'json', 'none'],
+  help: "progress style: auto (bar on a terminal, otherwise qemu), bar (on standard error), qemu (as 'qemu-img -p', on standard output), json (one object per line on standard error) or none",
+};

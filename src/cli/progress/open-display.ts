@@ -1,0 +1,27 @@
+/** Chooses what shows the progress of a command. */
+
+import type { Surroundings } from '../command-io.js';
+import type { ProgressDisplay, ProgressStyle } from './progress-display.js';
+import { JsonDisplay } from './progress-json.js';
+import { QemuDisplay } from './progress-qemu.js';
+
+/** @param style auto: a bar on a terminal, else as qemu-img shows it */
+export async function openDisplay(
+  style: ProgressStyle,
+  surroundings: Surroundings,
+): Promise<ProgressDisplay> {
+  const { stdout, stderr, now } = surroundings;
+  switch (style === 'auto' ? (stderr.isTTY ? 'bar' : 'qemu') : style) {
+    case 'bar': {
+      // Loaded when there is a bar to draw: the start of every other conversion is so much faster.
+      const { BarDisplay } = await import('./progress-bar.js');
+      return new BarDisplay(stderr, now);
+    }
+    case 'json':
+      return new JsonDisplay(stderr, now);
+    case 'qemu':
+      return new QemuDisplay(stdout);
+    case 'none':
+      return { start() {}, update() {}, end() {} };
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * What shows how far a conversion is: the interface that the styles beside this file implement and the
+ * convert command drives.
+ */
+import type { WriteStream } from 'node:tty';
+import type { Progress } from '../../workers/progress.js';
+
+/** The value of --progress; auto is a bar on a terminal and qemu-img's lines elsewhere. */
+export type ProgressStyle = 'auto' | 'bar' | 'qemu' | 'json' | 'none';
+
+/** Shows one conversion: start, any number of updates, end. Never throws. */
+export interface ProgressDisplay {
+  start(): void;
+  update(progress: Progress): void;
+  /** Leaves the terminal as it was found, on a new line. */
+  end(success: boolean): void;
+}
+
+/** A standard output: a terminal, or anything else that can be written to. */
+export type Output = NodeJS.WritableStream &
+  Partial<Pick<WriteStream, 'isTTY' | 'columns' | 'destroyed' | 'writableNeedDrain'>>;
+
+/**
+ * How much of the whole is done, in bytes: of two phases each is one half. The whole is undefined for a stream, whose
+ * end is not known before it comes.
+ */
+export function partOf({ guestBytesDone, guestBytes, phase }: Progress): {
+  readonly done: number;
+  readonly whole: number | undefined;
+} {
+  if (phase === undefined || guestBytes === undefined) return { done: guestBytesDone, whole: guestBytes };
+  return { done: guestBytesDone + (phase === 'verify' ? guestBytes : 0), whole: 2 * guestBytes };
+}
+
+/** The same from 0 to 1. */
+export function shareOf(progress: Progress): number | undefined {
+  const { done, whole } = partOf(progress);
+  if (whole === undefined) return undefined;
+  return whole === 0 ? 0 : done / whole;
+}

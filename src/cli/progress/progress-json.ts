@@ -1,0 +1,50 @@
+/**
+ * Progress for programs: one JSON object a line on standard error. Fields may be added; none may change. Of a
+ * stream `guestBytes` is null, and so is `percent` until it is done. `phase` is there with --verify only: `percent`
+ * counts each as one half, the other fields are about the phase. Lines are left out while the reader is behind.
+ */
+import type { Progress } from '../../workers/progress.js';
+import { type Output, type ProgressDisplay, shareOf } from './progress-display.js';
+
+const NOTHING: Progress = { guestBytesDone: 0, guestBytes: undefined, dataBytes: 0, storedBytes: 0 };
+
+export class JsonDisplay implements ProgressDisplay {
+  readonly #stderr: Output;
+  readonly #now: () => number;
+  #startTime = 0;
+  #latest = NOTHING;
+
+  constructor(stderr: Output, now: () => number) {
+    this.#stderr = stderr;
+    this.#now = now;
+  }
+
+  start(): void {
+    this.#startTime = this.#now();
+  }
+
+  update(progress: Progress): void {
+    this.#latest = progress;
+    // What nobody reads must not fill memory. The last state always comes.
+    if (!this.#stderr.writableNeedDrain) this.#print('running');
+  }
+
+  end(success: boolean): void {
+    this.#print(success ? 'done' : 'failed');
+  }
+
+  #print(state: 'running' | 'done' | 'failed'): void {
+    const { phase, guestBytesDone, guestBytes, dataBytes, storedBytes } = this.#latest;
+    const share = state === 'done' ? 1 : shareOf(this.#latest);
+    const percent = share === undefined ? null : Math.floor(share * 10_000) / 100;
+    const seconds = Math.round(this.#now() - this.#startTime) / 1000;
+    const counts = {
+      guestBytesDone,
+      guestBytes: guestBytes ?? null,
+      dataBytes,
+      storedBytes: storedBytes ?? null,
+    };
+    const line = { state, ...(phase === undefined ? {} : { phase }), percent, ...counts, seconds };
+    this.#stderr.write(`${JSON.stringify(line)}\n`);
+  }
+}

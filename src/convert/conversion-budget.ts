@@ -1,0 +1,99 @@
+/** How many threads, items in flight and bytes of write cache a conversion gets: what its parts take of memory. */
+import type { CompressorChoice } from '../engines/codec.js';
+import { nodeInflates } from '../engines/engine-choice.js';
+import { usageError } from '../errors.js';
+import { chainMemory } from '../image/chain-memory.js';
+import type { OpenedImage } from '../image/open-image.js';
+import { type Geometry, l1EntriesFor, MAX_L1_BYTES, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
+import { allocationUnit } from '../qcow2/image-writer.js';
+import { LARGEST_PIECE } from '../system/aligned-memory.js';
+import { ITEM_BYTES } from '../workers/plan.js';
+import { type PoolMemory, type PoolWork, poolMemory, THREAD_BYTES } from '../workers/pool-memory.js';
+import { type Crew, crewFor, type MemoryNeed, PROCESS_BYTES } from '../workers/worker-budget.js';
+import { countersBytesOf, type ExistingImage } from './existing-image.js';
+import type { Input } from './input.js';
+import type { ConvertOptions } from './options.js';
+
+const MIB = 2 ** 20;
+
+/**
+ * Default bytes of the compressed write cache: what two merged writes in flight hold, and as much again
+ * to be filled meanwhile. At least four allocation units.
+ */
+const CACHE_BYTES = 8 * MIB;
+/** Runs of normal clusters and tables, one being filled and one being written, at most; or zeros for a raw disk. */
+const RUN_BYTES = 4 * MIB;
+
+/** What is known of the target before it is opened. */
+export interface PlannedOutput {
+  /** undefined: a raw disk. */
+  readonly geometry: Geometry | undefined;
+  readonly compressor: CompressorChoice | undefined;
+  /** An image that is written into. */
+  readonly existing?: ExistingImage | undefined;
+}
+
+/**
+ * @param read images that are read, those of the target's backing file included; none of a stream
+ * @returns `cache` is that of the compressed write cache, and 0 where nothing goes through one
+ * @throws Qcow2cError ERR_USAGE for a limit that is too low
+ */
+export function conversionCrew(
+  options: ConvertOptions,
+  input: Input,
+  read: readonly OpenedImage[],
+  { geometry, compressor, existing }: PlannedOutput,
+): Crew {
+  const { tables, clusters } = chainMemory(read);
+  const made = geometry?.clusterSize ?? clusters.largest;
+  const smallest = Math.min(clusters.smallest, made);
+  const work = {
+    itemSize: ITEM_BYTES,
+    arrivals: input.arrives,
+    compressor,
+    inflatesWithNode: options.engine === 'node' && [...input.compressionTypes].some(nodeInflates),
+    clusters: { smallest, largest: Math.max(clusters.largest, made) },
+  };
+  const first = poolMemory({ ...work, output: geometry === undefined ? 'runs' : 'clusters' });
+  const second = options.verify ? verificationMemory(work) : { perThread: 0, perSlot: 0 };
+  const l1 = geometry === undefined ? 0 : l1Bytes(geometry, existing?.virtualSize ?? input.size);
+  const counters = existing === undefined ? 0 : countersBytesOf(existing);
+  return crewFor(options, input.size, {
+    fixed: PROCESS_BYTES + RUN_BYTES + tables + 2 * l1 + counters + first.fixed,
+    perThread: first.perThread + second.perThread,
+    perSlot: first.perSlot + second.perSlot,
+    cache: geometry && cacheNeed(geometry.clusterSize, options),
+  });
+}
+
+/** What the threads and slots of the second reading take, which come when the first have gone but for their memory. */
+function verificationMemory(work: Omit<PoolWork, 'output'>): Pick<PoolMemory, 'perThread' | 'perSlot'> {
+  const output = work.arrivals ? 'runs' : 'comparison';
+  const { perThread, perSlot } = poolMemory({ ...work, output, arrivals: false, compressor: undefined });
+  return { perThread: perThread - THREAD_BYTES, perSlot };
+}
+
+/** @param virtualSize bytes; undefined: as large as the table can be */
+function l1Bytes(geometry: Geometry, virtualSize: number | undefined): number {
+  if (virtualSize === undefined) return 0;
+  return Math.min(MAX_L1_BYTES, l1EntriesFor(geometry, virtualSize) * TABLE_ENTRY_BYTES);
+}
+
+/** @throws Qcow2cError ERR_USAGE for a size that cannot be */
+function cacheNeed(
+  clusterSize: number,
+  { compress = false, compressedCacheSize: asked }: ConvertOptions,
+): MemoryNeed['cache'] {
+  const unit = allocationUnit(clusterSize);
+  if (asked !== undefined && asked !== 0 && !(asked >= unit && asked <= LARGEST_PIECE)) {
+    throw usageError(
+      `The compressed write cache takes ${unit} to ${LARGEST_PIECE} bytes for this cluster size, or 0`,
+      { found: asked },
+    );
+  }
+  if (asked !== undefined) return { wanted: asked, least: asked };
+  // Without compression the cache is there, but nothing goes through it.
+  return compress
+    ? { wanted: Math.max(CACHE_BYTES, 4 * unit), least: 2 * unit }
+    : { wanted: unit, least: unit };
+}

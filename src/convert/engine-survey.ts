@@ -1,0 +1,16 @@
+/** What `--version` says of this machine: engines and optional packages. */
+import { type EngineSurvey, surveyEngines as surveyCompression } from '../engines/engine-choice.js';
+import { isFsExtInstalled, loadSeek } from '../system/seek.js';
+
+export interface Survey extends EngineSurvey {
+  /** Whether fs-ext is installed. It is loaded only where koffi cannot call lseek. */
+  readonly fsExt: boolean;
+  /** The package that calls lseek to find holes; undefined: none can, and holes are read. */
+  readonly lseek: 'koffi' | 'fs-ext' | undefined;
+}
+
+/** @returns the engines and optional packages of this machine */
+export async function surveyEngines(): Promise<Survey> {
+  const [engines, seek] = await Promise.all([surveyCompression(), loadSeek()]);
+  return { ...engines, fsExt: isFsExtInstalled(), lseek: seek?.through };
+}

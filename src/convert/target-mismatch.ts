@@ -1,0 +1,83 @@
+/** Says what is wrong with a target that was read back, under the name that it is to get. For `verifyTarget`. */
+import { Qcow2cError, quoted } from '../errors.js';
+import type { OpenedImage } from '../image/open-image.js';
+import type { WrittenTarget } from './written-target.js';
+
+export class Complaint {
+  readonly #written: WrittenTarget;
+  readonly #source: string;
+  readonly #name: string;
+
+  /**
+   * @param source what the target was made from, by its name
+   * @param name of the target, as the user said it
+   */
+  constructor(written: WrittenTarget, source: string, name: string) {
+    this.#written = written;
+    this.#source = source;
+    this.#name = name;
+  }
+
+  /** @param offset guest bytes @param what a clause */
+  of(offset: number, what: string): Qcow2cError {
+    return this.#error('ERR_CORRUPT', offset, what, undefined);
+  }
+
+  /** Of a failure to read. */
+  because(offset: number, cause: Qcow2cError): Qcow2cError {
+    const { code, message } = cause;
+    const names = [this.#written.reference.file, this.#written.reference.dataFile ?? ''];
+    const reason = names.reduce(
+      (text, name) => text.replaceAll(quoted(name), quoted(this.#shown(name))),
+      message,
+    );
+    return this.#error(
+      code === 'ERR_IO' ? code : 'ERR_CORRUPT',
+      offset,
+      `it cannot be read: ${reason}`,
+      cause,
+    );
+  }
+
+  /** The name, for messages, of a file of the target that is open. */
+  nameOf(descriptor: number, { source }: OpenedImage): string {
+    return this.#shown(source.fileOf(descriptor) ?? this.#name);
+  }
+
+  /** What the user calls a file that has a name for the time being. */
+  #shown(name: string): string {
+    const { reference, dataFileName = name } = this.#written;
+    if (name === reference.dataFile) return dataFileName;
+    return name === reference.file ? this.#name : name;
+  }
+
+  /** What `read` returns. @throws Qcow2cError; what is no file's fault as it is */
+  async about<T>(offset: number, read: () => Promise<T>): Promise<T> {
+    try {
+      return await read();
+    } catch (error) {
+      const isOfFile =
+        error instanceof Qcow2cError &&
+        !['ERR_ABORTED', 'ERR_WORKER', 'ERR_ENGINE', 'ERR_INTERNAL'].includes(error.code);
+      throw isOfFile ? this.because(offset, error) : error;
+    }
+  }
+
+  #error(
+    code: 'ERR_CORRUPT' | 'ERR_IO',
+    offset: number,
+    what: string,
+    cause: Qcow2cError | undefined,
+  ): Qcow2cError {
+    const expected = `the content of ${quoted(this.#source)}`;
+    const state = this.#written.kind === 'new' ? '' : '; it was written in place, and is wrong now';
+    const message = `${quoted(this.#name)} was read back and does not hold ${expected}: at guest offset ${offset} ${what}${state}`;
+    return new Qcow2cError(code, message, {
+      file: this.#shown(cause?.file ?? this.#name),
+      offset,
+      expected,
+      systemCode: cause?.systemCode,
+      cause,
+    });
+  }
+}

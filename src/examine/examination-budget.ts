@@ -1,0 +1,52 @@
+/** How many threads look at the compressed clusters of an image, and how many host clusters are marked at once. */
+
+import type { Header } from '../qcow2/header.js';
+import { markedClustersBytes } from '../qcow2/marked-clusters.js';
+import { ITEM_BYTES } from '../workers/plan.js';
+import { poolMemory } from '../workers/pool-memory.js';
+import {
+  type Crew,
+  type CrewWishes,
+  crewFor,
+  type MemoryNeed,
+  PROCESS_BYTES,
+} from '../workers/worker-budget.js';
+
+/** Pieces of L2 tables, and what an item's clusters are told by, in bytes. */
+const TABLES_BYTES = 4 * 2 ** 20;
+
+export interface ExaminationWishes extends CrewWishes {
+  /** Whether host clusters are to be marked, in `cache` bytes. */
+  readonly streamFacts: boolean;
+  /** Bytes that the caller holds meanwhile. */
+  readonly held?: number | undefined;
+}
+
+/**
+ * @param fileSize bytes
+ * @throws Qcow2cError ERR_USAGE for a limit that is too low
+ */
+export function examinationCrew(
+  fileSize: number,
+  header: Header,
+  { streamFacts, held = 0, ...wishes }: ExaminationWishes,
+): Crew {
+  const { fixed, ...need } = examinationNeed(header);
+  const cache = streamFacts ? markedClustersBytes(fileSize, 2 ** header.clusterBits) : undefined;
+  return crewFor(wishes, header.virtualSize, { ...need, fixed: fixed + held, cache });
+}
+
+/** What an examination takes without any cache. */
+export function examinationNeed({ clusterBits, compressionType }: Header): MemoryNeed {
+  const clusterSize = 2 ** clusterBits;
+  const pool = poolMemory({
+    output: 'examination',
+    itemSize: ITEM_BYTES,
+    arrivals: false,
+    compressor: undefined,
+    // Who judges payloads inflates with zlib, as QEMU does.
+    inflatesWithNode: compressionType === 'zlib',
+    clusters: { smallest: clusterSize, largest: clusterSize },
+  });
+  return { ...pool, fixed: PROCESS_BYTES + TABLES_BYTES + pool.fixed };
+}

@@ -1,0 +1,201 @@
+/**
+ * Which payloads of an image are to be looked at: what the L2 tables of the disk and of its snapshots say, cut into
+ * items of even work in guest order. Counts the disk's clusters on the way. Used by examineImage.
+ */
+import { type Qcow2cError, quoted } from '../errors.js';
+import type { HostFile } from '../image/source.js';
+import { brokenAt } from '../qcow2/cluster-lookup.js';
+import { INCOMPATIBLE_DATA_FILE, INCOMPATIBLE_EXTENDED_L2 } from '../qcow2/features.js';
+import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
+import type { Header } from '../qcow2/header.js';
+import { type L2Format, type L2Run, l2Run, unitsOf } from '../qcow2/l2-run.js';
+import type { MarkedClusters } from '../qcow2/marked-clusters.js';
+import { type L1Table, type LostPiece, type TablePiece, walkTables } from '../qcow2/table-walk.js';
+import { ITEM_BYTES } from '../workers/plan.js';
+
+/** Pieces of tables that an item comes from at most: where payloads are few, progress is made all the same. */
+const MOST_PIECES = 64;
+
+/** Of an L2 entry; specification: "L2 table entry", "Standard Cluster Descriptor". */
+const COMPRESSED = 1n << 62n;
+const READS_AS_ZEROS = 1n;
+const OFFSET_MASK = (1n << 56n) - (1n << 9n);
+
+/** How many guest clusters of the disk are of which type; one of which nothing can be told is of none. */
+export interface ClusterCounts {
+  compressed: number;
+  /** Holds data as it is; with subclusters, in one of them at least. */
+  normal: number;
+  zero: number;
+  unallocated: number;
+}
+
+/** Something on the disk or in a snapshot that is to be looked at, or to be reported. In bytes. */
+export interface FoundCluster {
+  readonly guestOffset: number;
+  /** Of the payload; of what is broken, the host cluster or table. */
+  readonly hostOffset: number;
+  /** Guest bytes. */
+  readonly length: number;
+  /** Index of the first state that has it. */
+  readonly state: number;
+  /** What the payload takes up at most; or why there is none. */
+  readonly content: number | Qcow2cError;
+}
+
+export interface PlannedExamination {
+  /** Where the item begins on the disk, and how far it goes, holes included. */
+  readonly guestOffset: number;
+  readonly length: number;
+  /** In guest order. */
+  readonly found: readonly FoundCluster[];
+}
+
+export interface PlanParts {
+  readonly file: HostFile;
+  readonly header: Header;
+  readonly dataFile: HostFile | undefined;
+  /** The disk first, then its snapshots. */
+  readonly states: readonly L1Table[];
+  /** Takes the places of all payloads. */
+  readonly hostClusters: MarkedClusters | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+export class ExaminationPlan {
+  readonly #parts: PlanParts;
+  readonly #format: L2Format;
+  readonly #clusterSize: number;
+  readonly #diskClusters: number;
+  readonly #counts = { compressed: 0, normal: 0, zero: 0, broken: 0 };
+  /** What the next item holds. */
+  #found: FoundCluster[] = [];
+
+  constructor(parts: PlanParts) {
+    const { version, clusterBits, virtualSize, incompatibleFeatures } = parts.header;
+    const has = (feature: bigint) => (incompatibleFeatures & feature) !== 0n;
+    const external = has(INCOMPATIBLE_DATA_FILE);
+    this.#parts = parts;
+    this.#format = { version, clusterBits, extendedL2: has(INCOMPATIBLE_EXTENDED_L2), external };
+    this.#clusterSize = 2 ** clusterBits;
+    this.#diskClusters = Math.ceil(virtualSize / this.#clusterSize);
+  }
+
+  /** When all items have come. */
+  get clusters(): ClusterCounts {
+    const { broken, ...counts } = this.#counts;
+    const known = counts.compressed + counts.normal + counts.zero + broken;
+    return { ...counts, unallocated: this.#diskClusters - known };
+  }
+
+  /**
+   * @returns in guest order; a payload that several states have at one guest offset comes once
+   * @throws what is no fault of the file
+   */
+  async *items(): AsyncGenerator<PlannedExamination> {
+    const size = this.#clusterSize;
+    const most = Math.max(1, ITEM_BYTES / size);
+    let start = 0;
+    let pieces = 0;
+    const take = (end: number): PlannedExamination => {
+      const item = { guestOffset: start, length: end - start, found: this.#found };
+      this.#found = [];
+      start = end;
+      pieces = 0;
+      return item;
+    };
+    const { file, states, signal } = this.#parts;
+    for await (const piece of walkTables(file, this.#format, states, signal)) {
+      pieces += 1;
+      if (piece.kind === 'lost') {
+        this.#passLost(piece);
+        continue;
+      }
+      const end = piece.guest + piece.count * size;
+      for (let index = 0; index < piece.count; index += 1) {
+        this.#passCluster(piece, index);
+        if (this.#found.length >= most) yield take(piece.guest + (index + 1) * size);
+      }
+      if (pieces >= MOST_PIECES) yield take(end);
+    }
+    if (this.#found.length > 0) yield take(Math.max(start, this.#diskClusters * size));
+  }
+
+  #passLost({ guest, length, state, offset, error }: LostPiece): void {
+    if (state === 0) {
+      const first = guest / this.#clusterSize;
+      const end = Math.min(this.#diskClusters, first + length / this.#clusterSize);
+      this.#counts.broken += Math.max(0, end - first);
+    }
+    if (error === undefined) return;
+    this.#found.push({ guestOffset: guest, hostOffset: offset, length, state, content: error });
+  }
+
+  /** One guest cluster in all tables that describe it. */
+  #passCluster({ guest: first, tables }: TablePiece, index: number): void {
+    const guest = first + index * this.#clusterSize;
+    const at = index * (this.#format.extendedL2 ? 2 * TABLE_ENTRY_BYTES : TABLE_ENTRY_BYTES);
+    const seen = tables.length > 1 ? new Set<bigint>() : undefined;
+    for (const { state, view } of tables) {
+      if (seen !== undefined) {
+        const raw = view.getBigUint64(at);
+        if (seen.has(raw)) continue;
+        seen.add(raw);
+      }
+      const run = this.#clusterRun(view, at, guest);
+      if (state === 0 && guest < this.#parts.header.virtualSize && run.kind !== 'unallocated') {
+        this.#counts[run.kind] += 1;
+      }
+      if (run.kind === 'compressed') this.#passPayload(run, guest, state);
+      else if (run.kind === 'normal') this.#passNormal(run.host, guest, state);
+      else if (run.kind === 'broken') this.#passBroken(run, view.getBigUint64(at), guest, state);
+    }
+  }
+
+  /** The cluster as a whole: with subclusters, data in one of them makes it normal. */
+  #clusterRun(view: DataView, at: number, guest: number): L2Run {
+    let whole: L2Run | undefined;
+    for (let unit = 0; unit < unitsOf(this.#format); ) {
+      const run = l2Run(this.#format, view, at, unit, guest);
+      if (run.kind === 'normal') {
+        return { ...run, host: run.host - (unit * this.#clusterSize) / unitsOf(this.#format) };
+      }
+      if (whole === undefined || run.kind === 'zero') whole = run;
+      unit += run.units;
+    }
+    return whole as L2Run;
+  }
+
+  #passPayload(
+    { offset, storedLength }: L2Run & { readonly kind: 'compressed' },
+    guest: number,
+    state: number,
+  ): void {
+    this.#parts.hostClusters?.add(offset, storedLength);
+    this.#find(guest, offset, state, storedLength);
+  }
+
+  /** A cluster that the file ends in reads as zeros from there on; one that begins behind its end was cut off. */
+  #passNormal(host: number, guest: number, state: number): void {
+    const { file, dataFile } = this.#parts;
+    const data = this.#format.external ? dataFile : file;
+    if (data === undefined || host < data.size) return;
+    const reason = `its data lies at offset ${host}, past the end of ${quoted(data.name)}`;
+    this.#find(guest, host, state, brokenAt(this.#parts.file.name, guest, reason));
+  }
+
+  /** What a check of the tables has words for is left to that; QEMU's has none for a zero cluster in version 2. */
+  #passBroken(
+    { reason }: L2Run & { readonly kind: 'broken' },
+    raw: bigint,
+    guest: number,
+    state: number,
+  ): void {
+    if (this.#format.version !== 2 || (raw & READS_AS_ZEROS) === 0n || (raw & COMPRESSED) !== 0n) return;
+    this.#find(guest, Number(raw & OFFSET_MASK), state, brokenAt(this.#parts.file.name, guest, reason));
+  }
+
+  #find(guestOffset: number, hostOffset: number, state: number, content: number | Qcow2cError): void {
+    this.#found.push({ guestOffset, hostOffset, length: this.#clusterSize, state, content });
+  }
+}

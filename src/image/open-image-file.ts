@@ -1,0 +1,37 @@
+/** Opens the file of one image and nothing that it names: for commands that look at the image itself. */
+import { usageError } from '../errors.js';
+import { openRawSource, type RawSource } from '../raw/raw-source.js';
+import { guessFormat, type Purpose, type Qcow2Start, readQcow2Start } from './image-header.js';
+import type { ImageFormat, ImageReference } from './image-reference.js';
+import { useOf } from './open-image.js';
+
+export interface ImageFile {
+  readonly file: RawSource;
+  readonly format: ImageFormat;
+  /** Of a qcow2 image. */
+  readonly qcow2: Qcow2Start | undefined;
+}
+
+/**
+ * @param direct read past the page cache where the file system can
+ * @param purpose what of a qcow2 image is wanted
+ * @returns the file is the caller's to close
+ * @throws Qcow2cError ERR_IO, ERR_FORMAT, ERR_CORRUPT, ERR_UNSUPPORTED, ERR_USAGE,
+ *   ERR_IN_USE when somebody writes to a qcow2 image; nothing stays open then
+ */
+export async function openImageFile(
+  reference: ImageReference,
+  direct: boolean,
+  purpose: Purpose = 'content',
+): Promise<ImageFile> {
+  if (reference.file === '') throw usageError('Must specify image file name');
+  const file = await openRawSource(reference.file, direct);
+  try {
+    const format = reference.format ?? (await guessFormat(file));
+    await file.lock(useOf(format, reference.forceShare));
+    return { file, format, qcow2: format === 'qcow2' ? await readQcow2Start(file, purpose) : undefined };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}

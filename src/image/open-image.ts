@@ -1,0 +1,228 @@
+/**
+ * Opens one image with everything it stands on: its backing files and its external data files, however many.
+ * Nothing stays open when any of it cannot be opened.
+ */
+import type { CompressionType } from '../compression-type.js';
+import { Qcow2cError, quoted, usageError } from '../errors.js';
+import { Qcow2Layer } from '../qcow2/qcow2-layer.js';
+import type { SnapshotSelector } from '../qcow2/snapshot-table.js';
+import { RawPart } from '../raw/raw-part.js';
+import { openRawSource, type RawSource } from '../raw/raw-source.js';
+import type { ImageUse } from '../system/image-lock.js';
+import { BackingChain } from './backing-chain.js';
+import {
+  guessFormat,
+  type Qcow2Start,
+  readQcow2Start,
+  snapshotState,
+  warnOfCutDisk,
+} from './image-header.js';
+import type { ImageFormat, ImageReference } from './image-reference.js';
+import { followNames, type WantedImage, wantedByCaller } from './referenced-files.js';
+import type { Layer, Source } from './source.js';
+
+/** What a file is opened for; `copies`: nobody may write to a raw disk either, as somebody may who only looks. */
+export function useOf(format: ImageFormat, forceShare = false, copies = false): ImageUse {
+  return forceShare || (format === 'raw' && !copies) ? 'read beside writers' : 'read';
+}
+
+export interface OpenSettings {
+  /** Whether all of the disk is read for a copy, and not only looked at. */
+  readonly copies?: boolean;
+  /** Read past the page cache where the file system can. */
+  readonly direct: boolean;
+  /** Refuse every file that an image names. */
+  readonly isolated: boolean;
+  /** Called with a sentence that the user should know although the image was opened. */
+  readonly onWarning?: ((message: string) => void) | undefined;
+  /** Whether a later write to any of the files shall be detected (`refuseChanges`). */
+  readonly detectsChanges?: boolean;
+}
+
+/** Whether this thread has said that holes cannot be found: once is enough. */
+let hasWarnedOfHoles = false;
+
+/** One image of a chain. */
+export interface OpenedLayer {
+  readonly layer: Layer;
+  readonly format: ImageFormat;
+  /** The same for every name of one file, and for no other. */
+  readonly identity: string;
+  /** Whether it is what anybody would see who opens the file: all of it, with the files that it names itself. */
+  readonly asNamed: boolean;
+  /** A qcow2 image's file and what its first cluster says. */
+  readonly qcow2: Qcow2Start | undefined;
+}
+
+export interface OpenedImage {
+  /** What the guest sees; closes all layers. */
+  readonly source: Source;
+  /** Every file that is read, as it was named. */
+  readonly files: readonly string[];
+  /** The topmost first. */
+  readonly layers: readonly [OpenedLayer, ...OpenedLayer[]];
+  /** What offset, length and address of a read on any descriptor must be multiples of, in bytes. */
+  readonly readAlignment: number;
+  /** Of the layers that may hold compressed clusters. */
+  readonly compressionTypes: ReadonlySet<CompressionType>;
+  /** How long it took until every later write had to change a file's times, in ms. */
+  readonly settledMs: number;
+}
+
+/**
+ * @param snapshot of the topmost image
+ * @throws Qcow2cError ERR_IO, ERR_FORMAT, ERR_CORRUPT, ERR_UNSUPPORTED, ERR_USAGE; nothing stays open then
+ */
+export async function openImage(
+  reference: ImageReference,
+  snapshot: SnapshotSelector | undefined,
+  settings: OpenSettings,
+): Promise<OpenedImage> {
+  const opening = new ChainOpening(settings);
+  try {
+    let next = await opening.add(wantedByCaller(reference), snapshot);
+    while (next !== undefined) next = await opening.add(next, undefined);
+  } catch (error) {
+    await Promise.all(opening.layers.map(({ layer }) => layer.close()));
+    throw withChain(error, opening.names);
+  }
+  const [top, ...below] = opening.layers;
+  if (top === undefined) throw usageError('Must specify image file name');
+  const source = new BackingChain([top.layer, ...below.map(({ layer }) => layer)]);
+  const { names, dataFiles, readAlignment, compressionTypes, settledMs } = opening;
+  const files = [...names, ...dataFiles];
+  return { source, files, layers: [top, ...below], readAlignment, compressionTypes, settledMs };
+}
+
+/** The images opened so far, each the backing file of the one before. */
+class ChainOpening {
+  readonly layers: OpenedLayer[] = [];
+  /** Every name that was tried, the topmost first. */
+  readonly names: string[] = [];
+  readonly dataFiles: string[] = [];
+  readonly compressionTypes = new Set<CompressionType>();
+  readAlignment = 1;
+  settledMs = 0;
+  readonly #settings: OpenSettings;
+  /** What is said of an image counts for all below it. */
+  #forceShare = false;
+
+  constructor(settings: OpenSettings) {
+    this.#settings = settings;
+  }
+
+  /** Opens one more image. @returns its backing file, if it has one */
+  async add(wanted: WantedImage, snapshot: SnapshotSelector | undefined): Promise<WantedImage | undefined> {
+    this.names.push(wanted.file);
+    this.#forceShare ||= wanted.forceShare ?? false;
+    const file = await this.#openFile(wanted.file);
+    const opened = [file];
+    try {
+      this.#refuseLoop(file);
+      const format = wanted.format ?? (await guessFormat(file));
+      const use = useOf(format, this.#forceShare, this.#settings.copies);
+      await file.lock(use);
+      if (format === 'raw') {
+        this.#addRaw(wanted, file, snapshot);
+        this.#warnOfHoles(file);
+        return undefined;
+      }
+      const qcow2 = await readQcow2Start(file);
+      const { backing, dataFile: dataFileName } = followNames(wanted, qcow2, this.#settings.isolated);
+      const dataFile =
+        dataFileName === undefined ? undefined : await this.#openDataFile(wanted, dataFileName);
+      if (dataFile !== undefined) {
+        opened.push(dataFile);
+        await dataFile.lock(use);
+        this.#warnOfHoles(dataFile);
+      }
+      const state = snapshot === undefined ? undefined : await snapshotState(qcow2, snapshot);
+      warnOfCutDisk(qcow2, this.#settings.onWarning);
+      const layer = new Qcow2Layer(qcow2.header, file, dataFile, state);
+      const asNamed = wanted.backing === undefined && wanted.dataFile === undefined && snapshot === undefined;
+      this.layers.push({ layer, format, identity: file.identity, asNamed, qcow2 });
+      this.compressionTypes.add(qcow2.header.compressionType);
+      return backing;
+    } catch (error) {
+      await Promise.all(opened.map((source) => source.close()));
+      throw error;
+    }
+  }
+
+  #refuseLoop({ name, identity }: RawSource): void {
+    if (!this.layers.some((layer) => layer.identity === identity)) return;
+    const [top = ''] = this.names;
+    throw new Qcow2cError(
+      'ERR_CORRUPT',
+      `The backing files of ${quoted(top)} form a loop: ${quoted(name)} is its own backing file`,
+      { file: name },
+    );
+  }
+
+  #addRaw(wanted: WantedImage, file: RawSource, snapshot: SnapshotSelector | undefined): void {
+    const { file: name, backing, dataFile, offset = 0, size } = wanted;
+    if (snapshot !== undefined) {
+      throw usageError(`Failed to load snapshot: ${quoted(name)} is a raw image, which has none`);
+    }
+    const given = backing !== undefined ? 'backing' : dataFile !== undefined ? 'data-file' : undefined;
+    if (given !== undefined) {
+      const why = `Block format 'raw' does not support the option '${given}'`;
+      throw usageError(`Could not open ${quoted(name)}: ${why}`, { file: name });
+    }
+    const layer = RawPart.of(file, offset, size);
+    this.layers.push({
+      layer,
+      format: 'raw',
+      identity: file.identity,
+      asNamed: layer === file,
+      qcow2: undefined,
+    });
+  }
+
+  #warnOfHoles({ hasLostHoles, name }: RawSource): void {
+    const { onWarning } = this.#settings;
+    if (!hasLostHoles || hasWarnedOfHoles || onWarning === undefined) return;
+    hasWarnedOfHoles = true;
+    onWarning(
+      `The holes of ${quoted(name)} are read like data, which takes long: neither the package koffi nor fs-ext works ` +
+        'here to find them; npm install without --omit=optional brings both',
+    );
+  }
+
+  async #openFile(name: string): Promise<RawSource> {
+    const file = await openRawSource(name, this.#settings.direct);
+    try {
+      if (this.#settings.detectsChanges) this.settledMs += await file.settle();
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+    this.readAlignment = Math.max(this.readAlignment, file.readAlignment);
+    return file;
+  }
+
+  async #openDataFile({ file }: WantedImage, name: string): Promise<RawSource> {
+    this.dataFiles.push(name);
+    try {
+      return await this.#openFile(name);
+    } catch (error) {
+      throw within(`Could not open ${quoted(file)}: Could not open data file`, error);
+    }
+  }
+}
+
+/** The error of a part, with what it was a part of in front. */
+export function within(what: string, error: unknown): unknown {
+  if (!(error instanceof Qcow2cError) || error.code === 'ERR_INTERNAL') return error;
+  const { code, message, ...facts } = error;
+  return new Qcow2cError(code, `${what}: ${message}`, { ...facts, cause: error });
+}
+
+/** Says of a backing file's error how it came to be looked at. */
+function withChain(error: unknown, names: readonly string[]): unknown {
+  const above = names.slice(0, -1);
+  if (above.length === 0) return error;
+  const [top = '', ...middle] = above;
+  const steps = middle.map((name) => `: Could not open its backing file ${quoted(name)}`).join('');
+  return within(`Could not open ${quoted(top)}${steps}: Could not open backing file`, error);
+}

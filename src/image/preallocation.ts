@@ -1,0 +1,35 @@
+/**
+ * Whether an image was made with preallocation=metadata: then it says of clusters that nobody wrote that they hold
+ * data, and only the holes of its file tell which. A guess, and QEMU's (qcow2_detect_metadata_preallocation).
+ */
+import { fstat } from 'node:fs';
+import { promisify } from 'node:util';
+import { Qcow2cError } from '../errors.js';
+import type { Header } from '../qcow2/header.js';
+import { refcountedClusters } from '../qcow2/refcounted-clusters.js';
+import type { HostFile } from './source.js';
+
+/** What a block of st_blocks is. */
+const BLOCK_BYTES = 512;
+
+/**
+ * @param header of the image in `file`
+ * @returns whether clearly more clusters are in use than the file has blocks for; false when that cannot be known
+ */
+export async function isPreallocated(header: Header, file: HostFile): Promise<boolean> {
+  const { blocks } = await promisify(fstat)(file.descriptor);
+  const allocated = Math.floor((blocks * BLOCK_BYTES) / 2 ** header.clusterBits);
+  const threshold = Math.max(Math.floor((allocated * 10) / 9), allocated + 2);
+  let used = 0;
+  try {
+    for await (const { first, count, isUsed } of refcountedClusters(file, header)) {
+      for (let cluster = first; cluster < first + count; cluster += 1) {
+        if (isUsed(cluster)) used += 1;
+        if (used >= threshold) return true;
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof Qcow2cError)) throw error;
+  }
+  return false;
+}

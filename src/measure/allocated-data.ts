@@ -1,0 +1,36 @@
+/**
+ * How much of a disk is data, as QEMU's block status shows it: the tables' word counts, and holes of the file only
+ * where the image looks preallocated.
+ */
+
+import { roundDown, roundUp } from '../arithmetic.js';
+import { StatusChain } from '../image/chain-status.js';
+import type { OpenedImage } from '../image/open-image.js';
+import { giveTurn } from '../system/yield-to-event-loop.js';
+import { refuseAbort } from '../workers/pipeline.js';
+
+/**
+ * @param clusterSize bytes
+ * @returns bytes of all clusters of that size in which the image, or what it stands on, has data
+ * @throws Qcow2cError ERR_IO, ERR_CORRUPT, ERR_ABORTED
+ */
+export async function dataClusterBytes(
+  { source: { size }, layers }: OpenedImage,
+  clusterSize: number,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  const chain = new StatusChain(layers);
+  let bytes = 0;
+  for (let at = 0; at < size; ) {
+    refuseAbort(signal);
+    await giveTurn(signal);
+    const { length, data, zero } = await chain.at(at);
+    let end = at + length;
+    if (data && !zero) {
+      end = roundUp(end, clusterSize);
+      bytes += end - roundDown(at, clusterSize);
+    }
+    at = end;
+  }
+  return bytes;
+}

@@ -1,0 +1,70 @@
+/**
+ * A target that is no file: every write is looked at, counted and forgotten. The writers do with it what they do
+ * with a file, so the length that they give it is the one that a file would get.
+ */
+
+import { roundUp } from '../arithmetic.js';
+import { internalError } from '../errors.js';
+import { SECTOR_SIZE } from '../qcow2/geometry.js';
+import type { Target, TargetFile } from '../storage/target.js';
+
+class Nowhere implements TargetFile {
+  readonly name = 'the measured image';
+  readonly alignment = 1;
+  readonly cacheMode = 'unsafe';
+  readonly directRefused = undefined;
+  writeCalls = 0;
+  writtenBytes = 0;
+  /** Where the farthest write ended, in bytes. */
+  #end = 0;
+
+  async write(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
+    const length = buffers.reduce((sum, { length }) => sum + length, 0);
+    if (!Number.isSafeInteger(offset + length) || offset < 0) {
+      throw internalError(`a write of ${length} bytes at offset ${offset}`);
+    }
+    this.writeCalls += 1;
+    this.writtenBytes += length;
+    this.#end = Math.max(this.#end, offset + length);
+  }
+
+  /**
+   * A file's last sector need not be written whole.
+   * @throws Qcow2cError ERR_INTERNAL when a file of `length` bytes would end in a sector that nobody wrote
+   */
+  refuseLength(length: number): void {
+    if (length > roundUp(this.#end, SECTOR_SIZE))
+      throw internalError(`${length} bytes with writes up to ${this.#end}`);
+  }
+
+  /** Whoever compresses into a new image reads nothing back. */
+  async read(offset: number): Promise<number> {
+    throw internalError(`a read of what was not kept, at offset ${offset}`);
+  }
+
+  async punch(): Promise<boolean> {
+    return false;
+  }
+
+  limitRate(): void {}
+  async allocate(): Promise<void> {}
+  async sync(): Promise<void> {}
+  async close(): Promise<void> {}
+}
+
+/** In the place of `openTarget`. */
+export async function openNowhere(): Promise<Target> {
+  const file = new Nowhere();
+  const seal = async (length: number) => file.refuseLength(length);
+  return {
+    file,
+    path: '',
+    kind: 'new',
+    existingSize: 0,
+    keepLength: () => {},
+    notices: [],
+    seal,
+    commit: seal,
+    discard: async () => {},
+  };
+}

@@ -1,0 +1,90 @@
+/**
+ * Page-aligned memory: O_DIRECT refuses anything else (EINVAL), and Node's own buffers are not aligned.
+ * The memory of a WebAssembly.Memory is, and workers can fill a shared one in place. Its pages cost
+ * nothing until they are touched, so a slab may be sized for the worst case.
+ */
+import { internalError, Qcow2cError } from '../errors.js';
+
+/** The part of the WebAssembly namespace used here: Node's types do not declare it. */
+declare const WebAssembly: {
+  readonly Memory: new (size: {
+    initial: number;
+    maximum: number;
+    shared?: boolean;
+  }) => { readonly buffer: ArrayBuffer | SharedArrayBuffer };
+};
+
+/** WebAssembly's unit of memory in bytes; also a multiple of every page size that O_DIRECT asks for. */
+const WASM_PAGE = 65536;
+
+/** Bytes of the largest piece: a WebAssembly memory has at most 65536 pages. */
+export const LARGEST_PIECE = 65536 * WASM_PAGE;
+
+/** Alignment in bytes that satisfies every disk (512, 512e and 4Kn) and the memory page. */
+export const DIRECT_ALIGNMENT = 4096;
+
+/**
+ * @returns page-aligned, zeroed memory of at least `bytes` bytes that only this thread can see
+ * @throws RangeError for more than 4 GiB; Qcow2cError ERR_IO (ENOMEM) when the system has not so much
+ */
+export function alignedMemory(bytes: number): Uint8Array {
+  return new Uint8Array(wasmMemory(bytes, false));
+}
+
+/** @returns the same as alignedMemory, shared between threads */
+export function sharedAlignedMemory(bytes: number): SharedArrayBuffer {
+  return wasmMemory(bytes, true) as SharedArrayBuffer;
+}
+
+function wasmMemory(bytes: number, shared: boolean): ArrayBuffer | SharedArrayBuffer {
+  const pages = Math.max(1, Math.ceil(bytes / WASM_PAGE));
+  if (pages * WASM_PAGE > LARGEST_PIECE)
+    throw new RangeError(`${bytes} bytes in one piece of aligned memory`);
+  try {
+    return new WebAssembly.Memory({ initial: pages, maximum: pages, shared }).buffer;
+  } catch (cause) {
+    const why = 'Cannot allocate memory (each piece reserves some GiB of address space, see ulimit -v)';
+    throw new Qcow2cError('ERR_IO', `Could not get ${bytes} bytes of aligned memory: ${why}`, {
+      expected: bytes,
+      systemCode: 'ENOMEM',
+      cause,
+    });
+  }
+}
+
+/** Places of equal size in aligned memory, lent out and taken back; never more than it was sized for. */
+export class AlignedSlab {
+  readonly placeSize: number;
+  readonly #free: Uint8Array[] = [];
+  readonly #lent = new Set<Uint8Array>();
+
+  /**
+   * @param places how many can be lent at once
+   * @param placeSize bytes of each; places are aligned to the largest power of two that divides it
+   */
+  constructor(places: number, placeSize: number) {
+    this.placeSize = placeSize;
+    this.grow(places);
+  }
+
+  /** Adds room for `places` more. */
+  grow(places: number): void {
+    const memory = alignedMemory(places * this.placeSize);
+    for (let index = places - 1; index >= 0; index -= 1) {
+      this.#free.push(memory.subarray(index * this.placeSize, (index + 1) * this.placeSize));
+    }
+  }
+
+  /** @returns a free place with whatever bytes its last user left, or undefined when all are lent */
+  take(): Uint8Array | undefined {
+    const place = this.#free.pop();
+    if (place !== undefined) this.#lent.add(place);
+    return place;
+  }
+
+  /** Takes back what `take` lent. */
+  giveBack(place: Uint8Array): void {
+    if (!this.#lent.delete(place)) throw internalError('a place that was not lent came back to its slab');
+    this.#free.push(place);
+  }
+}

@@ -1,0 +1,105 @@
+/**
+ * Source to target: hands work items to the workers as far as slots allow, and takes the results in guest
+ * order, whatever order the workers finish in. That order is the only thing the layout depends on.
+ */
+import { abortedError } from '../errors.js';
+import { onAbort } from '../system/abort-listeners.js';
+import type { PlannedItem } from './plan.js';
+import type { Progress } from './progress.js';
+
+/** What the pipeline runs through, for whichever answer the workers give. */
+export interface PipelineParts<Answer, Item = PlannedItem> {
+  /** @returns the next item in guest order, to be worked on in `slot`; undefined at the end */
+  next(slot: number): Promise<Item | undefined>;
+  pack(item: Item, slot: number): Promise<Answer>;
+  /** Takes the answer over; its slot is free afterwards. Called in guest order. */
+  store(answer: Answer, item: Item): Promise<void>;
+  /** What the target holds so far, in bytes; undefined: there is no target. */
+  storedBytes(): number | undefined;
+}
+
+export interface PipelineSettings {
+  /** Items in flight at most. */
+  readonly slots: number;
+  /** Bytes; undefined: the source is a stream. */
+  readonly guestBytes: number | undefined;
+  readonly onProgress: ((progress: Progress) => void) | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+interface InFlight<Answer, Item> {
+  readonly item: Item;
+  readonly slot: number;
+  readonly packed: Promise<Answer>;
+}
+
+/**
+ * When it rejects, items may still be in flight: close the pool before anything they use.
+ * @returns where the last item ended, in bytes; the disk's end for a stream
+ * @throws the first error of any part, ERR_ABORTED for the signal
+ */
+export async function runPipeline<
+  Answer,
+  Item extends Pick<PlannedItem, 'guestOffset' | 'length'> = PlannedItem,
+>(
+  parts: PipelineParts<Answer, Item>,
+  { slots, guestBytes, onProgress, signal }: PipelineSettings,
+): Promise<number> {
+  const window: InFlight<Answer, Item>[] = [];
+  const freeSlots = Array.from({ length: slots }, (_, index) => index);
+  let dataBytes = 0;
+  let end = 0;
+  let planned = false;
+
+  const report = (guestBytesDone: number) => {
+    onProgress?.({ guestBytesDone, guestBytes, dataBytes, storedBytes: parts.storedBytes() });
+  };
+  report(0);
+  for (;;) {
+    for (let slot = planned ? undefined : freeSlots.pop(); slot !== undefined; slot = freeSlots.pop()) {
+      refuseAbort(signal);
+      const item = await parts.next(slot);
+      if (item === undefined) {
+        planned = true;
+        break;
+      }
+      const packed = parts.pack(item, slot);
+      // A failure is looked at when its turn comes, or never when another came first.
+      packed.catch(() => {});
+      window.push({ item, slot, packed });
+    }
+    const first = window.shift();
+    if (first === undefined) break;
+    const { item, slot } = first;
+    await parts.store(await orAborted(first.packed, signal), item);
+    freeSlots.push(slot);
+    dataBytes += item.length;
+    end = item.guestOffset + item.length;
+    report(end);
+  }
+  refuseAbort(signal);
+  report(guestBytes ?? end);
+  return end;
+}
+
+/** @throws Qcow2cError ERR_ABORTED when the signal has come */
+export function refuseAbort(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw abortedError(signal.reason);
+}
+
+/** `promise`, unless the signal comes first: a worker stuck in a slow read must not hold up the end. */
+async function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  refuseAbort(signal);
+  if (signal === undefined) return promise;
+  let stopListening = () => {};
+  const aborted = new Promise<void>((resolve) => {
+    stopListening = onAbort(signal, resolve);
+  });
+  try {
+    await Promise.race([promise, aborted]);
+  } finally {
+    stopListening();
+  }
+  refuseAbort(signal);
+  return promise;
+}

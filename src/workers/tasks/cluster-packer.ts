@@ -1,0 +1,166 @@
+/**
+ * What a worker does with one work item of a qcow2 image: brings it into memory, drops zero clusters, copies
+ * the source's payloads where it may, compresses the others, and lays the results one behind the other into
+ * the item's slot. The result depends on the item's bytes only, never on what the worker did before: that is
+ * what makes the output the same for any number of threads.
+ */
+
+import type { Compressor } from '../../engines/codec.js';
+import { looksIncompressible } from '../../engines/incompressible.js';
+import { refuseUnwanted } from '../cancellation.js';
+import {
+  type CompressedSegment,
+  type PackedClusters,
+  type PackingSetup,
+  UNCHANGED,
+  type UnreadablePart,
+  type WorkItem,
+} from '../messages.js';
+import { BackingComparison } from './backing-comparison.js';
+import type { Decompressors } from './cluster-inflater.js';
+import { SegmentReader } from './segment-reader.js';
+import { ALL_SUBCLUSTERS, touchedSubclusters } from './stored-parts.js';
+import { threadMemory } from './thread-memory.js';
+import { runsToWrite } from './zero-runs.js';
+
+/** Below this level zstd gives up on random data by itself, faster than any estimate. */
+const ZSTD_LEVEL_TO_ESTIMATE = 5;
+
+export class ClusterPacker {
+  readonly #setup: PackingSetup;
+  /** Whether it pays to look at a cluster before it is compressed. */
+  readonly #estimates: boolean;
+  readonly #compressor: Compressor | undefined;
+  readonly #reader: SegmentReader;
+  readonly #backing: BackingComparison;
+  readonly #input: Uint8Array;
+  readonly #zeros: Uint8Array;
+
+  /** @param compressor undefined stores every cluster as it is */
+  constructor(setup: PackingSetup, compressor: Compressor | undefined, decompressors: Decompressors) {
+    this.#setup = setup;
+    this.#compressor = compressor;
+    const choice = setup.compressor;
+    this.#estimates = choice?.type !== 'zstd' || choice.level >= ZSTD_LEVEL_TO_ESTIMATE;
+    this.#reader = new SegmentReader(setup, decompressors);
+    this.#backing = new BackingComparison(setup, this.#reader);
+    this.#input = threadMemory.take(setup.itemSize);
+    this.#zeros = new Uint8Array(setup.clusterSize);
+  }
+
+  /** @throws SegmentError, or what an engine throws */
+  pack(item: WorkItem): PackedClusters {
+    const { clusters, slot, segments } = item;
+    const { clusterSize, itemSize, results } = this.#setup;
+    const input = this.#input.subarray(0, clusters * clusterSize);
+    const output = new Uint8Array(results, slot * itemSize, itemSize);
+    const unreadable: UnreadablePart[] = [];
+    const payloads = this.#wholePayloads(item);
+    const others = payloads.size === 0 ? segments : segments.filter((segment) => !payloads.has(segment.at));
+    this.#reader.read(others, slot, input, unreadable);
+    this.#backing.begin(item);
+    const touched = this.#touched(item, input);
+    const sizes = new Uint32Array(clusters);
+    const subclusters = this.#setup.subclusters ? new Uint32Array(clusters) : undefined;
+    const correctedBefore = this.#compressor?.corrected ?? 0;
+    let copied = 0;
+    let at = 0;
+    let previous: Uint8Array | undefined;
+    for (let index = 0; index < clusters; index += 1) {
+      refuseUnwanted(this.#setup);
+      const cluster = input.subarray(index * clusterSize, (index + 1) * clusterSize);
+      const segment = payloads.get(index * clusterSize);
+      const payload = segment && this.#readCompressed(segment, cluster, unreadable);
+      let size: number;
+      if (this.#backing.isSame(index, cluster)) {
+        size = UNCHANGED;
+      } else if (touched === undefined ? this.#isDropped(cluster) : touched[index] === 0) {
+        size = 0;
+      } else if (payload !== undefined && payload.length < clusterSize) {
+        size = payload.length;
+        output.set(payload, at);
+        copied += 1;
+      } else if (previous !== undefined && same(cluster, previous)) {
+        // Fill patterns and erased flash come in long runs; the same bytes compress to the same bytes.
+        size = sizes[index - 1] as number;
+        output.copyWithin(at, at - size, at);
+      } else {
+        size = this.#compress(cluster, output.subarray(at, at + clusterSize));
+      }
+      sizes[index] = size;
+      if (subclusters && size === clusterSize) subclusters[index] = touched?.[index] ?? ALL_SUBCLUSTERS;
+      const isInSlot = size > 0 && size !== UNCHANGED;
+      previous = isInSlot ? cluster : undefined;
+      if (isInSlot) at += size;
+    }
+    unreadable.sort((a, b) => a.at - b.at);
+    const corrected = this.#compressor?.corrected;
+    return {
+      sizes,
+      copied,
+      corrected: corrected === undefined ? undefined : corrected - correctedBefore,
+      subclusters,
+      unreadable,
+    };
+  }
+
+  /** The segments, by where they begin, that are each all of a cluster whose payload the target can take as it is. */
+  #wholePayloads({ segments, length }: WorkItem): ReadonlyMap<number, CompressedSegment> {
+    const { passthrough, compressor, clusterSize } = this.#setup;
+    const found = new Map<number, CompressedSegment>();
+    if (!passthrough) return found;
+    for (const segment of segments) {
+      if (
+        segment.kind === 'compressed' &&
+        segment.type === compressor?.type &&
+        segment.inflatedLength === clusterSize &&
+        segment.skip === 0 &&
+        segment.at % clusterSize === 0 &&
+        segment.length === Math.min(clusterSize, length - segment.at)
+      ) {
+        found.set(segment.at, segment);
+      }
+    }
+    return found;
+  }
+
+  /** Inflates a cluster. @returns its payload, if that stands for the disk's bytes and zeros behind its end */
+  #readCompressed(segment: CompressedSegment, cluster: Uint8Array, unreadable: UnreadablePart[]) {
+    const payload = this.#reader.readCompressed(segment, cluster, unreadable);
+    const behind = cluster.subarray(segment.length);
+    if (same(behind, this.#zeros.subarray(0, behind.length))) return payload;
+    behind.fill(0);
+    return undefined;
+  }
+
+  /**
+   * Which subclusters are stored, or undefined where a cluster is stored as a whole and only if it is not zeros.
+   * QEMU writes a cluster whole when it could not be compressed.
+   */
+  #touched({ segments, clusters }: WorkItem, input: Uint8Array): Uint32Array | undefined {
+    const { keepZeros, subclusters, sparseSize, clusterSize } = this.#setup;
+    const isSparse = this.#compressor === undefined && !keepZeros;
+    if (isSparse && (subclusters || sparseSize > clusterSize)) {
+      return touchedSubclusters(runsToWrite(input, segments, sparseSize), clusters, clusterSize);
+    }
+    return undefined;
+  }
+
+  #isDropped(cluster: Uint8Array): boolean {
+    return !this.#setup.keepZeros && same(cluster, this.#zeros);
+  }
+
+  /** @returns the compressed length, or the cluster size when the cluster is stored as it is */
+  #compress(cluster: Uint8Array, place: Uint8Array): number {
+    if (this.#compressor !== undefined && !(this.#estimates && looksIncompressible(cluster))) {
+      const size = this.#compressor.compress(cluster, place.subarray(0, cluster.length - 1));
+      if (size > 0) return size;
+    }
+    place.set(cluster);
+    return cluster.length;
+  }
+}
+
+function same(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
+}

@@ -1,0 +1,81 @@
+/**
+ * Positional reads on shared descriptors, in a worker. Offset, length and address of every read are aligned,
+ * as O_DIRECT wants it; what is not goes through a bounce buffer.
+ */
+import * as fs from 'node:fs';
+import { roundDown, roundUp } from '../../arithmetic.js';
+import { isPassing, MOST_IDLE_ATTEMPTS } from '../../system/transient-error.js';
+import { SegmentError } from './segment-error.js';
+import { threadMemory } from './thread-memory.js';
+
+export class PositionalReader {
+  readonly #alignment: number;
+  #bounce: Uint8Array = new Uint8Array(0);
+
+  /** @param alignment what offset, length and address of a read must be multiples of, in bytes */
+  constructor(alignment: number) {
+    this.#alignment = alignment;
+  }
+
+  /**
+   * Fills all of `into`, without a copy where everything is aligned.
+   * @param offset bytes in the file
+   * @throws SegmentError when a read fails or the file ends earlier
+   */
+  readInto(descriptor: number, offset: number, into: Uint8Array): void {
+    const expected = into.length;
+    const isAligned = [offset, expected, into.byteOffset].every((value) => value % this.#alignment === 0);
+    let found: number;
+    if (isAligned) {
+      found = this.#fill(descriptor, offset, into, expected);
+    } else {
+      const bounced = this.read(descriptor, offset, expected);
+      into.set(bounced.bytes);
+      found = bounced.found;
+    }
+    if (found < expected) throw new SegmentError({ kind: 'short', descriptor, offset, expected, found });
+  }
+
+  /**
+   * Reads as far as the file goes.
+   * @param offset bytes in the file
+   * @returns `length` bytes, valid until the next call, of which the file has the first `found`; the rest is zeros
+   * @throws SegmentError when a read fails
+   */
+  read(descriptor: number, offset: number, length: number): { bytes: Uint8Array; found: number } {
+    const from = roundDown(offset, this.#alignment);
+    const skip = offset - from;
+    const room = roundUp(skip + length, this.#alignment);
+    if (this.#bounce.length < room) this.#bounce = threadMemory.take(room);
+    const read = this.#fill(descriptor, from, this.#bounce.subarray(0, room), skip + length);
+    const found = Math.min(length, Math.max(0, read - skip));
+    const bytes = this.#bounce.subarray(skip, skip + length);
+    bytes.fill(0, found);
+    return { bytes, found };
+  }
+
+  /** Reads until `needed` bytes are there or the file ends. @returns how many are there */
+  #fill(descriptor: number, offset: number, into: Uint8Array, needed: number): number {
+    let done = 0;
+    while (done < needed) {
+      // A read past the page cache that ends with the file, or is cut short, may end anywhere.
+      const from = roundDown(done, this.#alignment);
+      const count = readOnce(descriptor, offset + from, into.subarray(from));
+      if (from + count <= done) break;
+      done = from + count;
+    }
+    return done;
+  }
+}
+
+function readOnce(descriptor: number, offset: number, into: Uint8Array): number {
+  for (let idle = 1; ; idle += 1) {
+    try {
+      return fs.readSync(descriptor, into, 0, into.length, offset);
+    } catch (error) {
+      if (isPassing(error) && idle <= MOST_IDLE_ATTEMPTS) continue;
+      const { errno, code, message } = error as NodeJS.ErrnoException;
+      throw new SegmentError({ kind: 'read', descriptor, offset, errno, code, message });
+    }
+  }
+}

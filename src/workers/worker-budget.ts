@@ -1,0 +1,112 @@
+/** How many threads work on a disk, and how many work items are in flight for them; no more than memory allows. */
+import { availableParallelism } from 'node:os';
+import { usageError } from '../errors.js';
+import { type GroupLimits, groupLimits } from '../system/control-groups.js';
+import { ITEM_BYTES } from './plan.js';
+
+/** Items in flight for each worker: one being worked on and one waiting, so that no worker is ever idle. */
+const ITEMS_PER_WORKER = 2;
+/** Items in flight besides: finished ones that wait for their turn. */
+const SPARE_ITEMS = 2;
+/** The fewest besides those being worked on: one that is being stored meanwhile. */
+const LEAST_SPARE_ITEMS = 1;
+/** Of a control group's limit, what a process plans with: the rest is for others in it and for the page cache. */
+const SHARE_OF_GROUP = 3 / 4;
+const MIB = 2 ** 20;
+
+/** Node.js with the program in it before the first thread is started, and what its heap grows to: in bytes. */
+export const PROCESS_BYTES = 88 * 2 ** 20;
+
+/** What the caller of a command may ask for. */
+export interface CrewWishes {
+  /** At least 1; undefined: one for each processor that this process may use. */
+  readonly threads?: number | undefined;
+  /** Most bytes of the whole process; undefined: what its control group leaves. */
+  readonly memory?: number | undefined;
+}
+
+/** What a run takes of memory. In bytes, measured and rounded up. */
+export interface MemoryNeed {
+  /** Whatever the crew: the process itself, its tables. */
+  readonly fixed: number;
+  readonly perThread: number;
+  /** Of an item in flight. */
+  readonly perSlot: number;
+  /** Of a cache that works with less than it is wanted to have, too. */
+  readonly cache?: { readonly wanted: number; readonly least: number } | undefined;
+}
+
+export interface Crew {
+  readonly threads: number;
+  /** Items in flight at most. */
+  readonly slots: number;
+  /** Bytes of the cache. */
+  readonly cache: number;
+}
+
+/**
+ * Whatever the crew, the output is the same. Where memory is short, there are fewer slots first, then fewer threads,
+ * then a smaller cache.
+ * @param guestBytes of the disk, which may have work for fewer; undefined: nobody knows
+ * @param groups tests have others
+ * @throws Qcow2cError ERR_USAGE when the caller's limit is below what one thread needs; a control group's limit that
+ *   is gets that one thread
+ */
+export function crewFor(
+  wishes: CrewWishes,
+  guestBytes: number | undefined,
+  need: MemoryNeed,
+  groups: GroupLimits = groupLimits(),
+): Crew {
+  const processors = Math.min(availableParallelism(), groups.processors ?? Number.POSITIVE_INFINITY);
+  const wanted = crewOn(fullCrew(wishes.threads ?? processors, need), guestBytes);
+  const least = { threads: 1, slots: 1 + LEAST_SPARE_ITEMS, cache: need.cache?.least ?? 0 };
+  const leastBytes = bytesOf(least, need);
+  if (wishes.memory !== undefined && !(wishes.memory >= leastBytes)) {
+    throw usageError(
+      `A memory limit of ${limitText(wishes.memory)} is too low: this run takes at least ` +
+        `${Math.ceil(leastBytes / MIB)} MiB`,
+      { expected: leastBytes, found: wishes.memory },
+    );
+  }
+  const room = wishes.memory ?? Math.floor((groups.memory ?? Number.POSITIVE_INFINITY) * SHARE_OF_GROUP);
+  if (bytesOf(wanted, need) <= room) return wanted;
+  for (let { threads } = wanted; threads >= 1; threads -= 1) {
+    const fewest = { threads, slots: threads + LEAST_SPARE_ITEMS, cache: wanted.cache };
+    const left = room - bytesOf(fewest, need);
+    if (left < 0) continue;
+    const more = Math.floor(left / Math.max(1, need.perSlot));
+    return { ...fewest, slots: Math.min(fewest.slots + more, mostSlots(threads)) };
+  }
+  return { ...least, cache: Math.max(least.cache, Math.min(wanted.cache, room - leastBytes + least.cache)) };
+}
+
+/** In the unit in which a limit is stated: what is below a MiB was mostly meant as one. */
+function limitText(bytes: number): string {
+  return bytes < MIB ? `${bytes} bytes` : `${Number((bytes / MIB).toFixed(2))} MiB`;
+}
+
+/** A crew for a disk that may have work for fewer. @param guestBytes undefined: nobody knows */
+export function crewOn(crew: Crew, guestBytes: number | undefined): Crew {
+  const items = Math.max(1, Math.ceil((guestBytes ?? Number.MAX_SAFE_INTEGER) / ITEM_BYTES));
+  if (crew.threads <= items) return crew;
+  return { ...crew, threads: items, slots: Math.min(crew.slots, mostSlots(items)) };
+}
+
+/** @returns bytes that a run with this crew takes at most */
+export function bytesOf({ threads, slots, cache }: Crew, { fixed, perThread, perSlot }: MemoryNeed): number {
+  return fixed + threads * perThread + slots * perSlot + cache;
+}
+
+function fullCrew(threads: number, { cache }: MemoryNeed): Crew {
+  return { threads, slots: mostSlots(threads), cache: cache?.wanted ?? 0 };
+}
+
+function mostSlots(threads: number): number {
+  return threads * ITEMS_PER_WORKER + SPARE_ITEMS;
+}
+
+/** How many threads a crew can have whose items take up `memory` bytes at most. */
+export function mostThreads(memory: number): number {
+  return Math.floor((memory / ITEM_BYTES - SPARE_ITEMS) / ITEMS_PER_WORKER);
+}

@@ -1,0 +1,283 @@
+/** Which engine is chosen for which request, on machines that have all of them, some or none. */
+import zlib from 'node:zlib';
+import { describe, expect, test } from 'vitest';
+import {
+  type AvailableEngines,
+  type CompressorRequest,
+  chooseCompressor,
+  createCompressor,
+  createDecompressor,
+  surveyEngines,
+} from '../../src/engines/engine-choice.js';
+
+const NODE_HAS_ZSTD = 'zstdCompressSync' in zlib;
+
+/** A machine with the engines named. */
+const machine = (...names: ('libdeflate' | 'libzstd' | 'nodeZstd')[]): AvailableEngines => ({
+  libdeflate: async () => (names.includes('libdeflate') ? '/lib/libdeflate.so.0' : undefined),
+  libzstd: async () => (names.includes('libzstd') ? '/lib/libzstd.so.1' : undefined),
+  nodeZstd: () => names.includes('nodeZstd'),
+  zstdVersion: async () => '1.5.5',
+  works: async () => true,
+});
+const EVERYTHING = machine('libdeflate', 'libzstd', 'nodeZstd');
+const NOTHING = machine();
+
+const refusal = (code: string, message: string | RegExp) =>
+  expect.objectContaining({ code, message: expect.stringMatching(message) });
+
+describe('the choice', () => {
+  test.each<[string, CompressorRequest, AvailableEngines, object]>([
+    [
+      'zlib: libdeflate where there is one',
+      { type: 'zlib' },
+      EVERYTHING,
+      {
+        type: 'zlib',
+        engine: 'libdeflate',
+        level: 1,
+        tableLevel: 2,
+        windowBits: 15,
+        library: '/lib/libdeflate.so.0',
+      },
+    ],
+    [
+      'zlib: else the zlib of Node.js',
+      { type: 'zlib' },
+      NOTHING,
+      { type: 'zlib', engine: 'node', level: 3, windowBits: 15, library: undefined },
+    ],
+    [
+      'zstd: libzstd where there is one',
+      { type: 'zstd' },
+      EVERYTHING,
+      {
+        type: 'zstd',
+        engine: 'libzstd',
+        level: 2,
+        hashLog: 17,
+        windowBits: 15,
+        library: '/lib/libzstd.so.1',
+      },
+    ],
+    [
+      'zstd of a level: without any other parameter',
+      { type: 'zstd', level: 2 },
+      EVERYTHING,
+      { type: 'zstd', engine: 'libzstd', level: 2, windowBits: 15, library: '/lib/libzstd.so.1' },
+    ],
+    [
+      'zlib of a level: that level for every cluster',
+      { type: 'zlib', level: 1 },
+      EVERYTHING,
+      { type: 'zlib', engine: 'libdeflate', level: 1, windowBits: 15, library: '/lib/libdeflate.so.0' },
+    ],
+    [
+      'zstd for clusters below 64 KiB: what qemu-img runs',
+      { type: 'zstd', clusterSize: 32768 },
+      EVERYTHING,
+      { type: 'zstd', engine: 'libzstd', level: 3, windowBits: 15, library: '/lib/libzstd.so.1' },
+    ],
+    [
+      'zstd: else the zstd of Node.js',
+      { type: 'zstd' },
+      machine('libdeflate', 'nodeZstd'),
+      { type: 'zstd', engine: 'node', level: 3, windowBits: 15, library: undefined },
+    ],
+    [
+      'the engine asked for, though there is a faster one',
+      { type: 'zlib', engine: 'node', level: 9 },
+      EVERYTHING,
+      { type: 'zlib', engine: 'node', level: 9, windowBits: 15, library: undefined },
+    ],
+    [
+      'a window of 12 bits: the zlib of Node.js, which alone has it',
+      { type: 'zlib', windowBits: 12 },
+      EVERYTHING,
+      { type: 'zlib', engine: 'node', level: 6, windowBits: 12, library: undefined },
+    ],
+    [
+      'clusters below 16 KiB: a higher level, for there the larger window is no advantage over qemu-img',
+      { type: 'zlib', clusterSize: 8192 },
+      EVERYTHING,
+      { type: 'zlib', engine: 'libdeflate', level: 5, windowBits: 15, library: '/lib/libdeflate.so.0' },
+    ],
+    [
+      'clusters of 16 KiB: one level above that for 64 KiB',
+      { type: 'zlib', clusterSize: 16384 },
+      EVERYTHING,
+      { type: 'zlib', engine: 'libdeflate', level: 2, windowBits: 15, library: '/lib/libdeflate.so.0' },
+    ],
+  ])('%s', async (_, request, available, choice) => {
+    expect(await chooseCompressor(request, available)).toEqual(choice);
+  });
+
+  test.each([
+    ['1.5.0', 13, true],
+    ['1.5.4', 19, true],
+    ['1.5.4', 12, undefined],
+    ['1.5.5', 19, undefined],
+    ['1.4.9', 19, undefined],
+    [undefined, 19, undefined],
+  ])('payloads of zstd %s at level %i are checked: %s', async (version, level, checks) => {
+    const available = { ...EVERYTHING, zstdVersion: async () => version };
+    expect((await chooseCompressor({ type: 'zstd', level }, available)).checks).toBe(checks);
+  });
+
+  test('payloads of any engine are checked on request', async () => {
+    for (const type of ['zlib', 'zstd'] as const) {
+      expect((await chooseCompressor({ type, checkPayloads: true }, EVERYTHING)).checks).toBe(true);
+    }
+  });
+
+  test('an engine that fails its trial at the level is passed over, and refused when it was asked for', async () => {
+    const tried: unknown[] = [];
+    const available: AvailableEngines = {
+      ...EVERYTHING,
+      works: async ({ engine, level }) => {
+        tried.push([engine, level]);
+        return engine === 'node';
+      },
+    };
+    expect(await chooseCompressor({ type: 'zlib', level: 7 }, available)).toMatchObject({
+      engine: 'node',
+      level: 7,
+    });
+    expect(tried).toEqual([
+      ['libdeflate', 7],
+      ['node', 7],
+    ]);
+    const asked = chooseCompressor({ type: 'zstd', engine: 'libzstd', level: 17 }, available);
+    await expect(asked).rejects.toEqual(
+      refusal('ERR_ENGINE', /^Engine libzstd compresses wrongly at level 17: .*\/lib\/libzstd\.so\.1$/),
+    );
+    const none = { ...available, works: async () => false };
+    await expect(chooseCompressor({ type: 'zlib' }, none)).rejects.toEqual(
+      refusal('ERR_ENGINE', /^Engine libdeflate compresses wrongly at level 1: /),
+    );
+  });
+
+  test('only what the request needs is looked for', async () => {
+    const unwanted = () => {
+      throw new Error('must not be asked');
+    };
+    await chooseCompressor({ type: 'zlib' }, { ...EVERYTHING, libzstd: unwanted, nodeZstd: unwanted });
+    await chooseCompressor({ type: 'zstd' }, { ...EVERYTHING, libdeflate: unwanted, nodeZstd: unwanted });
+    const none = { ...NOTHING, libdeflate: unwanted, libzstd: unwanted, nodeZstd: unwanted };
+    await chooseCompressor({ type: 'zlib', engine: 'node' }, none);
+  });
+
+  test('it survives the way to a worker', async () => {
+    const choice = await chooseCompressor({ type: 'zlib' });
+    expect(structuredClone(choice)).toEqual(choice);
+  });
+});
+
+describe('refusals', () => {
+  test.each<[string, CompressorRequest, AvailableEngines, string, RegExp]>([
+    [
+      'zstd without any engine, with what to install',
+      { type: 'zstd' },
+      machine('libdeflate'),
+      'ERR_ENGINE',
+      /^No engine for zstd is installed or works: .*libzstd1 \(libzstd\.so\.1\).*Node\.js 22\.15/,
+    ],
+    [
+      'libzstd that is missing, though Node.js has zstd',
+      { type: 'zstd', engine: 'libzstd' },
+      machine('nodeZstd'),
+      'ERR_ENGINE',
+      /^Engine libzstd is not installed or does not work: .*libzstd\.so\.1/,
+    ],
+    [
+      'libdeflate that is missing',
+      { type: 'zlib', engine: 'libdeflate' },
+      NOTHING,
+      'ERR_ENGINE',
+      /^Engine libdeflate is not installed or does not work: .*libdeflate0/,
+    ],
+    [
+      'the zstd of a Node.js that has none, though there is libzstd',
+      { type: 'zstd', engine: 'node' },
+      machine('libzstd'),
+      'ERR_ENGINE',
+      /^This Node\.js has no zstd: .*22\.15/,
+    ],
+    [
+      'libdeflate for zstd',
+      { type: 'zstd', engine: 'libdeflate' },
+      EVERYTHING,
+      'ERR_USAGE',
+      /libdeflate.*zstd/,
+    ],
+    ['libzstd for zlib', { type: 'zlib', engine: 'libzstd' }, NOTHING, 'ERR_USAGE', /libzstd.*zlib/],
+    [
+      'a window of 12 bits from libdeflate',
+      { type: 'zlib', engine: 'libdeflate', windowBits: 12 },
+      EVERYTHING,
+      'ERR_USAGE',
+      /libdeflate.*12 bits/,
+    ],
+    ['a window for zstd', { type: 'zstd', windowBits: 12 }, EVERYTHING, 'ERR_USAGE', /window_bits.*zstd/],
+  ])('%s', async (_, request, available, code, message) => {
+    await expect(chooseCompressor(request, available)).rejects.toEqual(refusal(code, message));
+  });
+
+  test.each<[CompressorRequest, AvailableEngines, string, number]>([
+    [{ type: 'zlib' }, EVERYTHING, 'libdeflate', 12],
+    [{ type: 'zlib' }, NOTHING, 'node', 9],
+    [{ type: 'zlib', windowBits: 12 }, EVERYTHING, 'node', 9],
+    [{ type: 'zstd' }, EVERYTHING, 'libzstd', 19],
+    [{ type: 'zstd' }, machine('nodeZstd'), 'node', 19],
+  ])('levels out of range: %j', async (request, available, engine, highest) => {
+    for (const level of [1, highest]) {
+      expect(await chooseCompressor({ ...request, level }, available)).toMatchObject({ engine, level });
+    }
+    for (const level of [-1, 0, highest + 1, 1.5, Number.NaN]) {
+      await expect(chooseCompressor({ ...request, level }, available)).rejects.toEqual(
+        refusal(
+          'ERR_USAGE',
+          `^compression level ${level} is out of range for ${engine} \\(1 to ${highest}\\)$`,
+        ),
+      );
+    }
+  });
+
+  test('a library that is gone when the worker wants it', async () => {
+    for (const [type, engine] of [
+      ['zlib', 'libdeflate'],
+      ['zstd', 'libzstd'],
+    ] as const) {
+      const choice = { type, engine, level: 1, windowBits: 15, library: '/nowhere/lib.so' } as const;
+      await expect(createCompressor(choice)).rejects.toEqual(
+        refusal('ERR_ENGINE', `^Engine ${engine} cannot`),
+      );
+    }
+  });
+
+  test('a reader that cannot be', async () => {
+    await expect(createDecompressor({ type: 'zstd', engine: 'libdeflate' })).rejects.toEqual(
+      refusal('ERR_USAGE', /libdeflate/),
+    );
+    await expect(createDecompressor({ type: 'zlib', engine: 'libzstd' })).rejects.toEqual(
+      refusal('ERR_USAGE', /libzstd/),
+    );
+    if (NODE_HAS_ZSTD) return;
+    await expect(createDecompressor({ type: 'zstd', engine: 'node' })).rejects.toEqual(
+      refusal('ERR_ENGINE', /22\.15/),
+    );
+  });
+});
+
+test('the survey names the libraries of this machine and the versions of everything else', async () => {
+  expect(await surveyEngines()).toEqual({
+    libdeflate: {
+      file: expect.stringMatching(/^\/.*libdeflate/),
+      version: expect.stringMatching(/^libdeflate\.(so|.*dylib)/),
+    },
+    libzstd: { file: expect.stringMatching(/^\/.*libzstd/), version: expect.stringMatching(/^1\.\d+\.\d+$/) },
+    nodeZlib: process.versions.zlib,
+    nodeZstd: NODE_HAS_ZSTD ? expect.stringMatching(/^1\./) : undefined,
+    koffi: expect.stringMatching(/^3\./),
+  });
+});

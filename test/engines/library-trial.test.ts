@@ -1,0 +1,84 @@
+/** The trial lets the real libraries pass, and none of them with one function that is missing or lies. */
+import { describe, expect, test } from 'vitest';
+import { LIBDEFLATE_SYMBOL } from '../../src/engines/libdeflate.js';
+import { tryLibdeflate, tryLibzstd } from '../../src/engines/library-trial.js';
+import { LIBZSTD_SYMBOL } from '../../src/engines/libzstd.js';
+import {
+  LIBDEFLATE_NAMES,
+  LIBZSTD_NAMES,
+  loadNativeLibrary,
+  type NativeFunction,
+  type NativeLibrary,
+} from '../../src/engines/native-library.js';
+
+/** The same library, but each call of one function goes through `lie`, which has the real one. */
+function lying(
+  genuine: NativeLibrary,
+  symbol: string,
+  lie: (real: NativeFunction, values: readonly unknown[]) => unknown,
+): NativeLibrary {
+  return {
+    ...genuine,
+    func: (name, result, parameters) => {
+      const real = genuine.func(name, result, parameters);
+      return name === symbol ? (...values) => lie(real, values) : real;
+    },
+  };
+}
+
+function without(genuine: NativeLibrary, symbol: string): NativeLibrary {
+  return {
+    ...genuine,
+    func: (name, result, parameters) => {
+      if (name === symbol) throw new Error(`Cannot find function '${name}'`);
+      return genuine.func(name, result, parameters);
+    },
+  };
+}
+
+const OUTPUT_OF: Readonly<Record<string, number>> = {
+  libdeflate_deflate_compress: 3,
+  libdeflate_deflate_decompress_ex: 3,
+  ZSTD_compress2: 1,
+  ZSTD_decompressDCtx: 1,
+  ZSTD_decompressStream_simpleArgs: 1,
+};
+
+describe.each([
+  ['libdeflate', LIBDEFLATE_NAMES, LIBDEFLATE_SYMBOL, tryLibdeflate],
+  ['libzstd', LIBZSTD_NAMES, LIBZSTD_SYMBOL, tryLibzstd],
+] as const)('%s', (name, names, symbol, trial) => {
+  const functions = Object.keys(OUTPUT_OF).filter((function_) =>
+    function_.startsWith(name === 'libzstd' ? 'ZSTD' : name),
+  );
+
+  test('that of this machine passes', async () => {
+    trial((await loadNativeLibrary(names, symbol))!);
+  });
+
+  test.each(functions)('one without %s fails', async (function_) => {
+    const library = (await loadNativeLibrary(names, symbol))!;
+    expect(() => trial(without(library, function_))).toThrow(function_);
+  });
+
+  test.each(functions)('one whose %s turns one bit fails', async (function_) => {
+    const library = (await loadNativeLibrary(names, symbol))!;
+    const turned = lying(library, function_, (real, values) => {
+      const result = real(...values);
+      const output = values[OUTPUT_OF[function_]!] as Uint8Array;
+      output[output.length >> 6] = output[output.length >> 6]! ^ 1;
+      return result;
+    });
+    expect(() => trial(turned)).toThrow();
+  });
+
+  test('one that fails its trial is passed over for the next', async () => {
+    const refused: string[] = [];
+    const library = await loadNativeLibrary([...names, ...names], symbol, ({ name: asked }) => {
+      refused.push(asked);
+      if (refused.length === 1) throw new Error('not this one');
+    });
+    expect(library).toBeDefined();
+    expect(refused).toHaveLength(2);
+  });
+});

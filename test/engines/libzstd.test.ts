@@ -1,0 +1,76 @@
+/** Frames that others write: without a content size, with a checksum, in several blocks, or no plain frame. */
+import { expect, test } from 'vitest';
+import { LIBZSTD_SYMBOL, LibzstdDecompressor, libzstdVersion } from '../../src/engines/libzstd.js';
+import { LIBZSTD_NAMES, loadNativeLibrary } from '../../src/engines/native-library.js';
+import { readZstdFrame } from '../../src/engines/zstd-frame.js';
+import { randomBytes, text } from './samples.js';
+
+const library = (await loadNativeLibrary(LIBZSTD_NAMES, LIBZSTD_SYMBOL))!;
+const decompressor = new LibzstdDecompressor(library);
+
+const createContext = library.func('ZSTD_createCCtx', 'void *', []);
+const setParameter = library.func('ZSTD_CCtx_setParameter', 'intptr_t', ['void *', 'int', 'int']);
+const compress = library.func('ZSTD_compress2', 'intptr_t', [
+  'void *',
+  'void *',
+  'size_t',
+  'const void *',
+  'size_t',
+]);
+
+/** ZSTD_cParameter of zstd.h. */
+const [CONTENT_SIZE_FLAG, CHECKSUM_FLAG] = [200, 201];
+
+function frame(cluster: Uint8Array, parameters: readonly (readonly [number, number])[]): Uint8Array {
+  const context = createContext();
+  for (const [parameter, value] of parameters) expect(setParameter(context, parameter, value)).toBe(value);
+  const output = new Uint8Array(cluster.length + 1024);
+  return output.slice(0, compress(context, output, output.length, cluster, cluster.length) as number);
+}
+
+const CLUSTER = text(2 ** 18);
+const FRAMES: readonly (readonly [string, Uint8Array])[] = [
+  ['a plain frame', frame(CLUSTER, [])],
+  ['a frame without a content size', frame(CLUSTER, [[CONTENT_SIZE_FLAG, 0]])],
+  ['a frame with a checksum', frame(CLUSTER, [[CHECKSUM_FLAG, 1]])],
+  [
+    'a frame with a checksum and without a content size',
+    frame(CLUSTER, [
+      [CONTENT_SIZE_FLAG, 0],
+      [CHECKSUM_FLAG, 1],
+    ]),
+  ],
+];
+
+test.each(FRAMES)('%s is read, whatever follows it', (_, bytes) => {
+  const output = new Uint8Array(CLUSTER.length);
+  for (const rest of [new Uint8Array(0), new Uint8Array(300), randomBytes(300), bytes]) {
+    output.fill(0);
+    decompressor.decompress(Buffer.concat([bytes, rest]), output);
+    expect(Buffer.compare(output, CLUSTER)).toBe(0);
+  }
+});
+
+test.each(FRAMES)('%s ends where libzstd and our own reading of RFC 8878 say', (_, bytes) => {
+  expect(readZstdFrame(Buffer.concat([bytes, bytes])).length).toBe(bytes.length);
+});
+
+test.each(FRAMES)('%s that yields more or fewer bytes than a cluster is corrupt', (_, bytes) => {
+  for (const length of [4096, CLUSTER.length - 1, CLUSTER.length + 1]) {
+    expect(() => decompressor.decompress(bytes, new Uint8Array(length))).toThrow(
+      expect.objectContaining({ code: 'ERR_CORRUPT' }),
+    );
+  }
+});
+
+test('a wrong checksum is corrupt', () => {
+  const bytes = frame(CLUSTER, [[CHECKSUM_FLAG, 1]]);
+  bytes[bytes.length - 1]! ^= 1;
+  expect(() => decompressor.decompress(bytes, new Uint8Array(CLUSTER.length))).toThrow(
+    expect.objectContaining({ code: 'ERR_CORRUPT', message: expect.stringContaining('checksum') }),
+  );
+});
+
+test('the library tells its version', () => {
+  expect(libzstdVersion(library)).toMatch(/^1\.\d+\.\d+$/);
+});

@@ -1,0 +1,23 @@
+import { expect, test } from 'vitest';
+import { giveTurn } from '../../src/system/yield-to-event-loop.js';
+
+/** A loop that waits for nothing but its turns. */
+async function busy(signal: AbortSignal | undefined, steps: number): Promise<number> {
+  let step = 0;
+  for (; step < steps; step += 1) await giveTurn(signal);
+  return step;
+}
+
+test('a loop that gives turns lets a timer end it', async () => {
+  const controller = new AbortController();
+  setTimeout(() => controller.abort('enough'), 1);
+  await expect(busy(controller.signal, Number.POSITIVE_INFINITY)).rejects.toMatchObject({
+    code: 'ERR_ABORTED',
+    cause: 'enough',
+  });
+});
+
+test('without a signal, or without its coming, the loop goes on', async () => {
+  expect(await busy(undefined, 1000)).toBe(1000);
+  expect(await busy(new AbortController().signal, 1000)).toBe(1000);
+});

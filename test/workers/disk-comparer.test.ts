@@ -1,0 +1,114 @@
+/** What a worker makes of one item of two disks, on real files. */
+import { closeSync } from 'node:fs';
+import fc from 'fast-check';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createDecompressor } from '../../src/engines/engine-choice.js';
+import type { ComparisonSetup, Segment, Stretch } from '../../src/workers/messages.js';
+import { DiskComparer } from '../../src/workers/tasks/disk-comparer.js';
+import { useScratch } from '../e2e/scratch.js';
+import { text } from '../engines/samples.js';
+import { makeSourceFile, type SourceFile } from './source-file.js';
+
+const scratch = useScratch();
+const CLUSTER = 4096;
+const CLUSTERS = 8;
+const SIZE = CLUSTERS * CLUSTER;
+const DISK = text(SIZE);
+
+let disk: SourceFile;
+let comparer: DiskComparer;
+beforeAll(async () => {
+  disk = makeSourceFile(scratch('disk'), DISK, CLUSTER);
+  const setup: ComparisonSetup = {
+    output: 'comparison',
+    itemSize: SIZE,
+    inflate: ['zlib'],
+    salvage: false,
+    readAlignment: 1,
+    results: new SharedArrayBuffer(0),
+  };
+  const zlib = await createDecompressor({ type: 'zlib' });
+  comparer = new DiskComparer(setup, new Map([['zlib', zlib]]));
+});
+afterAll(() => closeSync(disk.descriptor));
+
+const compare = (...stretches: readonly Stretch[]) => comparer.pack({ stretches, slot: 0 });
+const stretch = (
+  at: number,
+  length: number,
+  one: readonly Segment[],
+  other: readonly Segment[],
+): Stretch => ({
+  at,
+  length,
+  segments: [one, other],
+});
+
+/** The same bytes, plain and from payloads. */
+function same(at: number, cluster: number): Stretch {
+  const from = cluster * CLUSTER;
+  return stretch(at, CLUSTER, [disk.data(from, from, CLUSTER)], [disk.compressed(from, from, CLUSTER)]);
+}
+
+/** A payload that is none: its second byte on. */
+function broken(cluster: number): Segment {
+  const from = cluster * CLUSTER;
+  const payload = disk.compressed(from, from, CLUSTER);
+  return { ...payload, offset: payload.offset + 1 };
+}
+
+test('the same bytes are the same however they are stored, and zeros are what nobody stores', () => {
+  const zeros = stretch(3 * CLUSTER, 512, [], []);
+  const SAME = { difference: undefined, unreadable: [], unreadableSide: undefined };
+  expect(compare(same(0, 2), same(CLUSTER, 5), zeros)).toEqual(SAME);
+});
+
+test('the first sector that differs is found, counted from the start of its stretch', () => {
+  fc.assert(
+    fc.property(fc.nat(CLUSTER - 1), fc.nat(3000), fc.constantFrom(0, 1), (byte, at, side) => {
+      // All bytes up to this one are from the disk, that one and the rest are zeros on one side.
+      const whole = [disk.data(0, 0, CLUSTER)];
+      const part = byte === 0 ? [] : [disk.data(0, 0, byte)];
+      const [one, other] = side === 0 ? [whole, part] : [part, whole];
+      const { difference } = compare(stretch(at, CLUSTER, one, other));
+      expect(difference).toBe(at + Math.floor(byte / 512) * 512);
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test('of a difference and a stretch that cannot be read, whatever comes first is told', () => {
+  const different = stretch(0, CLUSTER, [disk.data(0, 0, CLUSTER)], []);
+  const lost = (at: number) => stretch(at, CLUSTER, [disk.data(0, 0, CLUSTER)], [broken(3)]);
+  expect(compare(same(0, 1), { ...different, at: CLUSTER }, lost(2 * CLUSTER))).toMatchObject({
+    difference: CLUSTER,
+    unreadable: [],
+  });
+  const { difference, unreadable, unreadableSide } = compare(same(0, 1), lost(CLUSTER), different);
+  expect([difference, unreadableSide, unreadable.length]).toEqual([undefined, 1, 1]);
+  expect(unreadable[0]).toMatchObject({
+    at: CLUSTER,
+    length: CLUSTER,
+    failure: { kind: 'corrupt', at: CLUSTER },
+  });
+});
+
+test('of two sides that cannot be read the first is told, and a difference in the stretch is not', () => {
+  const first = [disk.data(0, 0, 512), { ...broken(3), at: CLUSTER }];
+  const both = stretch(512, 2 * CLUSTER, first, [broken(4)]);
+  expect(compare(both)).toMatchObject({
+    difference: undefined,
+    unreadableSide: 0,
+    unreadable: [{ at: 512, length: 2 * CLUSTER, failure: { kind: 'corrupt', at: 512 + CLUSTER } }],
+  });
+});
+
+test('a file that ends too early is a stretch that cannot be read', () => {
+  const beyond = { ...disk.data(0, 0, CLUSTER), offset: 2 ** 40 };
+  expect(compare(stretch(0, CLUSTER, [], [beyond]))).toMatchObject({
+    unreadableSide: 1,
+    unreadable: [
+      { at: 0, length: CLUSTER, failure: { kind: 'short', offset: 2 ** 40, expected: CLUSTER, found: 0 } },
+    ],
+  });
+});

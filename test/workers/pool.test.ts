@@ -1,0 +1,381 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import type { Worker } from 'node:worker_threads';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { endIdleThreads } from '../../src/workers/idle-threads.js';
+import type { WorkItem } from '../../src/workers/messages.js';
+import { WorkerPool } from '../../src/workers/pool.js';
+import { useScratch } from '../e2e/scratch.js';
+import { turn } from '../storage/promise-state.js';
+
+/** How many more threads the system starts. */
+const system = vi.hoisted(() => ({ room: Number.POSITIVE_INFINITY }));
+vi.mock(import('../../src/workers/worker-thread.js'), async (original) => {
+  const { WorkerThread } = await original();
+  return {
+    WorkerThread: class extends WorkerThread {
+      constructor(entry: URL) {
+        system.room -= 1;
+        if (system.room < 0) throw Object.assign(new Error('EAGAIN'), { code: 'ERR_WORKER_INIT_FAILED' });
+        super(entry);
+      }
+    },
+  };
+});
+
+const scratch = useScratch();
+const SETUP = {
+  output: 'clusters',
+  clusterSize: 512,
+  itemSize: 65_536,
+  compressor: undefined,
+  inflate: [],
+  passthrough: false,
+  keepZeros: false,
+  sparseSize: 4096,
+  subclusters: false,
+  salvage: false,
+  readAlignment: 1,
+} as const;
+const pools: WorkerPool[] = [];
+
+/** @param more told to the worker besides its setup */
+function start(
+  worker: string,
+  threads: number,
+  slots = 2 * threads + 2,
+  more: object = {},
+  arrivals = false,
+): WorkerPool {
+  const entry = new URL(`./threads/${worker}.mjs`, import.meta.url);
+  const names = new Map([[7, 'disk.raw']]);
+  const setup = { ...SETUP, ...more };
+  const pool = new WorkerPool(entry, threads, slots, setup, (descriptor) => names.get(descriptor), arrivals);
+  pools.push(pool);
+  return pool;
+}
+
+const item = (slot: number, at = slot): WorkItem => ({
+  segments: [{ kind: 'data', at, length: 512, descriptor: 7, offset: 0 }],
+  clusters: 1,
+  length: 512,
+  slot,
+});
+
+const unhandled: unknown[] = [];
+const noteRejection = (reason: unknown) => void unhandled.push(reason);
+const threads: Worker[] = [];
+const noteThread = (thread: Worker) => void threads.push(thread);
+beforeEach(() => {
+  process.on('unhandledRejection', noteRejection);
+  process.on('worker', noteThread);
+});
+afterEach(async () => {
+  for (const pool of pools.splice(0)) await pool.close();
+  await endIdleThreads();
+  system.room = Number.POSITIVE_INFINITY;
+  vi.unstubAllEnvs();
+  const { length } = threads;
+  // A thread that has ended has no number any more; none may be started in its place.
+  await vi.waitFor(() => expect(threads.map(({ threadId }) => threadId)).toEqual(new Array(length).fill(-1)));
+  await turn();
+  process.off('unhandledRejection', noteRejection);
+  process.off('worker', noteThread);
+  expect(threads.splice(0).length).toBe(length);
+  expect(unhandled.splice(0)).toEqual([]);
+});
+
+describe('a pool', () => {
+  test('hands out the slot that the worker filled, for more items than threads', async () => {
+    const pool = start('answers', 2, 8);
+    for (const round of [0, 100]) {
+      const packed = Array.from({ length: 8 }, (_, slot) => pool.pack(item(slot, slot + round), 0));
+      for (const [slot, { sizes, bytes }] of (await Promise.all(packed)).entries()) {
+        expect([...sizes]).toEqual([16]);
+        expect(bytes.length).toBe(SETUP.itemSize);
+        expect([...bytes.subarray(0, 17)]).toEqual([...new Array(16).fill(slot + round), 0]);
+      }
+    }
+  });
+
+  test('hands an item of a stream over in the memory of its slot, before and after others', async () => {
+    const pool = start('takes-arrivals', 2, 4, {}, true);
+    for (const round of [1, 2]) {
+      const packed = [3, 0, 1, 2].map((slot) => {
+        const memory = pool.arrivalSlot(slot);
+        expect(memory.length).toBe(SETUP.itemSize);
+        memory.fill(16 * round + slot);
+        return pool.findRuns(item(slot), 0);
+      });
+      for (const { runs, bytes } of await Promise.all(packed)) {
+        expect([...runs]).toEqual([0, SETUP.itemSize]);
+        expect(bytes.every((byte) => byte === bytes[0])).toBe(true);
+        expect(bytes[0]! >> 4).toBe(round);
+      }
+    }
+    expect(() => start('answers', 1).arrivalSlot(0)).toThrow(
+      expect.objectContaining({ code: 'ERR_INTERNAL' }),
+    );
+  });
+
+  test('begins items in the order they were given, for the oldest is the one that is waited for', async () => {
+    const counter = new Int32Array(new SharedArrayBuffer(4));
+    const pool = start('counts', 1, 12, { counter });
+    const packed = await Promise.all(Array.from({ length: 12 }, (_, slot) => pool.pack(item(slot), slot)));
+    expect(packed.map(({ sizes }) => sizes[0])).toEqual(packed.map((_, index) => index));
+  });
+
+  test('refuses what waits when it is closed, and can be closed at once', async () => {
+    const pool = start('answers', 3);
+    const ends = Promise.allSettled([0, 1, 2, 3].map((slot) => pool.pack(item(slot), slot)));
+    await pool.close();
+    for (const end of await ends) {
+      expect(end).toMatchObject({ status: 'rejected', reason: { code: 'ERR_WORKER' } });
+    }
+    await start('answers', 3).close();
+  });
+
+  test('ends threads that are in the middle of items that never end, after a while', async () => {
+    const begun = new Int32Array(new SharedArrayBuffer(4));
+    const pool = start('never-answers', 2, 6, { begun });
+    const ends = Promise.allSettled([0, 1, 2, 3].map((slot) => pool.pack(item(slot), slot)));
+    await vi.waitFor(() => expect(begun[0]).toBe(2), 20_000);
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      const closing = pool.close();
+      await vi.advanceTimersByTimeAsync(60_000);
+      await closing;
+    } finally {
+      vi.useRealTimers();
+    }
+    for (const end of await ends) {
+      expect(end).toMatchObject({ status: 'rejected', reason: { code: 'ERR_WORKER' } });
+    }
+    expect(threads.map(({ threadId }) => threadId)).toEqual([-1, -1]);
+  });
+});
+
+describe('the threads of a pool', () => {
+  const use = async (pool: WorkerPool, at = 1) => {
+    const packed = await Promise.all([0, 1, 2, 3].map((slot) => pool.pack(item(slot, at), 0)));
+    expect(packed.map(({ bytes }) => bytes[0])).toEqual([at, at, at, at]);
+    await pool.close();
+  };
+
+  test('work for the next one, with its own setup; only what is missing is started', async () => {
+    const counter = new Int32Array(new SharedArrayBuffer(4));
+    await use(start('answers', 2), 1);
+    await use(start('answers', 1), 2);
+    await use(start('answers', 3), 3);
+    await use(start('answers', 2, 6, { itemSize: 4096 }), 4);
+    expect(threads.length).toBe(3);
+    await start('counts', 1, 6, { counter }).close();
+    expect(threads.length).toBe(4);
+  });
+
+  test('are not shared by pools that are open at the same time', async () => {
+    for (const _ of [1, 2, 3]) await Promise.all([1, 2, 3].map((at) => use(start('answers', 2), at)));
+    expect(threads.length).toBe(6);
+  });
+
+  test('are kept when work is given up in the middle of an item', async () => {
+    for (const _ of [1, 2, 3]) {
+      const begun = new Int32Array(new SharedArrayBuffer(4));
+      const pool = start('until-unwanted', 2, 6, { begun });
+      const ends = Promise.allSettled([0, 1, 2, 3].map((slot) => pool.pack(item(slot), slot)));
+      await vi.waitFor(() => expect(begun[0]).toBe(2), 20_000);
+      await pool.close();
+      expect((await ends).map(({ status }) => status)).toEqual(new Array(4).fill('rejected'));
+    }
+    expect(threads.length).toBe(2);
+  });
+
+  test('are told to give up what they hold before the next one has them', async () => {
+    const said = new Int32Array(new SharedArrayBuffer(8));
+    const pool = start('counts-releases', 2, 6, { said });
+    await pool.pack(item(0), 0);
+    await pool.close();
+    expect([...said]).toEqual([2, 2]);
+    await start('counts-releases', 1, 6, { said }).close();
+    expect([...said]).toEqual([3, 3]);
+  });
+
+  test.each([
+    ['one of them threw', 'throws'],
+    ['one of them ended', 'exits'],
+  ])('are all ended when %s', async (_, worker) => {
+    const pool = start(worker, 2);
+    await expect(pool.pack(item(0), 0)).rejects.toThrow(expect.objectContaining({ code: 'ERR_WORKER' }));
+    await pool.close();
+    expect(threads.map(({ threadId }) => threadId)).toEqual([-1, -1]);
+  });
+
+  test('are not handed on when they ended while they waited', async () => {
+    await use(start('answers', 2));
+    await threads[0]!.terminate();
+    await use(start('answers', 2));
+    expect(threads.length).toBe(3);
+  });
+
+  test('fill the same memory for the next one', async () => {
+    const memory = new Set<unknown>();
+    for (const slots of [4, 4, 4]) {
+      const pool = start('answers', 1, slots);
+      memory.add((await pool.pack(item(0), 0)).bytes.buffer);
+      await pool.close();
+    }
+    expect(memory.size).toBe(1);
+  });
+});
+
+describe('where the system starts few threads, a pool', () => {
+  test('works with those that there are, and says why there are no more', async () => {
+    system.room = 2;
+    const pool = start('answers', 4, 10);
+    expect(pool.threads).toBe(2);
+    expect(pool.threadsRefused).toMatchObject({ code: 'ERR_IO', systemCode: 'EAGAIN' });
+    const packed = Array.from({ length: 10 }, (_, slot) => pool.pack(item(slot), 0));
+    expect((await Promise.all(packed)).length).toBe(10);
+    await pool.close();
+    // Given back: the next has them without another being started.
+    system.room = 0;
+    const next = start('answers', 4, 10);
+    expect(next.threads).toBe(2);
+    await next.pack(item(0), 0);
+  });
+
+  test('is refused where there is none at all, and leaves nothing', async () => {
+    system.room = 0;
+    const refused = { code: 'ERR_IO', systemCode: 'EAGAIN' };
+    expect(() => start('answers', 4)).toThrow(expect.objectContaining(refused));
+    expect(() => start('answers', 4)).toThrow(
+      /^Could not start a worker thread \(.+\): Resource temporarily/,
+    );
+    system.room = 1;
+    await start('answers', 4).pack(item(0), 0);
+  });
+});
+
+describe('a failed read', () => {
+  const failing = (failure: object): WorkItem => ({
+    segments: failure as unknown as WorkItem['segments'],
+    clusters: 1,
+    length: 512,
+    slot: 0,
+  });
+
+  test('is an error with the file’s name, the offset in it and the system’s reason', async () => {
+    const pool = start('reports-failures', 1);
+    const failure = {
+      kind: 'read',
+      descriptor: 7,
+      offset: 4096,
+      errno: -5,
+      code: 'EIO',
+      message: 'EIO: i/o error',
+    };
+    await expect(pool.pack(failing(failure), 0)).rejects.toThrow(
+      expect.objectContaining({
+        code: 'ERR_IO',
+        file: 'disk.raw',
+        offset: 4096,
+        systemCode: 'EIO',
+        message: expect.stringMatching(/^Could not read 'disk\.raw' at offset 4096: \w/),
+      }),
+    );
+  });
+
+  test('that came short is a changed source, with what was expected and what is there', async () => {
+    const pool = start('reports-failures', 1);
+    const failure = { kind: 'short', descriptor: 7, offset: 512, expected: 4096, found: 100 };
+    await expect(pool.pack(failing(failure), 0)).rejects.toThrow(
+      expect.objectContaining({
+        code: 'ERR_SOURCE_CHANGED',
+        file: 'disk.raw',
+        offset: 512,
+        expected: 4096,
+        found: 100,
+        message: expect.stringContaining('4096 bytes were expected at offset 512, 100 are there'),
+      }),
+    );
+  });
+
+  test('of a damaged payload names the cluster on the disk and the payload in the file', async () => {
+    const pool = start('reports-failures', 1);
+    const failure = { kind: 'corrupt', descriptor: 7, offset: 777, at: 512, message: 'it is broken' };
+    await expect(pool.pack(failing(failure), 2 ** 40)).rejects.toThrow(
+      expect.objectContaining({
+        code: 'ERR_CORRUPT',
+        file: 'disk.raw',
+        offset: 777,
+        message:
+          'Compressed cluster at guest offset 1099511628288 cannot be read: it is broken ' +
+          "(payload at offset 777 of 'disk.raw')",
+      }),
+    );
+  });
+
+  test('that was salvaged comes with the answer: where on the disk, and why', async () => {
+    const pool = start('salvages', 1);
+    const failure = { kind: 'short', descriptor: 7, offset: 512, expected: 4096, found: 100 };
+    const { unreadable, bytes } = await pool.pack(failing(failure), 2 ** 40);
+    expect(bytes.length).toBe(SETUP.itemSize);
+    expect(unreadable).toEqual([
+      {
+        ...{ guestOffset: 2 ** 40 + 1024, length: 4096 },
+        error: expect.objectContaining({ code: 'ERR_SOURCE_CHANGED', file: 'disk.raw' }),
+      },
+    ]);
+  });
+
+  test('leaves the worker ready for the next item', async () => {
+    const pool = start('reports-failures', 1);
+    const failure = { kind: 'short', descriptor: 8, offset: 512, expected: 4096, found: 100 };
+    for (const _ of [1, 2, 3]) {
+      await expect(pool.pack(failing(failure), 0)).rejects.toThrow("'the source' became shorter");
+    }
+  });
+});
+
+describe('a worker that', () => {
+  const workerError = (offset: number, reason: RegExp) =>
+    expect.objectContaining({
+      code: 'ERR_WORKER',
+      offset,
+      message: expect.stringMatching(
+        new RegExp(`^A worker failed at guest offset ${offset}: .*${reason.source}`, reason.flags),
+      ),
+      cause: expect.objectContaining({ message: expect.stringMatching(reason) }),
+    });
+
+  test.each([
+    ['throws', 'throws', /the engine is broken/],
+    ['ends its thread', 'exits', /exited with code: 3/],
+    ['runs out of memory', 'runs-out-of-memory', /memory limit/],
+    ['cannot be loaded', 'throws-at-load', /the engine is not installed/],
+    ['cannot have what the setup asks for', 'throws-at-setup', /the engine is not installed/],
+    ['ends its thread while it is loaded', 'exits-at-load', /exited with code: 3/],
+    ['is not there', 'missing', /missing\.mjs/],
+  ])('%s fails its items with guest offset and cause', async (_, worker, reason) => {
+    const pool = start(worker, 2);
+    const packed = await Promise.allSettled([0, 1, 2, 3].map((slot) => pool.pack(item(slot), slot * 65_536)));
+    expect(packed).toEqual(
+      packed.map((__, slot) => ({ status: 'rejected', reason: workerError(slot * 65_536, reason) })),
+    );
+  });
+
+  test.each([
+    ['cannot be loaded', 'throws-at-load', /the engine is not installed/],
+    ['ends its thread while it is loaded', 'exits-at-load', /exited with code: 3/],
+  ])('%s before there is work fails what comes later', async (_, worker, reason) => {
+    const loads = scratch(`${worker}.loads`);
+    writeFileSync(loads, '');
+    vi.stubEnv('WORKER_LOADS', loads);
+    const pool = start(worker, 1);
+    // It is gone before the first item comes, and none takes its place.
+    await vi.waitFor(() => expect(threads.map(({ threadId }) => threadId)).toEqual([-1]), 20_000);
+    for (let count = 0; count < 50; count += 1) await turn();
+    expect(readFileSync(loads, 'utf8')).toBe('x');
+    await expect(pool.pack(item(0), 1024)).rejects.toThrow(workerError(1024, reason));
+    await expect(pool.pack(item(1), 2048)).rejects.toThrow(workerError(2048, reason));
+  });
+});

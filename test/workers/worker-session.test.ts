@@ -1,0 +1,135 @@
+/** What a worker thread has for a pool: its engines go when the pool does, and it stops when nobody wants an answer. */
+import { closeSync } from 'node:fs';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { Compressor, CompressorChoice, Decompressor } from '../../src/engines/codec.js';
+import { createCompressor, createDecompressor } from '../../src/engines/engine-choice.js';
+import type { PoolItem, WorkerSetup } from '../../src/workers/messages.js';
+import { threadMemory } from '../../src/workers/tasks/thread-memory.js';
+import { Workplace } from '../../src/workers/worker-session.js';
+import { useScratch } from '../e2e/scratch.js';
+import { makeSourceFile, type SourceFile } from './source-file.js';
+import { setupOf } from './worker-setup.js';
+
+vi.mock('../../src/engines/engine-choice.js', async (original) => ({
+  ...(await original<typeof import('../../src/engines/engine-choice.js')>()),
+  createCompressor: vi.fn(),
+  createDecompressor: vi.fn(),
+}));
+
+const CLUSTER = 4096;
+const ITEM = 4 * CLUSTER;
+let [given, freed, packed] = [0, 0, 0];
+const engine = (onWork: () => void) => {
+  given += 1;
+  let isFreed = false;
+  const work = () => {
+    expect(isFreed).toBe(false);
+    packed += 1;
+    onWork();
+    return 5;
+  };
+  return {
+    compress: work,
+    decompress: work,
+    salvage: work,
+    free: () => {
+      expect(isFreed).toBe(false);
+      isFreed = true;
+      freed += 1;
+    },
+  } satisfies Compressor & Decompressor;
+};
+let onWork = () => {};
+beforeEach(() => {
+  [given, freed, packed] = [0, 0, 0];
+  onWork = () => {};
+  vi.mocked(createCompressor).mockImplementation(async () => engine(() => onWork()));
+  vi.mocked(createDecompressor).mockImplementation(async () => engine(() => onWork()));
+});
+
+const scratch = useScratch();
+const DISK = Buffer.concat([1, 2, 3, 4].map((value) => Buffer.alloc(CLUSTER, value)));
+let file: SourceFile;
+beforeAll(() => {
+  file = makeSourceFile(scratch('disk'), DISK, CLUSTER);
+});
+afterAll(() => closeSync(file.descriptor));
+
+const choice = { type: 'zlib', engine: 'node', level: 1 } as unknown as CompressorChoice;
+const packing = { ...setupOf(CLUSTER, ITEM), inflate: ['zlib'], compressor: choice } as const;
+const reading = { itemSize: ITEM, inflate: ['zlib'], salvage: false, readAlignment: 1 } as const;
+const results = new SharedArrayBuffer(0);
+const segments = () => [0, 1, 2, 3].map((index) => file.compressed(0, index * CLUSTER, CLUSTER));
+
+/** For each output a setup, and an item of four payloads. */
+const WORK: readonly (readonly [string, () => WorkerSetup, () => PoolItem, engines: number])[] = [
+  ['clusters', () => packing, () => ({ segments: segments(), clusters: 4, length: ITEM, slot: 0 }), 2],
+  [
+    'runs',
+    () => ({ ...packing, output: 'runs' }),
+    () => ({ segments: segments(), clusters: 4, length: ITEM, slot: 0 }),
+    1,
+  ],
+  [
+    'comparison',
+    () => ({ ...reading, output: 'comparison', results }),
+    () => ({ stretches: [{ at: 0, length: ITEM, segments: [segments(), []] }], slot: 0 }),
+    1,
+  ],
+  [
+    'examination',
+    () => ({
+      ...{ ...reading, output: 'examination', results, inflate: [] },
+      ...{ type: 'zlib', descriptor: file.descriptor, clusterSize: CLUSTER, streamFacts: false },
+    }),
+    () => ({
+      payloads: Float64Array.from(segments().flatMap(({ offset, storedLength }) => [offset, storedLength])),
+    }),
+    1,
+  ],
+];
+
+describe.each(WORK)('for %s', (_, setup, item, engines) => {
+  test('each engine is freed once, when the pool is done', async () => {
+    const workplace = await Workplace.create(setup());
+    expect([given, freed]).toEqual([engines, 0]);
+    workplace.pack(item());
+    expect(packed).toBeGreaterThanOrEqual(4);
+    expect(freed).toBe(0);
+    workplace.release();
+    expect(freed).toBe(engines);
+  });
+
+  test('work ends before the next piece when nobody wants its answer any more', async () => {
+    const unwanted = new Int32Array(new SharedArrayBuffer(4));
+    onWork = () => {
+      if (packed === 2) unwanted[0] = 1;
+    };
+    const workplace = await Workplace.create({ ...setup(), unwanted });
+    expect(() => workplace.pack(item())).toThrow('nobody waits for this item');
+    expect(packed).toBe(2);
+    workplace.release();
+  });
+});
+
+test('an engine that cannot be had leaves none behind', async () => {
+  vi.mocked(createCompressor).mockRejectedValue(new Error('no memory'));
+  await expect(Workplace.create(packing)).rejects.toThrow('no memory');
+  expect([given, freed]).toEqual([1, 1]);
+});
+
+test('what one pool worked in the next one works in again', async () => {
+  const make = vi.spyOn(threadMemory, 'take');
+  const pieces = new Set<Uint8Array>();
+  let taken = 0;
+  for (let pool = 0; pool < 5; pool += 1) {
+    const workplace = await Workplace.create(packing);
+    workplace.pack(WORK[0]![2]());
+    for (const { value } of make.mock.results) pieces.add(value as Uint8Array);
+    taken = make.mock.results.length;
+    workplace.release();
+  }
+  expect(taken).toBeGreaterThanOrEqual(10);
+  // Any of those that are kept; each pool has two at a time.
+  expect(pieces.size).toBeLessThan(taken / 2);
+});
