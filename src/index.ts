@@ -40,7 +40,7 @@ export type { Encryption, KeySlot, LuksEncryption } from './qcow2/encryption-hea
 export type { SnapshotSelector } from './qcow2/snapshot-table.js';
 export { CACHE_MODES, type CacheMode } from './storage/cache-mode.js';
 export type { Side } from './workers/compare-items.js';
-export { endIdleThreads } from './workers/idle-threads.js';
+export { closeWorkers } from './workers/idle-threads.js';
 export type { Progress } from './workers/progress.js';
 
 /**

@@ -2,7 +2,7 @@
 
 import { examinationNeed } from '../examine/examination-budget.js';
 import type { Header } from '../qcow2/header.js';
-import { crewFor, type MemoryNeed, PROCESS_BYTES } from '../workers/worker-budget.js';
+import { type MemoryNeed, PROCESS_BYTES, planWorkerBudget } from '../workers/worker-budget.js';
 import type { CheckOptions } from './options.js';
 import { countersBytes, countersIn } from './reference-counters.js';
 
@@ -29,6 +29,6 @@ export function countersMemory(
   const analysis = { fixed: PROCESS_BYTES + TABLES_BYTES, perThread: 0, perSlot: 0 };
   const need: MemoryNeed = data ? examinationNeed(header) : analysis;
   const wishes = countersBytes(fileSize, 2 ** header.clusterBits);
-  const { cache } = crewFor({ memory, threads: 1 }, undefined, { ...need, cache: wishes });
+  const { cache } = planWorkerBudget({ memory, threads: 1 }, undefined, { ...need, cache: wishes });
   return { bytes: cache, windowClusters: cache < wishes.wanted ? countersIn(cache) : undefined };
 }

@@ -5,7 +5,7 @@
  */
 
 import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
-import { giveTurn } from '../system/yield-to-event-loop.js';
+import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
 import { refuseAbort } from '../workers/pipeline.js';
 import type { CheckedImage } from './checked-image.js';
 
@@ -94,7 +94,7 @@ export class TableWalk {
         const wanted = visitor.l1Entry({ index, at: start + at, high, low, l2Offset });
         // Behind the end of the file there is nothing but zeros, of which there is nothing to say.
         if ((typeof wanted === 'boolean' ? wanted : await wanted) && l2Offset < this.#file.size) {
-          const turn = giveTurn(signal);
+          const turn = yieldToEventLoop(signal);
           if (turn !== undefined) await turn;
           const table = this.#l2Tables.loaded(l2Offset) ?? (await this.#l2Tables.load(view, at));
           for (let from = 0; from < l2Entries; from += SLICE_ENTRIES) {

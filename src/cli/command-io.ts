@@ -2,7 +2,7 @@
 import type { EventEmitter } from 'node:events';
 import type { Output } from './progress/progress-display.js';
 
-export interface Surroundings {
+export interface CommandIo {
   readonly stdout: Output;
   readonly stderr: Output;
   /** Emits signals. */
@@ -11,7 +11,7 @@ export interface Surroundings {
   readonly now: () => number;
 }
 
-export const THIS_PROCESS: Surroundings = {
+export const THIS_PROCESS: CommandIo = {
   stdout: process.stdout,
   stderr: process.stderr,
   process,

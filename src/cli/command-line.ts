@@ -8,7 +8,7 @@ import { COMMANDS, type CommandRequest, refuseForeignCommand } from './commands.
 import { commandHelp, programHelp } from './help/help-text.js';
 import { type CommandTable, type OptionRow, optionsOf } from './options/option-table.js';
 import { suggestion } from './options/suggestion.js';
-import { complaint, unknownCommand } from './usage-error.js';
+import { explainParseError, unknownCommand } from './usage-error.js';
 
 export type Request =
   | Exclude<CommandRequest, { readonly kind: 'help' }>
@@ -42,7 +42,7 @@ function parseProgramOptions(words: readonly string[]): Request {
   try {
     return run(new Command(), words) === 'version' ? { kind: 'versions' } : request;
   } catch (error) {
-    throw complaint(error, words);
+    throw explainParseError(error, words);
   }
 }
 
@@ -59,7 +59,7 @@ function parseOptions<Made>(
     if (asked === 'help') return { kind: 'text', text: commandHelp(table) };
     return read(command.args, command.opts());
   } catch (error) {
-    throw complaint(error, words, table);
+    throw explainParseError(error, words, table);
   }
 }
 

@@ -5,7 +5,7 @@
 import { Qcow2cError } from '../errors.js';
 import type { Progress } from '../workers/progress.js';
 import { endPromptly } from '../workers/prompt-abort.js';
-import type { Surroundings } from './command-io.js';
+import type { CommandIo } from './command-io.js';
 import { messageLine } from './failure.js';
 import { exitCodeOf, Interruption } from './interruption.js';
 import { openDisplay } from './progress/open-display.js';
@@ -32,14 +32,14 @@ export interface RunHooks {
 export async function longRun<Result>(
   what: string,
   style: ProgressStyle,
-  surroundings: Surroundings,
+  io: CommandIo,
   run: (hooks: RunHooks) => Promise<Result>,
   isComplete: (result: Result) => boolean = () => true,
 ): Promise<{ readonly result: Result } | { readonly exitCode: number }> {
-  const { process, stderr } = surroundings;
+  const { process, stderr } = io;
   const interruption = new Interruption(process);
   const request = new ProgressRequest(process, stderr);
-  const display = await openDisplay(style, surroundings);
+  const display = await openDisplay(style, io);
   display.start();
   try {
     const signal = interruption.abortSignal;

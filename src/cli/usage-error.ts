@@ -21,7 +21,7 @@ export function unknownCommand(name: string, tables: readonly CommandTable[]): Q
  * @param table the command's; undefined: there was none
  * @returns what is to be thrown instead
  */
-export function complaint(error: unknown, words: readonly string[], table?: CommandTable): unknown {
+export function explainParseError(error: unknown, words: readonly string[], table?: CommandTable): unknown {
   const longNames = (table === undefined ? EVERYWHERE : optionsOf(table))
     .flatMap(({ flags }) => flags)
     .filter((flag) => flag.startsWith('--'));

@@ -12,7 +12,7 @@ import { compareItems } from '../workers/compare-items.js';
 import { refuseAbort } from '../workers/pipeline.js';
 import { endPromptly } from '../workers/prompt-abort.js';
 import { openFileIdentities } from '../workers/range-identity.js';
-import { comparisonCrew } from './comparison-budget.js';
+import { comparisonBudget } from './comparison-budget.js';
 import { DiskStatus } from './comparison-status.js';
 import type { CompareOptions, CompareResult, Verdict } from './options.js';
 import { type Disk, planComparison } from './plan-comparison.js';
@@ -76,7 +76,7 @@ async function verdictOn(
   const fileOf = (fd: number) => one.source.fileOf(fd) ?? other.source.fileOf(fd) ?? other.source.name;
   const identityOf = openFileIdentities(fileOf);
   const guestBytes = Math.max(one.source.size, other.source.size);
-  const crew = comparisonCrew({ threads, memory }, images, guestBytes);
+  const budget = comparisonBudget({ threads, memory }, images, guestBytes);
   const diskOf = ({ source, layers }: OpenedImage): Disk => {
     const status = new DiskStatus(layers);
     return { source, statusAt: (offset) => status.at(offset), identityOf };
@@ -91,7 +91,7 @@ async function verdictOn(
   };
   const decision = await compareItems(images, next, {
     guestBytes,
-    crew,
+    budget,
     salvage: false,
     workerEntry,
     // A run that has ended early is not complete.

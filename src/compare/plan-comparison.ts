@@ -7,11 +7,11 @@
 import { roundDown } from '../arithmetic.js';
 import { Qcow2cError } from '../errors.js';
 import type { Source } from '../image/source.js';
-import { giveTurn } from '../system/yield-to-event-loop.js';
+import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
 import type { PlannedComparison, Side } from '../workers/compare-items.js';
 import type { Segment, Stretch } from '../workers/messages.js';
 import { ITEM_BYTES } from '../workers/plan.js';
-import { type IdentityOf, placeOf } from '../workers/range-identity.js';
+import { type IdentityOf, rangeIdentity } from '../workers/range-identity.js';
 import { segmentsOf } from '../workers/segments.js';
 import { type BlockStatus, readsAsZeros } from './comparison-status.js';
 import type { Verdict } from './options.js';
@@ -49,7 +49,7 @@ export async function* planComparison(
   let stretches: Stretch[] = [];
   let length = 0;
   for (let at = 0; at < end; ) {
-    await giveTurn(signal);
+    await yieldToEventLoop(signal);
     const step = await nextStep(disks, at, end, strict);
     if (step.kind === 'decided') {
       if (stretches.length > 0) yield { guestOffset, length, stretches };
@@ -131,8 +131,8 @@ async function sameBytes(disks: readonly [Disk, Disk], from: number, length: num
   let at = from;
   while (at < end) {
     const [a, b] = [await one.source.map(at), await other.source.map(at)];
-    const place = a.kind === 'compressed' ? undefined : placeOf(a, one.identityOf);
-    if (place === undefined || place !== placeOf(b, other.identityOf)) break;
+    const place = a.kind === 'compressed' ? undefined : rangeIdentity(a, one.identityOf);
+    if (place === undefined || place !== rangeIdentity(b, other.identityOf)) break;
     at += Math.min(a.length, b.length, end - at);
   }
   return at - from;

@@ -9,7 +9,12 @@ import { allocationUnit } from '../qcow2/image-writer.js';
 import { LARGEST_PIECE } from '../system/aligned-memory.js';
 import { ITEM_BYTES } from '../workers/plan.js';
 import { type PoolMemory, type PoolWork, poolMemory, THREAD_BYTES } from '../workers/pool-memory.js';
-import { type Crew, crewFor, type MemoryNeed, PROCESS_BYTES } from '../workers/worker-budget.js';
+import {
+  type MemoryNeed,
+  PROCESS_BYTES,
+  planWorkerBudget,
+  type WorkerBudget,
+} from '../workers/worker-budget.js';
 import { countersBytesOf, type ExistingImage } from './existing-image.js';
 import type { Input } from './input.js';
 import type { ConvertOptions } from './options.js';
@@ -38,12 +43,12 @@ export interface PlannedOutput {
  * @returns `cache` is that of the compressed write cache, and 0 where nothing goes through one
  * @throws Qcow2cError ERR_USAGE for a limit that is too low
  */
-export function conversionCrew(
+export function conversionBudget(
   options: ConvertOptions,
   input: Input,
   read: readonly OpenedImage[],
   { geometry, compressor, existing }: PlannedOutput,
-): Crew {
+): WorkerBudget {
   const { tables, clusters } = chainMemory(read);
   const made = geometry?.clusterSize ?? clusters.largest;
   const smallest = Math.min(clusters.smallest, made);
@@ -58,7 +63,7 @@ export function conversionCrew(
   const second = options.verify ? verificationMemory(work) : { perThread: 0, perSlot: 0 };
   const l1 = geometry === undefined ? 0 : l1Bytes(geometry, existing?.virtualSize ?? input.size);
   const counters = existing === undefined ? 0 : countersBytesOf(existing);
-  return crewFor(options, input.size, {
+  return planWorkerBudget(options, input.size, {
     fixed: PROCESS_BYTES + RUN_BYTES + tables + 2 * l1 + counters + first.fixed,
     perThread: first.perThread + second.perThread,
     perSlot: first.perSlot + second.perSlot,

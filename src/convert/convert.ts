@@ -119,7 +119,7 @@ async function convertOpened(
 }
 
 async function convertInto(
-  { output, crew, oldDisk }: OpenedOutput,
+  { output, budget, oldDisk }: OpenedOutput,
   options: ConvertOptions,
   parts: ConversionParts,
   input: Input,
@@ -129,7 +129,7 @@ async function convertInto(
   const { signal, salvage = false } = options;
   const phases = new Phases(options.onProgress, expected !== undefined);
   const { onProgress } = phases;
-  const { slots } = crew;
+  const { slots } = budget;
   let workers: Pick<WorkerPool, 'threads' | 'threadsRefused'>;
   let unreadable: UnreadableLog;
   let verifiedFrom: VerifiedFrom | undefined;
@@ -152,7 +152,7 @@ async function convertInto(
     };
     const fileOf = (fd: number) =>
       input.fileOf(fd) ?? backing?.source.fileOf(fd) ?? oldDisk?.source.fileOf(fd);
-    const pool = new WorkerPool(parts.workerEntry, crew.threads, slots, setup, fileOf, input.arrives);
+    const pool = new WorkerPool(parts.workerEntry, budget.threads, slots, setup, fileOf, input.arrives);
     workers = pool;
     unreadable = new UnreadableLog(options.onUnreadable);
     let diskSize: number;
@@ -179,7 +179,7 @@ async function convertInto(
     await output.finish(diskSize);
     if (expected !== undefined) {
       const verification = {
-        ...{ name: options.target, salvage, crew, signal, inflateWithNode: options.engine === 'node' },
+        ...{ name: options.target, salvage, budget, signal, inflateWithNode: options.engine === 'node' },
         ...{ workerEntry: parts.workerEntry, onProgress: phases.onVerification },
       };
       verifiedFrom = await verifyTarget(await output.seal(), { ...expected, refuseChanges }, verification);

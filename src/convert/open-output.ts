@@ -8,9 +8,9 @@ import { type ImageParameters, resolveCreateOptions } from '../qcow2/create-opti
 import { RawWriter } from '../raw/raw-writer.js';
 import type { Target } from '../storage/target.js';
 import { runPipeline } from '../workers/pipeline.js';
-import type { Crew } from '../workers/worker-budget.js';
+import type { WorkerBudget } from '../workers/worker-budget.js';
 import { bitmapsToCopy } from './bitmaps.js';
-import { conversionCrew } from './conversion-budget.js';
+import { conversionBudget } from './conversion-budget.js';
 import { DiskRest } from './disk-rest.js';
 import { bitmapsOf, keptBitmaps } from './existing-bitmaps.js';
 import { type ExistingImage, readExistingImage } from './existing-image.js';
@@ -29,7 +29,7 @@ import type { TargetBacking } from './target-backing.js';
 /** A target that is open, and who is to work on it. */
 export interface OpenedOutput {
   readonly output: Output;
-  readonly crew: Crew;
+  readonly budget: WorkerBudget;
   /** The disk of an existing image as it was, where some of it fills up the source's last cluster. */
   readonly oldDisk: OpenedImage | undefined;
 }
@@ -58,8 +58,8 @@ export async function openOutput(
   }
   const read = backing?.opened === undefined ? images : [...images, backing.opened];
   if (options.targetFormat === 'raw') {
-    const crew = conversionCrew(options, input, read, { geometry: undefined, compressor: undefined });
-    return { output: await RawOutput.open(options, open, input.size), crew, oldDisk: undefined };
+    const budget = conversionBudget(options, input, read, { geometry: undefined, compressor: undefined });
+    return { output: await RawOutput.open(options, open, input.size), budget, oldDisk: undefined };
   }
   const limit = rateLimitOf(options);
   const opened: Target[] = [];
@@ -72,7 +72,7 @@ export async function openOutput(
     if (options.compress) refuseWithCompression(parameters);
     const compressor = await chosenCompressor(options, parameters);
     const { geometry } = parameters;
-    const crew = conversionCrew(options, input, read, { geometry, compressor, existing });
+    const budget = conversionBudget(options, input, read, { geometry, compressor, existing });
     const kept = existing === undefined ? [] : await bitmapsOf(existing);
     const names = kept.map(({ name }) => name);
     const copied = await bitmapsToCopy(options, parameters, sources, virtualSize, names);
@@ -90,7 +90,7 @@ export async function openOutput(
       virtualSize,
       compressor,
       target,
-      cacheSize: crew.cache,
+      cacheSize: budget.cache,
       dataFile,
       bitmaps: {
         clusters: copied.clusters,
@@ -105,7 +105,7 @@ export async function openOutput(
       keptBytes: inPlace?.keptBytes ?? 0,
       runClusters,
     };
-    return { output: await Qcow2Output.open(options, parts), crew, oldDisk };
+    return { output: await Qcow2Output.open(options, parts), budget, oldDisk };
   } catch (error) {
     await oldDisk?.source.close();
     for (const target of opened) await target.discard();

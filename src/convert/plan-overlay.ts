@@ -4,9 +4,9 @@
  */
 
 import { roundDown, roundUp } from '../arithmetic.js';
-import { laterPart } from '../image/range-slice.js';
+import { sliceRange } from '../image/range-slice.js';
 import type { MappedRange, Source } from '../image/source.js';
-import { giveTurn } from '../system/yield-to-event-loop.js';
+import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
 import type { Segment } from '../workers/messages.js';
 import { MOST_UNREADABLE, type PlannedItem, type PlanSettings } from '../workers/plan.js';
 import { segmentOf, type UnreadableStretch } from '../workers/segments.js';
@@ -42,7 +42,7 @@ export async function* planOverlay(
       unreadable += 1;
     });
   while (at < source.size) {
-    await giveTurn(signal);
+    await yieldToEventLoop(signal);
     const guestOffset = roundDown(at, itemSize);
     const end = Math.min(guestOffset + itemSize, source.size);
     const stretches: Stretch[] = [];
@@ -119,7 +119,7 @@ function itemOf(
         const start = Math.max(stretch.guest, guestOffset + from * clusterSize);
         const stop = Math.min(stretch.guest + stretch.length, guestOffset + to * clusterSize, end);
         if (start >= stop) return [];
-        const range = laterPart(stretch[side], start - stretch.guest);
+        const range = sliceRange(stretch[side], start - stretch.guest);
         return segmentOf(range, start - guestOffset, stop - start) ?? [];
       }),
     );

@@ -5,11 +5,11 @@
 
 import { roundDown } from '../arithmetic.js';
 import type { MappedRange, Source } from '../image/source.js';
-import { giveTurn } from '../system/yield-to-event-loop.js';
+import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
 import type { PlannedComparison } from '../workers/compare-items.js';
 import type { Segment, Stretch } from '../workers/messages.js';
 import { ITEM_BYTES } from '../workers/plan.js';
-import { type IdentityOf, placeOf } from '../workers/range-identity.js';
+import { type IdentityOf, rangeIdentity } from '../workers/range-identity.js';
 import { segmentOf } from '../workers/segments.js';
 
 type Disk = Pick<Source, 'size' | 'map'>;
@@ -33,7 +33,7 @@ export async function* planVerification(
   { size, identityOf, salvage, signal }: VerificationSettings,
 ): AsyncGenerator<PlannedComparison> {
   for (let at = 0; at < size; ) {
-    await giveTurn(signal);
+    await yieldToEventLoop(signal);
     const guestOffset = roundDown(at, ITEM_BYTES);
     const end = Math.min(guestOffset + ITEM_BYTES, size);
     const stretches: OpenStretch[] = [];
@@ -41,8 +41,8 @@ export async function* planVerification(
       const one = await rangeAt(source, at, size, salvage);
       const other = await rangeAt(target, at, size, false);
       const common = Math.min(one.length, other.length);
-      const place = placeOf(one, identityOf);
-      if (place !== undefined && place === placeOf(other, identityOf)) {
+      const place = rangeIdentity(one, identityOf);
+      if (place !== undefined && place === rangeIdentity(other, identityOf)) {
         // Perhaps beyond this item's end: the next one begins there.
         at += common;
         continue;

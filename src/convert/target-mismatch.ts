@@ -3,7 +3,7 @@ import { Qcow2cError, quoted } from '../errors.js';
 import type { OpenedImage } from '../image/open-image.js';
 import type { WrittenTarget } from './written-target.js';
 
-export class Complaint {
+export class TargetMismatch {
   readonly #written: WrittenTarget;
   readonly #source: string;
   readonly #name: string;

@@ -17,10 +17,10 @@ import { ITEM_BYTES, type PlannedItem, plan } from '../workers/plan.js';
 import { type SparseItem, WorkerPool } from '../workers/pool.js';
 import type { Progress } from '../workers/progress.js';
 import { openFileIdentities } from '../workers/range-identity.js';
-import { type Crew, crewOn } from '../workers/worker-budget.js';
+import { limitBudgetToDisk, type WorkerBudget } from '../workers/worker-budget.js';
 import { ContentDigest } from './content-digest.js';
 import { planVerification } from './plan-verification.js';
-import { Complaint } from './target-mismatch.js';
+import { TargetMismatch } from './target-mismatch.js';
 import type { WrittenTarget } from './written-target.js';
 
 /** The workers' unit where no clusters are to be made, in bytes. */
@@ -46,7 +46,7 @@ export interface VerificationOptions {
   /** The target's name, for messages. */
   readonly name: string;
   readonly salvage: boolean;
-  readonly crew: Crew;
+  readonly budget: WorkerBudget;
   readonly inflateWithNode: boolean;
   readonly workerEntry: URL;
   readonly onProgress: ((progress: Progress) => void) | undefined;
@@ -62,16 +62,16 @@ export async function verifyTarget(
   expected: Expected,
   options: VerificationOptions,
 ): Promise<VerifiedFrom> {
-  const complaint = new Complaint(written, expected.name, options.name);
+  const mismatch = new TargetMismatch(written, expected.name, options.name);
   const { reference, direct } = written;
-  const from = await complaint.about(0, () => leaveMemory(written));
-  const target = await complaint.about(0, () => openImage(reference, undefined, { direct, isolated: false }));
+  const from = await mismatch.about(0, () => leaveMemory(written));
+  const target = await mismatch.about(0, () => openImage(reference, undefined, { direct, isolated: false }));
   try {
-    refuseOtherShape(written, target, complaint);
+    refuseOtherShape(written, target, mismatch);
     if (expected.content instanceof ContentDigest) {
-      await verifyDigest(written, target, expected.content, options, complaint);
+      await verifyDigest(written, target, expected.content, options, mismatch);
     } else {
-      await verifyContent(written, target, expected.content, options, complaint);
+      await verifyContent(written, target, expected.content, options, mismatch);
     }
     return from;
   } catch (error) {
@@ -105,11 +105,11 @@ async function leaveMemory({ reference, direct }: WrittenTarget): Promise<Verifi
 function refuseOtherShape(
   { names, size, diskSize }: WrittenTarget,
   { source, layers: [{ qcow2 }] }: OpenedImage,
-  complaint: Complaint,
+  mismatch: TargetMismatch,
 ): void {
   // Behind the disk an existing file or device may go on.
   const isWhole = diskSize === undefined ? source.size >= size : source.size === diskSize;
-  if (!isWhole) throw complaint.of(0, `its disk has ${source.size} bytes instead of ${diskSize ?? size}`);
+  if (!isWhole) throw mismatch.of(0, `its disk has ${source.size} bytes instead of ${diskSize ?? size}`);
   if (names === undefined || qcow2 === undefined) return;
   const { backing, extensions } = qcow2;
   const { backingFormat, dataFile } = extensions;
@@ -120,7 +120,7 @@ function refuseOtherShape(
   ] as const) {
     if (is === must) continue;
     const [found, wanted] = [is, must].map((name) => (name === undefined ? 'nothing' : quoted(name)));
-    throw complaint.of(0, `it names ${found} as its ${what} instead of ${wanted}`);
+    throw mismatch.of(0, `it names ${found} as its ${what} instead of ${wanted}`);
   }
 }
 
@@ -129,10 +129,10 @@ async function verifyContent(
   target: OpenedImage,
   source: ComparableDisk,
   { salvage, ...options }: VerificationOptions,
-  complaint: Complaint,
+  mismatch: TargetMismatch,
 ): Promise<void> {
-  const identityOf = openFileIdentities((fd) => source.source.fileOf(fd) ?? complaint.nameOf(fd, target));
-  const items = planVerification(source.source, readable(target, complaint), {
+  const identityOf = openFileIdentities((fd) => source.source.fileOf(fd) ?? mismatch.nameOf(fd, target));
+  const items = planVerification(source.source, readable(target, mismatch), {
     size,
     identityOf,
     salvage,
@@ -143,21 +143,21 @@ async function verifyContent(
   if (decision === undefined) return;
   const { kind, offset } = decision;
   if (kind === 'unreadable')
-    throw decision.side === 0 ? decision.error : complaint.because(offset, decision.error);
-  throw complaint.of(offset, 'the sector there does not hold what the source holds');
+    throw decision.side === 0 ? decision.error : mismatch.because(offset, decision.error);
+  throw mismatch.of(offset, 'the sector there does not hold what the source holds');
 }
 
 async function verifyDigest(
   { size }: WrittenTarget,
   target: OpenedImage,
   expected: ContentDigest,
-  { crew: most, inflateWithNode, workerEntry, onProgress, signal }: VerificationOptions,
-  complaint: Complaint,
+  { budget: most, inflateWithNode, workerEntry, onProgress, signal }: VerificationOptions,
+  mismatch: TargetMismatch,
 ): Promise<void> {
   const digest = new ContentDigest();
-  const { map } = readable(target, complaint);
+  const { map } = readable(target, mismatch);
   const items = plan({ size, map }, { itemSize: ITEM_BYTES, keepZeros: false, signal });
-  const crew = crewOn(most, size);
+  const budget = limitBudgetToDisk(most, size);
   const setup = {
     output: 'runs' as const,
     ...{ itemSize: ITEM_BYTES, clusterSize: PIECE_BYTES, keepZeros: true, salvage: false },
@@ -166,14 +166,16 @@ async function verifyDigest(
     inflateWithNode,
     readAlignment: target.readAlignment,
   };
-  const pool = new WorkerPool(workerEntry, crew.threads, crew.slots, setup, (fd) => target.source.fileOf(fd));
+  const pool = new WorkerPool(workerEntry, budget.threads, budget.slots, setup, (fd) =>
+    target.source.fileOf(fd),
+  );
   try {
     await runPipeline<SparseItem>(
       {
         next: async () => (await items.next()).value ?? undefined,
         pack: ({ guestOffset, length, segments }: PlannedItem, slot) => {
           const clusters = Math.ceil(length / PIECE_BYTES);
-          return complaint.about(guestOffset, () =>
+          return mismatch.about(guestOffset, () =>
             pool.findRuns({ segments, clusters, length, slot }, guestOffset),
           );
         },
@@ -181,7 +183,7 @@ async function verifyDigest(
           digest.add(guestOffset, bytes.subarray(0, length)),
         storedBytes: () => undefined,
       },
-      { slots: crew.slots, guestBytes: size, onProgress, signal },
+      { slots: budget.slots, guestBytes: size, onProgress, signal },
     );
   } finally {
     await pool.close();
@@ -191,13 +193,13 @@ async function verifyDigest(
   const range = expected.firstDifference(digest);
   if (range === undefined) return;
   const length = Math.min(range.length, size - range.guestOffset);
-  throw complaint.of(range.guestOffset, `the ${length} bytes from there are not what came in`);
+  throw mismatch.of(range.guestOffset, `the ${length} bytes from there are not what came in`);
 }
 
 /** The target's map, with its failures told as the target's. */
-function readable({ source }: OpenedImage, complaint: Complaint) {
+function readable({ source }: OpenedImage, mismatch: TargetMismatch) {
   const map = (at: number): Promise<MappedRange> =>
-    complaint.about(at, async () => {
+    mismatch.about(at, async () => {
       const range = await source.map(at);
       if (range.kind === 'unreadable') throw range.error;
       return range;

@@ -10,38 +10,38 @@ const SMALL_CLUSTER = 16384;
 /** From this cluster size on the window of 32 KiB makes up for the lowest level. */
 const LARGE_CLUSTER = 65536;
 
-type Effort = Pick<CompressorChoice, 'level' | 'tableLevel' | 'hashLog'>;
+type LevelChoice = Pick<CompressorChoice, 'level' | 'tableLevel' | 'hashLog'>;
 
 /** Between: level 1 is up to 2 % larger than qemu-img's output. */
-const LIBDEFLATE: Effort = { level: 2 };
+const LIBDEFLATE: LevelChoice = { level: 2 };
 /** Level 1, but 2 for binary tables: those level 1 makes larger than qemu-img does (effort-by-content.ts). */
-const LIBDEFLATE_LARGE: Effort = { level: 1, tableLevel: 2 };
+const LIBDEFLATE_LARGE: LevelChoice = { level: 1, tableLevel: 2 };
 /** On clusters of 1 to 8 KiB level 2 is up to 1 % larger, level 4 not always smaller. */
-const LIBDEFLATE_SMALL: Effort = { level: 5 };
+const LIBDEFLATE_SMALL: LevelChoice = { level: 5 };
 
 /** The fastest level that the window of 32 KiB makes smaller on every disk tried; 1 and 2 not on all. */
-const NODE_ZLIB: Effort = { level: 3 };
+const NODE_ZLIB: LevelChoice = { level: 3 };
 /** qemu-img's level. The zlib inside Node.js finds a little less: up to 1.5 % larger than qemu-img's output. */
-const NODE_ZLIB_SMALL: Effort = { level: 6 };
+const NODE_ZLIB_SMALL: LevelChoice = { level: 6 };
 
 /** What qemu-img runs: it sets no level, and this is zstd's own default. */
-const ZSTD: Effort = { level: 3 };
+const ZSTD: LevelChoice = { level: 3 };
 /**
  * Level 2 with a hash table of 2^17 entries instead of 2^15: within 1 % of qemu-img's size (100.5 % on system
  * files) for a quarter less CPU time; level 3 is 0.7 % smaller than qemu-img.
  */
-const LIBZSTD_LARGE: Effort = { level: 2, hashLog: 17 };
+const LIBZSTD_LARGE: LevelChoice = { level: 2, hashLog: 17 };
 
 /**
  * @param clusterSize bytes
  * @param windowBits deflate's window
  */
-export function defaultEffort(
+export function defaultLevel(
   engine: EngineName,
   type: CompressionType,
   clusterSize: number,
   windowBits: 12 | 15,
-): Effort {
+): LevelChoice {
   const hasSmallWindow = clusterSize < SMALL_CLUSTER || windowBits === 12;
   if (engine === 'libdeflate') {
     if (hasSmallWindow) return LIBDEFLATE_SMALL;

@@ -10,9 +10,9 @@ import { BlockwiseInflater } from './blockwise-inflater.js';
 import { CheckedCompressor } from './checked-compressor.js';
 import type { Compressor, CompressorChoice, Decompressor, EngineName } from './codec.js';
 import { compressesRight } from './compression-trial.js';
-import { defaultEffort } from './default-levels.js';
+import { defaultLevel } from './default-levels.js';
 import { DeflateDecompressor } from './deflate-decompressor.js';
-import { EffortByContent } from './level-by-content.js';
+import { LevelByContent } from './level-by-content.js';
 import { LIBDEFLATE_SYMBOL, LibdeflateCompressor, LibdeflateInflater } from './libdeflate.js';
 import { tryLibdeflate, tryLibzstd } from './library-trial.js';
 import {
@@ -175,7 +175,7 @@ async function choiceOf(
   available: AvailableEngines,
 ): Promise<CompressorChoice> {
   const effort =
-    wanted === undefined ? defaultEffort(engine, type, clusterSize, windowBits) : { level: wanted };
+    wanted === undefined ? defaultLevel(engine, type, clusterSize, windowBits) : { level: wanted };
   const { level } = effort;
   const highestLevel = highestLevelOf(engine, type);
   if (!Number.isInteger(level) || level < 1 || level > highestLevel) {
@@ -256,7 +256,7 @@ function compressorOf(choice: CompressorChoice, native: NativeLibrary | undefine
   if (engine === 'libzstd') return new LibzstdCompressor(native, level, hashLog);
   const usual = new LibdeflateCompressor(native, level);
   if (tableLevel === undefined) return usual;
-  return new EffortByContent(usual, new LibdeflateCompressor(native, tableLevel));
+  return new LevelByContent(usual, new LibdeflateCompressor(native, tableLevel));
 }
 
 /** What inflates what a choice has compressed: of Node.js where that is what compresses. */

@@ -21,7 +21,7 @@ export function looksLikeTables(cluster: Uint8Array): boolean {
   return printable < PRINTABLE_SHARE * Math.ceil(cluster.length / STRIDE);
 }
 
-export class EffortByContent implements Compressor {
+export class LevelByContent implements Compressor {
   readonly #usual: Compressor;
   readonly #forTables: Compressor;
 

@@ -5,17 +5,17 @@ import { markedClustersBytes } from '../qcow2/marked-clusters.js';
 import { ITEM_BYTES } from '../workers/plan.js';
 import { poolMemory } from '../workers/pool-memory.js';
 import {
-  type Crew,
-  type CrewWishes,
-  crewFor,
   type MemoryNeed,
   PROCESS_BYTES,
+  planWorkerBudget,
+  type WorkerBudget,
+  type WorkerBudgetOptions,
 } from '../workers/worker-budget.js';
 
 /** Pieces of L2 tables, and what an item's clusters are told by, in bytes. */
 const TABLES_BYTES = 4 * 2 ** 20;
 
-export interface ExaminationWishes extends CrewWishes {
+export interface ExaminationOptions extends WorkerBudgetOptions {
   /** Whether host clusters are to be marked, in `cache` bytes. */
   readonly streamFacts: boolean;
   /** Bytes that the caller holds meanwhile. */
@@ -26,14 +26,14 @@ export interface ExaminationWishes extends CrewWishes {
  * @param fileSize bytes
  * @throws Qcow2cError ERR_USAGE for a limit that is too low
  */
-export function examinationCrew(
+export function examinationBudget(
   fileSize: number,
   header: Header,
-  { streamFacts, held = 0, ...wishes }: ExaminationWishes,
-): Crew {
+  { streamFacts, held = 0, ...wishes }: ExaminationOptions,
+): WorkerBudget {
   const { fixed, ...need } = examinationNeed(header);
   const cache = streamFacts ? markedClustersBytes(fileSize, 2 ** header.clusterBits) : undefined;
-  return crewFor(wishes, header.virtualSize, { ...need, fixed: fixed + held, cache });
+  return planWorkerBudget(wishes, header.virtualSize, { ...need, fixed: fixed + held, cache });
 }
 
 /** What an examination takes without any cache. */

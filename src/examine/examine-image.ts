@@ -11,8 +11,8 @@ import { refuseAbort, runPipeline } from '../workers/pipeline.js';
 import { ITEM_BYTES } from '../workers/plan.js';
 import { type ExaminedItem, WorkerPool } from '../workers/pool.js';
 import type { Progress } from '../workers/progress.js';
-import type { Crew } from '../workers/worker-budget.js';
-import { type ExaminationWishes, examinationCrew } from './examination-budget.js';
+import type { WorkerBudget } from '../workers/worker-budget.js';
+import { type ExaminationOptions, examinationBudget } from './examination-budget.js';
 import { ExaminationFindings, type OnBroken, type StreamTotals } from './examination-findings.js';
 import {
   type ClusterCounts,
@@ -25,14 +25,14 @@ import { imageStates } from './image-states.js';
 export type { BrokenCluster, OnBroken, StreamTotals } from './examination-findings.js';
 export type { ClusterCounts } from './examination-plan.js';
 
-/** An open image, as `readQcow2Start` and `openImageFile` give it. */
+/** An open image, as `readQcow2ImageHeader` and `openImageFile` give it. */
 export interface ExaminableImage {
   /** Stays open. */
   readonly file: HostFile & { readonly readAlignment: number };
   readonly header: Header;
 }
 
-export interface ExamineOptions extends ExaminationWishes {
+export interface ExamineOptions extends ExaminationOptions {
   /** Whether to find out what only a look into each stream tells (`StreamTotals`), which takes longer. */
   readonly streamFacts: boolean;
   /** Whether to look at the clusters of internal snapshots too. */
@@ -72,12 +72,12 @@ export async function examineImage(
   const { streamFacts, dataFile, signal } = options;
   const clusterSize = 2 ** header.clusterBits;
   const states = await imageStates(file, header, options.snapshots);
-  const crew = examinationCrew(file.size, header, options);
-  const hostClusters = streamFacts ? new MarkedClusters(file.size, clusterSize, crew.cache) : undefined;
+  const budget = examinationBudget(file.size, header, options);
+  const hostClusters = streamFacts ? new MarkedClusters(file.size, clusterSize, budget.cache) : undefined;
   const parts = { file, header, dataFile, states, hostClusters, signal };
   const plan = new ExaminationPlan(parts);
   const findings = new ExaminationFindings(states, options.onBroken);
-  await inflateAll(file, header, plan, findings, crew, options);
+  await inflateAll(file, header, plan, findings, budget, options);
   // Only where the bits for all host clusters are too many to be there at once.
   while (hostClusters?.advance()) {
     for await (const _ of new ExaminationPlan(parts).items()) refuseAbort(signal);
@@ -93,7 +93,7 @@ async function inflateAll(
   { clusterBits, compressionType: type, virtualSize }: Header,
   plan: ExaminationPlan,
   findings: ExaminationFindings,
-  { threads, slots }: Crew,
+  { threads, slots }: WorkerBudget,
   { streamFacts, onProgress, signal, workerEntry = BUILT_WORKER }: ExamineOptions,
 ): Promise<void> {
   const clusterSize = 2 ** clusterBits;

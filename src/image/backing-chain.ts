@@ -2,19 +2,19 @@
  * An image and its backing files as one source: each layer answers for what it holds and leaves the rest to
  * the one below. Specification: "Backing files".
  */
-import { LastAnswer } from './range-cache.js';
-import { laterPart } from './range-slice.js';
+import { RangeCache } from './range-cache.js';
+import { sliceRange } from './range-slice.js';
 import type { Layer, LayerRange, MappedRange, Source } from './source.js';
 
 export class BackingChain implements Source {
   readonly name: string;
   readonly size: number;
-  readonly #layers: readonly { readonly layer: Layer; readonly answers: LastAnswer<LayerRange> }[];
+  readonly #layers: readonly { readonly layer: Layer; readonly answers: RangeCache<LayerRange> }[];
 
   /** @param layers at least one, the topmost first; closed with the chain */
   constructor(layers: readonly [Layer, ...Layer[]]) {
     this.#layers = layers.map((layer) => {
-      return { layer, answers: new LastAnswer((offset) => layer.map(offset), laterPart) };
+      return { layer, answers: new RangeCache((offset) => layer.map(offset), sliceRange) };
     });
     this.name = layers[0].name;
     this.size = layers[0].size;

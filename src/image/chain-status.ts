@@ -5,7 +5,7 @@
 
 import { type LayerStatus, statusOf } from './layer-status.js';
 import type { OpenedLayer } from './open-image.js';
-import { LastAnswer } from './range-cache.js';
+import { RangeCache } from './range-cache.js';
 
 export interface ChainStatus extends LayerStatus {
   /** Which image says so: 0 is the topmost. */
@@ -16,7 +16,7 @@ export interface ChainStatus extends LayerStatus {
 
 interface AnsweringLayer {
   readonly size: number;
-  readonly answers: LastAnswer<LayerStatus>;
+  readonly answers: RangeCache<LayerStatus>;
 }
 
 function laterStatus(status: LayerStatus, bytes: number): LayerStatus {
@@ -32,7 +32,7 @@ export class StatusChain {
   constructor(layers: readonly OpenedLayer[]) {
     this.#layers = layers.map((opened) => ({
       size: opened.layer.size,
-      answers: new LastAnswer(statusOf(opened, 'zeros', 'together'), laterStatus),
+      answers: new RangeCache(statusOf(opened, 'zeros', 'together'), laterStatus),
     }));
   }
 

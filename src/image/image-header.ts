@@ -22,7 +22,7 @@ import { PROBE_BYTES, probeFormat } from './probe.js';
 const HEADER_BYTES = 4096;
 
 /** A qcow2 image's file and what its first cluster says. */
-export interface Qcow2Start {
+export interface Qcow2ImageHeader {
   readonly file: RawSource;
   readonly header: Header;
   readonly extensions: HeaderExtensions;
@@ -46,7 +46,10 @@ export type Purpose = 'content' | 'description';
  * Reads and checks header, extensions and the backing file's name.
  * @throws Qcow2cError ERR_FORMAT, ERR_CORRUPT, ERR_UNSUPPORTED (for its content, encrypted images too); ERR_IO
  */
-export async function readQcow2Start(file: RawSource, purpose: Purpose = 'content'): Promise<Qcow2Start> {
+export async function readQcow2ImageHeader(
+  file: RawSource,
+  purpose: Purpose = 'content',
+): Promise<Qcow2ImageHeader> {
   const first = new Uint8Array(HEADER_BYTES);
   const header = decodeHeader(first.subarray(0, await file.read(0, first)), file.name);
   if (purpose === 'content') refuseEncryption(header, file.name);
@@ -89,7 +92,7 @@ function refuseEncryption({ cryptMethod }: Header, file: string): void {
  * @throws Qcow2cError as findSnapshot
  */
 export async function snapshotState(
-  { file, header }: Qcow2Start,
+  { file, header }: Qcow2ImageHeader,
   selector: SnapshotSelector,
 ): Promise<ImageState> {
   const { l1Offset, l1Entries } = await findSnapshot(file, header, selector);

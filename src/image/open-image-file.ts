@@ -1,7 +1,7 @@
 /** Opens the file of one image and nothing that it names: for commands that look at the image itself. */
 import { usageError } from '../errors.js';
 import { openRawSource, type RawSource } from '../raw/raw-source.js';
-import { guessFormat, type Purpose, type Qcow2Start, readQcow2Start } from './image-header.js';
+import { guessFormat, type Purpose, type Qcow2ImageHeader, readQcow2ImageHeader } from './image-header.js';
 import type { ImageFormat, ImageReference } from './image-reference.js';
 import { useOf } from './open-image.js';
 
@@ -9,7 +9,7 @@ export interface ImageFile {
   readonly file: RawSource;
   readonly format: ImageFormat;
   /** Of a qcow2 image. */
-  readonly qcow2: Qcow2Start | undefined;
+  readonly qcow2: Qcow2ImageHeader | undefined;
 }
 
 /**
@@ -29,7 +29,11 @@ export async function openImageFile(
   try {
     const format = reference.format ?? (await guessFormat(file));
     await file.lock(useOf(format, reference.forceShare));
-    return { file, format, qcow2: format === 'qcow2' ? await readQcow2Start(file, purpose) : undefined };
+    return {
+      file,
+      format,
+      qcow2: format === 'qcow2' ? await readQcow2ImageHeader(file, purpose) : undefined,
+    };
   } catch (error) {
     await file.close();
     throw error;

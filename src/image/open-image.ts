@@ -12,13 +12,13 @@ import type { ImageUse } from '../system/image-lock.js';
 import { BackingChain } from './backing-chain.js';
 import {
   guessFormat,
-  type Qcow2Start,
-  readQcow2Start,
+  type Qcow2ImageHeader,
+  readQcow2ImageHeader,
   snapshotState,
   warnOfCutDisk,
 } from './image-header.js';
 import type { ImageFormat, ImageReference } from './image-reference.js';
-import { followNames, type WantedImage, wantedByCaller } from './referenced-files.js';
+import { resolveReferencedFiles, type WantedImage, wantedByCaller } from './referenced-files.js';
 import type { Layer, Source } from './source.js';
 
 /** What a file is opened for; `copies`: nobody may write to a raw disk either, as somebody may who only looks. */
@@ -51,7 +51,7 @@ export interface OpenedLayer {
   /** Whether it is what anybody would see who opens the file: all of it, with the files that it names itself. */
   readonly asNamed: boolean;
   /** A qcow2 image's file and what its first cluster says. */
-  readonly qcow2: Qcow2Start | undefined;
+  readonly qcow2: Qcow2ImageHeader | undefined;
 }
 
 export interface OpenedImage {
@@ -127,8 +127,12 @@ class ChainOpening {
         this.#warnOfHoles(file);
         return undefined;
       }
-      const qcow2 = await readQcow2Start(file);
-      const { backing, dataFile: dataFileName } = followNames(wanted, qcow2, this.#settings.isolated);
+      const qcow2 = await readQcow2ImageHeader(file);
+      const { backing, dataFile: dataFileName } = resolveReferencedFiles(
+        wanted,
+        qcow2,
+        this.#settings.isolated,
+      );
       const dataFile =
         dataFileName === undefined ? undefined : await this.#openDataFile(wanted, dataFileName);
       if (dataFile !== undefined) {

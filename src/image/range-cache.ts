@@ -4,7 +4,7 @@
  * reaches.
  */
 
-export class LastAnswer<Answer extends { readonly length: number }> {
+export class RangeCache<Answer extends { readonly length: number }> {
   readonly #ask: (offset: number) => Promise<Answer>;
   readonly #later: (answer: Answer, bytes: number) => Answer;
   #start = 0;

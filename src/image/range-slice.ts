@@ -2,7 +2,7 @@
 import type { LayerRange } from './source.js';
 
 /** @param bytes from the range's start, below its length */
-export function laterPart<Range extends LayerRange>(range: Range, bytes: number): Range {
+export function sliceRange<Range extends LayerRange>(range: Range, bytes: number): Range {
   const length = range.length - bytes;
   if (range.kind === 'data') return { ...range, length, offset: range.offset + bytes };
   if (range.kind === 'compressed') return { ...range, length, skip: range.skip + bytes };

@@ -5,7 +5,7 @@
  */
 import { Qcow2cError, quoted, usageError } from '../errors.js';
 import { INCOMPATIBLE_DATA_FILE } from '../qcow2/features.js';
-import type { Qcow2Start } from './image-header.js';
+import type { Qcow2ImageHeader } from './image-header.js';
 import { backingFilePath, dataFilePath } from './image-name.js';
 import { type ImageFormat, type ImageReference, isImageFormat } from './image-reference.js';
 
@@ -19,7 +19,7 @@ export interface WantedImage extends ImageReference {
 }
 
 /** The files that belong to an image, as paths. */
-export interface FollowedNames {
+export interface ReferencedFiles {
   readonly backing: WantedImage | undefined;
   readonly dataFile: string | undefined;
 }
@@ -35,14 +35,18 @@ export function wantedByCaller(reference: ImageReference, format?: ImageFormat):
  *   in another format; ERR_CORRUPT when the image does not name what it needs; ERR_USAGE when the caller names
  *   what it cannot have
  */
-export function followNames(wanted: WantedImage, start: Qcow2Start, isolated: boolean): FollowedNames {
+export function resolveReferencedFiles(
+  wanted: WantedImage,
+  start: Qcow2ImageHeader,
+  isolated: boolean,
+): ReferencedFiles {
   refuseNames(wanted, start, isolated);
   return { backing: backingOf(wanted, start), dataFile: dataFileOf(wanted, start) };
 }
 
 function refuseNames(
   { file, backing, dataFile, unstatedBy }: WantedImage,
-  start: Qcow2Start,
+  start: Qcow2ImageHeader,
   isolated: boolean,
 ): void {
   const name =
@@ -73,7 +77,7 @@ function refuseNames(
 
 function backingOf(
   { file, backing, unstatedBy }: WantedImage,
-  { extensions, backing: name }: Qcow2Start,
+  { extensions, backing: name }: Qcow2ImageHeader,
 ): WantedImage | undefined {
   const { backingFormat } = extensions;
   if (backing === 'none') return undefined;
@@ -94,7 +98,10 @@ function backingOf(
   );
 }
 
-function dataFileOf({ file, dataFile }: WantedImage, { header, extensions }: Qcow2Start): string | undefined {
+function dataFileOf(
+  { file, dataFile }: WantedImage,
+  { header, extensions }: Qcow2ImageHeader,
+): string | undefined {
   const hasDataFile = (header.incompatibleFeatures & INCOMPATIBLE_DATA_FILE) !== 0n;
   if (dataFile !== undefined) {
     if (hasDataFile) return dataFile;

@@ -1,6 +1,6 @@
 /** What a qcow2 image says of itself, out of its header and the tables that describe it. Used by info. */
 
-import type { Qcow2Start } from '../image/image-header.js';
+import type { Qcow2ImageHeader } from '../image/image-header.js';
 import { backingFilePath } from '../image/image-name.js';
 import { protocolOf } from '../image/protocol.js';
 import { readBitmapDirectory } from '../qcow2/bitmap-directory.js';
@@ -25,7 +25,7 @@ const MAX_NAME_BYTES = 255;
  * @param start of an image that was opened for its description
  * @throws Qcow2cError ERR_CORRUPT, ERR_UNSUPPORTED for tables that QEMU does not take either; ERR_IO
  */
-export async function describeQcow2(start: Qcow2Start): Promise<Omit<Qcow2Info, 'deep'>> {
+export async function describeQcow2(start: Qcow2ImageHeader): Promise<Omit<Qcow2Info, 'deep'>> {
   const { file, header, extensions } = start;
   const incompatible = (feature: bigint) => (header.incompatibleFeatures & feature) !== 0n;
   return {
@@ -46,7 +46,7 @@ export async function describeQcow2(start: Qcow2Start): Promise<Omit<Qcow2Info, 
   };
 }
 
-function backingOf({ file, backing: name, extensions }: Qcow2Start): BackingInfo | undefined {
+function backingOf({ file, backing: name, extensions }: Qcow2ImageHeader): BackingInfo | undefined {
   if (name === undefined) return undefined;
   // As in QEMU, a name behind `file:` is shown as it is.
   const isWhole = name.startsWith('file:') || protocolOf(name) !== undefined;
@@ -54,13 +54,13 @@ function backingOf({ file, backing: name, extensions }: Qcow2Start): BackingInfo
   return { name, fullName, format: extensions.backingFormat };
 }
 
-function dataFileOf({ header, extensions }: Qcow2Start): DataFileInfo | undefined {
+function dataFileOf({ header, extensions }: Qcow2ImageHeader): DataFileInfo | undefined {
   if ((header.incompatibleFeatures & INCOMPATIBLE_DATA_FILE) === 0n) return undefined;
   const raw = (header.autoclearFeatures & AUTOCLEAR_RAW_DATA_FILE) !== 0n;
   return { name: extensions.dataFile, raw };
 }
 
-async function bitmapsOf({ file, header, extensions }: Qcow2Start): Promise<BitmapInfo[]> {
+async function bitmapsOf({ file, header, extensions }: Qcow2ImageHeader): Promise<BitmapInfo[]> {
   if (extensions.bitmaps === undefined) return [];
   const bitmaps = await readBitmapDirectory(file, header, extensions.bitmaps, decodeShownName);
   return bitmaps.map(({ name, granularityBits, auto, inUse }) => {
@@ -68,7 +68,7 @@ async function bitmapsOf({ file, header, extensions }: Qcow2Start): Promise<Bitm
   });
 }
 
-async function snapshotsOf({ file, header }: Qcow2Start): Promise<SnapshotInfo[]> {
+async function snapshotsOf({ file, header }: Qcow2ImageHeader): Promise<SnapshotInfo[]> {
   const snapshots: SnapshotInfo[] = [];
   const reader = snapshotTableReader(file, header);
   for await (const entry of snapshotEntries(reader, header)) snapshots.push(snapshotOf(entry));

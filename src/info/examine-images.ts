@@ -1,7 +1,7 @@
 /** Looks at every cluster of the images of a chain, one image after the other, with one progress for all. */
 
 import type { Examination, examineImage } from '../examine/examine-image.js';
-import type { Qcow2Start } from '../image/image-header.js';
+import type { Qcow2ImageHeader } from '../image/image-header.js';
 import type { ImageInfoOptions } from './image-info.js';
 
 /**
@@ -10,7 +10,7 @@ import type { ImageInfoOptions } from './image-info.js';
  * @throws Qcow2cError as examineImage
  */
 export async function examineImages(
-  images: readonly { readonly qcow2: Qcow2Start | undefined }[],
+  images: readonly { readonly qcow2: Qcow2ImageHeader | undefined }[],
   {
     threads,
     memory,

@@ -7,7 +7,7 @@ import { fstat } from 'node:fs';
 import { promisify } from 'node:util';
 import { Qcow2cError, quoted } from '../errors.js';
 import type { Examination, examineImage } from '../examine/examine-image.js';
-import { type Qcow2Start, warnOfCutDisk } from '../image/image-header.js';
+import { type Qcow2ImageHeader, warnOfCutDisk } from '../image/image-header.js';
 import { backingFilePath } from '../image/image-name.js';
 import { type ImageReference, isImageFormat } from '../image/image-reference.js';
 import { type ImageFile, openImageFile } from '../image/open-image-file.js';
@@ -76,7 +76,7 @@ function refuseLoop(images: readonly NamedImage[]): void {
 /** The caller's word on the backing file counts more than the image's; whoever may write, may do so all the way down. */
 function backingOf(
   { file, backing, forceShare }: ImageReference,
-  qcow2: Qcow2Start | undefined,
+  qcow2: Qcow2ImageHeader | undefined,
 ): ImageReference | undefined {
   if (qcow2 === undefined || backing === 'none') return undefined;
   if (backing !== undefined) return { ...backing, forceShare: forceShare || backing.forceShare };

@@ -1,7 +1,7 @@
 /** The ranges of a disk and where each is stored, in the order of the disk (img_map in qemu-img.c). */
 import { type ChainStatus, StatusChain } from '../image/chain-status.js';
 import { openImage } from '../image/open-image.js';
-import { giveTurn } from '../system/yield-to-event-loop.js';
+import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
 import type { MapOptions, MapRange } from './options.js';
 import { RangeMerger } from './range-merger.js';
 
@@ -25,7 +25,7 @@ export async function* mapImage(options: MapOptions): AsyncGenerator<MapRange, v
     const chain = new StatusChain(layers);
     const merger = new RangeMerger();
     for (let start = startOffset; start < end; ) {
-      const turn = giveTurn(undefined);
+      const turn = yieldToEventLoop(undefined);
       if (turn !== undefined) await turn;
       const range = rangeOf(await chain.at(start), start, end);
       const complete = merger.add(range);

@@ -1,7 +1,7 @@
 /** What the guest sees, cell by cell: stored as it is, compressed, zeros, or left to a backing file. */
 import { type ChainStatus, StatusChain } from '../image/chain-status.js';
 import type { OpenedImage } from '../image/open-image.js';
-import { giveTurn } from '../system/yield-to-event-loop.js';
+import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
 import { Cells } from './cells.js';
 import type { MapOptions } from './options.js';
 
@@ -45,7 +45,7 @@ export async function surveyDisk(
   const end = Math.min(source.size, startOffset + maxLength);
   const cells = new Cells<DiskKind>(Math.min(startOffset, end), end, smallestCell(clusterSize));
   for (let at = startOffset; at < end; ) {
-    const turn = giveTurn(undefined);
+    const turn = yieldToEventLoop(undefined);
     if (turn !== undefined) await turn;
     const status = await chain.at(at);
     const length = Math.min(status.length, end - at);

@@ -1,7 +1,7 @@
 /** What an image's files hold, cell by cell: header, tables, clusters, and what nobody uses. */
 
 import { roundUp } from '../arithmetic.js';
-import type { Qcow2Start } from '../image/image-header.js';
+import type { Qcow2ImageHeader } from '../image/image-header.js';
 import type { HostFile, Layer } from '../image/source.js';
 import { readBitmapDirectory } from '../qcow2/bitmap-directory.js';
 import { bitmapTableReader, nextBitmapTableEntry } from '../qcow2/bitmap-table.js';
@@ -13,7 +13,7 @@ import { refcountedClusters } from '../qcow2/refcounted-clusters.js';
 import { snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
 import { TableBudget } from '../qcow2/table-budget.js';
 import { TableCache } from '../qcow2/table-cache.js';
-import { giveTurn } from '../system/yield-to-event-loop.js';
+import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
 import { Cells } from './cells.js';
 import { type FileKind, USED_KINDS } from './file-kinds.js';
 import { FileUses, windowsOf } from './file-uses.js';
@@ -45,7 +45,7 @@ export async function surveyRawFile(file: Layer): Promise<FileSurvey> {
  */
 export async function surveyQcow2Files(
   layer: Qcow2Layer,
-  start: Qcow2Start,
+  start: Qcow2ImageHeader,
   disk: Cells<DiskKind>,
 ): Promise<FileSurvey[]> {
   const { header, file, dataFile } = layer;
@@ -121,7 +121,7 @@ async function addSnapshotTables(uses: FileUses, header: Header, file: HostFile)
   uses.add('snapshots', snapshotsOffset, roundUp(reader.offset - snapshotsOffset, clusterSize));
 }
 
-async function addBitmaps(uses: FileUses, { file, header, extensions }: Qcow2Start): Promise<void> {
+async function addBitmaps(uses: FileUses, { file, header, extensions }: Qcow2ImageHeader): Promise<void> {
   const { bitmaps } = extensions;
   if (bitmaps === undefined) return;
   const clusterSize = 2 ** header.clusterBits;
@@ -166,7 +166,7 @@ interface HostClusters {
 async function* hostClusters(layer: Qcow2Layer): AsyncGenerator<HostClusters> {
   const lookup = layer.lookup({ pastEnd: 'zeros', compressed: 'each' });
   for (let guest = 0; guest < layer.size; ) {
-    const turn = giveTurn(undefined);
+    const turn = yieldToEventLoop(undefined);
     if (turn !== undefined) await turn;
     const found = await lookup.find(guest);
     const { length } = found;

@@ -6,7 +6,7 @@
 import { roundDown, roundUp } from '../arithmetic.js';
 import { StatusChain } from '../image/chain-status.js';
 import type { OpenedImage } from '../image/open-image.js';
-import { giveTurn } from '../system/yield-to-event-loop.js';
+import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
 import { refuseAbort } from '../workers/pipeline.js';
 
 /**
@@ -23,7 +23,7 @@ export async function dataClusterBytes(
   let bytes = 0;
   for (let at = 0; at < size; ) {
     refuseAbort(signal);
-    await giveTurn(signal);
+    await yieldToEventLoop(signal);
     const { length, data, zero } = await chain.at(at);
     let end = at + length;
     if (data && !zero) {

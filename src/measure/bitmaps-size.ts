@@ -2,7 +2,7 @@
 
 import { roundDown } from '../arithmetic.js';
 import { quoted } from '../errors.js';
-import type { Qcow2Start } from '../image/image-header.js';
+import type { Qcow2ImageHeader } from '../image/image-header.js';
 import { clustersOfBitmaps, readBitmapDirectory } from '../qcow2/bitmap-directory.js';
 import type { ImageParameters } from '../qcow2/create-options.js';
 import { SECTOR_SIZE } from '../qcow2/geometry.js';
@@ -16,7 +16,7 @@ import { SECTOR_SIZE } from '../qcow2/geometry.js';
  * @throws Qcow2cError as readBitmapDirectory
  */
 export async function bitmapsSize(
-  source: Qcow2Start | undefined,
+  source: Qcow2ImageHeader | undefined,
   { version, geometry: { clusterSize } }: ImageParameters,
   onWarning: ((message: string) => void) | undefined,
 ): Promise<number | undefined> {

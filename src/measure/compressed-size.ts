@@ -2,7 +2,7 @@
 import { convertWith } from '../convert/convert.js';
 import type { ConvertResult } from '../convert/options.js';
 import type { ConversionParts } from '../convert/parts.js';
-import { openNowhere } from './null-target.js';
+import { openNullTarget } from './null-target.js';
 import type { Estimate, MeasureOptions } from './options.js';
 import { Sampling } from './sampling.js';
 
@@ -31,7 +31,7 @@ export async function compressedSize(
       // Where a cluster goes does not depend on the cache, and without one its bytes are not copied.
       compressedCacheSize: 0,
     },
-    { workerEntry, openTarget: openNowhere, runClusters: sampling?.run },
+    { workerEntry, openTarget: openNullTarget, runClusters: sampling?.run },
   );
   return { fileSize, virtualSize, estimate: sampling?.estimate };
 }

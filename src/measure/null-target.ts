@@ -8,7 +8,7 @@ import { internalError } from '../errors.js';
 import { SECTOR_SIZE } from '../qcow2/geometry.js';
 import type { Target, TargetFile } from '../storage/target.js';
 
-class Nowhere implements TargetFile {
+class NullTarget implements TargetFile {
   readonly name = 'the measured image';
   readonly alignment = 1;
   readonly cacheMode = 'unsafe';
@@ -53,8 +53,8 @@ class Nowhere implements TargetFile {
 }
 
 /** In the place of `openTarget`. */
-export async function openNowhere(): Promise<Target> {
-  const file = new Nowhere();
+export async function openNullTarget(): Promise<Target> {
+  const file = new NullTarget();
   const seal = async (length: number) => file.refuseLength(length);
   return {
     file,

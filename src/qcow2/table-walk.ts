@@ -4,7 +4,7 @@
  */
 import { Qcow2cError } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
-import { giveTurn } from '../system/yield-to-event-loop.js';
+import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
 import { fileErrorOnly } from './cluster-lookup.js';
 import { TABLE_ENTRY_BYTES } from './geometry.js';
 import { decodeL1Entry } from './l1-entry.js';
@@ -80,17 +80,17 @@ export async function* walkTables(
   for (let first = 0; first < most; first += together) {
     const lostPieces: LostPiece[] = [];
     for (const [state, view] of views.entries()) {
-      await giveTurn(signal);
+      await yieldToEventLoop(signal);
       const { l1Offset, l1Entries } = states[state] as L1Table;
       const count = Math.max(0, Math.min(together, l1Entries - first));
       const offset = l1Offset + first * TABLE_ENTRY_BYTES;
       const lost = await readEntries(l1Tables, offset, TABLE_ENTRY_BYTES, count, view);
       if (lost === undefined) continue;
       const length = (count - lost.index) * reach;
-      lostPieces.push({ kind: 'lost', guest: (first + lost.index) * reach, length, state, ...placeOf(lost) });
+      lostPieces.push({ kind: 'lost', guest: (first + lost.index) * reach, length, state, ...lossOf(lost) });
     }
     for (let index = 0; index < Math.min(together, most - first); index += 1) {
-      await giveTurn(signal);
+      await yieldToEventLoop(signal);
       const guest = (first + index) * reach;
       if (lostPieces.length > 0) yield* lostPieces.filter((lost) => lost.guest === guest);
       const found = new Map<number, number>();
@@ -130,7 +130,7 @@ async function* walkSideBySide(
       if (lost === undefined) continue;
       const length = (count - lost.index) * clusterSize;
       const from = start + lost.index * clusterSize;
-      lostPieces.push({ kind: 'lost', guest: from, length, state, ...placeOf(lost) });
+      lostPieces.push({ kind: 'lost', guest: from, length, state, ...lossOf(lost) });
     }
     yield { kind: 'entries', guest: start, count, tables: pieces };
     yield* lostPieces;
@@ -162,7 +162,7 @@ interface LostEntries {
   readonly error: Qcow2cError;
 }
 
-function placeOf({ offset, error }: LostEntries): Pick<LostPiece, 'offset' | 'error'> {
+function lossOf({ offset, error }: LostEntries): Pick<LostPiece, 'offset' | 'error'> {
   return { offset, error };
 }
 

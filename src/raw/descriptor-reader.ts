@@ -2,7 +2,7 @@
 import { abortedError } from '../errors.js';
 import { closeUnwritten } from '../system/close-unwritten.js';
 import { readAt } from '../system/read-at.js';
-import { isPassing, MOST_IDLE_ATTEMPTS } from '../system/transient-error.js';
+import { isTransient, MOST_IDLE_ATTEMPTS } from '../system/transient-error.js';
 
 /** Standard input, output and error belong to the process. */
 const LAST_STANDARD_DESCRIPTOR = 2;
@@ -43,7 +43,7 @@ export class FileReader {
         idle = 0;
       } catch (error) {
         idle += 1;
-        if (!isPassing(error) || idle > MOST_IDLE_ATTEMPTS) throw error;
+        if (!isTransient(error) || idle > MOST_IDLE_ATTEMPTS) throw error;
       }
     }
     if (this.#closed) throw abortedError(undefined);

@@ -16,7 +16,7 @@ import { type DataRange, HoleFinder } from '../system/holes.js';
 import { type ImageUse, lockImage } from '../system/image-lock.js';
 import { readAt } from '../system/read-at.js';
 import { settleTimes } from '../system/timestamp-tick.js';
-import { isPassing, MOST_IDLE_ATTEMPTS } from '../system/transient-error.js';
+import { isTransient, MOST_IDLE_ATTEMPTS } from '../system/transient-error.js';
 
 const openFile = promisify(fs.open);
 const statOpen = promisify(fs.fstat);
@@ -119,7 +119,7 @@ export class RawSource implements HostFile {
         idle = 0;
       } catch (error) {
         idle += 1;
-        if (isPassing(error) && idle <= MOST_IDLE_ATTEMPTS) continue;
+        if (isTransient(error) && idle <= MOST_IDLE_ATTEMPTS) continue;
         const at = from + roundDown(done, this.readAlignment);
         const what = `Could not read ${quoted(this.name)} at offset ${at}`;
         throw ioError(what, error, { file: this.name, offset: at });

@@ -10,7 +10,7 @@ import type { SparseStorage } from '../storage/storage.js';
 import { alignedMemory, DIRECT_ALIGNMENT } from '../system/aligned-memory.js';
 
 /** Writes and holes under way at once: the threads that Node.js has for them. */
-const LANES = 4;
+const WRITERS = 4;
 /** Bytes of one write of zeros. */
 const ZERO_BYTES = 2 * 1024 * 1024;
 const SECTOR_SIZE = 512;
@@ -88,7 +88,7 @@ export class RawWriter {
     }
     this.#addGap(tasks, end);
     for (let at = 0; at < runs.length; at += 2) this.#dataBytes += (runs[at + 1] ?? 0) - (runs[at] ?? 0);
-    await runInLanes(tasks);
+    await runConcurrently(tasks);
   }
 
   /**
@@ -100,7 +100,7 @@ export class RawWriter {
   async finish(diskSize = this.#diskSize): Promise<number> {
     const tasks: (() => Promise<void>)[] = [];
     this.#addGap(tasks, diskSize);
-    await runInLanes(tasks);
+    await runConcurrently(tasks);
     return Math.max(diskSize, this.#place.existingSize);
   }
 
@@ -174,10 +174,10 @@ function* wholeBlocks(runs: Uint32Array, unit: number, itemLength: number): Gene
 }
 
 /** Does all of it, a few at once; rejects with the first failure when none is under way any more. */
-async function runInLanes(tasks: readonly (() => Promise<void>)[]): Promise<void> {
+async function runConcurrently(tasks: readonly (() => Promise<void>)[]): Promise<void> {
   const left = tasks.values();
   let failure: { readonly error: unknown } | undefined;
-  const lane = async () => {
+  const writer = async () => {
     for (const task of left) {
       if (failure !== undefined) return;
       try {
@@ -187,6 +187,6 @@ async function runInLanes(tasks: readonly (() => Promise<void>)[]): Promise<void
       }
     }
   };
-  await Promise.all(Array.from({ length: Math.min(LANES, tasks.length) }, lane));
+  await Promise.all(Array.from({ length: Math.min(WRITERS, tasks.length) }, writer));
   if (failure !== undefined) throw failure.error;
 }

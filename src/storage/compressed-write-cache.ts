@@ -11,13 +11,13 @@ import { AlignedSlab, alignedMemory } from '../system/aligned-memory.js';
 import { CachedHostCluster, signal } from './cached-host-cluster.js';
 import type { Storage } from './storage.js';
 import { UnalignedWriter } from './unaligned-writer.js';
-import { type LaneOwner, WriteLanes } from './write-queue.js';
+import { WriteQueue, type WriteQueueOwner } from './write-queue.js';
 
-export class CompressedWriteCache implements LaneOwner {
+export class CompressedWriteCache implements WriteQueueOwner {
   readonly #storage: Storage;
   readonly #clusterSize: number;
   readonly #clusters = new Map<number, CachedHostCluster>();
-  readonly #lanes: WriteLanes;
+  readonly #queue: WriteQueue;
   readonly #straight: UnalignedWriter;
   /** Clusters that wait for a place, in the order they asked. */
   readonly #waiting: CachedHostCluster[] = [];
@@ -51,7 +51,7 @@ export class CompressedWriteCache implements LaneOwner {
     // Now, so that too much is refused here and not at a write; pages cost nothing before their first use.
     this.#slab = cacheSize === 0 ? undefined : new AlignedSlab(this.#places, clusterSize);
     this.#stopped = cacheSize === 0;
-    this.#lanes = new WriteLanes(storage, clusterSize, this);
+    this.#queue = new WriteQueue(storage, clusterSize, this);
     this.#straight = new UnalignedWriter(storage);
   }
 
@@ -128,7 +128,7 @@ export class CompressedWriteCache implements LaneOwner {
   async flush(): Promise<void> {
     this.#throwIfFailed();
     for (const cluster of this.#clusters.values()) {
-      if (cluster.changed && cluster.state === 'open') this.#lanes.enqueue(cluster);
+      if (cluster.changed && cluster.state === 'open') this.#queue.enqueue(cluster);
     }
     const underWay = [...this.#clusters.values()].flatMap(({ written }) => written?.promise ?? []);
     // All of them, also when one fails: the caller may close the file next, and must not do so under a write.
@@ -193,13 +193,13 @@ export class CompressedWriteCache implements LaneOwner {
     this.#slab = undefined;
   }
 
-  /** For WriteLanes: the clusters are on the descriptor; finished ones leave. */
+  /** For WriteQueue: the clusters are on the descriptor; finished ones leave. */
   wrote(clusters: readonly CachedHostCluster[]): void {
     for (const cluster of clusters) if (cluster.isFinished) this.#remove(cluster);
     this.#grantPlaces();
   }
 
-  /** For WriteLanes: a write failed. The first error is kept, and nobody waits any longer. */
+  /** For WriteQueue: a write failed. The first error is kept, and nobody waits any longer. */
   failed(error: unknown): void {
     this.#failure ??= { error };
     for (const cluster of this.#waiting.splice(0)) {
@@ -267,7 +267,7 @@ export class CompressedWriteCache implements LaneOwner {
   #sendIfFinished(cluster: CachedHostCluster): void {
     if (cluster.state !== 'open' || !cluster.isFinished) return;
     if (cluster.changed) {
-      this.#lanes.enqueue(cluster);
+      this.#queue.enqueue(cluster);
     } else {
       // A flush has written every byte of it: nothing is left to send.
       this.#remove(cluster);
@@ -282,7 +282,7 @@ export class CompressedWriteCache implements LaneOwner {
   }
 
   #forget(cluster: CachedHostCluster): void {
-    if (cluster.state === 'queued') this.#lanes.withdraw(cluster);
+    if (cluster.state === 'queued') this.#queue.withdraw(cluster);
     const waiting = this.#waiting.indexOf(cluster);
     if (waiting !== -1) this.#waiting.splice(waiting, 1);
     cluster.placed?.resolve();
@@ -311,7 +311,7 @@ export class CompressedWriteCache implements LaneOwner {
     for (let index = Math.floor(from / this.#clusterSize); index <= last; index += 1) {
       const cluster = this.#clusters.get(index);
       if (cluster?.memory === undefined) continue;
-      cached.push({ at: index * this.#clusterSize, image: cluster.image(this.#lanes.unit).slice() });
+      cached.push({ at: index * this.#clusterSize, image: cluster.image(this.#queue.unit).slice() });
     }
     return cached;
   }

@@ -10,7 +10,7 @@ import { DIRECT_ALIGNMENT } from '../system/aligned-memory.js';
 import { fileIdentity } from '../system/file-identity.js';
 import { ALLOCATE, fallocate, PUNCH_HOLE } from '../system/libc.js';
 import { readAt } from '../system/read-at.js';
-import { isPassing, MOST_IDLE_ATTEMPTS } from '../system/transient-error.js';
+import { isTransient, MOST_IDLE_ATTEMPTS } from '../system/transient-error.js';
 import { asksForDirect, type CacheMode } from './cache-mode.js';
 import { isRefusal, openAsAsked, openBuffered } from './open-direct.js';
 import type { RateLimit } from './rate-limit.js';
@@ -277,7 +277,7 @@ export class DirectFile implements SparseStorage {
    * @param direct whether it was tried with O_DIRECT
    */
   async #mayTryAgain(error: unknown, direct: boolean): Promise<boolean> {
-    if (isPassing(error)) return true;
+    if (isTransient(error)) return true;
     if (!direct || !isRefusal(error)) return false;
     if (this.#leaving === undefined) {
       if (this.#directWorks) return false;

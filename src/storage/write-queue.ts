@@ -1,12 +1,12 @@
 /**
- * Sends host clusters of the compressed write cache to the storage: at once while a lane is free,
+ * Sends host clusters of the compressed write cache to the storage: at once while a writer is free,
  * otherwise in order, contiguous ones together as one larger write. Knows nothing of places or waiters.
  */
 import { type CachedHostCluster, signal } from './cached-host-cluster.js';
 import type { Storage } from './storage.js';
 
 /** Writes in flight. Two keep the device busy while the next is prepared; more would only merge less. */
-const LANES = 2;
+const WRITERS = 2;
 /** Largest merged write in bytes: above about 2 MiB no disk measured gets faster. */
 const LARGEST_WRITE = 2 * 1024 * 1024;
 /** Most buffers in one write: IOV_MAX of Linux and macOS. */
@@ -15,7 +15,7 @@ const MOST_BUFFERS = 1024;
 const SMALLEST_UNIT = 4096;
 
 /** What the cache does when a write is over. */
-export interface LaneOwner {
+export interface WriteQueueOwner {
   /** The clusters are on the descriptor; called before `written` of each is settled. */
   wrote(clusters: readonly CachedHostCluster[]): void;
   /** They may not be; called before `written` of each is rejected with the same error, the first of all. */
@@ -28,15 +28,15 @@ interface Run {
   readonly buffers: readonly Uint8Array[];
 }
 
-export class WriteLanes {
+export class WriteQueue {
   readonly #storage: Storage;
   readonly #clusterSize: number;
-  readonly #owner: LaneOwner;
+  readonly #owner: WriteQueueOwner;
   readonly #queue = new Map<number, CachedHostCluster>();
   #busy = 0;
   #failure: { readonly error: unknown } | undefined;
 
-  constructor(storage: Storage, clusterSize: number, owner: LaneOwner) {
+  constructor(storage: Storage, clusterSize: number, owner: WriteQueueOwner) {
     this.#storage = storage;
     this.#clusterSize = clusterSize;
     this.#owner = owner;
@@ -52,7 +52,7 @@ export class WriteLanes {
     cluster.state = 'queued';
     cluster.written = signal();
     this.#queue.set(cluster.index, cluster);
-    this.#fillLanes();
+    this.#startWriters();
   }
 
   /** Takes a queued cluster back, unwritten. */
@@ -63,8 +63,8 @@ export class WriteLanes {
     cluster.written = undefined;
   }
 
-  #fillLanes(): void {
-    while (this.#busy < LANES && this.#queue.size > 0 && this.#failure === undefined) {
+  #startWriters(): void {
+    while (this.#busy < WRITERS && this.#queue.size > 0 && this.#failure === undefined) {
       const run = this.#takeRun();
       this.#busy += 1;
       // The promise never rejects: its failure goes to the owner and to every waiter.
@@ -123,6 +123,6 @@ export class WriteLanes {
       this.#queue.clear();
       for (const waiter of waiters) waiter?.reject(failure.error);
     }
-    this.#fillLanes();
+    this.#startWriters();
   }
 }

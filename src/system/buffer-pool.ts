@@ -2,7 +2,7 @@
  * Large pieces of memory that are used again by one run after the other. Left to the garbage collector, they would stay
  * for as long as any thread that has seen them happens not to collect: what threads share counts for none of them.
  */
-export class KeptMemory<Piece extends { readonly byteLength: number }> {
+export class BufferPool<Piece extends { readonly byteLength: number }> {
   readonly #make: (bytes: number) => Piece;
   readonly #free: Piece[] = [];
   readonly #lent = new Set<Piece>();

@@ -11,16 +11,16 @@ import { isByteLocked, lockByte } from './libc.js';
 const READ = 0;
 const WRITE = 1;
 const RESIZE = 3;
-const DONE_BASE = 100;
+const USED_BASE = 100;
 const REFUSED_BASE = 200;
 /** How QEMU calls them. */
 const NAMES = { [READ]: 'consistent read', [WRITE]: 'write', [RESIZE]: 'resize' };
-type Deed = keyof typeof NAMES;
+type Permission = keyof typeof NAMES;
 
 interface Lock {
-  readonly does: readonly Deed[];
+  readonly does: readonly Permission[];
   /** Of others. */
-  readonly refuses: readonly Deed[];
+  readonly refuses: readonly Permission[];
 }
 
 /**
@@ -44,13 +44,18 @@ const LOCKS: Readonly<Record<ImageUse, Lock>> = {
  */
 export async function lockImage(descriptor: number, name: string, use: ImageUse): Promise<void> {
   const { does, refuses } = LOCKS[use];
-  const bytes = [...does.map((deed) => DONE_BASE + deed), ...refuses.map((deed) => REFUSED_BASE + deed)];
+  const bytes = [
+    ...does.map((permission) => USED_BASE + permission),
+    ...refuses.map((permission) => REFUSED_BASE + permission),
+  ];
   for (const byte of bytes) await lockByte(descriptor, byte, false);
-  for (const deed of does) {
-    if (await isByteLocked(descriptor, REFUSED_BASE + deed)) throw inUse(name, use, `"${NAMES[deed]}"`);
+  for (const permission of does) {
+    if (await isByteLocked(descriptor, REFUSED_BASE + permission))
+      throw inUse(name, use, `"${NAMES[permission]}"`);
   }
-  for (const deed of refuses) {
-    if (await isByteLocked(descriptor, DONE_BASE + deed)) throw inUse(name, use, `shared "${NAMES[deed]}"`);
+  for (const permission of refuses) {
+    if (await isByteLocked(descriptor, USED_BASE + permission))
+      throw inUse(name, use, `shared "${NAMES[permission]}"`);
   }
 }
 

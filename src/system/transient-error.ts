@@ -7,7 +7,7 @@
 export const MOST_IDLE_ATTEMPTS = 8;
 
 /** Whether what failed with `error` may be tried again as it was. */
-export function isPassing(error: unknown): boolean {
+export function isTransient(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException;
   return code === 'EINTR' || code === 'EAGAIN';
 }

@@ -14,7 +14,7 @@ let lastTurn = performance.now();
  * @returns undefined when the others need not have their turn yet
  * @throws Qcow2cError ERR_ABORTED, by rejecting, when the signal has come
  */
-export function giveTurn(signal: AbortSignal | undefined): Promise<void> | undefined {
+export function yieldToEventLoop(signal: AbortSignal | undefined): Promise<void> | undefined {
   if (performance.now() - lastTurn < LONGEST_WAIT) return undefined;
   return new Promise((resolve, reject) => {
     setImmediate(() => {

@@ -11,7 +11,7 @@ import { runPipeline } from './pipeline.js';
 import { ITEM_BYTES } from './plan.js';
 import { type ComparedItem, WorkerPool } from './pool.js';
 import type { Progress } from './progress.js';
-import { type Crew, crewOn } from './worker-budget.js';
+import { limitBudgetToDisk, type WorkerBudget } from './worker-budget.js';
 
 /** Which of the two disks. */
 export type Side = 0 | 1;
@@ -48,7 +48,7 @@ export interface ComparisonSettings {
   /** Of the larger disk. */
   readonly guestBytes: number;
   /** At most; a small disk has fewer. */
-  readonly crew: Crew;
+  readonly budget: WorkerBudget;
   /** Whether zeros are expected in the place of what the first disk cannot be read of. */
   readonly salvage: boolean;
   /** See ReadingSetup of the workers. */
@@ -76,9 +76,9 @@ class Decided extends Error {
 export async function compareItems(
   [one, other]: readonly [ComparableDisk, ComparableDisk],
   next: () => Promise<PlannedComparison | undefined>,
-  { guestBytes, crew: most, salvage, inflateWithNode, workerEntry, onProgress, signal }: ComparisonSettings,
+  { guestBytes, budget: most, salvage, inflateWithNode, workerEntry, onProgress, signal }: ComparisonSettings,
 ): Promise<Decision | undefined> {
-  const { threads, slots } = crewOn(most, guestBytes);
+  const { threads, slots } = limitBudgetToDisk(most, guestBytes);
   // Threads take their time to start, and disks that share their bytes need none.
   let pool: WorkerPool | undefined;
   const startPool = () =>

@@ -12,7 +12,7 @@ const OF_A_THREAD = 12;
 const ROOT = '/';
 
 /** @throws Qcow2cError ERR_IO (EMFILE, ENFILE) when they are more than the process or the system may open now */
-export function demandDescriptors(threads: number): void {
+export function requireDescriptorHeadroom(threads: number): void {
   const wanted = OF_A_THREAD * threads;
   const opened: number[] = [];
   try {

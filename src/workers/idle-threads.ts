@@ -3,7 +3,7 @@
  * threads than pools had at the same time, and those that wait do not keep the process going.
  */
 import type { Qcow2cError } from '../errors.js';
-import { demandDescriptors } from './descriptor-headroom.js';
+import { requireDescriptorHeadroom } from './descriptor-headroom.js';
 import { threadError } from './thread-error.js';
 import { WorkerThread } from './worker-thread.js';
 
@@ -16,7 +16,7 @@ const PATIENCE = 2000;
 const idle = new Set<WorkerThread>();
 
 /** Threads for a pool. */
-export interface HiredThreads {
+export interface AcquiredThreads {
   /** At least one. */
   readonly threads: readonly WorkerThread[];
   /** Why there are fewer threads than the pool asked for. */
@@ -29,10 +29,10 @@ export interface HiredThreads {
  * @throws Qcow2cError ERR_IO when there are not enough descriptors for those that must be started (EMFILE), or when
  *   the system cannot start any (EAGAIN)
  */
-export function hireThreads(entry: URL, count: number): HiredThreads {
+export function acquireThreads(entry: URL, count: number): AcquiredThreads {
   for (const thread of idle) if (thread.hasEnded) idle.delete(thread);
   const threads = [...idle].filter((thread) => thread.entry.href === entry.href).slice(0, count);
-  demandDescriptors(count - threads.length);
+  requireDescriptorHeadroom(count - threads.length);
   for (const thread of threads) idle.delete(thread);
   while (threads.length < count) {
     try {
@@ -50,7 +50,7 @@ export function hireThreads(entry: URL, count: number): HiredThreads {
  * Takes a thread back from its pool when it has ended its work and given up what it held for that.
  * @param isKept false: the thread is ended afterwards
  */
-export async function dismissThread(thread: WorkerThread, isKept: boolean): Promise<void> {
+export async function releaseThread(thread: WorkerThread, isKept: boolean): Promise<void> {
   const released =
     (await thread.becomesIdle(PATIENCE)) &&
     (await thread.ask({ kind: 'release' }).then(
@@ -62,7 +62,7 @@ export async function dismissThread(thread: WorkerThread, isKept: boolean): Prom
 }
 
 /** Ends all threads that wait. */
-export async function endIdleThreads(): Promise<void> {
+export async function closeWorkers(): Promise<void> {
   const threads = [...idle];
   idle.clear();
   await Promise.all(threads.map((thread) => thread.end()));

@@ -24,8 +24,8 @@ interface ReadingSetup {
   readonly results: SharedArrayBuffer;
   /** Where items of a stream come in, slots of the same size; undefined unless the source is a stream. */
   readonly arrivals?: SharedArrayBuffer | undefined;
-  /** Its only element is not 0 when nobody wants an answer any more: see `refuseUnwanted`. */
-  readonly unwanted?: Int32Array | undefined;
+  /** Its only element is not 0 when nobody wants an answer any more: see `throwIfCancelled`. */
+  readonly cancellation?: Int32Array | undefined;
 }
 
 /** For a conversion. Sizes in bytes. */

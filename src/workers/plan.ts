@@ -6,7 +6,7 @@
 
 import { roundDown } from '../arithmetic.js';
 import type { Source } from '../image/source.js';
-import { giveTurn } from '../system/yield-to-event-loop.js';
+import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
 import type { Segment } from './messages.js';
 import { segmentOf, type UnreadableStretch } from './segments.js';
 
@@ -56,7 +56,7 @@ export async function* plan(
   /** Ranges since the last item. */
   let unreadable = 0;
   while (at < source.size) {
-    await giveTurn(signal);
+    await yieldToEventLoop(signal);
     const guestOffset = roundDown(at, itemSize);
     const end = Math.min(guestOffset + itemSize, source.size);
     const segments: Segment[] = [];

@@ -5,9 +5,9 @@
  */
 import { internalError, Qcow2cError } from '../errors.js';
 import { sharedAlignedMemory } from '../system/aligned-memory.js';
-import { KeptMemory } from '../system/buffer-pool.js';
+import { BufferPool } from '../system/buffer-pool.js';
 import { type FileOf, failureError } from './failure-error.js';
-import { dismissThread, hireThreads } from './idle-threads.js';
+import { acquireThreads, releaseThread } from './idle-threads.js';
 import type {
   Compared,
   ComparisonItem,
@@ -24,7 +24,7 @@ import type {
 import type { WorkerThread } from './worker-thread.js';
 
 /** Of this process, for results and for arrivals. */
-const sharedMemory = new KeptMemory<SharedArrayBuffer>(sharedAlignedMemory);
+const sharedMemory = new BufferPool<SharedArrayBuffer>(sharedAlignedMemory);
 const NO_MEMORY = new SharedArrayBuffer(0);
 
 /** What was taken for zeros because it could not be read. In bytes of the virtual disk. */
@@ -64,7 +64,7 @@ export interface ExaminedItem extends Pick<Examined, 'facts'> {
 
 /** A setup without the memory, which is the pool's. */
 type Without<Setup, Keys extends string> = Setup extends unknown ? Omit<Setup, Keys> : never;
-export type PoolSetup = Without<WorkerSetup, 'results' | 'arrivals' | 'unwanted'>;
+export type PoolSetup = Without<WorkerSetup, 'results' | 'arrivals' | 'cancellation'>;
 
 /** An item that waits for a thread, or is with one. */
 interface Job {
@@ -74,7 +74,7 @@ interface Job {
 }
 
 export class WorkerPool {
-  /** All that were hired. */
+  /** All that were acquired. */
   readonly #threads: readonly WorkerThread[];
   /** Why there are fewer threads than were asked for. */
   readonly threadsRefused: Qcow2cError | undefined;
@@ -85,7 +85,7 @@ export class WorkerPool {
   readonly #waiting: Job[] = [];
   readonly #results: SharedArrayBuffer = NO_MEMORY;
   readonly #arrivals: SharedArrayBuffer = NO_MEMORY;
-  readonly #unwanted = new Int32Array(new SharedArrayBuffer(4));
+  readonly #cancellation = new Int32Array(new SharedArrayBuffer(4));
   readonly #itemSize: number;
   readonly #fileOf: FileOf;
   /** What came first of what must not be: a thread that threw, or ended. */
@@ -116,15 +116,15 @@ export class WorkerPool {
     try {
       this.#results = isStored ? sharedMemory.take(bytes) : NO_MEMORY;
       this.#arrivals = arrivals ? sharedMemory.take(bytes) : NO_MEMORY;
-      const hired = hireThreads(entry, threads);
-      this.#threads = hired.threads;
-      this.threadsRefused = hired.refused;
+      const acquired = acquireThreads(entry, threads);
+      this.#threads = acquired.threads;
+      this.threadsRefused = acquired.refused;
     } catch (error) {
       this.#giveMemoryBack();
       throw error;
     }
     this.#fit = this.#threads.length;
-    const memory = { results: this.#results, arrivals: this.#arrivals, unwanted: this.#unwanted };
+    const memory = { results: this.#results, arrivals: this.#arrivals, cancellation: this.#cancellation };
     for (const thread of this.#threads) void this.#prepare(thread, { ...setup, ...memory });
   }
 
@@ -184,9 +184,9 @@ export class WorkerPool {
   /** Lets all threads go, also in the middle of an item. */
   async close(): Promise<void> {
     this.#closed = true;
-    Atomics.store(this.#unwanted, 0, 1);
+    Atomics.store(this.#cancellation, 0, 1);
     this.#refuseWaiting(new Error('the work was given up'));
-    await Promise.all(this.#threads.map((thread) => dismissThread(thread, this.#lost === undefined)));
+    await Promise.all(this.#threads.map((thread) => releaseThread(thread, this.#lost === undefined)));
     this.#giveMemoryBack();
   }
 

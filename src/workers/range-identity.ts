@@ -17,7 +17,7 @@ export type IdentityOf = (descriptor: number) => string;
  * @returns a word that is the same for ranges that begin with the same byte of a file or of zeros; undefined:
  *   nobody can tell
  */
-export function placeOf(range: MappedRange, identityOf: IdentityOf): string | undefined {
+export function rangeIdentity(range: MappedRange, identityOf: IdentityOf): string | undefined {
   switch (range.kind) {
     case 'zero':
       return 'zero';

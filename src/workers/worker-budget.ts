@@ -18,7 +18,7 @@ const MIB = 2 ** 20;
 export const PROCESS_BYTES = 88 * 2 ** 20;
 
 /** What the caller of a command may ask for. */
-export interface CrewWishes {
+export interface WorkerBudgetOptions {
   /** At least 1; undefined: one for each processor that this process may use. */
   readonly threads?: number | undefined;
   /** Most bytes of the whole process; undefined: what its control group leaves. */
@@ -27,7 +27,7 @@ export interface CrewWishes {
 
 /** What a run takes of memory. In bytes, measured and rounded up. */
 export interface MemoryNeed {
-  /** Whatever the crew: the process itself, its tables. */
+  /** Whatever the budget: the process itself, its tables. */
   readonly fixed: number;
   readonly perThread: number;
   /** Of an item in flight. */
@@ -36,7 +36,7 @@ export interface MemoryNeed {
   readonly cache?: { readonly wanted: number; readonly least: number } | undefined;
 }
 
-export interface Crew {
+export interface WorkerBudget {
   readonly threads: number;
   /** Items in flight at most. */
   readonly slots: number;
@@ -45,21 +45,21 @@ export interface Crew {
 }
 
 /**
- * Whatever the crew, the output is the same. Where memory is short, there are fewer slots first, then fewer threads,
+ * Whatever the budget, the output is the same. Where memory is short, there are fewer slots first, then fewer threads,
  * then a smaller cache.
  * @param guestBytes of the disk, which may have work for fewer; undefined: nobody knows
  * @param groups tests have others
  * @throws Qcow2cError ERR_USAGE when the caller's limit is below what one thread needs; a control group's limit that
  *   is gets that one thread
  */
-export function crewFor(
-  wishes: CrewWishes,
+export function planWorkerBudget(
+  wishes: WorkerBudgetOptions,
   guestBytes: number | undefined,
   need: MemoryNeed,
   groups: GroupLimits = groupLimits(),
-): Crew {
+): WorkerBudget {
   const processors = Math.min(availableParallelism(), groups.processors ?? Number.POSITIVE_INFINITY);
-  const wanted = crewOn(fullCrew(wishes.threads ?? processors, need), guestBytes);
+  const wanted = limitBudgetToDisk(fullBudget(wishes.threads ?? processors, need), guestBytes);
   const least = { threads: 1, slots: 1 + LEAST_SPARE_ITEMS, cache: need.cache?.least ?? 0 };
   const leastBytes = bytesOf(least, need);
   if (wishes.memory !== undefined && !(wishes.memory >= leastBytes)) {
@@ -86,19 +86,22 @@ function limitText(bytes: number): string {
   return bytes < MIB ? `${bytes} bytes` : `${Number((bytes / MIB).toFixed(2))} MiB`;
 }
 
-/** A crew for a disk that may have work for fewer. @param guestBytes undefined: nobody knows */
-export function crewOn(crew: Crew, guestBytes: number | undefined): Crew {
+/** A budget for a disk that may have work for fewer. @param guestBytes undefined: nobody knows */
+export function limitBudgetToDisk(budget: WorkerBudget, guestBytes: number | undefined): WorkerBudget {
   const items = Math.max(1, Math.ceil((guestBytes ?? Number.MAX_SAFE_INTEGER) / ITEM_BYTES));
-  if (crew.threads <= items) return crew;
-  return { ...crew, threads: items, slots: Math.min(crew.slots, mostSlots(items)) };
+  if (budget.threads <= items) return budget;
+  return { ...budget, threads: items, slots: Math.min(budget.slots, mostSlots(items)) };
 }
 
-/** @returns bytes that a run with this crew takes at most */
-export function bytesOf({ threads, slots, cache }: Crew, { fixed, perThread, perSlot }: MemoryNeed): number {
+/** @returns bytes that a run with this budget takes at most */
+export function bytesOf(
+  { threads, slots, cache }: WorkerBudget,
+  { fixed, perThread, perSlot }: MemoryNeed,
+): number {
   return fixed + threads * perThread + slots * perSlot + cache;
 }
 
-function fullCrew(threads: number, { cache }: MemoryNeed): Crew {
+function fullBudget(threads: number, { cache }: MemoryNeed): WorkerBudget {
   return { threads, slots: mostSlots(threads), cache: cache?.wanted ?? 0 };
 }
 
@@ -106,7 +109,7 @@ function mostSlots(threads: number): number {
   return threads * ITEMS_PER_WORKER + SPARE_ITEMS;
 }
 
-/** How many threads a crew can have whose items take up `memory` bytes at most. */
+/** How many threads a budget can have whose items take up `memory` bytes at most. */
 export function mostThreads(memory: number): number {
   return Math.floor((memory / ITEM_BYTES - SPARE_ITEMS) / ITEMS_PER_WORKER);
 }

@@ -18,15 +18,15 @@ interface Engine {
   free(): void;
 }
 
-export class Workplace {
+export class WorkerSession {
   readonly #packer: Packer;
   readonly #engines: readonly Engine[];
 
   /** @throws Qcow2cError ERR_ENGINE when an engine cannot be had */
-  static async create(setup: WorkerSetup): Promise<Workplace> {
+  static async create(setup: WorkerSetup): Promise<WorkerSession> {
     const engines: Engine[] = [];
     try {
-      return new Workplace(await createPacker(setup, engines), engines);
+      return new WorkerSession(await createPacker(setup, engines), engines);
     } catch (error) {
       giveBack(engines);
       throw error;

@@ -5,26 +5,26 @@
 import { parentPort } from 'node:worker_threads';
 import type { Question, Reply, WorkResult } from './messages.js';
 import { SegmentError } from './tasks/segment-error.js';
-import { Workplace } from './worker-session.js';
+import { WorkerSession } from './worker-session.js';
 
-let workplace: Workplace | undefined;
+let session: WorkerSession | undefined;
 
 /** @throws what an engine throws; the pool adds where it happened */
 async function answer(question: Question): Promise<WorkResult | undefined> {
   switch (question.kind) {
     case 'setup':
-      workplace = await Workplace.create(question.setup);
+      session = await WorkerSession.create(question.setup);
       return undefined;
     case 'item':
       try {
-        return workplace?.pack(question.item);
+        return session?.pack(question.item);
       } catch (error) {
         if (error instanceof SegmentError) return { failure: error.failure };
         throw error;
       }
     case 'release':
-      workplace?.release();
-      workplace = undefined;
+      session?.release();
+      session = undefined;
       return undefined;
   }
 }

@@ -1,34 +1,34 @@
 import { PassThrough } from 'node:stream';
 import { describe, expect, test } from 'vitest';
-import { sayAside, warn } from '../../src/cli/progress/notice.js';
+import { warn, writeNotice } from '../../src/cli/progress/notice.js';
 import { RecordedOutput } from './recorded-output.js';
 
 describe('a line beside the progress', () => {
   test('is the line alone where there is no terminal', () => {
     const output = new RecordedOutput();
     warn(output, 'something was left out');
-    void sayAside(output, '    (5 bytes)\n');
+    void writeNotice(output, '    (5 bytes)\n');
     expect(output.text).toBe('qcow2c: warning: something was left out\n    (5 bytes)\n');
   });
 
   test('is waited for while the reader is behind, until there is room or no reader', async () => {
     const output = new PassThrough({ highWaterMark: 10 });
-    expect(sayAside(output, 'one\n')).toBeUndefined();
-    const waits = Array.from({ length: 20 }, () => sayAside(output, 'a line that is too long\n'));
+    expect(writeNotice(output, 'one\n')).toBeUndefined();
+    const waits = Array.from({ length: 20 }, () => writeNotice(output, 'a line that is too long\n'));
     expect(output.listenerCount('drain')).toBe(1);
     output.resume();
     await Promise.all(waits);
     expect(['drain', 'close', 'error'].map((event) => output.listenerCount(event))).toEqual([0, 0, 0]);
     output.pause();
-    const last = sayAside(output, 'and another line\n');
+    const last = writeNotice(output, 'and another line\n');
     output.destroy();
     await last;
-    expect(sayAside(output, 'to nobody\n')).toBeUndefined();
+    expect(writeNotice(output, 'to nobody\n')).toBeUndefined();
   });
 
   test('on a terminal takes the bar away, and leaves the bar a place below', () => {
     const output = new RecordedOutput(80);
-    void sayAside(output, 'a line\n');
+    void writeNotice(output, 'a line\n');
     expect(output.text).toBe('\r\x1b[Ka line\n\x1b7');
   });
 });

@@ -33,8 +33,8 @@ export interface Said {
 /** As main.ts runs it. */
 export async function ourCompare({ files, words }: Comparison): Promise<Said> {
   const [stdout, stderr] = [new RecordedOutput(), new RecordedOutput()];
-  const surroundings = { stdout, stderr, process: new EventEmitter(), now: () => 0, compare: compareHere };
-  const status = await compareCommand(readCompareWords(files, words), surroundings);
+  const io = { stdout, stderr, process: new EventEmitter(), now: () => 0, compare: compareHere };
+  const status = await compareCommand(readCompareWords(files, words), io);
   return { status, stdout: stdout.text, stderr: stderr.text };
 }
 

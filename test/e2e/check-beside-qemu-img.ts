@@ -22,12 +22,12 @@ export interface Verdict {
 /** What `qcow2c check` does, in this process. */
 export async function ourCheck(image: string, words: CheckWords): Promise<Verdict> {
   const [stdout, stderr] = [new RecordedOutput(), new RecordedOutput()];
-  const surroundings = { stdout, stderr, process: new EventEmitter(), now: () => 0 };
+  const io = { stdout, stderr, process: new EventEmitter(), now: () => 0 };
   let status = 1;
   try {
     const request = readCheckWords([image], words);
     status = await checkCommand(request, {
-      ...surroundings,
+      ...io,
       check: (options) => checkWith(options, BUILT_WORKER),
     });
   } catch (error) {

@@ -2,7 +2,7 @@
 // under a limit. Prints one JSON object: for each conversion how every attempt ended, and what was left of it.
 import { closeSync, openSync, readdirSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { convert, endIdleThreads } from '../../dist/index.js';
+import { closeWorkers, convert } from '../../dist/index.js';
 
 /** More than that are never needed here. */
 const ENOUGH = 64;
@@ -39,7 +39,7 @@ for (const [name, options] of Object.entries(JSON.parse(process.argv[2]))) {
       () => ({ code: 'done' }),
       ({ code, systemCode, message }) => ({ code, systemCode, message }),
     );
-    await endIdleThreads();
+    await closeWorkers();
     const lost = all - leave(2);
     const left = readdirSync(dirname(options.target)).filter((file) => file.endsWith('.tmp'));
     attempts.push({ free, ...end, lost, left, most });

@@ -60,8 +60,8 @@ async function saveMachine(file: string, machine: readonly string[]): Promise<vo
 /** What is printed on standard output. @throws what the command throws */
 async function info(file: string, words: InfoWords = {}): Promise<string> {
   const [stdout, stderr] = [new RecordedOutput(), new RecordedOutput()];
-  const surroundings = { stdout, stderr, process: new EventEmitter(), now: () => 0, imageInfo };
-  expect(await infoCommand(readInfoWords([file], words), surroundings)).toBe(0);
+  const io = { stdout, stderr, process: new EventEmitter(), now: () => 0, imageInfo };
+  expect(await infoCommand(readInfoWords([file], words), io)).toBe(0);
   expect(withoutOwnWarnings(stderr.text)).toBe('');
   return stdout.text;
 }

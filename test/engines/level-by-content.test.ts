@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Compressor } from '../../src/engines/codec.js';
-import { EffortByContent, looksLikeTables } from '../../src/engines/level-by-content.js';
+import { LevelByContent, looksLikeTables } from '../../src/engines/level-by-content.js';
 
 const CLUSTER = 65536;
 
@@ -48,7 +48,7 @@ test('tables go to the one compressor, everything else to the other, and both ar
     },
     free: () => void calls.push(`${name} freed`),
   });
-  const compressor = new EffortByContent(named('usual'), named('tables'));
+  const compressor = new LevelByContent(named('usual'), named('tables'));
   expect(compressor.compress(text, new Uint8Array(5))).toBe(7);
   expect(compressor.compress(tables(), new Uint8Array(6))).toBe(7);
   expect(calls.splice(0)).toEqual([`usual ${CLUSTER} 5`, `tables ${CLUSTER} 6`]);

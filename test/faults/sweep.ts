@@ -8,7 +8,7 @@ import type { ConvertOptions } from '../../src/convert/options.js';
 import type { StreamReference } from '../../src/image/image-reference.js';
 import { openTarget } from '../../src/storage/target.js';
 import { Watchdog } from '../fuzz/watchdog.js';
-import { crew } from './either-pool.js';
+import { budget } from './either-pool.js';
 import {
   type FailedCall,
   type FailingCalls,
@@ -65,7 +65,7 @@ export class Sweep implements SweepResult {
    * @param choose of the faults of the call of this number, those that are to be tried
    */
   async sweep(path: SweptPath, choose: (faults: readonly Fault[], number: number) => readonly Fault[]) {
-    crew.threads = path.threads ?? false;
+    budget.threads = path.threads ?? false;
     // Engines and threads are there from the first run on.
     await this.#run(path, undefined);
     const { outcome: undisturbed } = await this.#run(path, undefined);

@@ -15,9 +15,9 @@ export interface Printed {
 /** As main.ts runs it. Names are looked for in the working directory. */
 export async function ourMap(file: string, words: MapWords): Promise<Printed> {
   const [stdout, stderr] = [new RecordedOutput(), new RecordedOutput()];
-  const surroundings = { stdout, stderr, process: new EventEmitter(), now: () => 0 };
+  const io = { stdout, stderr, process: new EventEmitter(), now: () => 0 };
   try {
-    const status = await mapCommand(readMapWords([file], words), surroundings);
+    const status = await mapCommand(readMapWords([file], words), io);
     return { status, stdout: stdout.text, stderr: stderr.text };
   } catch (error) {
     return { status: 1, stdout: stdout.text, stderr: failureText(error, false) };

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { openNowhere } from '../../src/measure/null-target.js';
+import { openNullTarget } from '../../src/measure/null-target.js';
 
 test('writes are counted, and nothing is kept', async () => {
-  const { file, kind, existingSize } = await openNowhere();
+  const { file, kind, existingSize } = await openNullTarget();
   await file.write(4096, [new Uint8Array(10), new Uint8Array(20)]);
   await file.write(0, [new Uint8Array(4096)]);
   expect([kind, existingSize, file.writeCalls, file.writtenBytes]).toEqual(['new', 0, 2, 4126]);
@@ -10,7 +10,7 @@ test('writes are counted, and nothing is kept', async () => {
 });
 
 test('a file ends in a sector that was written', async () => {
-  const target = await openNowhere();
+  const target = await openNullTarget();
   await target.file.write(0, [new Uint8Array(513)]);
   await target.seal(1024);
   await target.commit(1024);
@@ -18,6 +18,6 @@ test('a file ends in a sector that was written', async () => {
 });
 
 test.each([-1, 2 ** 53 - 1])('no file has a byte behind offset %d', async (offset) => {
-  const { file } = await openNowhere();
+  const { file } = await openNullTarget();
   await expect(file.write(offset, [new Uint8Array(2)])).rejects.toMatchObject({ code: 'ERR_INTERNAL' });
 });

@@ -30,11 +30,11 @@ export function measureHere(options: MeasureOptions, seed?: number): Promise<Mea
 export async function ourMeasure(args: readonly string[]): Promise<Printed> {
   const [stdout, stderr] = [new RecordedOutput(), new RecordedOutput()];
   const measure = (options: MeasureOptions) => measureHere(options);
-  const surroundings = { stdout, stderr, process: new EventEmitter(), now: () => 0, measure };
+  const io = { stdout, stderr, process: new EventEmitter(), now: () => 0, measure };
   try {
     const request = parseCommandLine(['measure', ...args]);
     if (request.kind !== 'measure') throw new Error(`${args.join(' ')} asks for something else`);
-    const status = await measureCommand(request, surroundings);
+    const status = await measureCommand(request, io);
     return { status, stdout: stdout.text, stderr: stderr.text };
   } catch (error) {
     return { status: 1, stdout: stdout.text, stderr: failureText(error, false) };

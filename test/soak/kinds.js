@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { check, compare, convert, imageInfo, mapImage, measure } from '../../dist/index.js';
 
 /**
- * @typedef {object} Surroundings
+ * @typedef {object} CommandIo
  * @property {ReturnType<typeof import('./images.js').makeImages>} images
  * @property {string} directory for targets
  * @property {AbortSignal} signal of the whole soak: nobody ever aborts it
@@ -19,13 +19,13 @@ import { check, compare, convert, imageInfo, mapImage, measure } from '../../dis
  * @property {string} name
  * @property {boolean} native whether its workers load a native library, whatever engine is asked for
  * @property {string} expected `done` or the code of the error
- * @property {(surroundings: Surroundings) => Promise<unknown>} run
+ * @property {(io: CommandIo) => Promise<unknown>} run
  */
 
 const THREADS = 2;
 const ZSTD = { create: { compressionType: 'zstd' } };
 
-/** @param {Surroundings} surroundings @param {object} options */
+/** @param {CommandIo} io @param {object} options */
 const to = ({ directory, signal, engine }, options) =>
   // One target becomes raw and qcow2 in turn.
   convert({
@@ -37,16 +37,16 @@ const to = ({ directory, signal, engine }, options) =>
     ...options,
   });
 
-/** A conversion that is ended while it runs. @param {Surroundings} surroundings @param {object} options */
-function aborted(surroundings, options) {
+/** A conversion that is ended while it runs. @param {CommandIo} io @param {object} options */
+function aborted(io, options) {
   const end = new AbortController();
   const onProgress = ({ guestBytesDone }) => guestBytesDone > 0 && end.abort();
-  return to(surroundings, { ...options, onProgress, signal: end.signal });
+  return to(io, { ...options, onProgress, signal: end.signal });
 }
 
 /**
  * Calls `use` with a stream of the raw disk's bytes.
- * @param {Surroundings} surroundings @param {(sources: object[]) => Promise<unknown>} use closes the stream
+ * @param {CommandIo} io @param {(sources: object[]) => Promise<unknown>} use closes the stream
  */
 async function piped({ images, directory }, use) {
   const pipe = join(directory, 'pipe');

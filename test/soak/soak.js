@@ -42,7 +42,7 @@ function leak() {
 const directory = mkdtempSync(join(env.QCOW2C_SOAK_DIR ?? tmpdir(), 'qcow2c-soak-'));
 try {
   const soaking = new AbortController();
-  const surroundings = { images: makeImages(directory), directory, signal: soaking.signal, engine };
+  const io = { images: makeImages(directory), directory, signal: soaking.signal, engine };
   const kinds = KINDS.filter(({ native }) => engine === undefined || !native);
   // Each kind loads what it needs when it comes for the first time.
   const every = Math.min(50, Math.floor((CONVERSIONS - kinds.length) / 12));
@@ -50,7 +50,7 @@ try {
   const samples = [];
   for (let done = 1; done <= CONVERSIONS; done += 1) {
     const { name, run, expected } = kinds[done % kinds.length];
-    const end = await run(surroundings).then(
+    const end = await run(io).then(
       () => 'done',
       ({ code }) => code,
     );

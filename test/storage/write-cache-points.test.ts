@@ -724,7 +724,10 @@ describe('14. the cache knows a storage and a cluster size, not qcow2', () => {
     );
     expect(imports.length).toBeGreaterThan(10);
     expect(
-      imports.filter((target) => !/^(\.\/[a-z-]+\.js|\.\.\/(errors|arithmetic|system\/[a-z-]+)\.js|node:[a-z_/]+)$/.test(target)),
+      imports.filter(
+        (target) =>
+          !/^(\.\/[a-z-]+\.js|\.\.\/(errors|arithmetic|system\/[a-z-]+)\.js|node:[a-z_/]+)$/.test(target),
+      ),
     ).toEqual([]);
   });
 

@@ -1,7 +1,7 @@
 /** Memory that is used again: it fits, nobody else has it, and there is never more of it than was lent at once. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { KeptMemory } from '../../src/system/buffer-pool.js';
+import { BufferPool } from '../../src/system/buffer-pool.js';
 
 test('a piece is large enough and lent to one at a time, and no more are kept than were ever lent at once', () => {
   const take = fc.record({ bytes: fc.integer({ min: 0, max: 100 }) });
@@ -11,7 +11,7 @@ test('a piece is large enough and lent to one at a time, and no more are kept th
       fc.array(fc.oneof(take, giveBack, fc.constant('all' as const)), { maxLength: 60 }),
       (steps) => {
         const made: object[] = [];
-        const memory = new KeptMemory((bytes) => {
+        const memory = new BufferPool((bytes) => {
           const piece = { byteLength: bytes };
           made.push(piece);
           return piece;
@@ -46,7 +46,7 @@ test('a piece is large enough and lent to one at a time, and no more are kept th
 
 test('the smallest piece that is large enough is taken, and one that is too small is replaced', () => {
   const made: number[] = [];
-  const memory = new KeptMemory((byteLength) => {
+  const memory = new BufferPool((byteLength) => {
     made.push(byteLength);
     return { byteLength };
   });
@@ -62,7 +62,7 @@ test('the smallest piece that is large enough is taken, and one that is too smal
 });
 
 test('what was never lent does not come in', () => {
-  const memory = new KeptMemory((byteLength) => ({ byteLength }));
+  const memory = new BufferPool((byteLength) => ({ byteLength }));
   memory.giveBack({ byteLength: 50 });
   expect(memory.take(10).byteLength).toBe(10);
 });

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
-import { giveTurn } from '../../src/system/yield-to-event-loop.js';
+import { yieldToEventLoop } from '../../src/system/yield-to-event-loop.js';
 
 /** A loop that waits for nothing but its turns. */
 async function busy(signal: AbortSignal | undefined, steps: number): Promise<number> {
   let step = 0;
-  for (; step < steps; step += 1) await giveTurn(signal);
+  for (; step < steps; step += 1) await yieldToEventLoop(signal);
   return step;
 }
 

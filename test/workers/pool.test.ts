@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { endIdleThreads } from '../../src/workers/idle-threads.js';
+import { closeWorkers } from '../../src/workers/idle-threads.js';
 import type { WorkItem } from '../../src/workers/messages.js';
 import { WorkerPool } from '../../src/workers/pool.js';
 import { useScratch } from '../e2e/scratch.js';
@@ -71,7 +71,7 @@ beforeEach(() => {
 });
 afterEach(async () => {
   for (const pool of pools.splice(0)) await pool.close();
-  await endIdleThreads();
+  await closeWorkers();
   system.room = Number.POSITIVE_INFINITY;
   vi.unstubAllEnvs();
   const { length } = threads;
@@ -180,7 +180,7 @@ describe('the threads of a pool', () => {
   test('are kept when work is given up in the middle of an item', async () => {
     for (const _ of [1, 2, 3]) {
       const begun = new Int32Array(new SharedArrayBuffer(4));
-      const pool = start('until-unwanted', 2, 6, { begun });
+      const pool = start('until-cancellation', 2, 6, { begun });
       const ends = Promise.allSettled([0, 1, 2, 3].map((slot) => pool.pack(item(slot), slot)));
       await vi.waitFor(() => expect(begun[0]).toBe(2), 20_000);
       await pool.close();

@@ -5,7 +5,7 @@ import type { Compressor, CompressorChoice, Decompressor } from '../../src/engin
 import { createCompressor, createDecompressor } from '../../src/engines/engine-choice.js';
 import type { PoolItem, WorkerSetup } from '../../src/workers/messages.js';
 import { threadMemory } from '../../src/workers/tasks/thread-memory.js';
-import { Workplace } from '../../src/workers/worker-session.js';
+import { WorkerSession } from '../../src/workers/worker-session.js';
 import { useScratch } from '../e2e/scratch.js';
 import { makeSourceFile, type SourceFile } from './source-file.js';
 import { setupOf } from './worker-setup.js';
@@ -91,30 +91,30 @@ const WORK: readonly (readonly [string, () => WorkerSetup, () => PoolItem, engin
 
 describe.each(WORK)('for %s', (_, setup, item, engines) => {
   test('each engine is freed once, when the pool is done', async () => {
-    const workplace = await Workplace.create(setup());
+    const session = await WorkerSession.create(setup());
     expect([given, freed]).toEqual([engines, 0]);
-    workplace.pack(item());
+    session.pack(item());
     expect(packed).toBeGreaterThanOrEqual(4);
     expect(freed).toBe(0);
-    workplace.release();
+    session.release();
     expect(freed).toBe(engines);
   });
 
   test('work ends before the next piece when nobody wants its answer any more', async () => {
-    const unwanted = new Int32Array(new SharedArrayBuffer(4));
+    const cancellation = new Int32Array(new SharedArrayBuffer(4));
     onWork = () => {
-      if (packed === 2) unwanted[0] = 1;
+      if (packed === 2) cancellation[0] = 1;
     };
-    const workplace = await Workplace.create({ ...setup(), unwanted });
-    expect(() => workplace.pack(item())).toThrow('nobody waits for this item');
+    const session = await WorkerSession.create({ ...setup(), cancellation });
+    expect(() => session.pack(item())).toThrow('the item was cancelled');
     expect(packed).toBe(2);
-    workplace.release();
+    session.release();
   });
 });
 
 test('an engine that cannot be had leaves none behind', async () => {
   vi.mocked(createCompressor).mockRejectedValue(new Error('no memory'));
-  await expect(Workplace.create(packing)).rejects.toThrow('no memory');
+  await expect(WorkerSession.create(packing)).rejects.toThrow('no memory');
   expect([given, freed]).toEqual([1, 1]);
 });
 
@@ -123,11 +123,11 @@ test('what one pool worked in the next one works in again', async () => {
   const pieces = new Set<Uint8Array>();
   let taken = 0;
   for (let pool = 0; pool < 5; pool += 1) {
-    const workplace = await Workplace.create(packing);
-    workplace.pack(WORK[0]![2]());
+    const session = await WorkerSession.create(packing);
+    session.pack(WORK[0]![2]());
     for (const { value } of make.mock.results) pieces.add(value as Uint8Array);
     taken = make.mock.results.length;
-    workplace.release();
+    session.release();
   }
   expect(taken).toBeGreaterThanOrEqual(10);
   // Any of those that are kept; each pool has two at a time.

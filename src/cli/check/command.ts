@@ -2,10 +2,10 @@
 import { check } from '../../check/check.js';
 import type { CheckOptions, CheckResult } from '../../check/options.js';
 import { quoted } from '../../errors.js';
-import { type Surroundings, THIS_PROCESS } from '../command-io.js';
+import { type CommandIo, THIS_PROCESS } from '../command-io.js';
 import { messageLine } from '../failure.js';
 import { longRun } from '../long-run.js';
-import { sayAside, warn } from '../progress/notice.js';
+import { warn, writeNotice } from '../progress/notice.js';
 import type { CheckRequest } from './request.js';
 import { humanText, jsonText } from './result-text.js';
 
@@ -16,7 +16,7 @@ const LEAKING = 3;
 const NO_CHECKS = 63;
 
 /** With the library, which tests replace. */
-export interface CheckSurroundings extends Surroundings {
+export interface CheckIo extends CommandIo {
   readonly check: (options: CheckOptions) => Promise<CheckResult | undefined>;
 }
 
@@ -26,15 +26,15 @@ export interface CheckSurroundings extends Surroundings {
  */
 export async function checkCommand(
   { options, name, output, progress, quiet }: CheckRequest,
-  surroundings: CheckSurroundings = { ...THIS_PROCESS, check },
+  io: CheckIo = { ...THIS_PROCESS, check },
 ): Promise<number> {
-  const { stdout, stderr } = surroundings;
-  const ended = await longRun(`Check of ${quoted(options.image.file)}`, progress, surroundings, (hooks) =>
-    surroundings.check({
+  const { stdout, stderr } = io;
+  const ended = await longRun(`Check of ${quoted(options.image.file)}`, progress, io, (hooks) =>
+    io.check({
       ...options,
       ...hooks,
-      onFinding: (_, words) => sayAside(stderr, `${words}\n`),
-      onRebuild: () => sayAside(stderr, 'Rebuilding refcount structure\n'),
+      onFinding: (_, words) => writeNotice(stderr, `${words}\n`),
+      onRebuild: () => writeNotice(stderr, 'Rebuilding refcount structure\n'),
       onWarning: (message) => warn(stderr, message),
     }),
   );

@@ -6,7 +6,7 @@ import { readCacheMode } from '../options/cache-option.js';
 import { oneOperand, readImageArgument } from '../options/image-argument.js';
 import { refuseObject } from '../options/object-option.js';
 import { progressStyle } from '../options/progress-option.js';
-import { crewWishes } from '../options/worker-budget-options.js';
+import { workerBudgetOptions } from '../options/worker-budget-options.js';
 import type { ProgressStyle } from '../progress/progress-display.js';
 import type { CheckWords } from './words.js';
 
@@ -30,7 +30,7 @@ export function readCheckWords(operands: readonly string[], words: CheckWords): 
   refuseObject(words.object);
   const { data = false, output = 'human', quiet = false } = words;
   const cache = readCacheMode('source cache', words.cache);
-  const wishes = crewWishes(words);
+  const wishes = workerBudgetOptions(words);
   const image = readImageArgument(name, words);
   if (words.repair !== undefined && image.forceShare === true) {
     throw usageError(`Could not open ${quoted(name)}: force-share=on can only be used with read-only images`);

@@ -1,8 +1,8 @@
 /** The options of `check` as they were typed, by the last of their names (see its table). */
-import type { CrewWords } from '../options/worker-budget-options.js';
+import type { WorkerBudgetWords } from '../options/worker-budget-options.js';
 import type { ProgressStyle } from '../progress/progress-display.js';
 
-export interface CheckWords extends CrewWords {
+export interface CheckWords extends WorkerBudgetWords {
   readonly format?: string;
   readonly imageOpts?: boolean;
   readonly repair?: 'leaks' | 'all';

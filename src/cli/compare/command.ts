@@ -1,7 +1,7 @@
 /** Runs the comparison that the command line asks for, and says what came of it. Used by main.ts. */
 import { compare } from '../../compare/compare.js';
 import type { CompareOptions, CompareResult } from '../../compare/options.js';
-import { type Surroundings, THIS_PROCESS } from '../command-io.js';
+import { type CommandIo, THIS_PROCESS } from '../command-io.js';
 import { failureText } from '../failure.js';
 import { longRun } from '../long-run.js';
 import { progressStyle } from '../options/progress-option.js';
@@ -10,16 +10,16 @@ import { type CompareRequest, compareOptions } from './request.js';
 import { EXIT_CODES, NO_VERDICT, verdictText } from './verdict-text.js';
 
 /** With the library, which tests replace. */
-export interface CompareSurroundings extends Surroundings {
+export interface CompareIo extends CommandIo {
   readonly compare: (options: CompareOptions) => Promise<CompareResult>;
 }
 
 /** @returns the exit code; of a signal too. Never throws what the caller would take for exit code 1. */
 export async function compareCommand(
   request: CompareRequest,
-  surroundings: CompareSurroundings = { ...THIS_PROCESS, compare },
+  io: CompareIo = { ...THIS_PROCESS, compare },
 ): Promise<number> {
-  const { stdout, stderr } = surroundings;
+  const { stdout, stderr } = io;
   const { quiet = false } = request.words;
   try {
     const options = compareOptions(request);
@@ -27,9 +27,8 @@ export async function compareCommand(
     const ended = await longRun(
       'Comparison',
       style,
-      surroundings,
-      (hooks) =>
-        surroundings.compare({ ...options, ...hooks, onWarning: (message) => warn(stderr, message) }),
+      io,
+      (hooks) => io.compare({ ...options, ...hooks, onWarning: (message) => warn(stderr, message) }),
       ({ verdict }) => verdict.kind === 'identical',
     );
     if ('exitCode' in ended) return ended.exitCode;

@@ -7,11 +7,11 @@ import { quoted, usageError } from '../../errors.js';
 import { readCacheMode } from '../options/cache-option.js';
 import { readImageArgument } from '../options/image-argument.js';
 import { refuseObject } from '../options/object-option.js';
-import { type CrewWords, crewWishes } from '../options/worker-budget-options.js';
+import { type WorkerBudgetWords, workerBudgetOptions } from '../options/worker-budget-options.js';
 import type { ProgressStyle } from '../progress/progress-display.js';
 
 /** The options as they were typed, by the last of their names (see the table). */
-export interface CompareWords extends CrewWords {
+export interface CompareWords extends WorkerBudgetWords {
   readonly aFormat?: string;
   readonly bFormat?: string;
   readonly imageOpts?: boolean;
@@ -56,7 +56,7 @@ export function readCompareWords(operands: readonly string[], words: CompareWord
 export function compareOptions({ files, words }: CompareRequest): CompareOptions {
   const { aFormat, bFormat, object, strict } = words;
   refuseObject(object);
-  const wishes = crewWishes(words);
+  const wishes = workerBudgetOptions(words);
   const cache = readCacheMode('source cache', words.cache);
   return {
     images: [

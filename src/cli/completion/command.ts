@@ -1,6 +1,6 @@
 /** Prints the script for a shell. Used by main.ts. */
 
-import { type Surroundings, THIS_PROCESS } from '../command-io.js';
+import { type CommandIo, THIS_PROCESS } from '../command-io.js';
 import { COMMANDS } from '../commands.js';
 import type { CommandTable } from '../options/option-table.js';
 import { bashScript } from './bash.js';
@@ -17,7 +17,7 @@ const SCRIPTS: Readonly<Record<CompletionRequest['shell'], (tables: readonly Com
 /** @returns the exit code */
 export async function completionCommand(
   { shell }: CompletionRequest,
-  { stdout }: Pick<Surroundings, 'stdout'> = THIS_PROCESS,
+  { stdout }: Pick<CommandIo, 'stdout'> = THIS_PROCESS,
 ): Promise<number> {
   stdout.write(SCRIPTS[shell](COMMANDS.map(({ table }) => table)));
   return 0;

@@ -2,7 +2,7 @@
 import { convert } from '../../convert/convert.js';
 import type { ConvertOptions, ConvertResult } from '../../convert/options.js';
 import { quoted } from '../../errors.js';
-import { type Surroundings, THIS_PROCESS } from '../command-io.js';
+import { type CommandIo, THIS_PROCESS } from '../command-io.js';
 import { longRun } from '../long-run.js';
 import { warn } from '../progress/notice.js';
 import type { ConvertRequest } from './request.js';
@@ -10,7 +10,7 @@ import { summary } from './summary.js';
 import { UnreadableWarnings } from './unreadable-warnings.js';
 
 /** With the library, which tests replace. */
-export interface ConvertSurroundings extends Surroundings {
+export interface ConvertIo extends CommandIo {
   readonly convert: (options: ConvertOptions) => Promise<ConvertResult>;
 }
 
@@ -20,12 +20,12 @@ export interface ConvertSurroundings extends Surroundings {
  */
 export async function convertCommand(
   { options, progress, quiet, verbose }: ConvertRequest,
-  surroundings: ConvertSurroundings = { ...THIS_PROCESS, convert },
+  io: ConvertIo = { ...THIS_PROCESS, convert },
 ): Promise<number> {
-  const { stderr } = surroundings;
+  const { stderr } = io;
   const warnings = new UnreadableWarnings(stderr);
-  const ended = await longRun(`Conversion to ${quoted(options.target)}`, progress, surroundings, (hooks) =>
-    surroundings.convert({
+  const ended = await longRun(`Conversion to ${quoted(options.target)}`, progress, io, (hooks) =>
+    io.convert({
       ...options,
       ...hooks,
       onUnreadable: quiet ? undefined : (range) => warnings.add(range),

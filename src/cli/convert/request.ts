@@ -20,7 +20,7 @@ import { refuseObject } from '../options/object-option.js';
 import { asksForHelp, type OptionPair, parseOptionList } from '../options/option-list.js';
 import { progressStyle } from '../options/progress-option.js';
 import { readSnapshot } from '../options/snapshot-option.js';
-import { crewWishes } from '../options/worker-budget-options.js';
+import { workerBudgetOptions } from '../options/worker-budget-options.js';
 import type { ProgressStyle } from '../progress/progress-display.js';
 import { readSources, readTarget } from './image-arguments.js';
 import type { ConvertWords } from './words.js';
@@ -117,7 +117,7 @@ function readNumbers({ minSize, sparseSize, rateLimit, compressedCacheSize, ...w
     minSize: minSize === undefined ? undefined : readMinSize(minSize),
     sparseSize: sparseSize === undefined ? undefined : readSparseSize(sparseSize),
     rateLimit: rateLimit === undefined ? undefined : readRateLimit(rateLimit),
-    ...crewWishes(words),
+    ...workerBudgetOptions(words),
     compressedCacheSize: compressedCacheSize === undefined ? undefined : readCacheSize(compressedCacheSize),
   };
 }

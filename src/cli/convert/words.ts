@@ -1,10 +1,10 @@
 /** The options of `convert` as they were typed, by the last of their names (see its table). */
 
 import type { ConvertOptions } from '../../convert/options.js';
-import type { CrewWords } from '../options/worker-budget-options.js';
+import type { WorkerBudgetWords } from '../options/worker-budget-options.js';
 import type { ProgressStyle } from '../progress/progress-display.js';
 
-export interface ConvertWords extends CrewWords {
+export interface ConvertWords extends WorkerBudgetWords {
   readonly sourceFormat?: string;
   readonly sourceImageOpts?: boolean;
   readonly sourceCache?: string;

@@ -1,7 +1,7 @@
 /** Runs `info`: prints what an image is, or each image of its chain. Used by main.ts. */
 import { quoted } from '../../errors.js';
 import { imageInfo } from '../../info/info.js';
-import { type Surroundings, THIS_PROCESS } from '../command-io.js';
+import { type CommandIo, THIS_PROCESS } from '../command-io.js';
 import { longRun } from '../long-run.js';
 import { qapiJsonParts } from '../options/qapi-object.js';
 import { warn } from '../progress/notice.js';
@@ -14,7 +14,7 @@ import type { InfoRequest } from './request.js';
 const PIECE_LENGTH = 65536;
 
 /** With the library, which tests replace. */
-export interface InfoSurroundings extends Surroundings {
+export interface InfoIo extends CommandIo {
   readonly imageInfo: typeof imageInfo;
 }
 
@@ -24,13 +24,13 @@ export interface InfoSurroundings extends Surroundings {
  */
 export async function infoCommand(
   { options, output, progress }: InfoRequest,
-  surroundings: InfoSurroundings = { ...THIS_PROCESS, imageInfo },
+  io: InfoIo = { ...THIS_PROCESS, imageInfo },
 ): Promise<number> {
-  const { stdout, stderr } = surroundings;
+  const { stdout, stderr } = io;
   // Standard output is for what is told: whoever reads it must not find progress in it.
-  const aside = { ...surroundings, stdout: stderr };
-  const ended = await longRun(`Looking at ${quoted(options.image.file)}`, progress, aside, (hooks) =>
-    surroundings.imageInfo({ ...options, ...hooks, onWarning: (message) => warn(stderr, message) }),
+  const withoutStdout = { ...io, stdout: stderr };
+  const ended = await longRun(`Looking at ${quoted(options.image.file)}`, progress, withoutStdout, (hooks) =>
+    io.imageInfo({ ...options, ...hooks, onWarning: (message) => warn(stderr, message) }),
   );
   if ('exitCode' in ended) return ended.exitCode;
   const infos = ended.result;

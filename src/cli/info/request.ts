@@ -3,7 +3,7 @@ import { Qcow2cError } from '../../errors.js';
 import type { ImageInfoOptions } from '../../info/image-info.js';
 import { oneOperand, readImageArgument } from '../options/image-argument.js';
 import { progressStyle } from '../options/progress-option.js';
-import { type CrewWords, crewWishes } from '../options/worker-budget-options.js';
+import { type WorkerBudgetWords, workerBudgetOptions } from '../options/worker-budget-options.js';
 import type { ProgressStyle } from '../progress/progress-display.js';
 
 export interface InfoRequest {
@@ -14,7 +14,7 @@ export interface InfoRequest {
 }
 
 /** The options as they were typed, by the last of their names (see the table). */
-export interface InfoWords extends CrewWords {
+export interface InfoWords extends WorkerBudgetWords {
   readonly format?: string;
   readonly imageOpts?: boolean;
   readonly output?: 'human' | 'json';
@@ -36,7 +36,7 @@ export function readInfoWords(operands: readonly string[], words: InfoWords): In
       '--object is not supported: what an image says of itself can be read without a secret',
     );
   }
-  const wishes = crewWishes(words);
+  const wishes = workerBudgetOptions(words);
   const name = oneOperand(operands);
   return {
     kind: 'info',

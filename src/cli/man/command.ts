@@ -1,11 +1,11 @@
 /** Prints the manual page. Used by main.ts. */
 
-import { type Surroundings, THIS_PROCESS } from '../command-io.js';
+import { type CommandIo, THIS_PROCESS } from '../command-io.js';
 import { COMMANDS } from '../commands.js';
 import { manualPage } from './page.js';
 
 /** @returns the exit code */
-export async function manCommand({ stdout }: Pick<Surroundings, 'stdout'> = THIS_PROCESS): Promise<number> {
+export async function manCommand({ stdout }: Pick<CommandIo, 'stdout'> = THIS_PROCESS): Promise<number> {
   stdout.write(manualPage(COMMANDS.map(({ table }) => table)));
   return 0;
 }

@@ -2,7 +2,7 @@
 import { mapImage } from '../../map/map-image.js';
 import type { MapOptions } from '../../map/options.js';
 import { surveyImage } from '../../map/survey-image.js';
-import { type Surroundings, THIS_PROCESS } from '../command-io.js';
+import { type CommandIo, THIS_PROCESS } from '../command-io.js';
 import { warn } from '../progress/notice.js';
 import { PacedOutput } from './paced-output.js';
 import { HUMAN_TEXT, JsonText, type RangesText } from './ranges-text.js';
@@ -12,7 +12,7 @@ import { picture } from './svg/picture.js';
 /** @returns the exit code @throws what is to be printed as an error with exit code 1 */
 export async function mapCommand(
   request: MapRequest,
-  { stdout, stderr }: Surroundings = THIS_PROCESS,
+  { stdout, stderr }: CommandIo = THIS_PROCESS,
 ): Promise<number> {
   const { output } = request;
   const options: MapOptions = { ...request.options, onWarning: (message) => warn(stderr, message) };

@@ -2,14 +2,14 @@
 import { quoted } from '../../errors.js';
 import { measure } from '../../measure/measure.js';
 import type { Measurement, MeasureOptions } from '../../measure/options.js';
-import { type Surroundings, THIS_PROCESS } from '../command-io.js';
+import { type CommandIo, THIS_PROCESS } from '../command-io.js';
 import { longRun } from '../long-run.js';
 import { warn } from '../progress/notice.js';
 import { humanText, jsonText } from './measurement-text.js';
 import type { MeasureRequest } from './request.js';
 
 /** With the library, which tests replace. */
-export interface MeasureSurroundings extends Surroundings {
+export interface MeasureIo extends CommandIo {
   readonly measure: (options: MeasureOptions) => Promise<Measurement>;
 }
 
@@ -19,13 +19,13 @@ export interface MeasureSurroundings extends Surroundings {
  */
 export async function measureCommand(
   { options, name, output, progress }: MeasureRequest,
-  surroundings: MeasureSurroundings = { ...THIS_PROCESS, measure },
+  io: MeasureIo = { ...THIS_PROCESS, measure },
 ): Promise<number> {
-  const { stdout, stderr } = surroundings;
+  const { stdout, stderr } = io;
   // Standard output is for the figures alone.
   const style = progress === 'auto' && !stderr.isTTY ? 'none' : progress;
-  const ended = await longRun(`Measurement of ${quoted(name)}`, style, surroundings, (hooks) =>
-    surroundings.measure({ ...options, ...hooks, onWarning: (message) => warn(stderr, message) }),
+  const ended = await longRun(`Measurement of ${quoted(name)}`, style, io, (hooks) =>
+    io.measure({ ...options, ...hooks, onWarning: (message) => warn(stderr, message) }),
   );
   if ('exitCode' in ended) return ended.exitCode;
   stdout.write(output === 'json' ? jsonText(ended.result) : humanText(ended.result));

@@ -14,11 +14,11 @@ import { refuseObject } from '../options/object-option.js';
 import { asksForHelp, parseOptionList } from '../options/option-list.js';
 import { progressStyle } from '../options/progress-option.js';
 import { readSnapshot } from '../options/snapshot-option.js';
-import { type CrewWords, crewWishes } from '../options/worker-budget-options.js';
+import { type WorkerBudgetWords, workerBudgetOptions } from '../options/worker-budget-options.js';
 import type { ProgressStyle } from '../progress/progress-display.js';
 
 /** The options as they were typed, by the last of their names (see the table). */
-export interface MeasureWords extends CrewWords {
+export interface MeasureWords extends WorkerBudgetWords {
   readonly format?: string;
   readonly imageOpts?: boolean;
   readonly snapshot?: string;
@@ -66,7 +66,7 @@ export function readMeasureWords(
   const size = words.size === undefined ? undefined : readImageSize(words.size);
   const snapshot = words.snapshot === undefined ? undefined : readSnapshot(words.snapshot);
   const sample = words.sample === undefined ? undefined : readPercent(words.sample);
-  const wishes = crewWishes(words);
+  const wishes = workerBudgetOptions(words);
   const targetFormat = targetFormatOf(words.targetFormat ?? (compress ? 'qcow2' : 'raw'));
   if (asksForHelp(pairs)) return { kind: 'text', text: formatOptionsHelp(targetFormat) };
   const [file] = operands;

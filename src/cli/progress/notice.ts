@@ -11,7 +11,7 @@ const SAVE_POSITION = '\x1b7';
  * @param lines whole lines, each with its line end
  * @returns a promise when the reader is behind, to be waited for before more is said; it never rejects
  */
-export function sayAside(stderr: Output, lines: string): Promise<void> | undefined {
+export function writeNotice(stderr: Output, lines: string): Promise<void> | undefined {
   const goesOn = stderr.write(stderr.isTTY ? `${CLEAR_LINE}${lines}${SAVE_POSITION}` : lines);
   return goesOn || stderr.destroyed ? undefined : drained(stderr);
 }
@@ -38,5 +38,5 @@ function drained(output: Output): Promise<void> {
 
 /** @param message one sentence */
 export function warn(stderr: Output, message: string): void {
-  void sayAside(stderr, messageLine(`warning: ${message}`));
+  void writeNotice(stderr, messageLine(`warning: ${message}`));
 }

@@ -1,16 +1,13 @@
 /** Chooses what shows the progress of a command. */
 
-import type { Surroundings } from '../command-io.js';
+import type { CommandIo } from '../command-io.js';
 import type { ProgressDisplay, ProgressStyle } from './progress-display.js';
 import { JsonDisplay } from './progress-json.js';
 import { QemuDisplay } from './progress-qemu.js';
 
 /** @param style auto: a bar on a terminal, else as qemu-img shows it */
-export async function openDisplay(
-  style: ProgressStyle,
-  surroundings: Surroundings,
-): Promise<ProgressDisplay> {
-  const { stdout, stderr, now } = surroundings;
+export async function openDisplay(style: ProgressStyle, io: CommandIo): Promise<ProgressDisplay> {
+  const { stdout, stderr, now } = io;
   switch (style === 'auto' ? (stderr.isTTY ? 'bar' : 'qemu') : style) {
     case 'bar': {
       // Loaded when there is a bar to draw: the start of every other conversion is so much faster.

@@ -4,7 +4,7 @@
  */
 import type { EventEmitter } from 'node:events';
 import type { Progress } from '../../workers/progress.js';
-import { sayAside } from './notice.js';
+import { writeNotice } from './notice.js';
 import { type Output, partOf } from './progress-display.js';
 import { percentage } from './progress-qemu.js';
 
@@ -28,7 +28,7 @@ export class ProgressRequest {
     this.#asked = false;
     const { done, whole } = partOf(progress);
     const state = whole === undefined ? `${done} bytes` : `${percentage(done, Math.max(whole, 1))}/100%`;
-    void sayAside(this.#stderr, `    (${state})\n`);
+    void writeNotice(this.#stderr, `    (${state})\n`);
   }
 
   release(): void {

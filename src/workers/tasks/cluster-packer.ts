@@ -7,7 +7,7 @@
 
 import type { Compressor } from '../../engines/codec.js';
 import { looksIncompressible } from '../../engines/incompressible.js';
-import { refuseUnwanted } from '../cancellation.js';
+import { throwIfCancelled } from '../cancellation.js';
 import {
   type CompressedSegment,
   type PackedClusters,
@@ -67,7 +67,7 @@ export class ClusterPacker {
     let at = 0;
     let previous: Uint8Array | undefined;
     for (let index = 0; index < clusters; index += 1) {
-      refuseUnwanted(this.#setup);
+      throwIfCancelled(this.#setup);
       const cluster = input.subarray(index * clusterSize, (index + 1) * clusterSize);
       const segment = payloads.get(index * clusterSize);
       const payload = segment && this.#readCompressed(segment, cluster, unreadable);

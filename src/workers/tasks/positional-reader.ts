@@ -4,7 +4,7 @@
  */
 import * as fs from 'node:fs';
 import { roundDown, roundUp } from '../../arithmetic.js';
-import { isPassing, MOST_IDLE_ATTEMPTS } from '../../system/transient-error.js';
+import { isTransient, MOST_IDLE_ATTEMPTS } from '../../system/transient-error.js';
 import { SegmentError } from './segment-error.js';
 import { threadMemory } from './thread-memory.js';
 
@@ -73,7 +73,7 @@ function readOnce(descriptor: number, offset: number, into: Uint8Array): number 
     try {
       return fs.readSync(descriptor, into, 0, into.length, offset);
     } catch (error) {
-      if (isPassing(error) && idle <= MOST_IDLE_ATTEMPTS) continue;
+      if (isTransient(error) && idle <= MOST_IDLE_ATTEMPTS) continue;
       const { errno, code, message } = error as NodeJS.ErrnoException;
       throw new SegmentError({ kind: 'read', descriptor, offset, errno, code, message });
     }

@@ -4,7 +4,7 @@
  * reads although something is wrong with it is read and noted, too.
  */
 
-import { refuseUnwanted } from '../cancellation.js';
+import { throwIfCancelled } from '../cancellation.js';
 import type {
   CompressedSegment,
   DataSegment,
@@ -22,7 +22,7 @@ const SALVAGED_PIECE = 4096;
 
 export type ReaderSetup = Pick<
   WorkerSetup,
-  'readAlignment' | 'salvage' | 'arrivals' | 'itemSize' | 'unwanted'
+  'readAlignment' | 'salvage' | 'arrivals' | 'itemSize' | 'cancellation'
 >;
 
 export class SegmentReader {
@@ -47,7 +47,7 @@ export class SegmentReader {
   read(segments: readonly Segment[], slot: number, item: Uint8Array, unreadable: UnreadablePart[]): void {
     let filled = 0;
     for (const segment of segments) {
-      refuseUnwanted(this.#setup);
+      throwIfCancelled(this.#setup);
       const { at, length } = segment;
       if (at > filled) item.fill(0, filled, at);
       const place = item.subarray(at, at + length);

@@ -6,7 +6,7 @@ import type { Decompressor } from '../../engines/codec.js';
 import { CorruptPayload } from '../../engines/corrupt-payload.js';
 import { DeflateDecoder, LARGEST_WINDOW } from '../../engines/deflate-decoder.js';
 import { readZstdFrames } from '../../engines/zstd-frame.js';
-import { refuseUnwanted } from '../cancellation.js';
+import { throwIfCancelled } from '../cancellation.js';
 import {
   type BrokenPayload,
   type ExaminationItem,
@@ -43,7 +43,7 @@ export class StreamExaminer {
     const broken: BrokenPayload[] = [];
     const facts: Totals = { payloadBytes: 0, window: 0, checksums: 0 };
     for (let index = 0; index * PAYLOAD_FIELDS < payloads.length; index += 1) {
-      refuseUnwanted(this.#setup);
+      throwIfCancelled(this.#setup);
       const [offset = 0, storedLength = 0] = payloads.subarray(index * PAYLOAD_FIELDS);
       try {
         const stream = this.#inflate(offset, storedLength);

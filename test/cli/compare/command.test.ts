@@ -1,6 +1,6 @@
 import { EventEmitter, once } from 'node:events';
 import { describe, expect, test } from 'vitest';
-import { type CompareSurroundings, compareCommand } from '../../../src/cli/compare/command.js';
+import { type CompareIo, compareCommand } from '../../../src/cli/compare/command.js';
 import type { CompareRequest, CompareWords } from '../../../src/cli/compare/request.js';
 import type { CompareResult, Verdict } from '../../../src/compare/options.js';
 import { Qcow2cError } from '../../../src/errors.js';
@@ -12,14 +12,14 @@ const request = (words: CompareWords = {}): CompareRequest => ({
   words,
 });
 
-function surroundings(compare: CompareSurroundings['compare']) {
+function io(compare: CompareIo['compare']) {
   const process = new EventEmitter();
   return { stdout: new RecordedOutput(), stderr: new RecordedOutput(), process, now: () => 0, compare };
 }
 
 /** What the command says of a result and returns. */
 async function said(result: CompareResult, words?: CompareWords) {
-  const around = surroundings(async () => result);
+  const around = io(async () => result);
   const code = await compareCommand(request(words), around);
   return { code, out: around.stdout.text, err: around.stderr.text };
 }
@@ -86,19 +86,19 @@ describe('a verdict', () => {
 });
 
 describe('progress', () => {
-  const going: CompareSurroundings['compare'] = async ({ onProgress }) => {
+  const going: CompareIo['compare'] = async ({ onProgress }) => {
     onProgress?.({ guestBytesDone: 512, guestBytes: 1024, dataBytes: 512, storedBytes: undefined });
     return { verdict: { kind: 'different-content', offset: 512 }, sizes: SAME };
   };
 
   test('ends in a line of its own, and not at 100 % when there is a difference', async () => {
-    const around = surroundings(going);
+    const around = io(going);
     await compareCommand(request({ p: true }), around);
     expect(around.stdout.text).toBe('    (0.00/100%)\r    (50.00/100%)\r\nContent mismatch at offset 512!\n');
   });
 
   test('is not shown unless asked for', async () => {
-    const around = surroundings(going);
+    const around = io(going);
     await compareCommand(request(), around);
     expect([around.stdout.text, around.stderr.text]).toEqual(['Content mismatch at offset 512!\n', '']);
   });
@@ -110,7 +110,7 @@ describe('without a verdict', () => {
       [{}, /^qcow2c: the reason of it\n$/],
       [{ debug: true }, /^qcow2c: the reason of it\n.*Qcow2cError.*command\.test/s],
     ] as const) {
-      const around = surroundings(() => Promise.reject(error));
+      const around = io(() => Promise.reject(error));
       expect(await compareCommand(request(words), around)).toBe(2);
       expect(around.stderr.text).toMatch(line);
       expect(around.stdout.text).toBe('');
@@ -118,13 +118,13 @@ describe('without a verdict', () => {
   });
 
   test('words that make no sense have exit code 2, and nothing is opened', async () => {
-    const around = surroundings(() => Promise.reject(new Error('opened')));
+    const around = io(() => Promise.reject(new Error('opened')));
     expect(await compareCommand(request({ cache: 'foo' }), around)).toBe(2);
     expect(around.stderr.text).toBe('qcow2c: Invalid source cache option: foo\n');
   });
 
   test('a signal has its own exit code', async () => {
-    const around = surroundings(async ({ signal }) => {
+    const around = io(async ({ signal }) => {
       if (signal?.aborted === false) await once(signal, 'abort');
       throw new Qcow2cError('ERR_ABORTED', 'ended');
     });

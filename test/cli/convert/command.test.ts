@@ -1,6 +1,6 @@
 import { EventEmitter, once } from 'node:events';
 import { describe, expect, test } from 'vitest';
-import { type ConvertSurroundings, convertCommand } from '../../../src/cli/convert/command.js';
+import { type ConvertIo, convertCommand } from '../../../src/cli/convert/command.js';
 import type { ConvertRequest } from '../../../src/cli/convert/request.js';
 import { Qcow2cError, usageError } from '../../../src/errors.js';
 import { RecordedOutput } from '../recorded-output.js';
@@ -14,8 +14,8 @@ const REQUEST: ConvertRequest = {
   verbose: false,
 };
 
-/** ConvertSurroundings whose conversion is `convert`, with what was printed. */
-function surroundings(convert: ConvertSurroundings['convert'], columns?: number) {
+/** ConvertIo whose conversion is `convert`, with what was printed. */
+function io(convert: ConvertIo['convert'], columns?: number) {
   const process = new EventEmitter();
   return {
     stdout: new RecordedOutput(),
@@ -27,7 +27,7 @@ function surroundings(convert: ConvertSurroundings['convert'], columns?: number)
 }
 
 /** A conversion that ends only when it is aborted, and after `cleanUp`. */
-function untilAborted(cleanUp: () => void): ConvertSurroundings['convert'] {
+function untilAborted(cleanUp: () => void): ConvertIo['convert'] {
   return async ({ signal }) => {
     if (signal?.aborted === false) await once(signal, 'abort');
     cleanUp();
@@ -41,7 +41,7 @@ function listeners(process: EventEmitter): number {
 
 describe('a conversion that succeeds', () => {
   test('gets the options, prints nothing and exits with 0', async () => {
-    const around = surroundings(async (options) => {
+    const around = io(async (options) => {
       expect(options).toMatchObject(REQUEST.options);
       options.onProgress?.({ guestBytesDone: 1, guestBytes: 1, dataBytes: 1, storedBytes: 1 });
       return RESULT;
@@ -52,7 +52,7 @@ describe('a conversion that succeeds', () => {
   });
 
   test('says what it did with -v', async () => {
-    const around = surroundings(async () => RESULT);
+    const around = io(async () => RESULT);
     await convertCommand({ ...REQUEST, verbose: true }, around);
     expect(around.stderr.text).toContain('Clusters: 4 compressed');
     expect(around.stdout.text).toBe('');
@@ -60,13 +60,13 @@ describe('a conversion that succeeds', () => {
 });
 
 describe('what cannot be read', () => {
-  const convert: ConvertSurroundings['convert'] = async ({ onUnreadable }) => {
+  const convert: ConvertIo['convert'] = async ({ onUnreadable }) => {
     onUnreadable?.({ guestOffset: 512, length: 512, error: usageError('gone') });
     return { ...RESULT, unreadableBytes: 512 };
   };
 
   test('is said on standard error, and the conversion succeeds', async () => {
-    const around = surroundings(convert);
+    const around = io(convert);
     expect(await convertCommand(REQUEST, around)).toBe(0);
     expect(around.stderr.text).toBe(
       'qcow2c: warning: error while reading offset 512: gone (512 bytes became zeros)\n' +
@@ -76,13 +76,13 @@ describe('what cannot be read', () => {
   });
 
   test('is not said with -q', async () => {
-    const around = surroundings(convert);
+    const around = io(convert);
     expect(await convertCommand({ ...REQUEST, quiet: true }, around)).toBe(0);
     expect(around.stderr.text).toBe('');
   });
 
   test('is summed up only when the conversion succeeds', async () => {
-    const around = surroundings(async (options) => {
+    const around = io(async (options) => {
       await convert(options);
       throw usageError('no');
     });
@@ -92,7 +92,7 @@ describe('what cannot be read', () => {
 });
 
 test.each([false, true])('a warning is said on standard error, also with -q (%s)', async (quiet) => {
-  const around = surroundings(async ({ onWarning }) => {
+  const around = io(async ({ onWarning }) => {
     onWarning?.("Skipping inconsistent bitmap 'a'");
     return RESULT;
   });
@@ -101,7 +101,7 @@ test.each([false, true])('a warning is said on standard error, also with -q (%s)
 });
 
 describe('progress', () => {
-  const convert: ConvertSurroundings['convert'] = async ({ onProgress }) => {
+  const convert: ConvertIo['convert'] = async ({ onProgress }) => {
     onProgress?.({ guestBytesDone: 1, guestBytes: 4, dataBytes: 1, storedBytes: 1 });
     return RESULT;
   };
@@ -118,7 +118,7 @@ describe('progress', () => {
     ['json', 80, '', '"percent":25'],
     ['none', 80, '', ''],
   ] as const)('%s with a terminal of %s columns', async (progress, columns, stdout, stderr) => {
-    const around = surroundings(convert, columns);
+    const around = io(convert, columns);
     expect(await convertCommand({ ...REQUEST, progress }, around)).toBe(0);
     expect(around.stdout.text).toBe(stdout);
     expect(around.stderr.text).toContain(stderr);
@@ -126,7 +126,7 @@ describe('progress', () => {
   });
 
   test('is ended before a failure is thrown', async () => {
-    const around = surroundings(async () => Promise.reject(usageError('no')), 80);
+    const around = io(async () => Promise.reject(usageError('no')), 80);
     await expect(convertCommand({ ...REQUEST, progress: 'bar' }, around)).rejects.toThrow('no');
     expect(around.stderr.text).toMatch(/\[\?25h.*\n$/);
   });
@@ -139,7 +139,7 @@ describe('interruptions', () => {
     ['SIGHUP', 129],
   ])('%s aborts the conversion, is named in one line and exits with %d', async (name, code) => {
     let cleanUps = 0;
-    const around = surroundings(
+    const around = io(
       untilAborted(() => {
         cleanUps += 1;
       }),
@@ -154,7 +154,7 @@ describe('interruptions', () => {
   });
 
   test('a signal that comes too late changes nothing', async () => {
-    const around = surroundings(async () => {
+    const around = io(async () => {
       around.process.emit('SIGINT', 'SIGINT');
       return RESULT;
     });
@@ -162,7 +162,7 @@ describe('interruptions', () => {
   });
 
   test('another failure after a signal is that failure', async () => {
-    const around = surroundings(async () => {
+    const around = io(async () => {
       around.process.emit('SIGINT', 'SIGINT');
       throw new Qcow2cError('ERR_IO', 'Could not write');
     });
@@ -172,7 +172,7 @@ describe('interruptions', () => {
 
   test('an error that nobody caught lets the conversion clean up and is then thrown', async () => {
     let cleanedUp = false;
-    const around = surroundings(
+    const around = io(
       untilAborted(() => {
         cleanedUp = true;
       }),

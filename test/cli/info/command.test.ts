@@ -59,8 +59,8 @@ async function printed(
     await library(options);
     return [...infos];
   };
-  const surroundings = { stdout, stderr, process, now: () => 0, imageInfo };
-  const exitCode = await infoCommand(readInfoWords(['x.qcow2'], words), surroundings);
+  const io = { stdout, stderr, process, now: () => 0, imageInfo };
+  const exitCode = await infoCommand(readInfoWords(['x.qcow2'], words), io);
   return { exitCode, stdout: stdout.text, stderr: stderr.text, process };
 }
 
@@ -228,8 +228,8 @@ describe('info', () => {
       process.emit('SIGTERM', 'SIGTERM');
       throw abortedError(signal?.reason);
     };
-    const surroundings = { stdout, stderr, process, now: () => 0, imageInfo };
-    expect(await infoCommand(readInfoWords(['x'], { deep: true }), surroundings)).toBe(143);
+    const io = { stdout, stderr, process, now: () => 0, imageInfo };
+    expect(await infoCommand(readInfoWords(['x'], { deep: true }), io)).toBe(143);
     expect(stdout.text).toBe('');
     expect(stderr.text).toBe("qcow2c: Looking at 'x' stopped by SIGTERM\n");
   });

@@ -1,7 +1,7 @@
 /** What `measure` prints. */
 import { EventEmitter } from 'node:events';
 import { describe, expect, test } from 'vitest';
-import { type MeasureSurroundings, measureCommand } from '../../../src/cli/measure/command.js';
+import { type MeasureIo, measureCommand } from '../../../src/cli/measure/command.js';
 import type { MeasureRequest } from '../../../src/cli/measure/request.js';
 import { abortedError } from '../../../src/errors.js';
 import type { Measurement } from '../../../src/measure/options.js';
@@ -23,7 +23,7 @@ const PLAIN: Measurement = {
 };
 const ESTIMATE = { margin: 4096, confidence: 95, sampledBytes: 1048576, dataBytes: 3145728 };
 
-function surroundings(measure: MeasureSurroundings['measure'], columns?: number) {
+function io(measure: MeasureIo['measure'], columns?: number) {
   const [stdout, stderr] = [new RecordedOutput(columns), new RecordedOutput(columns)];
   return { stdout, stderr, process: new EventEmitter(), now: () => 0, measure };
 }
@@ -32,7 +32,7 @@ async function printed(
   measurement: Measurement,
   output: MeasureRequest['output'] = 'human',
 ): Promise<string> {
-  const around = surroundings(async () => measurement);
+  const around = io(async () => measurement);
   expect(await measureCommand({ ...REQUEST, output }, around)).toBe(0);
   expect(around.stderr.text).toBe('');
   return around.stdout.text;
@@ -84,7 +84,7 @@ describe('the figures', () => {
 });
 
 describe('progress', () => {
-  const measure: MeasureSurroundings['measure'] = async ({ onProgress }) => {
+  const measure: MeasureIo['measure'] = async ({ onProgress }) => {
     onProgress?.({ guestBytesDone: 1, guestBytes: 4, dataBytes: 1, storedBytes: 1 });
     return PLAIN;
   };
@@ -98,7 +98,7 @@ describe('progress', () => {
   ] as const)(
     '%s with a terminal of %s columns leaves standard output to the figures',
     async (progress, columns, text) => {
-      const around = surroundings(measure, columns);
+      const around = io(measure, columns);
       expect(await measureCommand({ ...REQUEST, progress }, around)).toBe(0);
       expect(around.stdout.text).toBe(await printed(PLAIN));
       expect(around.stderr.text).toContain(text);
@@ -108,7 +108,7 @@ describe('progress', () => {
 });
 
 test('a warning is said on standard error', async () => {
-  const around = surroundings(async ({ onWarning }) => {
+  const around = io(async ({ onWarning }) => {
     onWarning?.('something is strange');
     return PLAIN;
   });
@@ -117,7 +117,7 @@ test('a warning is said on standard error', async () => {
 });
 
 test('a signal stops it, and no figure is printed', async () => {
-  const around = surroundings(
+  const around = io(
     ({ signal }) =>
       new Promise((_, reject) =>
         signal!.addEventListener('abort', () => reject(abortedError(signal!.reason))),

@@ -1,6 +1,6 @@
 /** The bitmap directory, the tables of bitmaps, and their bits as they come into another image. */
 import type { ErrorCode } from '../../../src/errors.js';
-import { readQcow2Start } from '../../../src/image/image-header.js';
+import { readQcow2ImageHeader } from '../../../src/image/image-header.js';
 import { type Bitmap, readBitmapDirectory } from '../../../src/qcow2/bitmap-directory.js';
 import { readBitmap } from '../../../src/qcow2/bitmap-reader.js';
 import type { Header } from '../../../src/qcow2/header.js';
@@ -19,7 +19,7 @@ const LOOKED_AT = 64;
 
 export async function fuzz(input: Uint8Array): Promise<void> {
   const file = MemoryImage.folded(input);
-  const { value: start } = await attempt(REFUSED, () => readQcow2Start(file.source, 'description'));
+  const { value: start } = await attempt(REFUSED, () => readQcow2ImageHeader(file.source, 'description'));
   const extension = start?.extensions.bitmaps;
   if (start === undefined || extension === undefined) return;
   const { header } = start;

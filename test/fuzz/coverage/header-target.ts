@@ -4,7 +4,7 @@
  */
 import { readCheckedImage } from '../../../src/check/checked-image.js';
 import type { ErrorCode } from '../../../src/errors.js';
-import { type Qcow2Start, readQcow2Start } from '../../../src/image/image-header.js';
+import { type Qcow2ImageHeader, readQcow2ImageHeader } from '../../../src/image/image-header.js';
 import { probeFormat } from '../../../src/image/probe.js';
 import { describeQcow2 } from '../../../src/info/describe-qcow2.js';
 import { INCOMPATIBLE_EXTENDED_L2 } from '../../../src/qcow2/features.js';
@@ -30,8 +30,10 @@ export async function fuzz(input: Uint8Array): Promise<void> {
     file.allow(reads, bytes);
     return attempt(REFUSED, work);
   };
-  const content = await bounded(START_READS, START_BYTES, () => readQcow2Start(file.source, 'content'));
-  const described = await bounded(START_READS, START_BYTES, () => readQcow2Start(file.source, 'description'));
+  const content = await bounded(START_READS, START_BYTES, () => readQcow2ImageHeader(file.source, 'content'));
+  const described = await bounded(START_READS, START_BYTES, () =>
+    readQcow2ImageHeader(file.source, 'description'),
+  );
   // The check reads the last sector too.
   const checked = await bounded(START_READS + 1, START_BYTES + 512, () => readCheckedImage(file));
   await promiseFormat(start, described.value !== undefined);
@@ -62,7 +64,7 @@ export async function fuzz(input: Uint8Array): Promise<void> {
   // The start once more, a LUKS header, and two tables through windows, which overlap by half at most.
   const reads = 2 + 4 * (1 + Math.ceil(file.length / WINDOW_BYTES));
   await bounded(reads, START_BYTES + reads * WINDOW_BYTES, () =>
-    describeQcow2(described.value as Qcow2Start),
+    describeQcow2(described.value as Qcow2ImageHeader),
   );
   if (content.value !== undefined) await promiseRoundTrip(content.value);
 }
@@ -123,7 +125,7 @@ function promiseFields(header: Header, start: Uint8Array): void {
 }
 
 /** What the encoder of new headers can say of it is read back as it was. */
-async function promiseRoundTrip({ header, extensions, backing }: Qcow2Start): Promise<void> {
+async function promiseRoundTrip({ header, extensions, backing }: Qcow2ImageHeader): Promise<void> {
   const { backingFormat, dataFile, bitmaps } = extensions;
   const { version, incompatibleFeatures, autoclearFeatures, snapshotCount } = header;
   const isNew =

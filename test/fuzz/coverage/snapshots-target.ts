@@ -1,7 +1,7 @@
 /** The snapshot table, the choice of a snapshot, and the disks that snapshots hold. */
 import type { ErrorCode } from '../../../src/errors.js';
 import { imageStates } from '../../../src/examine/image-states.js';
-import { readQcow2Start, snapshotState } from '../../../src/image/image-header.js';
+import { readQcow2ImageHeader, snapshotState } from '../../../src/image/image-header.js';
 import type { Header } from '../../../src/qcow2/header.js';
 import {
   type SnapshotEntry,
@@ -24,7 +24,7 @@ const MOST_DISKS = 2;
 
 export async function fuzz(input: Uint8Array): Promise<void> {
   const file = MemoryImage.folded(input);
-  const { value: start } = await attempt(REFUSED, () => readQcow2Start(file.source, 'description'));
+  const { value: start } = await attempt(REFUSED, () => readQcow2ImageHeader(file.source, 'description'));
   if (start === undefined || start.header.snapshotCount > MOST_SNAPSHOTS) return;
   const { header } = start;
   const reads = Math.ceil(file.length / WINDOW_BYTES) + header.snapshotCount * 3 + 1;

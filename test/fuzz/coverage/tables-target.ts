@@ -1,5 +1,5 @@
 /** L1 and L2 tables of the disk: cluster map, look-ups and the walk through the tables. */
-import { readQcow2Start } from '../../../src/image/image-header.js';
+import { readQcow2ImageHeader } from '../../../src/image/image-header.js';
 import { INCOMPATIBLE_DATA_FILE } from '../../../src/qcow2/features.js';
 import { promiseMap } from './map-promises.js';
 import { MemoryImage } from './memory-image.js';
@@ -10,7 +10,7 @@ const DATA_DESCRIPTOR = 6;
 export async function fuzz(input: Uint8Array): Promise<void> {
   const file = MemoryImage.folded(input);
   const { value } = await attempt(['ERR_FORMAT', 'ERR_CORRUPT', 'ERR_UNSUPPORTED'], () =>
-    readQcow2Start(file.source, 'description'),
+    readQcow2ImageHeader(file.source, 'description'),
   );
   if (value === undefined) return;
   const { header } = value;

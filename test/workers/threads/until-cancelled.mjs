@@ -1,8 +1,8 @@
-// Is in the middle of an item until nobody wants its answer any more.
+// Works on one item until the pool cancels it.
 import { serve } from './serve.mjs';
 
-serve(({ begun, unwanted }) => () => {
+serve(({ begun, cancellation }) => () => {
   Atomics.add(begun, 0, 1);
-  while (Atomics.load(unwanted, 0) === 0);
-  throw new Error('nobody waits for this item');
+  while (Atomics.load(cancellation, 0) === 0);
+  throw new Error('the item was cancelled');
 });
