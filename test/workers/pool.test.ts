@@ -180,7 +180,7 @@ describe('the threads of a pool', () => {
   test('are kept when work is given up in the middle of an item', async () => {
     for (const _ of [1, 2, 3]) {
       const begun = new Int32Array(new SharedArrayBuffer(4));
-      const pool = start('until-cancellation', 2, 6, { begun });
+      const pool = start('until-cancelled', 2, 6, { begun });
       const ends = Promise.allSettled([0, 1, 2, 3].map((slot) => pool.pack(item(slot), slot)));
       await vi.waitFor(() => expect(begun[0]).toBe(2), 20_000);
       await pool.close();
