@@ -147,7 +147,7 @@ export const CONVERT_TABLE: CommandTable = {
         },
         {
           flags: ['--recompress'],
-          help: 'compress again data that SRC holds in the same compressed form (with -c; by default it is verified and copied)',
+          help: 'recompress compressed clusters of SRC (with -c; by default those that fit the target are verified and copied)',
         },
         ENGINE,
         CHECK_PAYLOADS,
@@ -156,7 +156,7 @@ export const CONVERT_TABLE: CommandTable = {
         {
           flags: ['--compressed-cache-size'],
           argument: 'SIZE',
-          help: 'size of the compressed write cache, which combines small writes; 0 writes each cluster separately',
+          help: 'size of the compressed write cache (it combines small writes; 0 writes each cluster separately)',
         },
         {
           flags: ['-W', '--oob-writes'],
