@@ -1,6 +1,6 @@
 /**
- * Numbers that must never be mixed up, kept apart by the compiler: where the guest sees a byte and
- * where the image file holds it. All are safe integers (checked when they are made).
+ * Numbers that must not be mixed up: offsets on the virtual disk and offsets in the image file. The compiler keeps
+ * them apart. All are safe integers, checked when they are created.
  */
 import { internalError } from '../errors.js';
 

@@ -1,6 +1,6 @@
 /**
- * The format's big-endian numbers. The only place where a 64-bit field of a file becomes a JavaScript
- * number: everything past `narrow` is a safe integer.
+ * The format's big-endian numbers. Only this module converts a 64-bit field of a file to a JavaScript number:
+ * `narrow` returns safe integers only.
  */
 import { type ErrorFacts, Qcow2cError } from '../errors.js';
 
@@ -11,7 +11,7 @@ export function readU64(bytes: Uint8Array, at: number): bigint {
   return view(bytes).getBigUint64(at);
 }
 
-/** Puts the unsigned 64-bit `value` at byte `at`. @throws RangeError when it would not be wholly inside `bytes` */
+/** Writes the unsigned 64-bit `value` at byte `at`. @throws RangeError when it would not be wholly inside `bytes` */
 export function writeU64(bytes: Uint8Array, at: number, value: bigint): void {
   view(bytes).setBigUint64(at, value);
 }
@@ -21,16 +21,16 @@ export function readU32(bytes: Uint8Array, at: number): number {
   return view(bytes).getUint32(at);
 }
 
-/** Puts the unsigned 32-bit `value` at byte `at`. @throws RangeError when it would not be wholly inside `bytes` */
+/** Writes the unsigned 32-bit `value` at byte `at`. @throws RangeError when it would not be wholly inside `bytes` */
 export function writeU32(bytes: Uint8Array, at: number, value: number): void {
   view(bytes).setUint32(at, value);
 }
 
 /**
- * A 64-bit field as a number.
+ * Converts a 64-bit field to a number.
  * @param what names the field at the start of a sentence: "The L1 table offset of 'x.qcow2'"
- * @param facts file and offset of the field, where the caller knows them
- * @throws Qcow2cError ERR_CORRUPT past 2^53 - 1: 8 PiB, beyond every offset and size this program can hold
+ * @param facts file and offset of the field, if the caller knows them
+ * @throws Qcow2cError ERR_CORRUPT past 2^53 - 1 (8 PiB)
  */
 export function narrow(value: bigint, what: string, facts: ErrorFacts = {}): number {
   const number = Number(value);

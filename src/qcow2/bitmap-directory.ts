@@ -1,7 +1,6 @@
 /**
- * The list of an image's bitmaps. Specification: "Bitmap directory"; the bounds are those of QEMU's
- * block/qcow2-bitmap.c (BME_*), which no image that QEMU opens exceeds.
- *
+ * The list of an image's bitmaps. Specification: "Bitmap directory". The bounds are those of QEMU's
+ * block/qcow2-bitmap.c (BME_*).
  *     an entry: bitmap_table_offset (8 bytes), bitmap_table_size (4), flags (4), type (1), granularity_bits (1),
  *               name_size (2), extra_data_size (4), extra data, name, padding to a multiple of 8
  */
@@ -16,7 +15,7 @@ import type { BitmapsExtension } from './header-extensions.js';
 import { decodeStoredName, type NameDecoder } from './stored-name.js';
 import { TableReader } from './table-reader.js';
 
-/** The entry's part before extra data and name. */
+/** Bytes of an entry before extra data and name. */
 const FIXED_BYTES = 24;
 const MIN_GRANULARITY_BITS = 9;
 const MAX_GRANULARITY_BITS = 31;
@@ -24,11 +23,11 @@ const MAX_NAME_BYTES = 1023;
 const DIRTY_TRACKING = 1;
 const IN_USE = 1;
 const AUTO = 2;
-/** Extra data that is not understood does not matter. */
+/** Flag: a reader that does not understand the extra data may still use the bitmap. */
 const EXTRA_DATA_COMPATIBLE = 4;
 const KNOWN_FLAGS = IN_USE | AUTO | EXTRA_DATA_COMPATIBLE;
 
-/** A bitmap as a new image can have it. */
+/** A bitmap of a new image. */
 export interface NewBitmap {
   /** Unique in the image; 1 to 1023 bytes of UTF-8. */
   readonly name: string;
@@ -37,7 +36,7 @@ export interface NewBitmap {
   /** Whether writes to the disk are recorded in it (QEMU: enabled). */
   readonly auto: boolean;
   readonly tableOffset: HostOffset;
-  /** Entries of its table, at least 1. */
+  /** Entries of the bitmap table, at least 1. */
   readonly tableEntries: number;
   /** Default: false. */
   readonly inUse?: boolean | undefined;
@@ -45,19 +44,20 @@ export interface NewBitmap {
 
 export interface Bitmap extends NewBitmap {
   /**
-   * It was not saved when the image was last used: it cannot be trusted, not even its size. qemu-img calls it
-   * inconsistent and copies no such bitmap.
+   * The bitmap was not saved when the image was last used. Neither its bits nor its size can be trusted. qemu-img
+   * calls it inconsistent and does not copy it.
    */
   readonly inUse: boolean;
 }
 
 /**
- * Reads the directory, in its order, and checks it as QEMU does when it opens the image (bitmap_list_load).
- * Beyond QEMU, extra data is passed over where the bitmap says that it may be used without.
+ * Reads the directory and checks it as QEMU does when it opens the image (bitmap_list_load). Unlike QEMU, it skips
+ * extra data if the bitmap's flag allows this.
  * @param image the header of the image in `file`
- * @param extension where the directory is; only there while the bitmaps are consistent with the disk
+ * @param extension the bitmaps extension; present only while the bitmaps are consistent with the disk
+ * @returns the bitmaps in the order of the directory
  * @throws Qcow2cError ERR_CORRUPT for what contradicts the specification or the disk's size; ERR_UNSUPPORTED for
- *   reserved flags and types, extra data that has to be understood, and what QEMU does not take either; ERR_IO
+ *   reserved flags and types, and for extra data that must be understood, as in QEMU; ERR_IO
  */
 export async function readBitmapDirectory(
   file: Pick<Storage, 'name' | 'read'>,
@@ -124,7 +124,7 @@ async function nextBitmap(
   return { name, granularityBits, auto: (flags & AUTO) !== 0, ...table, inUse };
 }
 
-/** Where the bitmap's table is: of the disk's size, unless the bitmap is in use. */
+/** Checks the place of the bitmap's table. Its size must fit the disk, unless the bitmap is in use. */
 function decodeTable(
   reader: TableReader,
   at: number,
@@ -155,18 +155,18 @@ function decodeTable(
 }
 
 /**
- * The directory of a new image, in the order given.
- * @param bitmaps at most 65535, as an image has them that was read: then it takes at most 64 MiB
- * @returns what is to be written from a cluster's start on; its length belongs into the bitmaps extension
- * @throws Qcow2cError ERR_INTERNAL for a name or a granularity that no image has
+ * Encodes the directory of a new image, in the order given.
+ * @param bitmaps at most 65535, as in any image: the result takes at most 64 MiB
+ * @returns the bytes to write at the start of a cluster; the bitmaps extension holds their length
+ * @throws Qcow2cError ERR_INTERNAL for an invalid name or granularity
  */
 export function encodeBitmapDirectory(bitmaps: readonly NewBitmap[]): Uint8Array {
   return Buffer.concat(bitmaps.map(encodeBitmap));
 }
 
 /**
- * How many clusters these bitmaps take in a new image, whatever is in them: bits, tables and directory.
- * @param virtualSize of the new image's disk; with the cluster size in bytes
+ * Counts the clusters that these bitmaps take at most in a new image: bits, tables and directory.
+ * @param virtualSize bytes of the new image's disk
  */
 export function clustersOfBitmaps(
   bitmaps: readonly Bitmap[],

@@ -1,5 +1,5 @@
 /**
- * Reads the bits of one bitmap, cut anew to the clusters of another image, one cluster of bits in memory
+ * Reads the bits of one bitmap and divides them into clusters of another image. Memory holds one cluster of bits,
  * whatever the bitmap's size. Specification: "Bitmap data".
  */
 
@@ -20,22 +20,22 @@ import type { Header } from './header.js';
 import type { TableBudget } from './table-budget.js';
 import type { TableReader } from './table-reader.js';
 
-/** A cluster of bits in the target: what its table entry says, and the bytes where it has any. */
+/** A cluster of bits in the target: the kind of its table entry, and its bytes if it has any. */
 export type BitmapCluster =
   | { readonly kind: 'zeros' }
   | { readonly kind: 'ones' }
-  /** One cluster of the target; the bytes stay as they are until the next cluster is asked for. */
+  /** One cluster of the target; the bytes are valid until the next cluster is requested. */
   | { readonly kind: 'data'; readonly bytes: Uint8Array };
 
 /**
- * The bits in the order of the disk, from the lowest bit of the first byte on: one bit for each granule of
- * the target's disk. Bits past the end of the source's disk are 0, and so is what is left of the last cluster
- * (whatever the source has there: tail bits must be zero). Clusters of nothing but zeros or ones come as such;
- * QEMU writes ones as data, but reads both. A last cluster that the bits do not fill is never `ones`.
+ * Reads the bits in the order of the disk, from the lowest bit of the first byte on: one bit for each granule of the
+ * target's disk. Bits past the end of the source's disk are 0. The tail bits of the last cluster are 0 too, whatever
+ * the source holds there, as the specification requires. Clusters that hold only zeros or only ones are reported as
+ * such; QEMU writes ones as data, but reads both. A last cluster that the bits do not fill is never `ones`.
  * @param image the header of the image in `file`
  * @param bitmap from the directory of that image, not in use
  * @param target cluster size and disk size in bytes
- * @param budget of all bitmaps of the image that are read: their tables and clusters share no bytes of the file
+ * @param budget shared by all bitmaps read from the image: their tables and clusters do not overlap
  * @throws Qcow2cError ERR_LIMIT when the target's disk is too large for the granularity; ERR_CORRUPT for a
  *   table that breaks the specification, and for bits past the end of the file; ERR_IO
  */
@@ -67,7 +67,7 @@ export async function* readBitmap(
   }
 }
 
-/** The bitmap as the source has it: read in ascending order, so that its table is passed through once. */
+/** The bits of the source, read in ascending order, so that the table is read once. */
 class SourceBits {
   readonly #file: Pick<Storage, 'name' | 'read'>;
   readonly #clusterSize: number;
@@ -108,7 +108,7 @@ class SourceBits {
     const found = await this.#file.read(offset, into);
     if (found === into.length) return;
     const { name: file } = this.#file;
-    // QEMU reads zeros here; to whoever copies what the bitmap says, changes would be lost without a word.
+    // QEMU reads zeros here. A backup that trusts these bits would lose changes silently.
     throw new Qcow2cError(
       'ERR_CORRUPT',
       `${quoted(file)} has bits of a bitmap past its end: ${into.length} bytes were expected at offset ${offset}`,
@@ -117,7 +117,7 @@ class SourceBits {
   }
 }
 
-/** @param count how many bits, the lowest of the first byte first, are kept; may be none, or more than all */
+/** @param count how many bits to keep, from the lowest of the first byte on; 0, or more than all, is valid */
 function clearFrom(bytes: Uint8Array, count: number): void {
   const kept = Math.max(0, count);
   const whole = Math.floor(kept / 8);
@@ -126,7 +126,7 @@ function clearFrom(bytes: Uint8Array, count: number): void {
   bytes.fill(0, whole + 1);
 }
 
-/** Whether every byte is `value`: the first is, and each is what the one before it is. */
+/** Whether every byte is `value`: the first byte is, and each other byte equals the one before it. */
 function isFilledWith(bytes: Uint8Array, value: number): boolean {
   return bytes[0] === value && Buffer.compare(bytes.subarray(1), bytes.subarray(0, -1)) === 0;
 }

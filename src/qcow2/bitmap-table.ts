@@ -1,6 +1,6 @@
 /**
- * The table of one bitmap: for each cluster of its bits, all zeros, all ones, or where they are. Used by the
- * bitmap reader and the writer of an image. Specification: "Bitmap table", "Bitmap data".
+ * The table of one bitmap. Each entry describes a cluster of bits: all zeros, all ones, or stored at an offset. Used
+ * by the bitmap reader and the image writer. Specification: "Bitmap table", "Bitmap data".
  */
 import { internalError, quoted } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
@@ -9,7 +9,7 @@ import { readU64, writeU64 } from './be64.js';
 import { TABLE_ENTRY_BYTES } from './geometry.js';
 import { TableReader } from './table-reader.js';
 
-/** QEMU's bound of the bits of a bitmap, in whole clusters (BME_MAX_PHYS_SIZE), in bytes. */
+/** QEMU's bound on the bits of a bitmap (BME_MAX_PHYS_SIZE), in bytes, rounded to whole clusters. */
 export const MAX_BITMAP_BYTES = 512 * 1024 * 1024;
 
 /** Bit 0 without an offset: every bit is set. */
@@ -22,7 +22,7 @@ export type BitmapTableEntry =
   | { readonly kind: 'ones' }
   | { readonly kind: 'data'; readonly offset: HostOffset };
 
-/** A bitmap's name, and where its table is: in bytes, and entries. */
+/** A bitmap's name, and the offset in bytes and number of entries of its table. */
 interface BitmapTablePlace {
   readonly name: string;
   readonly tableOffset: HostOffset;
@@ -30,14 +30,14 @@ interface BitmapTablePlace {
 }
 
 /**
- * How many bits a bitmap has: one for each granule of the disk, begun or whole.
+ * Counts the bits of a bitmap: one for each granule of the disk, the last of which may be partial.
  * @param virtualSize bytes, a multiple of 512
  */
 export function bitmapBits(virtualSize: number, granularityBits: number): number {
   return Math.ceil(virtualSize / 2 ** granularityBits);
 }
 
-/** How many entries its table has: one for each cluster of 8 bits a byte. @param clusterSize bytes */
+/** Counts the entries of a bitmap's table: one for each cluster of bits. @param clusterSize bytes */
 export function bitmapTableEntries(
   virtualSize: number,
   granularityBits: number,
@@ -47,14 +47,12 @@ export function bitmapTableEntries(
 }
 
 /**
- * The table of a bitmap in a new image.
- *
+ * Encodes the table of a bitmap in a new image.
  *     bits 56-63  0
  *     bits 9-55   bits 9-55 of the offset; 0 for zeros and ones
  *     bits 1-8    0
  *     bit 0       1 for ones
- *
- * @throws Qcow2cError ERR_INTERNAL for an offset that no cluster can have
+ * @throws Qcow2cError ERR_INTERNAL for an invalid cluster offset
  */
 export function encodeBitmapTable(entries: readonly BitmapTableEntry[]): Uint8Array {
   const bytes = new Uint8Array(entries.length * TABLE_ENTRY_BYTES);
@@ -73,10 +71,10 @@ function encodeEntry(entry: BitmapTableEntry): bigint {
 }
 
 /**
- * Reads one entry.
+ * Decodes one entry.
  * @param reader of the table, for the error
- * @param at where the entry is in the file, in bytes
- * @throws Qcow2cError ERR_CORRUPT when a reserved bit is set or the offset is not a cluster's
+ * @param at offset of the entry in the file, in bytes
+ * @throws Qcow2cError ERR_CORRUPT when a reserved bit is set or the offset is not aligned to a cluster
  */
 export function decodeBitmapTableEntry(
   raw: bigint,
@@ -93,7 +91,7 @@ export function decodeBitmapTableEntry(
   return { kind: 'data', offset: reader.tableOffset('an offset of bits', at, raw, clusterSize, clusterSize) };
 }
 
-/** The reader for the table of a bitmap of the image in `file`. */
+/** Creates the reader for the table of a bitmap of the image in `file`. */
 export function bitmapTableReader(
   file: Pick<Storage, 'name' | 'read'>,
   { name, tableOffset: offset, tableEntries }: BitmapTablePlace,
@@ -102,7 +100,7 @@ export function bitmapTableReader(
   return new TableReader(file, `table of bitmap ${quoted(name)}`, { offset, length });
 }
 
-/** @throws Qcow2cError ERR_CORRUPT as `decodeBitmapTableEntry` and where the file ends; ERR_IO */
+/** @throws Qcow2cError ERR_CORRUPT as `decodeBitmapTableEntry`, and at the end of the file; ERR_IO */
 export async function nextBitmapTableEntry(
   reader: TableReader,
   clusterSize: number,

@@ -1,6 +1,6 @@
 /**
- * Writes the dirty bitmaps of a new image: their bits in runs of clusters, then their tables, of which only
- * the place stays in memory, and the directory. Used by the image writer. Specification: "Bitmaps".
+ * Writes the dirty bitmaps of a new image: their bits in runs of clusters, then the tables and the directory. Only
+ * the tables' places stay in memory. Used by the image writer. Specification: "Bitmaps".
  */
 import { roundUp } from '../arithmetic.js';
 import type { OverlapGuard } from '../storage/overlap-guard.js';
@@ -13,10 +13,10 @@ import type { ClusterRun } from './cluster-run.js';
 import type { BitmapsExtension } from './header-extensions.js';
 import type { TableStream } from './table-stream.js';
 
-/** A bitmap that is to be written. */
+/** A bitmap to be written. */
 export interface BitmapContent {
   readonly bitmap: Pick<NewBitmap, 'name' | 'granularityBits' | 'auto' | 'inUse'>;
-  /** Its bits. */
+  /** The bits of the bitmap. */
   readonly clusters: AsyncIterable<BitmapCluster>;
 }
 
@@ -45,7 +45,7 @@ export class BitmapWriter {
     this.#stream = stream;
   }
 
-  /** @param clusters its bits, each cluster's bytes copied before the next is asked for */
+  /** @param clusters the bits; each cluster is copied before the next is requested */
   async add({ bitmap, clusters }: BitmapContent): Promise<void> {
     const entries: BitmapTableEntry[] = [];
     for await (const cluster of clusters) {
@@ -61,7 +61,7 @@ export class BitmapWriter {
     this.#bitmaps.push({ ...bitmap, tableOffset, tableEntries: entries.length });
   }
 
-  /** Writes the directory. @returns what the header says of it; undefined without bitmaps */
+  /** Writes the directory. @returns the bitmaps extension for the header; undefined without bitmaps */
   async writeDirectory(): Promise<BitmapsExtension | undefined> {
     if (this.#bitmaps.length === 0) return undefined;
     const directory = encodeBitmapDirectory(this.#bitmaps);

@@ -1,8 +1,8 @@
 /**
- * Hands out the image file's space, upwards only: byte after byte to the stream of compressed clusters, in runs
- * of whole clusters to normal clusters, and in areas of clusters to L2 tables and refcount blocks, which lie
- * before what they point to and count. Counts the references. Decides alone, from the order of the calls, so the
- * same calls always give the same layout.
+ * Allocates the space of the image file, upwards only. Compressed clusters form a stream and get one byte range after
+ * another. Normal clusters get runs of whole clusters. L2 tables and refcount blocks get areas of clusters, which lie
+ * before the clusters that they point to or count. The allocator also counts the references. The layout follows from
+ * the order of the calls alone.
  */
 
 import { roundDown, roundUp } from '../arithmetic.js';
@@ -12,29 +12,29 @@ import type { FreeRange } from './free-range.js';
 import type { Geometry } from './geometry.js';
 import type { Refcounts } from './refcounts.js';
 
-/** An area has room for this part of the tables so far: never much more than that is left unused. */
+/** The size of a new area, as a part of the tables allocated so far. It bounds the space that stays unused. */
 const AREA_PART = 8;
-/** An area has so many bytes at least, unless a cluster is larger or no more tables can follow. */
+/** Least bytes of an area, unless a cluster is larger or no more tables can follow. */
 const SMALLEST_AREA = 16 * 1024;
-/** Largest area in bytes, unless a cluster is larger: its tables stay in memory until all of them are complete. */
+/** Largest area in bytes, unless a cluster is larger. Its tables stay in memory until all of them are complete. */
 const LARGEST_AREA = 256 * 1024;
 
-/** What the allocator tells others. Must not wait. */
+/** Receives the allocator's decisions. Its methods must not wait. */
 export interface AllocationObserver {
-  /** Nothing will be written to this unit (index) past `end` (bytes from its start). */
+  /** No byte will be written to this unit (index) past `end` (bytes from its start). */
   setDataEnd(unit: number, end: number): void;
-  /** From here on tables lie in these clusters: all places of the area before are taken. */
+  /** Tables lie in these clusters from now on. All places of the previous area are taken. */
   beginTableArea(offset: HostOffset, clusters: number): void;
 }
 
 /** Space for one compressed cluster. */
 export interface StreamPlace {
   readonly offset: HostOffset;
-  /** Bytes before it, in the same unit, that belong to nobody and have to be filled with zeros. */
+  /** Unused bytes before it in the same unit; they must be filled with zeros. */
   readonly padding: number;
 }
 
-/** @returns how many clusters an area of tables has at most */
+/** @returns the largest number of clusters in an area of tables */
 export function largestArea({ clusterSize }: Geometry, unit: number): number {
   return Math.max(unit, LARGEST_AREA) / clusterSize;
 }
@@ -42,33 +42,33 @@ export function largestArea({ clusterSize }: Geometry, unit: number): number {
 export class ClusterAllocator {
   readonly #geometry: Geometry;
   /**
-   * The unit of allocation in bytes: a cluster, or as many as fill one aligned write. Runs, tables and the
-   * stream never share a unit, so an aligned write never holds bytes of two of them.
+   * The unit of allocation in bytes: a cluster, or as many as fill one aligned write. Runs, tables and the stream
+   * never share a unit, so an aligned write never holds bytes of two of them.
    */
   readonly #unit: number;
   readonly #refcounts: Refcounts;
   readonly #observer: AllocationObserver;
-  /** Free space above the range that is being handed out, in order; the last range has no end. */
+  /** Free ranges after the current one, in order; the last range has no end. */
   readonly #free: FreeRange[];
-  /** Start of the space that nobody has; a multiple of the unit. */
+  /** Start of the unallocated space; a multiple of the unit. */
   #nextFree: number;
-  /** Where the range ends that `#nextFree` is in. */
+  /** End of the range that holds `#nextFree`. */
   #rangeEnd: number;
-  /** Where the next compressed cluster may go on, and the end of what the stream owns there. */
+  /** Place of the next compressed cluster, and end of the space that the stream owns there. */
   #cursor: number;
   #streamEnd: number;
-  /** Where the next table goes, and the end of the area. */
+  /** Place of the next table, and end of the area. */
   #nextTable = 0;
   #areaEnd = 0;
-  /** Tables so far, and how many L2 tables may follow. */
+  /** Tables allocated so far, and how many L2 tables may follow. */
   #tables = 0;
   #further = 0;
   #end: number;
 
   /**
-   * @param firstFree bytes at the start of the file that are taken already, a multiple of the unit
-   * @param free the free ranges of a file that holds something further on, in ascending order, the first from
-   *   `firstFree` on; default: all of the file from there on
+   * @param firstFree bytes at the start of the file that are already taken, a multiple of the unit
+   * @param free free ranges of a file with content, in ascending order, starting at `firstFree`; default: the whole
+   *   file from there on
    */
   constructor(
     geometry: Geometry,
@@ -90,27 +90,27 @@ export class ClusterAllocator {
     this.#end = firstFree;
   }
 
-  /** No reference to a cluster below this one will be counted any more, reserved ones aside. */
+  /** References to clusters below this one are final, except for reserved clusters. */
   get settledBelow(): HostCluster {
     const stream = this.#cursor < this.#streamEnd ? roundDown(this.#cursor, this.#unit) : this.#nextFree;
     const tables = this.#nextTable < this.#areaEnd ? this.#nextTable : this.#nextFree;
     return this.#clusterAt(Math.min(stream, tables));
   }
 
-  /** The first host cluster that nobody has. */
+  /** The first unallocated host cluster. */
   get firstFree(): HostCluster {
     return hostCluster(this.#nextFree / this.#geometry.clusterSize);
   }
 
-  /** Where the last byte in use ends. */
+  /** End of the last byte in use. */
   get end(): number {
     return this.#end;
   }
 
   /**
-   * Takes space for one compressed cluster: the very next bytes of the stream, in the next host cluster
-   * when this one's refcount is at its maximum, or in new space when the stream was interrupted and the
-   * rest of its host cluster is too small. Specification: "Compressed Clusters Descriptor"; QEMU:
+   * Allocates space for one compressed cluster: the next bytes of the stream. If the refcount of the current host
+   * cluster is at its maximum, the stream goes on in the next one. If the stream was interrupted and the rest of its
+   * host cluster is too small, it goes on in new space. Specification: "Compressed Clusters Descriptor"; QEMU:
    * qcow2_alloc_bytes.
    * @param length bytes, below the cluster size
    */
@@ -135,14 +135,14 @@ export class ClusterAllocator {
     return { offset: hostOffset(at), padding: sameUnit ? at - before : 0 };
   }
 
-  /** Takes `clusters` contiguous host clusters, each referenced once. @returns where they begin */
+  /** Allocates contiguous host clusters with one reference each. @returns the offset of the first */
   allocateRun(clusters: number): HostOffset {
     const offset = this.reserve(clusters);
     this.#count(offset, clusters * this.#geometry.clusterSize);
     return offset;
   }
 
-  /** Takes contiguous host clusters that are free as long as they are not counted. @returns where they begin */
+  /** Allocates contiguous host clusters without counting references. @returns the offset of the first */
   reserve(clusters: number): HostOffset {
     const length = clusters * this.#geometry.clusterSize;
     const offset = hostOffset(this.#makeRoom(length));
@@ -151,7 +151,7 @@ export class ClusterAllocator {
   }
 
   /**
-   * Counts one reference to each host cluster of a part of the file that was reserved, or taken from the start.
+   * Counts one reference to each host cluster of a range that was reserved, or was taken from the start.
    * @param length bytes
    */
   count(offset: HostOffset, length: number): void {
@@ -161,8 +161,8 @@ export class ClusterAllocator {
   }
 
   /**
-   * Takes a cluster for an L2 table, referenced once; to be called before what it refers to gets its place. That
-   * lies behind the table.
+   * Allocates a cluster for an L2 table, with one reference. Must be called before the clusters that the table
+   * points to are allocated, so that they lie after it.
    * @param further L2 tables that may follow
    */
   allocateTable(further: number): HostOffset {
@@ -174,15 +174,15 @@ export class ClusterAllocator {
     return offset;
   }
 
-  /** Ends the stream: compressed clusters that follow get new space. */
+  /** Ends the stream: later compressed clusters get new space. */
   endStream(): void {
     this.#leaveUnit(this.#cursor);
     this.#cursor = this.#streamEnd;
   }
 
   /**
-   * Finds room for `length` bytes, and gives the refcount blocks that count them their places before.
-   * @returns where they may begin
+   * Finds room for `length` bytes, and first allocates the refcount blocks that count them.
+   * @returns the offset of the room
    */
   #makeRoom(length: number): number {
     for (let before = -1; before !== this.#nextFree; ) {
@@ -193,7 +193,7 @@ export class ClusterAllocator {
     return this.#nextFree;
   }
 
-  /** Goes on to the first free range that has room for `length` bytes. */
+  /** Moves to the first free range with room for `length` bytes. */
   #goOnToRange(length: number): void {
     while (this.#nextFree + length > this.#rangeEnd) {
       const next = this.#free.shift();
@@ -203,7 +203,7 @@ export class ClusterAllocator {
     }
   }
 
-  /** Sees that refcount blocks count the next `length` bytes of free space, and lie before them. */
+  /** Ensures that refcount blocks for the next `length` bytes of free space exist and lie before them. */
   #placeBlocks(length: number): void {
     const reach = this.#geometry.refcountBlockEntries * this.#geometry.clusterSize;
     for (let at = this.#nextFree; at < this.#nextFree + length; ) {
@@ -212,13 +212,13 @@ export class ClusterAllocator {
         at = roundDown(at, reach) + reach;
       } else {
         this.#placeBlock(cluster);
-        // A new area of tables begins where the free space did.
+        // A new area of tables begins at the start of the free space.
         at = Math.max(at, this.#nextFree);
       }
     }
   }
 
-  /** Gives the refcount block of `cluster` its place, and then the block that counts this one. */
+  /** Allocates the refcount block of `cluster`, and then the block that counts that one. */
   #placeBlock(cluster: HostCluster): void {
     if (this.#refcounts.isPlaced(cluster)) return;
     const offset = this.#nextTablePlace();
@@ -236,7 +236,7 @@ export class ClusterAllocator {
     return offset;
   }
 
-  /** Takes space for tables: in a free range that ends soon no more than is left. */
+  /** Allocates space for tables, limited to the rest of the free range. */
   #beginArea(): void {
     const { clusterSize } = this.#geometry;
     const wanted = Math.max(Math.floor(this.#tables / AREA_PART), SMALLEST_AREA / clusterSize);
@@ -261,7 +261,7 @@ export class ClusterAllocator {
     this.#end = Math.max(this.#end, offset + length);
   }
 
-  /** Tells the observer where the data of the unit that holds `cursor` ends, unless it is full. */
+  /** Tells the observer the data end of the unit that holds `cursor`, unless the unit is full. */
   #leaveUnit(cursor: number): void {
     const start = roundDown(cursor, this.#unit);
     if (cursor > start) this.#observer.setDataEnd(start / this.#unit, cursor - start);

@@ -1,7 +1,7 @@
 /**
- * Finds guest clusters in the tables of an image: L1 entry, L2 entry, place in the file. Every offset found on the
- * way is checked before it is used, and what a broken entry covers is broken, no more. The clusters themselves are
- * not looked at. Used by the cluster map and by whoever asks what the tables say. Specification: "Cluster mapping".
+ * Finds guest clusters in the tables of an image: L1 entry, L2 entry, offset in the file. Every offset is checked
+ * before it is used. A broken entry makes only its own guest clusters unreadable. The clusters themselves are not
+ * read. Used by the cluster map, the check and the map of a file. Specification: "Cluster mapping".
  */
 import { Qcow2cError, quoted } from '../errors.js';
 import type { HostFile } from '../image/source.js';
@@ -10,44 +10,44 @@ import { decodeL1Entry } from './l1-entry.js';
 import { type L2Format, type L2Run, l2Run, unitsOf } from './l2-run.js';
 import { entriesTogether, type PastEnd, TableCache, type TableEntries } from './table-cache.js';
 
-/** What the tables are like and where they begin. Sizes and offsets in bytes. */
+/** Format and start of the tables. Sizes and offsets in bytes. */
 export interface ImageTables extends L2Format {
   readonly virtualSize: number;
-  /** Of the active L1 table, or a snapshot's. */
+  /** Of the active L1 table, or of a snapshot's. */
   readonly l1Offset: number;
   readonly l1Entries: number;
 }
 
-/** What the caller makes of the answers. */
+/** Choices of the caller. */
 export interface LookupSettings {
-  /** What becomes of tables that lie past the end of the file. */
+  /** How tables past the end of the file are handled. */
   readonly pastEnd: PastEnd;
-  /** Whether clusters that hold nothing are told apart by the places that are kept for them. */
+  /** Whether clusters without data are distinguished by the host clusters allocated for them. */
   readonly keptPlaces: boolean;
-  /** Whether compressed clusters come one by one, or as many as follow each other. */
+  /** Whether compressed clusters are reported one by one, or together with those that follow. */
   readonly compressed: 'each' | 'together';
 }
 
-/** What the tables say of the guest bytes from the offset asked for on. Lengths and offsets in bytes. */
+/** What the tables tell about the guest bytes from the requested offset on. Lengths and offsets in bytes. */
 export type FoundClusters = {
   readonly length: number;
 } /** `host`: where a place is kept for the first byte and those behind it, if anywhere; only when asked for. */ & (
   | { readonly kind: 'unallocated' | 'zero'; readonly host: number | undefined }
-  /** `host`: where the first byte is; the others follow it. */
+  /** `host`: offset of the first byte; the others follow it. */
   | { readonly kind: 'normal'; readonly host: number }
   | {
       readonly kind: 'compressed';
       /** Of the first payload. */
       readonly offset: number;
-      /** How much the payload takes at most, or all of them. */
+      /** Upper bound for the length of the payload, or of all payloads together. */
       readonly storedLength: number;
-      /** Bytes of the first inflated cluster that lie before the offset asked for. */
+      /** Bytes of the first inflated cluster that lie before the requested offset. */
       readonly skip: number;
     }
   | { readonly kind: 'unreadable'; readonly error: Qcow2cError }
 );
 
-/** The first L1 entry that is not empty: an L2 table, or why it is not known where that and some more are. */
+/** The first L1 entry that is not empty: an L2 table, or the reason why its offset is unknown. */
 type FoundTable =
   | { readonly index: number; readonly offset: number }
   | { readonly index: number; readonly count: number; readonly error: Qcow2cError };
@@ -60,10 +60,10 @@ export class ClusterLookup {
   readonly #clusterSize: number;
   readonly #entryBytes: number;
   readonly #l2Entries: number;
-  /** Bytes of a cluster, or of a subcluster where there are any. */
+  /** Bytes of a cluster, or of a subcluster if the image has them. */
   readonly #unitSize: number;
 
-  /** @param file the image itself */
+  /** @param file the image */
   constructor(image: ImageTables, file: Pick<HostFile, 'name' | 'read'>, settings: LookupSettings) {
     this.#image = image;
     this.#name = file.name;
@@ -77,7 +77,7 @@ export class ClusterLookup {
 
   /**
    * @param guest bytes, below the virtual size
-   * @returns what lies there, at most up to where another table, cluster or piece of a table begins
+   * @returns what lies there, at most up to the next table, cluster or piece of a table
    */
   async find(guest: number): Promise<FoundClusters> {
     const untilEnd = this.#image.virtualSize - guest;
@@ -85,19 +85,19 @@ export class ClusterLookup {
     const found = await this.#nextTable(Math.floor(guest / reach));
     if (found === undefined) return { kind: 'unallocated', length: untilEnd, host: undefined };
     const start = found.index * reach;
-    // What lies before is unallocated as a whole; this table's turn comes with the next question.
+    // The range before it is unallocated. The next call returns this table.
     if (start > guest) return { kind: 'unallocated', length: start - guest, host: undefined };
     if ('offset' in found) return this.#findInTable(guest, start, found.offset);
     const length = Math.min(untilEnd, start + found.count * reach - guest);
     return { kind: 'unreadable', length, error: found.error };
   }
 
-  /** The error of an entry that no reader may make sense of. @param reason continues a sentence about it */
+  /** Makes the error of an entry that cannot be interpreted. @param reason continues a sentence about it */
   broken(guest: number, reason: string): Qcow2cError {
     return brokenAt(this.#name, guest, reason);
   }
 
-  /** @param from index of the first entry looked at @returns undefined when only empty ones are left */
+  /** @param from index of the first entry to examine @returns undefined when the rest are empty */
   async #nextTable(from: number): Promise<FoundTable | undefined> {
     const { virtualSize, l1Offset, l1Entries } = this.#image;
     const needed = Math.min(l1Entries, Math.ceil(virtualSize / (this.#clusterSize * this.#l2Entries)));
@@ -135,7 +135,7 @@ export class ClusterLookup {
     return { index, offset };
   }
 
-  /** @param start guest offset of the table's first cluster @param table its offset in the file */
+  /** @param start guest offset of the table's first cluster @param table offset of the table in the file */
   async #findInTable(guest: number, start: number, table: number): Promise<FoundClusters> {
     const untilEnd = this.#image.virtualSize - guest;
     const first = Math.floor((guest - start) / this.#clusterSize);
@@ -172,7 +172,7 @@ export class ClusterLookup {
   }
 
   /**
-   * What the first entry says from its unit `from` on, together with the entries behind it that continue it.
+   * Decodes the first entry from its unit `from` on, together with the following entries that continue it.
    * @param guest offset of the first cluster
    */
   #runOf({ view, at, count }: TableEntries, from: number, guest: number): L2Run {
@@ -195,20 +195,20 @@ export class ClusterLookup {
   }
 
   /**
-   * How many entries from the first on are known to continue it without being decoded: most are the one before, a
-   * cluster further on, and holes are zeros.
-   * @returns 0 or 1 where that cannot be told so
+   * Counts the entries that continue the first one and need no decoding: most are the previous one plus a cluster,
+   * and holes are zeros.
+   * @returns 0 or 1 when this cannot be told
    */
   #alike(run: L2Run, view: DataView, at: number, count: number): number {
     if (this.#image.extendedL2) return 0;
     const isZero = run.kind === 'unallocated' && view.getBigUint64(at) === 0n;
     if (run.kind !== 'normal' && !isZero) return 0;
-    // Past that no offset is one (see `narrow`).
+    // Larger numbers are no offsets (see `narrow`).
     const isSafe = run.kind !== 'normal' || Number.isSafeInteger(run.host + count * this.#clusterSize);
     return isSafe ? entriesInStep(view, at, count, isZero ? 0 : this.#clusterSize) : 0;
   }
 
-  /** Whether what lies `units` behind the start of `run` is more of the same. */
+  /** Whether the cluster `units` after the start of `run` continues it. */
   #continues(run: L2Run, next: L2Run, units: number): boolean {
     const { keptPlaces, compressed } = this.#settings;
     switch (run.kind) {
@@ -225,7 +225,7 @@ export class ClusterLookup {
   }
 }
 
-/** @returns how many entries from `at` on are each `step` more than the one before, at least 1 */
+/** @returns how many entries from `at` on exceed the previous one by `step`, at least 1 */
 function entriesInStep(view: DataView, at: number, count: number, step: number): number {
   let high = view.getUint32(at);
   let low = view.getUint32(at + 4);
@@ -241,18 +241,18 @@ function entriesInStep(view: DataView, at: number, count: number, step: number):
   return count;
 }
 
-/** The place that many bytes behind another, if there is one. */
+/** The offset that many bytes after another, if there is one. */
 function behind(host: number | undefined, bytes: number): number | undefined {
   return host === undefined ? undefined : host + bytes;
 }
 
-/** What an image says of the cluster at guest offset `guest` is wrong. @param reason continues a sentence about it */
+/** Makes the error for the cluster at guest offset `guest`. @param reason continues a sentence about it */
 export function brokenAt(file: string, guest: number, reason: string): Qcow2cError {
   const message = `${quoted(file)} is broken at guest offset ${guest}: ${reason}`;
   return new Qcow2cError('ERR_CORRUPT', message, { file, offset: guest });
 }
 
-/** What cannot be read makes its clusters unreadable, whatever the reason; a defect of ours does not. */
+/** @returns an error of the file, which makes its clusters unreadable @throws any other error, as it is */
 export function fileErrorOnly(error: unknown): Qcow2cError {
   if (error instanceof Qcow2cError && (error.code === 'ERR_CORRUPT' || error.code === 'ERR_IO')) return error;
   throw error;

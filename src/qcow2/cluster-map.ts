@@ -1,13 +1,13 @@
 /**
- * Where the bytes of guest clusters are to be read: what the tables say, held against what the files have there.
- * Used by whoever reads the disk. Specification: "Cluster mapping".
+ * Tells where to read the bytes of guest clusters: compares the tables with the length of the files. Used by readers
+ * of the disk. Specification: "Cluster mapping".
  */
 import type { CompressionType } from '../compression-type.js';
 import { quoted } from '../errors.js';
 import type { HostFile, LayerRange } from '../image/source.js';
 import { ClusterLookup, fileErrorOnly, type ImageTables } from './cluster-lookup.js';
 
-/** What the map needs to know of the image. */
+/** What the map needs from the image. */
 export interface MappedImage extends Omit<ImageTables, 'external'> {
   readonly compressionType: CompressionType;
 }
@@ -20,7 +20,7 @@ export class ClusterMap {
   readonly #clusterSize: number;
 
   /**
-   * @param file the image itself
+   * @param file the image
    * @param dataFile the external data file; undefined: the image holds its clusters
    */
   constructor(image: MappedImage, file: HostFile, dataFile: HostFile | undefined) {
@@ -34,7 +34,7 @@ export class ClusterMap {
 
   /**
    * @param guest bytes, below the virtual size
-   * @returns what lies there, at most up to where another table, cluster or piece of a table begins
+   * @returns what lies there, at most up to the next table, cluster or piece of a table
    */
   async map(guest: number): Promise<LayerRange> {
     const found = await this.#lookup.find(guest);
@@ -55,8 +55,8 @@ export class ClusterMap {
   }
 
   /**
-   * Bytes stored as they are: what the file has there. A cluster that the file ends in reads as zeros from
-   * there on; one that begins behind its end has been cut off.
+   * Bytes stored uncompressed. If the file ends inside a cluster, the rest of the cluster reads as zeros. A cluster
+   * that starts past the end of the file is lost.
    */
   async #stored(guest: number, host: number, length: number): Promise<LayerRange> {
     const data = this.#data;

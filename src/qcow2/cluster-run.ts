@@ -1,8 +1,7 @@
 /**
- * Gathers normal clusters and places them together: one run of contiguous host clusters, one large aligned write.
- * The fewer the runs, the less often the stream of compressed clusters is interrupted, and each interruption
- * wastes the rest of a host cluster. Clusters that are only reserved take their place in a run, but neither memory
- * nor a write: they stay holes of the file.
+ * Gathers normal clusters into a run of contiguous host clusters, and writes a run at once. Few runs interrupt the
+ * stream of compressed clusters less often; each interruption wastes the rest of a host cluster. Reserved clusters
+ * take a place in the run, but no memory and no write: they stay holes of the file.
  */
 import { roundDown, roundUp } from '../arithmetic.js';
 import type { OverlapGuard } from '../storage/overlap-guard.js';
@@ -10,10 +9,10 @@ import { alignedMemory } from '../system/aligned-memory.js';
 import { type HostOffset, hostOffset } from './addresses.js';
 import type { ClusterAllocator } from './cluster-allocator.js';
 
-/** Bytes gathered before a run is placed: the largest write that still makes a disk faster. */
+/** Bytes gathered before a run is placed. Larger writes do not make disks faster. */
 const RUN_BYTES = 2 * 1024 * 1024;
 
-/** What waits at most; more than clusters that fill the memory, so only many single reservations come to it. */
+/** Most callbacks that wait. Only many single reservations reach this; clusters with bytes fill the memory first. */
 const MOST_WAITING = 8192;
 
 interface Waiting {
@@ -22,7 +21,7 @@ interface Waiting {
   readonly placed: (offset: HostOffset) => void;
 }
 
-/** Clusters that lie one behind the other in the file and in memory. In bytes. */
+/** Contiguous clusters in the file and in memory. In bytes. */
 interface Piece {
   /** From the run's start, a multiple of the unit; so is `memoryAt`. */
   readonly at: number;
@@ -34,7 +33,7 @@ export class ClusterRun {
   readonly #allocator: ClusterAllocator;
   readonly #clusterSize: number;
   readonly #unit: number;
-  /** One is filled while the other is written. */
+  /** One buffer is filled while the other is written. */
   readonly #memories: readonly [Uint8Array, Uint8Array];
   #turn: 0 | 1 = 0;
   #waiting: Waiting[] = [];
@@ -42,11 +41,11 @@ export class ClusterRun {
   /** Bytes of the run so far, and of the memory. */
   #length = 0;
   #filled = 0;
-  /** Bytes that others keep until the run is placed. */
+  /** Bytes that callers hold until the run is placed. */
   #kept = 0;
   #inFlight: Promise<void> = Promise.resolve();
 
-  /** @param unit bytes that a write is padded to, as in the allocator */
+  /** @param unit bytes to which writes are padded, as in the allocator */
   constructor(guard: OverlapGuard, allocator: ClusterAllocator, clusterSize: number, unit: number) {
     this.#guard = guard;
     this.#allocator = allocator;
@@ -58,7 +57,7 @@ export class ClusterRun {
 
   /**
    * Adds a normal cluster; its bytes are copied at once.
-   * @param placed told where the cluster is, before anything that is added later
+   * @param placed called with the cluster's place, before the callbacks of later clusters
    */
   async addCluster(bytes: Uint8Array, placed: (offset: HostOffset) => void): Promise<void> {
     if (!this.#hasRoom()) await this.place();
@@ -68,9 +67,9 @@ export class ClusterRun {
   }
 
   /**
-   * Waits for the places of all clusters that were added before, which a table may refer to.
-   * @param bytes of the table: after so many as fill a run this is placed
-   * @param placed called then; at once when no cluster waits
+   * Waits until all clusters added before have places, because a table may refer to them.
+   * @param bytes of the table; once these fill a run, the run is placed
+   * @param placed called then, or at once when no cluster waits
    */
   async whenPlaced(bytes: number, placed: () => void): Promise<void> {
     if (this.#waiting.length === 0) return placed();
@@ -80,8 +79,8 @@ export class ClusterRun {
   }
 
   /**
-   * Adds clusters that nobody writes.
-   * @param placed told where the first of them is, before anything that is added later
+   * Adds clusters that are not written.
+   * @param placed called with the place of the first one, before the callbacks of later clusters
    */
   async reserve(clusters: number, placed: (offset: HostOffset) => void): Promise<void> {
     this.#waiting.push({ at: this.#length, placed });
@@ -90,8 +89,8 @@ export class ClusterRun {
   }
 
   /**
-   * Places what has been gathered and starts its write; waits for the write before it.
-   * @throws that write's error
+   * Places the gathered clusters and starts their write, after the previous write.
+   * @throws the error of the previous write
    */
   async place(): Promise<void> {
     if (this.#waiting.length === 0) return;
@@ -108,17 +107,17 @@ export class ClusterRun {
     this.#turn = this.#turn === 0 ? 1 : 0;
     await this.#inFlight;
     this.#inFlight = this.#write(start, run, pieces);
-    // Looked at by the next place or finish; nobody else is told.
+    // The next `place` or `finish` reports the error.
     this.#inFlight.catch(() => {});
   }
 
-  /** Places the rest and waits until everything is on the descriptor. */
+  /** Places the rest and waits until all bytes are on the descriptor. */
   async finish(): Promise<void> {
     await this.place();
     await this.#inFlight;
   }
 
-  /** Bytes of zeros before the next cluster: where reserved clusters share a unit with what is written. */
+  /** Zero bytes before the next cluster, where reserved clusters share a unit with written ones. */
   #gap(): { readonly behind: number; readonly before: number; readonly joins: boolean } {
     const last = this.#pieces.at(-1);
     if (last === undefined) {
@@ -139,7 +138,7 @@ export class ClusterRun {
     return this.#filled === this.#memories[this.#turn].length;
   }
 
-  /** Takes the next cluster of the run, and memory for it. @returns where in the memory */
+  /** Adds a cluster to the run and reserves memory for it. @returns its offset in the memory */
   #takeMemory(): number {
     const { behind, before, joins } = this.#gap();
     const memoryAt = this.#filled + behind + before;
@@ -150,7 +149,7 @@ export class ClusterRun {
     return memoryAt;
   }
 
-  /** Writes every piece; the memory is free again when this settles. @throws the first piece's error */
+  /** Writes every piece; the memory is free again when this settles. @throws the error of the first piece */
   async #write(start: HostOffset, run: Uint8Array, pieces: readonly Piece[]): Promise<void> {
     const writes = pieces.map(({ at, memoryAt }, index) =>
       this.#guard.write(start + at, [run.subarray(memoryAt, pieces[index + 1]?.memoryAt)]),

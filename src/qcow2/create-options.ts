@@ -1,6 +1,6 @@
 /**
- * What may be chosen when an image is made, its defaults, and the check of both. The rules, their order
- * and their words are those of qemu-img (qcow2_co_create in QEMU's block/qcow2.c), which scripts know.
+ * The options of a new image, their defaults, and the check of both. The rules, their order and their messages are
+ * those of qemu-img (qcow2_co_create in QEMU's block/qcow2.c), because scripts know them.
  */
 import type { CompressionType } from '../compression-type.js';
 import { Qcow2cError, quoted, usageError } from '../errors.js';
@@ -26,24 +26,24 @@ export interface CreateOptions {
   readonly compressionType?: CompressionType | undefined;
   /** Width of a refcount: a power of two up to 64. Default 16; version 2 has no other. */
   readonly refcountBits?: number | undefined;
-  /** Lets whoever writes to the image later postpone refcount updates. Default false; needs version 3. */
+  /** Allows later writers to postpone refcount updates. Default false; needs version 3. */
   readonly lazyRefcounts?: boolean | undefined;
-  /** L2 entries of 16 bytes that know 32 subclusters each; needs version 3 and clusters of 16 KiB. Default false. */
+  /** L2 entries of 16 bytes, with 32 subclusters each; needs version 3 and clusters of 16 KiB. Default false. */
   readonly extendedL2?: boolean | undefined;
-  /** The backing file's name as the image shall hold it, relative to the image's directory; with its format. */
+  /** The backing file's name as stored in the image, relative to the image's directory; needs its format. */
   readonly backingFile?: string | undefined;
   readonly backingFormat?: 'raw' | 'qcow2' | undefined;
   /** The external data file's name, relative to the working directory, as in QEMU. Not with compression. */
   readonly dataFile?: string | undefined;
-  /** Whether the data file can be read as a raw disk by itself. Default false. */
+  /** Whether the data file can be read as a raw disk. Default false. */
   readonly dataFileRaw?: boolean | undefined;
-  /** What is allocated beyond the data. Default off. Not with compression. */
+  /** What is allocated besides the data. Default off. Not with compression. */
   readonly preallocation?: 'off' | 'metadata' | 'falloc' | 'full' | undefined;
-  /** Bytes of a disk that comes as a stream; otherwise the sources have the size. */
+  /** Bytes of a disk that is read from a stream; otherwise the sources have the size. */
   readonly size?: number | undefined;
 }
 
-/** Options with every choice made and checked. */
+/** Options with defaults applied, checked. */
 export interface ImageParameters {
   readonly version: 2 | 3;
   readonly geometry: Geometry;
@@ -61,16 +61,16 @@ const BACKING_FORMATS = ['raw', 'qcow2'];
 const MAX_BACKING_NAME_BYTES = 1023;
 const needsVersion3 = 'compatibility level 1.1 and above (use version=v3 or greater)';
 
-/** Whether `value` is 2^n for an n of this range. */
+/** Whether `value` is 2^n with n in this range. */
 function isPowerOfTwo(value: number, lowest: number, highest: number): boolean {
   const exponent = Math.log2(value);
   return Number.isInteger(exponent) && 2 ** exponent === value && exponent >= lowest && exponent <= highest;
 }
 
 /**
- * @param virtualSize bytes; undefined for a disk whose size is known at its end only
- * @throws Qcow2cError ERR_USAGE for a value or a combination that cannot be; ERR_LIMIT when the disk needs
- *   an L1 table larger than QEMU opens, or the names do not fit into the first cluster
+ * @param virtualSize bytes; undefined for a stream, whose size is known at its end only
+ * @throws Qcow2cError ERR_USAGE for an invalid value or combination; ERR_LIMIT when the disk needs an L1 table larger
+ *   than QEMU opens, or the names do not fit into the first cluster
  */
 export function resolveCreateOptions(
   options: CreateOptions,
@@ -173,14 +173,14 @@ function newBackingFile(
   return { file, format };
 }
 
-/** A format that is looked for could be forged by the guest, so it must be stated. */
+/** A guest could forge a probed format, so the format must be given. */
 export function noBackingFormat(): Qcow2cError {
   return usageError(
     'Use of backing file requires explicit backing format (state it with -F raw or -F qcow2)',
   );
 }
 
-/** Whether these names fit into the first cluster, with the header. */
+/** Whether these names fit into the first cluster after the header. */
 function hasRoom({ version, geometry }: ImageParameters, names: HeaderNames): boolean {
   return headerBytes(version, geometry.clusterBits, names) <= geometry.clusterSize;
 }

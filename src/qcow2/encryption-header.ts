@@ -15,7 +15,7 @@ import { SECTOR_SIZE } from './geometry.js';
 import type { Header } from './header.js';
 import { headerAreaBytes } from './header-extensions.js';
 
-/** crypt_method of the header. */
+/** Values of crypt_method in the header. */
 const AES = 1;
 
 const POINTER_BYTES = 16;
@@ -28,18 +28,18 @@ const SLOT_AT = 208;
 const SLOT_BYTES = 48;
 const SLOT_ENABLED = 0x00ac71f3;
 
-/** The words are those of the file: nothing is looked up. */
+/** Text fields are copied from the file and not interpreted. */
 export interface LuksEncryption {
   readonly format: 'luks';
   /** With its key length in bits: aes-256. */
   readonly cipher: string;
   readonly cipherMode: string;
-  /** How initialization vectors are made; undefined where the mode does not say. */
+  /** Generator of initialization vectors; undefined if the mode names none. */
   readonly ivGenerator: string | undefined;
   readonly ivHash: string | undefined;
   readonly hash: string;
   readonly uuid: string;
-  /** From the LUKS header to where a LUKS volume would have its data, in bytes. */
+  /** Offset of the data in a LUKS volume, from the LUKS header, in bytes. */
   readonly payloadOffset: number;
   readonly masterKeyIterations: number;
   readonly slots: readonly KeySlot[];
@@ -56,10 +56,9 @@ export type Encryption = { readonly format: 'aes' } | LuksEncryption;
 
 /**
  * @param file the image
- * @param header its header, decoded
+ * @param header the image's header
  * @returns undefined for an image that is not encrypted
- * @throws Qcow2cError ERR_CORRUPT when there is no LUKS header where one must be, ERR_UNSUPPORTED for another
- *   version of it; ERR_IO
+ * @throws Qcow2cError ERR_CORRUPT when the LUKS header is missing, ERR_UNSUPPORTED for another version of it; ERR_IO
  */
 export async function readEncryption(
   file: Pick<Storage, 'name' | 'read'>,
@@ -91,7 +90,7 @@ export async function readEncryption(
   return decodeLuks(bytes);
 }
 
-/** Where the extension says that the LUKS header is, in bytes; undefined when that cannot be. */
+/** Offset of the LUKS header according to the extension, in bytes; undefined if it is invalid. */
 async function luksOffset(
   file: Pick<Storage, 'read'>,
   header: Parameters<typeof headerAreaBytes>[0],
@@ -136,7 +135,7 @@ function decodeSlot(bytes: Uint8Array, at: number): KeySlot {
   };
 }
 
-/** Up to a NUL. */
+/** Decodes text up to a NUL. */
 function text(bytes: Uint8Array, at: number, length: number): string {
   const [word = ''] = Buffer.from(bytes.subarray(at, at + length))
     .toString('utf8')
@@ -144,7 +143,7 @@ function text(bytes: Uint8Array, at: number, length: number): string {
   return word;
 }
 
-/** What is before and after the first `separator`. */
+/** Splits at the first `separator`. */
 function splitOnce(word: string, separator: string): [string, string | undefined] {
   const at = word.indexOf(separator);
   return at < 0 ? [word, undefined] : [word.slice(0, at), word.slice(at + 1)];

@@ -1,7 +1,6 @@
 /**
- * The list of extensions behind the header, whatever they hold. Used by what is in them: file names,
- * bitmaps, feature names, where the encryption header is. Specification: "Header extensions".
- *
+ * The list of extensions after the header, independent of their content. Used by the decoders of file names, bitmaps,
+ * feature names and the encryption header's place. Specification: "Header extensions".
  *     every extension: type (4 bytes), length (4 bytes), data, padding to a multiple of 8
  *     the last one:    type 0, length 0
  */
@@ -16,15 +15,15 @@ export const EXTENSION_TYPES = {
   bitmaps: 0x23852875,
 } as const;
 
-/** Type and length. */
+/** Bytes of type and length. */
 export const EXTENSION_PREFIX_BYTES = 8;
 
-/** Bytes of an extension whose data is `length` bytes long, with its padding. */
+/** Bytes of an extension with `length` bytes of data, including its padding. */
 export function extensionBytes(length: number): number {
   return EXTENSION_PREFIX_BYTES + Math.ceil(length / 8) * 8;
 }
 
-/** One extension, with its padding. @param data as the specification has it for the type */
+/** Encodes one extension with its padding. @param data as specified for the type */
 export function encodeExtension(type: number, data: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(extensionBytes(data.length));
   writeU32(bytes, 0, type);
@@ -34,10 +33,10 @@ export function encodeExtension(type: number, data: Uint8Array): Uint8Array {
 }
 
 /**
- * Goes through a list in order, up to its end marker or its last byte.
- * @param list from its first byte to its end
- * @param visit called with type, data, and where in the list the data begins
- * @returns where in the list the extension begins that does not end inside it; undefined for a sound list
+ * Visits the extensions of a list in order, up to its end marker or its last byte.
+ * @param list the whole list
+ * @param visit called with type, data, and offset of the data in the list
+ * @returns offset in the list of an extension that ends outside it; undefined for a valid list
  */
 export function forEachExtension(
   list: Uint8Array,

@@ -1,24 +1,24 @@
 /**
- * The feature name table, by which a reader can name a feature it does not know. Used by the header's
- * encoder and decoder. Specification: "Feature name table".
+ * The feature name table, which gives readers names for unknown features. Used by the header's encoder and decoder.
+ * Specification: "Feature name table".
  */
 import { EXTENSION_TYPES, forEachExtension } from './extension-list.js';
 
-/** Of a feature in the table: kind, bit number, 46 bytes of name. */
+/** Bytes of an entry: kind, bit number, 46 bytes of name. */
 const FEATURE_BYTES = 48;
 
-/** A feature's kind is the header field that holds its bit; these are the kinds' numbers in the table. */
+/** Numbers of the kinds in the table. A feature's kind is the header field with its bit. */
 const KIND_NUMBERS = { incompatible: 0, compatible: 1, autoclear: 2 } as const;
 
 export interface Feature {
   readonly kind: keyof typeof KIND_NUMBERS;
-  /** The one bit of the feature in its header field. */
+  /** The feature's bit in its header field. */
   readonly mask: bigint;
   /** At most 46 ASCII characters. */
   readonly name: string;
 }
 
-/** The data of the feature name table's extension. */
+/** Encodes the data of the feature name table. */
 export function encodeFeatureNames(features: readonly Feature[]): Uint8Array {
   const bytes = new Uint8Array(features.length * FEATURE_BYTES);
   for (const [index, { kind, mask, name }] of features.entries()) {
@@ -31,9 +31,9 @@ export function encodeFeatureNames(features: readonly Feature[]): Uint8Array {
 }
 
 /**
- * What the image calls incompatible features. For a message about an image that is refused anyway, so a
- * broken list gives fewer names, not another error.
- * @param list what is known of the image's extension list, from its first byte
+ * Names incompatible features for a message that refuses the image. A broken list gives fewer names, not another
+ * error.
+ * @param list the known part of the image's extension list, from its first byte
  * @param bits the features in question
  * @returns a name for each bit set, the lowest first: the image's own, otherwise "bit N"
  */
@@ -46,7 +46,7 @@ export function nameIncompatibleFeatures(list: Uint8Array, bits: bigint): string
   return result;
 }
 
-/** The incompatible features in the image's feature name tables by their bit number. */
+/** Collects the names of incompatible features from the image's feature name tables, by bit number. */
 function incompatibleFeatureNames(list: Uint8Array): Map<number, string> {
   const names = new Map<number, string>();
   forEachExtension(list, (type, table) => {

@@ -4,9 +4,9 @@
  */
 import type { Feature } from './feature-names.js';
 
-/** The refcounts may be wrong; data and tables are not. */
+/** The refcounts may be wrong; data and tables are valid. */
 export const INCOMPATIBLE_DIRTY = 1n << 0n;
-/** Anything may be wrong. */
+/** Any data or table may be wrong. */
 export const INCOMPATIBLE_CORRUPT = 1n << 1n;
 /** The guest's clusters are in another file. */
 export const INCOMPATIBLE_DATA_FILE = 1n << 2n;
@@ -19,10 +19,10 @@ export const COMPATIBLE_LAZY_REFCOUNTS = 1n << 0n;
 export const AUTOCLEAR_BITMAPS = 1n << 0n;
 /** The external data file is a raw image of the whole disk. */
 export const AUTOCLEAR_RAW_DATA_FILE = 1n << 1n;
-/** A program may write to an image only when it has cleared the other ones. */
+/** The autoclear bits known to qcow2c. A writer must clear all others. */
 export const KNOWN_AUTOCLEAR = AUTOCLEAR_BITMAPS | AUTOCLEAR_RAW_DATA_FILE;
 
-/** All of them, in the order and by the names of the feature name table that QEMU writes. */
+/** All features, in the order and with the names of QEMU's feature name table. */
 export const FEATURES: readonly Feature[] = [
   { kind: 'incompatible', mask: INCOMPATIBLE_DIRTY, name: 'dirty bit' },
   { kind: 'incompatible', mask: INCOMPATIBLE_CORRUPT, name: 'corrupt bit' },
@@ -34,7 +34,7 @@ export const FEATURES: readonly Feature[] = [
   { kind: 'autoclear', mask: AUTOCLEAR_RAW_DATA_FILE, name: 'raw external data' },
 ];
 
-/** Every incompatible feature of the specification; an image with any other must be refused. */
+/** All incompatible features of the specification. Images with others must be refused. */
 export const KNOWN_INCOMPATIBLE =
   INCOMPATIBLE_DIRTY |
   INCOMPATIBLE_CORRUPT |

@@ -1,6 +1,6 @@
 /**
- * The sizes that follow from an image's cluster size and refcount width, and the limits of both. Used
- * by everything that places or finds a table. Specification: "Host cluster management", "Cluster mapping".
+ * The sizes that follow from an image's cluster size and refcount width, and the limits of both. Used by all modules
+ * that place or find tables. Specification: "Host cluster management", "Cluster mapping".
  */
 
 /** 512 bytes: the specification's smallest cluster ("cluster_bits must not be less than 9"). */
@@ -13,9 +13,9 @@ export const MAX_L1_BYTES = 32 * 1024 * 1024;
 export const MAX_REFCOUNT_TABLE_BYTES = 8 * 1024 * 1024;
 /** 64 bits: the specification's widest refcount ("may not exceed 6"). */
 export const MAX_REFCOUNT_ORDER = 6;
-/** The unit of compressed lengths and of QEMU's virtual sizes, whatever the disk's own sector is. */
+/** The unit of compressed lengths and of QEMU's virtual sizes, independent of the disk's own sector size. */
 export const SECTOR_SIZE = 512;
-/** An entry of an L1 or refcount table is one 64-bit number. */
+/** Bytes of an entry of an L1 or refcount table. */
 export const TABLE_ENTRY_BYTES = 8;
 /** 16 KiB: a subcluster, 1/32 of a cluster, is no smaller than the smallest cluster. */
 export const MIN_EXTENDED_L2_CLUSTER_BITS = 14;
@@ -24,9 +24,9 @@ export interface Geometry {
   readonly clusterBits: number;
   /** Bytes. */
   readonly clusterSize: number;
-  /** Whether L2 entries have a second number, which describes the cluster by subcluster. */
+  /** Whether L2 entries have a second number, which describes subclusters. */
   readonly extendedL2: boolean;
-  /** Of an L2 entry: 8, or 16 when extended. */
+  /** Bytes of an L2 entry: 8, or 16 when extended. */
   readonly l2EntryBytes: number;
   /** Entries of an L2 table, which is one cluster. */
   readonly l2Entries: number;
@@ -42,8 +42,8 @@ export interface Geometry {
 
 /**
  * @param clusterBits log2 of the cluster size in bytes, MIN_CLUSTER_BITS to MAX_CLUSTER_BITS
- * @param refcountBits 1, 2, 4, 8, 16, 32 or 64; both checked where they enter the program
- * @param extendedL2 only from MIN_EXTENDED_L2_CLUSTER_BITS on; checked there too
+ * @param refcountBits 1, 2, 4, 8, 16, 32 or 64
+ * @param extendedL2 only from MIN_EXTENDED_L2_CLUSTER_BITS on; callers have checked all three
  */
 export function geometry(clusterBits: number, refcountBits: number, extendedL2 = false): Geometry {
   const clusterSize = 2 ** clusterBits;
@@ -62,7 +62,7 @@ export function geometry(clusterBits: number, refcountBits: number, extendedL2 =
 }
 
 /**
- * Entries an L1 table needs, one for each L2 table's reach, begun or whole.
+ * Counts the entries of an L1 table: one for each L2 table, the last of which may be partly used.
  * @param virtualSize bytes; 0 needs no entry
  */
 export function l1EntriesFor(geometry: Geometry, virtualSize: number): number {

@@ -1,6 +1,6 @@
 /**
- * What this program reads and writes in the extensions of a header: names of other files, feature names,
- * where the bitmaps are. Specification: "Header extensions"; bounds: qcow2_read_extensions in QEMU.
+ * The header extensions that qcow2c reads and writes: names of other files, feature names, the place of the bitmaps.
+ * Specification: "Header extensions"; bounds: qcow2_read_extensions in QEMU.
  */
 import type { HostOffset } from './addresses.js';
 import { readU32, writeU32, writeU64 } from './be64.js';
@@ -10,15 +10,15 @@ import type { Header } from './header.js';
 import { HeaderFields } from './header-fields.js';
 import { decodeStoredName, type NameDecoder } from './stored-name.js';
 
-/** QEMU's longest format name (the size of its field, less one for the NUL). */
+/** QEMU's longest format name (the size of its field minus the NUL). */
 const MAX_FORMAT_NAME_BYTES = 15;
-/** Linux opens no longer name (PATH_MAX, less one for the NUL). */
+/** The longest name that Linux opens (PATH_MAX minus the NUL). */
 const MAX_DATA_FILE_NAME_BYTES = 4095;
 const BITMAPS_BYTES = 24;
 /** QEMU's bounds (QCOW2_MAX_BITMAPS, QCOW2_MAX_BITMAP_DIRECTORY_SIZE). */
 const MAX_BITMAPS = 65535;
 const MAX_BITMAP_DIRECTORY_BYTES = 1024 * MAX_BITMAPS;
-/** A directory entry: 24 bytes, a name of one byte at least, padding to a multiple of 8. */
+/** Bytes of the smallest directory entry: 24 bytes, a name of one byte, padding to a multiple of 8. */
 const MIN_BITMAP_ENTRY_BYTES = 32;
 
 /** Where the bitmap directory is. Specification: "Bitmaps extension". */
@@ -31,21 +31,21 @@ export interface BitmapsExtension {
 }
 
 export interface HeaderExtensions {
-  /** As the image has it, of whatever image format. */
+  /** As stored in the image; any image format. */
   readonly backingFormat?: string | undefined;
-  /** The external data file's name; only with the feature's bit, but even then not in every image. */
+  /** The external data file's name. Images may lack it even if the feature's bit is set. */
   readonly dataFile?: string | undefined;
-  /** Only while the bitmaps are consistent with the data (autoclear bit). */
+  /** Present only while the bitmaps are consistent with the data (autoclear bit). */
   readonly bitmaps?: BitmapsExtension | undefined;
-  /** There are bitmaps, but somebody who knows nothing of them has written to the image since. */
+  /** A program that does not know bitmaps has written to the image since they were saved. */
   readonly staleBitmaps?: true | undefined;
 }
 
 type WhereNamesAre = Pick<Header, 'clusterBits' | 'headerLength' | 'backingFileOffset' | 'backingFileSize'>;
 
 /**
- * How many bytes at the start of the file hold the header, its extensions and the backing file's name, in
- * bytes: at most a cluster, 2 MiB.
+ * Counts the bytes at the start of the file that hold the header, its extensions and the backing file's name: at most
+ * one cluster, 2 MiB.
  */
 export function headerAreaBytes(header: WhereNamesAre): number {
   const { backingFileOffset, backingFileSize, clusterBits } = header;
@@ -53,10 +53,10 @@ export function headerAreaBytes(header: WhereNamesAre): number {
 }
 
 /**
- * The backing file's name. It may say anything: a path, a protocol, a secret file.
- * @param bytes the file's first `headerAreaBytes` bytes; what is missing counts as zeros, as in QEMU
+ * Decodes the backing file's name. The name is not trusted: it may be any path or protocol.
+ * @param bytes the file's first `headerAreaBytes` bytes; missing bytes count as zeros, as in QEMU
  * @returns undefined when the image has no backing file
- * @throws Qcow2cError ERR_UNSUPPORTED for a name that is not UTF-8, unless `decodeName` takes it
+ * @throws Qcow2cError ERR_UNSUPPORTED for a name that is not UTF-8, unless `decodeName` accepts it
  */
 export function decodeBackingName(
   bytes: Uint8Array,
@@ -69,11 +69,12 @@ export function decodeBackingName(
 }
 
 /**
- * Reads and checks the extension list: from the header's end to the backing file's name, or to the end of
- * the first cluster. Extensions of other types are passed over.
- * @param bytes the file's first `headerAreaBytes` bytes; what is missing counts as zeros, as in QEMU
- * @throws Qcow2cError ERR_CORRUPT for an extension that does not end inside the list, or whose content is
- *   out of bounds; ERR_UNSUPPORTED for a name that is not UTF-8, unless `decodeName` takes it
+ * Decodes and checks the extension list, from the header's end to the backing file's name or the end of the first
+ * cluster. Unknown extensions are skipped.
+ * @param bytes the file's first `headerAreaBytes` bytes; missing bytes count as zeros, as in QEMU
+ * @throws Qcow2cError ERR_CORRUPT for an extension that does not end inside the list, or whose content is out of
+ *   bounds;
+ *   ERR_UNSUPPORTED for a name that is not UTF-8, unless `decodeName` accepts it
  */
 export function decodeExtensions(
   bytes: Uint8Array,
@@ -115,7 +116,7 @@ export function decodeExtensions(
   return found;
 }
 
-/** @param at where the extension's data begins, in bytes */
+/** @param at offset of the extension's data, in bytes */
 function decodeBitmapsExtension(
   fields: HeaderFields,
   data: Uint8Array,
@@ -137,7 +138,7 @@ function decodeBitmapsExtension(
   return { count, directorySize, directoryOffset };
 }
 
-/** The data of the bitmaps extension. */
+/** Encodes the data of the bitmaps extension. */
 export function encodeBitmapsExtension(bitmaps: BitmapsExtension): Uint8Array {
   const data = new Uint8Array(BITMAPS_BYTES);
   writeU32(data, 0, bitmaps.count);

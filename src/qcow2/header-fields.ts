@@ -1,6 +1,6 @@
 /**
- * The fields of a header that is not trusted yet: each is read together with its bounds, and the error of
- * a bad one names file, field, offset, expected and found. Used by the header's decoder.
+ * Reads fields of an untrusted header together with their bounds. The error of an invalid field names file, field,
+ * offset, expected and found. Used by the header's decoder.
  */
 import { Qcow2cError, quoted } from '../errors.js';
 import { type HostOffset, hostOffset } from './addresses.js';
@@ -36,8 +36,8 @@ export class HeaderFields {
   }
 
   /**
-   * The offset of a table of `length` bytes: aligned to a cluster, its end a safe integer, and not in the
-   * first cluster, which is the header's, unless it is empty. @throws Qcow2cError ERR_CORRUPT
+   * Reads the offset of a table of `length` bytes: aligned to a cluster, with a safe integer as its end, and outside
+   * the first cluster unless the table is empty. @throws Qcow2cError ERR_CORRUPT
    */
   tableOffset(field: string, at: number, length: number, clusterSize: number): HostOffset {
     const offset = this.u64(field, at, Number.MAX_SAFE_INTEGER - length);
@@ -46,12 +46,12 @@ export class HeaderFields {
     return hostOffset(offset);
   }
 
-  /** The error of a field that no image can have so. */
+  /** Makes the error for a value that is invalid in any image. */
   corrupt(field: string, at: number, expected: string, found: number | bigint): Qcow2cError {
     return this.#error('ERR_CORRUPT', field, at, expected, found);
   }
 
-  /** The error of a field that a later version of the format might have so. */
+  /** Makes the error for a value that a later version of the format may allow. */
   unsupported(field: string, at: number, expected: string, found: number | bigint): Qcow2cError {
     return this.#error('ERR_UNSUPPORTED', field, at, expected, found);
   }

@@ -1,6 +1,6 @@
 /**
- * The part of the header that version 3 added: features, refcount width, compression type. Used by the
- * header's encoder and decoder. Specification: "Header" from byte 72, "Additional fields".
+ * The part of the header that version 3 added: features, refcount width, compression type. Used by the header's
+ * encoder and decoder. Specification: "Header" from byte 72, "Additional fields".
  */
 import type { CompressionType } from '../compression-type.js';
 import { Qcow2cError, quoted } from '../errors.js';
@@ -16,11 +16,11 @@ import {
 import { MAX_REFCOUNT_ORDER, MIN_EXTENDED_L2_CLUSTER_BITS } from './geometry.js';
 import type { HeaderFields } from './header-fields.js';
 
-/** Where the compression type is; a header may end before it. */
+/** Offset of the compression type; a header may end before it. */
 const COMPRESSION_TYPE_AT = 104;
-/** With the compression type and its padding, as QEMU writes it. */
+/** Bytes of a header with the compression type and its padding, as QEMU writes it. */
 export const V3_HEADER_BYTES = 112;
-/** Their place in the list is the number in the file. */
+/** The index of a type is its number in the file. */
 const COMPRESSION_TYPES: readonly CompressionType[] = ['zlib', 'zstd'];
 
 export interface V3Fields {
@@ -34,7 +34,7 @@ export interface V3Fields {
   readonly compressionType: CompressionType;
 }
 
-/** What an image of version 2, whose header ends at byte 72, has in their place. */
+/** Values for an image of version 2, whose header ends at byte 72. */
 export const V2_DEFAULTS: V3Fields = {
   incompatibleFeatures: 0n,
   compatibleFeatures: 0n,
@@ -55,9 +55,9 @@ export function encodeV3Fields(bytes: Uint8Array, header: Omit<V3Fields, 'header
 }
 
 /**
- * @param bytes the file's first bytes, its extension list included as far as it is known
+ * @param bytes the file's first bytes, including the known part of the extension list
  * @param fields reads the same bytes
- * @throws Qcow2cError as `decodeHeader` says
+ * @throws Qcow2cError as `decodeHeader`
  */
 export function decodeV3Fields(bytes: Uint8Array, fields: HeaderFields, clusterBits: number): V3Fields {
   fields.need(COMPRESSION_TYPE_AT);

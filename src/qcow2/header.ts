@@ -1,6 +1,6 @@
 /**
- * The header of an image that is there: bytes come in as checked values. Everything in a file is untrusted
- * until `decodeHeader` has returned. Specification: "Header".
+ * Decodes the header of an existing image into checked values. All bytes of a file are untrusted until
+ * `decodeHeader` has returned. Specification: "Header".
  */
 import { Qcow2cError, quoted } from '../errors.js';
 import type { HostOffset } from './addresses.js';
@@ -20,24 +20,26 @@ import { decodeV3Fields, V2_DEFAULTS, type V3Fields } from './header-v3.js';
 /** "QFI" and 0xfb. */
 export const HEADER_MAGIC = 0x514649fb;
 export const V2_HEADER_BYTES = 72;
-/** QEMU's bound (QCOW_MAX_SNAPSHOTS), and the part of a snapshot table entry before extra data, identifier and name. */
+/**
+ * QEMU's bound (QCOW_MAX_SNAPSHOTS), and the part of a snapshot table entry before extra data, identifier and name.
+ */
 export const MAX_SNAPSHOTS = 65536;
 export const SNAPSHOT_FIXED_BYTES = 40;
 /** The specification's bound of backing_file_size. */
 const MAX_BACKING_NAME_BYTES = 1023;
-/** LUKS. */
+/** The highest crypt_method: LUKS. */
 const MAX_CRYPT_METHOD = 2;
 
 export interface Header extends V3Fields {
   readonly version: 2 | 3;
   readonly clusterBits: number;
-  /** Bytes, as the file has it: of a size that is not a multiple of 512 QEMU uses the whole sectors. */
+  /** Bytes, as stored in the file. QEMU rounds a size that is not a multiple of 512 down to whole sectors. */
   readonly virtualSize: number;
   readonly l1Entries: number;
   readonly l1Offset: HostOffset;
   readonly refcountTableOffset: HostOffset;
   readonly refcountTableClusters: number;
-  /** Where the backing file's name is, in bytes, inside the first cluster; 0: no backing file. */
+  /** Offset of the backing file's name in bytes, inside the first cluster; 0: no backing file. */
   readonly backingFileOffset: number;
   /** Bytes; 0 without a backing file. */
   readonly backingFileSize: number;
@@ -47,20 +49,20 @@ export interface Header extends V3Fields {
   readonly snapshotsOffset: HostOffset;
 }
 
-/** Whether a file that begins with `bytes` says that it is a qcow2 image, of whatever version. */
+/** Whether `bytes` start with the magic of a qcow2 image of any version. */
 export function isQcow2(bytes: Uint8Array): boolean {
   return bytes.length >= 4 && readU32(bytes, 0) === HEADER_MAGIC;
 }
 
 /**
- * Reads and checks a header, with the bounds of the specification and of QEMU (qcow2_do_open).
- * Known features, encryption, snapshots and backing files are the caller's to accept or refuse.
- * @param bytes the file's first bytes: at least 112, or all of a shorter file; names of unknown features
- *   are looked for in what follows the header there
+ * Decodes and checks a header, with the bounds of the specification and of QEMU (qcow2_do_open). Callers decide
+ * whether they accept known features, encryption, snapshots and backing files.
+ * @param bytes the file's first bytes: at least 112, or all of a shorter file; names of unknown features are
+ *   searched in the bytes after the header
  * @param file the file's name, for messages
- * @throws Qcow2cError ERR_FORMAT when the magic is missing; ERR_UNSUPPORTED for unknown versions,
- *   incompatible features, compression types and encryption, and for disks past 2^53 - 1 bytes; ERR_CORRUPT
- *   for a field that is out of bounds or contradicts another
+ * @throws Qcow2cError ERR_FORMAT when the magic is missing; ERR_UNSUPPORTED for unknown versions, incompatible
+ *   features, compression types and encryption, and for disks past 2^53 - 1 bytes; ERR_CORRUPT for a field that is
+ *   out of bounds or contradicts another
  */
 export function decodeHeader(bytes: Uint8Array, file: string): Header {
   if (!isQcow2(bytes)) {
@@ -97,7 +99,7 @@ export function decodeHeader(bytes: Uint8Array, file: string): Header {
   };
 }
 
-/** The disk's size and an L1 table that reaches its end; more entries hold the state of snapshots. */
+/** Decodes the disk's size and an L1 table that covers it. Further L1 entries hold the VM state of snapshots. */
 function decodeDisk(
   bytes: Uint8Array,
   fields: HeaderFields,
@@ -121,7 +123,10 @@ function decodeDisk(
   };
 }
 
-/** The backing file's name lies wholly inside the first cluster; without one its length is undefined. */
+/**
+ * Decodes the place of the backing file's name, which lies inside the first cluster. Without a name its length is
+ * undefined.
+ */
 function decodeBackingFile(
   fields: HeaderFields,
   clusterSize: number,
