@@ -1,7 +1,7 @@
 /**
- * Writes one new qcow2 image, guest cluster by guest cluster in ascending order: compressed clusters
- * through the compressed write cache, normal clusters in runs, tables into places that lie before what they
- * refer to, the header last. Memory does not grow with the image except for the L1 and the refcount table.
+ * Writes a new qcow2 image, guest cluster by guest cluster in ascending order. Compressed clusters pass through the
+ * compressed write cache, normal clusters form runs, and tables lie before the clusters that they point to. The
+ * header is written last. Memory does not grow with the image, except for the L1 and the refcount table.
  */
 
 import { roundUp } from '../arithmetic.js';
@@ -37,10 +37,10 @@ import { type RootPlaces, RootTables } from './root-tables.js';
 import { TableAreas } from './table-areas.js';
 import { TableStream } from './table-stream.js';
 
-/** What has been written so far. */
+/** Counts of the clusters written so far. */
 export interface ImageCounts {
   compressedClusters: number;
-  /** Stored as they are, in the image or in its external data file; reserved ones do not count. */
+  /** Stored uncompressed, in the image or in its external data file; reserved clusters do not count. */
   normalClusters: number;
   /** Explicit zero clusters. */
   zeroClusters: number;
@@ -49,36 +49,38 @@ export interface ImageCounts {
 }
 
 /**
- * The unit in which the file's space is handed out and cached, in bytes: a cluster, but at least what
- * one aligned write needs.
+ * The unit in which the file's space is allocated and cached, in bytes: a cluster, but at least one aligned write.
  */
 export function allocationUnit(clusterSize: number): number {
   return Math.max(clusterSize, DIRECT_ALIGNMENT);
 }
 
-/** The tables of an image that is replaced, from which the new one takes what lies behind the new content. */
+/** The tables of an image that is replaced. The new image takes over the part after the new content. */
 export interface ReplacedTables {
   /** The L1 table. */
   readonly l1: Uint8Array;
-  /** @returns the L2 table at an offset of the file, in bytes */
+  /** Reads an L2 table. @param offset in the file, in bytes */
   readL2(offset: HostOffset): Promise<Uint8Array>;
 }
 
-/** What a new header of an image that is replaced has to name, and what it takes to count all its references anew. */
+/** An image without refcounts: the tables for its new header, and what is needed to count all references again. */
 export interface UncountedImage {
   readonly l1Offset: HostOffset;
   readonly bitmaps: BitmapsExtension | undefined;
-  /** Refcount blocks, by index, for the clusters that were handed out so far. */
+  /** Indexes of refcount blocks for the clusters allocated so far. */
   blocksInUse(): Iterable<number>;
-  /** Takes room for contiguous clusters. @returns where they begin */
+  /** Allocates contiguous clusters. @returns the offset of the first */
   allocate(clusters: number): HostOffset;
 }
 
-/** What a new image is not told by its parameters. */
+/** Settings of the writer besides the image's parameters. */
 export interface WriterSettings {
-  /** Host clusters that `addBitmaps` will take in a new image at most, with the bitmaps' tables. */
+  /** Host clusters that `addBitmaps` will take at most, including the bitmaps' tables. */
   readonly bitmapClusters?: number;
-  /** The image that is replaced: its free ranges, and the entries of its L1 table. `finishUncounted` ends the writing. */
+  /**
+   * The image that is replaced: its free ranges, and the entries of its L1 table. Writing ends with
+   * `finishUncounted`.
+   */
   readonly replaced?: { readonly free: readonly FreeRange[]; readonly l1Entries: number } | undefined;
 }
 
@@ -97,9 +99,9 @@ export class ImageWriter {
   readonly #allocator: ClusterAllocator;
   readonly #stream: TableStream;
   readonly #areas: TableAreas;
-  /** Of a new image. */
+  /** Undefined when an image is replaced. */
   readonly #roots: RootTables | undefined;
-  /** The L1 table's place in an image that is replaced, and its length in bytes. */
+  /** Place of the L1 table when an image is replaced, and its length in bytes. */
   readonly #replacedL1: { readonly offset: HostOffset; readonly bytes: number } | undefined;
   readonly #run: ClusterRun;
   readonly #l2: L2Tables;
@@ -107,10 +109,10 @@ export class ImageWriter {
   #bitmaps: BitmapsExtension | undefined;
 
   /**
-   * @param virtualSize bytes, a multiple of 512; undefined when only `finish` will be told
+   * @param virtualSize bytes, a multiple of 512; undefined when only `finish` is given the size
    * @param guard the target; it reserves at least the first allocation unit, for the header
    * @param cache over the same guard, with allocationUnit(cluster size) as its cluster size
-   * @param firstFree where the image may begin behind its header, in bytes, a multiple of the unit
+   * @param firstFree offset after the header where the image may begin, in bytes, a multiple of the unit
    * @throws Qcow2cError ERR_LIMIT when the refcount table would be larger than QEMU opens
    */
   constructor(
@@ -168,9 +170,9 @@ export class ImageWriter {
   }
 
   /**
-   * Stores a guest cluster as it is; not with an external data file.
+   * Stores a guest cluster uncompressed; not with an external data file.
    * @param bytes one cluster; copied before this resolves
-   * @param subclusters with extended L2 entries: which of its subclusters count
+   * @param subclusters with extended L2 entries: the subclusters that hold data or zeros
    */
   async writeNormal(cluster: GuestCluster, bytes: Uint8Array, subclusters = ALL_DATA): Promise<void> {
     this.#expectDataFile(false);
@@ -183,8 +185,8 @@ export class ImageWriter {
   }
 
   /**
-   * Maps a guest cluster to the external data file, into which somebody else writes it.
-   * @param subclusters with extended L2 entries: which of its subclusters count
+   * Maps a guest cluster to the external data file, which the caller writes.
+   * @param subclusters with extended L2 entries: the subclusters that hold data or zeros
    */
   async mapExternal(cluster: GuestCluster, subclusters: Subclusters = ALL_DATA): Promise<void> {
     this.#expectDataFile(true);
@@ -207,8 +209,8 @@ export class ImageWriter {
   }
 
   /**
-   * Preallocates guest clusters: each gets its host cluster, which nobody writes. They read as what the file
-   * has there (zeros, in a hole); with extended L2 entries as unallocated.
+   * Preallocates guest clusters: each gets a host cluster that is not written. They read as the file's present
+   * content (zeros, in a hole); with extended L2 entries as unallocated.
    */
   async reserve(first: GuestCluster, count = 1): Promise<void> {
     const { geometry, dataFile } = this.#parameters;
@@ -228,7 +230,7 @@ export class ImageWriter {
   }
 
   /**
-   * Stores dirty bitmaps, once. Version 3 only. Before the first guest cluster, where that can be: QEMU cannot open
+   * Stores dirty bitmaps, once. Version 3 only. Call it before the first guest cluster if possible: QEMU cannot open
    * an image that has lost its bitmap directory, and takes lost bits for clean.
    * @param bitmaps with their bits for this image's cluster and disk size (readBitmap)
    */
@@ -239,13 +241,15 @@ export class ImageWriter {
   }
 
   /**
-   * Writes what is left: data, sync, tables, header. The caller makes these durable.
-   * @param options.inPlace the file can be found already: sync once more, so that no header points to nothing
+   * Writes the remaining data, syncs, and writes tables and header. The caller makes these durable.
+   * @param options.inPlace the file has its final name: sync once more before the header, so that it names complete
+   *   tables
    * @param options.beforeHeader called before the header is written
-   * @param options.virtualSize bytes, a multiple of 512, when the constructor was not told
+   * @param options.virtualSize bytes, a multiple of 512, if the constructor was not given it
    * @returns the file's length in bytes: up to the last sector in use
-   * @throws Qcow2cError ERR_LIMIT when the refcount table would be larger than QEMU opens, or the header does
-   *   not fit into a cluster
+   * @throws Qcow2cError ERR_LIMIT when the refcount table would be larger than QEMU opens, or the header does not
+   *   fit into
+   *   a cluster
    */
   async finish(
     options: {
@@ -278,9 +282,9 @@ export class ImageWriter {
   }
 
   /**
-   * Takes over what an image that is replaced has from a guest cluster on, behind everything that was written.
-   * Its L2 tables stay where they are; of one that reaches across `first` the entries are copied.
-   * @param virtualSize of the image's disk, in bytes
+   * Takes over the rest of an image that is replaced, from a guest cluster on. Its L2 tables stay in place. If one
+   * of them also maps clusters before `first`, its other entries are copied.
+   * @param virtualSize bytes of the image's disk
    */
   async keepRest(first: GuestCluster, { l1, readL2 }: ReplacedTables, virtualSize: number): Promise<void> {
     const { l2Entries, l2EntryBytes, clusterSize } = this.#parameters.geometry;
@@ -309,8 +313,8 @@ export class ImageWriter {
   }
 
   /**
-   * Writes what is left but refcounts and header: data, L2 tables and the L1 table. For an image that is replaced,
-   * whose references can be counted only when all of this is there.
+   * Writes the remaining data, L2 tables and the L1 table, but neither refcounts nor header. For an image that is
+   * replaced: its references can be counted only after this.
    */
   async finishUncounted(): Promise<UncountedImage> {
     if (this.#replacedL1 === undefined) throw internalError('a new image is finished without refcounts');
@@ -330,7 +334,7 @@ export class ImageWriter {
     };
   }
 
-  /** @returns the whole first unit, so that nothing old stays behind the header on a device */
+  /** @returns the whole first unit, so that no old data stay after the header on a device */
   #encodeHeader(virtualSize: number, l1Bytes: number, { l1, refcountTable }: RootPlaces): Uint8Array {
     const { geometry, lazyRefcounts, preallocation: _, ...parameters } = this.#parameters;
     const { clusterSize, clusterBits, refcountOrder, extendedL2 } = geometry;
@@ -354,7 +358,7 @@ export class ImageWriter {
     return header;
   }
 
-  /** Visits the guest clusters from `first` on, as many at once as one L2 table holds. */
+  /** Visits the guest clusters from `first` on, one L2 table at a time. */
   async #eachTable(
     first: GuestCluster,
     count: number,
@@ -380,7 +384,7 @@ export class ImageWriter {
     }
   }
 
-  /** Takes room for a table of contiguous clusters, of an image that is replaced. */
+  /** Allocates contiguous clusters for a table of an image that is replaced. */
   #allocateTable(clusters: number): HostOffset {
     const { clusterSize } = this.#parameters.geometry;
     const offset = this.#allocator.allocateRun(clusters);
@@ -388,10 +392,10 @@ export class ImageWriter {
     return offset;
   }
 
-  /** Writes tables that cannot change any more. */
+  /** Writes the tables that are complete. */
   async #writeCompleteTables(): Promise<void> {
     for (const { offset, bytes } of this.#refcounts.takeComplete(this.#allocator.settledBelow)) {
-      // Those of an image that is replaced are counted anew, and written at its end.
+      // Refcounts of an image that is replaced are counted again and written at the end.
       if (this.#roots !== undefined) this.#areas.complete(offset, bytes);
     }
     await this.#areas.writeComplete();

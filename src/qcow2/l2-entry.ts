@@ -1,6 +1,6 @@
 /**
- * One entry of an L2 table: where and how a guest cluster is stored. Specification: "Cluster mapping",
- * L2 table entry, Standard Cluster Descriptor, Compressed Clusters Descriptor.
+ * An entry of an L2 table: how and where a guest cluster is stored. Specification: "Cluster mapping", L2 table entry,
+ * Standard Cluster Descriptor, Compressed Clusters Descriptor.
  */
 import { internalError, Qcow2cError } from '../errors.js';
 import { type GuestOffset, type HostOffset, hostOffset } from './addresses.js';
@@ -10,7 +10,7 @@ import { SUBCLUSTERS } from './subclusters.js';
 
 /** Bit 63: a standard cluster whose refcount is exactly one; never set for a compressed cluster. */
 const COPIED = 1n << 63n;
-/** Bit 62: the descriptor is of a compressed cluster. */
+/** Bit 62: the descriptor describes a compressed cluster. */
 const COMPRESSED = 1n << 62n;
 /** Bit 0 of a standard cluster: it reads as zeros. */
 const READS_AS_ZEROS = 1n;
@@ -19,20 +19,20 @@ const OFFSET_MASK = (1n << 56n) - (1n << 9n);
 
 export type L2Entry =
   | { readonly kind: 'unallocated' }
-  /** Reads as zeros; `offset` is the host cluster kept for it, if any. */
+  /** Reads as zeros; `offset` is the host cluster allocated for it, if any. */
   | { readonly kind: 'zero'; readonly offset?: HostOffset }
   | { readonly kind: 'normal'; readonly offset: HostOffset; readonly copied: boolean }
-  /** `storedLength`: bytes from `offset` to the end of the last sector counted, the payload's upper bound. */
+  /** `storedLength`: bytes from `offset` to the end of the last sector counted, an upper bound for the payload. */
   | { readonly kind: 'compressed'; readonly offset: HostOffset; readonly storedLength: number };
 
-/** The explicit zero cluster without a host cluster of its own, in an image without extended L2 entries. */
+/** A zero cluster without a host cluster, in an image without extended L2 entries. */
 export const ZERO_CLUSTER = READS_AS_ZEROS;
 
 /** The subclusters of a standard cluster, bit n for subcluster n: unsigned numbers of 32 bits. */
 export interface Subclusters {
   /** Stored in the host cluster. */
   readonly data: number;
-  /** Read as zeros. The rest is unallocated: the backing file's. */
+  /** Read as zeros. The others are unallocated and read from the backing file. */
   readonly zero: number;
 }
 
@@ -43,17 +43,15 @@ export const ALL_ZEROS: Subclusters = { data: 0, zero: 2 ** SUBCLUSTERS - 1 };
 const compressedOffsetBits = (clusterBits: number) => 62 - (clusterBits - 8);
 
 /**
- * A cluster stored as it is, that nothing else refers to:
- *
+ * Encodes an uncompressed cluster with one reference:
  *     bit 63      1 (refcount is one)
  *     bit 62      0 (standard cluster)
  *     bits 56-61  0
  *     bits 9-55   bits 9-55 of the offset
  *     bits 1-8    0
- *     bit 0       0 (its data counts)
- *
+ *     bit 0       0 (does not read as zeros)
  * @param offset bytes, aligned to a cluster, not 0
- * @throws Qcow2cError ERR_INTERNAL for an offset that no cluster can have
+ * @throws Qcow2cError ERR_INTERNAL for an invalid cluster offset
  */
 export function encodeNormalCluster(offset: HostOffset): bigint {
   if (offset === 0 || offset % SECTOR_SIZE !== 0) {
@@ -63,8 +61,8 @@ export function encodeNormalCluster(offset: HostOffset): bigint {
 }
 
 /**
- * A cluster in the external data file, where it always lies at its guest offset. Even there bit 63 is set:
- * it alone tells offset 0 from an unallocated cluster.
+ * Encodes a cluster in the external data file, which always lies at its guest offset. Bit 63 is set there too: it
+ * distinguishes offset 0 from an unallocated cluster.
  * @param offset bytes, aligned to a cluster
  */
 export function encodeExternalCluster(offset: GuestOffset): bigint {
@@ -72,11 +70,9 @@ export function encodeExternalCluster(offset: GuestOffset): bigint {
 }
 
 /**
- * The second number of an extended entry; that of a compressed cluster is 0.
- *
+ * Encodes the second number of an extended entry; for a compressed cluster it is 0.
  *     bits 32-63  subcluster 0-31 reads as zeros
  *     bits 0-31   subcluster 0-31 is allocated
- *
  * @throws Qcow2cError ERR_INTERNAL for a subcluster that would be both
  */
 export function encodeSubclusters({ data, zero }: Subclusters): bigint {
@@ -114,8 +110,8 @@ export function encodeCompressedCluster(offset: HostOffset, length: number, clus
 }
 
 /**
- * Reads an entry of an image without extended L2 entries; reserved bits are ignored, as QEMU does.
- * Offset 0 is unallocated even with bit 63 set: it is a place only in an external data file.
+ * Decodes an entry of an image without extended L2 entries. Reserved bits are ignored, as in QEMU. Offset 0 means
+ * unallocated even with bit 63 set, except in an external data file.
  * @throws Qcow2cError ERR_CORRUPT when the offset is past 2^53 - 1
  */
 export function decodeL2Entry(raw: bigint, clusterBits: number): L2Entry {

@@ -1,17 +1,16 @@
 /**
- * What an L2 entry says of its cluster from some subcluster on; without extended entries a cluster is one unit.
- * Nothing in it is believed that QEMU would not believe (qcow2_get_host_offset in block/qcow2-cluster.c). Used
- * by the cluster lookup.
+ * Decodes an L2 entry from a given subcluster on; without extended entries a cluster is one unit. An entry is
+ * accepted only if QEMU accepts it (qcow2_get_host_offset in block/qcow2-cluster.c). Used by the cluster lookup.
  */
 import { Qcow2cError } from '../errors.js';
 import { TABLE_ENTRY_BYTES } from './geometry.js';
 import { decodeL2Entry, type L2Entry } from './l2-entry.js';
 import { isContradictory, SUBCLUSTERS, subclusterRun } from './subclusters.js';
 
-/** Bit 63 of a standard cluster: in an external data file it tells offset 0 from unallocated. */
+/** Bit 63 of a standard cluster: in an external data file it distinguishes offset 0 from unallocated. */
 const COPIED = 1n << 63n;
 
-/** What decides how an entry is read. */
+/** Properties of the image that decide how an entry is decoded. */
 export interface L2Format {
   readonly version: 2 | 3;
   readonly clusterBits: number;
@@ -20,7 +19,7 @@ export interface L2Format {
   readonly external: boolean;
 }
 
-/** `units`: how many clusters or subclusters it is that the entry says this of, at least one. */
+/** `units`: number of clusters or subclusters with the same state, at least one. */
 export type L2Run = {
   readonly units: number;
 } /** `host`: where the first unit has a place of its own, though nothing that counts is there, in bytes. */ & (
@@ -28,7 +27,7 @@ export type L2Run = {
   /** `host`: offset of the first unit in bytes; the others follow it. */
   | { readonly kind: 'normal'; readonly host: number }
   | { readonly kind: 'compressed'; readonly offset: number; readonly storedLength: number }
-  /** No reader may make sense of the entry; `reason` continues a sentence about the cluster. */
+  /** The entry is invalid; `reason` continues a sentence about the cluster. */
   | { readonly kind: 'broken'; readonly reason: string }
 );
 
@@ -41,7 +40,7 @@ export function unitsOf({ extendedL2 }: Pick<L2Format, 'extendedL2'>): number {
 
 /**
  * @param view holds the entry, `at` bytes from its start
- * @param from the unit to begin with
+ * @param from the first unit
  * @param guest offset of the cluster on the disk, in bytes
  */
 export function l2Run(format: L2Format, view: DataView, at: number, from: number, guest: number): L2Run {
@@ -63,7 +62,7 @@ export function l2Run(format: L2Format, view: DataView, at: number, from: number
     if (external) return broken('it is compressed, in an image with an external data file');
     return { kind: 'compressed', units, offset, storedLength };
   }
-  // An extended entry has no use for bit 0: its subclusters have bits of their own.
+  // Bit 0 has no meaning in an extended entry: its subclusters have bits of their own.
   const isZero = entry.kind === 'zero' && !extendedL2;
   let host: number | undefined = entry.kind === 'unallocated' ? undefined : entry.offset;
   if (external && host === undefined && !isZero && (raw & COPIED) !== 0n) host = 0;

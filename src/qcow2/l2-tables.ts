@@ -1,8 +1,8 @@
 /**
- * The L1 table and the one L2 table that is being filled. Guest clusters come in ascending order. A table takes its
- * place in the file before its first cluster does, so that a file that lost its end has lost no more than the
- * clusters there. It is complete as soon as a cluster beyond its reach comes, and leaves memory then. The L1 table
- * grows with them: the size of a disk that comes as a stream is known last.
+ * The L1 table and the current L2 table. Guest clusters come in ascending order. A table gets its place in the file
+ * before its first cluster does, so that a file without its end has lost only the clusters there. An L2 table is
+ * complete when a cluster beyond its range comes, and leaves memory then. The L1 table grows on demand, because the
+ * size of a stream is known last.
  */
 import { internalError } from '../errors.js';
 import { type GuestCluster, guestCluster, type HostOffset } from './addresses.js';
@@ -16,8 +16,8 @@ import type { TableAreas } from './table-areas.js';
 
 /**
  * Sets one L2 entry, now or once its cluster is placed.
- * @param subclusters the second number of an extended entry; others have none
- * @param index of the entry among those asked for
+ * @param subclusters the second number of an extended entry
+ * @param index of the entry among those requested
  */
 export type SetEntry = (raw: bigint, subclusters?: bigint, index?: number) => void;
 
@@ -33,7 +33,7 @@ export class L2Tables {
   #table: { readonly offset: HostOffset; readonly bytes: Uint8Array } | undefined;
   #end = guestCluster(0);
 
-  /** @param virtualSize bytes; undefined: as large as it can be */
+  /** @param virtualSize bytes; undefined: up to the format's limit */
   constructor(
     geometry: Geometry,
     virtualSize: number | undefined,
@@ -49,27 +49,28 @@ export class L2Tables {
     this.#areas = areas;
   }
 
-  /** The first guest cluster that nobody asked entries for. */
+  /** The first guest cluster for which no entries were requested yet. */
   get end(): GuestCluster {
     return this.#end;
   }
 
-  /** Whether `cluster` lies past the table that is being filled; that one must then be completed first. */
+  /** Whether `cluster` lies after the current table, which must then be completed first. */
   passes(cluster: GuestCluster): boolean {
     return this.#table !== undefined && Math.floor(cluster / this.#geometry.l2Entries) > this.#index;
   }
 
-  /** How many clusters from `cluster` on are in the same table. */
+  /** Counts the clusters from `cluster` on in the same table. */
   reachFrom(cluster: GuestCluster): number {
     return this.#geometry.l2Entries - (cluster % this.#geometry.l2Entries);
   }
 
   /**
-   * Takes a place for the table first, if these are its first clusters: theirs is to be taken after this.
-   * @param first higher than all clusters in any call before, and not in a table past an incomplete one
+   * Requests entries. If these are the first clusters of their table, the table gets its place first; call this
+   * before the clusters are allocated.
+   * @param first higher than all clusters in any call before, and not in a table after an incomplete one
    * @param count clusters, all in the same table
-   * @returns what sets their entries; to be called before the table they belong to is placed
-   * @throws Qcow2cError ERR_LIMIT when QEMU opens no L1 table that reaches so far
+   * @returns a function that sets the entries; call it before their table is placed
+   * @throws Qcow2cError ERR_LIMIT when QEMU opens no L1 table that large
    */
   entriesOf(first: GuestCluster, count = 1): SetEntry {
     const { l2Entries, l2EntryBytes, clusterSize } = this.#geometry;
@@ -94,7 +95,7 @@ export class L2Tables {
     };
   }
 
-  /** Ends the current table, if there is one: it is written once all clusters that it points to have their place. */
+  /** Ends the current table, if there is one. It is written once all clusters that it points to have their place. */
   async complete(): Promise<void> {
     const table = this.#table;
     if (table === undefined) return;
@@ -106,9 +107,9 @@ export class L2Tables {
   }
 
   /**
-   * Takes over entries of the L1 table of an image that is replaced; their L2 tables stay where they are. The last
-   * table must be completed, and none follows.
-   * @param from the first entry, `entries`: its bytes and those of the entries behind it
+   * Takes over entries of the L1 table of an image that is replaced; their L2 tables stay in place. The current
+   * table must be completed, and no other follows.
+   * @param from the first entry, `entries`: its bytes and those of the following entries
    */
   keepL1(from: number, entries: Uint8Array): void {
     if (this.#table !== undefined || from <= this.#index) throw internalError(`L1 entry ${from} is in use`);
@@ -116,7 +117,7 @@ export class L2Tables {
     this.#l1.set(entries, from * TABLE_ENTRY_BYTES);
   }
 
-  /** The L1 table of a disk that needs `entries` of them; the last table must be completed. */
+  /** Returns the L1 table of a disk that needs this many `entries`; the current table must be completed. */
   takeL1(entries: number): Uint8Array {
     this.#growL1(entries * TABLE_ENTRY_BYTES);
     return this.#l1.subarray(0, entries * TABLE_ENTRY_BYTES);

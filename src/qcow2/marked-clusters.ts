@@ -1,15 +1,15 @@
 /**
- * Which host clusters of a file some byte ranges touch, told by a bit for each: exact for files of any size, in
- * memory that does not grow with them. A file too large for one window is gone through again for the next one.
+ * Marks the host clusters of a file that byte ranges touch, with one bit for each. The result is exact for files of
+ * any size, in bounded memory: a file too large for one window is read again for the next.
  */
 import { roundDown } from '../arithmetic.js';
 
 /** Bytes of the bits: host clusters of 16 TiB at the usual cluster size. */
 const WINDOW_BYTES = 32 * 1024 * 1024;
-/** The fewest, which a file that needs no more has anyway. */
+/** Fewest bytes of the bits, unless the file needs less. */
 const LEAST_BYTES = 1024 * 1024;
 
-/** @returns bytes that the bits of a file take if there is memory for them, and how few will do */
+/** @returns bytes of the bits for a file with enough memory, and the fewest possible */
 export function markedClustersBytes(
   fileSize: number,
   clusterSize: number,
@@ -22,9 +22,9 @@ export class MarkedClusters {
   readonly #fileSize: number;
   readonly #clusterSize: number;
   readonly #bits: Uint8Array;
-  /** The host clusters that have bits: from here on, as many as there are bits. */
+  /** The host clusters of the window: the first, and how many. */
   #first = 0;
-  /** The lowest one behind them that was touched. */
+  /** The lowest touched cluster after the window. */
   #next: number | undefined;
   #count = 0;
   #bytes = 0;
@@ -32,7 +32,7 @@ export class MarkedClusters {
   /**
    * @param fileSize bytes
    * @param clusterSize bytes
-   * @param windowBytes of the bits at most
+   * @param windowBytes most bytes of the bits
    */
   constructor(fileSize: number, clusterSize: number, windowBytes: number) {
     this.#fileSize = fileSize;
@@ -40,18 +40,18 @@ export class MarkedClusters {
     this.#bits = new Uint8Array(Math.min(windowBytes, Math.ceil(fileSize / clusterSize / 8)));
   }
 
-  /** How many are touched. */
+  /** Number of touched clusters. */
   get count(): number {
     return this.#count;
   }
 
-  /** Bytes that the file has there. */
+  /** Touched bytes inside the file. */
   get bytes(): number {
     return this.#bytes;
   }
 
   /**
-   * Marks every host cluster that a range touches, as far as the file goes.
+   * Marks every host cluster of the file that a range touches.
    * @param offset bytes
    * @param length bytes, at least one
    */
@@ -63,8 +63,8 @@ export class MarkedClusters {
   }
 
   /**
-   * To be called when all ranges were added.
-   * @returns whether they must be added again, in any order, for what lay behind the window
+   * Ends a window, after all ranges were added.
+   * @returns whether all ranges must be added again, in any order, for the next window
    */
   advance(): boolean {
     if (this.#next === undefined) return false;

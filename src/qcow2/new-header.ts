@@ -1,6 +1,6 @@
 /**
- * The header of an image that is being written: what its writer decides goes out as bytes. Specification:
- * "Header"; layout of what follows the header: qcow2_update_header in QEMU, to the byte.
+ * Encodes the header of a new image. Specification: "Header"; the bytes after the header are laid out as by
+ * qcow2_update_header in QEMU.
  */
 import type { CompressionType } from '../compression-type.js';
 import { internalError, Qcow2cError } from '../errors.js';
@@ -20,19 +20,19 @@ import { HEADER_MAGIC, V2_HEADER_BYTES } from './header.js';
 import { type BitmapsExtension, encodeBitmapsExtension } from './header-extensions.js';
 import { encodeV3Fields, V2_DEFAULTS, V3_HEADER_BYTES } from './header-v3.js';
 
-/** Up to 4 KiB QEMU leaves out the feature name table: it would leave too little room for a backing name. */
+/** Up to this cluster size QEMU omits the feature name table, to leave room for a backing name. */
 const MAX_CLUSTER_BITS_WITHOUT_FEATURE_NAMES = 12;
 
 export interface NewBackingFile {
-  /** As the image shall hold it: relative to the image's directory, 1 to 1023 bytes in UTF-8. */
+  /** As stored in the image: relative to the image's directory, 1 to 1023 bytes in UTF-8. */
   readonly file: string;
   readonly format: 'raw' | 'qcow2';
 }
 
 export interface NewDataFile {
-  /** As the image shall hold it: QEMU looks for it in its working directory, not beside the image. */
+  /** As stored in the image. QEMU resolves it in its working directory, not beside the image. */
   readonly name: string;
-  /** Whether the data file can be read as a raw disk by itself. */
+  /** Whether the data file can be read as a raw disk. */
   readonly raw: boolean;
 }
 
@@ -42,7 +42,7 @@ export interface HeaderNames {
   readonly dataFile?: NewDataFile | undefined;
 }
 
-/** What the writer of an image decides; the rest follows from it or is not for it. Sizes in bytes. */
+/** Decisions of an image's writer; other header fields follow from these or are fixed. Sizes in bytes. */
 export interface NewHeader extends HeaderNames {
   readonly version: 2 | 3;
   readonly clusterBits: number;
@@ -59,11 +59,10 @@ export interface NewHeader extends HeaderNames {
 }
 
 /**
- * The header, its extension list and the backing file's name, byte for byte as qemu-img writes them; the
- * rest of the first cluster is zeros.
- * @returns never more than a cluster
- * @throws Qcow2cError ERR_LIMIT when it is too small for all of that; ERR_INTERNAL for what version 2 cannot
- *   hold
+ * Encodes the header, its extension list and the backing file's name, byte for byte as qemu-img does. The rest of the
+ * first cluster is zeros.
+ * @returns at most one cluster
+ * @throws Qcow2cError ERR_LIMIT when the cluster is too small; ERR_INTERNAL for features that version 2 lacks
  */
 export function encodeHeader(header: NewHeader): Uint8Array {
   const { version, clusterBits, backing } = header;
@@ -103,7 +102,7 @@ export function encodeHeader(header: NewHeader): Uint8Array {
   return bytes;
 }
 
-/** Bytes that the header of such an image takes, with its extensions and names, but without bitmaps. */
+/** Counts the bytes of such a header with its extensions and names, but without bitmaps. */
 export function headerBytes(version: 2 | 3, clusterBits: number, names: HeaderNames): number {
   const extensions = encodeExtensions({ version, clusterBits, ...names });
   return headerLengthOf(version) + extensions.length + Buffer.byteLength(names.backing?.file ?? '');

@@ -1,4 +1,4 @@
-/** A qcow2 image as a layer of a chain: its cluster map, and the files that the map leads into. */
+/** A qcow2 image as a layer of a chain: its cluster map, and the files that hold its data. */
 import type { HostFile, Layer, LayerRange } from '../image/source.js';
 import { ClusterLookup, type ImageTables, type LookupSettings } from './cluster-lookup.js';
 import { ClusterMap } from './cluster-map.js';
@@ -6,7 +6,7 @@ import { INCOMPATIBLE_EXTENDED_L2 } from './features.js';
 import { SECTOR_SIZE } from './geometry.js';
 import type { Header } from './header.js';
 
-/** Which L1 table is read; a snapshot's comes with the present size of the disk. */
+/** The L1 table to be read. With a snapshot's table, the disk still has its present size. */
 export interface ImageState {
   readonly l1Offset: number;
   readonly l1Entries: number;
@@ -16,10 +16,10 @@ export interface ImageState {
 
 export class Qcow2Layer implements Layer {
   readonly name: string;
-  /** Whole sectors: QEMU leaves off what a size has beyond them. */
+  /** Whole sectors: QEMU rounds the size down. */
   readonly size: number;
   readonly header: Header;
-  /** The image itself, and the external data file if it has one. */
+  /** The image, and the external data file if it has one. */
   readonly file: HostFile;
   readonly dataFile: HostFile | undefined;
   readonly #tables: ImageTables;
@@ -27,7 +27,7 @@ export class Qcow2Layer implements Layer {
 
   /**
    * @param header of the image in `file`, decoded
-   * @param state what is read; default: the header's
+   * @param state the L1 table to be read; default: the header's
    * @param file the image; closed with the layer
    * @param dataFile the external data file, likewise; undefined: the image holds its clusters
    */
@@ -53,9 +53,7 @@ export class Qcow2Layer implements Layer {
     this.#map = new ClusterMap({ ...this.#tables, compressionType }, file, dataFile);
   }
 
-  /**
-   * What the tables say, whatever the files have there. With tables in memory of its own.
-   */
+  /** A lookup of the tables that ignores the length of the files. It caches tables of its own. */
   lookup(settings: Omit<LookupSettings, 'keptPlaces'>): ClusterLookup {
     return new ClusterLookup(this.#tables, this.file, { ...settings, keptPlaces: true });
   }

@@ -1,14 +1,13 @@
 /**
- * The refcounts inside a refcount block: big-endian numbers of 1 to 64 bits, packed without gaps.
- * Specification: "Host cluster management", refcount block entry.
- *
+ * The refcounts in a refcount block: big-endian numbers of 1 to 64 bits, packed without gaps. Specification: "Host
+ * cluster management", refcount block entry.
  *     64, 32, 16, 8 bits  one big-endian number each
  *     4, 2, 1 bits        entry 0 of a byte in its least significant bits, the next one above it
  */
 import { internalError } from '../errors.js';
 import { narrow, readU32, readU64, writeU32, writeU64 } from './be64.js';
 
-/** Byte and bit where entry `index` starts. @throws Qcow2cError ERR_INTERNAL outside the block */
+/** Byte and bit of entry `index`. @throws Qcow2cError ERR_INTERNAL outside the block */
 function locate(block: Uint8Array, index: number, bits: number): { at: number; shift: number } {
   const firstBit = index * bits;
   if (!Number.isInteger(index) || index < 0 || firstBit + bits > block.length * 8) {
@@ -33,7 +32,7 @@ export function getRefcount(block: Uint8Array, index: number, bits: number): num
 }
 
 /**
- * Sets entry `index` to `value`; its neighbours keep theirs. Arguments as in `getRefcount`.
+ * Sets entry `index` to `value` and leaves the others unchanged. Arguments as in `getRefcount`.
  * @throws Qcow2cError ERR_INTERNAL when the value does not fit (the allocator must start a new host cluster)
  */
 export function setRefcount(block: Uint8Array, index: number, bits: number, value: number): void {

@@ -1,15 +1,15 @@
 /**
- * How large the refcount table of a new image can become. Its place is reserved before it is known how well the
- * disk compresses. Used for the tables behind the header.
+ * Bounds the size of the refcount table of a new image. Its place is reserved before the compressed size is known.
+ * Used for the tables after the header.
  */
 import { largestArea } from './cluster-allocator.js';
 import { type Geometry, MAX_REFCOUNT_TABLE_BYTES, TABLE_ENTRY_BYTES } from './geometry.js';
 
-/** What an image holds at most, in clusters. */
+/** Most clusters of an image's parts. */
 export interface ImageBounds {
-  /** Taken before the tables: by the header, and by what a kept file holds. */
+  /** Clusters before the tables: the header, and the content of an existing file. */
   readonly before: number;
-  /** Guest clusters that are stored in the file. */
+  /** Guest clusters stored in the file. */
   readonly data: number;
   readonly l1: number;
   readonly l2: number;
@@ -18,20 +18,20 @@ export interface ImageBounds {
 }
 
 /**
- * @param unit bytes in which space is handed out, as in the allocator
- * @returns clusters of the refcount table at most, whatever guest clusters compress to and in whatever order they
- *   come; never more than QEMU opens
+ * @param unit bytes in which space is allocated, as in the allocator
+ * @returns most clusters of the refcount table, for any compressed sizes and any order of guest clusters; never more
+ *   than QEMU opens
  */
 export function refcountTableBound(geometry: Geometry, unit: number, bounds: ImageBounds): number {
   const { clusterSize, refcountBlockEntries } = geometry;
   const { before, data, l1, l2, bitmaps } = bounds;
-  // A compressed cluster takes no more new space than a normal one. Only where the unit is larger than a cluster,
-  // the end of each run wastes up to two units. Each table may begin an area, and interrupt the stream.
+  // A compressed cluster takes no more new space than a normal one. If the unit is larger than a cluster, the end of
+  // each run wastes up to two units. Each table may begin an area and interrupt the stream.
   const wasted =
     Math.ceil(data / 16) + l2 + bitmaps + 2 * largestArea(geometry, unit) + (8 * unit) / clusterSize;
   const fixed = before + data + l1 + l2 + bitmaps + wasted;
   const most = MAX_REFCOUNT_TABLE_BYTES / clusterSize;
-  // Blocks and table count themselves: the smallest numbers with room for what they ask for.
+  // Blocks and table count themselves: find the smallest numbers that are large enough for the result.
   for (let blocks = 0, table = 1; ; ) {
     const clusters = fixed + 2 * blocks + table;
     const neededBlocks = Math.ceil(clusters / refcountBlockEntries);

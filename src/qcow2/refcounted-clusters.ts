@@ -1,6 +1,6 @@
 /**
- * Which clusters of an image's file somebody refers to, going by the refcounts, which are read block by block.
- * For whoever wants to know how full a file is; repairs nothing. Specification: "Host cluster management".
+ * Reads the refcounts of an image block by block and tells which clusters of the file are in use. Used for the map
+ * of a file. Specification: "Host cluster management".
  */
 import { Qcow2cError, quoted } from '../errors.js';
 import type { HostFile } from '../image/source.js';
@@ -11,23 +11,23 @@ import { TableCache } from './table-cache.js';
 /** Bits 9 to 63 of a refcount table entry: the block's offset; the others are reserved. */
 const OFFSET_MASK = (1n << 64n) - (1n << 9n);
 
-/** A refcount block, and for which clusters it counts. */
+/** A refcount block and the clusters that it counts. */
 export interface RefcountedClusters {
-  /** Of the block in the file, in bytes. */
+  /** Offset of the block in the file, in bytes. */
   readonly offset: number;
-  /** The first cluster it counts for, by its index in the file. */
+  /** The first cluster that it counts, by its index in the file. */
   readonly first: number;
-  /** Whether anybody refers to the cluster; `index` from `first` on. */
+  /** Whether a cluster has references; `index` from `first` on. */
   isUsed(index: number): boolean;
-  /** How many clusters it counts for; the last block only up to the end of the file. */
+  /** Number of clusters that it counts; for the last block only up to the end of the file. */
   readonly count: number;
 }
 
 /**
- * Goes through the refcount blocks that count for what the file has, in their order. Clusters without a block are
- * not used, and what lies past the end of the file is zeros, as in QEMU (qcow2_get_refcount).
+ * Reads the refcount blocks for the clusters of the file, in order. Clusters without a block are unused, and bytes
+ * past the end of the file are zeros, as in QEMU (qcow2_get_refcount).
  * @param header of the image in `file`
- * @returns blocks, each to be looked at before the next one is asked for
+ * @returns blocks, each valid until the next is requested
  * @throws Qcow2cError ERR_CORRUPT for a block that is not aligned to a cluster; ERR_IO
  */
 export async function* refcountedClusters(
@@ -43,7 +43,7 @@ export async function* refcountedClusters(
   for (let index = 0; index < entries; index += 1) {
     const at = refcountTableOffset + index * TABLE_ENTRY_BYTES;
     const { view, at: inView } = await table.entriesFrom(at, TABLE_ENTRY_BYTES);
-    // Past 2^53 it is rounded, and past the end of any file in either case.
+    // Past 2^53 the number is rounded, but it lies past the end of any file anyway.
     const offset = Number(view.getBigUint64(inView) & OFFSET_MASK);
     if (offset === 0) continue;
     if (offset % clusterSize !== 0) {
@@ -66,7 +66,7 @@ export async function* refcountedClusters(
   }
 }
 
-/** Whether an entry of a refcount block holds anything, however wide it is. */
+/** Whether an entry of a refcount block is not 0, whatever its width. */
 function isNotZero(block: Uint8Array, index: number, bits: number): boolean {
   if (bits === 16) return block[2 * index] !== 0 || block[2 * index + 1] !== 0;
   const firstBit = index * bits;

@@ -1,7 +1,7 @@
 /**
- * The refcounts of an image that is being written. A block gets its place in the file before the first cluster
- * in its reach is counted. It stays in memory only while refcounts in it can still change. The refcount table
- * stays: 8 bytes for each block, 4 bytes for each GiB of image at the default sizes.
+ * The refcounts of an image being written. A block gets its place in the file before the first cluster in its range
+ * is counted. It stays in memory only while its refcounts can change. The refcount table stays in memory: 8 bytes
+ * for each block, 4 bytes for each GiB of image at the default sizes.
  */
 import { internalError, Qcow2cError } from '../errors.js';
 import { type HostCluster, type HostOffset, hostOffset } from './addresses.js';
@@ -9,9 +9,9 @@ import { writeU64 } from './be64.js';
 import { type Geometry, MAX_REFCOUNT_TABLE_BYTES, TABLE_ENTRY_BYTES } from './geometry.js';
 import { getRefcount, setRefcount } from './refcount-block.js';
 
-/** A refcount block that does not change any more. */
+/** A refcount block that no longer changes. */
 export interface RefcountBlock {
-  /** Where it lies in the file, in bytes. */
+  /** Offset in the file, in bytes. */
   readonly offset: HostOffset;
   /** One cluster. */
   readonly bytes: Uint8Array;
@@ -21,18 +21,18 @@ export class Refcounts {
   readonly #geometry: Geometry;
   /** Blocks that may still change, by index. */
   readonly #open = new Map<number, RefcountBlock>();
-  /** Where the blocks are, in bytes; undefined: none of the block's clusters is counted. */
+  /** Offsets of the blocks in bytes; undefined: no cluster of the block is counted. */
   readonly #table: (HostOffset | undefined)[] = [];
-  /** Blocks below this index are handed out, but for those that are kept. */
+  /** Blocks below this index were returned, except those kept open. */
   #closed = 0;
-  /** Indexes of the blocks that stay open to the end. */
+  /** Indexes of blocks that stay open until the end. */
   #kept = { first: 0, end: 0 };
 
   constructor(geometry: Geometry) {
     this.#geometry = geometry;
   }
 
-  /** Entries that the refcount table needs: up to the last block that has a place. */
+  /** Entries that the refcount table needs: up to the last block with a place. */
   get tableEntries(): number {
     return this.#table.length;
   }
@@ -42,7 +42,7 @@ export class Refcounts {
     return [...this.#table.keys()].filter((index) => this.#table[index] !== undefined);
   }
 
-  /** How often `cluster` is referenced so far. */
+  /** Number of references to `cluster` so far. */
   get(cluster: HostCluster): number {
     const block = this.#open.get(this.#blockOf(cluster));
     if (block === undefined) return 0;
@@ -56,7 +56,7 @@ export class Refcounts {
   }
 
   /**
-   * Gives the block that counts `cluster` its place, once.
+   * Sets the place of the block that counts `cluster`, once.
    * @param offset of the block in the file, in bytes
    * @throws Qcow2cError ERR_LIMIT when the refcount table would be larger than QEMU opens
    */
@@ -85,14 +85,14 @@ export class Refcounts {
     setRefcount(block.bytes, entry, refcountBits, getRefcount(block.bytes, entry, refcountBits) + 1);
   }
 
-  /** Keeps the blocks of the clusters [first, end) open until `takeRest`: these are counted last. */
+  /** Keeps the blocks of the clusters [first, end) open until `takeRest`, because these are counted last. */
   keepOpen(first: HostCluster, end: HostCluster): void {
     this.#kept = { first: this.#blockOf(first), end: Math.ceil(end / this.#geometry.refcountBlockEntries) };
   }
 
   /**
-   * Closes every block all of whose clusters lie below `cluster`, and hands them out.
-   * @param cluster no refcount below it will change again, but for those of the blocks that are kept open
+   * Closes and returns every block whose clusters all lie below `cluster`.
+   * @param cluster refcounts below it are final, except in blocks that are kept open
    */
   takeComplete(cluster: HostCluster): RefcountBlock[] {
     const complete: RefcountBlock[] = [];
@@ -106,14 +106,14 @@ export class Refcounts {
     return complete;
   }
 
-  /** Hands out all blocks that are left. */
+  /** Returns all remaining blocks. */
   takeRest(): RefcountBlock[] {
     const rest = [...this.#open.values()];
     this.#open.clear();
     return rest;
   }
 
-  /** The refcount table in its on-disk form: one offset for each block, 0 where there is none. */
+  /** Encodes the refcount table: one offset for each block, 0 where there is none. */
   encodeTable(tableClusters: number): Uint8Array {
     const bytes = new Uint8Array(tableClusters * this.#geometry.clusterSize);
     for (const [index, offset] of this.#table.entries()) {
@@ -128,12 +128,12 @@ export class Refcounts {
   }
 }
 
-/** Behind the end of any file. */
+/** An offset past the end of any file. */
 const NOWHERE = hostOffset(2 ** 50);
 
 /**
- * Those of an image that is replaced. Its blocks take no space here: they get their places at the end, when all
- * references are counted anew.
+ * The refcounts of an image that is replaced. Its blocks take no space yet: they get their places at the end, when
+ * all references are counted again.
  */
 export class RecountedRefcounts extends Refcounts {
   override isPlaced(cluster: HostCluster): boolean {

@@ -1,6 +1,6 @@
 /**
- * The header of an image whose active tables are replaced: fields and extensions that this program does not know stay
- * as they are. Specification: "Header", "Header extensions"; what changes is what qcow2_update_header in QEMU writes.
+ * Updates the header of an image whose active tables are replaced. Unknown fields and extensions stay unchanged.
+ * Specification: "Header", "Header extensions"; the changes are those of qcow2_update_header in QEMU.
  */
 import { Qcow2cError } from '../errors.js';
 import type { HostOffset } from './addresses.js';
@@ -16,7 +16,7 @@ const REFCOUNT_TABLE_AT = 48;
 const INCOMPATIBLE_AT = 72;
 const AUTOCLEAR_AT = 88;
 
-/** What the new header names. */
+/** The tables for the new header. */
 export interface ReplacedTablePlaces {
   readonly l1Offset: HostOffset;
   readonly refcountTableOffset: HostOffset;
@@ -25,9 +25,9 @@ export interface ReplacedTablePlaces {
 }
 
 /**
- * Makes the header name other tables. Only its first 512 bytes change, so that a disk writes all of the change or
- * nothing. The image is not dirty any more, and has no bitmaps: their extension, if any, is stale.
- * @param bytes the first cluster or more of the image, with the header that is there
+ * Makes the header name other tables. Only its first 512 bytes change, so that a disk writes the change completely
+ * or not at all. The image is no longer dirty and has no bitmaps: a bitmaps extension becomes stale.
+ * @param bytes at least the first cluster of the image, with its present header
  */
 export function replaceTables(bytes: Uint8Array, { version }: Header, places: ReplacedTablePlaces): void {
   writeU64(bytes, L1_OFFSET_AT, BigInt(places.l1Offset));
@@ -35,14 +35,14 @@ export function replaceTables(bytes: Uint8Array, { version }: Header, places: Re
   writeU32(bytes, REFCOUNT_TABLE_AT + 8, places.refcountTableClusters);
   if (version === 2) return;
   writeU64(bytes, INCOMPATIBLE_AT, readU64(bytes, INCOMPATIBLE_AT) & ~INCOMPATIBLE_DIRTY);
-  // Nobody who changes an image keeps autoclear bits that he does not know, or whose promise does not hold.
+  // A writer must clear autoclear bits that it does not know, or whose condition it does not keep.
   writeU64(bytes, AUTOCLEAR_AT, 0n);
 }
 
 /**
- * Clears the autoclear bits that are not known.
- * @param bytes the first sector or more of the image, with the header that is there
- * @returns whether there were any
+ * Clears unknown autoclear bits.
+ * @param bytes at least the first sector of the image, with its present header
+ * @returns whether any was set
  */
 export function clearUnknownAutoclear(bytes: Uint8Array, { version, autoclearFeatures }: Header): boolean {
   const known = autoclearFeatures & KNOWN_AUTOCLEAR;
@@ -52,8 +52,8 @@ export function clearUnknownAutoclear(bytes: Uint8Array, { version, autoclearFea
 }
 
 /**
- * Puts the bitmaps extension behind the other extensions, in the place of the one that is there, and the backing
- * file's name behind it.
+ * Writes the bitmaps extension after the other extensions, removes the present one, and moves the backing file's name
+ * after it.
  * @param bytes as `replaceTables` has left them
  * @throws Qcow2cError ERR_LIMIT when the first cluster has no room for it
  */

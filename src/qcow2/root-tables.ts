@@ -1,7 +1,6 @@
 /**
- * The two tables through which everything else is found: the refcount table and the L1 table. Their places are
- * reserved behind the header, before anything else gets one, and they are written last. So a file that has lost its
- * end still has them. Used by the image writer.
+ * The refcount table and the L1 table of a new image. Their places are reserved directly after the header, so that a
+ * file without its end still has them. They are written last. Used by the image writer.
  */
 
 import { roundUp } from '../arithmetic.js';
@@ -14,18 +13,18 @@ import { refcountTableBound } from './refcount-table-bound.js';
 import type { Refcounts } from './refcounts.js';
 import type { TableStream } from './table-stream.js';
 
-/** Clusters of this size and larger: one for the L1 table of a disk of unknown size. 4 TiB for 64 KiB. */
+/** From this cluster size on, the L1 table of a disk of unknown size gets one cluster: 4 TiB for 64 KiB. */
 const WHOLE_L1_BYTES = 64 * 1024;
-/** Bytes reserved with smaller ones: 64 GiB for 4 KiB, 1 GiB for 512 bytes. */
+/** Bytes reserved with smaller clusters: 64 GiB for 4 KiB, 1 GiB for 512 bytes. */
 const SMALL_CLUSTERS_L1_BYTES = 256 * 1024;
 
-/** What decides how large the tables can become. */
+/** Parameters that bound the size of the tables. */
 export interface RootBounds {
   /** Bytes; undefined: known at the end. */
   readonly virtualSize: number | undefined;
   /** Whether guest clusters lie in an external data file. */
   readonly external: boolean;
-  /** Host clusters that bitmaps take at most, with their tables. */
+  /** Most host clusters of the bitmaps, including their tables. */
   readonly bitmapClusters: number;
 }
 
@@ -48,7 +47,7 @@ export class RootTables {
   readonly #refcounts: Refcounts;
   readonly #reserved: RootPlaces;
 
-  /** Reserves the places; to be made before anything else takes space. @param unit bytes, as in the allocator */
+  /** Reserves the places. Create it before other space is allocated. @param unit bytes, as in the allocator */
   constructor(
     geometry: Geometry,
     unit: number,
@@ -76,13 +75,13 @@ export class RootTables {
       bitmaps: bitmapClusters,
     });
     this.#reserved = { refcountTable: this.#reserve(refcountTable), l1: this.#reserve(l1) };
-    // How much of it is in use is known last, so these refcounts stay open.
+    // The part in use is known last, so these refcounts stay open.
     refcounts.keepOpen(this.#clusterAt(this.#reserved.refcountTable.offset), allocator.firstFree);
   }
 
   /**
-   * Counts what the tables take. Everything else must have its place. A table that its place is too small for lies at
-   * the end of the file: that of a disk whose size was not known.
+   * Counts the references to the tables, after everything else has its place. A table larger than its reserved place
+   * goes to the end of the file; this occurs only for disks of unknown size.
    * @param l1Bytes length of the L1 table
    * @throws Qcow2cError ERR_LIMIT when the refcount table would be larger than QEMU opens
    */
@@ -100,7 +99,7 @@ export class RootTables {
     return { l1, refcountTable };
   }
 
-  /** Writes both. @param l1Table as long as its entries */
+  /** Writes both tables. @param l1Table exactly its entries */
   async write({ l1, refcountTable }: RootPlaces, l1Table: Uint8Array, stream: TableStream): Promise<void> {
     await stream.write(refcountTable.offset, [this.#refcounts.encodeTable(refcountTable.clusters)]);
     await stream.write(l1.offset, [l1Table]);
@@ -112,7 +111,7 @@ export class RootTables {
     return { offset, clusters };
   }
 
-  /** Takes as many bytes from the start of the reserved place, or a new place. */
+  /** Takes bytes from the start of the reserved place, or allocates a new place. */
   #take(reserved: Place, bytes: number): Place {
     const clusters = Math.ceil(bytes / this.#geometry.clusterSize);
     const { offset } = clusters <= reserved.clusters ? reserved : this.#reserve(clusters);
@@ -120,7 +119,7 @@ export class RootTables {
     return { offset, clusters };
   }
 
-  /** Clusters of a refcount table behind everything else: it counts itself, and the blocks that this takes. */
+  /** Clusters of a refcount table at the end of the file: it counts itself and the blocks for it. */
   #clustersBehind(needed: number): number {
     const { clusterSize, refcountBlockEntries } = this.#geometry;
     const spare = 2 * largestArea(this.#geometry, this.#unit) + (2 * this.#unit) / clusterSize;

@@ -1,11 +1,10 @@
 /**
- * The entries of a snapshot table, one after the other, so that memory does not grow with it. Used by whoever
- * looks for a snapshot or goes through all. Specification: "Snapshots"; bounds: qcow2_do_read_snapshots in QEMU.
- *
+ * Reads the entries of a snapshot table one after another, so that memory does not grow with the table. Used to find
+ * a snapshot, and to visit all. Specification: "Snapshots"; bounds: qcow2_do_read_snapshots in QEMU.
  *     an entry: l1_table_offset (8 bytes), l1_size (4), id_str_size (2), name_size (2), date_sec (4), date_nsec (4),
  *               vm_clock_nsec (8), vm_state_size (4), extra_data_size (4), extra data, id_str, name, padding to a
  *               multiple of 8
- *     extra data: vm_state_size (8), disk_size (8), icount (8), as much of it as there is
+ *     extra data: vm_state_size (8), disk_size (8), icount (8), as far as present
  */
 import type { Storage } from '../storage/storage.js';
 import { readU32, readU64 } from './be64.js';
@@ -17,33 +16,33 @@ import { TableReader } from './table-reader.js';
 export const MAX_SNAPSHOT_TABLE_BYTES = 64 * 1024 * 1024;
 export const MAX_EXTRA_DATA_BYTES = 1024;
 
-/** The instruction count of a virtual machine that did not count (specification: -1). */
+/** The value of an instruction count that was not recorded (specification: -1). */
 const NO_ICOUNT = 2n ** 64n - 1n;
 
-/** A snapshot as it stands in the table: nothing but the lengths inside the entry is checked. */
+/** A snapshot as stored in the table. Only the lengths inside the entry are checked. */
 export interface SnapshotEntry {
-  /** Where the entry is in the file, in bytes. */
+  /** Offset of the entry in the file, in bytes. */
   readonly offset: number;
-  /** Of the entry in bytes, without the padding behind it, which the file need not have behind the last one. */
+  /** Bytes of the entry without its padding, which the file may lack after the last entry. */
   readonly length: number;
-  /** Unique in a sound image; at most 65535 bytes. */
+  /** Unique in a valid image; at most 65535 bytes. */
   readonly id: string;
-  /** Need not be unique, may be empty; at most 65535 bytes. */
+  /** May be empty or repeated; at most 65535 bytes. */
   readonly name: string;
-  /** Of the snapshot's own L1 table, in bytes. */
+  /** Offset of the snapshot's own L1 table, in bytes. */
   readonly l1Offset: bigint;
   /** Entries of that table. */
   readonly l1Entries: number;
-  /** When it was taken, in seconds since 1970 and nanoseconds. */
+  /** Time of the snapshot, in seconds since 1970 and nanoseconds. */
   readonly dateSeconds: number;
   readonly dateNanoseconds: number;
-  /** For how long the virtual machine had run, in nanoseconds. */
+  /** Running time of the virtual machine, in nanoseconds. */
   readonly vmClock: bigint;
   /** Bytes of the state of the virtual machine; 0n: there is none. */
   readonly vmStateSize: bigint;
-  /** Of the disk, in bytes; undefined: as the image has it now. */
+  /** Bytes of the disk; undefined: the image's present size. */
   readonly diskSize: bigint | undefined;
-  /** Instructions executed; undefined where they were not counted. */
+  /** Instructions executed; undefined if not recorded. */
   readonly icount: bigint | undefined;
 }
 
@@ -59,8 +58,8 @@ export function snapshotTableReader(
 }
 
 /**
- * All snapshots in the order of the table.
- * @param reader from its beginning
+ * Reads all snapshots in the order of the table.
+ * @param reader at the start of the table
  * @throws Qcow2cError ERR_CORRUPT for a table past the end of the file or past QEMU's bounds; ERR_IO
  */
 export async function* snapshotEntries(
@@ -80,7 +79,7 @@ async function nextEntry(reader: TableReader): Promise<SnapshotEntry> {
   }
   const extra = (await reader.take(extraLength)).slice();
   const extraField = (at: number) => (extra.length >= at + 8 ? readU64(extra, at) : undefined);
-  // What is not UTF-8 is replaced, as it is in the program's arguments.
+  // Invalid UTF-8 is replaced, as in the program's arguments.
   const id = decodeShownName(await reader.take(Math.floor(lengths / 0x10000))) ?? '';
   const name = decodeShownName(await reader.take(lengths % 0x10000)) ?? '';
   const length = reader.offset - offset;

@@ -1,4 +1,4 @@
-/** The internal snapshots of an image: finds the one that is to be read. Specification: "Snapshots". */
+/** Finds an internal snapshot of an image. Specification: "Snapshots". */
 import { Qcow2cError, quoted } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
 import type { HostOffset } from './addresses.js';
@@ -8,7 +8,7 @@ import type { Header } from './header.js';
 import { type SnapshotEntry, snapshotEntries, snapshotTableReader } from './snapshot-entry.js';
 import type { TableReader } from './table-reader.js';
 
-/** Which snapshot: by its identifier, its name, both, or by a word that may be either (identifiers first). */
+/** Selects a snapshot by identifier, by name, by both, or by a word that may be either (identifiers first). */
 export type SnapshotSelector =
   | { readonly idOrName: string }
   | { readonly id?: string | undefined; readonly name?: string | undefined };
@@ -16,14 +16,14 @@ export type SnapshotSelector =
 export interface Snapshot {
   /** Unique in the image. */
   readonly id: string;
-  /** Need not be unique, may be empty. */
+  /** May be empty or repeated. */
   readonly name: string;
   /** The snapshot's own L1 table, aligned to a cluster. */
   readonly l1Offset: HostOffset;
   /**
-   * How many of its entries describe the disk. The disk itself has the image's present size, as qemu-img
-   * convert -l gives it, whether it has grown or shrunk since: guest clusters past the entries are unallocated
-   * (qcow2_get_host_offset in QEMU), so they read as the backing file has them, or as zeros.
+   * Number of its entries that describe the disk. The disk has the image's present size, as with qemu-img convert
+   * -l. Guest clusters past the entries are unallocated (qcow2_get_host_offset in QEMU): they read from the backing
+   * file, or as zeros.
    */
   readonly l1Entries: number;
 }
@@ -34,11 +34,11 @@ type ImageWithSnapshots = Pick<
 >;
 
 /**
- * Finds a snapshot as qemu-img does (bdrv_snapshot_load_tmp_by_id_or_name in QEMU): the first in the table
- * that fits; a word is looked for among all identifiers before it is looked for among names. Only the
- * snapshot that is found is checked in full.
- * @throws Qcow2cError ERR_USAGE when there is none; ERR_CORRUPT for a table past the end of the file or past
- *   QEMU's bounds, and for an L1 table that cannot be; ERR_IO
+ * Finds a snapshot as qemu-img does (bdrv_snapshot_load_tmp_by_id_or_name in QEMU): the first match in the table. A
+ * word is compared with all identifiers before it is compared with names. Only the selected snapshot is checked
+ * completely.
+ * @throws Qcow2cError ERR_USAGE when there is none; ERR_CORRUPT for a table past the end of the file or past QEMU's
+ *   bounds, and for an invalid L1 table; ERR_IO
  */
 export async function findSnapshot(
   file: Pick<Storage, 'name' | 'read'>,
@@ -81,7 +81,7 @@ function inWords(selector: SnapshotSelector): string {
   return `with ${parts.join(' and ') || 'neither identifier nor name'}`;
 }
 
-/** The entry's numbers, checked. */
+/** Checks the numbers of the entry. */
 function decodeSnapshot(reader: TableReader, image: ImageWithSnapshots, entry: SnapshotEntry): Snapshot {
   const { id, name, offset, l1Entries } = entry;
   const most = MAX_L1_BYTES / TABLE_ENTRY_BYTES;
@@ -93,14 +93,14 @@ function decodeSnapshot(reader: TableReader, image: ImageWithSnapshots, entry: S
 }
 
 /**
- * From which entry of its L1 table on a snapshot holds the state of the virtual machine. That of an image
- * that has grown since would otherwise be read as the disk's.
+ * Counts the entries of a snapshot's L1 table that describe the disk. The others hold the state of the virtual
+ * machine. If the image has grown since, they would read as the disk's.
  */
 function diskEntries(
   { clusterBits, incompatibleFeatures }: ImageWithSnapshots,
   { vmStateSize, diskSize }: SnapshotEntry,
 ): number {
-  // Without a disk size the image cannot have grown: QEMU resizes no version 2 image that has snapshots.
+  // Without a disk size the image cannot have grown: QEMU resizes no version 2 image with snapshots.
   if (vmStateSize === 0n || diskSize === undefined) return Number.POSITIVE_INFINITY;
   const extendedL2 = (incompatibleFeatures & INCOMPATIBLE_EXTENDED_L2) !== 0n;
   const { clusterSize, l2Entries } = geometry(clusterBits, 16, extendedL2);

@@ -1,17 +1,17 @@
 /**
- * The names of other files that an image holds: its backing file's and its external data file's. They are
- * text that anybody may have written; whoever opens them decides first whether that may be.
+ * The names of other files in an image: the backing file's and the external data file's. Any author of an image can
+ * write any text there, so callers decide whether they trust a name before they open the file.
  */
 import { Qcow2cError, quoted } from '../errors.js';
 
-/** How a name is read; undefined: there is none. */
+/** Decodes a name; undefined: there is none. */
 export type NameDecoder = typeof decodeStoredName;
 
 /**
- * @param bytes the name as the image holds it; ends at a NUL, as in QEMU
+ * @param bytes the name in the image, up to a NUL, as in QEMU
  * @param what names it in a message: "The backing file's name in 'x.qcow2'"
- * @param offset where it is in the file, in bytes
- * @returns the name, or undefined for an empty one, which QEMU takes for none
+ * @param offset of the name in the file, in bytes
+ * @returns the name; undefined for an empty one, which means none in QEMU
  * @throws Qcow2cError ERR_UNSUPPORTED when it is not UTF-8
  */
 export function decodeStoredName(
@@ -33,7 +33,7 @@ export function decodeStoredName(
   }
 }
 
-/** As `decodeStoredName`, for a name that is only shown: what is not UTF-8 is replaced (U+FFFD), as QEMU's JSON does. */
+/** As `decodeStoredName`, for a name that is only shown: invalid UTF-8 becomes U+FFFD, as in QEMU's JSON. */
 export function decodeShownName(bytes: Uint8Array): string | undefined {
   const name = untilNul(bytes);
   return name.length === 0 ? undefined : new TextDecoder('utf-8', { ignoreBOM: true }).decode(name);

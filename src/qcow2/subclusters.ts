@@ -1,6 +1,6 @@
 /**
- * The subclusters of a cluster with an extended L2 entry: two words of 32 bits say what each of them is. The
- * decisions are QEMU's (qcow2_get_subcluster_type in block/qcow2.h). Specification: "Extended L2 Entries".
+ * The subclusters of a cluster with an extended L2 entry: two words of 32 bits give the state of each. The rules are
+ * QEMU's (qcow2_get_subcluster_type in block/qcow2.h). Specification: "Extended L2 Entries".
  */
 
 /** Subclusters of a cluster with extended L2 entries. */
@@ -9,7 +9,7 @@ export const SUBCLUSTERS = 32;
 export type SubclusterKind = 'unallocated' | 'zero' | 'normal';
 
 /**
- * Whether the bits contradict each other or the entry, for any subcluster: then QEMU makes sense of none.
+ * Whether the bits of any subcluster contradict each other or the entry. QEMU then refuses the whole entry.
  * @param data bit n: subcluster n is stored; `zero` likewise: it reads as zeros; unsigned numbers
  * @param allocated whether the entry has a host cluster
  */
@@ -18,9 +18,9 @@ export function isContradictory(data: number, zero: number, allocated: boolean):
 }
 
 /**
- * @param data and `zero` as above, not contradictory
+ * @param data and `zero` as above, without contradictions
  * @param from 0 to 31
- * @returns the kind of subcluster `from`, and how many from there on are of that kind
+ * @returns the kind of subcluster `from`, and how many from there on have the same kind
  */
 export function subclusterRun(
   data: number,

@@ -1,7 +1,7 @@
 /**
- * Writes the L2 tables and refcount blocks of a new image into the places that they got before their clusters. An
- * area of them is written at once, when all of its tables are complete: small clusters share an aligned write, and
- * several tables make one large write. Used by the image writer.
+ * Writes the L2 tables and refcount blocks of a new image to their places. An area is written at once when all of its
+ * tables are complete, so that small clusters share an aligned write and several tables make one large write. Used by
+ * the image writer.
  */
 import { internalError } from '../errors.js';
 import type { OverlapGuard } from '../storage/overlap-guard.js';
@@ -11,7 +11,7 @@ import type { TableStream } from './table-stream.js';
 interface Area {
   readonly offset: HostOffset;
   readonly clusters: number;
-  /** Those that are complete, in any order. */
+  /** Complete tables, in any order. */
   readonly tables: Uint8Array[];
   complete: number;
 }
@@ -20,7 +20,7 @@ export class TableAreas {
   readonly #clusterSize: number;
   readonly #guard: OverlapGuard;
   readonly #stream: TableStream;
-  /** Areas with tables that are not complete; only in the last are there places that no table has. */
+  /** Areas with incomplete tables. Only the last has free places. */
   readonly #open: Area[] = [];
   #complete: Area[] = [];
   #inFlight: Promise<void> = Promise.resolve();
@@ -31,13 +31,13 @@ export class TableAreas {
     this.#stream = stream;
   }
 
-  /** Announces the clusters in which tables lie from now on. */
+  /** Announces the clusters of the next area. */
   begin(offset: HostOffset, clusters: number): void {
     this.#guard.reserve(offset, clusters * this.#clusterSize);
     this.#open.push({ offset, clusters, tables: [], complete: 0 });
   }
 
-  /** Takes a table that does not change any more. @param offset its place, in an area */
+  /** Adds a table that no longer changes. @param offset its place, in an area */
   complete(offset: HostOffset, bytes: Uint8Array): void {
     const index = this.#open.findIndex((area) => offset < area.offset + area.clusters * this.#clusterSize);
     const area = this.#open[index];
@@ -52,17 +52,17 @@ export class TableAreas {
     this.#complete.push(area);
   }
 
-  /** Starts to write the areas that are complete; waits for the writes before. @throws their error */
+  /** Starts to write the complete areas, after the writes before. @throws their error */
   async writeComplete(): Promise<void> {
     for (const area of this.#complete.splice(0)) {
       await this.#inFlight;
       this.#inFlight = this.#stream.write(area.offset, area.tables);
-      // Looked at by the next write or finish; nobody else is told.
+      // The next write or `finish` reports the error.
       this.#inFlight.catch(() => {});
     }
   }
 
-  /** Writes the rest, which is complete as far as it is in use, and waits until everything is on the descriptor. */
+  /** Writes the remaining complete tables and waits until all bytes are on the descriptor. */
   async finish(): Promise<void> {
     this.#complete.push(...this.#open.splice(0));
     await this.writeComplete();

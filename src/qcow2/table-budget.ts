@@ -1,11 +1,12 @@
 /**
- * How much the tables of an image can take that lie in its file side by side. Tables that share their bytes are no
- * image's: a small file would keep its reader busy for years with them. Used by whoever goes through all of them.
+ * Bounds the total size of an image's tables by the length of its file. Valid tables do not overlap. Without a
+ * bound, a small file could keep a reader busy for years with tables that do. Used where all tables of a kind are
+ * read.
  */
 import { Qcow2cError, quoted } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
 
-/** What damaged tables may share, in bytes: gone through in well under a second. */
+/** Bytes by which damaged tables may overlap. Reading these takes well below a second. */
 const MOST_SHARED = 64 * 1024 * 1024;
 
 export class TableBudget {
@@ -14,9 +15,9 @@ export class TableBudget {
   #left: number;
 
   /**
-   * @param file the image; its size in bytes counts with its holes
+   * @param file the image; its size in bytes includes holes
    * @param what the tables: "L1 tables of snapshots"
-   * @param mostShared bytes that they may share
+   * @param mostShared bytes by which they may overlap
    */
   constructor(
     file: Pick<Storage, 'name'> & { readonly size: number },
@@ -29,9 +30,9 @@ export class TableBudget {
   }
 
   /**
-   * To be called before a table is gone through.
-   * @param offset of the table in the file, and its length in bytes; what lies past the end of the file is not counted
-   * @throws Qcow2cError ERR_CORRUPT when the file cannot hold so many
+   * Call it before a table is read.
+   * @param offset of the table in the file, and its length in bytes; bytes past the end of the file do not count
+   * @throws Qcow2cError ERR_CORRUPT when the file cannot hold so many tables
    */
   take(offset: number, length: number): void {
     const { name: file, size } = this.#file;

@@ -1,33 +1,33 @@
 /**
- * The tables of an image that is read, in pieces: the most recently used ones stay in memory, as many as fit,
- * however large the tables are. Used by the cluster lookup.
+ * Caches the tables of an image in pieces. The most recently used pieces stay in memory, up to a limit. Used by the
+ * cluster lookup.
  */
 import { Qcow2cError, quoted } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
 
 /** Bytes of a piece: the L2 entries of 512 MiB at the usual cluster size. */
 const PIECE_BYTES = 65536;
-/** A reader that goes ahead needs one of the L1 and one of an L2 table; a chain has as many for each image. */
+/** A sequential reader needs a piece of the L1 and one of an L2 table; a chain has as many for each image. */
 const MOST_PIECES = 4;
 
-/** Entries of a table that are in memory, one behind the other. */
+/** Consecutive entries of a table in memory. */
 export interface TableEntries {
   readonly view: DataView;
-  /** Where the first one begins in the view, in bytes. */
+  /** Offset of the first entry in the view, in bytes. */
   readonly at: number;
   /** At least one. */
   readonly count: number;
 }
 
 interface Piece {
-  /** Of all pieces of the file. */
+  /** Index among all pieces of the file. */
   readonly index: number;
-  /** What the file has there; shorter than a piece at its end, unless zeros are to follow. */
+  /** The bytes of the piece; shorter at the end of the file, unless zeros follow. */
   readonly view: DataView;
 }
 
 /**
- * How many entries are read at once, so that none of them is known when that fails.
+ * Counts the entries that are read at once. If the read fails, none of them is known.
  * @param offset of the first one in the file, in bytes
  * @param length of an entry in bytes
  */
@@ -35,12 +35,12 @@ export function entriesTogether(offset: number, length: number): number {
   return (PIECE_BYTES - (offset % PIECE_BYTES)) / length;
 }
 
-/** What becomes of entries that lie past the end of the file; QEMU reads zeros. */
+/** How entries past the end of the file are handled; QEMU reads zeros. */
 export type PastEnd = 'refused' | 'zeros';
 
 export class TableCache {
   readonly #file: Pick<Storage, 'name' | 'read'>;
-  /** By index; the least recently used comes first. */
+  /** By index; the least recently used piece comes first. */
   readonly #pieces = new Map<number, Piece>();
   #last: Piece | undefined;
   readonly #pastEnd: PastEnd;
@@ -53,8 +53,8 @@ export class TableCache {
   /**
    * @param offset of an entry in the file, in bytes, a multiple of its length
    * @param length of the entry in bytes, a divisor of a piece
-   * @returns that entry and those behind it, as far as they are read at once
-   * @throws Qcow2cError ERR_CORRUPT when the file ends before the entry does, unless that is zeros; ERR_IO
+   * @returns that entry and the following ones that are read with it
+   * @throws Qcow2cError ERR_CORRUPT when the file ends before the entry does and zeros are not allowed; ERR_IO
    */
   async entriesFrom(offset: number, length: number): Promise<TableEntries> {
     const index = Math.floor(offset / PIECE_BYTES);

@@ -1,18 +1,18 @@
 /**
- * Reads a table of an image that is not trusted, from its first byte to its last, through a small window
- * however long it says it is. Used for the tables whose entries are looked at once: snapshots and bitmaps.
+ * Reads an untrusted table from its first byte to its last through a small window, whatever its length. Used for
+ * tables whose entries are read once: snapshots and bitmaps.
  */
 import { internalError, Qcow2cError, quoted } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
 import { type HostOffset, hostOffset } from './addresses.js';
 
-/** Bytes read at once, and the longest part of an entry: a name whose length has 16 bits. */
+/** Bytes read at once, and the longest part of an entry: a name with a 16-bit length. */
 const WINDOW_BYTES = 65536;
 
-/** Where a table is in its file, in bytes; both are safe integers, and so is their sum. */
+/** Offset and length of a table in bytes. Both are safe integers, and so is their sum. */
 export interface TablePlace {
   readonly offset: number;
-  /** What the table takes at most. */
+  /** Most bytes of the table. */
   readonly length: number;
 }
 
@@ -21,7 +21,7 @@ export class TableReader {
   readonly #what: string;
   readonly #end: number;
   readonly #memory: Uint8Array;
-  /** What of the file is in memory. */
+  /** The part of the file in memory. */
   #window: { readonly offset: number; readonly bytes: Uint8Array };
   #offset: number;
 
@@ -35,13 +35,13 @@ export class TableReader {
     this.#window = { offset: place.offset, bytes: this.#memory.subarray(0, 0) };
   }
 
-  /** Where in the file the next bytes are. */
+  /** Offset of the next bytes in the file. */
   get offset(): number {
     return this.#offset;
   }
 
   /**
-   * The next bytes of the table; they stay as they are until the next call.
+   * Returns the next bytes of the table; they are valid until the next call.
    * @param length bytes, at most 65536
    * @throws Qcow2cError ERR_CORRUPT when the table or the file ends before them; ERR_IO
    */
@@ -54,16 +54,16 @@ export class TableReader {
     return this.#window.bytes.subarray(at, at + length);
   }
 
-  /** Passes over the next `length` bytes. @throws Qcow2cError ERR_CORRUPT when the table ends before them */
+  /** Skips the next `length` bytes. @throws Qcow2cError ERR_CORRUPT when the table ends before them */
   skip(length: number): void {
     if (length > this.#end - this.#offset) throw this.#tooShort('table', length, this.#end);
     this.#offset += length;
   }
 
   /**
-   * A field that says where another table of `length` bytes is: aligned to a cluster, its end a safe integer,
-   * and not in the first cluster, which is the header's, unless it is empty.
-   * @param at where the field is in the file, in bytes
+   * Checks the offset of another table of `length` bytes: aligned to a cluster, with a safe integer as its end, and
+   * outside the first cluster unless the table is empty.
+   * @param at offset of the field in the file, in bytes
    * @throws Qcow2cError ERR_CORRUPT
    */
   tableOffset(field: string, at: number, value: bigint, length: number, clusterSize: number): HostOffset {
@@ -75,12 +75,12 @@ export class TableReader {
     return hostOffset(offset);
   }
 
-  /** The error of a field that no image can have so. @param at where it is in the file, in bytes */
+  /** Makes the error for a value that is invalid in any image. @param at offset of the field in the file, in bytes */
   corrupt(field: string, at: number, expected: string, found: number | bigint | string): Qcow2cError {
     return this.#fieldError('ERR_CORRUPT', field, at, expected, found);
   }
 
-  /** The error of a field that the format allows, now or later, but this program does not. */
+  /** Makes the error for a value that the format allows, now or later, but qcow2c does not. */
   unsupported(field: string, at: number, expected: string, found: number | bigint | string): Qcow2cError {
     return this.#fieldError('ERR_UNSUPPORTED', field, at, expected, found);
   }
@@ -95,7 +95,7 @@ export class TableReader {
     this.#window = { offset, bytes };
   }
 
-  /** @param end where what is too short ends in the file, in bytes */
+  /** @param end offset in the file where the table or file ends, in bytes */
   #tooShort(what: 'table' | 'file', length: number, end: number): Qcow2cError {
     const { name: file } = this.#file;
     const offset = this.#offset;

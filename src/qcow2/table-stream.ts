@@ -1,16 +1,16 @@
-/** Writes tables that lie one behind the other, through one piece of aligned memory whatever their size. */
+/** Writes consecutive tables through one aligned buffer, whatever their size. */
 import { roundUp } from '../arithmetic.js';
 import type { OverlapGuard } from '../storage/overlap-guard.js';
 import { alignedMemory } from '../system/aligned-memory.js';
 import type { HostOffset } from './addresses.js';
 
-/** Bytes of one write: the largest cluster, so that no host cluster takes two. */
+/** Bytes of one write: the largest cluster, so that each host cluster is written at once. */
 const WRITE_BYTES = 2 * 1024 * 1024;
 
 export class TableStream {
   readonly #guard: OverlapGuard;
   #memory: Uint8Array | undefined;
-  /** Calls are served in order: they share the memory. */
+  /** Calls run in order, because they share the memory. */
   #last: Promise<void> = Promise.resolve();
 
   constructor(guard: OverlapGuard) {
@@ -18,9 +18,9 @@ export class TableStream {
   }
 
   /**
-   * @param start where the first table begins, a multiple of the storage's alignment, in a place reserved for tables
+   * @param start offset of the first table, a multiple of the storage's alignment, in a place reserved for tables
    * @param tables their bytes; the last write is padded with zeros to the storage's alignment
-   * @throws the first failed write's error: nothing is written after it
+   * @throws the error of the first failed write; later tables are not written
    */
   write(start: HostOffset, tables: readonly Uint8Array[]): Promise<void> {
     this.#last = this.#last.then(() => this.#write(start, tables));

@@ -1,6 +1,6 @@
 /**
- * Passes through the L2 tables of several states of an image (the disk, its snapshots) side by side: what they share
- * is seen once, and memory does not grow with the tables or their number. Specification: "Cluster mapping".
+ * Visits the L2 tables of several states of an image (the disk, its snapshots) in parallel. Shared tables are visited
+ * once, and memory does not grow with the tables or their number. Specification: "Cluster mapping".
  */
 import { Qcow2cError } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
@@ -10,45 +10,45 @@ import { TABLE_ENTRY_BYTES } from './geometry.js';
 import { decodeL1Entry } from './l1-entry.js';
 import { TableCache } from './table-cache.js';
 
-/** Of the tables that are looked at side by side, in all. */
+/** Bytes of all tables that are read in parallel. */
 const MEMORY_BYTES = 1024 * 1024;
-/** Of one of them. */
+/** Most bytes of one of them. */
 const LARGEST_PIECE_BYTES = 65536;
 
-/** Where the L1 table of a state is. */
+/** The L1 table of a state. */
 export interface L1Table {
   /** In the file, in bytes, aligned to a cluster. */
   readonly l1Offset: number;
   readonly l1Entries: number;
 }
 
-/** Guest clusters that lie one behind the other, as all states have them. */
+/** Consecutive guest clusters, as all states map them. */
 export interface TablePiece {
   readonly kind: 'entries';
   /** Offset of the first cluster on the disk, in bytes. */
   readonly guest: number;
   readonly count: number;
-  /** Their entries in each L2 table that some state has there; the table of the first state comes first. */
+  /** Their entries in the L2 table of each state; the table of the first state comes first. */
   readonly tables: readonly PieceOfTable[];
 }
 
 export interface PieceOfTable {
-  /** Index of the first state that has the table. */
+  /** Index of the first state with this table. */
   readonly state: number;
-  /** Holds nothing but these entries; valid until the next piece. */
+  /** Holds only these entries; valid until the next piece. */
   readonly view: DataView;
 }
 
-/** A guest range of which a state does not say what it holds. */
+/** A guest range whose content in a state is unknown. */
 export interface LostPiece {
   readonly kind: 'lost';
   /** In bytes. */
   readonly guest: number;
   readonly length: number;
   readonly state: number;
-  /** Of the L1 or L2 table's first entry that is not known, in the file. */
+  /** Offset in the file of the first unknown entry of the L1 or L2 table. */
   readonly offset: number;
-  /** Why a table could not be read; undefined: the L1 entry makes no sense. */
+  /** The error of reading a table; undefined: the L1 entry is invalid. */
   readonly error: Qcow2cError | undefined;
 }
 
@@ -59,8 +59,8 @@ export interface WalkedImage {
 
 /**
  * @param states at least one
- * @returns in guest order; where no state has an L2 table, nothing
- * @throws what is no fault of the file; Qcow2cError ERR_ABORTED
+ * @returns pieces in guest order; nothing where no state has an L2 table
+ * @throws errors not caused by the file; Qcow2cError ERR_ABORTED
  */
 export async function* walkTables(
   file: Pick<Storage, 'name' | 'read'>,
@@ -109,7 +109,7 @@ export async function* walkTables(
   }
 }
 
-/** @param found the offsets of L2 tables that describe the same guest clusters, each with its first state */
+/** @param found the offsets of L2 tables for the same guest clusters, each with its first state */
 async function* walkSideBySide(
   tables: TableCache,
   found: ReadonlyMap<number, number>,
@@ -149,14 +149,14 @@ function l2TableOffset(raw: bigint, clusterSize: number): number | 'senseless' |
   }
 }
 
-/** A power of two, so that no piece of an L2 table lies across two pieces of the file. */
+/** A power of two, so that no piece of an L2 table crosses a boundary between pieces of the file. */
 function entriesEach(tables: number, entryBytes: number): number {
   const bytes = Math.min(LARGEST_PIECE_BYTES, MEMORY_BYTES / tables);
   return 2 ** Math.floor(Math.log2(Math.max(1, bytes / entryBytes)));
 }
 
 interface LostEntries {
-  /** Of the first one. */
+  /** Index of the first entry. */
   readonly index: number;
   readonly offset: number;
   readonly error: Qcow2cError;
@@ -167,8 +167,8 @@ function lossOf({ offset, error }: LostEntries): Pick<LostPiece, 'offset' | 'err
 }
 
 /**
- * Reads entries into a view, behind which and in place of which there are zeros.
- * @returns those that could not be read, from one of them to the last
+ * Reads entries into a view. Zeros replace entries that cannot be read, and follow the last one.
+ * @returns the range from the first to the last entry that could not be read
  */
 async function readEntries(
   tables: TableCache,
