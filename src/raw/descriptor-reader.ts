@@ -1,18 +1,17 @@
 /** Reads a file or device from where its descriptor stands to its end, for a stream as a source. */
 import { abortedError } from '../errors.js';
 import { closeUnwritten } from '../system/close-unwritten.js';
-import { readAt } from '../system/read-at.js';
-import { isTransient, MOST_IDLE_ATTEMPTS } from '../system/transient-error.js';
+import { ReadError, readFully } from '../system/read-fully.js';
 
 /** Standard input, output and error belong to the process. */
 const LAST_STANDARD_DESCRIPTOR = 2;
 
 export class FileReader {
   readonly #descriptor: number;
+  readonly #closing = new AbortController();
   #received = 0;
-  #closed = false;
-  /** The read under way, which nothing can end: a file answers soon. */
-  #read: Promise<unknown> | undefined;
+  /** The fill under way. The read that it waits for cannot be ended: a file answers soon. */
+  #filling: Promise<unknown> | undefined;
 
   /** @param descriptor closed with the reader, unless it is a standard one */
   constructor(descriptor: number) {
@@ -26,35 +25,30 @@ export class FileReader {
 
   /**
    * One at a time.
-   * @returns how many bytes came; fewer than `memory` takes only at the end
+   * @returns bytes read; fewer than `memory` takes only at the end
    * @throws the system's error; Qcow2cError ERR_ABORTED once closed
    */
   async fill(memory: Uint8Array): Promise<number> {
-    let filled = 0;
-    let idle = 0;
-    while (filled < memory.length && !this.#closed) {
-      const read = readAt(this.#descriptor, memory.subarray(filled), null);
-      this.#read = read.catch(() => {});
-      try {
-        const count = await read;
-        if (count === 0) break;
-        filled += count;
-        this.#received += count;
-        idle = 0;
-      } catch (error) {
-        idle += 1;
-        if (!isTransient(error) || idle > MOST_IDLE_ATTEMPTS) throw error;
-      }
+    const { signal } = this.#closing;
+    const filling = readFully(this.#descriptor, memory, null, 1, signal);
+    this.#filling = filling.catch(() => {});
+    try {
+      const count = await filling;
+      this.#received += count;
+      if (signal.aborted) throw abortedError(undefined);
+      return count;
+    } catch (error) {
+      if (!(error instanceof ReadError)) throw error;
+      this.#received += error.done;
+      throw error.cause;
     }
-    if (this.#closed) throw abortedError(undefined);
-    return filled;
   }
 
   /** Makes a pending `fill` fail, when its read comes back, and every later one. */
   async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
-    await this.#read;
+    if (this.#closing.signal.aborted) return;
+    this.#closing.abort();
+    await this.#filling;
     if (this.#descriptor > LAST_STANDARD_DESCRIPTOR) await closeUnwritten(this.#descriptor);
   }
 }

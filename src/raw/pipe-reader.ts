@@ -3,10 +3,9 @@
  * does, so that reading can be given up at any moment. Never holds more than one buffer that nobody asked for, and at its
  * end what the pipe had left.
  */
-import { readSync } from 'node:fs';
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import { abortedError } from '../errors.js';
-import { MOST_IDLE_ATTEMPTS } from '../system/transient-error.js';
+import { ReadError, readFullySync } from '../system/read-fully.js';
 
 /** What a pipe holds on Linux; larger pieces gained nothing measurable. */
 const BUFFER_BYTES = 64 * 1024;
@@ -120,22 +119,21 @@ export class PipeReader {
   #takeLeft(): void {
     const parts = [this.#rest];
     let length = 0;
-    for (let idle = 0; length <= MOST_LEFT_BYTES; ) {
+    for (let ended = false; !ended && length <= MOST_LEFT_BYTES; ) {
+      const part = new Uint8Array(BUFFER_BYTES);
+      let count: number;
       try {
-        const part = new Uint8Array(BUFFER_BYTES);
-        const count = readSync(this.#descriptor, part);
-        if (count === 0) break;
-        parts.push(part.subarray(0, count));
-        length += count;
-        idle = 0;
+        count = readFullySync(this.#descriptor, part, null);
+        ended = count < part.length;
       } catch (error) {
-        const { code } = error as NodeJS.ErrnoException;
-        idle += 1;
-        if (code === 'EINTR' && idle < MOST_IDLE_ATTEMPTS) continue;
-        // Another writer has opened a named pipe, and has written nothing yet.
-        if (code !== 'EAGAIN') this.#onError(error);
-        break;
+        if (!(error instanceof ReadError)) throw error;
+        count = error.done;
+        ended = true;
+        // EAGAIN: another writer has opened a named pipe, and has written nothing yet.
+        if (error.cause.code !== 'EAGAIN') this.#onError(error.cause);
       }
+      parts.push(part.subarray(0, count));
+      length += count;
     }
     if (length > MOST_LEFT_BYTES) this.#onError(new Error('it goes on after its end'));
     if (length > 0) this.#rest = Buffer.concat(parts);

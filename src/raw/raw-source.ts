@@ -14,9 +14,8 @@ import { deviceSize } from '../system/device-size.js';
 import { fileIdentity } from '../system/file-identity.js';
 import { type DataRange, HoleFinder } from '../system/holes.js';
 import { type ImageUse, lockImage } from '../system/image-lock.js';
-import { readAt } from '../system/read-at.js';
+import { ReadError, readFully } from '../system/read-fully.js';
 import { settleTimes } from '../system/timestamp-tick.js';
-import { isTransient, MOST_IDLE_ATTEMPTS } from '../system/transient-error.js';
 
 const openFile = promisify(fs.open);
 const statOpen = promisify(fs.fstat);
@@ -107,27 +106,21 @@ export class RawSource implements HostFile {
     const whole = this.readAlignment === 1;
     const length = roundUp(skip + into.length, this.readAlignment);
     const memory = whole ? into : alignedMemory(length).subarray(0, length);
-    let done = 0;
-    let idle = 0;
-    while (done < memory.length) {
-      try {
-        // A direct read that ends with the file, or is cut short, may end anywhere.
-        const aligned = roundDown(done, this.readAlignment);
-        const count = await readAt(this.descriptor, memory.subarray(aligned), from + aligned);
-        if (aligned + count <= done) break;
-        done = aligned + count;
-        idle = 0;
-      } catch (error) {
-        idle += 1;
-        if (isTransient(error) && idle <= MOST_IDLE_ATTEMPTS) continue;
-        const at = from + roundDown(done, this.readAlignment);
-        const what = `Could not read ${quoted(this.name)} at offset ${at}`;
-        throw ioError(what, error, { file: this.name, offset: at });
-      }
-    }
+    const done = await this.#fill(memory, from);
     const found = Math.min(Math.max(0, done - skip), into.length);
     if (!whole) into.set(memory.subarray(skip, skip + found));
     return found;
+  }
+
+  async #fill(memory: Uint8Array, from: number): Promise<number> {
+    try {
+      return await readFully(this.descriptor, memory, from, this.readAlignment);
+    } catch (error) {
+      if (!(error instanceof ReadError)) throw error;
+      const at = from + error.done;
+      const what = `Could not read ${quoted(this.name)} at offset ${at}`;
+      throw ioError(what, error.cause, { file: this.name, offset: at });
+    }
   }
 
   fileOf(descriptor: number): string | undefined {

@@ -9,7 +9,7 @@ import { ioError, quoted } from '../errors.js';
 import { DIRECT_ALIGNMENT } from '../system/aligned-memory.js';
 import { fileIdentity } from '../system/file-identity.js';
 import { ALLOCATE, fallocate, PUNCH_HOLE } from '../system/libc.js';
-import { readAt } from '../system/read-at.js';
+import { ReadError, readFully } from '../system/read-fully.js';
 import { isTransient, MOST_IDLE_ATTEMPTS } from '../system/transient-error.js';
 import { asksForDirect, type CacheMode } from './cache-mode.js';
 import { isRefusal, openAsAsked, openBuffered } from './open-direct.js';
@@ -167,7 +167,8 @@ export class DirectFile implements SparseStorage {
         // After a short direct write the next must begin aligned again.
         if (direct && done < length) done = roundDown(done, DIRECT_ALIGNMENT);
       } catch (error) {
-        if (idle === MOST_IDLE_ATTEMPTS || !(await this.#mayTryAgain(error, direct))) {
+        const passes = isTransient(error) || (await this.#hasLeftDirect(error, direct));
+        if (idle === MOST_IDLE_ATTEMPTS || !passes) {
           throw this.#writeError(error, offset, length);
         }
       }
@@ -179,28 +180,18 @@ export class DirectFile implements SparseStorage {
   }
 
   async read(offset: number, into: Uint8Array): Promise<number> {
-    let done = 0;
-    let idle = 0;
-    while (done < into.length) {
+    for (;;) {
       const direct = this.#direct;
-      // A direct read that ends with the file, or is cut short, may end anywhere.
-      const at = direct ? roundDown(done, DIRECT_ALIGNMENT) : done;
       try {
-        const count = await readAt(this.fd, into.subarray(at), offset + at);
-        if (at + count <= done) break;
-        done = at + count;
-        idle = 0;
+        return await readFully(this.fd, into, offset, this.alignment);
       } catch (error) {
-        if (idle === MOST_IDLE_ATTEMPTS || !(await this.#mayTryAgain(error, direct))) {
-          throw ioError(`Could not read ${quoted(this.name)} at offset ${offset + at}`, error, {
-            file: this.name,
-            offset: offset + at,
-          });
-        }
-        idle += 1;
+        if (!(error instanceof ReadError)) throw error;
+        if (await this.#hasLeftDirect(error.cause, direct)) continue;
+        const at = offset + error.done;
+        const what = `Could not read ${quoted(this.name)} at offset ${at}`;
+        throw ioError(what, error.cause, { file: this.name, offset: at });
       }
     }
-    return done;
   }
 
   async sync(): Promise<void> {
@@ -273,11 +264,11 @@ export class DirectFile implements SparseStorage {
   }
 
   /**
-   * Whether what failed with `error` may be tried again: because it was interrupted, or without O_DIRECT.
-   * @param direct whether it was tried with O_DIRECT
+   * Leaves O_DIRECT when `error` refuses it.
+   * @param direct whether the operation was tried with O_DIRECT
+   * @returns whether the operation can be tried again, on a descriptor without O_DIRECT
    */
-  async #mayTryAgain(error: unknown, direct: boolean): Promise<boolean> {
-    if (isTransient(error)) return true;
+  async #hasLeftDirect(error: unknown, direct: boolean): Promise<boolean> {
     if (!direct || !isRefusal(error)) return false;
     if (this.#leaving === undefined) {
       if (this.#directWorks) return false;

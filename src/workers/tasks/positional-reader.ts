@@ -2,9 +2,8 @@
  * Positional reads on shared descriptors, in a worker. Offset, length and address of every read are aligned,
  * as O_DIRECT wants it; what is not goes through a bounce buffer.
  */
-import * as fs from 'node:fs';
 import { roundDown, roundUp } from '../../arithmetic.js';
-import { isTransient, MOST_IDLE_ATTEMPTS } from '../../system/transient-error.js';
+import { ReadError, readFullySync } from '../../system/read-fully.js';
 import { SegmentError } from './segment-error.js';
 import { threadMemory } from './thread-memory.js';
 
@@ -54,28 +53,14 @@ export class PositionalReader {
     return { bytes, found };
   }
 
-  /** Reads until `needed` bytes are there or the file ends. @returns how many are there */
+  /** Reads until `needed` bytes are there or the file ends. @returns bytes read */
   #fill(descriptor: number, offset: number, into: Uint8Array, needed: number): number {
-    let done = 0;
-    while (done < needed) {
-      // A read past the page cache that ends with the file, or is cut short, may end anywhere.
-      const from = roundDown(done, this.#alignment);
-      const count = readOnce(descriptor, offset + from, into.subarray(from));
-      if (from + count <= done) break;
-      done = from + count;
-    }
-    return done;
-  }
-}
-
-function readOnce(descriptor: number, offset: number, into: Uint8Array): number {
-  for (let idle = 1; ; idle += 1) {
     try {
-      return fs.readSync(descriptor, into, 0, into.length, offset);
+      return readFullySync(descriptor, into, offset, this.#alignment, needed);
     } catch (error) {
-      if (isTransient(error) && idle <= MOST_IDLE_ATTEMPTS) continue;
-      const { errno, code, message } = error as NodeJS.ErrnoException;
-      throw new SegmentError({ kind: 'read', descriptor, offset, errno, code, message });
+      if (!(error instanceof ReadError)) throw error;
+      const { errno, code, message } = error.cause;
+      throw new SegmentError({ kind: 'read', descriptor, offset: offset + error.done, errno, code, message });
     }
   }
 }
