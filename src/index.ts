@@ -18,7 +18,7 @@ export type { CheckOptions, CheckResult } from './check/options.js';
 export type { CompareOptions, CompareResult, Verdict } from './compare/options.js';
 export type { CompressionType } from './compression-type.js';
 export { type Survey, surveyEngines } from './convert/engine-survey.js';
-export type { ConvertOptions, ConvertResult, UnreadableRange } from './convert/options.js';
+export type { ConvertOptions, ConvertResult } from './convert/options.js';
 export type { VerifiedFrom } from './convert/verification.js';
 export type { EngineName } from './engines/codec.js';
 export { type ErrorCode, type ErrorFacts, Qcow2cError } from './errors.js';
@@ -42,6 +42,7 @@ export { CACHE_MODES, type CacheMode } from './storage/cache-mode.js';
 export type { Side } from './workers/compare-items.js';
 export { closeWorkers } from './workers/idle-threads.js';
 export type { Progress } from './workers/progress.js';
+export type { UnreadableRange } from './workers/unreadable-range.js';
 
 /**
  * Converts disk images to a qcow2 image or a raw disk.

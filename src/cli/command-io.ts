@@ -1,10 +1,10 @@
 /** What surrounds a command: where it prints, and what comes from outside while it runs. */
 import type { EventEmitter } from 'node:events';
-import type { Output } from './progress/progress-display.js';
+import type { StandardStream } from './progress/progress-display.js';
 
 export interface CommandIo {
-  readonly stdout: Output;
-  readonly stderr: Output;
+  readonly stdout: StandardStream;
+  readonly stderr: StandardStream;
   /** Emits signals. */
   readonly process: EventEmitter;
   /** A clock in milliseconds. */

@@ -3,25 +3,13 @@
  * into this; nothing here knows of letters or text.
  */
 import type { EngineName } from '../engines/codec.js';
-import type { Qcow2cError } from '../errors.js';
 import type { ImageFormat, ImageReference, StreamReference } from '../image/image-reference.js';
 import type { CreateOptions } from '../qcow2/create-options.js';
 import type { SnapshotSelector } from '../qcow2/snapshot-table.js';
 import type { CacheMode } from '../storage/cache-mode.js';
 import type { Progress } from '../workers/progress.js';
+import type { UnreadableRange } from '../workers/unreadable-range.js';
 import type { VerifiedFrom } from './verification.js';
-
-/** A guest range that could not be read, and was taken for zeros. In bytes. */
-export interface UnreadableRange {
-  readonly guestOffset: number;
-  readonly length: number;
-  readonly error: Qcow2cError;
-  /**
-   * The range is in the target all the same: something is wrong with its payload, but QEMU reads it, or `salvage` has
-   * found all of its bytes.
-   */
-  readonly isKept?: true;
-}
 
 export interface ConvertOptions {
   /**

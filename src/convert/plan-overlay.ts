@@ -9,7 +9,8 @@ import type { MappedRange, Source } from '../image/source.js';
 import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
 import type { Segment } from '../workers/messages.js';
 import { MOST_UNREADABLE, type PlannedItem, type PlanSettings } from '../workers/plan.js';
-import { segmentOf, type UnreadableStretch } from '../workers/segments.js';
+import { segmentOf } from '../workers/segments.js';
+import type { UnreadableRange } from '../workers/unreadable-range.js';
 
 /** A stretch of an item in which neither side changes its kind. In bytes. */
 interface Stretch {
@@ -37,7 +38,7 @@ export async function* planOverlay(
   let unreadable = 0;
   const tell =
     onUnreadable &&
-    ((stretch: UnreadableStretch) => {
+    ((stretch: UnreadableRange) => {
       onUnreadable(stretch);
       unreadable += 1;
     });
@@ -71,7 +72,7 @@ async function stretchAt(
   source: Source,
   backing: Source,
   guest: number,
-  onUnreadable: ((stretch: UnreadableStretch) => void) | undefined,
+  onUnreadable: ((stretch: UnreadableRange) => void) | undefined,
 ): Promise<Stretch> {
   const left = source.size - guest;
   const range = await source.map(guest);

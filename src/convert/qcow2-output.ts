@@ -245,7 +245,7 @@ export class Qcow2Output implements Output {
       await dataFile?.target.file.allocate(0, this.#dataLength);
       await target.file.allocate(0, this.#length);
     }
-    // The last moment: from here on the image gets its name. A kept one has its new header already.
+    // The last moment: from here on the image gets its name. An existing image has its new header already.
     if (target.kind === 'new') refuseAbort(this.#signal);
   }
 
@@ -278,7 +278,7 @@ export class Qcow2Output implements Output {
   /** Gives back what only the old state of an existing file referred to, once. */
   async #giveBack(): Promise<void> {
     const { target, existing, keptBytes, parameters } = this.#parts;
-    if (target.kind !== 'kept' || this.#gaveBack) return;
+    if (target.kind !== 'existing' || this.#gaveBack) return;
     this.#gaveBack = true;
     // Not before the new header is durable; an image that is replaced has seen to that.
     if (existing === undefined) await target.file.sync();
@@ -376,7 +376,7 @@ function* usedRanges({ free }: ExistingImage, unit: number): Generator<FileRange
 async function beginInPlace({ kind }: Target, guard: OverlapGuard, unit: number): Promise<void> {
   if (kind === 'new') return;
   const first = alignedMemory(unit).subarray(0, unit);
-  if (kind === 'kept') first.set(UNFINISHED_MARK);
+  if (kind === 'existing') first.set(UNFINISHED_MARK);
   await guard.writeHeader([first]);
 }
 

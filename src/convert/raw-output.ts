@@ -61,7 +61,7 @@ export class RawOutput implements Output {
     const { sparseSize = SPARSE_SIZE, targetIsZero = false, signal, create } = options;
     const { existingSize, file } = target;
     // An empty file has nothing that the disk must fit into: it grows, as a new one does.
-    const kind = target.kind === 'kept' && existingSize === 0 ? 'new' : target.kind;
+    const kind = target.kind === 'existing' && existingSize === 0 ? 'new' : target.kind;
     this.setup = {
       output: 'runs',
       clusterSize: PIECE_BYTES,

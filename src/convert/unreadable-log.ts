@@ -2,7 +2,7 @@
  * Keeps what could not be read in guest order: what the map cannot tell is known when an item is planned, what
  * a worker could not read when it comes back. Used with salvage.
  */
-import type { UnreadableRange } from './options.js';
+import type { UnreadableRange } from '../workers/unreadable-range.js';
 
 export class UnreadableLog {
   readonly #tell: ((range: UnreadableRange) => void) | undefined;

@@ -17,7 +17,7 @@ const SECTOR_SIZE = 512;
 
 /** What the disk is written over. */
 export interface RawPlace {
-  readonly kind: 'new' | 'kept' | 'device';
+  readonly kind: 'new' | 'existing' | 'device';
   /** Bytes of the file or device before the conversion; 0 for a new file. */
   readonly existingSize: number;
   /** Whether all of them are known to be zeros, so that nothing needs to be made zero. */

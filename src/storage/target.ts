@@ -41,8 +41,8 @@ export interface Target {
   readonly file: TargetFile;
   /** The name under which its bytes are found until it is committed. */
   readonly path: string;
-  /** `new`: made under a temporary name; `kept`: an existing file, written in place; `device`: likewise. */
-  readonly kind: 'new' | 'kept' | 'device';
+  /** `new`: made under a temporary name; `existing`: an existing file, written in place; `device`: likewise. */
+  readonly kind: 'new' | 'existing' | 'device';
   /** Bytes of the file or device when it was opened; 0 for a new file. */
   readonly existingSize: number;
   /** Bytes on the disk that an existing file took when it was opened; undefined for others. */
@@ -59,17 +59,17 @@ export interface Target {
    * Ends the output: seals it and gives it its name. The target is closed afterwards, also when this fails.
    */
   commit(length: number): Promise<void>;
-  /** From now on `discard` leaves a kept file as long as it is, because its new header may be there. */
+  /** From now on `discard` leaves an existing file as long as it is, because its new header may be there. */
   keepLength(): void;
   /**
-   * Closes and removes what was made; whatever had the name before is untouched, and a kept file gets its
+   * Closes and removes what was made; whatever had the name before is untouched, and an existing file gets its
    * old length back unless it was sealed or keeps its length. Does nothing after a commit. Never throws.
    */
   discard(): Promise<void>;
 }
 
 /** A target and the length it is to get, in bytes. */
-export interface Output {
+export interface TargetWithLength {
   readonly target: Target;
   readonly length: number;
 }
@@ -82,7 +82,7 @@ export interface Output {
  * already, and keeps it.
  * @throws Qcow2cError ERR_IO; every target is closed, and what has no name yet is removed
  */
-export async function commitInOrder(outputs: readonly Output[]): Promise<void> {
+export async function commitInOrder(outputs: readonly TargetWithLength[]): Promise<void> {
   try {
     for (const { target, length } of outputs) await target.seal(length);
     for (const { target, length } of outputs) await target.commit(length);
@@ -291,7 +291,7 @@ async function openInPlace(path: string, mode: CacheMode, existing: Stats): Prom
     await seal(length);
     await file.close();
   };
-  const kind = isFile ? 'kept' : 'device';
+  const kind = isFile ? 'existing' : 'device';
   return { file, path, kind, existingSize, allocatedBytes, notices: [], keepLength, seal, commit, discard };
 }
 

@@ -185,7 +185,7 @@ export type ItemFailure =
     };
 
 /** What was taken for zeros because it could not be read. In bytes from the item's start. */
-export interface UnreadablePart {
+export interface UnreadableItemRange {
   readonly at: number;
   readonly length: number;
   readonly failure: ItemFailure;
@@ -205,14 +205,14 @@ export interface PackedClusters {
    * backing file the others are zeros, without one they are left unallocated.
    */
   readonly subclusters: Uint32Array | undefined;
-  readonly unreadable: readonly UnreadablePart[];
+  readonly unreadable: readonly UnreadableItemRange[];
 }
 
 /** The answer for `runs`: the item lies in the slot as it is on the disk. */
 export interface FoundRuns {
   /** What is to be written: pairs of bytes from the item's start, [from, to), ascending; the rest is zeros. */
   readonly runs: Uint32Array;
-  readonly unreadable: readonly UnreadablePart[];
+  readonly unreadable: readonly UnreadableItemRange[];
 }
 
 /** The answer for `comparison`: what comes first of a difference and a stretch that cannot be read, if any does. */
@@ -223,7 +223,7 @@ export interface Compared {
    */
   readonly difference: number | undefined;
   /** One stretch, or none. */
-  readonly unreadable: readonly UnreadablePart[];
+  readonly unreadable: readonly UnreadableItemRange[];
   /** Whose stretch it is. */
   readonly unreadableSide: 0 | 1 | undefined;
 }

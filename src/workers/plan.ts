@@ -8,7 +8,8 @@ import { roundDown } from '../arithmetic.js';
 import type { Source } from '../image/source.js';
 import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
 import type { Segment } from './messages.js';
-import { segmentOf, type UnreadableStretch } from './segments.js';
+import { segmentOf } from './segments.js';
+import type { UnreadableRange } from './unreadable-range.js';
 
 /** A piece of work and where it lies on the virtual disk, in bytes. */
 export interface PlannedItem {
@@ -27,7 +28,7 @@ export interface PlanSettings {
   /** Make items of holes too. */
   readonly keepZeros: boolean;
   /** Called for what the map cannot tell, which then counts as zeros; undefined: that is an error. */
-  readonly onUnreadable?: ((stretch: UnreadableStretch) => void) | undefined;
+  readonly onUnreadable?: ((stretch: UnreadableRange) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -21,27 +21,19 @@ import type {
   WorkItem,
   WorkResult,
 } from './messages.js';
+import type { UnreadableRange } from './unreadable-range.js';
 import type { WorkerThread } from './worker-thread.js';
 
 /** Of this process, for results and for arrivals. */
 const sharedMemory = new BufferPool<SharedArrayBuffer>(sharedAlignedMemory);
 const NO_MEMORY = new SharedArrayBuffer(0);
 
-/** What was taken for zeros because it could not be read. In bytes of the virtual disk. */
-export interface UnreadableBytes {
-  readonly guestOffset: number;
-  readonly length: number;
-  readonly error: Qcow2cError;
-  /** Its bytes were had all the same. */
-  readonly isKept?: true;
-}
-
 /** A worker's answer with the memory it speaks of. */
 type FromWorker<Answer> = Omit<Answer, 'unreadable'> & {
   /** The slot's memory, the whole slot. */
   readonly bytes: Uint8Array;
   /** Ascending. Without salvage only what was had all the same. */
-  readonly unreadable: readonly UnreadableBytes[];
+  readonly unreadable: readonly UnreadableRange[];
 };
 
 /** An item's clusters: in `bytes` lies what `sizes` measures, one behind the other. */

@@ -1,15 +1,7 @@
 /** A range of a source's map as the segment that a worker reads. */
 
-import type { Qcow2cError } from '../errors.js';
 import type { MappedRange, Source } from '../image/source.js';
 import type { Segment } from './messages.js';
-
-/** A guest range that nobody can read, and why. In bytes. */
-export interface UnreadableStretch {
-  readonly guestOffset: number;
-  readonly length: number;
-  readonly error: Qcow2cError;
-}
 
 /**
  * @param range that the segment begins with

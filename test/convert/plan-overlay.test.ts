@@ -5,7 +5,7 @@ import { UnreadableLog } from '../../src/convert/unreadable-log.js';
 import { BackingChain } from '../../src/image/backing-chain.js';
 import type { MappedRange, Source } from '../../src/image/source.js';
 import type { PlannedItem } from '../../src/workers/plan.js';
-import type { UnreadableStretch } from '../../src/workers/segments.js';
+import type { UnreadableRange } from '../../src/workers/unreadable-range.js';
 import { FakeLayer, type LayerStretch, meaningsOf, stretchesOf } from '../image/fake-layer.js';
 import { putSegments } from '../workers/planned-bytes.js';
 
@@ -19,7 +19,7 @@ async function itemsOf(
   {
     itemSize = 16,
     clusterSize = CLUSTER,
-    onUnreadable = undefined as ((stretch: UnreadableStretch) => void) | undefined,
+    onUnreadable = undefined as ((stretch: UnreadableRange) => void) | undefined,
   } = {},
 ): Promise<PlannedItem[]> {
   const items: PlannedItem[] = [];
@@ -237,7 +237,7 @@ describe('what cannot be read', () => {
             end = guestOffset + length;
             for (let byte = guestOffset; byte < end; byte += 1) told[byte]! += 1;
           });
-          const onUnreadable = (stretch: UnreadableStretch) => log.expect(stretch);
+          const onUnreadable = (stretch: UnreadableRange) => log.expect(stretch);
           const items = await itemsOf(source, fake('backing', theirs, 8), { itemSize, onUnreadable });
           log.end();
           const meanings = await meaningsOf(source);

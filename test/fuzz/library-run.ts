@@ -2,8 +2,9 @@
 import * as fs from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { convert } from '../../src/convert/convert.js';
-import type { ConvertOptions, UnreadableRange } from '../../src/convert/options.js';
+import type { ConvertOptions } from '../../src/convert/options.js';
 import { Qcow2cError } from '../../src/errors.js';
+import type { UnreadableRange } from '../../src/workers/unreadable-range.js';
 import type { Mutant } from './mutant.js';
 import { openedDuring } from './opened-files.js';
 import type { Place, Workbench } from './workbench.js';

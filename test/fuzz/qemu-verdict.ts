@@ -4,7 +4,7 @@
  */
 import * as fs from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import type { UnreadableRange } from '../../src/convert/options.js';
+import type { UnreadableRange } from '../../src/workers/unreadable-range.js';
 import { run } from '../oracle/run.js';
 import { type DecodedBitmap, decodeImage } from '../qcow2/image-decoder.js';
 import type { Outcome } from './library-run.js';

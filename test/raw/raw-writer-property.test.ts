@@ -43,7 +43,7 @@ const disk = fc.integer({ min: 0, max: 5 * ITEM + 7 }).chain((sectors) =>
 );
 
 const target = fc.record({
-  kind: fc.constantFrom('new' as const, 'kept' as const, 'device' as const),
+  kind: fc.constantFrom('new' as const, 'existing' as const, 'device' as const),
   /** Bytes behind the disk's end; a device has whole sectors. */
   more: fc.oneof(fc.nat(300), fc.nat(12 * SECTOR), fc.constant(-1), fc.constant(SECTOR)),
   zeroed: fc.boolean(),
@@ -58,7 +58,7 @@ test('a target holds what the disk holds, and behind its end what it held before
     fc.asyncProperty(disk, target, fc.scheduler(), async ({ sectors, items }, plan, scheduler) => {
       const diskSize = sectors * SECTOR;
       const larger = Math.max(0, diskSize + plan.more);
-      const size = { new: 0, kept: larger, device: roundUp(larger, SECTOR) }[plan.kind];
+      const size = { new: 0, existing: larger, device: roundUp(larger, SECTOR) }[plan.kind];
       const before = new Uint8Array(size).fill(plan.zeroed ? 0 : 0xaa);
       const storage = new RecordingStorage({
         alignment: plan.alignment,

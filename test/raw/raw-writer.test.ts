@@ -115,7 +115,7 @@ describe('the writes', () => {
 });
 
 describe('the zeros', () => {
-  const KEPT = { kind: 'kept', existingSize: 2 ** 43, isZero: false } as const;
+  const KEPT = { kind: 'existing', existingSize: 2 ** 43, isZero: false } as const;
 
   test('of a new file are holes already: a disk of zeros is one block, which is never a hole', async () => {
     const storage = newStorage();
@@ -204,9 +204,9 @@ describe('the zeros', () => {
 
 describe('a target that is too small', () => {
   test.each([
-    ['kept', 2 * MIB - 512],
+    ['existing', 2 * MIB - 512],
     ['device', MIB],
-    ['kept', 0],
+    ['existing', 0],
   ] as const)('is refused before anything is written (%s, %d bytes)', (kind, existingSize) => {
     const place = { kind, existingSize, isZero: false };
     expect(() => new RawWriter(newStorage(), 2 * MIB, place)).toThrow(
@@ -220,7 +220,7 @@ describe('a target that is too small', () => {
   });
 
   test('is not one whose last sector is incomplete: it becomes as long as the disk', async () => {
-    const writer = new RawWriter(newStorage(), 1024, { kind: 'kept', existingSize: 700, isZero: true });
+    const writer = new RawWriter(newStorage(), 1024, { kind: 'existing', existingSize: 700, isZero: true });
     expect(await writer.finish()).toBe(1024);
   });
 
@@ -240,7 +240,7 @@ test('a disk of unknown size ends where finish is told', async () => {
   const storage = newStorage({ background: 7 });
   storage.readsExpected = true;
   storage.preset(0, new Uint8Array(MIB).fill(7));
-  const writer = new RawWriter(storage, undefined, { kind: 'kept', existingSize: MIB, isZero: false });
+  const writer = new RawWriter(storage, undefined, { kind: 'existing', existingSize: MIB, isZero: false });
   await writer.write(0, item(BLOCK), Uint32Array.of(0, BLOCK));
   expect(await writer.finish(3 * BLOCK + 512)).toBe(MIB);
   const expected = new Uint8Array(MIB).fill(7);

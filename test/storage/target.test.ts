@@ -239,7 +239,7 @@ describe('a target in place', () => {
     fs.writeFileSync(path, payload(10_000, 5));
     const { ino } = fs.statSync(path);
     const target = await openTarget(path, 'none', true);
-    expect(target).toMatchObject({ kind: 'kept', existingSize: 10_000 });
+    expect(target).toMatchObject({ kind: 'existing', existingSize: 10_000 });
     expect(names()).toEqual(['image.qcow2']);
     await target.file.write(0, [block()]);
     await target.commit(5120);

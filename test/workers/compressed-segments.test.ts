@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Decompressor } from '../../src/engines/codec.js';
 import { createDecompressor } from '../../src/engines/engine-choice.js';
 import { alignedMemory } from '../../src/system/aligned-memory.js';
-import type { CompressedSegment, Segment, UnreadablePart } from '../../src/workers/messages.js';
+import type { CompressedSegment, Segment, UnreadableItemRange } from '../../src/workers/messages.js';
 import { SegmentError } from '../../src/workers/tasks/segment-error.js';
 import { type ReaderSetup, SegmentReader } from '../../src/workers/tasks/segment-reader.js';
 import { useScratch } from '../e2e/scratch.js';
@@ -68,7 +68,7 @@ function reader(more: Partial<ReaderSetup> = {}): SegmentReader {
 
 function readItem(segments: readonly Segment[], more: Partial<ReaderSetup> = {}) {
   const item = alignedMemory(ITEM).subarray(0, ITEM).fill(0xdd);
-  const unreadable: UnreadablePart[] = [];
+  const unreadable: UnreadableItemRange[] = [];
   reader(more).read(segments, 0, item, unreadable);
   return { item, unreadable };
 }
@@ -148,7 +148,7 @@ describe('a cluster is inflated', () => {
 
   test('again after a failure, and not taken from what that left behind', () => {
     const shared = reader({ salvage: true });
-    const [item, unreadable] = [new Uint8Array(ITEM), [] as UnreadablePart[]];
+    const [item, unreadable] = [new Uint8Array(ITEM), [] as UnreadableItemRange[]];
     const damaged = { ...segment(1, 0, 0, 512), storedLength: 3000 };
     const whole = segment(0, 0, 0, 512);
     for (const each of [whole, damaged, damaged]) shared.read([each], 0, item, unreadable);

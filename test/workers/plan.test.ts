@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { UnreadableLog } from '../../src/convert/unreadable-log.js';
 import type { MappedRange } from '../../src/image/source.js';
 import { ITEM_BYTES, MOST_UNREADABLE, type PlannedItem, plan } from '../../src/workers/plan.js';
-import type { UnreadableStretch } from '../../src/workers/segments.js';
+import type { UnreadableRange } from '../../src/workers/unreadable-range.js';
 import { FakeLayer, type LayerStretch, meaningsOf, stretchesOf } from '../image/fake-layer.js';
 import { FakeSource } from '../image/fake-source.js';
 import { putSegments } from './planned-bytes.js';
@@ -19,7 +19,7 @@ async function itemsOf(
   source: FakeSource | FakeLayer<MappedRange>,
   itemSize: number,
   keepZeros: boolean,
-  onUnreadable?: (stretch: UnreadableStretch) => void,
+  onUnreadable?: (stretch: UnreadableRange) => void,
 ): Promise<PlannedItem[]> {
   const items: PlannedItem[] = [];
   for await (const item of plan(source, { itemSize, keepZeros, onUnreadable })) items.push(item);
@@ -57,7 +57,7 @@ describe('the plan', () => {
       told += 1;
     });
     let expected = 0;
-    const onUnreadable = (stretch: UnreadableStretch) => {
+    const onUnreadable = (stretch: UnreadableRange) => {
       log.expect(stretch);
       expected += 1;
       most = Math.max(most, expected - told);
@@ -117,7 +117,7 @@ describe('the plan', () => {
           const settings = {
             itemSize,
             keepZeros,
-            onUnreadable: (range: UnreadableStretch) => log.expect(range),
+            onUnreadable: (range: UnreadableRange) => log.expect(range),
           };
           for await (const item of plan(source, settings)) {
             putSegments(item.segments, item, found);

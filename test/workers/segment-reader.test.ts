@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import koffi from 'koffi';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { alignedMemory } from '../../src/system/aligned-memory.js';
-import type { DataSegment, Segment, UnreadablePart } from '../../src/workers/messages.js';
+import type { DataSegment, Segment, UnreadableItemRange } from '../../src/workers/messages.js';
 import { SegmentError } from '../../src/workers/tasks/segment-error.js';
 import { type ReaderSetup, SegmentReader } from '../../src/workers/tasks/segment-reader.js';
 import { useScratch } from '../e2e/scratch.js';
@@ -53,9 +53,9 @@ function readItem(
   readAlignment: number,
   segments: readonly Segment[],
   { slot = 0, ...more }: Partial<ReaderSetup> & { slot?: number } = {},
-): UnreadablePart[] {
+): UnreadableItemRange[] {
   const setup = { readAlignment, salvage: false, arrivals: undefined, itemSize: ITEM, ...more };
-  const unreadable: UnreadablePart[] = [];
+  const unreadable: UnreadableItemRange[] = [];
   new SegmentReader(setup, new Map()).read(segments, slot, item, unreadable);
   return unreadable;
 }

@@ -3,23 +3,24 @@
  * the words of qemu-img, and one for each malformed payload whose bytes were all recovered. A damaged image can have
  * billions of them: the first hundred are printed, all are counted. Used by the convert command.
  */
-import type { UnreadableRange } from '../../convert/options.js';
+
 import { quoted } from '../../errors.js';
+import type { UnreadableRange } from '../../workers/unreadable-range.js';
 import { warn } from '../progress/notice.js';
-import type { Output } from '../progress/progress-display.js';
+import type { StandardStream } from '../progress/progress-display.js';
 
 /** Lines before the rest is only counted. */
 const MOST_LINES = 100;
 
 export class UnreadableWarnings {
-  readonly #stderr: Output;
+  readonly #stderr: StandardStream;
   #ranges = 0;
   #bytes = 0;
   /** Malformed payloads whose bytes were all recovered. */
   #recovered = 0;
   #lines = 0;
 
-  constructor(stderr: Output) {
+  constructor(stderr: StandardStream) {
     this.#stderr = stderr;
   }
 

@@ -5,7 +5,7 @@ import { type CommandIo, THIS_PROCESS } from '../command-io.js';
 import { longRun } from '../long-run.js';
 import { qapiJsonParts } from '../options/qapi-object.js';
 import { warn } from '../progress/notice.js';
-import type { Output } from '../progress/progress-display.js';
+import type { StandardStream } from '../progress/progress-display.js';
 import { humanText } from './human-text.js';
 import { imageObject } from './image-object.js';
 import type { InfoRequest } from './request.js';
@@ -42,7 +42,7 @@ export async function infoCommand(
 }
 
 /** Each piece when the one before has been taken: a text of any length needs no more memory than that. */
-async function print(stdout: Output, parts: Iterable<string>): Promise<void> {
+async function print(stdout: StandardStream, parts: Iterable<string>): Promise<void> {
   let text = '';
   const write = () => new Promise<void>((resolve) => stdout.write(text, () => resolve()));
   for (const part of parts) {

@@ -3,17 +3,17 @@
  * memory does not grow with it. A reader that has seen enough, such as head(1), ends it and is no error.
  */
 import { ioError } from '../../errors.js';
-import type { Output } from '../progress/progress-display.js';
+import type { StandardStream } from '../progress/progress-display.js';
 
 /** Characters that are written at once. */
 const PIECE_LENGTH = 65536;
 
 export class PacedOutput {
-  readonly #stdout: Output;
+  readonly #stdout: StandardStream;
   #text = '';
   #open = true;
 
-  constructor(stdout: Output) {
+  constructor(stdout: StandardStream) {
     this.#stdout = stdout;
   }
 

@@ -5,7 +5,7 @@
  */
 import cliProgress from 'cli-progress';
 import type { Progress } from '../../workers/progress.js';
-import { type Output, type ProgressDisplay, shareOf } from './progress-display.js';
+import { type ProgressDisplay, type StandardStream, shareOf } from './progress-display.js';
 
 /** A shorter bar says less than the number beside it. */
 const SHORTEST_BAR = 8;
@@ -29,7 +29,7 @@ export class BarDisplay implements ProgressDisplay {
   #progress: Progress = { guestBytesDone: 0, guestBytes: 0, dataBytes: 0, storedBytes: 0 };
   #finished = false;
 
-  constructor(stderr: Output, now: () => number) {
+  constructor(stderr: StandardStream, now: () => number) {
     this.#now = now;
     this.#bar = new cliProgress.SingleBar({
       stream: stderr,

@@ -17,7 +17,7 @@ export interface ProgressDisplay {
 }
 
 /** A standard output: a terminal, or anything else that can be written to. */
-export type Output = NodeJS.WritableStream &
+export type StandardStream = NodeJS.WritableStream &
   Partial<Pick<WriteStream, 'isTTY' | 'columns' | 'destroyed' | 'writableNeedDrain'>>;
 
 /**

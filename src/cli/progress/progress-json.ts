@@ -4,17 +4,17 @@
  * counts each as one half, the other fields are about the phase. Lines are left out while the reader is behind.
  */
 import type { Progress } from '../../workers/progress.js';
-import { type Output, type ProgressDisplay, shareOf } from './progress-display.js';
+import { type ProgressDisplay, type StandardStream, shareOf } from './progress-display.js';
 
 const NOTHING: Progress = { guestBytesDone: 0, guestBytes: undefined, dataBytes: 0, storedBytes: 0 };
 
 export class JsonDisplay implements ProgressDisplay {
-  readonly #stderr: Output;
+  readonly #stderr: StandardStream;
   readonly #now: () => number;
   #startTime = 0;
   #latest = NOTHING;
 
-  constructor(stderr: Output, now: () => number) {
+  constructor(stderr: StandardStream, now: () => number) {
     this.#stderr = stderr;
     this.#now = now;
   }

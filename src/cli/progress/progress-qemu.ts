@@ -3,17 +3,17 @@
  * when that is no terminal. The rules are those of qemu_progress_print in QEMU's util/qemu-progress.c.
  */
 import type { Progress } from '../../workers/progress.js';
-import { type Output, type ProgressDisplay, partOf } from './progress-display.js';
+import { type ProgressDisplay, partOf, type StandardStream } from './progress-display.js';
 
 /** Hundredths of a percent in the whole. */
 const COMPLETE = 10_000n;
 
 export class QemuDisplay implements ProgressDisplay {
-  readonly #stdout: Output;
+  readonly #stdout: StandardStream;
   /** Percent at the last line. */
   #shown = 0;
 
-  constructor(stdout: Output) {
+  constructor(stdout: StandardStream) {
     this.#stdout = stdout;
   }
 

@@ -5,18 +5,18 @@
 import type { EventEmitter } from 'node:events';
 import type { Progress } from '../../workers/progress.js';
 import { writeNotice } from './notice.js';
-import { type Output, partOf } from './progress-display.js';
+import { partOf, type StandardStream } from './progress-display.js';
 import { percentage } from './progress-qemu.js';
 
 const ASKING = ['SIGUSR1', 'SIGINFO'] as const;
 
 export class ProgressRequest {
   readonly #process: EventEmitter;
-  readonly #stderr: Output;
+  readonly #stderr: StandardStream;
   #asked = false;
 
   /** @param process emits signals under their names */
-  constructor(process: EventEmitter, stderr: Output) {
+  constructor(process: EventEmitter, stderr: StandardStream) {
     this.#process = process;
     this.#stderr = stderr;
     for (const name of ASKING) process.on(name, this.#onSignal);

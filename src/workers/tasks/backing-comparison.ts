@@ -1,6 +1,6 @@
 /** Finds, in a worker, the clusters of an overlay that its backing file holds already. */
 
-import type { PackingSetup, UnreadablePart, WorkItem } from '../messages.js';
+import type { PackingSetup, UnreadableItemRange, WorkItem } from '../messages.js';
 import type { SegmentReader } from './segment-reader.js';
 import { threadMemory } from './thread-memory.js';
 
@@ -30,7 +30,7 @@ export class BackingComparison {
     this.#changed = new Set(changed.flatMap(([from, to]) => indices(from, to)));
     const { clusterSize, itemSize } = this.#setup;
     if (this.#content.length === 0) this.#content = threadMemory.take(itemSize);
-    const lost: UnreadablePart[] = [];
+    const lost: UnreadableItemRange[] = [];
     this.#reader.read(backing, slot, this.#content.subarray(0, clusters * clusterSize), lost);
     for (const { at, length, isKept } of lost) {
       if (isKept) continue;

@@ -13,7 +13,7 @@ import {
   type PackedClusters,
   type PackingSetup,
   UNCHANGED,
-  type UnreadablePart,
+  type UnreadableItemRange,
   type WorkItem,
 } from '../messages.js';
 import { BackingComparison } from './backing-comparison.js';
@@ -54,7 +54,7 @@ export class ClusterPacker {
     const { clusterSize, itemSize, results } = this.#setup;
     const input = this.#input.subarray(0, clusters * clusterSize);
     const output = new Uint8Array(results, slot * itemSize, itemSize);
-    const unreadable: UnreadablePart[] = [];
+    const unreadable: UnreadableItemRange[] = [];
     const payloads = this.#wholePayloads(item);
     const others = payloads.size === 0 ? segments : segments.filter((segment) => !payloads.has(segment.at));
     this.#reader.read(others, slot, input, unreadable);
@@ -125,7 +125,7 @@ export class ClusterPacker {
   }
 
   /** Inflates a cluster. @returns its payload, if that stands for the disk's bytes and zeros behind its end */
-  #readCompressed(segment: CompressedSegment, cluster: Uint8Array, unreadable: UnreadablePart[]) {
+  #readCompressed(segment: CompressedSegment, cluster: Uint8Array, unreadable: UnreadableItemRange[]) {
     const payload = this.#reader.readCompressed(segment, cluster, unreadable);
     const behind = cluster.subarray(segment.length);
     if (same(behind, this.#zeros.subarray(0, behind.length))) return payload;

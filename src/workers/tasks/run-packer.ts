@@ -3,7 +3,7 @@
  * place, and finds the runs to write.
  */
 
-import type { FoundRuns, PackingSetup, UnreadablePart, WorkItem } from '../messages.js';
+import type { FoundRuns, PackingSetup, UnreadableItemRange, WorkItem } from '../messages.js';
 import type { Decompressors } from './cluster-inflater.js';
 import { SegmentReader } from './segment-reader.js';
 import { runsToWrite } from './zero-runs.js';
@@ -21,7 +21,7 @@ export class RunPacker {
   pack({ segments, clusters, length, slot }: WorkItem): FoundRuns {
     const { clusterSize, itemSize, keepZeros, sparseSize, results } = this.#setup;
     const place = new Uint8Array(results, slot * itemSize, clusters * clusterSize);
-    const unreadable: UnreadablePart[] = [];
+    const unreadable: UnreadableItemRange[] = [];
     this.#reader.read(segments, slot, place, unreadable);
     const runs = keepZeros ? [0, length] : runsToWrite(place, segments, sparseSize);
     return { runs: Uint32Array.from(runs), unreadable };

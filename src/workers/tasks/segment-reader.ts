@@ -10,7 +10,7 @@ import type {
   DataSegment,
   ItemFailure,
   Segment,
-  UnreadablePart,
+  UnreadableItemRange,
   WorkerSetup,
 } from '../messages.js';
 import { ClusterInflater, type Decompressors, type InflatedCluster } from './cluster-inflater.js';
@@ -44,7 +44,12 @@ export class SegmentReader {
    * @param unreadable takes what became zeros instead, and what was read although something is wrong with it
    * @throws SegmentError without salvage, for the first part that cannot be had
    */
-  read(segments: readonly Segment[], slot: number, item: Uint8Array, unreadable: UnreadablePart[]): void {
+  read(
+    segments: readonly Segment[],
+    slot: number,
+    item: Uint8Array,
+    unreadable: UnreadableItemRange[],
+  ): void {
     let filled = 0;
     for (const segment of segments) {
       throwIfCancelled(this.#setup);
@@ -76,7 +81,7 @@ export class SegmentReader {
   readCompressed(
     segment: CompressedSegment,
     cluster: Uint8Array,
-    unreadable: UnreadablePart[],
+    unreadable: UnreadableItemRange[],
   ): Uint8Array | undefined {
     const inflated = this.#orZeros(segment, cluster, unreadable, () =>
       this.#inflater.inflateInto(segment, cluster),
@@ -85,7 +90,7 @@ export class SegmentReader {
     return inflated?.payload;
   }
 
-  #inflate(segment: CompressedSegment, place: Uint8Array, unreadable: UnreadablePart[]): void {
+  #inflate(segment: CompressedSegment, place: Uint8Array, unreadable: UnreadableItemRange[]): void {
     const { skip, length, inflatedLength } = segment;
     if (length === inflatedLength) {
       noteFlaw(unreadable, segment, this.#inflater.inflateInto(segment, place));
@@ -99,7 +104,7 @@ export class SegmentReader {
   #readData(
     { at, length, descriptor, offset }: DataSegment,
     place: Uint8Array,
-    unreadable: UnreadablePart[],
+    unreadable: UnreadableItemRange[],
   ) {
     try {
       this.#reader.readInto(descriptor, offset, place);
@@ -120,7 +125,7 @@ export class SegmentReader {
   #orZeros<T>(
     { at, length }: Pick<Segment, 'at' | 'length'>,
     place: Uint8Array,
-    unreadable: UnreadablePart[],
+    unreadable: UnreadableItemRange[],
     read: () => T,
   ): T | undefined {
     try {
@@ -146,7 +151,7 @@ export class SegmentReader {
 
 /** Notes what is wrong with a payload: of the segment's bytes those that became zeros, or that all of them were had. */
 function noteFlaw(
-  unreadable: UnreadablePart[],
+  unreadable: UnreadableItemRange[],
   { at, length, skip }: CompressedSegment,
   inflated: InflatedCluster | undefined,
 ): void {
@@ -158,7 +163,7 @@ function noteFlaw(
 }
 
 /** Adds a part; pieces of one failed read that lie side by side become one, with the first's failure. */
-function note(unreadable: UnreadablePart[], part: UnreadablePart): void {
+function note(unreadable: UnreadableItemRange[], part: UnreadableItemRange): void {
   const last = unreadable.at(-1);
   const continues =
     last !== undefined &&
