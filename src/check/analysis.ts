@@ -1,10 +1,10 @@
 /**
- * The check of an image without repair and without a look at its data: counts what every host cluster is referred
- * to by, and compares that with the refcounts, and these with the flags that depend on them. Used by `check` and by
- * its repair, before and after. Rules and verdicts: qcow2_co_check in QEMU 7.2.
+ * The check of an image without repair and without its data. It counts the references to every host cluster,
+ * compares them with the refcounts, and compares these with the copied flags. Used by `check` and by its repair,
+ * before and after. Rules and verdicts: qcow2_co_check in QEMU 7.2.
  *
- * It goes through the image once for each window of host clusters. Findings come in QEMU's order as long as there is
- * one window (WINDOW_CLUSTERS); past that the order is that of the windows.
+ * The image is read once for each window of host clusters. With one window (WINDOW_CLUSTERS), findings come in
+ * QEMU's order; with more, in the order of the windows.
  */
 import { Qcow2cError, quoted } from '../errors.js';
 import { MAX_SNAPSHOTS } from '../qcow2/header.js';
@@ -24,18 +24,19 @@ const MAX_HOST_CLUSTERS = 2 ** 31 - 1;
 
 export interface AnalysisOptions {
   readonly onFinding?: OnFinding | undefined;
-  /** Told the references counted in each window, before they are compared with the refcounts. */
+  /** Called with the references counted in each window, before they are compared with the refcounts. */
   readonly onCounted?: ((counters: ReferenceCounters) => void | Promise<void>) | undefined;
-  /** Told which share of the work is done, 0 to 1. */
+  /** Called with the part of the work that is done, 0 to 1. */
   readonly onShare?: ((share: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Host clusters of a window, a multiple of 8; tests replace it. */
+  /** Host clusters of a window, a multiple of 8; tests set it. */
   readonly windowClusters?: number | undefined;
 }
 
 /**
- * @throws Qcow2cError ERR_CORRUPT for what QEMU does not check either ("Check failed"): a snapshot table or bitmaps
- *   that cannot be read; ERR_LIMIT for too many host clusters; ERR_IO, ERR_ABORTED. Findings may have been told.
+ * @throws Qcow2cError ERR_CORRUPT where QEMU gives up too ("Check failed"): a snapshot table or bitmaps that cannot
+ *   be
+ *   read; ERR_LIMIT for too many host clusters; ERR_IO, ERR_ABORTED. Findings may have been reported before.
  */
 export async function analyse(image: CheckedImage, options: AnalysisOptions = {}): Promise<CheckTotals> {
   const { onFinding, onCounted, onShare, signal, windowClusters = WINDOW_CLUSTERS } = options;
@@ -112,8 +113,8 @@ export async function analyse(image: CheckedImage, options: AnalysisOptions = {}
 }
 
 /**
- * Counts the references of an image and nothing else: what is wrong is not told.
- * @param onCounted told the counters of each window, in ascending order
+ * Counts the references of an image without reporting findings.
+ * @param onCounted called with the counters of each window, in ascending order
  * @throws Qcow2cError as `analyse`
  */
 export async function countWindows(
@@ -138,14 +139,14 @@ export async function countWindows(
   } while (counters.nextWindow());
 }
 
-/** What makes QEMU give up the refcount table and blocks that an image has. */
+/** Findings for which QEMU discards the image's refcount table and blocks. */
 const REBUILT_FOR: ReadonlySet<Finding['kind']> = new Set<Finding['kind']>([
   'refcount-table-reserved-bits',
   'refcount-block-unaligned',
   'refcount-block-shared',
 ]);
 
-/** Looks at the snapshot table by itself, before anything else (qcow2_check_read_snapshot_table in QEMU). */
+/** Checks the snapshot table first, on its own (qcow2_check_read_snapshot_table in QEMU). */
 async function checkSnapshotTable(
   { file, header }: CheckedImage,
   report: (finding: Finding) => Promise<void>,

@@ -1,6 +1,6 @@
 /**
- * Checks an image: opens it and nothing that it names, analyses it, looks at its data and repairs it
- * if that is wanted.
+ * Checks an image: opens it without the files that it names, analyses it, and checks its data and repairs it on
+ * request.
  */
 import { quoted, usageError } from '../errors.js';
 import { guessFormat, warnOfCutDisk } from '../image/image-header.js';
@@ -18,21 +18,22 @@ import type { Finding } from './findings.js';
 import type { CheckOptions, CheckResult } from './options.js';
 import { type RepairMode, type RepairOutcome, repairInPlace } from './repair.js';
 
-/** Of the progress of a check with its data; the rest is the data's. */
+/** Part of the progress of a check with data that the analysis takes. */
 const SHARE_OF_ANALYSIS = 0.1;
-/** Of the progress of a check that repairs; the rest is the check of what was repaired. */
+/** Part of the progress of a repair; the check of the result takes the rest. */
 const SHARE_OF_REPAIR = 0.5;
 
 /**
  * @returns undefined when the format has no checks: raw
  * @throws Qcow2cError ERR_IO, ERR_FORMAT, ERR_CORRUPT, ERR_UNSUPPORTED, ERR_USAGE for an image that cannot be opened
- *   or not be checked to the end; ERR_IN_USE for one that somebody writes to; ERR_ENGINE, ERR_WORKER, ERR_ABORTED
+ *   or
+ *   checked completely; ERR_IN_USE for one that another process writes to; ERR_ENGINE, ERR_WORKER, ERR_ABORTED
  */
 export function check(options: CheckOptions): Promise<CheckResult | undefined> {
   return checkWith(options, undefined);
 }
 
-/** @param workerEntry undefined: the one of this build */
+/** @param workerEntry undefined: that of this build */
 export async function checkWith(
   options: CheckOptions,
   workerEntry: URL | undefined,
@@ -49,7 +50,7 @@ async function checkOrRepair(
   if (first === undefined) return undefined;
   const { totals, ...repaired } = first;
   const isRepaired = repaired.leaksFixed > 0 || repaired.corruptionsFixed > 0;
-  // What nothing was repaired of need not be analysed again.
+  // If nothing was repaired, the analysis is still valid.
   if (!isRepaired && options.data !== true) return { ...totals, format: 'qcow2', data: undefined, repaired };
   const result = await checkOpened(options, workerEntry);
   return result && { ...result, repaired };
@@ -137,7 +138,7 @@ async function openFile({ file }: ImageReference, direct: boolean): Promise<RawS
 
 function warn(image: CheckedImage, { onWarning, repair }: CheckOptions): void {
   const { file, extensions } = image;
-  // A repair has told of it.
+  // The repair has reported it already.
   if (repair === undefined) warnOfCutDisk(image, onWarning);
   if (extensions.staleBitmaps === undefined) return;
   onWarning?.(

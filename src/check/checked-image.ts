@@ -1,6 +1,6 @@
 /**
- * An image as its check needs it: the header, read as QEMU reads it to check an image (qcow2_do_open with
- * BDRV_O_CHECK), which takes what can be repaired as it is, and the file, behind whose end are zeros.
+ * An image to be checked: its header, decoded as QEMU does for a check (qcow2_do_open with BDRV_O_CHECK), which
+ * accepts values that can be repaired; and its file, which reads as zeros past its end.
  */
 import { Qcow2cError, quoted } from '../errors.js';
 import { type HostOffset, hostOffset } from '../qcow2/addresses.js';
@@ -24,29 +24,30 @@ import type { Storage } from '../storage/storage.js';
 const HEADER_BYTES = 4096;
 const LUKS = 2;
 
-/** An image's file: its length in bytes, in whole sectors, and reads that end with it. */
+/** An image's file: its length in bytes, rounded to whole sectors, and reads up to that. */
 export type ImageFile = Pick<Storage, 'name' | 'read'> & { readonly size: number };
 
-/** Bytes of the file that something is in. */
+/** A range of the file in bytes. */
 export interface FilePlace {
   readonly offset: number;
   readonly length: number;
 }
 
 export interface CheckedImage {
-  /** What is read behind the file's end are zeros, as in QEMU: every read is whole. */
+  /** Reads past the end of the file return zeros, as in QEMU, so every read is complete. */
   readonly file: ImageFile;
   /** Bytes of the file; its last sector may be incomplete. */
   readonly end: number;
   /**
-   * Sound, but for the snapshot count, which may be any, and the refcount table, which may be empty or at offset 0.
+   * Valid, except for the snapshot count, which may have any value, and the refcount table, which may be empty or at
+   * offset 0.
    */
   readonly header: Header;
   readonly extensions: HeaderExtensions;
   readonly geometry: Geometry;
   /** Guest data are in an external data file. */
   readonly hasDataFile: boolean;
-  /** Where the LUKS header is. */
+  /** The LUKS header. */
   readonly encryptionHeader: FilePlace | undefined;
 }
 
@@ -73,12 +74,12 @@ export async function readCheckedImage(file: ImageFile): Promise<CheckedImage> {
   };
 }
 
-/** How many clusters the virtual disk has; of a size that is no multiple of a sector QEMU uses the whole ones. */
+/** Clusters of the virtual disk. QEMU rounds a size that is no multiple of a sector down to whole ones. */
 export function diskClusters({ header, geometry }: CheckedImage): number {
   return Math.ceil(Math.floor(header.virtualSize / SECTOR_SIZE) / (geometry.clusterSize / SECTOR_SIZE));
 }
 
-/** Decodes the header with places for snapshots and refcounts that nobody minds, then those two by themselves. */
+/** Decodes the header with valid values for snapshots and refcounts, then these fields separately. */
 function decodeCheckedHeader(first: Uint8Array, file: string): Header {
   const copy = first.slice();
   if (copy.length >= 72) {
@@ -127,7 +128,7 @@ function encryptionHeaderOf(area: Uint8Array, header: Header, file: string): Fil
   );
 }
 
-/** Where the file ends inside its last sector. */
+/** The exact end of the file inside its last sector. */
 async function endOf(file: ImageFile): Promise<number> {
   const start = Math.max(0, file.size - SECTOR_SIZE);
   return start + (await file.read(start, new Uint8Array(SECTOR_SIZE)));

@@ -1,5 +1,5 @@
 /**
- * Looks whether bit 63 of the entries of the active L1 table and its L2 tables says what the image's refcounts say
+ * Compares bit 63 of the entries of the active L1 table and its L2 tables with the image's refcounts
  * (check_oflag_copied in QEMU). Specification: "L1 table entry", "L2 table entry".
  */
 import type { CheckedImage } from './checked-image.js';
@@ -26,16 +26,16 @@ interface Candidate {
   readonly at: number;
   readonly entry: bigint;
   readonly cluster: number;
-  /** `ASK`: only the refcount reader can tell. */
+  /** `ASK`: only the refcount reader knows it. */
   readonly refcount: number;
 }
 
 /**
- * Looks at the entries whose cluster is in the present window; in the last window, at those of any cluster behind
- * the image too.
+ * Checks the entries whose cluster is in the present window; in the last window also those of clusters past the
+ * image.
  * @param counters hold refcounts, as `compareRefcounts` leaves them
  * @param isLast whether the window is the last one
- * @param onShare told which share of the L1 table is done, 0 to 1
+ * @param onShare called with the part of the L1 table that is done, 0 to 1
  * @throws Qcow2cError ERR_IO, ERR_ABORTED
  */
 export async function checkCopiedFlags(
@@ -58,7 +58,7 @@ export async function checkCopiedFlags(
     const { high, l2Offset } = entry;
     if (l2Offset === 0) return false;
     const refcount = counts[Math.floor(l2Offset / clusterSize) - first];
-    // Of nearly every table: its refcount is at hand, and the flag is right.
+    // For nearly every table the refcount is in the counters and the flag is correct.
     if (refcount === 1 && (high & COPIED) !== 0) return true;
     return l1EntryWithLookup(entry);
   };
@@ -84,7 +84,8 @@ export async function checkCopiedFlags(
       let refcount = 1;
       let cluster = 0;
       if (hasDataFile) {
-        // Clusters of an external data file have no refcount: the flag is always set, and tells offset 0 from none.
+        // Clusters of an external data file have no refcount. Their flag is always set: it distinguishes offset 0
+        // from none.
         const readsAsZeros = (low & READS_AS_ZEROS) !== 0 && !extendedL2;
         if (offsetOf(high, low) === 0 && (readsAsZeros || !isCopied)) continue;
         if (isCopied || !isFirst) continue;

@@ -1,4 +1,4 @@
-/** How many references a check counts at once, where memory is limited. Used by `check`. */
+/** Chooses how many references a check counts at once if memory is limited. Used by `check`. */
 
 import { examinationNeed } from '../examine/examination-budget.js';
 import type { Header } from '../qcow2/header.js';
@@ -6,18 +6,19 @@ import { type MemoryNeed, PROCESS_BYTES, planWorkerBudget } from '../workers/wor
 import type { CheckOptions } from './options.js';
 import { countersBytes, countersIn } from './reference-counters.js';
 
-/** What a check reads at once of tables and refcounts, and what repair keeps, in bytes. */
+/** Bytes of the tables and refcounts that a check reads at once, and of the data that the repair keeps. */
 const TABLES_BYTES = 8 * 2 ** 20;
 
-/** In bytes, but for the clusters. */
+/** In bytes, except for the number of clusters. */
 export interface CountersMemory {
   readonly bytes: number;
-  /** Host clusters of a window; undefined: as many as there ever are. */
+  /** Host clusters of a window; undefined: the largest number. */
   readonly windowClusters: number | undefined;
 }
 
 /**
- * Every further window is a way through all tables, so only that one thread can look at the data counts more.
+ * More windows mean more readings of all tables. Therefore windows get memory first, and the data check gets one
+ * thread.
  * @param fileSize bytes
  * @throws Qcow2cError ERR_USAGE for a limit that is too low
  */

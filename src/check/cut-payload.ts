@@ -1,22 +1,22 @@
 /**
- * Whether the payload of a compressed cluster that seems to end past the end of the file is there all the same. The
- * length in a descriptor is no proof: it counts whole sectors, and writers other than QEMU state more than there are.
- * So the bytes that the file has are inflated.
+ * Tells whether the payload of a compressed cluster is complete although it seems to end past the end of the file.
+ * The length in a descriptor counts whole sectors, and some writers store too many. Therefore the bytes of the file
+ * are inflated.
  */
 import { Qcow2cError } from '../errors.js';
 import type { CheckedImage } from './checked-image.js';
 import type { CutShort } from './findings.js';
 
 /**
- * Bytes of clusters that are inflated in one analysis: those in the last 64 KiB of a file, be they tiny. What comes
- * after them counts as cut off.
+ * Most bytes of clusters inflated in one analysis: those in the last 64 KiB of a file, even if they are tiny. Later
+ * ones count as cut off.
  */
 const MOST_INFLATED = 2 ** 26;
 
 export class CutPayloads {
   readonly #image: CheckedImage;
   #inflated = 0;
-  /** The one looked at last: snapshots share clusters. */
+  /** The last result: snapshots share clusters. */
   #last: { readonly offset: bigint; readonly isWhole: boolean } | undefined;
 
   constructor(image: CheckedImage) {
@@ -25,7 +25,7 @@ export class CutPayloads {
 
   /**
    * @param finding of a compressed cluster
-   * @returns whether the bytes in the file yield the whole cluster; false also where no engine can tell
+   * @returns whether the bytes in the file yield the whole cluster; false if no engine is available
    * @throws Qcow2cError ERR_IO
    */
   async isWhole({ offset, size }: CutShort): Promise<boolean> {
@@ -42,7 +42,7 @@ export class CutPayloads {
     const payload = new Uint8Array(Math.min(size, end - offset));
     await file.read(offset, payload);
     try {
-      // Loaded where it is wanted: the start of every other check is so much faster.
+      // Loaded on demand, so that other checks start faster.
       const { createDecompressor } = await import('../engines/engine-choice.js');
       const decompressor = await createDecompressor({ type: header.compressionType });
       try {

@@ -1,4 +1,4 @@
-/** Looks at the compressed data of an image that has been analysed: the part of a check that QEMU's has not. */
+/** Checks the compressed data of an analysed image. QEMU has no such check. */
 import { CorruptPayload } from '../engines/corrupt-payload.js';
 import { Qcow2cError } from '../errors.js';
 import type { Header } from '../qcow2/header.js';
@@ -12,7 +12,7 @@ import type { CheckResult } from './options.js';
 export interface DataCheckOptions {
   readonly threads: number | undefined;
   readonly memory: number | undefined;
-  /** Bytes that the analysis has taken. */
+  /** Bytes used by the analysis. */
   readonly held: number;
   readonly workerEntry: URL | undefined;
   readonly onFinding: OnFinding;
@@ -22,8 +22,8 @@ export interface DataCheckOptions {
 
 /**
  * Inflates every compressed cluster of the image and its snapshots.
- * @param file the image's, to be read by workers through its descriptor
- * @returns how many were inflated, and how many of them, or of the tables on the way to them, are broken
+ * @param file the image's; workers read it through its descriptor
+ * @returns how many were inflated, and how many clusters, or tables on the way to them, are broken
  * @throws Qcow2cError as `examineImage`
  */
 export async function checkData(
@@ -32,7 +32,7 @@ export async function checkData(
   { onFinding, ...options }: DataCheckOptions,
 ): Promise<NonNullable<CheckResult['data']>> {
   const snapshotCount = await readableSnapshots(file, header);
-  // Loaded where it is wanted: the start of every other check is so much faster.
+  // Loaded on demand, so that other checks start faster.
   const { examineImage } = await import('../examine/examine-image.js');
   const { examined, broken } = await examineImage(
     { file, header: { ...header, snapshotCount } },
@@ -55,7 +55,7 @@ export async function checkData(
   return { examined, broken };
 }
 
-/** How many entries of the snapshot table are in the file; the analysis has told what is wrong with it. */
+/** Counts the entries of the snapshot table inside the file; the analysis has reported its faults. */
 async function readableSnapshots(file: RawSource, header: Header): Promise<number> {
   let count = 0;
   try {

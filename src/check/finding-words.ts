@@ -1,4 +1,4 @@
-/** What is found wrong, in qemu-img's words (block/qcow2-refcount.c in QEMU). Used by the command and its repair. */
+/** Words findings as qemu-img does (block/qcow2-refcount.c in QEMU). Used by the command and its repair. */
 import { quoted } from '../errors.js';
 import { type BrokenCluster, type Finding, unreadTable } from './findings.js';
 
@@ -7,13 +7,13 @@ const hex = (value: bigint | number) => value.toString(16);
 const prefixed = (value: bigint | number) => (BigInt(value) === 0n ? '0' : `0x${hex(value)}`);
 /** Bits 9 to 55 of an entry. */
 const offsetIn = (entry: bigint) => entry & 0x00fffffffffffe00n;
-/** Text of the image, on one line whatever it holds. */
+/** Text from the image, escaped so that it stays on one line. */
 const plain = (text: string) => quoted(text).slice(1, -1);
 
 /**
- * One finding, in one line or more, without the line end.
+ * Formats one finding as one or more lines, without the last line end.
  * @param clusterBits of the image
- * @param repairing whether it is being repaired at this moment
+ * @param repairing whether it is being repaired
  */
 export function findingWords(finding: Finding, clusterBits: number, repairing = false): string {
   const error = repairing ? 'Repairing' : 'ERROR';

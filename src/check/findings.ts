@@ -1,37 +1,37 @@
 /**
- * What the check of an image can find wrong: each kind with where it is and what it takes to repair it. Made by
- * the analysis, put into words by finding-words.ts. The kinds are those of qcow2_check_refcounts in QEMU
- * (block/qcow2-refcount.c), and beyond them what is wrong with compressed data.
+ * The findings of a check: each kind with its place and the data for its repair. Made by the analysis, worded by
+ * finding-words.ts. The kinds are those of qcow2_check_refcounts in QEMU (block/qcow2-refcount.c), and those of
+ * damaged compressed data.
  */
 
-/** An entry of a table in the image. */
+/** Place and value of a table entry in the image. */
 export interface EntryPlace {
-  /** Where the entry is in the file, in bytes. */
+  /** Offset of the entry in the file, in bytes. */
   readonly at: number;
-  /** What it is now, without the second number of an extended L2 entry. */
+  /** Its present value, without the second number of an extended L2 entry. */
   readonly entry: bigint;
 }
 
-/** The refcount that the image gives a host cluster is not how often the cluster is referred to. */
+/** A host cluster's refcount differs from the number of references to it. */
 export interface WrongRefcount {
   readonly kind: 'refcount';
   readonly cluster: number;
-  /** In the image; up to 64 bits. More than expected: the cluster leaks. */
+  /** The refcount in the image; up to 64 bits. If it is higher than expected, the cluster leaks. */
   readonly found: bigint;
   readonly expected: number;
 }
 
-/** Bit 63 of an entry of the active L1 table does not say whether the L2 table's refcount is 1. */
+/** Bit 63 of an entry of the active L1 table disagrees with the refcount of its L2 table. */
 export interface WrongCopiedFlagOfTable extends EntryPlace {
   readonly kind: 'copied-flag-l2-table';
   readonly index: number;
-  /** Of the L2 table, in the image. */
+  /** The refcount of the L2 table in the image. */
   readonly refcount: bigint;
-  /** What the entry must be. */
+  /** The correct value of the entry. */
   readonly fixed: bigint;
 }
 
-/** The same of an entry of an L2 table of the active L1 table and the refcount of its cluster. */
+/** Bit 63 of an L2 entry of the active L1 table disagrees with the refcount of its cluster. */
 export interface WrongCopiedFlagOfCluster extends EntryPlace {
   readonly kind: 'copied-flag-cluster';
   readonly refcount: bigint;
@@ -41,7 +41,7 @@ export interface WrongCopiedFlagOfCluster extends EntryPlace {
 /** An L2 entry names a host cluster that is not aligned to a cluster. */
 export interface UnalignedCluster extends EntryPlace {
   readonly kind: 'cluster-unaligned';
-  /** What the entry must be where the guest loses nothing by it: it reads as zeros, and no host cluster. */
+  /** The repaired value, if the guest loses no data: a zero cluster without a host cluster. */
   readonly fixed:
     | undefined
     | {
@@ -51,44 +51,45 @@ export interface UnalignedCluster extends EntryPlace {
       };
 }
 
-/** A refcount table's entry that QEMU takes for no refcount block. */
+/** An entry of the refcount table that QEMU does not accept as a refcount block. */
 export interface WrongRefcountTableEntry extends EntryPlace {
   readonly kind: 'refcount-table-reserved-bits' | 'refcount-block-unaligned' | 'refcount-block-outside';
   readonly index: number;
 }
 
-/** Another reference to the host cluster of a refcount block. */
+/** A second reference to the host cluster of a refcount block. */
 export interface SharedRefcountBlock {
   readonly kind: 'refcount-block-shared';
-  /** Of the entry in the refcount table. */
+  /** Index of the entry in the refcount table. */
   readonly index: number;
-  /** References so far, this one included. */
+  /** References so far, including this one. */
   readonly references: number;
 }
 
 /** A place in the snapshot table. */
 export interface SnapshotPlace {
-  /** Of the entry in the snapshot table. */
+  /** Index of the entry in the snapshot table. */
   readonly index: number;
   readonly id: string;
   readonly name: string;
 }
 
 /**
- * A compressed cluster whose payload QEMU does not read (`payload`) or reads although it is not one of exactly a cluster
- * (`odd-payload`, no corruption), or any cluster whose bytes cannot be had (`unreadable`). QEMU's check looks for none.
+ * A compressed cluster that QEMU cannot inflate (`payload`), or inflates although the payload does not yield exactly
+ * one cluster (`odd-payload`, not a corruption); or any cluster whose bytes cannot be read (`unreadable`). QEMU's
+ * check finds none of these.
  */
 export interface BrokenCluster {
   readonly kind: 'payload' | 'odd-payload' | 'unreadable';
   /** Bytes. */
   readonly guestOffset: number;
   readonly hostOffset: number;
-  /** The identifier of the snapshot in which it was found; undefined: in the image's present state. */
+  /** Identifier of the snapshot with the cluster; undefined: in the image's present state. */
   readonly snapshot: string | undefined;
   readonly reason: string;
 }
 
-/** A part of an image that refers to host clusters or is referred to, as messages name it. */
+/** A part of an image that has references or is referred to, as named in messages. */
 export type ImagePart =
   | 'header'
   | 'L1 table'
@@ -103,23 +104,25 @@ export type ImagePart =
   | 'bitmap table'
   | 'bitmap cluster';
 
-/** Something that the image refers to is not in the file, or not all of it. */
+/** A part of the image that lies partly or completely outside the file. */
 interface Missing {
   readonly part: ImagePart;
-  /** Of the part in the file, in bytes; more than a number holds in forged entries. */
+  /** Offset of the part in the file, in bytes; in forged entries it may exceed a number. */
   readonly offset: bigint;
   /** Bytes of the part. */
   readonly size: bigint;
-  /** Where the L2 entry that refers to it is in the file, in bytes; undefined when it is something else. */
+  /** Offset in the file of the L2 entry that refers to it, in bytes; undefined for other references. */
   readonly at: number | undefined;
 }
 
-/** It ends a cluster or more past the end of the file: QEMU notices this too. It is not counted. */
+/** The part ends a cluster or more past the end of the file. QEMU reports this too. It is not counted. */
 export interface PastEnd extends Missing {
   readonly kind: 'past-end';
 }
 
-/** It ends past the end of the file, by less than a cluster. QEMU reads zeros in its place, and its check says nothing. */
+/**
+ * The part ends less than a cluster past the end of the file. QEMU reads zeros there, and its check reports nothing.
+ */
 export interface CutShort extends Missing {
   readonly kind: 'cut-short';
   /** Bytes of the file. */
@@ -155,17 +158,17 @@ export type Finding =
   | { readonly kind: 'snapshots-with-data-file'; readonly count: number }
   | (SnapshotPlace & { readonly kind: 'snapshot-l1-unaligned'; readonly l1Offset: bigint })
   | (SnapshotPlace & { readonly kind: 'snapshot-l1-too-large'; readonly l1Entries: number })
-  /** A version 3 image must have 16 bytes of extra data in every entry of its snapshot table. */
+  /** In a version 3 image, every entry of the snapshot table must have 16 bytes of extra data. */
   | (SnapshotPlace & { readonly kind: 'snapshot-incomplete' })
-  /** A cluster of which nobody can tell the refcount. */
+  /** A cluster with an unknown refcount. */
   | { readonly kind: 'refcount-unreadable'; readonly cluster: number; readonly reason: string }
-  /** Told once, before the clusters that it concerns. `index`: of the entry in the refcount table. */
+  /** Reported once, before the clusters concerned. `index`: of the entry in the refcount table. */
   | { readonly kind: 'refcount-block-unusable'; readonly index: number; readonly offset: bigint };
 
-/** Told about each finding in turn; the check goes on when it has returned. */
+/** Called for each finding in turn; the check waits until it returns. */
 export type OnFinding = (finding: Finding) => void | Promise<void>;
 
-/** As what a finding counts. */
+/** The total that a finding counts in. */
 export type Weight = 'corruption' | 'leak' | 'check-error' | 'none';
 
 export function weightOf(finding: Finding): Weight {
@@ -181,7 +184,7 @@ export function weightOf(finding: Finding): Weight {
   }
 }
 
-/** Tables that refer to host clusters. The refcount table and its blocks do not: they follow from these. */
+/** Tables that refer to host clusters. The refcount table and its blocks do not, because they follow from these. */
 const TABLES_OF_REFERENCES: ReadonlySet<ImagePart> = new Set<ImagePart>([
   'L1 table',
   'L2 table',
@@ -191,7 +194,8 @@ const TABLES_OF_REFERENCES: ReadonlySet<ImagePart> = new Set<ImagePart>([
 ]);
 
 /**
- * The table that a finding says cannot be read, or not all of it: then clusters that seem to leak may be in use.
+ * Returns the table that a finding reports as partly or completely unreadable. Clusters that seem to leak may then
+ * be in use.
  * @returns undefined when every reference is known in spite of the finding
  */
 export function unreadTable(finding: Finding): ImagePart | undefined {
@@ -209,23 +213,23 @@ export function unreadTable(finding: Finding): ImagePart | undefined {
   }
 }
 
-/** What the analysis of an image comes to. */
+/** The results of an analysis. */
 export interface CheckTotals {
   readonly corruptions: number;
   readonly leaks: number;
-  /** What could not be checked. */
+  /** Errors of the check itself. */
   readonly checkErrors: number;
   /** Clusters of the virtual disk. */
   readonly totalClusters: number;
-  /** Of these, in the image's present state: with a place of their own, whatever they hold. */
+  /** Of these, clusters allocated in the image's present state, whatever they hold. */
   readonly allocatedClusters: number;
-  /** Not right behind the one before them in the same L2 table; every compressed cluster is. */
+  /** Clusters that do not directly follow the previous one of the same L2 table. Every compressed cluster counts. */
   readonly fragmentedClusters: number;
   readonly compressedClusters: number;
-  /** Where the last host cluster ends that has a refcount or is referred to, in bytes. */
+  /** End of the last host cluster with a refcount or a reference, in bytes. */
   readonly imageEndOffset: number;
-  /** Whether refcounts can only be repaired by making refcount table and blocks anew. */
+  /** Whether refcounts can only be repaired by a new refcount table with new blocks. */
   readonly needsRebuild: boolean;
-  /** Tables that could not be read, or not all of each (`unreadTable`): what seems to leak may be in use. */
+  /** Tables that are partly or completely unreadable (`unreadTable`): clusters that seem to leak may be in use. */
   readonly unreadTables: number;
 }

@@ -1,6 +1,6 @@
 /**
- * Finds the ranges of an image file that nothing refers to, from the references that an analysis counts. Used to
- * write into an image that must stay readable meanwhile, and to give space back afterwards.
+ * Finds unused ranges of an image file from the references that an analysis counts. Used to write into an image that
+ * must stay readable meanwhile, and to free space afterwards.
  */
 
 import { roundUp } from '../arithmetic.js';
@@ -13,7 +13,7 @@ export class FreeRangeFinder {
   readonly #clusterSize: number;
   readonly #unit: number;
   readonly #least: number;
-  /** Where the last cluster that is referred to ends, in bytes. */
+  /** End of the last cluster with references, in bytes. */
   #usedEnd: number;
 
   /**
@@ -24,11 +24,11 @@ export class FreeRangeFinder {
     this.#clusterSize = clusterSize;
     this.#unit = unit;
     this.#least = least;
-    // The first unit is the header's.
+    // The first unit holds the header.
     this.#usedEnd = unit;
   }
 
-  /** Looks at the present window of the counters; windows come in ascending order. */
+  /** Reads the present window of the counters; windows come in ascending order. */
   add({ counts, first, end }: ReferenceCounters): void {
     for (let at = 0; at < end - first; at += 1) {
       if (counts[at] === 0) continue;
@@ -38,7 +38,7 @@ export class FreeRangeFinder {
     }
   }
 
-  /** The end of what is referred to, in bytes, a multiple of the unit. */
+  /** End of the last range with references, in bytes, a multiple of the unit. */
   get end(): number {
     return roundUp(this.#usedEnd, this.#unit);
   }

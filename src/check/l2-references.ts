@@ -1,7 +1,6 @@
 /**
- * Counts what the entries of L2 tables refer to, and finds what is wrong with the entries themselves. Rules:
- * check_refcounts_l2 in QEMU. Specification: "L2 table entry". Of an entry it handles the 32-bit halves: it is
- * called for every guest cluster of an image, most of which have nothing wrong.
+ * Counts the references of L2 entries and checks the entries. Rules: check_refcounts_l2 in QEMU. Specification: "L2
+ * table entry". It uses 32-bit halves of entries, because it is called for every guest cluster of an image.
  */
 import { SECTOR_SIZE } from '../qcow2/geometry.js';
 import type { CheckedImage } from './checked-image.js';
@@ -13,7 +12,7 @@ import type { ReferenceCounters } from './reference-counters.js';
 const COPIED = 0x80000000;
 const COMPRESSED = 0x40000000;
 const RESERVED_HIGH = 0x3f000000;
-/** Of the low half: bit 0, the reserved ones, and those of an offset inside a cluster of 512 bytes. */
+/** Of the low half: bit 0, the reserved bits, and the offset bits inside a cluster of 512 bytes. */
 const READS_AS_ZEROS = 1;
 const RESERVED_LOW = 0x1fe;
 const NO_OFFSET_LOW = 0x1ff;
@@ -33,7 +32,7 @@ export class L2References {
   readonly #clusterBits: number;
   readonly #hasDataFile: boolean;
   readonly #virtualSize: number;
-  /** Where the next cluster would be without fragmentation, in bytes; 0 before the first of a table. */
+  /** Offset of the next cluster without fragmentation, in bytes; 0 before the first of a table. */
   #contiguous = 0;
 
   constructor(image: CheckedImage, counters: ReferenceCounters, findings: Finding[]) {
@@ -48,7 +47,7 @@ export class L2References {
   }
 
   /**
-   * Some entries of a table, in order, from the first entry on.
+   * Checks consecutive entries of a table.
    * @param tableOffset in bytes
    * @param statistics undefined: these guest clusters do not count
    * @param firstGuestCluster of the table
@@ -130,7 +129,7 @@ export class L2References {
     this.#contiguous = contiguous;
   }
 
-  /** Bits x and up hold the sectors after the first one, those below the offset: x = 62 - (cluster_bits - 8). */
+  /** Bits x and up hold the further sectors, lower bits the offset: x = 62 - (cluster_bits - 8). */
   #compressed(
     view: DataView,
     tableOffset: number,
@@ -171,20 +170,20 @@ export class L2References {
   }
 
   /**
-   * How many bytes of a host cluster hold data of the guest, from the first on. QEMU writes only the subclusters that
-   * it needs, and old versions end a preallocated image where the disk ends.
+   * Counts the bytes from the start of a host cluster that hold guest data. QEMU writes only the subclusters that it
+   * needs, and old versions end a preallocated image with the disk.
    */
   #neededBytes(view: DataView, at: number, guestOffset: number): number {
     const clusterSize = 2 ** this.#clusterBits;
     const ofDisk = this.#virtualSize - guestOffset;
-    // Behind the disk is the state of a virtual machine.
+    // Clusters past the disk hold the state of a virtual machine.
     const most = ofDisk > 0 ? Math.min(clusterSize, ofDisk) : clusterSize;
     if (!this.#extended) return (view.getUint32(at + 4) & READS_AS_ZEROS) === 0 ? most : 0;
     const subclusters = 32 - Math.clz32(view.getUint32(at + 12));
     return Math.min(most, (subclusters * clusterSize) / 32);
   }
 
-  /** Where no guest data are in the cluster, the entry can do without it (fix_l2_entry_by_zero in QEMU). */
+  /** Without guest data in the cluster, the entry does not need it (fix_l2_entry_by_zero in QEMU). */
   #unaligned(view: DataView, tableOffset: number, at: number): void {
     const [high, low] = [view.getUint32(at), view.getUint32(at + 4)];
     const data = this.#extended ? view.getUint32(at + 12) : 0;

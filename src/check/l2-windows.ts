@@ -1,7 +1,7 @@
 /**
- * Goes through L1 tables and the L2 tables that they name, in their order. Of either level there are never more than
- * some MiB in memory, the same memory for one L1 table after the other. Used by both halves of the
- * analysis, which look at 32-bit halves of entries: a bigint for each would cost more than all the rest.
+ * Reads L1 tables and their L2 tables in order. At most some MiB of each level are in memory, reused for each L1
+ * table. Used by both halves of the analysis, which handle 32-bit halves of entries: a bigint for each would
+ * dominate the run time.
  */
 
 import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
@@ -9,37 +9,37 @@ import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
 import { refuseAbort } from '../workers/pipeline.js';
 import type { CheckedImage } from './checked-image.js';
 
-/** Bytes of an L1 table that are read at a time, and of L2 tables, unless one is larger. */
+/** Bytes of an L1 table that are read at once, and of L2 tables, unless one is larger. */
 const L1_READ_BYTES = 65536;
 const L2_READ_BYTES = 2 ** 20;
-/** L2 entries after which what was found is passed on: this bounds how much that can be. */
+/** L2 entries between two calls that report findings; this bounds the findings in memory. */
 const SLICE_ENTRIES = 8192;
-/** Bits 9 to 55 of an entry are an offset: which of its halves' bits those are. */
+/** Bits 9 to 55 of an entry are an offset; these are its bits in each half. */
 export const HIGH_OFFSET_MASK = 0x00ffffff;
 export const LOW_OFFSET_MASK = 0xfffffe00;
 
 export interface L1EntryHalves {
   readonly index: number;
-  /** Where the entry is in the file, in bytes. */
+  /** Offset of the entry in the file, in bytes. */
   readonly at: number;
   readonly high: number;
   readonly low: number;
-  /** Of the L2 table, in bytes: exact, because it has 47 bits. */
+  /** Offset of the L2 table in bytes: exact, because it has 47 bits. */
   readonly l2Offset: number;
 }
 
-/** Told of the entries. What it does with L2 entries is the work, and must not wait for anything. */
+/** Receives the entries. Its handling of L2 entries takes most of the time and must not wait. */
 export interface TableVisitor {
-  /** An entry that is not 0. @returns whether to go through its L2 table */
+  /** Called for an L1 entry that is not 0. @returns whether to read its L2 table */
   l1Entry(entry: L1EntryHalves): boolean | Promise<boolean>;
   /**
-   * Some entries of an L2 table in order.
+   * Called for consecutive entries of an L2 table.
    * @param view the table
    * @param tableOffset of the table in the file, in bytes
-   * @param from the first entry, `to`: behind the last
+   * @param from the first entry, `to`: after the last
    */
   l2Entries(view: DataView, tableOffset: number, from: number, to: number): void;
-  /** Called after every part: passes on what was found. */
+  /** Called after every part to report findings. */
   flush(): Promise<void> | undefined;
 }
 
@@ -48,12 +48,12 @@ export function offsetOf(high: number, low: number): number {
   return (high & HIGH_OFFSET_MASK) * 2 ** 32 + ((low & LOW_OFFSET_MASK) >>> 0);
 }
 
-/** An entry from its halves. */
+/** Combines the halves of an entry. */
 export function wholeEntry(high: number, low: number): bigint {
   return (BigInt(high) << 32n) | BigInt(low);
 }
 
-/** Goes through the tables of one image, one L1 table at a time. */
+/** Reads the tables of one image, one L1 table at a time. */
 export class TableWalk {
   readonly #file: CheckedImage['file'];
   readonly #geometry: CheckedImage['geometry'];
@@ -67,8 +67,8 @@ export class TableWalk {
   }
 
   /**
-   * @param l1 the L1 table: bytes from the file's start, and entries
-   * @param onL1Entries told how many entries are done
+   * @param l1 the L1 table: offset in the file in bytes, and number of entries
+   * @param onL1Entries called with the number of entries that are done
    * @throws Qcow2cError ERR_IO, ERR_ABORTED
    */
   async walk(
@@ -92,7 +92,7 @@ export class TableWalk {
         const l2Offset = offsetOf(high, low);
         const index = first + at / TABLE_ENTRY_BYTES;
         const wanted = visitor.l1Entry({ index, at: start + at, high, low, l2Offset });
-        // Behind the end of the file there is nothing but zeros, of which there is nothing to say.
+        // Entries past the end of the file are 0 and need no visit.
         if ((typeof wanted === 'boolean' ? wanted : await wanted) && l2Offset < this.#file.size) {
           const turn = yieldToEventLoop(signal);
           if (turn !== undefined) await turn;
@@ -112,14 +112,14 @@ export class TableWalk {
   }
 }
 
-/** The L2 tables that are to be gone through next: some are read at a time, and those side by side at once. */
+/** The next L2 tables to be read: several are in memory, and adjacent ones are read at once. */
 class L2TableReader {
   readonly #file: CheckedImage['file'];
   readonly #clusterSize: number;
   readonly #memory: Uint8Array<ArrayBuffer>;
-  /** Where the tables in memory are in the file, in bytes, in their order there. */
+  /** Offsets of the tables in memory, in bytes, in file order. */
   #offsets: number[] = [];
-  /** Which of them was asked for last. */
+  /** Index of the last one returned. */
   #place = 0;
 
   constructor(file: CheckedImage['file'], clusterSize: number) {
@@ -132,7 +132,7 @@ class L2TableReader {
     this.#offsets = [];
   }
 
-  /** The table, if it is in memory and was asked for last or comes next. @param offset in bytes */
+  /** Returns the table if it is in memory and is the last one returned or the next. @param offset in bytes */
   loaded(offset: number): DataView<ArrayBuffer> | undefined {
     if (this.#offsets[this.#place] !== offset) {
       if (this.#offsets[this.#place + 1] !== offset) return undefined;

@@ -4,20 +4,20 @@ import type { Finding } from './findings.js';
 import { ASK, type RefcountReader } from './refcount-table.js';
 import type { ReferenceCounters } from './reference-counters.js';
 
-/** Refcounts that are read at once, a multiple of 8, so that they begin and end with a byte. */
+/** Refcounts read at once, a multiple of 8, so that they begin and end with a byte. */
 const PIECE_CLUSTERS = 32768;
 
-/** What comes of it besides findings. */
+/** Results besides findings. */
 export interface ComparisonOutcome {
-  /** The last cluster that has a refcount or is referred to; 0 when there is none. */
+  /** The last cluster with a refcount or a reference; 0 when there is none. */
   readonly highest: number;
-  /** A cluster is referred to that has no refcount: there may be no refcount block for it. */
+  /** A cluster has references but no refcount; its refcount block may be missing. */
   readonly needsRebuild: boolean;
 }
 
 /**
- * Goes through the present window of the counters, which afterwards hold the image's refcounts, or `ASK`.
- * @param report passes findings on
+ * Compares the present window of the counters, which afterwards hold the image's refcounts, or `ASK`.
+ * @param report receives findings
  * @throws Qcow2cError ERR_IO, ERR_ABORTED
  */
 export async function compareRefcounts(

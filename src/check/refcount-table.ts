@@ -1,5 +1,5 @@
 /**
- * The refcount table and the refcounts of an image, as QEMU finds them (qcow2_get_refcount). Specification: "Host
+ * Reads the refcount table and the refcounts of an image as QEMU does (qcow2_get_refcount). Specification: "Host
  * cluster management".
  */
 import { Qcow2cError, systemReason } from '../errors.js';
@@ -9,21 +9,21 @@ import type { CheckedImage } from './checked-image.js';
 import type { OnFinding } from './findings.js';
 import { wholeEntry } from './l2-windows.js';
 
-/** Bytes of a table that are read at once. */
+/** Bytes of a table read at once. */
 const READ_BYTES = 65536;
 /** Bits 0 to 8 of an entry are reserved. */
 const RESERVED = 0x1ffn;
-/** QEMU reads nothing from the last GiB below 2^63 on (BDRV_MAX_LENGTH). */
+/** QEMU reads nothing in the last GiB below 2^63 (BDRV_MAX_LENGTH). */
 const UNREADABLE_FROM = 2n ** 63n - 2n ** 30n;
-/** In place of a refcount that does not fit into 32 bits or is unknown: `RefcountReader.refcountOf` tells. */
+/** Stands for a refcount that does not fit into 32 bits or is unknown; `RefcountReader.refcountOf` tells which. */
 export const ASK = 0xffffffff;
 
 export interface RefcountTableEntry {
   readonly index: number;
-  /** Where the entry is in the file, in bytes. */
+  /** Offset of the entry in the file, in bytes. */
   readonly at: number;
   readonly entry: bigint;
-  /** Of the refcount block, in bytes, of up to 64 bits; 0n: there is none. */
+  /** Offset of the refcount block, in bytes, of up to 64 bits; 0n: there is none. */
   readonly offset: bigint;
   readonly hasReservedBits: boolean;
 }
@@ -35,7 +35,7 @@ export function refcountTableSize({ header, geometry }: ImageWithRefcounts): num
   return (header.refcountTableClusters * geometry.clusterSize) / TABLE_ENTRY_BYTES;
 }
 
-/** The entries of the refcount table that are not 0. @throws Qcow2cError ERR_IO */
+/** Reads the entries of the refcount table that are not 0. @throws Qcow2cError ERR_IO */
 export async function* refcountTableEntries(image: ImageWithRefcounts): AsyncGenerator<RefcountTableEntry> {
   const { file, header } = image;
   const size = refcountTableSize(image);
@@ -56,7 +56,7 @@ export async function* refcountTableEntries(image: ImageWithRefcounts): AsyncGen
   }
 }
 
-/** A refcount, or why nobody can tell it. */
+/** A refcount, or the reason why it is unknown. */
 export type FoundRefcount = { readonly value: bigint } | { readonly reason: string };
 
 export class RefcountReader {
@@ -66,7 +66,7 @@ export class RefcountReader {
   readonly #tables: TableCache;
   #toldOfUnaligned = false;
 
-  /** @param onFinding told of the first refcount block that is not aligned */
+  /** @param onFinding called for the first refcount block that is not aligned */
   constructor(image: ImageWithRefcounts, onFinding: OnFinding) {
     this.#image = image;
     this.#onFinding = onFinding;
@@ -74,7 +74,7 @@ export class RefcountReader {
     this.#tables = new TableCache(image.file, 'zeros');
   }
 
-  /** The refcount of one cluster. @param cluster any, of the image or not */
+  /** Reads the refcount of one cluster. @param cluster any, inside the image or not */
   async refcountOf(cluster: number): Promise<FoundRefcount> {
     const { refcountBlockEntries, refcountBits } = this.#image.geometry;
     const block = await this.#blockOf(Math.floor(cluster / refcountBlockEntries));
@@ -91,9 +91,9 @@ export class RefcountReader {
   }
 
   /**
-   * The refcounts of clusters that follow one another.
-   * @param first the first cluster; its refcount begins a byte, and so does the one behind the last of a block
-   * @param into takes them; where `refcountOf` must be asked, `ASK`
+   * Reads the refcounts of consecutive clusters.
+   * @param first the first cluster; its refcount begins a byte, and so does the one after the last of a block
+   * @param into receives them, or `ASK` where `refcountOf` must be called
    */
   async read(first: number, into: Uint32Array): Promise<void> {
     const { refcountBlockEntries } = this.#image.geometry;
@@ -123,7 +123,7 @@ export class RefcountReader {
     }
   }
 
-  /** Where a refcount block is in the file, in bytes; undefined: all its refcounts are 0. */
+  /** Offset of a refcount block in the file, in bytes; undefined: all its refcounts are 0. */
   async #blockOf(
     index: number,
   ): Promise<{ readonly offset: number | undefined } | { readonly reason: string }> {
@@ -146,7 +146,7 @@ export class RefcountReader {
   }
 }
 
-/** @param firstBit from the lowest bit of the first byte on */
+/** @param firstBit counted from the lowest bit of the first byte */
 function refcountIn({ view, at: start }: TableEntries, firstBit: number, bits: number): bigint {
   const at = start + Math.floor(firstBit / 8);
   if (bits === 64) return view.getBigUint64(at);
@@ -155,7 +155,7 @@ function refcountIn({ view, at: start }: TableEntries, firstBit: number, bits: n
   return BigInt((view.getUint8(at) >> (firstBit % 8)) & (2 ** bits - 1));
 }
 
-/** As many refcounts as `into` takes, from the first on. */
+/** Decodes as many refcounts as `into` takes. */
 function unpack(bytes: Uint8Array, bits: number, into: Uint32Array): void {
   const count = into.length;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);

@@ -1,19 +1,19 @@
 /**
- * How often each host cluster of a window is referred to. The counters have a fixed size: an image with more host
- * clusters is gone through once for each window. Rules: qcow2_inc_refcounts_imrt in QEMU.
+ * Counts the references to each host cluster of a window. The counters have a fixed size: an image with more host
+ * clusters is read once for each window. Rules: qcow2_inc_refcounts_imrt in QEMU.
  */
 import { roundUp } from '../arithmetic.js';
 import type { Finding, ImagePart } from './findings.js';
 
-/** Host clusters of a window: 64 MiB of counters, which are 1 TiB of an image at the usual cluster size. */
+/** Host clusters of a window: 64 MiB of counters, which cover 1 TiB of an image at the usual cluster size. */
 export const WINDOW_CLUSTERS = 2 ** 24;
-/** The fewest of a window, which an image with no more has anyway. */
+/** Fewest clusters of a window, unless the image has less. */
 const LEAST_CLUSTERS = 2 ** 18;
 const COUNTER_BYTES = 4;
-/** No counter counts further; with wider refcounts it stands for more than anybody will ever count. */
+/** The highest count. With wider refcounts it stands for any higher number. */
 const HIGHEST_COUNT = 0xfffffffe;
 
-/** @returns bytes that the counters of a file take if there is memory for them, and how few will do */
+/** @returns bytes of the counters for a file with enough memory, and the fewest possible */
 export function countersBytes(
   fileSize: number,
   clusterSize: number,
@@ -31,13 +31,13 @@ export function countersIn(bytes: number): number {
 }
 
 export class ReferenceCounters {
-  /** One for each host cluster of the window; the last window has one behind the end of the file too. */
+  /** One counter for each host cluster of the window; the last window has one past the end of the file too. */
   readonly counts: Uint32Array;
-  /** Highest count: what a refcount of the image holds. */
+  /** The highest count: the image's highest refcount. */
   readonly max: number;
-  /** Bytes of the file, in whole sectors. */
+  /** Bytes of the file, rounded up to whole sectors. */
   readonly fileSize: number;
-  /** Bytes of the file; its last sector may be incomplete. */
+  /** Exact bytes of the file. */
   readonly fileEnd: number;
   readonly #clusterSize: number;
   readonly #findings: Finding[];
@@ -45,9 +45,9 @@ export class ReferenceCounters {
   #clusters: number;
 
   /**
-   * @param file its length in bytes: in whole sectors (`size`), and as it is (`end`)
+   * @param file its length in bytes: in whole sectors (`size`), and exact (`end`)
    * @param refcountMax the highest refcount of the image
-   * @param findings takes what is found, in order
+   * @param findings receives findings in order
    */
   constructor(
     file: { readonly size: number; readonly end: number },
@@ -65,7 +65,7 @@ export class ReferenceCounters {
     this.#findings = findings;
   }
 
-  /** Host clusters of the image: those of the file, and one more once something reaches into it. */
+  /** Host clusters of the image: those of the file, and one more once a reference reaches into it. */
   get clusters(): number {
     return this.#clusters;
   }
@@ -75,17 +75,17 @@ export class ReferenceCounters {
     return this.#first;
   }
 
-  /** Where the window ends: no cluster of the image from there on is in it. */
+  /** End of the window: all clusters of the image from there on are outside it. */
   get end(): number {
     return Math.min(this.#first + this.counts.length, this.#clusters);
   }
 
-  /** Whether things are found here that are the same in every window. */
+  /** Whether to report findings that are the same in every window. */
   get isFirst(): boolean {
     return this.#first === 0;
   }
 
-  /** Goes on with the next clusters. @returns false when there are none */
+  /** Moves to the next window. @returns false when there is none */
   nextWindow(): boolean {
     if (this.#first + this.counts.length >= this.#clusters) return false;
     this.#first += this.counts.length;
@@ -93,17 +93,17 @@ export class ReferenceCounters {
     return true;
   }
 
-  /** Whether a range ends a cluster or more behind the end of the file: then nothing of it is counted. */
+  /** Whether a range ends a cluster or more past the end of the file: then no part of it is counted. */
   isPastEnd(offset: number, size: number): boolean {
     return offset + size - this.fileSize >= this.#clusterSize;
   }
 
   /**
-   * A reference to bytes.
-   * @param part of the image that is there
-   * @param exact the offset, where a number does not hold it
-   * @param at of the L2 entry that refers to them, in bytes
-   * @param needed how many of the bytes must be in the file, from the first on
+   * Counts a reference to bytes.
+   * @param part of the image that the bytes belong to
+   * @param exact the offset, if a number cannot hold it
+   * @param at offset of the L2 entry that refers to them, in bytes
+   * @param needed how many of the bytes, from the first on, must be in the file
    */
   add(part: ImagePart, offset: number, size: number, exact?: bigint, at?: number, needed = size): void {
     if (size <= 0) return;
@@ -123,14 +123,14 @@ export class ReferenceCounters {
     }
   }
 
-  /** A reference to one cluster. @param at its place in the window */
+  /** Counts a reference to one cluster. @param at its index in the window */
   addCluster(at: number): void {
     const count = this.counts[at] as number;
     if (count < this.max) this.counts[at] = count + 1;
     else this.#findings.push({ kind: 'overflow', offset: (this.#first + at) * this.#clusterSize });
   }
 
-  /** References to a cluster so far; undefined when it is not in the window. */
+  /** References to a cluster so far; undefined outside the window. */
   of(cluster: number): number | undefined {
     return cluster >= this.#first ? this.counts[cluster - this.#first] : undefined;
   }

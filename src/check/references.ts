@@ -1,7 +1,7 @@
 /**
- * Counts every reference to a host cluster that an image has, in the order in which QEMU does (calculate_refcounts):
- * header, tables and clusters of the present state and of the snapshots, snapshot table, refcount table, encryption
- * header, bitmaps, refcount blocks.
+ * Counts all references to host clusters of an image, in QEMU's order (calculate_refcounts): header, tables and
+ * clusters of the present state and of the snapshots, snapshot table, refcount table, encryption header, bitmaps,
+ * refcount blocks.
  */
 
 import { Qcow2cError, quoted } from '../errors.js';
@@ -21,32 +21,32 @@ import type { ReferenceCounters } from './reference-counters.js';
 /** Bits 56 to 62 and 0 to 8 of an L1 entry are reserved. */
 const L1_RESERVED_HIGH = 0x7f000000;
 const L1_RESERVED_LOW = 0x1ff;
-/** QEMU keeps offsets in signed numbers of 64 bits, and refuses to read the last GiB of them (BDRV_MAX_LENGTH). */
+/** QEMU keeps offsets in signed 64-bit numbers and does not read the last GiB of these (BDRV_MAX_LENGTH). */
 const UNREADABLE_FROM = 2n ** 63n - 2n ** 30n;
 
-/** Host clusters of a range after which what was found is passed on. */
+/** Host clusters of a range between two calls that report findings. */
 const SLICE_CLUSTERS = 8192;
 
 /** What the counting needs besides the image. */
 export interface CountingParts {
   readonly counters: ReferenceCounters;
-  /** Takes what is found in order; emptied by `flush`. */
+  /** Receives findings in order; emptied by `flush`. */
   readonly findings: Finding[];
   readonly statistics: ClusterStatistics;
   readonly flush: () => Promise<void> | undefined;
   readonly signal: AbortSignal | undefined;
-  /** @param share of the tables of the image and its snapshots, 0 to 1 */
+  /** @param share of the tables of the image and its snapshots that is done, 0 to 1 */
   readonly onShare: (share: number) => void;
 }
 
 /**
- * Fills the counters of their present window; findings that are not of one window are made in the first.
+ * Fills the counters of their present window. Findings that concern no window are made in the first.
  * @throws Qcow2cError ERR_CORRUPT where QEMU gives up too; ERR_IO, ERR_ABORTED
  */
 export async function countReferences(image: CheckedImage, parts: CountingParts): Promise<void> {
   const { header, geometry, encryptionHeader } = image;
   const { counters, findings } = parts;
-  // Of the first cluster only the header must be there, and it is.
+  // Of the first cluster, only the header must be in the file, and it is.
   counters.add('header', 0, geometry.clusterSize, undefined, undefined, 0);
   const tables = new TableReferences(image, parts);
   const l1 = { offset: BigInt(header.l1Offset), entries: header.l1Entries };
@@ -63,7 +63,7 @@ export async function countReferences(image: CheckedImage, parts: CountingParts)
   await parts.flush();
 }
 
-/** A range whose length is any number in the image: passes on what is found on the way. */
+/** Counts a range of any length, and reports findings on the way. */
 async function countRange(
   { geometry }: CheckedImage,
   { counters, flush }: CountingParts,
@@ -78,7 +78,7 @@ async function countRange(
   }
 }
 
-/** References of L1 tables, and of the L2 tables below them. */
+/** References of L1 tables and of their L2 tables. */
 class TableReferences {
   readonly #image: CheckedImage;
   readonly #parts: CountingParts;
@@ -95,8 +95,8 @@ class TableReferences {
   }
 
   /**
-   * @param l1 the table: bytes from the file's start, and entries
-   * @param statistics undefined for a snapshot's
+   * @param l1 the table: offset in the file in bytes, and number of entries
+   * @param statistics undefined for a snapshot's table
    * @param number of the table, from 0 on
    */
   async count(
@@ -111,7 +111,7 @@ class TableReferences {
     if (l1.offset + BigInt(l1.entries * TABLE_ENTRY_BYTES) > UNREADABLE_FROM) {
       throw this.#givenUp(`an L1 table at offset ${l1.offset}`);
     }
-    // Behind the end of the file there are only zeros.
+    // Past the end of the file there are only zeros.
     if (offset >= counters.fileSize) return flush();
     this.#l1Tables.take(offset, l1.entries * TABLE_ENTRY_BYTES);
     const l2Tables = new TableBudget(this.#image.file, 'L2 tables of one L1 table');
@@ -127,7 +127,7 @@ class TableReferences {
           if (reserved && counters.isFirst) {
             findings.push({ kind: 'l1-reserved-bits', at, entry: wholeEntry(high, low) });
           }
-          // An entry with nothing but flags names no table; QEMU counts the header for it.
+          // An entry with only flags names no table; QEMU counts the header for it.
           if (l2Offset === 0) counters.add('header', 0, clusterSize, undefined, undefined, 0);
           else counters.add('L2 table', l2Offset, clusterSize);
           if (l2Offset % clusterSize !== 0 && counters.isFirst) {
@@ -152,7 +152,7 @@ class TableReferences {
   }
 }
 
-/** The snapshots' tables, and the table of the snapshots. */
+/** The snapshots' tables, and the snapshot table. */
 async function countSnapshots(
   image: CheckedImage,
   parts: CountingParts,
@@ -185,14 +185,14 @@ async function countSnapshots(
   counters.add('snapshot table', header.snapshotsOffset, end - header.snapshotsOffset);
 }
 
-/** Directory, tables and bits. What QEMU would not open or not finish checking ends the check here too. */
+/** Directory, tables and bits. Errors that make QEMU refuse the image or give up end the check here too. */
 async function countBitmaps(image: CheckedImage, { counters, flush, signal }: CountingParts): Promise<void> {
   const { file, header, extensions, geometry } = image;
   const tables = new TableBudget(file, 'tables of bitmaps');
   if (extensions.bitmaps === undefined) return;
   const { directoryOffset, directorySize } = extensions.bitmaps;
   counters.add('bitmap directory', directoryOffset, directorySize);
-  // QEMU reads zeros in place of what is missing, finds no bitmap in them, and gives the check up.
+  // QEMU reads zeros for missing bytes, finds no bitmap in them, and gives up the check.
   if (directoryOffset + directorySize > counters.fileEnd) return flush();
   for (const bitmap of await readBitmapDirectory(file, header, extensions.bitmaps)) {
     const { tableOffset, tableEntries } = bitmap;
@@ -210,7 +210,7 @@ async function countBitmaps(image: CheckedImage, { counters, flush, signal }: Co
   }
 }
 
-/** The refcount blocks, each of which nothing else may refer to (check_refblocks in QEMU). */
+/** The refcount blocks; each must have no other reference (check_refblocks in QEMU). */
 async function countRefcountBlocks(
   image: CheckedImage,
   counters: ReferenceCounters,

@@ -1,6 +1,6 @@
 /**
- * Entries of L1 and L2 tables put right where they are. A table that may be none is left alone: what a wrong offset
- * leads to may be a guest's data.
+ * Repairs entries of L1 and L2 tables in place. A table that may not be one stays unchanged: a wrong offset may lead
+ * to guest data.
  */
 import { writeU64 } from '../qcow2/be64.js';
 import { type AnalysisOptions, analyse } from './analysis.js';
@@ -14,15 +14,15 @@ const COPIED = 1n << 63n;
 
 export interface EntryRepair {
   readonly suspects: Suspects;
-  /** Told of each finding, and whether it is repaired. */
+  /** Called for each finding, and whether it is being repaired. */
   readonly onFinding: (finding: Finding, repairing: boolean) => void | Promise<void>;
   readonly options: Pick<AnalysisOptions, 'signal' | 'windowClusters'>;
 }
 
 /**
- * Repairs what can be repaired in an L2 entry without a look at anything else, and makes that durable. References can
- * only become fewer by it. Rule: fix_l2_entry_by_zero in QEMU.
- * @returns how many were
+ * Repairs L2 entries that can be repaired on their own, and makes the changes durable. This only removes references.
+ * Rule: fix_l2_entry_by_zero in QEMU.
+ * @returns how many were repaired
  */
 export async function repairEntries(
   file: RepairFile,
@@ -45,7 +45,7 @@ export async function repairEntries(
   return repaired;
 }
 
-/** What an entry must be that can be made right by itself: a zero cluster does without its host cluster. */
+/** The value of an entry that can be repaired on its own: a zero cluster loses its host cluster. */
 function asRepaired(finding: Finding) {
   if (finding.kind === 'compressed-copied-flag') {
     return { at: finding.at, entry: finding.entry & ~COPIED, subclusters: undefined };
@@ -55,8 +55,8 @@ function asRepaired(finding: Finding) {
 }
 
 /**
- * Makes the copied flags say what the refcounts say, which must be right already, and makes that durable.
- * @param mayRepair otherwise the flags are only told of
+ * Repairs copied flags from the refcounts, which must be correct already, and makes the changes durable.
+ * @param mayRepair false: flags are only reported
  * @returns how many were repaired
  */
 export async function repairCopiedFlags(
@@ -67,7 +67,7 @@ export async function repairCopiedFlags(
 ): Promise<number> {
   const refcounts = new RefcountReader(image, () => {});
   const { clusterSize } = image.geometry;
-  /** Whether nothing but one L1 entry leads there: then nothing else can be hurt. */
+  /** Whether only one L1 entry refers to the table, so that a change affects no other. */
   const isReferredToOnce = async (at: number): Promise<boolean> => {
     const found = await refcounts.refcountOf(Math.floor(at / clusterSize));
     return 'value' in found && found.value === 1n;
@@ -76,11 +76,11 @@ export async function repairCopiedFlags(
   const repair = async (finding: Finding): Promise<void> => {
     if (finding.kind !== 'copied-flag-cluster' && finding.kind !== 'copied-flag-l2-table') return;
     const { at, fixed } = finding;
-    // What an L1 table that is too long takes for its entries may be anything.
+    // If an L1 table is too long, any bytes may be in its last entries.
     const isSound = finding.kind === 'copied-flag-cluster' && !suspects.has(at);
     const isTable = at >= clusterSize && (isSound || (await isReferredToOnce(at)));
     if (!mayRepair || !isTable) return onFinding(finding, false);
-    // An L2 table that two L1 entries name is gone through twice.
+    // An L2 table with two L1 entries is visited twice.
     if (!(await changeEntry(file, at, fixed))) return;
     repaired += 1;
     await onFinding(finding, true);
@@ -91,8 +91,8 @@ export async function repairCopiedFlags(
 }
 
 /**
- * @param subclusters the second number of an extended entry; undefined: it stays
- * @returns whether the entry was another
+ * @param subclusters the second number of an extended entry; undefined: unchanged
+ * @returns whether the entry changed
  */
 function changeEntry(
   file: RepairFile,

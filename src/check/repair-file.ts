@@ -1,9 +1,9 @@
 /**
- * The file of an image that is being repaired: reads as the analysis needs them, and small changes in place, which
- * are gathered while they lie close together. Used by all parts of the repair.
+ * The file of an image being repaired. It offers the reads that the analysis needs, and gathers small adjacent
+ * changes. Used by all parts of the repair.
  *
- * What was changed is written in whole sectors, each of which a disk writes wholly or not at all. Nothing is ordered
- * but by `sync`: what was changed before it is durable before anything changed after it is written.
+ * Changes are written in whole sectors; a disk writes a sector completely or not at all. Only `sync` orders writes:
+ * changes before it are durable before any later change is written.
  */
 import { roundUp } from '../arithmetic.js';
 import type { Storage } from '../storage/storage.js';
@@ -11,7 +11,7 @@ import { UnalignedWriter } from '../storage/unaligned-writer.js';
 import type { ImageFile } from './checked-image.js';
 
 const SECTOR = 512;
-/** Bytes of the file that changes are gathered in. */
+/** Bytes of the window that gathers changes. */
 const WINDOW_BYTES = 65536;
 
 export class RepairFile implements ImageFile {
@@ -20,9 +20,9 @@ export class RepairFile implements ImageFile {
   readonly #writer: UnalignedWriter;
   readonly #window = new Uint8Array(WINDOW_BYTES);
   #size: number;
-  /** Where in the file the window begins; -1 before the first change. */
+  /** Offset of the window in the file; -1 before the first change. */
   #start = -1;
-  /** Changed bytes of the window, from sector to sector; none when equal. */
+  /** Changed bytes of the window, in whole sectors; none when equal. */
   #from = 0;
   #to = 0;
 
@@ -37,22 +37,22 @@ export class RepairFile implements ImageFile {
     this.#size = size;
   }
 
-  /** In whole sectors; grows with what is appended. */
+  /** In whole sectors; grows with appended bytes. */
   get size(): number {
     return roundUp(this.#size, SECTOR);
   }
 
-  /** Gives what was changed, too. */
+  /** Includes changes that are not written yet. */
   async read(offset: number, into: Uint8Array): Promise<number> {
     await this.#write();
     return this.#storage.read(offset, into);
   }
 
   /**
-   * Changes some bytes that are in the file.
-   * @param at where, in bytes; a range inside a sector
-   * @param change is handed the bytes as they are, and overwrites them
-   * @returns whether they are others now
+   * Changes bytes inside the file.
+   * @param at offset in bytes; the range lies inside a sector
+   * @param change overwrites the bytes it is given
+   * @returns whether the bytes changed
    */
   async change(at: number, length: number, change: (bytes: Uint8Array) => void): Promise<boolean> {
     const start = at - (at % WINDOW_BYTES);
@@ -75,8 +75,8 @@ export class RepairFile implements ImageFile {
   }
 
   /**
-   * Writes bytes behind everything that the image uses of the file.
-   * @param offset in bytes, where nothing is that anybody refers to
+   * Writes bytes after all used parts of the file.
+   * @param offset in bytes; no reference leads there
    */
   async append(offset: number, bytes: Uint8Array): Promise<void> {
     await this.#write();

@@ -1,6 +1,6 @@
 /**
- * Changes of a header in place. Every field that the repair changes is in the first sector, so that a disk writes all
- * of a change or nothing. Specification: "Header".
+ * Changes a header in place. All changed fields are in the first sector, so that a disk writes a change completely
+ * or not at all. Specification: "Header".
  */
 import { writeU32, writeU64 } from '../qcow2/be64.js';
 import { INCOMPATIBLE_CORRUPT, INCOMPATIBLE_DIRTY, KNOWN_AUTOCLEAR } from '../qcow2/features.js';
@@ -11,15 +11,15 @@ const REFCOUNT_TABLE_AT = 48;
 const INCOMPATIBLE_AT = 72;
 const AUTOCLEAR_AT = 88;
 
-/** Where refcount table and snapshot table are. */
+/** The places of refcount table and snapshot table. */
 export type TablePointers = Pick<
   Header,
   'refcountTableOffset' | 'refcountTableClusters' | 'snapshotCount' | 'snapshotsOffset'
 >;
 
 /**
- * Makes the header name other tables, at once and durably.
- * @param tables durable already, and so are their refcounts
+ * Makes the header name other tables, in one durable write.
+ * @param tables durable already, with their refcounts
  */
 export async function writeTablePointers(file: RepairFile, tables: TablePointers): Promise<void> {
   await file.change(REFCOUNT_TABLE_AT, 24, (bytes) => {
@@ -31,10 +31,7 @@ export async function writeTablePointers(file: RepairFile, tables: TablePointers
   await file.sync();
 }
 
-/**
- * Clears the autoclear bits that nobody knows, as everybody must who changes an image (specification:
- * autoclear_features).
- */
+/** Clears unknown autoclear bits, as every writer of an image must (specification: autoclear_features). */
 export async function clearUnknownAutoclear(file: RepairFile, header: Header): Promise<void> {
   if ((header.autoclearFeatures & ~KNOWN_AUTOCLEAR) === 0n) return;
   await file.change(AUTOCLEAR_AT, 8, (bytes) => {
@@ -43,12 +40,14 @@ export async function clearUnknownAutoclear(file: RepairFile, header: Header): P
   await file.sync();
 }
 
-/** Whether the header says that the refcounts, or anything, may be wrong. */
+/** Whether the header marks the image as dirty or corrupt. */
 export function isMarked({ incompatibleFeatures }: Header): boolean {
   return (incompatibleFeatures & (INCOMPATIBLE_DIRTY | INCOMPATIBLE_CORRUPT)) !== 0n;
 }
 
-/** Takes that back (qcow2_mark_clean and qcow2_mark_consistent in QEMU). The image must be sound, and durably so. */
+/**
+ * Clears both marks (qcow2_mark_clean and qcow2_mark_consistent in QEMU). The image must be valid, and durably so.
+ */
 export async function clearMarks(file: RepairFile, { incompatibleFeatures }: Header): Promise<void> {
   await file.change(INCOMPATIBLE_AT, 8, (bytes) => {
     writeU64(bytes, 0, incompatibleFeatures & ~(INCOMPATIBLE_DIRTY | INCOMPATIBLE_CORRUPT));

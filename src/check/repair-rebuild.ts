@@ -1,7 +1,7 @@
 /**
- * A new refcount table and new refcount blocks behind the end of the file, for an image whose own cannot be trusted.
- * Until the header names them nothing has changed (rebuild_refcount_structure in QEMU takes free clusters of the image
- * instead, which may not be free at all).
+ * Writes a new refcount table and new refcount blocks after the end of the file, for an image whose own cannot be
+ * trusted. Nothing changes until the header names them. (rebuild_refcount_structure in QEMU uses free clusters of
+ * the image, which may be in use.)
  */
 import { Qcow2cError, quoted } from '../errors.js';
 import { hostOffset } from '../qcow2/addresses.js';
@@ -16,10 +16,10 @@ import type { TablePointers } from './repair-header.js';
 export type NewRefcounts = Pick<TablePointers, 'refcountTableOffset' | 'refcountTableClusters'>;
 
 /**
- * Writes them and makes them durable. Nothing counts the table and the blocks that the image has now.
- * @param end the first cluster behind everything that is referred to
- * @returns where they are
- * @throws Qcow2cError as `analyse`; ERR_LIMIT when the table would become larger than QEMU takes; ERR_IO
+ * Writes the refcounts and makes them durable. The image's present refcount table and blocks are not counted.
+ * @param end the first cluster after all references
+ * @returns the place of the table
+ * @throws Qcow2cError as `analyse`; ERR_LIMIT when the table would be larger than QEMU accepts; ERR_IO
  */
 export async function writeNewRefcounts(
   file: RepairFile,
@@ -31,7 +31,7 @@ export async function writeNewRefcounts(
   const table = new RefcountTable(clusterSize, file.name);
   const block = new Uint8Array(clusterSize);
   const lastIndex = Math.floor(end / refcountBlockEntries);
-  // Refuses what is too large before there is anything to write.
+  // Fails on a table that is too large before anything is written.
   table.set(lastIndex, 0);
   let current = -1;
   let next = end;
@@ -42,7 +42,7 @@ export async function writeNewRefcounts(
     next += 1;
   };
 
-  // In an image without refcounts every reference is one too many, and they are told in ascending order.
+  // In an image without refcounts every reference is one too many, and findings come in ascending order.
   const withoutRefcounts = { ...image, header: { ...image.header, refcountTableClusters: 0 } };
   await analyse(withoutRefcounts, {
     ...options,
@@ -56,7 +56,7 @@ export async function writeNewRefcounts(
   });
   if (current !== -1 && current < lastIndex) await finishBlock();
 
-  // Of the rest some are for the new blocks and the table, which are all referred to once.
+  // The rest includes the new blocks and the table, which have one reference each.
   let last = lastIndex;
   let tableClusters = 0;
   for (;;) {
@@ -82,7 +82,7 @@ export async function writeNewRefcounts(
   return { refcountTableOffset, refcountTableClusters: tableClusters };
 }
 
-/** The entries of a refcount table, in memory: never more than QEMU takes, 8 MiB. */
+/** The entries of a refcount table in memory: at most 8 MiB, QEMU's limit. */
 class RefcountTable {
   readonly #clusterSize: number;
   readonly #file: string;

@@ -1,7 +1,4 @@
-/**
- * Refcounts put right where they are, in the refcount blocks that an image has. Specification: "Host cluster
- * management".
- */
+/** Repairs refcounts in place, in the image's refcount blocks. Specification: "Host cluster management". */
 import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import { setRefcount } from '../qcow2/refcount-block.js';
 import { type AnalysisOptions, analyse } from './analysis.js';
@@ -10,7 +7,7 @@ import type { WrongRefcount } from './findings.js';
 import { refcountTableSize } from './refcount-table.js';
 import type { RepairFile } from './repair-file.js';
 
-/** Finds the refcount block of a cluster; keeps the one found last. */
+/** Finds the refcount block of a cluster; caches the last one. */
 export class RefcountBlocks {
   readonly #image: CheckedImage;
   #index = -1;
@@ -20,7 +17,7 @@ export class RefcountBlocks {
     this.#image = image;
   }
 
-  /** @returns where the block is in the file, in bytes; undefined when there is none that can be written to */
+  /** @returns offset of the block in the file, in bytes; undefined when no block can be written */
   async find(cluster: number): Promise<number | undefined> {
     const { file, header, geometry } = this.#image;
     const index = Math.floor(cluster / geometry.refcountBlockEntries);
@@ -38,10 +35,11 @@ export class RefcountBlocks {
 }
 
 /**
- * Raises the refcounts that are lower than the references, or lowers those that are higher, and makes that durable.
- * @param end the first cluster that is left as it is
- * @param onRepaired told of each before it is changed
- * @throws Qcow2cError as `analyse`, or ERR_IO; any of the refcounts may be changed by then
+ * Raises refcounts that are lower than the references, or lowers those that are higher, and makes the changes
+ * durable.
+ * @param end the first cluster to be left unchanged
+ * @param onRepaired called for each before it is changed
+ * @throws Qcow2cError as `analyse`, or ERR_IO; some refcounts may be changed by then
  */
 export async function repairRefcounts(
   file: RepairFile,

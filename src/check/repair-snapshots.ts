@@ -1,7 +1,6 @@
 /**
- * A snapshot table that can be read, in place of one that cannot: snapshots past QEMU's bounds are left out, extra
- * data are cut or completed. Rules: qcow2_do_read_snapshots with repair, qcow2_write_snapshots in QEMU.
- * Specification: "Snapshots".
+ * Replaces a snapshot table that cannot be read. Snapshots past QEMU's bounds are dropped, extra data are cut or
+ * completed. Rules: qcow2_do_read_snapshots with repair, qcow2_write_snapshots in QEMU. Specification: "Snapshots".
  */
 import { hostOffset } from '../qcow2/addresses.js';
 import { readU32, writeU32, writeU64 } from '../qcow2/be64.js';
@@ -14,15 +13,15 @@ import type { RepairFile } from './repair-file.js';
 import type { TablePointers } from './repair-header.js';
 import type { ClusterRange } from './repair-survey.js';
 
-/** Extra data that version 3 wants. */
+/** Bytes of extra data that version 3 requires. */
 const V3_EXTRA_BYTES = 16;
-/** What the table of an image may span, with extra data that are to be cut: QEMU's INT_MAX. */
+/** Most bytes of a table, including extra data to be cut: QEMU's INT_MAX. */
 const MAX_SPAN = 2 ** 31 - 1;
-/** Bytes that are written at once. */
+/** Bytes written at once. */
 const WRITE_BYTES = 2 ** 20;
 
 export interface NewSnapshotTable extends Pick<TablePointers, 'snapshotCount' | 'snapshotsOffset'> {
-  /** What is repaired by it. */
+  /** Corruptions that it repairs. */
   readonly corruptions: number;
   /** Clusters of the old table and of the new one. */
   readonly own: readonly ClusterRange[];
@@ -31,7 +30,7 @@ export interface NewSnapshotTable extends Pick<TablePointers, 'snapshotCount' | 
 type OnRepair = (finding: Finding, repairing: boolean) => void | Promise<void>;
 
 interface Entry {
-  /** As it is to be written, without padding. */
+  /** The bytes to be written, without padding. */
   readonly bytes: Uint8Array;
   readonly id: string;
   readonly name: string;
@@ -40,12 +39,12 @@ interface Entry {
 }
 
 /**
- * Writes a new table if one is needed, and makes it durable. Nothing refers to it yet. Where there is nothing wrong but
- * snapshots too many, the old one stays.
- * @param findEnd asked for the first cluster behind the file and behind all that is referred to; undefined when nothing
- *   may be put there
- * @param onFinding told of each entry that is completed
- * @returns undefined when the table is as it should be, or cannot be made so
+ * Writes a new table if one is needed, and makes it durable. Nothing refers to it yet. If the only fault is the
+ * number of snapshots, the old table stays.
+ * @param findEnd returns the first cluster after the file and all references; undefined when nothing may be written
+ *   there
+ * @param onFinding called for each entry that is completed
+ * @returns undefined when the table is valid, or cannot be repaired
  * @throws Qcow2cError ERR_CORRUPT, ERR_IO
  */
 export async function writeNewSnapshotTable(
@@ -116,7 +115,7 @@ async function writeEntries(
   await file.append(at, whole);
 }
 
-/** The entries that are kept, as they are to be. */
+/** Reads the entries that are kept, as they will be written. */
 async function* entries({ file, header }: CheckedImage): AsyncGenerator<Entry & { readonly end: number }> {
   const reader = new TableReader(file, 'snapshot table', {
     offset: header.snapshotsOffset,
@@ -134,7 +133,7 @@ async function* entries({ file, header }: CheckedImage): AsyncGenerator<Entry & 
   }
 }
 
-/** @returns undefined when the table spans too much with it */
+/** @returns undefined when the table would be too long */
 async function nextEntry(reader: TableReader, header: Header): Promise<Entry | undefined> {
   const fixed = (await reader.take(SNAPSHOT_FIXED_BYTES)).slice();
   const lengths = readU32(fixed, 12);

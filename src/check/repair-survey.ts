@@ -1,15 +1,13 @@
-/**
- * What an analysis finds, sorted by what the repair does about it. Memory does not grow with what is found.
- */
+/** Sorts the findings of an analysis by the repair that they need. Memory does not grow with the findings. */
 import { analyse } from './analysis.js';
 import type { CheckedImage } from './checked-image.js';
 import { type CheckTotals, type Finding, type ImagePart, unreadTable } from './findings.js';
 import { RefcountBlocks } from './repair-refcounts.js';
 
-/** Tables that are remembered for being suspect; with more of them all are. */
+/** Most suspect tables remembered; with more, all tables are suspect. */
 const MOST_SUSPECTS = 65536;
 
-/** Host clusters that the repair has just made or is about to give up, `to` excluded: no part of what was found. */
+/** Host clusters that the repair has created or will free, `to` excluded. They are not part of the findings. */
 export interface ClusterRange {
   readonly from: number;
   readonly to: number;
@@ -21,30 +19,32 @@ export function isOneOf(ranges: readonly ClusterRange[], cluster: number): boole
 
 export interface Survey {
   readonly totals: CheckTotals;
-  /** Corruptions but for copied flags, which follow from refcounts. */
+  /** Corruptions other than copied flags, which follow from refcounts. */
   readonly corruptions: number;
   readonly leaks: number;
   /** Refcounts lower than the references. */
   readonly tooLow: number;
   readonly tooHigh: number;
   readonly copiedFlags: number;
-  /** L2 entries that can be repaired without a look at anything else. */
+  /** L2 entries that can be repaired on their own. */
   readonly entries: number;
-  /** The refcount table or a block cannot be what it should be, or there is no block for a cluster in use. */
+  /** The refcount table or a block is invalid, or a cluster in use has no block. */
   readonly needsNewRefcounts: boolean;
   readonly suspects: Suspects;
-  /** The first table that could not be read, or not all of it: nothing tells what it refers to. */
+  /** The first table that is partly or completely unreadable. Its references are unknown. */
   readonly unreadTable: ImagePart | undefined;
-  /** The refcount table or a block is not in the file, or not all of it. */
+  /** The refcount table or a block lies partly or completely outside the file. */
   readonly lacksRefcounts: boolean;
-  /** The file ends before something that it refers to: a longer file would have zeros there, and no check would tell. */
+  /**
+   * The file ends before a part that it refers to. A longer file would have zeros there, and no check would notice.
+   */
   readonly isCut: boolean;
-  /** Behind the file and what is referred to; in clusters. */
+  /** Number of the first cluster after the file and all references. */
   readonly end: number;
 }
 
 export interface SurveyOptions {
-  /** Own clusters of the repair. */
+  /** Clusters of the repair itself. */
   readonly own?: readonly ClusterRange[] | undefined;
   readonly onFinding?: ((finding: Finding) => void | Promise<void>) | undefined;
   readonly onShare?: ((share: number) => void) | undefined;
@@ -58,14 +58,14 @@ export async function survey(image: CheckedImage, options: SurveyOptions = {}): 
   const { file, header, geometry } = image;
   const blocks = new RefcountBlocks(image);
   const suspects = new Suspects(geometry.clusterSize);
-  /** Those of them that have more wrong than that the file is too short. */
+  /** Suspects with faults other than a file that is too short. */
   const garbled = new Suspects(geometry.clusterSize);
   const found = { corruptions: 0, leaks: 0, tooLow: 0, tooHigh: 0, copiedFlags: 0, entries: 0 };
   let needsNewRefcounts = false;
   let lacksRefcounts = false;
   let isCut = false;
   let unread: ImagePart | undefined;
-  // No file was ever longer than its disk and what describes it, and the disk once more for snapshots.
+  // No file is longer than its disk and tables, and the disk once more for snapshots.
   const farthest = file.size + 2 * header.virtualSize + 2 ** 30;
 
   const sort = async (finding: Finding): Promise<void> => {
@@ -127,15 +127,15 @@ export async function survey(image: CheckedImage, options: SurveyOptions = {}): 
 }
 
 /**
- * An entry that can be made right by itself: a zero cluster does without its host cluster, and bit 63 says nothing
- * of a compressed one. QEMU repairs the first kind only.
+ * Whether an entry can be repaired on its own: a zero cluster does not need its host cluster, and bit 63 has no
+ * meaning for a compressed one. QEMU repairs only the first kind.
  */
 export function isRepairableEntry(finding: Finding): boolean {
   if (finding.kind === 'compressed-copied-flag') return true;
   return finding.kind === 'cluster-unaligned' && finding.fixed !== undefined;
 }
 
-/** Tables with an entry that no sound table has: they may be no tables at all, but what a wrong offset leads to. */
+/** Tables with an invalid entry. They may not be tables at all, but the target of a wrong offset. */
 export class Suspects {
   readonly #clusterSize: number;
   readonly #clusters = new Set<number>();
@@ -145,13 +145,13 @@ export class Suspects {
     this.#clusterSize = clusterSize;
   }
 
-  /** @param at of the entry in the file, in bytes */
+  /** @param at offset of the entry in the file, in bytes */
   add(at: number): void {
     if (this.#clusters.size === MOST_SUSPECTS) this.#areAll = true;
     else this.#clusters.add(Math.floor(at / this.#clusterSize));
   }
 
-  /** Whether the table with the entry at `at`, in bytes of the file, is one of them. */
+  /** Whether the table with the entry at `at`, in bytes of the file, is suspect. */
   has(at: number): boolean {
     return this.#areAll || this.#clusters.has(Math.floor(at / this.#clusterSize));
   }

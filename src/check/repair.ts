@@ -1,11 +1,11 @@
 /**
- * Repairs an image in place, as far as that can be done without a guess. Used by `check`. Rules: qcow2_co_check with
+ * Repairs an image in place, as far as this needs no guess. Used by `check`. Rules: qcow2_co_check with
  * BDRV_FIX_LEAKS and BDRV_FIX_ERRORS in QEMU.
  *
- * A failure at any write leaves an image that is no worse, and that can be repaired again: everything is analysed
- * before anything is written; refcounts are raised, or new tables made where nothing is, before anything relies on
- * them; refcounts are lowered only then; flags that follow from refcounts come after these, and the marks of a dirty
- * or corrupt image go last. Between these steps the file is synced.
+ * If any write fails, the image is not worse than before and can be repaired again. Everything is analysed before
+ * anything is written. Refcounts are raised, or new tables written to unused space, before anything relies on them.
+ * Only then are refcounts lowered. Copied flags follow the refcounts, and the marks of a dirty or corrupt image are
+ * cleared last. The file is synced between these steps.
  */
 import { Qcow2cError, quoted } from '../errors.js';
 import { openTarget } from '../storage/target.js';
@@ -25,33 +25,33 @@ import { repairRefcounts } from './repair-refcounts.js';
 import { type NewSnapshotTable, writeNewSnapshotTable } from './repair-snapshots.js';
 import { isOneOf, isRepairableEntry, type Survey, type Suspects, survey } from './repair-survey.js';
 
-/** `leaks`: what nobody refers to; `all`: everything that can be. */
+/** `leaks`: clusters without references; `all`: every finding that can be repaired. */
 export type RepairMode = 'leaks' | 'all';
 
 export interface RepairOptions {
-  /** Told about everything that is found, and once more when it is repaired. */
+  /** Called for every finding, and again when it is repaired. */
   readonly onFinding?: ((finding: Finding, repairing: boolean) => void | Promise<void>) | undefined;
-  /** Told before the refcount table and all blocks are made anew. */
+  /** Called before the refcount table and all blocks are replaced. */
   readonly onRebuild?: (() => void) | undefined;
-  /** Told why nothing was repaired, although something is wrong, and what to do instead: one sentence. */
+  /** Called with the reason why nothing was repaired although there are findings, and with advice: one sentence. */
   readonly onRefusal?: ((reason: string) => void) | undefined;
-  /** Told which share of the first analysis is done, 0 to 1. */
+  /** Called with the part of the first analysis that is done, 0 to 1. */
   readonly onShare?: ((share: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** As for the analysis; tests replace it. */
+  /** As for the analysis; tests set it. */
   readonly windowClusters?: number | undefined;
 }
 
 export interface RepairOutcome {
   readonly leaksFixed: number;
   readonly corruptionsFixed: number;
-  /** What was found before anything was repaired. */
+  /** The findings before the repair. */
   readonly totals: CheckTotals;
 }
 
 /**
- * @throws Qcow2cError as `analyse`; ERR_CORRUPT when leaks are to be repaired while the refcounts themselves need more
- *   than that; ERR_LIMIT, ERR_IO
+ * @throws Qcow2cError as `analyse`; ERR_CORRUPT when only leaks are to be repaired but the refcounts are damaged too;
+ *   ERR_LIMIT, ERR_IO
  */
 export function repairImage(
   file: RepairFile,
@@ -78,7 +78,7 @@ export async function repairInPlace(
   }
 }
 
-/** What to do about an image of which something is missing. */
+/** Advice for an image with missing parts. */
 const INSTEAD =
   "restore the file from a copy, or save what can still be read with 'qcow2c convert --salvage'";
 const ARTICLES: Partial<Record<ImagePart, string>> = {
@@ -92,10 +92,10 @@ class Repair {
   readonly #file: RepairFile;
   readonly #repairsAll: boolean;
   readonly #options: RepairOptions;
-  /** Tables that are named by the header only when all is there that they need. */
+  /** Tables for the header, which names them once all their parts are durable. */
   #planned: Partial<TablePointers> = {};
   #newSnapshots: NewSnapshotTable | undefined;
-  /** The snapshot table must be written anew, and there is no place for it. */
+  /** The snapshot table needs repair, and there is no place for a new one. */
   #lacksSnapshots = false;
   #hasBegun = false;
 
@@ -118,7 +118,7 @@ class Repair {
       this.#options.onRefusal?.(refusal);
       const asItIs = this.#newSnapshots === undefined;
       this.#planned = {};
-      // Without the planned snapshot table it may be an image that cannot be checked.
+      // Without the planned snapshot table the check of the image could fail.
       const totals = asItIs ? first.totals : (await this.#survey()).totals;
       return { leaksFixed: 0, corruptionsFixed: 0, totals };
     }
@@ -142,7 +142,7 @@ class Repair {
     };
   }
 
-  /** Why nothing may be changed; undefined: the repair can go on. */
+  /** The reason why nothing may be changed; undefined: the repair can go on. */
   #refusal({ unreadTable, lacksRefcounts, isCut, needsNewRefcounts }: Survey): string | undefined {
     const what = `${quoted(this.#file.name)} was not repaired`;
     if (unreadTable !== undefined) {
@@ -160,7 +160,7 @@ class Repair {
     );
   }
 
-  /** Tells what is only told when it is repaired otherwise. */
+  /** Reports findings that a repair would otherwise report. */
   async #tellEntries(): Promise<void> {
     await this.#survey((finding) => {
       if (isRepairableEntry(finding)) return this.#options.onFinding?.(finding, false);
@@ -182,7 +182,7 @@ class Repair {
     return survey(await this.#image(), { own, onFinding, onShare, signal, windowClusters });
   }
 
-  /** Called before anything is written, even where nothing refers to it (specification: autoclear_features). */
+  /** Called before the first write, even one to unused space (specification: autoclear_features). */
   async #begin(): Promise<void> {
     if (this.#hasBegun) return;
     this.#hasBegun = true;
@@ -198,7 +198,7 @@ class Repair {
     this.#planned = { snapshotCount, snapshotsOffset };
   }
 
-  /** @returns the first cluster behind the file and all references, to be written to; undefined: nothing may be put there */
+  /** @returns the first cluster after the file and all references; undefined: nothing may be written there */
   async #findEnd(): Promise<number | undefined> {
     const { end, isCut, unreadTable } = await this.#surveyForSnapshots();
     this.#lacksSnapshots = isCut || unreadTable !== undefined;
@@ -215,7 +215,7 @@ class Repair {
     } catch (error) {
       if (!(error instanceof Qcow2cError && error.code === 'ERR_CORRUPT')) throw error;
     }
-    // No snapshots of a table that cannot be read as it is.
+    // No snapshots, because the table cannot be read as it is.
     const withoutSnapshots = { ...image, header: { ...image.header, snapshotCount: 0 } };
     return survey(withoutSnapshots, { signal, windowClusters });
   }
@@ -226,7 +226,7 @@ class Repair {
   }
 
   async #repairCopiedFlags({ suspects, corruptions, totals }: Survey): Promise<number> {
-    // With leaks only, QEMU touches the flags of no image that has anything else wrong.
+    // With leaks only, QEMU leaves the flags of an image with other faults unchanged.
     const mayRepair = this.#repairsAll || (corruptions === 0 && totals.checkErrors === 0);
     if (mayRepair) await this.#begin();
     return repairCopiedFlags(this.#file, await this.#image(), mayRepair, this.#entryRepair(suspects));
@@ -236,7 +236,7 @@ class Repair {
     return { suspects, onFinding: (...found) => this.#options.onFinding?.(...found), options: this.#options };
   }
 
-  /** @returns whether anything was changed */
+  /** @returns whether the image changed */
   async #repairRefcounts(found: Survey): Promise<boolean> {
     const makesNew = this.#repairsAll && found.needsNewRefcounts;
     const raises = this.#repairsAll && found.tooLow > 0 && !makesNew;
@@ -256,7 +256,7 @@ class Repair {
     return true;
   }
 
-  /** @param isCut clusters that are not wholly in the file may be referred to by entries that are not counted */
+  /** @param isCut entries that are not counted may refer to clusters that are partly outside the file */
   async #change(direction: 'raise' | 'lower', isCut = false): Promise<void> {
     const own = this.#newSnapshots?.own ?? [];
     const tell = (finding: WrongRefcount) => {
@@ -267,7 +267,7 @@ class Repair {
     await repairRefcounts(this.#file, image, direction, end, tell, this.#options);
   }
 
-  /** @param known what the image is found to be, if it is known */
+  /** @param known the present findings, if known */
   async #clearMarks(known: Survey | undefined): Promise<void> {
     const { header } = await this.#image();
     if (!isMarked(header)) return;

@@ -1,6 +1,7 @@
 /**
  * The list of an image's bitmaps. Specification: "Bitmap directory". The bounds are those of QEMU's
  * block/qcow2-bitmap.c (BME_*).
+ *
  *     an entry: bitmap_table_offset (8 bytes), bitmap_table_size (4), flags (4), type (1), granularity_bits (1),
  *               name_size (2), extra_data_size (4), extra data, name, padding to a multiple of 8
  */

@@ -48,10 +48,12 @@ export function bitmapTableEntries(
 
 /**
  * Encodes the table of a bitmap in a new image.
+ *
  *     bits 56-63  0
  *     bits 9-55   bits 9-55 of the offset; 0 for zeros and ones
  *     bits 1-8    0
  *     bit 0       1 for ones
+ *
  * @throws Qcow2cError ERR_INTERNAL for an invalid cluster offset
  */
 export function encodeBitmapTable(entries: readonly BitmapTableEntry[]): Uint8Array {

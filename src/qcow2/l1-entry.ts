@@ -17,10 +17,12 @@ export interface L1Entry {
 
 /**
  * Encodes the entry of an L2 table with one reference (`qemu-img check` reports such an entry without bit 63):
+ *
  *     bit 63      1 (refcount is one)
  *     bits 56-62  0
  *     bits 9-55   bits 9-55 of the offset
  *     bits 0-8    0
+ *
  * @param l2TableOffset bytes, aligned to a cluster, not 0
  * @throws Qcow2cError ERR_INTERNAL for an invalid table offset
  */

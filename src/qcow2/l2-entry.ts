@@ -44,12 +44,14 @@ const compressedOffsetBits = (clusterBits: number) => 62 - (clusterBits - 8);
 
 /**
  * Encodes an uncompressed cluster with one reference:
+ *
  *     bit 63      1 (refcount is one)
  *     bit 62      0 (standard cluster)
  *     bits 56-61  0
  *     bits 9-55   bits 9-55 of the offset
  *     bits 1-8    0
  *     bit 0       0 (does not read as zeros)
+ *
  * @param offset bytes, aligned to a cluster, not 0
  * @throws Qcow2cError ERR_INTERNAL for an invalid cluster offset
  */
@@ -71,8 +73,10 @@ export function encodeExternalCluster(offset: GuestOffset): bigint {
 
 /**
  * Encodes the second number of an extended entry; for a compressed cluster it is 0.
+ *
  *     bits 32-63  subcluster 0-31 reads as zeros
  *     bits 0-31   subcluster 0-31 is allocated
+ *
  * @throws Qcow2cError ERR_INTERNAL for a subcluster that would be both
  */
 export function encodeSubclusters({ data, zero }: Subclusters): bigint {

@@ -1,6 +1,7 @@
 /**
  * The refcounts in a refcount block: big-endian numbers of 1 to 64 bits, packed without gaps. Specification: "Host
  * cluster management", refcount block entry.
+ *
  *     64, 32, 16, 8 bits  one big-endian number each
  *     4, 2, 1 bits        entry 0 of a byte in its least significant bits, the next one above it
  */
