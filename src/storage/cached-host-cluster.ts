@@ -1,6 +1,6 @@
 /**
- * One host cluster in the compressed write cache: its bytes, which of them are filled, where its data
- * ends, and whether it is on its way to the descriptor. Bookkeeping only; the cache decides.
+ * One host cluster in the compressed write cache: its bytes, the filled ranges, the end of its data and the state of
+ * its write. Bookkeeping only; the cache decides.
  */
 
 import { roundUp } from '../arithmetic.js';
@@ -14,7 +14,7 @@ export interface Signal {
   readonly reject: (reason: unknown) => void;
 }
 
-/** @returns an unsettled signal whose rejection nobody is obliged to look at */
+/** @returns an unsettled signal; a rejection that no caller awaits is ignored */
 export function signal(): Signal {
   let resolve = () => {};
   let reject: (reason: unknown) => void = () => {};
@@ -29,13 +29,13 @@ export function signal(): Signal {
 export class CachedHostCluster {
   readonly index: number;
   readonly clusterSize: number;
-  /** Where the bytes are; undefined while the cluster waits for a place or holds only a data end. */
+  /** Its slot; undefined while the cluster waits for one or has only a data end. */
   memory: Uint8Array | undefined;
-  /** Settled when the place asked for is there; set while the cluster waits for one. */
-  placed: Signal | undefined;
+  /** Set while the cluster waits for a slot; settled when the wait ends. */
+  slotGranted: Signal | undefined;
   /** `queued` may still take bytes, `writing` may not. */
   state: 'open' | 'queued' | 'writing' = 'open';
-  /** Settled when the write that is queued or under way is over; set in these states. */
+  /** Set in the states `queued` and `writing`; settled when the write ends. */
   written: Signal | undefined;
   /** Whether bytes were filled in since the last write. */
   changed = false;
@@ -47,12 +47,12 @@ export class CachedHostCluster {
     this.clusterSize = clusterSize;
   }
 
-  /** Where the data ends, in bytes from the cluster's start: said by the allocator, else the cluster's end. */
+  /** End of the data, in bytes from the cluster's start: set by the allocator, otherwise the cluster's end. */
   get dataEnd(): number {
     return this.#dataEnd ?? this.clusterSize;
   }
 
-  /** Filled up to its data end: no byte will follow. Without a byte it is not finished, whatever its end. */
+  /** Filled up to its data end, so that no byte follows. A cluster without bytes is never finished. */
   get isFinished(): boolean {
     return this.#filled.count > 0 && this.#filled.covers(0, this.dataEnd);
   }
@@ -67,9 +67,9 @@ export class CachedHostCluster {
     }
   }
 
-  /** Copies `bytes` to `start`. The caller has a place in memory and checked with refuseOverlap. */
+  /** Copies `bytes` to `start`. The cluster has a slot, and the caller has called refuseOverlap. */
   fill(start: number, bytes: Uint8Array): void {
-    if (this.memory === undefined) throw internalError(`host cluster ${this.index} has no place yet`);
+    if (this.memory === undefined) throw internalError(`host cluster ${this.index} has no slot yet`);
     this.#filled.add(start, start + bytes.length);
     this.memory.set(bytes, start);
     this.changed = true;

@@ -1,14 +1,15 @@
 /**
- * The compressed write cache: gathers compressed clusters, small writes at odd offsets, in the host
- * clusters they fall into and sends each host cluster once, whole and aligned, as soon as it is
- * finished. Nothing is read back to be completed. Knows a Storage and a cluster size, not qcow2.
- * docs/write-cache.md says how it works and why; idea: V. Sementsov-Ogievskiy's series for QEMU (2021).
+ * The compressed write cache. Compressed clusters are short writes at odd offsets; the cache collects them by host
+ * cluster and writes each host cluster once, whole and aligned, as soon as it is finished. Nothing is read back. The
+ * cache knows a Storage and a cluster size, not qcow2. docs/write-cache.md describes it; the idea is from
+ * V. Sementsov-Ogievskiy's series for QEMU (2021).
  */
 
 import { roundDown, roundUp } from '../arithmetic.js';
 import { internalError } from '../errors.js';
-import { AlignedSlab, alignedMemory } from '../system/aligned-memory.js';
-import { CachedHostCluster, signal } from './cached-host-cluster.js';
+import { alignedMemory } from '../system/aligned-memory.js';
+import { CacheSlots } from './cache-slots.js';
+import { CachedHostCluster } from './cached-host-cluster.js';
 import type { Storage } from './storage.js';
 import { UnalignedWriter } from './unaligned-writer.js';
 import { WriteQueue, type WriteQueueOwner } from './write-queue.js';
@@ -19,13 +20,7 @@ export class CompressedWriteCache implements WriteQueueOwner {
   readonly #clusters = new Map<number, CachedHostCluster>();
   readonly #queue: WriteQueue;
   readonly #straight: UnalignedWriter;
-  /** Clusters that wait for a place, in the order they asked. */
-  readonly #waiting: CachedHostCluster[] = [];
-  #slab: AlignedSlab | undefined;
-  /** Most places lent at once, how many the slab has, and how many are lent. */
-  #limit: number;
-  #places: number;
-  #lent = 0;
+  readonly #slots: CacheSlots;
   #failure: { readonly error: unknown } | undefined;
   #stopping: Promise<void> | undefined;
   #stopped: boolean;
@@ -33,7 +28,7 @@ export class CompressedWriteCache implements WriteQueueOwner {
   /**
    * @param storage where host clusters go
    * @param clusterSize bytes of a host cluster, a power of two and a multiple of the storage's alignment
-   * @param cacheSize bytes of host clusters held at most; 0 = bypass, every write goes straight through
+   * @param cacheSize bytes of host clusters held at most; 0: bypass, every write goes straight to the storage
    * @throws RangeError when cacheSize is neither 0 nor at least one cluster, or is more than there is memory
    */
   static create(storage: Storage, clusterSize: number, cacheSize: number): CompressedWriteCache {
@@ -46,19 +41,16 @@ export class CompressedWriteCache implements WriteQueueOwner {
     }
     this.#storage = storage;
     this.#clusterSize = clusterSize;
-    this.#limit = cacheSize === 0 ? 0 : this.#clustersIn(cacheSize);
-    this.#places = this.#limit;
-    // Now, so that too much is refused here and not at a write; pages cost nothing before their first use.
-    this.#slab = cacheSize === 0 ? undefined : new AlignedSlab(this.#places, clusterSize);
+    this.#slots = new CacheSlots(clusterSize, cacheSize);
     this.#stopped = cacheSize === 0;
     this.#queue = new WriteQueue(storage, clusterSize, this);
     this.#straight = new UnalignedWriter(storage);
   }
 
   /**
-   * Takes one compressed cluster: 0 < length < cluster size; may span two host clusters. Resolves when
-   * the bytes are accepted, which means copied (or written, past the cache); waits while the cache is
-   * full, behind all who waited before. Any number of callers at once.
+   * Takes one compressed cluster: 0 < length < cluster size; it may span two host clusters. Resolves when the bytes
+   * are copied, or written when the cache is bypassed. While all slots are lent, writes wait in the order of their
+   * calls. Any number of callers at once.
    * @throws RangeError for a length or offset out of bounds
    * @throws Qcow2cError ERR_INTERNAL for bytes written twice or past a data end
    * @throws the first failed write's error, from then on
@@ -78,7 +70,7 @@ export class CompressedWriteCache implements WriteQueueOwner {
     if (bytes.length <= room) return this.#store(index, start, bytes);
     this.#clusters.get(index)?.refuseOverlap(start, this.#clusterSize);
     this.#clusters.get(index + 1)?.refuseOverlap(0, bytes.length - room);
-    // Each part on its own: the second must not wait while the first needs a place, it may be what frees one.
+    // Both at once: the first part may wait for a slot that only the second part can free.
     await Promise.all([
       this.#store(index, start, bytes.subarray(0, room)),
       this.#store(index + 1, 0, bytes.subarray(room)),
@@ -108,7 +100,7 @@ export class CompressedWriteCache implements WriteQueueOwner {
   }
 
   /**
-   * Says that nothing will be written to this host cluster past `end`. Needs no place and never waits.
+   * Says that nothing will be written to this host cluster past `end`. Needs no slot and never waits.
    * @param hostCluster index, named explicitly: an end on a boundary cannot be taken for the next cluster's
    * @param end bytes from the host cluster's start
    * @throws Qcow2cError ERR_INTERNAL when set twice, out of bounds, or below what is already there
@@ -121,8 +113,8 @@ export class CompressedWriteCache implements WriteQueueOwner {
   }
 
   /**
-   * Everything accepted before the call is on the descriptor when this resolves. Unfinished clusters are
-   * written as they are and stay, so that their later bytes rewrite them whole.
+   * Writes everything that was accepted before the call. Unfinished host clusters are written as they are and stay
+   * cached, so that later bytes rewrite them whole.
    * @throws the first failed write's error
    */
   async flush(): Promise<void> {
@@ -137,8 +129,8 @@ export class CompressedWriteCache implements WriteQueueOwner {
   }
 
   /**
-   * Flushes, releases all memory and caches no more: later writes go straight through. Writes that come
-   * meanwhile wait for its end. When the flush fails the cache is as before.
+   * Flushes, gives all memory back and caches no more: later writes go straight to the storage. Writes that arrive
+   * meanwhile wait until it ends. When the flush fails the cache is as before.
    * @throws the first failed write's error
    */
   stop(): Promise<void> {
@@ -153,18 +145,12 @@ export class CompressedWriteCache implements WriteQueueOwner {
    * @throws RangeError for less than one cluster or more than there is memory; the size is then as before
    */
   setCacheSize(bytes: number): void {
-    const limit = this.#clustersIn(bytes);
-    if (limit > this.#places) {
-      this.#slab?.grow(limit - this.#places);
-      this.#places = limit;
-    }
-    this.#limit = limit;
-    this.#grantPlaces();
+    this.#slots.resize(bytes);
   }
 
   /**
-   * Forgets a host cluster and its data end without writing it (its refcount went to zero). Waits for a
-   * write of it that is under way.
+   * Forgets a host cluster and its data end without writing it: its refcount went to zero. A write of it that is
+   * in flight ends first.
    */
   async drop(hostCluster: number): Promise<void> {
     for (;;) {
@@ -176,12 +162,12 @@ export class CompressedWriteCache implements WriteQueueOwner {
   }
 
   /**
-   * Ends the cache's life; whatever is asked of it afterwards is refused.
-   * @throws Qcow2cError ERR_INTERNAL when it still holds bytes, or some wait, and no write has failed
+   * Ends the use of the cache; every later call is refused.
+   * @throws Qcow2cError ERR_INTERNAL when it holds unwritten bytes or a write waits, and no write has failed
    */
   free(): void {
     const holding = [...this.#clusters.values()].find(
-      ({ changed, written, placed }) => changed || written !== undefined || placed !== undefined,
+      ({ changed, written, slotGranted }) => changed || written !== undefined || slotGranted !== undefined,
     );
     if (holding !== undefined && this.#failure === undefined) {
       throw internalError(
@@ -190,25 +176,21 @@ export class CompressedWriteCache implements WriteQueueOwner {
     }
     this.#failure ??= { error: internalError('the compressed write cache was used after it was freed') };
     this.#clusters.clear();
-    this.#slab = undefined;
+    this.#slots.free();
   }
 
   /** For WriteQueue: the clusters are on the descriptor; finished ones leave. */
   wrote(clusters: readonly CachedHostCluster[]): void {
     for (const cluster of clusters) if (cluster.isFinished) this.#remove(cluster);
-    this.#grantPlaces();
   }
 
-  /** For WriteQueue: a write failed. The first error is kept, and nobody waits any longer. */
+  /** For WriteQueue: a write failed. Keeps the first error and ends every wait with it. */
   failed(error: unknown): void {
     this.#failure ??= { error };
-    for (const cluster of this.#waiting.splice(0)) {
-      this.#clusters.delete(cluster.index);
-      cluster.placed?.reject(error);
-    }
+    for (const { index } of this.#slots.rejectWaiting(error)) this.#clusters.delete(index);
   }
 
-  /** Copies bytes of one host cluster to their place, once it has one and is not being written. */
+  /** Copies bytes of one host cluster into its slot, once it has one and no write of it is in flight. */
   async #store(index: number, start: number, bytes: Uint8Array): Promise<void> {
     for (;;) {
       this.#throwIfFailed();
@@ -220,10 +202,10 @@ export class CompressedWriteCache implements WriteQueueOwner {
         const cluster = this.#clusters.get(index) ?? this.#add(index);
         cluster.refuseOverlap(start, start + bytes.length);
         if (cluster.state === 'writing') {
-          // Never beside the write under way: two writes that share a sector would lose one of them.
+          // Two writes in flight that share a sector would lose one of them.
           await cluster.written?.promise;
         } else if (cluster.memory === undefined) {
-          await this.#askForPlace(cluster);
+          await this.#slots.request(cluster);
         } else {
           cluster.fill(start, bytes);
           this.#sendIfFinished(cluster);
@@ -242,36 +224,13 @@ export class CompressedWriteCache implements WriteQueueOwner {
     }
   }
 
-  /** @returns a promise when the cluster has to wait for its place, undefined when it has it now */
-  #askForPlace(cluster: CachedHostCluster): Promise<void> | undefined {
-    if (cluster.placed === undefined) {
-      cluster.placed = signal();
-      this.#waiting.push(cluster);
-      this.#grantPlaces();
-    }
-    return cluster.placed?.promise;
-  }
-
-  /** Gives free places to those who wait, first come first served, and wakes just these. */
-  #grantPlaces(): void {
-    while (this.#lent < this.#limit && this.#waiting.length > 0) {
-      const cluster = this.#waiting.shift();
-      if (cluster === undefined) return;
-      cluster.memory = this.#slab?.take();
-      this.#lent += 1;
-      cluster.placed?.resolve();
-      cluster.placed = undefined;
-    }
-  }
-
   #sendIfFinished(cluster: CachedHostCluster): void {
     if (cluster.state !== 'open' || !cluster.isFinished) return;
     if (cluster.changed) {
       this.#queue.enqueue(cluster);
     } else {
-      // A flush has written every byte of it: nothing is left to send.
+      // A flush has written every byte of it.
       this.#remove(cluster);
-      this.#grantPlaces();
     }
   }
 
@@ -283,26 +242,19 @@ export class CompressedWriteCache implements WriteQueueOwner {
 
   #forget(cluster: CachedHostCluster): void {
     if (cluster.state === 'queued') this.#queue.withdraw(cluster);
-    const waiting = this.#waiting.indexOf(cluster);
-    if (waiting !== -1) this.#waiting.splice(waiting, 1);
-    cluster.placed?.resolve();
     this.#remove(cluster);
-    this.#grantPlaces();
   }
 
   #remove(cluster: CachedHostCluster): void {
     this.#clusters.delete(cluster.index);
-    if (cluster.memory === undefined) return;
-    this.#slab?.giveBack(cluster.memory);
-    cluster.memory = undefined;
-    this.#lent -= 1;
+    this.#slots.release(cluster);
   }
 
   async #stop(): Promise<void> {
     await this.flush();
     for (const cluster of [...this.#clusters.values()]) this.#forget(cluster);
     this.#stopped = true;
-    this.#slab = undefined;
+    this.#slots.free();
   }
 
   #cachedWithin(from: number, to: number): { readonly at: number; readonly image: Uint8Array }[] {
@@ -314,14 +266,6 @@ export class CompressedWriteCache implements WriteQueueOwner {
       cached.push({ at: index * this.#clusterSize, image: cluster.image(this.#queue.unit).slice() });
     }
     return cached;
-  }
-
-  #clustersIn(bytes: number): number {
-    const clusters = Math.floor(bytes / this.#clusterSize);
-    if (!Number.isSafeInteger(clusters) || clusters < 1) {
-      throw new RangeError(`a cache of ${bytes} bytes holds no cluster of ${this.#clusterSize} bytes`);
-    }
-    return clusters;
   }
 
   #throwIfFailed(): void {

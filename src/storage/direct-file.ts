@@ -1,24 +1,21 @@
 /**
- * A file or device open for reading and writing, O_DIRECT where the file system takes it. The target of
- * every conversion. Falls back to the page cache when O_DIRECT is refused at open or at the first write.
+ * A file or device open for reading and writing: the target of every conversion. Completes short and interrupted
+ * writes, counts them, limits their rate and describes their failures.
  */
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
 import { roundDown } from '../arithmetic.js';
 import { ioError, quoted } from '../errors.js';
 import { DIRECT_ALIGNMENT } from '../system/aligned-memory.js';
-import { fileIdentity } from '../system/file-identity.js';
 import { ALLOCATE, fallocate, PUNCH_HOLE } from '../system/libc.js';
 import { ReadError, readFully } from '../system/read-fully.js';
 import { isTransient, MOST_IDLE_ATTEMPTS } from '../system/transient-error.js';
-import { asksForDirect, type CacheMode } from './cache-mode.js';
-import { isRefusal, openAsAsked, openBuffered } from './open-direct.js';
+import type { CacheMode } from './cache-mode.js';
+import { DirectDescriptor } from './direct-descriptor.js';
 import type { RateLimit } from './rate-limit.js';
 import type { SparseStorage } from './storage.js';
 
-const closeFile = promisify(fs.close);
 const stat = promisify(fs.fstat);
-const identityOf = async (fd: number) => fileIdentity(await stat(fd, { bigint: true }));
 const writeVector: (fd: number, buffers: readonly Uint8Array[], position: number) => Promise<number> = (
   fd,
   buffers,
@@ -29,18 +26,11 @@ const writeVector: (fd: number, buffers: readonly Uint8Array[], position: number
   });
 
 export class DirectFile implements SparseStorage {
-  /** The name for messages: what the user asked for, not the temporary name. */
+  /** The name for messages: the one that the user gave, not the temporary name. */
   readonly name: string;
-  readonly #path: string;
   readonly #mode: CacheMode;
-  /** The descriptor in use is the last; earlier ones were left when O_DIRECT was refused. */
-  readonly #descriptors: number[];
-  #direct: boolean;
-  #directRefused: string | undefined;
-  /** Whether a direct write has worked: from then on EINVAL is an error, not a refusal of O_DIRECT. */
-  #directWorks = false;
-  #leaving: Promise<void> | undefined;
-  /** Changes under way: no descriptor is closed, and its number given to another file, before they end. */
+  readonly #descriptor: DirectDescriptor;
+  /** Changes in flight. No descriptor is closed before they end: its number could become another file's. */
   readonly #inFlight = new Set<Promise<unknown>>();
   readonly #closing = new AbortController();
   /** Bytes of a device. */
@@ -66,47 +56,31 @@ export class DirectFile implements SparseStorage {
     flags = 0,
     permissions = 0,
   ): Promise<DirectFile> {
-    try {
-      const { descriptor, directRefused } = await openAsAsked(path, mode, flags, permissions);
-      return new DirectFile(path, name, mode, descriptor, directRefused);
-    } catch (error) {
-      const verb = (flags & fs.constants.O_CREAT) !== 0 ? 'create' : 'open';
-      throw ioError(`Could not ${verb} ${quoted(name)}`, error, { file: name });
-    }
+    return new DirectFile(name, mode, await DirectDescriptor.open(path, name, mode, flags, permissions));
   }
 
-  private constructor(
-    path: string,
-    name: string,
-    mode: CacheMode,
-    fd: number,
-    directRefused: string | undefined,
-  ) {
-    this.#path = path;
+  private constructor(name: string, mode: CacheMode, descriptor: DirectDescriptor) {
     this.name = name;
     this.#mode = mode;
-    this.#descriptors = [fd];
-    this.#direct = asksForDirect(mode) && directRefused === undefined;
-    this.#directRefused = directRefused;
+    this.#descriptor = descriptor;
   }
 
   get fd(): number {
-    return this.#descriptors.at(-1) ?? -1;
+    return this.#descriptor.fd;
   }
 
   get alignment(): number {
-    return this.#direct ? DIRECT_ALIGNMENT : 1;
+    return this.#descriptor.alignment;
   }
 
-  /** How the file is really written. */
+  /** The mode in use. */
   get cacheMode(): CacheMode {
-    if (this.#direct || !asksForDirect(this.#mode)) return this.#mode;
-    return this.#mode === 'none' ? 'writeback' : 'writethrough';
+    return this.#descriptor.cacheMode;
   }
 
-  /** Why O_DIRECT is not in use although it was asked for. */
+  /** Why O_DIRECT is not in use although the mode asks for it. */
   get directRefused(): string | undefined {
-    return this.#directRefused;
+    return this.#descriptor.directRefused;
   }
 
   get writeCalls(): number {
@@ -118,20 +92,20 @@ export class DirectFile implements SparseStorage {
   }
 
   /**
-   * From now on every write waits for the limit, which other files may share.
-   * @param signal ends the waits at once, as closing the file does: such a write fails with ERR_ABORTED
+   * From now on every write waits for the limit, which several files may share.
+   * @param signal ends the waits, as closing the file does; such a write fails with ERR_ABORTED
    */
   limitRate(limit: RateLimit, signal?: AbortSignal): void {
     this.#limit = limit;
     if (signal !== undefined) this.#hurry = AbortSignal.any([this.#closing.signal, signal]);
   }
 
-  /** The file is a device of so many bytes, which a write past its end is told. */
+  /** The file is a device of this many bytes: named in the error of a write past its end. */
   setCapacity(bytes: number): void {
     this.#capacity = bytes;
   }
 
-  /** What the message of a write says when the disk or a quota is full. */
+  /** Added to the message of a write that fails because the disk or a quota is full. */
   setFullDiskAdvice(advice: string): void {
     this.#fullDiskAdvice = advice;
   }
@@ -140,7 +114,7 @@ export class DirectFile implements SparseStorage {
     return this.#whileOpen(this.#writeAll(offset, buffers));
   }
 
-  /** Remembers that something is under way on the descriptor. */
+  /** Records a change in flight on the descriptor. */
   async #whileOpen<Result>(change: Promise<Result>): Promise<Result> {
     this.#inFlight.add(change);
     try {
@@ -156,18 +130,18 @@ export class DirectFile implements SparseStorage {
     let done = 0;
     let idle = 0;
     while (done < length) {
-      const direct = this.#direct;
+      const direct = this.#descriptor.isDirect;
       const before = done;
       try {
         const written = await writeVector(this.fd, after(buffers, done), offset + done);
         this.#writeCalls += 1;
         this.#writtenBytes += written;
-        if (direct) this.#directWorks = true;
+        if (direct) this.#descriptor.noteDirectWrite();
         done += written;
         // After a short direct write the next must begin aligned again.
         if (direct && done < length) done = roundDown(done, DIRECT_ALIGNMENT);
       } catch (error) {
-        const passes = isTransient(error) || (await this.#hasLeftDirect(error, direct));
+        const passes = isTransient(error) || (await this.#descriptor.hasLeftDirect(error, direct));
         if (idle === MOST_IDLE_ATTEMPTS || !passes) {
           throw this.#writeError(error, offset, length);
         }
@@ -181,12 +155,12 @@ export class DirectFile implements SparseStorage {
 
   async read(offset: number, into: Uint8Array): Promise<number> {
     for (;;) {
-      const direct = this.#direct;
+      const direct = this.#descriptor.isDirect;
       try {
         return await readFully(this.fd, into, offset, this.alignment);
       } catch (error) {
         if (!(error instanceof ReadError)) throw error;
-        if (await this.#hasLeftDirect(error.cause, direct)) continue;
+        if (await this.#descriptor.hasLeftDirect(error.cause, direct)) continue;
         const at = offset + error.done;
         const what = `Could not read ${quoted(this.name)} at offset ${at}`;
         throw ioError(what, error.cause, { file: this.name, offset: at });
@@ -209,9 +183,9 @@ export class DirectFile implements SparseStorage {
   }
 
   /**
-   * Allocates the blocks of a part of the file that has none there; what is there stays as it is, what was
-   * not reads as zeros. A file that is too short becomes longer. Offset and length in bytes.
-   * @throws Qcow2cError ERR_IO when the system cannot; then any part may be allocated
+   * Allocates the blocks of a range where it has none: existing bytes stay, new blocks read as zeros, and a file that
+   * is too short becomes longer. Offset and length in bytes.
+   * @throws Qcow2cError ERR_IO when the system cannot; then any part of the range may be allocated
    */
   async allocate(offset: number, length: number): Promise<void> {
     if (length === 0) return;
@@ -225,13 +199,13 @@ export class DirectFile implements SparseStorage {
   }
 
   /**
-   * Sets the file's length in bytes and sees that the system agrees.
+   * Sets the file's length in bytes and verifies it.
    * @throws Qcow2cError ERR_IO
    */
   async truncate(length: number): Promise<void> {
     try {
       await this.#settled();
-      // A file that has its length already, as one that nobody wrote to, keeps its times.
+      // A file that has this length already keeps its times.
       if ((await this.#length()) === length) return;
       await promisify(fs.ftruncate)(this.fd, length);
       const size = await this.#length();
@@ -249,50 +223,20 @@ export class DirectFile implements SparseStorage {
   }
 
   /**
-   * Closes every descriptor, whatever fails, once the writes under way have ended; those that still wait
-   * for the rate limit are given up.
+   * Closes the file once the writes in flight have ended. Writes that wait for the rate limit are aborted.
    * @throws Qcow2cError ERR_IO for the first failure
    */
   async close(): Promise<void> {
     this.#closing.abort();
     await this.#settled();
-    const closing = this.#descriptors.splice(0).map((fd) => closeFile(fd));
-    for (const result of await Promise.allSettled(closing)) {
-      if (result.status === 'fulfilled') continue;
-      throw ioError(`Could not close ${quoted(this.name)}`, result.reason, { file: this.name });
-    }
-  }
-
-  /**
-   * Leaves O_DIRECT when `error` refuses it.
-   * @param direct whether the operation was tried with O_DIRECT
-   * @returns whether the operation can be tried again, on a descriptor without O_DIRECT
-   */
-  async #hasLeftDirect(error: unknown, direct: boolean): Promise<boolean> {
-    if (!direct || !isRefusal(error)) return false;
-    if (this.#leaving === undefined) {
-      if (this.#directWorks) return false;
-      this.#leaving = this.#leaveDirect();
-    }
-    // What was in flight when another one left O_DIRECT only has to be tried again.
-    await this.#leaving;
-    return true;
-  }
-
-  /** @throws Qcow2cError ERR_IO */
-  async #leaveDirect(): Promise<void> {
     try {
-      const direct = await identityOf(this.fd);
-      this.#descriptors.push(await openBuffered(this.#path, this.#mode));
-      if ((await identityOf(this.fd)) !== direct) throw new Error('another file has its name');
+      await this.#descriptor.close();
     } catch (error) {
-      throw ioError(`Could not open ${quoted(this.name)} without O_DIRECT`, error, { file: this.name });
+      throw ioError(`Could not close ${quoted(this.name)}`, error, { file: this.name });
     }
-    this.#direct = false;
-    this.#directRefused = 'the file system refuses direct writes';
   }
 
-  /** Waits until no change is under way, also of those that start meanwhile. */
+  /** Waits until no change is in flight, those included that start meanwhile. */
   async #settled(): Promise<void> {
     while (this.#inFlight.size > 0) await Promise.allSettled(this.#inFlight);
   }

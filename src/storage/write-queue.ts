@@ -1,6 +1,6 @@
 /**
- * Sends host clusters of the compressed write cache to the storage: at once while a writer is free,
- * otherwise in order, contiguous ones together as one larger write. Knows nothing of places or waiters.
+ * Sends host clusters of the compressed write cache to the storage: at once while a writer is free, otherwise in order
+ * and contiguous ones as one larger write. Knows neither slots nor waiting writes.
  */
 import { type CachedHostCluster, signal } from './cached-host-cluster.js';
 import type { Storage } from './storage.js';
@@ -14,11 +14,11 @@ const MOST_BUFFERS = 1024;
 /** Finished clusters are rounded up to at least this many bytes: the page of every disk. */
 const SMALLEST_UNIT = 4096;
 
-/** What the cache does when a write is over. */
+/** Told when a write ends. */
 export interface WriteQueueOwner {
   /** The clusters are on the descriptor; called before `written` of each is settled. */
   wrote(clusters: readonly CachedHostCluster[]): void;
-  /** They may not be; called before `written` of each is rejected with the same error, the first of all. */
+  /** A write failed; called before `written` of each is rejected with the same error, the first of all. */
   failed(error: unknown): void;
 }
 
@@ -42,12 +42,12 @@ export class WriteQueue {
     this.#owner = owner;
   }
 
-  /** What a host cluster is rounded up to when it is written now, in bytes. */
+  /** A host cluster that is written now is rounded up to a multiple of this many bytes. */
   get unit(): number {
     return Math.min(Math.max(SMALLEST_UNIT, this.#storage.alignment), this.#clusterSize);
   }
 
-  /** Takes a cluster that is open; its `written` is set and settles when the write is over. */
+  /** Takes an open cluster; its `written` is set and settles when the write ends. */
   enqueue(cluster: CachedHostCluster): void {
     cluster.state = 'queued';
     cluster.written = signal();
@@ -67,12 +67,12 @@ export class WriteQueue {
     while (this.#busy < WRITERS && this.#queue.size > 0 && this.#failure === undefined) {
       const run = this.#takeRun();
       this.#busy += 1;
-      // The promise never rejects: its failure goes to the owner and to every waiter.
+      // Never rejects: a failure goes to the owner and to each cluster's `written`.
       void this.#send(run);
     }
   }
 
-  /** The first of the queue and the contiguous clusters behind it; only the last may be partly filled. */
+  /** Takes the first of the queue and the contiguous clusters behind it; only the last may be partly filled. */
   #takeRun(): Run {
     const { unit } = this;
     const clusters: CachedHostCluster[] = [];
@@ -99,7 +99,7 @@ export class WriteQueue {
     try {
       await this.#storage.write(offset, buffers);
     } catch (error) {
-      // Everybody is told the first error, also those whose own write failed after it.
+      // Every write rejects with the first error, also one that failed later.
       this.#failure ??= { error };
       failure = this.#failure;
     }

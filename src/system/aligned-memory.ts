@@ -52,39 +52,39 @@ function wasmMemory(bytes: number, shared: boolean): ArrayBuffer | SharedArrayBu
   }
 }
 
-/** Places of equal size in aligned memory, lent out and taken back; never more than it was sized for. */
+/** Slots of equal size in aligned memory, lent and taken back; never more than it was sized for. */
 export class AlignedSlab {
-  readonly placeSize: number;
+  readonly slotSize: number;
   readonly #free: Uint8Array[] = [];
   readonly #lent = new Set<Uint8Array>();
 
   /**
-   * @param places how many can be lent at once
-   * @param placeSize bytes of each; places are aligned to the largest power of two that divides it
+   * @param slots lent at once at most
+   * @param slotSize bytes of each; slots are aligned to the largest power of two that divides it
    */
-  constructor(places: number, placeSize: number) {
-    this.placeSize = placeSize;
-    this.grow(places);
+  constructor(slots: number, slotSize: number) {
+    this.slotSize = slotSize;
+    this.grow(slots);
   }
 
-  /** Adds room for `places` more. */
-  grow(places: number): void {
-    const memory = alignedMemory(places * this.placeSize);
-    for (let index = places - 1; index >= 0; index -= 1) {
-      this.#free.push(memory.subarray(index * this.placeSize, (index + 1) * this.placeSize));
+  /** Adds `slots` more. */
+  grow(slots: number): void {
+    const memory = alignedMemory(slots * this.slotSize);
+    for (let index = slots - 1; index >= 0; index -= 1) {
+      this.#free.push(memory.subarray(index * this.slotSize, (index + 1) * this.slotSize));
     }
   }
 
-  /** @returns a free place with whatever bytes its last user left, or undefined when all are lent */
+  /** @returns a free slot with the bytes of its last use, or undefined when all are lent */
   take(): Uint8Array | undefined {
-    const place = this.#free.pop();
-    if (place !== undefined) this.#lent.add(place);
-    return place;
+    const slot = this.#free.pop();
+    if (slot !== undefined) this.#lent.add(slot);
+    return slot;
   }
 
-  /** Takes back what `take` lent. */
-  giveBack(place: Uint8Array): void {
-    if (!this.#lent.delete(place)) throw internalError('a place that was not lent came back to its slab');
-    this.#free.push(place);
+  /** Takes back a slot that `take` lent. */
+  giveBack(slot: Uint8Array): void {
+    if (!this.#lent.delete(slot)) throw internalError('a slot that was not lent came back to its slab');
+    this.#free.push(slot);
   }
 }

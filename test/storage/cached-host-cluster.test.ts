@@ -6,7 +6,7 @@ import { payload } from './recording-storage.js';
 
 const CLUSTER = 8192;
 
-function placed(): CachedHostCluster {
+function withSlot(): CachedHostCluster {
   const cluster = new CachedHostCluster(3, CLUSTER);
   cluster.memory = new Uint8Array(CLUSTER).fill(0xff);
   return cluster;
@@ -14,7 +14,7 @@ function placed(): CachedHostCluster {
 
 describe('a cached host cluster', () => {
   test('is finished when it is filled up to its data end, the end of the cluster unless one is set', () => {
-    const cluster = placed();
+    const cluster = withSlot();
     expect(cluster.isFinished).toBe(false);
     cluster.fill(100, payload(100));
     expect(cluster.isFinished).toBe(false);
@@ -23,20 +23,20 @@ describe('a cached host cluster', () => {
     cluster.setDataEnd(200);
     expect(cluster.isFinished).toBe(true);
     expect(cluster.dataEnd).toBe(200);
-    const whole = placed();
+    const whole = withSlot();
     whole.fill(0, payload(CLUSTER));
     expect(whole.isFinished).toBe(true);
   });
 
   test('without a byte is not finished, not even when its data ends at 0', () => {
-    const cluster = placed();
+    const cluster = withSlot();
     cluster.setDataEnd(0);
     expect(cluster.isFinished).toBe(false);
     expect(() => cluster.refuseOverlap(0, 1)).toThrow('its data ends at 0');
   });
 
   test('has an image with zeros where nothing is filled, rounded up', () => {
-    const cluster = placed();
+    const cluster = withSlot();
     cluster.fill(10, payload(5, 1));
     cluster.fill(4096, payload(5, 2));
     const expected = new Uint8Array(4608);
@@ -48,14 +48,14 @@ describe('a cached host cluster', () => {
   });
 
   test('remembers that it has changed', () => {
-    const cluster = placed();
+    const cluster = withSlot();
     expect(cluster.changed).toBe(false);
     cluster.fill(0, payload(1));
     expect(cluster.changed).toBe(true);
   });
 
   test('says which host cluster refused what, and why', () => {
-    const cluster = placed();
+    const cluster = withSlot();
     cluster.fill(0, payload(10));
     expect(() => cluster.refuseOverlap(9, 12)).toThrow(
       'host cluster 3 cannot take bytes 9 to 12: some are filled already',
@@ -67,9 +67,9 @@ describe('a cached host cluster', () => {
     expect(() => cluster.refuseOverlap(10, 20)).not.toThrow();
   });
 
-  test('takes no bytes and has no image without a place in memory', () => {
+  test('takes no bytes and has no image without a slot', () => {
     const cluster = new CachedHostCluster(3, CLUSTER);
-    expect(() => cluster.fill(0, payload(1))).toThrow('host cluster 3 has no place yet');
+    expect(() => cluster.fill(0, payload(1))).toThrow('host cluster 3 has no slot yet');
     expect(() => cluster.image(1)).toThrow('host cluster 3 has no bytes');
   });
 });

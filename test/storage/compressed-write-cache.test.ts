@@ -10,13 +10,13 @@ import { CLUSTER, fill, makeSmallCache } from './small-cache.js';
 
 const recordingStorage = useRecordingStorage();
 
-/** A cache with places for `places` host clusters, over a storage of its own unless given one. */
-function makeCache(places: number, storage: RecordingStorage = recordingStorage()) {
-  return makeSmallCache(places, storage);
+/** A cache with slots for `slots` host clusters, over a storage of its own unless given one. */
+function makeCache(slots: number, storage: RecordingStorage = recordingStorage()) {
+  return makeSmallCache(slots, storage);
 }
 
 /** The offsets and lengths of all writes so far. */
-const places = (storage: RecordingStorage) => storage.writes.map(({ offset, length }) => [offset, length]);
+const writesTo = (storage: RecordingStorage) => storage.writes.map(({ offset, length }) => [offset, length]);
 
 describe('create', () => {
   test.each([1, CLUSTER - 1, -CLUSTER, Number.NaN, Number.POSITIVE_INFINITY])(
@@ -48,7 +48,7 @@ describe('create with 0 bytes, the bypass', () => {
     const { cache } = makeCache(0, storage);
     await cache.write(100, payload(50));
     await cache.write(CLUSTER - 10, payload(30, 2));
-    expect(places(storage)).toEqual([
+    expect(writesTo(storage)).toEqual([
       [100, 50],
       [CLUSTER - 10, 10],
       [CLUSTER, 20],
@@ -126,13 +126,13 @@ describe('write', () => {
     const { storage, cache } = makeCache(2);
     await fill(cache, 0, 0, CLUSTER - 100);
     await cache.write(CLUSTER - 100, payload(300, 9));
-    expect(places(storage)).toEqual([[0, CLUSTER]]);
+    expect(writesTo(storage)).toEqual([[0, CLUSTER]]);
     expect(storage.bytes(CLUSTER - 100, 100)).toEqual(payload(300, 9).subarray(0, 100));
     await cache.stop();
     expect(storage.bytes(CLUSTER, 200)).toEqual(payload(300, 9).subarray(100));
   });
 
-  test('that spans two host clusters waits for the second place while the first part leaves', async () => {
+  test('that spans two host clusters waits for the second slot while the first part leaves', async () => {
     const { storage, cache } = makeCache(1);
     await fill(cache, 0, 0, CLUSTER - 100);
     storage.hold();
@@ -162,10 +162,10 @@ describe('write', () => {
     await cache.write(CLUSTER - 5, payload(2));
     await expect(cache.write(CLUSTER - 10, payload(16))).rejects.toThrow('some are filled already');
     await cache.flush();
-    expect(places(storage)).toHaveLength(1);
+    expect(writesTo(storage)).toHaveLength(1);
   });
 
-  test('waits while the cache is full, and those that need a place get it in the order they asked', async () => {
+  test('waits while the cache is full, and those that need a slot get it in the order they asked', async () => {
     const { cache } = makeCache(1);
     await cache.write(0, payload(10));
     const second = cache.write(5 * CLUSTER, payload(10));
@@ -179,7 +179,7 @@ describe('write', () => {
     await third;
   });
 
-  test('that comes when a place has just become free does not overtake those that wait', async () => {
+  test('that comes when a slot has just become free does not overtake those that wait', async () => {
     const { cache } = makeCache(1);
     await cache.write(0, payload(10));
     const waiting = cache.write(CLUSTER, payload(10));
@@ -190,7 +190,7 @@ describe('write', () => {
     expect(await stateOf(later)).toBe('waiting');
   });
 
-  test('into a host cluster that has a place does not wait for others: it may be what frees a place', async () => {
+  test('into a host cluster that has a slot does not wait for others: it may be what frees a slot', async () => {
     const { cache } = makeCache(1);
     await fill(cache, 0, 0, CLUSTER - 10);
     const waiting = cache.write(CLUSTER, payload(10));
@@ -208,7 +208,7 @@ describe('write', () => {
     expect(await stateOf(waiting)).toBe('waiting');
     await cache.drop(1);
     await waiting;
-    expect(places(storage)).toHaveLength(2);
+    expect(writesTo(storage)).toHaveLength(2);
   });
 });
 
@@ -314,7 +314,7 @@ describe('setDataEnd', () => {
     expect(() => cache.setDataEnd(0, 99)).toThrow('below its filled bytes');
     expect(storage.writes).toEqual([]);
     cache.setDataEnd(0, 100);
-    expect(places(storage)).toEqual([[0, 4096]]);
+    expect(writesTo(storage)).toEqual([[0, 4096]]);
   });
 
   test('on the boundary ends the host cluster it names and not the next one', async () => {
@@ -322,9 +322,9 @@ describe('setDataEnd', () => {
     await fill(cache, 0, 0, CLUSTER - 1);
     cache.setDataEnd(0, CLUSTER);
     await cache.write(CLUSTER - 1, payload(100));
-    expect(places(storage)).toEqual([[0, CLUSTER]]);
+    expect(writesTo(storage)).toEqual([[0, CLUSTER]]);
     await fill(cache, 1, 99);
-    expect(places(storage)).toEqual([
+    expect(writesTo(storage)).toEqual([
       [0, CLUSTER],
       [CLUSTER, CLUSTER],
     ]);
@@ -341,7 +341,7 @@ describe('setDataEnd', () => {
     expect(storage.writes).toHaveLength(2);
   });
 
-  test('of 0 lets no byte in, not even of a write that was waiting for a place', async () => {
+  test('of 0 lets no byte in, not even of a write that was waiting for a slot', async () => {
     const { cache } = makeCache(1);
     cache.setDataEnd(1, 0);
     await expect(cache.write(CLUSTER, payload(1))).rejects.toThrow('its data ends at 0');
@@ -363,17 +363,17 @@ describe('setDataEnd', () => {
     storage.releaseAll();
     await flushed;
     await cache.write(CLUSTER, payload(10));
-    expect(places(storage)).toEqual([[0, 4096]]);
+    expect(writesTo(storage)).toEqual([[0, 4096]]);
   });
 
-  test('after a flush has written every byte frees the place without a second write', async () => {
+  test('after a flush has written every byte frees the slot without a second write', async () => {
     const { storage, cache } = makeCache(1);
     await cache.write(0, payload(10));
     await cache.flush();
     const waiting = cache.write(CLUSTER, payload(10));
     cache.setDataEnd(0, 10);
     await waiting;
-    expect(places(storage)).toEqual([[0, 4096]]);
+    expect(writesTo(storage)).toEqual([[0, 4096]]);
   });
 });
 
@@ -464,15 +464,15 @@ describe('stop', () => {
     const { cache } = makeCache(2, storage);
     await cache.write(100, payload(10));
     await cache.stop();
-    expect(places(storage)).toEqual([[0, 4096]]);
+    expect(writesTo(storage)).toEqual([[0, 4096]]);
     storage.readsExpected = true;
     await cache.write(110, payload(10, 2));
     expect(storage.bytes(100, 20)).toEqual(new Uint8Array([...payload(10), ...payload(10, 2)]));
-    expect(places(storage)).toHaveLength(2);
+    expect(writesTo(storage)).toHaveLength(2);
     cache.free();
   });
 
-  test('wakes writes that wait for a place, and they go straight through in their order', async () => {
+  test('wakes writes that wait for a slot, and they go straight through in their order', async () => {
     const storage = recordingStorage({ alignment: 1 });
     const { cache } = makeCache(1, storage);
     await cache.write(0, payload(10));
@@ -538,7 +538,7 @@ describe('stop', () => {
     cache.setDataEnd(0, 10);
     await cache.stop();
     await cache.write(0, payload(20));
-    expect(places(storage)).toEqual([[0, 20]]);
+    expect(writesTo(storage)).toEqual([[0, 20]]);
   });
 });
 
@@ -581,7 +581,7 @@ describe('setCacheSize', () => {
     expect(await stateOf(cache.write(4 * CLUSTER, payload(10)))).toBe('waiting');
   });
 
-  test('to less and to more again has never more places than the largest size', async () => {
+  test('to less and to more again has never more slots than the largest size', async () => {
     const { cache } = makeCache(2);
     cache.setCacheSize(CLUSTER);
     cache.setCacheSize(3 * CLUSTER);
@@ -642,7 +642,7 @@ describe('drop', () => {
     await expect(makeCache(1).cache.drop(7)).resolves.toBeUndefined();
   });
 
-  test('of a host cluster whose write waits for a place lets the write wait on', async () => {
+  test('of a host cluster whose write waits for a slot lets the write wait on', async () => {
     const { storage, cache } = makeCache(1);
     await cache.write(0, payload(10));
     const waiting = cache.write(CLUSTER, payload(10, 2));

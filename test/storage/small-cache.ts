@@ -1,13 +1,13 @@
-/** Caches of a few places for the tests of the compressed write cache, and what fills them. */
+/** Small caches for the tests of the compressed write cache, and their input. */
 import { CompressedWriteCache } from '../../src/storage/compressed-write-cache.js';
 import { payload, type RecordingStorage } from './recording-storage.js';
 
 /** Bytes of a host cluster in these tests. */
 export const CLUSTER = 65536;
 
-/** A cache with places for `places` host clusters. */
-export function makeSmallCache(places: number, storage: RecordingStorage) {
-  return { storage, cache: CompressedWriteCache.create(storage, CLUSTER, places * CLUSTER) };
+/** A cache with slots for `slots` host clusters. */
+export function makeSmallCache(slots: number, storage: RecordingStorage) {
+  return { storage, cache: CompressedWriteCache.create(storage, CLUSTER, slots * CLUSTER) };
 }
 
 /** Fills [start, end) of a host cluster. */

@@ -1,6 +1,6 @@
 /**
  * What the compressed write cache must amount to, in the simplest terms: which byte was accepted where,
- * and how often each host cluster may have been written. Knows nothing of places, queues or ranges.
+ * and how often each host cluster may have been written. Knows nothing of slots, queues or ranges.
  */
 import type { RecordedWrite } from './recording-storage.js';
 

@@ -40,8 +40,8 @@ vi.mock('../../src/storage/cached-host-cluster.js', async (importOriginal) => {
 const ERROR = new Error('no space');
 const recordingStorage = useRecordingStorage();
 
-function makeCache(places: number, storage: RecordingStorage = recordingStorage()) {
-  return makeSmallCache(places, storage);
+function makeCache(slots: number, storage: RecordingStorage = recordingStorage()) {
+  return makeSmallCache(slots, storage);
 }
 
 /** The numbers 0 to count-1 in an order that is neither ascending nor descending. */
@@ -61,7 +61,7 @@ describe('1. host clusters are found by hash', () => {
 });
 
 describe('2. a host cluster is one page-aligned buffer, its filled bytes are sorted ranges', () => {
-  test('any number of writes in any order leaves as one aligned buffer with each byte in its place', async () => {
+  test('any number of writes in any order leaves as one aligned buffer with each byte in its slot', async () => {
     const { storage, cache } = makeCache(1);
     const bytes = payload(CLUSTER);
     for (const at of shuffled(2048)) await cache.write(at * 32, bytes.subarray(at * 32, at * 32 + 32));
@@ -130,7 +130,7 @@ describe('3. overlapping or repeated writes are refused', () => {
     storage.releaseAll();
   });
 
-  test('of two writes of the same bytes that wait for a place together one is refused', async () => {
+  test('of two writes of the same bytes that wait for a slot together one is refused', async () => {
     const { cache } = makeCache(1);
     await cache.write(0, payload(10));
     const calls = [cache.write(CLUSTER, payload(10)), cache.write(CLUSTER + 9, payload(10))];
@@ -288,7 +288,7 @@ describe('6. a write to a host cluster that is being written waits until that is
 });
 
 describe('7. waiters are woken when what they wait for is true, and not before', () => {
-  test('a place is free when the write of its last user is over, not when it begins', async () => {
+  test('a slot is free when the write of its last user is over, not when it begins', async () => {
     const { storage, cache } = makeCache(1);
     storage.hold();
     await fill(cache, 0, 0, CLUSTER - 1);
@@ -301,7 +301,7 @@ describe('7. waiters are woken when what they wait for is true, and not before',
     await Promise.all([before, after]);
   });
 
-  test('a write that frees no place wakes nobody', async () => {
+  test('a write that frees no slot wakes nobody', async () => {
     const { storage, cache } = makeCache(2);
     await cache.write(0, payload(10));
     await cache.write(CLUSTER, payload(10));
@@ -313,7 +313,7 @@ describe('7. waiters are woken when what they wait for is true, and not before',
     await waiting;
   });
 
-  test('one free place wakes one host cluster, the first that asked', async () => {
+  test('one free slot wakes one host cluster, the first that asked', async () => {
     const { cache } = makeCache(2);
     await cache.write(0, payload(10));
     await cache.write(CLUSTER, payload(10));
@@ -504,7 +504,7 @@ describe('9. the overlap check is made where bytes go to the descriptor', () => 
 });
 
 describe('10. the limit counts host clusters that hold bytes', () => {
-  test('a data end on an empty one needs no place and does not wait, also when the cache is full', async () => {
+  test('a data end on an empty one needs no slot and does not wait, also when the cache is full', async () => {
     const { storage, cache } = makeCache(1);
     for (let cluster = 1; cluster < 100; cluster += 1) cache.setDataEnd(cluster, 20);
     await cache.write(0, payload(10));
@@ -515,10 +515,10 @@ describe('10. the limit counts host clusters that hold bytes', () => {
     expect(clustersOf(storage.writes)).toEqual([0, 150]);
   });
 
-  test.each([1, 2, 5])('%d hold bytes and no more', async (places) => {
-    const { cache } = makeCache(places);
-    for (let cluster = 0; cluster < places; cluster += 1) await cache.write(cluster * CLUSTER, payload(10));
-    const next = cache.write(places * CLUSTER, payload(10));
+  test.each([1, 2, 5])('%d hold bytes and no more', async (slots) => {
+    const { cache } = makeCache(slots);
+    for (let cluster = 0; cluster < slots; cluster += 1) await cache.write(cluster * CLUSTER, payload(10));
+    const next = cache.write(slots * CLUSTER, payload(10));
     expect(await stateOf(next)).toBe('waiting');
     await cache.drop(0);
     expect(await stateOf(next)).toBe('resolved');
@@ -582,7 +582,7 @@ describe('12. freeing a cache that still holds bytes is an error unless a write 
       },
     ],
     [
-      'a write that waits for a place',
+      'a write that waits for a slot',
       async (cache) => {
         await cache.write(0, payload(10));
         await cache.flush();

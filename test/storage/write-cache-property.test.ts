@@ -26,7 +26,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('drop'), flushFirst: fc.boolean() }) },
   {
     weight: 1,
-    arbitrary: fc.record({ kind: fc.constant('resize'), places: fc.integer({ min: 1, max: 5 }) }),
+    arbitrary: fc.record({ kind: fc.constant('resize'), slots: fc.integer({ min: 1, max: 5 }) }),
   },
   {
     weight: 2,
@@ -45,7 +45,7 @@ const plan = (extra: {
 }): fc.Arbitrary<Plan> =>
   fc
     .record({
-      places: fc.integer({ min: 1, max: 5 }),
+      slots: fc.integer({ min: 1, max: 5 }),
       shuffled: fc.boolean(),
       alignment: fc.constantFrom(1, 512, 4096),
       before: fc.array(step, { minLength: 1, maxLength: 12 }),
@@ -66,12 +66,12 @@ describe('random histories', () => {
   beforeAll(() => {
     AlignedSlab.prototype.take = function () {
       lent += 1;
-      if (running !== undefined && lent > running.limit) running.wrong.push(`${lent} places were lent`);
+      if (running !== undefined && lent > running.limit) running.wrong.push(`${lent} slots were lent`);
       return take.call(this);
     };
-    AlignedSlab.prototype.giveBack = function (place) {
+    AlignedSlab.prototype.giveBack = function (slot) {
       lent -= 1;
-      giveBack.call(this, place);
+      giveBack.call(this, slot);
     };
   });
   afterAll(() => Object.assign(AlignedSlab.prototype, { take, giveBack }));

@@ -16,12 +16,12 @@ export type Step =
   | { readonly kind: 'append'; readonly items: readonly Item[]; readonly order: readonly number[] }
   | { readonly kind: 'flush' | 'settle' | 'stop' | 'buffered' }
   | { readonly kind: 'drop'; readonly flushFirst: boolean }
-  | { readonly kind: 'resize'; readonly places: number }
+  | { readonly kind: 'resize'; readonly slots: number }
   | { readonly kind: 'read'; readonly offset: number; readonly length: number };
 
 export interface Plan {
-  readonly places: number;
-  /** Calls of one append in random order; then there are always two places or more. */
+  readonly slots: number;
+  /** Calls of one append in random order; then there are always two slots or more. */
   readonly shuffled: boolean;
   readonly alignment: number;
   readonly steps: readonly Step[];
@@ -35,7 +35,7 @@ const DEVICE_SIZE = 2 ** 30;
 export class WriteCacheRun {
   readonly storage: RecordingStorage;
   readonly model = new CacheModel();
-  /** The places that the cache may have lent. */
+  /** The slots that the cache may have lent. */
   limit: number;
   readonly wrong: string[] = [];
   readonly #cache: CompressedWriteCache;
@@ -53,7 +53,7 @@ export class WriteCacheRun {
   constructor(plan: Plan, scheduler: Scheduler) {
     this.#plan = plan;
     this.#scheduler = scheduler;
-    this.limit = plan.shuffled ? Math.max(2, plan.places) : plan.places;
+    this.limit = plan.shuffled ? Math.max(2, plan.slots) : plan.slots;
     const { alignment, failure } = plan;
     const delay = () => scheduler.schedule(Promise.resolve());
     this.storage = new RecordingStorage({ alignment, background: BACKGROUND, delay });
@@ -94,7 +94,7 @@ export class WriteCacheRun {
       case 'drop':
         return this.#drop(step.flushFirst);
       case 'resize':
-        this.limit = this.#plan.shuffled ? Math.max(2, step.places) : step.places;
+        this.limit = this.#plan.shuffled ? Math.max(2, step.slots) : step.slots;
         this.#cache.setCacheSize(this.limit * CLUSTER);
         return;
       case 'read':

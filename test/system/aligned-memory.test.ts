@@ -1,4 +1,4 @@
-/** Memory that O_DIRECT takes, and places in it. */
+/** Memory that O_DIRECT takes, and slots in it. */
 import koffi from 'koffi';
 import { describe, expect, test } from 'vitest';
 import { roundDown, roundUp } from '../../src/arithmetic.js';
@@ -49,17 +49,14 @@ describe('aligned memory', () => {
 });
 
 describe('a slab', () => {
-  test.each([4096, 65536, 2 * 1024 * 1024])(
-    'lends aligned places of %d bytes that do not overlap',
-    (size) => {
-      const slab = new AlignedSlab(3, size);
-      const places = [slab.take(), slab.take(), slab.take()].map((place) => place!);
-      expect(places.map((place) => place.length)).toEqual([size, size, size]);
-      expect(places.map(misalignment)).toEqual([0, 0, 0]);
-      for (const [index, place] of places.entries()) place.fill(index + 1);
-      expect(places.every((place, index) => place.every((byte) => byte === index + 1))).toBe(true);
-    },
-  );
+  test.each([4096, 65536, 2 * 1024 * 1024])('lends aligned slots of %d bytes that do not overlap', (size) => {
+    const slab = new AlignedSlab(3, size);
+    const slots = [slab.take(), slab.take(), slab.take()].map((slot) => slot!);
+    expect(slots.map((slot) => slot.length)).toEqual([size, size, size]);
+    expect(slots.map(misalignment)).toEqual([0, 0, 0]);
+    for (const [index, slot] of slots.entries()) slot.fill(index + 1);
+    expect(slots.every((slot, index) => slot.every((byte) => byte === index + 1))).toBe(true);
+  });
 
   test('lends no more than it has, and again what came back', () => {
     const slab = new AlignedSlab(2, 4096);
@@ -74,16 +71,16 @@ describe('a slab', () => {
     const slab = new AlignedSlab(1, 4096);
     slab.take();
     slab.grow(2);
-    const places = [slab.take()!, slab.take()!];
-    expect(places.map(misalignment)).toEqual([0, 0]);
+    const slots = [slab.take()!, slab.take()!];
+    expect(slots.map(misalignment)).toEqual([0, 0]);
     expect(slab.take()).toBeUndefined();
   });
 
   test('refuses what it has not lent, and what came back already', () => {
     const slab = new AlignedSlab(1, 4096);
-    const place = slab.take()!;
-    expect(() => slab.giveBack(place.slice())).toThrow('not lent');
-    slab.giveBack(place);
-    expect(() => slab.giveBack(place)).toThrow('not lent');
+    const slot = slab.take()!;
+    expect(() => slab.giveBack(slot.slice())).toThrow('not lent');
+    slab.giveBack(slot);
+    expect(() => slab.giveBack(slot)).toThrow('not lent');
   });
 });

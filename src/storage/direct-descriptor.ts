@@ -1,0 +1,132 @@
+/**
+ * The descriptor of a target: opened with O_DIRECT where the cache mode asks for it, and opened again through the page
+ * cache when the file system refuses the first direct access.
+ */
+import * as fs from 'node:fs';
+import { promisify } from 'node:util';
+import { ioError, quoted } from '../errors.js';
+import { DIRECT_ALIGNMENT } from '../system/aligned-memory.js';
+import { fileIdentity } from '../system/file-identity.js';
+import { asksForDirect, type CacheMode } from './cache-mode.js';
+import { isRefusal, openAsAsked, openBuffered } from './open-direct.js';
+
+const closeFile = promisify(fs.close);
+const stat = promisify(fs.fstat);
+const identityOf = async (fd: number) => fileIdentity(await stat(fd, { bigint: true }));
+
+export class DirectDescriptor {
+  readonly #path: string;
+  readonly #name: string;
+  readonly #mode: CacheMode;
+  /** The last one is in use. An earlier one stays open, because accesses may be in flight on it. */
+  readonly #descriptors: number[];
+  #direct: boolean;
+  #directRefused: string | undefined;
+  /** Whether a direct write has worked: from then on EINVAL is an error, not a refusal of O_DIRECT. */
+  #directWorks = false;
+  #leaving: Promise<void> | undefined;
+
+  /**
+   * Opens `path` for reading and writing.
+   * @param name the file's name for messages
+   * @param flags further open flags, such as O_CREAT | O_EXCL
+   * @param permissions of a file that is made, before the umask
+   * @throws Qcow2cError ERR_IO
+   */
+  static async open(
+    path: string,
+    name: string,
+    mode: CacheMode,
+    flags: number,
+    permissions: number,
+  ): Promise<DirectDescriptor> {
+    try {
+      const { descriptor, directRefused } = await openAsAsked(path, mode, flags, permissions);
+      return new DirectDescriptor(path, name, mode, descriptor, directRefused);
+    } catch (error) {
+      const verb = (flags & fs.constants.O_CREAT) !== 0 ? 'create' : 'open';
+      throw ioError(`Could not ${verb} ${quoted(name)}`, error, { file: name });
+    }
+  }
+
+  private constructor(
+    path: string,
+    name: string,
+    mode: CacheMode,
+    fd: number,
+    directRefused: string | undefined,
+  ) {
+    this.#path = path;
+    this.#name = name;
+    this.#mode = mode;
+    this.#descriptors = [fd];
+    this.#direct = asksForDirect(mode) && directRefused === undefined;
+    this.#directRefused = directRefused;
+  }
+
+  get fd(): number {
+    return this.#descriptors.at(-1) ?? -1;
+  }
+
+  get isDirect(): boolean {
+    return this.#direct;
+  }
+
+  /** Offset, length and address of every access are multiples of this, in bytes. */
+  get alignment(): number {
+    return this.#direct ? DIRECT_ALIGNMENT : 1;
+  }
+
+  /** The mode in use. */
+  get cacheMode(): CacheMode {
+    if (this.#direct || !asksForDirect(this.#mode)) return this.#mode;
+    return this.#mode === 'none' ? 'writeback' : 'writethrough';
+  }
+
+  /** Why O_DIRECT is not in use although the mode asks for it. */
+  get directRefused(): string | undefined {
+    return this.#directRefused;
+  }
+
+  /** A direct write has succeeded. */
+  noteDirectWrite(): void {
+    this.#directWorks = true;
+  }
+
+  /**
+   * Leaves O_DIRECT when `error` refuses it.
+   * @param direct whether the access was tried with O_DIRECT
+   * @returns whether the access can be tried again, without O_DIRECT
+   * @throws Qcow2cError ERR_IO when the file cannot be opened again
+   */
+  async hasLeftDirect(error: unknown, direct: boolean): Promise<boolean> {
+    if (!direct || !isRefusal(error)) return false;
+    if (this.#leaving === undefined) {
+      if (this.#directWorks) return false;
+      this.#leaving = this.#leaveDirect();
+    }
+    // Every access that was in flight with O_DIRECT is tried again after the first has left it.
+    await this.#leaving;
+    return true;
+  }
+
+  /** Closes every descriptor, also when one fails. @throws the system's first error */
+  async close(): Promise<void> {
+    const closing = this.#descriptors.splice(0).map((fd) => closeFile(fd));
+    for (const result of await Promise.allSettled(closing)) {
+      if (result.status === 'rejected') throw result.reason;
+    }
+  }
+
+  async #leaveDirect(): Promise<void> {
+    try {
+      const direct = await identityOf(this.fd);
+      this.#descriptors.push(await openBuffered(this.#path, this.#mode));
+      if ((await identityOf(this.fd)) !== direct) throw new Error('another file has its name');
+    } catch (error) {
+      throw ioError(`Could not open ${quoted(this.#name)} without O_DIRECT`, error, { file: this.#name });
+    }
+    this.#direct = false;
+    this.#directRefused = 'the file system refuses direct writes';
+  }
+}
