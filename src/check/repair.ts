@@ -8,7 +8,7 @@
  * cleared last. The file is synced between these steps.
  */
 import { Qcow2cError, quoted } from '../errors.js';
-import { openTarget } from '../storage/target.js';
+import { openTarget } from '../storage/open-target.js';
 import { type CheckedImage, readCheckedImage } from './checked-image.js';
 import type { CheckTotals, Finding, ImagePart, WrongRefcount } from './findings.js';
 import { type EntryRepair, repairCopiedFlags, repairEntries } from './repair-entries.js';

@@ -1,8 +1,9 @@
 /** Where a conversion goes, whatever the format: what the workers are to do for it, and what becomes of it. */
 
 import { quoted } from '../errors.js';
+import type { openTarget } from '../storage/open-target.js';
 import { RateLimit } from '../storage/rate-limit.js';
-import type { openTarget, Target } from '../storage/target.js';
+import type { Target } from '../storage/target.js';
 import type { PackingSetup } from '../workers/messages.js';
 import type { PipelineParts, PipelineSettings } from '../workers/pipeline.js';
 import type { PlannedItem } from '../workers/plan.js';

@@ -12,7 +12,7 @@ import type { Subclusters } from '../qcow2/l2-entry.js';
 import type { RawWriter } from '../raw/raw-writer.js';
 import { CompressedWriteCache } from '../storage/compressed-write-cache.js';
 import { type FileRange, OverlapGuard } from '../storage/overlap-guard.js';
-import { commitInOrder, type Target } from '../storage/target.js';
+import { commitInOrder, isInPlace, type Target } from '../storage/target.js';
 import { alignedMemory } from '../system/aligned-memory.js';
 import { UNCHANGED } from '../workers/messages.js';
 import { type PipelineSettings, refuseAbort } from '../workers/pipeline.js';
@@ -236,7 +236,7 @@ export class Qcow2Output implements Output {
     if (existing !== undefined) return this.#replace(existing);
     this.#dataLength = (await dataFile?.writer.finish(this.#virtualSize)) ?? 0;
     this.#length = await this.#writer.finish({
-      inPlace: target.kind !== 'new',
+      inPlace: isInPlace(target.kind),
       beforeHeader: () => target.keepLength(),
       virtualSize: this.#virtualSize,
     });
@@ -246,7 +246,7 @@ export class Qcow2Output implements Output {
       await target.file.allocate(0, this.#length);
     }
     // The last moment: from here on the image gets its name. An existing image has its new header already.
-    if (target.kind === 'new') refuseAbort(this.#signal);
+    if (!isInPlace(target.kind)) refuseAbort(this.#signal);
   }
 
   /** @param end the first guest cluster that was not written */
@@ -374,7 +374,7 @@ function* usedRanges({ free }: ExistingImage, unit: number): Generator<FileRange
  * takes a half-written image for a whole one, and by the mark the next conversion knows what was left behind.
  */
 async function beginInPlace({ kind }: Target, guard: OverlapGuard, unit: number): Promise<void> {
-  if (kind === 'new') return;
+  if (!isInPlace(kind)) return;
   const first = alignedMemory(unit).subarray(0, unit);
   if (kind === 'existing') first.set(UNFINISHED_MARK);
   await guard.writeHeader([first]);

@@ -2,7 +2,8 @@
 
 import { usageError } from '../errors.js';
 import { RawWriter } from '../raw/raw-writer.js';
-import type { openTarget, Target } from '../storage/target.js';
+import type { openTarget } from '../storage/open-target.js';
+import type { Target } from '../storage/target.js';
 import { type PipelineSettings, refuseAbort, runPipeline } from '../workers/pipeline.js';
 import type { WorkerPool } from '../workers/pool.js';
 import type { ConvertOptions } from './options.js';

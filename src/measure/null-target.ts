@@ -59,7 +59,7 @@ export async function openNullTarget(): Promise<Target> {
   return {
     file,
     path: '',
-    kind: 'new',
+    kind: 'null',
     existingSize: 0,
     keepLength: () => {},
     notices: [],

@@ -7,6 +7,7 @@
 import { roundDown, roundUp } from '../arithmetic.js';
 import { abortedError, internalError, Qcow2cError, quoted } from '../errors.js';
 import type { SparseStorage } from '../storage/storage.js';
+import { isInPlace, type TargetKind } from '../storage/target.js';
 import { alignedMemory, DIRECT_ALIGNMENT } from '../system/aligned-memory.js';
 
 /** Writes and holes under way at once: the threads that Node.js has for them. */
@@ -17,7 +18,7 @@ const SECTOR_SIZE = 512;
 
 /** What the disk is written over. */
 export interface RawPlace {
-  readonly kind: 'new' | 'existing' | 'device';
+  readonly kind: TargetKind;
   /** Bytes of the file or device before the conversion; 0 for a new file. */
   readonly existingSize: number;
   /** Whether all of them are known to be zeros, so that nothing needs to be made zero. */
@@ -49,7 +50,7 @@ export class RawWriter {
   constructor(storage: SparseStorage, diskSize: number | undefined, place: RawPlace) {
     const { kind, existingSize } = place;
     // As in qemu-img, a file that ends inside its last sector counts as whole sectors.
-    if (kind !== 'new' && diskSize !== undefined && roundUp(existingSize, SECTOR_SIZE) < diskSize) {
+    if (isInPlace(kind) && diskSize !== undefined && roundUp(existingSize, SECTOR_SIZE) < diskSize) {
       throw new Qcow2cError(
         'ERR_USAGE',
         `output file is smaller than input file: ${quoted(storage.name)} has ${existingSize} bytes, ` +
@@ -112,7 +113,7 @@ export class RawWriter {
     }
     this.#position = end;
     if (end === from || this.#place.isZero) return;
-    if (this.#place.kind !== 'new') {
+    if (isInPlace(this.#place.kind)) {
       tasks.push(() => this.#zero(from, end));
     } else if (from === 0) {
       // Never a hole, as in QEMU (allocate_first_block): who reads one cannot find out what O_DIRECT needs.

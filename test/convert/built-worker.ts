@@ -2,7 +2,7 @@
 import { inject } from 'vitest';
 import { type ConversionParts, convertWith } from '../../src/convert/convert.js';
 import type { ConvertOptions, ConvertResult } from '../../src/convert/options.js';
-import { openTarget } from '../../src/storage/target.js';
+import { openTarget } from '../../src/storage/open-target.js';
 
 const notBuilt = inject('notBuilt');
 if (notBuilt !== undefined) throw new Error(notBuilt);

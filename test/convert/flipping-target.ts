@@ -1,5 +1,5 @@
 /** A target on whose way to the disk one bit is turned over. */
-import { type openTarget as OpenTarget, openTarget } from '../../src/storage/target.js';
+import { type openTarget as OpenTarget, openTarget } from '../../src/storage/open-target.js';
 
 /** A bit of a file. */
 export interface Flip {

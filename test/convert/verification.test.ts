@@ -5,7 +5,7 @@ import { basename } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { ConvertOptions } from '../../src/convert/options.js';
-import { openTarget } from '../../src/storage/target.js';
+import { openTarget } from '../../src/storage/open-target.js';
 import type { Progress } from '../../src/workers/progress.js';
 import { clusterPlaces } from '../e2e/cluster-places.js';
 import { useScratch } from '../e2e/scratch.js';

@@ -5,7 +5,7 @@
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { openTarget } from '../../src/storage/target.js';
+import { openTarget } from '../../src/storage/open-target.js';
 import { mountsIn, readMounts } from '../../src/system/mounts.js';
 import { run } from '../oracle/run.js';
 import { cli } from './cli.js';

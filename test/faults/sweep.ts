@@ -6,7 +6,7 @@ import * as fs from 'node:fs';
 import { convertWith } from '../../src/convert/convert.js';
 import type { ConvertOptions } from '../../src/convert/options.js';
 import type { StreamReference } from '../../src/image/image-reference.js';
-import { openTarget } from '../../src/storage/target.js';
+import { openTarget } from '../../src/storage/open-target.js';
 import { Watchdog } from '../fuzz/watchdog.js';
 import { budget } from './either-pool.js';
 import {

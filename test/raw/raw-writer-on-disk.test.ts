@@ -3,7 +3,7 @@ import * as fs from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { RawWriter } from '../../src/raw/raw-writer.js';
 import type { CacheMode } from '../../src/storage/cache-mode.js';
-import { openTarget } from '../../src/storage/target.js';
+import { openTarget } from '../../src/storage/open-target.js';
 import { noLoopDevices, withLoopDevice } from '../e2e/loop-device.js';
 import { useScratch } from '../e2e/scratch.js';
 import { expectSameBytes } from '../storage/recording-storage.js';

@@ -48,7 +48,7 @@ export function useOtherUser(): OtherUser {
       configFile: false,
       logLevel: 'error',
       build: {
-        ssr: fileURLToPath(new URL('../../src/storage/target.ts', import.meta.url)),
+        ssr: fileURLToPath(new URL('../../src/storage/open-target.ts', import.meta.url)),
         outDir: root,
         emptyOutDir: false,
         target: 'node20',

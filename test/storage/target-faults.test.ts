@@ -6,7 +6,7 @@ import * as fs from 'node:fs';
 import type { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { openTarget } from '../../src/storage/target.js';
+import { openTarget } from '../../src/storage/open-target.js';
 import { alignedMemory, DIRECT_ALIGNMENT } from '../../src/system/aligned-memory.js';
 import { useScratch } from '../e2e/scratch.js';
 

@@ -4,7 +4,8 @@ import promises from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { openTarget, type Target } from '../../src/storage/target.js';
+import { openTarget } from '../../src/storage/open-target.js';
+import type { Target } from '../../src/storage/target.js';
 import { useScratch } from '../e2e/scratch.js';
 
 const scratch = useScratch();

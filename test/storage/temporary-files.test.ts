@@ -1,7 +1,7 @@
 /** A run's temporary files go at any moment, and nothing else does. */
 import { existsSync, lstatSync, renameSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { openTarget } from '../../src/storage/target.js';
+import { openTarget } from '../../src/storage/open-target.js';
 import { TemporaryFiles } from '../../src/storage/temporary-files.js';
 import { useScratch } from '../e2e/scratch.js';
 

@@ -2,7 +2,7 @@
 import * as fs from 'node:fs';
 import { expect, test, vi } from 'vitest';
 import { DirectFile } from '../../src/storage/direct-file.js';
-import { openTarget } from '../../src/storage/target.js';
+import { openTarget } from '../../src/storage/open-target.js';
 import { deviceSize } from '../../src/system/device-size.js';
 import { useScratch } from '../e2e/scratch.js';
 
