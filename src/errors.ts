@@ -4,56 +4,83 @@
  */
 import { getSystemErrorMap } from 'node:util';
 
+/** All codes; docs/errors.md describes each. */
+export const ERROR_CODES = [
+  'ERR_USAGE',
+  'ERR_UNSUPPORTED',
+  'ERR_FORMAT',
+  'ERR_CORRUPT',
+  'ERR_IO',
+  'ERR_IN_USE',
+  'ERR_SOURCE_CHANGED',
+  'ERR_LIMIT',
+  'ERR_ENGINE',
+  'ERR_WORKER',
+  'ERR_ABORTED',
+  'ERR_INTERNAL',
+] as const;
+
 /**
  * Stable codes, one for each reaction a caller may want:
- * usage: the request is wrong; unsupported: valid, but not something this program does;
- * format: the file is not of the format asked for; corrupt: it is, but broken;
- * io: the system refused an operation; in-use: somebody else writes to the file, or reads what would be written;
- * source-changed: the source is not what it was at the start;
- * limit: the format cannot hold the result; engine: no usable compression engine, or one that failed;
- * worker: a worker thread died; aborted: the caller's signal; internal: a broken promise inside qcow2c.
+ *
+ * - `ERR_USAGE`: the request is wrong;
+ * - `ERR_UNSUPPORTED`: the request is valid, but qcow2c does not support it;
+ * - `ERR_FORMAT`: the file does not have the given format;
+ * - `ERR_CORRUPT`: the image is damaged;
+ * - `ERR_IO`: the system refused an operation; `systemCode` names the reason;
+ * - `ERR_IN_USE`: another process writes to the file, or reads a file that would be written to;
+ * - `ERR_SOURCE_CHANGED`: a source changed during the run;
+ * - `ERR_LIMIT`: the format cannot hold the result;
+ * - `ERR_ENGINE`: no compression engine works, or the chosen one failed;
+ * - `ERR_WORKER`: a worker thread threw or died;
+ * - `ERR_ABORTED`: the caller's signal ended the call; the error's `name` is `AbortError`;
+ * - `ERR_INTERNAL`: a defect in qcow2c.
  */
-export type ErrorCode =
-  | 'ERR_USAGE'
-  | 'ERR_UNSUPPORTED'
-  | 'ERR_FORMAT'
-  | 'ERR_CORRUPT'
-  | 'ERR_IO'
-  | 'ERR_IN_USE'
-  | 'ERR_SOURCE_CHANGED'
-  | 'ERR_LIMIT'
-  | 'ERR_ENGINE'
-  | 'ERR_WORKER'
-  | 'ERR_ABORTED'
-  | 'ERR_INTERNAL';
+export type ErrorCode = (typeof ERROR_CODES)[number];
 
-/** What a program may want to know about a failure besides its sentence. */
-export interface ErrorFacts {
-  /** The file concerned, as it was named; the library names files from the root of the file system. */
-  readonly file?: string | undefined;
-  /** Where, in bytes: in the file for I/O, in the guest's address space for a worker's failure. */
-  readonly offset?: number | undefined;
+/** The properties of a Qcow2cError besides its code and message. */
+export type ErrorFacts = FileFacts & {
+  /** A byte of the virtual disk. */
+  readonly guestOffset?: number | undefined;
   readonly expected?: string | number | undefined;
   readonly found?: string | number | undefined;
   /** The system's name of the reason, such as ENOSPC. */
   readonly systemCode?: string | undefined;
   readonly cause?: unknown;
-}
+};
 
+/** An offset always lies in a file, so it never comes without one. */
+type FileFacts =
+  | { readonly file?: string | undefined; readonly offset?: undefined }
+  | { readonly file: string; readonly offset?: number | undefined };
+
+/** The error of every function of the library. `cause` is the underlying error, if there is one. */
 export class Qcow2cError extends Error {
-  override readonly name = 'Qcow2cError';
+  /** `AbortError` when the caller's signal ended the call, as with the functions of Node.js. */
+  override readonly name: 'Qcow2cError' | 'AbortError';
   readonly code: ErrorCode;
+  /** The file concerned. The library gives absolute names. */
   readonly file: string | undefined;
+  /** A position in `file`, in bytes. */
   readonly offset: number | undefined;
+  /**
+   * A position on the virtual disk, in bytes: on that of the image `file`, or without a file on the disk that was
+   * being read.
+   */
+  readonly guestOffset: number | undefined;
+  /** The value that was required, and the one that was there. */
   readonly expected: string | number | undefined;
   readonly found: string | number | undefined;
+  /** The system's name of the reason, such as ENOSPC. */
   readonly systemCode: string | undefined;
 
   constructor(code: ErrorCode, message: string, facts: ErrorFacts = {}) {
     super(message, facts.cause === undefined ? undefined : { cause: facts.cause });
+    this.name = code === 'ERR_ABORTED' ? 'AbortError' : 'Qcow2cError';
     this.code = code;
     this.file = facts.file;
     this.offset = facts.offset;
+    this.guestOffset = facts.guestOffset;
     this.expected = facts.expected;
     this.found = facts.found;
     this.systemCode = facts.systemCode;
@@ -61,19 +88,19 @@ export class Qcow2cError extends Error {
 }
 
 /**
- * A file name for a message: quoted, control characters and those that change the direction of writing made visible, so
- * that no name can drive a terminal or be read as another.
+ * Quotes a file name for a message. Control characters and characters that change the direction of writing become
+ * `\\xNN`, so that no name can drive a terminal or look like another name.
  */
 export function quoted(name: string): string {
   const visible = name.replace(
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: the expression looks for control characters
     /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
     (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
   );
   return `'${visible}'`;
 }
 
-/** Reasons that Node.js has no words, or poor ones, for; the words are the C library's. */
+/** The C library's words for reasons that Node.js describes poorly or not at all. */
 const REASONS: Readonly<Record<string, string>> = {
   EIO: 'Input/output error',
   EISDIR: 'Is a directory',
@@ -86,7 +113,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOTSUP: 'Operation not supported',
 };
 
-/** Their numbers on Linux: where Node.js does not know a number, it does not know its name either. */
+/** Their numbers on Linux. Node.js does not know the names of numbers that it does not know. */
 const LINUX_NUMBERS: Readonly<Record<number, string>> = {
   61: 'ENODATA',
   116: 'ESTALE',
@@ -116,24 +143,33 @@ export function systemReason(error: unknown): string {
 
 /**
  * The error of a failed system call.
- * @param what what was tried and on which file, without the reason: "Could not write 'x' at offset 512"
+ * @param what the operation and its file, without the reason: "Could not write 'x' at offset 512"
  */
 export function ioError(what: string, cause: unknown, facts: ErrorFacts = {}): Qcow2cError {
   const systemCode = systemCodeOf(cause);
   return new Qcow2cError('ERR_IO', `${what}: ${systemReason(cause)}`, { ...facts, systemCode, cause });
 }
 
-/** The request itself is wrong: a bad option value, a combination that cannot be. */
+/** The same error in other words: all facts stay, and `cause` is the error itself. */
+export function reworded(error: Qcow2cError, message: string): Qcow2cError {
+  const { code, message: _, ...facts } = error;
+  return new Qcow2cError(code, message, { ...(facts as ErrorFacts), cause: error });
+}
+
+/** The request itself is wrong: a bad value of an option, or options that exclude each other. */
 export function usageError(message: string, facts: ErrorFacts = {}): Qcow2cError {
   return new Qcow2cError('ERR_USAGE', message, facts);
 }
 
-/** The caller's signal came. @param reason what the signal says of itself */
+/**
+ * The caller's signal ended the call.
+ * @param reason the signal's; what only closed a file leaves it to `endPromptly` to add
+ */
 export function abortedError(reason: unknown): Qcow2cError {
-  return new Qcow2cError('ERR_ABORTED', 'The work was ended before it was complete', { cause: reason });
+  return new Qcow2cError('ERR_ABORTED', 'The operation was aborted', { cause: reason });
 }
 
-/** A promise between parts of the program was broken: always a defect in qcow2c, never the user's fault. */
+/** One part of the program broke a rule of another: always a defect in qcow2c, never the user's fault. */
 export function internalError(message: string, facts: ErrorFacts = {}): Qcow2cError {
   return new Qcow2cError('ERR_INTERNAL', `internal error: ${message}`, facts);
 }

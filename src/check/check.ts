@@ -38,7 +38,7 @@ export async function checkWith(
   options: CheckOptions,
   workerEntry: URL | undefined,
 ): Promise<CheckResult | undefined> {
-  return endPromptly(options.signal, checkOrRepair(options, workerEntry));
+  return endPromptly(options.signal, () => checkOrRepair(options, workerEntry));
 }
 
 async function checkOrRepair(

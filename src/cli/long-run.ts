@@ -47,7 +47,7 @@ export async function longRun<Result>(
       display.update(state);
       request.update(state);
     };
-    const work = run({ onProgress, signal });
+    const work = () => run({ onProgress, signal });
     const result = await endPromptly(signal, work, undefined, LONGEST_CLEAN_UP);
     display.end(isComplete(result));
     return { result };

@@ -9,7 +9,6 @@ import { type OpenedImage, openImage } from '../image/open-image.js';
 import { asksForDirect } from '../storage/cache-mode.js';
 import { BUILT_WORKER } from '../workers/built-worker.js';
 import { compareItems } from '../workers/compare-items.js';
-import { refuseAbort } from '../workers/pipeline.js';
 import { endPromptly } from '../workers/prompt-abort.js';
 import { openFileIdentities } from '../workers/range-identity.js';
 import { comparisonBudget } from './comparison-budget.js';
@@ -32,8 +31,7 @@ export async function compareWith(options: CompareOptions, workerEntry: URL): Pr
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1)) {
     throw usageError(`The number of threads must be at least 1, not ${threads}`, { found: threads });
   }
-  refuseAbort(signal);
-  return endPromptly(signal, compareImages(options, workerEntry));
+  return endPromptly(signal, () => compareImages(options, workerEntry));
 }
 
 async function compareImages(options: CompareOptions, workerEntry: URL): Promise<CompareResult> {

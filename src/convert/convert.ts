@@ -49,12 +49,10 @@ export async function convert(options: ConvertOptions): Promise<ConvertResult> {
 export async function convertWith(asked: ConvertOptions, parts: ConversionParts): Promise<ConvertResult> {
   const options = { ...asked, create: withStorableNames(asked.create) };
   validateConversion(options);
-  if (options.signal?.aborted)
-    throw new Qcow2cError('ERR_ABORTED', 'The conversion was ended before it began');
   const temporaryFiles = new TemporaryFiles();
   const openTarget: typeof parts.openTarget = (path, mode, inPlace, remedy) =>
     parts.openTarget(path, mode, inPlace, remedy, temporaryFiles);
-  const work = convertSources(options, { ...parts, openTarget });
+  const work = () => convertSources(options, { ...parts, openTarget });
   return endPromptly(options.signal, work, () => temporaryFiles.abandon());
 }
 

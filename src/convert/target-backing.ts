@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { ioError, Qcow2cError, quoted } from '../errors.js';
+import { ioError, Qcow2cError, quoted, reworded } from '../errors.js';
 import { BackingChain } from '../image/backing-chain.js';
 import { backingFilePath } from '../image/image-name.js';
 import type { ImageFormat, ImageReference } from '../image/image-reference.js';
@@ -49,9 +49,8 @@ export async function openTargetBacking(
 function withPlace(error: unknown, name: string, path: string): unknown {
   const isMissing = error instanceof Qcow2cError && error.systemCode === 'ENOENT' && error.file === path;
   if (!isMissing || name === path || !existsSync(name)) return error;
-  const { code, message, ...facts } = error;
   const hint = `a relative name begins at the target's directory; the file here is ${quoted(resolve(name))}`;
-  return new Qcow2cError(code, `${message} (${hint})`, { ...facts, cause: error });
+  return reworded(error, `${error.message} (${hint})`);
 }
 
 /**

@@ -74,7 +74,8 @@ export class TargetMismatch {
     const message = `${quoted(this.#name)} was read back and does not hold ${expected}: at guest offset ${offset} ${what}${state}`;
     return new Qcow2cError(code, message, {
       file: this.#shown(cause?.file ?? this.#name),
-      offset,
+      offset: cause?.offset,
+      guestOffset: offset,
       expected,
       systemCode: cause?.systemCode,
       cause,

@@ -3,7 +3,7 @@
  * Nothing stays open when any of it cannot be opened.
  */
 import type { CompressionType } from '../compression-type.js';
-import { Qcow2cError, quoted, usageError } from '../errors.js';
+import { Qcow2cError, quoted, reworded, usageError } from '../errors.js';
 import { Qcow2Layer } from '../qcow2/qcow2-layer.js';
 import type { SnapshotSelector } from '../qcow2/snapshot-table.js';
 import { RawPart } from '../raw/raw-part.js';
@@ -218,8 +218,7 @@ class ChainOpening {
 /** The error of a part, with what it was a part of in front. */
 export function within(what: string, error: unknown): unknown {
   if (!(error instanceof Qcow2cError) || error.code === 'ERR_INTERNAL') return error;
-  const { code, message, ...facts } = error;
-  return new Qcow2cError(code, `${what}: ${message}`, { ...facts, cause: error });
+  return reworded(error, `${what}: ${error.message}`);
 }
 
 /** Says of a backing file's error how it came to be looked at. */

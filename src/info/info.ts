@@ -39,7 +39,7 @@ export async function imageInfoWith(
   options: ImageInfoOptions,
   examine: typeof examineImage,
 ): Promise<ImageInfo[]> {
-  return endPromptly(options.signal, describeImages(options, examine));
+  return endPromptly(options.signal, () => describeImages(options, examine));
 }
 
 async function describeImages(options: ImageInfoOptions, examine: typeof examineImage): Promise<ImageInfo[]> {

@@ -40,7 +40,7 @@ export interface MeasureParts extends Pick<ConversionParts, 'workerEntry'> {
 /** `measure` with its replaceable parts. */
 export async function measureWith(options: MeasureOptions, parts: MeasureParts): Promise<Measurement> {
   refuseClashes(options);
-  return endPromptly(options.signal, measureSource(options, parts));
+  return endPromptly(options.signal, () => measureSource(options, parts));
 }
 
 async function measureSource(options: MeasureOptions, parts: MeasureParts): Promise<Measurement> {

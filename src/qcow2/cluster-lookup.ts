@@ -92,9 +92,13 @@ export class ClusterLookup {
     return { kind: 'unreadable', length, error: found.error };
   }
 
-  /** Makes the error of an entry that cannot be interpreted. @param reason continues a sentence about it */
-  broken(guest: number, reason: string): Qcow2cError {
-    return brokenAt(this.#name, guest, reason);
+  /**
+   * Makes the error of an entry that cannot be interpreted.
+   * @param reason continues a sentence about it
+   * @param offset of the entry in the file, where it is known
+   */
+  broken(guest: number, reason: string, offset?: number): Qcow2cError {
+    return brokenAt(this.#name, guest, reason, offset);
   }
 
   /** @param from index of the first entry to examine @returns undefined when the rest are empty */
@@ -123,7 +127,8 @@ export class ClusterLookup {
   /** @returns undefined when the entry has no L2 table */
   #l2Table(raw: bigint, index: number): FoundTable | undefined {
     const guest = index * this.#clusterSize * this.#l2Entries;
-    const broken = (reason: string) => ({ index, count: 1, error: this.broken(guest, reason) });
+    const entryOffset = this.#image.l1Offset + index * TABLE_ENTRY_BYTES;
+    const broken = (reason: string) => ({ index, count: 1, error: this.broken(guest, reason, entryOffset) });
     let offset: number | undefined;
     try {
       offset = decodeL1Entry(raw).l2TableOffset;
@@ -161,7 +166,7 @@ export class ClusterLookup {
         return { kind: 'compressed', length, offset, storedLength, skip: inCluster };
       }
       case 'broken':
-        return { kind: 'unreadable', length, error: this.broken(guest, run.reason) };
+        return { kind: 'unreadable', length, error: this.broken(guest, run.reason, offset) };
       default:
         return {
           kind: run.kind,
@@ -246,10 +251,14 @@ function behind(host: number | undefined, bytes: number): number | undefined {
   return host === undefined ? undefined : host + bytes;
 }
 
-/** Makes the error for the cluster at guest offset `guest`. @param reason continues a sentence about it */
-export function brokenAt(file: string, guest: number, reason: string): Qcow2cError {
-  const message = `${quoted(file)} is broken at guest offset ${guest}: ${reason}`;
-  return new Qcow2cError('ERR_CORRUPT', message, { file, offset: guest });
+/**
+ * Makes the error of an entry that describes the guest cluster at `guestOffset` wrongly.
+ * @param reason continues a sentence about it
+ * @param offset of the entry in the file, where it is known
+ */
+export function brokenAt(file: string, guestOffset: number, reason: string, offset?: number): Qcow2cError {
+  const message = `${quoted(file)} is broken at guest offset ${guestOffset}: ${reason}`;
+  return new Qcow2cError('ERR_CORRUPT', message, { file, offset, guestOffset });
 }
 
 /** @returns an error of the file, which makes its clusters unreadable @throws any other error, as it is */

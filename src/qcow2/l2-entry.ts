@@ -103,7 +103,7 @@ export function encodeCompressedCluster(offset: HostOffset, length: number, clus
       'ERR_LIMIT',
       `A compressed cluster would lie at offset ${offset}, expected below ${2 ** offsetBits} with clusters of ` +
         `${2 ** clusterBits} bytes; try a smaller cluster size`,
-      { offset, expected: `below ${2 ** offsetBits}`, found: offset },
+      { expected: `below ${2 ** offsetBits}`, found: offset },
     );
   }
   if (!(length >= 1 && length <= 2 ** clusterBits)) {

@@ -26,7 +26,7 @@ function locate(block: Uint8Array, index: number, bits: number): { at: number; s
 export function getRefcount(block: Uint8Array, index: number, bits: number): number {
   const { at, shift } = locate(block, index, bits);
   const byte = (i: number) => block[i] ?? 0;
-  if (bits === 64) return narrow(readU64(block, at), 'A refcount', { offset: at });
+  if (bits === 64) return narrow(readU64(block, at), 'A refcount');
   if (bits === 32) return readU32(block, at);
   if (bits === 16) return byte(at) * 256 + byte(at + 1);
   return (byte(at) >> shift) & (2 ** bits - 1);

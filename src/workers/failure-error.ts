@@ -35,13 +35,15 @@ export function failureError(
         { file, offset, expected, found },
       );
     }
-    case 'corrupt':
+    case 'corrupt': {
+      const at = guestOffset + failure.at;
       return new Qcow2cError(
         'ERR_CORRUPT',
-        `Compressed cluster at guest offset ${guestOffset + failure.at} ${isKept ? 'is malformed' : 'cannot be read'}: ` +
+        `Compressed cluster at guest offset ${at} ${isKept ? 'is malformed' : 'cannot be read'}: ` +
           `${failure.message} ` +
           `(payload at offset ${offset} of ${quoted(file)})`,
-        { file, offset, cause: new CorruptPayload(failure.message) },
+        { file, offset, guestOffset: at, cause: new CorruptPayload(failure.message) },
       );
+    }
   }
 }

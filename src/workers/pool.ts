@@ -212,7 +212,7 @@ export class WorkerPool {
       const cause = this.#lost === undefined ? error : this.#lost.reason;
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new Qcow2cError('ERR_WORKER', `A worker failed at guest offset ${guestOffset}: ${reason}`, {
-        offset: guestOffset,
+        guestOffset,
         cause,
       });
     }

@@ -66,7 +66,7 @@ describe.each([
     await expect(converting).rejects.toMatchObject({
       name: 'Qcow2cError',
       code: 'ERR_WORKER',
-      offset: expect.any(Number),
+      guestOffset: expect.any(Number),
       message: expect.stringMatching(
         new RegExp(`^A worker failed at guest offset \\d+: .*${reason.source}`, reason.flags),
       ),
@@ -98,7 +98,7 @@ test('a worker that dies while the target is read back ends the conversion too',
     },
     { workerEntry: testWorker('dies-later') },
   );
-  await expect(converting).rejects.toMatchObject({ code: 'ERR_WORKER', offset: 0 });
+  await expect(converting).rejects.toMatchObject({ code: 'ERR_WORKER', guestOffset: 0 });
   // Everything was converted before.
   expect([...phases]).toEqual(['convert']);
   expect(await namesBeside(target)).toEqual(before);

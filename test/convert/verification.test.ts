@@ -142,7 +142,7 @@ describe('a bit that is turned over on the way to the disk', () => {
     const { places } = await placesOf({});
     const { from } = places.find(({ guest }) => guest === 5)!;
     const error = await failureOf(verified({}, { offset: from + 777, bit: 7 }));
-    expect(error).toMatchObject({ code: 'ERR_CORRUPT', offset: 5 * CLUSTER + 512 });
+    expect(error).toMatchObject({ code: 'ERR_CORRUPT', guestOffset: 5 * CLUSTER + 512 });
     expect(error.message).toContain('the sector there does not hold what the source holds');
   });
 });
@@ -232,7 +232,7 @@ test.each([
   const length = readFileSync(target).indexOf(bytes.subarray(4 * CLUSTER, 5 * CLUSTER));
   await make();
   const error = await failureOf(verified({ keepTarget: true, targetFormat }, { offset: length + 1, bit: 6 }));
-  expect(error).toMatchObject({ code: 'ERR_CORRUPT', offset: 4 * CLUSTER });
+  expect(error).toMatchObject({ code: 'ERR_CORRUPT', guestOffset: 4 * CLUSTER });
   expect(error.message).toMatch(/; it was written in place, and is wrong now$/);
   if (targetFormat === 'qcow2') expect((await qemuImg.check(target)).corruptions).toBe(0);
 });
@@ -263,7 +263,7 @@ describe('a stream', () => {
     expect(found).toMatchObject({
       code: 'ERR_CORRUPT',
       file: target,
-      offset: 2 * MIB,
+      guestOffset: 2 * MIB,
       expected: "the content of '-'",
     });
     expect(await namesBeside(target)).not.toContain(basename(target));
@@ -282,7 +282,7 @@ test('zeros in the place of what cannot be read are expected with salvage', asyn
     { ...setting, target, targetFormat: 'raw', verify: true },
     { openTarget: spoiling((file) => writeByte(file, CLUSTER + 5)) },
   );
-  expect(await failureOf(run)).toMatchObject({ code: 'ERR_CORRUPT', offset: CLUSTER });
+  expect(await failureOf(run)).toMatchObject({ code: 'ERR_CORRUPT', guestOffset: CLUSTER });
 });
 
 test('a source that is written to meanwhile is what is said to be wrong', async () => {

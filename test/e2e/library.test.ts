@@ -73,7 +73,7 @@ describe('import { convert } from "qcow2c"', () => {
   });
 
   test('an AbortSignal ends a conversion before or during it, and is nothing to it afterwards', () => {
-    const aborted = { error: { name: 'Qcow2cError', code: 'ERR_ABORTED', typed: true } };
+    const aborted = { error: { name: 'AbortError', code: 'ERR_ABORTED', typed: true } };
     expect(report['abortedBefore']).toMatchObject(aborted);
     expect(report['abortedDuring']).toMatchObject(aborted);
     expect(report['abortedAfter']).toHaveProperty('result');

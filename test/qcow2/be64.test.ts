@@ -46,13 +46,12 @@ describe('narrow', () => {
     );
   });
 
-  it('says what was found, what was expected and where', () => {
-    const facts = { file: 'x.qcow2', offset: 40 };
-    expect(() => narrow(2n ** 60n, "The L1 table offset of 'x.qcow2'", facts)).toThrow(
+  it('says what was found and what was expected', () => {
+    expect(() => narrow(2n ** 60n, "The L1 table offset of 'x.qcow2'")).toThrow(
       new Qcow2cError(
         'ERR_CORRUPT',
         "The L1 table offset of 'x.qcow2' is 1152921504606846976, expected at most 9007199254740991",
-        { ...facts, expected: 'at most 9007199254740991', found: '1152921504606846976' },
+        { expected: 'at most 9007199254740991', found: '1152921504606846976' },
       ),
     );
   });

@@ -335,7 +335,12 @@ describe('a broken entry', () => {
       ['data', 2 * 4096, 4096],
     ]);
     expect(ranges[1]).toMatchObject({
-      error: { code: 'ERR_CORRUPT', file: 'x.qcow2', offset: 4096, message: expect.stringMatching(reason) },
+      error: {
+        code: 'ERR_CORRUPT',
+        file: 'x.qcow2',
+        guestOffset: 4096,
+        message: expect.stringMatching(reason),
+      },
     });
     expect((ranges[1] as { error: Error }).error.message).toMatch(
       /^'x.qcow2' is broken at guest offset 4096: /,

@@ -386,7 +386,7 @@ describe('standard input of a process', () => {
     });
   });
 
-  const message = 'The work was ended before it was complete';
+  const message = 'The operation was aborted';
   test('that is a pipe whose writer lives does not keep the process alive once closed', async () => {
     const { readEnd, writeEnd } = openPipe();
     expect(await reportOf(start(readEnd, ['close']))).toEqual({ code: 'ERR_ABORTED', message });

@@ -340,7 +340,7 @@ describe('a worker that', () => {
   const workerError = (offset: number, reason: RegExp) =>
     expect.objectContaining({
       code: 'ERR_WORKER',
-      offset,
+      guestOffset: offset,
       message: expect.stringMatching(
         new RegExp(`^A worker failed at guest offset ${offset}: .*${reason.source}`, reason.flags),
       ),

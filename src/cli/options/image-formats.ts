@@ -2,7 +2,7 @@
  * The names of image formats, as -f, -O, -F and driver= take them: raw and qcow2, and words for all others
  * that QEMU knows about what to do instead. Used by the readers of options.
  */
-import { Qcow2cError, usageError } from '../../errors.js';
+import { Qcow2cError, reworded, usageError } from '../../errors.js';
 import { IMAGE_FORMATS, type ImageFormat, isImageFormat } from '../../image/image-reference.js';
 import { notAccepted } from './option-values.js';
 import { withHint } from './suggestion.js';
@@ -81,7 +81,6 @@ export function withReason<Result>(why: string | undefined, read: () => Result):
   } catch (error) {
     if (why === undefined || !(error instanceof Qcow2cError)) throw error;
     if (error.found !== 'raw' || error.expected !== 'qcow2') throw error;
-    const { code, message, ...facts } = error;
-    throw new Qcow2cError(code, withHint(message, `the target is raw: ${why}`), { ...facts, cause: error });
+    throw reworded(error, withHint(error.message, `the target is raw: ${why}`));
   }
 }
