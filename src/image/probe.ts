@@ -91,7 +91,7 @@ function otherImage(format: string, file: string): Qcow2cError {
   const instead =
     format === 'luks'
       ? "decrypt it first, with 'qemu-img convert --object secret,... --image-opts ...'"
-      : `make it qcow2 first: 'qemu-img convert -f ${format} -O qcow2'`;
+      : `convert it to qcow2 first: 'qemu-img convert -f ${format} -O qcow2'`;
   return refusal(format, file, `looks like a ${format} image${name}, which qcow2c does not read; ${instead}`);
 }
 

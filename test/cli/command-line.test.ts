@@ -357,8 +357,8 @@ describe('operands', () => {
       expect.objectContaining({
         code: 'ERR_UNSUPPORTED',
         message:
-          "Standard input ('-') can only be converted and measured with -c, as it is read once; save it to a file " +
-          "first (a file of that name is './-')",
+          "Standard input ('-') is read once, so only 'convert' and 'measure -c' accept it; save it to a file first " +
+          "(a file of that name is './-')",
       }),
     );
   });
@@ -436,8 +436,7 @@ describe('refusals of our own', () => {
     ],
     [
       ['convert', '--object', 'secret,id=x,data=y', 'a', 'b'],
-      '--object is not supported: secrets and TLS credentials serve encrypted images and network disks, which ' +
-        'qcow2c neither reads nor writes',
+      '--object is not supported: qcow2c supports neither encrypted images nor network disks',
     ],
     [
       ['convert'],
@@ -450,7 +449,7 @@ describe('refusals of our own', () => {
     [
       ['convert', '-c', 'a.raw', '-o', 'b.qcow2'],
       "Must specify image file name (the target is missing, 'a.raw' is the source; -o takes options of the format, " +
-        "and 'b.qcow2' is none; 'qcow2c convert [options] SRC DST')",
+        "and 'b.qcow2' is not one; 'qcow2c convert [options] SRC DST')",
     ],
     [
       ['convert', 'a', '-', 'b'],
@@ -505,12 +504,12 @@ describe('refusals of our own', () => {
     ],
     [
       ['convert', 'a', '-'],
-      "Standard output cannot be the target: an image is not written from start to end (a file of that name is './-')",
+      "Standard output cannot be the target: an image is not written sequentially (a file of that name is './-')",
     ],
     [['convert', '--recompress', 'a', 'b'], '--recompress requires -c'],
     [
       ['convert', '-f', 'vmdk', 'a', 'b'],
-      "Could not open 'a': Format 'vmdk' is not supported (make it qcow2 first: 'qemu-img convert -f vmdk -O qcow2')",
+      "Could not open 'a': Format 'vmdk' is not supported (convert it to qcow2 first: 'qemu-img convert -f vmdk -O qcow2')",
     ],
     [
       ['convert', '-f', 'file', 'a', 'b'],
@@ -518,7 +517,7 @@ describe('refusals of our own', () => {
     ],
     [
       ['convert', '-O', 'vdi', 'a', 'b'],
-      "File format 'vdi' is not supported (make a qcow2 image and of that: 'qemu-img convert -f qcow2 -O vdi')",
+      "File format 'vdi' is not supported (create a qcow2 image and convert it: 'qemu-img convert -f qcow2 -O vdi')",
     ],
     [
       ['convert', '-O', 'nbd', 'a', 'b'],

@@ -91,7 +91,7 @@ describe('protocols', () => {
     ['blkdebug::disk', /'blkdebug' .*qemu-img convert/],
     ['null-co://', /'null-co' .*qemu-img convert/],
     ['json:{"driver":"raw"}', /^Protocol 'json' .* \(use --image-opts: /],
-    ['host_device:/dev/sda', /'host_device' .*give the device's name alone/],
+    ['host_device:/dev/sda', /'host_device' .*give only the name of the device/],
   ])('%s is refused with what to do instead', (name, words) => {
     const error = failure(() => sourceFile(name));
     expect(error.code).toBe('ERR_UNSUPPORTED');

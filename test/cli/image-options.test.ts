@@ -138,7 +138,7 @@ describe('a source', () => {
   });
 
   test.each([
-    ['driver=vmdk,file.filename=a', "Format 'vmdk' is not supported (make it qcow2 first: "],
+    ['driver=vmdk,file.filename=a', "Format 'vmdk' is not supported (convert it to qcow2 first: "],
     ['driver=nbd,host=a', "Driver 'nbd' is not supported (the format of a file or a device is raw or qcow2)"],
     ['file.driver=nbd,file.host=a', "Driver 'nbd' is not supported"],
     ['driver=qcow2,file.driver=qcow2,file.file.filename=a', 'An image in a qcow2 image is not supported'],

@@ -16,7 +16,7 @@ const path = useScratch();
 /** What less than a cluster is missing of: qemu-img says nothing of it. */
 const CUT_SHORT = /^ERROR [A-Za-z0-9 ]+ at offset 0x[0-9a-f]+ ends past the end of the file: .*\n/gm;
 /** Said of leaks where a table could not be read; qemu-img says the same of all leaks. */
-const MAY_BE_IN_USE = 'They may be in use: not every table that could refer to them could be read.';
+const MAY_BE_IN_USE = 'They may be in use: not all tables that could refer to them could be read.';
 const NO_HARM = 'This means waste of disk space, but no harm to data.';
 /** Without the directory qemu-img gives the check up. */
 const DIRECTORY_MISSING = 'bitmaps/directory past the end';

@@ -136,7 +136,7 @@ describe('the program', () => {
     const theirs = await run('qemu-img', ['map', '512-v3-zlib.qcow2'], { cwd });
     const { status, stdout, stderr } = await cli(['map', '512-v3-zlib.qcow2'], { cwd });
     expect({ status, stdout }).toEqual({ status: theirs.status, stdout: theirs.stdout });
-    expect(stderr).toBe(`qcow2c: ${NOT_IN_A_TABLE}; --output=json shows them, too\n`);
+    expect(stderr).toBe(`qcow2c: ${NOT_IN_A_TABLE}; use --output=json to list them\n`);
   });
 
   test('draws a picture', async () => {

@@ -183,12 +183,12 @@ describe.each(DAMAGES)('%s', (_, make) => {
     const lines = stderr.trimEnd().split('\n');
     const total = lost.reduce((sum, [from, to]) => sum + to - from, 0);
     expect(lines.pop()).toBe(
-      `qcow2c: warning: ${total} bytes in ${lost.length} place${lost.length > 1 ? 's' : ''} of '${target}' could not be read and are zeros`,
+      `qcow2c: warning: ${total} bytes in ${lost.length} place${lost.length > 1 ? 's' : ''} of '${target}' could not be read and were replaced with zeros`,
     );
     expect(lines).toEqual(
       lost.map(([from, to]) =>
         expect.stringMatching(
-          `^qcow2c: warning: error while reading offset ${from}: .* \\(${to - from} bytes became zeros\\)$`,
+          `^qcow2c: warning: error while reading offset ${from}: .* \\(${to - from} bytes replaced with zeros\\)$`,
         ),
       ),
     );

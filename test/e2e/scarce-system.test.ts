@@ -66,7 +66,7 @@ describe('with few threads', () => {
   asRoot('a conversion works with those that start, and -v says so', async () => {
     const { status, stderr } = await cli(convert, { under: under(OTHERS + 2) });
     expect({ status, stderr }).toEqual({ status: 0, stderr: expect.stringMatching(/worker threads: 2$/m) });
-    expect(stderr).toMatch(/^Fewer worker threads than wanted: .*\(ulimit -u is 13\)/m);
+    expect(stderr).toMatch(/^Fewer worker threads than requested: .*\(ulimit -u is 13\)/m);
     await expectGoodImage(target, raw);
   });
 

@@ -75,10 +75,10 @@ describe('a write that the disk says to have made, and has not', () => {
 test('-v says where the target was read from', async () => {
   const verbose = (under: readonly string[]) =>
     cli(['convert', '-c', '--verify', '-v', raw, target], { under, env: ONE_THREAD });
-  expect((await verbose([])).stderr).toMatch(/^Verified: read back from the device, past the page cache$/m);
+  expect((await verbose([])).stderr).toMatch(
+    /^Verified: read back from the device, bypassing the page cache$/m,
+  );
   // The file system that refuses the first direct write.
   const refused = await verbose(injecting('pwrite64', 'error=EINVAL:when=1'));
-  expect(refused.stderr).toMatch(
-    /^Verified: read back after the system was asked to drop it from the page cache$/m,
-  );
+  expect(refused.stderr).toMatch(/^Verified: read back after eviction from the page cache$/m);
 });

@@ -37,7 +37,7 @@ describe('the first bytes of a file', () => {
         found: format,
         message: expect.stringMatching(
           new RegExp(
-            `^'${file}' looks like a ${format} image( \\(.*\\))?, which qcow2c does not read; make it qcow2 first: ` +
+            `^'${file}' looks like a ${format} image( \\(.*\\))?, which qcow2c does not read; convert it to qcow2 first: ` +
               `'qemu-img convert -f ${format} -O qcow2'; if it is a raw disk, say so with -f raw$`,
           ),
         ),

@@ -28,7 +28,7 @@ export function humanText(result: CheckResult): string {
       '',
       `${leaks} leaked clusters were found on the image.`,
       unreadTables > 0
-        ? 'They may be in use: not every table that could refer to them could be read.'
+        ? 'They may be in use: not all tables that could refer to them could be read.'
         : 'This means waste of disk space, but no harm to data.',
     );
   }

@@ -107,7 +107,7 @@ function missingNames(files: readonly string[], pairs: readonly OptionPair[]): Q
       : `the target is missing, ${quoted(source)} is the source`;
   // A whole name behind -o, where other programs take the output's.
   const name = pairs.find(({ key, bare }) => bare && /[./]/.test(key))?.key;
-  const hint = name === undefined ? '' : `; -o takes options of the format, and ${quoted(name)} is none`;
+  const hint = name === undefined ? '' : `; -o takes format options, and ${quoted(name)} is not one`;
   return usageError(`Must specify image file name (${missing}${hint}; 'qcow2c convert [options] SRC DST')`);
 }
 

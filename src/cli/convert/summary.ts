@@ -23,7 +23,9 @@ export function summary(result: ConvertResult): string {
 function settling({ settledMs }: ConvertResult): string[] {
   if (settledMs === 0) return [];
   const seconds = (settledMs / 1000).toFixed(2);
-  return [`Source: changed just before; waited ${seconds} s, so that a later write changes its time stamps`];
+  return [
+    `Source: modified just before the run; waited ${seconds} s so that later writes change its time stamps`,
+  ];
 }
 
 function compression({ engine, compressionLevel, tableLevel, threads }: ConvertResult): string {
@@ -34,11 +36,11 @@ function compression({ engine, compressionLevel, tableLevel, threads }: ConvertR
 
 function checkedPayloads({ correctedClusters: wrong }: ConvertResult): string[] {
   if (wrong === undefined) return [];
-  return [`Payloads checked: ${wrong === 0 ? 'all were right' : `${wrong} were wrong, and compressed anew`}`];
+  return [`Payloads checked: ${wrong === 0 ? 'all correct' : `${wrong} wrong, compressed again`}`];
 }
 
 function refusedThreads({ threadsRefused }: ConvertResult): string[] {
-  return threadsRefused === undefined ? [] : [`Fewer worker threads than wanted: ${threadsRefused}`];
+  return threadsRefused === undefined ? [] : [`Fewer worker threads than requested: ${threadsRefused}`];
 }
 
 function target({ targetCache, directRefused }: ConvertResult): string {
@@ -48,7 +50,7 @@ function target({ targetCache, directRefused }: ConvertResult): string {
 
 function clusters(result: ConvertResult, clusterSize: number): string {
   const { compressedClusters, copiedClusters, normalClusters, zeroClusters } = result;
-  const copied = copiedClusters === 0 ? '' : ` (${copiedClusters} copied as they were)`;
+  const copied = copiedClusters === 0 ? '' : ` (${copiedClusters} copied)`;
   const zeros = zeroClusters === 0 ? '' : `, ${zeroClusters} zero`;
   return `Clusters: ${compressedClusters} compressed${copied}, ${normalClusters} normal${zeros}, of ${clusterSize} bytes each`;
 }
@@ -63,7 +65,7 @@ function sizes(result: ConvertResult): string {
 }
 
 function unreadable({ unreadableBytes }: ConvertResult): string[] {
-  return unreadableBytes === 0 ? [] : [`Unreadable: ${unreadableBytes} bytes became zeros`];
+  return unreadableBytes === 0 ? [] : [`Unreadable: ${unreadableBytes} bytes replaced with zeros`];
 }
 
 function writes({ writeCalls, writtenBytes }: ConvertResult): string {
@@ -71,9 +73,9 @@ function writes({ writeCalls, writtenBytes }: ConvertResult): string {
 }
 
 const VERIFIED = {
-  device: 'from the device, past the page cache',
-  evicted: 'after the system was asked to drop it from the page cache',
-  'page cache': 'through the page cache, which the system could not be asked to empty',
+  device: 'from the device, bypassing the page cache',
+  evicted: 'after eviction from the page cache',
+  'page cache': 'through the page cache, which could not be evicted',
 };
 
 function verification({ verifiedFrom }: ConvertResult): string[] {

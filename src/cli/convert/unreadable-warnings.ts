@@ -32,25 +32,28 @@ export class UnreadableWarnings {
     }
     this.#ranges += 1;
     this.#bytes += length;
-    this.#print(`error while reading offset ${guestOffset}: ${error.message} (${length} bytes became zeros)`);
+    this.#print(
+      `error while reading offset ${guestOffset}: ${error.message} (${length} bytes replaced with zeros)`,
+    );
   }
 
   #print(message: string): void {
     this.#lines += 1;
     if (this.#lines <= MOST_LINES) warn(this.#stderr, message);
-    if (this.#lines === MOST_LINES + 1) warn(this.#stderr, 'further ones are only counted; the sum follows');
+    if (this.#lines === MOST_LINES + 1)
+      warn(this.#stderr, 'further warnings are only counted; the total follows');
   }
 
   /** @param target the name of the finished image */
   finish(target: string): void {
     if (this.#lines > MOST_LINES && this.#recovered > 0) {
-      warn(this.#stderr, `${this.#recovered} malformed clusters were read, with all of their bytes`);
+      warn(this.#stderr, `${this.#recovered} malformed clusters were recovered completely`);
     }
     if (this.#ranges === 0) return;
     const places = this.#ranges === 1 ? '1 place' : `${this.#ranges} places`;
     warn(
       this.#stderr,
-      `${this.#bytes} bytes in ${places} of ${quoted(target)} could not be read and are zeros`,
+      `${this.#bytes} bytes in ${places} of ${quoted(target)} could not be read and were replaced with zeros`,
     );
   }
 }

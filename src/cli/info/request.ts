@@ -33,7 +33,7 @@ export function readInfoWords(operands: readonly string[], words: InfoWords): In
   if (words.object !== undefined) {
     throw new Qcow2cError(
       'ERR_UNSUPPORTED',
-      '--object is not supported: what an image says of itself can be read without a secret',
+      '--object is not supported: info reads headers, which needs no secret',
     );
   }
   const wishes = workerBudgetOptions(words);

@@ -19,7 +19,7 @@ export const HUMAN_TEXT: RangesText = {
     if (data && offset === undefined) {
       throw new Qcow2cError(
         'ERR_UNSUPPORTED',
-        'File contains external, encrypted or compressed clusters; --output=json shows them, too',
+        'File contains external, encrypted or compressed clusters; use --output=json to list them',
       );
     }
     if (!data || zero) return '';

@@ -7,8 +7,8 @@ import { isProtocol, type Protocol, protocolOf, readsAsProtocol } from '../../im
 
 const DOWNLOAD = "download it first, or pipe a raw disk: 'curl -L URL | qcow2c convert - OUT'";
 const COPY_NBD = "copy it to a file first: 'nbdcopy URI FILE' or 'qemu-img convert -O raw URI FILE'";
-const MAKE_FILE = "make it a file first: 'qemu-img convert -O raw URI FILE'";
-const NAME_DEVICE = "give the device's name alone";
+const MAKE_FILE = "convert it to a file first: 'qemu-img convert -O raw URI FILE'";
+const NAME_DEVICE = 'give only the name of the device';
 
 /** What to do instead of naming a source by a protocol that QEMU speaks. */
 const INSTEAD: Readonly<Record<Protocol, string>> = {
@@ -83,10 +83,10 @@ export function sourceFile(name: string): string {
 export function targetFile(name: string): string {
   if (name === '-') {
     throw usageError(
-      "Standard output cannot be the target: an image is not written from start to end (a file of that name is './-')",
+      "Standard output cannot be the target: an image is not written sequentially (a file of that name is './-')",
     );
   }
-  return plainName(name, { instead: 'write to a file, and copy that to where it belongs' });
+  return plainName(name, { instead: 'write to a file and copy it there' });
 }
 
 /**

@@ -39,7 +39,7 @@ function refuseStandardInput(text: string): void {
   if (text !== '-') return;
   throw new Qcow2cError(
     'ERR_UNSUPPORTED',
-    "Standard input ('-') can only be converted and measured with -c, as it is read once; save it to a file first " +
+    "Standard input ('-') is read once, so only 'convert' and 'measure -c' accept it; save it to a file first " +
       "(a file of that name is './-')",
   );
 }

@@ -35,7 +35,7 @@ function unsupported(message: string): Qcow2cError {
 export function sourceFormatOf(name: string, opening = ''): ImageFormat {
   if (isImageFormat(name)) return name;
   if (OTHER_FORMATS.includes(name)) {
-    const instead = `make it qcow2 first: 'qemu-img convert -f ${name} -O qcow2'`;
+    const instead = `convert it to qcow2 first: 'qemu-img convert -f ${name} -O qcow2'`;
     throw unsupported(`${opening}Format '${name}' is not supported (${instead})`);
   }
   if (OTHER_DRIVERS.includes(name)) {
@@ -51,7 +51,7 @@ export function sourceFormatOf(name: string, opening = ''): ImageFormat {
 export function targetFormatOf(name: string): ImageFormat {
   if (isImageFormat(name)) return name;
   if (OTHER_FORMATS.includes(name)) {
-    const instead = `make a qcow2 image and of that: 'qemu-img convert -f qcow2 -O ${name}'`;
+    const instead = `create a qcow2 image and convert it: 'qemu-img convert -f qcow2 -O ${name}'`;
     throw unsupported(`File format '${name}' is not supported (${instead})`);
   }
   if (OTHER_DRIVERS.includes(name)) throw unsupported(`Driver '${name}' is not supported (${NO_DRIVER})`);

@@ -6,7 +6,6 @@ export function refuseObject(definition: string | undefined): void {
   if (definition === undefined) return;
   throw new Qcow2cError(
     'ERR_UNSUPPORTED',
-    '--object is not supported: secrets and TLS credentials serve encrypted images and network disks, ' +
-      'which qcow2c neither reads nor writes',
+    '--object is not supported: qcow2c supports neither encrypted images nor network disks',
   );
 }

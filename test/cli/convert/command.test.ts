@@ -69,8 +69,8 @@ describe('what cannot be read', () => {
     const around = io(convert);
     expect(await convertCommand(REQUEST, around)).toBe(0);
     expect(around.stderr.text).toBe(
-      'qcow2c: warning: error while reading offset 512: gone (512 bytes became zeros)\n' +
-        "qcow2c: warning: 512 bytes in 1 place of 'out' could not be read and are zeros\n",
+      'qcow2c: warning: error while reading offset 512: gone (512 bytes replaced with zeros)\n' +
+        "qcow2c: warning: 512 bytes in 1 place of 'out' could not be read and were replaced with zeros\n",
     );
     expect(around.stdout.text).toBe('');
   });

@@ -23,10 +23,8 @@ describe('summary', () => {
 
   test('says which clusters were copied, stored as zeros or could not be read', () => {
     const text = summary({ ...RESULT, copiedClusters: 3, zeroClusters: 2, unreadableBytes: 65536 });
-    expect(text).toContain(
-      'Clusters: 4 compressed (3 copied as they were), 1 normal, 2 zero, of 65536 bytes each\n',
-    );
-    expect(text).toContain('Unreadable: 65536 bytes became zeros\n');
+    expect(text).toContain('Clusters: 4 compressed (3 copied), 1 normal, 2 zero, of 65536 bytes each\n');
+    expect(text).toContain('Unreadable: 65536 bytes replaced with zeros\n');
   });
 
   test('has no clusters to count in a raw disk', () => {

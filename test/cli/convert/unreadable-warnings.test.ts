@@ -14,10 +14,10 @@ describe('UnreadableWarnings', () => {
     warnings.finish('out');
     expect(stderr.text.split('\n')).toEqual([
       "qcow2c: warning: error while reading offset 512: Could not read 'in' at offset 512: Input/output error " +
-        '(1024 bytes became zeros)',
+        '(1024 bytes replaced with zeros)',
       "qcow2c: warning: error while reading offset 65536: Could not read 'in' at offset 512: Input/output error " +
-        '(512 bytes became zeros)',
-      "qcow2c: warning: 1536 bytes in 2 places of 'out' could not be read and are zeros",
+        '(512 bytes replaced with zeros)',
+      "qcow2c: warning: 1536 bytes in 2 places of 'out' could not be read and were replaced with zeros",
       '',
     ]);
   });
@@ -34,9 +34,9 @@ describe('UnreadableWarnings', () => {
     expect(lines.length).toBe(103);
     expect(lines.slice(99)).toEqual([
       expect.stringContaining('error while reading offset 101376: '),
-      'qcow2c: warning: further ones are only counted; the sum follows',
-      'qcow2c: warning: 99899 malformed clusters were read, with all of their bytes',
-      "qcow2c: warning: 51200000 bytes in 100000 places of 'out' could not be read and are zeros",
+      'qcow2c: warning: further warnings are only counted; the total follows',
+      'qcow2c: warning: 99899 malformed clusters were recovered completely',
+      "qcow2c: warning: 51200000 bytes in 100000 places of 'out' could not be read and were replaced with zeros",
     ]);
   });
 

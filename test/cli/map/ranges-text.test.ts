@@ -34,7 +34,7 @@ describe('the table', () => {
 
   test('cannot hold a compressed cluster', () => {
     expect(() => HUMAN_TEXT.of({ ...DATA, compressed: true, offset: undefined })).toThrow(
-      'File contains external, encrypted or compressed clusters; --output=json shows them, too',
+      'File contains external, encrypted or compressed clusters; use --output=json to list them',
     );
   });
 });

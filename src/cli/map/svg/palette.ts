@@ -21,12 +21,12 @@ const KEPT = '#fde58a';
 
 /** In the order in which they are stacked, from below. */
 export const DISK_KINDS: readonly (readonly [Exclude<DiskKind, 'payload'>, Appearance])[] = [
-  ['data', { colour: AS_IT_IS, label: 'stored as it is' }],
+  ['data', { colour: AS_IT_IS, label: 'uncompressed' }],
   ['compressed', { colour: RATIO_COLOURS[1], label: 'compressed' }],
   ['backing1', { colour: '#e69f00', label: 'in the backing file' }],
-  ['backing2', { colour: '#cc5500', label: 'in the backing file below' }],
-  ['backing3', { colour: '#7f2704', label: 'in backing files farther below' }],
-  ['preallocated', { colour: KEPT, label: 'place kept, nothing written' }],
+  ['backing2', { colour: '#cc5500', label: 'in its backing file' }],
+  ['backing3', { colour: '#7f2704', label: 'in deeper backing files' }],
+  ['preallocated', { colour: KEPT, label: 'preallocated' }],
   ['zero', { colour: '#b8b3ab', label: 'zeros' }],
   ['unallocated', { colour: '#eceef1', label: 'unallocated', empty: true }],
 ];
@@ -40,7 +40,7 @@ export const FILE_KINDS: readonly (readonly [Exclude<FileKind, 'sparse'>, Appear
   ['bitmaps', { colour: '#c2548f', label: 'bitmaps' }],
   ['data', { colour: AS_IT_IS, label: 'normal clusters' }],
   ['compressed', { colour: RATIO_COLOURS[1], label: 'compressed clusters' }],
-  ['preallocated', { colour: KEPT, label: 'place kept, nothing written' }],
+  ['preallocated', { colour: KEPT, label: 'preallocated' }],
   ['snapshotData', { colour: '#a58bff', label: 'clusters of snapshots only' }],
   ['slack', { colour: '#b09a76', label: 'slack beside payloads' }],
   ['leaked', { colour: '#ff00dd', label: 'leaked clusters' }],
