@@ -6,18 +6,19 @@ import { Qcow2cError, quoted } from '../errors.js';
 import { type HostOffset, hostOffset } from '../qcow2/addresses.js';
 import { readU64, writeU32, writeU64 } from '../qcow2/be64.js';
 import { EXTENSION_TYPES, forEachExtension } from '../qcow2/extension-list.js';
-import { INCOMPATIBLE_DATA_FILE, INCOMPATIBLE_EXTENDED_L2 } from '../qcow2/features.js';
+import { hasDataFile, hasExtendedL2 } from '../qcow2/features.js';
 import {
+  clusterSizeOf,
   type Geometry,
   geometry,
   MAX_CLUSTER_BITS,
   MAX_REFCOUNT_TABLE_BYTES,
-  SECTOR_SIZE,
 } from '../qcow2/geometry.js';
 import { decodeHeader, type Header } from '../qcow2/header.js';
 import { decodeExtensions, type HeaderExtensions, headerAreaBytes } from '../qcow2/header-extensions.js';
 import { HeaderFields } from '../qcow2/header-fields.js';
 import { decodeShownName } from '../qcow2/stored-name.js';
+import { SECTOR_SIZE } from '../sector.js';
 import type { Storage } from '../storage/storage.js';
 
 /** Bytes read to decode a header: more than any header that is accepted. */
@@ -62,14 +63,13 @@ export async function readCheckedImage(file: ImageFile): Promise<CheckedImage> {
   const area = new Uint8Array(headerAreaBytes(header));
   const bytes = area.subarray(0, await file.read(0, area));
   const extensions = decodeExtensions(bytes, header, file.name, decodeShownName);
-  const has = (feature: bigint) => (header.incompatibleFeatures & feature) !== 0n;
   return {
     file: padded(file),
     end: await endOf(file),
     header,
     extensions,
-    geometry: geometry(header.clusterBits, 2 ** header.refcountOrder, has(INCOMPATIBLE_EXTENDED_L2)),
-    hasDataFile: has(INCOMPATIBLE_DATA_FILE),
+    geometry: geometry(header.clusterBits, 2 ** header.refcountOrder, hasExtendedL2(header)),
+    hasDataFile: hasDataFile(header),
     encryptionHeader: header.cryptMethod === LUKS ? encryptionHeaderOf(area, header, file.name) : undefined,
   };
 }
@@ -89,7 +89,7 @@ function decodeCheckedHeader(first: Uint8Array, file: string): Header {
     writeU64(copy, 64, 0n);
   }
   const header = decodeHeader(copy, file);
-  const clusterSize = 2 ** header.clusterBits;
+  const clusterSize = clusterSizeOf(header);
   const fields = new HeaderFields(first, file);
   const aligned = (field: string, at: number): HostOffset => {
     const offset = fields.u64(field, at, Number.MAX_SAFE_INTEGER - 2 ** 32);

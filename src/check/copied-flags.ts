@@ -2,24 +2,21 @@
  * Compares bit 63 of the entries of the active L1 table and its L2 tables with the image's refcounts
  * (check_oflag_copied in QEMU). Specification: "L1 table entry", "L2 table entry".
  */
+import {
+  COPIED,
+  HIGH_COMPRESSED,
+  HIGH_COPIED,
+  HIGH_OFFSET_MASK,
+  LOW_OFFSET_MASK,
+  LOW_READS_AS_ZEROS,
+  offsetOfHalves,
+  wholeEntry,
+} from '../qcow2/entry-bits.js';
 import type { CheckedImage } from './checked-image.js';
 import type { Finding } from './findings.js';
-import {
-  HIGH_OFFSET_MASK,
-  type L1EntryHalves,
-  LOW_OFFSET_MASK,
-  offsetOf,
-  TableWalk,
-  wholeEntry,
-} from './l2-windows.js';
+import { type L1EntryHalves, TableWalk } from './l2-windows.js';
 import { ASK, type RefcountReader } from './refcount-table.js';
 import type { ReferenceCounters } from './reference-counters.js';
-
-/** Bits of an entry's high half, and of its low one. */
-const COPIED = 0x80000000;
-const COMPRESSED = 0x40000000;
-const READS_AS_ZEROS = 1;
-const COPIED_FLAG = 1n << 63n;
 
 /** An L2 entry whose flag may be wrong. */
 interface Candidate {
@@ -59,17 +56,17 @@ export async function checkCopiedFlags(
     if (l2Offset === 0) return false;
     const refcount = counts[Math.floor(l2Offset / clusterSize) - first];
     // For nearly every table the refcount is in the counters and the flag is correct.
-    if (refcount === 1 && (high & COPIED) !== 0) return true;
+    if (refcount === 1 && (high & HIGH_COPIED) !== 0) return true;
     return l1EntryWithLookup(entry);
   };
 
   const l1EntryWithLookup = async ({ index, at, high, low, l2Offset }: L1EntryHalves): Promise<boolean> => {
     const found = await refcounts.refcountOf(Math.floor(l2Offset / clusterSize));
     if ('reason' in found) return false;
-    const isCopied = (high & COPIED) !== 0;
+    const isCopied = (high & HIGH_COPIED) !== 0;
     if (isFirst && (found.value === 1n) !== isCopied) {
       const entry = wholeEntry(high, low);
-      const fixed = entry ^ COPIED_FLAG;
+      const fixed = entry ^ COPIED;
       await report({ kind: 'copied-flag-l2-table', at, entry, index, refcount: found.value, fixed });
     }
     return true;
@@ -79,15 +76,15 @@ export async function checkCopiedFlags(
     for (let at = from * l2EntryBytes; at < to * l2EntryBytes; at += l2EntryBytes) {
       const high = view.getUint32(at);
       const low = view.getUint32(at + 4);
-      if ((high === 0 && low === 0) || (high & COMPRESSED) !== 0) continue;
-      const isCopied = (high & COPIED) !== 0;
+      if ((high === 0 && low === 0) || (high & HIGH_COMPRESSED) !== 0) continue;
+      const isCopied = (high & HIGH_COPIED) !== 0;
       let refcount = 1;
       let cluster = 0;
       if (hasDataFile) {
         // Clusters of an external data file have no refcount. Their flag is always set: it distinguishes offset 0
         // from none.
-        const readsAsZeros = (low & READS_AS_ZEROS) !== 0 && !extendedL2;
-        if (offsetOf(high, low) === 0 && (readsAsZeros || !isCopied)) continue;
+        const readsAsZeros = (low & LOW_READS_AS_ZEROS) !== 0 && !extendedL2;
+        if (offsetOfHalves(high, low) === 0 && (readsAsZeros || !isCopied)) continue;
         if (isCopied || !isFirst) continue;
       } else {
         if ((high & HIGH_OFFSET_MASK) === 0 && (low & LOW_OFFSET_MASK) === 0) continue;
@@ -105,8 +102,8 @@ export async function checkCopiedFlags(
     for (const { at, entry, cluster, refcount } of candidates) {
       const found = refcount === ASK ? await refcounts.refcountOf(cluster) : { value: BigInt(refcount) };
       if ('reason' in found) continue;
-      if ((found.value === 1n) === ((entry & COPIED_FLAG) !== 0n)) continue;
-      const fixed = entry ^ COPIED_FLAG;
+      if ((found.value === 1n) === ((entry & COPIED) !== 0n)) continue;
+      const fixed = entry ^ COPIED;
       await report({ kind: 'copied-flag-cluster', at, entry, refcount: found.value, fixed });
     }
     candidates.length = 0;

@@ -1,6 +1,6 @@
 /** Chooses how many references a check counts at once if memory is limited. Used by `check`. */
-
 import { examinationNeed } from '../examine/examination-budget.js';
+import { clusterSizeOf } from '../qcow2/geometry.js';
 import type { Header } from '../qcow2/header.js';
 import { type MemoryNeed, PROCESS_BYTES, planWorkerBudget } from '../workers/worker-budget.js';
 import type { CheckOptions } from './options.js';
@@ -29,7 +29,7 @@ export function countersMemory(
 ): CountersMemory {
   const analysis = { fixed: PROCESS_BYTES + TABLES_BYTES, perThread: 0, perSlot: 0 };
   const need: MemoryNeed = data ? examinationNeed(header) : analysis;
-  const wishes = countersBytes(fileSize, 2 ** header.clusterBits);
+  const wishes = countersBytes(fileSize, clusterSizeOf(header));
   const { cache } = planWorkerBudget({ memory, threads: 1 }, undefined, { ...need, cache: wishes });
   return { bytes: cache, windowClusters: cache < wishes.wanted ? countersIn(cache) : undefined };
 }

@@ -1,12 +1,12 @@
 /** Words findings as qemu-img does (block/qcow2-refcount.c in QEMU). Used by the command and its repair. */
 import { quoted } from '../errors.js';
+import { OFFSET_MASK } from '../qcow2/entry-bits.js';
 import { type BrokenCluster, type Finding, unreadTable } from './findings.js';
 
 const hex = (value: bigint | number) => value.toString(16);
 /** As printf's %#x: 0 has no prefix. */
 const prefixed = (value: bigint | number) => (BigInt(value) === 0n ? '0' : `0x${hex(value)}`);
-/** Bits 9 to 55 of an entry. */
-const offsetIn = (entry: bigint) => entry & 0x00fffffffffffe00n;
+const offsetIn = (entry: bigint) => entry & OFFSET_MASK;
 /** Text from the image, escaped so that it stays on one line. */
 const plain = (text: string) => quoted(text).slice(1, -1);
 

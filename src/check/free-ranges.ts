@@ -2,7 +2,6 @@
  * Finds unused ranges of an image file from the references that an analysis counts. Used to write into an image that
  * must stay readable meanwhile, and to free space afterwards.
  */
-
 import { roundUp } from '../arithmetic.js';
 import type { FreeRange } from '../qcow2/free-range.js';
 import type { ReferenceCounters } from './reference-counters.js';

@@ -2,20 +2,22 @@
  * Counts the references of L2 entries and checks the entries. Rules: check_refcounts_l2 in QEMU. Specification: "L2
  * table entry". It uses 32-bit halves of entries, because it is called for every guest cluster of an image.
  */
-import { SECTOR_SIZE } from '../qcow2/geometry.js';
+import {
+  compressedOffsetBits,
+  HIGH_COMPRESSED,
+  HIGH_COPIED,
+  HIGH_OFFSET_MASK,
+  HIGH_RESERVED,
+  LOW_READS_AS_ZEROS,
+  LOW_RESERVED,
+  offsetOfHalves,
+  wholeEntry,
+} from '../qcow2/entry-bits.js';
+import { SUBCLUSTERS } from '../qcow2/subclusters.js';
+import { SECTOR_SIZE } from '../sector.js';
 import type { CheckedImage } from './checked-image.js';
 import type { Finding } from './findings.js';
-import { HIGH_OFFSET_MASK, offsetOf, wholeEntry } from './l2-windows.js';
 import type { ReferenceCounters } from './reference-counters.js';
-
-/** Bits of an entry's high half: 63, 62 and the reserved ones of a standard cluster. */
-const COPIED = 0x80000000;
-const COMPRESSED = 0x40000000;
-const RESERVED_HIGH = 0x3f000000;
-/** Of the low half: bit 0, the reserved bits, and the offset bits inside a cluster of 512 bytes. */
-const READS_AS_ZEROS = 1;
-const RESERVED_LOW = 0x1fe;
-const NO_OFFSET_LOW = 0x1ff;
 
 /** Guest clusters of the image's present state. */
 export interface ClusterStatistics {
@@ -69,7 +71,8 @@ export class L2References {
     const clusterBits = this.#clusterBits;
     const clusterSize = 2 ** clusterBits;
     const clustersPerHigh = 2 ** (32 - clusterBits);
-    const insideCluster = clusterSize - 1 - NO_OFFSET_LOW;
+    // Bits of the offset that must be 0; those below a sector are not part of it.
+    const insideCluster = clusterSize - SECTOR_SIZE;
     const lastWhole = fileEnd - clusterSize;
     if (from === 0) this.#contiguous = 0;
     let contiguous = this.#contiguous;
@@ -78,12 +81,12 @@ export class L2References {
       const high = view.getUint32(at);
       const low = view.getUint32(at + 4);
       if (high === 0 && low === 0 && !extended) continue;
-      if ((high & COMPRESSED) !== 0) {
+      if ((high & HIGH_COMPRESSED) !== 0) {
         this.#compressed(view, tableOffset, at, statistics);
         continue;
       }
-      const offset = offsetOf(high, low);
-      if (isFirst && ((high & RESERVED_HIGH) !== 0 || (low & RESERVED_LOW) !== 0)) {
+      const offset = offsetOfHalves(high, low);
+      if (isFirst && ((high & HIGH_RESERVED) !== 0 || (low & LOW_RESERVED) !== 0)) {
         this.#findings.push({
           kind: 'l2-reserved-bits',
           at: tableOffset + at,
@@ -91,8 +94,8 @@ export class L2References {
         });
       }
       if (offset === 0) {
-        const readsAsZeros = (low & READS_AS_ZEROS) !== 0 && !extended;
-        if (readsAsZeros || !hasDataFile || (high & COPIED) === 0) {
+        const readsAsZeros = (low & LOW_READS_AS_ZEROS) !== 0 && !extended;
+        if (readsAsZeros || !hasDataFile || (high & HIGH_COPIED) === 0) {
           if (isFirst && extended && view.getUint32(at + 12) !== 0) {
             const kind = 'subclusters-without-cluster';
             this.#findings.push({ kind, at: tableOffset + at, entry: wholeEntry(high, low) });
@@ -140,9 +143,9 @@ export class L2References {
     const isFirst = counters.isFirst;
     const copiedHigh = view.getUint32(at);
     const low = view.getUint32(at + 4);
-    const high = copiedHigh & ~COPIED;
+    const high = copiedHigh & ~HIGH_COPIED;
     const place = () => ({ at: tableOffset + at, entry: wholeEntry(high, low) });
-    if (isFirst && (copiedHigh & COPIED) !== 0) {
+    if (isFirst && (copiedHigh & HIGH_COPIED) !== 0) {
       const entry = wholeEntry(copiedHigh, low);
       this.#findings.push({ kind: 'compressed-copied-flag', at: tableOffset + at, entry });
     }
@@ -155,8 +158,8 @@ export class L2References {
       if (isFirst) this.#findings.push({ kind: 'compressed-subclusters', ...place(), index });
       return;
     }
-    const offsetBitsHigh = 38 - this.#clusterBits;
-    const sectors = ((high & (COMPRESSED - 1)) >>> offsetBitsHigh) + 1;
+    const offsetBitsHigh = compressedOffsetBits(this.#clusterBits) - 32;
+    const sectors = ((high & (HIGH_COMPRESSED - 1)) >>> offsetBitsHigh) + 1;
     const offset = (high & (2 ** offsetBitsHigh - 1)) * 2 ** 32 + low;
     const exact = Number.isSafeInteger(offset)
       ? undefined
@@ -178,19 +181,19 @@ export class L2References {
     const ofDisk = this.#virtualSize - guestOffset;
     // Clusters past the disk hold the state of a virtual machine.
     const most = ofDisk > 0 ? Math.min(clusterSize, ofDisk) : clusterSize;
-    if (!this.#extended) return (view.getUint32(at + 4) & READS_AS_ZEROS) === 0 ? most : 0;
-    const subclusters = 32 - Math.clz32(view.getUint32(at + 12));
-    return Math.min(most, (subclusters * clusterSize) / 32);
+    if (!this.#extended) return (view.getUint32(at + 4) & LOW_READS_AS_ZEROS) === 0 ? most : 0;
+    const subclusters = SUBCLUSTERS - Math.clz32(view.getUint32(at + 12));
+    return Math.min(most, (subclusters * clusterSize) / SUBCLUSTERS);
   }
 
   /** Without guest data in the cluster, the entry does not need it (fix_l2_entry_by_zero in QEMU). */
   #unaligned(view: DataView, tableOffset: number, at: number): void {
     const [high, low] = [view.getUint32(at), view.getUint32(at + 4)];
     const data = this.#extended ? view.getUint32(at + 12) : 0;
-    const hasData = this.#extended ? data !== 0 : (low & READS_AS_ZEROS) === 0;
+    const hasData = this.#extended ? data !== 0 : (low & LOW_READS_AS_ZEROS) === 0;
     const fixed = this.#extended
       ? { entry: 0n, subclusters: BigInt(view.getUint32(at + 8)) << 32n }
-      : { entry: BigInt(READS_AS_ZEROS), subclusters: undefined };
+      : { entry: BigInt(LOW_READS_AS_ZEROS), subclusters: undefined };
     this.#findings.push({
       kind: 'cluster-unaligned',
       at: tableOffset + at,

@@ -3,7 +3,7 @@
  * table. Used by both halves of the analysis, which handle 32-bit halves of entries: a bigint for each would
  * dominate the run time.
  */
-
+import { offsetOfHalves } from '../qcow2/entry-bits.js';
 import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
 import { refuseAbort } from '../workers/pipeline.js';
@@ -14,9 +14,6 @@ const L1_READ_BYTES = 65536;
 const L2_READ_BYTES = 2 ** 20;
 /** L2 entries between two calls that report findings; this bounds the findings in memory. */
 const SLICE_ENTRIES = 8192;
-/** Bits 9 to 55 of an entry are an offset; these are its bits in each half. */
-export const HIGH_OFFSET_MASK = 0x00ffffff;
-export const LOW_OFFSET_MASK = 0xfffffe00;
 
 export interface L1EntryHalves {
   readonly index: number;
@@ -41,16 +38,6 @@ export interface TableVisitor {
   l2Entries(view: DataView, tableOffset: number, from: number, to: number): void;
   /** Called after every part to report findings. */
   flush(): Promise<void> | undefined;
-}
-
-/** The offset in an L1 or L2 entry, in bytes; exact, because it has 47 bits. */
-export function offsetOf(high: number, low: number): number {
-  return (high & HIGH_OFFSET_MASK) * 2 ** 32 + ((low & LOW_OFFSET_MASK) >>> 0);
-}
-
-/** Combines the halves of an entry. */
-export function wholeEntry(high: number, low: number): bigint {
-  return (BigInt(high) << 32n) | BigInt(low);
 }
 
 /** Reads the tables of one image, one L1 table at a time. */
@@ -89,7 +76,7 @@ export class TableWalk {
       for (let at = 0; at < view.byteLength; at += TABLE_ENTRY_BYTES) {
         const [high, low] = [view.getUint32(at), view.getUint32(at + 4)];
         if (high === 0 && low === 0) continue;
-        const l2Offset = offsetOf(high, low);
+        const l2Offset = offsetOfHalves(high, low);
         const index = first + at / TABLE_ENTRY_BYTES;
         const wanted = visitor.l1Entry({ index, at: start + at, high, low, l2Offset });
         // Entries past the end of the file are 0 and need no visit.
@@ -146,7 +133,7 @@ class L2TableReader {
     const most = this.#memory.length / this.#clusterSize;
     const offsets: number[] = [];
     for (let next = at; next < l1.byteLength && offsets.length < most; next += TABLE_ENTRY_BYTES) {
-      const offset = offsetOf(l1.getUint32(next), l1.getUint32(next + 4));
+      const offset = offsetOfHalves(l1.getUint32(next), l1.getUint32(next + 4));
       if (next > at && (offset === 0 || offset >= this.#file.size || offset === offsets.at(-1))) continue;
       offsets.push(offset);
     }

@@ -3,11 +3,11 @@
  * cluster management".
  */
 import { Qcow2cError, systemReason } from '../errors.js';
+import { wholeEntry } from '../qcow2/entry-bits.js';
 import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import { TableCache, type TableEntries } from '../qcow2/table-cache.js';
 import type { CheckedImage } from './checked-image.js';
 import type { OnFinding } from './findings.js';
-import { wholeEntry } from './l2-windows.js';
 
 /** Bytes of a table read at once. */
 const READ_BYTES = 65536;

@@ -3,10 +3,10 @@
  * clusters of the present state and of the snapshots, snapshot table, refcount table, encryption header, bitmaps,
  * refcount blocks.
  */
-
 import { Qcow2cError, quoted } from '../errors.js';
 import { readBitmapDirectory } from '../qcow2/bitmap-directory.js';
 import { bitmapTableReader, nextBitmapTableEntry } from '../qcow2/bitmap-table.js';
+import { wholeEntry } from '../qcow2/entry-bits.js';
 import { MAX_L1_BYTES, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import { snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
 import { TableBudget } from '../qcow2/table-budget.js';
@@ -14,7 +14,7 @@ import { refuseAbort } from '../workers/pipeline.js';
 import type { CheckedImage, FilePlace } from './checked-image.js';
 import type { Finding, ImagePart } from './findings.js';
 import { type ClusterStatistics, L2References } from './l2-references.js';
-import { TableWalk, wholeEntry } from './l2-windows.js';
+import { TableWalk } from './l2-windows.js';
 import { refcountTableEntries } from './refcount-table.js';
 import type { ReferenceCounters } from './reference-counters.js';
 

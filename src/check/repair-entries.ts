@@ -3,14 +3,13 @@
  * to guest data.
  */
 import { writeU64 } from '../qcow2/be64.js';
+import { COPIED } from '../qcow2/entry-bits.js';
 import { type AnalysisOptions, analyse } from './analysis.js';
 import type { CheckedImage } from './checked-image.js';
 import type { Finding } from './findings.js';
 import { RefcountReader } from './refcount-table.js';
 import type { RepairFile } from './repair-file.js';
 import type { Suspects } from './repair-survey.js';
-
-const COPIED = 1n << 63n;
 
 export interface EntryRepair {
   readonly suspects: Suspects;

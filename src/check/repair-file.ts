@@ -6,11 +6,11 @@
  * changes before it are durable before any later change is written.
  */
 import { roundUp } from '../arithmetic.js';
+import { SECTOR_SIZE } from '../sector.js';
 import type { Storage } from '../storage/storage.js';
 import { UnalignedWriter } from '../storage/unaligned-writer.js';
 import type { ImageFile } from './checked-image.js';
 
-const SECTOR = 512;
 /** Bytes of the window that gathers changes. */
 const WINDOW_BYTES = 65536;
 
@@ -39,7 +39,7 @@ export class RepairFile implements ImageFile {
 
   /** In whole sectors; grows with appended bytes. */
   get size(): number {
-    return roundUp(this.#size, SECTOR);
+    return roundUp(this.#size, SECTOR_SIZE);
   }
 
   /** Includes changes that are not written yet. */
@@ -68,7 +68,7 @@ export class RepairFile implements ImageFile {
     const before = bytes.slice();
     change(bytes);
     if (Buffer.compare(before, bytes) === 0) return false;
-    const [firstSector, end] = [from - (from % SECTOR), roundUp(from + length, SECTOR)];
+    const [firstSector, end] = [from - (from % SECTOR_SIZE), roundUp(from + length, SECTOR_SIZE)];
     this.#from = this.#to === this.#from ? firstSector : Math.min(this.#from, firstSector);
     this.#to = Math.max(this.#to, end);
     return true;

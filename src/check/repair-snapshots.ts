@@ -2,11 +2,13 @@
  * Replaces a snapshot table that cannot be read. Snapshots past QEMU's bounds are dropped, extra data are cut or
  * completed. Rules: qcow2_do_read_snapshots with repair, qcow2_write_snapshots in QEMU. Specification: "Snapshots".
  */
+import { roundDown } from '../arithmetic.js';
 import { hostOffset } from '../qcow2/addresses.js';
 import { readU32, writeU32, writeU64 } from '../qcow2/be64.js';
 import { type Header, MAX_SNAPSHOTS, SNAPSHOT_FIXED_BYTES } from '../qcow2/header.js';
 import { MAX_EXTRA_DATA_BYTES, MAX_SNAPSHOT_TABLE_BYTES } from '../qcow2/snapshot-entry.js';
 import { TableReader } from '../qcow2/table-reader.js';
+import { SECTOR_SIZE } from '../sector.js';
 import type { CheckedImage } from './checked-image.js';
 import type { Finding } from './findings.js';
 import type { RepairFile } from './repair-file.js';
@@ -146,7 +148,7 @@ async function nextEntry(reader: TableReader, header: Header): Promise<Entry | u
   reader.skip(found - kept);
   const isCompleted = extra.length > kept;
   if (isCompleted && kept < 8) writeU64(extra, 0, BigInt(readU32(fixed, 32)));
-  if (isCompleted) writeU64(extra, 8, BigInt(header.virtualSize - (header.virtualSize % 512)));
+  if (isCompleted) writeU64(extra, 8, BigInt(roundDown(header.virtualSize, SECTOR_SIZE)));
   writeU32(fixed, 36, extra.length);
   const id = (await reader.take(Math.floor(lengths / 0x10000))).slice();
   const name = await reader.take(lengths % 0x10000);

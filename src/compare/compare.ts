@@ -2,7 +2,6 @@
  * The comparison of two images: opens both, has the workers read what their maps do not show to be the same, and
  * takes the first difference in guest order. Never prints, never exits, installs no signal handler.
  */
-
 import { usageError } from '../errors.js';
 import type { ImageReference } from '../image/image-reference.js';
 import { type OpenedImage, openImage } from '../image/open-image.js';

@@ -1,5 +1,4 @@
 /** How many threads compare two images, and how many items are in flight for them. */
-
 import { chainMemory } from '../image/chain-memory.js';
 import type { OpenedImage } from '../image/open-image.js';
 import { ITEM_BYTES } from '../workers/plan.js';

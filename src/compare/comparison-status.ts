@@ -3,12 +3,11 @@
  * (bdrv_co_block_status and bdrv_co_common_block_status_above in block/io.c): the strict comparison holds the bits
  * of two disks against each other, and the ranges are the pieces in which disks are compared.
  */
-
 import { roundDown, roundUp } from '../arithmetic.js';
 import { type LayerStatus, type StatusOf, statusOf } from '../image/layer-status.js';
 import type { OpenedLayer } from '../image/open-image.js';
-import { INCOMPATIBLE_EXTENDED_L2 } from '../qcow2/features.js';
-import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
+import { hasExtendedL2 } from '../qcow2/features.js';
+import { clusterSizeOf, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import type { Header } from '../qcow2/header.js';
 
 /** Values of QEMU's include/block/block-common.h; two statuses are the same when all of these are. */
@@ -149,10 +148,9 @@ function continues(first: LayerStatus, next: LayerStatus, length: number): boole
 }
 
 /** Bytes of the disk that the entries tell of which QEMU looks at together. */
-function sliceReach({ clusterBits, incompatibleFeatures }: Header, size: number): number {
-  const clusterSize = 2 ** clusterBits;
-  const entryBytes =
-    (incompatibleFeatures & INCOMPATIBLE_EXTENDED_L2) === 0n ? TABLE_ENTRY_BYTES : 2 * TABLE_ENTRY_BYTES;
+function sliceReach(header: Header, size: number): number {
+  const clusterSize = clusterSizeOf(header);
+  const entryBytes = hasExtendedL2(header) ? 2 * TABLE_ENTRY_BYTES : TABLE_ENTRY_BYTES;
   const allTables = roundUp(Math.ceil(size / clusterSize) * entryBytes, clusterSize);
   const slice = allTables > L2_CACHE_BYTES ? Math.min(clusterSize, L2_SLICE_BYTES) : clusterSize;
   return (slice / entryBytes) * clusterSize;

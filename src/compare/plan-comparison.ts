@@ -3,7 +3,6 @@
  * disk changes its kind, and at most 2 MiB where something is to be read. What both hold at the same place of the
  * same file, and zeros on both sides, are left out; the rest becomes work items.
  */
-
 import { roundDown } from '../arithmetic.js';
 import { Qcow2cError } from '../errors.js';
 import type { Source } from '../image/source.js';

@@ -2,12 +2,12 @@
  * The conversion: the only place where concrete parts are put together. Never prints, never exits,
  * installs no signal handler; any number of conversions can run in one process.
  */
-
 import { roundUp } from '../arithmetic.js';
 import { Qcow2cError, quoted, usageError } from '../errors.js';
 import { storableName } from '../image/protocol.js';
 import type { Source } from '../image/source.js';
 import { type CreateOptions, noBackingFormat } from '../qcow2/create-options.js';
+import { SECTOR_SIZE } from '../sector.js';
 import { TemporaryFiles } from '../storage/temporary-files.js';
 import { onAbort } from '../system/abort-listeners.js';
 import { ITEM_BYTES } from '../workers/plan.js';
@@ -27,8 +27,6 @@ import { openTargetBacking, type TargetBacking } from './target-backing.js';
 import { UnreadableLog } from './unreadable-log.js';
 import { validateConversion } from './validate.js';
 import { type Expected, type VerifiedFrom, verifyTarget } from './verification.js';
-
-const SECTOR_SIZE = 512;
 
 type ExpectedContent = Omit<Expected, 'refuseChanges'>;
 

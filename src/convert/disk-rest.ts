@@ -2,7 +2,6 @@
  * Fills up the last cluster of a source that ends inside it with what the target's disk has there: of a larger disk
  * that is written into, everything behind the source stays as it was.
  */
-
 import { roundDown, roundUp } from '../arithmetic.js';
 import type { Source } from '../image/source.js';
 import { ITEM_BYTES, type PlannedItem } from '../workers/plan.js';

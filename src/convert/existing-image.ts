@@ -2,7 +2,6 @@
  * The qcow2 image that `-n` writes into: its options, which stay, and where its file is free. Nothing that it refers
  * to is overwritten before its header is. The rules are QEMU's for an image that is opened for writing.
  */
-
 import { roundUp } from '../arithmetic.js';
 import { analyse } from '../check/analysis.js';
 import { type CheckedImage, readCheckedImage } from '../check/checked-image.js';
@@ -17,15 +16,11 @@ import {
   INCOMPATIBLE_DIRTY,
 } from '../qcow2/features.js';
 import { type FreeRange, leastFreeRange } from '../qcow2/free-range.js';
-import {
-  type Geometry,
-  MAX_REFCOUNT_TABLE_BYTES,
-  SECTOR_SIZE,
-  TABLE_ENTRY_BYTES,
-} from '../qcow2/geometry.js';
+import { type Geometry, MAX_REFCOUNT_TABLE_BYTES, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import type { Header } from '../qcow2/header.js';
 import { decodeBackingName, headerAreaBytes } from '../qcow2/header-extensions.js';
 import { allocationUnit } from '../qcow2/image-writer.js';
+import { SECTOR_SIZE } from '../sector.js';
 import type { Target } from '../storage/target.js';
 import { UnalignedReader } from '../storage/unaligned-reader.js';
 

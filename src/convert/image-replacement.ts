@@ -3,7 +3,6 @@
  * counted anew, then the header, and then the space of what only the old state referred to is given back. Until the
  * header is written the old image is whole; from then on the new one is.
  */
-
 import { roundDown, roundUp } from '../arithmetic.js';
 import { analyse, countWindows } from '../check/analysis.js';
 import type { CheckedImage } from '../check/checked-image.js';

@@ -1,19 +1,17 @@
 /** What is converted, as the pipeline takes it: images that can be read anywhere, or a stream. */
-
 import { roundUp } from '../arithmetic.js';
 import type { CompressionType } from '../compression-type.js';
 import { Qcow2cError, quoted, usageError } from '../errors.js';
 import { PROBE_BYTES, probeFormat } from '../image/probe.js';
 import type { Source } from '../image/source.js';
 import type { StreamSource } from '../raw/stream-source.js';
+import { SECTOR_SIZE } from '../sector.js';
 import { type PlannedItem, type PlanSettings, plan } from '../workers/plan.js';
 import type { WorkerPool } from '../workers/pool.js';
 import { segmentsOf } from '../workers/segments.js';
 import type { ContentDigest } from './content-digest.js';
 import type { OpenedSources } from './open-sources.js';
 import { planOverlay } from './plan-overlay.js';
-
-const SECTOR_SIZE = 512;
 
 export interface ItemSettings extends PlanSettings {
   /** What the target's backing file shows; undefined: there is none. */

@@ -1,5 +1,4 @@
 /** Where a conversion goes, whatever the format: what the workers are to do for it, and what becomes of it. */
-
 import { quoted } from '../errors.js';
 import type { openTarget } from '../storage/open-target.js';
 import { RateLimit } from '../storage/rate-limit.js';

@@ -2,7 +2,6 @@
  * Refuses to write over an existing file that is probably not meant to be the target: the target was named first, or
  * forgotten, and so the last source stands in its place. The first bytes of the file decide, not its name.
  */
-
 import { stat } from 'node:fs/promises';
 import { ioError, Qcow2cError, quoted, usageError } from '../errors.js';
 import type { ImageFormat } from '../image/image-reference.js';

@@ -1,5 +1,4 @@
 /** The parts of a conversion that measuring and tests replace, and what they are otherwise. */
-
 import { openTarget } from '../storage/open-target.js';
 import { BUILT_WORKER } from '../workers/built-worker.js';
 import type { RunClusters } from './output.js';

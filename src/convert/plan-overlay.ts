@@ -2,7 +2,6 @@
  * Cuts a source into work items for an image with a backing file: what both hold at the same place of the
  * same file is left out, whatever its size; for the rest the worker gets what either holds, and compares.
  */
-
 import { roundDown, roundUp } from '../arithmetic.js';
 import { sliceRange } from '../image/range-slice.js';
 import type { MappedRange, Source } from '../image/source.js';

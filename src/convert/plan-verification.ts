@@ -2,7 +2,6 @@
  * Goes through a source and its finished target side by side: what both hold at the same place of the same file (a
  * backing file's content), and zeros on both sides, are left out; the rest becomes items to be read and compared.
  */
-
 import { roundDown } from '../arithmetic.js';
 import type { MappedRange, Source } from '../image/source.js';
 import { yieldToEventLoop } from '../system/yield-to-event-loop.js';

@@ -1,5 +1,4 @@
 /** A qcow2 image as the target: its writers, and where the workers' answers go in it. */
-
 import { roundUp } from '../arithmetic.js';
 import type { CompressorChoice } from '../engines/codec.js';
 import { backingFilePath } from '../image/image-name.js';

@@ -1,5 +1,4 @@
 /** A raw disk as the target: what to ask of the workers for it, and where their answers go. */
-
 import { usageError } from '../errors.js';
 import { RawWriter } from '../raw/raw-writer.js';
 import type { openTarget } from '../storage/open-target.js';

@@ -4,7 +4,6 @@
  * compared with its sources as they are read again, a stream with the digest taken while it came in. What no guest
  * sees (reference counts, bitmaps) is not looked at.
  */
-
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import { type OpenedImage, openImage } from '../image/open-image.js';
 import type { MappedRange } from '../image/source.js';

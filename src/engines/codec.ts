@@ -2,7 +2,6 @@
  * The one interface behind which every compression engine stands. Engines are synchronous: they run
  * in worker threads and do nothing else there.
  */
-
 import type { CompressionType } from '../compression-type.js';
 
 /** The engines by the library that does the work. `node` is the zlib built into Node.js. */

@@ -2,7 +2,6 @@
  * Tries a compressor on what is like a guest's data before the guest's data goes through it, at the level that it will
  * be used with: most of a library's code is in its higher levels.
  */
-
 import { CheckedCompressor } from './checked-compressor.js';
 import type { Compressor, Decompressor } from './codec.js';
 

@@ -1,5 +1,5 @@
 /** How many threads look at the compressed clusters of an image, and how many host clusters are marked at once. */
-
+import { clusterSizeOf } from '../qcow2/geometry.js';
 import type { Header } from '../qcow2/header.js';
 import { markedClustersBytes } from '../qcow2/marked-clusters.js';
 import { ITEM_BYTES } from '../workers/plan.js';
@@ -32,7 +32,7 @@ export function examinationBudget(
   { streamFacts, held = 0, ...wishes }: ExaminationOptions,
 ): WorkerBudget {
   const { fixed, ...need } = examinationNeed(header);
-  const cache = streamFacts ? markedClustersBytes(fileSize, 2 ** header.clusterBits) : undefined;
+  const cache = streamFacts ? markedClustersBytes(fileSize, clusterSizeOf(header)) : undefined;
   return planWorkerBudget(wishes, header.virtualSize, { ...need, fixed: fixed + held, cache });
 }
 

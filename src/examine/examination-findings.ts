@@ -1,5 +1,4 @@
 /** What comes of looking at an image: each broken cluster is told as it comes, of the rest only sums are kept. */
-
 import type { Qcow2cError } from '../errors.js';
 import type { MarkedClusters } from '../qcow2/marked-clusters.js';
 import type { StreamFacts } from '../workers/messages.js';

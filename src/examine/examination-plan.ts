@@ -5,7 +5,8 @@
 import { type Qcow2cError, quoted } from '../errors.js';
 import type { HostFile } from '../image/source.js';
 import { brokenAt } from '../qcow2/cluster-lookup.js';
-import { INCOMPATIBLE_DATA_FILE, INCOMPATIBLE_EXTENDED_L2 } from '../qcow2/features.js';
+import { COMPRESSED, OFFSET_MASK, READS_AS_ZEROS } from '../qcow2/entry-bits.js';
+import { hasDataFile, hasExtendedL2 } from '../qcow2/features.js';
 import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import type { Header } from '../qcow2/header.js';
 import { type L2Format, type L2Run, l2Run, unitsOf } from '../qcow2/l2-run.js';
@@ -15,11 +16,6 @@ import { ITEM_BYTES } from '../workers/plan.js';
 
 /** Pieces of tables that an item comes from at most: where payloads are few, progress is made all the same. */
 const MOST_PIECES = 64;
-
-/** Of an L2 entry; specification: "L2 table entry", "Standard Cluster Descriptor". */
-const COMPRESSED = 1n << 62n;
-const READS_AS_ZEROS = 1n;
-const OFFSET_MASK = (1n << 56n) - (1n << 9n);
 
 /** How many guest clusters of the disk are of which type; one of which nothing can be told is of none. */
 export interface ClusterCounts {
@@ -72,11 +68,14 @@ export class ExaminationPlan {
   #found: FoundCluster[] = [];
 
   constructor(parts: PlanParts) {
-    const { version, clusterBits, virtualSize, incompatibleFeatures } = parts.header;
-    const has = (feature: bigint) => (incompatibleFeatures & feature) !== 0n;
-    const external = has(INCOMPATIBLE_DATA_FILE);
+    const { version, clusterBits, virtualSize } = parts.header;
     this.#parts = parts;
-    this.#format = { version, clusterBits, extendedL2: has(INCOMPATIBLE_EXTENDED_L2), external };
+    this.#format = {
+      version,
+      clusterBits,
+      extendedL2: hasExtendedL2(parts.header),
+      external: hasDataFile(parts.header),
+    };
     this.#clusterSize = 2 ** clusterBits;
     this.#diskClusters = Math.ceil(virtualSize / this.#clusterSize);
   }

@@ -2,8 +2,8 @@
  * Looks at every compressed cluster of an image, on all cores, without wanting its content: whether it inflates
  * to exactly one cluster, and what the streams are like. Used by `check --data` and `info --deep`.
  */
-
 import type { HostFile } from '../image/source.js';
+import { clusterSizeOf } from '../qcow2/geometry.js';
 import type { Header } from '../qcow2/header.js';
 import { MarkedClusters } from '../qcow2/marked-clusters.js';
 import { BUILT_WORKER } from '../workers/built-worker.js';
@@ -70,7 +70,7 @@ export async function examineImage(
   options: ExamineOptions,
 ): Promise<Examination> {
   const { streamFacts, dataFile, signal } = options;
-  const clusterSize = 2 ** header.clusterBits;
+  const clusterSize = clusterSizeOf(header);
   const states = await imageStates(file, header, options.snapshots);
   const budget = examinationBudget(file.size, header, options);
   const hostClusters = streamFacts ? new MarkedClusters(file.size, clusterSize, budget.cache) : undefined;

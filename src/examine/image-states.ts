@@ -1,6 +1,5 @@
 /** The states of an image whose clusters can be looked at: the disk, and its internal snapshots. */
-
-import { MAX_L1_BYTES, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
+import { clusterSizeOf, MAX_L1_BYTES, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import type { Header } from '../qcow2/header.js';
 import { snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
 import { TableBudget } from '../qcow2/table-budget.js';
@@ -34,7 +33,7 @@ export async function imageStates(
   for await (const entry of snapshotEntries(snapshotTableReader(file, header), header)) {
     const offset = Number(entry.l1Offset);
     const bytes = entry.l1Entries * TABLE_ENTRY_BYTES;
-    const isUsable = Number.isSafeInteger(offset + bytes) && offset % 2 ** header.clusterBits === 0;
+    const isUsable = Number.isSafeInteger(offset + bytes) && offset % clusterSizeOf(header) === 0;
     if (!isUsable || bytes > MAX_L1_BYTES) continue;
     tables.take(offset, bytes);
     // A copy: a part of a string keeps all of it.

@@ -1,9 +1,9 @@
 /** What opened images mean for memory: their tables in the main thread, their clusters in the workers. */
-import { INCOMPATIBLE_EXTENDED_L2 } from '../qcow2/features.js';
+import { hasExtendedL2 } from '../qcow2/features.js';
+import { clusterSizeOf } from '../qcow2/geometry.js';
+import { SUBCLUSTERS } from '../qcow2/subclusters.js';
 import type { OpenedImage } from './open-image.js';
 
-/** Specification: "Extended L2 Entries". */
-const SUBCLUSTERS = 32;
 /** Pieces of tables, and what describes an open image. Of one image of a chain, in bytes. */
 const LAYER_BYTES = 512 * 1024;
 /** Of a raw disk, which is read in pieces of any length. */
@@ -20,11 +20,8 @@ export interface ChainMemory {
 export function chainMemory(images: readonly OpenedImage[]): ChainMemory {
   const layers = images.flatMap((image) => image.layers);
   const headers = layers.flatMap(({ qcow2 }) => qcow2?.header ?? []);
-  const sizes = headers.map(({ clusterBits }) => 2 ** clusterBits);
-  const pieces = headers.map(({ clusterBits, incompatibleFeatures }) => {
-    const hasSubclusters = (incompatibleFeatures & INCOMPATIBLE_EXTENDED_L2) !== 0n;
-    return 2 ** clusterBits / (hasSubclusters ? SUBCLUSTERS : 1);
-  });
+  const sizes = headers.map(clusterSizeOf);
+  const pieces = headers.map((header) => clusterSizeOf(header) / (hasExtendedL2(header) ? SUBCLUSTERS : 1));
   return {
     tables: layers.length * LAYER_BYTES,
     clusters: {

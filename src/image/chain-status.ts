@@ -2,7 +2,6 @@
  * What an image and its backing files have to say of guest bytes: each leaves what it does not hold to the one
  * below (get_block_status in qemu-img.c).
  */
-
 import { type LayerStatus, statusOf } from './layer-status.js';
 import type { OpenedLayer } from './open-image.js';
 import { RangeCache } from './range-cache.js';

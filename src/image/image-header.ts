@@ -3,7 +3,6 @@
  * Used by whoever opens images. Everything in it was chosen by whoever could write to the file.
  */
 import { Qcow2cError, quoted } from '../errors.js';
-import { SECTOR_SIZE } from '../qcow2/geometry.js';
 import { decodeHeader, type Header } from '../qcow2/header.js';
 import {
   decodeBackingName,
@@ -15,6 +14,7 @@ import type { ImageState } from '../qcow2/qcow2-layer.js';
 import { findSnapshot, type SnapshotSelector } from '../qcow2/snapshot-table.js';
 import { decodeShownName, decodeStoredName } from '../qcow2/stored-name.js';
 import type { RawSource } from '../raw/raw-source.js';
+import { SECTOR_SIZE } from '../sector.js';
 import type { ImageFormat } from './image-reference.js';
 import { PROBE_BYTES, probeFormat } from './probe.js';
 

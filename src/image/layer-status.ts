@@ -3,7 +3,6 @@
  * says it (bdrv_co_block_status in block/io.c with the parts of block/qcow2.c, block/raw-format.c and
  * block/file-posix.c), to the byte.
  */
-
 import type { ClusterLookup } from '../qcow2/cluster-lookup.js';
 import { Qcow2Layer } from '../qcow2/qcow2-layer.js';
 import type { PastEnd } from '../qcow2/table-cache.js';

@@ -5,6 +5,7 @@
 import { fstat } from 'node:fs';
 import { promisify } from 'node:util';
 import { Qcow2cError } from '../errors.js';
+import { clusterSizeOf } from '../qcow2/geometry.js';
 import type { Header } from '../qcow2/header.js';
 import { refcountedClusters } from '../qcow2/refcounted-clusters.js';
 import type { HostFile } from './source.js';
@@ -18,7 +19,7 @@ const BLOCK_BYTES = 512;
  */
 export async function isPreallocated(header: Header, file: HostFile): Promise<boolean> {
   const { blocks } = await promisify(fstat)(file.descriptor);
-  const allocated = Math.floor((blocks * BLOCK_BYTES) / 2 ** header.clusterBits);
+  const allocated = Math.floor((blocks * BLOCK_BYTES) / clusterSizeOf(header));
   const threshold = Math.max(Math.floor((allocated * 10) / 9), allocated + 2);
   let used = 0;
   try {

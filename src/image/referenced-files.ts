@@ -4,7 +4,7 @@
  * never with --isolated. What the caller named is the caller's. Used by whoever opens images; opens nothing.
  */
 import { Qcow2cError, quoted, usageError } from '../errors.js';
-import { INCOMPATIBLE_DATA_FILE } from '../qcow2/features.js';
+import { hasDataFile } from '../qcow2/features.js';
 import type { Qcow2ImageHeader } from './image-header.js';
 import { backingFilePath, dataFilePath } from './image-name.js';
 import { type ImageFormat, type ImageReference, isImageFormat } from './image-reference.js';
@@ -102,13 +102,13 @@ function dataFileOf(
   { file, dataFile }: WantedImage,
   { header, extensions }: Qcow2ImageHeader,
 ): string | undefined {
-  const hasDataFile = (header.incompatibleFeatures & INCOMPATIBLE_DATA_FILE) !== 0n;
+  const isExternal = hasDataFile(header);
   if (dataFile !== undefined) {
-    if (hasDataFile) return dataFile;
+    if (isExternal) return dataFile;
     const why = "'data-file' can only be set for images with an external data file";
     throw usageError(`Could not open ${quoted(file)}: ${why}`, { file });
   }
-  if (!hasDataFile) return undefined;
+  if (!isExternal) return undefined;
   if (extensions.dataFile !== undefined) return dataFilePath(extensions.dataFile, file);
   const message = `${quoted(file)} keeps its data in another file, but does not name it; name it with --image-opts`;
   throw new Qcow2cError('ERR_CORRUPT', message, { file });

@@ -1,5 +1,4 @@
 /** What a qcow2 image says of itself, out of its header and the tables that describe it. Used by info. */
-
 import type { Qcow2ImageHeader } from '../image/image-header.js';
 import { backingFilePath } from '../image/image-name.js';
 import { protocolOf } from '../image/protocol.js';
@@ -8,11 +7,12 @@ import { readEncryption } from '../qcow2/encryption-header.js';
 import {
   AUTOCLEAR_RAW_DATA_FILE,
   COMPATIBLE_LAZY_REFCOUNTS,
+  hasDataFile,
+  hasExtendedL2,
   INCOMPATIBLE_CORRUPT,
-  INCOMPATIBLE_DATA_FILE,
   INCOMPATIBLE_DIRTY,
-  INCOMPATIBLE_EXTENDED_L2,
 } from '../qcow2/features.js';
+import { clusterSizeOf } from '../qcow2/geometry.js';
 import { type SnapshotEntry, snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
 import { decodeShownName } from '../qcow2/stored-name.js';
 import type { BackingInfo, BitmapInfo, DataFileInfo, Qcow2Info, SnapshotInfo } from './image-info.js';
@@ -30,13 +30,13 @@ export async function describeQcow2(start: Qcow2ImageHeader): Promise<Omit<Qcow2
   const incompatible = (feature: bigint) => (header.incompatibleFeatures & feature) !== 0n;
   return {
     version: header.version,
-    clusterSize: 2 ** header.clusterBits,
+    clusterSize: clusterSizeOf(header),
     compressionType: header.compressionType,
     refcountBits: 2 ** header.refcountOrder,
     lazyRefcounts: (header.compatibleFeatures & COMPATIBLE_LAZY_REFCOUNTS) !== 0n,
     dirty: incompatible(INCOMPATIBLE_DIRTY),
     corrupt: incompatible(INCOMPATIBLE_CORRUPT),
-    extendedL2: incompatible(INCOMPATIBLE_EXTENDED_L2),
+    extendedL2: hasExtendedL2(header),
     encryption: await readEncryption(file, header),
     backing: backingOf(start),
     dataFile: dataFileOf(start),
@@ -55,7 +55,7 @@ function backingOf({ file, backing: name, extensions }: Qcow2ImageHeader): Backi
 }
 
 function dataFileOf({ header, extensions }: Qcow2ImageHeader): DataFileInfo | undefined {
-  if ((header.incompatibleFeatures & INCOMPATIBLE_DATA_FILE) === 0n) return undefined;
+  if (!hasDataFile(header)) return undefined;
   const raw = (header.autoclearFeatures & AUTOCLEAR_RAW_DATA_FILE) !== 0n;
   return { name: extensions.dataFile, raw };
 }

@@ -1,5 +1,4 @@
 /** Looks at every cluster of the images of a chain, one image after the other, with one progress for all. */
-
 import type { Examination, examineImage } from '../examine/examine-image.js';
 import type { Qcow2ImageHeader } from '../image/image-header.js';
 import type { ImageInfoOptions } from './image-info.js';

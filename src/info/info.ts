@@ -12,13 +12,11 @@ import { backingFilePath } from '../image/image-name.js';
 import { type ImageReference, isImageFormat } from '../image/image-reference.js';
 import { type ImageFile, openImageFile } from '../image/open-image-file.js';
 import { RawPart } from '../raw/raw-part.js';
+import { SECTOR_SIZE } from '../sector.js';
 import { endPromptly } from '../workers/prompt-abort.js';
 import { describeQcow2 } from './describe-qcow2.js';
 import { examineImages } from './examine-images.js';
 import type { ImageInfo, ImageInfoOptions } from './image-info.js';
-
-/** The unit of st_blocks, and of sizes in QEMU. */
-const SECTOR_BYTES = 512;
 
 /**
  * @returns the image, then with backingChain its backing file, that one's, and so on
@@ -108,9 +106,9 @@ async function describe(
     virtualSize:
       qcow2 === undefined
         ? RawPart.of(file, offset, size).size
-        : qcow2.header.virtualSize - (qcow2.header.virtualSize % SECTOR_BYTES),
+        : qcow2.header.virtualSize - (qcow2.header.virtualSize % SECTOR_SIZE),
     fileSize: file.size,
-    diskSize: blocks * SECTOR_BYTES,
+    diskSize: blocks * SECTOR_SIZE,
     isDevice: !file.identity.startsWith('file'),
     qcow2: qcow2 === undefined ? undefined : { ...(await describeQcow2(qcow2)), deep },
   };

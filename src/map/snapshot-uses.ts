@@ -2,8 +2,8 @@
 import { Qcow2cError } from '../errors.js';
 import { type ImageState, imageStates } from '../examine/image-states.js';
 import type { HostFile } from '../image/source.js';
-import { INCOMPATIBLE_EXTENDED_L2 } from '../qcow2/features.js';
-import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
+import { hasExtendedL2 } from '../qcow2/features.js';
+import { clusterSizeOf, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import type { Header } from '../qcow2/header.js';
 import { decodeL1Entry } from '../qcow2/l1-entry.js';
 import { decodeL2Entry, type L2Entry } from '../qcow2/l2-entry.js';
@@ -25,7 +25,7 @@ export async function addSnapshotUses(uses: FileUses, header: Header, file: Host
 async function addL2Tables(
   uses: FileUses,
   { l1Offset, l1Entries }: ImageState,
-  { clusterBits }: Header,
+  header: Header,
   file: HostFile,
 ): Promise<void> {
   const table = new TableCache(file, 'zeros');
@@ -37,7 +37,7 @@ async function addL2Tables(
     const end = Math.min(l1Entries, index + count);
     for (let entry = at; index < end; index += 1, entry += TABLE_ENTRY_BYTES) {
       const offset = ifSound(() => decodeL1Entry(view.getBigUint64(entry)))?.l2TableOffset;
-      if (offset !== undefined) uses.addToFree('snapshots', offset, 2 ** clusterBits);
+      if (offset !== undefined) uses.addToFree('snapshots', offset, clusterSizeOf(header));
     }
   }
 }
@@ -46,10 +46,11 @@ async function addL2Tables(
 async function addClusters(
   uses: FileUses,
   states: readonly ImageState[],
-  { clusterBits, incompatibleFeatures }: Header,
+  header: Header,
   file: HostFile,
 ): Promise<void> {
-  const extendedL2 = (incompatibleFeatures & INCOMPATIBLE_EXTENDED_L2) !== 0n;
+  const { clusterBits } = header;
+  const extendedL2 = hasExtendedL2(header);
   const entryBytes = extendedL2 ? 2 * TABLE_ENTRY_BYTES : TABLE_ENTRY_BYTES;
   for await (const piece of walkTables(file, { clusterBits, extendedL2 }, states)) {
     if (piece.kind === 'lost') continue;
@@ -58,7 +59,7 @@ async function addClusters(
       if (state === 0) continue;
       for (let index = 0; index < piece.count; index += 1) {
         const entry = ifSound(() => decodeL2Entry(view.getBigUint64(index * entryBytes), clusterBits));
-        if (entry !== undefined) addCluster(uses, entry, 2 ** clusterBits);
+        if (entry !== undefined) addCluster(uses, entry, clusterSizeOf(header));
       }
     }
   }

@@ -1,11 +1,10 @@
 /** What an image's files hold, cell by cell: header, tables, clusters, and what nobody uses. */
-
 import { roundUp } from '../arithmetic.js';
 import type { Qcow2ImageHeader } from '../image/image-header.js';
 import type { HostFile, Layer } from '../image/source.js';
 import { readBitmapDirectory } from '../qcow2/bitmap-directory.js';
 import { bitmapTableReader, nextBitmapTableEntry } from '../qcow2/bitmap-table.js';
-import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
+import { clusterSizeOf, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import type { Header } from '../qcow2/header.js';
 import { decodeL1Entry } from '../qcow2/l1-entry.js';
 import type { Qcow2Layer } from '../qcow2/qcow2-layer.js';
@@ -49,7 +48,7 @@ export async function surveyQcow2Files(
   disk: Cells<DiskKind>,
 ): Promise<FileSurvey[]> {
   const { header, file, dataFile } = layer;
-  const clusterSize = 2 ** header.clusterBits;
+  const clusterSize = clusterSizeOf(header);
   const cells = new Cells<FileKind>(0, file.size, smallestCell(clusterSize));
   const { pieceSize, windowSize } = windowsOf(file.size, clusterSize);
   for (let from = 0; from < file.size; from += windowSize) {
@@ -74,7 +73,7 @@ export async function surveyQcow2Files(
 
 /** An external data file has no refcounts, and nothing in it is compressed. */
 async function surveyDataFile(layer: Qcow2Layer, dataFile: HostFile): Promise<Cells<FileKind>> {
-  const cells = new Cells<FileKind>(0, dataFile.size, smallestCell(2 ** layer.header.clusterBits));
+  const cells = new Cells<FileKind>(0, dataFile.size, smallestCell(clusterSizeOf(layer.header)));
   for await (const { kind, host, length } of hostClusters(layer)) cells.add(kind, host, length);
   await addHoles(cells, dataFile);
   settle(cells);
@@ -83,7 +82,7 @@ async function surveyDataFile(layer: Qcow2Layer, dataFile: HostFile): Promise<Ce
 
 /** The refcount table and its blocks; then what is counted, but of no known use. Comes last. */
 async function addRefcounts(uses: FileUses, header: Header, file: HostFile): Promise<void> {
-  const clusterSize = 2 ** header.clusterBits;
+  const clusterSize = clusterSizeOf(header);
   uses.add('refcounts', header.refcountTableOffset, header.refcountTableClusters * clusterSize);
   for await (const { offset } of refcountedClusters(file, header)) uses.add('refcounts', offset, clusterSize);
   for await (const { first, count, isUsed } of refcountedClusters(file, header)) {
@@ -112,7 +111,7 @@ async function addL1Table(uses: FileUses, header: Header, file: HostFile): Promi
 
 async function addSnapshotTables(uses: FileUses, header: Header, file: HostFile): Promise<void> {
   if (header.snapshotCount === 0) return;
-  const clusterSize = 2 ** header.clusterBits;
+  const clusterSize = clusterSizeOf(header);
   const reader = snapshotTableReader(file, header);
   for await (const { l1Offset, l1Entries } of snapshotEntries(reader, header)) {
     uses.add('snapshots', Number(l1Offset), roundUp(l1Entries * TABLE_ENTRY_BYTES, clusterSize));
@@ -124,7 +123,7 @@ async function addSnapshotTables(uses: FileUses, header: Header, file: HostFile)
 async function addBitmaps(uses: FileUses, { file, header, extensions }: Qcow2ImageHeader): Promise<void> {
   const { bitmaps } = extensions;
   if (bitmaps === undefined) return;
-  const clusterSize = 2 ** header.clusterBits;
+  const clusterSize = clusterSizeOf(header);
   uses.add('bitmaps', bitmaps.directoryOffset, roundUp(bitmaps.directorySize, clusterSize));
   const budget = new TableBudget(file, 'tables of bitmaps');
   for (const bitmap of await readBitmapDirectory(file, header, bitmaps)) {

@@ -2,7 +2,6 @@
  * How much of a disk is data, as QEMU's block status shows it: the tables' word counts, and holes of the file only
  * where the image looks preallocated.
  */
-
 import { roundDown, roundUp } from '../arithmetic.js';
 import { StatusChain } from '../image/chain-status.js';
 import type { OpenedImage } from '../image/open-image.js';

@@ -1,11 +1,10 @@
 /** What the source's persistent dirty bitmaps take up in a new image, whatever is in them. */
-
 import { roundDown } from '../arithmetic.js';
 import { quoted } from '../errors.js';
 import type { Qcow2ImageHeader } from '../image/image-header.js';
 import { clustersOfBitmaps, readBitmapDirectory } from '../qcow2/bitmap-directory.js';
 import type { ImageParameters } from '../qcow2/create-options.js';
-import { SECTOR_SIZE } from '../qcow2/geometry.js';
+import { SECTOR_SIZE } from '../sector.js';
 
 /**
  * The rules are those of QEMU (qcow2_get_persistent_dirty_bitmap_size): every cluster of every bitmap is taken to

@@ -2,7 +2,6 @@
  * How long a qcow2 file is that holds every cluster of its disk. The rules are those of QEMU
  * (qcow2_calc_prealloc_size and qcow2_refcount_metadata_size in block/qcow2.c), whose figures scripts know.
  */
-
 import { roundUp } from '../arithmetic.js';
 import { Qcow2cError } from '../errors.js';
 import { type Geometry, l1EntriesFor, MAX_L1_BYTES, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';

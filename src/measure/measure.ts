@@ -3,7 +3,6 @@
  * writing it. The library's entry; never prints. The rules are those of img_measure in qemu-img.c, qcow2_measure in
  * block/qcow2.c and raw_measure in block/raw-format.c.
  */
-
 import { roundUp } from '../arithmetic.js';
 import { BUILT_PARTS, type ConversionParts } from '../convert/parts.js';
 import { isStream, streamName } from '../convert/stream-reference.js';
@@ -12,7 +11,7 @@ import type { ImageReference } from '../image/image-reference.js';
 import { type OpenedImage, openImage } from '../image/open-image.js';
 import { openImageFile } from '../image/open-image-file.js';
 import { type ImageParameters, resolveCreateOptions } from '../qcow2/create-options.js';
-import { SECTOR_SIZE } from '../qcow2/geometry.js';
+import { SECTOR_SIZE } from '../sector.js';
 import { endPromptly } from '../workers/prompt-abort.js';
 import { dataClusterBytes } from './allocated-data.js';
 import { bitmapsSize } from './bitmaps-size.js';

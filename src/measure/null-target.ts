@@ -2,10 +2,9 @@
  * A target that is no file: every write is looked at, counted and forgotten. The writers do with it what they do
  * with a file, so the length that they give it is the one that a file would get.
  */
-
 import { roundUp } from '../arithmetic.js';
 import { internalError } from '../errors.js';
-import { SECTOR_SIZE } from '../qcow2/geometry.js';
+import { SECTOR_SIZE } from '../sector.js';
 import type { Target, TargetFile } from '../storage/target.js';
 
 class NullTarget implements TargetFile {

@@ -2,7 +2,6 @@
  * Cuts work items into the pieces that a sample consists of, and joins pieces to work items again. A piece is work
  * as an item is, and gives the same compressed clusters wherever it is worked on.
  */
-
 import { roundDown } from '../arithmetic.js';
 import type { NextItem } from '../convert/output.js';
 import type { Segment } from '../workers/messages.js';

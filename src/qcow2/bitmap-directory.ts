@@ -6,11 +6,12 @@
  *               name_size (2), extra_data_size (4), extra data, name, padding to a multiple of 8
  */
 import { internalError, quoted } from '../errors.js';
+import { SECTOR_SIZE } from '../sector.js';
 import type { Storage } from '../storage/storage.js';
 import type { HostOffset } from './addresses.js';
 import { readU32, readU64, writeU32, writeU64 } from './be64.js';
 import { bitmapTableEntries, MAX_BITMAP_BYTES } from './bitmap-table.js';
-import { SECTOR_SIZE, TABLE_ENTRY_BYTES } from './geometry.js';
+import { TABLE_ENTRY_BYTES } from './geometry.js';
 import type { Header } from './header.js';
 import type { BitmapsExtension } from './header-extensions.js';
 import { decodeStoredName, type NameDecoder } from './stored-name.js';

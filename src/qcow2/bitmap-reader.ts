@@ -2,9 +2,9 @@
  * Reads the bits of one bitmap and divides them into clusters of another image. Memory holds one cluster of bits,
  * whatever the bitmap's size. Specification: "Bitmap data".
  */
-
 import { roundUp } from '../arithmetic.js';
 import { Qcow2cError, quoted } from '../errors.js';
+import { SECTOR_SIZE } from '../sector.js';
 import type { Storage } from '../storage/storage.js';
 import type { Bitmap } from './bitmap-directory.js';
 import {
@@ -15,7 +15,7 @@ import {
   MAX_BITMAP_BYTES,
   nextBitmapTableEntry,
 } from './bitmap-table.js';
-import { SECTOR_SIZE, TABLE_ENTRY_BYTES } from './geometry.js';
+import { TABLE_ENTRY_BYTES } from './geometry.js';
 import type { Header } from './header.js';
 import type { TableBudget } from './table-budget.js';
 import type { TableReader } from './table-reader.js';

@@ -4,7 +4,6 @@
  * before the clusters that they point to or count. The allocator also counts the references. The layout follows from
  * the order of the calls alone.
  */
-
 import { roundDown, roundUp } from '../arithmetic.js';
 import { internalError } from '../errors.js';
 import { type HostCluster, type HostOffset, hostCluster, hostOffset } from './addresses.js';

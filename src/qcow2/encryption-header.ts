@@ -8,10 +8,10 @@
  *     a key slot:  active (4), iterations (4), salt (32), key_material_offset (4), stripes (4)
  */
 import { Qcow2cError, quoted } from '../errors.js';
+import { SECTOR_SIZE } from '../sector.js';
 import type { Storage } from '../storage/storage.js';
 import { readU32, readU64 } from './be64.js';
 import { EXTENSION_TYPES, forEachExtension } from './extension-list.js';
-import { SECTOR_SIZE } from './geometry.js';
 import type { Header } from './header.js';
 import { headerAreaBytes } from './header-extensions.js';
 

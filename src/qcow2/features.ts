@@ -22,6 +22,16 @@ export const AUTOCLEAR_RAW_DATA_FILE = 1n << 1n;
 /** The autoclear bits known to qcow2c. A writer must clear all others. */
 export const KNOWN_AUTOCLEAR = AUTOCLEAR_BITMAPS | AUTOCLEAR_RAW_DATA_FILE;
 
+/** Whether the L2 entries of an image describe subclusters. */
+export function hasExtendedL2({ incompatibleFeatures }: { readonly incompatibleFeatures: bigint }): boolean {
+  return (incompatibleFeatures & INCOMPATIBLE_EXTENDED_L2) !== 0n;
+}
+
+/** Whether the guest's clusters are in an external data file. */
+export function hasDataFile({ incompatibleFeatures }: { readonly incompatibleFeatures: bigint }): boolean {
+  return (incompatibleFeatures & INCOMPATIBLE_DATA_FILE) !== 0n;
+}
+
 /** All features, in the order and with the names of QEMU's feature name table. */
 export const FEATURES: readonly Feature[] = [
   { kind: 'incompatible', mask: INCOMPATIBLE_DIRTY, name: 'dirty bit' },

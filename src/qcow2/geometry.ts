@@ -13,12 +13,15 @@ export const MAX_L1_BYTES = 32 * 1024 * 1024;
 export const MAX_REFCOUNT_TABLE_BYTES = 8 * 1024 * 1024;
 /** 64 bits: the specification's widest refcount ("may not exceed 6"). */
 export const MAX_REFCOUNT_ORDER = 6;
-/** The unit of compressed lengths and of QEMU's virtual sizes, independent of the disk's own sector size. */
-export const SECTOR_SIZE = 512;
 /** Bytes of an entry of an L1 or refcount table. */
 export const TABLE_ENTRY_BYTES = 8;
 /** 16 KiB: a subcluster, 1/32 of a cluster, is no smaller than the smallest cluster. */
 export const MIN_EXTENDED_L2_CLUSTER_BITS = 14;
+
+/** @returns the cluster size in bytes of an image with this header */
+export function clusterSizeOf({ clusterBits }: { readonly clusterBits: number }): number {
+  return 2 ** clusterBits;
+}
 
 export interface Geometry {
   readonly clusterBits: number;

@@ -5,7 +5,7 @@
 import type { HostOffset } from './addresses.js';
 import { readU32, writeU32, writeU64 } from './be64.js';
 import { EXTENSION_PREFIX_BYTES, EXTENSION_TYPES, forEachExtension } from './extension-list.js';
-import { AUTOCLEAR_BITMAPS, INCOMPATIBLE_DATA_FILE } from './features.js';
+import { AUTOCLEAR_BITMAPS, hasDataFile } from './features.js';
 import type { Header } from './header.js';
 import { HeaderFields } from './header-fields.js';
 import { decodeStoredName, type NameDecoder } from './stored-name.js';
@@ -98,10 +98,7 @@ export function decodeExtensions(
     const at = headerLength + inList;
     if (type === EXTENSION_TYPES.backingFormat) {
       found = { ...found, backingFormat: text("backing file's format", data, at, MAX_FORMAT_NAME_BYTES) };
-    } else if (
-      type === EXTENSION_TYPES.dataFile &&
-      (header.incompatibleFeatures & INCOMPATIBLE_DATA_FILE) !== 0n
-    ) {
+    } else if (type === EXTENSION_TYPES.dataFile && hasDataFile(header)) {
       found = { ...found, dataFile: text("external data file's name", data, at, MAX_DATA_FILE_NAME_BYTES) };
     } else if (type === EXTENSION_TYPES.bitmaps && (header.autoclearFeatures & AUTOCLEAR_BITMAPS) === 0n) {
       found = { ...found, staleBitmaps: true };

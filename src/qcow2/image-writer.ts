@@ -3,9 +3,9 @@
  * compressed write cache, normal clusters form runs, and tables lie before the clusters that they point to. The
  * header is written last. Memory does not grow with the image, except for the L1 and the refcount table.
  */
-
 import { roundUp } from '../arithmetic.js';
 import { internalError } from '../errors.js';
+import { SECTOR_SIZE } from '../sector.js';
 import type { CompressedWriteCache } from '../storage/compressed-write-cache.js';
 import type { OverlapGuard } from '../storage/overlap-guard.js';
 import { alignedMemory, DIRECT_ALIGNMENT } from '../system/aligned-memory.js';
@@ -17,7 +17,7 @@ import { ClusterRun } from './cluster-run.js';
 import type { ImageParameters } from './create-options.js';
 import { COMPATIBLE_LAZY_REFCOUNTS } from './features.js';
 import type { FreeRange } from './free-range.js';
-import { l1EntriesFor, SECTOR_SIZE, TABLE_ENTRY_BYTES } from './geometry.js';
+import { l1EntriesFor, TABLE_ENTRY_BYTES } from './geometry.js';
 import type { BitmapsExtension } from './header-extensions.js';
 import { decodeL1Entry } from './l1-entry.js';
 import {

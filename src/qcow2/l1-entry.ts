@@ -1,13 +1,9 @@
 /** An entry of an L1 table: the offset of an L2 table. Specification: "Cluster mapping", L1 table entry. */
 import { internalError } from '../errors.js';
+import { SECTOR_SIZE } from '../sector.js';
 import { type HostOffset, hostOffset } from './addresses.js';
 import { narrow } from './be64.js';
-import { SECTOR_SIZE } from './geometry.js';
-
-/** Bit 63: the L2 table's refcount is exactly one. */
-const COPIED = 1n << 63n;
-/** Bits 9 to 55: the L2 table's offset. */
-const OFFSET_MASK = (1n << 56n) - (1n << 9n);
+import { COPIED, OFFSET_MASK } from './entry-bits.js';
 
 export interface L1Entry {
   /** Offset of the L2 table; undefined when all of its guest clusters are unallocated. */

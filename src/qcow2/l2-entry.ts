@@ -3,19 +3,11 @@
  * Standard Cluster Descriptor, Compressed Clusters Descriptor.
  */
 import { internalError, Qcow2cError } from '../errors.js';
+import { SECTOR_SIZE } from '../sector.js';
 import { type GuestOffset, type HostOffset, hostOffset } from './addresses.js';
 import { narrow } from './be64.js';
-import { SECTOR_SIZE } from './geometry.js';
+import { COMPRESSED, COPIED, compressedOffsetBits, OFFSET_MASK, READS_AS_ZEROS } from './entry-bits.js';
 import { SUBCLUSTERS } from './subclusters.js';
-
-/** Bit 63: a standard cluster whose refcount is exactly one; never set for a compressed cluster. */
-const COPIED = 1n << 63n;
-/** Bit 62: the descriptor describes a compressed cluster. */
-const COMPRESSED = 1n << 62n;
-/** Bit 0 of a standard cluster: it reads as zeros. */
-const READS_AS_ZEROS = 1n;
-/** Bits 9 to 55 of a standard cluster: its offset. */
-const OFFSET_MASK = (1n << 56n) - (1n << 9n);
 
 export type L2Entry =
   | { readonly kind: 'unallocated' }
@@ -38,9 +30,6 @@ export interface Subclusters {
 
 export const ALL_DATA: Subclusters = { data: 2 ** SUBCLUSTERS - 1, zero: 0 };
 export const ALL_ZEROS: Subclusters = { data: 0, zero: 2 ** SUBCLUSTERS - 1 };
-
-/** x of the specification: how many low bits of a compressed cluster descriptor are the offset. */
-const compressedOffsetBits = (clusterBits: number) => 62 - (clusterBits - 8);
 
 /**
  * Encodes an uncompressed cluster with one reference:

@@ -3,12 +3,10 @@
  * accepted only if QEMU accepts it (qcow2_get_host_offset in block/qcow2-cluster.c). Used by the cluster lookup.
  */
 import { Qcow2cError } from '../errors.js';
+import { COPIED } from './entry-bits.js';
 import { TABLE_ENTRY_BYTES } from './geometry.js';
 import { decodeL2Entry, type L2Entry } from './l2-entry.js';
 import { isContradictory, SUBCLUSTERS, subclusterRun } from './subclusters.js';
-
-/** Bit 63 of a standard cluster: in an external data file it distinguishes offset 0 from unallocated. */
-const COPIED = 1n << 63n;
 
 /** Properties of the image that decide how an entry is decoded. */
 export interface L2Format {

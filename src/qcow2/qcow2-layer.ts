@@ -1,9 +1,9 @@
 /** A qcow2 image as a layer of a chain: its cluster map, and the files that hold its data. */
 import type { HostFile, Layer, LayerRange } from '../image/source.js';
+import { SECTOR_SIZE } from '../sector.js';
 import { ClusterLookup, type ImageTables, type LookupSettings } from './cluster-lookup.js';
 import { ClusterMap } from './cluster-map.js';
-import { INCOMPATIBLE_EXTENDED_L2 } from './features.js';
-import { SECTOR_SIZE } from './geometry.js';
+import { hasExtendedL2 } from './features.js';
 import type { Header } from './header.js';
 
 /** The L1 table to be read. With a snapshot's table, the disk still has its present size. */
@@ -37,9 +37,9 @@ export class Qcow2Layer implements Layer {
     this.header = header;
     this.file = file;
     this.dataFile = dataFile;
-    const { version, clusterBits, compressionType, incompatibleFeatures } = header;
+    const { version, clusterBits, compressionType } = header;
     const { l1Offset, l1Entries } = state;
-    const extendedL2 = (incompatibleFeatures & INCOMPATIBLE_EXTENDED_L2) !== 0n;
+    const extendedL2 = hasExtendedL2(header);
     const external = dataFile !== undefined;
     this.#tables = {
       version,

@@ -2,7 +2,6 @@
  * The refcount table and the L1 table of a new image. Their places are reserved directly after the header, so that a
  * file without its end still has them. They are written last. Used by the image writer.
  */
-
 import { roundUp } from '../arithmetic.js';
 import { internalError } from '../errors.js';
 import type { OverlapGuard } from '../storage/overlap-guard.js';

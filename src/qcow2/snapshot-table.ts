@@ -3,7 +3,7 @@ import { Qcow2cError, quoted } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
 import type { HostOffset } from './addresses.js';
 import { INCOMPATIBLE_EXTENDED_L2 } from './features.js';
-import { geometry, MAX_L1_BYTES, TABLE_ENTRY_BYTES } from './geometry.js';
+import { clusterSizeOf, geometry, MAX_L1_BYTES, TABLE_ENTRY_BYTES } from './geometry.js';
 import type { Header } from './header.js';
 import { type SnapshotEntry, snapshotEntries, snapshotTableReader } from './snapshot-entry.js';
 import type { TableReader } from './table-reader.js';
@@ -87,7 +87,7 @@ function decodeSnapshot(reader: TableReader, image: ImageWithSnapshots, entry: S
   const most = MAX_L1_BYTES / TABLE_ENTRY_BYTES;
   if (l1Entries > most) throw reader.corrupt('l1_size', offset + 8, `at most ${most}`, l1Entries);
   const l1Bytes = l1Entries * TABLE_ENTRY_BYTES;
-  const clusterSize = 2 ** image.clusterBits;
+  const clusterSize = clusterSizeOf(image);
   const l1Offset = reader.tableOffset('l1_table_offset', offset, entry.l1Offset, l1Bytes, clusterSize);
   return { id, name, l1Offset, l1Entries: Math.min(l1Entries, diskEntries(image, entry)) };
 }

@@ -1,11 +1,8 @@
 /** A part of a raw image as a disk of its own: `offset` and `size` of QEMU's driver raw. */
-
 import { roundUp } from '../arithmetic.js';
 import { Qcow2cError, quoted } from '../errors.js';
 import type { HostFile, MappedRange, Source } from '../image/source.js';
-
-/** QEMU counts in whole sectors: a part to the end of the file is rounded up to them, with zeros. */
-const SECTOR_SIZE = 512;
+import { SECTOR_SIZE } from '../sector.js';
 
 export class RawPart implements Source {
   readonly name: string;

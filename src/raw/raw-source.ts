@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { roundDown, roundUp } from '../arithmetic.js';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import type { HostFile, MappedRange } from '../image/source.js';
+import { SECTOR_SIZE } from '../sector.js';
 import { alignedMemory, DIRECT_ALIGNMENT } from '../system/aligned-memory.js';
 import { closeUnwritten } from '../system/close-unwritten.js';
 import { deviceSize } from '../system/device-size.js';
@@ -19,9 +20,6 @@ import { settleTimes } from '../system/timestamp-tick.js';
 
 const openFile = promisify(fs.open);
 const statOpen = promisify(fs.fstat);
-
-/** A source's size is rounded up to whole sectors, as QEMU does; the rest of the last one is zeros. */
-const SECTOR_SIZE = 512;
 
 /** What identifies a file's content without reading it. Writers can set the first time back, and never the second. */
 interface Version {

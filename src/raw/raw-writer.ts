@@ -3,9 +3,9 @@
  * block of a new file. After finish() every byte of the disk is what the items said, or zero; what a device or an
  * existing file has behind the disk's end is as it was.
  */
-
 import { roundDown, roundUp } from '../arithmetic.js';
 import { abortedError, internalError, Qcow2cError, quoted } from '../errors.js';
+import { SECTOR_SIZE } from '../sector.js';
 import type { SparseStorage } from '../storage/storage.js';
 import { isInPlace, type TargetKind } from '../storage/target.js';
 import { alignedMemory, DIRECT_ALIGNMENT } from '../system/aligned-memory.js';
@@ -14,7 +14,6 @@ import { alignedMemory, DIRECT_ALIGNMENT } from '../system/aligned-memory.js';
 const WRITERS = 4;
 /** Bytes of one write of zeros. */
 const ZERO_BYTES = 2 * 1024 * 1024;
-const SECTOR_SIZE = 512;
 
 /** What the disk is written over. */
 export interface RawPlace {

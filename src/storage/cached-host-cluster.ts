@@ -2,7 +2,6 @@
  * One host cluster in the compressed write cache: its bytes, the filled ranges, the end of its data and the state of
  * its write. Bookkeeping only; the cache decides.
  */
-
 import { roundUp } from '../arithmetic.js';
 import { internalError } from '../errors.js';
 import { SortedRanges } from './sorted-ranges.js';

@@ -4,7 +4,6 @@
  * cache knows a Storage and a cluster size, not qcow2. docs/write-cache.md describes it; the idea is from
  * V. Sementsov-Ogievskiy's series for QEMU (2021).
  */
-
 import { roundDown, roundUp } from '../arithmetic.js';
 import { internalError } from '../errors.js';
 import { alignedMemory } from '../system/aligned-memory.js';

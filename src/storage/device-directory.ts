@@ -2,7 +2,6 @@
  * Refuses to make a file among the devices: a mistyped name of a volume would become a file in memory, which looks like
  * a finished image until the next start of the machine.
  */
-
 import * as fs from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { quoted, usageError } from '../errors.js';

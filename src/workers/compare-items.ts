@@ -2,7 +2,6 @@
  * Takes the ranges of two disks that have to be read through the workers, in guest order, up to the first in which
  * the two differ or that cannot be read. Used by the comparison of two images and by the verification of a target.
  */
-
 import type { CompressionType } from '../compression-type.js';
 import type { Qcow2cError } from '../errors.js';
 import type { Source } from '../image/source.js';

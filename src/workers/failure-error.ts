@@ -1,5 +1,4 @@
 /** Turns what a worker says of a failure into the error that callers see, with the names of the files. */
-
 import { CorruptPayload } from '../engines/corrupt-payload.js';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import type { ItemFailure } from './messages.js';

@@ -3,7 +3,6 @@
  * are stepped over in one stride, however large, and never become an item unless every cluster is to be
  * stored.
  */
-
 import { roundDown } from '../arithmetic.js';
 import type { Source } from '../image/source.js';
 import { yieldToEventLoop } from '../system/yield-to-event-loop.js';

@@ -1,5 +1,4 @@
 /** A range of a source's map as the segment that a worker reads. */
-
 import type { MappedRange, Source } from '../image/source.js';
 import type { Segment } from './messages.js';
 

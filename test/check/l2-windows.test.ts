@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { offsetOf, TableWalk, wholeEntry } from '../../src/check/l2-windows.js';
+import { TableWalk } from '../../src/check/l2-windows.js';
+import { offsetOfHalves, wholeEntry } from '../../src/qcow2/entry-bits.js';
 import { geometry } from '../../src/qcow2/geometry.js';
 import { SizedFile } from './sized-file.js';
 
@@ -104,7 +105,7 @@ test('an unaligned table is read where it is', async () => {
 });
 
 test('halves of an entry are put together exactly', () => {
-  expect(offsetOf(0xffffffff, 0xffffffff)).toBe(Number(0x00ff_ffff_ffff_fe00n));
-  expect(BigInt(offsetOf(0x80ffffff, 0xfffffe01))).toBe(0x00ff_ffff_ffff_fe00n);
+  expect(offsetOfHalves(0xffffffff, 0xffffffff)).toBe(Number(0x00ff_ffff_ffff_fe00n));
+  expect(BigInt(offsetOfHalves(0x80ffffff, 0xfffffe01))).toBe(0x00ff_ffff_ffff_fe00n);
   expect(wholeEntry(0x80000001, 0xfffffffe)).toBe(0x8000_0001_ffff_fffen);
 });

@@ -3,7 +3,6 @@
  * run is recorded; then each prefix of that history is cut off, with everything durable that was synced and any
  * choice of what was not. Whenever the target has its name, it must be the whole image.
  */
-
 import * as fs from 'node:fs';
 import { constants, inflateRawSync } from 'node:zlib';
 import fc from 'fast-check';

@@ -1,5 +1,4 @@
 /** No run has more worker threads than were asked for, in none of its phases. */
-
 import { rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { beforeAll, beforeEach, expect, test } from 'vitest';

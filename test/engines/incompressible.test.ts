@@ -1,5 +1,4 @@
 /** The estimate says "incompressible" to what deflate cannot shrink, and to nothing that it can. */
-
 import { createCipheriv } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { deflateRawSync, gzipSync } from 'node:zlib';

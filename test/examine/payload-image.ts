@@ -1,5 +1,4 @@
 /** Images whose compressed clusters are whatever a test says, and the L2 entries that lead to them. */
-
 import { guestCluster } from '../../src/qcow2/addresses.js';
 import { type CreateOptions, resolveCreateOptions } from '../../src/qcow2/create-options.js';
 import { allocationUnit, ImageWriter } from '../../src/qcow2/image-writer.js';

@@ -2,7 +2,6 @@
  * Stands in for the worker pool: what a worker does is done on this thread, without the time it takes to start
  * one. Engines and memory live on from one conversion to the next, as they do from one item to the next.
  */
-
 import { createCompressor, createDecompressor } from '../../src/engines/engine-choice.js';
 import { sharedAlignedMemory } from '../../src/system/aligned-memory.js';
 import { type FileOf, failureError } from '../../src/workers/failure-error.js';

@@ -1,5 +1,4 @@
 /** qemu-io and qemu-nbd with an image open, the way a virtual machine has it, for as long as a test wants. */
-
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, rmSync, watch } from 'node:fs';

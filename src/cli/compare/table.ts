@@ -1,5 +1,4 @@
 /** `compare` on the command line: its options, and what its help says. */
-
 import { IMAGE_FORMATS } from '../../image/image-reference.js';
 import {
   CACHE,

@@ -1,5 +1,4 @@
 /** Prints the script for a shell. Used by main.ts. */
-
 import { type CommandIo, THIS_PROCESS } from '../command-io.js';
 import { COMMANDS } from '../commands.js';
 import type { CommandTable } from '../options/option-table.js';

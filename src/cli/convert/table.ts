@@ -1,5 +1,4 @@
 /** `convert` on the command line: its options, and what its help says. */
-
 import { IMAGE_FORMATS } from '../../image/image-reference.js';
 import { CACHE_MODES } from '../../storage/cache-mode.js';
 import { FORMAT_OPTION_OFFERS } from '../options/format-options.js';

@@ -2,7 +2,6 @@
  * What info tells of an image as the objects of QEMU's schema: BlockGraphInfo of qapi/block-core.json, which is what
  * qemu-img has printed since 8.0; before, it was the same without `children`. Pure.
  */
-
 import type { Examination } from '../../examine/examine-image.js';
 import { readsAsProtocol } from '../../image/protocol.js';
 import type { DataFileInfo, ImageInfo, Qcow2Info, SnapshotInfo } from '../../info/image-info.js';

@@ -1,5 +1,4 @@
 /** Prints the manual page. Used by main.ts. */
-
 import { type CommandIo, THIS_PROCESS } from '../command-io.js';
 import { COMMANDS } from '../commands.js';
 import { manualPage } from './page.js';

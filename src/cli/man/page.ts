@@ -1,5 +1,4 @@
 /** The manual page qcow2c(1), made from the tables of the commands. docs/qcow2c.1 is what this makes. */
-
 import { flagsText } from '../help/help-text.js';
 import { formatOptionKeys } from '../options/format-options.js';
 import {

@@ -4,7 +4,7 @@
  */
 import { usageError } from '../../errors.js';
 import type { MeasureOptions } from '../../measure/options.js';
-import { SECTOR_SIZE } from '../../qcow2/geometry.js';
+import { SECTOR_SIZE } from '../../sector.js';
 import { readSize } from '../options/argument-numbers.js';
 import { formatOptions, formatOptionsHelp, readFormatOptions } from '../options/format-options.js';
 import { readImageArgument } from '../options/image-argument.js';

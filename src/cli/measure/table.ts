@@ -1,5 +1,4 @@
 /** `measure` on the command line: its options, and what its help says. */
-
 import { IMAGE_FORMATS } from '../../image/image-reference.js';
 import { FORMAT_OPTION_OFFERS } from '../options/format-options.js';
 import {

@@ -3,11 +3,11 @@
  * by the readers of the commands' options.
  */
 import { usageError } from '../../errors.js';
+import { SECTOR_SIZE } from '../../sector.js';
 import { parseInteger, parseSize } from './numbers.js';
 
-const SECTOR_BYTES = 512;
 /** qemu-img's largest copy buffer, 32768 sectors. */
-const HIGHEST_SPARSE_SIZE = 32768 * SECTOR_BYTES;
+const HIGHEST_SPARSE_SIZE = 32768 * SECTOR_SIZE;
 const HIGHEST_INT64 = 2n ** 63n - 1n;
 /** More threads than this are a slip of the keyboard, and more than the library has memory for. */
 const HIGHEST_THREADS = 1023;
@@ -40,9 +40,9 @@ export function readSize(what: string, text: string, highest = HIGHEST_INT64): n
 export function readSparseSize(text: string): number {
   const what = 'buffer size for sparse output';
   const bytes = readSize(what, text);
-  if (bytes % SECTOR_BYTES !== 0 || bytes > HIGHEST_SPARSE_SIZE) {
+  if (bytes % SECTOR_SIZE !== 0 || bytes > HIGHEST_SPARSE_SIZE) {
     throw usageError(
-      `Invalid ${what} specified. Valid sizes are multiples of ${SECTOR_BYTES} up to ${HIGHEST_SPARSE_SIZE}. ` +
+      `Invalid ${what} specified. Valid sizes are multiples of ${SECTOR_SIZE} up to ${HIGHEST_SPARSE_SIZE}. ` +
         'Select 0 to disable sparse detection (fully allocates output).',
     );
   }

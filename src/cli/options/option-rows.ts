@@ -1,5 +1,4 @@
 /** Options that the tables of several commands have. */
-
 import { IMAGE_FORMATS } from '../../image/image-reference.js';
 import { CACHE_MODES } from '../../storage/cache-mode.js';
 import type { OptionRow } from './option-table.js';

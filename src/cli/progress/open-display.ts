@@ -1,5 +1,4 @@
 /** Chooses what shows the progress of a command. */
-
 import type { CommandIo } from '../command-io.js';
 import type { ProgressDisplay, ProgressStyle } from './progress-display.js';
 import { JsonDisplay } from './progress-json.js';

@@ -1,5 +1,4 @@
 /** Finds, in a worker, the clusters of an overlay that its backing file holds already. */
-
 import type { PackingSetup, UnreadableItemRange, WorkItem } from '../messages.js';
 import type { SegmentReader } from './segment-reader.js';
 import { threadMemory } from './thread-memory.js';

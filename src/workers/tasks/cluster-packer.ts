@@ -4,7 +4,6 @@
  * the item's slot. The result depends on the item's bytes only, never on what the worker did before: that is
  * what makes the output the same for any number of threads.
  */
-
 import type { Compressor } from '../../engines/codec.js';
 import { looksIncompressible } from '../../engines/incompressible.js';
 import { throwIfCancelled } from '../cancellation.js';

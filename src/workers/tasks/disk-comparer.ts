@@ -2,14 +2,12 @@
  * What a worker does with one work item of two disks: reads both stretch by stretch, and stops at the first that is
  * not the same or cannot be read.
  */
-
+import { SECTOR_SIZE } from '../../sector.js';
 import type { Compared, ComparisonItem, ComparisonSetup, ItemFailure } from '../messages.js';
 import type { Decompressors } from './cluster-inflater.js';
 import { SegmentError } from './segment-error.js';
 import { SegmentReader } from './segment-reader.js';
 import { threadMemory } from './thread-memory.js';
-
-const SECTOR_SIZE = 512;
 
 const SAME: Compared = { difference: undefined, unreadable: [], unreadableSide: undefined };
 

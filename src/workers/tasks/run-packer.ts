@@ -2,7 +2,6 @@
  * What a worker does with one work item of a raw disk: brings it into the item's slot, every byte in its
  * place, and finds the runs to write.
  */
-
 import type { FoundRuns, PackingSetup, UnreadableItemRange, WorkItem } from '../messages.js';
 import type { Decompressors } from './cluster-inflater.js';
 import { SegmentReader } from './segment-reader.js';

@@ -3,7 +3,6 @@
  * With salvage, what cannot be had becomes zeros and is noted, as little of it as can be told apart. A payload that QEMU
  * reads although something is wrong with it is read and noted, too.
  */
-
 import { throwIfCancelled } from '../cancellation.js';
 import type {
   CompressedSegment,

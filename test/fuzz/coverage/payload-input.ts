@@ -1,5 +1,4 @@
 /** Payloads of compressed clusters as inputs: inflated by the native engines and by those built into Node.js. */
-
 import type { CompressionType } from '../../../src/compression-type.js';
 import type { Decompressor } from '../../../src/engines/codec.js';
 import { CorruptPayload } from '../../../src/engines/corrupt-payload.js';

@@ -3,7 +3,6 @@
  * takes; orange and brown for what is in other files; greys for what is not there. Chosen to be told apart by everybody,
  * colour blind or not.
  */
-
 import type { FileKind } from '../../../map/file-kinds.js';
 import type { DiskKind } from '../../../map/survey-disk.js';
 

@@ -1,0 +1,39 @@
+/**
+ * The bits that entries of L1 and L2 tables share, as 64-bit values and as the two 32-bit halves. The halves serve the
+ * check, which visits every entry of an image: a bigint for each would cost more than the rest of its work.
+ * Specification: "L1 table entry", "L2 table entry", "Standard Cluster Descriptor".
+ */
+
+/** Bit 63: the refcount of what the entry leads to is exactly one. Never set for a compressed cluster. */
+export const COPIED = 1n << 63n;
+/** Bit 62 of an L2 entry: the descriptor is of a compressed cluster. */
+export const COMPRESSED = 1n << 62n;
+/** Bit 0 of a standard cluster, without extended L2 entries: it reads as zeros. */
+export const READS_AS_ZEROS = 1n;
+/** Bits 9 to 55: the offset of an L2 table or of a standard cluster. */
+export const OFFSET_MASK = (1n << 56n) - (1n << 9n);
+
+export const HIGH_COPIED = 0x80000000;
+export const HIGH_COMPRESSED = 0x40000000;
+export const HIGH_OFFSET_MASK = 0x00ffffff;
+/** Reserved bits of a standard cluster. */
+export const HIGH_RESERVED = 0x3f000000;
+export const LOW_READS_AS_ZEROS = 1;
+export const LOW_OFFSET_MASK = 0xfffffe00;
+/** Reserved bits of a standard cluster: all below the offset but bit 0. */
+export const LOW_RESERVED = 0x1fe;
+
+/** @returns the offset in an entry, in bytes; exact, because it has 47 significant bits */
+export function offsetOfHalves(high: number, low: number): number {
+  return (high & HIGH_OFFSET_MASK) * 2 ** 32 + ((low & LOW_OFFSET_MASK) >>> 0);
+}
+
+/** @returns the entry that two halves make up */
+export function wholeEntry(high: number, low: number): bigint {
+  return (BigInt(high) << 32n) | BigInt(low);
+}
+
+/** @returns x of the specification: how many low bits of a compressed cluster descriptor are the offset */
+export function compressedOffsetBits(clusterBits: number): number {
+  return 62 - (clusterBits - 8);
+}
