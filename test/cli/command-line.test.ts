@@ -448,7 +448,7 @@ describe('refusals of our own', () => {
     ],
     [
       ['convert', '-c', 'a.raw', '-o', 'b.qcow2'],
-      "Must specify image file name (the target is missing, 'a.raw' is the source; -o takes options of the format, " +
+      "Must specify image file name (the target is missing, 'a.raw' is the source; -o takes format options, " +
         "and 'b.qcow2' is not one; 'qcow2c convert [options] SRC DST')",
     ],
     [
