@@ -4,14 +4,14 @@ import { Qcow2cError } from '../../src/errors.js';
 import { narrow, readU32, readU64, writeU32, writeU64 } from '../../src/qcow2/be64.js';
 
 describe('big-endian numbers', () => {
-  it('puts the most significant byte first', () => {
+  it('writes the most significant byte first', () => {
     const bytes = new Uint8Array(14);
     writeU64(bytes, 1, 0x0102030405060708n);
     writeU32(bytes, 9, 0xa1b2c3d4);
     expect([...bytes]).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 0xa1, 0xb2, 0xc3, 0xd4, 0]);
   });
 
-  it('reads back every value at every place, also in a view that does not start its buffer', () => {
+  it('reads back every value at every offset, also in a view that starts inside its buffer', () => {
     fc.assert(
       fc.property(
         fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
@@ -28,7 +28,7 @@ describe('big-endian numbers', () => {
     );
   });
 
-  it('refuses a number that is not wholly inside the bytes', () => {
+  it('refuses a number that is not completely inside the bytes', () => {
     const bytes = new Uint8Array(new ArrayBuffer(64), 0, 8);
     expect(() => readU64(bytes, 1)).toThrow(RangeError);
     expect(() => writeU32(bytes, 5, 0)).toThrow(RangeError);
@@ -36,7 +36,7 @@ describe('big-endian numbers', () => {
 });
 
 describe('narrow', () => {
-  it('passes every safe integer and nothing above', () => {
+  it('accepts every safe integer and refuses larger numbers', () => {
     expect(narrow(0n, 'It')).toBe(0);
     expect(narrow(2n ** 53n - 1n, 'It')).toBe(Number.MAX_SAFE_INTEGER);
     fc.assert(
@@ -46,7 +46,7 @@ describe('narrow', () => {
     );
   });
 
-  it('says what was found and what was expected', () => {
+  it('names the value found and the bound', () => {
     expect(() => narrow(2n ** 60n, "The L1 table offset of 'x.qcow2'")).toThrow(
       new Qcow2cError(
         'ERR_CORRUPT',

@@ -74,7 +74,7 @@ const bitmapsOfADisk = fc
   });
 
 describe('encodeBitmapDirectory', () => {
-  it('puts every field where the specification has it', () => {
+  it('writes every field at its specified offset', () => {
     expect(
       Buffer.from(encodeBitmapDirectory([example]))
         .toString('hex')
@@ -87,7 +87,7 @@ describe('encodeBitmapDirectory', () => {
     ]);
   });
 
-  it('is read back, whatever the bitmaps', async () => {
+  it('is read back for any bitmaps', async () => {
     await fc.assert(
       fc.asyncProperty(bitmapsOfADisk, async ({ image: of, list }) => {
         const found = await read(encodeBitmapDirectory(list), list.length, of);
@@ -96,7 +96,7 @@ describe('encodeBitmapDirectory', () => {
     );
   });
 
-  it('writes no name and no granularity that QEMU does not read', () => {
+  it('refuses names and granularities that QEMU does not read', () => {
     const wishes = [
       { name: '' },
       { name: 'x'.repeat(1024) },
@@ -113,7 +113,7 @@ describe('encodeBitmapDirectory', () => {
 });
 
 describe('readBitmapDirectory', () => {
-  it('reports a bitmap that was not saved, whatever size it had', async () => {
+  it('reports a bitmap that was not saved, of any size', async () => {
     const bytes = changed((entry) => {
       writeU32(entry, 8, 7);
       writeU32(entry, 12, 1);
@@ -121,12 +121,12 @@ describe('readBitmapDirectory', () => {
     expect(await read(bytes)).toEqual([{ ...example, auto: false, tableEntries: 7, inUse: true }]);
   });
 
-  it("counts the disk's whole sectors only, as QEMU does", async () => {
+  it('counts only whole sectors of the disk, as QEMU does', async () => {
     const of = { clusterBits: 16, virtualSize: 65536 * 8 * 65536 + 511 };
     expect(await read(encodeBitmapDirectory([example]), 1, of)).toEqual([{ ...example, inUse: false }]);
   });
 
-  it('passes over extra data that need not be understood', async () => {
+  it('skips extra data that may be ignored', async () => {
     expect(await read(withExtraData(4 | 2))).toEqual([{ ...example, inUse: false }]);
     await expect(read(withExtraData(2))).rejects.toMatchObject({
       code: 'ERR_UNSUPPORTED',
@@ -156,7 +156,7 @@ describe('readBitmapDirectory', () => {
     await expect(read(changed(change))).rejects.toMatchObject({ code, file: 'x.qcow2', offset: offset + at });
   });
 
-  it('refuses a name that two bitmaps have', async () => {
+  it('refuses two bitmaps with the same name', async () => {
     await expect(read(encodeBitmapDirectory([example, example]), 2)).rejects.toMatchObject({
       code: 'ERR_CORRUPT',
       offset: offset + 32,

@@ -13,7 +13,7 @@ import { MemoryFile } from './memory-file.js';
 
 type Target = Parameters<typeof readBitmap>[3];
 
-/** An image whose bitmap has these table entries, and these bytes behind each other where it has `data`. */
+/** An image whose bitmap has these table entries, and these consecutive bytes for `data` entries. */
 function imageWith(clusterBits: number, kinds: readonly BitmapTableEntry['kind'][], data: Uint8Array) {
   const clusterSize = 2 ** clusterBits;
   const tableClusters = Math.ceil((kinds.length * 8) / clusterSize);
@@ -34,7 +34,7 @@ function bitmapOf(clusterBits: number, virtualSize: number, granularityBits: num
   return { name: 'b0', granularityBits, auto: true, inUse: false, tableOffset, tableEntries };
 }
 
-/** All clusters; bytes are copied, because they change with the next. */
+/** All clusters; bytes are copied, because the next cluster overwrites them. */
 async function collect(clusters: AsyncIterable<BitmapCluster>): Promise<BitmapCluster[]> {
   const result: BitmapCluster[] = [];
   for await (const cluster of clusters) {
@@ -48,7 +48,7 @@ const bytesOf = (cluster: BitmapCluster, clusterSize: number) =>
     ? cluster.bytes
     : new Uint8Array(clusterSize).fill(cluster.kind === 'ones' ? 0xff : 0);
 
-/** A bit of the disk at a time: what the source says where it has a disk, 0 past it. */
+/** The bits of the disk, one at a time: those of the source, and 0 past its end. */
 function model(source: Uint8Array, sourceBits: number, targetBits: number, length: number): Uint8Array {
   const bytes = new Uint8Array(length);
   for (let bit = 0; bit < Math.min(sourceBits, targetBits); bit += 1) {
@@ -58,7 +58,7 @@ function model(source: Uint8Array, sourceBits: number, targetBits: number, lengt
   return bytes;
 }
 
-/** A disk of a few clusters of bits, its bitmap of runs that are alike, and another geometry to cut it to. */
+/** A disk with a few clusters of bits, a bitmap of equal runs, and another geometry for the target. */
 const cuts = fc
   .record({
     clusterBits: fc.integer({ min: 9, max: 13 }),
@@ -89,7 +89,7 @@ const cuts = fc
     const data: Uint8Array[] = [];
     for (let start = 0; start < source.length; start += clusterSize) {
       const cluster = source.subarray(start, start + clusterSize);
-      // Each second cluster that could do without stored bits has them.
+      // Every second cluster stores its bits although it need not.
       const plain = kinds.length % 2 === 0 && cluster.every((byte) => byte === cluster[0]);
       const kind = plain && cluster[0] === 0 ? 'zeros' : plain && cluster[0] === 0xff ? 'ones' : 'data';
       kinds.push(kind);
@@ -105,7 +105,7 @@ const cuts = fc
   });
 
 describe('readBitmap', () => {
-  it('gives the bits of the source in clusters of the target, whatever both geometries', async () => {
+  it('divides the bits of the source into clusters of the target, for any geometries', async () => {
     await fc.assert(
       fc.asyncProperty(cuts, async ({ file, image, bitmap, source, bits, target }) => {
         const clusters = await collect(readBitmap(file, image, bitmap, target));
@@ -124,7 +124,7 @@ describe('readBitmap', () => {
     );
   });
 
-  it('never calls a last cluster that the bits do not fill all ones', async () => {
+  it('never reports a partly used last cluster as all ones', async () => {
     const image = { clusterBits: 9, virtualSize: (4096 + 9) * 512 };
     const file = imageWith(9, ['ones', 'ones'], new Uint8Array(0));
     const target = { clusterSize: 512, virtualSize: image.virtualSize };
@@ -135,7 +135,7 @@ describe('readBitmap', () => {
     expect(last).toEqual({ kind: 'data', bytes });
   });
 
-  it('leaves off what a disk has beyond its last whole sector', async () => {
+  it('ignores the part of a disk after its last whole sector', async () => {
     const image = { clusterBits: 9, virtualSize: 4096 * 512 + 511 };
     const file = imageWith(9, ['ones'], new Uint8Array(0));
     const target = { clusterSize: 512, virtualSize: 4097 * 512 };
@@ -145,7 +145,7 @@ describe('readBitmap', () => {
     ]);
   });
 
-  it('reads the largest bitmap of zeros without touching more than its table', async () => {
+  it('reads only the table of the largest bitmap of zeros', async () => {
     const image = { clusterBits: 21, virtualSize: 2 ** 41 };
     const bitmap = bitmapOf(21, image.virtualSize, 9);
     const file = new MemoryFile(new Uint8Array(0), 2 ** 22);
@@ -167,7 +167,7 @@ describe('readBitmap', () => {
     ).rejects.toMatchObject({ code: 'ERR_LIMIT', file: 'x.qcow2' });
   });
 
-  it('needs of a cluster of bits what the disk has of it, and not a byte less', async () => {
+  it('requires exactly the used bytes of the last cluster of bits', async () => {
     const image = { clusterBits: 9, virtualSize: 100 * 8 * 512 };
     const bitmap = bitmapOf(9, image.virtualSize, 9);
     const target = { clusterSize: 512, virtualSize: image.virtualSize };
@@ -203,7 +203,7 @@ describe('readBitmap', () => {
       code: 'ERR_CORRUPT',
       message: expect.stringMatching(/^The bitmaps in 'x.qcow2' share their bytes: /),
     });
-    // One cluster is the table's.
+    // One cluster holds the table.
     expect(clusters).toBe(2);
   });
 

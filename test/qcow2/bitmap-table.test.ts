@@ -19,7 +19,7 @@ const reader = new TableReader(new MemoryFile(new Uint8Array(0)), "table of bitm
 const decode = (raw: bigint, clusterSize = 512) => decodeBitmapTableEntry(raw, reader, 4096, clusterSize);
 
 describe('bitmapTableEntries', () => {
-  it('counts granules and clusters of bits that are begun', () => {
+  it('counts granules and clusters of bits, including partial ones', () => {
     expect(bitmapBits(10 * MiB, 16)).toBe(160);
     expect(bitmapBits(10 * MiB + 512, 16)).toBe(161);
     expect(bitmapBits(0, 16)).toBe(0);
@@ -31,7 +31,7 @@ describe('bitmapTableEntries', () => {
 });
 
 describe('encodeBitmapTable', () => {
-  it('puts zeros, ones and offsets where the specification has them', () => {
+  it('encodes zeros, ones and offsets as specified', () => {
     const bytes = encodeBitmapTable([
       { kind: 'zeros' },
       { kind: 'ones' },
@@ -56,7 +56,7 @@ describe('encodeBitmapTable', () => {
     );
   });
 
-  it('writes no offset that no cluster can have', () => {
+  it('refuses an invalid cluster offset', () => {
     for (const offset of [0, 1, 2 ** 8, 512 + 256]) {
       expect(() => encodeBitmapTable([{ kind: 'data', offset: hostOffset(offset) }])).toThrow(
         expect.objectContaining({ code: 'ERR_INTERNAL' }),
@@ -79,7 +79,7 @@ describe('decodeBitmapTableEntry', () => {
     }
   });
 
-  it("refuses bits that do not begin at a cluster's start", () => {
+  it('refuses an offset that is not aligned to a cluster', () => {
     expect(decode(512n, 512)).toEqual({ kind: 'data', offset: 512 });
     expect(() => decode(512n, 1024)).toThrow(expect.objectContaining({ code: 'ERR_CORRUPT', offset: 4096 }));
   });

@@ -16,7 +16,7 @@ import { MemoryFile } from './memory-file.js';
 const scratch = useScratch();
 const MiB = 2 ** 20;
 
-/** What `qemu-img info` says of the format. */
+/** The format section of `qemu-img info`. */
 interface Info {
   readonly snapshots?: readonly { readonly id: string; readonly name: string }[];
   readonly 'format-specific': {
@@ -54,7 +54,7 @@ const asReported = ({ name, granularityBits, inUse, auto }: Bitmap) => ({
   flags: [...(inUse ? ['in-use'] : []), ...(auto ? ['auto'] : [])],
 });
 
-/** The dirty ranges of a bitmap in bytes of the disk, [from, to), as we read it for clusters of `clusterSize`. */
+/** The dirty ranges of a bitmap in bytes of the disk, [from, to), as qcow2c reads it for clusters of `clusterSize`. */
 async function dirtyRanges(
   { file, header, bitmaps }: Awaited<ReturnType<typeof openWithBitmaps>>,
   name: string,
@@ -86,7 +86,7 @@ async function dirtyRanges(
 const bitmap = (image: string, name: string, ...args: string[]) =>
   runOk('qemu-img', ['bitmap', '-f', 'qcow2', ...args, image, name]);
 
-describe('bitmaps that qemu-img made', () => {
+describe('bitmaps made by qemu-img', () => {
   it.each([
     ['clusters of 512 bytes', 512, 512],
     ['usual clusters', 65536, 65536],
@@ -134,7 +134,7 @@ describe('bitmaps that qemu-img made', () => {
     expect(await dirtyRanges(await openWithBitmaps(image), 'b0', 4096)).toEqual([[MiB, MiB + MiB / 2]]);
   });
 
-  it('are inconsistent where their flag says so', async () => {
+  it('are inconsistent if their flag is set', async () => {
     const image = scratch('in-use.qcow2');
     await create(image, MiB);
     await bitmap(image, 'kept', '--add');
@@ -149,7 +149,7 @@ describe('bitmaps that qemu-img made', () => {
     expect(found.map(({ inUse }) => inUse)).toEqual([false, true]);
   });
 
-  it('are none where a program that knows no bitmaps wrote to the image', async () => {
+  it('are ignored after a program without bitmap support wrote to the image', async () => {
     const image = scratch('autoclear.qcow2');
     await create(image, MiB);
     await bitmap(image, 'b0', '--add');
@@ -161,8 +161,8 @@ describe('bitmaps that qemu-img made', () => {
   });
 });
 
-describe('bitmaps that are encoded here', () => {
-  it('are read by QEMU as they are meant: zeros, ones and bits', async () => {
+describe('encoded bitmaps', () => {
+  it('are read by QEMU: zeros, ones and bits', async () => {
     const image = scratch('encoded.qcow2');
     const clusterSize = 512;
     // Three clusters of bits, the last of them full.
@@ -181,7 +181,7 @@ describe('bitmaps that are encoded here', () => {
       { kind: 'data', offset: hostOffset(end + clusterSize) },
       { kind: 'ones' },
     ]);
-    // A name as long as the one that QEMU wrote, so that the extension stays right.
+    // A name as long as the one written by QEMU, so that the extension stays valid.
     const directory = encodeBitmapDirectory([
       { name: 'made here ☺', granularityBits: 9, auto: true, tableOffset: hostOffset(end), tableEntries: 3 },
     ]);
@@ -192,7 +192,7 @@ describe('bitmaps that are encoded here', () => {
     grown.set(bits, end + clusterSize);
     writeFileSync(image, grown);
 
-    // QEMU's own copy, which holds only what it read.
+    // QEMU's own copy holds only the bits that it read.
     const copy = scratch('copied-by-qemu.qcow2');
     await runOk('qemu-img', ['convert', '--bitmaps', '-f', 'qcow2', '-O', 'qcow2', image, copy]);
     const dirty = (clusterSize * 8 + 15) * 512;
@@ -207,7 +207,7 @@ describe('bitmaps that are encoded here', () => {
   });
 });
 
-describe('snapshots that qemu-img made', () => {
+describe('snapshots made by qemu-img', () => {
   it.each([
     ['version 3', ['-o', 'compat=1.1,cluster_size=512']],
     ['version 2', ['-o', 'compat=0.10']],

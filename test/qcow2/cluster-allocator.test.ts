@@ -53,7 +53,7 @@ const cases: fc.Arbitrary<Case> = fc
     });
   });
 
-/** Refcounts that tell which clusters were counted since they were asked last, and where their blocks are. */
+/** Refcounts that record the clusters counted since the last query, and the offsets of their blocks. */
 class WatchedRefcounts extends Refcounts {
   readonly #counted: number[] = [];
   readonly #model: Model;
@@ -79,22 +79,22 @@ class WatchedRefcounts extends Refcounts {
 }
 
 /**
- * The simplest thing that can judge an allocator: the whole file as a list of who owns which byte, in
- * whole units, and the refcounts by the definition. Fed with the answers, never with the allocator's state.
+ * A simple model of the allocator: the owner of every byte of the file, in
+ * whole units, and the refcounts by definition. It sees only the answers, not the allocator's state.
  */
 class Model {
   readonly references = new Map<number, number>();
   /** For each unit: 'other', or how many of its bytes the stream has filled, from the unit's start. */
   readonly units = new Map<number, 'other' | number>();
   readonly dataEnds = new Map<number, number>();
-  /** Places for tables that no table has, and where the last area ends. */
+  /** Free places for tables, and the end of the last area. */
   readonly #freeTables = new Set<number>();
   #areaEnd = 0;
   #tables = 0;
   readonly #case: Case;
   /** End of the last compressed cluster. */
   #streamEnd: number | undefined;
-  /** End of all that is taken, in whole units. */
+  /** End of the allocated space, in whole units. */
   #end: number;
   interruptions = 0;
   wasted = 0;
@@ -119,7 +119,7 @@ class Model {
     this.#end = (this.#unitOf(offset + clusters * clusterSize - 1) + 1) * this.#case.unit;
   }
 
-  /** An area is never much larger than an eighth of the tables so far, or 16 KiB, nor than what may follow. */
+  /** An area takes at most about an eighth of the tables so far, or 16 KiB, and not more than the tables to follow. */
   area(offset: number, clusters: number, further: number): void {
     const { geometry: sizes, unit } = this.#case;
     expect(offset).toBe(this.#end);
@@ -148,7 +148,7 @@ class Model {
     this.#refer(offset / this.#case.geometry.clusterSize);
   }
 
-  /** Only at the end of the last area are there free places. @returns the first; undefined without any */
+  /** Only the last area has free places, at its end. @returns the first; undefined without any */
   firstFreeTable(): number | undefined {
     const first = this.#areaEnd - this.#freeTables.size * this.#case.geometry.clusterSize;
     if (this.#freeTables.size === 0) return undefined;
@@ -163,7 +163,7 @@ class Model {
     if (before === undefined || offset - padding !== before) this.#judgeLeap(before, offset, length);
     else this.#judgePadding(offset, padding);
 
-    // Every byte of a unit is filled once, in order, from its start, and none behind its data end.
+    // Every byte of a unit up to its data end is filled once, in order.
     for (let at = offset - padding; at < offset + length; ) {
       const index = this.#unitOf(at);
       const filled = this.units.get(index) ?? 0;
@@ -196,7 +196,7 @@ class Model {
     return this.references.get(Math.floor((offset - 1) / clusterSize)) === refcountMax;
   }
 
-  /** Within a unit bytes are left out only when their host cluster is full, and only up to the next one. */
+  /** Inside a unit, bytes are skipped only up to the next host cluster, and only if the present one is full. */
   #judgePadding(offset: number, padding: number): void {
     if (padding === 0) return;
     expect(this.#isFull(offset - padding)).toBe(true);
@@ -204,7 +204,7 @@ class Model {
     expect(padding).toBeLessThan(this.#case.geometry.clusterSize);
   }
 
-  /** The stream leaves a unit early only when it must, and loses less than it wanted to store. */
+  /** The stream leaves a unit early only when it must, and wastes less than the length of the payload. */
   #judgeLeap(before: number | undefined, offset: number, length: number): void {
     const { geometry: sizes, unit } = this.#case;
     expect(offset).toBe(this.#end);
@@ -276,7 +276,7 @@ function play(given: Case) {
 }
 
 describe('the allocator', () => {
-  test('agrees with the model: no two owners of a byte, refcounts by the definition, data ends once', () => {
+  test('agrees with the model: one owner for each byte, correct refcounts, each data end told once', () => {
     fc.assert(
       fc.property(cases, (given) => {
         const { model, refcounts, allocator } = play(given);
@@ -314,7 +314,7 @@ describe('the allocator', () => {
   });
 });
 
-/** An allocator behind one unit, with the data ends it told. */
+/** An allocator that starts after one unit, with the data ends that it told. */
 function make(clusterBits: number, refcountBits: number, unit: number) {
   const sizes = geometry(clusterBits, refcountBits);
   const refcounts = new RecountedRefcounts(sizes);
@@ -328,7 +328,7 @@ function make(clusterBits: number, refcountBits: number, unit: number) {
 }
 
 describe('examples worked out by hand', () => {
-  test('payloads follow each other to the byte, also across contiguous host clusters', () => {
+  test('payloads follow each other without gaps, also across contiguous host clusters', () => {
     const { allocator, ends, count } = make(16, 16, 65536);
     expect(allocator.allocateBytes(65_000)).toEqual({ offset: 65_536, padding: 0 });
     expect(allocator.allocateBytes(1000)).toEqual({ offset: 130_536, padding: 0 });
@@ -339,7 +339,7 @@ describe('examples worked out by hand', () => {
     expect(ends).toEqual([[3, 8]]);
   });
 
-  test('a payload that ends with its unit leaves nothing to be told', () => {
+  test('a payload that ends with its unit needs no data end', () => {
     const { allocator, ends } = make(16, 16, 65536);
     allocator.allocateBytes(65_535);
     allocator.allocateBytes(1);
@@ -347,7 +347,7 @@ describe('examples worked out by hand', () => {
     expect(ends).toEqual([]);
   });
 
-  test('behind a run the stream goes on where it was as long as payloads fit, then leaps', () => {
+  test('after a run the stream continues in its old unit while payloads fit, then moves on', () => {
     const { allocator, ends, count } = make(12, 16, 4096);
     expect(allocator.allocateBytes(1000).offset).toBe(4096);
     expect(allocator.allocateRun(2)).toBe(8192);
@@ -381,7 +381,7 @@ describe('examples worked out by hand', () => {
     expect([count(8), count(9)]).toEqual([3, 2]);
   });
 
-  test('the unit that the stream is in is not settled, everything before the free space is', () => {
+  test('the unit of the stream is not settled, all others before the free space are', () => {
     const { allocator } = make(9, 16, 4096);
     expect(allocator.settledBelow).toBe(8);
     allocator.allocateBytes(300);
@@ -392,7 +392,7 @@ describe('examples worked out by hand', () => {
     expect(allocator.settledBelow).toBe(32);
   });
 
-  test('an L2 table lies before the payloads that follow: the stream goes on behind it', () => {
+  test('an L2 table lies before later payloads: the stream continues after it', () => {
     const { allocator, ends, count } = make(12, 16, 4096);
     expect(allocator.allocateTable(0)).toBe(4096);
     expect(allocator.allocateBytes(1000).offset).toBe(8192);
@@ -414,7 +414,7 @@ describe('examples worked out by hand', () => {
     expect(allocator.firstFree).toBe(56);
   });
 
-  test('a refcount block lies before the first cluster in its reach, and before its own area at most', () => {
+  test('a refcount block lies before the first cluster in its range, at the earliest in front of its own area', () => {
     const sizes = geometry(9, 64);
     const refcounts = new Refcounts(sizes);
     const areas: number[] = [];
@@ -434,7 +434,7 @@ describe('examples worked out by hand', () => {
     ]);
   });
 
-  test('what is reserved is free until it is counted, and counts as far as it is in use', () => {
+  test('a reserved range is free until it is counted, and only its used part is counted', () => {
     const { allocator, count } = make(12, 16, 4096);
     expect(allocator.reserve(3)).toBe(4096);
     expect(allocator.allocateRun(1)).toBe(16_384);
@@ -444,7 +444,7 @@ describe('examples worked out by hand', () => {
     expect([0, 1, 2, 3, 4].map(count)).toEqual([0, 1, 1, 0, 1]);
   });
 
-  test('the end is that of the last byte in use, wherever the next table would go', () => {
+  test('the end is that of the last byte in use, independent of the next table', () => {
     const { allocator } = make(9, 16, 4096);
     expect(allocator.end).toBe(4096);
     allocator.allocateTable(0);

@@ -7,7 +7,7 @@ const COMPRESSED = 1n << 62n;
 const L1_AT = 512;
 const L2_AT = 1024;
 
-/** A lookup in an image whose first L2 table begins with these words; behind it the file ends. */
+/** A lookup in an image whose first L2 table begins with these words; the file ends after it. */
 function lookupIn(
   words: readonly bigint[],
   settings: Partial<LookupSettings> = {},
@@ -40,10 +40,10 @@ async function all(lookup: ClusterLookup, size: number): Promise<FoundClusters[]
   return found;
 }
 
-describe('places that are kept', () => {
+describe('allocated host clusters', () => {
   const zeros = [0x2001n, 0x2201n, 0x2801n, 1n, 1n, 0n, COPIED | 0x3000n, COPIED | 0x3200n];
 
-  test('tell zero clusters apart', async () => {
+  test('distinguish zero clusters', async () => {
     expect(await all(lookupIn(zeros), 4096)).toEqual([
       { kind: 'zero', length: 1024, host: 0x2000 },
       { kind: 'zero', length: 512, host: 0x2800 },
@@ -53,13 +53,13 @@ describe('places that are kept', () => {
     ]);
   });
 
-  test('begin where the question does', async () => {
+  test('start at the requested offset', async () => {
     const lookup = lookupIn(zeros);
     expect(await lookup.find(700)).toEqual({ kind: 'zero', length: 324, host: 0x2000 + 700 });
     expect(await lookup.find(3073)).toEqual({ kind: 'normal', length: 1023, host: 0x3001 });
   });
 
-  test('do not matter to who does not ask for them', async () => {
+  test('are ignored unless requested', async () => {
     expect(await all(lookupIn(zeros, { keptPlaces: false }), 4096)).toMatchObject([
       { kind: 'zero', length: 2560, host: undefined },
       { kind: 'unallocated', length: 512, host: undefined },
@@ -67,8 +67,8 @@ describe('places that are kept', () => {
     ]);
   });
 
-  test('are those of single subclusters, too', async () => {
-    // Subclusters 0 to 7 are data, 8 to 15 zeros, the others nothing; the next cluster goes on in the file.
+  test('are reported for single subclusters too', async () => {
+    // Subclusters 0 to 7 are data, 8 to 15 zeros, the others unallocated; the next cluster follows in the file.
     const words = [COPIED | 0x10000n, 0x0000ff00_000000ffn, COPIED | 0x14000n, 0n];
     const geometry = { clusterBits: 14, extendedL2: true, l2At: 0x4000, clusters: 2 };
     expect(await all(lookupIn(words, {}, geometry), 2 * 16384)).toEqual([
@@ -137,7 +137,7 @@ describe('compressed clusters', () => {
   const payload = (offset: bigint, more: bigint) => COMPRESSED | (more << 61n) | offset;
   const words = [payload(2048n, 0n), payload(2100n, 1n), COPIED | 0x3000n, payload(9000n, 0n)];
 
-  test('come one by one', async () => {
+  test('are reported one by one', async () => {
     expect((await all(lookupIn(words), 2048)).slice(0, 4)).toEqual([
       { kind: 'compressed', length: 512, offset: 2048, storedLength: 512, skip: 0 },
       { kind: 'compressed', length: 512, offset: 2100, storedLength: 460 + 512, skip: 0 },
@@ -146,7 +146,7 @@ describe('compressed clusters', () => {
     ]);
   });
 
-  test('come together for who wants no single payload', async () => {
+  test('are reported together on request', async () => {
     const lookup = lookupIn(words, { compressed: 'together' });
     expect(await lookup.find(0)).toEqual({
       kind: 'compressed',
@@ -161,7 +161,7 @@ describe('compressed clusters', () => {
 });
 
 describe('a table past the end of the file', () => {
-  test('cannot be read, or is empty, as the caller wants it', async () => {
+  test('is an error or empty, as requested', async () => {
     const words = Array.from({ length: 8 }, () => COPIED | 0x3000n);
     const cut = { fileSize: 1024 };
     expect(await lookupIn(words, {}, cut).find(0)).toMatchObject({ kind: 'unreadable', length: 4096 });
@@ -169,7 +169,7 @@ describe('a table past the end of the file', () => {
     expect(await lookupIn(words, { pastEnd: 'zeros' }, cut).find(0)).toEqual(empty);
   });
 
-  test('counts as far as the file goes', async () => {
+  test('is used up to the end of the file', async () => {
     const words = Array.from({ length: 8 }, (_, index) => COPIED | BigInt(0x3000 + 512 * index));
     const found = await all(lookupIn(words, { pastEnd: 'zeros' }, { fileSize: 1024 + 16 }), 4096);
     expect(found).toEqual([

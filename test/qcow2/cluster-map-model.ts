@@ -1,6 +1,6 @@
 /**
- * What an image's tables say of every sector of the disk, decoded once more in the plainest way: one entry at a
- * time, from the words of the specification. The cluster map is held against it.
+ * A model of the cluster map: decodes the state of every sector of the disk in the simplest way, one entry at a
+ * time, from the text of the specification.
  */
 import type { LayerRange } from '../../src/image/source.js';
 import type { MappedImage } from '../../src/qcow2/cluster-map.js';
@@ -9,7 +9,7 @@ const SECTOR = 512;
 const OFFSET = 0x00fffffffffffe00n;
 const LARGEST = BigInt(Number.MAX_SAFE_INTEGER);
 
-/** A file as the model needs it: whole words at offsets, and what its own map says of a sector. */
+/** A file for the model: whole words at offsets, and the file's own map of a sector. */
 export interface ModelFile {
   /** A multiple of 512. */
   readonly size: number;
@@ -17,7 +17,7 @@ export interface ModelFile {
   sectorAt(offset: number): Sector;
 }
 
-/** What one sector of the disk is. */
+/** The state of one sector of the disk. */
 export type Sector =
   | { readonly kind: 'unallocated' | 'zero' | 'unreadable' }
   | { readonly kind: 'data'; readonly descriptor: number; readonly offset: number }

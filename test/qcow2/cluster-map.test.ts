@@ -10,7 +10,7 @@ const SECTOR = 512;
 const COPIED = 1n << 63n;
 const COMPRESSED = 1n << 62n;
 
-/** All ranges from front to back; each must be of some length and end by the disk's end. */
+/** All ranges in order; none may be empty or reach past the end of the disk. */
 async function rangesOf(map: ClusterMap, size: number): Promise<(LayerRange & { at: number })[]> {
   const ranges: (LayerRange & { at: number })[] = [];
   for (let at = 0; at < size; ) {
@@ -22,7 +22,7 @@ async function rangesOf(map: ClusterMap, size: number): Promise<(LayerRange & { 
   return ranges;
 }
 
-/** A small image: where its tables are and what stands in them, in words of 64 bits. */
+/** A small image: the offsets and the content of its tables, in words of 64 bits. */
 interface Layout {
   readonly image: MappedImage;
   readonly external: boolean;
@@ -31,11 +31,11 @@ interface Layout {
   readonly fileSectors: number;
   readonly dataSectors: number;
   readonly hole: readonly [from: number, to: number];
-  /** Where on the disk questions are asked, besides from its start: as shares of its size. */
+  /** Offsets of further queries, as parts of the disk's size. */
   readonly asked: readonly number[];
 }
 
-/** An L2 entry of any kind, sound or not; `near` are offsets inside the file, or just past its end. */
+/** An L2 entry of any kind, valid or not; `near` are offsets inside the file, or just past its end. */
 function l2Entry(clusterBits: number, guestClusters: number): fc.Arbitrary<bigint> {
   const clusterSize = 2n ** BigInt(clusterBits);
   const aligned = fc.integer({ min: 0, max: 40 }).map((index) => BigInt(index) * clusterSize);
@@ -67,7 +67,7 @@ const bitmap = fc.oneof(
   word(64),
 );
 
-/** Clusters whose entries follow each other: what can be merged, and what must not be. */
+/** Consecutive clusters that can be merged, and some that must not be. */
 function runs(clusterBits: number): fc.Arbitrary<bigint[]> {
   const clusterSize = 2n ** BigInt(clusterBits);
   const run = (start: bigint, length: number) =>
@@ -101,7 +101,7 @@ const layouts: fc.Arbitrary<Layout> = fc
         l1Missing: fc.constantFrom(0, 0, 0, 1, 2),
         l1Extra: fc.constantFrom(0, 3),
         l1At: fc.constantFrom(1, 2, 5).map((index) => index * clusterSize),
-        // Where each L2 table lies: none, in the file, over another, past its end, not aligned, far away.
+        // Places of each L2 table: none, in the file, over another, past the end, unaligned, far away.
         tables: fc.array(
           fc.oneof(
             { weight: 1, arbitrary: fc.constantFrom(0n, COPIED) },
@@ -186,7 +186,7 @@ function filesOf({ words, fileSectors, dataSectors, external, hole }: Layout) {
 }
 
 describe('the map of any image', () => {
-  test('says of every sector what the tables say, and merges what belongs together', async () => {
+  test('agrees with the tables for every sector, and merges contiguous ranges', async () => {
     const seen = new Map<string, number>();
     await fc.assert(
       fc.asyncProperty(layouts, async (layout) => {
@@ -197,7 +197,7 @@ describe('the map of any image', () => {
         const expected = expectedSectors(layout.image, file, data);
         expect(found).toEqual(expected);
         for (const { kind } of expected) seen.set(kind, (seen.get(kind) ?? 0) + 1);
-        // From anywhere, not only from a sector's start, it says the same.
+        // The answer is the same from any offset, not only from the start of a sector.
         for (const share of layout.asked) {
           const at = Math.floor(share * layout.image.virtualSize);
           if (at >= layout.image.virtualSize) continue;
@@ -208,7 +208,7 @@ describe('the map of any image', () => {
       }),
       { numRuns: 600 },
     );
-    // It was about everything that can be.
+    // All states occurred.
     for (const kind of ['compressed', 'data', 'unallocated', 'unreadable', 'zero']) {
       expect(seen.get(kind), kind).toBeGreaterThan(100);
     }
@@ -221,7 +221,7 @@ describe('the map of any image', () => {
   }
 });
 
-/** An image of version 3 with these L2 entries in one table, behind its L1 table; two words each if extended. */
+/** An image of version 3 with these L2 entries in one table after its L1 table; two words each if extended. */
 function imageOf(
   entries: readonly bigint[],
   { clusterBits = 12, extendedL2 = false, virtualSize = 0, version = 3 as 2 | 3, l1 = [] as bigint[] } = {},
@@ -250,7 +250,7 @@ const kindsOf = (ranges: readonly { kind: string; at: number; length: number }[]
   ranges.map(({ kind, at, length }) => [kind, at, length]);
 
 describe('runs', () => {
-  test('of clusters that lie one behind the other are one range, others are not', async () => {
+  test('of contiguous clusters are one range, others are not', async () => {
     const at = (index: number) => COPIED | BigInt(index * 4096);
     const entries = [at(5), at(6), at(7), at(9), at(8), 0n, 0n, 1n, 1n, BigInt(10 * 4096 + 1), at(5), at(6)];
     const { map, image } = imageOf(entries);
@@ -271,7 +271,7 @@ describe('runs', () => {
     });
   });
 
-  test('of subclusters go on from cluster to cluster', async () => {
+  test('of subclusters continue across clusters', async () => {
     const all = 2n ** 32n - 1n;
     const at = (index: number) => COPIED | BigInt(index * 16_384);
     const entries = [at(5), all, at(6), all >> 16n, 0n, all << 32n, 0n, 0n, 0n, 0n, at(7), 0n];
@@ -284,7 +284,7 @@ describe('runs', () => {
     ]);
   });
 
-  test('are not made of compressed clusters; of those with extended entries every bit of the offset counts', async () => {
+  test('contain no compressed clusters; with extended entries every bit of their offset is used', async () => {
     const payload = (offset: bigint) => COMPRESSED | (3n << 56n) | offset;
     const entries = [payload(70_001n), 0n, payload(70_003n), 2n ** 64n - 1n];
     const { map, image } = imageOf(entries, { clusterBits: 14, extendedL2: true });
@@ -347,7 +347,7 @@ describe('a broken entry', () => {
     );
   });
 
-  test('of version 2 is one with the zero flag', async () => {
+  test('in version 2 includes one with the zero flag', async () => {
     const { map, image } = imageOf([sound, 1n, sound | 1n, sound], { version: 2 });
     const ranges = await rangesOf(map, image.virtualSize);
     expect(ranges.map(({ kind }) => kind)).toEqual(['data', 'unreadable', 'unreadable', 'data']);
@@ -380,7 +380,7 @@ describe('a broken entry', () => {
 });
 
 describe('tables', () => {
-  test('past the end of the file are unreadable as a whole: one range for each, however many clusters', async () => {
+  test('past the end of the file are unreadable: one range for each table', async () => {
     const reach = 65_536 * 8192;
     const l1 = [COPIED | (1n << 40n), COPIED | (1n << 40n)];
     const { map, image, file } = imageOf([], { clusterBits: 16, virtualSize: 3 * reach, l1: [...l1, 0n] });
@@ -392,7 +392,7 @@ describe('tables', () => {
     expect(file.reads.length).toBeLessThanOrEqual(3);
   });
 
-  test('that the file ends in are read as far as they go', async () => {
+  test('that the file cuts off are read up to its end', async () => {
     const at = COPIED | 4096n;
     const { image, file } = imageOf([at, at, at, at]);
     const bytes = file.bytes.subarray(0, 2 * 4096 + 24);
@@ -405,7 +405,7 @@ describe('tables', () => {
     ]);
   });
 
-  test('of which the L1 table is past the end of the file are one range', async () => {
+  test('whose L1 table is past the end of the file are one range', async () => {
     const { image, file } = imageOf([0n], { clusterBits: 9, virtualSize: 2 ** 27 });
     const bytes = file.bytes.subarray(0, 512 + 8 * 10);
     const map = new ClusterMap(image, new MemoryHostFile('x.qcow2', bytes, 5, [], bytes.length), undefined);
@@ -416,7 +416,7 @@ describe('tables', () => {
     ]);
   });
 
-  test('that the disk fails to read are asked for once for each piece, and say why', async () => {
+  test('that fail to be read are requested once for each piece, and the error names the reason', async () => {
     const at = COPIED | 4096n;
     const { image, file } = imageOf(Array.from({ length: 512 }, () => at));
     const { read } = file;
@@ -436,7 +436,7 @@ describe('tables', () => {
     expect(failures).toBe(1);
   });
 
-  test('of a defect of ours are not called unreadable', async () => {
+  test('are not reported as unreadable after a defect of qcow2c', async () => {
     const { image, file } = imageOf([0n]);
     file.read = () => Promise.reject(new TypeError('a defect'));
     await expect(new ClusterMap(image, file, undefined).map(0)).rejects.toThrow('a defect');
@@ -444,7 +444,7 @@ describe('tables', () => {
 });
 
 describe('a file whose own map fails', () => {
-  test('makes one cluster unreadable, and a defect of ours does not', async () => {
+  test('makes one cluster unreadable, but a defect of qcow2c does not', async () => {
     const at = (index: number) => COPIED | BigInt(index * 4096);
     const { map, file, image } = imageOf([at(5), at(6)]);
     const eio = Object.assign(new Error('EIO'), { code: 'EIO', errno: -5 });
@@ -460,9 +460,9 @@ describe('a file whose own map fails', () => {
   });
 });
 
-describe('what a large disk costs', () => {
+describe('the cost of a large disk', () => {
   const TIB = 2 ** 40;
-  test('64 TiB without a single cluster: one range, and its L1 table read once', async () => {
+  test('64 TiB without clusters are one range, and the L1 table is read once', async () => {
     const virtualSize = 64 * TIB;
     const l1Entries = virtualSize / (65_536 * 8192);
     const file = new MemoryHostFile('x.qcow2', Buffer.alloc(0), 5, [], 196_608 + l1Entries * 8);
@@ -473,7 +473,7 @@ describe('what a large disk costs', () => {
     expect(new Set(file.reads).size).toBe(file.reads.length);
   });
 
-  test('every table is read once from front to back, in pieces', async () => {
+  test('every table is read once, in order, in pieces', async () => {
     // Tables of 128 KiB, two pieces each.
     const clusterSize = 2 ** 17;
     const entries = clusterSize / 8;

@@ -25,14 +25,14 @@ function make(clusterBits: number, unit = Math.max(4096, 2 ** clusterBits)) {
   return { storage, guard, allocator, run, count, clusterSize: sizes.clusterSize };
 }
 
-/** Notes the places it is told, by name. */
+/** Records the places that it is told, by name. */
 function places() {
   const seen: [string, number][] = [];
   return { seen, note: (name: string) => (offset: number) => void seen.push([name, offset]) };
 }
 
 describe('a run', () => {
-  test('is one write of contiguous clusters in the order they came, padded to the unit', async () => {
+  test('is one write of contiguous clusters in the order of their arrival, padded to the unit', async () => {
     const { storage, run, count } = make(9);
     const { seen, note } = places();
     const bytes = [1, 2, 3].map((seed) => payload(512, seed));
@@ -49,7 +49,7 @@ describe('a run', () => {
     expect([7, 8, 9, 10, 11].map(count)).toEqual([0, 1, 1, 1, 0]);
   });
 
-  test('leaves as soon as it holds 2 MiB, and a cluster of 2 MiB at once', async () => {
+  test('is written once it holds 2 MiB; a cluster of 2 MiB at once', async () => {
     const { storage, run } = make(16);
     for (let index = 0; index < 33; index += 1) await run.addCluster(payload(65_536, index), () => {});
     expect(storage.writes.map(({ offset, length }) => [offset, length])).toEqual([[65_536, 2 * MIB]]);
@@ -62,7 +62,7 @@ describe('a run', () => {
     expect(large.storage.writes.map(({ offset, length }) => [offset, length])).toEqual([[2 * MIB, 2 * MIB]]);
   });
 
-  test('holds nothing of the run before it: what a shorter run does not fill is zeros', async () => {
+  test('holds no bytes of the previous run: unused bytes are zeros', async () => {
     const { storage, run } = make(9);
     for (const length of [8, 8, 1, 1]) {
       for (let index = 0; index < length; index += 1) await run.addCluster(payload(512, index), () => {});
@@ -74,7 +74,7 @@ describe('a run', () => {
     }
   });
 
-  test('has a cluster copied when it is added: its bytes may change at once', async () => {
+  test('copies a cluster when it is added, so that its bytes may change afterwards', async () => {
     const { storage, run } = make(12);
     const bytes = payload(4096);
     await run.addCluster(bytes, () => {});
@@ -83,7 +83,7 @@ describe('a run', () => {
     expect(Buffer.from(storage.bytes(4096, 4096))).toEqual(Buffer.from(payload(4096)));
   });
 
-  test('tells a table when the clusters before it have their places, and at once when none waits', async () => {
+  test('calls back for a table once the clusters before it have places, or at once when none waits', async () => {
     const { run } = make(12);
     const { seen, note } = places();
     const told = (name: string) => () => note(name)(hostOffset(0));
@@ -96,7 +96,7 @@ describe('a run', () => {
     expect(seen.map(([name]) => name)).toEqual(['first', 'cluster', 'table', 'other']);
   });
 
-  test('is placed when tables that wait for it take as much memory as a run', async () => {
+  test('is placed when the tables that wait for it take as much memory as a run', async () => {
     const { run } = make(16);
     const { seen, note } = places();
     await run.addCluster(payload(65_536), note('cluster'));
@@ -107,7 +107,7 @@ describe('a run', () => {
     await run.finish();
   });
 
-  test('is filled while the one before is written, and the third waits for the first', async () => {
+  test('is filled while the previous one is written; the third waits for the first', async () => {
     const { storage, run } = make(21);
     storage.hold();
     await run.addCluster(payload(2 * MIB, 1), () => {});
@@ -124,32 +124,29 @@ describe('a run', () => {
     expect(Buffer.from(storage.bytes(4 * MIB, 9))).toEqual(Buffer.from(payload(9, 2)));
   });
 
-  test.each([0, 1, 2])(
-    'number %i that fails is told to whoever comes next, and stays told',
-    async (index) => {
-      const { storage, run } = make(16);
-      const error = new Error('no space');
-      storage.failNth(index, error);
-      const cluster = payload(65_536);
-      const add = async () => {
-        for (let added = 0; added < 32 * 4; added += 1) await run.addCluster(cluster, () => {});
-        await run.finish();
-      };
-      await expect(add()).rejects.toBe(error);
-      await expect(run.finish()).rejects.toBe(error);
-      await run.addCluster(cluster, () => {}).catch(() => {});
-      await expect(run.finish()).rejects.toBe(error);
-    },
-  );
+  test.each([0, 1, 2])('number %i that fails makes the next call and all later ones fail', async (index) => {
+    const { storage, run } = make(16);
+    const error = new Error('no space');
+    storage.failNth(index, error);
+    const cluster = payload(65_536);
+    const add = async () => {
+      for (let added = 0; added < 32 * 4; added += 1) await run.addCluster(cluster, () => {});
+      await run.finish();
+    };
+    await expect(add()).rejects.toBe(error);
+    await expect(run.finish()).rejects.toBe(error);
+    await run.addCluster(cluster, () => {}).catch(() => {});
+    await expect(run.finish()).rejects.toBe(error);
+  });
 
-  test('that is the last and fails is told by finish', async () => {
+  test('that is the last and fails makes finish fail', async () => {
     const { storage, run } = make(16);
     storage.failNth(0, new Error('no space'));
     await run.addCluster(payload(65_536), () => {});
     await expect(run.finish()).rejects.toThrow('no space');
   });
 
-  test('leaves out what is reserved: one write for each piece, all at once', async () => {
+  test('skips reserved clusters: one write for each piece, all in flight together', async () => {
     const { storage, run, count } = make(12);
     const { seen, note } = places();
     await run.reserve(2, note('a'));
@@ -183,9 +180,9 @@ describe('a run', () => {
     expect([0, 1, 10, 11].map(count)).toEqual([0, 1, 1, 0]);
   });
 
-  test('fills with zeros what is reserved in the same unit as what is written', async () => {
+  test('writes zeros for reserved clusters that share a unit with written ones', async () => {
     const { storage, run } = make(9);
-    // Both memories have been in use.
+    // Both buffers have been used.
     for (let index = 0; index < 8192; index += 1) await run.addCluster(payload(512, index), () => {});
     const begin = 4096 + 8192 * 512;
     // Of the units of eight clusters 0 to 2 are one piece and 6 another; 3 to 5 stay untouched.
@@ -209,7 +206,7 @@ describe('a run', () => {
     expect(Buffer.compare(storage.bytes(begin, expected.length), expected)).toBe(0);
   });
 
-  test('goes on in another one when zeros between leave no room', async () => {
+  test('continues in a new run when padding leaves no room', async () => {
     const { storage, run } = make(9);
     const { seen, note } = places();
     for (let index = 0; index < 4090; index += 1) await run.addCluster(payload(512, index), () => {});
@@ -218,12 +215,12 @@ describe('a run', () => {
     await run.addCluster(payload(512, 5), note('next'));
     await run.finish();
     expect(storage.writes.map(({ length }) => length)).toEqual([2 * MIB, 4096]);
-    // Behind 4106 clusters, in the next unit.
+    // After 4106 clusters, in the next unit.
     expect(seen).toEqual([['next', 4096 + 4112 * 512]]);
     expect(storage.violations).toEqual([]);
   });
 
-  test('lets no endless number of reservations wait', async () => {
+  test('limits the number of waiting reservations', async () => {
     const { run } = make(16);
     const { seen, note } = places();
     for (let index = 0; index < 10_000; index += 1) await run.reserve(1, note(`${index}`));
@@ -232,7 +229,7 @@ describe('a run', () => {
     expect(seen.length).toBe(10_000);
   });
 
-  test('of several pieces tells the failure of the first that failed, when all have ended', async () => {
+  test('of several pieces reports the first failure, when all have ended', async () => {
     const { storage, run } = make(16);
     storage.failWhen = (_, index) =>
       index > 0 ? { error: new Error(`number ${index}`), taken: 0 } : undefined;
@@ -244,7 +241,7 @@ describe('a run', () => {
     expect(storage.underWay).toEqual([]);
   });
 
-  test('with nothing in it writes nothing and takes no space', async () => {
+  test('without clusters writes nothing and takes no space', async () => {
     const { storage, run, allocator } = make(16);
     await run.place();
     await run.finish();

@@ -10,7 +10,7 @@ const scratch = useScratch();
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;
 
-/** The same options as qemu-img's -o takes them. */
+/** The same options for qemu-img's -o. */
 function asText(options: CreateOptions): string {
   const { clusterSize, compat, compressionType, refcountBits, lazyRefcounts } = options;
   const onOff = (value: boolean | undefined) => (value === undefined ? undefined : value ? 'on' : 'off');
@@ -41,7 +41,7 @@ function qemuCreate(image: string, options: CreateOptions, size: number) {
 }
 
 describe('resolveCreateOptions', () => {
-  it('chooses what qemu-img chooses when nothing is asked for', async () => {
+  it('has the defaults of qemu-img', async () => {
     const parameters = resolveCreateOptions({}, GiB);
     expect(parameters).toEqual({
       version: 3,
@@ -61,12 +61,12 @@ describe('resolveCreateOptions', () => {
     });
   });
 
-  it('takes an option that is present but undefined as left out', () => {
+  it('treats an undefined option as absent', () => {
     const options = { clusterSize: undefined, compat: undefined, refcountBits: undefined };
     expect(resolveCreateOptions(options, GiB)).toEqual(resolveCreateOptions({}, GiB));
   });
 
-  it('keeps what is asked for', () => {
+  it('keeps the given options', () => {
     const options: CreateOptions = {
       clusterSize: 512,
       compat: 3,
@@ -108,7 +108,7 @@ describe('resolveCreateOptions', () => {
     expect((await check(image)).allocatedClusters).toBe(16);
   });
 
-  it('takes a disk whose size is not known yet', () => {
+  it('accepts a disk of unknown size', () => {
     expect(resolveCreateOptions({ clusterSize: 512 }, undefined).geometry.clusterSize).toBe(512);
   });
 
@@ -161,7 +161,7 @@ describe('resolveCreateOptions', () => {
     [{ dataFile: `${'./'.repeat(185)}x`, clusterSize: 512, ...backed }, GiB],
     [{ dataFile: `${'./'.repeat(185)}x`, clusterSize: 512, ...backed }, 128 * GiB + 512],
     [{ ...backed, backingFile: 'n'.repeat(377), clusterSize: 512 }, 128 * GiB + 512],
-  ])('refuses in the words of qemu-img, case %#', async (options, size) => {
+  ])('refuses with the message of qemu-img, case %#', async (options, size) => {
     const image = scratch('refused.qcow2');
     const { status, stderr } = await qemuCreate(image, options, size);
     expect(status).toBe(1);
@@ -176,7 +176,7 @@ describe('resolveCreateOptions', () => {
     [{ clusterSize: 2 ** 21 }, Number.MAX_SAFE_INTEGER - 511],
     [{ clusterSize: 512 }, 0],
     [{ extendedL2: true }, 2 ** 50],
-  ])('takes %o for the largest disk they hold, %i bytes', (options, size) => {
+  ])('accepts %o for disks of at most %i bytes', (options, size) => {
     expect(() => resolveCreateOptions(options, size)).not.toThrow();
   });
 
@@ -191,7 +191,7 @@ describe('resolveCreateOptions', () => {
       "Parameter 'backing-fmt' does not accept value 'vmdk'",
     ],
     [{ compat: 4 as 3 }, "Parameter 'version' does not accept value '4'"],
-  ])('refuses %o, which only a program can ask for', (options, message) => {
+  ])('refuses %o, which only a library caller can give', (options, message) => {
     expect(() => resolveCreateOptions(options, GiB)).toThrow(
       expect.objectContaining({ code: 'ERR_USAGE', message: expect.stringContaining(message) }),
     );

@@ -41,7 +41,7 @@ function luks(header: Luks = {}): Buffer {
   return bytes;
 }
 
-/** An image whose extension names the place of a LUKS header, which is in the second cluster. */
+/** An image whose extension names a LUKS header in the second cluster. */
 function image(header: Buffer, offset = BigInt(CLUSTER), pointerBytes = 16): MemoryFile {
   const bytes = Buffer.alloc(CLUSTER + header.length);
   bytes.writeUInt32BE(0x0537be77, 104);
@@ -53,14 +53,14 @@ function image(header: Buffer, offset = BigInt(CLUSTER), pointerBytes = 16): Mem
 }
 
 describe('readEncryption', () => {
-  it('finds nothing in an image that is not encrypted, and AES without a look into the file', async () => {
+  it('finds nothing in an image without encryption, and AES without reading the file', async () => {
     const file = image(luks());
     expect(await readEncryption(file, { ...HEADER, cryptMethod: 0 })).toBeUndefined();
     expect(await readEncryption(file, { ...HEADER, cryptMethod: 1 })).toEqual({ format: 'aes' });
     expect(file.reads).toEqual([]);
   });
 
-  it('reads what a LUKS header says', async () => {
+  it('reads a LUKS header', async () => {
     expect(await readEncryption(image(luks()), HEADER)).toEqual({
       format: 'luks',
       cipher: 'aes-256',
@@ -112,7 +112,7 @@ describe('readEncryption', () => {
     });
   });
 
-  it('looks for the place in the header extensions alone, not in the name behind them', async () => {
+  it('searches the header extensions only, not the name after them', async () => {
     const file = image(luks());
     const header = { ...HEADER, backingFileOffset: 104, backingFileSize: 24 };
     await expect(readEncryption(file, header)).rejects.toMatchObject({ code: 'ERR_CORRUPT' });

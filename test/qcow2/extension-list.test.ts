@@ -20,7 +20,7 @@ describe('the extension list', () => {
     expect(Buffer.from(END).toString('hex')).toBe('0000000000000000');
   });
 
-  it('gives back what was put in, in order, up to its end marker', () => {
+  it('returns the encoded extensions in order, up to the end marker', () => {
     const extensions = fc.array(fc.tuple(fc.integer({ min: 1, max: 0xffffffff }), fc.uint8Array()));
     fc.assert(
       fc.property(extensions, fc.boolean(), (list, marked) => {
@@ -41,7 +41,7 @@ describe('the extension list', () => {
     expect(listOf(list)).toEqual({ found: [[7, '010203', 8]], broken: undefined });
   });
 
-  it('says where the extension begins that does not end inside it', () => {
+  it('returns the offset of an extension that ends outside the list', () => {
     const first = encodeExtension(7, new Uint8Array(5));
     const second = encodeExtension(8, new Uint8Array(16));
     const list = Buffer.concat([first, second]);

@@ -21,22 +21,22 @@ describe('nameIncompatibleFeatures', () => {
     END,
   ]);
 
-  it('takes the names of incompatible features only, the lowest bit first', () => {
+  it('uses the names of incompatible features only, the lowest bit first', () => {
     expect(nameIncompatibleFeatures(list, 0b10_0011n)).toEqual(['dirty bit', 'corrupt bit', 'bit 5']);
   });
 
-  it('finds the table behind another extension and its padding', () => {
+  it('finds the table after another extension and its padding', () => {
     const other = encodeExtension(EXTENSION_TYPES.backingFormat, Buffer.from('raw'));
     expect(nameIncompatibleFeatures(Buffer.concat([other, list]), 1n)).toEqual(['dirty bit']);
   });
 
-  it('finds nothing behind the end, or in a table that does not end inside the list', () => {
+  it('finds nothing after the end marker, or in a table that ends outside the list', () => {
     const behindEnd = Buffer.concat([END, list]);
     expect(nameIncompatibleFeatures(behindEnd, 1n)).toEqual(['bit 0']);
     expect(nameIncompatibleFeatures(list.subarray(0, 100), 1n)).toEqual(['bit 0']);
   });
 
-  it('gives a name for every bit, whatever the list says', () => {
+  it('returns a name for every bit, for any list', () => {
     const edits = fc.array(fc.tuple(fc.nat(list.length - 1), fc.nat(255)), { maxLength: 10 });
     fc.assert(
       fc.property(edits, fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), (changes, bits) => {

@@ -17,7 +17,7 @@ describe('geometry', () => {
     });
   });
 
-  it('gives an L2 table half as many entries when they are extended', () => {
+  it('halves the entries of an L2 table when they are extended', () => {
     expect(geometry(14, 16, true)).toMatchObject({ extendedL2: true, l2EntryBytes: 16, l2Entries: 1024 });
     expect(l1EntriesFor(geometry(16, 16, true), 2 ** 30)).toBe(4);
   });
@@ -43,7 +43,7 @@ describe('geometry', () => {
 });
 
 describe('l1EntriesFor', () => {
-  it('needs no entry for an empty disk and one for each L2 table begun', () => {
+  it('needs no entry for an empty disk, and one for each L2 table, full or not', () => {
     const reach = 512 * 1024 * 1024;
     const entries = (virtualSize: number) => l1EntriesFor(geometry(16, 16), virtualSize);
     expect([0, 512, reach, reach + 512, 2 * reach].map(entries)).toEqual([0, 1, 1, 2, 2]);
@@ -53,7 +53,7 @@ describe('l1EntriesFor', () => {
     expect(l1EntriesFor(geometry(9, 16), 128 * 2 ** 30)).toBe(MAX_L1_BYTES / TABLE_ENTRY_BYTES);
   });
 
-  it('always reaches the end of the disk with the last entry and not before', () => {
+  it('covers the end of the disk with the last entry and not before', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 9, max: 21 }),

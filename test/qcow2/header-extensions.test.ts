@@ -13,14 +13,14 @@ import { run, runOk } from '../oracle/run.js';
 const scratch = useScratch();
 const MiB = 2 ** 20;
 
-/** Everything the header area of a file says besides the header. */
+/** All content of the header area besides the header. */
 function read(file: Uint8Array, name = 'x.qcow2') {
   const header = decodeHeader(file.subarray(0, 4096), name);
   const area = file.subarray(0, headerAreaBytes(header));
   return { backing: decodeBackingName(area, header, name), ...decodeExtensions(area, header, name) };
 }
 
-/** A header of version 3 with this list behind it. */
+/** A header of version 3 followed by this list. */
 function image(list: readonly Uint8Array[], edit: (header: Buffer) => void = () => {}): Buffer {
   const header = Buffer.from(
     `514649fb00000003${'00'.repeat(8)}0000000000000009${'00'.repeat(8)}0000000000000000${'00'.repeat(8)}` +
@@ -76,13 +76,13 @@ describe('the names in an image of qemu-img', () => {
     });
   });
 
-  it('are none in an image without', async () => {
+  it('are undefined in an image without any', async () => {
     const name = scratch('alone.qcow2');
     await create(name, MiB);
     expect(read(readFileSync(name), name)).toEqual({ backing: undefined });
   });
 
-  it('are read together with where the bitmaps are', async () => {
+  it('are read together with the place of the bitmaps', async () => {
     const name = scratch('bitmaps.qcow2');
     await create(name, MiB);
     for (const bitmap of ['one', 'two']) await runOk('qemu-img', ['bitmap', '--add', name, bitmap]);
@@ -91,7 +91,7 @@ describe('the names in an image of qemu-img', () => {
     expect(found).toMatchObject({ bitmaps: { count: 2, directorySize: 64 } });
     expect(found.staleBitmaps).toBeUndefined();
     expect(file.toString('latin1', found.bitmaps!.directoryOffset + 24).slice(0, 3)).toBe('one');
-    // A program that knows nothing of bitmaps clears the bit when it writes.
+    // A program without bitmap support clears the bit when it writes.
     file.writeBigUInt64BE(0n, 88);
     expect(read(file, name)).toEqual({ backing: undefined, staleBitmaps: true });
   });
@@ -100,13 +100,13 @@ describe('the names in an image of qemu-img', () => {
 describe('decodeExtensions', () => {
   const format = encodeExtension(EXTENSION_TYPES.backingFormat, Buffer.from('raw'));
 
-  it('passes over extensions it does not know', () => {
+  it('skips unknown extensions', () => {
     expect(read(image([encodeExtension(0x12345678, new Uint8Array(77)), format]))).toMatchObject({
       backingFormat: 'raw',
     });
   });
 
-  it('takes what is missing of a short file for zeros', () => {
+  it('treats missing bytes of a short file as zeros', () => {
     expect(read(image([format]).subarray(0, 124))).toMatchObject({ backingFormat: 'raw' });
     expect(read(image([]).subarray(0, 112))).toEqual({ backing: undefined });
   });
@@ -117,13 +117,13 @@ describe('decodeExtensions', () => {
     expect(read(file)).toEqual({ backing: '\x01not a list'.slice(0, 11) });
   });
 
-  it('ignores the name of a data file that no feature bit speaks of', () => {
+  it('ignores the name of a data file without its feature bit', () => {
     const list = [encodeExtension(EXTENSION_TYPES.dataFile, Buffer.from('secret'))];
     expect(read(image(list))).toEqual({ backing: undefined });
     expect(read(image(list, withDataFile))).toMatchObject({ dataFile: 'secret' });
   });
 
-  it('ends a name at a NUL and takes an empty one for none, as QEMU does', () => {
+  it('ends a name at a NUL and treats an empty one as none, as QEMU does', () => {
     const list = [
       encodeExtension(EXTENSION_TYPES.dataFile, Buffer.from('data\0more')),
       encodeExtension(EXTENSION_TYPES.backingFormat, Buffer.from('\0raw')),
@@ -161,7 +161,7 @@ describe('decodeExtensions', () => {
     expect(() => read(file)).toThrow(expect.objectContaining({ code, offset, file: 'x.qcow2' }));
   });
 
-  it('refuses what qemu-img refuses of these', async () => {
+  it('refuses those that qemu-img refuses', async () => {
     const name = scratch('broken.qcow2');
     const files = [
       image([encodeExtension(7, new Uint8Array(393))]),
@@ -174,7 +174,7 @@ describe('decodeExtensions', () => {
     }
   });
 
-  it('refuses a name that is not UTF-8, and shows it without harm', () => {
+  it('refuses a name that is not UTF-8, and escapes it in the message', () => {
     const file = image([], withBackingFileAt(300, 4));
     file.write('\xff\x1b[m', 300, 'latin1');
     expect(() => read(file)).toThrow(
@@ -186,7 +186,7 @@ describe('decodeExtensions', () => {
     );
   });
 
-  it('answers any list with its content or a typed error', () => {
+  it('returns the content of any list, or throws a typed error', () => {
     const known = fc.constantFrom(...Object.values(EXTENSION_TYPES), 7);
     const extension = fc
       .tuple(known, fc.uint8Array({ maxLength: 60 }), fc.option(fc.nat(0xffffffff)))

@@ -34,7 +34,7 @@ const example: NewHeader = {
 const plain: NewHeader = { ...example, compatibleFeatures: 0n, refcountOrder: 4, compressionType: 'zlib' };
 
 describe('isQcow2', () => {
-  it('looks at the magic alone', () => {
+  it('checks the magic only', () => {
     expect(isQcow2(Uint8Array.of(0x51, 0x46, 0x49, 0xfb))).toBe(true);
     expect(isQcow2(Uint8Array.of(0x51, 0x46, 0x49))).toBe(false);
     expect(isQcow2(Uint8Array.of(0x51, 0x46, 0x49, 0xfa, 0, 0, 0, 3))).toBe(false);
@@ -56,7 +56,7 @@ describe('decodeHeader', () => {
     expect(header.snapshotsOffset).toBeGreaterThan(0);
   });
 
-  it('reads an image with extended L2 entries, whose L2 tables reach half as far', async () => {
+  it('reads an image with extended L2 entries, whose L2 tables cover half as much', async () => {
     const image = scratch('extended.qcow2');
     await create(image, 2 ** 30, ['-o', 'extended_l2=on']);
     const bytes = readFileSync(image).subarray(0, 512);
@@ -66,7 +66,7 @@ describe('decodeHeader', () => {
     expect(() => decodeHeader(bytes, image)).toThrow(expect.objectContaining({ code: 'ERR_CORRUPT' }));
   });
 
-  it('reads extended L2 entries in the smallest clusters they may have', async () => {
+  it('reads extended L2 entries with the smallest allowed clusters', async () => {
     const image = scratch('smallest.qcow2');
     await create(image, MiB, ['-o', 'extended_l2=on,cluster_size=16k']);
     expect(decodeHeader(readFileSync(image), image).clusterBits).toBe(14);
@@ -79,20 +79,20 @@ describe('decodeHeader', () => {
     expect(incompatibleFeatures).toBe(INCOMPATIBLE_DATA_FILE);
   });
 
-  it('takes zlib for granted where the header ends before the compression type', () => {
+  it('assumes zlib if the header ends before the compression type', () => {
     const bytes = encodeHeader(plain);
     writeU32(bytes, 100, 104);
     bytes[104] = 1;
     expect(decodeHeader(bytes, 'x.qcow2')).toMatchObject({ headerLength: 104, compressionType: 'zlib' });
   });
 
-  it('ignores the size of a backing file that is not there', () => {
+  it('ignores the size of an absent backing file name', () => {
     const bytes = encodeHeader(plain);
     writeU32(bytes, 16, 0xffffffff);
     expect(decodeHeader(bytes, 'x.qcow2').backingFileSize).toBe(0);
   });
 
-  it('says of another file that it is no qcow2 image', () => {
+  it('reports that another file is no qcow2 image', () => {
     const error = expect.objectContaining({ code: 'ERR_FORMAT', message: "'x.raw' is not a qcow2 image" });
     expect(() => decodeHeader(new Uint8Array(512), 'x.raw')).toThrow(error);
     expect(() => decodeHeader(new Uint8Array(0), 'x.raw')).toThrow(error);
@@ -164,7 +164,7 @@ describe('decodeHeader', () => {
     },
   );
 
-  it('calls a disk of 8 PiB, which QEMU would open, unsupported and not corrupt', async () => {
+  it('reports a disk of 8 PiB, which QEMU would open, as unsupported and not corrupt', async () => {
     const image = scratch('huge.qcow2');
     await create(image, 2 ** 53, ['-o', 'cluster_size=2M']);
     expect(() => decodeHeader(readFileSync(image), image)).toThrow(
@@ -172,7 +172,7 @@ describe('decodeHeader', () => {
     );
   });
 
-  it('names the unknown features of an image, by its own table where that has them', () => {
+  it('names the unknown features of an image, by its own table if that lists them', () => {
     const bytes = encodeHeader(plain);
     writeU64(bytes, 72, (1n << 5n) | (1n << 63n));
     // The table's first entry, "dirty bit", becomes bit 5 and gets a name that would drive a terminal.
@@ -187,7 +187,7 @@ describe('decodeHeader', () => {
     );
   });
 
-  it('answers any bytes behind the magic with a header or a typed error', () => {
+  it('returns a header for any bytes after the magic, or throws a typed error', () => {
     const edits = fc.array(fc.tuple(fc.nat(511), fc.nat(255)), { maxLength: 12 });
     fc.assert(
       fc.property(edits, fc.integer({ min: 4, max: 512 }), (changes, length) => {

@@ -1,13 +1,13 @@
 /**
- * Reads a whole qcow2 image from memory, independently of src: what the guest sees, and how often every
- * host cluster is referenced against what its refcount says. Throws at the first thing that is wrong.
+ * Decodes a qcow2 image in memory, independently of src: the guest's view, and for every host cluster the references
+ * and the refcount. Throws at the first fault.
  */
 import { inflateRawSync } from 'node:zlib';
 
 export interface DecodedCluster {
   /** External: in the data file, at its guest offset; zero: without a host cluster. */
   readonly kind: 'normal' | 'compressed' | 'zero' | 'external';
-  /** Of the host cluster, or inflated; what the guest sees as far as no subcluster says otherwise. */
+  /** Of the host cluster, or inflated; the guest's view unless a subcluster differs. */
   readonly bytes: Buffer;
   /** With extended L2 entries, unless compressed: bit n for subcluster n. */
   readonly subclusters?: { readonly data: number; readonly zero: number };
@@ -38,7 +38,7 @@ export interface DecodedTable {
   readonly kind: 'L1' | 'L2' | 'refcount table' | 'refcount block';
   /** Of its last byte, in the file. */
   readonly end: number;
-  /** Where the first guest data lies that it leads to or counts; Infinity: none. */
+  /** Offset of the first guest data that it points to or counts; Infinity: none. */
   readonly firstData: number;
 }
 
@@ -47,7 +47,7 @@ const COMPRESSED = 1n << 62n;
 const RESERVED = ~(COPIED | ((1n << 56n) - (1n << 9n))) & ((1n << 64n) - 1n);
 
 /**
- * @param file the image's bytes, to its length; what lies behind reads as zeros, as in QEMU
+ * @param file the image's bytes; past their end the file reads as zeros, as in QEMU
  * @param dataFile those of the external data file
  */
 export function decodeImage(file: Buffer, dataFile = Buffer.alloc(0)): DecodedImage {
@@ -110,7 +110,7 @@ export function decodeImage(file: Buffer, dataFile = Buffer.alloc(0)): DecodedIm
     }
   }
 
-  /** Where guest data lies: of each L2 table, and of all. */
+  /** Offsets of guest data: of each L2 table, and of all. */
   const dataOf = new Map<number, number[]>();
   const zeros = Buffer.alloc(clusterSize);
   const clusters = new Map<number, DecodedCluster>();
@@ -158,7 +158,7 @@ export function decodeImage(file: Buffer, dataFile = Buffer.alloc(0)): DecodedIm
       const start = offset - (offset % 512);
       refer(start, sectors * 512);
       dataOffsets.push(offset);
-      // Whatever follows the payload in its last sector is not zeros, but somebody else's bytes.
+      // The bytes after the payload in its last sector are not zeros: they belong to other clusters.
       const bytes = inflateRawSync(cut(offset, start + sectors * 512 - offset), {
         maxOutputLength: clusterSize,
       });

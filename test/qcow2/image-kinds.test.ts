@@ -18,7 +18,7 @@ const scratch = useScratch();
 const internal = expect.objectContaining({ code: 'ERR_INTERNAL' });
 const ALL = 0xffffffff;
 
-/** Subclusters of which none is both. */
+/** Subclusters, none of them both. */
 const subclusters = fc
   .tuple(fc.nat(ALL), fc.nat(ALL))
   .map(([data, mask]) => ({ data, zero: Number(BigInt(mask) & ~BigInt(data) & BigInt(ALL)) }));
@@ -88,7 +88,7 @@ function endOf(steps: readonly Step[]): number {
   return last.first + ('count' in last ? last.count : 1);
 }
 
-/** What the decoder must find of the steps; bytes of reserved clusters are whatever is in the file. */
+/** The expected result of the decoder; reserved clusters may hold any bytes. */
 function expectedClusters({ options, steps }: ImagePlan) {
   const found = new Map<number, { kind: DecodedCluster['kind']; bytes?: Buffer; subclusters?: object }>();
   const { clusterSize = 65_536 } = options;
@@ -111,7 +111,7 @@ function expectedClusters({ options, steps }: ImagePlan) {
 }
 
 describe('an image in memory', () => {
-  test('holds what was put in, of every kind, and counts every host cluster', async () => {
+  test('holds the clusters written, of every kind, and counts every host cluster', async () => {
     await fc.assert(
       fc.asyncProperty(plans, async (plan) => {
         const storage = new RecordingStorage({ alignment: plan.alignment, background: 0xee });
@@ -130,7 +130,7 @@ describe('an image in memory', () => {
         expect(new Map([...image.refcounts].sort(([a], [b]) => a - b))).toEqual(
           new Map([...image.references].sort(([a], [b]) => a - b)),
         );
-        // What leads to guest data lies before it, but for the tables that a stream outgrows.
+        // Tables lie before the guest data that they lead to, except tables that a stream outgrows.
         const late = image.tables.filter(({ end, firstData }) => end > firstData);
         const isRoot = (kind: string) => kind === 'L1' || kind === 'refcount table';
         expect(late.filter(({ kind }) => !(plan.sizeUnknown && isRoot(kind)))).toEqual([]);
@@ -149,33 +149,28 @@ describe('an image in memory', () => {
     );
   });
 
-  test.each([9, 12, 16])(
-    'is not written where clusters of 2^%i bytes are only reserved',
-    async (clusterBits) => {
-      const clusterSize = 2 ** clusterBits;
-      const steps: Step[] = [];
-      for (let first = 0; first < 60; first += 20) {
-        steps.push({ kind: 'stored', first }, { kind: 'reserved', first: first + 1, count: 18 });
-        steps.push({ kind: 'stored', first: first + 19 });
+  test.each([9, 12, 16])('is not written in reserved clusters of 2^%i bytes', async (clusterBits) => {
+    const clusterSize = 2 ** clusterBits;
+    const steps: Step[] = [];
+    for (let first = 0; first < 60; first += 20) {
+      steps.push({ kind: 'stored', first }, { kind: 'reserved', first: first + 1, count: 18 });
+      steps.push({ kind: 'stored', first: first + 19 });
+    }
+    const storage = new RecordingStorage({ background: 0xee });
+    const options = { clusterSize };
+    const { file } = await writeImage({ options, virtualSize: 60 * clusterSize, steps, storage });
+    const image = decodeImage(file);
+    let untouched = 0;
+    for (const { first } of steps.filter(({ kind }) => kind === 'reserved')) {
+      for (let cluster = first; cluster < first + 18; cluster += 1) {
+        const { bytes } = image.clusters.get(cluster)!;
+        if (bytes.every((byte) => byte === 0xee)) untouched += 1;
+        // The rest of an aligned write that holds another cluster.
+        else expect(bytes.every((byte) => byte === 0)).toBe(true);
       }
-      const storage = new RecordingStorage({ background: 0xee });
-      const options = { clusterSize };
-      const { file } = await writeImage({ options, virtualSize: 60 * clusterSize, steps, storage });
-      const image = decodeImage(file);
-      let untouched = 0;
-      for (const { first } of steps.filter(({ kind }) => kind === 'reserved')) {
-        for (let cluster = first; cluster < first + 18; cluster += 1) {
-          const { bytes } = image.clusters.get(cluster)!;
-          if (bytes.every((byte) => byte === 0xee)) untouched += 1;
-          // The rest of an aligned write that holds another cluster.
-          else expect(bytes.every((byte) => byte === 0)).toBe(true);
-        }
-      }
-      expect(untouched).toBeGreaterThanOrEqual(
-        3 * (18 - 2 * (Math.max(4096, clusterSize) / clusterSize - 1)),
-      );
-    },
-  );
+    }
+    expect(untouched).toBeGreaterThanOrEqual(3 * (18 - 2 * (Math.max(4096, clusterSize) / clusterSize - 1)));
+  });
 
   test('is written in few pieces when millions of clusters are reserved', async () => {
     const count = 2_000_000;
@@ -193,7 +188,7 @@ describe('an image in memory', () => {
     expect(writes.reduce((sum, { length }) => sum + length, 0)).toBeLessThan(64 * 2 ** 20);
   });
 
-  test('of a stream grows its L1 table as far as QEMU opens it, and no further', async () => {
+  test("of a stream grows its L1 table up to QEMU's limit", async () => {
     const steps: Step[] = [{ kind: 'stored', first: (128 * 2 ** 30) / 512 }];
     const plan = { options: { clusterSize: 512 }, virtualSize: 512, steps, sizeUnknown: true };
     await expect(writeImage(plan)).rejects.toMatchObject({
@@ -245,7 +240,7 @@ describe('an image in memory', () => {
   });
 });
 
-/** The writes alone: the file is too long to be looked at. */
+/** Only the writes: the file is too long to be read. */
 async function writeWithoutReading(plan: ImagePlan): Promise<RecordingStorage> {
   const storage = plan.storage!;
   storage.bytes = () => new Uint8Array(0);
@@ -253,7 +248,7 @@ async function writeWithoutReading(plan: ImagePlan): Promise<RecordingStorage> {
   return storage;
 }
 
-/** Every kind in turn, with all sorts of subclusters, over several L2 tables where these reach less far. */
+/** Every kind in turn, with all kinds of subclusters, over several L2 tables if these cover less. */
 function mixedSteps({ clusterSize = 65_536, extendedL2 = false, compat, dataFile }: CreateOptions): Step[] {
   const entries = clusterSize / (extendedL2 ? 16 : 8);
   const masks = [
@@ -296,7 +291,7 @@ describe('an image on disk', () => {
       'an external data file and extended L2 entries',
       { extendedL2: true, clusterSize: 16_384, dataFile: 'x.data' },
     ],
-  ])('with %s, with and without a backing file, is what qemu-img expects', async (_, options) => {
+  ])('with %s, with and without a backing file, is valid for qemu-img', async (_, options) => {
     const steps = mixedSteps(options);
     const { clusterSize = 65_536 } = options;
     const virtualSize = (endOf(steps) + 3) * clusterSize + 512;
@@ -315,7 +310,7 @@ describe('an image on disk', () => {
       await writeFile(raw!, expected);
       await expectGoodImage(image!, raw!);
 
-      // A machine can go on with it: every kind is written to, in part.
+      // A virtual machine can use it: every kind is partly overwritten.
       const commands = steps.map(({ first }) => `write -P 7 ${first * clusterSize + 512} 512`);
       if (clusterSize === 512) continue;
       await qemuIo(image!, commands);
@@ -347,7 +342,7 @@ describe('an image on disk', () => {
     }
   });
 
-  test('tells zeros from clusters that it leaves to its backing file', async () => {
+  test('distinguishes zeros from clusters of its backing file', async () => {
     const image = scratch('zeros.qcow2');
     const backing = randomBytes(40 * 65_536);
     await writeFile(scratch('under.raw'), backing);
@@ -366,7 +361,7 @@ describe('an image on disk', () => {
     ]);
   });
 
-  test('of a stream has the L1 table that its size at the end asks for', async () => {
+  test('of a stream has the L1 table for its final size', async () => {
     const [image, raw] = [scratch('stream.qcow2'), scratch('stream.raw')];
     const steps: Step[] = Array.from({ length: 400 }, (_, at) => ({ kind: 'compressed', first: at * 21 }));
     for (const behind of [0, 40_000]) {
@@ -406,7 +401,7 @@ describe('the bitmaps of an image', () => {
     );
 
   test.each([512, 4096, 65_536])(
-    'are found with their bits, names and flags, in clusters of %i bytes',
+    'are found with their bits, names and flags, with clusters of %i bytes',
     async (clusterSize) => {
       // With a granularity of 512 bytes a cluster of bits stands for so many bytes of the disk.
       const reach = clusterSize * 8 * 512;
@@ -460,7 +455,7 @@ describe('the bitmaps of an image', () => {
     },
   );
 
-  test('are copied by qemu-img as they are', async () => {
+  test('are copied unchanged by qemu-img', async () => {
     const [image, copy] = [scratch('source.qcow2'), scratch('copy.qcow2')];
     const clusterSize = 4 * KIB;
     const plan: ImagePlan = {
@@ -476,7 +471,7 @@ describe('the bitmaps of an image', () => {
     expect(Buffer.compare(found!.bits, bits('d10d', clusterSize))).toBe(0);
   });
 
-  test('are refused when the header has no room to tell of them', async () => {
+  test('are refused when the header has no room for their extension', async () => {
     const plan: ImagePlan = {
       options: { clusterSize: 512, backingFile: 'n'.repeat(350), backingFormat: 'raw' },
       virtualSize: 512 * 8 * 512,
@@ -486,7 +481,7 @@ describe('the bitmaps of an image', () => {
     await expect(writeImage(plan)).rejects.toMatchObject({ code: 'ERR_LIMIT', expected: 512 });
   });
 
-  test('come last where it is not known before which bits are set', async () => {
+  test('come last if their bits are known at the end only', async () => {
     const clusterSize = 4 * KIB;
     const plan: ImagePlan = {
       options: { clusterSize },

@@ -1,5 +1,5 @@
 /**
- * Makes images of every kind of guest cluster in memory, and says what the guest must see in them. For the
+ * Makes images with every kind of guest cluster in memory, and computes the expected view of the guest. For the
  * tests of the image writer.
  */
 import { deflateRawSync } from 'node:zlib';
@@ -14,7 +14,7 @@ import { RecordingStorage } from '../storage/recording-storage.js';
 
 const NOISE = randomBytes(3 * 1024 * 1024);
 
-/** What is done with guest clusters; `stored`: in the image or in its external data file. */
+/** Steps for guest clusters; `stored`: in the image or in its external data file. */
 export type Step =
   | { readonly kind: 'compressed'; readonly first: number }
   | { readonly kind: 'stored'; readonly first: number; readonly subclusters?: Subclusters | undefined }
@@ -26,7 +26,7 @@ export interface ImagePlan {
   readonly virtualSize: number;
   /** In ascending order of their clusters. */
   readonly steps: readonly Step[];
-  /** Only told at the end. */
+  /** Given at the end only. */
   readonly sizeUnknown?: boolean | undefined;
   readonly cacheUnits?: number | undefined;
   readonly storage?: RecordingStorage | undefined;
@@ -34,7 +34,7 @@ export interface ImagePlan {
   readonly beforeSteps?: ((writer: ImageWriter) => Promise<void>) | undefined;
 }
 
-/** What a guest cluster holds: noise, or for a compressed one little of it. */
+/** The content of a guest cluster: noise, or little of it for a compressed one. */
 export function bytesOf(step: Step, clusterSize: number): Buffer {
   const bytes = Buffer.alloc(clusterSize, 1 + (step.first % 255));
   const length = step.kind === 'compressed' ? Math.floor(clusterSize / 3) : clusterSize;
@@ -43,7 +43,7 @@ export function bytesOf(step: Step, clusterSize: number): Buffer {
   return bytes;
 }
 
-/** Writes the image to memory, and what belongs into its external data file. */
+/** Writes the image and its external data file to memory. */
 export async function writeImage(plan: ImagePlan) {
   const { virtualSize, steps, options, sizeUnknown = false } = plan;
   const parameters = resolveCreateOptions(options, virtualSize);
@@ -78,7 +78,7 @@ export async function writeImage(plan: ImagePlan) {
 
 /**
  * What the guest sees.
- * @param backing of any size; behind its end it reads as zeros
+ * @param backing of any size; past its end it reads as zeros
  */
 export function guestBytes(
   { options, virtualSize, steps }: ImagePlan,

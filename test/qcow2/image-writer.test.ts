@@ -19,7 +19,7 @@ const scratch = useScratch();
 const WIDTHS = [1, 2, 4, 8, 16, 32, 64];
 const NOISE = randomBytes(3 * 1024 * 1024);
 
-/** A guest cluster with this index, and how much of it does not compress. */
+/** A guest cluster with this index, and the part of it that does not compress. */
 interface Cluster {
   readonly index: number;
   /** 0 to 1. */
@@ -33,10 +33,10 @@ interface Case {
   /** In units; 0 is the bypass. */
   readonly cacheUnits: number;
   readonly alignment: 1 | 512 | 4096;
-  /** Units in front that belong to somebody else, besides the header's. */
+  /** Units at the start with other content, besides the header's. */
   readonly keptUnits: number;
   readonly clusters: readonly Cluster[];
-  /** Guest clusters of the disk behind the last one that is written. */
+  /** Guest clusters of the disk after the last one written. */
   readonly behind: number;
 }
 
@@ -53,12 +53,12 @@ const sizeOf = (given: Case) =>
 
 function storageOf({ alignment, cacheUnits }: Case, background: number): RecordingStorage {
   const storage = new RecordingStorage({ alignment, background });
-  // Past the cache a write that is not aligned has to read what is around it.
+  // Without the cache, an unaligned write reads the bytes around it.
   storage.readsExpected = cacheUnits === 0;
   return storage;
 }
 
-/** Writes the case's image to memory. @param background what is there before: bytes of somebody else */
+/** Writes the case's image to memory. @param background the previous bytes of the target */
 async function write(
   given: Case,
   background = 0xee,
@@ -85,7 +85,7 @@ async function write(
     const handed = Buffer.from(isCompressed ? payload : bytes);
     if (isCompressed) await writer.writeCompressed(guestCluster(cluster.index), handed);
     else await writer.writeNormal(guestCluster(cluster.index), handed);
-    // What was handed over may be used for something else at once.
+    // The caller may reuse the buffer at once.
     handed.fill(0x99);
     if (isCompressed) compressedBytes += payload.length;
   }
@@ -111,7 +111,7 @@ async function judge(given: Case) {
     new Map([...image.references].sort(([a], [b]) => a - b)),
   );
   expect(length % 512).toBe(0);
-  // What leads to guest data lies before it.
+  // Tables lie before the guest data that they lead to.
   expect(image.tables.filter(({ end, firstData }) => end > firstData)).toEqual([]);
   // The last host cluster is in use, and none is used past the file's end.
   expect(Math.max(...image.references.keys())).toBe(Math.ceil(length / image.clusterSize) - 1);
@@ -177,7 +177,7 @@ const plain = {
 } as const;
 
 describe('an image in memory', () => {
-  test('holds what was put in and counts every host cluster, for any clusters, widths and caches', async () => {
+  test('holds the clusters written and counts every host cluster, for any cluster size, width and cache', async () => {
     await fc.assert(
       fc.asyncProperty(casesOf(fc.integer({ min: 9, max: 16 }), 1024 * 1024), async (given) => {
         await judge(given);
@@ -186,7 +186,7 @@ describe('an image in memory', () => {
     );
   });
 
-  test('holds it with clusters of 2 MiB too', async () => {
+  test('is valid with clusters of 2 MiB too', async () => {
     const clusters = [0, 0.5, 1, 0.999].map((noise, index) => ({ index: index * 2, noise }));
     for (const cacheUnits of [0, 4]) {
       await judge({ ...plain, clusterBits: 21, cacheUnits, clusters });
@@ -194,7 +194,7 @@ describe('an image in memory', () => {
   });
 
   test.each([64, 1])(
-    'closes refcount blocks on the way with tiny clusters and refcounts of %i bits',
+    'closes refcount blocks early with tiny clusters and refcounts of %i bits',
     async (refcountBits) => {
       const clusters = Array.from({ length: 9000 }, (_, at) => ({
         index: at + Math.floor(at / 100) * 37,
@@ -204,7 +204,7 @@ describe('an image in memory', () => {
     },
   );
 
-  test('is the same to the byte for every cache size and alignment', async () => {
+  test('has the same bytes for every cache size and alignment', async () => {
     await fc.assert(
       fc.asyncProperty(casesOf(fc.constantFrom(9, 12, 16), 400_000), async (given) => {
         const files: Buffer[] = [];
@@ -232,7 +232,7 @@ describe('an image in memory', () => {
   });
 });
 
-/** Text, noise and everything between in clusters of every kind, with holes, over several L2 tables. */
+/** Text, noise and mixtures in clusters of every kind, with holes, over several L2 tables. */
 function mixed(clusterBits: number, count: number): Cluster[] {
   const reach = 2 ** (clusterBits - 3);
   return Array.from({ length: count }, (_, at) => ({
@@ -277,7 +277,7 @@ describe('an image on disk', () => {
 describe('the order of writes', () => {
   const given: Case = { ...plain, clusterBits: 12, clusters: mixed(12, 150) };
 
-  /** Notes how many writes there were at each sync. */
+  /** Records the number of writes at each sync. */
   class OrderedStorage extends RecordingStorage {
     readonly syncedAt: number[] = [];
 
@@ -300,7 +300,7 @@ describe('the order of writes', () => {
       const view = new DataView(header.buffer);
       const l1Offset = Number(view.getBigUint64(40));
       const count = storage.writes.length;
-      // In place the tables are durable before a header that can be found points to them.
+      // In place, the tables are durable before the header points to them.
       expect(storage.syncedAt).toEqual(syncs.map((writesAfter) => count - writesAfter));
       expect(storage.writes.at(-1)).toMatchObject({ offset: 0, length: 4096 });
       expect(storage.writes.filter(({ offset }) => offset < 4096).length).toBe(1);
@@ -311,7 +311,7 @@ describe('the order of writes', () => {
     },
   );
 
-  test('ends with the first write that fails, whichever it is, and its own error', async () => {
+  test('ends with the first failed write and its error, for every write', async () => {
     const whole = await write(given);
     for (let failing = 0; failing < whole.storage.writes.length; failing += 1) {
       const storage = storageOf(given, 0xee);
@@ -323,7 +323,7 @@ describe('the order of writes', () => {
     }
   });
 
-  test('ends with a sync that fails, before the header', async () => {
+  test('ends with a failed sync before the header', async () => {
     for (const failing of [0, 1]) {
       const storage = new OrderedStorage({ delay: turn });
       const error = new Error('sync');

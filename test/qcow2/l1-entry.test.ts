@@ -8,7 +8,7 @@ describe('L1 entry', () => {
     expect(encodeL1Entry(hostOffset(0x50000))).toBe(0x8000_0000_0005_0000n);
   });
 
-  it('is read back for every offset an L2 table can have', () => {
+  it('is read back for every valid offset of an L2 table', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 2 ** 44 - 1 }), (sector) => {
         const l2TableOffset = hostOffset(sector * 512);
@@ -21,11 +21,11 @@ describe('L1 entry', () => {
     expect(decodeL1Entry(0n)).toEqual({ l2TableOffset: undefined, copied: false });
   });
 
-  it('is read without its reserved bits', () => {
+  it('ignores reserved bits', () => {
     expect(decodeL1Entry(0x7f00_0000_0005_01ffn)).toEqual({ l2TableOffset: 0x50000, copied: false });
   });
 
-  it('is never made for offset 0 or one off the sector', () => {
+  it('is refused for offset 0 and for unaligned offsets', () => {
     for (const offset of [0, 1, 65537]) {
       expect(() => encodeL1Entry(hostOffset(offset))).toThrow(
         expect.objectContaining({ code: 'ERR_INTERNAL' }),

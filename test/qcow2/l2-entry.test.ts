@@ -27,7 +27,7 @@ describe('L2 entry of a normal cluster', () => {
     expect(encodeNormalCluster(hostOffset(0x12_3450_0000))).toBe(0x8000_0012_3450_0000n);
   });
 
-  it('is read back for every offset a cluster can have', () => {
+  it('is read back for every valid offset of a cluster', () => {
     fc.assert(
       fc.property(clusterBitsRange, fc.integer({ min: 1, max: 2 ** 32 - 1 }), (clusterBits, cluster) => {
         const offset = hostOffset(cluster * 2 ** clusterBits);
@@ -37,7 +37,7 @@ describe('L2 entry of a normal cluster', () => {
     );
   });
 
-  it('is never made for offset 0 or one off the sector', () => {
+  it('is refused for offset 0 and for unaligned offsets', () => {
     for (const offset of [0, 1, 65537]) {
       expect(() => encodeNormalCluster(hostOffset(offset))).toThrow(
         expect.objectContaining({ code: 'ERR_INTERNAL' }),
@@ -47,20 +47,20 @@ describe('L2 entry of a normal cluster', () => {
 });
 
 describe('L2 entry of a cluster in an external data file', () => {
-  it('is its guest offset with bit 63 set, which alone tells offset 0 from an unallocated one', () => {
+  it('is its guest offset with bit 63 set, which distinguishes offset 0 from unallocated', () => {
     expect(encodeExternalCluster(guestOffset(0))).toBe(0x8000_0000_0000_0000n);
     expect(encodeExternalCluster(guestOffset(0x12_3450_0000))).toBe(0x8000_0012_3450_0000n);
   });
 });
 
 describe('the second number of an extended L2 entry', () => {
-  it('has what is allocated below and what reads as zeros above', () => {
+  it('has allocated subclusters in the low half and zero subclusters in the high half', () => {
     expect(encodeSubclusters(ALL_DATA)).toBe(0x0000_0000_ffff_ffffn);
     expect(encodeSubclusters(ALL_ZEROS)).toBe(0xffff_ffff_0000_0000n);
     expect(encodeSubclusters({ data: 0x8000_0001, zero: 0x4000_0002 })).toBe(0x4000_0002_8000_0001n);
   });
 
-  it('is read back by subcluster, and never says that one is both', () => {
+  it('is read back by subcluster, and never sets both bits of one', () => {
     fc.assert(
       fc.property(fc.nat(0xffffffff), fc.nat(0xffffffff), fc.boolean(), (data, mask, apart) => {
         const zero = apart ? Number(BigInt(mask) & ~BigInt(data)) : mask;
@@ -125,14 +125,14 @@ describe('L2 entry of a compressed cluster', () => {
     );
   });
 
-  it('is refused where the offset needs more than x bits, naming the limit', () => {
+  it('is refused when the offset needs more than x bits, naming the limit', () => {
     expect(() => encodeCompressedCluster(hostOffset(2 ** 49), 1, 21)).toThrow(
       expect.objectContaining({ code: 'ERR_LIMIT', message: expect.stringContaining('562949953421312') }),
     );
     expect(() => encodeCompressedCluster(hostOffset(2 ** 49), 1, 20)).not.toThrow();
   });
 
-  it('is never made for nothing, or for more than a cluster', () => {
+  it('is refused for an empty payload and for more than a cluster', () => {
     for (const length of [0, -1, 65537, Number.NaN]) {
       expect(() => encodeCompressedCluster(hostOffset(0x50000), length, 16)).toThrow(
         expect.objectContaining({ code: 'ERR_INTERNAL' }),
@@ -148,59 +148,64 @@ describe('L2 entry of a compressed cluster', () => {
 });
 
 describe('L2 entry of a cluster without data', () => {
-  it('is unallocated when it has no offset, whatever bit 63 says', () => {
+  it('is unallocated without an offset, even with bit 63 set', () => {
     expect(decodeL2Entry(0n, 16)).toEqual({ kind: 'unallocated' });
     expect(decodeL2Entry(1n << 63n, 16)).toEqual({ kind: 'unallocated' });
   });
 
-  it('reads as zeros with bit 0 set, with or without a host cluster kept for it', () => {
+  it('reads as zeros with bit 0 set, with or without a host cluster', () => {
     expect(decodeL2Entry(1n, 16)).toEqual({ kind: 'zero' });
     expect(decodeL2Entry(0x8000_0000_0005_0001n, 16)).toEqual({ kind: 'zero', offset: 0x50000 });
   });
 });
 
 describe('the tables of an image made by qemu-img', () => {
-  it.each([512, 4096, 65536, 2097152])('are read and made alike with clusters of %i bytes', async (size) => {
-    const raw = scratch(`${size}.raw`);
-    const image = scratch(`${size}.qcow2`);
-    const guest = new Uint8Array(7 * size);
-    const random = new Uint8Array(size).map((_, i) => (Math.imul(i + 1, 0x9e3779b1) ^ (i * i * i)) >>> 13);
-    guest.fill(0x55, 0, size);
-    guest.set(random.subarray(0, size / 2), size);
-    guest.set(random.subarray(0, size / 3), 4 * size);
-    guest.set(random, 6 * size);
-    writeFileSync(raw, guest);
-    await convert(['-c', '-o', `cluster_size=${size}`], [raw], image);
+  it.each([512, 4096, 65536, 2097152])(
+    'are decoded and encoded alike, clusters of %i bytes',
+    async (size) => {
+      const raw = scratch(`${size}.raw`);
+      const image = scratch(`${size}.qcow2`);
+      const guest = new Uint8Array(7 * size);
+      const random = new Uint8Array(size).map((_, i) => (Math.imul(i + 1, 0x9e3779b1) ^ (i * i * i)) >>> 13);
+      guest.fill(0x55, 0, size);
+      guest.set(random.subarray(0, size / 2), size);
+      guest.set(random.subarray(0, size / 3), 4 * size);
+      guest.set(random, 6 * size);
+      writeFileSync(raw, guest);
+      await convert(['-c', '-o', `cluster_size=${size}`], [raw], image);
 
-    const file = readFileSync(image);
-    const header = decodeHeader(file, image);
-    const l1Entry = readU64(file, header.l1Offset);
-    const { l2TableOffset = 0, copied } = decodeL1Entry(l1Entry);
-    expect(copied).toBe(true);
-    const kinds = [0, 1, 2, 3, 4, 5, 6].map((cluster) => {
-      const rawEntry = readU64(file, l2TableOffset + cluster * 8);
-      const entry = decodeL2Entry(rawEntry, header.clusterBits);
-      const expected = Buffer.from(guest.subarray(cluster * size, (cluster + 1) * size));
-      if (entry.kind === 'compressed') {
-        const stored = file.subarray(entry.offset, entry.offset + entry.storedLength);
-        const { buffer, engine } = inflateRawSync(stored, {
-          info: true,
-          maxOutputLength: size,
-        }) as unknown as {
-          buffer: Buffer;
-          engine: { bytesWritten: number };
-        };
-        expect(buffer.equals(expected)).toBe(true);
-        expect(encodeCompressedCluster(entry.offset, engine.bytesWritten, header.clusterBits)).toBe(rawEntry);
-      } else if (entry.kind === 'normal') {
-        expect(file.subarray(entry.offset, entry.offset + size).equals(expected)).toBe(true);
-        expect(encodeNormalCluster(entry.offset)).toBe(rawEntry);
-      } else {
-        expect(expected.every((byte) => byte === 0)).toBe(true);
-      }
-      return entry.kind;
-    });
-    const [c, u] = ['compressed', 'unallocated'];
-    expect(kinds).toEqual([c, c, u, u, c, u, 'normal']);
-  });
+      const file = readFileSync(image);
+      const header = decodeHeader(file, image);
+      const l1Entry = readU64(file, header.l1Offset);
+      const { l2TableOffset = 0, copied } = decodeL1Entry(l1Entry);
+      expect(copied).toBe(true);
+      const kinds = [0, 1, 2, 3, 4, 5, 6].map((cluster) => {
+        const rawEntry = readU64(file, l2TableOffset + cluster * 8);
+        const entry = decodeL2Entry(rawEntry, header.clusterBits);
+        const expected = Buffer.from(guest.subarray(cluster * size, (cluster + 1) * size));
+        if (entry.kind === 'compressed') {
+          const stored = file.subarray(entry.offset, entry.offset + entry.storedLength);
+          const { buffer, engine } = inflateRawSync(stored, {
+            info: true,
+            maxOutputLength: size,
+          }) as unknown as {
+            buffer: Buffer;
+            engine: { bytesWritten: number };
+          };
+          expect(buffer.equals(expected)).toBe(true);
+          expect(encodeCompressedCluster(entry.offset, engine.bytesWritten, header.clusterBits)).toBe(
+            rawEntry,
+          );
+        } else if (entry.kind === 'normal') {
+          expect(file.subarray(entry.offset, entry.offset + size).equals(expected)).toBe(true);
+          expect(encodeNormalCluster(entry.offset)).toBe(rawEntry);
+        } else {
+          expect(expected.every((byte) => byte === 0)).toBe(true);
+        }
+        return entry.kind;
+      });
+      const [c, u] = ['compressed', 'unallocated'];
+      expect(kinds).toEqual([c, c, u, u, c, u, 'normal']);
+    },
+  );
 });

@@ -39,7 +39,7 @@ function make(sizes = geometry(9, 16)) {
   };
 }
 
-/** As the image writer asks: the table before is completed when the cluster passes it. */
+/** As the image writer does: a table is completed when a cluster passes it. */
 async function entryOf(l2: L2Tables, cluster: number) {
   if (l2.passes(guestCluster(cluster))) await l2.complete();
   return l2.entriesOf(guestCluster(cluster));
@@ -57,7 +57,7 @@ describe('the L2 tables', () => {
         const clusters = list.sort((a, b) => a - b);
         for (const cluster of clusters) {
           const set = await entryOf(l2, cluster);
-          // Every third is a normal cluster, whose place is not known before the run is placed.
+          // Every third is a normal cluster, which has no place until the run is placed.
           if (cluster % 3 === 0) await run.addCluster(payload(512), (offset) => set(BigInt(offset)));
           else set(BigInt(cluster) + COPIED / 2n);
         }
@@ -65,7 +65,7 @@ describe('the L2 tables', () => {
         await finish();
         const l1 = entriesOf(l2.takeL1(20));
         expect(l1.length).toBe(20);
-        // A disk that ends later has empty entries behind.
+        // A longer disk has empty entries at the end.
         expect(entriesOf(l2.takeL1(1000))).toEqual([...l1, ...new Array(980).fill(0n)]);
         const found = l1.flatMap((entry, index) => {
           if (entry === 0n) return [];
@@ -86,7 +86,7 @@ describe('the L2 tables', () => {
     );
   });
 
-  test('leave memory when a cluster beyond their reach comes, or at the end, and only then', async () => {
+  test('leave memory exactly when a cluster after their range comes, or at the end', async () => {
     const { areas, l2 } = make();
     const placed: string[] = [];
     areas.complete = (_, bytes) => void placed.push(`table of ${Number(readU64(bytes, 0))}`);
@@ -117,7 +117,7 @@ describe('the L2 tables', () => {
     },
   );
 
-  test('refuse a cluster past a table that was not completed, and one of a table that was', async () => {
+  test('refuse a cluster after a table that is not completed, and one in a completed table', async () => {
     const { l2 } = make();
     l2.entriesOf(guestCluster(60));
     expect(() => l2.entriesOf(guestCluster(64))).toThrow(/out of order/);
@@ -125,7 +125,7 @@ describe('the L2 tables', () => {
     expect(() => l2.entriesOf(guestCluster(61))).toThrow(/out of order/);
   });
 
-  test('hand out the entries of many clusters at once, but of one table', async () => {
+  test('return the entries of many clusters at once, within one table', async () => {
     const { storage, finish, l2 } = make();
     expect([0, 63, 64, 130].map((cluster) => l2.reachFrom(guestCluster(cluster)))).toEqual([64, 1, 64, 62]);
     const set = l2.entriesOf(guestCluster(130), 62);
@@ -159,7 +159,7 @@ describe('the L2 tables', () => {
     expect(entriesOf(storage.bytes(Number(second & ~COPIED), 32))).toEqual([5n, 0n, 0n, 0n]);
   });
 
-  test('refuse the first cluster beyond the largest L1 table, in the words of qemu-img', async () => {
+  test('refuse the first cluster after the largest L1 table with the message of qemu-img', async () => {
     const { l2 } = make();
     const clusters = (128 * 2 ** 30) / 512;
     await entryOf(l2, clusters - 1);

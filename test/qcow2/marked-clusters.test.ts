@@ -1,4 +1,4 @@
-/** Host clusters that ranges touch, counted beside a set. */
+/** Counts of touched host clusters, compared with a set. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { MarkedClusters } from '../../src/qcow2/marked-clusters.js';
@@ -10,7 +10,7 @@ interface Range {
   readonly length: number;
 }
 
-/** @returns how often the ranges had to be added */
+/** @returns how many times the ranges had to be added */
 function addAll(marked: MarkedClusters, ranges: readonly Range[]): number {
   let passes = 0;
   do {
@@ -20,7 +20,7 @@ function addAll(marked: MarkedClusters, ranges: readonly Range[]): number {
   return passes;
 }
 
-test('each host cluster counts once, whatever the order, the window and the number of passes', () => {
+test('each host cluster counts once, for any order, window and number of passes', () => {
   const range = fc.record({
     offset: fc.integer({ min: 0, max: 60_000 }),
     length: fc.integer({ min: 1, max: 2000 }),
@@ -55,7 +55,7 @@ test('a file that fits into the window takes one pass', () => {
   expect(marked).toMatchObject({ count: 1, bytes: 65536 });
 });
 
-test('a stretch of the file in which nothing is marked takes no pass', () => {
+test('a part of the file without marks takes no pass', () => {
   const marked = new MarkedClusters(2 ** 50, CLUSTER, 1);
   const ranges = [0, 2 ** 30, 2 ** 49].map((offset) => ({ offset, length: 1 }));
   expect(addAll(marked, ranges)).toBe(3);

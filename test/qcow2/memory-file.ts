@@ -1,4 +1,4 @@
-/** A file in memory for whatever reads tables: comes short at its end, and writes down what it is asked. */
+/** A file in memory for readers of tables: returns fewer bytes at its end, and records its reads. */
 import { readFileSync } from 'node:fs';
 import type { Storage } from '../../src/storage/storage.js';
 
@@ -6,7 +6,7 @@ export class MemoryFile implements Pick<Storage, 'name' | 'read'> {
   readonly name = 'x.qcow2';
   readonly bytes: Buffer;
   readonly reads: { readonly offset: number; readonly length: number }[] = [];
-  /** How long the file says it is: zeros follow the bytes. */
+  /** The length of the file: zeros follow the bytes. */
   readonly length: number;
 
   constructor(bytes: Uint8Array, length = bytes.length) {

@@ -36,7 +36,7 @@ const example: NewHeader = {
 };
 const plain: NewHeader = { ...example, compatibleFeatures: 0n, refcountOrder: 4, compressionType: 'zlib' };
 
-/** Text that an image can hold as a name. */
+/** Valid text for a name in an image. */
 const names = fc
   .string({ unit: 'grapheme', minLength: 1, maxLength: 40 })
   .map((text) => text.replaceAll('\0', '0').slice(0, 40))
@@ -94,7 +94,7 @@ const newHeaders = fc
   });
 
 describe('encodeHeader', () => {
-  it('puts every field of version 3 where the specification has it', () => {
+  it('writes every field of version 3 at its specified offset', () => {
     const hex = Buffer.from(encodeHeader(example).subarray(0, 112)).toString('hex').match(/.{16}/g);
     expect(hex).toEqual([
       '514649fb00000003', // magic, version
@@ -120,7 +120,7 @@ describe('encodeHeader', () => {
     expect([...bytes.subarray(72)]).toEqual([0, 0, 0, 0, 0, 0, 0, 0]);
   });
 
-  it('never puts a feature of version 3 into version 2', () => {
+  it('refuses features of version 3 in version 2', () => {
     const wishes = [
       { compressionType: 'zstd' },
       { refcountOrder: 3 },
@@ -136,7 +136,7 @@ describe('encodeHeader', () => {
     }
   });
 
-  it('fits into a cluster and is read back, whatever is decided', () => {
+  it('fits into a cluster and is read back, for any settings', () => {
     fc.assert(
       fc.property(newHeaders, (header) => {
         const bytes = encodeHeader(header);
@@ -173,7 +173,7 @@ describe('encodeHeader', () => {
     );
   });
 
-  it('refuses what the first cluster has no room for', () => {
+  it('refuses names that do not fit into the first cluster', () => {
     const small: NewHeader = { ...plain, clusterBits: 9 };
     // 112 bytes of header, 16 for the format, 8 for the end of the list.
     const backing = (length: number) => ({ file: 'n'.repeat(length), format: 'raw' as const });
@@ -210,7 +210,7 @@ describe('encodeHeader', () => {
     ['data_file=x.data,cluster_size=512,backing_file=b.raw,backing_fmt=raw', MiB],
     [`data_file=./././x.data,backing_file=${'n'.repeat(1023)},backing_fmt=raw`, MiB],
     [`data_file=${'./'.repeat(1992)}x,cluster_size=8k,backing_file=b,backing_fmt=raw`, MiB],
-  ])('makes the bytes that qemu-img makes, case %#', async (options, size) => {
+  ])('has the same bytes as the header of qemu-img, case %#', async (options, size) => {
     const image = scratch('made.qcow2');
     const args = ['create', '-q', '-u', '-f', 'qcow2', '-o', options, image, String(size)];
     await runOk('qemu-img', args, { cwd: dirname(image) });
@@ -232,7 +232,7 @@ describe('encodeHeader', () => {
     expect(Buffer.compare(file.subarray(0, firstCluster.length), firstCluster)).toBe(0);
   });
 
-  it('makes the bytes that qemu-img makes with bitmaps', async () => {
+  it('has the same bytes as the header of qemu-img with bitmaps', async () => {
     const image = scratch('bitmaps.qcow2');
     await runOk(
       'qemu-img',

@@ -7,7 +7,7 @@ import { MemoryHostFile } from '../image/memory-host-file.js';
 const CLUSTER = 4096;
 const COPIED = 1n << 63n;
 
-/** An image with a table at the fifth cluster, and two clusters of data behind it. */
+/** An image with a table at the fifth cluster, followed by two clusters of data. */
 function imageOf(size: number, dataFile?: string) {
   const bytes = Buffer.concat([
     forgedQcow2({ size, ...(dataFile && { dataFile }) }),
@@ -29,7 +29,7 @@ describe('a layer', () => {
     expect(await layer.map(CLUSTER)).toEqual({ kind: 'unallocated', length: 512 });
   });
 
-  test('leads into its data file, and asks and closes both', async () => {
+  test('maps to its data file, and reads and closes both files', async () => {
     const { file, header } = imageOf(2 * CLUSTER, 'x.data');
     const data = new MemoryHostFile('x.data', Buffer.alloc(CLUSTER), 6);
     const layer = new Qcow2Layer(header, file, data);
@@ -56,7 +56,7 @@ describe('a layer', () => {
     expect(await none.map(0)).toEqual({ kind: 'unallocated', length: 3 * CLUSTER + 512 });
   });
 
-  test('knows from its header whether entries are extended, what payloads are, and what version 2 has not', async () => {
+  test('takes extended entries, compression type and version from its header', async () => {
     const { file, header } = imageOf(CLUSTER);
     file.bytes.writeBigUInt64BE(1n, 4 * CLUSTER);
     const old = new Qcow2Layer({ ...header, version: 2 }, file, undefined);

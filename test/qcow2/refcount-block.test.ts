@@ -46,7 +46,7 @@ describe('refcount block', () => {
     );
   });
 
-  it.each(WIDTHS)('refuses a value or an index that %i bits do not have', (bits) => {
+  it.each(WIDTHS)('refuses a value or an index out of range for %i bits', (bits) => {
     const block = new Uint8Array(512);
     const { refcountBlockEntries } = geometry(9, bits);
     const internal = expect.objectContaining({ code: 'ERR_INTERNAL' });
@@ -60,12 +60,12 @@ describe('refcount block', () => {
     expect(block.every((byte) => byte === 0)).toBe(true);
   });
 
-  it('calls a 64-bit refcount past 2^53 corrupt', () => {
+  it('reports a 64-bit refcount past 2^53 as corrupt', () => {
     const block = new Uint8Array(512).fill(0xff);
     expect(() => getRefcount(block, 3, 64)).toThrow(expect.objectContaining({ code: 'ERR_CORRUPT' }));
   });
 
-  it.each(WIDTHS)('reads what qemu-img wrote with refcounts of %i bits', async (bits) => {
+  it.each(WIDTHS)('reads refcounts of %i bits written by qemu-img', async (bits) => {
     const image = scratch(`${bits}.qcow2`);
     await create(image, 2 ** 20, ['-o', `refcount_bits=${bits}`]);
     const file = readFileSync(image);

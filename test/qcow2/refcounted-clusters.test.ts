@@ -12,7 +12,7 @@ const path = useScratch();
 const CLUSTER = 512;
 const TABLE_AT = CLUSTER;
 
-/** The part of a header that is looked at. */
+/** The header fields that are read. */
 async function headerOf(options: string) {
   await runOk('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', options, path('x.qcow2'), '1M']);
   return decodeHeader(MemoryFile.of(path('x.qcow2')).bytes, 'x.qcow2');
@@ -36,7 +36,7 @@ describe.each([1, 2, 4, 8, 16, 32, 64])('refcounts of %i bits', (bits) => {
     const counts = fc.uniqueArray(fc.integer({ min: 0, max: 3 * perBlock - 1 }), { maxLength: 40 });
     await fc.assert(
       fc.asyncProperty(counts, fc.integer({ min: 5, max: 3 * perBlock }), async (indices, clusters) => {
-        // The second of three blocks is missing: what it would count is not used.
+        // The second of three blocks is missing: its clusters are unused.
         const bytes = Buffer.alloc(5 * CLUSTER);
         bytes.writeBigUInt64BE(BigInt(2 * CLUSTER), TABLE_AT);
         bytes.writeBigUInt64BE(BigInt(3 * CLUSTER), TABLE_AT + 16);
@@ -54,7 +54,7 @@ describe.each([1, 2, 4, 8, 16, 32, 64])('refcounts of %i bits', (bits) => {
   });
 });
 
-test('what lies past the end of the file is not used', async () => {
+test('clusters past the end of the file are unused', async () => {
   const header = { ...(await headerOf('cluster_size=512')), refcountTableOffset: TABLE_AT as never };
   const bytes = Buffer.alloc(4 * CLUSTER, 1);
   bytes.fill(0, TABLE_AT, TABLE_AT + CLUSTER);
@@ -62,7 +62,7 @@ test('what lies past the end of the file is not used', async () => {
   expect(await used(new MemoryHostFile('x.qcow2', bytes), header)).toEqual([]);
 });
 
-test('a block that is not aligned is an error that says where', async () => {
+test('an unaligned block is an error that names its offset', async () => {
   const header = { ...(await headerOf('cluster_size=4k')), refcountTableOffset: 4096 as never };
   const bytes = Buffer.alloc(16384);
   bytes.writeBigUInt64BE(8192n + 512n, 4096);

@@ -24,11 +24,11 @@ function countedOnce(clusterBits: number, refcountBits: number, to: number): Ref
   return refcounts;
 }
 
-/** Which blocks these are, of images of `countedOnce` with clusters of 512 bytes. */
+/** The expected blocks of images of `countedOnce` with clusters of 512 bytes. */
 const indexes = (blocks: readonly RefcountBlock[]) => blocks.map(({ offset }) => offset / 512 - 1000);
 
 describe('counting', () => {
-  test.each(WIDTHS)('stops at the maximum of %i bits, or goes on beyond any file', (bits) => {
+  test.each(WIDTHS)('stops at the maximum of %i bits, or has no limit below any file', (bits) => {
     const { refcountMax } = geometry(9, bits);
     const refcounts = new Refcounts(geometry(9, bits));
     refcounts.place(hostCluster(5), hostOffset(512));
@@ -39,7 +39,7 @@ describe('counting', () => {
     expect(refcounts.get(hostCluster(5))).toBe(most);
   });
 
-  test('needs the place of a block first, which is given once', () => {
+  test('needs the place of a block first, set once', () => {
     const refcounts = new Refcounts(geometry(9, 64));
     expect(() => refcounts.increment(hostCluster(0))).toThrow(internal);
     expect(refcounts.isPlaced(hostCluster(63))).toBe(false);
@@ -68,7 +68,7 @@ describe('counting', () => {
     expect(indexes(refcounts.takeRest())).toEqual([2, 3]);
   });
 
-  test('blocks of clusters that are counted last stay open, and those behind them do not', () => {
+  test('blocks of clusters that are counted last stay open, later ones do not', () => {
     const refcounts = countedOnce(9, 64, 64 * 6);
     refcounts.keepOpen(hostCluster(100), hostCluster(64 * 3));
     expect(indexes(refcounts.takeComplete(hostCluster(64 * 5)))).toEqual([0, 3, 4]);
@@ -77,7 +77,7 @@ describe('counting', () => {
     expect(indexes(refcounts.takeRest())).toEqual([1, 2, 5]);
   });
 
-  test('a stretch without references has no block, and its entry of the table stays 0', () => {
+  test('a range without references has no block, and its table entry stays 0', () => {
     const refcounts = new Refcounts(geometry(9, 64));
     refcounts.place(hostCluster(0), hostOffset(51_200));
     refcounts.place(hostCluster(64 * 5), hostOffset(53_760));
@@ -89,7 +89,7 @@ describe('counting', () => {
     expect(refcounts.takeRest().length).toBe(2);
   });
 
-  test('a block that the largest table of QEMU has no entry for is refused', () => {
+  test('a block past the largest table that QEMU opens is refused', () => {
     const refcounts = new Refcounts(geometry(9, 64));
     const first = (2 ** 23 / 8) * 64;
     refcounts.place(hostCluster(first - 1), hostOffset(512));
@@ -99,7 +99,7 @@ describe('counting', () => {
   });
 });
 
-test('no block that was closed changes later, through long sequences with blocks of 64 entries', () => {
+test('a closed block never changes, in long sequences with blocks of 64 entries', () => {
   const request = fc.oneof(
     { weight: 5, arbitrary: fc.record({ bytes: fc.integer({ min: 1, max: 511 }) }) },
     { weight: 1, arbitrary: fc.record({ clusters: fc.integer({ min: 1, max: 150 }) }) },
@@ -137,7 +137,7 @@ test('no block that was closed changes later, through long sequences with blocks
       });
       const closed = blocks.length;
       blocks.push(...refcounts.takeRest());
-      // Only what can still change is kept: blocks of the stream's unit, of free places, and behind the free space.
+      // Only blocks that can still change are kept: the stream's unit, free places, the free space.
       expect(closed).toBeGreaterThanOrEqual(Math.floor(allocator.settledBelow / 64));
       const found = blocks.map(({ offset, bytes }) => [indexAt.get(offset) ?? -1, bytes] as const);
       found.sort(([a], [b]) => a - b);

@@ -1,4 +1,4 @@
-/** The tables behind the header: large enough for any image of a known size, and at the end only where they must. */
+/** The tables after the header: large enough for any image of known size; at the end of the file only if necessary. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { hostOffset } from '../../src/qcow2/addresses.js';
@@ -13,7 +13,7 @@ import { RecordingStorage } from '../storage/recording-storage.js';
 const KIB = 1024;
 const TIB = 2 ** 40;
 
-/** Bounds of an image behind its header that is full of normal clusters. */
+/** Bounds of an image full of normal clusters, after its header. */
 function boundsOf(clusterBits: number, virtualSize: number): ImageBounds {
   const data = Math.ceil(virtualSize / 2 ** clusterBits);
   const l2 = Math.ceil(data / 2 ** (clusterBits - 3));
@@ -45,7 +45,7 @@ describe('the largest refcount table of an image', () => {
   });
 });
 
-/** Root tables behind one unit, and the allocator for what comes between. */
+/** Root tables after one unit, and the allocator for the clusters between. */
 function make(clusterBits: number, refcountBits: number, bounds: Partial<RootBounds>) {
   const sizes = geometry(clusterBits, refcountBits);
   const { clusterSize } = sizes;
@@ -63,7 +63,7 @@ function make(clusterBits: number, refcountBits: number, bounds: Partial<RootBou
 }
 
 describe('the root tables', () => {
-  test('lie behind the header and the refcount block, and end a file that holds nothing', () => {
+  test('lie after the header and the refcount block, and end an empty file', () => {
     const { roots, allocator } = make(16, 16, { virtualSize: TIB });
     const { l1, refcountTable } = roots.place(2048 * 8);
     expect(refcountTable).toEqual({ offset: 2 * 65_536, clusters: 1 });
@@ -93,13 +93,13 @@ describe('the root tables', () => {
     },
   );
 
-  test('of a stream that outgrows its refcount table has one at the end, which counts itself', () => {
+  test('of a stream that outgrows its refcount table include one at the end, which counts itself', () => {
     fc.assert(
       fc.property(
         fc.constantFrom([9, 64] as const, [9, 32] as const, [10, 64] as const),
         fc.integer({ min: 1, max: 200_000 }),
         ([clusterBits, refcountBits], more) => {
-          // In front is room for 1 GiB and more of disk.
+          // The reserved place covers 1 GiB and more of disk.
           const reach = (2 ** clusterBits * 8) / refcountBits;
           const room = make(clusterBits, refcountBits, {}).allocator.firstFree;
           const { roots, allocator, refcounts, clusterSize } = make(clusterBits, refcountBits, {});

@@ -34,7 +34,7 @@ async function entriesIn(...entries: readonly Buffer[]): Promise<SnapshotEntry[]
 }
 
 describe('snapshotEntries', () => {
-  it('gives every field of every entry', async () => {
+  it('returns every field of every entry', async () => {
     const first = entry('1', 'before the upgrade', 24);
     expect(await entriesIn(first, entry('2', '', 24))).toEqual([
       {
@@ -62,14 +62,14 @@ describe('snapshotEntries', () => {
     [16, { vmStateSize: 2n ** 40n, diskSize: 2n ** 41n, icount: undefined }],
     [23, { vmStateSize: 2n ** 40n, diskSize: 2n ** 41n, icount: undefined }],
     [1024, { vmStateSize: 2n ** 40n, diskSize: 2n ** 41n, icount: 2n ** 63n }],
-  ])('knows what %d bytes of extra data say', async (extraBytes, fields) => {
+  ])('decodes %d bytes of extra data', async (extraBytes, fields) => {
     expect(await entriesIn(entry('1', 'one', extraBytes), entry('2', 'two', extraBytes))).toMatchObject([
       { id: '1', name: 'one', ...fields },
       { id: '2', name: 'two', ...fields },
     ]);
   });
 
-  it('takes an instruction count of -1 for none, and one of 0 for a count', async () => {
+  it('treats an instruction count of -1 as absent, and 0 as a count', async () => {
     const counted = (icount: bigint) => {
       const bytes = entry('1', 'one', 24);
       bytes.writeBigUInt64BE(icount, 40 + 16);
@@ -81,7 +81,7 @@ describe('snapshotEntries', () => {
     ]);
   });
 
-  it('refuses more extra data than QEMU takes', async () => {
+  it('refuses more extra data than QEMU does', async () => {
     await expect(entriesIn(entry('1', 'one', 1025))).rejects.toMatchObject({
       code: 'ERR_CORRUPT',
       offset: TABLE + 36,

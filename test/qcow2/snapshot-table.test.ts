@@ -85,7 +85,7 @@ describe('findSnapshot', () => {
     [{ name: '2' }, "with name '2'"],
     [{ id: '1', name: '1' }, "with identifier '1' and name '1'"],
     [{}, 'with neither identifier nor name'],
-  ])('says in words known from qemu-img that there is none like %j', async (selector, words) => {
+  ])('reports with the message of qemu-img that %j does not exist', async (selector, words) => {
     await expect(find(entries, selector)).rejects.toMatchObject({
       code: 'ERR_USAGE',
       file: 'x.qcow2',
@@ -93,7 +93,7 @@ describe('findSnapshot', () => {
     });
   });
 
-  it('finds every snapshot of a table of any entries', async () => {
+  it('finds every snapshot of any table', async () => {
     const entry = fc.record({
       name: fc.string({ unit: 'binary', maxLength: 40 }).filter((name) => !name.includes('\0')),
       l1Offset: fc.integer({ min: 1, max: 2 ** 36 }).map((cluster) => BigInt(cluster) * 65536n),
@@ -127,7 +127,7 @@ describe('findSnapshot', () => {
     });
   });
 
-  it('takes no state of the virtual machine for a part of the disk', async () => {
+  it('does not treat the state of the virtual machine as part of the disk', async () => {
     const reach = 2 ** 29;
     const l1Entries = async (entry: Partial<Entry>, incompatibleFeatures = 0n) => {
       const { file, image } = imageOf([{ id: '1', name: '', l1Size: 9, ...entry }]);
@@ -157,12 +157,12 @@ describe('findSnapshot', () => {
     });
   });
 
-  it('reads a sound snapshot of a table where another is broken', async () => {
+  it('reads a valid snapshot from a table with a broken one', async () => {
     const broken = { id: '1', name: 'one', l1Offset: 512n };
     expect(await find([broken, { id: '2', name: 'two' }], { idOrName: 'two' })).toMatchObject({ id: '2' });
   });
 
-  it('refuses a table that the file does not hold', async () => {
+  it('refuses a table outside the file', async () => {
     const { file, image } = imageOf(entries);
     for (let length = TABLE; length < file.length; length += 8) {
       const cut = new MemoryFile(file.bytes.subarray(0, length));
@@ -173,7 +173,7 @@ describe('findSnapshot', () => {
     }
   });
 
-  it('stops where QEMU does in a table of the longest names, in pieces of 64 KiB', async () => {
+  it("stops at QEMU's limit in a table of the longest names, in pieces of 64 KiB", async () => {
     const entry = encode({ id: '1'.repeat(65535), name: '2'.repeat(65535) });
     const file = new MemoryFile(Buffer.concat(Array.from({ length: 520 }, () => entry)));
     const image = {

@@ -14,7 +14,7 @@ const words = fc.oneof(
     .filter((word) => word <= ALL),
 );
 
-test('a run is all that is of one kind from a subcluster on, and no more', () => {
+test('a run is exactly the subclusters of one kind from a subcluster on', () => {
   fc.assert(
     fc.property(words, words, fc.nat(31), (some, others, from) => {
       const zero = Number(BigInt(others) & ~BigInt(some));
@@ -31,7 +31,7 @@ test('a run is all that is of one kind from a subcluster on, and no more', () =>
   );
 });
 
-test('bits that say both of one subcluster, or data without a host cluster, contradict each other', () => {
+test('both bits of one subcluster, or data without a host cluster, contradict each other', () => {
   fc.assert(
     fc.property(words, words, (data, zero) => {
       const both = Array.from({ length: SUBCLUSTERS }, (_, bit) => isSet(data, bit) && isSet(zero, bit));

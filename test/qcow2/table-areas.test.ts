@@ -19,7 +19,7 @@ function make(clusterSize = 4096) {
 }
 
 describe('an area of tables', () => {
-  test('is written at once when the last of its tables is complete, in whatever order they are', async () => {
+  test('is written at once when the last of its tables is complete, in any order', async () => {
     const { storage, areas, complete, writes } = make();
     areas.begin(hostOffset(8192), 3);
     areas.begin(hostOffset(40_960), 1);
@@ -39,7 +39,7 @@ describe('an area of tables', () => {
     }
   });
 
-  test('is written at the end as far as it is in use, and the rest stays a hole', async () => {
+  test('is written at the end up to its last table; the rest stays a hole', async () => {
     const { areas, complete, writes } = make(512);
     areas.begin(hostOffset(8192), 64);
     for (let index = 0; index < 9; index += 1) complete(8192 + index * 512);
@@ -48,7 +48,7 @@ describe('an area of tables', () => {
     expect(writes()).toEqual([[8192, 8192]]);
   });
 
-  test('belongs to tables as soon as it begins', async () => {
+  test('is reserved for tables as soon as it begins', async () => {
     const { guard, areas } = make();
     areas.begin(hostOffset(8192), 2);
     await expect(guard.write(12_288, [new Uint8Array(1)])).rejects.toThrow('overwrite a table');
@@ -63,14 +63,14 @@ describe('an area of tables', () => {
     ['behind it', 16_384],
     ['between its places', 8193],
     ['that has come already', 8192],
-  ])('takes no table %s', (_, offset) => {
+  ])('refuses a table %s', (_, offset) => {
     const { areas, complete } = make();
     areas.begin(hostOffset(8192), 2);
     complete(8192);
     expect(() => complete(offset)).toThrow(expect.objectContaining({ code: 'ERR_INTERNAL' }));
   });
 
-  test('is written while others are gathered, and the next waits for it', async () => {
+  test('is written while others are gathered; the next write waits for it', async () => {
     const { storage, areas, complete } = make();
     storage.hold();
     for (const offset of [8192, 16_384]) areas.begin(hostOffset(offset), 1);
@@ -86,7 +86,7 @@ describe('an area of tables', () => {
     expect(storage.writes.length).toBe(2);
   });
 
-  test('whose write fails is told to whoever comes next', async () => {
+  test('whose write fails makes the next call fail', async () => {
     const { storage, areas, complete } = make();
     const error = new Error('no space');
     storage.failNth(0, error);

@@ -5,14 +5,14 @@ import { MemoryHostFile } from '../image/memory-host-file.js';
 
 const PIECE = 65_536;
 
-/** A file whose words count up, so that each tells where it is. */
+/** A file whose words count up, so that each identifies its offset. */
 function numbered(length: number): MemoryHostFile {
   const bytes = Buffer.alloc(length);
   for (let at = 0; at + 8 <= length; at += 8) bytes.writeBigUInt64BE(BigInt(at), at);
   return new MemoryHostFile('x.qcow2', bytes, 5, [], length);
 }
 
-test('every entry is found where it is, however many were looked at before, and however the file ends', async () => {
+test('every entry is found at its offset, after any other reads and for any file length', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 0, max: 6 * PIECE }),
@@ -42,7 +42,7 @@ test('every entry is found where it is, however many were looked at before, and 
               BigInt(here + entryBytes - 8),
             );
           }
-          // What comes next is in another piece, or not in the file.
+          // The next entry is in another piece, or not in the file.
           const next = offset + count * entryBytes;
           expect(next % PIECE === 0 || next + entryBytes > length).toBe(true);
         }
@@ -52,7 +52,7 @@ test('every entry is found where it is, however many were looked at before, and 
   );
 });
 
-test('what is in memory does not grow with the tables: four pieces, the least recently used goes first', async () => {
+test('memory does not grow with the tables: four pieces, the least recently used goes first', async () => {
   const file = numbered(20 * PIECE);
   const cache = new TableCache(file);
   const read = async (...pieces: number[]) => {
@@ -66,13 +66,13 @@ test('what is in memory does not grow with the tables: four pieces, the least re
   // 3 was used longest ago.
   expect(await read(0, 1, 2, 4)).toEqual([]);
   expect(await read(3)).toEqual([3]);
-  // One piece of the L1 table and those of L2 tables in turn, as a reader that goes ahead asks for them.
+  // One piece of the L1 table and those of L2 tables in turn, as a sequential reader needs them.
   expect(await read(...Array.from({ length: 10 }, (_, index) => [0, 5 + index]).flat())).toEqual([
     0, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
   ]);
 });
 
-test('an error is not kept: the next question reads again', async () => {
+test('an error is not cached: the next call reads again', async () => {
   const file = numbered(PIECE);
   const cache = new TableCache(file);
   const { read } = file;

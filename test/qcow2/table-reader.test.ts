@@ -7,7 +7,7 @@ const KiB = 1024;
 const numbered = (length: number) => Uint8Array.from({ length }, (_, index) => index % 251);
 
 describe('TableReader', () => {
-  it('hands out the bytes of the table in order, whatever is taken and passed over', async () => {
+  it('returns the bytes of the table in order, for any reads and skips', async () => {
     const file = new MemoryFile(numbered(300 * KiB));
     const steps = fc.array(fc.record({ length: fc.nat(64 * KiB), taken: fc.boolean() }), { maxLength: 3 });
     await fc.assert(
@@ -37,7 +37,7 @@ describe('TableReader', () => {
     ]);
   });
 
-  it('says where the file ended too early, and where the table did', async () => {
+  it('reports the offset where the file or the table ended too early', async () => {
     const file = new MemoryFile(numbered(100));
     const past = new TableReader(file, 'list', { offset: 64, length: 1000 });
     await past.take(32);
@@ -56,7 +56,7 @@ describe('TableReader', () => {
     expect(() => short.skip(7)).toThrow(expect.objectContaining({ code: 'ERR_CORRUPT', offset: 88 }));
   });
 
-  it('accepts as the place of a table only what can hold one', () => {
+  it('accepts only valid places of a table', () => {
     const reader = new TableReader(new MemoryFile(new Uint8Array(0)), 'list', { offset: 0, length: 0 });
     const offset = (value: bigint, length = 8) => reader.tableOffset('list_offset', 16, value, length, 4096);
     expect(offset(8192n)).toBe(8192);

@@ -6,10 +6,10 @@ import { payload, type RecordingStorage, useRecordingStorage } from '../storage/
 
 const makeStorage = useRecordingStorage();
 const MIB = 1024 * 1024;
-/** No write is longer, and no host cluster takes two. */
+/** The longest write; no host cluster needs two. */
 const LARGEST_WRITE = 2 * MIB;
 
-/** A guard with room for tables behind the header. */
+/** A guard with room for tables after the header. */
 function reservedGuard(storage: RecordingStorage): OverlapGuard {
   const guard = new OverlapGuard(storage, 4096);
   guard.reserve(4096, 16 * MIB);
@@ -25,7 +25,7 @@ test.each([
   [4096, [700_000, 700_000, 700_000, 3 * MIB + 8]],
   [1, [512, 512, 8]],
   [1, [3 * MIB + 8]],
-])('on an alignment of %i tables of %j bytes come out one behind the other', async (alignment, lengths) => {
+])('alignment %i: tables of %j bytes are written one after another', async (alignment, lengths) => {
   const storage = makeStorage({ alignment, background: 0xee });
   const guard = new OverlapGuard(storage, 4096);
   const tables = lengths.map((length, index) => payload(length, index));
@@ -40,7 +40,7 @@ test.each([
   expect(storage.writes.length).toBe(Math.ceil(total / LARGEST_WRITE));
 });
 
-test('a fallback to buffered writes in the middle changes nothing in the bytes', async () => {
+test('a fallback to buffered writes in the middle does not change the bytes', async () => {
   const storage = makeStorage();
   const guard = new OverlapGuard(storage, 4096);
   storage.failWhen = (_, index) => {
@@ -64,10 +64,10 @@ test('the first write that fails is the last', async () => {
   expect(storage.writes.length).toBe(2);
 });
 
-test('what is written next holds nothing of what was written before', async () => {
+test('a write holds no bytes of the previous one', async () => {
   const storage = makeStorage();
   const stream = new TableStream(reservedGuard(storage));
-  // Two calls at once are served one after the other.
+  // Two concurrent calls run one after the other.
   await Promise.all([
     stream.write(hostOffset(4096), [payload(8192)]),
     stream.write(hostOffset(12_288), [payload(10, 2)]),

@@ -1,4 +1,4 @@
-/** Tables of several states side by side: what they share comes once, what cannot be read is said, memory is bounded. */
+/** Tables of several states in parallel: shared tables come once, unreadable ones are reported, memory is bounded. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Qcow2cError } from '../../src/errors.js';
@@ -10,7 +10,7 @@ const L2_ENTRIES = CLUSTER / 8;
 const REACH = CLUSTER * L2_ENTRIES;
 const COPIED = 1n << 63n;
 
-/** A file of clusters, and what fails to be read. */
+/** A file of clusters, some of which cannot be read. */
 class TableFile {
   readonly name = 'x.qcow2';
   readonly bytes: Buffer;
@@ -106,7 +106,7 @@ test('each state sees its own tables, in guest order, and a shared table comes o
   );
 });
 
-test('thousands of states with tables of their own are gone through in pieces small enough for all', async () => {
+test('thousands of states with tables of their own are visited in pieces small enough for all', async () => {
   const count = 5000;
   const file = new TableFile(1 + 2 * count);
   const states = Array.from({ length: count }, (_, state) => {
@@ -128,7 +128,7 @@ test('thousands of states with tables of their own are gone through in pieces sm
   expect(next).toBe(REACH);
 });
 
-test('an entry that leads nowhere sensible is lost without an error, and the others are not', async () => {
+test('an invalid entry is lost without an error, and the others are not', async () => {
   const file = new TableFile(4);
   file.set(CLUSTER, 1n << 55n);
   file.set(CLUSTER + 8, BigInt(2 * CLUSTER));
@@ -143,7 +143,7 @@ test('an entry that leads nowhere sensible is lost without an error, and the oth
   expect((await walked.next()).value).toMatchObject({ kind: 'lost', error: undefined });
 });
 
-test('an L2 table that the file ends in is lost from there on', async () => {
+test('an L2 table that the file cuts off is lost from there on', async () => {
   const file = new TableFile(2);
   file.set(CLUSTER, BigInt(2 * CLUSTER));
   const table = Buffer.alloc(10 * 8 + 3, 7);
@@ -163,7 +163,7 @@ test('an L2 table that the file ends in is lost from there on', async () => {
   ]);
 });
 
-test('an L1 table that the file ends in is lost from there on, when its turn comes', async () => {
+test('an L1 table that the file cuts off is lost from there on, in order', async () => {
   const file = new TableFile(3);
   file.set(2 * CLUSTER, BigInt(CLUSTER));
   const pieces = await walk(file, [{ l1Offset: 2 * CLUSTER, l1Entries: L2_ENTRIES + 5 }]);
@@ -198,7 +198,7 @@ test('a table that cannot be read is lost, and those of other states are not', a
   ]);
 });
 
-test('extended entries come whole', async () => {
+test('extended entries are not split', async () => {
   const file = new TableFile(3);
   file.set(CLUSTER, BigInt(2 * CLUSTER));
   for (let word = 0; word < L2_ENTRIES; word += 1) file.set(2 * CLUSTER + word * 8, BigInt(word));
@@ -209,7 +209,7 @@ test('extended entries come whole', async () => {
   );
 });
 
-test('a defect that is no fault of the file ends the walk', async () => {
+test('an error not caused by the file ends the walk', async () => {
   const file = { name: 'x', read: () => Promise.reject(new TypeError('a defect')) };
   const walked = walkTables(file, { clusterBits: BITS, extendedL2: false }, [{ l1Offset: 0, l1Entries: 1 }]);
   await expect(walked.next()).rejects.toThrow('a defect');
