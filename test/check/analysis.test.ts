@@ -27,7 +27,7 @@ async function analysed(image: CheckedImage, options: AnalysisOptions = {}): Pro
   return { totals, words };
 }
 
-/** The image `make` makes, or why it cannot be opened. */
+/** The image that `make` makes, or the reason why it cannot be opened. */
 async function opened(make: (path: string) => Promise<void>): Promise<CheckedImage | undefined> {
   const path = scratch('image.qcow2');
   await make(path);
@@ -39,20 +39,20 @@ async function opened(make: (path: string) => Promise<void>): Promise<CheckedIma
   return readCheckedImage(new SizedFile(bytes.subarray(0, length))).catch(() => undefined);
 }
 
-describe('in some windows', () => {
-  test.each([...CORRUPT_IMAGES, ...FAR_CORRUPTIONS])('the same is found in $name', async ({ make }) => {
+describe('in several windows', () => {
+  test.each([...CORRUPT_IMAGES, ...FAR_CORRUPTIONS])('finds the same in $name', async ({ make }) => {
     const image = await opened(make);
     if (image === undefined) return;
     const clusters = image.file.size / image.geometry.clusterSize;
     const whole = await analysed(image);
     const parts = await analysed(image, { windowClusters: 8 * Math.ceil(clusters / 32) });
     expect(parts.totals).toEqual(whole.totals);
-    // What ends the analysis of one window ends that of all.
+    // An error that ends the analysis of one window ends all.
     if (typeof whole.totals !== 'string') expect([...parts.words].sort()).toEqual([...whole.words].sort());
   });
 });
 
-describe('an image with many things wrong', () => {
+describe('an image with many faults', () => {
   let image: CheckedImage;
   let file: SizedFile;
   beforeAll(async () => {
@@ -66,7 +66,7 @@ describe('an image with many things wrong', () => {
     image = await readCheckedImage(file);
   });
 
-  test('is told finding by finding, the next when the last has been taken', async () => {
+  test('is reported finding by finding, each after the previous callback has returned', async () => {
     let taking = 0;
     let most = 0;
     let count = 0;
@@ -84,14 +84,14 @@ describe('an image with many things wrong', () => {
     expect(count).toBeGreaterThanOrEqual(2 ** 16);
   });
 
-  test('is read in pieces, and nothing of it past the end', async () => {
+  test('is read in pieces, and not past its end', async () => {
     file.reads.length = 0;
     await analyse(image);
     expect(Math.max(...file.reads.map(({ length }) => length))).toBeLessThanOrEqual(2 ** 20);
     expect(Math.max(...file.reads.map(({ offset }) => offset))).toBeLessThan(file.size);
   });
 
-  test('can be left in the middle', async () => {
+  test('can be cancelled in the middle', async () => {
     const aborted = new AbortController();
     let count = 0;
     const analysis = analyse(await readCheckedImage(new SizedFile(await baseImage({}))), {
@@ -106,7 +106,7 @@ describe('an image with many things wrong', () => {
   });
 });
 
-test('the share of the work grows from nothing to all, whatever the windows', async () => {
+test('the reported progress grows from 0 to 1, for any windows', async () => {
   const image = await readCheckedImage(new SizedFile(await baseImage({ with: 'snapshots' })));
   for (const windowClusters of [8, 2 ** 24]) {
     const shares: number[] = [];
@@ -116,7 +116,7 @@ test('the share of the work grows from nothing to all, whatever the windows', as
   }
 });
 
-test('more host clusters than QEMU counts are too many', async () => {
+test('more host clusters than QEMU counts are refused', async () => {
   const bytes = await baseImage({ clusterSize: 512 });
   const image = await readCheckedImage(new SizedFile(bytes, 2 ** 40));
   await expect(analyse(image)).rejects.toMatchObject({ code: 'ERR_LIMIT' });

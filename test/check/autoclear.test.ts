@@ -1,4 +1,4 @@
-/** Autoclear bits of a repair that writes: the specification lets a program write only when it has cleared unknown ones. */
+/** Unknown autoclear bits: the specification requires a program to clear them before it writes. */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,7 +24,7 @@ async function repaired(bytes: Buffer, mode: RepairMode): Promise<HistoryFile> {
   return file;
 }
 
-/** One for each thing that a repair can change, and the modes in which it does. */
+/** One for each kind of change by a repair, and the modes that make it. */
 const REPAIRED = {
   'refcounts/leaked cluster': ['leaks', 'all'],
   'refcounts/corrupt and leaked': ['leaks', 'all'],

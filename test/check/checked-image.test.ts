@@ -12,7 +12,7 @@ async function base(): Promise<ImageBytes> {
 
 const read = (image: ImageBytes) => readCheckedImage(new SizedFile(image.bytes));
 
-test('what can be repaired is taken as it is', async () => {
+test('values that can be repaired are accepted', async () => {
   const image = await base();
   image.setU64(HEADER.refcountTableOffset, 0n);
   image.setU32(HEADER.refcountTableClusters, 0);
@@ -36,7 +36,7 @@ test.each([
   await expect(read(image)).rejects.toMatchObject({ code: 'ERR_CORRUPT', offset: at });
 });
 
-test('reads behind the end of the file give zeros', async () => {
+test('reads past the end of the file return zeros', async () => {
   const image = await base();
   const { file } = await read(image);
   const into = new Uint8Array(16).fill(9);
@@ -47,7 +47,7 @@ test('reads behind the end of the file give zeros', async () => {
   expect([...into]).toEqual(Array(16).fill(0));
 });
 
-test('a size that is no multiple of a sector counts with its whole sectors', async () => {
+test('a size that is no multiple of a sector is rounded down', async () => {
   const image = await base();
   image.setU64(HEADER.virtualSize, BigInt(65536 + 511));
   expect(diskClusters(await read(image))).toBe(1);
@@ -71,7 +71,7 @@ describe('an image encrypted with LUKS', () => {
     return image;
   }
 
-  test('has clusters of its LUKS header, which must have refcounts', async () => {
+  test('has clusters for its LUKS header, which need refcounts', async () => {
     const image = await encrypted();
     const findings: Finding[] = [];
     const onFinding = (finding: Finding) => {
@@ -86,7 +86,7 @@ describe('an image encrypted with LUKS', () => {
     expect(await analyse(await read(image))).toMatchObject({ corruptions: 0, leaks: 0, checkErrors: 0 });
   });
 
-  test('must say where that is', async () => {
+  test('must name the place of its LUKS header', async () => {
     const image = await base();
     image.setU32(32, 2);
     await expect(read(image)).rejects.toMatchObject({ code: 'ERR_CORRUPT' });

@@ -1,5 +1,5 @@
 /**
- * The sound images that corrupted ones are made of: small ones of every layout, made by qemu-img and qemu-io
+ * The valid images that corrupted ones are made from: small ones of every layout, made by qemu-img and qemu-io
  * once for each process.
  */
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -25,7 +25,7 @@ export const DATA_FILE = 'corrupt-images.data';
 const made = new Map<string, Promise<Buffer>>();
 
 /**
- * A sound image of two L2 tables and an L1 table of three entries; the disk ends inside its last cluster.
+ * A valid image of two L2 tables and an L1 table of three entries; the disk ends inside its last cluster.
  *
  *     guest cluster 0, 1, 6  normal, and the first of the second L2 table
  *     2, 3                   compressed, in one sector
@@ -34,7 +34,7 @@ const made = new Map<string, Promise<Buffer>>();
  *     8 to 10                compressed noise: payloads that cross host clusters
  *     the rest               unallocated
  *
- * With snapshots: guest cluster 0 was written anew after the first, 6 after the second.
+ * With snapshots: guest cluster 0 was overwritten after the first, 6 after the second.
  */
 export async function baseImage(base: Base): Promise<Buffer> {
   const key = JSON.stringify(base);

@@ -1,4 +1,4 @@
-/** Images whose bitmaps are wrong. Part of corrupt-images.ts. */
+/** Images with invalid bitmaps. Part of corrupt-images.ts. */
 import type { Base } from './corrupt-bases.js';
 import { type CorruptImage, corrupt } from './corrupt-image.js';
 import { HEADER } from './corrupt-image-bytes.js';

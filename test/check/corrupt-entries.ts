@@ -14,5 +14,5 @@ export const pastTheEnd = (image: ImageBytes, clusters = 4) =>
   BigInt((image.clusters + clusters) * image.clusterSize);
 export const entryOf = (guestCluster: number) => (_: bigint, image: ImageBytes) =>
   image.u64(image.l2EntryAt(guestCluster));
-/** How far the field of the additional sectors is up in a compressed cluster descriptor. */
+/** The lowest bit of the field of additional sectors in a compressed cluster descriptor. */
 export const sectorBits = (image: ImageBytes) => BigInt(62 - (image.u32(20) - 8));

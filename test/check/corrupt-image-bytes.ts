@@ -1,6 +1,6 @@
 /**
- * A small image in memory whose fields can be found and overwritten: what the corrupted images are made with.
- * Reads the format by itself, from the specification alone, so that it shares no mistake with the program.
+ * A small image in memory whose fields can be found and overwritten, for making corrupted images.
+ * It decodes the format independently, from the specification, so that it shares no mistake with the program.
  */
 
 const OFFSET_BITS = 0x00ff_ffff_ffff_fe00n;
@@ -8,7 +8,7 @@ export const COPIED = 1n << 63n;
 export const COMPRESSED = 1n << 62n;
 /** Bit 0 of an L2 entry: the guest cluster reads as zeros. */
 export const ZERO_FLAG = 1n;
-/** Where the header has what is changed there. */
+/** Offsets of the header fields that are changed. */
 export const HEADER = {
   virtualSize: 24,
   l1Size: 36,
@@ -35,7 +35,7 @@ export class ImageBytes {
   setU32 = (at: number, value: number) => this.bytes.writeUInt32BE(value, at);
   setU64 = (at: number, value: bigint) => this.bytes.writeBigUInt64BE(value, at);
   setU16 = (at: number, value: number) => this.bytes.writeUInt16BE(value, at);
-  /** Replaces a 64-bit field by what `change` makes of it. */
+  /** Replaces a 64-bit field by the result of `change`. */
   edit = (at: number, change: (value: bigint) => bigint) => this.setU64(at, change(this.u64(at)));
 
   get clusterSize(): number {
@@ -56,7 +56,7 @@ export class ImageBytes {
     return this.clusterSize / this.l2EntryBytes;
   }
 
-  /** Host clusters of the file, a begun one included. */
+  /** Host clusters of the file, including a partial one. */
   get clusters(): number {
     return Math.ceil(this.bytes.length / this.clusterSize);
   }
@@ -72,7 +72,7 @@ export class ImageBytes {
     return table + (guestCluster % this.l2Entries) * this.l2EntryBytes;
   }
 
-  /** The host cluster where the guest cluster is, or where its payload begins. */
+  /** The host cluster of the guest cluster, or the one where its payload begins. */
   hostClusterOf(guestCluster: number): number {
     const entry = this.u64(this.l2EntryAt(guestCluster));
     const offsetBits = BigInt(62 - (this.u32(20) - 8));
@@ -126,7 +126,7 @@ export class ImageBytes {
     this.bytes = bytes;
   }
 
-  /** Where the entry of a snapshot begins. */
+  /** Offset of the entry of a snapshot. */
   snapshotAt(index: number): number {
     let at = Number(this.u64(HEADER.snapshotsOffset));
     for (let passed = 0; passed < index; passed += 1) {
@@ -136,7 +136,7 @@ export class ImageBytes {
     return at;
   }
 
-  /** Where the bitmaps extension has its data: count, reserved, directory size, directory offset. */
+  /** Offset of the bitmaps extension's data: count, reserved, directory size, directory offset. */
   get bitmapsExtensionAt(): number {
     for (let at = this.u32(100); ; at += 8 + Math.ceil(this.u32(at + 4) / 8) * 8) {
       if (this.u32(at) === BITMAPS_EXTENSION) return at + 8;
@@ -148,7 +148,7 @@ export class ImageBytes {
     return Number(this.u64(this.bitmapsExtensionAt + 16));
   }
 
-  /** Where the entries of the first bitmap's table are. */
+  /** Offset of the first bitmap's table. */
   get bitmapTable(): number {
     return Number(this.u64(this.bitmapDirectory));
   }

@@ -1,4 +1,4 @@
-/** What a corrupted image is, for the lists of them: a sound one with some bytes changed. */
+/** A corrupted image for the lists: a valid one with some bytes changed. */
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { makeHoles } from '../e2e/source-images.js';
@@ -7,13 +7,13 @@ import { ImageBytes } from './corrupt-image-bytes.js';
 
 export interface CorruptImage {
   readonly name: string;
-  /** The exit code of `qemu-img check` 7.2: 0 nothing wrong, 1 no check possible, 2 corruptions, 3 leaks. */
+  /** The exit code of `qemu-img check` 7.2: 0 no findings, 1 no check possible, 2 corruptions, 3 leaks. */
   readonly status: 0 | 1 | 2 | 3;
-  /** Makes it, and beside it the data file that it may name. */
+  /** Makes it, and the data file that it may name. */
   readonly make: (path: string) => Promise<void>;
 }
 
-/** @param change what goes wrong, on the image's bytes */
+/** @param change corrupts the image's bytes */
 export function corrupt(
   name: string,
   status: CorruptImage['status'],

@@ -6,10 +6,10 @@ import { CORRUPT_IMAGES } from './corrupt-images.js';
 
 const scratch = useScratch();
 
-/** Images that are made and judged at the same time. */
+/** Images made and checked concurrently. */
 const LANES = 2;
 
-test('qemu-img says of every corrupted image what it is there for', async () => {
+test('qemu-img reports the intended fault of every corrupted image', async () => {
   const found: Record<string, number | null> = {};
   const lane = async (number: number) => {
     const image = scratch(`image-${number}.qcow2`);

@@ -1,6 +1,6 @@
 /**
- * Corrupted images: one or more of every kind that `qemu-img check` detects, and of kinds that it should not
- * mind. Small, made in milliseconds, the same on every run. Used by the tests of check and of its repair.
+ * Corrupted images: one or more of every kind that `qemu-img check` detects, and of kinds that it should
+ * accept. Small, made in milliseconds, the same on every run. Used by the tests of check and of its repair.
  */
 import { CORRUPT_BITMAPS } from './corrupt-bitmaps.js';
 import type { CorruptImage } from './corrupt-image.js';

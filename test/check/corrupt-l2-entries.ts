@@ -1,4 +1,4 @@
-/** Images whose L2 entries are wrong, of every kind of them. Part of corrupt-images.ts. */
+/** Images with invalid L2 entries of every kind. Part of corrupt-images.ts. */
 import type { Base } from './corrupt-bases.js';
 import { type Change, entryOf, l2, pastTheEnd, sectorBits } from './corrupt-entries.js';
 import { type CorruptImage, corrupt } from './corrupt-image.js';
@@ -72,7 +72,7 @@ const L2_ENTRIES: readonly CorruptImage[] = [
     l2(7, (_, image) => pastTheEnd(image) | ZERO_FLAG | COPIED),
   ),
   corrupt('L2/entry past the end of the disk', 2, PLAIN, (image) => {
-    // The disk ends in the middle of what a third L2 table describes.
+    // The disk ends in the middle of a third L2 table's range.
     const table = image.append();
     image.setRefcount(table / image.clusterSize, 1);
     image.setU64(image.l1EntryAt(2), BigInt(table) | COPIED);

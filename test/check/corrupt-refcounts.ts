@@ -1,4 +1,4 @@
-/** Images whose refcounts, refcount blocks or refcount table are wrong. Part of corrupt-images.ts. */
+/** Images with wrong refcounts, refcount blocks or refcount tables. Part of corrupt-images.ts. */
 import type { Base } from './corrupt-bases.js';
 import { type CorruptImage, corrupt } from './corrupt-image.js';
 import { HEADER, type ImageBytes } from './corrupt-image-bytes.js';
@@ -16,7 +16,7 @@ function leak(image: ImageBytes, count = 1): void {
   for (let index = 0; index < count; index += 1) image.setRefcount(first + index, 1);
 }
 
-/** Too high, too low, zero and leaked in one image: what every width and cluster size can have. */
+/** Too high, too low, zero and leaked in one image, for every width and cluster size. */
 function mixed(image: ImageBytes): void {
   const most = Math.min(2 ** image.refcountBits - 1, 9);
   image.setRefcount(image.hostClusterOf(2), most);

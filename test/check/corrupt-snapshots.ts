@@ -1,4 +1,4 @@
-/** Images whose snapshot table, or whose snapshots' own tables, are wrong. Part of corrupt-images.ts. */
+/** Images with invalid snapshot tables, or invalid tables of snapshots. Part of corrupt-images.ts. */
 import type { Base } from './corrupt-bases.js';
 import { type CorruptImage, corrupt } from './corrupt-image.js';
 import { COPIED, HEADER, type ImageBytes } from './corrupt-image-bytes.js';
@@ -13,7 +13,7 @@ const EXTRA_SIZE = 36;
 
 const snapshotL1 = (image: ImageBytes, index: number) => Number(image.u64(image.snapshotAt(index)));
 
-/** Leaves the first snapshot `length` bytes of extra data, as an early program wrote them. Entries stay in place. */
+/** Cuts the first snapshot's extra data to `length` bytes, as early programs wrote them. Entries stay in place. */
 function shortenExtraData(image: ImageBytes, length: number): void {
   const [first, second] = [image.snapshotAt(0), image.snapshotAt(1)];
   const [names, kept] = [
@@ -28,7 +28,7 @@ function shortenExtraData(image: ImageBytes, length: number): void {
   image.setU32(first + EXTRA_SIZE, length);
 }
 
-/** Replaces the table by one of `count` snapshots, each with names of nothing and of most bytes that there can be. */
+/** Replaces the table by one of `count` snapshots, with empty names and names of the greatest length. */
 function hugeTable(image: ImageBytes, count: number): void {
   const fixedBytes = 40 + image.u32(image.snapshotAt(0) + EXTRA_SIZE);
   const entryBytes = fixedBytes + 2 * 65528;

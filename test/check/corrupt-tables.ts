@@ -1,4 +1,4 @@
-/** Images whose L1 entries or copied flags are wrong, or whose tables overlap. Part of corrupt-images.ts. */
+/** Images with invalid L1 entries, wrong copied flags or overlapping tables. Part of corrupt-images.ts. */
 import type { Base } from './corrupt-bases.js';
 import { entryOf, l1, l2, pastTheEnd } from './corrupt-entries.js';
 import { type CorruptImage, corrupt } from './corrupt-image.js';

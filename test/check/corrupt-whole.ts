@@ -1,4 +1,4 @@
-/** Images whose header or length is wrong, or that say so themselves. Part of corrupt-images.ts. */
+/** Images with an invalid header or length, or marked as dirty or corrupt. Part of corrupt-images.ts. */
 import type { Base } from './corrupt-bases.js';
 import { type CorruptImage, corrupt } from './corrupt-image.js';
 import { HEADER, type ImageBytes } from './corrupt-image-bytes.js';

@@ -1,6 +1,6 @@
 /**
- * Images whose file has lost its end, at every length at which some part of them is lost: what is missing is a
- * corruption, and no repair gives away what a missing table may refer to, or hides that anything is missing.
+ * Images whose file has lost its end, at every length that loses some part: the missing part is a
+ * corruption, and no repair frees clusters that a missing table may refer to, or hides the loss.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test, vi } from 'vitest';
@@ -37,7 +37,7 @@ const BASES: readonly Base[] = [
   { clusterSize: 512, with: 'many refcount blocks', refcountBits: 64 },
 ];
 
-/** Options of a new image of this program's own, and of qemu-img's. */
+/** Options of new images made by qcow2c, and by qemu-img. */
 const CONVERTED: readonly (readonly string[])[] = [
   ['-c'],
   ['-c', '-o', 'compression_type=zstd,cluster_size=4k'],
@@ -53,7 +53,7 @@ async function findingsIn(bytes: Buffer): Promise<Finding[]> {
   return findings;
 }
 
-/** The parts that are told to be missing. */
+/** The parts that are reported as missing. */
 async function missingIn(bytes: Buffer): Promise<string[]> {
   const found = new Set<string>();
   for (const finding of await findingsIn(bytes)) {
@@ -78,7 +78,7 @@ function lengthsOf(image: ImageBytes): number[] {
   return [...lengths].sort((one, other) => other - one);
 }
 
-/** At most so many lengths of one image are tried: spread over all. */
+/** Most lengths of one image that are tried, spread evenly. */
 const MOST_LENGTHS = 16;
 
 async function expectCutsTold(image: ImageBytes): Promise<void> {
@@ -93,8 +93,8 @@ async function expectCutsTold(image: ImageBytes): Promise<void> {
       places.filter(({ offset, length: size }) => offset + size > length).map(({ part }) => part),
     );
     const missing = await missingIn(bytes);
-    // What is lost with a table that leads to it is not told, nor a payload whose last bytes were padding. The half of
-    // an entry leads anywhere.
+    // A part is not reported if its table is lost too, nor a payload whose lost bytes were padding. The half of
+    // an entry may point anywhere.
     if (length % 16 === 0) expect([...lost], `cut at ${length}`).toEqual(expect.arrayContaining(missing));
     const mustBeTold = [...lost].filter((part) => part !== 'compressed cluster');
     if (mustBeTold.length > 0) expect(missing, `cut at ${length}`).not.toEqual([]);
@@ -119,7 +119,7 @@ async function expectNothingGivenAway(
   const hasLostRefcounts = REFCOUNTS.some((part) => missing.includes(part));
   if (hasLostTables || (hasLostRefcounts && mode === 'leaks')) {
     expect(file.steps).toEqual([]);
-    // Leaks alone are no repair of refcounts that are lost: that is an error, as with qemu-img.
+    // Repairing leaks does not repair lost refcounts: that is an error, as with qemu-img.
     const reason = outcome instanceof Error ? outcome.message : refusal;
     expect(reason).toMatch(/was not repaired: |Check failed: /);
     return;
@@ -133,7 +133,7 @@ async function expectNothingGivenAway(
   expect(left).toEqual(expect.arrayContaining(lostData));
 }
 
-describe('an image that has lost its end is corrupt, and no repair gives anything away', () => {
+describe('an image that has lost its end is corrupt, and no repair frees clusters in use', () => {
   test.each(BASES)('of qemu-img: %j', async (base) => {
     await expectCutsTold(new ImageBytes(await baseImage(base)));
   });

@@ -1,6 +1,6 @@
 /**
- * Corrupted images beside those of corrupt-images.ts: numbers that no image has, and noise in the tables. The exit
- * code is not stated: they are there to be held against qemu-img.
+ * More corrupted images: numbers out of range, and noise in the tables. The exit
+ * code is not stated: the results are compared with qemu-img's.
  */
 import { writeFile } from 'node:fs/promises';
 import { baseImage } from './corrupt-bases.js';
@@ -31,7 +31,7 @@ function numbers(seed: number): () => number {
   };
 }
 
-/** Changes some words of the tables: to noise, to a place in the image, or by one bit. */
+/** Changes some words of the tables: to noise, to an offset in the image, or by one bit. */
 function makeNoise(image: ImageBytes, seed: number): void {
   const next = numbers(seed);
   const tables = [

@@ -1,6 +1,6 @@
 /**
- * What a guest sees of a small image, and which of its entries would let it do harm: by a walk through the tables
- * that shares nothing with the program. For judging what a repair leaves.
+ * The guest's view of a small image, and the entries that would let a guest do harm: by a walk through the tables
+ * that shares no code with the program. Used to judge the result of a repair.
  */
 import { createHash } from 'node:crypto';
 import { COMPRESSED, COPIED, HEADER, ImageBytes, ZERO_FLAG } from './corrupt-image-bytes.js';
@@ -14,7 +14,7 @@ interface Entry {
   readonly state: number;
   readonly guestCluster: number;
   readonly raw: bigint;
-  /** The second half of an extended entry, else 0. */
+  /** The second half of an extended entry, otherwise 0. */
   readonly subclusters: bigint;
 }
 
@@ -25,7 +25,7 @@ interface Table {
   readonly offset: number;
 }
 
-/** The L1 entries of all states that name something inside the file. */
+/** The L1 entries of all states with an offset inside the file. */
 function tables(image: ImageBytes): Table[] {
   const found: Table[] = [];
   const add = (state: number, l1Offset: number, l1Size: number) => {
@@ -63,7 +63,7 @@ function entries(image: ImageBytes): Entry[] {
 }
 
 /**
- * A line for each guest cluster of each state that has an entry, with a digest of what is stored for it. Two images
+ * A line for each guest cluster of each state that has an entry, with a digest of its stored bytes. Two images
  * with the same lines hold the same disks.
  */
 export function guestView(bytes: Buffer): string[] {
@@ -78,7 +78,7 @@ export function guestView(bytes: Buffer): string[] {
     if (extended && (subclusters & 0xffff_ffffn) === 0n) return `${where} zero ${subclusters.toString(16)}`;
     if (flags === 0n) return undefined;
     const offset = Number(raw & OFFSET_BITS);
-    // Reserved bits alone: the header is nobody's data.
+    // Only reserved bits: the header holds no guest data.
     if (offset === 0) return `${where} nothing ${subclusters.toString(16)} ${flags.toString(16)}`;
     const data = image.bytes.subarray(offset, offset + image.clusterSize);
     const digest = createHash('sha256').update(data).digest('hex').slice(0, 16);
@@ -88,8 +88,8 @@ export function guestView(bytes: Buffer): string[] {
 }
 
 /**
- * Entries of the present state with the copied flag although something else refers to the same cluster: a guest would
- * write to what it does not own.
+ * Entries of the present state with the copied flag although another reference to the cluster exists: a guest would
+ * overwrite a shared cluster.
  */
 export function dangerousFlags(bytes: Buffer): number {
   const image = new ImageBytes(bytes);
@@ -113,8 +113,8 @@ export function dangerousFlags(bytes: Buffer): number {
 }
 
 /**
- * Whether something lies on a table that a repair changes in place (header, refcount blocks, L1 and L2 tables): another
- * table, or guest data. Of such an image nobody can say which of the two a change destroys.
+ * Whether a table that a repair changes in place (header, refcount blocks, L1 and L2 tables) overlaps with another
+ * table or guest data. A change then destroys one of the two.
  */
 export function isEntangled(bytes: Buffer): boolean {
   const image = new ImageBytes(bytes);
@@ -144,7 +144,7 @@ export function isEntangled(bytes: Buffer): boolean {
   const refcountTable = Number(image.u64(HEADER.refcountTableOffset));
   const refcountTableBytes = image.u32(HEADER.refcountTableClusters) * clusterSize;
   for (const entry of new Set(words(refcountTable, refcountTableBytes / 8))) {
-    // What is none is left alone.
+    // Entries without a table are skipped.
     if (entry > 0n && entry % BigInt(clusterSize) === 0n) change(Number(entry), clusterSize);
   }
   const l1Tables = new Map([[Number(image.u64(HEADER.l1Offset)), image.u32(HEADER.l1Size)]]);

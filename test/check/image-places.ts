@@ -1,4 +1,4 @@
-/** Where the parts of a sound image are in its file: by a walk that shares nothing with the program. */
+/** The places of the parts of a valid image in its file: by a walk that shares no code with the program. */
 import { COMPRESSED, HEADER, type ImageBytes, ZERO_FLAG } from './corrupt-image-bytes.js';
 
 export interface ImagePlace {
@@ -12,7 +12,7 @@ const OFFSET_BITS = 0x00ff_ffff_ffff_fe00n;
 const EXTENDED_L2 = 16n;
 const AUTOCLEAR_BITMAPS = 1n;
 
-/** Every part but the header, in no order; what two states share comes twice. */
+/** Every part except the header, in any order; shared parts come twice. */
 export function placesOf(image: ImageBytes): ImagePlace[] {
   return [...statesOf(image), ...snapshotTable(image), ...refcounts(image), ...bitmaps(image)];
 }

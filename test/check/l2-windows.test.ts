@@ -49,7 +49,7 @@ test('tables come in the order of the entries, whatever their order in the file'
   expect(seen).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
 });
 
-test('tables side by side are read at once', async () => {
+test('adjacent tables are read at once', async () => {
   const clusters = Array.from({ length: 30 }, (_, index) => index + 2);
   const file = fileWith(
     clusters.map((cluster) => cluster * CLUSTER),
@@ -77,14 +77,14 @@ test('a table that has changed since the last walk is read again', async () => {
   expect(firsts).toEqual([10, 77]);
 });
 
-test('entries of 0 and tables past the end are passed over, and so is what nobody wants', async () => {
+test('entries of 0, tables past the end and unwanted tables are skipped', async () => {
   const file = fileWith([0, 10 * CLUSTER, 0, 2 ** 50, 11 * CLUSTER, 12 * CLUSTER], 40);
   const { tables, seen } = await walked(file, 8, (offset) => offset !== 11 * CLUSTER);
   expect(tables.map(([offset]) => offset)).toEqual([10 * CLUSTER, 12 * CLUSTER]);
   expect(seen).toEqual([1, 3, 4, 5]);
 });
 
-test('an unaligned table is read where it is', async () => {
+test('an unaligned table is read at its offset', async () => {
   const file = fileWith([10 * CLUSTER, 0], 40);
   file.bytes.writeBigUInt64BE(BigInt(3 * 4096 + 512), 8);
   file.bytes.writeBigUInt64BE(77n, 3 * 4096 + 512);
@@ -104,7 +104,7 @@ test('an unaligned table is read where it is', async () => {
   expect(tables).toEqual([3 * 4096 + 512]);
 });
 
-test('halves of an entry are put together exactly', () => {
+test('halves of an entry are combined exactly', () => {
   expect(offsetOfHalves(0xffffffff, 0xffffffff)).toBe(Number(0x00ff_ffff_ffff_fe00n));
   expect(BigInt(offsetOfHalves(0x80ffffff, 0xfffffe01))).toBe(0x00ff_ffff_ffff_fe00n);
   expect(wholeEntry(0x80000001, 0xfffffffe)).toBe(0x8000_0001_ffff_fffen);

@@ -1,6 +1,6 @@
 /**
- * A file in memory that remembers every write and sync, and what a disk may hold when the power fails at any moment of
- * that history. Used by the tests of the repair.
+ * A file in memory that records every write and sync, and computes the possible states of a disk after a power failure
+ * at any moment. Used by the tests of the repair.
  */
 import type { Storage } from '../../src/storage/storage.js';
 
@@ -13,7 +13,7 @@ export class HistoryFile implements Storage {
   readonly alignment = 1;
   readonly steps: Step[] = [];
   bytes: Buffer;
-  /** Writes after which every further one fails. */
+  /** Number of writes that succeed; all later ones fail. */
   failsAfter = Number.POSITIVE_INFINITY;
 
   constructor(bytes: Buffer) {
@@ -48,8 +48,8 @@ function written(file: Buffer, offset: number, bytes: Buffer): Buffer {
 }
 
 /**
- * What may be on the disk after a power failure: all that was synced, and of what was written since any choice of
- * whole writes, the last of them torn between sectors. Of many choices some: none, all, all but one, only one.
+ * Possible states of the disk after a power failure: all synced writes, and of the later ones any choice of
+ * whole writes, the last of them torn between sectors. Of many choices only some: none, all, all but one, only one.
  */
 export function* statesAfterPowerLoss(before: Buffer, steps: readonly Step[]): Generator<Buffer> {
   let durable = before;
@@ -75,7 +75,7 @@ export function* statesAfterPowerLoss(before: Buffer, steps: readonly Step[]): G
 
 type Choice = (n: number) => boolean;
 
-/** Which of `count` writes survive; the last one always does, or the state was there before it. */
+/** Which of `count` writes survive. The last one always does; otherwise an earlier state is the same. */
 function choices(count: number): Choice[] {
   const last = count - 1;
   if (count <= 5) {

@@ -16,7 +16,7 @@ async function readerOf(bytes: Buffer, findings: Finding[] = []) {
 }
 
 describe.each([1, 2, 4, 8, 16, 32, 64])('refcounts of %d bits', (refcountBits) => {
-  test('are read alone and together as they were written', async () => {
+  test('are read one by one and together as written', async () => {
     const image = new ImageBytes(await baseImage({ clusterSize: 4096, refcountBits }));
     const highest = Math.min(2 ** refcountBits - 1, 2 ** 32 - 2);
     const refcounts = fc.array(fc.nat(highest), { minLength: 64, maxLength: 64 });
@@ -35,7 +35,7 @@ describe.each([1, 2, 4, 8, 16, 32, 64])('refcounts of %d bits', (refcountBits) =
   });
 });
 
-test('refcounts that do not fit into 32 bits are asked for alone', async () => {
+test('refcounts that do not fit into 32 bits are read one by one', async () => {
   const image = new ImageBytes(await baseImage({ refcountBits: 64 }));
   image.setRefcount(3, 2 ** 40 + 5);
   const reader = await readerOf(image.bytes);
@@ -45,7 +45,7 @@ test('refcounts that do not fit into 32 bits are asked for alone', async () => {
   expect(await reader.refcountOf(3)).toEqual({ value: 2n ** 40n + 5n });
 });
 
-test('clusters without a refcount block, behind the table or in a block behind the file have none', async () => {
+test('clusters without a refcount block, past the table or in a block past the file have refcount 0', async () => {
   const image = new ImageBytes(await baseImage({ clusterSize: 512 }));
   image.setU64(image.refcountTableEntryAt(3), 2n ** 55n);
   const reader = await readerOf(image.bytes);
@@ -57,7 +57,7 @@ test('clusters without a refcount block, behind the table or in a block behind t
   }
 });
 
-test('an unaligned block is told of once, and its refcounts are unknown', async () => {
+test('an unaligned block is reported once, and its refcounts are unknown', async () => {
   const image = new ImageBytes(await baseImage({}));
   image.setU64(image.refcountTableEntryAt(0), 512n);
   const findings: Finding[] = [];
@@ -93,7 +93,7 @@ test('a block that cannot be read leaves its refcounts unknown', async () => {
   expect(await reader.refcountOf(5)).toEqual({ reason: 'Input/output error' });
 });
 
-test('the entries of the table come with their places, those that are 0 do not', async () => {
+test('the entries of the table come with their offsets, those that are 0 are skipped', async () => {
   const image = new ImageBytes(await baseImage({ clusterSize: 512 }));
   image.setU64(image.refcountTableEntryAt(5), 2n ** 63n + 1n);
   const checked = await readCheckedImage(new SizedFile(image.bytes));

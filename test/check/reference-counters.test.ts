@@ -28,7 +28,7 @@ test('a reference counts for every cluster that it touches', () => {
   expect(findings).toEqual([]);
 });
 
-test('what ends less than a cluster behind the file counts, is a cluster of the image, and is told', () => {
+test('a range that ends less than a cluster past the file counts, is a cluster of the image, and is reported', () => {
   const { counters: counted, findings } = counters(4 * CLUSTER);
   expect(counted.clusters).toBe(4);
   counted.add('data cluster', 3 * CLUSTER + 1, CLUSTER);
@@ -42,7 +42,7 @@ test('what ends less than a cluster behind the file counts, is a cluster of the 
   expect(counted.of(4)).toBe(1);
 });
 
-test('what no number holds is told exactly', () => {
+test('offsets beyond safe integers are reported exactly', () => {
   const { counters: counted, findings } = counters(4 * CLUSTER);
   counted.add('data cluster', 2 ** 61, 512, 2n ** 61n - 1n, 7);
   expect(findings).toEqual([
@@ -50,7 +50,7 @@ test('what no number holds is told exactly', () => {
   ]);
 });
 
-test('a counter stops at what the image’s refcounts can hold', () => {
+test('a counter stops at the maximum of the image’s refcounts', () => {
   const { counters: counted, findings } = counters(4 * CLUSTER, 1);
   counted.add('data cluster', CLUSTER, CLUSTER);
   counted.add('data cluster', CLUSTER, CLUSTER);
@@ -58,7 +58,7 @@ test('a counter stops at what the image’s refcounts can hold', () => {
   expect(findings).toEqual([{ kind: 'overflow', offset: CLUSTER }]);
 });
 
-test('every window counts its own clusters, and findings about none of them come once', () => {
+test('every window counts its own clusters, and findings outside all windows come once', () => {
   const { counters: counted, findings } = counters(10 * CLUSTER, 65535, 8);
   const count = () => {
     counted.add('data cluster', 7 * CLUSTER, 2 * CLUSTER);

@@ -18,7 +18,7 @@ const shape = ({ steps }: HistoryFile) =>
   steps.map((step) => (step === 'sync' ? step : [step.offset, step.bytes.length]));
 
 describe('the file of an image under repair', () => {
-  test('writes changes in whole sectors, those close together at once, and no other byte changes', async () => {
+  test('writes changes in whole sectors, adjacent ones at once, and changes no other byte', async () => {
     const { storage, file } = open(200_000);
     await file.change(1030, 2, put(0xff));
     await file.change(1600, 8, put(0xfe));
@@ -30,7 +30,7 @@ describe('the file of an image under repair', () => {
     expect(storage.bytes.equals(expected)).toBe(true);
   });
 
-  test('writes what was changed before it goes on far away, and before anything is read', async () => {
+  test('writes changes before it moves far away, and before any read', async () => {
     const { storage, file } = open(200_000);
     await file.change(1000, 2, put(1));
     await file.change(150_000, 2, put(2));
@@ -44,7 +44,7 @@ describe('the file of an image under repair', () => {
     ]);
   });
 
-  test('says of a change that changes nothing that it does not, and does not write it', async () => {
+  test('returns false for a change without effect, and does not write it', async () => {
     const { storage, file } = open(4096);
     const [value] = bytesOf(4096).subarray(1000);
     expect(await file.change(1000, 1, put(value as number))).toBe(false);
@@ -62,7 +62,7 @@ describe('the file of an image under repair', () => {
     expect(storage.bytes.subarray(1000).every((byte) => byte === 0)).toBe(true);
   });
 
-  test('grows by what is appended, which later changes find', async () => {
+  test('grows by appended bytes, which later changes see', async () => {
     const { storage, file } = open(1000);
     expect(file.size).toBe(1024);
     await file.change(100, 1, put(7));

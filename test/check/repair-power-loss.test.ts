@@ -1,6 +1,6 @@
 /**
- * The repair is cut off at every write, with the last one torn and writes lost that were not synced: what is left must
- * be no worse than what was there before, and a second repair must come to the same end as one that nobody disturbs.
+ * The repair is cut off at every write, with the last one torn and unsynced writes lost. The remaining image must
+ * be no worse than before, and a second repair must give the same result as an undisturbed one.
  */
 import { createHash } from 'node:crypto';
 import { readFile, rm, writeFile } from 'node:fs/promises';
@@ -17,7 +17,7 @@ import { HistoryFile, statesAfterPowerLoss } from './power-history.js';
 
 const path = useScratch();
 
-/** Repaired by all: each a different sequence of steps. */
+/** Images for `all`: each needs a different sequence of steps. */
 const NAMES = [
   'refcounts/corrupt and leaked',
   'refcounts/zero for the header',
@@ -58,9 +58,9 @@ const NAMES = [
 ];
 
 interface Harm {
-  /** Corruptions but for copied flags, which are judged by who refers to a cluster, not by its refcount. */
+  /** Corruptions except copied flags, which are judged by the references to a cluster, not by its refcount. */
   readonly corruptions: number;
-  /** Of these, clusters that somebody could be given although they are in use. */
+  /** Of these, clusters that could be allocated although they are in use. */
   readonly tooLow: number;
   /** Whether refcounts cannot be read. */
   readonly isUnreadable: boolean;
@@ -126,7 +126,7 @@ describe.each(['leaks', 'all'] as const)('a power failure while %s are repaired'
     try {
       await repairImage(new RepairFile(whole, before.length), mode);
     } catch (error) {
-      // Where it takes more than the repair of leaks, nothing is written at all.
+      // If leaks are not the only fault, nothing is written.
       expect(mode).toBe('leaks');
       expect(error).toMatchObject({ code: 'ERR_CORRUPT' });
       expect(whole.steps).toEqual([]);

@@ -45,19 +45,19 @@ describe('the marks of a dirty and of a corrupt image', () => {
     },
   );
 
-  test('go from an image that turns out to be sound', async () => {
+  test('are cleared from a valid image', async () => {
     const { image, file } = await repair(await marked(() => {}), 'leaks');
     expect(image.u64(HEADER.incompatible)).toBe(0n);
     expect(file.steps).toHaveLength(2);
   });
 
-  test('stay while anything is corrupt', async () => {
+  test('stay while any corruption is left', async () => {
     const broken = await marked((image) => image.edit(image.l2EntryAt(0), (entry) => entry + 512n));
     const { image } = await repair(broken, 'all');
     expect(image.u64(HEADER.incompatible)).toBe(3n);
   });
 
-  test('stay where only leaks are repaired and there are corruptions', async () => {
+  test('stay if only leaks are repaired and corruptions exist', async () => {
     const broken = await marked((image) => image.setRefcount(image.hostClusterOf(2), 1));
     const { image, corruptionsFixed } = await repair(broken, 'leaks');
     expect(image.u64(HEADER.incompatible)).toBe(3n);
@@ -65,7 +65,7 @@ describe('the marks of a dirty and of a corrupt image', () => {
   });
 });
 
-describe('autoclear bits that nobody knows', () => {
+describe('unknown autoclear bits', () => {
   const UNKNOWN = 1n << 40n;
 
   test('are cleared before anything is repaired', async () => {
@@ -79,17 +79,17 @@ describe('autoclear bits that nobody knows', () => {
     expect(file.steps[1]).toBe('sync');
   });
 
-  test('stay when nothing is', async () => {
+  test('stay when nothing is repaired', async () => {
     const sound = await imageWith({}, (image) => image.setU64(HEADER.autoclear, UNKNOWN));
     const { file } = await repair(sound, 'all');
     expect(file.steps).toEqual([]);
   });
 });
 
-describe('what may be no table', () => {
-  test('is left as it is when it is what a guest has stored', async () => {
+describe('a table that may not be one', () => {
+  test('stays unchanged when it is guest data', async () => {
     const broken = await imageWith({}, (image) => {
-      // Guest data that look like L2 entries without their flag, and some that look like nothing.
+      // Guest data that look like L2 entries without their flag, and some that do not.
       const data = image.hostClusterOf(0) * image.clusterSize;
       image.bytes.fill(0x5a, data, data + image.clusterSize);
       for (let at = 0; at < 4096; at += 8) image.setU64(data + at, 0xb0000n);
@@ -110,21 +110,21 @@ describe('what may be no table', () => {
     ).toBe(true);
   });
 
-  test('is left as it is when it is the header', async () => {
+  test('stays unchanged when it is the header', async () => {
     const broken = await imageWith({}, (image) => image.setU64(image.l1EntryAt(2), COPIED));
     const { image } = await repair(broken, 'all');
     expect(image.bytes.subarray(0, 512).equals(broken.bytes.subarray(0, 512))).toBe(true);
   });
 });
 
-test('new tables get their names with one write inside one sector', async () => {
+test('new tables are named by one write inside one sector', async () => {
   const broken = await imageWith({}, (image) => image.setU64(HEADER.refcountTableOffset, 1n << 40n));
   const { file } = await repair(broken, 'all');
   const toHeader = file.steps.filter((step) => step !== 'sync' && step.offset === 0);
   expect(toHeader).toMatchObject([{ bytes: { length: 512 } }]);
 });
 
-test('a failing write is told, and what is left can still be repaired', async () => {
+test('a failed write is reported, and the image can still be repaired', async () => {
   const broken = await imageWith({}, (image) => {
     leak(image);
     image.setRefcount(image.hostClusterOf(2), 1);
@@ -143,7 +143,7 @@ test('a failing write is told, and what is left can still be repaired', async ()
   }
 });
 
-test('everything is told when it is found, and what is repaired once more, as repaired', async () => {
+test('every finding is reported, and repaired ones once more as repaired', async () => {
   const broken = await imageWith({}, (image) => {
     leak(image);
     image.setRefcount(image.hostClusterOf(2), 1);
@@ -165,7 +165,7 @@ test('everything is told when it is found, and what is repaired once more, as re
     ['refcount', true],
     ['copied-flag-cluster', false],
   ]);
-  // The zero cluster stays what it is: with another entry wrong, the table may be none.
+  // The zero cluster stays unchanged: with another invalid entry, the table may not be one.
   expect((await told('all')).filter(([, repairing]) => repairing)).toEqual([
     ['refcount', true],
     ['refcount', true],
@@ -191,7 +191,7 @@ describe('an image of many windows and refcount blocks', () => {
     expect(await run('qemu-img', ['check', file])).toMatchObject({ status: 0, stderr: '' });
   }
 
-  test('is repaired in place, whatever the windows', async () => {
+  test('is repaired in place, for any windows', async () => {
     const broken = await large();
     for (let cluster = 100; cluster < broken.clusters; cluster += 977) {
       broken.setRefcount(cluster, cluster % 2 === 0 ? 0 : 3);
@@ -207,7 +207,7 @@ describe('an image of many windows and refcount blocks', () => {
     await expectSound(whole.file.bytes);
   });
 
-  test('gets new refcounts, whatever the windows', async () => {
+  test('gets new refcounts, for any windows', async () => {
     const broken = await large();
     const table = broken.offsetIn(HEADER.refcountTableOffset);
     broken.bytes.fill(0xee, table, table + 512);
@@ -221,11 +221,11 @@ describe('an image of many windows and refcount blocks', () => {
   });
 });
 
-test('a refcount table that would be larger than QEMU takes is refused before anything is written', async () => {
+test('a refcount table larger than QEMU accepts is refused before anything is written', async () => {
   const broken = await imageWith({ clusterSize: 512 }, () => {});
   const storage = new HistoryFile(broken.bytes);
   const file = new RepairFile(storage, broken.bytes.length);
-  // The first cluster whose refcount needs an entry behind the 8 MiB.
+  // The first cluster whose refcount needs an entry past the 8 MiB.
   const end = ((8 * 2 ** 20) / 8) * 256;
   const made = writeNewRefcounts(file, await readCheckedImage(file), end, {});
   await expect(made).rejects.toMatchObject({ code: 'ERR_LIMIT' });
@@ -235,7 +235,7 @@ test('a refcount table that would be larger than QEMU takes is refused before an
 describe('a snapshot table', () => {
   const SNAPSHOTS: Base = { with: 'snapshots' };
 
-  /** Takes the extra data of both snapshots away. */
+  /** Removes the extra data of both snapshots. */
   const shorten = (image: ImageBytes) => {
     const table = Number(image.u64(HEADER.snapshotsOffset));
     const kept = [0, 1].map((index) => {
@@ -254,7 +254,7 @@ describe('a snapshot table', () => {
     Buffer.concat(kept).copy(image.bytes, table);
   };
 
-  test('gets the extra data that version 3 wants, of what the entry says, and keeps names and tables', async () => {
+  test('gets the extra data that version 3 requires, from its other fields, and keeps names and tables', async () => {
     const broken = await imageWith(SNAPSHOTS, shorten);
     const { image, corruptionsFixed, leaksFixed } = await repair(broken, 'all');
     expect({ corruptionsFixed, leaksFixed }).toEqual({ corruptionsFixed: 2, leaksFixed: 0 });
@@ -270,7 +270,7 @@ describe('a snapshot table', () => {
     expect(guestView(image.bytes)).toEqual(guestView(broken.bytes));
   });
 
-  test('that has nothing wrong is not written anew', async () => {
+  test('that is valid is not rewritten', async () => {
     const { file } = await repair(await imageWith(SNAPSHOTS, () => {}), 'all');
     expect(file.steps).toEqual([]);
   });

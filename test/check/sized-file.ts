@@ -1,4 +1,4 @@
-/** A file in memory that knows its length in whole sectors, as the check needs it. */
+/** A file in memory with a length in whole sectors, as the check needs it. */
 import { MemoryFile } from '../qcow2/memory-file.js';
 
 export class SizedFile extends MemoryFile {
