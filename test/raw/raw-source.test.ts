@@ -398,6 +398,15 @@ describe('a device', () => {
     },
   );
 
+  test('whose end lseek gives as 0, as macOS does, has the size that reads find', async () => {
+    await makeSparseDisk(file, 12_800, []);
+    pretendDevices();
+    seek.end = () => 0;
+    const source = await open();
+    expect(source.size).toBe(12_800);
+    await source.close();
+  });
+
   test('that fails while its size is looked for says so, and does not stay open', async () => {
     await makeSparseDisk(file, 8192, []);
     pretendDevices();
