@@ -1,6 +1,6 @@
 /**
- * An image and its backing files as one source: each layer answers for what it holds and leaves the rest to
- * the one below. Specification: "Backing files".
+ * An image and its backing files as one source. A range that a layer does not allocate is read from the layer below.
+ * Specification: "Backing files".
  */
 import { RangeCache } from './range-cache.js';
 import { sliceRange } from './range-slice.js';
@@ -20,7 +20,7 @@ export class BackingChain implements Source {
     this.size = layers[0].size;
   }
 
-  /** What no layer holds, or lies past the end of the layer that is asked, reads as zeros. */
+  /** Ranges that no layer allocates read as zeros, and so do ranges past the end of a shorter backing file. */
   async map(offset: number): Promise<MappedRange> {
     let length = this.size - offset;
     for (const { layer, answers } of this.#layers) {

@@ -1,6 +1,7 @@
 /**
- * The names that a program gives to the library. They are taken once, when a function is called: a later change of
- * the working directory changes nothing. Names are bytes to the system and text here, so what is no text is refused.
+ * Checks the file names that a program passes to the library and makes them absolute when the function is called, so
+ * that a later change of the working directory has no effect. The system takes names as bytes, the library as strings:
+ * strings that would become another name are refused.
  */
 import { realpathSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
@@ -9,9 +10,9 @@ import type { ImageReference, StreamReference } from './image-reference.js';
 
 /**
  * @param name of a file
- * @param argument names it in a message, such as `target`
- * @returns the same name from the root of the file system; as it is where the working directory's is not UTF-8
- * @throws Qcow2cError ERR_USAGE for what can be no file's name
+ * @param argument the argument's name for messages, such as `target`
+ * @returns the absolute path; a relative name stays relative if the working directory's name is not UTF-8
+ * @throws Qcow2cError ERR_USAGE for a string that cannot be a file name
  */
 export function callerName(name: unknown, argument: string): string {
   refuseNoText(name, argument);
@@ -20,7 +21,7 @@ export function callerName(name: unknown, argument: string): string {
   return directory === undefined ? name : `${directory}/${name}`;
 }
 
-/** As `callerName`, for an image and all that belongs to it. */
+/** Like `callerName`, for an image and all files that belong to it. */
 export function callerImage(image: ImageReference, argument: string): ImageReference {
   const { file, backing, dataFile } = image;
   return {
@@ -31,7 +32,7 @@ export function callerImage(image: ImageReference, argument: string): ImageRefer
   };
 }
 
-/** As `callerName`, for everything that can be a source. */
+/** Like `callerName`, for every kind of source. */
 export function callerSource<Source extends string | ImageReference | StreamReference>(
   source: Source,
   argument: string,
@@ -57,17 +58,17 @@ export function refuseNoText(name: unknown, argument: string): asserts name is s
     ? 'holds a NUL byte'
     : isWellFormed(name)
       ? undefined
-      : 'holds half a character';
-  if (problem !== undefined) throw usageError(`'${argument}' can be no file's name: it ${problem}`);
+      : 'holds an unpaired surrogate';
+  if (problem !== undefined) throw usageError(`'${argument}' is not a file name: it ${problem}`);
 }
 
-/** Half of a surrogate pair becomes U+FFFD in the system's calls, and the name another one. */
+/** Node.js encodes half of a surrogate pair as U+FFFD, which is another name. */
 function isWellFormed(name: string): boolean {
   return Buffer.from(name).toString() === name;
 }
 
 function workingDirectory(): string | undefined {
-  // Only the native call takes bytes all the way.
+  // Only the native call passes bytes through unchanged.
   const bytes = realpathSync.native('.', { encoding: 'buffer' });
   const name = bytes.toString();
   return Buffer.from(name).equals(bytes) ? name : undefined;

@@ -1,15 +1,15 @@
 /**
- * What an image and its backing files have to say of guest bytes: each leaves what it does not hold to the one
- * below (get_block_status in qemu-img.c).
+ * Answers for an image and its backing files: is a guest range allocated, and where is it stored? A range that a layer
+ * does not allocate is looked up in the layer below (get_block_status in qemu-img.c).
  */
 import { type LayerStatus, statusOf } from './layer-status.js';
 import type { OpenedLayer } from './open-image.js';
 import { RangeCache } from './range-cache.js';
 
 export interface ChainStatus extends LayerStatus {
-  /** Which image says so: 0 is the topmost. */
+  /** The image that allocates the range: 0 is the topmost. */
   readonly depth: number;
-  /** Whether that image holds it itself. */
+  /** Whether this image itself allocates the range. */
   readonly present: boolean;
 }
 
@@ -37,7 +37,7 @@ export class StatusChain {
 
   /**
    * @param offset guest bytes, below the size of the topmost layer
-   * @throws Qcow2cError ERR_CORRUPT, ERR_IO: that cannot be known
+   * @throws Qcow2cError ERR_CORRUPT or ERR_IO when the status cannot be determined
    */
   async at(offset: number): Promise<ChainStatus> {
     let length = Number.POSITIVE_INFINITY;
@@ -48,7 +48,7 @@ export class StatusChain {
       if (status.data || status.zero) return { ...status, length, depth, present: true };
       depth += 1;
       const below = this.#layers[depth];
-      // Zeros, for want of anything else; but a backing file, or a longer one, could hold something.
+      // The range reads as zeros but is not `present`: an image with a longer backing file could store data there.
       if (below === undefined || offset >= below.size) {
         return { ...status, length, depth: depth - 1, present: false, zero: true };
       }

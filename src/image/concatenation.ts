@@ -1,4 +1,6 @@
-/** Several sources one behind the other, as one. Each begins where the one before ends (a sector's edge). */
+/**
+ * Joins several sources end to end. Each source begins where the one before it ends, which is a multiple of a sector.
+ */
 import { internalError } from '../errors.js';
 import type { MappedRange, Source } from './source.js';
 
@@ -7,7 +9,7 @@ export class Concatenation implements Source {
   readonly size: number;
   readonly #parts: readonly { readonly source: Source; readonly start: number }[];
 
-  /** @param sources at least one; closed with the concatenation */
+  /** @param sources at least one; closing the concatenation closes them */
   constructor(sources: readonly Source[]) {
     let start = 0;
     this.#parts = sources.map((source) => {

@@ -1,6 +1,6 @@
 /**
- * What the start of a file says of it: which format it has, and what a qcow2 image keeps in its first cluster.
- * Used by whoever opens images. Everything in it was chosen by whoever could write to the file.
+ * Reads the start of an image file: its format and, for qcow2, the contents of the first cluster. Anyone who could
+ * write to the file chose these bytes, so nothing in them is trusted.
  */
 import { Qcow2cError, quoted } from '../errors.js';
 import { decodeHeader, type Header } from '../qcow2/header.js';
@@ -18,33 +18,34 @@ import { SECTOR_SIZE } from '../sector.js';
 import type { ImageFormat } from './image-reference.js';
 import { PROBE_BYTES, probeFormat } from './probe.js';
 
-/** Bytes read to decode a header: more than any header that is accepted here. */
+/** Bytes read to decode a header: more than any accepted header has. */
 const HEADER_BYTES = 4096;
 
-/** A qcow2 image's file and what its first cluster says. */
+/** A qcow2 image's file and the contents of its first cluster. */
 export interface Qcow2ImageHeader {
   readonly file: RawSource;
   readonly header: Header;
   readonly extensions: HeaderExtensions;
-  /** The backing file's name as it stands in the image; undefined: it has none. */
+  /** The backing file's name as stored in the image; undefined if it has none. */
   readonly backing: string | undefined;
 }
 
-/** @throws Qcow2cError ERR_UNSUPPORTED for a format that is recognised but not read; ERR_IO */
+/** @throws Qcow2cError ERR_UNSUPPORTED for a known format that qcow2c does not read; ERR_IO */
 export async function guessFormat(file: RawSource): Promise<ImageFormat> {
   const start = new Uint8Array(PROBE_BYTES);
   return probeFormat(start.subarray(0, await file.read(0, start)), file.name);
 }
 
 /**
- * What an image is opened for. Content: its clusters are read, and the files that it names. Description: only what it
- * says of itself is wanted, so it may be encrypted, and what is not UTF-8 in its names is replaced.
+ * Why an image is opened. `content`: its clusters, and the files that it names, are read. `description`: only its
+ * metadata is read, so it may be encrypted, and bytes in its names that are not UTF-8 are replaced.
  */
 export type Purpose = 'content' | 'description';
 
 /**
  * Reads and checks header, extensions and the backing file's name.
- * @throws Qcow2cError ERR_FORMAT, ERR_CORRUPT, ERR_UNSUPPORTED (for its content, encrypted images too); ERR_IO
+ * @throws Qcow2cError ERR_FORMAT, ERR_CORRUPT, ERR_UNSUPPORTED (also for an encrypted image opened for `content`);
+ *   ERR_IO
  */
 export async function readQcow2ImageHeader(
   file: RawSource,
@@ -61,8 +62,8 @@ export async function readQcow2ImageHeader(
 }
 
 /**
- * Warns where QEMU, and so qcow2c, leaves off the end of a disk: both count in whole sectors.
- * @param onWarning called with a sentence
+ * Warns if the virtual size is not a multiple of a sector: like QEMU, qcow2c rounds it down.
+ * @param onWarning called with one sentence
  */
 export function warnOfCutDisk(
   { file, header: { virtualSize } }: { readonly file: { readonly name: string }; readonly header: Header },
@@ -71,8 +72,8 @@ export function warnOfCutDisk(
   const cut = virtualSize % SECTOR_SIZE;
   if (cut === 0) return;
   onWarning?.(
-    `the virtual size of ${quoted(file.name)}, ${virtualSize} bytes, is no multiple of ${SECTOR_SIZE}: its last ` +
-      `${cut} bytes are left off, as QEMU does`,
+    `the virtual size of ${quoted(file.name)}, ${virtualSize} bytes, is not a multiple of ${SECTOR_SIZE}: the last ` +
+      `${cut} bytes are ignored, as in QEMU`,
   );
 }
 
@@ -81,14 +82,14 @@ function refuseEncryption({ cryptMethod }: Header, file: string): void {
   const method = cryptMethod === 1 ? 'AES' : 'LUKS';
   throw new Qcow2cError(
     'ERR_UNSUPPORTED',
-    `${quoted(file)} is encrypted (${method}), and qcow2c has no keys; decrypt it first, with ` +
+    `${quoted(file)} is encrypted (${method}), which qcow2c does not read; decrypt it first with ` +
       "'qemu-img convert --object secret,... --image-opts ...'",
     { file, found: method },
   );
 }
 
 /**
- * Where a snapshot's clusters are found.
+ * Finds the tables of a snapshot.
  * @throws Qcow2cError as findSnapshot
  */
 export async function snapshotState(

@@ -1,4 +1,4 @@
-/** How a caller names an image: which file, in which format, and what is to be used with it. */
+/** How a caller refers to an image: its file, its format, and the options to open it with. */
 
 export const IMAGE_FORMATS = ['raw', 'qcow2'] as const;
 
@@ -8,18 +8,20 @@ export function isImageFormat(name: string | undefined): name is ImageFormat {
   return IMAGE_FORMATS.some((format) => format === name);
 }
 
-/** An image in a file or on a block device. Everything said here is trusted more than what the file says. */
+/**
+ * An image in a file or on a block device. These options come from the caller and override the contents of the file.
+ */
 export interface ImageReference {
   readonly file: string;
-  /** Looked for in the first bytes when left out; an image found so may name no other file. */
+  /** Probed from the first bytes if omitted; an image with a probed format may not refer to other files. */
   readonly format?: ImageFormat | undefined;
-  /** Instead of the backing file that the image names; `none`: as if it named none. qcow2 only. */
+  /** Replaces the backing file that the image names; `none`: no backing file. qcow2 only. */
   readonly backing?: ImageReference | 'none' | undefined;
-  /** Instead of the external data file that the image names. qcow2 only. */
+  /** Replaces the external data file that the image names. qcow2 only. */
   readonly dataFile?: string | undefined;
-  /** Read it although somebody may be writing to it. */
+  /** Open the image even if another process may be writing to it. */
   readonly forceShare?: boolean | undefined;
-  /** Only a part of the file, in bytes: where it begins and how long it is. raw only. */
+  /** Use only a part of the file: its offset and length in bytes. raw only. */
   readonly offset?: number | undefined;
   readonly size?: number | undefined;
 }

@@ -1,7 +1,7 @@
 /**
- * What one image of a chain has to say of guest bytes: whether they are there, and where. As QEMU's block layer
- * says it (bdrv_co_block_status in block/io.c with the parts of block/qcow2.c, block/raw-format.c and
- * block/file-posix.c), to the byte.
+ * Answers for one image of a chain: is a guest range allocated, and where is it stored? The answers equal those of
+ * QEMU's block layer byte for byte (bdrv_co_block_status in block/io.c with the parts of block/qcow2.c,
+ * block/raw-format.c and block/file-posix.c).
  */
 import type { ClusterLookup } from '../qcow2/cluster-lookup.js';
 import { Qcow2Layer } from '../qcow2/qcow2-layer.js';
@@ -11,17 +11,17 @@ import type { OpenedLayer } from './open-image.js';
 import { isPreallocated } from './preallocation.js';
 import type { HostFile } from './source.js';
 
-/** The same answer from the offset asked for on. */
+/** A range with one status, from the requested offset on. */
 export interface LayerStatus {
   /** Bytes. */
   readonly length: number;
-  /** Bytes are stored there. */
+  /** The range stores data. */
   readonly data: boolean;
-  /** Nothing but zeros are read there. With `data`: stored, but as a hole in the file. */
+  /** The range reads as zeros. With `data`: allocated, but a hole in the file. */
   readonly zero: boolean;
-  /** Of compressed clusters: how much their payloads take at most, in bytes. */
+  /** For compressed clusters: the most bytes that their payloads may take. */
   readonly storedLength: number | undefined;
-  /** Where the first byte has its place, in bytes; the others follow it. */
+  /** File offset of the first byte; the other bytes follow it. */
   readonly place: Place | undefined;
 }
 
@@ -31,12 +31,12 @@ export interface Place {
   readonly file: string;
 }
 
-/** Neither data nor zero: the image leaves it to its backing file. */
+/** Neither data nor zero: the range belongs to the backing file. */
 export type StatusOf = (offset: number) => Promise<LayerStatus>;
 
 /**
- * @param pastEnd what becomes of tables that lie past the end of the file
- * @param compressed whether compressed clusters come one by one, as from QEMU, or as many as follow each other
+ * @param pastEnd how tables past the end of the file are handled
+ * @param compressed `each`: one answer for each compressed cluster, as in QEMU; `together`: one for consecutive ones
  * @returns answers for guest bytes below the layer's size
  */
 export function statusOf(
@@ -90,10 +90,10 @@ class Qcow2Status {
     return host === undefined ? undefined : { offset: host, file: this.#data.name };
   }
 
-  /** In a preallocated image the file knows better than the tables whether anything was written. */
+  /** In a preallocated image the holes of the file, not the tables, tell where data was written. */
   async #written(host: number, length: number): Promise<Pick<LayerStatus, 'length' | 'zero'>> {
     const { size } = this.#data;
-    // What lies past the end of the file reads as zeros, however far it reaches.
+    // Everything past the end of the file reads as zeros.
     if (host >= size) return { length, zero: true };
     const range = await this.#data.map(host);
     const zero = range.kind === 'zero';

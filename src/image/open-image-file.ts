@@ -1,4 +1,4 @@
-/** Opens the file of one image and nothing that it names: for commands that look at the image itself. */
+/** Opens the file of one image without the files that it names, for commands that examine the image itself. */
 import { usageError } from '../errors.js';
 import { openRawSource, type RawSource } from '../raw/raw-source.js';
 import { guessFormat, type Purpose, type Qcow2ImageHeader, readQcow2ImageHeader } from './image-header.js';
@@ -13,11 +13,11 @@ export interface ImageFile {
 }
 
 /**
- * @param direct read past the page cache where the file system can
- * @param purpose what of a qcow2 image is wanted
- * @returns the file is the caller's to close
- * @throws Qcow2cError ERR_IO, ERR_FORMAT, ERR_CORRUPT, ERR_UNSUPPORTED, ERR_USAGE,
- *   ERR_IN_USE when somebody writes to a qcow2 image; nothing stays open then
+ * @param direct use O_DIRECT if the file system supports it
+ * @param purpose which parts of a qcow2 image are read
+ * @returns the caller closes the file
+ * @throws Qcow2cError ERR_IO, ERR_FORMAT, ERR_CORRUPT, ERR_UNSUPPORTED, ERR_USAGE, ERR_IN_USE when another process
+ *   writes to a qcow2 image; no file stays open then
  */
 export async function openImageFile(
   reference: ImageReference,

@@ -1,6 +1,5 @@
 /**
- * Opens one image with everything it stands on: its backing files and its external data files, however many.
- * Nothing stays open when any of it cannot be opened.
+ * Opens an image with all its backing files and external data files. If one of them cannot be opened, none stays open.
  */
 import type { CompressionType } from '../compression-type.js';
 import { Qcow2cError, quoted, reworded, usageError } from '../errors.js';
@@ -21,51 +20,53 @@ import type { ImageFormat, ImageReference } from './image-reference.js';
 import { resolveReferencedFiles, type WantedImage, wantedByCaller } from './referenced-files.js';
 import type { Layer, Source } from './source.js';
 
-/** What a file is opened for; `copies`: nobody may write to a raw disk either, as somebody may who only looks. */
+/** The lock to take on a file. A raw disk may have writers unless it is copied. */
 export function useOf(format: ImageFormat, forceShare = false, copies = false): ImageUse {
   return forceShare || (format === 'raw' && !copies) ? 'read beside writers' : 'read';
 }
 
 export interface OpenSettings {
-  /** Whether all of the disk is read for a copy, and not only looked at. */
+  /** Whether the whole disk is copied. A raw disk then may not have writers. */
   readonly copies?: boolean;
-  /** Read past the page cache where the file system can. */
+  /** Use O_DIRECT if the file system supports it. */
   readonly direct: boolean;
-  /** Refuse every file that an image names. */
+  /** Refuse all files that an image names. */
   readonly isolated: boolean;
-  /** Called with a sentence that the user should know although the image was opened. */
+  /** Called with one sentence for each warning. */
   readonly onWarning?: ((message: string) => void) | undefined;
-  /** Whether a later write to any of the files shall be detected (`refuseChanges`). */
+  /** Whether later writes to the files are detected (`refuseChanges`). */
   readonly detectsChanges?: boolean;
 }
 
-/** Whether this thread has said that holes cannot be found: once is enough. */
+/** Whether this thread has warned already that holes cannot be found; it warns once. */
 let hasWarnedOfHoles = false;
 
 /** One image of a chain. */
 export interface OpenedLayer {
   readonly layer: Layer;
   readonly format: ImageFormat;
-  /** The same for every name of one file, and for no other. */
+  /** The same for every name of one file; different files have different identities. */
   readonly identity: string;
-  /** Whether it is what anybody would see who opens the file: all of it, with the files that it names itself. */
+  /**
+   * Whether the image was opened whole, with its own backing file and data file, as any other program would open it.
+   */
   readonly asNamed: boolean;
-  /** A qcow2 image's file and what its first cluster says. */
+  /** A qcow2 image's file and the contents of its first cluster. */
   readonly qcow2: Qcow2ImageHeader | undefined;
 }
 
 export interface OpenedImage {
-  /** What the guest sees; closes all layers. */
+  /** The disk that the guest sees; closing it closes all layers. */
   readonly source: Source;
   /** Every file that is read, as it was named. */
   readonly files: readonly string[];
   /** The topmost first. */
   readonly layers: readonly [OpenedLayer, ...OpenedLayer[]];
-  /** What offset, length and address of a read on any descriptor must be multiples of, in bytes. */
+  /** Offset, length and address of a read on any of the descriptors must be multiples of this many bytes. */
   readonly readAlignment: number;
-  /** Of the layers that may hold compressed clusters. */
+  /** Compression types of the layers that may contain compressed clusters. */
   readonly compressionTypes: ReadonlySet<CompressionType>;
-  /** How long it took until every later write had to change a file's times, in ms. */
+  /** Milliseconds until every later write had to change a file's times. */
   readonly settledMs: number;
 }
 
@@ -97,14 +98,14 @@ export async function openImage(
 /** The images opened so far, each the backing file of the one before. */
 class ChainOpening {
   readonly layers: OpenedLayer[] = [];
-  /** Every name that was tried, the topmost first. */
+  /** The names of all images tried so far, the topmost first. */
   readonly names: string[] = [];
   readonly dataFiles: string[] = [];
   readonly compressionTypes = new Set<CompressionType>();
   readAlignment = 1;
   settledMs = 0;
   readonly #settings: OpenSettings;
-  /** What is said of an image counts for all below it. */
+  /** Options of an image also apply to its backing files. */
   #forceShare = false;
 
   constructor(settings: OpenSettings) {
@@ -166,7 +167,7 @@ class ChainOpening {
   #addRaw(wanted: WantedImage, file: RawSource, snapshot: SnapshotSelector | undefined): void {
     const { file: name, backing, dataFile, offset = 0, size } = wanted;
     if (snapshot !== undefined) {
-      throw usageError(`Failed to load snapshot: ${quoted(name)} is a raw image, which has none`);
+      throw usageError(`Failed to load snapshot: ${quoted(name)} is a raw image, which has no snapshots`);
     }
     const given = backing !== undefined ? 'backing' : dataFile !== undefined ? 'data-file' : undefined;
     if (given !== undefined) {
@@ -188,8 +189,8 @@ class ChainOpening {
     if (!hasLostHoles || hasWarnedOfHoles || onWarning === undefined) return;
     hasWarnedOfHoles = true;
     onWarning(
-      `The holes of ${quoted(name)} are read like data, which takes long: neither the package koffi nor fs-ext works ` +
-        'here to find them; npm install without --omit=optional brings both',
+      `The holes of ${quoted(name)} are read like data, which is slow: neither the package koffi nor fs-ext works ` +
+        'here; npm install without --omit=optional installs both',
     );
   }
 
@@ -215,13 +216,13 @@ class ChainOpening {
   }
 }
 
-/** The error of a part, with what it was a part of in front. */
+/** Puts the name of the failing part in front of an error's message. */
 export function within(what: string, error: unknown): unknown {
   if (!(error instanceof Qcow2cError) || error.code === 'ERR_INTERNAL') return error;
   return reworded(error, `${what}: ${error.message}`);
 }
 
-/** Says of a backing file's error how it came to be looked at. */
+/** Names the images that lead to the backing file with the error. */
 function withChain(error: unknown, names: readonly string[]): unknown {
   const above = names.slice(0, -1);
   if (above.length === 0) return error;

@@ -1,6 +1,7 @@
 /**
- * Whether an image was made with preallocation=metadata: then it says of clusters that nobody wrote that they hold
- * data, and only the holes of its file tell which. A guess, and QEMU's (qcow2_detect_metadata_preallocation).
+ * Guesses whether an image was created with preallocation=metadata. The tables of such an image mark unwritten clusters
+ * as data, and only the holes of its file show where data was written. The rule is QEMU's
+ * (qcow2_detect_metadata_preallocation).
  */
 import { fstat } from 'node:fs';
 import { promisify } from 'node:util';
@@ -10,12 +11,12 @@ import type { Header } from '../qcow2/header.js';
 import { refcountedClusters } from '../qcow2/refcounted-clusters.js';
 import type { HostFile } from './source.js';
 
-/** What a block of st_blocks is. */
+/** Bytes in a block of `st_blocks`. */
 const BLOCK_BYTES = 512;
 
 /**
  * @param header of the image in `file`
- * @returns whether clearly more clusters are in use than the file has blocks for; false when that cannot be known
+ * @returns whether clearly more clusters are in use than the file has blocks for; false if unknown
  */
 export async function isPreallocated(header: Header, file: HostFile): Promise<boolean> {
   const { blocks } = await promisify(fstat)(file.descriptor);

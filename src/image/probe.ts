@@ -1,10 +1,10 @@
 /**
- * Which format a file's first bytes announce. A raw disk has no mark of its own: it is what is left when
- * nothing else is recognised.
+ * Probes the format of an image from its first bytes. Raw disks have no magic number: a file is raw if no other format
+ * matches.
  */
 import { Qcow2cError, quoted } from '../errors.js';
 
-/** Bytes to look at: the longest distance at which a known format has its mark. */
+/** Bytes needed to probe: the farthest end of a magic number. */
 export const PROBE_BYTES = 512;
 
 interface Mark {
@@ -13,7 +13,7 @@ interface Mark {
   readonly bytes: string;
 }
 
-/** Marks of the formats that QEMU recognises by their first sector, as their specifications give them. */
+/** Magic numbers of the formats that QEMU recognises in the first sector, from their specifications. */
 const IMAGE_MARKS: readonly Mark[] = [
   { format: 'qcow', at: 0, bytes: 'QFI\xfb\x00\x00\x00\x01' },
   { format: 'qcow2', at: 0, bytes: 'QFI\xfb' },
@@ -29,7 +29,7 @@ const IMAGE_MARKS: readonly Mark[] = [
   { format: 'parallels', at: 0, bytes: 'WithouFreSpacExt' },
 ];
 
-/** What people call an image format that QEMU's name does not tell them. */
+/** Common names of formats that differ from QEMU's names. */
 const KNOWN_AS: Readonly<Record<string, string>> = {
   vmdk: 'VMware',
   vdi: 'VirtualBox',
@@ -37,16 +37,16 @@ const KNOWN_AS: Readonly<Record<string, string>> = {
   vpc: 'VHD, of Virtual PC and Hyper-V',
 };
 
-/** A frame of zstd that decoders skip may come first; its last four bits are free. */
+/** A skippable frame of zstd may come first; the low four bits of its magic number are free. */
 const SKIPPABLE_FRAMES = Array.from({ length: 16 }, (_, bits) => String.fromCharCode(0x50 + bits));
 
-/** Marks of compressed files, as their specifications give them; a disk that is one of these hardly exists. */
+/** Magic numbers of compressed files, from their specifications. A disk hardly ever begins with one. */
 const COMPRESSED_MARKS: readonly Mark[] = [
   { format: 'gzip', at: 0, bytes: '\x1f\x8b\x08' },
   { format: 'xz', at: 0, bytes: '\xfd7zXZ\0' },
   { format: 'zstd', at: 0, bytes: '\x28\xb5\x2f\xfd' },
   ...SKIPPABLE_FRAMES.map((first) => ({ format: 'zstd', at: 0, bytes: `${first}\x2a\x4d\x18` })),
-  // The level is a digit before this; the second mark is that of a file with nothing in it.
+  // A digit for the level precedes this magic number. The second one is that of an empty file.
   { format: 'bzip2', at: 4, bytes: '1AY&SY' },
   { format: 'bzip2', at: 4, bytes: '\x17rE8P\x90' },
   { format: 'lz4', at: 0, bytes: '\x04\x22\x4d\x18' },
@@ -56,7 +56,7 @@ const COMPRESSED_MARKS: readonly Mark[] = [
   { format: '7z', at: 0, bytes: '7z\xbc\xaf\x27\x1c' },
 ];
 
-/** What writes the content of such a file to its standard output. */
+/** Commands that decompress a file to standard output. */
 const UNPACKER: Readonly<Record<string, string>> = {
   gzip: 'zcat',
   xz: 'xzcat',
@@ -72,7 +72,7 @@ const UNPACKER: Readonly<Record<string, string>> = {
 /**
  * @param start the file's first PROBE_BYTES bytes, or all of a shorter file
  * @param file the file's name, for the message
- * @throws Qcow2cError ERR_UNSUPPORTED for an image format that is recognised but not read, and for a compressed file
+ * @throws Qcow2cError ERR_UNSUPPORTED for a known image format that qcow2c does not read, and for a compressed file
  */
 export function probeFormat(start: Uint8Array, file: string): 'raw' | 'qcow2' {
   const text = Buffer.from(start).toString('latin1');
@@ -100,7 +100,7 @@ function compressedFile(format: string, file: string): Qcow2cError {
   return refusal(
     format,
     file,
-    `looks like a file compressed with ${format}; unpack it first, or convert it as it is unpacked: ${instead}`,
+    `looks like a file compressed with ${format}; decompress it first, or convert the decompressed stream: ${instead}`,
   );
 }
 

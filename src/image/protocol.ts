@@ -1,10 +1,10 @@
 /**
- * Which names QEMU takes for a protocol, and which of them are protocols. A colon before any slash is enough for QEMU
- * (path_has_protocol in its block.c), which so takes `vm-2026-11-29T08:00.qcow2` for one and then refuses it. Here a
- * name is a protocol only when it begins with a word that QEMU knows, or like a URI. Every other name is a file's.
+ * Decides whether a name is a protocol. In QEMU every name with a colon before any slash is one (path_has_protocol in
+ * block.c), even `vm-2026-11-29T08:00.qcow2`, which QEMU then refuses. In qcow2c a name is a protocol only if it starts
+ * with a protocol name that QEMU knows or looks like a URI. Every other name is a file's.
  */
 
-/** The protocol names of QEMU's block drivers (`protocol_name`), but `file`; and `json:`, which it treats alike. */
+/** The protocol names of QEMU's block drivers (`protocol_name`) except `file`; and `json:`, which QEMU treats alike. */
 export const PROTOCOLS = [
   ...['http', 'https', 'ftp', 'ftps'],
   ...['nbd', 'nbd+tcp', 'nbd+unix', 'nbds', 'nbds+tcp', 'nbds+unix'],
@@ -20,8 +20,8 @@ export function isProtocol(word: string): word is Protocol {
 }
 
 /**
- * @returns the word before the colon, of a protocol that QEMU knows or of what looks like a URI; undefined: the name is
- *   a file's, with or without `file:` before it
+ * @returns the word before the colon, if QEMU knows it as a protocol or the name looks like a URI; undefined for a
+ *   file's name, with or without the prefix `file:`
  */
 export function protocolOf(name: string): string | undefined {
   const word = /^([^:/]*):/.exec(name)?.[1];
@@ -29,14 +29,14 @@ export function protocolOf(name: string): string | undefined {
   return isProtocol(word) || /^[a-z][a-z0-9+.-]*:\/\//.test(name) ? word : undefined;
 }
 
-/** Whether QEMU takes the name for a protocol, right or wrong. */
+/** Whether QEMU takes the name for a protocol, even if it is not one. */
 export function readsAsProtocol(name: string): boolean {
   return /^[^/:]*:/.test(name);
 }
 
 /**
- * @param name of a file, as an image is to hold it
- * @returns a name that leads every reader to the same file, QEMU too
+ * @param name of a file, to be stored in an image
+ * @returns a name that QEMU and qcow2c resolve to the same file
  */
 export function storableName(name: string): string {
   const isFile = protocolOf(name) === undefined && !name.startsWith('file:');

@@ -1,7 +1,6 @@
 /**
- * Asks what lies at an offset, and keeps the last answer: whoever goes through several layers side by side asks each
- * for every range of the others, and it would look through its tables again each time, however far its own range
- * reaches.
+ * Looks up ranges and caches the last answer. A caller that walks several layers in step asks each layer again at every
+ * boundary of the others; without the cache each question would search the tables again.
  */
 
 export class RangeCache<Answer extends { readonly length: number }> {
@@ -11,15 +10,15 @@ export class RangeCache<Answer extends { readonly length: number }> {
   #last: Answer | undefined;
 
   /**
-   * @param ask gives the answer from an offset on, in bytes
-   * @param later the part of an answer that begins some bytes behind its start
+   * @param ask returns the range at an offset, in bytes
+   * @param later returns the rest of a range from some bytes after its start
    */
   constructor(ask: (offset: number) => Promise<Answer>, later: (answer: Answer, bytes: number) => Answer) {
     this.#ask = ask;
     this.#later = later;
   }
 
-  /** @throws what asking throws */
+  /** @throws any error of `ask` */
   async at(offset: number): Promise<Answer> {
     const into = offset - this.#start;
     if (this.#last !== undefined && into >= 0 && into < this.#last.length) {

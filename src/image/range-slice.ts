@@ -1,7 +1,7 @@
-/** A range of a map from some byte further on. Used by whoever keeps a range to look at it again. */
+/** Returns the rest of a mapped range from some byte on. */
 import type { LayerRange } from './source.js';
 
-/** @param bytes from the range's start, below its length */
+/** @param bytes from the range's start, less than its length */
 export function sliceRange<Range extends LayerRange>(range: Range, bytes: number): Range {
   const length = range.length - bytes;
   if (range.kind === 'data') return { ...range, length, offset: range.offset + bytes };

@@ -1,7 +1,7 @@
 /**
- * Which other files an image leads to. A raw disk can hold a forged qcow2 header that names any file of the host:
- * so a name in an image is followed only where somebody who may be trusted has said that it is a qcow2 image, and
- * never with --isolated. What the caller named is the caller's. Used by whoever opens images; opens nothing.
+ * Decides which other files an image may refer to. A guest can write a forged qcow2 header into a raw disk, and this
+ * header can name any file of the host. So names stored in an image are followed only if a trusted source states that
+ * the image is qcow2, and never with --isolated. Names that the caller gives are always followed. Opens nothing.
  */
 import { Qcow2cError, quoted, usageError } from '../errors.js';
 import { hasDataFile } from '../qcow2/features.js';
@@ -12,28 +12,28 @@ import { type ImageFormat, type ImageReference, isImageFormat } from './image-re
 /** An image to be opened. */
 export interface WantedImage extends ImageReference {
   /**
-   * Who left out the format, so that it is guessed: the caller, or the image that names this one as its backing
-   * file; undefined when it is stated.
+   * The origin of the image's name if the format was omitted and so is probed: the caller, or the image that names this
+   * one as its backing file. Undefined if the format was stated.
    */
   readonly unstatedBy?: 'caller' | 'overlay' | undefined;
 }
 
-/** The files that belong to an image, as paths. */
+/** Paths of the files that belong to an image. */
 export interface ReferencedFiles {
   readonly backing: WantedImage | undefined;
   readonly dataFile: string | undefined;
 }
 
-/** An image that the caller named. @param format what counts when the caller states none */
+/** An image that the caller named. @param format used if the reference states none */
 export function wantedByCaller(reference: ImageReference, format?: ImageFormat): WantedImage {
   const stated = reference.format ?? format;
   return stated === undefined ? { ...reference, unstatedBy: 'caller' } : { ...reference, format: stated };
 }
 
 /**
- * @throws Qcow2cError ERR_UNSUPPORTED for a name that may not be followed or is no file's, and for a backing file
- *   in another format; ERR_CORRUPT when the image does not name what it needs; ERR_USAGE when the caller names
- *   what it cannot have
+ * @throws Qcow2cError ERR_UNSUPPORTED for a name that may not be followed or is a protocol, and for a backing file in a
+ *   format that is not read; ERR_CORRUPT if the image does not name a file that it needs; ERR_USAGE if the caller gives
+ *   an option that the image does not allow
  */
 export function resolveReferencedFiles(
   wanted: WantedImage,
@@ -64,9 +64,9 @@ function refuseNames(
   if (unstatedBy === undefined) return;
   const state =
     unstatedBy === 'caller'
-      ? "if the image is trusted, say so with '-f qcow2' or --image-opts, and if it is a raw disk, with '-f raw'"
-      : "if it is trusted, say so with --image-opts (backing.driver=qcow2), or in the overlay with 'qemu-img " +
-        "rebase -u -F qcow2', and if it is a raw disk, likewise";
+      ? "if you trust the image, give '-f qcow2' or --image-opts; if it is a raw disk, give '-f raw'"
+      : 'if you trust it, give its format with --image-opts (backing.driver=qcow2), or store it in the overlay with ' +
+        "'qemu-img rebase -u -F qcow2'; if it is a raw disk, name raw instead of qcow2";
   throw new Qcow2cError(
     'ERR_UNSUPPORTED',
     `${quoted(file)} looks like a qcow2 image and names ${name}, but its format was not stated: a raw disk ` +
@@ -82,7 +82,7 @@ function backingOf(
   const { backingFormat } = extensions;
   if (backing === 'none') return undefined;
   if (backing !== undefined) {
-    // As in QEMU, the image's own word on the format counts for whatever stands in for its backing file.
+    // As in QEMU, the format stored in the image also applies to a backing file that replaces the stored one.
     const isStated = unstatedBy === undefined && isImageFormat(backingFormat);
     return wantedByCaller(backing, isStated ? backingFormat : undefined);
   }
@@ -110,6 +110,6 @@ function dataFileOf(
   }
   if (!isExternal) return undefined;
   if (extensions.dataFile !== undefined) return dataFilePath(extensions.dataFile, file);
-  const message = `${quoted(file)} keeps its data in another file, but does not name it; name it with --image-opts`;
+  const message = `${quoted(file)} stores its data in another file but does not name it; give the name with --image-opts`;
   throw new Qcow2cError('ERR_CORRUPT', message, { file });
 }

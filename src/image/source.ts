@@ -1,23 +1,23 @@
 /**
- * What a conversion reads from, whatever the format: a size and a map. The map says where the bytes of
- * a guest range are; reading and inflating them is the workers' work, through the descriptors named in it.
+ * The interface of every source: a size and a map. The map says where the bytes of a guest range are stored; the
+ * workers read and inflate them through the descriptors in the map.
  */
 import type { CompressionType } from '../compression-type.js';
 import type { Qcow2cError } from '../errors.js';
 
-/** Where a file holds a compressed cluster. Lengths and offsets in bytes. */
+/** Where a file stores a compressed cluster. Lengths and offsets in bytes. */
 export interface CompressedPayload {
   readonly type: CompressionType;
   /** An open descriptor, to be read at `offset` by any thread while the source is open. */
   readonly descriptor: number;
   readonly offset: number;
-  /** How much the payload takes at most; what lies past the end of the file reads as zeros. */
+  /** The most bytes that the payload may take; bytes past the end of the file read as zeros. */
   readonly storedLength: number;
-  /** What it inflates to, exactly. */
+  /** The exact size of the inflated cluster. */
   readonly clusterSize: number;
 }
 
-/** The same kind of content from the offset asked for on. Lengths and offsets in bytes. */
+/** A range of one kind, from the requested offset on. Lengths and offsets in bytes. */
 export type MappedRange =
   | { readonly kind: 'zero'; readonly length: number }
   | {
@@ -31,16 +31,16 @@ export type MappedRange =
       readonly kind: 'compressed';
       readonly length: number;
       readonly payload: CompressedPayload;
-      /** Bytes of the inflated cluster that lie before the range. */
+      /** Bytes of the inflated cluster before the range. */
       readonly skip: number;
     }
-  /** Nobody can tell what is there; whoever needs the bytes throws `error`. */
+  /** The mapping of this range is unknown. Reading it throws `error`. */
   | { readonly kind: 'unreadable'; readonly length: number; readonly error: Qcow2cError };
 
-/** What one image of a chain has to say: a range that it leaves to its backing file is unallocated. */
+/** A range of one image of a chain; an unallocated range belongs to the backing file. */
 export type LayerRange = MappedRange | { readonly kind: 'unallocated'; readonly length: number };
 
-/** What an image, a chain of images and several joined end to end have in common. */
+/** Members that an image, a chain of images and a concatenation share. */
 interface Mapped<Range> {
   /** The name for messages. */
   readonly name: string;
@@ -62,12 +62,12 @@ interface Mapped<Range> {
 export type Source = Mapped<MappedRange>;
 export type Layer = Mapped<LayerRange>;
 
-/** A file that holds an image of whatever format: its bytes as a source, and read access for its tables. */
+/** The file that contains an image of any format: a source of its bytes, and read access for its tables. */
 export interface HostFile extends Source {
   readonly descriptor: number;
   /**
-   * Fills `into` from `offset` (bytes, any).
-   * @returns how many bytes the file had there; fewer than asked only at its end
+   * Fills `into` from `offset` (any number of bytes).
+   * @returns bytes read; fewer than requested only at the end of the file
    * @throws Qcow2cError ERR_IO
    */
   read(offset: number, into: Uint8Array): Promise<number>;

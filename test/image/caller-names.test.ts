@@ -35,7 +35,7 @@ describe('a name', () => {
     ['nothing', undefined, /not undefined/],
     ['null', null, /not null/],
     ['a NUL byte', 'a\0b', /NUL byte/],
-    ['half a character', 'a\ud800', /half a character/],
+    ['an unpaired surrogate', 'a\ud800', /an unpaired surrogate/],
   ])('cannot be %s', (_, name, message) => {
     expect(() => callerName(name, 'target')).toThrow(
       expect.objectContaining({ code: 'ERR_USAGE', message: expect.stringMatching(message) }),

@@ -1,4 +1,4 @@
-/** A virtual size that is no multiple of 512 loses its last bytes, in QEMU too: every command says so. */
+/** A virtual size that is not a multiple of 512 loses its last bytes, in QEMU too: every command says so. */
 import * as fs from 'node:fs';
 import { beforeAll, expect, test } from 'vitest';
 import { check } from '../../src/check/check.js';
@@ -16,8 +16,8 @@ const path = useScratch();
 const [odd, overlay, even] = [path('odd.qcow2'), path('overlay.qcow2'), path('even.qcow2')];
 const SIZE = 1_048_575;
 const WARNING =
-  `the virtual size of '${odd}', ${SIZE} bytes, is no multiple of 512: its last 511 bytes are left off, as QEMU ` +
-  'does';
+  `the virtual size of '${odd}', ${SIZE} bytes, is not a multiple of 512: the last 511 bytes are ignored, as in ` +
+  'QEMU';
 
 beforeAll(async () => {
   await create(odd, 1_048_576);

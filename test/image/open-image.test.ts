@@ -218,7 +218,7 @@ describe('a backing file’s format', () => {
     await refused(trusted(image), { code: 'ERR_UNSUPPORTED', message: words });
     await refused(trusted(image), {
       code: 'ERR_UNSUPPORTED',
-      message: /say so with --image-opts \(backing\.driver=qcow2\), or in the overlay/,
+      message: /give its format with --image-opts \(backing\.driver=qcow2\), or store it in the overlay/,
     });
     // Whoever states it may.
     const backing = { file: base, format: 'qcow2', dataFile: path('forged/secret') } as const;
@@ -258,8 +258,8 @@ describe('an image whose format was guessed', () => {
     const file = forge('guessed/disk', named);
     const words =
       `'${file}' looks like a qcow2 image and names ${what} '${secret}', but its format was not stated: a raw ` +
-      "disk can hold a forged header that names any file; if the image is trusted, say so with '-f qcow2' or " +
-      "--image-opts, and if it is a raw disk, with '-f raw'";
+      "disk can hold a forged header that names any file; if you trust the image, give '-f qcow2' or " +
+      "--image-opts; if it is a raw disk, give '-f raw'";
     await refused({ file }, { code: 'ERR_UNSUPPORTED', message: words });
     expect(await opened({ file, format: 'raw' })).toEqual({ files: [file], formats: ['raw'] });
     expect((await opened({ file, format: 'qcow2' })).files).toEqual([file, secret]);
@@ -322,7 +322,7 @@ describe('an external data file', () => {
     const nameless = forge('data/nameless', { hasDataFile: true });
     await refused(
       { file: nameless },
-      { code: 'ERR_CORRUPT', message: /does not name it; name it with --image-opts/ },
+      { code: 'ERR_CORRUPT', message: /does not name it; give the name with --image-opts/ },
     );
     const data = raw('data/given');
     expect((await opened({ file: nameless, dataFile: data })).files).toEqual([nameless, data]);
@@ -447,7 +447,7 @@ describe('an encrypted image', () => {
   ] as const)('is refused by name: %s, also as a backing file', async (name, cryptMethod) => {
     const file = forge('encrypted/base', { cryptMethod });
     const message = new RegExp(
-      `'${escaped(file)}' is encrypted \\(${name}\\), and qcow2c has no keys; decrypt it first`,
+      `'${escaped(file)}' is encrypted \\(${name}\\), which qcow2c does not read; decrypt it first`,
     );
     await refused({ file }, { code: 'ERR_UNSUPPORTED', message });
     await refused(trusted(file), { code: 'ERR_UNSUPPORTED', message });
@@ -507,7 +507,10 @@ describe('a snapshot', () => {
     for (const format of [undefined, 'raw'] as const) {
       await refused(
         { file, format },
-        { code: 'ERR_USAGE', message: `Failed to load snapshot: '${file}' is a raw image, which has none` },
+        {
+          code: 'ERR_USAGE',
+          message: `Failed to load snapshot: '${file}' is a raw image, which has no snapshots`,
+        },
         PLAIN,
         { idOrName: 'x' },
       );

@@ -59,7 +59,7 @@ describe('the first bytes of a file', () => {
           file,
           found: format,
           message:
-            `'${file}' looks like a file compressed with ${format}; unpack it first, or convert it as it is unpacked: ` +
+            `'${file}' looks like a file compressed with ${format}; decompress it first, or convert the decompressed stream: ` +
             `'${cat} FILE | qcow2c convert -c - OUT'; if it is a raw disk, say so with -f raw`,
         }),
       );

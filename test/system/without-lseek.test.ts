@@ -52,7 +52,7 @@ test('a warning names the first sparse file, once; a file without holes has none
   await makeSparseDisk(path('two.raw'), 1024 * 1024, []);
   for (const file of ['one.raw', 'two.raw', 'one.raw']) await map(file);
   expect(warnings).toEqual([
-    `The holes of '${path('one.raw')}' are read like data, which takes long: neither the package koffi nor fs-ext ` +
-      'works here to find them; npm install without --omit=optional brings both',
+    `The holes of '${path('one.raw')}' are read like data, which is slow: neither the package koffi nor fs-ext ` +
+      'works here; npm install without --omit=optional installs both',
   ]);
 });
