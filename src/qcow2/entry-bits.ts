@@ -4,9 +4,9 @@
  * Specification: "L1 table entry", "L2 table entry", "Standard Cluster Descriptor".
  */
 
-/** Bit 63: the refcount of what the entry leads to is exactly one. Never set for a compressed cluster. */
+/** Bit 63: the refcount of the L2 table or the cluster is exactly one. Never set for a compressed cluster. */
 export const COPIED = 1n << 63n;
-/** Bit 62 of an L2 entry: the descriptor is of a compressed cluster. */
+/** Bit 62 of an L2 entry: the cluster is compressed. */
 export const COMPRESSED = 1n << 62n;
 /** Bit 0 of a standard cluster, without extended L2 entries: it reads as zeros. */
 export const READS_AS_ZEROS = 1n;
@@ -28,7 +28,7 @@ export function offsetOfHalves(high: number, low: number): number {
   return (high & HIGH_OFFSET_MASK) * 2 ** 32 + ((low & LOW_OFFSET_MASK) >>> 0);
 }
 
-/** @returns the entry that two halves make up */
+/** @returns the 64-bit entry of two halves */
 export function wholeEntry(high: number, low: number): bigint {
   return (BigInt(high) << 32n) | BigInt(low);
 }
