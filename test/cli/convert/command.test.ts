@@ -27,12 +27,21 @@ function io(convert: ConvertIo['convert'], columns?: number) {
 }
 
 /** A conversion that ends only when it is aborted, and after `cleanUp`. */
-function untilAborted(cleanUp: () => void): ConvertIo['convert'] {
+function untilAborted(begin: () => void, cleanUp: () => void): ConvertIo['convert'] {
   return async ({ signal }) => {
+    begin();
     if (signal?.aborted === false) await once(signal, 'abort');
     cleanUp();
     throw new Qcow2cError('ERR_ABORTED', 'The conversion was ended');
   };
+}
+
+function deferred() {
+  let resolve = () => {};
+  const promise = new Promise<void>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
 }
 
 function listeners(process: EventEmitter): number {
@@ -139,18 +148,32 @@ describe('interruptions', () => {
     ['SIGHUP', 129],
   ])('%s aborts the conversion, is named in one line and exits with %d', async (name, code) => {
     let cleanUps = 0;
+    const { promise: begun, resolve: begin } = deferred();
     const around = io(
-      untilAborted(() => {
+      untilAborted(begin, () => {
         cleanUps += 1;
       }),
     );
     const ended = convertCommand(REQUEST, around);
+    await begun;
     around.process.emit(name, name);
     around.process.emit('SIGTERM', 'SIGTERM');
     expect(await ended).toBe(code);
     expect(cleanUps).toBe(1);
     expect(around.stderr.text).toBe(`qcow2c: Conversion to 'out' stopped by ${name}\n`);
     expect(listeners(around.process)).toBe(0);
+  });
+
+  test('a signal before the conversion has begun ends the command before anything is opened', async () => {
+    let calls = 0;
+    const around = io(async () => {
+      calls += 1;
+      return RESULT;
+    });
+    const ended = convertCommand(REQUEST, around);
+    around.process.emit('SIGINT', 'SIGINT');
+    expect(await ended).toBe(130);
+    expect(calls).toBe(0);
   });
 
   test('a signal that comes too late changes nothing', async () => {
@@ -172,12 +195,14 @@ describe('interruptions', () => {
 
   test('an error that nobody caught lets the conversion clean up and is then thrown', async () => {
     let cleanedUp = false;
+    const { promise: begun, resolve: begin } = deferred();
     const around = io(
-      untilAborted(() => {
+      untilAborted(begin, () => {
         cleanedUp = true;
       }),
     );
     const ended = convertCommand(REQUEST, around);
+    await begun;
     around.process.emit('uncaughtException', new TypeError('lost'));
     around.process.emit('SIGINT', 'SIGINT');
     await expect(ended).rejects.toThrow('lost');
