@@ -1,11 +1,12 @@
 /** The persistent dirty bitmaps that go from the source into the target. */
 import { Qcow2cError, quoted, usageError } from '../errors.js';
+import type { OpenedImage } from '../image/open-image.js';
 import { type Bitmap, clustersOfBitmaps, readBitmapDirectory } from '../qcow2/bitmap-directory.js';
 import { readBitmap } from '../qcow2/bitmap-reader.js';
 import type { BitmapContent } from '../qcow2/bitmap-writer.js';
 import type { ImageParameters } from '../qcow2/create-options.js';
 import { TableBudget } from '../qcow2/table-budget.js';
-import { type OpenedSources, onlyImage } from './open-sources.js';
+import { onlyImage } from './image-input.js';
 import type { ConvertOptions } from './options.js';
 
 /** Bitmaps that were chosen. */
@@ -19,7 +20,7 @@ const NO_BITMAPS: BitmapCopy = { clusters: 0, contents: [] };
 
 /**
  * Chooses them, before anything is written. The rules are those of qemu-img (convert_check_bitmaps).
- * @param sources undefined for a stream
+ * @param images the sources; none for a stream
  * @param targetSize of the target's disk, in bytes; undefined for a stream
  * @param taken names of bitmaps that the target has
  * @throws Qcow2cError ERR_USAGE when source or target cannot have bitmaps, or when their disks differ in size;
@@ -28,12 +29,12 @@ const NO_BITMAPS: BitmapCopy = { clusters: 0, contents: [] };
 export async function bitmapsToCopy(
   { bitmaps: wanted, onWarning }: ConvertOptions,
   { version, geometry: { clusterSize } }: ImageParameters,
-  sources: OpenedSources | undefined,
+  images: readonly OpenedImage[],
   targetSize: number | undefined,
   taken: readonly string[] = [],
 ): Promise<BitmapCopy> {
-  if (wanted === undefined || sources === undefined) return NO_BITMAPS;
-  const image = onlyImage(sources);
+  if (wanted === undefined || images.length === 0) return NO_BITMAPS;
+  const image = onlyImage({ images });
   const { qcow2 } = image.layers[0];
   if (qcow2 === undefined || qcow2.header.version === 2) throw usageError('Source lacks bitmap support');
   const { file, header, extensions } = qcow2;
@@ -69,7 +70,7 @@ export async function bitmapsToCopy(
       { found: clash.name },
     );
   }
-  const { size: virtualSize } = sources.source;
+  const { size: virtualSize } = image.source;
   const [first] = chosen;
   if (first !== undefined && targetSize !== virtualSize) {
     throw usageError(

@@ -1,43 +1,43 @@
 /**
- * The conversion: the only place where concrete parts are put together. Never prints, never exits,
- * installs no signal handler; any number of conversions can run in one process.
+ * The conversion: opens the sources and the target, plans and runs the work, and finishes the target. Never prints, never
+ * exits and installs no signal handler. Any number of conversions can run in one process.
  */
 import { roundUp } from '../arithmetic.js';
-import { Qcow2cError, quoted, usageError } from '../errors.js';
+import { Qcow2cError } from '../errors.js';
 import { storableName } from '../image/protocol.js';
-import type { Source } from '../image/source.js';
-import { type CreateOptions, noBackingFormat } from '../qcow2/create-options.js';
+import { noBackingFormat } from '../qcow2/create-options.js';
 import { SECTOR_SIZE } from '../sector.js';
+import { openTarget } from '../storage/open-target.js';
 import { TemporaryFiles } from '../storage/temporary-files.js';
-import { onAbort } from '../system/abort-listeners.js';
+import { BUILT_WORKER } from '../workers/built-worker.js';
 import { ITEM_BYTES } from '../workers/plan.js';
 import { WorkerPool } from '../workers/pool.js';
+import type { Progress } from '../workers/progress.js';
 import { endPromptly } from '../workers/prompt-abort.js';
-import type { UnreadableRange } from '../workers/unreadable-range.js';
-import { ContentDigest } from './content-digest.js';
-import { type Input, imageInput, streamInput } from './input.js';
-import { type OpenedOutput, openOutput } from './open-output.js';
-import { type OpenedSources, onlyImage, openSettings, openSources, openStream } from './open-sources.js';
+import { onlyImage, openImages, openSettings } from './image-input.js';
+import type { Input } from './input.js';
+import { type OpenedOutput, type OutputParts, openOutput } from './open-output.js';
 import type { ConvertOptions, ConvertResult } from './options.js';
 import type { OutputResult } from './output.js';
-import { BUILT_PARTS, type ConversionParts } from './parts.js';
-import { Phases } from './phases.js';
-import { statedFormat } from './stream-reference.js';
+import { openStreamInput } from './stream-input.js';
 import { openTargetBacking, type TargetBacking } from './target-backing.js';
 import { UnreadableLog } from './unreadable-log.js';
-import { validateConversion } from './validate.js';
-import { type Expected, type VerifiedFrom, verifyTarget } from './verification.js';
+import { validate } from './validate.js';
+import { verifyTarget } from './verification.js';
 
-type ExpectedContent = Omit<Expected, 'refuseChanges'>;
+/** The parts of a conversion that measuring and tests replace. */
+export interface ConversionParts extends OutputParts {
+  readonly workerEntry: URL;
+}
 
-export type { ConversionParts } from './parts.js';
+const BUILT_PARTS: ConversionParts = { workerEntry: BUILT_WORKER, openTarget };
 
 /**
  * Converts disk images to a qcow2 image or a raw disk.
- * @throws Qcow2cError; the target is then as it was before, and nothing else is left behind (but for a failed
- *   sync of the directory: then the image has its name, and may lose it in a power failure). After the signal also
- *   when a system call does not return: what the call keeps, such as threads and descriptors, is then given back when
- *   it does (docs/reliability.md, "Calls that do not return")
+ * @throws Qcow2cError. The target is then as it was before, and no other file is left behind, unless the directory could
+ *   not be synced: then the image has its name, and may lose it in a power failure. After the signal the call rejects
+ *   even if a system call does not return; threads and descriptors that the call holds are released when it does
+ *   (docs/reliability.md, "Calls that do not return")
  */
 export async function convert(options: ConvertOptions): Promise<ConvertResult> {
   return convertWith(options, BUILT_PARTS);
@@ -46,189 +46,145 @@ export async function convert(options: ConvertOptions): Promise<ConvertResult> {
 /** `convert` with its replaceable parts. */
 export async function convertWith(asked: ConvertOptions, parts: ConversionParts): Promise<ConvertResult> {
   const options = { ...asked, create: withStorableNames(asked.create) };
-  validateConversion(options);
+  validate(options);
   const temporaryFiles = new TemporaryFiles();
-  const openTarget: typeof parts.openTarget = (path, mode, inPlace, remedy) =>
+  const open: typeof openTarget = (path, mode, inPlace, remedy) =>
     parts.openTarget(path, mode, inPlace, remedy, temporaryFiles);
-  const work = () => convertSources(options, { ...parts, openTarget });
+  const work = () => run(options, { ...parts, openTarget: open });
   return endPromptly(options.signal, work, () => temporaryFiles.abandon());
 }
 
-async function convertSources(options: ConvertOptions, parts: ConversionParts): Promise<ConvertResult> {
-  const stream = await openStream(options);
-  if (stream === undefined) return convertImages(options, parts);
-  const stopListening = options.signal && onAbort(options.signal, () => void stream.close());
-  try {
-    const digest = options.verify ? new ContentDigest() : undefined;
-    const { sourceFormat, create, minSize: least } = options;
-    const trusted = options.sources.some((source) => statedFormat(source, sourceFormat) === 'raw');
-    const input = await streamInput(stream, { expected: create?.size, least, trusted, digest });
-    const expected = digest && { name: stream.name, content: digest };
-    return await convertInput(options, parts, input, undefined, expected);
-  } finally {
-    stopListening?.();
-    await stream.close();
-  }
-}
-
-async function convertImages(options: ConvertOptions, parts: ConversionParts): Promise<ConvertResult> {
-  const sources = await openSources(options);
-  try {
-    refuseShortDisk(sources.source, options);
-    const expected = options.verify ? { name: sources.source.name, content: sources } : undefined;
-    return await convertInput(options, parts, imageInput(sources), sources, expected);
-  } finally {
-    await sources.source.close();
-  }
-}
-
-/** @param sources undefined for a stream @param expected what the target is to be compared with, if at all */
-async function convertInput(
-  options: ConvertOptions,
-  parts: ConversionParts,
-  input: Input,
-  sources: OpenedSources | undefined,
-  expected: ExpectedContent | undefined,
-): Promise<ConvertResult> {
-  const backing = await openBacking(options, sources);
-  try {
-    return await convertOpened(options, parts, input, sources, backing, expected);
-  } finally {
-    await backing?.opened?.source.close();
-  }
-}
-
-async function convertOpened(
-  options: ConvertOptions,
-  parts: ConversionParts,
-  input: Input,
-  sources: OpenedSources | undefined,
-  backing: TargetBacking | undefined,
-  expected: ExpectedContent | undefined,
-): Promise<ConvertResult> {
-  const opened = await openOutput(options, parts, input, sources, backing);
-  try {
-    const result = await convertInto(opened, options, parts, input, backing, expected);
-    return { ...result, settledMs: (sources?.settledMs ?? 0) + (backing?.opened?.settledMs ?? 0) };
-  } finally {
-    await opened.oldDisk?.source.close();
-  }
-}
-
-async function convertInto(
-  { output, budget, oldDisk }: OpenedOutput,
-  options: ConvertOptions,
-  parts: ConversionParts,
-  input: Input,
-  backing: TargetBacking | undefined,
-  expected: ExpectedContent | undefined,
-): Promise<Omit<ConvertResult, 'settledMs'>> {
-  const { signal, salvage = false } = options;
-  const phases = new Phases(options.onProgress, expected !== undefined);
-  const { onProgress } = phases;
-  const { slots } = budget;
-  let workers: Pick<WorkerPool, 'threads' | 'threadsRefused'>;
-  let unreadable: UnreadableLog;
-  let verifiedFrom: VerifiedFrom | undefined;
+/** Every part that is opened closes itself at the end; the output is discarded unless it was committed. */
+async function run(options: ConvertOptions, parts: ConversionParts): Promise<ConvertResult> {
+  await using input = (await openStreamInput(options)) ?? (await openImages(options));
+  await using backing = await openBacking(options, input);
+  await using opened = await openOutput(options, parts, input, backing);
+  const { output, budget } = opened;
   const refuseChanges = async () => {
     await input.refuseChanges();
     await backing?.opened?.source.refuseChanges();
   };
+  const phases = progressPhases(options.onProgress, options.verify === true);
+  const unreadable = new UnreadableLog(options.onUnreadable);
+  let filled: FilledOutput;
+  let verifiedFrom: ConvertResult['verifiedFrom'];
   try {
-    const others = [backing?.opened, oldDisk].filter((image) => image !== undefined);
-    const readAlignment = Math.max(input.readAlignment, ...others.map((image) => image.readAlignment));
-    const inflate = [...new Set([input, ...others].flatMap(({ compressionTypes }) => [...compressionTypes]))];
-    const inflateWithNode = options.engine === 'node';
-    const setup = {
-      ...output.setup,
-      itemSize: ITEM_BYTES,
-      inflate,
-      inflateWithNode,
-      salvage,
-      readAlignment,
-    };
-    const fileOf = (fd: number) =>
-      input.fileOf(fd) ?? backing?.source.fileOf(fd) ?? oldDisk?.source.fileOf(fd);
-    const pool = new WorkerPool(parts.workerEntry, budget.threads, slots, setup, fileOf, input.arrives);
-    workers = pool;
-    unreadable = new UnreadableLog(options.onUnreadable);
-    let diskSize: number;
-    try {
-      const { keepZeros, clusterSize } = setup;
-      const itemSettings = {
-        itemSize: ITEM_BYTES,
-        keepZeros,
-        clusterSize,
-        backing: backing?.source,
-        room: output.room,
-        signal,
-        onUnreadable: salvage ? (stretch: UnreadableRange) => unreadable.expect(stretch) : undefined,
-      };
-      const items = () => input.items(itemSettings, pool);
-      const settings = { slots, guestBytes: input.likelySize, onProgress, signal };
-      const end = await output.run(pool, items, unreadable, settings);
-      diskSize = input.size ?? roundUp(end, SECTOR_SIZE);
-    } finally {
-      await pool.close();
-    }
-    unreadable.end();
+    filled = await fillOutput(opened, options, parts.workerEntry, input, backing, unreadable, phases.convert);
     await refuseChanges();
-    await output.finish(diskSize);
-    if (expected !== undefined) {
-      const verification = {
-        ...{ name: options.target, salvage, budget, signal, inflateWithNode: options.engine === 'node' },
-        ...{ workerEntry: parts.workerEntry, onProgress: phases.onVerification },
-      };
-      verifiedFrom = await verifyTarget(await output.seal(), { ...expected, refuseChanges }, verification);
+    await output.finish(filled.diskSize);
+    if (options.verify && input.content !== undefined) {
+      const expected = { name: input.name, content: input.content, refuseChanges };
+      verifiedFrom = await verifyTarget(await output.seal(), expected, {
+        name: options.target,
+        salvage: options.salvage ?? false,
+        budget,
+        signal: options.signal,
+        inflateWithNode: options.engine === 'node',
+        workerEntry: parts.workerEntry,
+        onProgress: phases.verify,
+      });
       await refuseChanges();
     }
   } catch (error) {
-    await output.discard();
-    // What looks broken may only have changed under the reader.
+    // An image that changed while it was read may look damaged.
     if (error instanceof Qcow2cError && error.code === 'ERR_CORRUPT') await refuseChanges();
     throw error;
   }
   await output.commit();
-  const { threads, threadsRefused } = workers;
   const result = output.result();
   warnOfCorrections(result, options);
   return {
     ...result,
-    threads,
-    threadsRefused: threadsRefused?.message,
+    threads: filled.threads,
+    threadsRefused: filled.threadsRefused,
     unreadableBytes: unreadable.bytes,
+    settledMs: input.settledMs + (backing?.opened?.settledMs ?? 0),
     verifiedFrom,
   };
 }
 
-function refuseShortDisk({ name: file, size }: Source, { minSize = 0 }: ConvertOptions): void {
-  if (size >= minSize) return;
-  const message = `${quoted(file)} has ${size} bytes: at least ${minSize} were expected (--min-size)`;
-  throw usageError(message, { file, expected: minSize, found: size });
+interface FilledOutput extends Pick<ConvertResult, 'threads' | 'threadsRefused'> {
+  /** Bytes of the source. */
+  readonly diskSize: number;
+}
+
+/** Runs the items of the input through a worker pool into the output. */
+async function fillOutput(
+  { output, budget: { threads, slots }, oldDisk }: OpenedOutput,
+  { signal, salvage = false, engine }: ConvertOptions,
+  workerEntry: URL,
+  input: Input,
+  backing: TargetBacking | undefined,
+  unreadable: UnreadableLog,
+  onProgress: ConvertOptions['onProgress'],
+): Promise<FilledOutput> {
+  const read = [input, backing?.opened, oldDisk].filter((image) => image !== undefined);
+  const setup = {
+    ...output.setup,
+    itemSize: ITEM_BYTES,
+    inflate: [...new Set(read.flatMap(({ compressionTypes }) => [...compressionTypes]))],
+    inflateWithNode: engine === 'node',
+    salvage,
+    readAlignment: Math.max(...read.map(({ readAlignment }) => readAlignment)),
+  };
+  const fileOf = (fd: number) => input.fileOf(fd) ?? backing?.source.fileOf(fd) ?? oldDisk?.source.fileOf(fd);
+  await using pool = new WorkerPool(workerEntry, threads, slots, setup, fileOf, input.arrives);
+  const itemSettings = {
+    itemSize: ITEM_BYTES,
+    keepZeros: setup.keepZeros,
+    clusterSize: setup.clusterSize,
+    backing: backing?.source,
+    room: output.room,
+    signal,
+    onUnreadable: salvage ? unreadable.expect.bind(unreadable) : undefined,
+  };
+  const items = () => input.items(itemSettings, pool);
+  const settings = { slots, guestBytes: input.likelySize, onProgress, signal };
+  const end = await output.run(pool, items, unreadable, settings);
+  unreadable.end();
+  const diskSize = input.size ?? roundUp(end, SECTOR_SIZE);
+  return { threads: pool.threads, threadsRefused: pool.threadsRefused?.message, diskSize };
+}
+
+/** Opens the backing file that the target is to have. */
+async function openBacking(
+  { create = {}, target, keepTarget, forceShare, ...options }: ConvertOptions,
+  { images }: Input,
+): Promise<TargetBacking | undefined> {
+  const { backingFile: file, backingFormat: format } = create;
+  if (file === undefined || keepTarget) return undefined;
+  if (format === undefined) throw noBackingFormat();
+  const image = images.length === 0 ? undefined : onlyImage({ images });
+  return openTargetBacking({ file, format, forceShare }, target, image, openSettings(options));
+}
+
+/** The progress of the conversion and of its verification, as one progress that never goes back. */
+function progressPhases(onProgress: ConvertOptions['onProgress'], isVerified: boolean) {
+  if (onProgress === undefined || !isVerified) return { convert: onProgress, verify: undefined };
+  let last: Pick<Progress, 'dataBytes' | 'storedBytes'> = { dataBytes: 0, storedBytes: 0 };
+  return {
+    convert: (progress: Progress) => {
+      last = progress;
+      onProgress({ ...progress, phase: 'convert' });
+    },
+    verify: ({ guestBytesDone, guestBytes }: Progress) => {
+      const { dataBytes, storedBytes } = last;
+      onProgress({ guestBytesDone, guestBytes, dataBytes, storedBytes, phase: 'verify' });
+    },
+  };
 }
 
 function warnOfCorrections(result: OutputResult, { onWarning }: ConvertOptions): void {
   const { correctedClusters = 0, engine, compressionLevel } = result;
   if (correctedClusters === 0) return;
   const what = `${engine} compressed ${correctedClusters} clusters wrongly at level ${compressionLevel}`;
-  onWarning?.(`${what}; they were compressed anew, and the image is right. Update it, or use another engine`);
+  onWarning?.(
+    `${what}; they were compressed again, and the image is right. Update it, or use another engine`,
+  );
 }
 
-/** The backing file that the target is to have. */
-async function openBacking(
-  options: ConvertOptions,
-  sources: OpenedSources | undefined,
-): Promise<TargetBacking | undefined> {
-  const { create = {}, target, keepTarget, forceShare } = options;
-  const { backingFile: file, backingFormat: format } = create;
-  if (file === undefined || keepTarget) return undefined;
-  if (format === undefined) throw noBackingFormat();
-  const image = sources && onlyImage(sources);
-  return openTargetBacking({ file, format, forceShare }, target, image, openSettings(options));
-}
-
-/** Names that QEMU, too, will read as names of files. */
-function withStorableNames(create: ConvertOptions['create'] = {}): CreateOptions {
+/** The names as QEMU, too, reads them as names of files. */
+function withStorableNames(create: ConvertOptions['create'] = {}): ConvertOptions['create'] {
   const { backingFile, dataFile } = create;
   return {
     ...create,

@@ -6,7 +6,7 @@ import { roundDown, roundUp } from '../arithmetic.js';
 import type { Source } from '../image/source.js';
 import { ITEM_BYTES, type PlannedItem } from '../workers/plan.js';
 import { segmentsOf } from '../workers/segments.js';
-import type { NextItem } from './output.js';
+import type { NextItem } from './input.js';
 
 export class DiskRest {
   readonly #disk: Source;

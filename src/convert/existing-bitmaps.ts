@@ -19,7 +19,7 @@ export async function bitmapsOf({ image }: ExistingImage): Promise<readonly Bitm
  * @param end bytes of the disk that are written, from its start
  * @returns contents that throw what `readBitmap` does
  */
-export function keptBitmaps(
+export function existingBitmaps(
   { image, virtualSize }: ExistingImage,
   bitmaps: readonly Bitmap[],
   end: number,

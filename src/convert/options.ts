@@ -9,7 +9,6 @@ import type { SnapshotSelector } from '../qcow2/snapshot-table.js';
 import type { CacheMode } from '../storage/cache-mode.js';
 import type { Progress } from '../workers/progress.js';
 import type { UnreadableRange } from '../workers/unreadable-range.js';
-import type { VerifiedFrom } from './verification.js';
 
 export interface ConvertOptions {
   /**
@@ -112,6 +111,12 @@ export interface ConvertOptions {
   /** Ends the conversion: it rejects with ERR_ABORTED, and nothing is left behind. */
   readonly signal?: AbortSignal | undefined;
 }
+
+/**
+ * Where a target was read back from. `device`: past the page cache. `evicted`: the system was asked to drop its pages
+ * first. `page cache`: the system could not be asked.
+ */
+export type VerifiedFrom = 'device' | 'evicted' | 'page cache';
 
 /** What a finished conversion did. Sizes in bytes. */
 export interface ConvertResult {

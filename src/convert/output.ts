@@ -1,34 +1,28 @@
-/** Where a conversion goes, whatever the format: what the workers are to do for it, and what becomes of it. */
-import { quoted } from '../errors.js';
-import type { openTarget } from '../storage/open-target.js';
-import { RateLimit } from '../storage/rate-limit.js';
+/** The output of a conversion, for both formats: what the workers have to do, and how the target is finished. */
+import type { ImageReference } from '../image/image-reference.js';
 import type { Target } from '../storage/target.js';
 import type { PackingSetup } from '../workers/messages.js';
 import type { PipelineParts, PipelineSettings } from '../workers/pipeline.js';
-import type { PlannedItem } from '../workers/plan.js';
 import type { PackedItem, WorkerPool } from '../workers/pool.js';
-import type { ConvertOptions, ConvertResult } from './options.js';
+import type { NextItem } from './input.js';
+import type { ConvertResult } from './options.js';
 import type { UnreadableLog } from './unreadable-log.js';
-import type { WrittenTarget } from './written-target.js';
 
-/** What the target asks of the workers. */
+/** The part of the workers' setup that depends on the target. */
 export type OutputSetup = Pick<
   PackingSetup,
   'output' | 'clusterSize' | 'compressor' | 'passthrough' | 'keepZeros' | 'sparseSize' | 'subclusters'
 >;
 
-/** What only the target can tell of a finished conversion. */
+/** The part of a conversion's result that depends on the target. */
 export type OutputResult = Omit<
   ConvertResult,
   'threads' | 'threadsRefused' | 'settledMs' | 'unreadableBytes' | 'verifiedFrom'
 >;
 
-/** Gives the next item in guest order, to be worked on in a slot; undefined at the end. */
-export type NextItem = (slot: number) => Promise<PlannedItem | undefined>;
-
 /**
- * Runs the items of a qcow2 image through its workers into it, as `runPipeline` does.
- * @param items the items from the first one on, each time it is called; of a stream once only
+ * Runs the items of a qcow2 image through its workers into the image, as `runPipeline` does.
+ * @param items starts at the first item each time it is called; a stream can be started only once
  * @returns where the last item ended, in bytes
  */
 export type RunClusters = (
@@ -38,9 +32,10 @@ export type RunClusters = (
   settings: PipelineSettings,
 ) => Promise<number>;
 
-export interface Output {
+/** Discards the target when it is disposed of before `commit` was called; that never throws. */
+export interface Output extends AsyncDisposable {
   readonly setup: OutputSetup;
-  /** Bytes that fit into an existing target; undefined: as many as come. */
+  /** Bytes that fit into an existing target; undefined: no limit. */
   readonly room: number | undefined;
   /** Runs all items through the pool into the target. @returns where the last one ended, in bytes */
   run(
@@ -49,47 +44,44 @@ export interface Output {
     unreadable: UnreadableLog,
     settings: PipelineSettings,
   ): Promise<number>;
-  /** Writes what is left. @param diskSize bytes */
+  /** Writes the rest of the target. @param diskSize bytes */
   finish(diskSize: number): Promise<void>;
-  /** Makes everything durable; as far as commit goes before it gives a name. @returns where to find it */
+  /** Makes the target durable without giving it its name. */
   seal(): Promise<WrittenTarget>;
-  /** Makes the target durable and gives it its name; it is closed afterwards, also when this fails. */
+  /** Makes the target durable and gives it its name. The target is closed afterwards, on error too. */
   commit(): Promise<void>;
-  /** Removes what was made; what was written in place and sealed stays. Never throws. */
-  discard(): Promise<void>;
-  /** After finish. */
+  /** The result, after `finish`. */
   result(): OutputResult;
 }
 
-/** Bytes of the smallest run of zeros that is left out by default, as in qemu-img. */
+/** A target that is complete and durable: under its temporary name, or written in place. */
+export interface WrittenTarget {
+  /** Opens the target where it is now. */
+  readonly reference: ImageReference;
+  /** The name of the data file, for messages. */
+  readonly dataFileName: string | undefined;
+  /** The file names that a qcow2 image must hold; undefined: a raw disk. */
+  readonly names: ImageNames | undefined;
+  /** Bytes of the disk that were written, from its start: the size of the source. */
+  readonly size: number;
+  /** Bytes of the disk; undefined: at least `size`. */
+  readonly diskSize: number | undefined;
+  readonly kind: Target['kind'];
+  /** Whether the file system takes O_DIRECT, as far as is known. */
+  readonly direct: boolean;
+}
+
+interface ImageNames {
+  readonly backing: string | undefined;
+  readonly backingFormat: string | undefined;
+  readonly dataFile: string | undefined;
+}
+
+/** The default of the smallest run of zeros that is not stored, as in qemu-img. In bytes. */
 export const SPARSE_SIZE = 4096;
 
-/**
- * Opens a target as the options want it written.
- * @param remedy what to do instead when an existing file cannot be replaced, for the message
- * @throws Qcow2cError as `open`
- */
-export async function openWith(
-  open: typeof openTarget,
-  name: string,
-  inPlace: boolean,
-  { targetCache = 'none', signal, onWarning }: ConvertOptions,
-  limit: RateLimit | undefined,
-  remedy?: string,
-): Promise<Target> {
-  const target = await open(name, targetCache, inPlace, remedy);
-  for (const notice of target.notices) onWarning?.(`${quoted(name)} ${notice}`);
-  if (limit !== undefined) target.file.limitRate(limit, signal);
-  return target;
-}
-
-/** The limit that all files of a target share. */
-export function rateLimitOf({ rateLimit }: ConvertOptions): RateLimit | undefined {
-  return rateLimit === undefined ? undefined : new RateLimit(rateLimit);
-}
-
-/** What the result says of how a file was written. */
-export function targetFacts({ file }: Target) {
+/** The part of a result that tells how a file was written. */
+export function writeResult({ file }: Pick<Target, 'file'>) {
   return {
     targetCache: file.cacheMode,
     directRefused: file.directRefused,

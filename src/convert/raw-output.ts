@@ -1,23 +1,23 @@
 /** A raw disk as the target: what to ask of the workers for it, and where their answers go. */
 import { usageError } from '../errors.js';
 import { RawWriter } from '../raw/raw-writer.js';
-import type { openTarget } from '../storage/open-target.js';
 import type { Target } from '../storage/target.js';
 import { type PipelineSettings, refuseAbort, runPipeline } from '../workers/pipeline.js';
 import type { WorkerPool } from '../workers/pool.js';
+import type { NextItem } from './input.js';
 import type { ConvertOptions } from './options.js';
 import {
-  type NextItem,
   type Output,
   type OutputResult,
   type OutputSetup,
-  openWith,
-  rateLimitOf,
   SPARSE_SIZE,
-  targetFacts,
+  type WrittenTarget,
+  writeResult,
 } from './output.js';
+import type { OutputTarget } from './output-target.js';
 import type { UnreadableLog } from './unreadable-log.js';
-import type { WrittenTarget } from './written-target.js';
+
+type RawOptions = Pick<ConvertOptions, 'sparseSize' | 'targetIsZero' | 'create' | 'signal'>;
 
 /** A raw disk has no clusters; what cannot be read is lost in pieces of this many bytes. */
 const PIECE_BYTES = 4096;
@@ -30,38 +30,34 @@ export class RawOutput implements Output {
   readonly #signal: AbortSignal | undefined;
   /** Whether the file is given all its blocks. */
   readonly #isAllocated: boolean;
+  #isClosed = false;
   #diskSize = 0;
   #length = 0;
 
   /**
+   * @param target opened for this output; the caller discards it on error
    * @param diskSize bytes; undefined: a stream, whose end is the disk's
-   * @throws Qcow2cError ERR_USAGE when the target is too small, ERR_IO when it cannot be opened or preallocated
+   * @throws Qcow2cError ERR_USAGE for a target that is too small, ERR_IO when the disk cannot be preallocated
    */
   static async open(
-    options: ConvertOptions,
-    open: typeof openTarget,
+    options: RawOptions,
+    target: OutputTarget,
     diskSize: number | undefined,
   ): Promise<RawOutput> {
-    const { keepTarget = false, create = {} } = options;
-    const target = await openWith(open, options.target, keepTarget, options, rateLimitOf(options));
-    try {
-      if (target.kind === 'device' && (create.preallocation ?? 'off') !== 'off') {
-        throw usageError(`Unsupported preallocation mode '${create.preallocation}' on a device`);
-      }
-      const output = new RawOutput(options, target, diskSize);
-      if (diskSize !== undefined) await output.#allocate(diskSize);
-      return output;
-    } catch (error) {
-      await target.discard();
-      throw error;
+    const preallocation = options.create?.preallocation ?? 'off';
+    if (target.kind === 'device' && preallocation !== 'off') {
+      throw usageError(`Unsupported preallocation mode '${preallocation}' on a device`);
     }
+    const output = new RawOutput(options, target, diskSize);
+    if (diskSize !== undefined) await output.#allocate(diskSize);
+    return output;
   }
 
-  private constructor(options: ConvertOptions, target: Target, diskSize: number | undefined) {
-    const { sparseSize = SPARSE_SIZE, targetIsZero = false, signal, create } = options;
-    const { existingSize, file } = target;
-    // An empty file has nothing that the disk must fit into: it grows, as a new one does.
-    const kind = target.kind === 'existing' && existingSize === 0 ? 'new' : target.kind;
+  private constructor(
+    { sparseSize = SPARSE_SIZE, targetIsZero = false, signal, create }: RawOptions,
+    { target, file, kind, existingSize }: OutputTarget,
+    diskSize: number | undefined,
+  ) {
     this.setup = {
       output: 'runs',
       clusterSize: PIECE_BYTES,
@@ -75,12 +71,7 @@ export class RawOutput implements Output {
     this.#target = target;
     this.#signal = signal;
     this.#isAllocated = create?.preallocation === 'falloc' && kind === 'new';
-    this.#writer = new RawWriter(file, diskSize, {
-      kind,
-      existingSize,
-      isZero: targetIsZero,
-      signal,
-    });
+    this.#writer = new RawWriter(file, diskSize, { kind, existingSize, isZero: targetIsZero, signal });
   }
 
   run(
@@ -132,11 +123,12 @@ export class RawOutput implements Output {
   }
 
   commit(): Promise<void> {
+    this.#isClosed = true;
     return this.#target.commit(this.#length);
   }
 
-  discard(): Promise<void> {
-    return this.#target.discard();
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#isClosed) await this.#target.discard();
   }
 
   result(): OutputResult {
@@ -153,7 +145,7 @@ export class RawOutput implements Output {
       engine: undefined,
       compressionLevel: undefined,
       tableLevel: undefined,
-      ...targetFacts(this.#target),
+      ...writeResult(this.#target),
     };
   }
 }

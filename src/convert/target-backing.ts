@@ -10,7 +10,8 @@ import { type OpenedImage, type OpenSettings, openImage, within } from '../image
 import type { Source } from '../image/source.js';
 import { fileIdentity } from '../system/file-identity.js';
 
-export interface TargetBacking {
+/** Closes its own layers when it is disposed of; that never throws. */
+export interface TargetBacking extends AsyncDisposable {
   readonly source: Source;
   /** Its layers, unless they are the source's own. */
   readonly opened: OpenedImage | undefined;
@@ -36,9 +37,13 @@ export async function openTargetBacking(
   try {
     const shared = image?.layers.slice(await sharedFrom(file, backing.format, image)) ?? [];
     const [top, ...below] = shared.map(({ layer }) => layer);
-    if (top !== undefined) return { source: new BackingChain([top, ...below]), opened: undefined, files: [] };
+    if (top !== undefined) {
+      const source = new BackingChain([top, ...below]);
+      return { source, opened: undefined, files: [], [Symbol.asyncDispose]: async () => {} };
+    }
     const opened = await openImage({ ...backing, file }, undefined, settings);
-    return { source: opened.source, opened, files: opened.files };
+    const { source, files } = opened;
+    return { source, opened, files, [Symbol.asyncDispose]: () => source.close() };
   } catch (error) {
     const owner = target === '' ? '' : ` of the target ${quoted(target)}`;
     throw within(`Could not open the backing file${owner}`, withPlace(error, backing.file, file));

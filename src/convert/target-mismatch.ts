@@ -1,7 +1,7 @@
 /** Says what is wrong with a target that was read back, under the name that it is to get. For `verifyTarget`. */
 import { Qcow2cError, quoted } from '../errors.js';
 import type { OpenedImage } from '../image/open-image.js';
-import type { WrittenTarget } from './written-target.js';
+import type { WrittenTarget } from './output.js';
 
 export class TargetMismatch {
   readonly #written: WrittenTarget;

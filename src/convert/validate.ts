@@ -13,7 +13,7 @@ import { isStream, refuseForStream } from './stream-reference.js';
 const MOST_THREADS = mostThreads(LARGEST_PIECE);
 
 /** @throws Qcow2cError ERR_USAGE; ERR_UNSUPPORTED for a stream that would have to be read twice */
-export function validateConversion(options: ConvertOptions): void {
+export function validate(options: ConvertOptions): void {
   const { sources, create, threads, minSize, bitmaps } = options;
   refuseThreads(threads);
   validateSources(options);
@@ -27,7 +27,7 @@ export function validateConversion(options: ConvertOptions): void {
   refuseMinSize(minSize, create?.size);
 }
 
-/** The part that is about what is read. @throws Qcow2cError as `validateConversion` */
+/** The part that is about what is read. @throws Qcow2cError as `validate` */
 export function validateSources(
   options: Pick<ConvertOptions, 'sources' | 'sourceFormat' | 'snapshot' | 'bitmaps'>,
 ): void {
@@ -40,7 +40,7 @@ export function validateSources(
   }
 }
 
-/** The part that is about what is made. @throws Qcow2cError as `validateConversion` */
+/** The part that is about what is made. @throws Qcow2cError as `validate` */
 export function validateTarget({
   sources,
   targetFormat,

@@ -18,18 +18,13 @@ import type { Progress } from '../workers/progress.js';
 import { openFileIdentities } from '../workers/range-identity.js';
 import { limitBudgetToDisk, type WorkerBudget } from '../workers/worker-budget.js';
 import { ContentDigest } from './content-digest.js';
+import type { VerifiedFrom } from './options.js';
+import type { WrittenTarget } from './output.js';
 import { planVerification } from './plan-verification.js';
 import { TargetMismatch } from './target-mismatch.js';
-import type { WrittenTarget } from './written-target.js';
 
 /** The workers' unit where no clusters are to be made, in bytes. */
 const PIECE_BYTES = 4096;
-
-/**
- * Where the target was read from. `device`: past the page cache; `evicted`: the system was asked to drop its pages
- * first; `page cache`: it could not be asked.
- */
-export type VerifiedFrom = 'device' | 'evicted' | 'page cache';
 
 /** What the target must hold. */
 export interface Expected {

@@ -1,7 +1,6 @@
 /** The exact size of a compressed image: the conversion as it would be, but to nowhere; or of a sample of it. */
-import { convertWith } from '../convert/convert.js';
+import { type ConversionParts, convertWith } from '../convert/convert.js';
 import type { ConvertResult } from '../convert/options.js';
-import type { ConversionParts } from '../convert/parts.js';
 import { openNullTarget } from './null-target.js';
 import type { Estimate, MeasureOptions } from './options.js';
 import { Sampling } from './sampling.js';

@@ -4,7 +4,7 @@
  * block/qcow2.c and raw_measure in block/raw-format.c.
  */
 import { roundUp } from '../arithmetic.js';
-import { BUILT_PARTS, type ConversionParts } from '../convert/parts.js';
+import type { ConversionParts } from '../convert/convert.js';
 import { isStream, streamName } from '../convert/stream-reference.js';
 import { Qcow2cError, quoted, usageError } from '../errors.js';
 import type { ImageReference } from '../image/image-reference.js';
@@ -12,6 +12,7 @@ import { type OpenedImage, openImage } from '../image/open-image.js';
 import { openImageFile } from '../image/open-image-file.js';
 import { type ImageParameters, resolveCreateOptions } from '../qcow2/create-options.js';
 import { SECTOR_SIZE } from '../sector.js';
+import { BUILT_WORKER } from '../workers/built-worker.js';
 import { endPromptly } from '../workers/prompt-abort.js';
 import { dataClusterBytes } from './allocated-data.js';
 import { bitmapsSize } from './bitmaps-size.js';
@@ -27,7 +28,7 @@ const LARGEST_SIZE = 2 ** 62;
  *   and reading the source throws
  */
 export async function measure(options: MeasureOptions): Promise<Measurement> {
-  return measureWith(options, BUILT_PARTS);
+  return measureWith(options, { workerEntry: BUILT_WORKER });
 }
 
 /** Parts that tests replace. */

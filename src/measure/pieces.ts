@@ -3,7 +3,7 @@
  * as an item is, and gives the same compressed clusters wherever it is worked on.
  */
 import { roundDown } from '../arithmetic.js';
-import type { NextItem } from '../convert/output.js';
+import type { NextItem } from '../convert/input.js';
 import type { Segment } from '../workers/messages.js';
 import { refuseAbort } from '../workers/pipeline.js';
 import type { PlannedItem } from '../workers/plan.js';

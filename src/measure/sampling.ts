@@ -4,7 +4,8 @@
  * that tables, refcounts and padding are counted as they would be, and a sample of everything gives the exact size.
  * docs/measure.md describes the method.
  */
-import type { NextItem, RunClusters } from '../convert/output.js';
+import type { NextItem } from '../convert/input.js';
+import type { RunClusters } from '../convert/output.js';
 import { internalError } from '../errors.js';
 import { allocationUnit } from '../qcow2/image-writer.js';
 import { UNCHANGED } from '../workers/messages.js';

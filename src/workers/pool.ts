@@ -182,6 +182,10 @@ export class WorkerPool {
     this.#giveMemoryBack();
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   #giveMemoryBack(): void {
     sharedMemory.giveBack(this.#results);
     sharedMemory.giveBack(this.#arrivals);

@@ -1,7 +1,7 @@
 /** What a conversion's options rule out by themselves, with nothing opened. */
 import { describe, expect, test } from 'vitest';
 import type { ConvertOptions } from '../../src/convert/options.js';
-import { validateConversion } from '../../src/convert/validate.js';
+import { validate } from '../../src/convert/validate.js';
 
 const PLAIN: ConvertOptions = { sources: ['missing'], target: 'out' };
 const stream = { stream: 0, name: 'standard input' };
@@ -19,7 +19,7 @@ test('what can be is let through, whether the files are there or not', () => {
     { bitmaps: 'all', snapshot },
     { threads: 1, minSize: 0 },
   ] as const) {
-    expect(() => validateConversion({ ...PLAIN, ...options })).not.toThrow();
+    expect(() => validate({ ...PLAIN, ...options })).not.toThrow();
   }
 });
 
@@ -53,13 +53,13 @@ test.each<[Partial<ConvertOptions>, string]>([
       "convert - OUT'), or save it to a file first",
   ],
 ])('%j is refused', (options, message) => {
-  expect(() => validateConversion({ ...PLAIN, ...options })).toThrow(
+  expect(() => validate({ ...PLAIN, ...options })).toThrow(
     expect.objectContaining({ code: 'ERR_USAGE', message }),
   );
 });
 
 test('a stream that is said to be a qcow2 image is refused, with what to do', () => {
-  expect(() => validateConversion({ ...PLAIN, sources: [stream], sourceFormat: 'qcow2' })).toThrow(
+  expect(() => validate({ ...PLAIN, sources: [stream], sourceFormat: 'qcow2' })).toThrow(
     expect.objectContaining({
       code: 'ERR_UNSUPPORTED',
       message:
@@ -83,7 +83,7 @@ describe('a raw target', () => {
       "Parameter 'preallocation' does not accept value 'metadata' (accepted: off, falloc, full)",
     ],
   ])('cannot have %j', (options, message) => {
-    expect(() => validateConversion({ ...PLAIN, targetFormat: 'raw', ...options })).toThrow(
+    expect(() => validate({ ...PLAIN, targetFormat: 'raw', ...options })).toThrow(
       expect.objectContaining({ code: 'ERR_USAGE', message, expected: 'qcow2', found: 'raw' }),
     );
   });

@@ -3,7 +3,7 @@ import * as fs from 'node:fs';
 import { beforeAll, expect, test } from 'vitest';
 import { check } from '../../src/check/check.js';
 import { compare } from '../../src/compare/compare.js';
-import { openSettings, openSources } from '../../src/convert/open-sources.js';
+import { openImages, openSettings } from '../../src/convert/image-input.js';
 import { openTargetBacking } from '../../src/convert/target-backing.js';
 import { imageInfo } from '../../src/info/info.js';
 import { mapImage } from '../../src/map/map-image.js';
@@ -34,8 +34,7 @@ type OnWarning = (message: string) => void;
 /** What looks at an image, with what it reads of it. */
 const COMMANDS: Readonly<Record<string, (file: string, onWarning: OnWarning) => Promise<unknown>>> = {
   convert: async (file, onWarning) => {
-    const { source } = await openSources({ sources: [image(file)], onWarning });
-    await source.close();
+    await using _ = await openImages({ sources: [image(file)], onWarning });
   },
   'convert over it': async (file, onWarning) => {
     const settings = openSettings({ onWarning });

@@ -1,7 +1,7 @@
 /** Estimates from samples held against the whole: over many samples of disks of many kinds. */
 import { deflateRawSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import type { NextItem } from '../../src/convert/output.js';
+import type { NextItem } from '../../src/convert/input.js';
 import type { Estimate } from '../../src/measure/options.js';
 import { Sampling } from '../../src/measure/sampling.js';
 import { UNCHANGED } from '../../src/workers/messages.js';

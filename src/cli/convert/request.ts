@@ -3,7 +3,7 @@
  * qemu-img in its order and words (img_convert in qemu-img.c). Pure; used by the parser of the command line.
  */
 import type { ConvertOptions } from '../../convert/options.js';
-import { validateConversion, validateSources, validateTarget } from '../../convert/validate.js';
+import { validate, validateSources, validateTarget } from '../../convert/validate.js';
 import { type Qcow2cError, quoted, usageError } from '../../errors.js';
 import type { ImageFormat } from '../../image/image-reference.js';
 import { readCacheSize, readMinSize, readRateLimit, readSparseSize } from '../options/argument-numbers.js';
@@ -92,7 +92,7 @@ export function readConvertWords(
       targetIsZero: words.targetIsZero,
       verify: words.verify,
     };
-    validateConversion(options);
+    validate(options);
     const verbose = !quiet && (words.verbose ?? false);
     return { kind: 'convert', options, progress: progressStyle(words), quiet, verbose };
   });

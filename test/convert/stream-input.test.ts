@@ -1,15 +1,22 @@
+import * as fs from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type ItemSettings, imageInput, streamInput } from '../../src/convert/input.js';
-import type { OpenedSources } from '../../src/convert/open-sources.js';
-import { Concatenation } from '../../src/image/concatenation.js';
+import type { ItemSettings } from '../../src/convert/input.js';
+import { openStream, streamInput } from '../../src/convert/stream-input.js';
 import type { StreamSource } from '../../src/raw/stream-source.js';
 import type { PlannedItem } from '../../src/workers/plan.js';
 import type { WorkerPool } from '../../src/workers/pool.js';
+import { useScratch } from '../e2e/scratch.js';
 import { randomBytes } from '../e2e/source-images.js';
-import { FakeLayer } from '../image/fake-layer.js';
 import { FakeSource } from '../image/fake-source.js';
+import { runOk } from '../oracle/run.js';
 
+const path = useScratch();
+const openFiles = () => fs.readdirSync('/proc/self/fd').length;
+const [small, odd] = [path('small.raw'), path('odd.raw')];
+await writeFile(small, Buffer.alloc(1024, 1));
+await writeFile(odd, Buffer.alloc(513, 2));
 const ITEM = 4096;
 const SETTINGS: ItemSettings = {
   itemSize: ITEM,
@@ -214,49 +221,39 @@ describe('a stream', () => {
   });
 });
 
-describe('images', () => {
-  const sourcesOf = (source: OpenedSources['source']): OpenedSources => ({
-    source,
-    images: [],
-    readAlignment: 4096,
-    settledMs: 0,
-    compressionTypes: new Set(['zstd']),
+describe('opening a stream', () => {
+  test('is none of the images', async () => {
+    expect(await openStream({ sources: [small, { file: odd }] })).toBeUndefined();
   });
 
-  test('are planned with and without a backing file, and say what they are', async () => {
-    const parts = [
-      new FakeSource('a', [{ kind: 'data', length: ITEM }], 5),
-      new FakeSource('b', [{ kind: 'zero', length: ITEM }], 6),
-    ];
-    const source = new Concatenation(parts);
-    const input = imageInput(sourcesOf(source));
-    expect(input).toMatchObject({ size: 2 * ITEM, readAlignment: 4096, arrives: false });
-    expect([...input.compressionTypes]).toEqual(['zstd']);
-    expect([input.fileOf(6), input.fileOf(7)]).toEqual(['b', undefined]);
-    const { pool } = fakePool();
-    const plain = input.items(SETTINGS, pool);
-    expect(await plain(0)).toMatchObject({ guestOffset: 0, segments: [{ kind: 'data' }] });
-    expect(await plain(0)).toBeUndefined();
-    const kept = input.items({ ...SETTINGS, keepZeros: true }, pool);
-    expect([await kept(0), await kept(1)].map((item) => item?.guestOffset)).toEqual([0, ITEM]);
-    const backing = new FakeSource('base', [{ kind: 'data', length: 2 * ITEM }], 5);
-    const overlay = input.items({ ...SETTINGS, backing }, pool);
-    expect(await overlay(0)).toMatchObject({ guestOffset: ITEM, changed: [[0, 8]], segments: [] });
-    expect(await overlay(0)).toBeUndefined();
-    await input.refuseChanges();
-    expect(parts.map(({ refused }) => refused)).toEqual([1, 1]);
-  });
-
-  test('take what cannot be read for zeros when that is asked for, and else end there', async () => {
-    const source = new FakeLayer<never>('x', [{ kind: 'unreadable', length: ITEM }] as never);
-    const input = imageInput(sourcesOf(source));
-    const told: number[] = [];
-    const next = input.items(
-      { ...SETTINGS, onUnreadable: ({ length }) => told.push(length) },
-      fakePool().pool,
+  test('is what the name of a pipe stands for, which is opened without waiting for its writer', async () => {
+    const before = openFiles();
+    const fifo = path('fifo');
+    await runOk('mkfifo', [fifo]);
+    for (const source of [fifo, { file: fifo, format: 'raw' }] as const) {
+      const opened = await openStream({ sources: [source] });
+      expect(opened?.name).toBe(fifo);
+      const fill = opened!.fill(new Uint8Array(1));
+      fill.catch(() => {});
+      await opened?.close();
+      await expect(fill).rejects.toMatchObject({ code: 'ERR_ABORTED' });
+    }
+    // Its writer must not be let go for a conversion that cannot be.
+    await expect(openStream({ sources: [small, fifo] })).rejects.toThrow(
+      /'.*fifo' is a stream, which must be the only/,
     );
-    expect(await next(0)).toBeUndefined();
-    expect(told).toEqual([ITEM]);
-    await expect(input.items(SETTINGS, fakePool().pool)(0)).rejects.toMatchObject({ code: 'ERR_CORRUPT' });
+    expect(openFiles()).toBe(before);
+  });
+
+  test('is the descriptor under its name, which is closed with it', async () => {
+    const before = openFiles();
+    const descriptor = fs.openSync(small, 'r');
+    const opened = await openStream({
+      sources: [{ stream: descriptor, name: 'a pipe' }],
+      sourceFormat: 'raw',
+    });
+    expect(opened?.name).toBe('a pipe');
+    await opened?.close();
+    expect(openFiles()).toBe(before);
   });
 });

@@ -1,0 +1,176 @@
+/** A raw disk that comes through a stream as the input of a conversion. It is read once, from start to end. */
+import { roundUp } from '../arithmetic.js';
+import { Qcow2cError, quoted, usageError } from '../errors.js';
+import { PROBE_BYTES, probeFormat } from '../image/probe.js';
+import { openNamedStream } from '../raw/named-stream.js';
+import { StreamSource } from '../raw/stream-source.js';
+import { SECTOR_SIZE } from '../sector.js';
+import { onAbort } from '../system/abort-listeners.js';
+import { segmentsOf } from '../workers/segments.js';
+import { ContentDigest } from './content-digest.js';
+import type { Input } from './input.js';
+import type { ConvertOptions } from './options.js';
+import { isStream, refuseForStream, statedFormat, streamName } from './stream-reference.js';
+
+type StreamOptions = Pick<
+  ConvertOptions,
+  'sources' | 'sourceFormat' | 'snapshot' | 'bitmaps' | 'create' | 'minSize' | 'verify' | 'signal'
+>;
+
+/**
+ * Opens the stream among the sources, and waits for its first bytes.
+ * @returns undefined when the sources are images
+ * @throws Qcow2cError as `refuseForStream`, `StreamSource.open` and `streamInput`; the stream is closed then
+ */
+export async function openStreamInput(options: StreamOptions): Promise<Input | undefined> {
+  const stream = await openStream(options);
+  if (stream === undefined) return undefined;
+  const { sources, sourceFormat, create, minSize, verify, signal } = options;
+  // Closing the stream ends a read that waits for its writer.
+  const stopListening = signal && onAbort(signal, () => void stream.close());
+  const close = async () => {
+    stopListening?.();
+    await stream.close();
+  };
+  try {
+    const input = await streamInput(stream, {
+      expected: create?.size,
+      least: minSize,
+      trusted: sources.some((source) => statedFormat(source, sourceFormat) === 'raw'),
+      digest: verify ? new ContentDigest() : undefined,
+    });
+    return { ...input, [Symbol.asyncDispose]: close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/**
+ * Opens the stream among the sources.
+ * @returns undefined when the sources are images
+ * @throws Qcow2cError as `refuseForStream`; ERR_IO, ERR_UNSUPPORTED as `StreamSource.open`
+ */
+export async function openStream(
+  options: Pick<StreamOptions, 'sources' | 'sourceFormat' | 'snapshot' | 'bitmaps'>,
+): Promise<StreamSource | undefined> {
+  const names = await Promise.all(options.sources.map(streamName));
+  const found = options.sources[names.findIndex((name) => name !== undefined)];
+  if (found === undefined) return undefined;
+  // Opening a named pipe would let its writer go on, so the refusal comes first.
+  refuseForStream(found, options);
+  const reference = isStream(found)
+    ? found
+    : await openNamedStream(typeof found === 'string' ? found : found.file);
+  return StreamSource.open(reference);
+}
+
+/** What the caller stated of a stream. Sizes in bytes. */
+export interface StreamFacts {
+  /** The exact size; undefined: any size but 0. */
+  readonly expected: number | undefined;
+  /** The least size. */
+  readonly least?: number | undefined;
+  /** Whether the format was stated as raw; otherwise a stream that begins as a qcow2 image is refused. */
+  readonly trusted: boolean;
+  /** Takes the content of each item. */
+  readonly digest?: ContentDigest | undefined;
+}
+
+/**
+ * Waits for the first bytes, so that an empty stream is refused before the target is opened.
+ * @throws Qcow2cError ERR_USAGE for an empty stream; ERR_UNSUPPORTED for one that begins as an image of a format; as
+ *   `StreamSource.fill`
+ */
+export async function streamInput(
+  stream: StreamSource,
+  { expected, least = 0, trusted, digest }: StreamFacts,
+): Promise<Input> {
+  const start = await stream.peek(PROBE_BYTES);
+  if (start.length === 0 && expected === undefined) throw emptyStream(stream.name);
+  if (!trusted) refuseOtherFormats(start, stream.name);
+  refuseLength(stream.name, start.length, { expected, least, room: undefined }, start.length < PROBE_BYTES);
+  const likely = expected ?? stream.total;
+  return {
+    name: stream.name,
+    images: [],
+    settledMs: 0,
+    content: digest,
+    size: expected === undefined ? undefined : roundUp(expected, SECTOR_SIZE),
+    likelySize: likely === undefined ? undefined : roundUp(likely, SECTOR_SIZE),
+    compressionTypes: new Set(),
+    readAlignment: 1,
+    arrives: true,
+    fileOf: () => undefined,
+    items({ itemSize, clusterSize, backing, room }, pool) {
+      let at = 0;
+      let ended = false;
+      return async (slot) => {
+        if (ended) return undefined;
+        const memory = pool.arrivalSlot(slot).subarray(0, itemSize);
+        const count = await stream.fill(memory);
+        ended = count < itemSize;
+        refuseLength(stream.name, at + count, { expected, least, room }, ended);
+        if (count === 0) return undefined;
+        digest?.add(at, memory.subarray(0, count));
+        const guestOffset = at;
+        at += count;
+        const length = roundUp(count, SECTOR_SIZE);
+        const segments = [{ kind: 'arrived', at: 0, length: count } as const];
+        if (backing === undefined) return { guestOffset, length, segments };
+        return {
+          guestOffset,
+          length,
+          segments,
+          backing: await segmentsOf(backing, guestOffset, length),
+          changed: [[0, Math.ceil(length / clusterSize)]],
+        };
+      };
+    },
+    refuseChanges: async () => {},
+    [Symbol.asyncDispose]: () => stream.close(),
+  };
+}
+
+/** A stream cannot be read as an image of a format, and hardly ever is a raw disk that looks like one. */
+function refuseOtherFormats(start: Uint8Array, name: string): void {
+  if (probeFormat(start, name) === 'raw') return;
+  throw new Qcow2cError(
+    'ERR_UNSUPPORTED',
+    `${quoted(name)} looks like a qcow2 image, which cannot be read from a stream; save it in a file first, or ` +
+      'say with -f raw that it is a raw disk',
+    { file: name, found: 'qcow2', expected: 'raw' },
+  );
+}
+
+/** A program that fails before it writes anything leaves an empty stream. */
+function emptyStream(file: string): Qcow2cError {
+  const message =
+    `${quoted(file)} is empty, and no disk has 0 bytes: the program that should write to it has probably failed ` +
+    '(for an empty disk, say -o size=0)';
+  return usageError(message, { file, found: 0 });
+}
+
+/** In bytes. */
+interface Lengths {
+  readonly expected: number | undefined;
+  readonly least: number;
+  readonly room: number | undefined;
+}
+
+/** @param ended whether `found` bytes, all that came so far, are all that come */
+function refuseLength(file: string, found: number, { expected, least, room }: Lengths, ended: boolean): void {
+  if (expected !== undefined && (found > expected || (ended && found < expected))) {
+    const how = found > expected ? 'has more bytes' : `ended after ${found} bytes`;
+    const message = `${quoted(file)} ${how}: ${expected} were expected, as stated by the size`;
+    throw usageError(message, { file, expected, found });
+  }
+  if (ended && found < least) {
+    const message = `${quoted(file)} ended after ${found} bytes: at least ${least} were expected (--min-size)`;
+    throw usageError(message, { file, expected: least, found });
+  }
+  if (room !== undefined && found > room) {
+    const message = `The target is too small: it has ${room} bytes, and ${quoted(file)} has ${found} or more`;
+    throw usageError(message, { file, expected: room, found });
+  }
+}
