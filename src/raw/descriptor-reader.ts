@@ -1,30 +1,30 @@
-/** Reads a file or device from where its descriptor stands to its end, for a stream as a source. */
+/** Reads a file or device from its descriptor's position to its end, for a stream as a source. */
 import { abortedError } from '../errors.js';
 import { closeUnwritten } from '../system/close-unwritten.js';
 import { ReadError, readFully } from '../system/read-fully.js';
 
-/** Standard input, output and error belong to the process. */
+/** Standard input, output and error belong to the process and stay open. */
 const LAST_STANDARD_DESCRIPTOR = 2;
 
 export class FileReader {
   readonly #descriptor: number;
   readonly #closing = new AbortController();
   #received = 0;
-  /** The fill under way. The read that it waits for cannot be ended: a file answers soon. */
+  /** The current fill. Its read cannot be cancelled, but files answer soon. */
   #filling: Promise<unknown> | undefined;
 
-  /** @param descriptor closed with the reader, unless it is a standard one */
+  /** @param descriptor closed with the reader unless it is standard input, output or error */
   constructor(descriptor: number) {
     this.#descriptor = descriptor;
   }
 
-  /** Bytes handed out so far. */
+  /** Bytes read so far. */
   get received(): number {
     return this.#received;
   }
 
   /**
-   * One at a time.
+   * Fills `memory`. Only one call may be pending.
    * @returns bytes read; fewer than `memory` takes only at the end
    * @throws the system's error; Qcow2cError ERR_ABORTED once closed
    */
@@ -44,7 +44,7 @@ export class FileReader {
     }
   }
 
-  /** Makes a pending `fill` fail, when its read comes back, and every later one. */
+  /** Makes a pending `fill` fail once its read returns, and every later one at once. */
   async close(): Promise<void> {
     if (this.#closing.signal.aborted) return;
     this.#closing.abort();

@@ -1,5 +1,5 @@
 /**
- * Names that stand for a stream: named pipes, and the names that Linux gives to this process's own descriptors
+ * Names that refer to a stream: named pipes, and the names that Linux gives to this process's own descriptors
  * (/dev/stdin, and /dev/fd/63 of a shell's `<(...)`). For the commands that read a stream as a source.
  */
 import * as fs from 'node:fs';
@@ -16,8 +16,9 @@ const STANDARD_NAMES: Readonly<Record<string, number>> = {
 const DESCRIPTOR_NAME = /^\/(?:dev|proc\/self)\/fd\/(\d{1,9})$/;
 
 /**
- * Whether a file of this name is read once, from start to end: a pipe or socket, a character device behind an own
- * descriptor, or a file behind one from which something was read before. Opens nothing; what is not there is none.
+ * Reports whether the file of this name can be read only once, from start to end: a pipe or socket, a character device
+ * behind one of this process's descriptors, or a file behind a descriptor that is no longer at its start. Opens
+ * nothing. A name that does not exist is not a stream.
  */
 export async function isStreamName(name: string): Promise<boolean> {
   const descriptor = ownDescriptor(name);
@@ -29,8 +30,9 @@ export async function isStreamName(name: string): Promise<boolean> {
 }
 
 /**
- * Opens the stream of such a name. An own descriptor is used as it is: to open it anew can be forbidden, and would
- * read a file from its start. A named pipe is opened without waiting for its writer, which would hold up every signal.
+ * Opens the stream of such a name. This process's own descriptors are used directly: opening one anew may be forbidden,
+ * and would read a file from its start. A named pipe is opened without waiting for its writer, because waiting would
+ * block signals.
  * @throws Qcow2cError ERR_IO; ERR_UNSUPPORTED for a pipe that cannot end
  */
 export async function openNamedStream(name: string): Promise<StreamReference> {
@@ -44,7 +46,7 @@ export async function openNamedStream(name: string): Promise<StreamReference> {
   }
 }
 
-/** A pipe does not end while this process itself could write to it. Those of Node.js are such pipes, too. */
+/** A pipe does not end while this process itself could write to it. Node.js's own pipes are of this kind too. */
 async function refuseOwnWriter(name: string): Promise<void> {
   const pipe = await statsAt(name);
   if (!pipe?.isFIFO() || !openDescriptors().some((descriptor) => writesTo(descriptor, pipe))) return;
@@ -79,7 +81,7 @@ function statsOf(descriptor: number): fs.Stats | undefined {
   }
 }
 
-/** What cannot be looked at is an error of whoever opens it. */
+/** If the name cannot be examined, the later open reports the error. */
 async function statsAt(name: string): Promise<fs.Stats | undefined> {
   try {
     return await stat(name);

@@ -1,19 +1,22 @@
 /**
- * Reads a pipe or socket to its end, for a stream as a source. The event loop waits for the bytes and no thread
- * does, so that reading can be given up at any moment. Never holds more than one buffer that nobody asked for, and at its
- * end what the pipe had left.
+ * Reads a pipe or socket to its end, for a stream as a source. The event loop waits for the bytes, so no thread is
+ * blocked and the read can be cancelled at any time. Buffers at most one read that was not requested and, at the end,
+ * the rest of the pipe.
  */
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import { abortedError } from '../errors.js';
 import { ReadError, readFullySync } from '../system/read-fully.js';
 
-/** What a pipe holds on Linux; larger pieces gained nothing measurable. */
+/** Capacity of a pipe on Linux; larger reads were not measurably faster. */
 const BUFFER_BYTES = 64 * 1024;
 
-/** More than a pipe holds that its writers have left: 1 MiB, unless a privileged program has made it larger. */
+/**
+ * More than remains in a pipe after its writers close it: its capacity is 1 MiB at most unless a privileged program has
+ * raised it.
+ */
 const MOST_LEFT_BYTES = 64 * 2 ** 20;
 
-/** Memory that is being filled. */
+/** A pending `fill`. */
 interface Demand {
   readonly memory: Uint8Array;
   filled: number;
@@ -25,19 +28,22 @@ export class PipeReader {
   readonly #descriptor: number;
   readonly #socket: Socket;
   #received = 0;
-  /** What came after the last demand was met: a part of the socket's buffer, which rests until it is resumed. */
+  /**
+   * Bytes that came after the last demand was met. They are part of the socket's buffer, which is reused when the
+   * socket is resumed.
+   */
   #rest: Uint8Array = new Uint8Array(0);
   #demand: Demand | undefined;
   #ended = false;
   #failure: { readonly error: unknown } | undefined;
 
   /**
-   * @param descriptor closed at the end of the stream or with the reader, unless it is a standard one
+   * @param descriptor closed at the end of the stream or with the reader, unless it is standard input, output or error
    * @throws the system's error when the descriptor is neither a pipe nor a stream socket
    */
   constructor(descriptor: number) {
     this.#descriptor = descriptor;
-    // The types know `onread` as an option of connect() only.
+    // The type declarations allow `onread` only for connect().
     const options: SocketConstructorOpts & { onread: OnReadOpts } = {
       fd: descriptor,
       readable: true,
@@ -49,14 +55,14 @@ export class PipeReader {
     this.#socket.on('error', this.#onError);
   }
 
-  /** Bytes handed out so far. */
+  /** Bytes read so far. */
   get received(): number {
     return this.#received;
   }
 
   /**
-   * One at a time.
-   * @returns how many bytes came; fewer than `memory` takes only at the end, then 0 for ever
+   * Fills `memory`. Only one call may be pending.
+   * @returns bytes read; fewer than `memory` takes only at the end, then always 0
    * @throws the system's error; Qcow2cError ERR_ABORTED once closed
    */
   async fill(memory: Uint8Array): Promise<number> {
@@ -75,7 +81,7 @@ export class PipeReader {
     this.#socket.destroy();
   }
 
-  /** Copies what came too early; returns how much that was. */
+  /** Copies bytes of the rest into `memory`; returns their number. */
   #takeRest(memory: Uint8Array): number {
     const part = this.#rest.subarray(0, memory.length);
     memory.set(part);
@@ -84,7 +90,7 @@ export class PipeReader {
     return part.length;
   }
 
-  /** @returns false for no more until the next demand */
+  /** @returns false to pause the socket until the next demand */
   readonly #onBytes = (count: number, buffer: Uint8Array): boolean => {
     const bytes = buffer.subarray(0, count);
     const demand = this.#demand;
@@ -113,8 +119,9 @@ export class PipeReader {
   };
 
   /**
-   * Node.js takes a stream for ended when the other side is closed and a read came back short. A pipe can have more then
-   * (one that keeps its writes apart gives one of them to each read), and a broken connection its error.
+   * Reads what Node.js left in the pipe. Node.js treats a stream as ended when the other side is closed and a read was
+   * short. A pipe may still hold bytes then (in packet mode each read returns a single write), and a broken connection
+   * may still report an error.
    */
   #takeLeft(): void {
     const parts = [this.#rest];
@@ -129,13 +136,13 @@ export class PipeReader {
         if (!(error instanceof ReadError)) throw error;
         count = error.done;
         ended = true;
-        // EAGAIN: another writer has opened a named pipe, and has written nothing yet.
+        // EAGAIN: another writer opened the named pipe but has not written yet.
         if (error.cause.code !== 'EAGAIN') this.#onError(error.cause);
       }
       parts.push(part.subarray(0, count));
       length += count;
     }
-    if (length > MOST_LEFT_BYTES) this.#onError(new Error('it goes on after its end'));
+    if (length > MOST_LEFT_BYTES) this.#onError(new Error('the stream continues after its end'));
     if (length > 0) this.#rest = Buffer.concat(parts);
   }
 

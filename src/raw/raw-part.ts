@@ -1,4 +1,4 @@
-/** A part of a raw image as a disk of its own: `offset` and `size` of QEMU's driver raw. */
+/** A part of a raw image as a disk: the options `offset` and `size` of QEMU's driver raw. */
 import { roundUp } from '../arithmetic.js';
 import { Qcow2cError, quoted } from '../errors.js';
 import type { HostFile, MappedRange, Source } from '../image/source.js';
@@ -13,19 +13,19 @@ export class RawPart implements Source {
 
   /**
    * @param file closed with the part
-   * @param offset bytes, where the part begins
-   * @param size bytes; undefined: up to the file's end
-   * @returns the file itself when the part is all of it
-   * @throws Qcow2cError ERR_USAGE when the file does not hold the part (raw_apply_options in QEMU)
+   * @param offset bytes from the start of the file to the part
+   * @param size bytes; undefined: to the end of the file
+   * @returns the file itself when the part is the whole file
+   * @throws Qcow2cError ERR_USAGE when the part ends outside the file (raw_apply_options in QEMU)
    */
   static of(file: HostFile, offset: number, size: number | undefined): Source {
     if (offset === 0 && size === undefined) return file;
     const found = file.size;
     if (offset > found || (size !== undefined && size > found - offset)) {
-      const part = size === undefined ? `offset ${offset} is` : `offset ${offset} and size ${size} are`;
+      const part = size === undefined ? `Offset ${offset} is` : `${size} bytes at offset ${offset} are`;
       throw new Qcow2cError(
         'ERR_USAGE',
-        `The part of ${quoted(file.name)} at ${part} past its end, at ${found} bytes`,
+        `${part} not inside ${quoted(file.name)}, which has ${found} bytes`,
         { file: file.name, expected: found, found: offset + (size ?? 0) },
       );
     }

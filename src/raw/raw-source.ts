@@ -1,6 +1,6 @@
 /**
- * A raw image: a regular file, whose holes are found and never read, or a block device. Also what the readers
- * of other formats find their tables and clusters in.
+ * A raw image: a regular file, whose holes are found and never read, or a block device. The readers of other formats
+ * also read their tables and clusters through this class.
  */
 import * as fs from 'node:fs';
 import { stat } from 'node:fs/promises';
@@ -21,7 +21,9 @@ import { settleTimes } from '../system/timestamp-tick.js';
 const openFile = promisify(fs.open);
 const statOpen = promisify(fs.fstat);
 
-/** What identifies a file's content without reading it. Writers can set the first time back, and never the second. */
+/**
+ * Identifies a file's content without reading it. A program can set the modification time back but not the change time.
+ */
 interface Version {
   readonly size: number;
   readonly mtimeNs: bigint;
@@ -31,21 +33,21 @@ interface Version {
 export class RawSource implements HostFile {
   readonly name: string;
   readonly size: number;
-  /** The same for every name of one file or device, and for no other. */
+  /** The same for every name of one file or device; different files have different identities. */
   readonly identity: string;
-  /** What offset, length and address of a read on the descriptor must be multiples of, in bytes. */
+  /** Offset, length and address of a read on the descriptor must be multiples of this many bytes. */
   readonly readAlignment: number;
   readonly descriptor: number;
-  /** Whether it has holes that cannot be found, and so are read. */
+  /** Whether the file has holes that cannot be found and so are read. */
   readonly hasLostHoles: boolean;
   readonly #holes: HoleFinder;
   #version: Version;
   readonly #isFile: boolean;
-  /** The data range looked up last: the next question is mostly about the same one. */
+  /** The last data range found. The next lookup is usually in the same range. */
   #known: DataRange | undefined;
 
   /**
-   * @param descriptor an open file or block device; closed with the source, or at once when this fails
+   * @param descriptor an open file or block device; closed with the source, or at once if this call fails
    * @param direct whether it was opened with O_DIRECT
    * @throws Qcow2cError ERR_IO
    */
@@ -57,7 +59,7 @@ export class RawSource implements HostFile {
       const version = isFile
         ? { size: Number(stats.size), mtimeNs: stats.mtimeNs, ctimeNs: stats.ctimeNs }
         : { size: await deviceSize(descriptor), mtimeNs: 0n, ctimeNs: 0n };
-      // Compressed by the file system or sparse: it takes fewer blocks of 512 bytes than it is long.
+      // A file with fewer blocks of 512 bytes than its length is sparse, or the file system compresses it.
       const hasLostHoles = !holes.isAble && isFile && stats.blocks * 512n < stats.size;
       return new RawSource(descriptor, name, direct, holes, version, fileIdentity(stats), hasLostHoles);
     } catch (error) {
@@ -127,7 +129,7 @@ export class RawSource implements HostFile {
 
   /**
    * Waits until `refuseChanges` detects every later write. Call it before the first read.
-   * @returns how long this took, in ms; 0 for a device, whose times tell nothing
+   * @returns milliseconds waited; 0 for a device, whose times do not change with writes
    * @throws Qcow2cError ERR_SOURCE_CHANGED, ERR_IO
    */
   async settle(): Promise<number> {
@@ -148,7 +150,7 @@ export class RawSource implements HostFile {
     if (Number(size) !== this.#version.size) throw this.#changedSize(Number(size));
     if (mtimeNs !== this.#version.mtimeNs) throw this.#changed('was written to', Number(size));
     if (ctimeNs === this.#version.ctimeNs) return;
-    const what = 'was changed, perhaps only its name or permissions (its ctime tells no more),';
+    const what = 'was changed, perhaps only in its name or permissions (ctime shows no more),';
     throw this.#changed(what, Number(size));
   }
 
@@ -177,7 +179,7 @@ export class RawSource implements HostFile {
     return ioError(what, error, { file: this.name });
   }
 
-  /** Says what the file is opened for, until it is closed. @throws Qcow2cError ERR_IN_USE */
+  /** Takes QEMU's locks for a use of the file, until it is closed. @throws Qcow2cError ERR_IN_USE */
   lock(use: ImageUse): Promise<void> {
     return lockImage(this.descriptor, this.name, use);
   }
@@ -189,7 +191,7 @@ export class RawSource implements HostFile {
 
 /**
  * Opens a file or block device for reading.
- * @param direct past the page cache (O_DIRECT), where the file system can
+ * @param direct use O_DIRECT if the file system supports it
  * @returns the descriptor and the alignment that reads on it must have, in bytes
  * @throws Qcow2cError ERR_IO; ERR_UNSUPPORTED for directories, pipes and character devices
  */
@@ -197,12 +199,12 @@ export async function openForReading(
   name: string,
   direct: boolean,
 ): Promise<{ descriptor: number; direct: boolean }> {
-  // O_NONBLOCK: opening a pipe that nobody writes to must not hang before it can be refused.
+  // Without O_NONBLOCK, opening a pipe without a writer would block before it can be refused.
   const flags = fs.constants.O_RDONLY | fs.constants.O_NONBLOCK;
   let descriptor: number;
   let isDirect = direct && fs.constants.O_DIRECT !== undefined;
   try {
-    // Before it is opened: an image may name any device, and some do something when they are opened.
+    // Checked before the open: an image can name any device, and opening some devices has side effects.
     refuseOtherKinds(await stat(name), name);
     try {
       descriptor = await openFile(name, isDirect ? flags | fs.constants.O_DIRECT : flags);
@@ -228,11 +230,11 @@ function openError(error: unknown, name: string): Qcow2cError {
   return ioError(`Could not open ${quoted(name)}`, error, { file: name });
 }
 
-/** @throws Qcow2cError ERR_UNSUPPORTED for what is neither a regular file nor a block device */
+/** @throws Qcow2cError ERR_UNSUPPORTED unless it is a regular file or a block device */
 function refuseOtherKinds(stats: fs.Stats, name: string): void {
   if (stats.isFile() || stats.isBlockDevice()) return;
   const found = kindOf(stats);
-  const instead = found === 'a pipe' ? '; save what comes out of it to a file first' : '';
+  const instead = found === 'a pipe' ? '; save its output to a file first' : '';
   throw new Qcow2cError(
     'ERR_UNSUPPORTED',
     `Could not open ${quoted(name)}: a regular file or block device was expected, but it is ${found}${instead}`,
@@ -247,7 +249,7 @@ function kindOf(stats: fs.Stats): string {
   return stats.isCharacterDevice() ? 'a character device' : 'something else';
 }
 
-/** Opens a raw disk, or the file that an image lies in. @throws Qcow2cError as `openForReading`, `RawSource.open` */
+/** Opens a raw disk, or the file that contains an image. @throws Qcow2cError as `openForReading`, `RawSource.open` */
 export async function openRawSource(name: string, direct: boolean): Promise<RawSource> {
   const opened = await openForReading(name, direct);
   return RawSource.open(opened.descriptor, name, opened.direct);

@@ -1,7 +1,7 @@
 /**
- * Writes a raw disk into a target: what holds data as aligned writes, everything else as holes, but for the first
- * block of a new file. After finish() every byte of the disk is what the items said, or zero; what a device or an
- * existing file has behind the disk's end is as it was.
+ * Writes a raw disk to a target: data as aligned writes, everything else as holes, except the first block of a new
+ * file. After finish() every byte of the disk is the byte of its item, or zero. Bytes of a device or existing file past
+ * the end of the disk are unchanged.
  */
 import { roundDown, roundUp } from '../arithmetic.js';
 import { abortedError, internalError, Qcow2cError, quoted } from '../errors.js';
@@ -10,19 +10,19 @@ import type { SparseStorage } from '../storage/storage.js';
 import { isInPlace, type TargetKind } from '../storage/target.js';
 import { alignedMemory, DIRECT_ALIGNMENT } from '../system/aligned-memory.js';
 
-/** Writes and holes under way at once: the threads that Node.js has for them. */
+/** Writes and holes in progress at once: the number of Node.js's threads for file operations. */
 const WRITERS = 4;
-/** Bytes of one write of zeros. */
+/** Bytes in one write of zeros. */
 const ZERO_BYTES = 2 * 1024 * 1024;
 
-/** What the disk is written over. */
+/** The target before the conversion. */
 export interface RawPlace {
   readonly kind: TargetKind;
   /** Bytes of the file or device before the conversion; 0 for a new file. */
   readonly existingSize: number;
-  /** Whether all of them are known to be zeros, so that nothing needs to be made zero. */
+  /** Whether all these bytes are known to be zeros, so that nothing needs to be zeroed. */
   readonly isZero: boolean;
-  /** Ends a long write of zeros. */
+  /** Cancels a long write of zeros. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -34,21 +34,21 @@ interface Part {
 
 export class RawWriter {
   readonly #storage: SparseStorage;
-  /** Infinite for a disk whose end is known only when it comes. */
+  /** Infinity for a disk whose size is known only at its end. */
   readonly #diskSize: number;
   readonly #place: RawPlace;
-  /** Every byte below is written or zero, or on its way. */
+  /** Every byte before this position is written or zero, or in progress. */
   #position = 0;
   #dataBytes = 0;
   #zeros: Uint8Array | undefined;
 
   /**
-   * @param diskSize bytes, a multiple of 512; undefined when only `finish` will be told
-   * @throws Qcow2cError ERR_USAGE when the place is too small for the disk
+   * @param diskSize bytes, a multiple of 512; undefined if it is given to `finish`
+   * @throws Qcow2cError ERR_USAGE when the target is too small for the disk
    */
   constructor(storage: SparseStorage, diskSize: number | undefined, place: RawPlace) {
     const { kind, existingSize } = place;
-    // As in qemu-img, a file that ends inside its last sector counts as whole sectors.
+    // As in qemu-img, a file that ends inside a sector counts as whole sectors.
     if (isInPlace(kind) && diskSize !== undefined && roundUp(existingSize, SECTOR_SIZE) < diskSize) {
       throw new Qcow2cError(
         'ERR_USAGE',
@@ -68,13 +68,13 @@ export class RawWriter {
   }
 
   /**
-   * Writes an item, and makes zero what lies between it and the item before. Resolves when all is on the
-   * descriptor: `bytes` goes there without being copied. Items come in ascending order, one at a time.
+   * Writes an item, and zeroes the bytes between it and the item before. Resolves when the descriptor has taken all
+   * bytes; `bytes` is not copied. Items come in ascending order, one at a time.
    * @param guestOffset bytes, a multiple of 4096
-   * @param bytes the item as it is on the disk, in page-aligned memory; a multiple of 4096 bytes, or up to the
-   *   disk's end
-   * @param runs what is to be written, as pairs of bytes from the item's start, [from, to), ascending,
-   *   multiples of 512; the rest of the item is zeros
+   * @param bytes the bytes of the item, in page-aligned memory; their number is a multiple of 4096 unless they reach
+   *   the disk's end
+   * @param runs the ranges of `bytes` to write, as pairs of byte positions [from, to), ascending, multiples of 512; the
+   *   rest of the item is zeros
    * @throws Qcow2cError ERR_IO, ERR_ABORTED
    */
   async write(guestOffset: number, bytes: Uint8Array, runs: Uint32Array): Promise<void> {
@@ -92,9 +92,9 @@ export class RawWriter {
   }
 
   /**
-   * Makes zero what is left.
-   * @param diskSize bytes, a multiple of 512, when the constructor was not told
-   * @returns the length that the target's file must get: the disk's, or what a larger file had
+   * Zeroes the rest of the disk.
+   * @param diskSize bytes, a multiple of 512, if the constructor was given none
+   * @returns the length for the target's file: that of the disk, or of a larger existing file
    * @throws Qcow2cError ERR_IO, ERR_ABORTED
    */
   async finish(diskSize = this.#diskSize): Promise<number> {
@@ -104,23 +104,24 @@ export class RawWriter {
     return Math.max(diskSize, this.#place.existingSize);
   }
 
-  /** Goes on to `end`; what lies before it shall be zeros. */
+  /** Advances to `end` and zeroes the bytes up to it. */
   #addGap(tasks: (() => Promise<void>)[], end: number): void {
     const from = this.#position;
     if (end < from || end > this.#diskSize) {
-      throw internalError(`bytes ${from} to ${end} are no part of what is left of the disk`);
+      throw internalError(`bytes ${from} to ${end} are not in the unwritten part of the disk`);
     }
     this.#position = end;
     if (end === from || this.#place.isZero) return;
     if (isInPlace(this.#place.kind)) {
       tasks.push(() => this.#zero(from, end));
     } else if (from === 0) {
-      // Never a hole, as in QEMU (allocate_first_block): who reads one cannot find out what O_DIRECT needs.
+      // The first block of a new file is written even if it is zeros, as in QEMU (allocate_first_block): a reader
+      // cannot find out the alignment for O_DIRECT from a hole.
       tasks.push(() => this.#writeZeros(0, Math.min(end, DIRECT_ALIGNMENT)));
     }
   }
 
-  /** Frees the whole blocks, and writes zeros where that is refused and at the edges. */
+  /** Punches holes for the whole blocks. Writes zeros at the edges, and everywhere if holes are refused. */
   async #zero(from: number, to: number): Promise<void> {
     const start = Math.min(roundUp(from, DIRECT_ALIGNMENT), to);
     const end = Math.max(roundDown(to, DIRECT_ALIGNMENT), start);
@@ -140,28 +141,30 @@ export class RawWriter {
 
   /** Writes bytes that begin at a block, and end at one or with the disk. */
   async #writePart(offset: number, bytes: Uint8Array): Promise<void> {
-    // Asked once: buffered I/O, which may come meanwhile, takes aligned writes as well.
+    // The alignment is read once. Buffered I/O, which may replace O_DIRECT meanwhile, accepts aligned writes too.
     const unit = this.#storage.alignment;
     const whole = roundDown(bytes.length, unit);
     if (whole > 0) await this.#storage.write(offset, [bytes.subarray(0, whole)]);
     if (whole < bytes.length) await this.#writeLastBlock(offset + whole, bytes.subarray(whole), unit);
   }
 
-  /** The disk ends inside its last block: what a larger target has behind it is written as it was. */
+  /**
+   * Writes the last, partial block of the disk. The rest of the block keeps the bytes that a larger target has there.
+   */
   async #writeLastBlock(offset: number, bytes: Uint8Array, unit: number): Promise<void> {
     const { kind, existingSize } = this.#place;
     const block = alignedMemory(unit).subarray(0, unit);
     if (existingSize > offset + bytes.length) await this.#storage.read(offset, block);
     block.set(bytes);
-    // A file gets its length afterwards; a device that ends here takes no byte more. (One that ended before,
-    // under a disk of unknown size, refuses this write itself.)
+    // A file gets its length afterwards; a device that ends here takes no byte more. A device that ends before, under a
+    // disk of unknown size, fails this write itself.
     const room = kind === 'device' ? Math.max(existingSize - offset, bytes.length) : unit;
     const length = Math.min(unit, room);
     await this.#storage.write(offset, [block.subarray(0, length)]);
   }
 }
 
-/** The runs rounded out to multiples of `unit` as far as the item goes; those that touch are one. */
+/** Rounds the runs outward to multiples of `unit`, limited by the item's end, and merges runs that touch. */
 function* wholeBlocks(runs: Uint32Array, unit: number, itemLength: number): Generator<Part> {
   let part: Part | undefined;
   for (let at = 0; at < runs.length; at += 2) {
@@ -173,7 +176,7 @@ function* wholeBlocks(runs: Uint32Array, unit: number, itemLength: number): Gene
   if (part !== undefined) yield part;
 }
 
-/** Does all of it, a few at once; rejects with the first failure when none is under way any more. */
+/** Runs all tasks, a few at once. Rejects with the first error after all running tasks have ended. */
 async function runConcurrently(tasks: readonly (() => Promise<void>)[]): Promise<void> {
   const left = tasks.values();
   let failure: { readonly error: unknown } | undefined;

@@ -1,6 +1,6 @@
 /**
- * A raw disk that comes through an open descriptor, mostly standard input: read once, from start to end. For
- * the main thread, which puts the bytes where the workers find them.
+ * A raw disk from an open descriptor, usually standard input: it is read once, from start to end. The main thread reads
+ * it into the memory of the workers.
  */
 import * as fs from 'node:fs';
 import { isatty } from 'node:tty';
@@ -12,10 +12,10 @@ import { PipeReader } from './pipe-reader.js';
 
 export class StreamSource {
   readonly name: string;
-  /** Bytes that are left of a file, when that can be told. */
+  /** Bytes left in a file, if known. */
   readonly total: number | undefined;
   readonly #reader: PipeReader | FileReader;
-  /** What `peek` has read and `fill` has not handed out. */
+  /** Bytes that `peek` has read and `fill` has not returned yet. */
   #head: Uint8Array = new Uint8Array(0);
 
   /**
@@ -43,7 +43,7 @@ export class StreamSource {
   }
 
   /**
-   * The first bytes of the stream, which stay in it. To be called before the first `fill`.
+   * Reads the first bytes of the stream without consuming them. Call it before the first `fill`.
    * @returns `length` bytes, or fewer when the stream has no more
    * @throws Qcow2cError as `fill`
    */
@@ -54,8 +54,8 @@ export class StreamSource {
   }
 
   /**
-   * Puts the next bytes of the stream at the start of `memory`. One call at a time.
-   * @returns how many bytes came; fewer than `memory` takes only at the end of the stream, then 0 for ever
+   * Fills `memory` with the next bytes of the stream. Only one call may be pending.
+   * @returns bytes read; fewer than `memory` takes only at the end of the stream, then always 0
    * @throws Qcow2cError ERR_IO; ERR_ABORTED once the source is closed
    */
   async fill(memory: Uint8Array): Promise<number> {
@@ -76,7 +76,7 @@ export class StreamSource {
     }
   }
 
-  /** Ends a pending `fill` with ERR_ABORTED, whoever writes to the stream and whether or not. */
+  /** Makes a pending `fill` fail with ERR_ABORTED, even if the stream's writer is silent. */
   async close(): Promise<void> {
     await this.#reader.close();
   }
@@ -91,7 +91,7 @@ function notADisk(name: string, found: string): Qcow2cError {
   );
 }
 
-/** What a file holds from the descriptor's position on, in bytes; undefined where the position is unknown. */
+/** Bytes of a file after the descriptor's position; undefined if the position is unknown. */
 function bytesLeft(descriptor: number, size: number): number | undefined {
   const position = positionOf(descriptor);
   return position === undefined ? undefined : Math.max(0, size - position);

@@ -185,10 +185,7 @@ describe('the name of a stream as a source', () => {
       /^'.*fifo' is a stream, which can only be a raw disk: .*; save it to a file first$/,
     ],
     [[raw, fifo], /^'.*fifo' is a stream, which must be the only source; join the parts on the way/],
-    [
-      ['-B', fifo, '-F', 'raw', raw],
-      /backing file .*it is a pipe; save what comes out of it to a file first$/,
-    ],
+    [['-B', fifo, '-F', 'raw', raw], /backing file .*it is a pipe; save its output to a file first$/],
     [['/dev/null'], /^Could not open '\/dev\/null': .* it is a character device$/],
     [['/dev/fd/5'], /^Could not read '\/dev\/fd\/5': it is open for writing in this process too/],
   ])('with %j is refused with what to do', async (args, line) => {
@@ -199,7 +196,7 @@ describe('the name of a stream as a source', () => {
     const files = command === 'compare' ? [raw, fifo] : [fifo];
     const { status, stderr } = await cli([command, ...files]);
     expect(status).toBe(command === 'compare' ? 2 : 1);
-    expect(stderr).toMatch(/it is a pipe; save what comes out of it to a file first\n$/);
+    expect(stderr).toMatch(/it is a pipe; save its output to a file first\n$/);
   });
 
   test('that no program writes to can be given up', async () => {

@@ -7,7 +7,7 @@ import { FakeLayer, meaningOf, meaningsOf, stretchesOf } from './fake-layer.js';
 const KINDS = ['unallocated', 'zero', 'data', 'compressed', 'unreadable'] as const;
 const layersOf = (...layers: Layer[]) => layers as [Layer, ...Layer[]];
 
-test('every byte is the topmost layer’s that holds it, for any layers of any sizes', async () => {
+test('every byte comes from the topmost layer that allocates it, for layers of any sizes', async () => {
   const stack = fc.array(stretchesOf(KINDS), { minLength: 1, maxLength: 5 });
   await fc.assert(
     fc.asyncProperty(stack, fc.array(fc.nat(400), { maxLength: 5 }), async (lists, places) => {
@@ -16,7 +16,7 @@ test('every byte is the topmost layer’s that holds it, for any layers of any s
       const expected = (own[0] ?? []).map((_, at) => {
         for (const meanings of own) {
           const meaning = meanings[at];
-          // Past the end of a layer are zeros, whatever lies below.
+          // Past the end of a layer are zeros, whatever the layers below hold.
           if (meaning === undefined) return 'zero';
           if (meaning !== 'unallocated') return meaning;
         }
@@ -36,20 +36,20 @@ test('every byte is the topmost layer’s that holds it, for any layers of any s
   );
 });
 
-test('a layer is not asked again for a range that it has answered for', async () => {
+test('a layer is asked for each range once', async () => {
   const MIB = 2 ** 20;
   const pieces = Array.from({ length: 200 }, (_, index) => ({
     kind: index % 2 === 0 ? ('compressed' as const) : ('zero' as const),
     length: 20,
   }));
-  // Scanning its tables to the end each time would cost the square of the disk's size.
+  // Scanning the tables to the end for each range would take quadratic time.
   const top = new FakeLayer('top', [{ kind: 'unallocated', length: 4000 }]);
   const base = new FakeLayer('base', pieces);
   const chain = new BackingChain([top, base]);
   await meaningsOf(chain);
   expect(top.asked).toEqual([0]);
   expect(base.asked.length).toBe(200);
-  // In steps that are smaller than the range, as items ask.
+  // In steps smaller than the range, as items do.
   const data = new FakeLayer('data', [{ kind: 'data', length: MIB }]);
   const single = new BackingChain([data]);
   for (let at = 0; at < MIB; at += 4096) {
@@ -63,7 +63,7 @@ test('a layer is not asked again for a range that it has answered for', async ()
   expect(data.asked).toEqual([0]);
 });
 
-test('an error of a layer’s map is the chain’s, and asked for anew', async () => {
+test('an error of a layer’s map is thrown by the chain, and not cached', async () => {
   const top = new FakeLayer('top', [{ kind: 'unallocated', length: 10 }]);
   const base = new FakeLayer('base', [{ kind: 'data', length: 10 }]);
   const { map } = base;
@@ -77,7 +77,7 @@ test('an error of a layer’s map is the chain’s, and asked for anew', async (
 describe('all layers', () => {
   const three = () => ['a', 'b', 'c'].map((name, index) => new FakeLayer(name, [], index + 10));
 
-  test('are asked whether they changed, and the first that did is the answer', async () => {
+  test('are checked for changes; the first changed layer is reported', async () => {
     const layers = three();
     const chain = new BackingChain(layersOf(...layers));
     await chain.refuseChanges();
@@ -93,7 +93,7 @@ describe('all layers', () => {
     expect(layers.slice(1).map(({ closed }) => closed)).toEqual([1, 1]);
   });
 
-  test('name their descriptors; the chain has the name of the topmost', () => {
+  test('name their own descriptors; the chain has the name of the topmost', () => {
     const chain = new BackingChain(layersOf(...three()));
     expect([9, 10, 11, 12].map((descriptor) => chain.fileOf(descriptor))).toEqual([undefined, 'a', 'b', 'c']);
     expect(chain.name).toBe('a');

@@ -1,4 +1,4 @@
-/** What a program names when it calls the library is what is opened, however it is spelt and whatever comes later. */
+/** The library opens the file that the name means at the time of the call, for any spelling of the name. */
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
 import { callerImage, callerName, callerSource } from '../../src/image/caller-names.js';
@@ -9,7 +9,7 @@ const start = process.cwd();
 afterEach(() => process.chdir(start));
 
 describe('a name', () => {
-  test('starts at the working directory of the call, and is not tidied up', () => {
+  test('starts at the working directory of the call, and is not normalised', () => {
     process.chdir(path(''));
     const here = process.cwd();
     expect(callerName('link/../x.raw', 'target')).toBe(`${here}/link/../x.raw`);
@@ -17,11 +17,11 @@ describe('a name', () => {
     expect(callerName('', 'target')).toBe('');
   });
 
-  test('stays as it is where the working directory is not UTF-8', () => {
+  test('stays relative if the working directory is not UTF-8', () => {
     const odd = Buffer.concat([Buffer.from(path('')), Buffer.from('/odd\xff', 'latin1')]);
     mkdirSync(odd);
     process.chdir(path(''));
-    // Node.js takes no bytes here; the system leads there through the descriptor's link.
+    // Node.js cannot change to a directory given as bytes; the descriptor's link leads there.
     const directory = openSync(odd, 'r');
     process.chdir(`/proc/self/fd/${directory}`);
     expect(callerName('x.raw', 'target')).toBe('x.raw');
@@ -43,7 +43,7 @@ describe('a name', () => {
   });
 });
 
-test('an image is taken with everything that belongs to it', () => {
+test('an image’s own names are all resolved', () => {
   process.chdir(path(''));
   const here = process.cwd();
   const image = {

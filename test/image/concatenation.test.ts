@@ -11,7 +11,7 @@ const stretches = fc.array(
   { maxLength: 6 },
 );
 
-test('every byte of several sources is where the one that holds it says, empty sources included', async () => {
+test('every byte of several sources is mapped to its own source, empty sources included', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(stretches, { minLength: 1, maxLength: 5 }), async (lists) => {
       const parts = lists.map((list, index) => new FakeSource(`s${index}`, list, index + 10));
@@ -29,7 +29,7 @@ test('every byte of several sources is where the one that holds it says, empty s
   );
 });
 
-test('no range reaches past its own source', async () => {
+test('no range extends past its own source', async () => {
   const parts = [
     new FakeSource('a', [{ kind: 'zero', length: 512 }]),
     new FakeSource('b', [{ kind: 'zero', length: 1024 }]),
@@ -45,14 +45,14 @@ test.each([-1, 1024, 2 ** 40])('offset %i, outside of all sources, is a defect o
   expect(() => joined.map(offset)).toThrow(expect.objectContaining({ code: 'ERR_INTERNAL' }));
 });
 
-test('the names of all sources are its name, and each descriptor is named by its own', () => {
+test('its name joins the names of all sources, and each descriptor is named by its own source', () => {
   const parts = [new FakeSource('a.raw', [], 5), new FakeSource('b.raw', [], 6)];
   const joined = new Concatenation(parts);
   expect(joined.name).toBe('a.raw + b.raw');
   expect([4, 5, 6].map((descriptor) => joined.fileOf(descriptor))).toEqual([undefined, 'a.raw', 'b.raw']);
 });
 
-test('every source is asked whether it changed, and the first that did is the answer', async () => {
+test('every source is checked for changes; the first changed source is reported', async () => {
   const parts = ['a', 'b', 'c'].map((name) => new FakeSource(name, [{ kind: 'data', length: 512 }]));
   await new Concatenation(parts).refuseChanges();
   expect(parts.map(({ refused }) => refused)).toEqual([1, 1, 1]);

@@ -1,4 +1,4 @@
-/** A virtual size that is not a multiple of 512 loses its last bytes, in QEMU too: every command says so. */
+/** A virtual size that is not a multiple of 512 loses its last bytes, in QEMU too; every command warns of it. */
 import * as fs from 'node:fs';
 import { beforeAll, expect, test } from 'vitest';
 import { check } from '../../src/check/check.js';
@@ -31,7 +31,7 @@ beforeAll(async () => {
 const image = (file: string) => ({ file, format: 'qcow2' as const });
 type OnWarning = (message: string) => void;
 
-/** What looks at an image, with what it reads of it. */
+/** Each command that opens an image. */
 const COMMANDS: Readonly<Record<string, (file: string, onWarning: OnWarning) => Promise<unknown>>> = {
   convert: async (file, onWarning) => {
     await using _ = await openImages({ sources: [image(file)], onWarning });
@@ -56,7 +56,7 @@ test.each(Object.keys(COMMANDS))('%s warns of it once, and of no other size', as
   for (const [file, expected] of [
     [odd, [WARNING]],
     [even, []],
-    // Not of a backing file that is not opened.
+    // A backing file that is not opened is not reported.
     [overlay, name.startsWith('check') ? [] : [WARNING]],
   ] as const) {
     const warnings: string[] = [];
@@ -65,6 +65,6 @@ test.each(Object.keys(COMMANDS))('%s warns of it once, and of no other size', as
   }
 });
 
-test('QEMU leaves off as much', async () => {
+test('QEMU rounds down to the same size', async () => {
   expect((await info(odd)).virtualSize).toBe(1_048_064);
 });

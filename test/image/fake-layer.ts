@@ -1,22 +1,22 @@
-/** A layer made of stated ranges of every kind, that writes down what it is asked. */
+/** A layer made of given ranges of every kind. It records the calls it gets. */
 import fc from 'fast-check';
 import { Qcow2cError } from '../../src/errors.js';
 import type { Layer, LayerRange, MappedRange } from '../../src/image/source.js';
 
-/** A stretch of one kind, in bytes. */
+/** A range of one kind, in bytes. */
 export interface LayerStretch<Kind = LayerRange['kind']> {
   readonly kind: Kind;
   readonly length: number;
 }
 
-/** Data lies in the file so much further on than on the disk. */
+/** File offset of the data minus its guest offset. */
 export const DATA_SHIFT = 1000;
 
 export class FakeLayer<Range extends LayerRange = LayerRange> implements Layer {
   readonly name: string;
   readonly size: number;
   readonly descriptor: number;
-  /** Offsets that `map` was asked for. */
+  /** Offsets passed to `map`. */
   readonly asked: number[] = [];
   refused = 0;
   closed = 0;
@@ -78,15 +78,15 @@ export class FakeLayer<Range extends LayerRange = LayerRange> implements Layer {
   }
 }
 
-/** The error of an unreadable stretch. */
+/** The error of an unreadable range. */
 export function unreadable(file: string, offset: number): Qcow2cError {
   return new Qcow2cError('ERR_CORRUPT', `'${file}' is broken`, { file, offset });
 }
 
-/** What a map says of one byte: `undefined` is zeros, a file and a place in it is data. */
+/** The meaning of one byte of a map: `undefined` is zero, data is a file and an offset in it. */
 export type ByteMeaning = 'zero' | 'unallocated' | string;
 
-/** The same for every range that shows the same bytes. @param bytes from the range's start */
+/** Equal for ranges that show the same bytes. @param bytes from the range's start */
 export function meaningOf(range: LayerRange, bytes: number): ByteMeaning {
   switch (range.kind) {
     case 'data':
@@ -100,7 +100,7 @@ export function meaningOf(range: LayerRange, bytes: number): ByteMeaning {
   }
 }
 
-/** A disk of stretches of these kinds, some of them long. */
+/** A disk of ranges of these kinds, some of them long. */
 export function stretchesOf<Kind extends LayerRange['kind']>(kinds: readonly Kind[], most = 40) {
   return fc.array(
     fc.record({
@@ -115,7 +115,7 @@ export function stretchesOf<Kind extends LayerRange['kind']>(kinds: readonly Kin
   );
 }
 
-/** What a source says of every byte, asked from front to back. */
+/** The meaning of every byte of a source, from start to end. */
 export async function meaningsOf(source: {
   readonly size: number;
   map(offset: number): Promise<MappedRange | LayerRange>;

@@ -1,11 +1,11 @@
-/** A qcow2 image of clusters of 4 KiB with a header as anybody could write it, and not a single guest cluster. */
+/** A qcow2 image with 4 KiB clusters, a forged header and no guest clusters. */
 
 export interface Forged {
   readonly version?: 2 | 3;
   readonly backing?: string;
   readonly backingFormat?: string;
   readonly dataFile?: string;
-  /** The feature's bit; default: when there is a name. */
+  /** The feature's bit; default: set if there is a name. */
   readonly hasDataFile?: boolean;
   readonly cryptMethod?: 0 | 1 | 2;
   /** Bytes of the disk, at most 1 GiB. */

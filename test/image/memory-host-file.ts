@@ -1,4 +1,4 @@
-/** A file in memory that holds an image: its bytes, its holes, and how often it was read. */
+/** A file in memory that contains an image: its bytes, its holes, and the number of reads. */
 import type { HostFile, MappedRange } from '../../src/image/source.js';
 
 export class MemoryHostFile implements HostFile {
@@ -7,15 +7,15 @@ export class MemoryHostFile implements HostFile {
   readonly bytes: Buffer;
   /** A multiple of 512. */
   readonly size: number;
-  /** Offsets that were read. */
+  /** Offsets of all reads. */
   readonly reads: number[] = [];
   refused = 0;
   closed = 0;
   readonly #holes: readonly (readonly [from: number, to: number])[];
 
   /**
-   * @param holes stretches of the file that its map shows as zeros, ascending
-   * @param size where it is longer than its bytes, which zeros follow then
+   * @param holes ranges of the file that its map shows as zeros, ascending
+   * @param size if larger than the bytes, zeros follow them
    */
   constructor(
     name: string,
@@ -40,7 +40,7 @@ export class MemoryHostFile implements HostFile {
     return { kind: 'data', length, descriptor: this.descriptor, offset };
   }
 
-  /** What its map says of one sector. */
+  /** The kind of one sector in the map. */
   sectorAt(offset: number) {
     const isHole = this.#holes.some(([from, to]) => offset >= from && offset < to);
     return isHole

@@ -29,7 +29,7 @@ function raw(name: string): string {
   return path(name);
 }
 
-/** Opens and closes an image. @returns the files it is made of, and the formats of its layers */
+/** Opens and closes an image. @returns its files, and the formats of its layers */
 async function opened(
   reference: ImageReference,
   settings = PLAIN,
@@ -43,7 +43,7 @@ async function opened(
   return { files, formats: layers.map(({ format }) => format) };
 }
 
-/** Expects that an image is refused for this reason and that nothing stays open. */
+/** Expects that an image is refused with this error and that nothing stays open. */
 async function refused(
   reference: ImageReference,
   facts: { readonly code: string; readonly message: string | RegExp },
@@ -62,7 +62,7 @@ async function refused(
 const trusted = (file: string) => ({ file, format: 'qcow2' }) as const;
 
 describe('a backing file’s name', () => {
-  /** The names of a chain as QEMU opens them. */
+  /** The names of a chain's files as QEMU opens them. */
   async function chainOfQemu(file: string): Promise<string[]> {
     const json = await runOk('qemu-img', ['info', '--output=json', '--backing-chain', '-f', 'qcow2', file]);
     return (JSON.parse(json) as { filename: string }[]).map(({ filename }) => filename);
@@ -75,7 +75,7 @@ describe('a backing file’s name', () => {
       () => ({ base: raw('a/raw-base'), image: forge('a/top', { backing: 'raw-base', ...nextTo }) }),
     ],
     [
-      'goes up from there',
+      'may go up from there',
       () => {
         raw('a/raw-up');
         const image = forge('a/below/top', { backing: '../raw-up', ...nextTo });
@@ -83,7 +83,7 @@ describe('a backing file’s name', () => {
       },
     ],
     [
-      'starts where the link to the image is, not where the image is',
+      'starts at the directory of the link to the image, not of the image',
       () => {
         forge('images/top', { backing: 'raw-base', ...nextTo });
         raw('images/raw-base');
@@ -93,7 +93,7 @@ describe('a backing file’s name', () => {
       },
     ],
     [
-      'goes up as the system does, behind a link to a directory',
+      'resolves ".." after a link to a directory as the system does',
       () => {
         forge('elsewhere/place/top', { backing: '../raw-base', ...nextTo });
         raw('elsewhere/raw-base');
@@ -111,21 +111,21 @@ describe('a backing file’s name', () => {
       },
     ],
     [
-      'may have "file:" in front of an absolute path',
+      'may have "file:" before an absolute path',
       () => {
         const base = raw('far/raw-file');
         return { base, image: forge('abs/file', { backing: `file:${base}`, ...nextTo }) };
       },
     ],
     [
-      'starts at the working directory behind "file:"',
+      'starts at the working directory after "file:"',
       () => {
         const base = relative(process.cwd(), raw('far/raw-cwd'));
         return { base, image: forge('abs/cwd', { backing: `file:${base}`, ...nextTo }) };
       },
     ],
     [
-      'may be 600 bytes long, with anything in it',
+      'may be 600 bytes long, with any characters',
       () => {
         const name = `d/${'ü'.repeat(100)}/${'line\nbreak '.repeat(15)}/${'x'.repeat(240)}`;
         const base = raw(`long/${name}`);
@@ -134,7 +134,7 @@ describe('a backing file’s name', () => {
       },
     ],
     [
-      'may have a colon behind a slash',
+      'may have a colon after a slash',
       () => ({
         base: `${dirname(raw('colon/a:raw'))}/./a:raw`,
         image: forge('colon/top', { backing: './a:raw', ...nextTo }),
@@ -148,7 +148,7 @@ describe('a backing file’s name', () => {
   });
 
   test.each(['vm-2026-11-29T08:00', 'a:b', ':x'])(
-    'whose colon is part of a file’s name is read, unlike in QEMU: %s',
+    'with a colon in a file’s name is read, unlike in QEMU: %s',
     async (backing) => {
       const base = raw(`dated/${backing}`);
       const image = forge('dated/top', { backing, ...nextTo });
@@ -162,7 +162,7 @@ describe('a backing file’s name', () => {
   );
 
   test.each(['nbd://localhost/disk', 'http://host/x.qcow2', 'json:{"driver":"qcow2"}', 'nbd:x', 'a://b'])(
-    'that is a protocol’s is refused by name: %s',
+    'that is a protocol is refused: %s',
     async (backing) => {
       const image = forge('protocol', { backing, backingFormat: 'raw' });
       const message = `'${image}' has the backing file '${backing}': `;
@@ -177,7 +177,7 @@ describe('a backing file’s name', () => {
     },
   );
 
-  test('that is empty is none', async () => {
+  test('that is empty means no backing file', async () => {
     const image = forge('none', { backing: '' });
     expect((await opened({ file: image }, ISOLATED)).files).toEqual([image]);
   });
@@ -195,7 +195,7 @@ describe('a backing file’s format', () => {
     },
   );
 
-  test('that is not stated is looked for: raw disks and images that stand alone are read', async () => {
+  test('that is not stated is probed: raw disks and images without other files are read', async () => {
     const onRaw = forge('unstated/on-raw', { backing: raw('unstated/raw') });
     expect((await opened(trusted(onRaw))).formats).toEqual(['qcow2', 'raw']);
     forge('unstated/alone');
@@ -211,7 +211,7 @@ describe('a backing file’s format', () => {
   test.each<readonly [string, Forged, RegExp]>([
     ['a backing file', { backing: 'secret', backingFormat: 'raw' }, /names the backing file 'secret'/],
     ['a data file', { dataFile: 'secret' }, /names the data file 'secret'/],
-  ])('that is not stated does not let a qcow2 image below name %s', async (_, forged, words) => {
+  ])('that is not stated does not let a qcow2 backing file name %s', async (_, forged, words) => {
     raw('forged/secret');
     const base = forge('forged/base', forged);
     const image = forge('forged/top', { backing: 'base' });
@@ -220,7 +220,7 @@ describe('a backing file’s format', () => {
       code: 'ERR_UNSUPPORTED',
       message: /give its format with --image-opts \(backing\.driver=qcow2\), or store it in the overlay/,
     });
-    // Whoever states it may.
+    // A caller who states the format may.
     const backing = { file: base, format: 'qcow2', dataFile: path('forged/secret') } as const;
     const { files } = await opened({
       ...trusted(image),
@@ -229,26 +229,26 @@ describe('a backing file’s format', () => {
     expect(files).toEqual([image, base, path('forged/secret')]);
   });
 
-  test('that an image states counts for what the caller puts in its backing file’s place, if it is trusted', async () => {
+  test('that a trusted image states applies to the caller’s backing file', async () => {
     forge('stands-in/base', { backing: 'deeper', backingFormat: 'raw' });
     raw('stands-in/deeper');
     const file = forge('stands-in/top', { backing: 'gone', backingFormat: 'qcow2' });
     const backing = { file: path('stands-in/base') };
     expect((await opened({ ...trusted(file), backing })).formats).toEqual(['qcow2', 'qcow2', 'raw']);
-    // A forged header must not vouch for another file.
+    // A forged header must not make another file trusted.
     await refused({ file, backing }, { code: 'ERR_UNSUPPORTED', message: /its format was not stated/ });
     const asRaw = { ...backing, format: 'raw' } as const;
     expect((await opened({ ...trusted(file), backing: asRaw })).formats).toEqual(['qcow2', 'raw']);
   });
 });
 
-describe('an image whose format was guessed', () => {
+describe('an image whose format was probed', () => {
   test.each<readonly [string, Forged]>([
     ['the backing file', { backing: 'secret' }],
     ['the backing file', { version: 2, backing: 'secret' }],
     ['the backing file', { backing: 'secret', backingFormat: 'raw' }],
     ['the data file', { dataFile: 'secret' }],
-  ])('may not name %s, and the advice says who may', async (what, forged) => {
+  ])('may not name %s, and the error says how to allow it', async (what, forged) => {
     const secret = raw('guessed/secret');
     const named = {
       ...forged,
@@ -270,7 +270,7 @@ describe('an image whose format was guessed', () => {
     expect((await opened({ file, format: 'raw' }, ISOLATED)).files).toEqual([file]);
   });
 
-  test('may stand alone, and may have what the caller names', async () => {
+  test('may have no other files, or those that the caller names', async () => {
     const file = forge('own/alone');
     expect((await opened({ file }, ISOLATED)).formats).toEqual(['qcow2']);
     const overlay = forge('own/overlay', { backing: '/etc/shadow', dataFile: '/etc/passwd' });
@@ -280,7 +280,7 @@ describe('an image whose format was guessed', () => {
       expect((await opened(named, settings)).files).toEqual([overlay, base, data]);
       expect((await opened({ ...named, backing: 'none' }, settings)).files).toEqual([overlay, data]);
     }
-    // One of the two is not enough.
+    // Overriding one of the two is not enough.
     await refused({ file: overlay, dataFile: data }, { code: 'ERR_UNSUPPORTED', message: /'\/etc\/shadow'/ });
     await refused(
       { file: overlay, backing: 'none' },
@@ -288,7 +288,7 @@ describe('an image whose format was guessed', () => {
     );
   });
 
-  test('may not lead further than what the caller names', async () => {
+  test('may not refer to more files than the caller names', async () => {
     const secret = raw('further/secret');
     const middle = forge('further/middle', { backing: secret, backingFormat: 'raw' });
     const file = forge('further/top', { backing: 'gone', backingFormat: 'raw' });
@@ -302,7 +302,7 @@ describe('an image whose format was guessed', () => {
 });
 
 describe('an external data file', () => {
-  test('is looked for from the working directory, as in QEMU', async () => {
+  test('is found from the working directory, as in QEMU', async () => {
     const data = relative(process.cwd(), raw('data/file'));
     const image = forge('data/top', { dataFile: data });
     expect((await opened(trusted(image))).files).toEqual([image, data]);
@@ -313,7 +313,7 @@ describe('an external data file', () => {
     });
   });
 
-  test('that is a protocol’s, or that the image does not name, is refused', async () => {
+  test('with the name of a protocol, or without a name in the image, is refused', async () => {
     const protocol = forge('data/protocol', { dataFile: 'nbd://host/x' });
     await refused(trusted(protocol), {
       code: 'ERR_UNSUPPORTED',
@@ -328,7 +328,7 @@ describe('an external data file', () => {
     expect((await opened({ file: nameless, dataFile: data })).files).toEqual([nameless, data]);
   });
 
-  test('cannot be given to an image that has none', async () => {
+  test('cannot be given to an image without one', async () => {
     const [image, disk, data] = [forge('data/without'), raw('data/raw'), raw('data/extra')];
     await refused(
       { file: image, dataFile: data },
@@ -352,7 +352,7 @@ describe('an external data file', () => {
 });
 
 describe('a chain', () => {
-  /** Images that name one another in this order; the last name is whatever is there. */
+  /** Images that name one another in this order; the last name may be any existing file. */
   function chainOf(directory: string, names: readonly string[]): string[] {
     return names.map((name, index) => {
       const backing = names[index + 1];
@@ -360,19 +360,19 @@ describe('a chain', () => {
     });
   }
 
-  test.each([1, 2, 3])('that forms a loop of %i ends with an error', async (length) => {
+  test.each([1, 2, 3])('that forms a loop of %i is an error', async (length) => {
     for (let index = 0; index < length; index += 1) {
       forge(`loop-${length}/${index}`, { backing: `${(index + 1) % length}`, backingFormat: 'qcow2' });
     }
     const first = path(`loop-${length}/0`);
     const words = `The backing files of '${first}' form a loop: '${first}' is its own backing file`;
     await refused(trusted(first), { code: 'ERR_CORRUPT', message: new RegExp(`${escaped(words)}$`) });
-    // From outside too.
+    // A chain that leads into the loop from outside.
     const outside = forge(`loop-${length}/outside`, { backing: '0', backingFormat: 'qcow2' });
     await refused(trusted(outside), { code: 'ERR_CORRUPT', message: /form a loop: '[^']*\/0' is its own/ });
   });
 
-  test('that forms a loop through links and other spellings of a name ends with an error', async () => {
+  test('that forms a loop through links and other spellings of a name is an error', async () => {
     fs.mkdirSync(path('links-loop/below'), { recursive: true });
     for (const name of ['symbolic', 'hard', 'below/../self']) {
       const self = forge('links-loop/self', { backing: name, backingFormat: 'qcow2' });
@@ -402,7 +402,7 @@ describe('a chain', () => {
     });
   });
 
-  test('with a file missing says how it came to be looked for, in the words of qemu-img', async () => {
+  test('with a missing file is an error that names the images above it, as in qemu-img', async () => {
     for (const depth of [2, 3, 4]) {
       const names = Array.from({ length: depth }, (_, index) => `${index}`);
       const [top = '', ...below] = chainOf(`missing-${depth}`, names);
@@ -418,13 +418,13 @@ describe('a chain', () => {
     }
   });
 
-  test('with a file that is something else is refused', async () => {
+  test('with a file of another type is refused', async () => {
     const directory = path('something/else');
     fs.mkdirSync(directory, { recursive: true });
     await runOk('mkfifo', [path('something/pipe')]);
     for (const [name, code, words] of [
       ['else', 'ERR_UNSUPPORTED', /it is a directory$/],
-      ['pipe', 'ERR_UNSUPPORTED', /it is a pipe; save what comes out of it to a file first$/],
+      ['pipe', 'ERR_UNSUPPORTED', /it is a pipe; save its output to a file first$/],
       ['/dev/zero', 'ERR_UNSUPPORTED', /it is a character device$/],
       ['top/below', 'ERR_IO', /Not a directory$/],
     ] as const) {
@@ -444,7 +444,7 @@ describe('an encrypted image', () => {
   test.each([
     ['AES', 1],
     ['LUKS', 2],
-  ] as const)('is refused by name: %s, also as a backing file', async (name, cryptMethod) => {
+  ] as const)('is refused with its method: %s, also as a backing file', async (name, cryptMethod) => {
     const file = forge('encrypted/base', { cryptMethod });
     const message = new RegExp(
       `'${escaped(file)}' is encrypted \\(${name}\\), which qcow2c does not read; decrypt it first`,
@@ -455,7 +455,7 @@ describe('an encrypted image', () => {
     await refused(trusted(overlay), { code: 'ERR_UNSUPPORTED', message });
   });
 
-  test('of qemu-img is refused by name', async () => {
+  test('of qemu-img is refused with its method', async () => {
     const file = path('aes.qcow2');
     const secret = ['--object', 'secret,id=key,data=geheim'];
     const options = ['-o', 'encrypt.format=aes,encrypt.key-secret=key'];
@@ -463,7 +463,7 @@ describe('an encrypted image', () => {
     await refused({ file }, { code: 'ERR_UNSUPPORTED', message: /is encrypted \(AES\)/ });
   });
 
-  test('that is no qcow2 image is refused by name', async () => {
+  test('that is not a qcow2 image is refused with its name', async () => {
     const file = raw('disk.luks');
     fs.writeFileSync(file, 'LUKS\xba\xbe\0\x01', 'latin1');
     await refused({ file }, { code: 'ERR_UNSUPPORTED', message: /looks like a luks image/ });
@@ -471,7 +471,7 @@ describe('an encrypted image', () => {
 });
 
 describe('a snapshot', () => {
-  test('is read with the backing file of the image, at the image’s present size', async () => {
+  test('is read with the image’s backing file and the image’s present size', async () => {
     const [base, file] = [path('snapshot-base.qcow2'), path('snapshot.qcow2')];
     await create(base, 4 * MIB);
     await qemuIo(base, ['write -P 1 0 4M']);
@@ -496,7 +496,7 @@ describe('a snapshot', () => {
     });
   });
 
-  test('that an image with a data file has not is refused', async () => {
+  test('that does not exist in an image with a data file is refused', async () => {
     const file = forge('snapshot-data', { dataFile: raw('snapshot-data-file') });
     const message = /Can't find snapshot 'x'/;
     await refused(trusted(file), { code: 'ERR_USAGE', message }, PLAIN, { idOrName: 'x' });
@@ -518,8 +518,8 @@ describe('a snapshot', () => {
   });
 });
 
-describe('what is opened', () => {
-  test('says what it is made of, how it must be read, and which payloads it may hold', async () => {
+describe('an opened image', () => {
+  test('reports its files, its read alignment and the compression types of its layers', async () => {
     const [base, middle, top] = [path('facts-base'), path('facts-middle'), path('facts-top')];
     fs.writeFileSync(base, Buffer.alloc(MIB, 1));
     await create(middle, MIB, ['-b', base, '-F', 'raw', '-o', 'compression_type=zstd']);
@@ -540,7 +540,7 @@ describe('what is opened', () => {
     await only.source.close();
   });
 
-  test('is what anybody would see, unless the caller had a word in it', async () => {
+  test('is as named, unless the caller replaces a part of it', async () => {
     const base = raw('seen/raw');
     const data = raw('seen/data');
     const file = forge('seen/top', { backing: 'raw', backingFormat: 'raw', dataFile: data });
@@ -558,9 +558,9 @@ describe('what is opened', () => {
     expect(await asNamed({ ...trusted(file), backing: part })).toEqual([false, false]);
   });
 
-  test('is refused when a part of it is not there', async () => {
+  test('is refused if a part of it does not exist', async () => {
     const file = raw('part');
-    await refused({ file, format: 'raw', offset: 513 }, { code: 'ERR_USAGE', message: /past its end/ });
+    await refused({ file, format: 'raw', offset: 513 }, { code: 'ERR_USAGE', message: /not inside/ });
     await refused(
       { file: path('nowhere') },
       {

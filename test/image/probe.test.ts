@@ -12,7 +12,7 @@ function startOf(file: string): Buffer {
 }
 
 describe('the first bytes of a file', () => {
-  test.each(['1.1', '0.10'])('of qemu-img say qcow2, compat %s', async (compat) => {
+  test.each(['1.1', '0.10'])('of an image of qemu-img are qcow2, compat %s', async (compat) => {
     const file = scratch(`${compat}.qcow2`);
     await runOk('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', `compat=${compat}`, file, '1M']);
     expect(probeFormat(startOf(file), file)).toBe('qcow2');
@@ -27,7 +27,7 @@ describe('the first bytes of a file', () => {
     ['vhdx', ['-f', 'vhdx']],
     ['vpc', ['-f', 'vpc', '-o', 'subformat=dynamic']],
     ['parallels', ['-f', 'parallels']],
-  ])('of qemu-img say %s, by whatever options: refused with the way out', async (format, args) => {
+  ])('of an image of qemu-img are %s, for all options: refused with advice', async (format, args) => {
     const file = scratch(`${args.join('-').replaceAll(/[^a-z]/gi, '')}.${format}`);
     await runOk('qemu-img', ['create', '-q', ...args, file, '1M']);
     expect(() => probeFormat(startOf(file), file)).toThrow(
@@ -49,7 +49,7 @@ describe('the first bytes of a file', () => {
     ['gzip', 'zcat'],
     ['xz', 'xzcat'],
     ['bzip2', 'bzcat'],
-  ])('of %s say so, also of nothing compressed: refused with what unpacks it', async (format, cat) => {
+  ])('of %s, also of an empty file, are refused with the command to decompress it', async (format, cat) => {
     for (const content of ['', 'a disk'.repeat(1000)]) {
       const file = scratch(`compressed-${content.length}-${format}.bin`);
       await runOk('7z', ['a', '-bd', `-t${format}`, '-si', file], { stdin: content });
@@ -66,7 +66,7 @@ describe('the first bytes of a file', () => {
     }
   });
 
-  test('of anything else, also of a short or empty file, are a raw disk', () => {
+  test('of any other file, also of a short or empty one, are a raw disk', () => {
     for (const bytes of [
       '',
       'Q',
@@ -99,13 +99,13 @@ describe('the first bytes of a file', () => {
     ['lzop', '\x89LZO\0\r\n\x1a\n'],
     ['zip', 'PK\x03\x04'],
     ['7z', '7z\xbc\xaf\x27\x1c'],
-  ])('say %s by the mark of its specification', (format, bytes) => {
+  ])('are %s by the magic number of its specification', (format, bytes) => {
     expect(() => probeFormat(Buffer.from(bytes, 'latin1'), 'x')).toThrow(
       expect.objectContaining({ code: 'ERR_UNSUPPORTED', found: format }),
     );
   });
 
-  test('never make it fail in another way, whatever they are', () => {
+  test('never fail with any other error, for any bytes', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 600 }), (bytes) => {
         expect(probeFormat(bytes, 'x')).toBe('raw');

@@ -9,7 +9,7 @@ test.each([
   ['bogus://host', 'bogus', 'bogus://host'],
   ['Bogus://host', undefined, './Bogus://host'],
   ['plain', undefined, 'plain'],
-])('%j has the protocol %j, and an image holds it as %j', (name, protocol, stored) => {
+])('%j has the protocol %j, and is stored in an image as %j', (name, protocol, stored) => {
   expect([protocolOf(name), storableName(name)]).toEqual([protocol, stored]);
   expect(readsAsProtocol(storableName(name))).toBe(protocol !== undefined || name.startsWith('file:'));
 });

@@ -1,7 +1,7 @@
-/** Waits for the clock by which a file system stamps its files: what happens in one tick has one time. */
+/** Waits for the next tick of the clock that stamps files. All changes within one tick get the same time. */
 import { rmSync, statSync, writeFileSync } from 'node:fs';
 
-/** Returns when a change gets a later time than one before the call. @param file beside which a file is made */
+/** Returns when a change gets a later time than any change before the call. @param file a file beside it is made */
 export function clockTick(file: string): void {
   const probe = `${file}.tick`;
   const stamp = () => {

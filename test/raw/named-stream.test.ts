@@ -1,4 +1,4 @@
-/** Which names stand for a stream, and how it is opened. */
+/** Which names refer to a stream, and how the stream is opened. */
 import * as fs from 'node:fs';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { isStreamName, openNamedStream } from '../../src/raw/named-stream.js';
@@ -20,20 +20,20 @@ async function makeFifo(name: string): Promise<string> {
 }
 
 describe('a name', () => {
-  test('of a named pipe is one of a stream, also through a symbolic link', async () => {
+  test('of a named pipe refers to a stream, also through a symbolic link', async () => {
     const fifo = await makeFifo('fifo');
     fs.symlinkSync(fifo, path('link'));
     expect([await isStreamName(fifo), await isStreamName(path('link'))]).toEqual([true, true]);
   });
 
-  test('of a file, a directory, a device or nothing at all is none', async () => {
+  test('of a file, a directory, a device or a missing file does not', async () => {
     fs.writeFileSync(path('file'), 'x');
     for (const name of [path('file'), path('missing'), path(''), path('file/below'), '/dev/null', '', '-']) {
       expect([name, await isStreamName(name)]).toEqual([name, false]);
     }
   });
 
-  test('of an own descriptor is one when a pipe is behind it', async () => {
+  test('of an own descriptor does if it is a pipe', async () => {
     const descriptor = open(await makeFifo('behind'), 'r+');
     for (const name of [`/dev/fd/${descriptor}`, `/proc/self/fd/${descriptor}`]) {
       expect([name, await isStreamName(name)]).toEqual([name, true]);
@@ -42,7 +42,7 @@ describe('a name', () => {
     expect(await isStreamName('/dev/fd/99999')).toBe(false);
   });
 
-  test('of an own descriptor with a file is one as soon as something was read from it', async () => {
+  test('of an own descriptor of a file does once bytes were read from it', async () => {
     fs.writeFileSync(path('read'), 'a disk');
     const descriptor = open(path('read'), 'r');
     const name = `/dev/fd/${descriptor}`;
@@ -53,14 +53,14 @@ describe('a name', () => {
   });
 });
 
-test('a named pipe is opened at once, whether anybody writes to it or not', async () => {
+test('a named pipe is opened at once, even without a writer', async () => {
   const fifo = await makeFifo('alone');
   const { stream, name } = await openNamedStream(fifo);
   expect([name, fs.fstatSync(stream).isFIFO()]).toEqual([fifo, true]);
   fs.closeSync(stream);
 });
 
-test('a pipe that this process writes to itself is refused: it would never end', async () => {
+test('a pipe that is open for writing in this process is refused: it would never end', async () => {
   const fifo = await makeFifo('both');
   const writer = open(fifo, 'r+');
   const descriptors = fs.readdirSync('/proc/self/fd').length;
@@ -76,7 +76,7 @@ test('a pipe that this process writes to itself is refused: it would never end',
   expect(fs.readdirSync('/proc/self/fd').length).toBe(descriptors);
 });
 
-test('what is not there is an error of the system', async () => {
+test('a missing file is a system error', async () => {
   await expect(openNamedStream(path('missing'))).rejects.toThrow(
     expect.objectContaining({ code: 'ERR_IO', systemCode: 'ENOENT' }),
   );

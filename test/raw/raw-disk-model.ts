@@ -1,19 +1,19 @@
-/** Disks for the raw writer: items with runs, what a target holds before, and what it must hold afterwards. */
+/** Disks for the raw writer: items with runs, the target's bytes before, and its expected bytes afterwards. */
 import type { RawPlace, RawWriter } from '../../src/raw/raw-writer.js';
 import { alignedMemory } from '../../src/system/aligned-memory.js';
 import { payload } from '../storage/recording-storage.js';
 
 export const SECTOR = 512;
 
-/** An item of work: where it is on the disk, how long, and which of its sectors hold data. In sectors. */
+/** An item of work: its position and length on the disk, and the sectors with data. All numbers are sectors. */
 export interface DiskItem {
   readonly start: number;
   readonly sectors: number;
-  /** Half-open, ascending, apart from each other or not. */
+  /** Half-open and ascending; neighbours may touch. */
   readonly runs: readonly (readonly [from: number, to: number])[];
 }
 
-/** The item's bytes as workers leave them: page aligned, with bytes of an earlier item behind the end. */
+/** The item's bytes as workers leave them: page aligned, with bytes of an earlier item after the end. */
 function bytesOf(item: DiskItem, memory: Uint8Array): Uint8Array {
   const bytes = memory
     .fill(0xee)
@@ -25,7 +25,7 @@ function bytesOf(item: DiskItem, memory: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** Writes the items as the conversion does: each into the same memory as soon as the one before is written. */
+/** Writes the items as the conversion does: it reuses the same memory as soon as an item is written. */
 export async function writeDisk(writer: RawWriter, items: readonly DiskItem[]): Promise<number> {
   const memory = alignedMemory(Math.max(1, ...items.map(({ sectors }) => sectors)) * SECTOR);
   for (const item of items) {
@@ -37,9 +37,9 @@ export async function writeDisk(writer: RawWriter, items: readonly DiskItem[]): 
 }
 
 /**
- * @param before what the target holds
+ * @param before the target's bytes before the conversion
  * @param diskSize bytes
- * @returns what it must hold afterwards
+ * @returns the expected bytes afterwards
  */
 export function expectedContent(
   before: Uint8Array,

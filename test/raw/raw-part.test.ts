@@ -10,7 +10,7 @@ import { run, runOk } from '../oracle/run.js';
 
 const path = useScratch();
 
-/** What the guest sees, read through the map. */
+/** The disk as the guest sees it, read through the map. */
 async function contentOf(source: Source, file: MemoryHostFile): Promise<Buffer> {
   const disk = Buffer.alloc(source.size);
   for (let at = 0; at < source.size; ) {
@@ -22,7 +22,7 @@ async function contentOf(source: Source, file: MemoryHostFile): Promise<Buffer> 
   return disk;
 }
 
-test('a part shows its bytes of the file and no others, wherever it begins and whatever is holes', async () => {
+test('a part contains exactly its bytes of the file, for any offset and any holes', async () => {
   const places = fc.record({
     sectors: fc.integer({ min: 0, max: 8 }),
     offset: fc.integer({ min: 0, max: 5000 }),
@@ -53,19 +53,19 @@ test('a part shows its bytes of the file and no others, wherever it begins and w
   );
 });
 
-test('all of a file is the file itself', () => {
+test('a part that is the whole file is the file itself', () => {
   const file = new MemoryHostFile('x.raw', Buffer.alloc(1024));
   expect(RawPart.of(file, 0, undefined)).toBe(file);
 });
 
-test('a size that is not whole sectors is refused', () => {
+test('a size that is not a multiple of a sector is refused', () => {
   const file = new MemoryHostFile('x.raw', Buffer.alloc(1024));
   expect(() => RawPart.of(file, 0, 1000)).toThrow(
     expect.objectContaining({ code: 'ERR_USAGE', message: 'Specified size is not multiple of 512: 1000' }),
   );
 });
 
-test('names, changes and closing are the file’s', async () => {
+test('a part has the name of its file, reports its changes and closes it', async () => {
   const file = new MemoryHostFile('x.raw', Buffer.alloc(1024), 9);
   const part = RawPart.of(file, 512, undefined);
   expect([part.name, part.fileOf(9), part.fileOf(8)]).toEqual(['x.raw', 'x.raw', undefined]);
@@ -84,13 +84,13 @@ describe('qemu-img', () => {
     [1000, 1025, undefined],
     [1000, 100, 1024],
     [1000, 100, 512],
-  ])('sees the same in a file of %i bytes from %i on, size %s', async (length, offset, size) => {
+  ])('reads the same part of a file of %i bytes, offset %i, size %s', async (length, offset, size) => {
     const bytes = randomBytes(length);
     await writeFile(disk, bytes);
     const size_ = size === undefined ? '' : `,size=${size}`;
     const options = `driver=raw,offset=${offset}${size_},file.filename=${disk}`;
     const theirs = await run('qemu-img', ['convert', '--image-opts', options, '-O', 'raw', copy]);
-    // A disk of no bytes cannot be converted, but the file can be looked at.
+    // A disk of 0 bytes cannot be converted, but the file can be examined.
     const file = new MemoryHostFile('x.raw', bytes);
     if (theirs.status !== 0) {
       expect(() => RawPart.of(file, offset, size)).toThrow(expect.objectContaining({ code: 'ERR_USAGE' }));

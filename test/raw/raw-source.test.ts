@@ -11,7 +11,7 @@ import { makeSparseDisk, randomBytes, TIB } from '../e2e/source-images.js';
 import { runOk } from '../oracle/run.js';
 import { clockTick } from './clock-tick.js';
 
-/** What the system is asked, so that a test can see it and answer instead. */
+/** The mocked system calls: a test can watch them and answer in their place. */
 vi.mock('node:fs', async (original) => {
   const actual = await original<typeof import('node:fs')>();
   const watched = {
@@ -55,7 +55,7 @@ async function open(name = file): Promise<RawSource> {
   return RawSource.open((await openForReading(name, false)).descriptor, name);
 }
 
-/** Everything the source says of itself, asked from front to back. */
+/** The whole map of the source, from start to end. */
 async function mapOf(source: RawSource) {
   const ranges = [];
   for (let at = 0; at < source.size; ) {
@@ -76,7 +76,7 @@ describe('the map of a file', () => {
     [512, 512],
     [513, 1024],
     [1_000_001, 1_000_448],
-  ])('of %i bytes covers %i: whole sectors, zeros behind the last byte', async (length, size) => {
+  ])('of %i bytes covers %i: whole sectors, zeros after the last byte', async (length, size) => {
     await writeFile(file, randomBytes(length));
     const source = await open();
     expect(source.size).toBe(size);
@@ -89,7 +89,7 @@ describe('the map of a file', () => {
     await source.close();
   });
 
-  test('has every byte that is not zero in a data range, at its own offset, for any holes', async () => {
+  test('has every nonzero byte in a data range at its own offset, for any holes', async () => {
     const layouts = fc.record({
       blocks: fc.array(fc.boolean(), { maxLength: 30 }),
       tail: fc.integer({ min: 0, max: 4095 }),
@@ -108,10 +108,10 @@ describe('the map of a file', () => {
           if (range.kind === 'data') expect(range.offset).toBe(range.at);
           else expect(content.subarray(range.at, range.at + range.length).every((b) => b === 0)).toBe(true);
         }
-        // Holes are really found, not only allowed to be.
+        // The map really contains holes; a map that is all data would pass the check above.
         const data = ranges.reduce((sum, { kind, length }) => sum + (kind === 'data' ? length : 0), 0);
         expect(data).toBe(parts.length * 4096);
-        // Asked from back to front, and anywhere, it says the same.
+        // The map is the same when it is asked backwards, and at any offset.
         for (const { at, length } of ranges.toReversed()) {
           const middle = at + Math.floor(length / 2);
           const [whole, part] = [await source.map(at), await source.map(middle)];
@@ -123,7 +123,7 @@ describe('the map of a file', () => {
     );
   });
 
-  test('steps over terabytes of hole in one stride, and asks for each data range once', async () => {
+  test('skips terabytes of hole in one call, and looks up each data range once', async () => {
     await makeSparseDisk(file, 5 * TIB, [
       [TIB, Buffer.alloc(1024 * 1024, 1)],
       [4 * TIB, Buffer.alloc(4096, 2)],
@@ -145,37 +145,34 @@ describe('the map of a file', () => {
 });
 
 describe('reading', () => {
-  test.each([false, true])(
-    'gives any bytes of the file, and as many as it has: past the page cache %s',
-    async (direct) => {
-      const places = fc.record({
-        length: fc.integer({ min: 0, max: 20_000 }),
-        offset: fc.oneof(fc.integer({ min: 0, max: 24_000 }), fc.constantFrom(0, 512, 4096, 8192)),
-        count: fc.oneof(fc.integer({ min: 0, max: 9000 }), fc.constantFrom(512, 4096, 65_536)),
-      });
-      await fc.assert(
-        fc.asyncProperty(places, async ({ length, offset, count }) => {
-          const bytes = randomBytes(length);
-          await writeFile(file, bytes);
-          const opened = await openForReading(file, direct);
-          const source = await RawSource.open(opened.descriptor, file, opened.direct);
-          expect(source.readAlignment).toBe(opened.direct ? 4096 : 1);
-          const into = Buffer.alloc(count, 0x55);
-          const found = await source.read(offset, into);
-          expect(found).toBe(Math.max(0, Math.min(count, length - offset)));
-          const expected = Buffer.concat([
-            bytes.subarray(offset, offset + count),
-            Buffer.alloc(count - found, 0x55),
-          ]);
-          expect(into.equals(expected)).toBe(true);
-          await source.close();
-        }),
-        { numRuns: 60 },
-      );
-    },
-  );
+  test.each([false, true])('reads any bytes of the file, up to its end: with O_DIRECT %s', async (direct) => {
+    const places = fc.record({
+      length: fc.integer({ min: 0, max: 20_000 }),
+      offset: fc.oneof(fc.integer({ min: 0, max: 24_000 }), fc.constantFrom(0, 512, 4096, 8192)),
+      count: fc.oneof(fc.integer({ min: 0, max: 9000 }), fc.constantFrom(512, 4096, 65_536)),
+    });
+    await fc.assert(
+      fc.asyncProperty(places, async ({ length, offset, count }) => {
+        const bytes = randomBytes(length);
+        await writeFile(file, bytes);
+        const opened = await openForReading(file, direct);
+        const source = await RawSource.open(opened.descriptor, file, opened.direct);
+        expect(source.readAlignment).toBe(opened.direct ? 4096 : 1);
+        const into = Buffer.alloc(count, 0x55);
+        const found = await source.read(offset, into);
+        expect(found).toBe(Math.max(0, Math.min(count, length - offset)));
+        const expected = Buffer.concat([
+          bytes.subarray(offset, offset + count),
+          Buffer.alloc(count - found, 0x55),
+        ]);
+        expect(into.equals(expected)).toBe(true);
+        await source.close();
+      }),
+      { numRuns: 60 },
+    );
+  });
 
-  test('goes on after a read that was interrupted or came short, and names what fails', async () => {
+  test('continues after an interrupted or short read, and names the failed read', async () => {
     const bytes = randomBytes(10_000);
     await writeFile(file, bytes);
     const source = await open();
@@ -209,7 +206,7 @@ describe('reading', () => {
   });
 });
 
-test('a file has one identity under all its names, and no other file has it', async () => {
+test('a file has the same identity under all its names; other files have another', async () => {
   await writeFile(file, 'x');
   fs.symlinkSync(file, path('another-name'));
   fs.linkSync(file, path('hard-link'));
@@ -227,7 +224,7 @@ test('a file has one identity under all its names, and no other file has it', as
 describe('a source that changes', () => {
   const changed = (facts: object) => expect.objectContaining({ code: 'ERR_SOURCE_CHANGED', file, ...facts });
 
-  test('is noticed by its length, with what was expected and what was found', async () => {
+  test('is detected by its length; the error has the expected and the found length', async () => {
     for (const [change, found, words] of [
       [() => truncate(file, 100), 100, 'became 100 bytes long'],
       [() => truncate(file, 0), 0, 'became 0 bytes long'],
@@ -244,7 +241,7 @@ describe('a source that changes', () => {
     }
   });
 
-  test('is noticed by its time of modification alone, to less than a millisecond', async () => {
+  test('is detected by its modification time alone, to less than a millisecond', async () => {
     await writeFile(file, Buffer.alloc(5000, 1));
     await utimes(file, 1_700_000_000, 1_700_000_000.25);
     const source = await open();
@@ -256,7 +253,7 @@ describe('a source that changes', () => {
     await source.close();
   });
 
-  test('is noticed although its time of modification was set back', async () => {
+  test('is detected although its modification time was set back', async () => {
     await writeFile(file, Buffer.alloc(5000, 1));
     await utimes(file, 1_700_000_000, 1_700_000_000);
     const source = await open();
@@ -269,9 +266,9 @@ describe('a source that changes', () => {
     await source.close();
   });
 
-  test('is not one that was only read', async () => {
+  test('does not include a file that was only read', async () => {
     await writeFile(file, Buffer.alloc(5000, 1));
-    // Long ago, so that reading sets the time of access.
+    // The times are old, so that reading updates the access time.
     await utimes(file, 1, 1_700_000_000);
     const source = await open();
     fs.readFileSync(file);
@@ -281,7 +278,7 @@ describe('a source that changes', () => {
 });
 
 describe('opening', () => {
-  test('takes a file through a symbolic link, past the page cache where the file system can', async () => {
+  test('follows a symbolic link, and uses O_DIRECT if the file system supports it', async () => {
     await writeFile(file, 'x');
     fs.symlinkSync(file, path('link'));
     for (const [direct, name] of [
@@ -298,7 +295,7 @@ describe('opening', () => {
     }
   });
 
-  test('goes through the page cache where O_DIRECT is refused', async () => {
+  test('uses the page cache if O_DIRECT is refused', async () => {
     await writeFile(file, 'x');
     vi.mocked(fs.open).mockImplementation(((
       name: string,
@@ -313,7 +310,7 @@ describe('opening', () => {
     fs.closeSync(opened.descriptor);
   });
 
-  test('refuses what has no size, at once, and leaves nothing open', async () => {
+  test('refuses files without a size at once, and leaves nothing open', async () => {
     const [pipe, directory] = [path('pipe'), path('directory')];
     await runOk('mkfifo', [pipe]);
     fs.mkdirSync(directory);
@@ -331,17 +328,17 @@ describe('opening', () => {
   });
 
   test.each([
-    ['is not there', 'missing', 'ENOENT'],
-    ['lies below a file', 'disk.raw/below', 'ENOTDIR'],
-    ['has a name longer than any', 'n'.repeat(300), 'ENAMETOOLONG'],
-  ])('a file that %s says why', async (_, name, systemCode) => {
+    ['does not exist', 'missing', 'ENOENT'],
+    ['is inside a file', 'disk.raw/below', 'ENOTDIR'],
+    ['has a name that is too long', 'n'.repeat(300), 'ENAMETOOLONG'],
+  ])('the error for a file that %s gives the reason', async (_, name, systemCode) => {
     await writeFile(file, 'x');
     await expect(openForReading(path(name), true)).rejects.toThrow(
       expect.objectContaining({ code: 'ERR_IO', file: path(name), systemCode }),
     );
   });
 
-  test('a socket says why', async () => {
+  test('the error for a socket gives the reason', async () => {
     const server = createServer().listen(path('socket'));
     await new Promise((resolve) => server.once('listening', resolve));
     await expect(openForReading(path('socket'), false)).rejects.toThrow(
@@ -352,7 +349,7 @@ describe('opening', () => {
 });
 
 describe('a device', () => {
-  /** Lets descriptors of regular files look like block devices, which stat gives no size. */
+  /** Makes descriptors of regular files look like block devices, for which stat reports no size. */
   function pretendDevices(): void {
     vi.mocked(fs.fstat).mockImplementation(((
       descriptor: number,
@@ -365,7 +362,7 @@ describe('a device', () => {
     }) as unknown as typeof fs.fstat);
   }
 
-  test('has the size that seeking to its end gives', async () => {
+  test('has the size that a seek to its end returns', async () => {
     await makeSparseDisk(file, 3 * TIB + 512, []);
     pretendDevices();
     const source = await open();
@@ -375,7 +372,7 @@ describe('a device', () => {
   });
 
   test.each([0, 512, 1024, 3584, 4096, 4608, 8192, 12_800, 1_048_576, 1_049_088, TIB, 5 * TIB - 512])(
-    'of %i bytes that cannot be sought has the size that halving reads find, with aligned reads',
+    'of %i bytes without lseek has the size that aligned reads find by halving',
     async (size) => {
       await makeSparseDisk(file, size, []);
       pretendDevices();
@@ -387,7 +384,7 @@ describe('a device', () => {
         length: number,
         offset: number,
       ) => {
-        // What O_DIRECT asks for on a disk with sectors of 4096 bytes.
+        // The alignment that O_DIRECT needs on a disk with sectors of 4096 bytes.
         expect([offset % 4096, length % 4096, Number(koffi.address(into) % 4096n)]).toEqual([0, 0, 0]);
         return actualFs.readSync(fd, into, at, length, offset);
       }) as typeof fs.readSync);
@@ -398,7 +395,7 @@ describe('a device', () => {
     },
   );
 
-  test('whose end lseek gives as 0, as macOS does, has the size that reads find', async () => {
+  test('for which lseek returns 0, as on macOS, has the size that reads find', async () => {
     await makeSparseDisk(file, 12_800, []);
     pretendDevices();
     seek.end = () => 0;
@@ -407,7 +404,7 @@ describe('a device', () => {
     await source.close();
   });
 
-  test('that fails while its size is looked for says so, and does not stay open', async () => {
+  test('whose size cannot be read is an error, and is closed', async () => {
     await makeSparseDisk(file, 8192, []);
     pretendDevices();
     const before = openFiles();
@@ -421,7 +418,7 @@ describe('a device', () => {
     expect(openFiles()).toBe(before);
   });
 
-  test('has no time of modification to be judged by', async () => {
+  test('is not checked by its modification time', async () => {
     await makeSparseDisk(file, 8192, []);
     pretendDevices();
     const source = await open();
@@ -431,7 +428,7 @@ describe('a device', () => {
   });
 });
 
-test('a source names its own descriptor and no other, and closes it', async () => {
+test('a source names only its own descriptor, and closes it', async () => {
   await writeFile(file, 'x');
   const before = openFiles();
   const source = await open();

@@ -11,7 +11,7 @@ import { type DiskItem, expectedContent, SECTOR, writeDisk } from './raw-disk-mo
 
 const scratch = useScratch();
 const ITEM = 64;
-/** Scattered runs, an item without any, a gap of an item, and data up to the odd end. */
+/** Scattered runs, an item without runs, a gap of one item, and data up to an end inside a block. */
 const ITEMS: readonly DiskItem[] = [
   {
     start: 0,
@@ -34,10 +34,10 @@ const ITEMS: readonly DiskItem[] = [
   },
 ];
 const DISK = (3 * ITEM + 29) * SECTOR;
-/** The same, but for the end, which is zeros. */
+/** The same disk with zeros at its end. */
 const ZERO_END = ITEMS.map((item) => ({ ...item, runs: item.runs.filter(([, to]) => to !== 29) }));
 
-/** Writes the disk to the target as a conversion does. @returns the kind of target that it was */
+/** Writes the disk to the target as a conversion does. @returns the kind of the target */
 async function convert(path: string, mode: CacheMode, inPlace: boolean, items: readonly DiskItem[]) {
   const target = await openTarget(path, mode, inPlace);
   try {
@@ -63,7 +63,7 @@ describe.each<CacheMode>(['none', 'directsync', 'writeback'])('mode %s', (mode) 
     });
 
     test.each([0, 1, 512, 1536, 4096, 100_000])(
-      'in a file %d bytes larger leaves those bytes and the length alone',
+      'in a file %d bytes larger leaves these bytes and the length unchanged',
       async (more) => {
         const path = scratch(`kept-${mode}-${end}-${more}`);
         const before = new Uint8Array(DISK + more).fill(0xaa);
@@ -75,14 +75,14 @@ describe.each<CacheMode>(['none', 'directsync', 'writeback'])('mode %s', (mode) 
   });
 });
 
-test('what was zeros in an existing file takes no space afterwards', async () => {
+test('zeros in an existing file take no space afterwards', async () => {
   const path = scratch('sparse');
   fs.writeFileSync(path, Buffer.alloc(DISK, 0xaa));
   await convert(path, 'none', true, []);
   expect(fs.statSync(path).blocks * 512).toBeLessThanOrEqual(4096);
 });
 
-test('a file that is too small is refused as it is', async () => {
+test('a file that is too small is refused and unchanged', async () => {
   const path = scratch('small');
   fs.writeFileSync(path, 'small');
   await expect(convert(path, 'none', true, ITEMS)).rejects.toMatchObject({ code: 'ERR_USAGE' });
@@ -91,7 +91,7 @@ test('a file that is too small is refused as it is', async () => {
 
 const reason = await noLoopDevices();
 if (reason !== undefined) {
-  console.warn(`No loop devices (${reason}): devices are proved by the recording storage alone.`);
+  console.warn(`No loop devices (${reason}): only the recording storage tests devices.`);
 } else {
   describe.each<CacheMode>(['none', 'writeback'])('a block device in mode %s', (mode) => {
     test.each([0, 512, 1024, 8192])('%d bytes larger than the disk', async (more) => {
@@ -105,7 +105,7 @@ if (reason !== undefined) {
     });
   });
 
-  test('a block device that is too small is refused as it is', async () => {
+  test('a block device that is too small is refused and unchanged', async () => {
     const path = scratch('small-device');
     const before = new Uint8Array(DISK - 512).fill(0xaa);
     fs.writeFileSync(path, before);

@@ -1,4 +1,4 @@
-/** Random disks over random targets, held against a model that knows only bytes. */
+/** Random disks over random targets, compared with a model of plain bytes. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { roundUp } from '../../src/arithmetic.js';
@@ -6,10 +6,10 @@ import { RawWriter } from '../../src/raw/raw-writer.js';
 import { expectSameBytes, RecordingStorage } from '../storage/recording-storage.js';
 import { type DiskItem, expectedContent, placeOver, SECTOR, writeDisk } from './raw-disk-model.js';
 
-/** Sectors of an item: the real ones are larger, their grid is a multiple of the block as well. */
+/** Sectors of an item. Real items are larger; both sizes are multiples of a block. */
 const ITEM = 24;
 
-/** Which sectors of an item of `sectors` hold data; runs may touch each other. */
+/** The sectors of an item of `sectors` that contain data; runs may touch. */
 const runsOf = (sectors: number): fc.Arbitrary<DiskItem['runs']> =>
   fc
     .uniqueArray(fc.nat(sectors), { maxLength: 12 })
@@ -44,16 +44,16 @@ const disk = fc.integer({ min: 0, max: 5 * ITEM + 7 }).chain((sectors) =>
 
 const target = fc.record({
   kind: fc.constantFrom('new' as const, 'existing' as const, 'device' as const),
-  /** Bytes behind the disk's end; a device has whole sectors. */
+  /** Bytes after the disk's end; a device has whole sectors. */
   more: fc.oneof(fc.nat(300), fc.nat(12 * SECTOR), fc.constant(-1), fc.constant(SECTOR)),
   zeroed: fc.boolean(),
   alignment: fc.constantFrom(1, 512, 4096),
-  /** Number of the write from which on the file is written through the page cache. */
+  /** Number of the first write that goes through the page cache. */
   buffered: fc.option(fc.nat(6), { nil: undefined }),
   punch: fc.constantFrom('takes', 'refuses', 'refuses every other one'),
 });
 
-test('a target holds what the disk holds, and behind its end what it held before', async () => {
+test('a target holds the bytes of the disk, and keeps its own bytes after the end of the disk', async () => {
   await fc.assert(
     fc.asyncProperty(disk, target, fc.scheduler(), async ({ sectors, items }, plan, scheduler) => {
       const diskSize = sectors * SECTOR;

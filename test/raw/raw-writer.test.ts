@@ -1,4 +1,4 @@
-/** What the raw writer asks of its storage: few, large and aligned writes, and holes instead of zeros. */
+/** The calls of the raw writer to its storage: few, large and aligned writes, and holes instead of zeros. */
 import { describe, expect, test } from 'vitest';
 import { RawWriter } from '../../src/raw/raw-writer.js';
 import { alignedMemory } from '../../src/system/aligned-memory.js';
@@ -28,7 +28,7 @@ const wrote = ({ writes }: ReturnType<typeof newStorage>) =>
   writes.map(({ offset, length }) => [offset, length]);
 
 describe('the writes', () => {
-  test('an item full of data is one write, from the memory it was given in', async () => {
+  test('an item full of data is one write, straight from the caller’s memory', async () => {
     const storage = newStorage();
     const writer = new RawWriter(storage, 2 * ITEM, NEW);
     const bytes = item();
@@ -39,7 +39,7 @@ describe('the writes', () => {
     expect(storage.writes[0]?.buffers).toEqual(other.writes[0]?.buffers);
   });
 
-  test('runs are rounded out to whole blocks, and those that then touch are written together', async () => {
+  test('runs are rounded outward to blocks, and runs that then touch are one write', async () => {
     const storage = newStorage();
     const writer = new RawWriter(storage, ITEM, NEW);
     const runs = Uint32Array.of(512, 1024, 3584, 4608, 8192, 8704, 20_480, 24_576, 36_352, 36_864);
@@ -52,7 +52,7 @@ describe('the writes', () => {
     expect(writer.dataBytes).toBe(512 + 1024 + 512 + 4096 + 512);
   });
 
-  test('through the page cache runs are written as they are', async () => {
+  test('through the page cache runs are not rounded', async () => {
     const storage = newStorage({ alignment: 1 });
     const writer = new RawWriter(storage, ITEM, NEW);
     await writer.write(0, item(), Uint32Array.of(0, 512, 3584, 4608));
@@ -62,7 +62,7 @@ describe('the writes', () => {
     ]);
   });
 
-  test('write resolves only when the last byte of the item is on the descriptor', async () => {
+  test('write resolves only when the last byte of the item is written', async () => {
     const storage = newStorage();
     storage.hold();
     const writer = new RawWriter(storage, ITEM, NEW);
@@ -74,7 +74,7 @@ describe('the writes', () => {
     await writing;
   });
 
-  test('a failed write is told when no other one reads the memory any more, and nothing begins after it', async () => {
+  test('a failed write rejects once all other writes have ended, and none starts after it', async () => {
     const storage = newStorage();
     storage.hold();
     const writer = new RawWriter(storage, ITEM, NEW);
@@ -90,7 +90,7 @@ describe('the writes', () => {
     expect(storage.writes).toHaveLength(1 + others.length);
   });
 
-  test('the memory may be used again as soon as an item is written, also behind the disk’s end', async () => {
+  test('the memory may be reused as soon as an item is written, also the bytes after the disk’s end', async () => {
     const storage = newStorage();
     const writer = new RawWriter(storage, BLOCK + 512, NEW);
     const memory = item(2 * BLOCK);
@@ -117,7 +117,7 @@ describe('the writes', () => {
 describe('the zeros', () => {
   const KEPT = { kind: 'existing', existingSize: 2 ** 43, isZero: false } as const;
 
-  test('of a new file are holes already: a disk of zeros is one block, which is never a hole', async () => {
+  test('of a new file are holes already: a disk of zeros is one written block', async () => {
     const storage = newStorage();
     const writer = new RawWriter(storage, 2 ** 43, NEW);
     expect(await writer.finish()).toBe(2 ** 43);
@@ -141,7 +141,7 @@ describe('the zeros', () => {
     expect(storage.writes).toEqual([]);
   });
 
-  test('of a target known to be zero are left alone', async () => {
+  test('of a target known to be zero are not written', async () => {
     const storage = newStorage();
     const writer = new RawWriter(storage, 2 ** 43, { ...KEPT, isZero: true });
     await writer.write(ITEM, item(), Uint32Array.of(BLOCK, 2 * BLOCK));
@@ -149,7 +149,7 @@ describe('the zeros', () => {
     expect([wrote(storage), storage.punches]).toEqual([[[ITEM + BLOCK, BLOCK]], []]);
   });
 
-  test('of an existing file become one hole for each gap, however large', async () => {
+  test('of an existing file become one hole for each gap of any size', async () => {
     const storage = newStorage();
     const writer = new RawWriter(storage, 2 ** 43, KEPT);
     await writer.write(2 ** 42, item(), Uint32Array.of(BLOCK, 2 * BLOCK, 4 * BLOCK, ITEM));
@@ -162,7 +162,7 @@ describe('the zeros', () => {
     expect(storage.writes).toHaveLength(2);
   });
 
-  test('through the page cache are holes of whole blocks, and are written at the edges', async () => {
+  test('through the page cache are holes for whole blocks, and written bytes at the edges', async () => {
     const storage = newStorage({ alignment: 1, background: 7 });
     const writer = new RawWriter(storage, ITEM, { ...KEPT, existingSize: ITEM });
     await writer.write(0, item(), Uint32Array.of(0, 512, 10_240, ITEM));
@@ -176,7 +176,7 @@ describe('the zeros', () => {
     expect(storage.bytes(512, 9728)).toEqual(new Uint8Array(9728));
   });
 
-  test('where no hole can be made are written, 2 MiB at a time', async () => {
+  test('are written, 2 MiB at a time, if holes are refused', async () => {
     const storage = newStorage({ background: 7 });
     storage.refusesPunch = () => true;
     const writer = new RawWriter(storage, 5 * MIB, { ...KEPT, existingSize: 5 * MIB });
@@ -188,7 +188,7 @@ describe('the zeros', () => {
     ]);
   });
 
-  test('that have to be written end with the signal', async () => {
+  test('that must be written are cancelled by the signal', async () => {
     const storage = newStorage({ background: 7 });
     storage.refusesPunch = () => true;
     const ending = new AbortController();
@@ -219,12 +219,12 @@ describe('a target that is too small', () => {
     );
   });
 
-  test('is not one whose last sector is incomplete: it becomes as long as the disk', async () => {
+  test('does not include one whose last sector is incomplete: it grows to the disk’s size', async () => {
     const writer = new RawWriter(newStorage(), 1024, { kind: 'existing', existingSize: 700, isZero: true });
     expect(await writer.finish()).toBe(1024);
   });
 
-  test('for a disk of unknown size is found so by the system', async () => {
+  test('for a disk of unknown size is reported by the system', async () => {
     const storage = new RecordingStorage({ deviceSize: BLOCK });
     storage.failWhen = () => ({ error: new Error('no space left'), taken: 0 });
     const writer = new RawWriter(storage, undefined, { kind: 'device', existingSize: BLOCK, isZero: false });
@@ -236,7 +236,7 @@ describe('a target that is too small', () => {
   });
 });
 
-test('a disk of unknown size ends where finish is told', async () => {
+test('a disk of unknown size ends at the size given to finish', async () => {
   const storage = newStorage({ background: 7 });
   storage.readsExpected = true;
   storage.preset(0, new Uint8Array(MIB).fill(7));

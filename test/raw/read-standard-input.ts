@@ -1,6 +1,6 @@
 /**
- * A program for the tests of StreamSource: reads standard input and prints a line of JSON about it. With the
- * argument `close` it gives up while it waits for the first bytes.
+ * A program for the tests of StreamSource: it reads standard input and prints a line of JSON about it. With the
+ * argument `close` it closes the source while it waits for the first bytes.
  */
 import { createHash } from 'node:crypto';
 import { fstatSync } from 'node:fs';
@@ -23,7 +23,7 @@ async function readWhole() {
 
 async function giveUp() {
   const filled = source.fill(memory);
-  // Also when it comes to an end during close(), somebody listens.
+  // The handler is attached before close(), in case the read ends during it.
   filled.catch(() => {});
   await new Promise(setImmediate);
   await source.close();
@@ -35,6 +35,6 @@ const facts = await (process.argv[2] === 'close' ? giveUp() : readWhole()).catch
   const { code, message, offset } = error;
   return { code, message, offset };
 });
-// Throws when it was closed.
+// Throws if the descriptor is closed.
 fstatSync(0);
 console.log(JSON.stringify(facts));

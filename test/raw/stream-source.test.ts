@@ -1,4 +1,6 @@
-/** A disk from a pipe, a socket, a file or a device: every byte in order, no more read than asked, closed at once. */
+/**
+ * A disk from a pipe, a socket, a file or a device: every byte in order, no more read than requested, closed at once.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
@@ -18,7 +20,7 @@ import { stateOf, turn } from '../storage/promise-state.js';
 
 const path = useScratch();
 const KIB = 1024;
-/** What a pipe takes before its writer has to wait, at most: Linux gives less when the user has many. */
+/** Most bytes that a pipe buffers before its writer waits. Linux gives less to a user with many pipes. */
 const PIPE_BYTES = 64 * KIB;
 const name = 'standard input';
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
@@ -27,7 +29,7 @@ const openFiles = () => fs.readdirSync('/proc/self/fd').length;
 
 beforeAll(() => runOk('mkfifo', [path('pipe')]));
 
-/** Both ends of a new pipe. A write waits, on a thread of its own, until the pipe has room for all of it. */
+/** Both ends of a new pipe. A write waits, on its own thread, until the pipe has room for all of it. */
 function openPipe(): { readEnd: number; writeEnd: number } {
   const readEnd = fs.openSync(path('pipe'), fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
   return { readEnd, writeEnd: fs.openSync(path('pipe'), 'w') };
@@ -42,7 +44,7 @@ async function writeAll(descriptor: number, bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.length; ) at += (await write(descriptor, bytes.subarray(at))).bytesWritten;
 }
 
-/** Fills memories of these lengths, again from the first when they run out, up to the end of the stream. */
+/** Fills memories of these lengths in turn, up to the end of the stream. */
 async function readWhole(source: StreamSource, lengths: readonly number[]): Promise<Buffer> {
   const parts: Buffer[] = [];
   for (let turns = 0; ; turns += 1) {
@@ -56,7 +58,7 @@ async function readWhole(source: StreamSource, lengths: readonly number[]): Prom
 }
 
 describe('a pipe', () => {
-  test('gives the same bytes whatever the sizes of the writes and of the memories', async () => {
+  test('gives the same bytes for any sizes of writes and memories', async () => {
     const length = fc.oneof(
       fc.integer({ min: 1, max: 5000 }),
       fc.integer({ min: 60_000, max: 140_000 }),
@@ -87,7 +89,7 @@ describe('a pipe', () => {
     );
   });
 
-  test('fills the whole memory from a writer that comes with one piece after the other', async () => {
+  test('fills the whole memory from a writer that writes many pieces', async () => {
     const { readEnd, writeEnd } = openPipe();
     const source = StreamSource.open({ stream: readEnd, name });
     const pieces = [1, 2, 3].map((seed) => randomBytes(2 * PIPE_BYTES, seed));
@@ -95,7 +97,7 @@ describe('a pipe', () => {
     const filled = source.fill(memory);
     for (const piece of pieces) {
       expect(await stateOf(filled)).toBe('waiting');
-      // Twice what the pipe holds: when it is written, half of it was taken.
+      // Twice the capacity of the pipe: once this is written, half of it was read.
       await writeAll(writeEnd, piece);
     }
     expect(await filled).toBe(memory.length);
@@ -104,7 +106,7 @@ describe('a pipe', () => {
     await source.close();
   });
 
-  test('is read no further than a buffer beyond what was asked for', async () => {
+  test('is read at most one buffer ahead', async () => {
     const { readEnd, writeEnd } = openPipe();
     const source = StreamSource.open({ stream: readEnd, name });
     const eager = fs.openSync(path('pipe'), fs.constants.O_WRONLY | fs.constants.O_NONBLOCK);
@@ -114,7 +116,7 @@ describe('a pipe', () => {
     const memories = asked.map(sharedMemory);
     for (const memory of memories) {
       const filled = source.fill(memory);
-      // As long as somebody reads at all, some turn of the event loop makes room.
+      // While the reader still reads, some iteration of the event loop makes room.
       for (let idle = 0; idle < 20; idle += 1) {
         try {
           written += fs.writeSync(eager, content, written, 4096);
@@ -137,7 +139,7 @@ describe('a pipe', () => {
     await source.close();
   });
 
-  test('that nobody writes to is empty', async () => {
+  test('without a writer is empty', async () => {
     const { readEnd, writeEnd } = openPipe();
     fs.closeSync(writeEnd);
     const source = StreamSource.open({ stream: readEnd, name });
@@ -161,7 +163,7 @@ describe('a pipe', () => {
     await source.close();
   });
 
-  test('closed while it is waited for fails the fill at once, and every later one', async () => {
+  test('fails a pending fill at once when it is closed, and every later one', async () => {
     const before = openFiles();
     const { readEnd, writeEnd } = openPipe();
     const source = StreamSource.open({ stream: readEnd, name });
@@ -176,7 +178,7 @@ describe('a pipe', () => {
     expect(openFiles()).toBe(before);
   });
 
-  test('whose end was reached is closed, and closed once', async () => {
+  test('is closed once at its end', async () => {
     const before = openFiles();
     const { readEnd, writeEnd } = openPipe();
     const source = StreamSource.open({ stream: readEnd, name });
@@ -196,7 +198,7 @@ describe('a file', () => {
   const file = path('disk.raw');
   beforeAll(() => writeFile(file, content));
 
-  test('is read from where its descriptor stands, and says how much is left', async () => {
+  test('is read from its descriptor’s position, and reports the bytes left', async () => {
     const descriptor = fs.openSync(file, 'r');
     fs.readSync(descriptor, Buffer.alloc(1000), 0, 1000, null);
     const source = StreamSource.open({ stream: descriptor, name });
@@ -205,7 +207,7 @@ describe('a file', () => {
     await source.close();
   });
 
-  test('whose descriptor stands at or behind its end is empty', async () => {
+  test('whose descriptor is at or past its end is empty', async () => {
     const descriptor = fs.openSync(path('short.raw'), 'w+');
     fs.writeSync(descriptor, content);
     fs.ftruncateSync(descriptor, 10);
@@ -215,7 +217,7 @@ describe('a file', () => {
     await source.close();
   });
 
-  test('closed during a read fails the fill and closes its descriptor after it', async () => {
+  test('fails the fill when it is closed during a read, and closes its descriptor afterwards', async () => {
     const before = openFiles();
     const source = StreamSource.open({ stream: fs.openSync('/dev/zero', 'r'), name });
     const filled = expect(source.fill(sharedMemory(1024 * KIB))).rejects.toMatchObject({
@@ -227,7 +229,7 @@ describe('a file', () => {
     expect(openFiles()).toBe(before);
   });
 
-  test('is closed when the read under way has come back, and no sooner', async () => {
+  test('is closed only after the pending read has returned', async () => {
     const { readEnd, writeEnd } = openPipe();
     const blocking = fs.openSync(path('pipe'), 'r');
     const reader = new FileReader(blocking);
@@ -243,7 +245,7 @@ describe('a file', () => {
     fs.closeSync(writeEnd);
   });
 
-  test('that cannot be read is an error that says where', async () => {
+  test('that cannot be read is an error with the offset', async () => {
     const descriptor = fs.openSync(path('written.raw'), 'w');
     const source = StreamSource.open({ stream: descriptor, name });
     await expect(source.fill(sharedMemory(100))).rejects.toMatchObject({
@@ -257,7 +259,7 @@ describe('a file', () => {
   });
 });
 
-test('/dev/null is empty and /dev/zero fills every memory; neither says how much is left', async () => {
+test('/dev/null is empty and /dev/zero fills every memory; neither reports the bytes left', async () => {
   const nothing = StreamSource.open({ stream: fs.openSync('/dev/null', 'r'), name });
   expect(nothing.total).toBeUndefined();
   expect(await nothing.fill(sharedMemory(100))).toBe(0);
@@ -270,7 +272,7 @@ test('/dev/null is empty and /dev/zero fills every memory; neither says how much
   await zeros.close();
 });
 
-test('a terminal and a directory are refused, and left open', () => {
+test('a terminal and a directory are refused, and stay open', () => {
   for (const [file, found] of [
     ['/dev/ptmx', 'a terminal'],
     [path(''), 'a directory'],
@@ -316,7 +318,7 @@ describe('standard input of a process', () => {
     });
   }
 
-  /** What the program printed, once it has ended by itself. */
+  /** The output of the program, once it has ended by itself. */
   async function reportOf(child: ChildProcess): Promise<unknown> {
     let text = '';
     child.stdout?.setEncoding('utf8').on('data', (piece: string) => {
@@ -326,7 +328,7 @@ describe('standard input of a process', () => {
     return JSON.parse(text);
   }
 
-  /** The flag of the open file itself, which every process that shares it would meet. */
+  /** O_NONBLOCK of the open file, which all processes that share it see. */
   function isNonBlocking(descriptor: number): boolean {
     const flags = /^flags:\t(\d+)$/m.exec(fs.readFileSync(`/proc/self/fdinfo/${descriptor}`, 'latin1'))?.[1];
     return (Number.parseInt(flags!, 8) & fs.constants.O_NONBLOCK) !== 0;
@@ -355,8 +357,8 @@ describe('standard input of a process', () => {
     fs.closeSync(descriptor);
   });
 
-  test('can be a pipe, which is blocking afterwards as it was before', async () => {
-    // Opened for both the pipe waits for nobody, so that its blocking ends can be opened one after the other.
+  test('can be a pipe, which stays in blocking mode', async () => {
+    // Opening the pipe for reading and writing does not wait, so the blocking ends can then be opened in turn.
     const both = fs.openSync(path('pipe'), 'r+');
     const readEnd = fs.openSync(path('pipe'), 'r');
     const writeEnd = fs.openSync(path('pipe'), 'w');
@@ -370,7 +372,7 @@ describe('standard input of a process', () => {
     fs.closeSync(readEnd);
   });
 
-  test('can be a connection, and a broken one is an error that says where', async () => {
+  test('can be a connection; a broken one is an error with the offset', async () => {
     const server = createServer({ pauseOnConnect: true });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const client = connect((server.address() as AddressInfo).port, '127.0.0.1');
@@ -387,14 +389,14 @@ describe('standard input of a process', () => {
   });
 
   const message = 'The operation was aborted';
-  test('that is a pipe whose writer lives does not keep the process alive once closed', async () => {
+  test('that is a pipe with a live writer does not keep the process alive once closed', async () => {
     const { readEnd, writeEnd } = openPipe();
     expect(await reportOf(start(readEnd, ['close']))).toEqual({ code: 'ERR_ABORTED', message });
     fs.closeSync(readEnd);
     fs.closeSync(writeEnd);
   });
 
-  test('that is a socket whose writer lives does not keep the process alive once closed', async () => {
+  test('that is a socket with a live writer does not keep the process alive once closed', async () => {
     expect(await reportOf(start('pipe', ['close']))).toEqual({ code: 'ERR_ABORTED', message });
   });
 });
