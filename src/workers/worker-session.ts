@@ -3,10 +3,10 @@ import type { CompressionType } from '../compression-type.js';
 import type { Decompressor } from '../engines/codec.js';
 import { createCompressor, createDecompressor, nodeInflates } from '../engines/engine-choice.js';
 import type { PoolItem, WorkAnswer, WorkerSetup } from './messages.js';
-import { ClusterPacker } from './tasks/cluster-packer.js';
-import { DiskComparer } from './tasks/disk-comparer.js';
-import { RunPacker } from './tasks/run-packer.js';
-import { StreamExaminer } from './tasks/stream-examiner.js';
+import { DiskComparer } from './tasks/compare-disks.js';
+import { ClusterCompressor } from './tasks/compress-clusters.js';
+import { PayloadExaminer } from './tasks/examine-payloads.js';
+import { RunFinder } from './tasks/find-runs.js';
 import { threadMemory } from './tasks/thread-memory.js';
 
 /** Takes the items that a setup asks for, of which there are no others. */
@@ -68,16 +68,16 @@ async function createPacker(setup: WorkerSetup, engines: Engine[]): Promise<Pack
     case 'clusters': {
       const compressor = setup.compressor && (await createCompressor(setup.compressor));
       if (compressor !== undefined) engines.push(compressor);
-      return new ClusterPacker(setup, compressor, decompressors);
+      return new ClusterCompressor(setup, compressor, decompressors);
     }
     case 'runs':
-      return new RunPacker(setup, decompressors);
+      return new RunFinder(setup, decompressors);
     case 'comparison':
       return new DiskComparer(setup, decompressors);
     case 'examination': {
       const decompressor = await createDecompressor({ type: setup.type });
       engines.push(decompressor);
-      return new StreamExaminer(setup, decompressor);
+      return new PayloadExaminer(setup, decompressor);
     }
   }
 }

@@ -14,9 +14,9 @@ import type {
   PackingSetup,
   WorkItem,
 } from '../../src/workers/messages.js';
-import { ClusterPacker } from '../../src/workers/tasks/cluster-packer.js';
-import { DiskComparer } from '../../src/workers/tasks/disk-comparer.js';
-import { RunPacker } from '../../src/workers/tasks/run-packer.js';
+import { DiskComparer } from '../../src/workers/tasks/compare-disks.js';
+import { ClusterCompressor } from '../../src/workers/tasks/compress-clusters.js';
+import { RunFinder } from '../../src/workers/tasks/find-runs.js';
 import { SegmentError } from '../../src/workers/tasks/segment-error.js';
 import { threadMemory } from '../../src/workers/tasks/thread-memory.js';
 
@@ -116,8 +116,8 @@ async function createPacker(setup: Setup): Promise<Packer> {
   );
   if (setup.output === 'comparison')
     return new DiskComparer({ ...setup, ...memory }, decompressors) as Packer;
-  if (setup.output === 'runs') return new RunPacker({ ...setup, ...memory }, decompressors) as Packer;
+  if (setup.output === 'runs') return new RunFinder({ ...setup, ...memory }, decompressors) as Packer;
   const { compressor } = setup;
   const made = compressor && (await once(compressor, () => createCompressor(compressor)));
-  return new ClusterPacker({ ...setup, ...memory }, made, decompressors) as Packer;
+  return new ClusterCompressor({ ...setup, ...memory }, made, decompressors) as Packer;
 }

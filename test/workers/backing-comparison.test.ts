@@ -6,7 +6,7 @@ import type { CompressionType } from '../../src/compression-type.js';
 import type { Decompressor } from '../../src/engines/codec.js';
 import { createDecompressor } from '../../src/engines/engine-choice.js';
 import { type PackingSetup, type Segment, UNCHANGED, type WorkItem } from '../../src/workers/messages.js';
-import { ClusterPacker } from '../../src/workers/tasks/cluster-packer.js';
+import { ClusterCompressor } from '../../src/workers/tasks/compress-clusters.js';
 import { SegmentError } from '../../src/workers/tasks/segment-error.js';
 import { useScratch } from '../e2e/scratch.js';
 import { text } from '../engines/samples.js';
@@ -37,7 +37,10 @@ function segmentOf(index: number, content: number, from: number): Segment[] {
 
 function pack(item: Omit<WorkItem, 'slot'>, more: Partial<PackingSetup> = {}) {
   const setup = setupOf(CLUSTER, CLUSTERS * CLUSTER, more);
-  const { sizes, ...rest } = new ClusterPacker(setup, undefined, decompressors).pack({ ...item, slot: 2 });
+  const { sizes, ...rest } = new ClusterCompressor(setup, undefined, decompressors).pack({
+    ...item,
+    slot: 2,
+  });
   return { sizes: [...sizes], pieces: piecesOf(setup, sizes, 2), ...rest };
 }
 
@@ -105,7 +108,7 @@ test('a backing file that cannot be read is a failure; with salvage nothing is t
 
 test('the next item has nothing of the last one', () => {
   const setup = setupOf(CLUSTER, CLUSTERS * CLUSTER, { salvage: true });
-  const packer = new ClusterPacker(setup, undefined, decompressors);
+  const packer = new ClusterCompressor(setup, undefined, decompressors);
   const over = (backing: readonly Segment[]): WorkItem => ({
     ...{
       segments: segmentOf(0, 1, 2),

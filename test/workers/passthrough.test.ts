@@ -7,7 +7,7 @@ import type { CompressionType } from '../../src/compression-type.js';
 import type { Compressor, CompressorChoice, Decompressor } from '../../src/engines/codec.js';
 import { chooseCompressor, createDecompressor } from '../../src/engines/engine-choice.js';
 import type { CompressedSegment, PackingSetup, Segment, WorkItem } from '../../src/workers/messages.js';
-import { ClusterPacker } from '../../src/workers/tasks/cluster-packer.js';
+import { ClusterCompressor } from '../../src/workers/tasks/compress-clusters.js';
 import { SegmentError } from '../../src/workers/tasks/segment-error.js';
 import { useScratch } from '../e2e/scratch.js';
 import { randomBytes, text } from '../engines/samples.js';
@@ -58,7 +58,7 @@ function pack(segments: readonly Segment[], more: Partial<PackingSetup> = {}, le
     ['zlib', zlib],
     ['zstd', zlib],
   ]);
-  const packer = new ClusterPacker(setup, setup.compressor && compressor, decompressors);
+  const packer = new ClusterCompressor(setup, setup.compressor && compressor, decompressors);
   const item: WorkItem = { segments, clusters: KINDS.length, length, slot: 1 };
   const packed = packer.pack(item);
   const pieces = piecesOf(setup, packed.sizes, 1);

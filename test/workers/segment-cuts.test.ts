@@ -6,8 +6,8 @@ import type { CompressionType } from '../../src/compression-type.js';
 import type { Compressor, Decompressor } from '../../src/engines/codec.js';
 import { chooseCompressor, createCompressor, createDecompressor } from '../../src/engines/engine-choice.js';
 import type { PackingSetup, Segment, WorkItem } from '../../src/workers/messages.js';
-import { ClusterPacker } from '../../src/workers/tasks/cluster-packer.js';
-import { RunPacker } from '../../src/workers/tasks/run-packer.js';
+import { ClusterCompressor } from '../../src/workers/tasks/compress-clusters.js';
+import { RunFinder } from '../../src/workers/tasks/find-runs.js';
 import { useScratch } from '../e2e/scratch.js';
 import { randomBytes, records, text } from '../engines/samples.js';
 import { makeSourceFile, type SourceFile } from './source-file.js';
@@ -92,7 +92,7 @@ test.each<[string, Partial<PackingSetup>]>([
         const length = ITEM - place.short;
         const pack = (segments: readonly Segment[]) => {
           const setup = setupOf(size, ITEM, { ...more, readAlignment: unit });
-          const packer = new ClusterPacker(setup, more.compressor && compressor, decompressors);
+          const packer = new ClusterCompressor(setup, more.compressor && compressor, decompressors);
           const item: WorkItem = { segments, clusters: ITEM / size, length, slot: 1 };
           const { sizes, ...rest } = packer.pack(item);
           return { sizes: [...sizes], slot: Buffer.from(setup.results), ...rest };
@@ -113,7 +113,7 @@ test('runs, and every byte in its place', () => {
       const base = item * ITEM;
       const length = ITEM - short;
       const setup = setupOf(ITEM, ITEM, { output: 'runs', sparseSize: 512, keepZeros });
-      const packer = new RunPacker(setup, decompressors);
+      const packer = new RunFinder(setup, decompressors);
       const segments = segmentsOf(base, length, cut);
       const { runs, unreadable } = packer.pack({ segments, clusters: 1, length, slot: 1 });
       const expected = Buffer.concat([DISK.subarray(base, base + length), zeros(short)]);

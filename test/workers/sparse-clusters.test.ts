@@ -3,8 +3,8 @@ import { closeSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Compressor } from '../../src/engines/codec.js';
 import type { PackingSetup } from '../../src/workers/messages.js';
-import { ClusterPacker } from '../../src/workers/tasks/cluster-packer.js';
-import { RunPacker } from '../../src/workers/tasks/run-packer.js';
+import { ClusterCompressor } from '../../src/workers/tasks/compress-clusters.js';
+import { RunFinder } from '../../src/workers/tasks/find-runs.js';
 import { useScratch } from '../e2e/scratch.js';
 import { makeSourceFile, type SourceFile } from './source-file.js';
 import { piecesOf, setupOf } from './worker-setup.js';
@@ -29,7 +29,7 @@ function pack(clusterSize: number, more: Partial<PackingSetup>, compressor?: Com
   const setup = setupOf(clusterSize, ITEM, more);
   const segments = [file.data(0, from, ITEM - from)];
   const item = { segments, clusters: ITEM / clusterSize, length: ITEM, slot: 0 };
-  const packed = new ClusterPacker(setup, compressor, new Map()).pack(item);
+  const packed = new ClusterCompressor(setup, compressor, new Map()).pack(item);
   return { ...packed, sizes: [...packed.sizes], pieces: piecesOf(setup, packed.sizes) };
 }
 
@@ -96,7 +96,7 @@ describe('the runs of a raw disk', () => {
   const runs = (more: Partial<PackingSetup>, descriptor = file.descriptor, length = ITEM) => {
     const setup = setupOf(ITEM, ITEM, { output: 'runs', ...more });
     const segments = [{ ...file.data(0, 0, length), descriptor }];
-    return new RunPacker(setup, new Map()).pack({ segments, clusters: 1, length, slot: 1 });
+    return new RunFinder(setup, new Map()).pack({ segments, clusters: 1, length, slot: 1 });
   };
 
   test('leave out zeros as far as wished', () => {

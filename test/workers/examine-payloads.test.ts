@@ -4,7 +4,7 @@ import { deflateRawSync, constants as zlib } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { createDecompressor } from '../../src/engines/engine-choice.js';
 import type { ExaminationSetup } from '../../src/workers/messages.js';
-import { StreamExaminer } from '../../src/workers/tasks/stream-examiner.js';
+import { PayloadExaminer } from '../../src/workers/tasks/examine-payloads.js';
 import { useScratch } from '../e2e/scratch.js';
 import { joined, randomBytes, text } from '../engines/samples.js';
 import { zstdFrame } from '../engines/zstd-frames.js';
@@ -33,8 +33,8 @@ function setupOf(descriptor: number, more: Partial<ExaminationSetup> = {}): Exam
   };
 }
 
-async function examine(setup: ExaminationSetup): Promise<StreamExaminer> {
-  return new StreamExaminer(setup, await createDecompressor({ type: setup.type }));
+async function examine(setup: ExaminationSetup): Promise<PayloadExaminer> {
+  return new PayloadExaminer(setup, await createDecompressor({ type: setup.type }));
 }
 
 /** With a distance of 100, of at most 1, of 3000. */

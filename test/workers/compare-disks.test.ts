@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createDecompressor } from '../../src/engines/engine-choice.js';
 import type { ComparisonSetup, Segment, Stretch } from '../../src/workers/messages.js';
-import { DiskComparer } from '../../src/workers/tasks/disk-comparer.js';
+import { DiskComparer } from '../../src/workers/tasks/compare-disks.js';
 import { useScratch } from '../e2e/scratch.js';
 import { text } from '../engines/samples.js';
 import { makeSourceFile, type SourceFile } from './source-file.js';

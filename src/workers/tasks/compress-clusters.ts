@@ -25,7 +25,7 @@ import { runsToWrite } from './zero-runs.js';
 /** Below this level zstd gives up on random data by itself, faster than any estimate. */
 const ZSTD_LEVEL_TO_ESTIMATE = 5;
 
-export class ClusterPacker {
+export class ClusterCompressor {
   readonly #setup: PackingSetup;
   /** Whether it pays to look at a cluster before it is compressed. */
   readonly #estimates: boolean;

@@ -7,7 +7,7 @@ import type { Decompressors } from './cluster-inflater.js';
 import { SegmentReader } from './segment-reader.js';
 import { runsToWrite } from './zero-runs.js';
 
-export class RunPacker {
+export class RunFinder {
   readonly #setup: PackingSetup;
   readonly #reader: SegmentReader;
 

@@ -22,7 +22,7 @@ import { SegmentError } from './segment-error.js';
 /** Facts of the streams that were looked at so far. */
 type Totals = { -readonly [Fact in keyof StreamFacts]: StreamFacts[Fact] };
 
-export class StreamExaminer {
+export class PayloadExaminer {
   readonly #setup: ExaminationSetup;
   readonly #reader: PositionalReader;
   readonly #decompressor: Decompressor;

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Compressor } from '../../src/engines/codec.js';
 import { chooseCompressor, createCompressor, createDecompressor } from '../../src/engines/engine-choice.js';
 import type { PackingSetup, WorkItem } from '../../src/workers/messages.js';
-import { ClusterPacker } from '../../src/workers/tasks/cluster-packer.js';
+import { ClusterCompressor } from '../../src/workers/tasks/compress-clusters.js';
 import { useScratch } from '../e2e/scratch.js';
 import { CLUSTERS, randomBytes } from '../engines/samples.js';
 import { piecesOf, SLOTS, setupOf } from './worker-setup.js';
@@ -75,7 +75,7 @@ describe('an item', () => {
       fc.property(ranges, fc.boolean(), ({ clusterBits, offset, clusters, slot }, keepZeros) => {
         const clusterSize = 2 ** clusterBits;
         const setup = setupOf(clusterSize, 6 * clusterSize, { compressor: choice, keepZeros });
-        const { sizes } = new ClusterPacker(setup, compressor, NO_DECOMPRESSORS).pack(
+        const { sizes } = new ClusterCompressor(setup, compressor, NO_DECOMPRESSORS).pack(
           itemAt(offset, clusters, clusterSize, slot),
         );
         expect(sizes.length).toBe(clusters);
@@ -107,7 +107,7 @@ describe('an item', () => {
     const choice = await chooseCompressor({ type: 'zlib' });
     const compressor = await createCompressor(choice);
     const setup = setupOf(4096, 65_536, { compressor: choice });
-    const pack = (packer: ClusterPacker, offset: number) => {
+    const pack = (packer: ClusterCompressor, offset: number) => {
       const { sizes } = packer.pack(itemAt(offset, 16, 4096));
       return `${sizes} ${Buffer.concat(piecesOf(setup, sizes)).toString('base64')}`;
     };
@@ -117,10 +117,10 @@ describe('an item', () => {
     );
     fc.assert(
       fc.property(offsets, (list) => {
-        const used = new ClusterPacker(setup, compressor, NO_DECOMPRESSORS);
+        const used = new ClusterCompressor(setup, compressor, NO_DECOMPRESSORS);
         for (const offset of list) {
           expect(
-            pack(used, offset) === pack(new ClusterPacker(setup, compressor, NO_DECOMPRESSORS), offset),
+            pack(used, offset) === pack(new ClusterCompressor(setup, compressor, NO_DECOMPRESSORS), offset),
           ).toBe(true);
         }
       }),
@@ -132,7 +132,7 @@ describe('an item', () => {
   test('is stored cluster by cluster, without zeros, when nothing is to be compressed', () => {
     const setup = setupOf(512, 4096, { sparseSize: 512 });
     const zeros = 2 * 65_536 * CLUSTERS.findIndex(([name]) => name === 'zeros');
-    const { sizes } = new ClusterPacker(setup, undefined, NO_DECOMPRESSORS).pack(
+    const { sizes } = new ClusterCompressor(setup, undefined, NO_DECOMPRESSORS).pack(
       itemAt(zeros - 1024, 8, 512),
     );
     expect([...sizes]).toEqual([512, 512, 0, 0, 0, 0, 0, 0]);
@@ -150,7 +150,7 @@ describe('the compressor', () => {
     await writeFile(scratch('values.raw'), Buffer.concat(clusters));
     const fd = openSync(scratch('values.raw'), 'r');
     const compressor = new RunLengthCompressor();
-    const { sizes } = new ClusterPacker(setup, compressor, NO_DECOMPRESSORS).pack({
+    const { sizes } = new ClusterCompressor(setup, compressor, NO_DECOMPRESSORS).pack({
       segments: [{ kind: 'data', at: 0, length: clusters.length * 512, descriptor: fd, offset: 0 }],
       clusters: clusters.length,
       length: clusters.length * 512,
@@ -184,14 +184,16 @@ describe('the compressor', () => {
     const random = 2 * 65_536 * CLUSTERS.findIndex(([name]) => name === 'random bytes');
     const setup = setupOf(65_536, 65_536);
     const compressor = new RunLengthCompressor();
-    const { sizes } = new ClusterPacker(setup, compressor, NO_DECOMPRESSORS).pack(itemAt(random, 1, 65_536));
+    const { sizes } = new ClusterCompressor(setup, compressor, NO_DECOMPRESSORS).pack(
+      itemAt(random, 1, 65_536),
+    );
     expect([[...sizes], compressor.asked]).toEqual([[65_536], []]);
   });
 
   test('that fails is heard of, and the packer goes on with the next item', () => {
     const setup = setupOf(512, 512);
     const compressor = new RunLengthCompressor();
-    const packer = new ClusterPacker(setup, compressor, NO_DECOMPRESSORS);
+    const packer = new ClusterCompressor(setup, compressor, NO_DECOMPRESSORS);
     const { compress } = compressor;
     compressor.compress = () => {
       throw new Error('broken');
