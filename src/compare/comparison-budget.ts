@@ -21,7 +21,7 @@ export function comparisonBudget(
 ): WorkerBudget {
   const { tables, clusters } = chainMemory(images);
   const pool = poolMemory({
-    output: 'comparison',
+    task: 'compare disks',
     itemSize: ITEM_BYTES,
     arrivals: false,
     compressor: undefined,

@@ -2,7 +2,8 @@
 import type { Qcow2cError } from '../errors.js';
 import type { ImageReference } from '../image/image-reference.js';
 import type { CacheMode } from '../storage/cache-mode.js';
-import type { Decision, Side } from '../workers/compare-items.js';
+import type { Decision } from '../workers/compare-items.js';
+import type { Side } from '../workers/messages/comparison.js';
 import type { Progress } from '../workers/progress.js';
 
 export interface CompareOptions {

@@ -7,11 +7,11 @@ import { roundDown } from '../arithmetic.js';
 import { Qcow2cError } from '../errors.js';
 import type { Source } from '../image/source.js';
 import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
-import type { PlannedComparison, Side } from '../workers/compare-items.js';
-import type { Segment, Stretch } from '../workers/messages.js';
+import type { PlannedComparison } from '../workers/compare-items.js';
+import type { Side, Stretch } from '../workers/messages/comparison.js';
 import { ITEM_BYTES } from '../workers/plan.js';
 import { type IdentityOf, rangeIdentity } from '../workers/range-identity.js';
-import { segmentsOf } from '../workers/segments.js';
+import { type Segment, segmentsOf } from '../workers/segments.js';
 import { type BlockStatus, readsAsZeros } from './comparison-status.js';
 import type { Verdict } from './options.js';
 

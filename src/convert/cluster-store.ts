@@ -3,13 +3,13 @@ import { guestCluster } from '../qcow2/addresses.js';
 import type { ImageParameters } from '../qcow2/create-options.js';
 import type { ImageWriter } from '../qcow2/image-writer.js';
 import type { Subclusters } from '../qcow2/l2-entry.js';
+import { ALL_SUBCLUSTERS } from '../qcow2/subclusters.js';
 import type { RawWriter } from '../raw/raw-writer.js';
-import { UNCHANGED } from '../workers/messages.js';
+import { type CompressClusters, UNCHANGED } from '../workers/messages/compression.js';
 import type { PlannedItem } from '../workers/plan.js';
-import type { PackedItem } from '../workers/pool.js';
+import type { ItemResult } from '../workers/pool.js';
 
-/** All 32 subclusters of a cluster. */
-const ALL_SUBCLUSTERS = 0xffffffff;
+type PackedItem = ItemResult<CompressClusters>;
 
 export interface ClusterStoreParts {
   readonly writer: ImageWriter;

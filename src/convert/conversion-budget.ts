@@ -59,7 +59,7 @@ export function conversionBudget(
     inflatesWithNode: options.engine === 'node' && [...input.compressionTypes].some(nodeInflates),
     clusters: { smallest, largest: Math.max(clusters.largest, made) },
   };
-  const first = poolMemory({ ...work, output: geometry === undefined ? 'runs' : 'clusters' });
+  const first = poolMemory({ ...work, task: geometry === undefined ? 'find runs' : 'compress clusters' });
   const second = options.verify ? verificationMemory(work) : { perThread: 0, perSlot: 0 };
   const l1 = geometry === undefined ? 0 : l1Bytes(geometry, existing?.virtualSize ?? input.size);
   const counters = existing === undefined ? 0 : countersBytesOf(existing);
@@ -72,9 +72,9 @@ export function conversionBudget(
 }
 
 /** What the threads and slots of the second reading take, which come when the first have gone but for their memory. */
-function verificationMemory(work: Omit<PoolWork, 'output'>): Pick<PoolMemory, 'perThread' | 'perSlot'> {
-  const output = work.arrivals ? 'runs' : 'comparison';
-  const { perThread, perSlot } = poolMemory({ ...work, output, arrivals: false, compressor: undefined });
+function verificationMemory(work: Omit<PoolWork, 'task'>): Pick<PoolMemory, 'perThread' | 'perSlot'> {
+  const task = work.arrivals ? 'find runs' : 'compare disks';
+  const { perThread, perSlot } = poolMemory({ ...work, task, arrivals: false, compressor: undefined });
   return { perThread: perThread - THREAD_BYTES, perSlot };
 }
 

@@ -18,7 +18,7 @@ import { onlyImage, openImages, openSettings } from './image-input.js';
 import type { Input } from './input.js';
 import { type OpenedOutput, type OutputParts, openOutput } from './open-output.js';
 import type { ConvertOptions, ConvertResult } from './options.js';
-import type { OutputResult } from './output.js';
+import type { ConversionTask, OutputResult } from './output.js';
 import { openStreamInput } from './stream-input.js';
 import { openTargetBacking, type TargetBacking } from './target-backing.js';
 import { UnreadableLog } from './unreadable-log.js';
@@ -128,11 +128,12 @@ async function fillOutput(
     readAlignment: Math.max(...read.map(({ readAlignment }) => readAlignment)),
   };
   const fileOf = (fd: number) => input.fileOf(fd) ?? backing?.source.fileOf(fd) ?? oldDisk?.source.fileOf(fd);
-  await using pool = new WorkerPool(workerEntry, threads, slots, setup, fileOf, input.arrives);
+  const memory = { slots, arrivals: input.arrives };
+  await using pool = new WorkerPool<ConversionTask>({ workerEntry, threads, setup, fileOf, ...memory });
   const itemSettings = {
     itemSize: ITEM_BYTES,
     keepZeros: setup.keepZeros,
-    clusterSize: setup.clusterSize,
+    clusterSize: output.clusterSize,
     backing: backing?.source,
     room: output.room,
     signal,

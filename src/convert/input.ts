@@ -4,7 +4,6 @@ import type { OpenedImage } from '../image/open-image.js';
 import type { Source } from '../image/source.js';
 import type { ComparableDisk } from '../workers/compare-items.js';
 import type { PlannedItem, PlanSettings } from '../workers/plan.js';
-import type { WorkerPool } from '../workers/pool.js';
 import type { ContentDigest } from './content-digest.js';
 
 /** Gives the next item in guest order, to be worked on in a slot of the pool; undefined at the end. */
@@ -17,6 +16,12 @@ export interface ItemSettings extends PlanSettings {
   readonly clusterSize: number;
   /** Bytes that fit into the target; undefined: no limit. */
   readonly room: number | undefined;
+}
+
+/** The memory of a pool in which the items of a stream arrive. */
+export interface ArrivalMemory {
+  /** @returns the whole slot */
+  arrivalSlot(slot: number): Uint8Array;
 }
 
 /** Closes the images or the stream when it is disposed of; that never throws. */
@@ -39,7 +44,7 @@ export interface Input extends AsyncDisposable {
   /** The content to verify the target with: the images, or the digest of the stream if there is one. */
   readonly content: ComparableDisk | ContentDigest | undefined;
   fileOf(descriptor: number): string | undefined;
-  items(settings: ItemSettings, pool: Pick<WorkerPool, 'arrivalSlot'>): NextItem;
+  items(settings: ItemSettings, pool: ArrivalMemory): NextItem;
   /** @throws Qcow2cError ERR_SOURCE_CHANGED */
   refuseChanges(): Promise<void>;
 }

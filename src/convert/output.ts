@@ -1,18 +1,22 @@
 /** The output of a conversion, for both formats: what the workers have to do, and how the target is finished. */
 import type { ImageReference } from '../image/image-reference.js';
 import type { Target } from '../storage/target.js';
-import type { PackingSetup } from '../workers/messages.js';
+import type { CompressClusters } from '../workers/messages/compression.js';
+import type { FindRuns } from '../workers/messages/runs.js';
+import type { TaskSetup } from '../workers/messages/task.js';
 import type { PipelineParts, PipelineSettings } from '../workers/pipeline.js';
-import type { PackedItem, WorkerPool } from '../workers/pool.js';
+import type { ItemResult, WorkerPool } from '../workers/pool.js';
 import type { NextItem } from './input.js';
 import type { ConvertResult } from './options.js';
 import type { UnreadableLog } from './unreadable-log.js';
 
+/** The workers' task for a qcow2 image, or for a raw disk. */
+export type ConversionTask = CompressClusters | FindRuns;
+
 /** The part of the workers' setup that depends on the target. */
-export type OutputSetup = Pick<
-  PackingSetup,
-  'output' | 'clusterSize' | 'compressor' | 'passthrough' | 'keepZeros' | 'sparseSize' | 'subclusters'
->;
+export type OutputSetup<Task extends ConversionTask> = Task extends unknown
+  ? Omit<Task['setup'], Exclude<keyof TaskSetup, 'task'>>
+  : unknown;
 
 /** The part of a conversion's result that depends on the target. */
 export type OutputResult = Omit<
@@ -26,20 +30,22 @@ export type OutputResult = Omit<
  * @returns where the last item ended, in bytes
  */
 export type RunClusters = (
-  parts: Omit<PipelineParts<PackedItem>, 'next'>,
+  parts: Omit<PipelineParts<ItemResult<CompressClusters>>, 'next'>,
   items: () => NextItem,
   clusterSize: number,
   settings: PipelineSettings,
 ) => Promise<number>;
 
 /** Discards the target when it is disposed of before `commit` was called; that never throws. */
-export interface Output extends AsyncDisposable {
-  readonly setup: OutputSetup;
+export interface Output<Task extends ConversionTask = ConversionTask> extends AsyncDisposable {
+  readonly setup: OutputSetup<Task>;
+  /** Bytes; the last item is filled up to a multiple of this. */
+  readonly clusterSize: number;
   /** Bytes that fit into an existing target; undefined: no limit. */
   readonly room: number | undefined;
   /** Runs all items through the pool into the target. @returns where the last one ended, in bytes */
   run(
-    pool: WorkerPool,
+    pool: WorkerPool<Task>,
     items: () => NextItem,
     unreadable: UnreadableLog,
     settings: PipelineSettings,

@@ -6,9 +6,8 @@ import { roundDown, roundUp } from '../arithmetic.js';
 import { sliceRange } from '../image/range-slice.js';
 import type { MappedRange, Source } from '../image/source.js';
 import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
-import type { Segment } from '../workers/messages.js';
 import { MOST_UNREADABLE, type PlannedItem, type PlanSettings } from '../workers/plan.js';
-import { segmentOf } from '../workers/segments.js';
+import { type Segment, segmentOf } from '../workers/segments.js';
 import type { UnreadableRange } from '../workers/unreadable-range.js';
 
 /** A stretch of an item in which neither side changes its kind. In bytes. */

@@ -6,10 +6,10 @@ import { roundDown } from '../arithmetic.js';
 import type { MappedRange, Source } from '../image/source.js';
 import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
 import type { PlannedComparison } from '../workers/compare-items.js';
-import type { Segment, Stretch } from '../workers/messages.js';
+import type { Stretch } from '../workers/messages/comparison.js';
 import { ITEM_BYTES } from '../workers/plan.js';
 import { type IdentityOf, rangeIdentity } from '../workers/range-identity.js';
-import { segmentOf } from '../workers/segments.js';
+import { type Segment, segmentOf } from '../workers/segments.js';
 
 type Disk = Pick<Source, 'size' | 'map'>;
 

@@ -12,9 +12,10 @@ import { CompressedWriteCache } from '../storage/compressed-write-cache.js';
 import { type FileRange, OverlapGuard } from '../storage/overlap-guard.js';
 import { commitInOrder, isInPlace, type Target } from '../storage/target.js';
 import { alignedMemory } from '../system/aligned-memory.js';
+import type { CompressClusters } from '../workers/messages/compression.js';
 import { type PipelineSettings, refuseAbort } from '../workers/pipeline.js';
 import type { PlannedItem } from '../workers/plan.js';
-import type { PackedItem, WorkerPool } from '../workers/pool.js';
+import type { ItemResult, WorkerPool } from '../workers/pool.js';
 import { ClusterStore } from './cluster-store.js';
 import type { DiskRest } from './disk-rest.js';
 import type { ExistingImage } from './existing-image.js';
@@ -62,8 +63,9 @@ type Qcow2Options = Pick<
   'sparseSize' | 'keepTarget' | 'recompress' | 'compressionLevel' | 'compressionWindowBits' | 'signal'
 >;
 
-export class Qcow2Output implements Output {
-  readonly setup: OutputSetup;
+export class Qcow2Output implements Output<CompressClusters> {
+  readonly setup: OutputSetup<CompressClusters>;
+  readonly clusterSize: number;
   readonly room: number | undefined;
   readonly #parts: Qcow2Parts;
   readonly #guard: OverlapGuard;
@@ -112,8 +114,9 @@ export class Qcow2Output implements Output {
     const { geometry, version, preallocation } = parameters;
     const recompresses = (recompress || options.compressionLevel) ?? options.compressionWindowBits;
     const hasBacking = parameters.backing !== undefined || existing?.backing !== undefined;
+    this.clusterSize = geometry.clusterSize;
     this.setup = {
-      output: 'clusters',
+      task: 'compress clusters',
       clusterSize: geometry.clusterSize,
       compressor,
       passthrough: compressor !== undefined && !recompresses,
@@ -138,21 +141,21 @@ export class Qcow2Output implements Output {
   }
 
   async run(
-    pool: WorkerPool,
+    pool: WorkerPool<CompressClusters>,
     items: () => NextItem,
     unreadable: UnreadableLog,
     settings: PipelineSettings,
   ): Promise<number> {
-    const { clusterSize } = this.setup;
+    const { clusterSize } = this;
     const { bitmaps, sourceSize, rest, runClusters } = this.#parts;
     // Bitmaps come first if their bits are known: a file that loses its end then loses data and no bitmap.
     if (sourceSize !== undefined) await this.#writer.addBitmaps(bitmaps.of(sourceSize));
     const parts = {
       pack: ({ guestOffset, length, segments, backing, changed }: PlannedItem, slot: number) => {
         const clusters = Math.ceil(length / clusterSize);
-        return pool.pack({ segments, backing, changed, clusters, length, slot }, guestOffset);
+        return pool.run({ segments, backing, changed, clusters, length, slot }, guestOffset);
       },
-      store: async (packed: PackedItem, item: PlannedItem) => {
+      store: async (packed: ItemResult<CompressClusters>, item: PlannedItem) => {
         await this.#store.store(packed, item);
         unreadable.itemDone(packed.unreadable, item.guestOffset + item.length);
       },
@@ -170,7 +173,7 @@ export class Qcow2Output implements Output {
     const { target, dataFile, parameters, bitmaps, existing } = this.#parts;
     this.#size = diskSize;
     this.#virtualSize = this.#parts.virtualSize ?? diskSize;
-    const end = Math.ceil((existing === undefined ? this.#virtualSize : diskSize) / this.setup.clusterSize);
+    const end = Math.ceil((existing === undefined ? this.#virtualSize : diskSize) / this.clusterSize);
     await this.#store.passOver(end);
     if (existing !== undefined) await this.#keepRest(existing, end);
     if (this.#parts.sourceSize === undefined) await this.#writer.addBitmaps(bitmaps.of(diskSize));
@@ -281,7 +284,7 @@ export class Qcow2Output implements Output {
     return {
       virtualSize: this.#virtualSize,
       fileSize: this.#length,
-      clusterSize: this.setup.clusterSize,
+      clusterSize: this.clusterSize,
       ...this.#writer.counts,
       copiedClusters: this.#store.copied,
       correctedClusters: this.#store.corrected,

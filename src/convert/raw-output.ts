@@ -2,6 +2,7 @@
 import { usageError } from '../errors.js';
 import { RawWriter } from '../raw/raw-writer.js';
 import type { Target } from '../storage/target.js';
+import type { FindRuns } from '../workers/messages/runs.js';
 import { type PipelineSettings, refuseAbort, runPipeline } from '../workers/pipeline.js';
 import type { WorkerPool } from '../workers/pool.js';
 import type { NextItem } from './input.js';
@@ -19,11 +20,12 @@ import type { UnreadableLog } from './unreadable-log.js';
 
 type RawOptions = Pick<ConvertOptions, 'sparseSize' | 'targetIsZero' | 'create' | 'signal'>;
 
-/** A raw disk has no clusters; what cannot be read is lost in pieces of this many bytes. */
+/** The unit of the workers' items; a raw disk has no clusters. */
 const PIECE_BYTES = 4096;
 
-export class RawOutput implements Output {
-  readonly setup: OutputSetup;
+export class RawOutput implements Output<FindRuns> {
+  readonly setup: OutputSetup<FindRuns>;
+  readonly clusterSize = PIECE_BYTES;
   readonly room: number | undefined;
   readonly #target: Target;
   readonly #writer: RawWriter;
@@ -59,13 +61,9 @@ export class RawOutput implements Output {
     diskSize: number | undefined,
   ) {
     this.setup = {
-      output: 'runs',
-      clusterSize: PIECE_BYTES,
-      compressor: undefined,
-      passthrough: false,
+      task: 'find runs',
       keepZeros: sparseSize === 0 || create?.preallocation === 'full',
       sparseSize,
-      subclusters: false,
     };
     this.room = kind === 'new' ? undefined : existingSize;
     this.#target = target;
@@ -75,7 +73,7 @@ export class RawOutput implements Output {
   }
 
   run(
-    pool: WorkerPool,
+    pool: WorkerPool<FindRuns>,
     items: () => NextItem,
     unreadable: UnreadableLog,
     settings: PipelineSettings,
@@ -83,8 +81,7 @@ export class RawOutput implements Output {
     return runPipeline(
       {
         next: items(),
-        pack: ({ segments, length, guestOffset }, slot) =>
-          pool.findRuns({ segments, clusters: Math.ceil(length / PIECE_BYTES), length, slot }, guestOffset),
+        pack: ({ segments, length, guestOffset }, slot) => pool.run({ segments, length, slot }, guestOffset),
         store: async ({ bytes, runs, unreadable: lost }, { guestOffset, length }) => {
           await this.#writer.write(guestOffset, bytes.subarray(0, length), runs);
           unreadable.itemDone(lost, guestOffset + length);

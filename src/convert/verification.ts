@@ -11,9 +11,10 @@ import { openForReading } from '../raw/raw-source.js';
 import { closeUnwritten } from '../system/close-unwritten.js';
 import { evictFile } from '../system/evict-file.js';
 import { type ComparableDisk, compareItems } from '../workers/compare-items.js';
+import type { FindRuns } from '../workers/messages/runs.js';
 import { runPipeline } from '../workers/pipeline.js';
 import { ITEM_BYTES, type PlannedItem, plan } from '../workers/plan.js';
-import { type SparseItem, WorkerPool } from '../workers/pool.js';
+import { type ItemResult, WorkerPool } from '../workers/pool.js';
 import type { Progress } from '../workers/progress.js';
 import { openFileIdentities } from '../workers/range-identity.js';
 import { limitBudgetToDisk, type WorkerBudget } from '../workers/worker-budget.js';
@@ -22,9 +23,6 @@ import type { VerifiedFrom } from './options.js';
 import type { WrittenTarget } from './output.js';
 import { planVerification } from './plan-verification.js';
 import { TargetMismatch } from './target-mismatch.js';
-
-/** The workers' unit where no clusters are to be made, in bytes. */
-const PIECE_BYTES = 4096;
 
 /** What the target must hold. */
 export interface Expected {
@@ -153,31 +151,27 @@ async function verifyDigest(
   const items = plan({ size, map }, { itemSize: ITEM_BYTES, keepZeros: false, signal });
   const budget = limitBudgetToDisk(most, size);
   const setup = {
-    output: 'runs' as const,
-    ...{ itemSize: ITEM_BYTES, clusterSize: PIECE_BYTES, keepZeros: true, salvage: false },
-    ...{ compressor: undefined, passthrough: false, sparseSize: 0, subclusters: false },
+    task: 'find runs' as const,
+    ...{ itemSize: ITEM_BYTES, keepZeros: true, salvage: false, sparseSize: 0 },
     inflate: [...target.compressionTypes],
     inflateWithNode,
     readAlignment: target.readAlignment,
   };
-  const pool = new WorkerPool(workerEntry, budget.threads, budget.slots, setup, (fd) =>
-    target.source.fileOf(fd),
-  );
+  const { threads, slots } = budget;
+  const fileOf = (fd: number) => target.source.fileOf(fd);
+  const pool = new WorkerPool<FindRuns>({ workerEntry, threads, slots, setup, fileOf });
   try {
-    await runPipeline<SparseItem>(
+    await runPipeline<ItemResult<FindRuns>>(
       {
         next: async () => (await items.next()).value ?? undefined,
         pack: ({ guestOffset, length, segments }: PlannedItem, slot) => {
-          const clusters = Math.ceil(length / PIECE_BYTES);
-          return mismatch.about(guestOffset, () =>
-            pool.findRuns({ segments, clusters, length, slot }, guestOffset),
-          );
+          return mismatch.about(guestOffset, () => pool.run({ segments, length, slot }, guestOffset));
         },
         store: async ({ bytes }, { guestOffset, length }) =>
           digest.add(guestOffset, bytes.subarray(0, length)),
         storedBytes: () => undefined,
       },
-      { slots: budget.slots, guestBytes: size, onProgress, signal },
+      { slots, guestBytes: size, onProgress, signal },
     );
   } finally {
     await pool.close();

@@ -40,7 +40,7 @@ export function examinationBudget(
 export function examinationNeed({ clusterBits, compressionType }: Header): MemoryNeed {
   const clusterSize = 2 ** clusterBits;
   const pool = poolMemory({
-    output: 'examination',
+    task: 'examine payloads',
     itemSize: ITEM_BYTES,
     arrivals: false,
     compressor: undefined,

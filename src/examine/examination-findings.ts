@@ -1,8 +1,8 @@
 /** What comes of looking at an image: each broken cluster is told as it comes, of the rest only sums are kept. */
 import type { Qcow2cError } from '../errors.js';
 import type { MarkedClusters } from '../qcow2/marked-clusters.js';
-import type { StreamFacts } from '../workers/messages.js';
-import type { ExaminedItem } from '../workers/pool.js';
+import type { ExaminePayloads, StreamFacts } from '../workers/messages/examination.js';
+import type { ItemResult } from '../workers/pool.js';
 import type { FoundCluster } from './examination-plan.js';
 import type { ImageState } from './image-states.js';
 
@@ -34,6 +34,8 @@ export interface StreamTotals extends StreamFacts {
   readonly wastedBytes: number;
 }
 
+export type ExaminedItem = Omit<ItemResult<ExaminePayloads>, 'bytes'>;
+
 export class ExaminationFindings {
   readonly #states: readonly ImageState[];
   readonly #onBroken: OnBroken | undefined;
@@ -58,20 +60,20 @@ export class ExaminationFindings {
   }
 
   /** @param found an item @param answer what became of its payloads */
-  async add(found: readonly FoundCluster[], { facts, broken }: ExaminedItem): Promise<void> {
-    const failures = new Map(broken.map((payload) => [payload.index, payload]));
+  async add(found: readonly FoundCluster[], { facts, broken, unreadable }: ExaminedItem): Promise<void> {
+    const failures = new Map(broken.map((index, at) => [index, unreadable[at]]));
     let index = 0;
     for (const cluster of found) {
       if (typeof cluster.content === 'number') {
         const failure = failures.get(index);
-        if (failure !== undefined) await this.#tell(cluster, failure.error, failure.isReadable);
+        if (failure !== undefined) await this.#tell(cluster, failure.error, failure.isKept === true);
         index += 1;
       } else {
         await this.#tell(cluster, cluster.content, false);
       }
     }
     this.#examined += index;
-    this.#sound += index - broken.filter(({ isReadable }) => !isReadable).length;
+    this.#sound += index - unreadable.filter(({ isKept }) => !isKept).length;
     if (facts === undefined) return;
     this.#facts = {
       payloadBytes: this.#facts.payloadBytes + facts.payloadBytes,

@@ -7,19 +7,20 @@ import { clusterSizeOf } from '../qcow2/geometry.js';
 import type { Header } from '../qcow2/header.js';
 import { MarkedClusters } from '../qcow2/marked-clusters.js';
 import { BUILT_WORKER } from '../workers/built-worker.js';
+import type { ExaminePayloads } from '../workers/messages/examination.js';
 import { refuseAbort, runPipeline } from '../workers/pipeline.js';
 import { ITEM_BYTES } from '../workers/plan.js';
-import { type ExaminedItem, WorkerPool } from '../workers/pool.js';
+import { WorkerPool } from '../workers/pool.js';
 import type { Progress } from '../workers/progress.js';
 import type { WorkerBudget } from '../workers/worker-budget.js';
 import { type ExaminationOptions, examinationBudget } from './examination-budget.js';
-import { ExaminationFindings, type OnBroken, type StreamTotals } from './examination-findings.js';
 import {
-  type ClusterCounts,
-  ExaminationPlan,
-  type FoundCluster,
-  type PlannedExamination,
-} from './examination-plan.js';
+  ExaminationFindings,
+  type ExaminedItem,
+  type OnBroken,
+  type StreamTotals,
+} from './examination-findings.js';
+import { type ClusterCounts, ExaminationPlan, type PlannedExamination } from './examination-plan.js';
 import { imageStates } from './image-states.js';
 
 export type { BrokenCluster, OnBroken, StreamTotals } from './examination-findings.js';
@@ -58,7 +59,7 @@ export interface Examination {
   readonly facts: StreamTotals | undefined;
 }
 
-const NOTHING_EXAMINED: ExaminedItem = { facts: undefined, broken: [] };
+const NOTHING_EXAMINED: ExaminedItem = { facts: undefined, broken: [], unreadable: [] };
 
 /**
  * @throws Qcow2cError ERR_ABORTED; ERR_USAGE for too low a limit of memory; ERR_WORKER, also where no engine for zstd is
@@ -98,28 +99,28 @@ async function inflateAll(
 ): Promise<void> {
   const clusterSize = 2 ** clusterBits;
   const startPool = () =>
-    new WorkerPool(
+    new WorkerPool<ExaminePayloads>({
       workerEntry,
       threads,
       slots,
-      {
-        ...{ output: 'examination', streamFacts, type, clusterSize, descriptor: file.descriptor },
+      setup: {
+        ...{ task: 'examine payloads', streamFacts, type, clusterSize, descriptor: file.descriptor },
         ...{ itemSize: ITEM_BYTES, inflate: [], salvage: true, readAlignment: file.readAlignment },
       },
-      (descriptor) => file.fileOf(descriptor),
-    );
+      fileOf: (descriptor) => file.fileOf(descriptor),
+    });
   // Many an image has no compressed clusters: then no thread is started.
-  let pool: WorkerPool | undefined;
+  let pool: WorkerPool<ExaminePayloads> | undefined;
   const items = plan.items();
   const next = async () => {
     const { value, done } = await items.next();
     return done ? undefined : value;
   };
-  const pack = async ({ found }: PlannedExamination): Promise<ExaminedItem> => {
-    const { payloads, guestOffsets } = payloadsOf(found);
-    if (guestOffsets.length === 0) return NOTHING_EXAMINED;
+  const pack = async (item: PlannedExamination, slot: number): Promise<ExaminedItem> => {
+    const payloads = payloadsOf(item);
+    if (payloads.length === 0) return NOTHING_EXAMINED;
     pool ??= startPool();
-    return pool.examine({ payloads }, guestOffsets);
+    return pool.run({ payloads, slot }, item.guestOffset);
   };
   try {
     await runPipeline<ExaminedItem, PlannedExamination>(
@@ -144,17 +145,11 @@ async function inflateAll(
   }
 }
 
-/** What a worker is told of an item. */
-function payloadsOf(found: readonly FoundCluster[]): {
-  readonly payloads: Float64Array;
-  readonly guestOffsets: readonly number[];
-} {
+/** The payloads of an item as its message holds them. */
+function payloadsOf({ guestOffset: start, found }: PlannedExamination): Float64Array {
   const numbers: number[] = [];
-  const guestOffsets: number[] = [];
   for (const { guestOffset, hostOffset, content } of found) {
-    if (typeof content !== 'number') continue;
-    numbers.push(hostOffset, content);
-    guestOffsets.push(guestOffset);
+    if (typeof content === 'number') numbers.push(guestOffset - start, hostOffset, content);
   }
-  return { payloads: Float64Array.from(numbers), guestOffsets };
+  return Float64Array.from(numbers);
 }

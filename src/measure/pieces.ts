@@ -4,9 +4,9 @@
  */
 import { roundDown } from '../arithmetic.js';
 import type { NextItem } from '../convert/input.js';
-import type { Segment } from '../workers/messages.js';
 import { refuseAbort } from '../workers/pipeline.js';
 import type { PlannedItem } from '../workers/plan.js';
+import type { Segment } from '../workers/segments.js';
 
 export interface PieceSizes {
   /** Bytes of a piece, a divisor of the items' size and a multiple of the clusters'. */

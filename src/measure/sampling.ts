@@ -8,10 +8,10 @@ import type { NextItem } from '../convert/input.js';
 import type { RunClusters } from '../convert/output.js';
 import { internalError } from '../errors.js';
 import { allocationUnit } from '../qcow2/image-writer.js';
-import { UNCHANGED } from '../workers/messages.js';
+import { type CompressClusters, UNCHANGED } from '../workers/messages/compression.js';
 import { type PipelineParts, runPipeline } from '../workers/pipeline.js';
 import { ITEM_BYTES, type PlannedItem } from '../workers/plan.js';
-import type { PackedItem } from '../workers/pool.js';
+import type { ItemResult } from '../workers/pool.js';
 import { CONFIDENCE, MarginOfError } from './margin.js';
 import type { Estimate } from './options.js';
 import { type CutItem, cutItems, joinPieces, type PieceSizes, pieceOf } from './pieces.js';
@@ -20,6 +20,7 @@ import { Strata } from './strata.js';
 /** Stands for what clusters became where only its length counts. */
 const ANY_BYTES = new Uint8Array(ITEM_BYTES);
 
+type PackedItem = ItemResult<CompressClusters>;
 type Parts = Omit<PipelineParts<PackedItem>, 'next'>;
 
 export interface SamplingOptions {

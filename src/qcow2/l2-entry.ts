@@ -7,7 +7,7 @@ import { SECTOR_SIZE } from '../sector.js';
 import { type GuestOffset, type HostOffset, hostOffset } from './addresses.js';
 import { narrow } from './be64.js';
 import { COMPRESSED, COPIED, compressedOffsetBits, OFFSET_MASK, READS_AS_ZEROS } from './entry-bits.js';
-import { SUBCLUSTERS } from './subclusters.js';
+import { ALL_SUBCLUSTERS, SUBCLUSTERS } from './subclusters.js';
 
 export type L2Entry =
   | { readonly kind: 'unallocated' }
@@ -28,8 +28,8 @@ export interface Subclusters {
   readonly zero: number;
 }
 
-export const ALL_DATA: Subclusters = { data: 2 ** SUBCLUSTERS - 1, zero: 0 };
-export const ALL_ZEROS: Subclusters = { data: 0, zero: 2 ** SUBCLUSTERS - 1 };
+export const ALL_DATA: Subclusters = { data: ALL_SUBCLUSTERS, zero: 0 };
+export const ALL_ZEROS: Subclusters = { data: 0, zero: ALL_SUBCLUSTERS };
 
 /**
  * Encodes an uncompressed cluster with one reference:

@@ -6,6 +6,9 @@
 /** Subclusters of a cluster with extended L2 entries. */
 export const SUBCLUSTERS = 32;
 
+/** A bit for every subcluster. */
+export const ALL_SUBCLUSTERS = 2 ** SUBCLUSTERS - 1;
+
 export type SubclusterKind = 'unallocated' | 'zero' | 'normal';
 
 /**

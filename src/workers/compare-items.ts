@@ -1,21 +1,18 @@
 /**
- * Takes the ranges of two disks that have to be read through the workers, in guest order, up to the first in which
- * the two differ or that cannot be read. Used by the comparison of two images and by the verification of a target.
+ * Compares ranges of two disks in the workers, in guest order, up to the first that differs or cannot be read. For the
+ * comparison of two images and for the verification of a target.
  */
 import type { CompressionType } from '../compression-type.js';
 import type { Qcow2cError } from '../errors.js';
 import type { Source } from '../image/source.js';
-import type { Stretch } from './messages.js';
+import type { CompareDisks, Side, Stretch } from './messages/comparison.js';
 import { runPipeline } from './pipeline.js';
 import { ITEM_BYTES } from './plan.js';
-import { type ComparedItem, WorkerPool } from './pool.js';
+import { type ItemResult, WorkerPool } from './pool.js';
 import type { Progress } from './progress.js';
 import { limitBudgetToDisk, type WorkerBudget } from './worker-budget.js';
 
-/** Which of the two disks. */
-export type Side = 0 | 1;
-
-/** Stretches to be read, close to each other. In bytes. */
+/** Neighbouring stretches to read. In bytes. */
 export interface PlannedComparison {
   readonly guestOffset: number;
   /** At most ITEM_BYTES. */
@@ -23,11 +20,11 @@ export interface PlannedComparison {
   readonly stretches: readonly Stretch[];
 }
 
-/** What decides that two disks are not known to be the same. Offsets in bytes of the virtual disk. */
+/** Why two disks are not known to be the same. Offsets in bytes of the virtual disk. */
 export type Decision =
-  /** The sector of 512 bytes at `offset` is not the same. */
+  /** The sector of 512 bytes at `offset` differs. */
   | { readonly kind: 'different-content'; readonly offset: number }
-  /** What the disk `side` holds at `offset` or a little behind cannot be read. */
+  /** The disk `side` cannot be read at `offset`, or shortly after it. */
   | {
       readonly kind: 'unreadable';
       readonly side: Side;
@@ -38,7 +35,7 @@ export type Decision =
 /** A disk that can be read anywhere. */
 export interface ComparableDisk {
   readonly source: Source;
-  /** What offset, length and address of a read on any descriptor must be multiples of, in bytes. */
+  /** Offset, length and address of every read are multiples of this, in bytes. */
   readonly readAlignment: number;
   readonly compressionTypes: ReadonlySet<CompressionType>;
 }
@@ -46,18 +43,18 @@ export interface ComparableDisk {
 export interface ComparisonSettings {
   /** Of the larger disk. */
   readonly guestBytes: number;
-  /** At most; a small disk has fewer. */
+  /** At most; a small disk uses less. */
   readonly budget: WorkerBudget;
-  /** Whether zeros are expected in the place of what the first disk cannot be read of. */
+  /** Expect zeros where the first disk cannot be read. */
   readonly salvage: boolean;
-  /** See ReadingSetup of the workers. */
+  /** See TaskSetup. */
   readonly inflateWithNode?: boolean;
   readonly workerEntry: URL;
   readonly onProgress: ((progress: Progress) => void) | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
-/** Ends the pipeline: what comes behind does not count any more. */
+/** Ends the pipeline: later items do not matter. */
 class Decided extends Error {
   readonly decision: Decision;
 
@@ -69,7 +66,7 @@ class Decided extends Error {
 
 /**
  * @param next the next item in guest order; undefined: there is none
- * @returns the first decision in guest order; undefined: all items are the same
+ * @returns the first decision in guest order; undefined: all items are equal
  * @throws Qcow2cError ERR_ABORTED, ERR_WORKER; what `next` throws
  */
 export async function compareItems(
@@ -78,30 +75,30 @@ export async function compareItems(
   { guestBytes, budget: most, salvage, inflateWithNode, workerEntry, onProgress, signal }: ComparisonSettings,
 ): Promise<Decision | undefined> {
   const { threads, slots } = limitBudgetToDisk(most, guestBytes);
-  // Threads take their time to start, and disks that share their bytes need none.
-  let pool: WorkerPool | undefined;
+  // Started with the first item: disks that share their bytes need no threads.
+  let pool: WorkerPool<CompareDisks> | undefined;
   const startPool = () =>
-    new WorkerPool(
+    new WorkerPool<CompareDisks>({
       workerEntry,
       threads,
       slots,
-      {
-        output: 'comparison',
+      setup: {
+        task: 'compare disks',
         itemSize: ITEM_BYTES,
         inflate: [...new Set([...one.compressionTypes, ...other.compressionTypes])],
         inflateWithNode,
         salvage,
         readAlignment: Math.max(one.readAlignment, other.readAlignment),
       },
-      (descriptor) => one.source.fileOf(descriptor) ?? other.source.fileOf(descriptor),
-    );
+      fileOf: (descriptor) => one.source.fileOf(descriptor) ?? other.source.fileOf(descriptor),
+    });
   try {
-    await runPipeline<ComparedItem, PlannedComparison>(
+    await runPipeline<ItemResult<CompareDisks>, PlannedComparison>(
       {
         next,
         pack: ({ stretches, guestOffset }, slot) => {
           pool ??= startPool();
-          return pool.compare({ stretches, slot }, guestOffset);
+          return pool.run({ stretches, slot }, guestOffset);
         },
         store: async (compared, { guestOffset }) => {
           const decision = decidedBy(compared, guestOffset);
@@ -122,7 +119,7 @@ export async function compareItems(
 
 /** @param guestOffset where the item begins, in bytes */
 function decidedBy(
-  { difference, unreadable: [part], unreadableSide: side }: ComparedItem,
+  { difference, unreadable: [part], unreadableSide: side }: ItemResult<CompareDisks>,
   guestOffset: number,
 ): Decision | undefined {
   if (difference !== undefined) return { kind: 'different-content', offset: guestOffset + difference };

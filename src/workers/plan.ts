@@ -6,8 +6,7 @@
 import { roundDown } from '../arithmetic.js';
 import type { Source } from '../image/source.js';
 import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
-import type { Segment } from './messages.js';
-import { segmentOf } from './segments.js';
+import { type Segment, segmentOf } from './segments.js';
 import type { UnreadableRange } from './unreadable-range.js';
 
 /** A piece of work and where it lies on the virtual disk, in bytes. */

@@ -1,26 +1,16 @@
 /**
- * Worker threads for one run and the memory they share with the main thread: results come back in it, and the items
- * of a stream go out in it. Threads and memory serve the next run, too. Order and the bound on what is in flight are
- * the caller's: a slot is lent for each item until its result has been taken over.
+ * The worker threads of one run and the memory that they share with the main thread. Generic over the task: the setup
+ * selects it, and items and answers follow from it. Threads and memory are used again by the next pool. The caller
+ * decides about the order of items and about how many are in flight: it lends a slot to each item until it has used the
+ * result.
  */
 import { internalError, Qcow2cError } from '../errors.js';
 import { sharedAlignedMemory } from '../system/aligned-memory.js';
 import { BufferPool } from '../system/buffer-pool.js';
-import { type FileOf, failureError } from './failure-error.js';
 import { acquireThreads, releaseThread } from './idle-threads.js';
-import type {
-  Compared,
-  ComparisonItem,
-  ExaminationItem,
-  Examined,
-  FoundRuns,
-  PackedClusters,
-  PoolItem,
-  WorkAnswer,
-  WorkerSetup,
-  WorkItem,
-  WorkResult,
-} from './messages.js';
+import { type FileOf, failureError, unreadableRange } from './item-failure.js';
+import { type PoolSharedMemory, storesResults } from './messages/task.js';
+import type { AnyTask, ItemReply } from './messages/thread.js';
 import type { UnreadableRange } from './unreadable-range.js';
 import type { WorkerThread } from './worker-thread.js';
 
@@ -28,96 +18,78 @@ import type { WorkerThread } from './worker-thread.js';
 const sharedMemory = new BufferPool<SharedArrayBuffer>(sharedAlignedMemory);
 const NO_MEMORY = new SharedArrayBuffer(0);
 
-/** A worker's answer with the memory it speaks of. */
-type FromWorker<Answer> = Omit<Answer, 'unreadable'> & {
-  /** The slot's memory, the whole slot. */
+export interface PoolOptions<Task extends AnyTask> {
+  /** The worker's module. */
+  readonly workerEntry: URL;
+  /** At most; there are fewer where the system cannot start more. */
+  readonly threads: number;
+  /** Items in flight at most. */
+  readonly slots: number;
+  readonly setup: Task['setup'];
+  /** Names the file behind a descriptor, for messages. */
+  readonly fileOf: FileOf;
+  /** Whether items arrive in memory, see `arrivalSlot`. Default: false. */
+  readonly arrivals?: boolean;
+}
+
+/** The answer for an item. */
+export type ItemResult<Task extends AnyTask> = Omit<Task['answer'], 'unreadable'> & {
+  /** The whole slot of the item, in the memory of the results; empty for a task without. */
   readonly bytes: Uint8Array;
-  /** Ascending. Without salvage only what was had all the same. */
+  /** Ascending. Without salvage: malformed payloads that were read all the same. */
   readonly unreadable: readonly UnreadableRange[];
 };
 
-/** An item's clusters: in `bytes` lies what `sizes` measures, one behind the other. */
-export type PackedItem = FromWorker<PackedClusters>;
-
-/** An item's runs: `bytes` is the item as it is on the disk. */
-export type SparseItem = FromWorker<FoundRuns>;
-
-export type ComparedItem = FromWorker<Compared>;
-
-export interface ExaminedItem extends Pick<Examined, 'facts'> {
-  /** By the index of the payload, ascending. */
-  readonly broken: readonly {
-    readonly index: number;
-    readonly error: Qcow2cError;
-    /** Whether QEMU reads the cluster all the same. */
-    readonly isReadable: boolean;
-  }[];
-}
-
-/** A setup without the memory, which is the pool's. */
-type Without<Setup, Keys extends string> = Setup extends unknown ? Omit<Setup, Keys> : never;
-export type PoolSetup = Without<WorkerSetup, 'results' | 'arrivals' | 'cancellation'>;
-
-/** An item that waits for a thread, or is with one. */
+/** An item that waits for a thread, or that a thread works on. */
 interface Job {
-  readonly item: PoolItem;
-  resolve(result: WorkResult): void;
+  readonly item: AnyTask['item'];
+  resolve(reply: unknown): void;
   reject(reason: unknown): void;
 }
 
-export class WorkerPool {
+export class WorkerPool<Task extends AnyTask> {
   /** All that were acquired. */
   readonly #threads: readonly WorkerThread[];
-  /** Why there are fewer threads than were asked for. */
+  /** Why there are fewer threads than requested. */
   readonly threadsRefused: Qcow2cError | undefined;
-  /** Those that have nothing to do. */
-  readonly #free: WorkerThread[] = [];
-  /** How many will take another item. */
-  #fit: number;
+  readonly #idle: WorkerThread[] = [];
+  /** Threads that take further items. */
+  #usable: number;
   readonly #waiting: Job[] = [];
-  readonly #results: SharedArrayBuffer = NO_MEMORY;
-  readonly #arrivals: SharedArrayBuffer = NO_MEMORY;
-  readonly #cancellation = new Int32Array(new SharedArrayBuffer(4));
+  readonly #memory: PoolSharedMemory;
   readonly #itemSize: number;
   readonly #fileOf: FileOf;
-  /** What came first of what must not be: a thread that threw, or ended. */
+  /** Why the first thread was lost: it threw, or ended. */
   #lost: { readonly reason: unknown } | undefined;
   #closed = false;
 
-  /**
-   * @param entry the worker's module
-   * @param threads at most; there are fewer where the system cannot start more
-   * @param slots how many items can be in flight
-   * @param setup told to every worker
-   * @param fileOf names the file behind a descriptor, for messages
-   * @param arrivals whether items come in through memory, see `arrivalSlot`
-   * @throws Qcow2cError ERR_IO when no thread can be started: for want of descriptors (EMFILE) or threads (EAGAIN)
-   */
-  constructor(
-    entry: URL,
-    threads: number,
-    slots: number,
-    setup: PoolSetup,
-    fileOf: FileOf,
-    arrivals = false,
-  ) {
+  /** @throws Qcow2cError ERR_IO when no thread can be started: no descriptors (EMFILE) or threads (EAGAIN) are left */
+  constructor({ workerEntry, threads, slots, setup, fileOf, arrivals = false }: PoolOptions<Task>) {
     this.#itemSize = setup.itemSize;
     this.#fileOf = fileOf;
-    const isStored = setup.output === 'clusters' || setup.output === 'runs';
     const bytes = slots * setup.itemSize;
+    const taken: SharedArrayBuffer[] = [];
+    const take = (isNeeded: boolean): SharedArrayBuffer => {
+      if (!isNeeded) return NO_MEMORY;
+      const memory = sharedMemory.take(bytes);
+      taken.push(memory);
+      return memory;
+    };
     try {
-      this.#results = isStored ? sharedMemory.take(bytes) : NO_MEMORY;
-      this.#arrivals = arrivals ? sharedMemory.take(bytes) : NO_MEMORY;
-      const acquired = acquireThreads(entry, threads);
+      this.#memory = {
+        results: take(storesResults(setup.task)),
+        arrivals: take(arrivals),
+        cancellation: new Int32Array(new SharedArrayBuffer(4)),
+      };
+      const acquired = acquireThreads(workerEntry, threads);
       this.#threads = acquired.threads;
       this.threadsRefused = acquired.refused;
     } catch (error) {
-      this.#giveMemoryBack();
+      for (const memory of taken) sharedMemory.giveBack(memory);
       throw error;
     }
-    this.#fit = this.#threads.length;
-    const memory = { results: this.#results, arrivals: this.#arrivals, cancellation: this.#cancellation };
-    for (const thread of this.#threads) void this.#prepare(thread, { ...setup, ...memory });
+    this.#usable = this.#threads.length;
+    for (const thread of this.#threads) void this.#prepare(thread, setup);
   }
 
   /** How many threads there are. */
@@ -126,92 +98,24 @@ export class WorkerPool {
   }
 
   /**
-   * The memory in which an item of a stream is handed to a worker (segments of the kind `arrived`), the whole
-   * slot. Only of a pool with arrivals.
+   * The whole slot in which an item of a stream is handed to a worker (segments of the kind `arrived`). Only of a pool
+   * with arrivals.
    */
   arrivalSlot(slot: number): Uint8Array {
-    if (this.#arrivals === NO_MEMORY) throw internalError('a pool without arrivals was asked for a slot');
-    return this.#slotOf(this.#arrivals, slot);
+    const { arrivals } = this.#memory;
+    if (arrivals === NO_MEMORY) throw internalError('a pool without arrivals was asked for a slot');
+    return this.#slotOf(arrivals, slot);
   }
 
   /**
-   * For a pool whose output is `clusters`.
-   * @param item with a slot that no other item in flight has
-   * @param guestOffset where the item begins, in bytes, for messages
+   * @param guestOffset start of the item, in bytes, for messages
    * @throws Qcow2cError ERR_IO or ERR_SOURCE_CHANGED for a failed read, ERR_CORRUPT for a damaged payload,
-   *   ERR_WORKER when the worker threw or died
+   *   ERR_WORKER when the worker threw or ended
    */
-  async pack(item: WorkItem, guestOffset: number): Promise<PackedItem> {
-    return this.#run<PackedClusters>(item, guestOffset);
-  }
-
-  /** For a pool whose output is `runs`; everything else as `pack`. */
-  async findRuns(item: WorkItem, guestOffset: number): Promise<SparseItem> {
-    return this.#run<FoundRuns>(item, guestOffset);
-  }
-
-  /** For a pool whose output is `comparison`: never throws for what cannot be read. */
-  async compare(item: ComparisonItem, guestOffset: number): Promise<ComparedItem> {
-    return this.#run<Compared>(item, guestOffset);
-  }
-
-  /**
-   * For a pool whose output is `examination`.
-   * @param guestOffsets of each payload, in bytes, for messages
-   * @throws Qcow2cError ERR_WORKER when the worker threw or died
-   */
-  async examine(item: ExaminationItem, guestOffsets: readonly number[]): Promise<ExaminedItem> {
-    const [guestOffset = 0] = guestOffsets;
-    const { facts, broken } = await this.#answer<Examined>(item, guestOffset);
-    return {
-      facts,
-      broken: broken.map(({ index, failure, isReadable }) => ({
-        index,
-        isReadable,
-        error: failureError(failure, guestOffsets[index] ?? guestOffset, this.#fileOf, isReadable),
-      })),
-    };
-  }
-
-  /** Lets all threads go, also in the middle of an item. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    Atomics.store(this.#cancellation, 0, 1);
-    this.#refuseWaiting(new Error('the work was given up'));
-    await Promise.all(this.#threads.map((thread) => releaseThread(thread, this.#lost === undefined)));
-    this.#giveMemoryBack();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
-
-  #giveMemoryBack(): void {
-    sharedMemory.giveBack(this.#results);
-    sharedMemory.giveBack(this.#arrivals);
-  }
-
-  async #run<Answer extends Exclude<WorkAnswer, Examined>>(
-    item: WorkItem | ComparisonItem,
-    guestOffset: number,
-  ): Promise<FromWorker<Answer>> {
-    const answer = await this.#answer<Answer>(item, guestOffset);
-    const unreadable = answer.unreadable.map(({ at, length, failure, isKept }) => ({
-      guestOffset: guestOffset + at,
-      length,
-      error: failureError(failure, guestOffset, this.#fileOf, isKept),
-      ...(isKept && { isKept }),
-    }));
-    return { ...answer, bytes: this.#slotOf(this.#results, item.slot), unreadable };
-  }
-
-  async #answer<Answer extends WorkAnswer>(item: PoolItem, guestOffset: number): Promise<Answer> {
-    let result: WorkResult;
+  async run(item: Task['item'], guestOffset: number): Promise<ItemResult<Task>> {
+    let reply: ItemReply<Task['answer']>;
     try {
-      result = await new Promise<WorkResult>((resolve, reject) => {
-        this.#waiting.push({ item, resolve, reject });
-        this.#handOut();
-      });
+      reply = await this.#reply(item);
     } catch (error) {
       const cause = this.#lost === undefined ? error : this.#lost.reason;
       const reason = cause instanceof Error ? cause.message : String(cause);
@@ -220,26 +124,53 @@ export class WorkerPool {
         cause,
       });
     }
-    if ('failure' in result) throw failureError(result.failure, guestOffset, this.#fileOf);
-    return result as Answer;
+    if ('failure' in reply) throw failureError(reply.failure, guestOffset, this.#fileOf);
+    const { unreadable, ...answer } = reply;
+    return {
+      ...answer,
+      bytes: this.#slotOf(this.#memory.results, item.slot),
+      unreadable: unreadable.map((range) => unreadableRange(range, guestOffset, this.#fileOf)),
+    };
+  }
+
+  /** Releases all threads, also in the middle of an item. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    Atomics.store(this.#memory.cancellation, 0, 1);
+    this.#rejectWaiting(new Error('the pool was closed'));
+    await Promise.all(this.#threads.map((thread) => releaseThread(thread, this.#lost === undefined)));
+    sharedMemory.giveBack(this.#memory.results);
+    sharedMemory.giveBack(this.#memory.arrivals);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #reply(item: Task['item']): Promise<ItemReply<Task['answer']>> {
+    return new Promise((resolve, reject) => {
+      // A thread answers an item as its setup's task does.
+      this.#waiting.push({ item, resolve: (reply) => resolve(reply as ItemReply<Task['answer']>), reject });
+      this.#handOut();
+    });
   }
 
   /** Gives items to threads, the oldest first: it is the one the caller waits for. */
   #handOut(): void {
-    if (this.#fit === 0 || this.#closed) this.#refuseWaiting(this.#lost?.reason);
+    if (this.#usable === 0 || this.#closed) this.#rejectWaiting(this.#lost?.reason);
     for (;;) {
-      const [thread, job] = [this.#free[0], this.#waiting[0]];
+      const [thread, job] = [this.#idle[0], this.#waiting[0]];
       if (thread === undefined || job === undefined) return;
-      this.#free.shift();
+      this.#idle.shift();
       this.#waiting.shift();
       void this.#work(thread, job);
     }
   }
 
-  async #prepare(thread: WorkerThread, setup: WorkerSetup): Promise<void> {
+  async #prepare(thread: WorkerThread, setup: Task['setup']): Promise<void> {
     try {
-      await thread.ask({ kind: 'setup', setup });
-      this.#free.push(thread);
+      await thread.ask({ kind: 'setup', setup, memory: this.#memory });
+      this.#idle.push(thread);
     } catch (error) {
       this.#lose(error);
     }
@@ -248,8 +179,8 @@ export class WorkerPool {
 
   async #work(thread: WorkerThread, { item, resolve, reject }: Job): Promise<void> {
     try {
-      resolve((await thread.ask({ kind: 'item', item })) as WorkResult);
-      this.#free.push(thread);
+      resolve(await thread.ask({ kind: 'item', item }));
+      this.#idle.push(thread);
     } catch (error) {
       this.#lose(error);
       reject(error);
@@ -257,13 +188,13 @@ export class WorkerPool {
     this.#handOut();
   }
 
-  /** A thread that threw gets no other item, and is not replaced: the run fails with it. */
+  /** A thread that threw gets no other item and is not replaced: the run fails with it. */
   #lose(reason: unknown): void {
-    this.#fit -= 1;
+    this.#usable -= 1;
     if (!this.#closed) this.#lost ??= { reason };
   }
 
-  #refuseWaiting(reason: unknown): void {
+  #rejectWaiting(reason: unknown): void {
     for (const { reject } of this.#waiting.splice(0)) reject(reason);
   }
 

@@ -1,17 +1,19 @@
-/** What a worker thread has for one pool: its engines, its memory, and what takes the items. */
+/** A worker thread's work for one pool: its engines, its memory and the task that the setup selects. */
 import type { CompressionType } from '../compression-type.js';
 import type { Decompressor } from '../engines/codec.js';
 import { createCompressor, createDecompressor, nodeInflates } from '../engines/engine-choice.js';
-import type { PoolItem, WorkAnswer, WorkerSetup } from './messages.js';
+import type { PoolSharedMemory, Task } from './messages/task.js';
+import type { AnyTask } from './messages/thread.js';
 import { DiskComparer } from './tasks/compare-disks.js';
 import { ClusterCompressor } from './tasks/compress-clusters.js';
 import { PayloadExaminer } from './tasks/examine-payloads.js';
 import { RunFinder } from './tasks/find-runs.js';
 import { threadMemory } from './tasks/thread-memory.js';
 
-/** Takes the items that a setup asks for, of which there are no others. */
-interface Packer {
-  pack(item: never): WorkAnswer;
+/** Works on the items of one setup. */
+export interface TaskRunner<Kind extends Task> {
+  /** @throws ItemError, or what an engine throws */
+  run(item: Kind['item']): Kind['answer'];
 }
 
 interface Engine {
@@ -19,31 +21,34 @@ interface Engine {
 }
 
 export class WorkerSession {
-  readonly #packer: Packer;
+  readonly #runner: TaskRunner<AnyTask>;
   readonly #engines: readonly Engine[];
 
-  /** @throws Qcow2cError ERR_ENGINE when an engine cannot be had */
-  static async create(setup: WorkerSetup): Promise<WorkerSession> {
+  /** @throws Qcow2cError ERR_ENGINE when an engine is not available */
+  static async create(setup: AnyTask['setup'], memory: PoolSharedMemory): Promise<WorkerSession> {
     const engines: Engine[] = [];
     try {
-      return new WorkerSession(await createPacker(setup, engines), engines);
+      return new WorkerSession(await createRunner(setup, memory, engines), engines);
     } catch (error) {
       giveBack(engines);
       throw error;
     }
   }
 
-  private constructor(packer: Packer, engines: readonly Engine[]) {
-    this.#packer = packer;
+  private constructor(runner: TaskRunner<AnyTask>, engines: readonly Engine[]) {
+    this.#runner = runner;
     this.#engines = engines;
   }
 
-  /** @throws SegmentError, or what an engine throws */
-  pack(item: PoolItem): WorkAnswer {
-    return this.#packer.pack(item as never);
+  /**
+   * @param item of the setup's task
+   * @throws ItemError, or what an engine throws
+   */
+  run(item: AnyTask['item']): AnyTask['answer'] {
+    return this.#runner.run(item);
   }
 
-  /** Gives everything back; nothing can be packed afterwards. */
+  /** Frees everything; no item can follow. */
   release(): void {
     giveBack(this.#engines);
   }
@@ -54,30 +59,34 @@ function giveBack(engines: readonly Engine[]): void {
   threadMemory.giveBackAll();
 }
 
-/** @param engines takes those that were made, also when the next one fails */
-async function createPacker(setup: WorkerSetup, engines: Engine[]): Promise<Packer> {
+/** @param engines receives every engine that is made, also when the next one fails */
+async function createRunner(
+  setup: AnyTask['setup'],
+  memory: PoolSharedMemory,
+  engines: Engine[],
+): Promise<TaskRunner<AnyTask>> {
   const decompressors = new Map<CompressionType, Decompressor>();
-  // One after the other: of those made at once, one would come when another has failed, and be nobody's.
+  // One after the other: when one fails, those before it are in `engines`.
   for (const type of setup.inflate) {
     const engine = setup.inflateWithNode && nodeInflates(type) ? 'node' : undefined;
     const decompressor = await createDecompressor({ type, engine });
     engines.push(decompressor);
     decompressors.set(type, decompressor);
   }
-  switch (setup.output) {
-    case 'clusters': {
+  switch (setup.task) {
+    case 'compress clusters': {
       const compressor = setup.compressor && (await createCompressor(setup.compressor));
       if (compressor !== undefined) engines.push(compressor);
-      return new ClusterCompressor(setup, compressor, decompressors);
+      return new ClusterCompressor(setup, memory, compressor, decompressors);
     }
-    case 'runs':
-      return new RunFinder(setup, decompressors);
-    case 'comparison':
-      return new DiskComparer(setup, decompressors);
-    case 'examination': {
+    case 'find runs':
+      return new RunFinder(setup, memory, decompressors);
+    case 'compare disks':
+      return new DiskComparer(setup, memory, decompressors);
+    case 'examine payloads': {
       const decompressor = await createDecompressor({ type: setup.type });
       engines.push(decompressor);
-      return new PayloadExaminer(setup, decompressor);
+      return new PayloadExaminer(setup, memory, decompressor);
     }
   }
 }

@@ -1,10 +1,10 @@
 /**
- * A worker thread, which works for one pool after the other: it takes a while to start, and koffi never gives back what
- * it keeps for a thread (docs/reliability.md, "Thousands of conversions"). It is asked one thing at a time.
+ * A worker thread. It serves one pool after the other, because it takes a while to start, and because koffi never frees
+ * the memory of a thread (docs/reliability.md, "Thousands of conversions"). It answers each question before the next.
  */
 import { Worker } from 'node:worker_threads';
 import { internalError } from '../errors.js';
-import type { Question, Reply } from './messages.js';
+import type { Question, Reply } from './messages/thread.js';
 
 /**
  * A worker's heap holds a few small objects for each item: a small young generation keeps its garbage
@@ -19,15 +19,15 @@ export class WorkerThread {
   /** Resolves when its modules are loaded, or it has ended. */
   readonly #loaded: Promise<void>;
   #asked: { resolve(answer: unknown): void; reject(reason: unknown): void } | undefined;
-  /** Resolves, whatever comes of it, when what was asked last has been answered. */
+  /** Resolves when the last question is answered, also with an error. */
   #settled: Promise<unknown> = Promise.resolve();
   /** Why it has ended. */
   #end: { readonly reason: unknown } | undefined;
 
-  /** Starts the thread. By itself it does not keep the process going. */
+  /** Starts the thread. An idle thread does not keep the process alive. */
   constructor(entry: URL) {
     this.entry = entry;
-    // Kept apart: to pass on what a worker never prints, Node.js would open its own stdout and stderr.
+    // Without these, Node.js opens its own stdout and stderr to forward output, and a worker prints nothing.
     this.#worker = new Worker(entry, { resourceLimits: WORKER_HEAP, stdout: true, stderr: true });
     this.#worker.unref();
     this.#loaded = new Promise((resolve) => {
@@ -49,12 +49,12 @@ export class WorkerThread {
   }
 
   /**
-   * @returns the answer, which is of the question's kind
-   * @throws what the worker threw, or why it has ended
+   * @returns the answer to the question
+   * @throws what the worker threw, or the reason why it ended
    */
   ask(question: Question): Promise<unknown> {
     const answer = new Promise<unknown>((resolve, reject) => {
-      if (this.#asked !== undefined) throw internalError('a worker thread was asked two things at a time');
+      if (this.#asked !== undefined) throw internalError('a worker thread was asked two questions at a time');
       if (this.#end !== undefined) throw this.#end.reason;
       this.#asked = { resolve, reject };
       this.#worker.ref();
@@ -65,9 +65,9 @@ export class WorkerThread {
   }
 
   /**
-   * Waits until it has answered what it was asked.
-   * @param patience milliseconds, without what its modules take to load
-   * @returns whether it has in time
+   * Waits until the last question is answered.
+   * @param patience milliseconds, not counting the loading of its modules
+   * @returns whether it was answered in time
    */
   async becomesIdle(patience: number): Promise<boolean> {
     await this.#load();
@@ -89,8 +89,8 @@ export class WorkerThread {
   }
 
   /**
-   * Node.js and native addons abort the process when a thread is ended in the middle of loading. Without work a thread
-   * does not keep the process going, which would end before the thread has said that it is loaded.
+   * Waits until the modules are loaded: Node.js and native addons abort the process when a thread is terminated before.
+   * Meanwhile the thread keeps the process alive.
    */
   async #load(): Promise<void> {
     this.#worker.ref();
@@ -98,7 +98,7 @@ export class WorkerThread {
     if (this.#asked === undefined) this.#worker.unref();
   }
 
-  /** @returns who waits for the answer; undefined: nobody */
+  /** @returns the pending question, if any */
   #answered() {
     const asked = this.#asked;
     this.#asked = undefined;

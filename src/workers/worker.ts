@@ -1,25 +1,22 @@
-/**
- * The worker thread's entry: works for one pool after the other. Of each it is told the setup, then one work item
- * after the other, and to give up what it holds for it.
- */
+/** The entry of a worker thread. It serves one pool after the other: setup, items, release. */
 import { parentPort } from 'node:worker_threads';
-import type { Question, Reply, WorkResult } from './messages.js';
-import { SegmentError } from './tasks/segment-error.js';
+import { ItemError } from './item-failure.js';
+import type { AnyTask, ItemReply, Question, Reply } from './messages/thread.js';
 import { WorkerSession } from './worker-session.js';
 
 let session: WorkerSession | undefined;
 
-/** @throws what an engine throws; the pool adds where it happened */
-async function answer(question: Question): Promise<WorkResult | undefined> {
+/** @throws what an engine throws; the pool adds the guest offset */
+async function answer(question: Question): Promise<ItemReply<AnyTask['answer']> | undefined> {
   switch (question.kind) {
     case 'setup':
-      session = await WorkerSession.create(question.setup);
+      session = await WorkerSession.create(question.setup, question.memory);
       return undefined;
     case 'item':
       try {
-        return session?.pack(question.item);
+        return session?.run(question.item);
       } catch (error) {
-        if (error instanceof SegmentError) return { failure: error.failure };
+        if (error instanceof ItemError) return { failure: error.failure };
         throw error;
       }
     case 'release':

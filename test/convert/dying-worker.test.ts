@@ -80,7 +80,7 @@ describe.each([
 
 test('a worker that dies while the target is read back ends the conversion too', async () => {
   vi.stubEnv('WORKER_DIES', 'exits');
-  vi.stubEnv('WORKER_DIES_AT', 'comparison');
+  vi.stubEnv('WORKER_DIES_AT', 'compare disks');
   const before = await namesBeside(target);
   const phases = new Set<unknown>();
   const converting = convertHere(

@@ -4,7 +4,6 @@ import { describe, expect, test } from 'vitest';
 import { imageInput, onlyImage, openImages, openSettings } from '../../src/convert/image-input.js';
 import type { ItemSettings } from '../../src/convert/input.js';
 import type { OpenedImage } from '../../src/image/open-image.js';
-import type { WorkerPool } from '../../src/workers/pool.js';
 import { useScratch } from '../e2e/scratch.js';
 import { FakeLayer } from '../image/fake-layer.js';
 import { FakeSource } from '../image/fake-source.js';
@@ -135,7 +134,7 @@ describe('images', () => {
       settledMs: 0,
       compressionTypes: new Set(['zstd']),
     }) as unknown as OpenedImage;
-  const pool = { arrivalSlot: () => new Uint8Array(0) } satisfies Pick<WorkerPool, 'arrivalSlot'>;
+  const pool = { arrivalSlot: () => new Uint8Array(0) };
 
   test('are planned with and without a backing file, and say what they are', async () => {
     const parts = [

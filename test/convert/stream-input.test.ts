@@ -6,7 +6,6 @@ import type { ItemSettings } from '../../src/convert/input.js';
 import { openStream, streamInput } from '../../src/convert/stream-input.js';
 import type { StreamSource } from '../../src/raw/stream-source.js';
 import type { PlannedItem } from '../../src/workers/plan.js';
-import type { WorkerPool } from '../../src/workers/pool.js';
 import { useScratch } from '../e2e/scratch.js';
 import { randomBytes } from '../e2e/source-images.js';
 import { FakeSource } from '../image/fake-source.js';
@@ -47,7 +46,7 @@ function streamOf(bytes: Buffer) {
 /** Slots that are longer than an item and hold what an earlier item left there. */
 function fakePool() {
   const slots = Array.from({ length: 3 }, () => Buffer.alloc(2 * ITEM, 0xee));
-  return { slots, pool: { arrivalSlot: (slot: number) => slots[slot]! } as unknown as WorkerPool };
+  return { slots, pool: { arrivalSlot: (slot: number) => slots[slot]! } };
 }
 
 /** Runs a stream to its end. @returns its items, and what they show of the disk */

@@ -1,30 +1,18 @@
 /**
- * Stands in for the worker pool: what a worker does is done on this thread, without the time it takes to start
- * one. Engines and memory live on from one conversion to the next, as they do from one item to the next.
+ * Stands in for the worker pool: items are worked on by this thread, without the time that starting one takes. Engines
+ * and memory live on from one conversion to the next, as they do from one item to the next.
  */
 import { createCompressor, createDecompressor } from '../../src/engines/engine-choice.js';
 import { sharedAlignedMemory } from '../../src/system/aligned-memory.js';
-import { type FileOf, failureError } from '../../src/workers/failure-error.js';
-import type {
-  Compared,
-  ComparisonItem,
-  ComparisonSetup,
-  FoundRuns,
-  PackedClusters,
-  PackingSetup,
-  WorkItem,
-} from '../../src/workers/messages.js';
+import { failureError, ItemError, unreadableRange } from '../../src/workers/item-failure.js';
+import type { PoolSharedMemory } from '../../src/workers/messages/task.js';
+import type { AnyTask } from '../../src/workers/messages/thread.js';
+import type { ItemResult, PoolOptions } from '../../src/workers/pool.js';
 import { DiskComparer } from '../../src/workers/tasks/compare-disks.js';
 import { ClusterCompressor } from '../../src/workers/tasks/compress-clusters.js';
 import { RunFinder } from '../../src/workers/tasks/find-runs.js';
-import { SegmentError } from '../../src/workers/tasks/segment-error.js';
 import { threadMemory } from '../../src/workers/tasks/thread-memory.js';
-
-type Setup = Omit<PackingSetup, 'results' | 'arrivals'> | Omit<ComparisonSetup, 'results' | 'arrivals'>;
-type Item = WorkItem | ComparisonItem;
-interface Packer {
-  pack(item: Item): PackedClusters | FoundRuns | Compared;
-}
+import type { TaskRunner } from '../../src/workers/worker-session.js';
 
 const SLOTS = 4;
 let results: SharedArrayBuffer | undefined;
@@ -32,68 +20,46 @@ let arrivals: SharedArrayBuffer | undefined;
 /** Engines, by what they were asked to be. */
 const engines = new Map<string, Promise<unknown>>();
 
-export class WorkerPool {
-  readonly #setup: Setup;
-  readonly #fileOf: FileOf;
-  #packer: Packer | undefined;
+export class WorkerPool<Task extends AnyTask> {
+  readonly #options: PoolOptions<Task>;
+  #runner: TaskRunner<AnyTask> | undefined;
 
-  constructor(_entry: URL, _threads: number, slots: number, setup: Setup, fileOf: FileOf) {
-    if (slots > SLOTS) throw new Error(`${slots} slots`);
-    this.#setup = setup;
-    this.#fileOf = fileOf;
-  }
-
-  pack(item: WorkItem, guestOffset: number) {
-    return this.#run(item, guestOffset);
-  }
-
-  findRuns(item: WorkItem, guestOffset: number) {
-    return this.#run(item, guestOffset);
-  }
-
-  compare(item: ComparisonItem, guestOffset: number) {
-    return this.#run(item, guestOffset);
+  constructor(options: PoolOptions<Task>) {
+    if (options.slots > SLOTS) throw new Error(`${options.slots} slots`);
+    this.#options = options;
   }
 
   arrivalSlot(slot: number): Uint8Array {
-    const { itemSize } = this.#setup;
-    return new Uint8Array(arrivalsFor(itemSize), slot * itemSize, itemSize);
+    const { itemSize } = this.#options.setup;
+    return new Uint8Array(memoryFor(itemSize).arrivals, slot * itemSize, itemSize);
   }
 
   async close(): Promise<void> {
     threadMemory.giveBackAll();
   }
 
-  async #run(item: Item, guestOffset: number) {
-    this.#packer ??= await createPacker(this.#setup);
-    const { itemSize } = this.#setup;
+  async run(item: Task['item'], guestOffset: number): Promise<ItemResult<Task>> {
+    const { setup, fileOf } = this.#options;
+    const { itemSize } = setup;
+    this.#runner ??= await createRunner(setup);
     try {
-      const { unreadable, ...result } = this.#packer.pack(item);
+      const { unreadable, ...answer }: Task['answer'] = this.#runner.run(item);
       return {
-        ...result,
-        bytes: new Uint8Array(memoryFor(itemSize), item.slot * itemSize, itemSize),
-        unreadable: unreadable.map(({ at, length, failure, isKept }) => ({
-          guestOffset: guestOffset + at,
-          length,
-          error: failureError(failure, guestOffset, this.#fileOf, isKept),
-          ...(isKept && { isKept }),
-        })),
+        ...answer,
+        bytes: new Uint8Array(memoryFor(itemSize).results, item.slot * itemSize, itemSize),
+        unreadable: unreadable.map((range) => unreadableRange(range, guestOffset, fileOf)),
       };
     } catch (error) {
-      if (error instanceof SegmentError) throw failureError(error.failure, guestOffset, this.#fileOf);
+      if (error instanceof ItemError) throw failureError(error.failure, guestOffset, fileOf);
       throw error;
     }
   }
 }
 
-function memoryFor(itemSize: number): SharedArrayBuffer {
+function memoryFor(itemSize: number): PoolSharedMemory {
   results ??= sharedAlignedMemory(SLOTS * itemSize);
-  return results;
-}
-
-function arrivalsFor(itemSize: number): SharedArrayBuffer {
   arrivals ??= sharedAlignedMemory(SLOTS * itemSize);
-  return arrivals;
+  return { results, arrivals, cancellation: new Int32Array(1) };
 }
 
 function once<Engine>(request: object, create: () => Promise<Engine>): Promise<Engine> {
@@ -104,20 +70,19 @@ function once<Engine>(request: object, create: () => Promise<Engine>): Promise<E
 }
 
 /** As the worker does it. */
-async function createPacker(setup: Setup): Promise<Packer> {
-  const { inflate, itemSize } = setup;
-  const memory = { results: memoryFor(itemSize), arrivals: arrivalsFor(itemSize) };
+async function createRunner(setup: AnyTask['setup']): Promise<TaskRunner<AnyTask>> {
+  const memory = memoryFor(setup.itemSize);
   const decompressors = new Map(
     await Promise.all(
-      inflate.map(async (type) => {
+      setup.inflate.map(async (type) => {
         return [type, await once({ type }, () => createDecompressor({ type }))] as const;
       }),
     ),
   );
-  if (setup.output === 'comparison')
-    return new DiskComparer({ ...setup, ...memory }, decompressors) as Packer;
-  if (setup.output === 'runs') return new RunFinder({ ...setup, ...memory }, decompressors) as Packer;
+  if (setup.task === 'compare disks') return new DiskComparer(setup, memory, decompressors);
+  if (setup.task === 'find runs') return new RunFinder(setup, memory, decompressors);
+  if (setup.task === 'examine payloads') throw new Error('no conversion examines payloads');
   const { compressor } = setup;
   const made = compressor && (await once(compressor, () => createCompressor(compressor)));
-  return new ClusterCompressor({ ...setup, ...memory }, made, decompressors) as Packer;
+  return new ClusterCompressor(setup, memory, made, decompressors);
 }

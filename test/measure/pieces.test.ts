@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { cutItems, joinPieces, pieceOf } from '../../src/measure/pieces.js';
-import type { Segment } from '../../src/workers/messages.js';
 import { ITEM_BYTES, type PlannedItem } from '../../src/workers/plan.js';
+import type { Segment } from '../../src/workers/segments.js';
 
 const SECTOR = 512;
 const CLUSTER = 4096;

@@ -4,9 +4,9 @@ import { describe, expect, test } from 'vitest';
 import type { NextItem } from '../../src/convert/input.js';
 import type { Estimate } from '../../src/measure/options.js';
 import { Sampling } from '../../src/measure/sampling.js';
-import { UNCHANGED } from '../../src/workers/messages.js';
+import { type CompressClusters, UNCHANGED } from '../../src/workers/messages/compression.js';
 import { ITEM_BYTES, type PlannedItem } from '../../src/workers/plan.js';
-import type { PackedItem } from '../../src/workers/pool.js';
+import type { ItemResult } from '../../src/workers/pool.js';
 import { randomBytes, records, text } from '../engines/samples.js';
 
 const CLUSTER = 65536;
@@ -50,7 +50,7 @@ async function estimate(
   const sampling = new Sampling({ percent, pieceSize: CLUSTER, seed });
   const compressed: number[] = [];
   const became: number[] = [];
-  const pack = async ({ segments, length: bytes }: PlannedItem): Promise<PackedItem> => {
+  const pack = async ({ segments, length: bytes }: PlannedItem): Promise<ItemResult<CompressClusters>> => {
     const sizes = new Uint32Array(Math.ceil(bytes / CLUSTER));
     for (const segment of segments) {
       if (segment.kind !== 'data') throw new Error(segment.kind);
@@ -59,7 +59,7 @@ async function estimate(
     }
     return { sizes, copied: 0, subclusters: undefined, bytes: new Uint8Array(0), unreadable: [] };
   };
-  const store = async ({ sizes }: PackedItem, { guestOffset }: PlannedItem) => {
+  const store = async ({ sizes }: ItemResult<CompressClusters>, { guestOffset }: PlannedItem) => {
     for (const [index, size] of sizes.entries()) became[guestOffset / CLUSTER + index] = size;
   };
   const settings = { slots: 4, guestBytes: length, onProgress: undefined, signal: undefined };

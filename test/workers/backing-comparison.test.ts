@@ -5,9 +5,14 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { CompressionType } from '../../src/compression-type.js';
 import type { Decompressor } from '../../src/engines/codec.js';
 import { createDecompressor } from '../../src/engines/engine-choice.js';
-import { type PackingSetup, type Segment, UNCHANGED, type WorkItem } from '../../src/workers/messages.js';
+import { ItemError } from '../../src/workers/item-failure.js';
+import {
+  type CompressionItem,
+  type CompressionSetup,
+  UNCHANGED,
+} from '../../src/workers/messages/compression.js';
+import type { Segment } from '../../src/workers/segments.js';
 import { ClusterCompressor } from '../../src/workers/tasks/compress-clusters.js';
-import { SegmentError } from '../../src/workers/tasks/segment-error.js';
 import { useScratch } from '../e2e/scratch.js';
 import { text } from '../engines/samples.js';
 import { makeSourceFile, type SourceFile } from './source-file.js';
@@ -35,9 +40,9 @@ function segmentOf(index: number, content: number, from: number): Segment[] {
   return [{ ...make(0, content * CLUSTER, CLUSTER), at: index * CLUSTER }];
 }
 
-function pack(item: Omit<WorkItem, 'slot'>, more: Partial<PackingSetup> = {}) {
+function pack(item: Omit<CompressionItem, 'slot'>, more: Partial<CompressionSetup> = {}) {
   const setup = setupOf(CLUSTER, CLUSTERS * CLUSTER, more);
-  const { sizes, ...rest } = new ClusterCompressor(setup, undefined, decompressors).pack({
+  const { sizes, ...rest } = new ClusterCompressor(setup, setup, undefined, decompressors).run({
     ...item,
     slot: 2,
   });
@@ -98,7 +103,7 @@ test('a backing file that cannot be read is a failure; with salvage nothing is t
   const lost = [{ ...segmentOf(1, 1, 2)[0]!, descriptor: -1 } as Segment];
   const segments = segmentOf(0, 1, 2);
   const item = { segments, backing: lost, changed: [[0, 3]] as const, clusters: 3, length: 3 * CLUSTER };
-  expect(() => pack(item)).toThrow(SegmentError);
+  expect(() => pack(item)).toThrow(ItemError);
   // Zeros in the second cluster, as salvage has them in the backing file: they must be said all the same.
   const { sizes, unreadable } = pack(item, { salvage: true });
   expect(sizes).toEqual([CLUSTER, 0, UNCHANGED]);
@@ -108,8 +113,8 @@ test('a backing file that cannot be read is a failure; with salvage nothing is t
 
 test('the next item has nothing of the last one', () => {
   const setup = setupOf(CLUSTER, CLUSTERS * CLUSTER, { salvage: true });
-  const packer = new ClusterCompressor(setup, undefined, decompressors);
-  const over = (backing: readonly Segment[]): WorkItem => ({
+  const packer = new ClusterCompressor(setup, setup, undefined, decompressors);
+  const over = (backing: readonly Segment[]): CompressionItem => ({
     ...{
       segments: segmentOf(0, 1, 2),
       backing,
@@ -120,12 +125,12 @@ test('the next item has nothing of the last one', () => {
     },
   });
   const same = segmentOf(0, 1, 2);
-  expect([...packer.pack(over([{ ...same[0]!, descriptor: -1 } as Segment])).sizes]).toEqual([
+  expect([...packer.run(over([{ ...same[0]!, descriptor: -1 } as Segment])).sizes]).toEqual([
     CLUSTER,
     UNCHANGED,
   ]);
-  expect([...packer.pack(over(same)).sizes]).toEqual([UNCHANGED, UNCHANGED]);
-  expect([...packer.pack(over([])).sizes]).toEqual([CLUSTER, UNCHANGED]);
+  expect([...packer.run(over(same)).sizes]).toEqual([UNCHANGED, UNCHANGED]);
+  expect([...packer.run(over([])).sizes]).toEqual([CLUSTER, UNCHANGED]);
   const { changed: _, ...plain } = over([]);
-  expect([...packer.pack(plain).sizes]).toEqual([CLUSTER, 0]);
+  expect([...packer.run(plain).sizes]).toEqual([CLUSTER, 0]);
 });

@@ -3,11 +3,13 @@ import { closeSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createDecompressor } from '../../src/engines/engine-choice.js';
-import type { ComparisonSetup, Segment, Stretch } from '../../src/workers/messages.js';
+import type { ComparisonSetup, Stretch } from '../../src/workers/messages/comparison.js';
+import type { Segment } from '../../src/workers/segments.js';
 import { DiskComparer } from '../../src/workers/tasks/compare-disks.js';
 import { useScratch } from '../e2e/scratch.js';
 import { text } from '../engines/samples.js';
 import { makeSourceFile, type SourceFile } from './source-file.js';
+import { memoryOf } from './worker-setup.js';
 
 const scratch = useScratch();
 const CLUSTER = 4096;
@@ -20,19 +22,18 @@ let comparer: DiskComparer;
 beforeAll(async () => {
   disk = makeSourceFile(scratch('disk'), DISK, CLUSTER);
   const setup: ComparisonSetup = {
-    output: 'comparison',
+    task: 'compare disks',
     itemSize: SIZE,
     inflate: ['zlib'],
     salvage: false,
     readAlignment: 1,
-    results: new SharedArrayBuffer(0),
   };
   const zlib = await createDecompressor({ type: 'zlib' });
-  comparer = new DiskComparer(setup, new Map([['zlib', zlib]]));
+  comparer = new DiskComparer(setup, memoryOf(), new Map([['zlib', zlib]]));
 });
 afterAll(() => closeSync(disk.descriptor));
 
-const compare = (...stretches: readonly Stretch[]) => comparer.pack({ stretches, slot: 0 });
+const compare = (...stretches: readonly Stretch[]) => comparer.run({ stretches, slot: 0 });
 const stretch = (
   at: number,
   length: number,

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Compressor } from '../../src/engines/codec.js';
 import { chooseCompressor, createCompressor, createDecompressor } from '../../src/engines/engine-choice.js';
-import type { PackingSetup, WorkItem } from '../../src/workers/messages.js';
+import type { CompressionItem, CompressionSetup } from '../../src/workers/messages/compression.js';
 import { ClusterCompressor } from '../../src/workers/tasks/compress-clusters.js';
 import { useScratch } from '../e2e/scratch.js';
 import { CLUSTERS, randomBytes } from '../engines/samples.js';
@@ -24,7 +24,7 @@ beforeAll(async () => {
 afterAll(() => closeSync(descriptor));
 
 /** The item of `clusters` clusters at `offset` of the disk, as far as the disk goes. */
-function itemAt(offset: number, clusters: number, clusterSize: number, slot = 0): WorkItem {
+function itemAt(offset: number, clusters: number, clusterSize: number, slot = 0): CompressionItem {
   const length = Math.min(clusters * clusterSize, DISK.length - offset);
   return { segments: [{ kind: 'data', at: 0, length, descriptor, offset }], clusters, length, slot };
 }
@@ -75,7 +75,7 @@ describe('an item', () => {
       fc.property(ranges, fc.boolean(), ({ clusterBits, offset, clusters, slot }, keepZeros) => {
         const clusterSize = 2 ** clusterBits;
         const setup = setupOf(clusterSize, 6 * clusterSize, { compressor: choice, keepZeros });
-        const { sizes } = new ClusterCompressor(setup, compressor, NO_DECOMPRESSORS).pack(
+        const { sizes } = new ClusterCompressor(setup, setup, compressor, NO_DECOMPRESSORS).run(
           itemAt(offset, clusters, clusterSize, slot),
         );
         expect(sizes.length).toBe(clusters);
@@ -108,7 +108,7 @@ describe('an item', () => {
     const compressor = await createCompressor(choice);
     const setup = setupOf(4096, 65_536, { compressor: choice });
     const pack = (packer: ClusterCompressor, offset: number) => {
-      const { sizes } = packer.pack(itemAt(offset, 16, 4096));
+      const { sizes } = packer.run(itemAt(offset, 16, 4096));
       return `${sizes} ${Buffer.concat(piecesOf(setup, sizes)).toString('base64')}`;
     };
     const offsets = fc.array(
@@ -117,10 +117,11 @@ describe('an item', () => {
     );
     fc.assert(
       fc.property(offsets, (list) => {
-        const used = new ClusterCompressor(setup, compressor, NO_DECOMPRESSORS);
+        const used = new ClusterCompressor(setup, setup, compressor, NO_DECOMPRESSORS);
         for (const offset of list) {
           expect(
-            pack(used, offset) === pack(new ClusterCompressor(setup, compressor, NO_DECOMPRESSORS), offset),
+            pack(used, offset) ===
+              pack(new ClusterCompressor(setup, setup, compressor, NO_DECOMPRESSORS), offset),
           ).toBe(true);
         }
       }),
@@ -132,7 +133,7 @@ describe('an item', () => {
   test('is stored cluster by cluster, without zeros, when nothing is to be compressed', () => {
     const setup = setupOf(512, 4096, { sparseSize: 512 });
     const zeros = 2 * 65_536 * CLUSTERS.findIndex(([name]) => name === 'zeros');
-    const { sizes } = new ClusterCompressor(setup, undefined, NO_DECOMPRESSORS).pack(
+    const { sizes } = new ClusterCompressor(setup, setup, undefined, NO_DECOMPRESSORS).run(
       itemAt(zeros - 1024, 8, 512),
     );
     expect([...sizes]).toEqual([512, 512, 0, 0, 0, 0, 0, 0]);
@@ -142,7 +143,7 @@ describe('an item', () => {
 
 describe('the compressor', () => {
   /** Clusters of one value each, or of noise for undefined, through a packer of 512-byte clusters. */
-  async function pack(values: readonly (number | undefined)[], more: Partial<PackingSetup> = {}) {
+  async function pack(values: readonly (number | undefined)[], more: Partial<CompressionSetup> = {}) {
     const setup = setupOf(512, 8192, more);
     const clusters = values.map((value, index) =>
       value === undefined ? Buffer.from(randomBytes(512, index + 1)) : Buffer.alloc(512, value),
@@ -150,7 +151,7 @@ describe('the compressor', () => {
     await writeFile(scratch('values.raw'), Buffer.concat(clusters));
     const fd = openSync(scratch('values.raw'), 'r');
     const compressor = new RunLengthCompressor();
-    const { sizes } = new ClusterCompressor(setup, compressor, NO_DECOMPRESSORS).pack({
+    const { sizes } = new ClusterCompressor(setup, setup, compressor, NO_DECOMPRESSORS).run({
       segments: [{ kind: 'data', at: 0, length: clusters.length * 512, descriptor: fd, offset: 0 }],
       clusters: clusters.length,
       length: clusters.length * 512,
@@ -184,7 +185,7 @@ describe('the compressor', () => {
     const random = 2 * 65_536 * CLUSTERS.findIndex(([name]) => name === 'random bytes');
     const setup = setupOf(65_536, 65_536);
     const compressor = new RunLengthCompressor();
-    const { sizes } = new ClusterCompressor(setup, compressor, NO_DECOMPRESSORS).pack(
+    const { sizes } = new ClusterCompressor(setup, setup, compressor, NO_DECOMPRESSORS).run(
       itemAt(random, 1, 65_536),
     );
     expect([[...sizes], compressor.asked]).toEqual([[65_536], []]);
@@ -193,13 +194,13 @@ describe('the compressor', () => {
   test('that fails is heard of, and the packer goes on with the next item', () => {
     const setup = setupOf(512, 512);
     const compressor = new RunLengthCompressor();
-    const packer = new ClusterCompressor(setup, compressor, NO_DECOMPRESSORS);
+    const packer = new ClusterCompressor(setup, setup, compressor, NO_DECOMPRESSORS);
     const { compress } = compressor;
     compressor.compress = () => {
       throw new Error('broken');
     };
-    expect(() => packer.pack(itemAt(0, 1, 512))).toThrow('broken');
+    expect(() => packer.run(itemAt(0, 1, 512))).toThrow('broken');
     compressor.compress = compress;
-    expect(packer.pack(itemAt(0, 1, 512)).sizes.length).toBe(1);
+    expect(packer.run(itemAt(0, 1, 512)).sizes.length).toBe(1);
   });
 });

@@ -7,11 +7,13 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Decompressor } from '../../src/engines/codec.js';
 import { createDecompressor } from '../../src/engines/engine-choice.js';
 import { alignedMemory } from '../../src/system/aligned-memory.js';
-import type { CompressedSegment, Segment, UnreadableItemRange } from '../../src/workers/messages.js';
-import { SegmentError } from '../../src/workers/tasks/segment-error.js';
+import type { UnreadableItemRange } from '../../src/workers/item-failure.js';
+import { ItemError } from '../../src/workers/item-failure.js';
+import type { CompressedSegment, Segment } from '../../src/workers/segments.js';
 import { type ReaderSetup, SegmentReader } from '../../src/workers/tasks/segment-reader.js';
 import { useScratch } from '../e2e/scratch.js';
 import { randomBytes, text } from '../engines/samples.js';
+import { memoryOf } from './worker-setup.js';
 
 const scratch = useScratch();
 const CLUSTER = 16_384;
@@ -62,8 +64,8 @@ function segment(index: number, at: number, skip = 0, length = CLUSTER - skip): 
 
 function reader(more: Partial<ReaderSetup> = {}): SegmentReader {
   inflated.length = 0;
-  const setup = { readAlignment: 1, salvage: false, arrivals: undefined, itemSize: ITEM, ...more };
-  return new SegmentReader(setup, new Map([['zlib', zlib]]));
+  const setup = { readAlignment: 1, salvage: false, itemSize: ITEM, ...more };
+  return new SegmentReader(setup, memoryOf(), new Map([['zlib', zlib]]));
 }
 
 function readItem(segments: readonly Segment[], more: Partial<ReaderSetup> = {}) {
@@ -77,7 +79,7 @@ function failureOf(segments: readonly Segment[]) {
   try {
     readItem(segments);
   } catch (error) {
-    if (error instanceof SegmentError) return structuredClone(error.failure);
+    if (error instanceof ItemError) return structuredClone(error.failure);
     throw error;
   }
   throw new Error('nothing failed');
@@ -280,9 +282,9 @@ test('salvage does not hide a failure of the engine', () => {
     salvage: () => 0,
     free: () => {},
   };
-  const setup = { readAlignment: 1, salvage: true, arrivals: undefined, itemSize: ITEM };
+  const setup = { readAlignment: 1, salvage: true, itemSize: ITEM };
   const read = (decompressors: Map<'zlib', Decompressor>) =>
-    new SegmentReader(setup, decompressors).read([segment(0, 0)], 0, new Uint8Array(ITEM), []);
+    new SegmentReader(setup, memoryOf(), decompressors).read([segment(0, 0)], 0, new Uint8Array(ITEM), []);
   expect(() => read(new Map([['zlib', broken]]))).toThrow('the engine is broken');
   expect(() => read(new Map())).toThrow(expect.objectContaining({ code: 'ERR_INTERNAL' }));
 });

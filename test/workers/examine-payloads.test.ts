@@ -3,11 +3,12 @@ import { closeSync, constants, openSync, writeFileSync } from 'node:fs';
 import { deflateRawSync, constants as zlib } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { createDecompressor } from '../../src/engines/engine-choice.js';
-import type { ExaminationSetup } from '../../src/workers/messages.js';
+import type { ExaminationSetup } from '../../src/workers/messages/examination.js';
 import { PayloadExaminer } from '../../src/workers/tasks/examine-payloads.js';
 import { useScratch } from '../e2e/scratch.js';
 import { joined, randomBytes, text } from '../engines/samples.js';
 import { zstdFrame } from '../engines/zstd-frames.js';
+import { memoryOf } from './worker-setup.js';
 
 const CLUSTER = 8192;
 const path = useScratch();
@@ -15,8 +16,8 @@ const path = useScratch();
 /** A file with these payloads, at places that nothing is aligned to. */
 function fileOf(name: string, payloads: readonly Uint8Array[]) {
   let offset = 777;
-  const places = payloads.flatMap((payload) => {
-    const place = [offset, payload.length + 300];
+  const places = payloads.flatMap((payload, index) => {
+    const place = [index * CLUSTER, offset, payload.length + 300];
     offset += payload.length + 55;
     return place;
   });
@@ -27,14 +28,14 @@ function fileOf(name: string, payloads: readonly Uint8Array[]) {
 
 function setupOf(descriptor: number, more: Partial<ExaminationSetup> = {}): ExaminationSetup {
   return {
-    ...{ output: 'examination', type: 'zlib', descriptor, clusterSize: CLUSTER, streamFacts: true },
-    ...{ itemSize: CLUSTER, inflate: [], salvage: true, readAlignment: 1, results: new SharedArrayBuffer(0) },
+    ...{ task: 'examine payloads', type: 'zlib', descriptor, clusterSize: CLUSTER, streamFacts: true },
+    ...{ itemSize: CLUSTER, inflate: [], salvage: true, readAlignment: 1 },
     ...more,
   };
 }
 
 async function examine(setup: ExaminationSetup): Promise<PayloadExaminer> {
-  return new PayloadExaminer(setup, await createDecompressor({ type: setup.type }));
+  return new PayloadExaminer(setup, memoryOf(), await createDecompressor({ type: setup.type }));
 }
 
 /** With a distance of 100, of at most 1, of 3000. */
@@ -49,16 +50,18 @@ test('lengths to the byte, and the window so far, rounded up to a power of two',
   const payloads = fileOf('facts', PAYLOADS);
   const descriptor = openSync(path('facts'), 'r');
   const examiner = await examine(setupOf(descriptor));
-  const one = (index: number) => examiner.pack({ payloads: payloads.subarray(2 * index, 2 * index + 2) });
+  const one = (index: number) =>
+    examiner.run({ payloads: payloads.subarray(3 * index, 3 * index + 3), slot: 0 });
   const facts = (index: number, window: number) => ({
     facts: { payloadBytes: PAYLOADS[index]!.length, window, checksums: 0 },
     broken: [],
+    unreadable: [],
   });
   expect(one(1)).toEqual(facts(1, 1));
   expect(one(0)).toEqual(facts(0, 128));
   expect(one(2)).toEqual(facts(2, 4096));
   expect(one(1)).toEqual(facts(1, 4096));
-  expect(examiner.pack({ payloads }).facts?.payloadBytes).toBe(
+  expect(examiner.run({ payloads, slot: 0 }).facts?.payloadBytes).toBe(
     PAYLOADS.reduce((sum, { length }) => sum + length, 0),
   );
   closeSync(descriptor);
@@ -68,15 +71,15 @@ test('without facts nothing is looked for but what is broken', async () => {
   const payloads = fileOf('broken', [PAYLOADS[0]!, Uint8Array.of(7, 7, 7), PAYLOADS[1]!]);
   const descriptor = openSync(path('broken'), 'r');
   const examiner = await examine(setupOf(descriptor, { streamFacts: false }));
-  const offset = payloads[2]!;
-  expect(examiner.pack({ payloads })).toEqual({
+  const offset = payloads[4]!;
+  expect(examiner.run({ payloads, slot: 0 })).toEqual({
     facts: undefined,
-    broken: [
+    broken: [1],
+    unreadable: [
       {
-        index: 1,
-        isReadable: false,
+        ...{ at: CLUSTER, length: CLUSTER },
         failure: {
-          ...{ kind: 'corrupt', descriptor, offset, at: 0 },
+          ...{ kind: 'corrupt', descriptor, offset, at: CLUSTER },
           message: 'the deflate stream is broken after 0 bytes: a block has the reserved type 3',
         },
       },
@@ -89,7 +92,7 @@ test('reads past the page cache find the same', async () => {
   const payloads = fileOf('direct', [...PAYLOADS, Uint8Array.of(7)]);
   const descriptor = openSync(path('direct'), constants.O_RDONLY | constants.O_DIRECT);
   const examiner = await examine(setupOf(descriptor, { readAlignment: 4096 }));
-  expect(examiner.pack({ payloads })).toMatchObject({ facts: { window: 4096 }, broken: [{ index: 3 }] });
+  expect(examiner.run({ payloads, slot: 0 })).toMatchObject({ facts: { window: 4096 }, broken: [3] });
   closeSync(descriptor);
 });
 
@@ -104,11 +107,12 @@ test('a payload whose last bytes the file does not have is broken, though zeros 
   writeFileSync(path('zeros'), joined(new Uint8Array(777), payload.subarray(0, -50)));
   const descriptor = openSync(path('zeros'), 'r');
   const examiner = await examine(setupOf(descriptor));
-  expect(examiner.pack({ payloads }).broken).toMatchObject([
-    { index: 0, failure: { message: 'it goes on past the end of the file' } },
-  ]);
+  expect(examiner.run({ payloads, slot: 0 })).toMatchObject({
+    broken: [0],
+    unreadable: [{ failure: { message: 'it goes on past the end of the file' } }],
+  });
   writeFileSync(path('zeros'), joined(new Uint8Array(777), payload));
-  expect(examiner.pack({ payloads }).broken).toEqual([]);
+  expect(examiner.run({ payloads, slot: 0 }).broken).toEqual([]);
   closeSync(descriptor);
 });
 
@@ -122,10 +126,11 @@ test('zstd frames are judged as a stream, as QEMU takes them', async () => {
   const payloads = fileOf('zstd', frames);
   const descriptor = openSync(path('zstd'), 'r');
   const examiner = await examine(setupOf(descriptor, { type: 'zstd' }));
-  const { broken, facts } = examiner.pack({ payloads });
-  expect(broken).toMatchObject([
-    { index: 1, failure: { kind: 'corrupt' } },
-    { index: 3, failure: { kind: 'corrupt', message: expect.stringMatching(/too much memory/) } },
+  const { broken, unreadable, facts } = examiner.run({ payloads, slot: 0 });
+  expect(broken).toEqual([1, 3]);
+  expect(unreadable).toMatchObject([
+    { failure: { kind: 'corrupt' } },
+    { failure: { kind: 'corrupt', message: expect.stringMatching(/too much memory/) } },
   ]);
   expect(facts).toMatchObject({ window: 2 ** 20, payloadBytes: 2 * frame.length });
   closeSync(descriptor);

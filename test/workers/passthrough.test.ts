@@ -6,9 +6,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CompressionType } from '../../src/compression-type.js';
 import type { Compressor, CompressorChoice, Decompressor } from '../../src/engines/codec.js';
 import { chooseCompressor, createDecompressor } from '../../src/engines/engine-choice.js';
-import type { CompressedSegment, PackingSetup, Segment, WorkItem } from '../../src/workers/messages.js';
+import { ItemError } from '../../src/workers/item-failure.js';
+import type { CompressionItem, CompressionSetup } from '../../src/workers/messages/compression.js';
+import type { CompressedSegment, Segment } from '../../src/workers/segments.js';
 import { ClusterCompressor } from '../../src/workers/tasks/compress-clusters.js';
-import { SegmentError } from '../../src/workers/tasks/segment-error.js';
 import { useScratch } from '../e2e/scratch.js';
 import { randomBytes, text } from '../engines/samples.js';
 import { makeSourceFile, type SourceFile } from './source-file.js';
@@ -51,16 +52,16 @@ class FiveBytes implements Compressor {
   free(): void {}
 }
 
-function pack(segments: readonly Segment[], more: Partial<PackingSetup> = {}, length = DISK.length) {
+function pack(segments: readonly Segment[], more: Partial<CompressionSetup> = {}, length = DISK.length) {
   const setup = setupOf(CLUSTER, DISK.length, { compressor: choice, passthrough: true, ...more });
   const compressor = new FiveBytes();
   const decompressors = new Map<CompressionType, Decompressor>([
     ['zlib', zlib],
     ['zstd', zlib],
   ]);
-  const packer = new ClusterCompressor(setup, setup.compressor && compressor, decompressors);
-  const item: WorkItem = { segments, clusters: KINDS.length, length, slot: 1 };
-  const packed = packer.pack(item);
+  const packer = new ClusterCompressor(setup, setup, setup.compressor && compressor, decompressors);
+  const item: CompressionItem = { segments, clusters: KINDS.length, length, slot: 1 };
+  const packed = packer.run(item);
   const pieces = piecesOf(setup, packed.sizes, 1);
   return { ...packed, sizes: [...packed.sizes], pieces, asked: compressor.asked };
 }
@@ -132,7 +133,7 @@ describe('a payload that stands for a whole cluster', () => {
 });
 
 describe('a payload is not copied', () => {
-  test.each<[string, (segment: CompressedSegment) => Segment, Partial<PackingSetup>]>([
+  test.each<[string, (segment: CompressedSegment) => Segment, Partial<CompressionSetup>]>([
     ['unless asked for', (segment) => segment, { passthrough: false }],
     ['when nothing is compressed', (segment) => segment, { compressor: undefined }],
     ['of another compression type', (segment) => ({ ...segment, type: 'zstd' }), {}],
@@ -186,7 +187,7 @@ describe('a damaged payload', () => {
   afterAll(() => closeSync(file.descriptor));
 
   test('is an error although it would only be copied', () => {
-    expect(() => pack([damaged])).toThrow(SegmentError);
+    expect(() => pack([damaged])).toThrow(ItemError);
   });
 
   test('with salvage is what it yields and zeros, compressed anew, and its neighbours are copied', () => {

@@ -1,5 +1,5 @@
 /** What planned items say of every byte of a disk, for a comparison with what its map says. */
-import type { Segment } from '../../src/workers/messages.js';
+import type { Segment } from '../../src/workers/segments.js';
 
 /**
  * Writes down what each byte of an item is, in the words of `meaningOf`.

@@ -2,7 +2,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import type { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { closeWorkers } from '../../src/workers/idle-threads.js';
-import type { WorkItem } from '../../src/workers/messages.js';
+import type { CompressClusters, CompressionItem } from '../../src/workers/messages/compression.js';
+import type { FindRuns } from '../../src/workers/messages/runs.js';
+import type { AnyTask } from '../../src/workers/messages/thread.js';
 import { WorkerPool } from '../../src/workers/pool.js';
 import { useScratch } from '../e2e/scratch.js';
 import { turn } from '../storage/promise-state.js';
@@ -24,7 +26,7 @@ vi.mock(import('../../src/workers/worker-thread.js'), async (original) => {
 
 const scratch = useScratch();
 const SETUP = {
-  output: 'clusters',
+  task: 'compress clusters',
   clusterSize: 512,
   itemSize: 65_536,
   compressor: undefined,
@@ -36,25 +38,27 @@ const SETUP = {
   salvage: false,
   readAlignment: 1,
 } as const;
-const pools: WorkerPool[] = [];
+type Pool<Task extends AnyTask = CompressClusters> = WorkerPool<Task>;
+const pools: { close(): Promise<void> }[] = [];
 
 /** @param more told to the worker besides its setup */
-function start(
+function start<Task extends AnyTask = CompressClusters>(
   worker: string,
   threads: number,
   slots = 2 * threads + 2,
   more: object = {},
   arrivals = false,
-): WorkerPool {
-  const entry = new URL(`./threads/${worker}.mjs`, import.meta.url);
+): Pool<Task> {
+  const workerEntry = new URL(`./threads/${worker}.mjs`, import.meta.url);
   const names = new Map([[7, 'disk.raw']]);
-  const setup = { ...SETUP, ...more };
-  const pool = new WorkerPool(entry, threads, slots, setup, (descriptor) => names.get(descriptor), arrivals);
+  const setup = { ...SETUP, ...more } as Task['setup'];
+  const fileOf = (descriptor: number) => names.get(descriptor);
+  const pool = new WorkerPool<Task>({ workerEntry, threads, slots, setup, fileOf, arrivals });
   pools.push(pool);
   return pool;
 }
 
-const item = (slot: number, at = slot): WorkItem => ({
+const item = (slot: number, at = slot): CompressionItem => ({
   segments: [{ kind: 'data', at, length: 512, descriptor: 7, offset: 0 }],
   clusters: 1,
   length: 512,
@@ -88,7 +92,7 @@ describe('a pool', () => {
   test('hands out the slot that the worker filled, for more items than threads', async () => {
     const pool = start('answers', 2, 8);
     for (const round of [0, 100]) {
-      const packed = Array.from({ length: 8 }, (_, slot) => pool.pack(item(slot, slot + round), 0));
+      const packed = Array.from({ length: 8 }, (_, slot) => pool.run(item(slot, slot + round), 0));
       for (const [slot, { sizes, bytes }] of (await Promise.all(packed)).entries()) {
         expect([...sizes]).toEqual([16]);
         expect(bytes.length).toBe(SETUP.itemSize);
@@ -98,13 +102,13 @@ describe('a pool', () => {
   });
 
   test('hands an item of a stream over in the memory of its slot, before and after others', async () => {
-    const pool = start('takes-arrivals', 2, 4, {}, true);
+    const pool = start<FindRuns>('takes-arrivals', 2, 4, {}, true);
     for (const round of [1, 2]) {
       const packed = [3, 0, 1, 2].map((slot) => {
         const memory = pool.arrivalSlot(slot);
         expect(memory.length).toBe(SETUP.itemSize);
         memory.fill(16 * round + slot);
-        return pool.findRuns(item(slot), 0);
+        return pool.run(item(slot), 0);
       });
       for (const { runs, bytes } of await Promise.all(packed)) {
         expect([...runs]).toEqual([0, SETUP.itemSize]);
@@ -120,13 +124,13 @@ describe('a pool', () => {
   test('begins items in the order they were given, for the oldest is the one that is waited for', async () => {
     const counter = new Int32Array(new SharedArrayBuffer(4));
     const pool = start('counts', 1, 12, { counter });
-    const packed = await Promise.all(Array.from({ length: 12 }, (_, slot) => pool.pack(item(slot), slot)));
+    const packed = await Promise.all(Array.from({ length: 12 }, (_, slot) => pool.run(item(slot), slot)));
     expect(packed.map(({ sizes }) => sizes[0])).toEqual(packed.map((_, index) => index));
   });
 
   test('refuses what waits when it is closed, and can be closed at once', async () => {
     const pool = start('answers', 3);
-    const ends = Promise.allSettled([0, 1, 2, 3].map((slot) => pool.pack(item(slot), slot)));
+    const ends = Promise.allSettled([0, 1, 2, 3].map((slot) => pool.run(item(slot), slot)));
     await pool.close();
     for (const end of await ends) {
       expect(end).toMatchObject({ status: 'rejected', reason: { code: 'ERR_WORKER' } });
@@ -137,7 +141,7 @@ describe('a pool', () => {
   test('ends threads that are in the middle of items that never end, after a while', async () => {
     const begun = new Int32Array(new SharedArrayBuffer(4));
     const pool = start('never-answers', 2, 6, { begun });
-    const ends = Promise.allSettled([0, 1, 2, 3].map((slot) => pool.pack(item(slot), slot)));
+    const ends = Promise.allSettled([0, 1, 2, 3].map((slot) => pool.run(item(slot), slot)));
     await vi.waitFor(() => expect(begun[0]).toBe(2), 20_000);
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     try {
@@ -155,8 +159,8 @@ describe('a pool', () => {
 });
 
 describe('the threads of a pool', () => {
-  const use = async (pool: WorkerPool, at = 1) => {
-    const packed = await Promise.all([0, 1, 2, 3].map((slot) => pool.pack(item(slot, at), 0)));
+  const use = async (pool: Pool, at = 1) => {
+    const packed = await Promise.all([0, 1, 2, 3].map((slot) => pool.run(item(slot, at), 0)));
     expect(packed.map(({ bytes }) => bytes[0])).toEqual([at, at, at, at]);
     await pool.close();
   };
@@ -181,7 +185,7 @@ describe('the threads of a pool', () => {
     for (const _ of [1, 2, 3]) {
       const begun = new Int32Array(new SharedArrayBuffer(4));
       const pool = start('until-cancelled', 2, 6, { begun });
-      const ends = Promise.allSettled([0, 1, 2, 3].map((slot) => pool.pack(item(slot), slot)));
+      const ends = Promise.allSettled([0, 1, 2, 3].map((slot) => pool.run(item(slot), slot)));
       await vi.waitFor(() => expect(begun[0]).toBe(2), 20_000);
       await pool.close();
       expect((await ends).map(({ status }) => status)).toEqual(new Array(4).fill('rejected'));
@@ -192,7 +196,7 @@ describe('the threads of a pool', () => {
   test('are told to give up what they hold before the next one has them', async () => {
     const said = new Int32Array(new SharedArrayBuffer(8));
     const pool = start('counts-releases', 2, 6, { said });
-    await pool.pack(item(0), 0);
+    await pool.run(item(0), 0);
     await pool.close();
     expect([...said]).toEqual([2, 2]);
     await start('counts-releases', 1, 6, { said }).close();
@@ -204,7 +208,7 @@ describe('the threads of a pool', () => {
     ['one of them ended', 'exits'],
   ])('are all ended when %s', async (_, worker) => {
     const pool = start(worker, 2);
-    await expect(pool.pack(item(0), 0)).rejects.toThrow(expect.objectContaining({ code: 'ERR_WORKER' }));
+    await expect(pool.run(item(0), 0)).rejects.toThrow(expect.objectContaining({ code: 'ERR_WORKER' }));
     await pool.close();
     expect(threads.map(({ threadId }) => threadId)).toEqual([-1, -1]);
   });
@@ -220,7 +224,7 @@ describe('the threads of a pool', () => {
     const memory = new Set<unknown>();
     for (const slots of [4, 4, 4]) {
       const pool = start('answers', 1, slots);
-      memory.add((await pool.pack(item(0), 0)).bytes.buffer);
+      memory.add((await pool.run(item(0), 0)).bytes.buffer);
       await pool.close();
     }
     expect(memory.size).toBe(1);
@@ -233,14 +237,14 @@ describe('where the system starts few threads, a pool', () => {
     const pool = start('answers', 4, 10);
     expect(pool.threads).toBe(2);
     expect(pool.threadsRefused).toMatchObject({ code: 'ERR_IO', systemCode: 'EAGAIN' });
-    const packed = Array.from({ length: 10 }, (_, slot) => pool.pack(item(slot), 0));
+    const packed = Array.from({ length: 10 }, (_, slot) => pool.run(item(slot), 0));
     expect((await Promise.all(packed)).length).toBe(10);
     await pool.close();
     // Given back: the next has them without another being started.
     system.room = 0;
     const next = start('answers', 4, 10);
     expect(next.threads).toBe(2);
-    await next.pack(item(0), 0);
+    await next.run(item(0), 0);
   });
 
   test('is refused where there is none at all, and leaves nothing', async () => {
@@ -251,13 +255,13 @@ describe('where the system starts few threads, a pool', () => {
       /^Could not start a worker thread \(.+\): Resource temporarily/,
     );
     system.room = 1;
-    await start('answers', 4).pack(item(0), 0);
+    await start('answers', 4).run(item(0), 0);
   });
 });
 
 describe('a failed read', () => {
-  const failing = (failure: object): WorkItem => ({
-    segments: failure as unknown as WorkItem['segments'],
+  const failing = (failure: object): CompressionItem => ({
+    segments: failure as unknown as CompressionItem['segments'],
     clusters: 1,
     length: 512,
     slot: 0,
@@ -273,7 +277,7 @@ describe('a failed read', () => {
       code: 'EIO',
       message: 'EIO: i/o error',
     };
-    await expect(pool.pack(failing(failure), 0)).rejects.toThrow(
+    await expect(pool.run(failing(failure), 0)).rejects.toThrow(
       expect.objectContaining({
         code: 'ERR_IO',
         file: 'disk.raw',
@@ -287,7 +291,7 @@ describe('a failed read', () => {
   test('that came short is a changed source, with what was expected and what is there', async () => {
     const pool = start('reports-failures', 1);
     const failure = { kind: 'short', descriptor: 7, offset: 512, expected: 4096, found: 100 };
-    await expect(pool.pack(failing(failure), 0)).rejects.toThrow(
+    await expect(pool.run(failing(failure), 0)).rejects.toThrow(
       expect.objectContaining({
         code: 'ERR_SOURCE_CHANGED',
         file: 'disk.raw',
@@ -302,7 +306,7 @@ describe('a failed read', () => {
   test('of a damaged payload names the cluster on the disk and the payload in the file', async () => {
     const pool = start('reports-failures', 1);
     const failure = { kind: 'corrupt', descriptor: 7, offset: 777, at: 512, message: 'it is broken' };
-    await expect(pool.pack(failing(failure), 2 ** 40)).rejects.toThrow(
+    await expect(pool.run(failing(failure), 2 ** 40)).rejects.toThrow(
       expect.objectContaining({
         code: 'ERR_CORRUPT',
         file: 'disk.raw',
@@ -317,7 +321,7 @@ describe('a failed read', () => {
   test('that was salvaged comes with the answer: where on the disk, and why', async () => {
     const pool = start('salvages', 1);
     const failure = { kind: 'short', descriptor: 7, offset: 512, expected: 4096, found: 100 };
-    const { unreadable, bytes } = await pool.pack(failing(failure), 2 ** 40);
+    const { unreadable, bytes } = await pool.run(failing(failure), 2 ** 40);
     expect(bytes.length).toBe(SETUP.itemSize);
     expect(unreadable).toEqual([
       {
@@ -331,7 +335,7 @@ describe('a failed read', () => {
     const pool = start('reports-failures', 1);
     const failure = { kind: 'short', descriptor: 8, offset: 512, expected: 4096, found: 100 };
     for (const _ of [1, 2, 3]) {
-      await expect(pool.pack(failing(failure), 0)).rejects.toThrow("'the source' became shorter");
+      await expect(pool.run(failing(failure), 0)).rejects.toThrow("'the source' became shorter");
     }
   });
 });
@@ -357,7 +361,7 @@ describe('a worker that', () => {
     ['is not there', 'missing', /missing\.mjs/],
   ])('%s fails its items with guest offset and cause', async (_, worker, reason) => {
     const pool = start(worker, 2);
-    const packed = await Promise.allSettled([0, 1, 2, 3].map((slot) => pool.pack(item(slot), slot * 65_536)));
+    const packed = await Promise.allSettled([0, 1, 2, 3].map((slot) => pool.run(item(slot), slot * 65_536)));
     expect(packed).toEqual(
       packed.map((__, slot) => ({ status: 'rejected', reason: workerError(slot * 65_536, reason) })),
     );
@@ -375,7 +379,7 @@ describe('a worker that', () => {
     await vi.waitFor(() => expect(threads.map(({ threadId }) => threadId)).toEqual([-1]), 20_000);
     for (let count = 0; count < 50; count += 1) await turn();
     expect(readFileSync(loads, 'utf8')).toBe('x');
-    await expect(pool.pack(item(0), 1024)).rejects.toThrow(workerError(1024, reason));
-    await expect(pool.pack(item(1), 2048)).rejects.toThrow(workerError(2048, reason));
+    await expect(pool.run(item(0), 1024)).rejects.toThrow(workerError(1024, reason));
+    await expect(pool.run(item(1), 2048)).rejects.toThrow(workerError(2048, reason));
   });
 });

@@ -4,11 +4,17 @@ import fc from 'fast-check';
 import koffi from 'koffi';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { alignedMemory } from '../../src/system/aligned-memory.js';
-import type { DataSegment, Segment, UnreadableItemRange } from '../../src/workers/messages.js';
-import { SegmentError } from '../../src/workers/tasks/segment-error.js';
-import { type ReaderSetup, SegmentReader } from '../../src/workers/tasks/segment-reader.js';
+import type { UnreadableItemRange } from '../../src/workers/item-failure.js';
+import { ItemError } from '../../src/workers/item-failure.js';
+import type { DataSegment, Segment } from '../../src/workers/segments.js';
+import {
+  type ReaderMemory,
+  type ReaderSetup,
+  SegmentReader,
+} from '../../src/workers/tasks/segment-reader.js';
 import { useScratch } from '../e2e/scratch.js';
 import { randomBytes } from '../e2e/source-images.js';
+import { memoryOf } from './worker-setup.js';
 
 /** What the system answers to a read, so that a test can answer instead. */
 vi.mock('node:fs', async (original) => {
@@ -52,11 +58,11 @@ const segment = (at: number, length: number, offset: number): DataSegment => ({
 function readItem(
   readAlignment: number,
   segments: readonly Segment[],
-  { slot = 0, ...more }: Partial<ReaderSetup> & { slot?: number } = {},
+  { slot = 0, ...more }: Partial<ReaderSetup & ReaderMemory> & { slot?: number } = {},
 ): UnreadableItemRange[] {
-  const setup = { readAlignment, salvage: false, arrivals: undefined, itemSize: ITEM, ...more };
+  const setup = { readAlignment, salvage: false, itemSize: ITEM, ...memoryOf(), ...more };
   const unreadable: UnreadableItemRange[] = [];
-  new SegmentReader(setup, new Map()).read(segments, slot, item, unreadable);
+  new SegmentReader(setup, setup, new Map()).read(segments, slot, item, unreadable);
   return unreadable;
 }
 
@@ -65,7 +71,7 @@ function failureOf(read: () => void) {
   try {
     read();
   } catch (error) {
-    if (error instanceof SegmentError) return error.failure;
+    if (error instanceof ItemError) return error.failure;
     throw error;
   }
   throw new Error('nothing failed');

@@ -2,7 +2,7 @@
 import { openSync, writeFileSync } from 'node:fs';
 import { deflateRawSync } from 'node:zlib';
 import { roundUp } from '../../src/arithmetic.js';
-import type { CompressedSegment, DataSegment } from '../../src/workers/messages.js';
+import type { CompressedSegment, DataSegment } from '../../src/workers/segments.js';
 
 export interface SourceFile {
   readonly descriptor: number;

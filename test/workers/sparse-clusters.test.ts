@@ -2,12 +2,13 @@
 import { closeSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Compressor } from '../../src/engines/codec.js';
-import type { PackingSetup } from '../../src/workers/messages.js';
+import type { CompressionSetup } from '../../src/workers/messages/compression.js';
+import type { RunsSetup } from '../../src/workers/messages/runs.js';
 import { ClusterCompressor } from '../../src/workers/tasks/compress-clusters.js';
 import { RunFinder } from '../../src/workers/tasks/find-runs.js';
 import { useScratch } from '../e2e/scratch.js';
 import { makeSourceFile, type SourceFile } from './source-file.js';
-import { piecesOf, setupOf } from './worker-setup.js';
+import { piecesOf, runsSetupOf, setupOf } from './worker-setup.js';
 
 const scratch = useScratch();
 const ITEM = 65_536;
@@ -25,11 +26,11 @@ afterAll(() => closeSync(file.descriptor));
 /** Never makes anything smaller. */
 const inVain: Compressor = { compress: () => 0, free: () => {} };
 
-function pack(clusterSize: number, more: Partial<PackingSetup>, compressor?: Compressor, from = 0) {
+function pack(clusterSize: number, more: Partial<CompressionSetup>, compressor?: Compressor, from = 0) {
   const setup = setupOf(clusterSize, ITEM, more);
   const segments = [file.data(0, from, ITEM - from)];
   const item = { segments, clusters: ITEM / clusterSize, length: ITEM, slot: 0 };
-  const packed = new ClusterCompressor(setup, compressor, new Map()).pack(item);
+  const packed = new ClusterCompressor(setup, setup, compressor, new Map()).run(item);
   return { ...packed, sizes: [...packed.sizes], pieces: piecesOf(setup, packed.sizes) };
 }
 
@@ -93,10 +94,10 @@ describe('the subclusters', () => {
 });
 
 describe('the runs of a raw disk', () => {
-  const runs = (more: Partial<PackingSetup>, descriptor = file.descriptor, length = ITEM) => {
-    const setup = setupOf(ITEM, ITEM, { output: 'runs', ...more });
+  const runs = (more: Partial<RunsSetup>, descriptor = file.descriptor, length = ITEM) => {
+    const setup = runsSetupOf(ITEM, more);
     const segments = [{ ...file.data(0, 0, length), descriptor }];
-    return new RunFinder(setup, new Map()).pack({ segments, clusters: 1, length, slot: 1 });
+    return new RunFinder(setup, setup, new Map()).run({ segments, length, slot: 1 });
   };
 
   test('leave out zeros as far as wished', () => {

@@ -3,12 +3,12 @@ import { closeSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Compressor, CompressorChoice, Decompressor } from '../../src/engines/codec.js';
 import { createCompressor, createDecompressor } from '../../src/engines/engine-choice.js';
-import type { PoolItem, WorkerSetup } from '../../src/workers/messages.js';
+import type { AnyTask } from '../../src/workers/messages/thread.js';
 import { threadMemory } from '../../src/workers/tasks/thread-memory.js';
 import { WorkerSession } from '../../src/workers/worker-session.js';
 import { useScratch } from '../e2e/scratch.js';
 import { makeSourceFile, type SourceFile } from './source-file.js';
-import { setupOf } from './worker-setup.js';
+import { memoryOf, runsSetupOf, SLOTS, setupOf } from './worker-setup.js';
 
 vi.mock('../../src/engines/engine-choice.js', async (original) => ({
   ...(await original<typeof import('../../src/engines/engine-choice.js')>()),
@@ -56,34 +56,37 @@ beforeAll(() => {
 afterAll(() => closeSync(file.descriptor));
 
 const choice = { type: 'zlib', engine: 'node', level: 1 } as unknown as CompressorChoice;
+const memory = memoryOf(SLOTS * ITEM);
 const packing = { ...setupOf(CLUSTER, ITEM), inflate: ['zlib'], compressor: choice } as const;
 const reading = { itemSize: ITEM, inflate: ['zlib'], salvage: false, readAlignment: 1 } as const;
-const results = new SharedArrayBuffer(0);
 const segments = () => [0, 1, 2, 3].map((index) => file.compressed(0, index * CLUSTER, CLUSTER));
 
 /** For each output a setup, and an item of four payloads. */
-const WORK: readonly (readonly [string, () => WorkerSetup, () => PoolItem, engines: number])[] = [
+const WORK: readonly (readonly [string, () => AnyTask['setup'], () => AnyTask['item'], engines: number])[] = [
   ['clusters', () => packing, () => ({ segments: segments(), clusters: 4, length: ITEM, slot: 0 }), 2],
   [
     'runs',
-    () => ({ ...packing, output: 'runs' }),
-    () => ({ segments: segments(), clusters: 4, length: ITEM, slot: 0 }),
+    () => ({ ...runsSetupOf(ITEM), inflate: ['zlib'] }),
+    () => ({ segments: segments(), length: ITEM, slot: 0 }),
     1,
   ],
   [
     'comparison',
-    () => ({ ...reading, output: 'comparison', results }),
+    () => ({ ...reading, task: 'compare disks' }),
     () => ({ stretches: [{ at: 0, length: ITEM, segments: [segments(), []] }], slot: 0 }),
     1,
   ],
   [
     'examination',
     () => ({
-      ...{ ...reading, output: 'examination', results, inflate: [] },
+      ...{ ...reading, task: 'examine payloads', inflate: [] },
       ...{ type: 'zlib', descriptor: file.descriptor, clusterSize: CLUSTER, streamFacts: false },
     }),
     () => ({
-      payloads: Float64Array.from(segments().flatMap(({ offset, storedLength }) => [offset, storedLength])),
+      slot: 0,
+      payloads: Float64Array.from(
+        segments().flatMap(({ at, offset, storedLength }) => [at, offset, storedLength]),
+      ),
     }),
     1,
   ],
@@ -91,9 +94,9 @@ const WORK: readonly (readonly [string, () => WorkerSetup, () => PoolItem, engin
 
 describe.each(WORK)('for %s', (_, setup, item, engines) => {
   test('each engine is freed once, when the pool is done', async () => {
-    const session = await WorkerSession.create(setup());
+    const session = await WorkerSession.create(setup(), memory);
     expect([given, freed]).toEqual([engines, 0]);
-    session.pack(item());
+    session.run(item());
     expect(packed).toBeGreaterThanOrEqual(4);
     expect(freed).toBe(0);
     session.release();
@@ -105,8 +108,8 @@ describe.each(WORK)('for %s', (_, setup, item, engines) => {
     onWork = () => {
       if (packed === 2) cancellation[0] = 1;
     };
-    const session = await WorkerSession.create({ ...setup(), cancellation });
-    expect(() => session.pack(item())).toThrow('the item was cancelled');
+    const session = await WorkerSession.create(setup(), { ...memory, cancellation });
+    expect(() => session.run(item())).toThrow('the item was cancelled');
     expect(packed).toBe(2);
     session.release();
   });
@@ -114,7 +117,7 @@ describe.each(WORK)('for %s', (_, setup, item, engines) => {
 
 test('an engine that cannot be had leaves none behind', async () => {
   vi.mocked(createCompressor).mockRejectedValue(new Error('no memory'));
-  await expect(WorkerSession.create(packing)).rejects.toThrow('no memory');
+  await expect(WorkerSession.create(packing, memory)).rejects.toThrow('no memory');
   expect([given, freed]).toEqual([1, 1]);
 });
 
@@ -123,8 +126,8 @@ test('what one pool worked in the next one works in again', async () => {
   const pieces = new Set<Uint8Array>();
   let taken = 0;
   for (let pool = 0; pool < 5; pool += 1) {
-    const session = await WorkerSession.create(packing);
-    session.pack(WORK[0]![2]());
+    const session = await WorkerSession.create(packing, memory);
+    session.run(WORK[0]![2]());
     for (const { value } of make.mock.results) pieces.add(value as Uint8Array);
     taken = make.mock.results.length;
     session.release();

@@ -1,19 +1,27 @@
-/** What a worker is told, with the defaults of the command line, and what it has put into a slot. */
-import type { ClusterSizes, PackingSetup } from '../../src/workers/messages.js';
-import { UNCHANGED } from '../../src/workers/messages.js';
+/** A worker's setup with the defaults of the command line and the memory of its pool, and the clusters in a slot. */
+import type { ClusterSizes, CompressionSetup } from '../../src/workers/messages/compression.js';
+import { UNCHANGED } from '../../src/workers/messages/compression.js';
+import type { RunsSetup } from '../../src/workers/messages/runs.js';
+import type { PoolSharedMemory } from '../../src/workers/messages/task.js';
 
 export const SLOTS = 3;
 
-/** Slots full of 0xcc; nothing is compressed unless `more` says so. */
+/** @param slots bytes of all slots, which are full of 0xcc */
+export function memoryOf(slots = 0): PoolSharedMemory {
+  const results = new SharedArrayBuffer(slots);
+  new Uint8Array(results).fill(0xcc);
+  const arrivals = new SharedArrayBuffer(0);
+  return { results, arrivals, cancellation: new Int32Array(new SharedArrayBuffer(4)) };
+}
+
+/** Nothing is compressed unless `more` has a compressor. */
 export function setupOf(
   clusterSize: number,
   itemSize: number,
-  more: Partial<PackingSetup> = {},
-): PackingSetup {
-  const results = new SharedArrayBuffer(SLOTS * itemSize);
-  new Uint8Array(results).fill(0xcc);
+  more: Partial<CompressionSetup> = {},
+): CompressionSetup & PoolSharedMemory {
   return {
-    output: 'clusters',
+    task: 'compress clusters',
     clusterSize,
     itemSize,
     compressor: undefined,
@@ -24,13 +32,26 @@ export function setupOf(
     subclusters: false,
     salvage: false,
     readAlignment: 1,
-    results,
+    ...memoryOf(SLOTS * itemSize),
     ...more,
   };
 }
 
-/** The slot's results, one for each cluster; empty for a cluster that takes no room there. */
-export function piecesOf({ results, itemSize }: PackingSetup, sizes: ClusterSizes, slot = 0): Buffer[] {
+export function runsSetupOf(itemSize: number, more: Partial<RunsSetup> = {}): RunsSetup & PoolSharedMemory {
+  return {
+    ...{ task: 'find runs', itemSize, inflate: [], keepZeros: false, sparseSize: 4096 },
+    ...{ salvage: false, readAlignment: 1 },
+    ...memoryOf(SLOTS * itemSize),
+    ...more,
+  };
+}
+
+/** The slot's results, one for each cluster; empty for a cluster without bytes in the slot. */
+export function piecesOf(
+  { results, itemSize }: CompressionSetup & PoolSharedMemory,
+  sizes: ClusterSizes,
+  slot = 0,
+): Buffer[] {
   let at = slot * itemSize;
   return [...sizes].map((size) => {
     const length = size === UNCHANGED ? 0 : size;

@@ -2,8 +2,8 @@
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { SUBCLUSTERS, touchedSubclusters } from '../../src/workers/tasks/stored-parts.js';
-import { type DataRange, runsToWrite } from '../../src/workers/tasks/zero-runs.js';
+import { SUBCLUSTERS } from '../../src/qcow2/subclusters.js';
+import { type DataRange, runsToWrite, touchedSubclusters } from '../../src/workers/tasks/zero-runs.js';
 import { useScratch } from '../e2e/scratch.js';
 import { randomBytes } from '../engines/samples.js';
 import { map } from '../oracle/qemu-img.js';

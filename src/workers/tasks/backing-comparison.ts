@@ -1,28 +1,30 @@
-/** Finds, in a worker, the clusters of an overlay that its backing file holds already. */
-import type { PackingSetup, UnreadableItemRange, WorkItem } from '../messages.js';
+/** Finds the clusters of an item that the target's backing file already holds. */
+
+import type { UnreadableItemRange } from '../item-failure.js';
+import type { CompressionItem, CompressionSetup } from '../messages/compression.js';
 import type { SegmentReader } from './segment-reader.js';
 import { threadMemory } from './thread-memory.js';
 
 export class BackingComparison {
-  readonly #setup: PackingSetup;
+  readonly #setup: CompressionSetup;
   readonly #reader: SegmentReader;
-  /** What the backing file holds where the item is; as large as an item when the first one is compared. */
+  /** The backing file's bytes for the item. Allocated for the first item that is compared. */
   #content: Uint8Array = new Uint8Array(0);
-  /** The clusters to compare; the others are the same without a look. Undefined without a backing file. */
+  /** The clusters to compare; the others are known to be the same. Undefined without a backing file. */
   #changed: Set<number> | undefined;
-  /** Clusters of the backing file that could not be read, by salvage: nobody can say that they are the same. */
+  /** With salvage: clusters that the backing file could not be read of. They count as changed. */
   readonly #unknown = new Set<number>();
 
-  constructor(setup: PackingSetup, reader: SegmentReader) {
+  constructor(setup: CompressionSetup, reader: SegmentReader) {
     this.#setup = setup;
     this.#reader = reader;
   }
 
   /**
-   * Takes up an item; reads what the backing file has for it.
-   * @throws SegmentError
+   * Starts an item: reads the backing file's bytes for it.
+   * @throws ItemError
    */
-  begin({ backing = [], changed, clusters, slot }: WorkItem): void {
+  begin({ backing = [], changed, clusters, slot }: CompressionItem): void {
     this.#changed = undefined;
     this.#unknown.clear();
     if (changed === undefined) return;
@@ -38,7 +40,7 @@ export class BackingComparison {
     }
   }
 
-  /** @returns whether a cluster of the item is as in the backing file; never without one */
+  /** @returns whether a cluster of the item is as in the backing file; false without one */
   isSame(index: number, cluster: Uint8Array): boolean {
     if (this.#changed === undefined) return false;
     if (!this.#changed.has(index)) return true;
@@ -50,7 +52,7 @@ export class BackingComparison {
   }
 }
 
-/** from, from + 1, to - 1 at last. */
+/** The integers of [from, to). */
 function indices(from: number, to: number): number[] {
   return Array.from({ length: to - from }, (_, index) => from + index);
 }

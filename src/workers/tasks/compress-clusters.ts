@@ -1,33 +1,34 @@
 /**
- * What a worker does with one work item of a qcow2 image: brings it into memory, drops zero clusters, copies
- * the source's payloads where it may, compresses the others, and lays the results one behind the other into
- * the item's slot. The result depends on the item's bytes only, never on what the worker did before: that is
- * what makes the output the same for any number of threads.
+ * Packs an item of a qcow2 image: reads it, drops zero clusters, copies payloads of the source where the target can hold
+ * them, compresses the other clusters, and puts the results one after the other into the item's slot. The result
+ * depends only on the item's bytes, never on earlier items, so that the output is the same for any number of threads.
  */
 import type { Compressor } from '../../engines/codec.js';
 import { looksIncompressible } from '../../engines/incompressible.js';
+import { ALL_SUBCLUSTERS } from '../../qcow2/subclusters.js';
 import { throwIfCancelled } from '../cancellation.js';
+import type { UnreadableItemRange } from '../item-failure.js';
 import {
-  type CompressedSegment,
+  type CompressionItem,
+  type CompressionSetup,
   type PackedClusters,
-  type PackingSetup,
   UNCHANGED,
-  type UnreadableItemRange,
-  type WorkItem,
-} from '../messages.js';
+} from '../messages/compression.js';
+import type { PoolSharedMemory } from '../messages/task.js';
+import type { CompressedSegment } from '../segments.js';
 import { BackingComparison } from './backing-comparison.js';
 import type { Decompressors } from './cluster-inflater.js';
 import { SegmentReader } from './segment-reader.js';
-import { ALL_SUBCLUSTERS, touchedSubclusters } from './stored-parts.js';
 import { threadMemory } from './thread-memory.js';
-import { runsToWrite } from './zero-runs.js';
+import { runsToWrite, touchedSubclusters } from './zero-runs.js';
 
 /** Below this level zstd gives up on random data by itself, faster than any estimate. */
 const ZSTD_LEVEL_TO_ESTIMATE = 5;
 
 export class ClusterCompressor {
-  readonly #setup: PackingSetup;
-  /** Whether it pays to look at a cluster before it is compressed. */
+  readonly #setup: CompressionSetup;
+  readonly #memory: PoolSharedMemory;
+  /** Whether an estimate before compressing a cluster saves time. */
   readonly #estimates: boolean;
   readonly #compressor: Compressor | undefined;
   readonly #reader: SegmentReader;
@@ -35,24 +36,30 @@ export class ClusterCompressor {
   readonly #input: Uint8Array;
   readonly #zeros: Uint8Array;
 
-  /** @param compressor undefined stores every cluster as it is */
-  constructor(setup: PackingSetup, compressor: Compressor | undefined, decompressors: Decompressors) {
+  /** @param compressor undefined: store every cluster as it is */
+  constructor(
+    setup: CompressionSetup,
+    memory: PoolSharedMemory,
+    compressor: Compressor | undefined,
+    decompressors: Decompressors,
+  ) {
     this.#setup = setup;
+    this.#memory = memory;
     this.#compressor = compressor;
     const choice = setup.compressor;
     this.#estimates = choice?.type !== 'zstd' || choice.level >= ZSTD_LEVEL_TO_ESTIMATE;
-    this.#reader = new SegmentReader(setup, decompressors);
+    this.#reader = new SegmentReader(setup, memory, decompressors);
     this.#backing = new BackingComparison(setup, this.#reader);
     this.#input = threadMemory.take(setup.itemSize);
     this.#zeros = new Uint8Array(setup.clusterSize);
   }
 
-  /** @throws SegmentError, or what an engine throws */
-  pack(item: WorkItem): PackedClusters {
+  /** @throws ItemError, or what an engine throws */
+  run(item: CompressionItem): PackedClusters {
     const { clusters, slot, segments } = item;
-    const { clusterSize, itemSize, results } = this.#setup;
+    const { clusterSize, itemSize } = this.#setup;
     const input = this.#input.subarray(0, clusters * clusterSize);
-    const output = new Uint8Array(results, slot * itemSize, itemSize);
+    const output = new Uint8Array(this.#memory.results, slot * itemSize, itemSize);
     const unreadable: UnreadableItemRange[] = [];
     const payloads = this.#wholePayloads(item);
     const others = payloads.size === 0 ? segments : segments.filter((segment) => !payloads.has(segment.at));
@@ -66,7 +73,7 @@ export class ClusterCompressor {
     let at = 0;
     let previous: Uint8Array | undefined;
     for (let index = 0; index < clusters; index += 1) {
-      throwIfCancelled(this.#setup);
+      throwIfCancelled(this.#memory);
       const cluster = input.subarray(index * clusterSize, (index + 1) * clusterSize);
       const segment = payloads.get(index * clusterSize);
       const payload = segment && this.#readCompressed(segment, cluster, unreadable);
@@ -80,7 +87,7 @@ export class ClusterCompressor {
         output.set(payload, at);
         copied += 1;
       } else if (previous !== undefined && same(cluster, previous)) {
-        // Fill patterns and erased flash come in long runs; the same bytes compress to the same bytes.
+        // Fill patterns come in long runs, and equal clusters compress to equal bytes.
         size = sizes[index - 1] as number;
         output.copyWithin(at, at - size, at);
       } else {
@@ -103,8 +110,8 @@ export class ClusterCompressor {
     };
   }
 
-  /** The segments, by where they begin, that are each all of a cluster whose payload the target can take as it is. */
-  #wholePayloads({ segments, length }: WorkItem): ReadonlyMap<number, CompressedSegment> {
+  /** The segments, by their place in the item, that are whole clusters whose payload the target can hold unchanged. */
+  #wholePayloads({ segments, length }: CompressionItem): ReadonlyMap<number, CompressedSegment> {
     const { passthrough, compressor, clusterSize } = this.#setup;
     const found = new Map<number, CompressedSegment>();
     if (!passthrough) return found;
@@ -123,7 +130,7 @@ export class ClusterCompressor {
     return found;
   }
 
-  /** Inflates a cluster. @returns its payload, if that stands for the disk's bytes and zeros behind its end */
+  /** Inflates a cluster. @returns its payload, if the cluster has only zeros past the end of the disk */
   #readCompressed(segment: CompressedSegment, cluster: Uint8Array, unreadable: UnreadableItemRange[]) {
     const payload = this.#reader.readCompressed(segment, cluster, unreadable);
     const behind = cluster.subarray(segment.length);
@@ -133,10 +140,10 @@ export class ClusterCompressor {
   }
 
   /**
-   * Which subclusters are stored, or undefined where a cluster is stored as a whole and only if it is not zeros.
-   * QEMU writes a cluster whole when it could not be compressed.
+   * The subclusters to store; undefined where each cluster is stored whole, unless it is zeros. QEMU stores a cluster
+   * whole when it cannot be compressed.
    */
-  #touched({ segments, clusters }: WorkItem, input: Uint8Array): Uint32Array | undefined {
+  #touched({ segments, clusters }: CompressionItem, input: Uint8Array): Uint32Array | undefined {
     const { keepZeros, subclusters, sparseSize, clusterSize } = this.#setup;
     const isSparse = this.#compressor === undefined && !keepZeros;
     if (isSparse && (subclusters || sparseSize > clusterSize)) {

@@ -1,69 +1,70 @@
-/**
- * What a worker does with compressed clusters whose content nobody wants: finds out whether each payload inflates
- * to exactly one cluster, and on request what the streams are like.
- */
+/** Checks that each payload of an item inflates to exactly one cluster, and on request collects facts of the streams. */
 import type { Decompressor } from '../../engines/codec.js';
 import { CorruptPayload } from '../../engines/corrupt-payload.js';
 import { DeflateDecoder, LARGEST_WINDOW } from '../../engines/deflate-decoder.js';
 import { readZstdFrames } from '../../engines/zstd-frame.js';
 import { throwIfCancelled } from '../cancellation.js';
+import { ItemError, type ItemFailure, type UnreadableItemRange } from '../item-failure.js';
 import {
-  type BrokenPayload,
   type ExaminationItem,
   type ExaminationSetup,
-  type Examined,
-  type ItemFailure,
+  type ExaminedPayloads,
   PAYLOAD_FIELDS,
   type StreamFacts,
-} from '../messages.js';
+} from '../messages/examination.js';
+import type { PoolSharedMemory } from '../messages/task.js';
 import { PositionalReader } from './positional-reader.js';
-import { SegmentError } from './segment-error.js';
 
-/** Facts of the streams that were looked at so far. */
+/** Facts of the streams so far. */
 type Totals = { -readonly [Fact in keyof StreamFacts]: StreamFacts[Fact] };
 
 export class PayloadExaminer {
   readonly #setup: ExaminationSetup;
+  readonly #memory: PoolSharedMemory;
   readonly #reader: PositionalReader;
   readonly #decompressor: Decompressor;
   readonly #cluster: Uint8Array;
   readonly #decoder = new DeflateDecoder();
-  /** The largest of any stream so far: none needs to be looked for that is not larger. */
+  /** The largest window so far, of all items. */
   #window = 0;
 
   /** @param decompressor of the setup's type */
-  constructor(setup: ExaminationSetup, decompressor: Decompressor) {
+  constructor(setup: ExaminationSetup, memory: PoolSharedMemory, decompressor: Decompressor) {
     this.#setup = setup;
+    this.#memory = memory;
     this.#reader = new PositionalReader(setup.readAlignment);
     this.#decompressor = decompressor;
     this.#cluster = new Uint8Array(setup.clusterSize);
   }
 
-  pack({ payloads }: ExaminationItem): Examined {
-    const broken: BrokenPayload[] = [];
+  run({ payloads }: ExaminationItem): ExaminedPayloads {
+    const broken: number[] = [];
+    const unreadable: UnreadableItemRange[] = [];
     const facts: Totals = { payloadBytes: 0, window: 0, checksums: 0 };
     for (let index = 0; index * PAYLOAD_FIELDS < payloads.length; index += 1) {
-      throwIfCancelled(this.#setup);
-      const [offset = 0, storedLength = 0] = payloads.subarray(index * PAYLOAD_FIELDS);
+      throwIfCancelled(this.#memory);
+      const [at = 0, offset = 0, storedLength = 0] = payloads.subarray(index * PAYLOAD_FIELDS);
       try {
         const stream = this.#inflate(offset, storedLength);
         if (this.#setup.streamFacts) this.#look(stream, facts);
       } catch (error) {
-        const isReadable = error instanceof CorruptPayload && error.isReadable;
-        broken.push({ index, failure: this.#failure(error, offset), isReadable });
+        const isKept = error instanceof CorruptPayload && error.isReadable;
+        const failure = this.#failure(error, offset, at);
+        broken.push(index);
+        unreadable.push({ at, length: this.#setup.clusterSize, failure, ...(isKept && { isKept }) });
       }
     }
-    return { facts: this.#setup.streamFacts ? facts : undefined, broken };
+    return { facts: this.#setup.streamFacts ? facts : undefined, broken, unreadable };
   }
 
   /**
    * @returns the stream without trailing bytes, valid until the next call
-   * @throws SegmentError, CorruptPayload
+   * @throws ItemError, CorruptPayload
    */
   #inflate(offset: number, storedLength: number): Uint8Array {
     const { bytes, found } = this.#reader.read(this.#setup.descriptor, offset, storedLength);
     if (found === 0) throw new CorruptPayload('it lies past the end of the file');
-    // What the file does not have was read as zeros, which can be the rest of a stream, but not of the one written.
+    // Bytes past the end of the file were read as zeros. Zeros can end a stream, but not the one that was written.
     const pastEnd = () => new CorruptPayload('it goes on past the end of the file');
     try {
       const length = this.#decompressor.decompress(bytes, this.#cluster);
@@ -82,7 +83,7 @@ export class PayloadExaminer {
       if (frames.every(({ hasChecksum }) => hasChecksum)) facts.checksums += 1;
       return;
     }
-    // This takes longer than inflating, and cannot find more than the largest window.
+    // Slower than inflating; needless once the largest possible window is found.
     if (this.#window < LARGEST_WINDOW) {
       const { farthest } = this.#decoder.decode(stream, this.#cluster);
       if (farthest > this.#window) this.#window = 2 ** Math.ceil(Math.log2(farthest));
@@ -90,9 +91,9 @@ export class PayloadExaminer {
     facts.window = this.#window;
   }
 
-  #failure(error: unknown, offset: number): ItemFailure {
-    if (error instanceof SegmentError) return error.failure;
+  #failure(error: unknown, offset: number, at: number): ItemFailure {
+    if (error instanceof ItemError) return error.failure;
     if (!(error instanceof CorruptPayload)) throw error;
-    return { kind: 'corrupt', descriptor: this.#setup.descriptor, offset, at: 0, message: error.reason };
+    return { kind: 'corrupt', descriptor: this.#setup.descriptor, offset, at, message: error.reason };
   }
 }

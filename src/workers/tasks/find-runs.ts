@@ -1,25 +1,30 @@
-/**
- * What a worker does with one work item of a raw disk: brings it into the item's slot, every byte in its
- * place, and finds the runs to write.
- */
-import type { FoundRuns, PackingSetup, UnreadableItemRange, WorkItem } from '../messages.js';
+/** Reads an item of a raw disk into its slot and finds the runs to write. */
+import { roundUp } from '../../arithmetic.js';
+import { DIRECT_ALIGNMENT } from '../../system/aligned-memory.js';
+import type { UnreadableItemRange } from '../item-failure.js';
+import type { FoundRuns, RunsItem, RunsSetup } from '../messages/runs.js';
+import type { PoolSharedMemory } from '../messages/task.js';
 import type { Decompressors } from './cluster-inflater.js';
 import { SegmentReader } from './segment-reader.js';
 import { runsToWrite } from './zero-runs.js';
 
 export class RunFinder {
-  readonly #setup: PackingSetup;
+  readonly #setup: RunsSetup;
+  readonly #memory: PoolSharedMemory;
   readonly #reader: SegmentReader;
 
-  constructor(setup: PackingSetup, decompressors: Decompressors) {
+  constructor(setup: RunsSetup, memory: PoolSharedMemory, decompressors: Decompressors) {
     this.#setup = setup;
-    this.#reader = new SegmentReader(setup, decompressors);
+    this.#memory = memory;
+    this.#reader = new SegmentReader(setup, memory, decompressors);
   }
 
-  /** @throws SegmentError */
-  pack({ segments, clusters, length, slot }: WorkItem): FoundRuns {
-    const { clusterSize, itemSize, keepZeros, sparseSize, results } = this.#setup;
-    const place = new Uint8Array(results, slot * itemSize, clusters * clusterSize);
+  /** @throws ItemError */
+  run({ segments, length, slot }: RunsItem): FoundRuns {
+    const { itemSize, keepZeros, sparseSize } = this.#setup;
+    // Whole blocks, as they are written: zeros follow the end of the disk.
+    const room = Math.min(itemSize, roundUp(length, DIRECT_ALIGNMENT));
+    const place = new Uint8Array(this.#memory.results, slot * itemSize, room);
     const unreadable: UnreadableItemRange[] = [];
     this.#reader.read(segments, slot, place, unreadable);
     const runs = keepZeros ? [0, length] : runsToWrite(place, segments, sparseSize);

@@ -1,17 +1,17 @@
 /**
- * Positional reads on shared descriptors, in a worker. Offset, length and address of every read are aligned,
- * as O_DIRECT wants it; what is not goes through a bounce buffer.
+ * Positional reads on shared descriptors. Offset, length and address of every read are aligned, as O_DIRECT requires;
+ * unaligned requests go through a bounce buffer.
  */
 import { roundDown, roundUp } from '../../arithmetic.js';
 import { ReadError, readFullySync } from '../../system/read-fully.js';
-import { SegmentError } from './segment-error.js';
+import { ItemError } from '../item-failure.js';
 import { threadMemory } from './thread-memory.js';
 
 export class PositionalReader {
   readonly #alignment: number;
   #bounce: Uint8Array = new Uint8Array(0);
 
-  /** @param alignment what offset, length and address of a read must be multiples of, in bytes */
+  /** @param alignment of offset, length and address of every read, in bytes */
   constructor(alignment: number) {
     this.#alignment = alignment;
   }
@@ -19,7 +19,7 @@ export class PositionalReader {
   /**
    * Fills all of `into`, without a copy where everything is aligned.
    * @param offset bytes in the file
-   * @throws SegmentError when a read fails or the file ends earlier
+   * @throws ItemError when a read fails or the file ends earlier
    */
   readInto(descriptor: number, offset: number, into: Uint8Array): void {
     const expected = into.length;
@@ -32,14 +32,14 @@ export class PositionalReader {
       into.set(bounced.bytes);
       found = bounced.found;
     }
-    if (found < expected) throw new SegmentError({ kind: 'short', descriptor, offset, expected, found });
+    if (found < expected) throw new ItemError({ kind: 'short', descriptor, offset, expected, found });
   }
 
   /**
    * Reads as far as the file goes.
    * @param offset bytes in the file
    * @returns `length` bytes, valid until the next call, of which the file has the first `found`; the rest is zeros
-   * @throws SegmentError when a read fails
+   * @throws ItemError when a read fails
    */
   read(descriptor: number, offset: number, length: number): { bytes: Uint8Array; found: number } {
     const from = roundDown(offset, this.#alignment);
@@ -60,7 +60,7 @@ export class PositionalReader {
     } catch (error) {
       if (!(error instanceof ReadError)) throw error;
       const { errno, code, message } = error.cause;
-      throw new SegmentError({ kind: 'read', descriptor, offset: offset + error.done, errno, code, message });
+      throw new ItemError({ kind: 'read', descriptor, offset: offset + error.done, errno, code, message });
     }
   }
 }

@@ -1,47 +1,41 @@
 /**
- * Brings the segments of a work item into memory, in a worker: reads, inflates, or takes what has arrived.
- * With salvage, what cannot be had becomes zeros and is noted, as little of it as can be told apart. A payload that QEMU
- * reads although something is wrong with it is read and noted, too.
+ * Reads the segments of an item into memory: reads files, inflates payloads, copies bytes that have arrived. With
+ * salvage, unreadable bytes become zeros and are noted, in the smallest pieces that can be told apart. A malformed
+ * payload that QEMU reads is read and noted too.
  */
 import { throwIfCancelled } from '../cancellation.js';
-import type {
-  CompressedSegment,
-  DataSegment,
-  ItemFailure,
-  Segment,
-  UnreadableItemRange,
-  WorkerSetup,
-} from '../messages.js';
+import { ItemError, type ItemFailure, type UnreadableItemRange } from '../item-failure.js';
+import type { PoolSharedMemory, TaskSetup } from '../messages/task.js';
+import type { CompressedSegment, DataSegment, Segment } from '../segments.js';
 import { ClusterInflater, type Decompressors, type InflatedCluster } from './cluster-inflater.js';
 import { PositionalReader } from './positional-reader.js';
-import { SegmentError } from './segment-error.js';
 
-/** Bytes of the pieces in which a failed read is tried again: what disks fail in. */
+/** A failed read is tried again in pieces of this many bytes: disks fail in blocks. */
 const SALVAGED_PIECE = 4096;
 
-export type ReaderSetup = Pick<
-  WorkerSetup,
-  'readAlignment' | 'salvage' | 'arrivals' | 'itemSize' | 'cancellation'
->;
+export type ReaderSetup = Pick<TaskSetup, 'readAlignment' | 'salvage' | 'itemSize'>;
+export type ReaderMemory = Pick<PoolSharedMemory, 'arrivals' | 'cancellation'>;
 
 export class SegmentReader {
   readonly #setup: ReaderSetup;
+  readonly #memory: ReaderMemory;
   readonly #reader: PositionalReader;
   readonly #inflater: ClusterInflater;
 
   /** @param decompressors one for each type that a segment may have */
-  constructor(setup: ReaderSetup, decompressors: Decompressors) {
+  constructor(setup: ReaderSetup, memory: ReaderMemory, decompressors: Decompressors) {
     this.#setup = setup;
+    this.#memory = memory;
     this.#reader = new PositionalReader(setup.readAlignment);
     this.#inflater = new ClusterInflater(this.#reader, decompressors, setup.salvage);
   }
 
   /**
-   * Fills `item` with the segments' bytes and zeros between and behind them.
+   * Fills `item` with the segments' bytes, and with zeros between and after them.
    * @param segments in ascending order, inside the item
-   * @param slot of the item, where its bytes arrive
-   * @param unreadable takes what became zeros instead, and what was read although something is wrong with it
-   * @throws SegmentError without salvage, for the first part that cannot be had
+   * @param slot of the item, where bytes of a stream arrive
+   * @param unreadable receives the ranges that became zeros, and malformed payloads that were read
+   * @throws ItemError without salvage, for the first range that cannot be read
    */
   read(
     segments: readonly Segment[],
@@ -51,7 +45,7 @@ export class SegmentReader {
   ): void {
     let filled = 0;
     for (const segment of segments) {
-      throwIfCancelled(this.#setup);
+      throwIfCancelled(this.#memory);
       const { at, length } = segment;
       if (at > filled) item.fill(0, filled, at);
       const place = item.subarray(at, at + length);
@@ -73,9 +67,9 @@ export class SegmentReader {
 
   /**
    * Inflates the cluster of a segment that begins with it.
-   * @param cluster takes all of it, also what lies past the segment's end
+   * @param cluster receives all of it, also the bytes past the segment's end
    * @returns the payload without trailing bytes, valid until the next call, if it is one of exactly a cluster
-   * @throws SegmentError without salvage
+   * @throws ItemError without salvage
    */
   readCompressed(
     segment: CompressedSegment,
@@ -120,7 +114,7 @@ export class SegmentReader {
     }
   }
 
-  /** What `read` returns; when it fails, with salvage, zeros in `place`. */
+  /** Returns what `read` returns. With salvage, a failure fills `place` with zeros. */
   #orZeros<T>(
     { at, length }: Pick<Segment, 'at' | 'length'>,
     place: Uint8Array,
@@ -138,17 +132,16 @@ export class SegmentReader {
   }
 
   #refuseWithoutSalvage(error: unknown): ItemFailure {
-    if (error instanceof SegmentError && this.#setup.salvage) return error.failure;
+    if (error instanceof ItemError && this.#setup.salvage) return error.failure;
     throw error;
   }
 
   #arrived(slot: number, length: number): Uint8Array {
-    const { arrivals, itemSize } = this.#setup;
-    return new Uint8Array(arrivals as SharedArrayBuffer, slot * itemSize, length);
+    return new Uint8Array(this.#memory.arrivals, slot * this.#setup.itemSize, length);
   }
 }
 
-/** Notes what is wrong with a payload: of the segment's bytes those that became zeros, or that all of them were had. */
+/** Notes a malformed payload: the bytes of the segment that became zeros, or that all of them were read. */
 function noteFlaw(
   unreadable: UnreadableItemRange[],
   { at, length, skip }: CompressedSegment,
@@ -161,7 +154,7 @@ function noteFlaw(
   else note(unreadable, { at: at + had, length: length - had, failure });
 }
 
-/** Adds a part; pieces of one failed read that lie side by side become one, with the first's failure. */
+/** Adds a range. Adjacent pieces of one failed read become one range, with the first piece's failure. */
 function note(unreadable: UnreadableItemRange[], part: UnreadableItemRange): void {
   const last = unreadable.at(-1);
   const continues =

@@ -1,9 +1,10 @@
 /**
- * Which parts of a disk are worth writing when nothing is compressed: by the rule of qemu-img, so that the
- * same ranges come out. Pure, for the workers.
+ * The ranges of a disk to write when nothing is compressed, by qemu-img's rule, so that the same ranges result; and the
+ * subclusters that they touch.
  */
+import { SUBCLUSTERS } from '../../qcow2/subclusters.js';
 
-/** Zeros to compare with; longer pieces are compared in several. */
+/** Zeros to compare with; longer pieces are compared in several steps. */
 const ZEROS = Buffer.alloc(65536);
 
 /** A range that the source has bytes for, in bytes from the item's start. */
@@ -14,8 +15,8 @@ export interface DataRange {
 
 /**
  * Finds the runs to write. Each range is taken by itself and cut at multiples of the largest power of two not
- * above `sparseSize`; pieces of zeros are left out, at the range's ends always, between others when at least
- * `sparseSize` bytes of them come together. The rule is that of is_allocated_sectors_min in QEMU's qemu-img.c.
+ * above `sparseSize`. Pieces of zeros are left out: at the ends of the range always, between other pieces when they are
+ * at least `sparseSize` bytes together. The rule is that of is_allocated_sectors_min in QEMU's qemu-img.c.
  * @param bytes of the item; what lies outside the ranges is never written
  * @param ranges ascending
  * @param sparseSize bytes, at least 512
@@ -44,7 +45,33 @@ export function runsToWrite(bytes: Uint8Array, ranges: readonly DataRange[], spa
   return runs;
 }
 
-/** Adds a run, unless it is empty; one that touches the last becomes a part of it. */
+/**
+ * @param runs pairs of bytes from the item's start, [from, to), ascending
+ * @param clusters of the item
+ * @param clusterSize bytes
+ * @returns for each cluster the subclusters that a run touches, bit n for subcluster n; 0 for none. Clusters
+ *   smaller than 32 sectors have none: there any bits say that a run touches the cluster
+ */
+export function touchedSubclusters(
+  runs: readonly number[],
+  clusters: number,
+  clusterSize: number,
+): Uint32Array {
+  const touched = new Uint32Array(clusters);
+  const size = clusterSize / SUBCLUSTERS;
+  for (let index = 0; index + 1 < runs.length; index += 2) {
+    const end = Math.ceil((runs[index + 1] as number) / size);
+    for (let first = Math.floor((runs[index] as number) / size), next: number; first < end; first = next) {
+      const cluster = Math.floor(first / SUBCLUSTERS);
+      next = Math.min(end, (cluster + 1) * SUBCLUSTERS);
+      const start = cluster * SUBCLUSTERS;
+      touched[cluster] = (touched[cluster] as number) | (bitsBelow(next - start) & ~bitsBelow(first - start));
+    }
+  }
+  return touched;
+}
+
+/** Adds a run unless it is empty. A run that touches the last one is joined to it. */
 function append(runs: number[], from: number, to: number): void {
   if (from === to) return;
   if (runs.at(-1) === from) runs[runs.length - 1] = to;
@@ -58,4 +85,9 @@ function isZero(buffer: Buffer, from: number, to: number): boolean {
     if (buffer.compare(ZEROS, 0, length, at, at + length) !== 0) return false;
   }
   return true;
+}
+
+/** Bits 0 to count - 1; count up to 32. */
+function bitsBelow(count: number): number {
+  return 2 ** count - 1;
 }

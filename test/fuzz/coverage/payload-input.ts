@@ -3,9 +3,9 @@ import type { CompressionType } from '../../../src/compression-type.js';
 import type { Decompressor } from '../../../src/engines/codec.js';
 import { CorruptPayload } from '../../../src/engines/corrupt-payload.js';
 import { createDecompressor, nodeInflates } from '../../../src/engines/engine-choice.js';
+import { ItemError } from '../../../src/workers/item-failure.js';
 import { ClusterInflater } from '../../../src/workers/tasks/cluster-inflater.js';
 import type { PositionalReader } from '../../../src/workers/tasks/positional-reader.js';
-import { SegmentError } from '../../../src/workers/tasks/segment-error.js';
 import { promise, promiseSame } from './promises.js';
 
 const SECTOR = 512;
@@ -95,7 +95,7 @@ function inflated(
     taken = inflate(memory.subarray(0, clusterSize));
   } catch (error) {
     const isRefusal =
-      error instanceof SegmentError ? error.failure.kind === 'corrupt' : error instanceof CorruptPayload;
+      error instanceof ItemError ? error.failure.kind === 'corrupt' : error instanceof CorruptPayload;
     if (!isRefusal) throw error;
   }
   promise(

@@ -1,5 +1,5 @@
 // The built worker, which dies in the middle of its third item in the way that WORKER_DIES says, or of the first one
-// whose output is WORKER_DIES_AT. Also put in the place of dist/worker.js, with the real one beside it.
+// whose task is WORKER_DIES_AT. Also put in the place of dist/worker.js, with the real one beside it.
 import { existsSync } from 'node:fs';
 import { parentPort, threadId } from 'node:worker_threads';
 
@@ -32,7 +32,7 @@ parentPort.on = (_, listener) => {
 const beside = new URL('./real-worker.js', import.meta.url);
 await import(existsSync(beside) ? beside : new URL('../../../dist/worker.js', import.meta.url));
 on.call(parentPort, 'message', (question) => {
-  if (question.kind === 'setup' && question.setup.output === WORKER_DIES_AT) left = 0;
+  if (question.kind === 'setup' && question.setup.task === WORKER_DIES_AT) left = 0;
   if (question.kind === 'item') left -= 1;
   if (left < 0) WAYS[WORKER_DIES]();
   else work(question);

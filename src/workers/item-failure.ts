@@ -1,0 +1,108 @@
+/**
+ * Bytes of an item that could not be read: plain data between threads, an exception inside a worker, and the error that
+ * callers see.
+ */
+import { CorruptPayload } from '../engines/corrupt-payload.js';
+import { ioError, Qcow2cError, quoted } from '../errors.js';
+import type { UnreadableRange } from './unreadable-range.js';
+
+/** Why bytes could not be read. Plain data: custom errors lose their fields between threads. */
+export type ItemFailure =
+  | {
+      readonly kind: 'read';
+      readonly descriptor: number;
+      readonly offset: number;
+      readonly errno: number | undefined;
+      readonly code: string | undefined;
+      readonly message: string;
+    }
+  | {
+      readonly kind: 'short';
+      readonly descriptor: number;
+      readonly offset: number;
+      readonly expected: number;
+      readonly found: number;
+    }
+  | {
+      /** A payload that does not inflate to one cluster. */
+      readonly kind: 'corrupt';
+      readonly descriptor: number;
+      readonly offset: number;
+      /** Of the segment, in bytes from the item's start. */
+      readonly at: number;
+      readonly message: string;
+    };
+
+/** A range that became zeros because it could not be read. In bytes from the item's start. */
+export interface UnreadableItemRange {
+  readonly at: number;
+  readonly length: number;
+  readonly failure: ItemFailure;
+  /** All bytes were read: QEMU reads the malformed payload, or salvaging recovered it. Also without salvage. */
+  readonly isKept?: true;
+}
+
+/** Ends an item, or the part of it that is salvaged. Thrown and caught inside a worker only. */
+export class ItemError extends Error {
+  override readonly name = 'ItemError';
+  readonly failure: ItemFailure;
+
+  constructor(failure: ItemFailure) {
+    super(failure.kind === 'short' ? 'the file ended early' : failure.message);
+    this.failure = failure;
+  }
+}
+
+/** Names the file behind a descriptor, for messages. */
+export type FileOf = (descriptor: number) => string | undefined;
+
+/**
+ * @param guestOffset start of the item, in bytes
+ * @param isKept whether all bytes were read
+ * @returns ERR_IO for a failed read, ERR_SOURCE_CHANGED for a file that ended early, ERR_CORRUPT for a damaged payload
+ */
+export function failureError(
+  failure: ItemFailure,
+  guestOffset: number,
+  fileOf: FileOf,
+  isKept = false,
+): Qcow2cError {
+  const file = fileOf(failure.descriptor) ?? 'the source';
+  const { offset } = failure;
+  switch (failure.kind) {
+    case 'read': {
+      const { errno, code, message } = failure;
+      const cause = Object.assign(new Error(message), { errno, code });
+      return ioError(`Could not read ${quoted(file)} at offset ${offset}`, cause, { file, offset });
+    }
+    case 'short': {
+      const { expected, found } = failure;
+      return new Qcow2cError(
+        'ERR_SOURCE_CHANGED',
+        `${quoted(file)} became shorter while it was being read: ` +
+          `${expected} bytes were expected at offset ${offset}, ${found} are there`,
+        { file, offset, expected, found },
+      );
+    }
+    case 'corrupt': {
+      const at = guestOffset + failure.at;
+      return new Qcow2cError(
+        'ERR_CORRUPT',
+        `Compressed cluster at guest offset ${at} ${isKept ? 'is malformed' : 'cannot be read'}: ` +
+          `${failure.message} ` +
+          `(payload at offset ${offset} of ${quoted(file)})`,
+        { file, offset, guestOffset: at, cause: new CorruptPayload(failure.message) },
+      );
+    }
+  }
+}
+
+/** @param guestOffset start of the item, in bytes */
+export function unreadableRange(
+  { at, length, failure, isKept }: UnreadableItemRange,
+  guestOffset: number,
+  fileOf: FileOf,
+): UnreadableRange {
+  const error = failureError(failure, guestOffset, fileOf, isKept);
+  return { guestOffset: guestOffset + at, length, error, ...(isKept && { isKept }) };
+}

@@ -1,0 +1,65 @@
+/** The task of a conversion to qcow2: read items and pack their clusters, compressed or as they are. */
+import type { CompressorChoice } from '../../engines/codec.js';
+import type { Segment } from '../segments.js';
+import type { Task, TaskAnswer, TaskItem, TaskSetup } from './task.js';
+
+export interface CompressClusters extends Task {
+  readonly setup: CompressionSetup;
+  readonly item: CompressionItem;
+  readonly answer: PackedClusters;
+}
+
+/** Sizes in bytes. */
+export interface CompressionSetup extends TaskSetup {
+  readonly task: 'compress clusters';
+  /** Of the target's guest clusters; divides the item size. */
+  readonly clusterSize: number;
+  /** undefined: store every cluster as it is. */
+  readonly compressor: CompressorChoice | undefined;
+  /** Copy a compressed cluster of the source where the target can hold it unchanged. */
+  readonly passthrough: boolean;
+  /** Store zero clusters like any other (-S 0). */
+  readonly keepZeros: boolean;
+  /** The smallest run of zeros that is not stored, when nothing is compressed; a multiple of 512. */
+  readonly sparseSize: number;
+  /** Describe normal clusters by subcluster (extended L2 entries). */
+  readonly subclusters: boolean;
+}
+
+/** A guest range of whole clusters. */
+export interface CompressionItem extends TaskItem {
+  /** Ascending. */
+  readonly segments: readonly Segment[];
+  /** With a backing file below the target: its segments for the same range. */
+  readonly backing?: readonly Segment[] | undefined;
+  /**
+   * With a backing file: the clusters that may differ from it, as pairs of indices from the item's start,
+   * [from, to), ascending. Segments cover these only.
+   */
+  readonly changed?: readonly (readonly [from: number, to: number])[] | undefined;
+  readonly clusters: number;
+  /** Bytes of the item: less than its clusters only where the disk ends inside the last one. */
+  readonly length: number;
+}
+
+/**
+ * Bytes of each guest cluster in the slot, where the clusters lie one after the other: 0 for a zero cluster, the cluster
+ * size for one stored as it is, UNCHANGED for one that is as in the backing file, otherwise the length of the
+ * compressed cluster.
+ */
+export type ClusterSizes = Uint32Array;
+
+export const UNCHANGED = 0xffffffff;
+
+export interface PackedClusters extends TaskAnswer {
+  readonly sizes: ClusterSizes;
+  /** How many compressed clusters were copied from the source. */
+  readonly copied: number;
+  /** How many clusters the engine compressed wrongly at first; undefined: payloads are not checked. */
+  readonly corrected?: number | undefined;
+  /**
+   * With subclusters, for each normal cluster: bit n is set when subcluster n holds data. The other subclusters are
+   * zeros over a backing file, otherwise unallocated.
+   */
+  readonly subclusters: Uint32Array | undefined;
+}
