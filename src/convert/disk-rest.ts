@@ -5,7 +5,7 @@
 import { roundDown, roundUp } from '../arithmetic.js';
 import type { Source } from '../image/source.js';
 import { ITEM_BYTES, type PlannedItem } from '../workers/plan.js';
-import { segmentsOf } from '../workers/segments.js';
+import { moveSegments, segmentsOf } from '../workers/segments.js';
 import type { NextItem } from './input.js';
 
 export class DiskRest {
@@ -37,8 +37,7 @@ export class DiskRest {
       onEnd(end);
       const length = Math.min(roundUp(end, this.#clusterSize), this.#disk.size) - item.guestOffset;
       const rest = await segmentsOf(this.#disk, end, length - item.length);
-      const moved = rest.map((segment) => ({ ...segment, at: segment.at + item.length }));
-      return { ...item, length, segments: [...item.segments, ...moved] };
+      return { ...item, length, segments: [...item.segments, ...moveSegments(rest, item.length)] };
     };
     return async (slot) => {
       const item = await next(slot);

@@ -6,7 +6,7 @@ import { roundDown } from '../arithmetic.js';
 import type { NextItem } from '../convert/input.js';
 import { refuseAbort } from '../workers/pipeline.js';
 import type { PlannedItem } from '../workers/plan.js';
-import type { Segment } from '../workers/segments.js';
+import { cutSegments, moveSegments, type Segment } from '../workers/segments.js';
 
 export interface PieceSizes {
   /** Bytes of a piece, a divisor of the items' size and a multiple of the clusters'. */
@@ -66,19 +66,9 @@ export function pieceOf(
   return { ...piece, backing: cut(backing, from, to), changed: inside };
 }
 
-/** The parts of segments that lie in [from, to), from there on. */
+/** The parts of segments in [from, to), with places from `from` on. */
 function cut(segments: readonly Segment[], from: number, to: number): Segment[] {
-  const inside: Segment[] = [];
-  for (const segment of segments) {
-    const start = Math.max(segment.at, from);
-    const length = Math.min(segment.at + segment.length, to) - start;
-    if (length <= 0) continue;
-    const place = { at: start - from, length };
-    const skipped = start - segment.at;
-    if (segment.kind === 'data') inside.push({ ...segment, ...place, offset: segment.offset + skipped });
-    if (segment.kind === 'compressed') inside.push({ ...segment, ...place, skip: segment.skip + skipped });
-  }
-  return inside;
+  return moveSegments(cutSegments(segments, from, to), -from);
 }
 
 /**
@@ -89,9 +79,7 @@ export function joinPieces(pieces: readonly PlannedItem[], sizes: PieceSizes): P
   const { pieceSize, clusterSize } = sizes;
   const { guestOffset = 0, changed } = pieces[0] ?? {};
   const moved = (side: (piece: PlannedItem) => readonly Segment[]) =>
-    pieces.flatMap((piece, index) =>
-      side(piece).map((segment) => ({ ...segment, at: segment.at + index * pieceSize })),
-    );
+    pieces.flatMap((piece, index) => moveSegments(side(piece), index * pieceSize));
   const joined = {
     guestOffset,
     length: pieces.reduce((sum, { length }) => sum + length, 0),
