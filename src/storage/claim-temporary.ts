@@ -1,7 +1,7 @@
 /**
- * Makes the temporary file of a target, of which there is one at a time. Its maker keeps it locked until it is
- * renamed or removed: a locked one belongs to a run that is under way, any other is what a killed run has left
- * behind, and goes.
+ * Creates the temporary file of a target; each target has at most one. The run that creates the file keeps it locked
+ * until it is renamed or removed. So a locked file belongs to a run in progress; an unlocked one was left by a killed
+ * run, and is removed.
  */
 import { constants, fstatSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
@@ -12,29 +12,30 @@ import type { CacheMode } from './cache-mode.js';
 import { DirectFile } from './direct-file.js';
 import type { TemporaryFiles } from './temporary-files.js';
 
-/** None of the bytes that QEMU locks. */
+/** Not one of the bytes that QEMU locks. */
 const OWNER_BYTE = 300;
-/** Whoever loses the name again and again to others that come and go is told so. */
+/** Attempts before the error says that other runs keep taking the name. */
 const MOST_ATTEMPTS = 16;
-/** A lock that somebody else holds; every other reason means that there are no locks here. */
+/** Errors of a lock that another process holds. Any other error means that locks are not supported here. */
 const HELD = ['EAGAIN', 'EACCES'];
 
 export interface ClaimedFile {
   readonly file: DirectFile;
   /**
-   * @throws Qcow2cError ERR_IO when another process has removed, moved or replaced the file, ERR_ABORTED when the run was
-   *   abandoned; the system's error
+   * Verifies that the temporary name still belongs to this file.
+   * @throws Qcow2cError ERR_IO when another process has removed, moved or replaced the file, ERR_ABORTED when the run
+   *   was abandoned; the system's error
    */
   refuseLoss(): Promise<void>;
   /**
-   * Looks once more after the file got its name, for no system call renames a file only if it is still the same one.
-   * A program that has moved the finished file away by then has done no harm.
+   * Verifies once more after the rename: no system call renames a file only if it is still the same one. If a program
+   * moves the finished file away before this check, that is not an error.
    * @throws Qcow2cError ERR_IO when another file got the name; the system's error
    */
   refuseOther(path: string): Promise<void>;
-  /** Removes the file, unless something else has its name by now. Never throws. */
+  /** Removes the file, unless another file has its name by now. Never throws. */
   remove(): Promise<void>;
-  /** Gives up the claim. Call it once the file has its own name or is removed. Never throws. */
+  /** Releases the claim. Call it once the file has its own name or is removed. Never throws. */
   release(): Promise<void>;
 }
 
@@ -42,8 +43,8 @@ export interface ClaimedFile {
  * @param path of the temporary file
  * @param name of the target, for messages
  * @param permissions of the file, before the umask
- * @param temporaryFiles of the run: takes the file until it is released
- * @throws Qcow2cError ERR_IN_USE when another run is making the same target; ERR_IO; nothing is left behind then
+ * @param temporaryFiles of the run: lists the file until it is released
+ * @throws Qcow2cError ERR_IN_USE when another run is making the same target; ERR_IO; no file is left behind then
  */
 export async function claimTemporary(
   path: string,
@@ -74,7 +75,8 @@ export async function claimTemporary(
 }
 
 /**
- * Until it is locked somebody may take it for a leftover. What is there then is his.
+ * Creates and locks the file. Before it is locked, another run may take it for a leftover and replace it; the new file
+ * then belongs to that run.
  * @returns undefined when that has happened
  */
 async function claim(
@@ -106,28 +108,31 @@ async function claim(
   const refuseLoss = async () => {
     if (temporaryFiles.isAbandoned) throw abortedError(undefined);
     if ((await identityAt(path)) === identity) return;
-    throw lost(`another process has removed, moved or replaced ${quoted(path)}, in which it was made`);
+    throw lost(`another process removed, moved or replaced its temporary file ${quoted(path)}`);
   };
   const refuseOther = async (named: string) => {
     const found = await identityAt(named);
     if (found === undefined || found === identity) return;
-    throw lost('another process has given its name to another file');
+    throw lost('another process gave its name to another file');
   };
   const remove = () => removeIfStill(path, identity);
   return { file, refuseLoss, refuseOther, remove, release };
 }
 
-/** Closes the file and removes it, unless what has its name by now is somebody else's. Never throws. */
+/** Closes the file, and removes it unless another file has its name by now. Never throws. */
 async function removeUnclaimed(file: DirectFile, path: string): Promise<void> {
   try {
     await removeIfStill(path, fileIdentity(fstatSync(file.fd, { bigint: true })));
   } catch {
-    // Nobody can tell which file it is: the next run to the same target finds and removes it.
+    // The file's identity is unknown: the next run to the same target finds and removes the file.
   }
   await file.close().catch(() => {});
 }
 
-/** Removes the file that this was. Never throws: what stays the next run to the same target finds and removes. */
+/**
+ * Removes the file if the name still belongs to it. Never throws: the next run to the same target removes a file that
+ * stays.
+ */
 async function removeIfStill(path: string, identity: string): Promise<void> {
   try {
     if ((await identityAt(path)) === identity) await fs.unlink(path);
@@ -136,7 +141,7 @@ async function removeIfStill(path: string, identity: string): Promise<void> {
   }
 }
 
-/** @returns undefined when nothing is there @throws the system's error */
+/** @returns undefined when no file has this name @throws the system's error */
 async function identityAt(path: string): Promise<string | undefined> {
   try {
     return fileIdentity(await fs.lstat(path, { bigint: true }));
@@ -151,7 +156,7 @@ async function letGo(handle: fs.FileHandle): Promise<void> {
   await handle.close().catch(() => {});
 }
 
-/** @throws Qcow2cError ERR_IN_USE when it is locked or nobody can tell; ERR_IO */
+/** @throws Qcow2cError ERR_IN_USE when the file is locked, or its lock cannot be tested; ERR_IO */
 async function removeLeftover(path: string, name: string): Promise<void> {
   let owner: Locked | 'held' | 'gone';
   try {
@@ -160,7 +165,7 @@ async function removeLeftover(path: string, name: string): Promise<void> {
     if (typeof owner === 'object') {
       try {
         if (!owner.sure) {
-          const message = `${quoted(path)} is there: another run is making ${quoted(name)}, or one was killed; if none is, remove it`;
+          const message = `${quoted(path)} exists: another run is making ${quoted(name)}, or was killed; if no run is in progress, remove the file`;
           throw new Qcow2cError('ERR_IN_USE', message, { file: name });
         }
         await fs.unlink(path);
@@ -171,7 +176,7 @@ async function removeLeftover(path: string, name: string): Promise<void> {
     }
   } catch (error) {
     if (error instanceof Qcow2cError) throw error;
-    throw ioError(`Could not remove ${quoted(path)}, which an earlier run has left behind`, error, {
+    throw ioError(`Could not remove ${quoted(path)}, left behind by an earlier run`, error, {
       file: path,
     });
   }
@@ -181,11 +186,11 @@ async function removeLeftover(path: string, name: string): Promise<void> {
 interface Locked {
   readonly handle: fs.FileHandle;
   readonly identity: string;
-  /** Whether there are locks here at all. */
+  /** Whether locks are supported here. */
   readonly sure: boolean;
 }
 
-/** Opens and locks what is at `path` now. @throws the system's error */
+/** Opens and locks the file that has the name `path` now. @throws the system's error */
 async function lockAt(path: string): Promise<Locked | 'held' | 'gone'> {
   let handle: fs.FileHandle;
   try {
@@ -200,7 +205,7 @@ async function lockAt(path: string): Promise<Locked | 'held' | 'gone'> {
       await letGo(handle);
       return 'held';
     }
-    // Its last owner may have renamed or removed it just before he let go.
+    // Its last owner may have renamed or removed it just before releasing the lock.
     const identity = fileIdentity(await handle.stat({ bigint: true }));
     if ((await identityAt(path)) !== identity) {
       await letGo(handle);
@@ -213,7 +218,7 @@ async function lockAt(path: string): Promise<Locked | 'held' | 'gone'> {
   }
 }
 
-/** The process that has the file open; undefined where /proc does not tell. */
+/** The process that has the file open; undefined if /proc does not tell. */
 async function processWith(path: string): Promise<string | undefined> {
   const real = await fs.realpath(path).catch(() => path);
   for (const id of await fs.readdir('/proc').catch(() => [])) {

@@ -1,6 +1,6 @@
 /**
- * The descriptor of a target: opened with O_DIRECT where the cache mode asks for it, and opened again through the page
- * cache when the file system refuses the first direct access.
+ * The descriptor of a target: opened with O_DIRECT if the cache mode asks for it, and reopened through the page cache
+ * if the file system refuses the first direct access.
  */
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
@@ -18,11 +18,11 @@ export class DirectDescriptor {
   readonly #path: string;
   readonly #name: string;
   readonly #mode: CacheMode;
-  /** The last one is in use. An earlier one stays open, because accesses may be in flight on it. */
+  /** The last one is used. Earlier ones stay open, because accesses on them may be in progress. */
   readonly #descriptors: number[];
   #direct: boolean;
   #directRefused: string | undefined;
-  /** Whether a direct write has worked: from then on EINVAL is an error, not a refusal of O_DIRECT. */
+  /** Whether a direct write has succeeded. From then on EINVAL is an error and not a refusal of O_DIRECT. */
   #directWorks = false;
   #leaving: Promise<void> | undefined;
 
@@ -83,20 +83,20 @@ export class DirectDescriptor {
     return this.#mode === 'none' ? 'writeback' : 'writethrough';
   }
 
-  /** Why O_DIRECT is not in use although the mode asks for it. */
+  /** Why O_DIRECT is not used although the mode asks for it. */
   get directRefused(): string | undefined {
     return this.#directRefused;
   }
 
-  /** A direct write has succeeded. */
+  /** Records that a direct write has succeeded. */
   noteDirectWrite(): void {
     this.#directWorks = true;
   }
 
   /**
-   * Leaves O_DIRECT when `error` refuses it.
-   * @param direct whether the access was tried with O_DIRECT
-   * @returns whether the access can be tried again, without O_DIRECT
+   * Reopens the file without O_DIRECT if `error` refuses it.
+   * @param direct whether the access used O_DIRECT
+   * @returns whether to retry the access
    * @throws Qcow2cError ERR_IO when the file cannot be opened again
    */
   async hasLeftDirect(error: unknown, direct: boolean): Promise<boolean> {
@@ -105,12 +105,12 @@ export class DirectDescriptor {
       if (this.#directWorks) return false;
       this.#leaving = this.#leaveDirect();
     }
-    // Every access that was in flight with O_DIRECT is tried again after the first has left it.
+    // Other accesses that used O_DIRECT may fail after the first has reopened the file; they are retried too.
     await this.#leaving;
     return true;
   }
 
-  /** Closes every descriptor, also when one fails. @throws the system's first error */
+  /** Closes every descriptor, even if closing one fails. @throws the system's first error */
   async close(): Promise<void> {
     const closing = this.#descriptors.splice(0).map((fd) => closeFile(fd));
     for (const result of await Promise.allSettled(closing)) {

@@ -1,6 +1,6 @@
 /**
  * A file or device open for reading and writing: the target of every conversion. Completes short and interrupted
- * writes, counts them, limits their rate and describes their failures.
+ * writes, counts them, limits their rate and reports their errors.
  */
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
@@ -26,18 +26,18 @@ const writeVector: (fd: number, buffers: readonly Uint8Array[], position: number
   });
 
 export class DirectFile implements SparseStorage {
-  /** The name for messages: the one that the user gave, not the temporary name. */
+  /** The name for messages: the user's name for the target, not the temporary name. */
   readonly name: string;
   readonly #mode: CacheMode;
   readonly #descriptor: DirectDescriptor;
-  /** Changes in flight. No descriptor is closed before they end: its number could become another file's. */
+  /** Changes in progress. No descriptor is closed before they end, because another file could get its number. */
   readonly #inFlight = new Set<Promise<unknown>>();
   readonly #closing = new AbortController();
   /** Bytes of a device. */
   #capacity: number | undefined;
   #fullDiskAdvice: string | undefined;
   #limit: RateLimit | undefined;
-  /** Ends the waits for the limit. */
+  /** Cancels the waits for the rate limit. */
   #hurry: AbortSignal = this.#closing.signal;
   #writeCalls = 0;
   #writtenBytes = 0;
@@ -78,7 +78,7 @@ export class DirectFile implements SparseStorage {
     return this.#descriptor.cacheMode;
   }
 
-  /** Why O_DIRECT is not in use although the mode asks for it. */
+  /** Why O_DIRECT is not used although the mode asks for it. */
   get directRefused(): string | undefined {
     return this.#descriptor.directRefused;
   }
@@ -92,20 +92,20 @@ export class DirectFile implements SparseStorage {
   }
 
   /**
-   * From now on every write waits for the limit, which several files may share.
-   * @param signal ends the waits, as closing the file does; such a write fails with ERR_ABORTED
+   * Limits the rate of all later writes. Several files may share the limit.
+   * @param signal cancels the waits, as closing the file does; a cancelled write fails with ERR_ABORTED
    */
   limitRate(limit: RateLimit, signal?: AbortSignal): void {
     this.#limit = limit;
     if (signal !== undefined) this.#hurry = AbortSignal.any([this.#closing.signal, signal]);
   }
 
-  /** The file is a device of this many bytes: named in the error of a write past its end. */
+  /** States that the file is a device of this many bytes. The error of a write past its end reports the size. */
   setCapacity(bytes: number): void {
     this.#capacity = bytes;
   }
 
-  /** Added to the message of a write that fails because the disk or a quota is full. */
+  /** Sets the advice that is added to the error of a write when the disk or a quota is full. */
   setFullDiskAdvice(advice: string): void {
     this.#fullDiskAdvice = advice;
   }
@@ -114,7 +114,7 @@ export class DirectFile implements SparseStorage {
     return this.#whileOpen(this.#writeAll(offset, buffers));
   }
 
-  /** Records a change in flight on the descriptor. */
+  /** Records a change in progress on the descriptor. */
   async #whileOpen<Result>(change: Promise<Result>): Promise<Result> {
     this.#inFlight.add(change);
     try {
@@ -138,7 +138,7 @@ export class DirectFile implements SparseStorage {
         this.#writtenBytes += written;
         if (direct) this.#descriptor.noteDirectWrite();
         done += written;
-        // After a short direct write the next must begin aligned again.
+        // After a short direct write the next one must start aligned again.
         if (direct && done < length) done = roundDown(done, DIRECT_ALIGNMENT);
       } catch (error) {
         const passes = isTransient(error) || (await this.#descriptor.hasLeftDirect(error, direct));
@@ -148,7 +148,7 @@ export class DirectFile implements SparseStorage {
       }
       idle = done > before ? 0 : idle + 1;
       if (idle > MOST_IDLE_ATTEMPTS) {
-        throw this.#writeError(new Error(`only ${done} bytes were taken`), offset, length);
+        throw this.#writeError(new Error(`only ${done} bytes were written`), offset, length);
       }
     }
   }
@@ -183,9 +183,9 @@ export class DirectFile implements SparseStorage {
   }
 
   /**
-   * Allocates the blocks of a range where it has none: existing bytes stay, new blocks read as zeros, and a file that
-   * is too short becomes longer. Offset and length in bytes.
-   * @throws Qcow2cError ERR_IO when the system cannot; then any part of the range may be allocated
+   * Allocates the blocks of a range that has none: existing bytes stay, new blocks read as zeros, and a file that is
+   * too short grows. Offset and length in bytes.
+   * @throws Qcow2cError ERR_IO when the system refuses; any part of the range may be allocated then
    */
   async allocate(offset: number, length: number): Promise<void> {
     if (length === 0) return;
@@ -205,7 +205,7 @@ export class DirectFile implements SparseStorage {
   async truncate(length: number): Promise<void> {
     try {
       await this.#settled();
-      // A file that has this length already keeps its times.
+      // A file that already has this length keeps its times.
       if ((await this.#length()) === length) return;
       await promisify(fs.ftruncate)(this.fd, length);
       const size = await this.#length();
@@ -223,7 +223,7 @@ export class DirectFile implements SparseStorage {
   }
 
   /**
-   * Closes the file once the writes in flight have ended. Writes that wait for the rate limit are aborted.
+   * Closes the file once all writes in progress have ended. Writes that wait for the rate limit are aborted.
    * @throws Qcow2cError ERR_IO for the first failure
    */
   async close(): Promise<void> {
@@ -236,7 +236,7 @@ export class DirectFile implements SparseStorage {
     }
   }
 
-  /** Waits until no change is in flight, those included that start meanwhile. */
+  /** Waits until no change is in progress, including changes that start meanwhile. */
   async #settled(): Promise<void> {
     while (this.#inFlight.size > 0) await Promise.allSettled(this.#inFlight);
   }

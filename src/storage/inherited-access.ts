@@ -1,6 +1,6 @@
 /**
- * What a new target takes over from the file that it replaces: owner, group, permissions, access control list, security
- * label and `user.*` attributes. At no moment can anyone read the new file who could not read the old one.
+ * Copies to a new target from the file that it replaces: owner, group, permissions, access control list, security label
+ * and `user.*` attributes. At no time can a user read the new file who could not read the old one.
  */
 import { fchmod, fchown, fstatSync, type Stats } from 'node:fs';
 import { promisify } from 'node:util';
@@ -14,23 +14,25 @@ const PERMISSIONS = 0o7777;
 const OWNER_RIGHTS = 0o700;
 const GROUP_RIGHTS = 0o070;
 const OTHERS_RIGHTS = 0o007;
-/** They give a program the owner, or the group, of its file. */
+/** They make a program run as the owner, or the group, of its file. */
 const SET_UID = 0o4000;
 const SET_GID = 0o2000;
-/** For the owner or the group in fchown(2). */
+/** Leaves the owner or the group unchanged in fchown(2). */
 const UNCHANGED = -1;
 
-/** Where a file's access control list is: POSIX's (acl(5)), and that of a file on an NFS server of version 4. */
+/**
+ * The attributes with a file's access control list: POSIX's (acl(5)), and that of a file on an NFS server of version 4.
+ */
 const ACCESS_LISTS = ['system.posix_acl_access', 'system.nfs4_acl'];
-/** By these SELinux and Smack decide which programs may read a file. */
+/** SELinux and Smack decide by these which programs may read a file. */
 const SECURITY_LABELS = ['security.selinux', 'security.SMACK64'];
 
 /**
- * @param descriptor of the new file, which was made with permission for its owner alone, and is empty
+ * @param descriptor of the new file, which is empty and accessible to its owner only
  * @param old the file that it replaces
  * @param attributes tests replace them
- * @returns what could not be taken over, as sentences about the target: it is then readable to fewer than before
- * @throws the system's error when it cannot be made as the old one, or cannot be found out how that is
+ * @returns notices about what could not be copied, as sentences about the target: fewer users can read it than before
+ * @throws the system's error when the access cannot be copied or cannot be read
  */
 export async function inheritAccess(
   descriptor: number,
@@ -38,7 +40,7 @@ export async function inheritAccess(
   attributes?: ExtendedAttributes,
 ): Promise<string[]> {
   const known = attributes ?? (await loadExtendedAttributes());
-  // A directory's default list gives a new file one of its own, with no right in effect yet.
+  // A default list of the directory gives a new file a list of its own, with no right in effect yet.
   known?.remove(descriptor, 'system.posix_acl_access');
   const { uid, gid, mode } = old.stats;
   await changeOwner(descriptor, uid, gid)
@@ -52,24 +54,24 @@ export async function inheritAccess(
     missing === undefined ? allowedMode(made, old.stats) : mode & OWNER_RIGHTS,
     (made.mode & (GROUP_RIGHTS | OTHERS_RIGHTS)) !== 0,
   );
-  const notices = missing === undefined ? [] : [`is open to its owner alone now, since ${missing}`];
+  const notices = missing === undefined ? [] : [`is now accessible to its owner only, because ${missing}`];
   return known === undefined
     ? notices
     : [...notices, ...takeOverUserAttributes(known, descriptor, old.descriptor)];
 }
 
 /**
- * Whether access may depend on more than the permissions, which only the missing functions could tell.
- * @returns the reason for opening the file to its owner alone
+ * Finds out whether access may depend on lists or labels that only the missing functions could read.
+ * @returns the reason to leave the file accessible to its owner only
  */
 function unknownRules({ mode: made }: Stats, mode: number): string | undefined {
   const everyone = GROUP_RIGHTS | OTHERS_RIGHTS;
-  // A file system without permissions has no other rules either.
+  // A file system without permissions has no lists or labels either.
   if ((mode & everyone) === 0 || (made & everyone) !== 0) return undefined;
   return 'access control lists cannot be read on this system without the package koffi';
 }
 
-/** @returns why the file must be opened to its owner alone; undefined: its label and its list are those of the old one */
+/** @returns why the file must stay accessible to its owner only; undefined: it has the old file's label and list */
 function takeOverRules(
   known: ExtendedAttributes,
   descriptor: number,
@@ -81,7 +83,7 @@ function takeOverRules(
     const own = known.get(descriptor, name);
     if (label === undefined || own?.equals(label)) continue;
     const reason = refusal(() => known.set(descriptor, name, label));
-    // Where new files get no label the system does not ask for labels.
+    // If new files get no label, the system uses no labels.
     if (reason !== undefined && own !== undefined) {
       return `the security label of the file that it replaces could not be kept (${reason})`;
     }
@@ -118,7 +120,7 @@ function takeOverUserAttributes(known: ExtendedAttributes, descriptor: number, o
   return [`has lost the attribute ${first}${more} of the file that it replaces`];
 }
 
-/** @returns the system's reason why something was not done */
+/** @returns the system's reason for the failure */
 function refusal(attempt: () => void): string | undefined {
   try {
     attempt();
@@ -137,8 +139,9 @@ async function setMode(descriptor: number, mode: number, isFixed: boolean): Prom
 }
 
 /**
- * Without the owner or the group, their special bits must go. Members of the old group become others, and others members
- * of the new group: both get what both had.
+ * Limits the permissions when owner or group could not be copied. The special bits of the missing owner or group are
+ * cleared. Members of the old group become others and others become members of the new group, so both get the rights
+ * that both had.
  */
 function allowedMode(made: Stats, { uid, gid, mode }: Stats): number {
   const owned = made.uid === uid ? mode & PERMISSIONS : mode & PERMISSIONS & ~SET_UID;

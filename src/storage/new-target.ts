@@ -26,7 +26,7 @@ const LONGEST_NAME = 255;
 /** The file that a new target replaces. */
 interface Replaced {
   readonly held: HeldFile;
-  /** Added to an error: how to write to the file without replacing it. */
+  /** Advice for an error: how to write to the file without replacing it. */
   readonly remedy: string;
 }
 
@@ -88,7 +88,7 @@ async function openUnderTemporaryName(
       ? ioError(what, error, { file: name })
       : replacementError(what, error, name, replaced.remedy);
   const temporary = join(dirname(path), temporaryName(basename(path)));
-  // Until it has the permissions of the replaced file, only its owner may open it.
+  // Only the owner may open it until it has the permissions of the replaced file.
   const permissions = replaced === undefined ? NEW_FILE_MODE : OWNER_ONLY;
   const { file, refuseLoss, refuseOther, remove, release } = await claimTemporary(
     temporary,
@@ -101,7 +101,7 @@ async function openUnderTemporaryName(
       ? error
       : failure(`Could not create ${quoted(name)}`, error);
   });
-  // Once the name is given up it may belong to another run.
+  // Once the name is released it may belong to another run.
   let isClaimed = true;
   const discard = async () => {
     if (!isClaimed) return;
@@ -115,7 +115,8 @@ async function openUnderTemporaryName(
   try {
     if (replaced !== undefined) {
       const { held, remedy } = replaced;
-      if (held.stats.blocks > 0) file.setFullDiskAdvice(`the old file keeps its space until then; ${remedy}`);
+      if (held.stats.blocks > 0)
+        file.setFullDiskAdvice(`the old file takes its space until the new one is complete; ${remedy}`);
       await refuseFullDisk(file.fd).catch((error) => {
         throw failure(`Could not create ${quoted(name)}`, error);
       });
@@ -151,7 +152,7 @@ async function openUnderTemporaryName(
     } catch (error) {
       await discard();
       if (error instanceof Qcow2cError) throw error;
-      throw failure(`Could not name the finished image ${quoted(name)}`, error);
+      throw failure(`Could not rename the finished image to ${quoted(name)}`, error);
     }
     isClaimed = false;
     await release();

@@ -1,4 +1,4 @@
-/** Opens the target's file for reading and writing as a cache mode asks: with O_DIRECT if the file system takes it. */
+/** Opens the target's file for reading and writing in a cache mode: with O_DIRECT if the file system supports it. */
 import * as fs from 'node:fs';
 import { promisify } from 'node:util';
 import { asksForDirect, type CacheMode } from './cache-mode.js';
@@ -8,12 +8,12 @@ const openFile = promisify(fs.open);
 /** Undefined on systems without O_DIRECT (macOS, Windows). */
 const O_DIRECT: number | undefined = fs.constants.O_DIRECT;
 const O_DSYNC: number = fs.constants.O_DSYNC ?? 0;
-/** A file opened with both did not exist before. */
+/** A file opened with both flags did not exist before. */
 const MADE_BY_US = fs.constants.O_CREAT | fs.constants.O_EXCL;
 
 export interface Opened {
   readonly descriptor: number;
-  /** Why it is not open for direct I/O although the mode asks for it. */
+  /** Why O_DIRECT is not used although the mode asks for it. */
   readonly directRefused: string | undefined;
 }
 
@@ -38,25 +38,25 @@ export async function openAsAsked(
   return { descriptor: await openBuffered(path, mode, flags, permissions), directRefused };
 }
 
-/** The same through the page cache, whatever the mode asks for. */
+/** Opens the file through the page cache, whatever the mode asks for. */
 export function openBuffered(path: string, mode: CacheMode, flags = 0, permissions = 0): Promise<number> {
   return openFile(path, openFlags(mode, flags), permissions);
 }
 
-/** @returns a descriptor for direct I/O, or undefined when it is refused; then nothing is left behind */
+/** @returns a descriptor with O_DIRECT; undefined if it is refused, and then no file is left behind */
 async function openDirect(path: string, flags: number, permissions: number): Promise<number | undefined> {
   if (O_DIRECT === undefined) return undefined;
   try {
     return await openFile(path, flags | O_DIRECT, permissions);
   } catch (error) {
     if (!isRefusal(error)) throw error;
-    // The refusing open may have made the file already. Without both flags it might not be ours to remove.
+    // The refused open may have created the file. Without both flags the file may have existed before.
     if ((flags & MADE_BY_US) === MADE_BY_US) await promisify(fs.unlink)(path).catch(() => {});
     return undefined;
   }
 }
 
-/** Whether the error means that O_DIRECT is refused, if it was asked for and never worked before. */
+/** Whether the error means that O_DIRECT is refused, given that O_DIRECT was requested and has never worked before. */
 export function isRefusal(error: unknown): boolean {
   return (error as NodeJS.ErrnoException).code === 'EINVAL';
 }

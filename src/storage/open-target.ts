@@ -8,15 +8,15 @@ import { createTarget, replaceTarget } from './new-target.js';
 import type { Target } from './target.js';
 import { TemporaryFiles } from './temporary-files.js';
 
-/** Added to the error of a file that can be written to but not replaced. */
+/** Advice for the error of a file that can be written to but not replaced. */
 const WRITE_IN_PLACE = 'with -n it is written in place';
 
 /**
  * Opens the target under `path`. A name that does not exist becomes a new file. A block device is written in place. A
  * regular file is replaced by a new one, or written in place if `inPlace` is set. Every other file is refused.
  * @param inPlace write into the existing file instead of replacing it
- * @param remedy added to the error of an existing file that cannot be replaced: how to write to it all the same
- * @param temporaryFiles of the run; they can be removed while a system call on them does not return
+ * @param remedy advice for the error of an existing file that cannot be replaced
+ * @param temporaryFiles of the run; they can be removed even while a system call on them hangs
  * @throws Qcow2cError ERR_IO, ERR_IN_USE, ERR_UNSUPPORTED; ERR_USAGE for a new file in a directory of devices
  */
 export async function openTarget(

@@ -1,6 +1,6 @@
 /**
- * The last gate before the descriptor: payload never lands on a table or where one will be, and no
- * table on another. All writes of a conversion pass here, whoever makes them. Rule: QEMU's qcow2_pre_write_overlap_check.
+ * The last check before the descriptor: payload never overwrites a table or the space reserved for one, and a table
+ * never overwrites another. All writes of a conversion pass through it. Rule: QEMU's qcow2_pre_write_overlap_check.
  */
 import { internalError } from '../errors.js';
 import { SortedRanges } from './sorted-ranges.js';
@@ -15,12 +15,12 @@ export interface FileRange {
 export class OverlapGuard implements Storage {
   readonly #storage: Storage;
   readonly #headerSize: number;
-  /** The places of tables, the header's among them, and the parts of them that are written. */
+  /** The reserved parts for tables, including the header's, and the parts of them that are written. */
   readonly #tables = new SortedRanges();
   readonly #written = new SortedRanges();
 
   /**
-   * @param storage where the bytes go
+   * @param storage receives the bytes
    * @param headerSize bytes at the start of the file that belong to the header
    */
   constructor(storage: Storage, headerSize: number) {
@@ -40,7 +40,7 @@ export class OverlapGuard implements Storage {
 
   /**
    * Writes payload.
-   * @throws Qcow2cError ERR_INTERNAL, before anything is written, when it would touch a table
+   * @throws Qcow2cError ERR_INTERNAL, before writing, if it would touch a table
    */
   async write(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
     const length = lengthOf(buffers);
@@ -54,8 +54,8 @@ export class OverlapGuard implements Storage {
   }
 
   /**
-   * Reserves a part of the file for tables: from now on nothing else is written there. Offset and length in bytes.
-   * @throws Qcow2cError ERR_INTERNAL when part of it is reserved already
+   * Reserves a part of the file for tables: from now on no payload is written there. Offset and length in bytes.
+   * @throws Qcow2cError ERR_INTERNAL if part of it is reserved already
    */
   reserve(offset: number, length: number): void {
     this.#tables.add(offset, offset + length);
@@ -63,13 +63,12 @@ export class OverlapGuard implements Storage {
 
   /**
    * Writes tables into a reserved part of the file, once.
-   * @throws Qcow2cError ERR_INTERNAL, before anything is written, outside of what is reserved and over what is
-   *   written
+   * @throws Qcow2cError ERR_INTERNAL, before writing, if the range is not reserved or partly written already
    */
   async writeTables(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
     const end = offset + lengthOf(buffers);
     if (!this.#tables.covers(offset, end)) {
-      throw internalError(`tables at offset ${offset} where no place is reserved for them`, {
+      throw internalError(`tables at offset ${offset} outside of the space reserved for tables`, {
         file: this.name,
         offset,
       });
@@ -79,8 +78,8 @@ export class OverlapGuard implements Storage {
   }
 
   /**
-   * Protects parts of the file that hold something already: from now on neither payload nor tables are written there.
-   * @throws Qcow2cError ERR_INTERNAL when one of them is protected already
+   * Protects used parts of the file: from now on neither payload nor tables are written there.
+   * @throws Qcow2cError ERR_INTERNAL if one of them is protected already
    */
   protect(ranges: Iterable<FileRange>): void {
     for (const { offset, length } of ranges) {
@@ -90,11 +89,12 @@ export class OverlapGuard implements Storage {
   }
 
   /**
-   * Writes the header at the start of the file: the only table that may be written more than once.
-   * @throws Qcow2cError ERR_INTERNAL, before anything is written, when it is longer than its place
+   * Writes the header at the start of the file. No other table may be written more than once.
+   * @throws Qcow2cError ERR_INTERNAL, before writing, if it is longer than its reserved part
    */
   async writeHeader(buffers: readonly Uint8Array[]): Promise<void> {
-    if (lengthOf(buffers) > this.#headerSize) throw internalError('the header is longer than its place');
+    if (lengthOf(buffers) > this.#headerSize)
+      throw internalError('the header is longer than its reserved space');
     await this.#storage.write(0, buffers);
   }
 

@@ -1,19 +1,19 @@
 /**
- * Spreads writes over time: at most so many bytes a second. One limit may serve several files, which then
- * share it. A leaky bucket like QEMU's throttling of a target (util/throttle.c), on bytes really written.
+ * Spreads writes over time, up to a number of bytes a second. Several files may share one limit. A leaky bucket like
+ * QEMU's throttling of a target (util/throttle.c), applied to the bytes written.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { abortedError } from '../errors.js';
 
-/** What was not used may be caught up with for so long, in milliseconds: timers are late. As in QEMU. */
+/** Unused time that later writes may use up, in milliseconds, because timers are late. As in QEMU. */
 const BURST = 100;
-/** Longest wait of a timer of Node.js in milliseconds; a longer one would end at once. */
+/** Longest wait of a timer in Node.js, in milliseconds. A longer one would end at once. */
 const LONGEST_TIMER = 2 ** 31 - 1;
 
-/** The passing of time, in milliseconds; replaced by tests. */
+/** The clock, in milliseconds; replaced by tests. */
 export interface Clock {
   now(): number;
-  /** @throws when the signal comes first */
+  /** @throws if the signal aborts first */
   sleep(milliseconds: number, signal: AbortSignal): Promise<unknown>;
 }
 
@@ -25,7 +25,7 @@ const SYSTEM_CLOCK: Clock = {
 export class RateLimit {
   readonly #millisecondsPerByte: number;
   readonly #clock: Clock;
-  /** When the bytes admitted so far are paid for. */
+  /** The time at which all admitted bytes are paid for. */
   #paidAt: number;
 
   /** @param bytesPerSecond above 0 */
@@ -36,10 +36,10 @@ export class RateLimit {
   }
 
   /**
-   * Resolves when `bytes` may be written: when all that was admitted before is paid for. So a write of any
-   * size may go ahead at once, and whoever comes next pays for it.
-   * @param signal ends the wait at once
-   * @throws Qcow2cError ERR_ABORTED for the signal
+   * Resolves when `bytes` may be written: once all bytes admitted before are paid for. So a write of any size may start
+   * at once, and the next write waits for it.
+   * @param signal cancels the wait at once
+   * @throws Qcow2cError ERR_ABORTED if the signal aborts
    */
   async admit(bytes: number, signal: AbortSignal): Promise<void> {
     const at = Math.max(this.#paidAt, this.#clock.now() - BURST);
@@ -48,7 +48,7 @@ export class RateLimit {
       if (signal.aborted) throw abortedError(signal.reason);
       const left = at - this.#clock.now();
       if (left <= 0) return;
-      // A sleep that the signal ends is judged above.
+      // If the signal ended the sleep, the check above throws.
       await this.#clock.sleep(Math.min(Math.ceil(left), LONGEST_TIMER), signal).catch(() => {});
     }
   }

@@ -1,6 +1,6 @@
 /**
- * Finds out, before work begins, whether a new file can take the name of an existing one. A file that can be written to
- * need not be replaceable: it may be a mount point, or its directory may not let this process change names.
+ * Finds out, before work begins, whether a new file can replace an existing one. A file that can be written to cannot
+ * always be replaced: it may be a mount point, or its directory may not let this process change names.
  */
 import { readFileSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
@@ -13,13 +13,13 @@ import { readMounts } from '../system/mounts.js';
 
 const { EBUSY, EPERM } = constants.errno;
 const STICKY = 0o1000;
-/** The right to remove the files of other users from a sticky directory, as a bit of CapEff (capabilities(7)). */
+/** The right to remove files of other users from a sticky directory, as a bit of CapEff (capabilities(7)). */
 const CAP_FOWNER = 1n << 3n;
-/** No file of an image is shorter than a sector, nor takes less than a block. */
+/** No image file is shorter than a sector, or takes less than a block. */
 const BLOCK_BYTES = 4096;
-/** So a file system, or a system, says that it cannot preallocate. */
+/** Errors of a file system or system that cannot preallocate. */
 const NO_PREALLOCATION = ['ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EINVAL'];
-/** Why no file can be made or renamed in a directory whose files can still be written to. */
+/** Errors of creating or renaming a file in a directory whose files can still be written to. */
 const OF_THE_DIRECTORY = ['EACCES', 'EPERM', 'EROFS', 'EBUSY', 'EXDEV', 'ENOSPC', 'EDQUOT', 'ENAMETOOLONG'];
 
 /**
@@ -40,7 +40,7 @@ async function obstacleTo(
 ): Promise<{ readonly what: string; readonly errno: number } | undefined> {
   const bytes = Buffer.from(path).toString('latin1');
   if (readMounts().some(({ point }) => point === bytes)) {
-    return { what: 'which is a mount point, as a file that is bound into a container is', errno: EBUSY };
+    return { what: 'which is a mount point, such as a file that is bound into a container', errno: EBUSY };
   }
   const directory = dirname(path);
   const flag = await flagOf(directory);
@@ -50,7 +50,7 @@ async function obstacleTo(
   if ((mode & STICKY) === 0 || user === uid || user === (await fs.stat(path)).uid || mayRenameAll()) {
     return undefined;
   }
-  return { what: 'which belongs to another user, in a directory that is sticky, as /tmp is', errno: EPERM };
+  return { what: 'which belongs to another user and is in a sticky directory such as /tmp', errno: EPERM };
 }
 
 function mayRenameAll(): boolean {
@@ -64,8 +64,8 @@ function mayRenameAll(): boolean {
 }
 
 /**
- * The error of a call that would have made a second file beside an existing one, or given it that one's name.
- * @param what was tried, without the reason
+ * Rewords the error of a call that creates a second file beside an existing one, or renames it to that one's name.
+ * @param what the operation, without the reason
  * @param error the system's, or one with the system's as its cause
  * @param name of the target
  */
@@ -73,11 +73,11 @@ export function replacementError(what: string, error: unknown, name: string, rem
   const cause = error instanceof Qcow2cError && error.cause !== undefined ? error.cause : error;
   const failed = ioError(what, cause, { file: name });
   if (!OF_THE_DIRECTORY.includes(failed.systemCode ?? '')) return failed;
-  return ioError(`${what}, which can be written to but not be replaced (${remedy})`, cause, { file: name });
+  return ioError(`${what}, which can be written to but not replaced (${remedy})`, cause, { file: name });
 }
 
 /**
- * Finds out whether there is room for a second file at all: a quota may be full.
+ * Checks that there is room for a second file; a quota may be full.
  * @param descriptor of the new file, which is empty; its first block is allocated
  * @throws the system's error
  */
@@ -88,14 +88,16 @@ export async function refuseFullDisk(descriptor: number): Promise<void> {
 }
 
 /**
- * The error of opening an existing file for writing.
- * @throws Qcow2cError ERR_IO when no descriptor is left to look with
+ * Rewords the error of opening an existing file for writing.
+ * @throws Qcow2cError ERR_IO when no free descriptor is left to examine the file
  */
 export async function openingError(path: string, error: unknown): Promise<Qcow2cError> {
   const isFlag = (error as NodeJS.ErrnoException).code === 'EPERM';
   const flag = isFlag ? await flagOf(path) : undefined;
   const what = `Could not open ${quoted(path)}`;
   const why =
-    flag === undefined ? '' : `, which is ${flag} ('chattr -${flag === 'immutable' ? 'i' : 'a'}' ends that)`;
+    flag === undefined
+      ? ''
+      : `, which is ${flag} ('chattr -${flag === 'immutable' ? 'i' : 'a'}' removes the flag)`;
   return ioError(`${what}${why}`, error, { file: path });
 }

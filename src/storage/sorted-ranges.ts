@@ -1,7 +1,7 @@
 /**
- * A set of numbers kept as sorted, disjoint, half-open ranges; neighbours that touch are merged. The
- * cache keeps the filled bytes of a host cluster in one, the overlap guard the places of the tables.
- * Most ranges come in ascending order, so the end is looked at first.
+ * A set of numbers stored as sorted, disjoint, half-open ranges; adjacent ranges are merged. The cache stores the
+ * filled bytes of a host cluster in one, the overlap guard the places of the tables. Most ranges come in ascending
+ * order, so the search starts at the end.
  */
 import { internalError } from '../errors.js';
 
@@ -9,7 +9,7 @@ export class SortedRanges {
   readonly #starts: number[] = [];
   readonly #ends: number[] = [];
 
-  /** How many ranges are left after merging. */
+  /** Number of ranges after merging. */
   get count(): number {
     return this.#starts.length;
   }
@@ -36,14 +36,14 @@ export class SortedRanges {
 
   /**
    * Adds [start, end).
-   * @throws Qcow2cError ERR_INTERNAL when part of it is in the set already: nobody here writes twice
+   * @throws Qcow2cError ERR_INTERNAL when part of it is in the set already: no byte is written twice
    */
   add(start: number, end: number): void {
     if (start >= end) return;
     const at = this.#firstEndingAfter(start);
     const next = this.#starts[at];
     if (next !== undefined && next < end) {
-      throw internalError(`bytes ${start} to ${end} overlap what begins at ${next}`);
+      throw internalError(`bytes ${start} to ${end} overlap a range that begins at ${next}`);
     }
     const touchesPrevious = at > 0 && this.#ends[at - 1] === start;
     const touchesNext = next === end;

@@ -1,14 +1,14 @@
 /**
- * The temporary files of one run. They can be removed at any moment, also while a call on them does not return: the
- * threads of Node.js for file operations may all be waiting in such calls, and then a thread is started for it.
+ * The temporary files of one run. They can be removed at any time, even while a system call on them hangs: if all of
+ * Node.js's threads for file operations are blocked, a new thread removes the files.
  */
 import type { BigIntStats } from 'node:fs';
 import { lstat, unlink } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
 
-/** Milliseconds that the threads of Node.js have for it; mostly it takes less than one. */
+/** Milliseconds to wait for Node.js's threads; the removal usually takes less than one. */
 const USUAL_PATIENCE = 50;
-/** Milliseconds that a thread has which is started for it. On a file system that does not answer it never ends. */
+/** Milliseconds to wait for the new thread. On a file system that does not answer, the removal never ends. */
 const PATIENCE = 300;
 
 interface TemporaryFile {
@@ -17,7 +17,7 @@ interface TemporaryFile {
   readonly inode: bigint;
 }
 
-/** What `removeAll` does, for a thread that is given its argument. */
+/** The program of the new thread, equivalent to `removeAll`. */
 const REMOVAL = `
 const { lstatSync, unlinkSync } = require('node:fs');
 for (const { path, device, inode } of require('node:worker_threads').workerData) {
@@ -31,19 +31,19 @@ export class TemporaryFiles {
   readonly #files = new Set<TemporaryFile>();
   #isAbandoned = false;
 
-  /** Whether they were given up: none may get a name any more. */
+  /** Whether the files were abandoned: none may get its final name any more. */
   get isAbandoned(): boolean {
     return this.#isAbandoned;
   }
 
-  /** @returns to be called when the file has its own name, or has been removed */
+  /** @returns call it when the file has its final name, or has been removed */
   add(path: string, { dev, ino }: BigIntStats): () => void {
     const file = { path, device: dev, inode: ino };
     this.#files.add(file);
     return () => this.#files.delete(file);
   }
 
-  /** Removes the files, as far as that is done in time; what stays the next run to the same target removes. */
+  /** Removes the files, as far as time allows. The next run to the same target removes files that stay. */
   async abandon(): Promise<void> {
     this.#isAbandoned = true;
     const files = [...this.#files];
@@ -57,24 +57,24 @@ export class TemporaryFiles {
       await within(PATIENCE, ended);
       thread.unref();
     } catch {
-      // The system starts no thread for it.
+      // The system cannot start a thread.
     }
   }
 }
 
-/** Removes files, unless another file has such a name by now. */
+/** Removes the files whose names still belong to them. */
 async function removeAll(files: readonly TemporaryFile[]): Promise<void> {
   for (const { path, device, inode } of files) {
     try {
       const { dev, ino } = await lstat(path, { bigint: true });
       if (dev === device && ino === inode) await unlink(path);
     } catch {
-      // It is gone, or stays.
+      // The file does not exist, or cannot be removed.
     }
   }
 }
 
-/** @returns whether it has ended in time; it must not fail */
+/** @param work must not reject @returns whether it ended in time */
 async function within(milliseconds: number, work: Promise<unknown>): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<boolean>((resolve) => {

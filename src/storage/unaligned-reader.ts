@@ -1,4 +1,4 @@
-/** Reads at any offset and length from a storage that only takes aligned reads. Used to read tables of a target. */
+/** Reads at any offset and length from a storage that requires aligned reads. Used to read tables of a target. */
 import { roundDown, roundUp } from '../arithmetic.js';
 import { alignedMemory } from '../system/aligned-memory.js';
 import type { Storage } from './storage.js';
@@ -9,7 +9,7 @@ const READ_BYTES = 256 * 1024;
 export class UnalignedReader {
   readonly #storage: Storage;
   #bounce: Uint8Array | undefined;
-  /** Reads share one piece of aligned memory, so there is one at a time. */
+  /** Reads share one piece of aligned memory, so only one runs at a time. */
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(storage: Storage) {
@@ -17,8 +17,8 @@ export class UnalignedReader {
   }
 
   /**
-   * Fills `into` from `offset` (bytes). Callers are served in order.
-   * @returns how many bytes the file had there; fewer than asked only at its end
+   * Fills `into` from `offset` (bytes). Calls are served in order.
+   * @returns bytes read; fewer than requested only at the end of the file
    * @throws Qcow2cError ERR_IO
    */
   read(offset: number, into: Uint8Array): Promise<number> {

@@ -1,6 +1,6 @@
 /**
- * Writes at any offset and length onto a storage that only takes aligned ones: what the compressed
- * write cache exists to avoid. Used when the cache is bypassed or stopped.
+ * Writes at any offset and length to a storage that requires aligned writes. The compressed write cache exists to avoid
+ * this; it is used when the cache is bypassed or stopped.
  */
 import { roundDown, roundUp } from '../arithmetic.js';
 import { alignedMemory } from '../system/aligned-memory.js';
@@ -9,7 +9,7 @@ import type { Storage } from './storage.js';
 export class UnalignedWriter {
   readonly #storage: Storage;
   #bounce: Uint8Array = new Uint8Array(0);
-  /** Two read-modify-writes that share a block would lose one of them, so there is one at a time. */
+  /** Two read-modify-write operations on the same block would lose a write, so only one runs at a time. */
   #last: Promise<void> = Promise.resolve();
 
   constructor(storage: Storage) {
@@ -17,8 +17,8 @@ export class UnalignedWriter {
   }
 
   /**
-   * Writes `bytes` at `offset`; resolves when the descriptor has them. Callers are served in order.
-   * @throws the first failed write's error: whoever stands behind it writes nothing
+   * Writes `bytes` at `offset`; resolves when the descriptor has taken them. Calls are served in order.
+   * @throws the error of the first failed write; all later calls fail with it and write nothing
    */
   write(offset: number, bytes: Uint8Array): Promise<void> {
     this.#last = this.#last.then(() => this.#readModifyWrite(offset, bytes));

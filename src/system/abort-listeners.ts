@@ -1,6 +1,6 @@
 /**
- * Listens to the AbortSignals of callers. Any number of conversions may share one signal: each signal gets one listener
- * from here, so that Node.js does not warn of a leak, and none once the last conversion has ended.
+ * Listens to the AbortSignals of callers. Any number of conversions may share a signal: each signal gets one listener
+ * here, so Node.js does not warn of a leak, and loses it when the last conversion has ended.
  */
 
 interface Listening {
@@ -11,12 +11,13 @@ interface Listening {
 const listening = new WeakMap<AbortSignal, Listening>();
 
 /**
- * @param callback called once when the signal comes; must not throw. Of a signal that has come before it never is.
+ * @param callback called once when the signal aborts; must not throw. Never called for a signal that is aborted
+ *   already.
  * @returns stops listening
  */
 export function onAbort(signal: AbortSignal, callback: () => void): () => void {
   const { callbacks } = listening.get(signal) ?? listen(signal);
-  // The same function may be passed twice.
+  // The same function may be added twice.
   const entry = () => callback();
   callbacks.add(entry);
   return () => {

@@ -1,38 +1,38 @@
 /**
- * Large pieces of memory that are used again by one run after the other. Left to the garbage collector, they would stay
- * for as long as any thread that has seen them happens not to collect: what threads share counts for none of them.
+ * Large buffers that one run after the other uses. The garbage collector would free shared memory late: only once all
+ * threads that have seen it collect, and its size does not make them collect sooner.
  */
 export class BufferPool<Piece extends { readonly byteLength: number }> {
   readonly #make: (bytes: number) => Piece;
   readonly #free: Piece[] = [];
   readonly #lent = new Set<Piece>();
 
-  /** @param make gives a new piece of at least so many bytes */
+  /** @param make allocates a buffer of at least this many bytes */
   constructor(make: (bytes: number) => Piece) {
     this.#make = make;
   }
 
   /**
-   * @returns a piece of at least `bytes` bytes with whatever its last user left: the smallest that is free, or a new one
-   *   in the place of a free one that is too small, so that there are never more than were lent at once
-   * @throws what `make` throws
+   * @returns a buffer of at least `bytes` bytes with the bytes of its last use: the smallest free one that is large
+   *   enough, or else a new one that replaces a free one, so that there are never more buffers than were lent at once
+   * @throws errors of `make`
    */
   take(bytes: number): Piece {
     this.#free.sort((a, b) => a.byteLength - b.byteLength);
     const found = this.#free.findIndex(({ byteLength }) => byteLength >= bytes);
-    // Where none is large enough, -1 removes the last, which is the largest.
+    // If no buffer is large enough, -1 removes the last one, which is the largest.
     const [kept] = this.#free.splice(found, 1);
     const piece = found >= 0 && kept !== undefined ? kept : this.#make(bytes);
     this.#lent.add(piece);
     return piece;
   }
 
-  /** Takes back what `take` gave. */
+  /** Returns a buffer that `take` lent. */
   giveBack(piece: Piece): void {
     if (this.#lent.delete(piece)) this.#free.unshift(piece);
   }
 
-  /** Takes back everything. */
+  /** Returns all buffers. */
   giveBackAll(): void {
     for (const piece of this.#lent) this.giveBack(piece);
   }

@@ -1,15 +1,16 @@
-/** Closes files that were only read: sources, and whatever was opened to look at it or to lock it. */
+/** Closes descriptors that were used for reading or locking only. */
 import { close } from 'node:fs';
 import { promisify } from 'node:util';
 
 /**
- * Closes a descriptor through which nothing was written. The system may report a failed write of old when it closes a
- * file; here that cannot be ours, and the descriptor is gone whatever it says.
+ * Closes a descriptor through which nothing was written. The system may report the error of an earlier write when a
+ * file is closed. This error is not about our use of the file, and the descriptor is closed in any case, so it is
+ * ignored.
  * @throws the system's error for a descriptor that is not open, which is a defect
  */
 export async function closeUnwritten(descriptor: number): Promise<void> {
   try {
-    // On another thread: a network file system may ask its server first.
+    // On another thread, because a network file system may wait for its server.
     await promisify(close)(descriptor);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EBADF') throw error;

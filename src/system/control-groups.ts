@@ -1,16 +1,17 @@
 /**
  * The limits that control groups (cgroups(7), both versions) set for this process: processors, memory and threads. A
- * group's limit also holds for the groups below it. Node.js 20 does not read the first. A limit that cannot be read or
- * parsed counts as no limit. Used to choose threads and buffers, and to explain why a thread could not be started.
+ * group's limit also applies to the groups below it. Node.js 20 does not read the processor quota. A limit that cannot
+ * be read or parsed counts as no limit. Used to choose threads and buffers, and to explain why a thread could not be
+ * started.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { type Mount, mountsIn } from './mounts.js';
 
-/** @returns the content of a file; undefined: it cannot be read. Names and contents are latin1: a character a byte */
+/** @returns a file's content in latin1, one character a byte, as the names are; undefined if it cannot be read */
 export type ReadText = (path: string) => string | undefined;
 
 export interface GroupLimits {
-  /** Processors' worth of time, rounded up, at least 1; undefined: no quota. */
+  /** Processor time divided by real time, rounded up, at least 1; undefined: no quota. */
   readonly processors: number | undefined;
   /** Bytes; undefined: no limit. */
   readonly memory: number | undefined;
@@ -23,7 +24,7 @@ interface Membership {
   readonly path: string;
 }
 
-/** @param read tests forge what it reads */
+/** @param read tests replace it */
 export function groupLimits(read: ReadText = readSystemText): GroupLimits {
   let processors: number | undefined;
   let memory: number | undefined;
@@ -43,9 +44,9 @@ export function groupLimits(read: ReadText = readSystemText): GroupLimits {
 }
 
 /**
- * @param read tests forge what it reads
+ * @param read tests replace it
  * @returns the lowest limit on threads and processes (pids.max) that a control group of this process has reached;
- *   undefined: none has
+ *   undefined if none is reached
  */
 export function reachedThreadLimit(read: ReadText = readSystemText): number | undefined {
   const reached = groupsWith(['pids'], read).map(({ readHere }) => {
@@ -73,7 +74,7 @@ function groupsWith(wanted: readonly string[], read: ReadText) {
 
 function readSystemText(path: string): string | undefined {
   const name = Buffer.from(path, 'latin1');
-  // Most groups lack most files; the first error that Node.js makes takes milliseconds.
+  // Most groups have few of the files. The existence check avoids Node.js's first error, which takes milliseconds.
   if (!existsSync(name)) return undefined;
   try {
     return readFileSync(name, 'latin1');
@@ -94,16 +95,16 @@ function membershipsIn(text: string): Membership[] {
   return found;
 }
 
-/** @returns the directories of a group and of all groups above it, as far as they are mounted */
+/** @returns the directories of a group and of all groups above it, if they are mounted */
 function groupsOf({ controllers, path }: Membership, mounts: readonly Mount[]): string[] {
-  // Such a path leads out of the container: nobody there can see the group.
+  // Such a path leads out of the container, where the group is not visible.
   if (path.split('/').includes('..')) return [];
   const isOf = ({ type, options }: Mount) =>
     controllers === undefined
       ? type === 'cgroup2'
       : type === 'cgroup' && controllers.every((controller) => options.includes(controller));
   const isAbove = ({ root }: Mount) => root === '/' || root === path || path.startsWith(`${root}/`);
-  // The last one hides those before it where they are at the same place.
+  // If several are mounted at the same point, the last hides the others.
   const mount = mounts.findLast((candidate) => isOf(candidate) && isAbove(candidate));
   if (mount === undefined) return [];
   const below = mount.root === '/' ? path : path.slice(mount.root.length);
@@ -111,21 +112,21 @@ function groupsOf({ controllers, path }: Membership, mounts: readonly Mount[]): 
   return [mount.point, ...names.map((_, index) => [mount.point, ...names.slice(0, index + 1)].join('/'))];
 }
 
-/** @param text microseconds of processor time, and in how many they may be used; `max` or -1: no quota */
+/** @param text microseconds of processor time, and the period in microseconds; `max` or -1: no quota */
 function quotaOf(text: string | undefined): number | undefined {
   const [, quota, period] = /^(\d{1,15}) (\d{1,15})\n?$/.exec(text ?? '') ?? [];
   if (quota === undefined || period === undefined || Number(period) === 0) return undefined;
   return Math.max(1, Math.ceil(Number(quota) / Number(period)));
 }
 
-/** @param text bytes or threads; `max`: no limit, as is in version 1 the highest number of whole pages */
+/** @param text bytes or threads. No limit is `max`, or in version 1 the highest number of whole pages. */
 function numberOf(text: string | undefined): number | undefined {
   if (text === undefined || !/^\d{1,20}\n?$/.test(text)) return undefined;
   const value = Number(text);
   return Number.isSafeInteger(value) ? value : undefined;
 }
 
-/** The lowest of those that are known. */
+/** The lowest known limit. */
 function lower(...limits: readonly (number | undefined)[]): number | undefined {
   const known = limits.filter((limit) => limit !== undefined);
   return known.length === 0 ? undefined : Math.min(...known);

@@ -1,6 +1,6 @@
 /**
- * What a block device consists of: a partition of its disk, a mapped device of those below it, a loop device of its
- * file. Writing to one of them changes the other. Linux shows the layers under /sys/dev/block.
+ * The layers of a block device: a partition is part of a disk, a mapped device uses the devices below it, a loop device
+ * uses a file. A write to one layer changes the others. Linux shows the layers under /sys/dev/block.
  */
 import { type BigIntStats, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -8,9 +8,8 @@ import { fileIdentity } from './file-identity.js';
 
 /**
  * @param stats of a file or device
- * @param sys where the system shows its block devices
- * @returns the identity (`fileIdentity`) of the file or device, then those of all layers below it, as far as the
- *   system shows them
+ * @param sys the directory with the system's block devices
+ * @returns the identities (`fileIdentity`) of the file or device and of all layers below it that the system shows
  */
 export function layersOf(stats: BigIntStats, sys = '/sys/dev/block'): Set<string> {
   const layers = new Set([fileIdentity(stats)]);

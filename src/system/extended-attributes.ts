@@ -1,11 +1,11 @@
 /**
- * Extended attributes of open files (xattr(7)), in which Linux keeps access control lists and security labels, and
- * which Node.js cannot read. Called through koffi; on other systems, and without koffi, there are no functions for them.
+ * Extended attributes of open files (xattr(7)). Linux stores access control lists and security labels in them, and
+ * Node.js cannot read them. Called through koffi, on Linux only.
  */
 import { constants } from 'node:os';
 import { bindCall, type SystemCall, systemError } from './libc.js';
 
-/** The largest value, and the longest list of names, that Linux has (XATTR_SIZE_MAX, XATTR_LIST_MAX), in bytes. */
+/** The largest value, and the longest list of names, in Linux (XATTR_SIZE_MAX, XATTR_LIST_MAX), in bytes. */
 const LARGEST = 65_536;
 const { EOPNOTSUPP, ENODATA } = constants.errno;
 
@@ -24,7 +24,7 @@ let loaded: Promise<ExtendedAttributes | undefined> | undefined;
 
 /**
  * @returns undefined on systems where they cannot be read
- * @throws Qcow2cError ERR_IO when no descriptor is left to load koffi with
+ * @throws Qcow2cError ERR_IO when no free descriptor is left to load koffi
  */
 export function loadExtendedAttributes(): Promise<ExtendedAttributes | undefined> {
   loaded ??= bind().catch((error) => {
@@ -52,7 +52,7 @@ function withCalls(
     const memory = Buffer.alloc(LARGEST);
     const length = call(memory);
     if (length >= 0) return memory.subarray(0, length);
-    // A file system without such attributes has none of this name either.
+    // A file system without such attributes has none with this name.
     if (length === -ENODATA || length === -EOPNOTSUPP) return undefined;
     throw systemError(-length);
   };

@@ -1,9 +1,9 @@
-/** The flags of a file that keep even root from writing to it (chattr(1)), as statx(2) tells them on Linux. */
+/** The flags of a file that keep even root from writing to it (chattr(1)), read with Linux's statx(2). */
 import { endianness } from 'node:os';
 import { bindCall, type SystemCall } from './libc.js';
 
 const CURRENT_DIRECTORY = -100;
-/** Of struct statx: its size, and where its attributes are, in bytes; the bits of these that are asked for. */
+/** struct statx: its size and the offset of its attributes in bytes, and the attribute bits used here. */
 const STATX_BYTES = 256;
 const ATTRIBUTES_AT = 8;
 const IMMUTABLE = 0x10n;
@@ -15,8 +15,8 @@ let bound: Promise<SystemCall | undefined> | undefined;
 
 /**
  * @param path of a file or directory; a symbolic link is followed
- * @returns the flag, the stronger one where both are set; undefined: none, or this system does not tell
- * @throws Qcow2cError ERR_IO when no descriptor is left to load koffi with
+ * @returns the stronger flag that is set; undefined if none is set or the system does not tell
+ * @throws Qcow2cError ERR_IO when no free descriptor is left to load koffi
  */
 export async function flagOf(path: string): Promise<FileFlag | undefined> {
   bound ??= bindStatx().catch((error) => {

@@ -1,4 +1,4 @@
-/** The part of the optional package fs-ext that is used. The package ships no types. */
+/** The functions of the optional package fs-ext that are used. The package ships no types. */
 declare module 'fs-ext' {
   /** lseek(2): `whence` as in the system's headers. @returns the offset reached, in bytes @throws the system's error */
   export function seekSync(descriptor: number, offset: number, whence: number): number;

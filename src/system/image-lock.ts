@@ -1,31 +1,31 @@
 /**
- * QEMU's locks on image files, so that nobody reads what a virtual machine is writing to, and no virtual machine
- * writes to what is being read. Two bytes stand for each thing that can be done to an image: whoever does it
- * holds a lock on the first, whoever cannot bear that others do it holds one on the second (raw_apply_lock_bytes
- * and raw_check_lock_bytes in QEMU's block/file-posix.c). Locks are advisory and end with the open file.
+ * QEMU's locks on image files: nobody reads an image that a virtual machine writes to, and no virtual machine writes to
+ * an image that is being read. Each permission has two bytes: a process that uses the permission locks the first, and a
+ * process that forbids it to others locks the second (raw_apply_lock_bytes and raw_check_lock_bytes in QEMU's
+ * block/file-posix.c). Locks are advisory and end with the open file.
  */
 import { Qcow2cError, quoted } from '../errors.js';
 import { isByteLocked, lockByte } from './libc.js';
 
-/** What can be done to an image (BLK_PERM_* in QEMU): the number of its bytes from each of the two bases. */
+/** Permissions on an image (BLK_PERM_* in QEMU): the number of their bytes from each of the two bases. */
 const READ = 0;
 const WRITE = 1;
 const RESIZE = 3;
 const USED_BASE = 100;
 const REFUSED_BASE = 200;
-/** How QEMU calls them. */
+/** QEMU's names of the permissions. */
 const NAMES = { [READ]: 'consistent read', [WRITE]: 'write', [RESIZE]: 'resize' };
 type Permission = keyof typeof NAMES;
 
 interface Lock {
   readonly does: readonly Permission[];
-  /** Of others. */
+  /** Permissions that other processes may use. */
   readonly refuses: readonly Permission[];
 }
 
 /**
- * `read`: nobody may write meanwhile. `read beside writers`: what is read may change (qemu-img -U, and whatever
- * qemu-img looks at a raw disk for without copying it). `write`: nobody else may.
+ * `read`: other processes may not write. `read beside writers`: they may (qemu-img -U, and qemu-img's commands that
+ * read a raw disk without copying it). `write`: other processes may not write.
  */
 export type ImageUse = 'read' | 'read beside writers' | 'write';
 
@@ -36,9 +36,9 @@ const LOCKS: Readonly<Record<ImageUse, Lock>> = {
 };
 
 /**
- * Takes the locks of a use, all of them, then looks whether others have any that contradict it: so of two who
- * begin at once at least one sees the other. On systems and file systems without such locks it does nothing.
- * @param descriptor open for reading at least; its closing gives the locks back
+ * Takes all locks of a use, then tests whether other processes hold locks that conflict. So if two processes begin at
+ * once, at least one sees the other. Does nothing if the system or file system has no such locks.
+ * @param descriptor open for reading at least; closing it releases the locks
  * @param name the file's name for the message
  * @throws Qcow2cError ERR_IN_USE
  */
@@ -59,12 +59,12 @@ export async function lockImage(descriptor: number, name: string, use: ImageUse)
   }
 }
 
-/** What to do about it. Only a reader can go on: two writers destroy the image. */
+/** Advice for the user. Only a reader can continue: two writers would destroy the image. */
 const REMEDIES: Readonly<Record<ImageUse, string>> = {
   read:
-    'stop the virtual machine or the program that writes to it, or read it nevertheless with -U: what is written ' +
-    'meanwhile may then be missing or half there, as after a power failure',
-  'read beside writers': 'stop the program that refuses every reader first',
+    'stop the virtual machine or the program that writes to it, or read it anyway with -U: recent writes may then ' +
+    'be missing or incomplete, as after a power failure',
+  'read beside writers': 'stop the program that forbids readers first',
   write: 'stop the virtual machine or the program that uses it first',
 };
 

@@ -1,18 +1,23 @@
 /**
- * The calls of the C library that Node.js lacks, made through koffi: fallocate(2), lseek(2),
- * posix_fadvise(3) and the locks of fcntl(2). Where koffi or the call is missing the answer is ENOSYS.
+ * The C library's calls that Node.js lacks, made through koffi: fallocate(2), lseek(2), posix_fadvise(3) and the locks
+ * of fcntl(2). Without koffi or the call the result is ENOSYS.
  */
 import { createRequire } from 'node:module';
 import { endianness } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import { ioError } from '../errors.js';
 
-/** Modes of fallocate: allocate and keep the content; the same and keep the length; free, which makes zeros, likewise. */
+/**
+ * Modes of fallocate: allocate and keep the content; the same and keep the length; free, which makes zeros, and keep
+ * the length.
+ */
 export const ALLOCATE = 0;
 export const ALLOCATE_KEEPING_LENGTH = 0x01;
 export const PUNCH_HOLE = 0x01 | 0x02;
 
-/** Linux's locks that belong to an open file, not to the process: fcntl's commands, and struct flock in 64 bits. */
+/**
+ * Linux's locks of an open file rather than a process: fcntl's commands, and the constants of struct flock in 64 bits.
+ */
 const OFD_GET = 36;
 const OFD_SET = 37;
 const READ_LOCK = 0;
@@ -22,13 +27,13 @@ const FLOCK_BYTES = 32;
 const hasLocks =
   process.platform === 'linux' && ['x64', 'arm64', 'riscv64', 's390x', 'ppc64'].includes(process.arch);
 
-/** Machines on which a function of variable arguments takes three whole numbers like any other. */
+/** Machines that pass variable arguments like fixed ones. */
 const takesThreeArguments = hasLocks && ['x64', 'arm64', 'riscv64'].includes(process.arch);
 
-/** Linux's number on every machine but s390x of 32 bits. */
+/** Linux's number on all machines except s390x with 32 bits. */
 const DONT_NEED = 4;
 
-/** Its number is the same on every system. */
+/** The number is the same on all systems. */
 const EINTR = 4;
 const isLittle = endianness() === 'LE';
 const ENOSYS = process.platform === 'darwin' ? 78 : 38;
@@ -38,13 +43,13 @@ type Bound = ReturnType<ReturnType<Koffi['load']>['func']>;
 
 interface LibC {
   readonly koffi: Koffi;
-  /** A call by its name, with its types in koffi's words; undefined where the C library has none. */
+  /** A call by its name, with its types in koffi's notation; undefined if the C library lacks it. */
   readonly find: (name: string, result: string, parameters: string[]) => Bound | undefined;
   readonly fallocate: Bound | undefined;
   readonly lseek: Bound | undefined;
   readonly fadvise: Bound | undefined;
   readonly fcntl: Bound | undefined;
-  /** The same without variable arguments, which koffi does not pass on another thread. */
+  /** The same without variable arguments, which koffi does not support on another thread. */
   readonly lock: Bound | undefined;
 }
 
@@ -52,7 +57,7 @@ let loaded: Promise<LibC | undefined> | undefined;
 
 /**
  * @returns undefined without koffi
- * @throws Qcow2cError ERR_IO when no descriptor is left to load it with: a lock that nobody takes is none
+ * @throws Qcow2cError ERR_IO when no free descriptor is left to load it: without koffi no lock would be taken
  */
 function load(): Promise<LibC | undefined> {
   loaded ??= importKoffi()
@@ -70,25 +75,25 @@ async function importKoffi(): Promise<Koffi> {
     return await import('koffi');
   } catch (error) {
     if (!isShortage(error)) throw error;
-    // An import that has failed once fails for ever; this tries anew.
+    // A failed import fails for ever; require tries again.
     return createRequire(import.meta.url)('koffi') as Koffi;
   }
 }
 
-/** Whether the process or the system has as many files open as it may. */
+/** Whether the process or the system has reached its limit of open files. */
 function isShortage(error: unknown): boolean {
   return ['EMFILE', 'ENFILE'].includes((error as NodeJS.ErrnoException).code ?? '');
 }
 
 function bind(koffi: Koffi): LibC {
   const loaded = koffi.load(null);
-  // With 64-bit offsets, which on 32-bit machines only glibc's calls of this ending have.
+  // With 64-bit offsets; on 32-bit machines only glibc's calls with this suffix have them.
   const find = (name: string, result: string, parameters: string[]): Bound | undefined => {
     for (const symbol of [`${name}64`, name]) {
       try {
         return loaded.func(symbol, result, parameters);
       } catch {
-        // Not in this C library.
+        // This C library lacks the call.
       }
     }
     return undefined;
@@ -104,14 +109,14 @@ function bind(koffi: Koffi): LibC {
   };
 }
 
-/** A call of the C library. @returns its answer, or the negative number of the error */
+/** Makes a call. @returns its result, or the negative number of the error */
 export type SystemCall = (...parameters: readonly (number | string | Uint8Array)[]) => number;
 
 /**
- * Binds a call that returns an integer, and -1 for an error. koffi keeps what is bound: bind a call once only.
+ * Binds a call that returns an integer, and -1 for an error. koffi never frees a binding, so bind a call once only.
  * @param name of the call
- * @param result and parameters: their types in koffi's words
- * @returns undefined without koffi, or where the C library lacks the call
+ * @param result and parameters: their types in koffi's notation
+ * @returns undefined without koffi, or if the C library lacks the call
  * @throws Qcow2cError ERR_IO as `load`
  */
 export async function bindCall(
@@ -124,18 +129,18 @@ export async function bindCall(
   if (libc === undefined || call === undefined) return undefined;
   return (...given) => {
     const answer = Number(call(...given));
-    // Nothing may run in between that could call the system: errno is the thread's.
+    // No code in between may make a system call: errno belongs to the thread.
     return answer < 0 ? -libc.koffi.errno() : answer;
   };
 }
 
 /**
- * Allocates or frees a part of a file, or frees that of a device, on another thread: it takes seconds
- * where a file system or device has to write.
+ * Allocates or frees a part of a file, or frees a part of a device, on another thread: it takes seconds if the file
+ * system or device has to write.
  * @param mode ALLOCATE or PUNCH_HOLE
  * @param offset bytes
  * @param length bytes
- * @returns undefined when it was done, else the reason; then any part of the range may have been treated
+ * @returns undefined on success, or the error; any part of the range may be changed then
  */
 export async function fallocate(
   descriptor: number,
@@ -155,12 +160,12 @@ export async function fallocate(
   }
 }
 
-/** koffi refuses more than 256 calls at once on other threads. Node.js runs four of them at once. */
+/** koffi refuses more than 256 asynchronous calls at once. Node.js runs four of them at once. */
 const MOST_CALLS = 128;
 let runningCalls = 0;
 const waitingCalls: (() => void)[] = [];
 
-/** @param outcome of what the call returned: koffi shows the call's own errno only until this has returned */
+/** @param outcome converts the result of the call: koffi keeps the call's errno only until it returns */
 async function onAnotherThread(
   call: Bound,
   parameters: readonly unknown[],
@@ -176,29 +181,29 @@ async function onAnotherThread(
       });
     });
   } finally {
-    // The next one takes this one's place, so the number stays.
+    // The next call takes over the slot of this one, so the number stays.
     const next = waitingCalls.shift();
     if (next === undefined) runningCalls -= 1;
     else next();
   }
 }
 
-/** lseek(2). Both return the offset reached, in bytes, or the negative number of the error. */
+/** lseek(2). Both return the new offset in bytes, or the negative number of the error. */
 export interface Lseek {
   now(descriptor: number, offset: number, whence: number): number;
-  /** The same on another thread, for file systems that may take their time. */
+  /** The same on another thread, for file systems that may be slow. */
   later(descriptor: number, offset: number, whence: number): Promise<number>;
 }
 
 /**
- * @returns undefined without koffi, or a C library that has the call
+ * @returns undefined without koffi, or if the C library lacks the call
  * @throws Qcow2cError ERR_IO as `load`
  */
 export async function loadLseek(): Promise<Lseek | undefined> {
   const libc = await load();
   const call = libc?.lseek;
   if (libc === undefined || call === undefined) return undefined;
-  // Between the call and koffi.errno() nothing may run that could call the system: errno is the thread's.
+  // No code between the call and koffi.errno() may make a system call: errno belongs to the thread.
   const outcome = (reached: number | bigint) => (reached < 0 ? -libc.koffi.errno() : Number(reached));
   return {
     now: (descriptor, offset, whence) => outcome(call(descriptor, offset, whence)),
@@ -207,8 +212,8 @@ export async function loadLseek(): Promise<Lseek | undefined> {
 }
 
 /**
- * Asks the system to drop what it has of a file in the page cache. What is not on the disk yet stays: sync first.
- * @returns undefined when it was asked, else the reason why it could not be
+ * Asks the system to drop a file from the page cache. Pages that are not on the disk yet stay, so sync first.
+ * @returns undefined on success, or the error
  */
 export async function dropCachedPages(descriptor: number): Promise<NodeJS.ErrnoException | undefined> {
   const call = process.platform === 'linux' ? (await load())?.fadvise : undefined;
@@ -218,9 +223,9 @@ export async function dropCachedPages(descriptor: number): Promise<NodeJS.ErrnoE
 }
 
 /**
- * Locks one byte of an open file, for as long as the file is open; nobody waits.
- * @param exclusive nobody else may have a lock there, else nobody else an exclusive one
- * @returns undefined when it is locked, else the reason: EAGAIN or EACCES when somebody else's lock is in the way
+ * Locks one byte of an open file until the file is closed. Does not wait.
+ * @param exclusive no other lock may be on the byte; false: no other exclusive lock
+ * @returns undefined on success, or the error: EAGAIN or EACCES if another process holds a conflicting lock
  */
 export async function lockByte(
   descriptor: number,
@@ -233,8 +238,8 @@ export async function lockByte(
 }
 
 /**
- * @returns whether another open file, also of this process, has a lock on the byte; undefined: the system does
- *   not say
+ * @returns whether another open file, also one of this process, has a lock on the byte; undefined if the system does
+ *   not tell
  */
 export async function isByteLocked(descriptor: number, byte: number): Promise<boolean | undefined> {
   const lock = flock(WRITE_LOCK, byte);
@@ -261,7 +266,7 @@ async function callFcntl(descriptor: number, command: number, lock: DataView): P
   const memory = new Uint8Array(lock.buffer);
   const outcome = (result: number | bigint) => (result === 0 ? 0 : libc.koffi.errno());
   for (;;) {
-    // On another thread where that can be: a network file system asks its server.
+    // On another thread if possible, because a network file system asks its server.
     const errno =
       libc.lock === undefined
         ? outcome(libc.fcntl(descriptor, command, 'void *', memory))
@@ -277,14 +282,14 @@ export function systemError(errno: number): NodeJS.ErrnoException {
 }
 
 /**
- * Ends the process at once with _exit(2), also while threads are in calls that do not return: process.exit would wait
- * for them. Neither handlers of 'exit' run nor is output flushed. Returns only where koffi is missing.
+ * Ends the process at once with _exit(2), even while threads are in calls that hang; process.exit would wait for them.
+ * No 'exit' handlers run and no output is flushed. Returns only without koffi.
  */
 export function exitAtOnce(code: number): void {
   try {
     const koffi = createRequire(import.meta.url)('koffi') as Koffi;
     koffi.load(null).func('_exit', 'void', ['int'])(code);
   } catch {
-    // The caller has another way.
+    // The caller uses another way then.
   }
 }

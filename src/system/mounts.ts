@@ -1,20 +1,20 @@
-/** What is mounted where (proc_pid_mountinfo(5)). Without /proc nothing is known. */
+/** The mounts of this process (proc_pid_mountinfo(5)). Without /proc there are none. */
 import { readFileSync } from 'node:fs';
 
 /** Names are latin1: one character for each byte. */
 export interface Mount {
   /** The device number of its files, as `MAJOR:MINOR`. */
   readonly device: string;
-  /** Which directory of the file system is seen at `point`. */
+  /** The directory of the file system that is visible at `point`. */
   readonly root: string;
   readonly point: string;
-  /** The kind of file system. */
+  /** The type of the file system. */
   readonly type: string;
-  /** Of the file system. */
+  /** Options of the file system. */
   readonly options: readonly string[];
 }
 
-/** @returns every mount that this process sees; none where the system does not tell */
+/** @returns every mount that this process sees; none if the system does not tell */
 export function readMounts(): Mount[] {
   try {
     return mountsIn(readFileSync('/proc/self/mountinfo', 'latin1'));
@@ -23,7 +23,7 @@ export function readMounts(): Mount[] {
   }
 }
 
-/** @param text lines of `ID PARENT DEVICE ROOT POINT OPTIONS TAG... - TYPE SOURCE OPTIONS`; others are left out */
+/** @param text lines of `ID PARENT DEVICE ROOT POINT OPTIONS TAG... - TYPE SOURCE OPTIONS`; other lines are ignored */
 export function mountsIn(text: string): Mount[] {
   const found: Mount[] = [];
   for (const line of text.split('\n')) {

@@ -1,6 +1,6 @@
 /**
- * Reads a descriptor until the bytes asked for are there or the file ends: one loop for callers that await and one for
- * callers that block. Interrupted and short reads are continued.
+ * Reads a descriptor until the requested bytes are read or the file ends: one loop for asynchronous callers and one for
+ * synchronous callers. Interrupted and short reads are continued.
  */
 import * as fs from 'node:fs';
 import { roundDown } from '../arithmetic.js';
@@ -54,7 +54,7 @@ export async function readFully(
 
 /**
  * The same for a thread that may block.
- * @param needed bytes that are enough; the last read may bring more
+ * @param needed enough bytes to return; the last read may return more
  */
 export function readFullySync(
   descriptor: number,

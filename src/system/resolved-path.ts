@@ -1,18 +1,18 @@
 /**
- * Where a name leads, found out once, before work begins: a symbolic link or a working directory that changes later
- * changes nothing. Node.js decodes what the system answers, so what is not UTF-8 needs care.
+ * Resolves a path once, before work begins, so that later changes of a symbolic link or the working directory have no
+ * effect. Node.js decodes the system's answers, so names that are not UTF-8 need care.
  */
 import * as fs from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { Qcow2cError, quoted } from '../errors.js';
 
-/** As many symbolic links as Linux follows in one name. */
+/** The number of symbolic links that Linux follows in one name. */
 const MOST_LINKS = 40;
 
 /**
- * @param path of a file that need not exist; its directory must
- * @returns the same place without symbolic links, as an absolute path unless the directory's own is not UTF-8. A
- *   link that leads to no file leads to the place where one will be made.
+ * @param path of a file; its directory must exist
+ * @returns the path without symbolic links; absolute unless the directory's own is not UTF-8. A link to a missing file
+ *   resolves to the path of that file.
  * @throws the system's error; Qcow2cError ERR_UNSUPPORTED for a link to a name that is not UTF-8
  */
 export async function resolvedPath(path: string): Promise<string> {
@@ -29,7 +29,7 @@ export async function resolvedPath(path: string): Promise<string> {
   return directory === undefined ? place : join(directory, basename(place));
 }
 
-/** @returns undefined for what is no symbolic link, or is not there */
+/** @returns undefined for a missing file or one that is not a symbolic link */
 async function linkTarget(path: string): Promise<string | undefined> {
   try {
     const target = await fs.readlink(path, { encoding: 'buffer' });

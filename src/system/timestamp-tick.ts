@@ -1,16 +1,16 @@
 /**
- * Waits until the next write to a file must change its time stamps. File systems store times in steps: two writes
- * within one step leave the same time, so a reader that starts in between cannot detect the second one. Git calls
- * such files "racily clean".
+ * Waits until the next write to a file must change its time stamps. File systems store times in steps. Two writes
+ * within one step get the same time, so a reader that starts between them cannot detect the second. Git calls such
+ * files "racily clean".
  */
 import { type BigIntStats, fstat, statfsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Qcow2cError, quoted } from '../errors.js';
 
-/** Linux stamps files with a clock that steps every 1 to 10 ms; twice the longest step covers rounding. */
+/** Linux takes the time stamps from a clock that ticks every 1 to 10 ms; twice the longest step covers rounding. */
 const KERNEL_TICK_MS = 20;
-/** ext3, ext4 with 128-byte inodes, HFS+ and XFS of old store whole seconds. */
+/** ext3, ext4 with 128-byte inodes, HFS+ and old versions of XFS store whole seconds. */
 const SECOND_MS = 1000;
 /** FAT stores even seconds. */
 const FAT_TICK_MS = 2000;
@@ -18,7 +18,7 @@ const FAT_MAGIC = 0x4d44;
 /** A file that is still changing after this long is being written to. */
 const LONGEST_WAIT_MS = FAT_TICK_MS + KERNEL_TICK_MS;
 
-/** The times of a file, and how long it took until a later write had to change them. */
+/** The times of a file, and the milliseconds until a later write had to change them. */
 export interface SettledTimes {
   readonly stats: BigIntStats;
   readonly waitedMs: number;
@@ -39,7 +39,7 @@ export async function settleTimes(descriptor: number, name: string): Promise<Set
     const wait = untilTickIsOver(stats, () => isFat(name), now);
     if (wait === 0) return { stats, waitedMs: now - start };
     if (now - start + wait > LONGEST_WAIT_MS) {
-      const message = `${quoted(name)} is being written to: its time of change keeps moving`;
+      const message = `${quoted(name)} is being written to: its time stamps keep changing`;
       throw new Qcow2cError('ERR_SOURCE_CHANGED', message, { file: name });
     }
     await delay(wait);
@@ -47,8 +47,8 @@ export async function settleTimes(descriptor: number, name: string): Promise<Set
 }
 
 /**
- * How long a write could still leave the file's times as they are, in ms.
- * @param isFatFile asked only where the answer matters
+ * How long a write could still leave the file's times unchanged, in ms.
+ * @param isFatFile called only if the answer matters
  * @param now milliseconds since the epoch
  */
 export function untilTickIsOver(
@@ -57,11 +57,11 @@ export function untilTickIsOver(
   now: number,
 ): number {
   const hasFractions = ctimeNs % 1_000_000_000n !== 0n;
-  // Whole seconds may be chance, once in a billion files; then the wait is too long and nothing else.
+  // Whole seconds may be chance, once in a billion files; then the wait is only longer than needed.
   const tick = hasFractions ? 0 : isFatFile() ? FAT_TICK_MS : SECOND_MS;
   const step = tick + KERNEL_TICK_MS;
   const changed = Number(ctimeNs / 1_000_000n);
-  // A time in the future is another machine's, or the clock was set back: only waiting helps.
+  // A time in the future comes from another machine, or the clock was set back: only waiting helps.
   return Math.max(0, Math.min(changed + step - now, step));
 }
 

@@ -1,12 +1,12 @@
 /**
- * Failures of a read or write that pass by themselves: signals and full queues. Whoever reads or writes tries again,
- * but not for ever: what stays is a fault.
+ * Errors of a read or write that pass by themselves: interrupted calls and full queues. The caller retries, but not for
+ * ever: an error that stays is a fault.
  */
 
-/** Attempts in a row that may move no byte before an operation is given up. */
+/** Consecutive attempts that may transfer no byte before an operation fails. */
 export const MOST_IDLE_ATTEMPTS = 8;
 
-/** Whether what failed with `error` may be tried again as it was. */
+/** Whether the operation that failed with `error` may be retried unchanged. */
 export function isTransient(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException;
   return code === 'EINTR' || code === 'EAGAIN';

@@ -1,18 +1,18 @@
 /**
- * Lets signals, timers and other work have their turn in a loop over an image's tables. Such a loop can go on for as
- * long as the image likes without ever waiting for the system, and nothing could end it.
+ * Lets signals, timers and other work run during a loop over an image's tables. An image can make such a loop
+ * arbitrarily long without any wait for the system, and then nothing could interrupt it.
  */
 import { abortedError } from '../errors.js';
 
-/** How long others wait at most, in milliseconds: nobody notices. */
+/** Longest time without other work, in milliseconds; short enough not to be noticed. */
 const LONGEST_WAIT = 50;
 
 let lastTurn = performance.now();
 
 /**
- * To be called in every step of such a loop, and waited for when there is something to wait for.
- * @returns undefined when the others need not have their turn yet
- * @throws Qcow2cError ERR_ABORTED, by rejecting, when the signal has come
+ * Call it in every step of such a loop, and await the result unless it is undefined.
+ * @returns undefined if it is too early to yield
+ * @throws Qcow2cError ERR_ABORTED, by rejecting, if the signal has aborted
  */
 export function yieldToEventLoop(signal: AbortSignal | undefined): Promise<void> | undefined {
   if (performance.now() - lastTurn < LONGEST_WAIT) return undefined;

@@ -52,7 +52,7 @@ describe.each([
   ])('%s, met by the first write or by a later one', async (_name, error, reason) => {
     const advice = (code: string) =>
       target === old && code !== 'EIO'
-        ? ' \\(the old file keeps its space until then; with -n it is written in place\\)'
+        ? ' \\(the old file takes its space until the new one is complete; with -n it is written in place\\)'
         : '';
     for (const when of ['1', '3', '2+']) {
       const line = new RegExp(
@@ -70,7 +70,7 @@ describe.each([
       'ftruncate',
       /^Could not set the length of '<target>' to \d+: (I\/O|Input\/output) error$/,
     ],
-    ['rename', 'rename', /^Could not name the finished image '<target>': (I\/O|Input\/output) error$/],
+    ['rename', 'rename', /^Could not rename the finished image to '<target>': (I\/O|Input\/output) error$/],
   ])('a system that cannot %s', async (_name, calls, line) => {
     const words = new RegExp(line.source.replace('<target>', target));
     // The image of compressed clusters alone ends inside a page, so that its length is set.
@@ -113,7 +113,7 @@ describe('targets', () => {
     );
     await fails(
       [raw, path('closed', 'old.qcow2')],
-      /'.*closed\/old\.qcow2', which can be written to but not be replaced .* -n .*: Permission denied/,
+      /'.*closed\/old\.qcow2', which can be written to but not replaced .* -n .*: Permission denied/,
       UNPRIVILEGED,
     );
     chmodSync(path('closed'), 0o755);

@@ -108,7 +108,7 @@ describe('one line and exit code 1 through the program, when', () => {
       'openat',
       temporary,
       'EDQUOT:when=1',
-      `Could not create '${target}', which can be written to but not be replaced \\(with -n it is written in place\\): Disk quota exceeded`,
+      `Could not create '${target}', which can be written to but not replaced \\(with -n it is written in place\\): Disk quota exceeded`,
     ],
     [
       'there is no room for a second file',
@@ -116,7 +116,7 @@ describe('one line and exit code 1 through the program, when', () => {
       'fallocate',
       temporary,
       'EDQUOT',
-      `Could not create '${target}', which can be written to but not be replaced \\(with -n it is written in place\\): Disk quota exceeded`,
+      `Could not create '${target}', which can be written to but not replaced \\(with -n it is written in place\\): Disk quota exceeded`,
     ],
     [
       'the file cannot get the name of the old one',
@@ -124,7 +124,7 @@ describe('one line and exit code 1 through the program, when', () => {
       'rename',
       temporary,
       'EXDEV',
-      `Could not name the finished image '${target}', which can be written to but not be replaced \\(with -n it is written in place\\): Cross-device link`,
+      `Could not rename the finished image to '${target}', which can be written to but not replaced \\(with -n it is written in place\\): Cross-device link`,
     ],
     [
       'holes cannot be looked for',

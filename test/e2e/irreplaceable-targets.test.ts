@@ -46,7 +46,7 @@ describe(
         fs.symlinkSync(path, `${directory}/link`);
         for (const target of [path, `${directory}/link`]) {
           const message =
-            `Cannot replace '${target}', which is a mount point, as a file that is bound into a container is ${IN_PLACE}: ` +
+            `Cannot replace '${target}', which is a mount point, such as a file that is bound into a container ${IN_PLACE}: ` +
             'Resource busy or locked';
           await refusedBehind(`mount --bind '${directory}/other' '${path}'`, target, message);
         }
@@ -58,7 +58,7 @@ describe(
       fs.mkdirSync(`${directory}/devices`);
       const target = `${directory}/devices/nosuch`;
       const message =
-        `Could not create '${target}': there is no such device, and a file among the devices would be kept in memory ` +
+        `Could not create '${target}': there is no such device, and a file in a directory of devices would exist in memory ` +
         'only (check the name, and whether the volume is active)';
       await refusedBehind(`mount -t devtmpfs none '${directory}/devices'`, target, message);
       expect(fs.existsSync('/dev/nosuch')).toBe(false);
@@ -114,7 +114,7 @@ describe(flags ? 'flags' : 'flags (cannot be set here, nothing is tried)', () =>
           code: 'ERR_IO',
           systemCode: 'EPERM',
           file: path,
-          message: `Could not open '${path}', which is ${word} ('chattr -${flag}' ends that): Operation not permitted`,
+          message: `Could not open '${path}', which is ${word} ('chattr -${flag}' removes the flag): Operation not permitted`,
         });
       }
       expect(snapshot(directory)).toEqual(before);

@@ -176,7 +176,7 @@ describe('a write that comes short', () => {
     const asked = script('writev', [BLOCK, ...new Array(100).fill(0)]);
     await expect(file.write(0, [blocks(2)])).rejects.toMatchObject({
       code: 'ERR_IO',
-      message: `Could not write 8192 bytes to 'the target' at offset 0: only ${BLOCK} bytes were taken`,
+      message: `Could not write 8192 bytes to 'the target' at offset 0: only ${BLOCK} bytes were written`,
     });
     expect(asked.length).toBeLessThan(20);
   });

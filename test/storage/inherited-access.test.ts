@@ -132,7 +132,7 @@ describe('a file whose rules cannot be kept is open to its owner alone, and that
   ])('%s', async (name, what) => {
     const { attributes } = forged({ [name]: 'old' }, { [name]: 'of a new file' }, refuseAll);
     expect(await inherit(attributes)).toEqual([
-      `is open to its owner alone now, since the ${what} of the file that it replaces could not be kept ` +
+      `is now accessible to its owner only, because the ${what} of the file that it replaces could not be kept ` +
         '(Operation not permitted)',
     ]);
     expect(modeOf(`${directory}/new`)).toBe(0o700);

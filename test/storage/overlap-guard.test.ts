@@ -137,11 +137,15 @@ describe('the header', () => {
 
   test('longer than its place is refused, also when a table lies right behind it', async () => {
     const { storage, guard } = await guarded();
-    await expect(guard.writeHeader([payload(RESERVED + 1)])).rejects.toThrow('longer than its place');
+    await expect(guard.writeHeader([payload(RESERVED + 1)])).rejects.toThrow(
+      'longer than its reserved space',
+    );
     guard.reserve(RESERVED, 1000);
     await guard.writeTables(RESERVED, [payload(1000)]);
     const { length } = storage.writes;
-    await expect(guard.writeHeader([payload(RESERVED), payload(1)])).rejects.toThrow('longer than its place');
+    await expect(guard.writeHeader([payload(RESERVED), payload(1)])).rejects.toThrow(
+      'longer than its reserved space',
+    );
     expect(storage.writes).toHaveLength(length);
   });
 });

@@ -80,8 +80,8 @@ describe('sorted ranges', () => {
   test('say where an overlap begins', () => {
     const sorted = new SortedRanges();
     sorted.add(10, 20);
-    expect(() => sorted.add(5, 11)).toThrow('bytes 5 to 11 overlap what begins at 10');
-    expect(() => sorted.add(19, 25)).toThrow('bytes 19 to 25 overlap what begins at 10');
+    expect(() => sorted.add(5, 11)).toThrow('bytes 5 to 11 overlap a range that begins at 10');
+    expect(() => sorted.add(19, 25)).toThrow('bytes 19 to 25 overlap a range that begins at 10');
     expect(sorted.count).toBe(1);
   });
 });

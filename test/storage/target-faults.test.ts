@@ -105,7 +105,7 @@ describe('commit of a new file', () => {
     ['ftruncate', 'EFBIG', 'Could not set the length of'],
     ['fdatasync', 'EIO', 'Could not sync'],
     ['close', 'EDQUOT', 'Could not close'],
-    ['rename', 'EACCES', 'Could not name the finished image'],
+    ['rename', 'EACCES', 'Could not rename the finished image to'],
   ] as const)(
     'whose %s fails leaves the old file, nothing else, and nothing open',
     async (name, code, what) => {

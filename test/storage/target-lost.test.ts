@@ -32,7 +32,7 @@ afterEach(() => {
 const names = (where = directory) => fs.readdirSync(where).sort();
 
 const LOST =
-  /^'.*disk\.qcow2' is lost: another process has removed, moved or replaced '.*\.disk\.qcow2\.qcow2c\.tmp', in which it was made$/;
+  /^'.*disk\.qcow2' is lost: another process removed, moved or replaced its temporary file '.*\.disk\.qcow2\.qcow2c\.tmp'$/;
 
 test.each([
   ['removed', () => fs.unlinkSync(temporary), ['disk.qcow2']],
@@ -87,7 +87,7 @@ test('another file that gets the name at the last moment is an error', async () 
   await expect(target.commit(4096)).rejects.toMatchObject({
     code: 'ERR_IO',
     file: path,
-    message: expect.stringContaining('is lost: another process has given its name to another file'),
+    message: expect.stringContaining('is lost: another process gave its name to another file'),
   });
   expect(names()).toEqual(['disk.qcow2']);
 });
@@ -149,7 +149,7 @@ test('an old target in whose place there is a directory is an error', async () =
   await expect(target.commit(4096)).rejects.toMatchObject({
     code: 'ERR_IO',
     systemCode: 'EISDIR',
-    message: `Could not name the finished image '${path}': Is a directory`,
+    message: `Could not rename the finished image to '${path}': Is a directory`,
   });
   expect(names()).toEqual(['disk.qcow2']);
   expect(names(path)).toEqual([]);

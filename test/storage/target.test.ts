@@ -210,7 +210,7 @@ describe('a target that replaces a file', () => {
       code: 'ERR_IO',
       systemCode: 'EISDIR',
       file: path,
-      message: `Could not name the finished image '${path}': Is a directory`,
+      message: `Could not rename the finished image to '${path}': Is a directory`,
     });
     expect(names()).toEqual(['image.qcow2']);
     await expect(target.file.sync()).rejects.toThrow();
@@ -437,7 +437,7 @@ describe('without the right to write', () => {
       ...denied,
       file: path,
       message:
-        `Could not create '${path}', which can be written to but not be replaced ` +
+        `Could not create '${path}', which can be written to but not replaced ` +
         '(with -n it is written in place): Permission denied',
     });
     expect(fs.readFileSync(path, 'utf8')).toBe('the old image');
@@ -450,7 +450,7 @@ describe('without the right to write', () => {
     fs.chmodSync(directory, 0o1777);
     const isRoot = process.geteuid?.() === 0;
     const message =
-      `Cannot replace '${path}', which belongs to another user, in a directory that is sticky, as /tmp is ` +
+      `Cannot replace '${path}', which belongs to another user and is in a sticky directory such as /tmp ` +
       '(with -n it is written in place): Operation not permitted';
     const refusal = { code: 'ERR_IO', systemCode: 'EPERM', file: path, message };
     const answer = await asOtherUser.complete(path, false);

@@ -37,7 +37,7 @@ describe('while a QEMU program', () => {
       const question = `is another process using the image '${path}'?`;
       expect(await refusalOf('read')).toBe(
         `Failed to get shared "write" lock: ${question} (stop the virtual machine or the program that writes to it, ` +
-          'or read it nevertheless with -U: what is written meanwhile may then be missing or half there, as after a ' +
+          'or read it anyway with -U: recent writes may then be missing or incomplete, as after a ' +
           'power failure)',
       );
       // -U is no way out for a writer.

@@ -52,7 +52,7 @@ test.each([
     fs.chmodSync(path, old);
     const target = await openTarget(path, 'none', false);
     const notice =
-      'is open to its owner alone now, since access control lists cannot be read on this system without the package koffi';
+      'is now accessible to its owner only, because access control lists cannot be read on this system without the package koffi';
     expect(target.notices).toEqual(old === mode ? [] : [notice]);
     await target.commit(0);
     expect(fs.statSync(path).mode & 0o7777).toBe(mode);
