@@ -20,6 +20,8 @@ const MAY_IMPORT = {
   convert: ['check', ...STACK],
   // Measuring a compressed image is a conversion into the null target.
   measure: ['convert', ...STACK],
+  // The arguments of the library: the options of each command.
+  arguments: [...COMMANDS, ...STACK],
   cli: [...COMMANDS, ...STACK],
 };
 /** raw and qcow2 implement the source interfaces of image: they import its types, and nothing that is loaded. */

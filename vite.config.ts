@@ -8,7 +8,8 @@ export default defineConfig({
     outDir: 'dist',
     emptyOutDir: true,
     minify: false,
-    sourcemap: true,
+    // The code is not minified, so a stack trace names its functions without maps.
+    sourcemap: false,
     rollupOptions: {
       input: { index: 'src/index.ts', cli: 'src/cli/main.ts', worker: 'src/workers/worker.ts' },
       // Optional: where it could not be compiled, the build must not look for it.

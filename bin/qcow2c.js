@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env sh
 ':' //; trap '' USR1; exec node --inspect-port=192.0.2.1:9229 "$0" "$@"
 process.on('SIGUSR1', function ignore() {});
 // The lines above are a shell script and JavaScript. All of the file is ES5 and CommonJS, so that a Node.js of any age

@@ -127,7 +127,8 @@ const LINUX_NUMBERS: Readonly<Record<number, string>> = {
 function systemCodeOf(error: unknown): string | undefined {
   const { errno, code } = (error ?? {}) as NodeJS.ErrnoException;
   const known = process.platform === 'linux' ? LINUX_NUMBERS[-(errno ?? 0)] : undefined;
-  return known ?? code;
+  // Node.js has codes of its own for what no system call reported.
+  return known ?? (code?.startsWith('ERR_') ? undefined : code);
 }
 
 /** The system's words for a failed operation ("No space left on device"), or the error's own message. */

@@ -1,11 +1,11 @@
-/** The library: what `import … from 'qcow2c'` gives. Its functions take the names of files as they are called. */
+/** The library: everything that a program can import from 'qcow2c'. */
+import { takeOptions } from './arguments/options.js';
 import { check as checkImage } from './check/check.js';
 import type { CheckOptions, CheckResult } from './check/options.js';
 import { compare as compareImages } from './compare/compare.js';
 import type { CompareOptions, CompareResult } from './compare/options.js';
 import { convert as convertImages } from './convert/convert.js';
 import type { ConvertOptions, ConvertResult } from './convert/options.js';
-import { callerImage, callerName, callerSource, refuseNoText } from './image/caller-names.js';
 import type { ImageInfo, ImageInfoOptions } from './info/image-info.js';
 import { imageInfo as describeImage } from './info/info.js';
 import { mapImage as mapRanges } from './map/map-image.js';
@@ -22,7 +22,7 @@ export type { ConvertOptions, ConvertResult, VerifiedFrom } from './convert/opti
 export type { EngineName } from './engines/codec.js';
 export { type ErrorCode, type ErrorFacts, Qcow2cError } from './errors.js';
 export type { ClusterCounts, Examination, StreamTotals } from './examine/examine-image.js';
-export type { ImageFormat, ImageReference, StreamReference } from './image/image-reference.js';
+export type { Image, ImageFormat, ImageReference, StreamReference } from './image/image-reference.js';
 export type {
   BackingInfo,
   BitmapInfo,
@@ -45,67 +45,65 @@ export type { UnreadableRange } from './workers/unreadable-range.js';
 
 /**
  * Converts disk images to a qcow2 image or a raw disk.
- * @throws Qcow2cError. The target is then as it was before, and nothing else is left behind, unless the directory
- *   could not be synced: then the image has its name, and may lose it in a power failure.
+ * @throws Qcow2cError. The target is then unchanged and no other file is left behind, with one exception: if the
+ *   directory could not be synced, the image has its name and may lose it in a power failure.
  */
 export async function convert(options: ConvertOptions): Promise<ConvertResult> {
-  const { backingFile, dataFile } = options.create ?? {};
-  // The new image holds these two as they are given.
-  for (const [argument, name] of Object.entries({ backingFile, dataFile })) {
-    if (name !== undefined) refuseNoText(name, `create.${argument}`);
-  }
-  return convertImages({
-    ...options,
-    sources: options.sources.map((source, index) => callerSource(source, `sources[${index}]`)),
-    target: callerName(options.target, 'target'),
-  });
+  return convertImages(takeOptions('convert', options));
 }
 
 /**
- * Checks an image, and repairs it when `repair` asks for that.
- * @returns undefined for a format that has no checks
+ * Checks an image, and repairs it if `repair` is given.
+ * @returns undefined for a format that has no checks (raw)
  * @throws Qcow2cError
  */
 export async function check(options: CheckOptions): Promise<CheckResult | undefined> {
-  return checkImage({ ...options, image: callerImage(options.image, 'image') });
+  return checkImage(takeOptions('check', options));
 }
 
 /**
- * Compares what a guest sees in two images.
- * @returns the verdict, also when something cannot be read: then nothing before that is different
- * @throws Qcow2cError when an image cannot be opened, or is written to meanwhile
+ * Compares the virtual disks of two images.
+ * @returns the verdict, also if a range cannot be read: then everything before it is identical
+ * @throws Qcow2cError when an image cannot be opened, or changes meanwhile
  */
 export async function compare(options: CompareOptions): Promise<CompareResult> {
-  const [one, other] = options.images;
-  const images = [callerSource(one, 'images[0]'), callerSource(other, 'images[1]')] as const;
-  return compareImages({ ...options, images });
+  return compareImages(takeOptions('compare', options));
 }
 
 /**
  * Describes an image.
- * @returns the image, then with `backingChain` its backing file, that one's, and so on
+ * @returns the image; with `backingChain` also its backing file, the backing file of that, and so on
  * @throws Qcow2cError
  */
 export async function imageInfo(options: ImageInfoOptions): Promise<ImageInfo[]> {
-  return describeImage({ ...options, image: callerImage(options.image, 'image') });
+  return describeImage(takeOptions('imageInfo', options));
 }
 
 /**
- * Tells range by range where a disk is stored. Nothing stays open when the caller ends early.
- * @returns at least one range; one without length where there is nothing to look at
- * @throws Qcow2cError
+ * Lists the ranges of a virtual disk and where each is stored. The image is closed when the generator ends, also early.
+ * @returns yields at least one range; one of length 0 if there is nothing in `startOffset` and `maxLength`
+ * @throws Qcow2cError, from the first `next()` for wrong options too
  */
 export function mapImage(options: MapOptions): AsyncGenerator<MapRange, void, undefined> {
-  return mapRanges({ ...options, image: callerImage(options.image, 'image') });
+  let taken: MapOptions;
+  try {
+    // Now, because relative names belong to the present working directory.
+    taken = takeOptions('mapImage', options);
+  } catch (error) {
+    return failing(error);
+  }
+  return mapRanges(taken);
+}
+
+// biome-ignore lint/correctness/useYield: it fails before it yields
+async function* failing(error: unknown): AsyncGenerator<never, void, undefined> {
+  throw error;
 }
 
 /**
- * Measures how large an image would become, without making it.
+ * Computes how large an image would become, without writing it.
  * @throws Qcow2cError
  */
 export async function measure(options: MeasureOptions): Promise<Measurement> {
-  const { source } = options;
-  return measureImage(
-    source === undefined ? options : { ...options, source: callerSource(source, 'source') },
-  );
+  return measureImage(takeOptions('measure', options));
 }

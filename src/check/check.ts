@@ -4,7 +4,7 @@
  */
 import { quoted, usageError } from '../errors.js';
 import { guessFormat, warnOfCutDisk } from '../image/image-header.js';
-import type { ImageReference } from '../image/image-reference.js';
+import { type ImageReference, imageReference } from '../image/image-reference.js';
 import { useOf } from '../image/open-image.js';
 import type { Header } from '../qcow2/header.js';
 import { openRawSource, type RawSource } from '../raw/raw-source.js';
@@ -15,7 +15,7 @@ import { countersMemory } from './counters-memory.js';
 import { checkData } from './data-check.js';
 import { findingWords } from './finding-words.js';
 import type { Finding } from './findings.js';
-import type { CheckOptions, CheckResult } from './options.js';
+import { type CheckOptions, type CheckResult, validateCheck } from './options.js';
 import { type RepairMode, type RepairOutcome, repairInPlace } from './repair.js';
 
 /** Part of the progress of a check with data that the analysis takes. */
@@ -38,6 +38,7 @@ export async function checkWith(
   options: CheckOptions,
   workerEntry: URL | undefined,
 ): Promise<CheckResult | undefined> {
+  validateCheck(options);
   return endPromptly(options.signal, () => checkOrRepair(options, workerEntry));
 }
 
@@ -58,7 +59,8 @@ async function checkOrRepair(
 
 /** @returns undefined when the format has no checks */
 async function repairFirst(options: CheckOptions, mode: RepairMode): Promise<RepairOutcome | undefined> {
-  const { image: reference, direct = false, onFinding, onProgress, onRebuild, onWarning, signal } = options;
+  const reference = imageReference(options.image);
+  const { direct = false, onFinding, onProgress, onRebuild, onWarning, signal } = options;
   const file = await openFile(reference, direct);
   let header: Header;
   let windowClusters: number | undefined;
@@ -89,7 +91,8 @@ async function checkOpened(
   options: CheckOptions,
   workerEntry: URL | undefined,
 ): Promise<CheckResult | undefined> {
-  const { image: reference, direct = false, data = false, onFinding, onProgress, signal } = options;
+  const reference = imageReference(options.image);
+  const { direct = false, data = false, onFinding, onProgress, signal } = options;
   const done = options.repair === undefined ? 0 : SHARE_OF_REPAIR;
   const file = await openFile(reference, direct);
   try {

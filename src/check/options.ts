@@ -1,12 +1,13 @@
 /** The options and the result of `check`. */
-import type { ImageFormat, ImageReference } from '../image/image-reference.js';
+import { quoted, usageError } from '../errors.js';
+import { type Image, type ImageFormat, imageReference } from '../image/image-reference.js';
 import type { Progress } from '../workers/progress.js';
 import type { CheckTotals, Finding } from './findings.js';
 import type { RepairMode } from './repair.js';
 
 export interface CheckOptions {
   /** Backing and data files named in the image, or here, are not opened. */
-  readonly image: ImageReference;
+  readonly image: Image;
   /** Read without the page cache (O_DIRECT) where the file system supports it. */
   readonly direct?: boolean | undefined;
   /** Also inflate every compressed cluster of the image and its snapshots. */
@@ -35,4 +36,11 @@ export interface CheckResult extends CheckTotals {
   readonly data: { readonly examined: number; readonly broken: number } | undefined;
   /** With `repair`: what was repaired; the other results describe the image after the repair. */
   readonly repaired: { readonly leaksFixed: number; readonly corruptionsFixed: number } | undefined;
+}
+
+/** @throws Qcow2cError ERR_USAGE for options that exclude each other */
+export function validateCheck({ image, repair }: CheckOptions): void {
+  const { file, forceShare } = imageReference(image);
+  if (repair === undefined || forceShare !== true) return;
+  throw usageError(`Could not open ${quoted(file)}: force-share=on can only be used with read-only images`);
 }

@@ -2,8 +2,7 @@
  * The comparison of two images: opens both, has the workers read what their maps do not show to be the same, and
  * takes the first difference in guest order. Never prints, never exits, installs no signal handler.
  */
-import { usageError } from '../errors.js';
-import type { ImageReference } from '../image/image-reference.js';
+import { type Image, imageReference } from '../image/image-reference.js';
 import { type OpenedImage, openImage } from '../image/open-image.js';
 import { asksForDirect } from '../storage/cache-mode.js';
 import { BUILT_WORKER } from '../workers/built-worker.js';
@@ -26,18 +25,13 @@ export async function compare(options: CompareOptions): Promise<CompareResult> {
 
 /** `compare` with another worker. */
 export async function compareWith(options: CompareOptions, workerEntry: URL): Promise<CompareResult> {
-  const { threads, signal } = options;
-  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1)) {
-    throw usageError(`The number of threads must be at least 1, not ${threads}`, { found: threads });
-  }
-  return endPromptly(signal, () => compareImages(options, workerEntry));
+  return endPromptly(options.signal, () => compareImages(options, workerEntry));
 }
 
 async function compareImages(options: CompareOptions, workerEntry: URL): Promise<CompareResult> {
   const { images, cache, onWarning } = options;
   const settings = { direct: asksForDirect(cache), isolated: false, detectsChanges: true, onWarning };
-  const open = (image: string | ImageReference) =>
-    openImage(typeof image === 'string' ? { file: image } : image, undefined, settings);
+  const open = (image: Image) => openImage(imageReference(image), undefined, settings);
   const one = await open(images[0]);
   try {
     const other = await open(images[1]);

@@ -1,14 +1,14 @@
 /** What a comparison can be asked to do and what it answers, as the library takes and gives it. */
 import type { Qcow2cError } from '../errors.js';
-import type { ImageReference } from '../image/image-reference.js';
+import type { Image } from '../image/image-reference.js';
 import type { CacheMode } from '../storage/cache-mode.js';
 import type { Decision } from '../workers/compare-items.js';
 import type { Side } from '../workers/messages/comparison.js';
 import type { Progress } from '../workers/progress.js';
 
 export interface CompareOptions {
-  /** The two images, a file's name standing for the file in a format to be looked for in its first bytes. */
-  readonly images: readonly [string | ImageReference, string | ImageReference];
+  /** The two images. The format of one that is given as a name is probed. */
+  readonly images: readonly [Image, Image];
   /** Whether sizes and what is allocated must be the same too; default: false. */
   readonly strict?: boolean | undefined;
   /** How the images are read; default: writeback (through the page cache). */

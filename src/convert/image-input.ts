@@ -1,7 +1,7 @@
 /** Images as the input of a conversion: one image, or several that are concatenated. */
 import { internalError, quoted, usageError } from '../errors.js';
 import { Concatenation } from '../image/concatenation.js';
-import type { ImageReference } from '../image/image-reference.js';
+import { type ImageReference, imageReference } from '../image/image-reference.js';
 import { type OpenedImage, type OpenSettings, openImage } from '../image/open-image.js';
 import { asksForDirect } from '../storage/cache-mode.js';
 import { plan } from '../workers/plan.js';
@@ -29,8 +29,9 @@ type ImageOptions = Pick<
 export async function openImages(options: ImageOptions): Promise<Input> {
   const { forceShare, sourceFormat, snapshot, minSize = 0 } = options;
   const references = options.sources.flatMap((source): ImageReference[] => {
-    if (typeof source === 'string') return [{ file: source, format: sourceFormat, forceShare }];
-    return isStream(source) ? [] : [{ ...source, forceShare: source.forceShare ?? forceShare }];
+    if (isStream(source)) return [];
+    const reference = imageReference(source, sourceFormat);
+    return [{ ...reference, forceShare: reference.forceShare ?? forceShare }];
   });
   const settings = openSettings(options);
   const images: OpenedImage[] = [];

@@ -3,7 +3,7 @@
  * into this; nothing here knows of letters or text.
  */
 import type { EngineName } from '../engines/codec.js';
-import type { ImageFormat, ImageReference, StreamReference } from '../image/image-reference.js';
+import type { Image, ImageFormat, StreamReference } from '../image/image-reference.js';
 import type { CreateOptions } from '../qcow2/create-options.js';
 import type { SnapshotSelector } from '../qcow2/snapshot-table.js';
 import type { CacheMode } from '../storage/cache-mode.js';
@@ -16,7 +16,7 @@ export interface ConvertOptions {
    * rounded up to 512 bytes. A stream must be the only one; the name of a pipe (/dev/stdin, /dev/fd/3 and the like
    * stand for this process's descriptor, which is closed afterwards) is a stream.
    */
-  readonly sources: readonly (string | ImageReference | StreamReference)[];
+  readonly sources: readonly (Image | StreamReference)[];
   /** The file to make (replaced as a whole when complete) or the device to write to. */
   readonly target: string;
   /** The sources' format; looked for in their first bytes when left out. */

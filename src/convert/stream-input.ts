@@ -1,6 +1,7 @@
 /** A raw disk that comes through a stream as the input of a conversion. It is read once, from start to end. */
 import { roundUp } from '../arithmetic.js';
 import { Qcow2cError, quoted, usageError } from '../errors.js';
+import { imageReference, streamTitle } from '../image/image-reference.js';
 import { PROBE_BYTES, probeFormat } from '../image/probe.js';
 import { openNamedStream } from '../raw/named-stream.js';
 import { StreamSource } from '../raw/stream-source.js';
@@ -59,10 +60,10 @@ export async function openStream(
   if (found === undefined) return undefined;
   // Opening a named pipe would let its writer go on, so the refusal comes first.
   refuseForStream(found, options);
-  const reference = isStream(found)
-    ? found
-    : await openNamedStream(typeof found === 'string' ? found : found.file);
-  return StreamSource.open(reference);
+  const stream = isStream(found)
+    ? { stream: found.stream, name: streamTitle(found) }
+    : await openNamedStream(imageReference(found).file);
+  return StreamSource.open(stream);
 }
 
 /** What the caller stated of a stream. Sizes in bytes. */

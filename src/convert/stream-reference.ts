@@ -1,6 +1,11 @@
 /** Which sources are streams, and what those cannot be or have. Used by conversions and measurements. */
 import { Qcow2cError, quoted, usageError } from '../errors.js';
-import type { ImageFormat, ImageReference, StreamReference } from '../image/image-reference.js';
+import {
+  type ImageFormat,
+  type ImageReference,
+  type StreamReference,
+  streamTitle,
+} from '../image/image-reference.js';
 import { isStreamName } from '../raw/named-stream.js';
 import type { ConvertOptions } from './options.js';
 
@@ -18,7 +23,7 @@ export async function streamName(source: SourceReference): Promise<string | unde
 
 function nameOf(source: SourceReference): string {
   if (typeof source === 'string') return source;
-  return isStream(source) ? source.name : source.file;
+  return isStream(source) ? streamTitle(source) : source.file;
 }
 
 /** The format that the caller states for a source. @param format of sources that are no more than a name */

@@ -4,18 +4,12 @@
  */
 import { type Qcow2cError, usageError } from '../errors.js';
 import { noBackingFormat } from '../qcow2/create-options.js';
-import { LARGEST_PIECE } from '../system/aligned-memory.js';
-import { mostThreads } from '../workers/worker-budget.js';
 import type { ConvertOptions } from './options.js';
 import { isStream, refuseForStream } from './stream-reference.js';
 
-/** As many as have room for their items in one piece of memory. */
-const MOST_THREADS = mostThreads(LARGEST_PIECE);
-
 /** @throws Qcow2cError ERR_USAGE; ERR_UNSUPPORTED for a stream that would have to be read twice */
 export function validate(options: ConvertOptions): void {
-  const { sources, create, threads, minSize, bitmaps } = options;
-  refuseThreads(threads);
+  const { sources, create, minSize, bitmaps } = options;
   validateSources(options);
   validateTarget(options);
   if (bitmaps !== undefined && options.targetFormat === 'raw') {
@@ -88,9 +82,4 @@ function refuseMinSize(minSize: number | undefined, size: number | undefined): v
       found: size,
     });
   }
-}
-
-function refuseThreads(threads: number | undefined): void {
-  if (threads === undefined || (Number.isInteger(threads) && threads >= 1 && threads <= MOST_THREADS)) return;
-  throw usageError(`The number of threads must be 1 to ${MOST_THREADS}, not ${threads}`, { found: threads });
 }

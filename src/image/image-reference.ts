@@ -1,4 +1,5 @@
-/** How a caller refers to an image: its file, its format, and the options to open it with. */
+/** How a caller names an image: its file, its format, and the files that belong to it. */
+import type { Readable } from 'node:stream';
 
 export const IMAGE_FORMATS = ['raw', 'qcow2'] as const;
 
@@ -8,27 +9,45 @@ export function isImageFormat(name: string | undefined): name is ImageFormat {
   return IMAGE_FORMATS.some((format) => format === name);
 }
 
-/**
- * An image in a file or on a block device. These options come from the caller and override the contents of the file.
- */
+/** An image in a file or on a block device. What is given here overrides what the file says. */
 export interface ImageReference {
+  /** The name of the file. */
   readonly file: string;
-  /** Probed from the first bytes if omitted; an image with a probed format may not refer to other files. */
+  /** Default: probed in the first bytes. If it was probed, backing files and data files are refused. */
   readonly format?: ImageFormat | undefined;
-  /** Replaces the backing file that the image names; `none`: no backing file. qcow2 only. */
+  /** Replaces the backing file that the image names; `none` ignores it. qcow2 only. */
   readonly backing?: ImageReference | 'none' | undefined;
   /** Replaces the external data file that the image names. qcow2 only. */
   readonly dataFile?: string | undefined;
-  /** Open the image even if another process may be writing to it. */
+  /** Read the image even if another process has it open for writing. */
   readonly forceShare?: boolean | undefined;
-  /** Use only a part of the file: its offset and length in bytes. raw only. */
+  /** Use a part of the file only: where it begins, in bytes. raw only. Default: 0. */
   readonly offset?: number | undefined;
+  /** The length of that part, in bytes. raw only. Default: up to the end of the file. */
   readonly size?: number | undefined;
 }
 
-/** A raw disk of unknown length that comes through an open descriptor, such as standard input. */
+/** An image, given as the name of its file or in more detail. */
+export type Image = string | ImageReference;
+
+/** @param format of an image that is given as a name */
+export function imageReference(image: Image, format?: ImageFormat): ImageReference {
+  return typeof image === 'string' ? { file: image, format } : image;
+}
+
+/** A raw disk of unknown length that is read once, from start to end. */
 export interface StreamReference {
-  readonly stream: number;
-  /** The name for messages. */
-  readonly name: string;
+  /**
+   * An open file descriptor, such as 0 for standard input; it is closed afterwards, unless it is 0, 1 or 2. Or a
+   * `Readable` of Node.js in byte mode from which nothing has been read; it is never destroyed: after an error or an
+   * abort the caller decides what becomes of it.
+   */
+  readonly stream: number | Readable;
+  /** The name for messages. Default: `stream`, or `file descriptor N`. */
+  readonly name?: string | undefined;
+}
+
+/** The name of a stream, for messages. */
+export function streamTitle({ stream, name }: StreamReference): string {
+  return name ?? (typeof stream === 'number' ? `file descriptor ${stream}` : 'stream');
 }

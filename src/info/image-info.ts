@@ -4,12 +4,12 @@
  */
 import type { CompressionType } from '../compression-type.js';
 import type { Examination } from '../examine/examine-image.js';
-import type { ImageFormat, ImageReference } from '../image/image-reference.js';
+import type { Image, ImageFormat } from '../image/image-reference.js';
 import type { Encryption } from '../qcow2/encryption-header.js';
 import type { Progress } from '../workers/progress.js';
 
 export interface ImageInfoOptions {
-  readonly image: ImageReference;
+  readonly image: Image;
   /** Tell of the backing files too. */
   readonly backingChain?: boolean | undefined;
   /** Look at every cluster of the qcow2 images told of. */

@@ -9,7 +9,7 @@ import { Qcow2cError, quoted } from '../errors.js';
 import type { Examination, examineImage } from '../examine/examine-image.js';
 import { type Qcow2ImageHeader, warnOfCutDisk } from '../image/image-header.js';
 import { backingFilePath } from '../image/image-name.js';
-import { type ImageReference, isImageFormat } from '../image/image-reference.js';
+import { type ImageReference, imageReference, isImageFormat } from '../image/image-reference.js';
 import { type ImageFile, openImageFile } from '../image/open-image-file.js';
 import { RawPart } from '../raw/raw-part.js';
 import { SECTOR_SIZE } from '../sector.js';
@@ -43,7 +43,7 @@ export async function imageInfoWith(
 async function describeImages(options: ImageInfoOptions, examine: typeof examineImage): Promise<ImageInfo[]> {
   const images: NamedImage[] = [];
   try {
-    let next: ImageReference | undefined = options.image;
+    let next: ImageReference | undefined = imageReference(options.image);
     while (next !== undefined) {
       const image = await openImageFile(next, false, 'description');
       images.push({ ...image, reference: next });

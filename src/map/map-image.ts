@@ -1,7 +1,9 @@
 /** The ranges of a disk and where each is stored, in the order of the disk (img_map in qemu-img.c). */
 import { type ChainStatus, StatusChain } from '../image/chain-status.js';
+import { imageReference } from '../image/image-reference.js';
 import { openImage } from '../image/open-image.js';
 import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
+import { endPromptly } from '../workers/prompt-abort.js';
 import type { MapOptions, MapRange } from './options.js';
 import { RangeMerger } from './range-merger.js';
 
@@ -12,20 +14,39 @@ import { RangeMerger } from './range-merger.js';
  * @throws Qcow2cError ERR_USAGE, ERR_UNSUPPORTED, ERR_FORMAT, ERR_CORRUPT, ERR_IO
  */
 export async function* mapImage(options: MapOptions): AsyncGenerator<MapRange, void, undefined> {
-  const {
-    image,
-    startOffset = 0,
-    maxLength = Number.POSITIVE_INFINITY,
-    isolated = false,
-    onWarning,
-  } = options;
-  const { source, layers } = await openImage(image, undefined, { direct: false, isolated, onWarning });
+  const { signal } = options;
+  const ranges = rangesOf(options);
+  let isAbandoned = false;
+  try {
+    for (;;) {
+      const { done, value } = await endPromptly(
+        signal,
+        () => ranges.next(),
+        async () => {
+          isAbandoned = true;
+        },
+      );
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    const closed = ranges.return(undefined);
+    // A system call that does not return must not hold up the caller.
+    if (isAbandoned) closed.catch(() => {});
+    else await closed;
+  }
+}
+
+async function* rangesOf(options: MapOptions): AsyncGenerator<MapRange, void, undefined> {
+  const { startOffset = 0, maxLength = Number.POSITIVE_INFINITY, isolated = false, signal } = options;
+  const settings = { direct: false, isolated, onWarning: options.onWarning };
+  const { source, layers } = await openImage(imageReference(options.image), undefined, settings);
   try {
     const end = Math.min(source.size, startOffset + maxLength);
     const chain = new StatusChain(layers);
     const merger = new RangeMerger();
     for (let start = startOffset; start < end; ) {
-      const turn = yieldToEventLoop(undefined);
+      const turn = yieldToEventLoop(signal);
       if (turn !== undefined) await turn;
       const range = rangeOf(await chain.at(start), start, end);
       const complete = merger.add(range);

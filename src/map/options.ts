@@ -1,8 +1,8 @@
 /** What the caller of `mapImage` can ask for, and what comes of it. */
-import type { ImageReference } from '../image/image-reference.js';
+import type { Image } from '../image/image-reference.js';
 
 export interface MapOptions {
-  readonly image: ImageReference;
+  readonly image: Image;
   /** The first byte of the disk to be looked at; default: 0. */
   readonly startOffset?: number | undefined;
   /** Bytes of the disk to be looked at from there; default: all. */
@@ -11,6 +11,8 @@ export interface MapOptions {
   readonly isolated?: boolean | undefined;
   /** Called with a sentence that the user should know although there is a map; must not throw. */
   readonly onWarning?: ((message: string) => void) | undefined;
+  /** Ends the call: it rejects with ERR_ABORTED. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Guest bytes of which the same is to be said. Fields and rules are those of `qemu-img map`. */

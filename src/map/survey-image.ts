@@ -1,6 +1,6 @@
 /** All that a picture of an image shows, in memory that does not grow with the image. */
 import type { CompressionType } from '../compression-type.js';
-import type { ImageFormat } from '../image/image-reference.js';
+import { type ImageFormat, imageReference } from '../image/image-reference.js';
 import { openImage } from '../image/open-image.js';
 import { Qcow2Layer } from '../qcow2/qcow2-layer.js';
 import type { Cells } from './cells.js';
@@ -29,7 +29,7 @@ export interface ImageSurvey {
  */
 export async function surveyImage(options: MapOptions): Promise<ImageSurvey> {
   const { image, isolated = false, onWarning } = options;
-  const opened = await openImage(image, undefined, { direct: false, isolated, onWarning });
+  const opened = await openImage(imageReference(image), undefined, { direct: false, isolated, onWarning });
   try {
     const [top, ...below] = opened.layers;
     const { layer, format, qcow2 } = top;

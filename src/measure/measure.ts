@@ -6,8 +6,8 @@
 import { roundUp } from '../arithmetic.js';
 import type { ConversionParts } from '../convert/convert.js';
 import { isStream, streamName } from '../convert/stream-reference.js';
-import { Qcow2cError, quoted, usageError } from '../errors.js';
-import type { ImageReference } from '../image/image-reference.js';
+import { Qcow2cError, quoted } from '../errors.js';
+import { type ImageReference, imageReference } from '../image/image-reference.js';
 import { type OpenedImage, openImage } from '../image/open-image.js';
 import { openImageFile } from '../image/open-image-file.js';
 import { type ImageParameters, resolveCreateOptions } from '../qcow2/create-options.js';
@@ -17,10 +17,7 @@ import { endPromptly } from '../workers/prompt-abort.js';
 import { dataClusterBytes } from './allocated-data.js';
 import { bitmapsSize } from './bitmaps-size.js';
 import { fullyAllocatedSize, refuseLargeSize } from './image-size.js';
-import type { Measurement, MeasureOptions } from './options.js';
-
-/** Above this not every multiple of 512 is a number of its own. */
-const LARGEST_SIZE = 2 ** 62;
+import { isRaw, type Measurement, type MeasureOptions, validateMeasurement } from './options.js';
 
 /**
  * Measures an image that is not made.
@@ -39,7 +36,7 @@ export interface MeasureParts extends Pick<ConversionParts, 'workerEntry'> {
 
 /** `measure` with its replaceable parts. */
 export async function measureWith(options: MeasureOptions, parts: MeasureParts): Promise<Measurement> {
-  refuseClashes(options);
+  validateMeasurement(options);
   return endPromptly(options.signal, () => measureSource(options, parts));
 }
 
@@ -52,7 +49,7 @@ async function measureSource(options: MeasureOptions, parts: MeasureParts): Prom
   if (isStream(source) || stream !== undefined) {
     return { ...(await compressed(options, parts, 1)), bitmaps: undefined };
   }
-  const reference = typeof source === 'string' ? { file: source, format: options.sourceFormat } : source;
+  const reference = imageReference(source, options.sourceFormat);
   if (options.compress) {
     const { bitmaps, clusterSize } = await readStart(reference, options);
     return { ...(await compressed(options, parts, clusterSize)), bitmaps };
@@ -150,32 +147,6 @@ function parametersOf({ create = {}, size = create.size ?? 0 }: MeasureOptions):
   const parameters = resolveCreateOptions({ clusterSize, compat, refcountBits, extendedL2 }, undefined);
   refuseLargeSize(parameters.geometry, size);
   return parameters;
-}
-
-function isRaw({ compress = false, targetFormat = compress ? 'qcow2' : 'raw' }: MeasureOptions): boolean {
-  return targetFormat === 'raw';
-}
-
-/** @throws Qcow2cError ERR_USAGE, in qemu-img's words for what it refuses too */
-function refuseClashes(options: MeasureOptions): void {
-  const { source, size, snapshot, compress = false, sample } = options;
-  if (source === undefined && size === undefined) {
-    throw usageError('Either --size N or one filename must be specified.');
-  }
-  if (source !== undefined && size !== undefined) {
-    throw usageError('--size N cannot be used together with a filename.');
-  }
-  if (source === undefined && snapshot !== undefined) {
-    throw usageError('--image-opts, -f, and -l require a filename argument.');
-  }
-  if (size !== undefined && !(Number.isInteger(size) && size >= 0 && size <= LARGEST_SIZE)) {
-    throw usageError(`Invalid image size specified. Must be between 0 and ${BigInt(LARGEST_SIZE)}.`);
-  }
-  if (compress && isRaw(options)) throw usageError('Compression not supported for this file format');
-  if (compress && source === undefined) throw usageError('A disk without content cannot be compressed');
-  if (sample === undefined) return;
-  if (!compress) throw usageError('Only compression can be sampled');
-  if (!(sample > 0 && sample <= 100)) throw usageError(`Cannot sample ${sample} percent of the data`);
 }
 
 /** @throws Qcow2cError ERR_UNSUPPORTED for what a stream, which is read once, cannot have */

@@ -1,6 +1,7 @@
 /** What can be measured, and what comes of it, as the library takes and gives it. */
 import type { ConvertOptions } from '../convert/options.js';
-import type { ImageReference, StreamReference } from '../image/image-reference.js';
+import { usageError } from '../errors.js';
+import type { Image, StreamReference } from '../image/image-reference.js';
 
 /** What a measurement with compression has in common with the conversion it stands for. */
 type AsInConvert = Pick<
@@ -27,7 +28,7 @@ type AsInConvert = Pick<
  */
 export interface MeasureOptions extends AsInConvert {
   /** The image whose content counts, a file's name standing for the file. A stream only with `compress`. */
-  readonly source?: string | ImageReference | StreamReference | undefined;
+  readonly source?: Image | StreamReference | undefined;
   /** Instead of a source: bytes of a disk without content, at most 2^62; rounded up to 512. */
   readonly size?: number | undefined;
   /** Find the exact size of the compressed image, by compressing. Default: false, as qemu-img, which cannot. */
@@ -59,4 +60,37 @@ export interface Measurement {
   readonly compressed: boolean;
   /** With `sample` only. */
   readonly estimate: Estimate | undefined;
+}
+
+/** The largest size of a disk without content, in bytes: up to there every multiple of 512 is a number of its own. */
+export const LARGEST_SIZE = 2 ** 62;
+
+/** Whether the size of a raw image is asked for. */
+export function isRaw({
+  compress = false,
+  targetFormat = compress ? 'qcow2' : 'raw',
+}: Pick<MeasureOptions, 'compress' | 'targetFormat'>): boolean {
+  return targetFormat === 'raw';
+}
+
+/**
+ * @throws Qcow2cError ERR_USAGE for options that exclude or need each other, in the words of qemu-img where it refuses
+ *   them too (img_measure in qemu-img.c)
+ */
+export function validateMeasurement(options: MeasureOptions): void {
+  const { source, size, snapshot, compress = false, sample } = options;
+  if (source === undefined && snapshot !== undefined) {
+    throw usageError('--image-opts, -f, and -l require a filename argument.');
+  }
+  if (source === undefined && size === undefined) {
+    throw usageError('Either --size N or one filename must be specified.');
+  }
+  if (source !== undefined && size !== undefined) {
+    throw usageError('--size N cannot be used together with a filename.');
+  }
+  if (sample !== undefined && !compress) throw usageError('--sample requires -c');
+  if (compress && isRaw(options)) throw usageError('Compression not supported for this file format');
+  if (compress && source === undefined) {
+    throw usageError('-c requires a filename argument: --size has nothing to compress');
+  }
 }

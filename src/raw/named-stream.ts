@@ -5,7 +5,6 @@
 import * as fs from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
-import type { StreamReference } from '../image/image-reference.js';
 import { isForWriting, positionOf } from './descriptor-facts.js';
 
 const STANDARD_NAMES: Readonly<Record<string, number>> = {
@@ -35,7 +34,9 @@ export async function isStreamName(name: string): Promise<boolean> {
  * block signals.
  * @throws Qcow2cError ERR_IO; ERR_UNSUPPORTED for a pipe that cannot end
  */
-export async function openNamedStream(name: string): Promise<StreamReference> {
+export async function openNamedStream(
+  name: string,
+): Promise<{ readonly stream: number; readonly name: string }> {
   await refuseOwnWriter(name);
   const descriptor = ownDescriptor(name);
   if (descriptor !== undefined) return { stream: descriptor, name };

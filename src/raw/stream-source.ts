@@ -1,45 +1,70 @@
 /**
- * A raw disk from an open descriptor, usually standard input: it is read once, from start to end. The main thread reads
- * it into the memory of the workers.
+ * A raw disk from an open descriptor, usually standard input, or from a Readable: it is read once, from start to end.
+ * The main thread reads it into the memory of the workers.
  */
 import * as fs from 'node:fs';
+import type { Readable } from 'node:stream';
 import { isatty } from 'node:tty';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
-import type { StreamReference } from '../image/image-reference.js';
 import { positionOf } from './descriptor-facts.js';
 import { FileReader } from './descriptor-reader.js';
 import { PipeReader } from './pipe-reader.js';
+import { ReadableReader } from './readable-reader.js';
+
+/** A descriptor or a Readable, and its name for messages. */
+export interface NamedStream {
+  readonly stream: number | Readable;
+  readonly name: string;
+}
 
 export class StreamSource {
   readonly name: string;
   /** Bytes left in a file, if known. */
   readonly total: number | undefined;
-  readonly #reader: PipeReader | FileReader;
+  readonly #reader: PipeReader | FileReader | ReadableReader;
+  /** The position in the file of the first byte. */
+  readonly #start: number;
   /** Bytes that `peek` has read and `fill` has not returned yet. */
   #head: Uint8Array = new Uint8Array(0);
 
   /**
-   * @param reference its descriptor is closed with the source, unless it is standard input, output or error
-   * @throws Qcow2cError ERR_UNSUPPORTED for a terminal or directory; ERR_IO when the descriptor is not open
+   * @param stream a descriptor is closed with the source, unless it is standard input, output or error; a Readable
+   *   is not destroyed
+   * @throws Qcow2cError ERR_UNSUPPORTED for a terminal or directory; ERR_IO when the descriptor is not open; ERR_USAGE for
+   *   a Readable that cannot be read from its start
    */
-  static open({ stream, name }: StreamReference): StreamSource {
+  static open({ stream, name }: NamedStream): StreamSource {
+    if (typeof stream !== 'number')
+      return new StreamSource(name, undefined, new ReadableReader(stream, name), 0);
     try {
       const stats = fs.fstatSync(stream);
       const found = stats.isDirectory() ? 'a directory' : isatty(stream) ? 'a terminal' : undefined;
       if (found !== undefined) throw notADisk(name, found);
       const isPipe = stats.isFIFO() || stats.isSocket();
-      const total = stats.isFile() ? bytesLeft(stream, stats.size) : undefined;
-      return new StreamSource(name, total, isPipe ? new PipeReader(stream) : new FileReader(stream));
+      const start = stats.isFile() ? positionOf(stream) : undefined;
+      const total = start === undefined ? undefined : Math.max(0, stats.size - start);
+      return new StreamSource(
+        name,
+        total,
+        isPipe ? new PipeReader(stream) : new FileReader(stream),
+        start ?? 0,
+      );
     } catch (error) {
       if (error instanceof Qcow2cError) throw error;
       throw ioError(`Could not read ${quoted(name)}`, error, { file: name });
     }
   }
 
-  private constructor(name: string, total: number | undefined, reader: PipeReader | FileReader) {
+  private constructor(
+    name: string,
+    total: number | undefined,
+    reader: PipeReader | FileReader | ReadableReader,
+    start: number,
+  ) {
     this.name = name;
     this.total = total;
     this.#reader = reader;
+    this.#start = start;
   }
 
   /**
@@ -70,7 +95,7 @@ export class StreamSource {
       return await this.#reader.fill(memory);
     } catch (error) {
       if (error instanceof Qcow2cError) throw error;
-      const offset = this.#reader.received;
+      const offset = this.#start + this.#reader.received;
       const what = `Could not read ${quoted(this.name)} at offset ${offset}`;
       throw ioError(what, error, { file: this.name, offset });
     }
@@ -89,10 +114,4 @@ function notADisk(name: string, found: string): Qcow2cError {
     `Could not read ${quoted(name)}: a raw disk from ${expected} was expected, but it is ${found}`,
     { file: name, expected, found },
   );
-}
-
-/** Bytes of a file after the descriptor's position; undefined if the position is unknown. */
-function bytesLeft(descriptor: number, size: number): number | undefined {
-  const position = positionOf(descriptor);
-  return position === undefined ? undefined : Math.max(0, size - position);
 }

@@ -1,6 +1,7 @@
 /** How many threads work on a disk, and how many work items are in flight for them; no more than memory allows. */
 import { availableParallelism } from 'node:os';
 import { usageError } from '../errors.js';
+import { LARGEST_PIECE } from '../system/aligned-memory.js';
 import { type GroupLimits, groupLimits } from '../system/control-groups.js';
 import { ITEM_BYTES } from './plan.js';
 
@@ -16,6 +17,9 @@ const MIB = 2 ** 20;
 
 /** Node.js with the program in it before the first thread is started, and what its heap grows to: in bytes. */
 export const PROCESS_BYTES = 88 * 2 ** 20;
+
+/** As many threads as have room for their items in one piece of memory. */
+export const MOST_THREADS = Math.floor((LARGEST_PIECE / ITEM_BYTES - SPARE_ITEMS) / ITEMS_PER_WORKER);
 
 /** What the caller of a command may ask for. */
 export interface WorkerBudgetOptions {
@@ -58,6 +62,7 @@ export function planWorkerBudget(
   need: MemoryNeed,
   groups: GroupLimits = groupLimits(),
 ): WorkerBudget {
+  refuseThreads(wishes.threads);
   const processors = Math.min(availableParallelism(), groups.processors ?? Number.POSITIVE_INFINITY);
   const wanted = limitBudgetToDisk(fullBudget(wishes.threads ?? processors, need), guestBytes);
   const least = { threads: 1, slots: 1 + LEAST_SPARE_ITEMS, cache: need.cache?.least ?? 0 };
@@ -79,6 +84,11 @@ export function planWorkerBudget(
     return { ...fewest, slots: Math.min(fewest.slots + more, mostSlots(threads)) };
   }
   return { ...least, cache: Math.max(least.cache, Math.min(wanted.cache, room - leastBytes + least.cache)) };
+}
+
+function refuseThreads(threads: number | undefined): void {
+  if (threads === undefined || (Number.isInteger(threads) && threads >= 1 && threads <= MOST_THREADS)) return;
+  throw usageError(`The number of threads must be 1 to ${MOST_THREADS}, not ${threads}`, { found: threads });
 }
 
 /** In the unit in which a limit is stated: what is below a MiB was mostly meant as one. */
@@ -107,9 +117,4 @@ function fullBudget(threads: number, { cache }: MemoryNeed): WorkerBudget {
 
 function mostSlots(threads: number): number {
   return threads * ITEMS_PER_WORKER + SPARE_ITEMS;
-}
-
-/** How many threads a budget can have whose items take up `memory` bytes at most. */
-export function mostThreads(memory: number): number {
-  return Math.floor((memory / ITEM_BYTES - SPARE_ITEMS) / ITEMS_PER_WORKER);
 }

@@ -35,7 +35,6 @@ test.each<[Partial<ConvertOptions>, string]>([
     { create: { backingFile: 'b' } },
     'Use of backing file requires explicit backing format (state it with -F raw or -F qcow2)',
   ],
-  [{ threads: 0 }, 'The number of threads must be 1 to 1023, not 0'],
   [{ minSize: -1 }, 'The least size must be a whole number of bytes, not -1'],
   [{ minSize: 1.5 }, 'The least size must be a whole number of bytes, not 1.5'],
   [{ minSize: 2, create: { size: 1 } }, 'The size (1 bytes) is below the least size (2 bytes)'],

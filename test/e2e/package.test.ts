@@ -1,6 +1,7 @@
 /** What npm publishes: the program, the library and its declarations, and nothing of how they are made. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { publint } from 'publint';
 import { expect, test } from 'vitest';
 import { runOk } from '../oracle/run.js';
 import { cliOk, ROOT } from './cli.js';
@@ -16,13 +17,20 @@ test('the package holds what runs and what explains it, and no sources or tests'
     'dist/cli.js',
     'dist/index.js',
     'dist/worker.js',
-    'dist/types/index.d.ts',
+    'dist/index.d.ts',
   ]) {
     expect(paths).toContain(wanted);
   }
   for (const wanted of ['package.json', 'README.md', 'LICENSE', 'docs/qcow2c.1'])
     expect(paths).toContain(wanted);
   expect(paths.filter((path) => /^(src|test|fixtures|bench|\.ci)\//.test(path))).toEqual([]);
+  expect(paths.filter((path) => path.endsWith('.d.ts'))).toEqual(['dist/index.d.ts']);
+  expect(paths.filter((path) => path.endsWith('.map'))).toEqual([]);
+});
+
+test('publint finds nothing wrong with the package', async () => {
+  const { messages } = await publint({ pkgDir: ROOT, strict: true });
+  expect(messages).toEqual([]);
 });
 
 test('the manual page that npm installs is the one that the program prints', async () => {

@@ -5,7 +5,6 @@
 import * as fs from 'node:fs';
 import { convertWith } from '../../src/convert/convert.js';
 import type { ConvertOptions } from '../../src/convert/options.js';
-import type { StreamReference } from '../../src/image/image-reference.js';
 import { openTarget } from '../../src/storage/open-target.js';
 import { Watchdog } from '../fuzz/watchdog.js';
 import { budget } from './either-pool.js';
@@ -123,7 +122,7 @@ export class Sweep implements SweepResult {
 
 function closeStream({ sources: [source] }: ConvertOptions, path: SweptPath, place: Place): void {
   if (path.stream === undefined) return;
-  const { stream } = source as StreamReference;
+  const { stream } = source as { readonly stream: number };
   const entry = `/proc/self/fd/${stream}`;
   if (fs.existsSync(entry) && fs.readlinkSync(entry) === place.source(path.stream)) fs.closeSync(stream);
 }

@@ -2,6 +2,7 @@
 import { check } from '../../check/check.js';
 import type { CheckOptions, CheckResult } from '../../check/options.js';
 import { quoted } from '../../errors.js';
+import { imageReference } from '../../image/image-reference.js';
 import { type CommandIo, THIS_PROCESS } from '../command-io.js';
 import { messageLine } from '../failure.js';
 import { longRun } from '../long-run.js';
@@ -29,14 +30,18 @@ export async function checkCommand(
   io: CheckIo = { ...THIS_PROCESS, check },
 ): Promise<number> {
   const { stdout, stderr } = io;
-  const ended = await longRun(`Check of ${quoted(options.image.file)}`, progress, io, (hooks) =>
-    io.check({
-      ...options,
-      ...hooks,
-      onFinding: (_, words) => writeNotice(stderr, `${words}\n`),
-      onRebuild: () => writeNotice(stderr, 'Rebuilding refcount structure\n'),
-      onWarning: (message) => warn(stderr, message),
-    }),
+  const ended = await longRun(
+    `Check of ${quoted(imageReference(options.image).file)}`,
+    progress,
+    io,
+    (hooks) =>
+      io.check({
+        ...options,
+        ...hooks,
+        onFinding: (_, words) => writeNotice(stderr, `${words}\n`),
+        onRebuild: () => writeNotice(stderr, 'Rebuilding refcount structure\n'),
+        onWarning: (message) => warn(stderr, message),
+      }),
   );
   if ('exitCode' in ended) return ended.exitCode;
   const { result } = ended;

@@ -1,6 +1,5 @@
 /** What `check` was asked to do. Pure; used by the parser of the command line. */
-import type { CheckOptions } from '../../check/options.js';
-import { quoted, usageError } from '../../errors.js';
+import { type CheckOptions, validateCheck } from '../../check/options.js';
 import { asksForDirect } from '../../storage/cache-mode.js';
 import { readCacheMode } from '../options/cache-option.js';
 import { oneOperand, readImageArgument } from '../options/image-argument.js';
@@ -32,12 +31,11 @@ export function readCheckWords(operands: readonly string[], words: CheckWords): 
   const cache = readCacheMode('source cache', words.cache);
   const wishes = workerBudgetOptions(words);
   const image = readImageArgument(name, words);
-  if (words.repair !== undefined && image.forceShare === true) {
-    throw usageError(`Could not open ${quoted(name)}: force-share=on can only be used with read-only images`);
-  }
+  const options = { image, direct: asksForDirect(cache), data, repair: words.repair, ...wishes };
+  validateCheck(options);
   return {
     kind: 'check',
-    options: { image, direct: asksForDirect(cache), data, repair: words.repair, ...wishes },
+    options,
     name,
     output,
     progress: progressStyle(words),

@@ -1,5 +1,6 @@
 /** Runs `info`: prints what an image is, or each image of its chain. Used by main.ts. */
 import { quoted } from '../../errors.js';
+import { imageReference } from '../../image/image-reference.js';
 import { imageInfo } from '../../info/info.js';
 import { type CommandIo, THIS_PROCESS } from '../command-io.js';
 import { longRun } from '../long-run.js';
@@ -29,8 +30,11 @@ export async function infoCommand(
   const { stdout, stderr } = io;
   // Standard output is for what is told: whoever reads it must not find progress in it.
   const withoutStdout = { ...io, stdout: stderr };
-  const ended = await longRun(`Looking at ${quoted(options.image.file)}`, progress, withoutStdout, (hooks) =>
-    io.imageInfo({ ...options, ...hooks, onWarning: (message) => warn(stderr, message) }),
+  const ended = await longRun(
+    `Looking at ${quoted(imageReference(options.image).file)}`,
+    progress,
+    withoutStdout,
+    (hooks) => io.imageInfo({ ...options, ...hooks, onWarning: (message) => warn(stderr, message) }),
   );
   if ('exitCode' in ended) return ended.exitCode;
   const infos = ended.result;

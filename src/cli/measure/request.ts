@@ -3,7 +3,7 @@
  * qemu-img in its order and words (img_measure in qemu-img.c). Pure; used by the parser of the command line.
  */
 import { usageError } from '../../errors.js';
-import type { MeasureOptions } from '../../measure/options.js';
+import { LARGEST_SIZE, type MeasureOptions, validateMeasurement } from '../../measure/options.js';
 import { SECTOR_SIZE } from '../../sector.js';
 import { readSize } from '../options/argument-numbers.js';
 import { formatOptions, formatOptionsHelp, readFormatOptions } from '../options/format-options.js';
@@ -49,8 +49,6 @@ export interface MeasureRequest {
 /** The source that stands for standard input; a file of that name is './-'. */
 const STANDARD_INPUT = '-';
 const RAW_BY_DEFAULT = "measure takes raw by default, as qemu-img does; add '-O qcow2'";
-/** qemu-img takes up to 2^63 - 1, and prints of some sizes above 2^62 what they are not. */
-const HIGHEST_SIZE = 2n ** 62n;
 
 /**
  * @returns the measurement, or the text that `-o help` asks for
@@ -70,7 +68,8 @@ export function readMeasureWords(
   const targetFormat = targetFormatOf(words.targetFormat ?? (compress ? 'qcow2' : 'raw'));
   if (asksForHelp(pairs)) return { kind: 'text', text: formatOptionsHelp(targetFormat) };
   const [file] = operands;
-  refuseClashes(operands, words, targetFormat);
+  refuseClashes(operands, words);
+  validateMeasurement({ source: file, size, snapshot, compress, targetFormat, sample });
   const source = file === undefined ? {} : readSource(file, words);
   const format = withReason(words.targetFormat === undefined ? RAW_BY_DEFAULT : undefined, () =>
     formatOptions(readFormatOptions(pairs, targetFormat), targetFormat, compress),
@@ -95,25 +94,12 @@ export function readMeasureWords(
   };
 }
 
-/** Options that cannot be together or not without another, whatever they say. */
-function refuseClashes(
-  operands: readonly string[],
-  { imageOpts, format, snapshot, size, compress, sample }: MeasureWords,
-  targetFormat: string,
-): void {
-  const hasFile = operands.length > 0;
+/** @throws Qcow2cError ERR_USAGE for what only the command line has; the rest is left to `validateMeasurement` */
+function refuseClashes(operands: readonly string[], { imageOpts, format }: MeasureWords): void {
   if (operands.length > 1) throw usageError('At most one filename argument is allowed.');
-  if (!hasFile && (imageOpts || format !== undefined || snapshot !== undefined)) {
+  if (operands.length === 0 && (imageOpts || format !== undefined)) {
     throw usageError('--image-opts, -f, and -l require a filename argument.');
   }
-  if (!hasFile && size === undefined) {
-    throw usageError('Either --size N or one filename must be specified.');
-  }
-  if (hasFile && size !== undefined) throw usageError('--size N cannot be used together with a filename.');
-  if (sample !== undefined && !compress) throw usageError('--sample requires -c');
-  if (compress && targetFormat === 'raw') throw usageError('Compression not supported for this file format');
-  if (compress && !hasFile)
-    throw usageError('-c requires a filename argument: --size has nothing to compress');
 }
 
 function readSource(file: string, words: MeasureWords): Pick<MeasureOptions, 'source' | 'sourceFormat'> {
@@ -127,7 +113,7 @@ function readSource(file: string, words: MeasureWords): Pick<MeasureOptions, 'so
 
 /** The value of --size. @returns bytes, rounded up to sectors, which no result depends on */
 function readImageSize(text: string): number {
-  readSize('image size', text, HIGHEST_SIZE);
+  readSize('image size', text, BigInt(LARGEST_SIZE));
   const sector = BigInt(SECTOR_SIZE);
   return Number(((BigInt(parseSize(text)) + sector - 1n) / sector) * sector);
 }

@@ -4,13 +4,12 @@
  */
 import { usageError } from '../../errors.js';
 import { SECTOR_SIZE } from '../../sector.js';
+import { MOST_THREADS } from '../../workers/worker-budget.js';
 import { parseInteger, parseSize } from './numbers.js';
 
 /** qemu-img's largest copy buffer, 32768 sectors. */
 const HIGHEST_SPARSE_SIZE = 32768 * SECTOR_SIZE;
 const HIGHEST_INT64 = 2n ** 63n - 1n;
-/** More threads than this are a slip of the keyboard, and more than the library has memory for. */
-const HIGHEST_THREADS = 1023;
 
 /**
  * @param what names the number in a message as qemu-img does: "start offset"
@@ -92,9 +91,9 @@ export function readMemory(text: string): number {
  */
 export function readThreads(text: string): number {
   const threads = parseInteger(text);
-  if (typeof threads === 'string' || threads < 1 || threads > HIGHEST_THREADS) {
+  if (typeof threads === 'string' || threads < 1 || threads > MOST_THREADS) {
     throw usageError(
-      `Invalid number of threads '${text}'. Allowed number of threads is between 1 and ${HIGHEST_THREADS}`,
+      `Invalid number of threads '${text}'. Allowed number of threads is between 1 and ${MOST_THREADS}`,
     );
   }
   return threads;

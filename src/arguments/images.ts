@@ -1,0 +1,91 @@
+/**
+ * Takes the names of files and the images of the library's callers. A relative name is resolved when a function is
+ * called, so that a later change of the working directory has no effect. Names are bytes to the system and text here;
+ * a value that is not text is refused.
+ */
+import { realpathSync } from 'node:fs';
+import { isAbsolute } from 'node:path';
+import { Readable } from 'node:stream';
+import { quoted, usageError } from '../errors.js';
+import {
+  IMAGE_FORMATS,
+  type Image,
+  type ImageReference,
+  type StreamReference,
+} from '../image/image-reference.js';
+import { fields, flag, isPlain, oneOf, optional, type Taker, wholeNumber, wrongArgument } from './takers.js';
+
+/** Text that the system can take as a name. */
+export const text: Taker<string> = (value, argument) => {
+  if (typeof value !== 'string') {
+    const link =
+      value instanceof Uint8Array ? ' (use a symbolic link to a file whose name is not UTF-8)' : '';
+    throw wrongArgument(argument, `a string${link}`, value);
+  }
+  const problem = value.includes('\0')
+    ? 'a NUL byte'
+    : isWellFormed(value)
+      ? undefined
+      : 'half a surrogate pair';
+  if (problem !== undefined) throw usageError(`${quoted(argument)} cannot be a file name: it has ${problem}`);
+  return value;
+};
+
+/**
+ * The name of a file.
+ * @returns the absolute name, not normalized; the name itself where that of the working directory is not UTF-8
+ */
+export const fileName: Taker<string> = (value, argument) => {
+  const name = text(value, argument);
+  if (name === '') throw wrongArgument(argument, "a file's name", value);
+  if (isAbsolute(name)) return name;
+  const directory = workingDirectory();
+  return directory === undefined ? name : `${directory}/${name}`;
+};
+
+const imageFields = fields<ImageReference>({
+  file: fileName,
+  format: optional(oneOf(...IMAGE_FORMATS)),
+  backing: optional((value, argument) => (value === 'none' ? value : reference(value, argument))),
+  dataFile: optional(fileName),
+  forceShare: optional(flag),
+  offset: optional(wholeNumber(0)),
+  size: optional(wholeNumber(0)),
+});
+
+/** An image as an object. */
+function reference(value: unknown, argument: string): ImageReference {
+  return imageFields(value, argument);
+}
+
+/** An image as a name or an object. */
+export const image: Taker<Image> = (value, argument) => {
+  if (isPlain(value)) return reference(value, argument);
+  if (typeof value === 'string' || value instanceof Uint8Array) return fileName(value, argument);
+  throw wrongArgument(argument, 'a file name or an object with the file name in `file`', value);
+};
+
+const streamFields = fields<StreamReference>({
+  stream: (value, argument) => {
+    if (value instanceof Readable) return value;
+    if (typeof value === 'number') return wholeNumber(0, 2 ** 31 - 1)(value, argument);
+    throw wrongArgument(argument, 'a file descriptor or a Readable of Node.js', value);
+  },
+  name: optional(text),
+});
+
+/** An image or a stream. */
+export const source: Taker<Image | StreamReference> = (value, argument) =>
+  isPlain(value) && 'stream' in value ? streamFields(value, argument) : image(value, argument);
+
+/** Half of a surrogate pair becomes U+FFFD in the system's calls, which makes it another name. */
+function isWellFormed(name: string): boolean {
+  return Buffer.from(name).toString() === name;
+}
+
+function workingDirectory(): string | undefined {
+  // Only the native call returns the bytes unchanged.
+  const bytes = realpathSync.native('.', { encoding: 'buffer' });
+  const name = bytes.toString();
+  return Buffer.from(name).equals(bytes) ? name : undefined;
+}

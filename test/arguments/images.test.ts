@@ -1,0 +1,75 @@
+/** The library opens the file that its caller names, whatever happens to the working directory later. */
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { Readable } from 'node:stream';
+import { afterEach, describe, expect, test } from 'vitest';
+import { fileName, image, source } from '../../src/arguments/images.js';
+import { useScratch } from '../e2e/scratch.js';
+
+const path = useScratch();
+const start = process.cwd();
+afterEach(() => process.chdir(start));
+
+describe('a name', () => {
+  test('starts at the working directory of the call, and is not normalized', () => {
+    process.chdir(path(''));
+    const here = process.cwd();
+    expect(fileName('link/../x.raw', 'target')).toBe(`${here}/link/../x.raw`);
+    expect(fileName('/a/../b', 'target')).toBe('/a/../b');
+  });
+
+  test('stays as it is where the working directory is not UTF-8', () => {
+    const odd = Buffer.concat([Buffer.from(path('')), Buffer.from('/odd\xff', 'latin1')]);
+    mkdirSync(odd);
+    process.chdir(path(''));
+    // Node.js takes no bytes here; the system leads there through the descriptor's link.
+    const directory = openSync(odd, 'r');
+    process.chdir(`/proc/self/fd/${directory}`);
+    expect(fileName('x.raw', 'target')).toBe('x.raw');
+    process.chdir(start);
+    closeSync(directory);
+  });
+
+  test.each([
+    ['bytes', Buffer.from('out\xff', 'latin1'), /'target' must be a string \(.*symbolic link.*, not bytes$/],
+    ['a number', 7, /not the number 7$/],
+    ['missing', undefined, /not undefined$/],
+    ['null', null, /not null$/],
+    ['empty', '', /not the string ''$/],
+    ['text with a NUL byte', 'a\0b', /'target' cannot be a file name: it has a NUL byte/],
+    ['text with half a surrogate pair', 'a\ud800', /half a surrogate pair/],
+  ])('cannot be %s', (_, name, message) => {
+    expect(() => fileName(name, 'target')).toThrow(
+      expect.objectContaining({ code: 'ERR_USAGE', message: expect.stringMatching(message) }),
+    );
+  });
+});
+
+test('the names of everything that belongs to an image are made absolute', () => {
+  process.chdir(path(''));
+  const here = process.cwd();
+  const given = {
+    file: 'top',
+    format: 'qcow2',
+    dataFile: 'data',
+    backing: { file: 'base', backing: 'none' },
+  } as const;
+  expect(image(given, 'image')).toEqual({
+    ...given,
+    file: `${here}/top`,
+    dataFile: `${here}/data`,
+    backing: { file: `${here}/base`, backing: 'none' },
+  });
+  expect(source('a', 'source')).toBe(`${here}/a`);
+});
+
+test('a source can be a descriptor or a Readable', () => {
+  expect(source({ stream: 0, name: 'standard input' }, 'source')).toEqual({
+    stream: 0,
+    name: 'standard input',
+  });
+  const stream = Readable.from([]);
+  expect(source({ stream }, 'source')).toEqual({ stream });
+  expect(() => source({ stream: new ReadableStream() }, 'source')).toThrow(
+    "'source.stream' must be a file descriptor or a Readable of Node.js, not an object",
+  );
+});
