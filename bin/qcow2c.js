@@ -37,7 +37,7 @@ function keepDebuggerClosed() {
 
 function start() {
   if (process.features.inspector && !isDebuggerWanted()) keepDebuggerClosed();
-  return require('./start.js')();
+  return require('./start.js')().then(function (program) { return program.main(); });
 }
 
 function explain(error) {

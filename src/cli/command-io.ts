@@ -10,10 +10,3 @@ export interface CommandIo {
   /** A clock in milliseconds. */
   readonly now: () => number;
 }
-
-export const THIS_PROCESS: CommandIo = {
-  stdout: process.stdout,
-  stderr: process.stderr,
-  process,
-  now: () => performance.now(),
-};

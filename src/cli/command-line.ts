@@ -1,6 +1,6 @@
 /**
  * The commands and their syntax: the words after `qcow2c` in, what is asked for out. Pure: prints nothing, opens
- * nothing, throws for what it does not understand. Used by main.ts.
+ * nothing, throws for what it does not understand. Used by run.ts.
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { usageError } from '../errors.js';

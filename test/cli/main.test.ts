@@ -1,6 +1,7 @@
 /** What the program does around its commands: outputs, exit code, error lines, what it loads. */
-import { describe, expect, test } from 'vitest';
-import { cli, startCli } from '../e2e/cli.js';
+import { writeFileSync } from 'node:fs';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { cli, spawnCli, startCli } from '../e2e/cli.js';
 import { useScratch } from '../e2e/scratch.js';
 
 const scratch = useScratch();
@@ -35,7 +36,33 @@ describe('failures', () => {
   });
 });
 
-test('help that nobody reads is no failure', async () => {
+describe('as a program of its own, as in the process of the tests,', () => {
+  const commands = [
+    ['convert', '-c', '-p', '-f', 'raw', 'disk.raw', 'image.qcow2'],
+    ['info', '--output=json', 'image.qcow2'],
+    ['check', '--data', 'image.qcow2'],
+    ['compare', '-f', 'raw', 'disk.raw', 'image.qcow2'],
+    ['compare', '-f', 'raw', 'disk.raw', 'missing'],
+    ['map', '--output=json', 'image.qcow2'],
+    ['measure', '-c', '-f', 'raw', 'disk.raw'],
+    ['completion', 'bash'],
+    ['man'],
+    ['--version'],
+    ['help', 'convert'],
+    ['convert', '-c', 'missing', 'no.qcow2'],
+  ];
+  beforeAll(() => writeFileSync(scratch('disk.raw'), 'the words of a guest '.repeat(100_000)));
+
+  test.each(commands.map((words) => [words.join(' '), words]))(
+    '%s prints the same and has the same exit code',
+    async (_, words) => {
+      const here = await cli(words as string[], { cwd: scratch() });
+      expect(await spawnCli(words as string[], { cwd: scratch() })).toEqual(here);
+    },
+  );
+});
+
+test('help that no reader takes is no failure', async () => {
   const running = startCli(['convert', '--help']);
   running.child.stdout!.destroy();
   expect(await running.finished).toMatchObject({ status: 0, stderr: '' });

@@ -1,7 +1,8 @@
-/** The built command line as a user starts it: `node bin/qcow2c.js`, its two outputs and its exit. */
+/** The built command line: its words, its two outputs and its exit, in this process or as a user starts it. */
 import { fileURLToPath } from 'node:url';
 import { inject } from 'vitest';
 import { type Outcome, type Running, type RunOptions, start } from '../oracle/run.js';
+import { runHere } from './program-here.js';
 
 const notBuilt = inject('notBuilt');
 if (notBuilt !== undefined) throw new Error(notBuilt);
@@ -40,8 +41,21 @@ export function startCli(args: readonly string[], options: CliOptions = {}): Run
   return start(command!, rest, options);
 }
 
-/** Runs qcow2c to its end, whatever that is. */
+/**
+ * Runs qcow2c to its end, whatever that is: in this process where only the working directory is asked for, because a
+ * start of Node.js takes longer than most commands. A word that only a process of its own can tell (a standard stream,
+ * bytes that are not UTF-8) starts one.
+ */
 export function cli(args: readonly string[], options: CliOptions = {}): Promise<Outcome> {
+  const { cwd, ...others } = options;
+  const needsProcess =
+    Object.values(others).some((value) => value !== undefined) ||
+    args.some((word) => word === '-' || /\ufffd|\/dev\/(std|fd)|\/proc\/self/.test(word));
+  return needsProcess ? spawnCli(args, options) : runHere(args, cwd);
+}
+
+/** Starts qcow2c as a process of its own and runs it to its end, whatever that is. */
+export function spawnCli(args: readonly string[], options: CliOptions = {}): Promise<Outcome> {
   return startCli(args, options).finished;
 }
 

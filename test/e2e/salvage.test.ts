@@ -163,7 +163,7 @@ describe.each(DAMAGES)('%s', (_, make) => {
       source,
       target,
     ];
-    const options = { under, env: ONE_THREAD };
+    const options = under === undefined ? {} : { under, env: ONE_THREAD };
 
     await rm(target, { force: true });
     await expectFailure(path(''), args(), place, options);

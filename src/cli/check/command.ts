@@ -3,7 +3,7 @@ import { check } from '../../check/check.js';
 import type { CheckOptions, CheckResult } from '../../check/options.js';
 import { quoted } from '../../errors.js';
 import { imageReference } from '../../image/image-reference.js';
-import { type CommandIo, THIS_PROCESS } from '../command-io.js';
+import type { CommandIo } from '../command-io.js';
 import { messageLine } from '../failure.js';
 import { longRun } from '../long-run.js';
 import { warn, writeNotice } from '../progress/notice.js';
@@ -27,8 +27,9 @@ export interface CheckIo extends CommandIo {
  */
 export async function checkCommand(
   { options, name, output, progress, quiet }: CheckRequest,
-  io: CheckIo = { ...THIS_PROCESS, check },
+  given: CommandIo & Partial<CheckIo>,
 ): Promise<number> {
+  const io: CheckIo = { check, ...given };
   const { stdout, stderr } = io;
   const ended = await longRun(
     `Check of ${quoted(imageReference(options.image).file)}`,

@@ -1,7 +1,7 @@
-/** Runs the comparison that the command line asks for, and says what came of it. Used by main.ts. */
+/** Runs the comparison that the command line asks for, and says what came of it. Used by run.ts. */
 import { compare } from '../../compare/compare.js';
 import type { CompareOptions, CompareResult } from '../../compare/options.js';
-import { type CommandIo, THIS_PROCESS } from '../command-io.js';
+import type { CommandIo } from '../command-io.js';
 import { failureText } from '../failure.js';
 import { longRun } from '../long-run.js';
 import { progressStyle } from '../options/progress-option.js';
@@ -17,8 +17,9 @@ export interface CompareIo extends CommandIo {
 /** @returns the exit code; of a signal too. Never throws what the caller would take for exit code 1. */
 export async function compareCommand(
   request: CompareRequest,
-  io: CompareIo = { ...THIS_PROCESS, compare },
+  given: CommandIo & Partial<CompareIo>,
 ): Promise<number> {
+  const io: CompareIo = { compare, ...given };
   const { stdout, stderr } = io;
   const { quiet = false } = request.words;
   try {

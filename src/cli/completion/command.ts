@@ -1,5 +1,5 @@
-/** Prints the script for a shell. Used by main.ts. */
-import { type CommandIo, THIS_PROCESS } from '../command-io.js';
+/** Prints the script for a shell. Used by run.ts. */
+import type { CommandIo } from '../command-io.js';
 import { COMMANDS } from '../commands.js';
 import type { CommandTable } from '../options/option-table.js';
 import { bashScript } from './bash.js';
@@ -16,7 +16,7 @@ const SCRIPTS: Readonly<Record<CompletionRequest['shell'], (tables: readonly Com
 /** @returns the exit code */
 export async function completionCommand(
   { shell }: CompletionRequest,
-  { stdout }: Pick<CommandIo, 'stdout'> = THIS_PROCESS,
+  { stdout }: Pick<CommandIo, 'stdout'>,
 ): Promise<number> {
   stdout.write(SCRIPTS[shell](COMMANDS.map(({ table }) => table)));
   return 0;

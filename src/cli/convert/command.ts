@@ -1,8 +1,8 @@
-/** Runs the conversion that the command line asks for, and says what was done. Used by main.ts. */
+/** Runs the conversion that the command line asks for, and says what was done. Used by run.ts. */
 import { convert } from '../../convert/convert.js';
 import type { ConvertOptions, ConvertResult } from '../../convert/options.js';
 import { quoted } from '../../errors.js';
-import { type CommandIo, THIS_PROCESS } from '../command-io.js';
+import type { CommandIo } from '../command-io.js';
 import { longRun } from '../long-run.js';
 import { warn } from '../progress/notice.js';
 import type { ConvertRequest } from './request.js';
@@ -20,8 +20,9 @@ export interface ConvertIo extends CommandIo {
  */
 export async function convertCommand(
   { options, progress, quiet, verbose }: ConvertRequest,
-  io: ConvertIo = { ...THIS_PROCESS, convert },
+  given: CommandIo & Partial<ConvertIo>,
 ): Promise<number> {
+  const io: ConvertIo = { convert, ...given };
   const { stderr } = io;
   const warnings = new UnreadableWarnings(stderr);
   const ended = await longRun(`Conversion to ${quoted(options.target)}`, progress, io, (hooks) =>

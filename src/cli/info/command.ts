@@ -1,8 +1,8 @@
-/** Runs `info`: prints what an image is, or each image of its chain. Used by main.ts. */
+/** Runs `info`: prints what an image is, or each image of its chain. Used by run.ts. */
 import { quoted } from '../../errors.js';
 import { imageReference } from '../../image/image-reference.js';
 import { imageInfo } from '../../info/info.js';
-import { type CommandIo, THIS_PROCESS } from '../command-io.js';
+import type { CommandIo } from '../command-io.js';
 import { longRun } from '../long-run.js';
 import { qapiJsonParts } from '../options/qapi-object.js';
 import { warn } from '../progress/notice.js';
@@ -25,8 +25,9 @@ export interface InfoIo extends CommandIo {
  */
 export async function infoCommand(
   { options, output, progress }: InfoRequest,
-  io: InfoIo = { ...THIS_PROCESS, imageInfo },
+  given: CommandIo & Partial<InfoIo>,
 ): Promise<number> {
+  const io: InfoIo = { imageInfo, ...given };
   const { stdout, stderr } = io;
   // Standard output is for what is told: whoever reads it must not find progress in it.
   const withoutStdout = { ...io, stdout: stderr };

@@ -1,8 +1,8 @@
-/** Runs `map` and prints what it finds, range by range or as a picture. Used by main.ts. */
+/** Runs `map` and prints what it finds, range by range or as a picture. Used by run.ts. */
 import { mapImage } from '../../map/map-image.js';
 import type { MapOptions } from '../../map/options.js';
 import { surveyImage } from '../../map/survey-image.js';
-import { type CommandIo, THIS_PROCESS } from '../command-io.js';
+import type { CommandIo } from '../command-io.js';
 import { warn } from '../progress/notice.js';
 import { PacedOutput } from './paced-output.js';
 import { HUMAN_TEXT, JsonText, type RangesText } from './ranges-text.js';
@@ -10,10 +10,7 @@ import type { MapRequest } from './request.js';
 import { picture } from './svg/picture.js';
 
 /** @returns the exit code @throws what is to be printed as an error with exit code 1 */
-export async function mapCommand(
-  request: MapRequest,
-  { stdout, stderr }: CommandIo = THIS_PROCESS,
-): Promise<number> {
+export async function mapCommand(request: MapRequest, { stdout, stderr }: CommandIo): Promise<number> {
   const { output } = request;
   const options: MapOptions = { ...request.options, onWarning: (message) => warn(stderr, message) };
   const printed = new PacedOutput(stdout);

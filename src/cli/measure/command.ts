@@ -1,8 +1,8 @@
-/** Runs `measure` and prints what it finds. Used by main.ts. */
+/** Runs `measure` and prints what it finds. Used by run.ts. */
 import { quoted } from '../../errors.js';
 import { measure } from '../../measure/measure.js';
 import type { Measurement, MeasureOptions } from '../../measure/options.js';
-import { type CommandIo, THIS_PROCESS } from '../command-io.js';
+import type { CommandIo } from '../command-io.js';
 import { longRun } from '../long-run.js';
 import { warn } from '../progress/notice.js';
 import { humanText, jsonText } from './measurement-text.js';
@@ -19,8 +19,9 @@ export interface MeasureIo extends CommandIo {
  */
 export async function measureCommand(
   { options, name, output, progress }: MeasureRequest,
-  io: MeasureIo = { ...THIS_PROCESS, measure },
+  given: CommandIo & Partial<MeasureIo>,
 ): Promise<number> {
+  const io: MeasureIo = { measure, ...given };
   const { stdout, stderr } = io;
   // Standard output is for the figures alone.
   const style = progress === 'auto' && !stderr.isTTY ? 'none' : progress;
