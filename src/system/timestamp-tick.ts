@@ -18,6 +18,14 @@ const FAT_MAGIC = 0x4d44;
 /** A file that is still changing after this long is being written to. */
 const LONGEST_WAIT_MS = FAT_TICK_MS + KERNEL_TICK_MS;
 
+/** Tells the time and waits, both in milliseconds. */
+export interface WaitingClock {
+  now(): number;
+  wait(ms: number): Promise<unknown>;
+}
+
+const SYSTEM_CLOCK: WaitingClock = { now: () => Date.now(), wait: (ms) => delay(ms) };
+
 /** The times of a file, and the milliseconds until a later write had to change them. */
 export interface SettledTimes {
   readonly stats: BigIntStats;
@@ -28,21 +36,26 @@ export interface SettledTimes {
  * Call it before the first read. It does not wait for a file that last changed longer ago than one step.
  * @param descriptor of a regular file
  * @param name of the file, for messages and to find out the kind of its file system
+ * @param clock since the epoch, as the file's times are
  * @returns the times to compare with after the last read
  * @throws Qcow2cError ERR_SOURCE_CHANGED when the file changes again and again meanwhile; the system's error
  */
-export async function settleTimes(descriptor: number, name: string): Promise<SettledTimes> {
-  const start = Date.now();
+export async function settleTimes(
+  descriptor: number,
+  name: string,
+  clock: WaitingClock = SYSTEM_CLOCK,
+): Promise<SettledTimes> {
+  const start = clock.now();
   for (;;) {
     const stats = await promisify(fstat)(descriptor, { bigint: true });
-    const now = Date.now();
+    const now = clock.now();
     const wait = untilTickIsOver(stats, () => isFat(name), now);
     if (wait === 0) return { stats, waitedMs: now - start };
     if (now - start + wait > LONGEST_WAIT_MS) {
       const message = `${quoted(name)} is being written to: its time stamps keep changing`;
       throw new Qcow2cError('ERR_SOURCE_CHANGED', message, { file: name });
     }
-    await delay(wait);
+    await clock.wait(wait);
   }
 }
 

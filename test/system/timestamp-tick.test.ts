@@ -47,16 +47,26 @@ test('a write right after the wait is always detected', async () => {
   }
 });
 
-test('a file that changes for longer than any step takes is an error', async () => {
+test('a file whose time of change stays ahead of the clock for longer than any step is an error', async () => {
   const name = path('busy.raw');
   writeFileSync(name, 'a');
   const descriptor = openSync(name, 'r');
-  const writer = setInterval(() => writeFileSync(name, 'b'), 5);
+  // Whatever the file's time is, this clock is behind it.
+  let now = 0;
+  const waits: number[] = [];
+  const clock = {
+    now: () => now,
+    wait: async (ms: number) => {
+      waits.push(ms);
+      now += ms;
+    },
+  };
   try {
     const error = { code: 'ERR_SOURCE_CHANGED', message: expect.stringContaining('is being written to') };
-    await expect(settleTimes(descriptor, name)).rejects.toMatchObject(error);
+    await expect(settleTimes(descriptor, name, clock)).rejects.toMatchObject(error);
+    expect(new Set(waits)).toEqual(new Set([20]));
+    expect(now).toBe(2020);
   } finally {
-    clearInterval(writer);
     closeSync(descriptor);
   }
 });
