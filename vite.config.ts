@@ -1,5 +1,14 @@
 // Build and test configuration. Three entries, few files: the fewer modules Node loads, the sooner it starts.
+import { readdirSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
+
+/** The test files that put other modules in the place of some: they share none. */
+const MOCKING = readdirSync('test', { recursive: true, encoding: 'utf8' })
+  .map((file) => `test/${file}`)
+  .filter((file) => file.endsWith('.test.ts') && /\bvi\.(mock|doMock)\(/.test(readFileSync(file, 'utf8')));
+
+const everyTest = { testTimeout: 120_000, hookTimeout: 120_000 };
 
 export default defineConfig({
   build: {
@@ -19,10 +28,20 @@ export default defineConfig({
     },
   },
   test: {
-    include: ['test/**/*.test.ts'],
     globalSetup: ['test/oracle/global-setup.ts'],
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
-    maxWorkers: 2,
+    maxWorkers: availableParallelism(),
+    projects: [
+      // One set of modules for all of them: a process for each file would take longer than most files.
+      {
+        test: {
+          ...everyTest,
+          name: 'shared',
+          include: ['test/**/*.test.ts'],
+          exclude: MOCKING,
+          isolate: false,
+        },
+      },
+      { test: { ...everyTest, name: 'isolated', include: MOCKING } },
+    ],
   },
 });

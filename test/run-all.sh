@@ -1,5 +1,5 @@
 #!/bin/bash
-# Sets everything up on Debian or Ubuntu and runs all tests. Vitest's own account of them is left in
+# Installs what the tests need on Debian or Ubuntu and runs all of them. Vitest writes its account of them to
 # node_modules/.cache/test-results.json.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -35,5 +35,9 @@ if ((${#packages[@]} > 0)); then
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${packages[@]}"
 fi
 
+# Builds, too.
 npm ci
-npm test -- --reporter=default --reporter=json --outputFile.json=node_modules/.cache/test-results.json
+npm run lint
+npm run typecheck
+QCOW2C_TESTS=all npx vitest run --reporter=default --reporter=json \
+  --outputFile.json=node_modules/.cache/test-results.json

@@ -3,13 +3,13 @@
  * corruption, and no repair frees clusters that a missing table may refer to, or hides the loss.
  */
 import { readFile, writeFile } from 'node:fs/promises';
-import { beforeAll, describe, expect, test, vi } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { analyse } from '../../src/check/analysis.js';
 import { readCheckedImage } from '../../src/check/checked-image.js';
 import type { Finding } from '../../src/check/findings.js';
 import { type RepairMode, repairImage } from '../../src/check/repair.js';
 import { RepairFile } from '../../src/check/repair-file.js';
-import { convertInProcess } from '../e2e/in-process.js';
+import { cliOk } from '../e2e/cli.js';
 import { useScratch } from '../e2e/scratch.js';
 import { randomBytes } from '../e2e/source-images.js';
 import { runOk } from '../oracle/run.js';
@@ -19,8 +19,6 @@ import { guestView } from './guest-view.js';
 import { placesOf } from './image-places.js';
 import { HistoryFile } from './power-history.js';
 import { SizedFile } from './sized-file.js';
-
-vi.mock('../../src/workers/pool.js', () => import('../fuzz/in-thread-pool.js'));
 
 const path = useScratch();
 
@@ -148,7 +146,7 @@ describe('an image that has lost its end is corrupt, and no repair frees cluster
 
   test.each(CONVERTED)('of qcow2c convert and qemu-img convert: %s %s %s', async (...options) => {
     const args = [...options, '-f', 'raw', '-O', 'qcow2', path('disk.raw')];
-    await convertInProcess([...args, path('ours.qcow2')], path(''));
+    await cliOk(['convert', ...args, path('ours.qcow2')], { cwd: path('') });
     await runOk('qemu-img', ['convert', ...args, path('theirs.qcow2')]);
     for (const name of ['ours.qcow2', 'theirs.qcow2']) {
       await expectCutsTold(new ImageBytes(await readFile(path(name))));

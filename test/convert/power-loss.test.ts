@@ -12,6 +12,7 @@ import { useScratch } from '../e2e/scratch.js';
 import { create } from '../oracle/qemu-img.js';
 import { qemuIo } from '../oracle/qemu-io.js';
 import { runOk } from '../oracle/run.js';
+import { tries } from '../stage.js';
 import { convertHere } from './built-worker.js';
 
 /** What reached the system, in the order in which it was done; a sync stands where it was asked for. */
@@ -162,7 +163,7 @@ function everyLoss(
     fc.array(fc.boolean(), { minLength: 1 }),
     (count, choices) => holds(history.slice(0, count), (n) => choices[n % choices.length] as boolean),
   );
-  return !fc.check(losses, { numRuns }).failed;
+  return !fc.check(losses, { numRuns: tries(numRuns) }).failed;
 }
 
 describe('a power failure at any moment', () => {

@@ -5,6 +5,7 @@ import type { CreateOptions } from '../../src/qcow2/create-options.js';
 import { expectGoodImage } from '../e2e/judge.js';
 import { useScratch } from '../e2e/scratch.js';
 import { randomBytes, textBytes } from '../e2e/source-images.js';
+import { tries } from '../stage.js';
 import { convertHere } from './built-worker.js';
 
 const path = useScratch();
@@ -87,7 +88,7 @@ test('any disk in any geometry comes back byte for byte, read by us and by qemu-
       await convertHere({ sources: [second], sourceFormat: 'qcow2', target: back, targetFormat: 'raw' });
       expect((await readFile(back)).equals(disk)).toBe(true);
     }),
-    { numRuns: 25 },
+    { numRuns: tries(25) },
   );
 });
 
@@ -115,6 +116,6 @@ test('any overlay over any other disk shows the disk that it was made from', asy
       await convertHere({ sources: [overlay], sourceFormat: 'qcow2', target: back, targetFormat: 'raw' });
       expect((await readFile(back)).equals(disk)).toBe(true);
     }),
-    { numRuns: 20 },
+    { numRuns: tries(20) },
   );
 });

@@ -1,26 +1,25 @@
 /** Backing chains, names, layouts and sizes, converted in every way; chains that must be refused. */
-import { beforeAll, describe, test, vi } from 'vitest';
+import { beforeAll, describe, test } from 'vitest';
+import { sample } from '../stage.js';
 import {
+  copyImages,
   expectEveryConversion,
   expectKinds,
   expectRefusal,
   listImages,
-  makeImages,
 } from './generated-images.js';
 import { useScratch } from './scratch.js';
-
-vi.mock('../../src/workers/pool.js', () => import('../fuzz/in-thread-pool.js'));
 
 const ONLY = '^(chains|names|layout|sizes)/';
 const images = listImages(ONLY);
 const readable = images.filter(({ refused }) => !refused);
 const path = useScratch();
-beforeAll(() => makeImages(path(''), ONLY));
+beforeAll(() => copyImages(path('')));
 
 describe('images in chains, under every name, laid out in every way, of every size', () => {
-  test.each(readable)('$name', async (image) => {
+  test.each(sample(readable, 12))('$name', async (image) => {
     await expectKinds(path(image.file), image.kinds);
-    await expectEveryConversion(path(image.file), image, readable.indexOf(image));
+    await expectEveryConversion(path(image.file), image);
   });
 });
 

@@ -4,16 +4,15 @@
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { readFile, rm } from 'node:fs/promises';
-import { basename, dirname } from 'node:path';
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect } from 'vitest';
+import { expect, inject } from 'vitest';
 import { l2Census } from '../oracle/l2-census.js';
 import { withoutOwnWarnings } from '../oracle/own-warnings.js';
 import * as qemuImg from '../oracle/qemu-img.js';
 import { run, runOk } from '../oracle/run.js';
 import { cli } from './cli.js';
-import { convertInProcess } from './in-process.js';
 
 const MAKE_IMAGES = fileURLToPath(new URL('../../fixtures/make-images.js', import.meta.url));
 
@@ -40,8 +39,17 @@ export function listImages(only = ''): GeneratedImage[] {
 }
 
 /** Makes them. */
-export async function makeImages(directory: string, only: string): Promise<void> {
+export async function generateImages(directory: string, only: string): Promise<void> {
   await runOk(process.execPath, [MAKE_IMAGES, directory, '--only', only]);
+}
+
+/** Makes all images at the first call in a run of the tests, while other callers wait, and copies them at every call. */
+export async function copyImages(directory: string): Promise<void> {
+  const made = join(inject('scratch'), 'generated-images');
+  const make = 'test -e "$1" || { "$2" "$3" "$1.part" && mv "$1.part" "$1"; }';
+  await runOk('flock', [`${made}.lock`, 'sh', '-c', make, 'sh', made, process.execPath, MAKE_IMAGES]);
+  await mkdir(directory, { recursive: true });
+  await runOk('cp', ['-a', '--reflink=auto', `${made}/.`, directory]);
 }
 
 /** The kinds that show in the L2 tables. */
@@ -90,16 +98,9 @@ async function expectSameDisk(reference: Reference, target: string, large: boole
   }
 }
 
-/** One image in so many is converted by the built program, in processes and with threads of its own. */
-const BUILT_SHARE = 16;
-
-/** Makes the same target, and prints the same: nothing. */
-async function convertSilently(args: readonly string[], cwd: string, built: boolean): Promise<void> {
-  if (!built) {
-    expect(withoutOwnWarnings(await convertInProcess(args, cwd))).toBe('');
-    return;
-  }
-  const { status, stdout, stderr } = await cli(['convert', ...args], { cwd });
+/** Makes a target, and prints nothing. */
+async function convertSilently(args: readonly string[], cwd: string): Promise<void> {
+  const { status, stdout, stderr } = await cli(['convert', '-m', '1', ...args], { cwd });
   expect([status, stdout, withoutOwnWarnings(stderr)]).toEqual([0, '', '']);
 }
 
@@ -107,13 +108,8 @@ async function convertSilently(args: readonly string[], cwd: string, built: bool
  * Converts an image in all four ways and expects of each result what the guest sees in the source. Both
  * programs run in the image's directory, against which qemu-img resolves the names of data files.
  * @param image its path; the targets are made beside it and removed
- * @param index of the image in its list
  */
-export async function expectEveryConversion(
-  image: string,
-  source: GeneratedImage,
-  index: number,
-): Promise<void> {
+export async function expectEveryConversion(image: string, source: GeneratedImage): Promise<void> {
   const { args, kinds, targetOptions } = source;
   const [cwd, file] = [dirname(image), basename(image)];
   const large = kinds.includes('large');
@@ -132,7 +128,7 @@ export async function expectEveryConversion(
     const options = name === 'raw' || targetOptions === '' ? [] : ['-o', targetOptions];
     const format = ['-O', name === 'raw' ? 'raw' : 'qcow2'];
     const command = [...args, ...flags, ...format, ...options, file, target];
-    await convertSilently(command, cwd, index % BUILT_SHARE === 0);
+    await convertSilently(command, cwd);
     targets.push(target);
   }
   await Promise.all(

@@ -12,15 +12,16 @@ import { whileQemuIoHolds } from '../oracle/holding.js';
 import { l2Census } from '../oracle/l2-census.js';
 import { withoutOwnWarnings } from '../oracle/own-warnings.js';
 import { run, runOk } from '../oracle/run.js';
+import { sample } from '../stage.js';
 import { cli, cliOk, UNPRIVILEGED } from './cli.js';
-import { listImages, makeImages } from './generated-images.js';
+import { copyImages, listImages } from './generated-images.js';
 import { noLoopDevices, withLoopDevice } from './loop-device.js';
 import { useScratch } from './scratch.js';
 
 const path = useScratch();
 const images = [...new Map(listImages().map((image) => [image.file, image])).values()];
 beforeAll(async () => {
-  await makeImages(path('images'), '');
+  await copyImages(path('images'));
   // What the file system has allocated must not change between two looks.
   await runOk('sync', ['-f', path('images')]);
 });
@@ -106,11 +107,16 @@ async function expectSameAsQemuImg(file: string): Promise<void> {
 }
 
 describe('every generated image is described as qemu-img describes it', () => {
-  test.each(images)('$file', ({ file }) => expectSameAsQemuImg(path('images', file)));
+  test.each(sample(images, 40))('$file', ({ file }) => expectSameAsQemuImg(path('images', file)));
 });
 
 describe('every chain of generated images is described as qemu-img describes it', () => {
-  test.each(images.filter(({ kinds }) => kinds.includes('chain')))('$file', async ({ file }) => {
+  test.each(
+    sample(
+      images.filter(({ kinds }) => kinds.includes('chain')),
+      6,
+    ),
+  )('$file', async ({ file }) => {
     const image = path('images', file);
     const human = await run('qemu-img', ['info', '--backing-chain', image]);
     const words = { backingChain: true };

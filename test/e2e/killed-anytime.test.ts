@@ -6,13 +6,14 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { basename } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { Random } from '../fuzz/random.js';
+import { TESTS_ALL } from '../stage.js';
 import { cliOk, startCli } from './cli.js';
 import { useScratch } from './scratch.js';
 import { makeSparseDisk, randomBytes, textBytes } from './source-images.js';
 
 const path = useScratch();
 const { env } = process;
-const KILLS = Number(env['QCOW2C_KILLS'] ?? 24);
+const KILLS = Number(env['QCOW2C_KILLS'] ?? (TESTS_ALL ? 16 : 4));
 const SEED = Number(env['QCOW2C_KILLS_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 /** Of a run's duration: a kill may come when the run has ended. */
 const LATEST = 1.1;

@@ -8,8 +8,9 @@ import { DAMAGES } from '../map/damage.js';
 import { asQemuImgPrintsIt, ourMap, theirMap } from '../map/run-map.js';
 import { withoutOwnWarnings } from '../oracle/own-warnings.js';
 import { run, runOk } from '../oracle/run.js';
+import { sample } from '../stage.js';
 import { cli, cliOk } from './cli.js';
-import { listImages, makeImages } from './generated-images.js';
+import { copyImages, listImages } from './generated-images.js';
 import { useScratch } from './scratch.js';
 
 const path = useScratch();
@@ -18,7 +19,7 @@ const images = listImages().filter(({ args }) => !args.includes('-l'));
 const home = process.cwd();
 afterAll(() => process.chdir(home));
 beforeAll(async () => {
-  await makeImages(path('images'), '');
+  await copyImages(path('images'));
   // Which blocks files have is told differently until they are on the disk.
   await runOk('find', [path('images'), '-type', 'f', '-exec', 'sync', '{}', '+']);
 }, 180_000);
@@ -54,20 +55,22 @@ describe('prints the ranges that qemu-img prints', () => {
     (image) => !(image.refused && image.kinds.some((kind) => refused.includes(kind))),
   );
 
-  test.each(read)('$name', async ({ file }) => {
+  test.each(sample(read, 40))('$name', async ({ file }) => {
     const name = enter(file);
     await expectSame(name, { format: 'qcow2', output: 'json' });
     await expectSame(name, { format: 'qcow2', output: 'human' });
   });
 
-  test.each(read.filter((_, index) => index % 6 === 0))(
-    'from an odd place and up to another: $name',
-    async ({ file }) => {
-      const name = enter(file);
-      await expectSame(name, { format: 'qcow2', output: 'json', startOffset: '70001', maxLength: '123457' });
-      await expectSame(name, { format: 'qcow2', output: 'human', startOffset: '0x1ff', maxLength: '1M' });
-    },
-  );
+  test.each(
+    sample(
+      read.filter((_, index) => index % 6 === 0),
+      6,
+    ),
+  )('from an odd place and up to another: $name', async ({ file }) => {
+    const name = enter(file);
+    await expectSame(name, { format: 'qcow2', output: 'json', startOffset: '70001', maxLength: '123457' });
+    await expectSame(name, { format: 'qcow2', output: 'human', startOffset: '0x1ff', maxLength: '1M' });
+  });
 
   test('past the end of the disk, for no length, and of a disk of no size', async () => {
     const name = enter('plain/64k.qcow2');

@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { run, runOk } from '../oracle/run.js';
+import { sample } from '../stage.js';
 import { ROOT } from './cli.js';
 import { noLoopDevices } from './loop-device.js';
 import { useScratch } from './scratch.js';
@@ -31,7 +32,7 @@ interface Told {
   readonly gone: Readonly<Record<string, { readonly error?: Failure; readonly names: readonly string[] }>>;
 }
 
-test.each(['tmpfs', 'ext4'])(
+test.each(sample(['tmpfs', 'ext4'], 1))(
   'on %s, whatever is missing, the old target stays and nothing else',
   async (kind) => {
     const able = await run('unshare', ['-m', 'true']);

@@ -1,6 +1,7 @@
 /** The worst that a header can say costs no more memory than a stated bound. */
 import { writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { sample } from '../stage.js';
 import { cliWithPeak } from './peak-memory.js';
 import { useScratch } from './scratch.js';
 import {
@@ -20,19 +21,22 @@ const BOUND = 160 * 1024;
 
 const other = path('other.raw');
 
-const COMMANDS = [
-  'info -f qcow2 FILE',
-  'info -f qcow2 --deep --output=json FILE',
-  'check -f qcow2 FILE',
-  'check -f qcow2 --data FILE',
-  'compare -f qcow2 FILE OTHER',
-  'map -f qcow2 --output=json FILE',
-  'map -f qcow2 --output=svg FILE',
-  'measure -f qcow2 -O qcow2 FILE',
-  'measure -f qcow2 -c FILE',
-  'convert -f qcow2 FILE OUT',
-  'convert -f qcow2 -O raw FILE OUT',
-];
+const COMMANDS = sample(
+  [
+    'info -f qcow2 FILE',
+    'info -f qcow2 --deep --output=json FILE',
+    'check -f qcow2 FILE',
+    'check -f qcow2 --data FILE',
+    'compare -f qcow2 FILE OTHER',
+    'map -f qcow2 --output=json FILE',
+    'map -f qcow2 --output=svg FILE',
+    'measure -f qcow2 -O qcow2 FILE',
+    'measure -f qcow2 -c FILE',
+    'convert -f qcow2 FILE OUT',
+    'convert -f qcow2 -O raw FILE OUT',
+  ],
+  3,
+);
 
 const snapshots = Buffer.concat(
   Array.from({ length: 16_384 }, (_, index) => {
@@ -105,7 +109,7 @@ describe('memory for forged headers', () => {
     for (const command of COMMANDS) peaks.set(command, await peakOf(command, honest));
   });
 
-  test.each(FORGERIES)('%s: no command needs more than the bound', async (_, forgery) => {
+  test.each(sample(FORGERIES, 2))('%s: no command needs more than the bound', async (_, forgery) => {
     const image = path('forged.qcow2');
     writeForgery(image, forgery);
     const more: [command: string, kib: number][] = [];

@@ -4,10 +4,12 @@
  *     QCOW2C_FUZZ_SEED           of which seed (1)
  *     QCOW2C_FUZZ_COMPARE_EVERY  every which one that is read is also shown to qemu-img (8)
  */
+import { TESTS_ALL } from '../stage.js';
+
 const given = (name: string, otherwise: number) => Number(process.env[`QCOW2C_FUZZ_${name}`] ?? otherwise);
 
 const isLarge = process.env['QCOW2C_FUZZ_MUTANTS'] !== undefined;
-const mutants = given('MUTANTS', 1500);
+const mutants = given('MUTANTS', TESTS_ALL ? 1500 : 400);
 
 export const budget = {
   isLarge,
@@ -15,7 +17,7 @@ export const budget = {
   seed: given('SEED', 1),
   compareEvery: given('COMPARE_EVERY', 8),
   /** After which no further mutant begins. */
-  milliseconds: isLarge ? Number.POSITIVE_INFINITY : 15_000,
+  milliseconds: isLarge ? Number.POSITIVE_INFINITY : TESTS_ALL ? 15_000 : 5000,
   /** Of the whole test; each mutant has a watchdog of its own. */
   timeout: isLarge ? 60_000 + mutants * 2000 : 120_000,
 } as const;

@@ -38,6 +38,10 @@ export class WorkerPool<Task extends AnyTask> {
     threadMemory.giveBackAll();
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   async run(item: Task['item'], guestOffset: number): Promise<ItemResult<Task>> {
     const { setup, fileOf } = this.#options;
     const { itemSize } = setup;

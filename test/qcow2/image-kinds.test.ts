@@ -10,6 +10,7 @@ import { randomBytes } from '../e2e/source-images.js';
 import { check, info, map } from '../oracle/qemu-img.js';
 import { qemuIo } from '../oracle/qemu-io.js';
 import { runOk } from '../oracle/run.js';
+import { tries } from '../stage.js';
 import { RecordingStorage } from '../storage/recording-storage.js';
 import { type DecodedCluster, decodeImage } from './image-decoder.js';
 import { bytesOf, guestBytes, type ImagePlan, type Step, writeImage } from './image-steps.js';
@@ -145,7 +146,7 @@ describe('an image in memory', () => {
           zeroClusters: sum('zero'),
         });
       }),
-      { numRuns: 40 },
+      { numRuns: tries(40) },
     );
   });
 

@@ -11,6 +11,7 @@ import { OverlapGuard } from '../../src/storage/overlap-guard.js';
 import { expectGoodImage } from '../e2e/judge.js';
 import { useScratch } from '../e2e/scratch.js';
 import { makeSparseDisk, randomBytes } from '../e2e/source-images.js';
+import { tries } from '../stage.js';
 import { turn } from '../storage/promise-state.js';
 import { RecordingStorage } from '../storage/recording-storage.js';
 import { decodeImage } from './image-decoder.js';
@@ -182,7 +183,7 @@ describe('an image in memory', () => {
       fc.asyncProperty(casesOf(fc.integer({ min: 9, max: 16 }), 1024 * 1024), async (given) => {
         await judge(given);
       }),
-      { numRuns: 80 },
+      { numRuns: tries(80) },
     );
   });
 
@@ -219,7 +220,7 @@ describe('an image in memory', () => {
         }
         for (const file of files) expect(Buffer.compare(file, files[0]!)).toBe(0);
       }),
-      { numRuns: 15 },
+      { numRuns: tries(15) },
     );
   });
 

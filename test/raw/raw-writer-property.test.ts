@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { roundUp } from '../../src/arithmetic.js';
 import { RawWriter } from '../../src/raw/raw-writer.js';
+import { tries } from '../stage.js';
 import { expectSameBytes, RecordingStorage } from '../storage/recording-storage.js';
 import { type DiskItem, expectedContent, placeOver, SECTOR, writeDisk } from './raw-disk-model.js';
 
@@ -85,6 +86,6 @@ test('a target holds the bytes of the disk, and keeps its own bytes after the en
       expect(writer.dataBytes).toBe(runs.reduce((sum, [from, to]) => sum + (to - from) * SECTOR, 0));
       if (plan.kind === 'new' || plan.zeroed) expect(storage.punches).toEqual([]);
     }),
-    { numRuns: 250 },
+    { numRuns: tries(250) },
   );
 });
