@@ -1,19 +1,15 @@
 /**
- * The end of writing into an existing image: refcounts of everything that the new state and the snapshots refer to,
- * counted anew, then the header, and then the space of what only the old state referred to is given back. Until the
- * header is written the old image is whole; from then on the new one is.
+ * Replaces the disk of an existing image. The references of the new state and of the snapshots are counted, their
+ * refcounts are written, then the header. The old image stays valid until the header is written; from then on the new
+ * one is.
  */
-import { roundDown, roundUp } from '../arithmetic.js';
 import { analyse, countWindows } from '../check/analysis.js';
 import type { CheckedImage } from '../check/checked-image.js';
 import type { ReferenceCounters } from '../check/reference-counters.js';
-import { internalError, Qcow2cError, quoted } from '../errors.js';
-import { type HostOffset, hostOffset } from '../qcow2/addresses.js';
-import { writeU64 } from '../qcow2/be64.js';
+import { Qcow2cError, quoted } from '../errors.js';
+import { hostOffset } from '../qcow2/addresses.js';
 import type { FreeRange } from '../qcow2/free-range.js';
-import { MAX_REFCOUNT_TABLE_BYTES, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import { allocationUnit, type UncountedImage } from '../qcow2/image-writer.js';
-import { setRefcount } from '../qcow2/refcount-block.js';
 import {
   clearUnknownAutoclear,
   type ReplacedTablePlaces,
@@ -24,20 +20,18 @@ import { TableStream } from '../qcow2/table-stream.js';
 import type { OverlapGuard } from '../storage/overlap-guard.js';
 import { alignedMemory } from '../system/aligned-memory.js';
 import { type ExistingImage, freeRangeFinder } from './existing-image.js';
-
-/** Refcount blocks that are placed together, in bytes. */
-const RUN_BYTES = 2 * 1024 * 1024;
+import { BlockWriter, placeBlocks } from './replaced-refcounts.js';
 
 export interface ReplacedImage {
-  /** The file's length, in bytes: where the last cluster ends that is referred to. */
+  /** The length of the file in bytes: the end of the last cluster that is referenced. */
   readonly length: number;
-  /** What nothing refers to before that. */
+  /** The ranges before that end that are not referenced. */
   readonly free: readonly FreeRange[];
 }
 
 /**
- * Clears autoclear bits that are not known, durably, which must come before any other write (specification:
- * autoclear_features). The old image stays as it is but for these.
+ * Clears unknown autoclear bits and syncs the header. That must come before any other write (specification:
+ * autoclear_features).
  * @throws Qcow2cError ERR_IO
  */
 export async function beginReplacement(guard: OverlapGuard, existing: ExistingImage): Promise<void> {
@@ -51,11 +45,11 @@ export async function beginReplacement(guard: OverlapGuard, existing: ExistingIm
 }
 
 /**
- * Writes refcounts and header, each after a sync of what they rely on, and makes the header durable.
- * @param uncounted everything else is written
+ * Writes the refcounts and the header, each after a sync of the data it refers to, and syncs the header.
+ * @param uncounted the new image, complete except for refcounts and header
  * @param beforeHeader called before the header is written
- * @throws Qcow2cError ERR_CORRUPT when what the image keeps is damaged; ERR_LIMIT when the refcount table would be
- *   larger than QEMU opens; ERR_IO, ERR_ABORTED. Before the header is written the old image is as it was
+ * @throws Qcow2cError ERR_CORRUPT when a part that the image keeps is damaged; ERR_LIMIT when the refcount table would
+ *   be larger than QEMU opens; ERR_IO, ERR_ABORTED. Until the header is written the old image is unchanged
  */
 export async function replaceImage(
   guard: OverlapGuard,
@@ -93,7 +87,7 @@ export async function replaceImage(
     await writer.write(counters);
   };
   await countWindows(replaced, write, settings);
-  // The last look before the old image is given up: everything is read back and checked as in any image.
+  // Before the old image is given up, the new one is read back and checked.
   await analyse(replaced, {
     ...settings,
     onFinding: ({ kind }) => {
@@ -117,145 +111,7 @@ export async function replaceImage(
   return { length: finder.end, free: finder.ranges };
 }
 
-interface BlockPlaces {
-  /** Where each refcount block goes, by index, in bytes. */
-  readonly places: ReadonlyMap<number, HostOffset>;
-  /** The refcount table, in whole clusters. */
-  readonly table: Uint8Array;
-  readonly tableOffset: number;
-  /** The end of the farthest cluster that was handed out, in bytes. */
-  readonly end: number;
-}
-
-/**
- * Takes room for a refcount block wherever clusters may be referred to: all that were handed out, the blocks and the
- * table themselves included, and all that the old image used.
- */
-function placeBlocks({ image, free }: ExistingImage, uncounted: UncountedImage): BlockPlaces {
-  const { clusterSize, refcountBlockEntries } = image.geometry;
-  const reach = refcountBlockEntries * clusterSize;
-  const places = new Map<number, HostOffset>();
-  let end = 0;
-  const wanted = new Set<number>(uncounted.blocksInUse());
-  for (let from = 0, next = 0; from < usedEnd(free); ) {
-    // Blocks that count for free space only are left out.
-    const range = free[next];
-    const to = range?.from ?? usedEnd(free);
-    for (let index = Math.floor(from / reach); index * reach < to; index += 1) wanted.add(index);
-    from = range?.to ?? to;
-    next += 1;
-  }
-  const allocate = (clusters: number) => {
-    const offset = uncounted.allocate(clusters);
-    end = Math.max(end, offset + clusters * clusterSize);
-    for (
-      let index = Math.floor(offset / reach);
-      index * reach < offset + clusters * clusterSize;
-      index += 1
-    ) {
-      if (!places.has(index)) wanted.add(index);
-    }
-    return offset;
-  };
-  const placeWanted = () => {
-    while (wanted.size > 0) {
-      const batch = [...wanted].sort((a, b) => a - b).slice(0, Math.max(1, RUN_BYTES / clusterSize));
-      for (const index of batch) wanted.delete(index);
-      const offset = allocate(batch.length);
-      for (const [at, index] of batch.entries()) places.set(index, hostOffset(offset + at * clusterSize));
-      for (const index of batch) wanted.delete(index);
-    }
-  };
-  placeWanted();
-  for (;;) {
-    const clusters = tableClusters();
-    const tableOffset = allocate(clusters);
-    placeWanted();
-    // Where the last of these need a longer table, the room of the shorter one stays free.
-    if (tableClusters() > clusters) continue;
-    const table = new Uint8Array(clusters * clusterSize);
-    for (const [index, offset] of places) writeU64(table, index * TABLE_ENTRY_BYTES, BigInt(offset));
-    return { places, table, tableOffset, end };
-  }
-
-  function tableClusters(): number {
-    let last = 0;
-    for (const index of places.keys()) last = Math.max(last, index);
-    const bytes = roundUp((last + 1) * TABLE_ENTRY_BYTES, clusterSize);
-    if (bytes <= MAX_REFCOUNT_TABLE_BYTES) return bytes / clusterSize;
-    throw new Qcow2cError('ERR_LIMIT', 'The image is too large for its refcount table; use larger clusters', {
-      expected: MAX_REFCOUNT_TABLE_BYTES,
-      found: bytes,
-    });
-  }
-}
-
-/** Where the old image's clusters end, in bytes. */
-function usedEnd(free: readonly FreeRange[]): number {
-  return free.at(-1)?.from ?? 0;
-}
-
-/** Writes the refcounts of one window after the other, block by block. */
-class BlockWriter {
-  readonly #tables: TableStream;
-  readonly #image: CheckedImage;
-  readonly #places: ReadonlyMap<number, HostOffset>;
-  readonly #unit: number;
-  /** Units that hold several blocks, by where they begin: what is filled, and how many blocks are to come. */
-  readonly #open = new Map<number, { readonly bytes: Uint8Array; missing: number }>();
-  readonly #inUnit = new Map<number, number>();
-
-  constructor(tables: TableStream, image: CheckedImage, places: ReadonlyMap<number, HostOffset>) {
-    this.#tables = tables;
-    this.#image = image;
-    this.#places = places;
-    this.#unit = allocationUnit(image.geometry.clusterSize);
-    if (this.#unit === image.geometry.clusterSize) return;
-    for (const offset of places.values()) {
-      const start = roundDown(offset, this.#unit);
-      this.#inUnit.set(start, (this.#inUnit.get(start) ?? 0) + 1);
-    }
-  }
-
-  /** A window holds whole blocks. */
-  async write({ counts, first, end }: ReferenceCounters): Promise<void> {
-    const { refcountBlockEntries: entries, refcountBits } = this.#image.geometry;
-    for (let index = first / entries; index * entries < end; index += 1) {
-      const offset = this.#places.get(index);
-      const from = index * entries - first;
-      const counted = counts.subarray(from, Math.min(from + entries, end - first));
-      if (offset === undefined) {
-        if (counted.some((count) => count !== 0)) throw internalError(`no place for refcount block ${index}`);
-        continue;
-      }
-      await this.#writeBlock(offset, (block) => {
-        for (const [at, count] of counted.entries()) {
-          if (count !== 0) setRefcount(block, at, refcountBits, count);
-        }
-      });
-    }
-  }
-
-  /** Writes a block, or as soon as they are complete all that share an aligned write. */
-  async #writeBlock(offset: HostOffset, fill: (block: Uint8Array) => void): Promise<void> {
-    const { clusterSize } = this.#image.geometry;
-    const start = roundDown(offset, this.#unit);
-    const unit = this.#open.get(start) ?? {
-      bytes: new Uint8Array(this.#unit),
-      missing: this.#inUnit.get(start) ?? 1,
-    };
-    fill(unit.bytes.subarray(offset - start, offset - start + clusterSize));
-    unit.missing -= 1;
-    if (unit.missing > 0) {
-      this.#open.set(start, unit);
-      return;
-    }
-    this.#open.delete(start);
-    await this.#tables.write(hostOffset(start), [unit.bytes]);
-  }
-}
-
-/** Reads behind the end of the file give zeros. */
+/** Reads zeros past the end of the file. */
 function padded(reader: ExistingImage['reader']) {
   return async (offset: number, into: Uint8Array) => {
     into.fill(0, await reader.read(offset, into));
@@ -266,7 +122,7 @@ function padded(reader: ExistingImage['reader']) {
 function damaged(file: string, found: string): Qcow2cError {
   return new Qcow2cError(
     'ERR_CORRUPT',
-    `Cannot write into ${quoted(file)}: what it would keep is damaged; repair it with 'qcow2c check -r all', ` +
+    `Cannot write into ${quoted(file)}: a part that it would keep is damaged; repair it with 'qcow2c check -r all', ` +
       'or convert without -n to replace it',
     { file, found },
   );

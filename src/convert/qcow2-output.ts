@@ -2,16 +2,14 @@
 import { roundUp } from '../arithmetic.js';
 import type { CompressorChoice } from '../engines/codec.js';
 import { backingFilePath } from '../image/image-name.js';
-import { guestCluster, type HostOffset } from '../qcow2/addresses.js';
+import { guestCluster } from '../qcow2/addresses.js';
 import type { BitmapContent } from '../qcow2/bitmap-writer.js';
 import type { ImageParameters } from '../qcow2/create-options.js';
-import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import { allocationUnit, ImageWriter } from '../qcow2/image-writer.js';
 import type { RawWriter } from '../raw/raw-writer.js';
 import { CompressedWriteCache } from '../storage/compressed-write-cache.js';
-import { type FileRange, OverlapGuard } from '../storage/overlap-guard.js';
+import { OverlapGuard } from '../storage/overlap-guard.js';
 import { commitInOrder, isInPlace, type Target } from '../storage/target.js';
-import { alignedMemory } from '../system/aligned-memory.js';
 import type { CompressClusters } from '../workers/messages/compression.js';
 import { type PipelineSettings, refuseAbort } from '../workers/pipeline.js';
 import type { PlannedItem } from '../workers/plan.js';
@@ -19,7 +17,8 @@ import type { ItemResult, WorkerPool } from '../workers/pool.js';
 import { ClusterStore } from './cluster-store.js';
 import type { DiskRest } from './disk-rest.js';
 import type { ExistingImage } from './existing-image.js';
-import { beginReplacement, type ReplacedImage, replaceImage } from './image-replacement.js';
+import { type ReplacedImage, replaceImage } from './image-replacement.js';
+import { beginInPlace, freeOldSpace, type InPlaceParts, tablesOf } from './in-place-image.js';
 import type { NextItem } from './input.js';
 import type { ConvertOptions } from './options.js';
 import {
@@ -31,16 +30,14 @@ import {
   type WrittenTarget,
   writeResult,
 } from './output.js';
-import { UNFINISHED_MARK } from './target-content.js';
 import type { UnreadableLog } from './unreadable-log.js';
 
 /** The parameters of an image and the files it is written to. */
-export interface Qcow2Parts {
+export interface Qcow2Parts extends InPlaceParts {
   readonly parameters: ImageParameters;
   /** Bytes; undefined: a stream, whose end is the end of the disk. */
   readonly virtualSize: number | undefined;
   readonly compressor: CompressorChoice | undefined;
-  readonly target: Target;
   /** Bytes of the compressed write cache. */
   readonly cacheSize: number;
   /** The external data file, which takes the guest clusters. */
@@ -49,12 +46,8 @@ export interface Qcow2Parts {
   readonly bitmaps: { readonly clusters: number; of(end: number): readonly BitmapContent[] };
   /** Bytes; undefined: a stream. */
   readonly sourceSize: number | undefined;
-  /** The image in the target, of which only the disk is written; undefined: a new image. */
-  readonly existing: ExistingImage | undefined;
   /** Fills the last cluster of the source in an existing image. */
   readonly rest: DiskRest | undefined;
-  /** Bytes at the start of the target that stay as they are until the header is written. */
-  readonly keptBytes: number;
   readonly runClusters: RunClusters;
 }
 
@@ -91,10 +84,7 @@ export class Qcow2Output implements Output<CompressClusters> {
     // Every write goes to free space, so the old content stays valid until its header is replaced.
     const firstFree = existing?.free[0]?.from ?? Math.max(unit, roundUp(keptBytes, unit));
     const guard = new OverlapGuard(target.file, existing === undefined ? firstFree : unit);
-    if (existing !== undefined) {
-      guard.protect(usedRanges(existing, unit));
-      await beginReplacement(guard, existing);
-    } else if (keptBytes === 0) await beginInPlace(target, guard, unit);
+    await beginInPlace(parts, guard, unit);
     const cache = CompressedWriteCache.create(guard, unit, cacheSize);
     const writer = new ImageWriter(parameters, virtualSize, guard, cache, firstFree, {
       bitmapClusters: bitmaps.clusters,
@@ -175,7 +165,9 @@ export class Qcow2Output implements Output<CompressClusters> {
     this.#virtualSize = this.#parts.virtualSize ?? diskSize;
     const end = Math.ceil((existing === undefined ? this.#virtualSize : diskSize) / this.clusterSize);
     await this.#store.passOver(end);
-    if (existing !== undefined) await this.#keepRest(existing, end);
+    if (existing !== undefined) {
+      await this.#writer.keepRest(guestCluster(end), await tablesOf(existing), existing.virtualSize);
+    }
     if (this.#parts.sourceSize === undefined) await this.#writer.addBitmaps(bitmaps.of(diskSize));
     if (existing !== undefined) return this.#replace(existing);
     this.#dataLength = (await dataFile?.writer.finish(this.#virtualSize)) ?? 0;
@@ -191,21 +183,6 @@ export class Qcow2Output implements Output<CompressClusters> {
     }
     // The last chance to stop: the image gets its name next. An image in place has its new header already.
     if (!isInPlace(target.kind)) refuseAbort(this.#signal);
-  }
-
-  /** Keeps the clusters of an existing image from guest cluster `end` on. */
-  async #keepRest({ image, reader, virtualSize }: ExistingImage, end: number): Promise<void> {
-    const { header, geometry } = image;
-    const read = async (offset: number, length: number) => {
-      const bytes = new Uint8Array(length);
-      await reader.read(offset, bytes);
-      return bytes;
-    };
-    const tables = {
-      l1: await read(header.l1Offset, header.l1Entries * TABLE_ENTRY_BYTES),
-      readL2: (offset: HostOffset) => read(offset, geometry.clusterSize),
-    };
-    await this.#writer.keepRest(guestCluster(end), tables, virtualSize);
   }
 
   /** The old image stays valid until the new header is written; on error the file gets its old length back. */
@@ -229,10 +206,7 @@ export class Qcow2Output implements Output<CompressClusters> {
     const unit = allocationUnit(parameters.geometry.clusterSize);
     const free =
       existing === undefined ? [{ from: unit, to: roundUp(keptBytes, unit) }] : this.#replaced?.free;
-    for (const { from, to } of free ?? []) {
-      // Where the file system cannot punch holes, the next conversion uses the space.
-      if (to > from) await target.file.punch(from, to - from);
-    }
+    await freeOldSpace(target, free ?? []);
   }
 
   async seal(): Promise<WrittenTarget> {
@@ -294,25 +268,4 @@ export class Qcow2Output implements Output<CompressClusters> {
       ...writeResult(target),
     };
   }
-}
-
-/** The ranges between the free ranges of an existing image, after its header. */
-function* usedRanges({ free }: ExistingImage, unit: number): Generator<FileRange> {
-  let at = unit;
-  for (const { from, to } of free) {
-    if (from > at) yield { offset: at, length: from - at };
-    at = to;
-  }
-}
-
-/**
- * Removes the header of an old image on a device, and marks a file that is written in place. Without a header, a
- * half-written image is not taken for a complete one. The mark tells the next conversion that the file may be
- * overwritten.
- */
-async function beginInPlace({ kind }: Target, guard: OverlapGuard, unit: number): Promise<void> {
-  if (!isInPlace(kind)) return;
-  const first = alignedMemory(unit).subarray(0, unit);
-  if (kind === 'existing') first.set(UNFINISHED_MARK);
-  await guard.writeHeader([first]);
 }
