@@ -5,7 +5,6 @@
 import { roundUp } from '../arithmetic.js';
 import { Qcow2cError } from '../errors.js';
 import { storableName } from '../image/protocol.js';
-import { noBackingFormat } from '../qcow2/create-options.js';
 import { SECTOR_SIZE } from '../sector.js';
 import { openTarget } from '../storage/open-target.js';
 import { TemporaryFiles } from '../storage/temporary-files.js';
@@ -153,8 +152,8 @@ async function openBacking(
   { images }: Input,
 ): Promise<TargetBacking | undefined> {
   const { backingFile: file, backingFormat: format } = create;
-  if (file === undefined || keepTarget) return undefined;
-  if (format === undefined) throw noBackingFormat();
+  // `validate` refuses a backing file without a format.
+  if (file === undefined || format === undefined || keepTarget) return undefined;
   const image = images.length === 0 ? undefined : onlyImage({ images });
   return openTargetBacking({ file, format, forceShare }, target, image, openSettings(options));
 }

@@ -69,7 +69,6 @@ export async function openOutput(
         : undefined;
     const virtualSize = existing?.virtualSize ?? input.size;
     const parameters = existing?.parameters ?? resolveCreateOptions(options.create ?? {}, input.size);
-    if (options.compress) refuseWithCompression(parameters);
     const compressor = await chosenCompressor(options, parameters);
     const { geometry } = parameters;
     const budget = conversionBudget(options, input, read, { geometry, compressor, existing });
@@ -146,12 +145,6 @@ function refuseOnDevice({ preallocation, dataFile }: ImageParameters, kinds: rea
   if (kinds.includes('device') && impossible.includes(preallocation)) {
     throw usageError(`Unsupported preallocation mode '${preallocation}' on a device`);
   }
-}
-
-/** @throws Qcow2cError ERR_USAGE in qemu-img's words */
-function refuseWithCompression({ preallocation, dataFile }: ImageParameters): void {
-  const clash = dataFile !== undefined ? 'data_file' : preallocation !== 'off' ? 'preallocation' : undefined;
-  if (clash !== undefined) throw usageError(`Compression and ${clash} not supported at the same time`);
 }
 
 async function chosenCompressor(

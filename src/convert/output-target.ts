@@ -11,6 +11,7 @@ import {
   refuseImageAsDataFile,
   refuseOtherContent,
 } from './target-content.js';
+import { noEffectInPlace } from './validate.js';
 
 /** The place of a target's bytes. */
 export type OutputTarget = Pick<Target, 'file' | 'kind' | 'existingSize'> & {
@@ -139,5 +140,5 @@ function refuseCreation({
   ...create
 }: ConvertOptions['create'] = {}): void {
   if (Object.values(create).every((value) => value === undefined)) return;
-  throw usageError('-o has no effect when skipping image creation');
+  throw noEffectInPlace();
 }

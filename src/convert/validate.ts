@@ -1,30 +1,23 @@
-/**
- * What a conversion's options rule out by themselves, before anything is opened, in the words of qemu-img. The
- * command line asks the same as soon as it has read its options.
- */
+/** Checks the options of a conversion before any file is opened, in the words of qemu-img. The command line does too. */
 import { type Qcow2cError, usageError } from '../errors.js';
-import { noBackingFormat } from '../qcow2/create-options.js';
+import { type CreateOptions, noBackingFormat } from '../qcow2/create-options.js';
 import type { ConvertOptions } from './options.js';
 import { isStream, refuseForStream } from './stream-reference.js';
 
-/** @throws Qcow2cError ERR_USAGE; ERR_UNSUPPORTED for a stream that would have to be read twice */
-export function validate(options: ConvertOptions): void {
-  const { sources, create, minSize, bitmaps } = options;
+/** The sources, and the other options that are known so far. */
+type KnownOptions = Pick<ConvertOptions, 'sources'> & Partial<ConvertOptions>;
+
+/**
+ * Checks options that are complete, or that the command line has read so far.
+ * @throws Qcow2cError ERR_USAGE; ERR_UNSUPPORTED for a stream that would have to be read twice
+ */
+export function validate(options: KnownOptions): void {
   validateSources(options);
   validateTarget(options);
-  if (bitmaps !== undefined && options.targetFormat === 'raw') {
-    throw onlyForQcow2("Format driver 'raw' does not support bitmaps");
-  }
-  if (bitmaps !== undefined && sources.length > 1) {
-    throw usageError('Copying bitmaps only possible with single source');
-  }
-  refuseMinSize(minSize, create?.size);
+  refuseMinSize(options.minSize, options.create?.size);
 }
 
-/** The part that is about what is read. @throws Qcow2cError as `validate` */
-export function validateSources(
-  options: Pick<ConvertOptions, 'sources' | 'sourceFormat' | 'snapshot' | 'bitmaps'>,
-): void {
+function validateSources(options: KnownOptions): void {
   const { sources, snapshot } = options;
   if (sources.length === 0) throw usageError('Must specify image file name');
   const stream = sources.find(isStream);
@@ -34,14 +27,8 @@ export function validateSources(
   }
 }
 
-/** The part that is about what is made. @throws Qcow2cError as `validate` */
-export function validateTarget({
-  sources,
-  targetFormat,
-  compress = false,
-  create = {},
-  keepTarget = false,
-}: Pick<ConvertOptions, 'sources' | 'targetFormat' | 'compress' | 'create' | 'keepTarget'>): void {
+function validateTarget(options: KnownOptions): void {
+  const { sources, targetFormat, bitmaps, compress = false, create = {}, keepTarget = false } = options;
   const { backingFile, backingFormat, preallocation } = create;
   if (targetFormat === 'raw') {
     if (backingFile !== undefined) throw onlyForQcow2("Backing file not supported for file format 'raw'");
@@ -54,18 +41,38 @@ export function validateTarget({
       'Having a backing file for the target makes no sense when concatenating multiple input images',
     );
   }
-  // With -n the image has its own backing file, and the format of that.
+  // With -n the image keeps its backing file and the format of that file.
   if (backingFile !== undefined && backingFormat === undefined && !keepTarget) throw noBackingFormat();
-  if (targetFormat !== 'raw') return;
-  if (compress) throw onlyForQcow2('Compression not supported for this file format');
-  if (preallocation === 'metadata') {
+  if (compress) {
+    if (targetFormat === 'raw') throw onlyForQcow2('Compression not supported for this file format');
+    refuseWithCompression(create);
+  }
+  if (targetFormat === 'raw' && preallocation === 'metadata') {
     throw onlyForQcow2(
       "Parameter 'preallocation' does not accept value 'metadata' (accepted: off, falloc, full)",
     );
   }
+  if (bitmaps === undefined) return;
+  if (targetFormat === 'raw') throw onlyForQcow2("Format driver 'raw' does not support bitmaps");
+  if (sources.length > 1) throw usageError('Copying bitmaps only possible with single source');
 }
 
-/** Of a raw target. */
+function refuseWithCompression({ preallocation = 'off', dataFile }: CreateOptions): void {
+  if (dataFile !== undefined) throw notWithCompression('data_file');
+  if (preallocation !== 'off') throw notWithCompression('preallocation');
+}
+
+/** The error of an option that excludes compression. */
+export function notWithCompression(option: string): Qcow2cError {
+  return usageError(`Compression and ${option} not supported at the same time`);
+}
+
+/** The error of options for a new image when the target is written in place. */
+export function noEffectInPlace(): Qcow2cError {
+  return usageError('-o has no effect when skipping image creation');
+}
+
+/** The error of an option that a raw target does not have. */
 function onlyForQcow2(message: string): Qcow2cError {
   return usageError(message, { expected: 'qcow2', found: 'raw' });
 }

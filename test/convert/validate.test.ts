@@ -35,6 +35,11 @@ test.each<[Partial<ConvertOptions>, string]>([
     { create: { backingFile: 'b' } },
     'Use of backing file requires explicit backing format (state it with -F raw or -F qcow2)',
   ],
+  [{ compress: true, create: { dataFile: 'd' } }, 'Compression and data_file not supported at the same time'],
+  [
+    { compress: true, create: { preallocation: 'metadata' } },
+    'Compression and preallocation not supported at the same time',
+  ],
   [{ minSize: -1 }, 'The least size must be a whole number of bytes, not -1'],
   [{ minSize: 1.5 }, 'The least size must be a whole number of bytes, not 1.5'],
   [{ minSize: 2, create: { size: 1 } }, 'The size (1 bytes) is below the least size (2 bytes)'],

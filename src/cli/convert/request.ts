@@ -1,41 +1,45 @@
 /**
- * What `convert` was asked to do: turns the text of its options into the library's options, with the checks of
- * qemu-img in its order and words (img_convert in qemu-img.c). Pure; used by the parser of the command line.
+ * Turns the words of `convert` into the options of the library. The library's `validate` checks the options; here are
+ * the checks of qemu-img that only words can fail, in its words (img_convert in qemu-img.c). Pure.
  */
 import type { ConvertOptions } from '../../convert/options.js';
-import { validate, validateSources, validateTarget } from '../../convert/validate.js';
+import { noEffectInPlace, validate } from '../../convert/validate.js';
 import { type Qcow2cError, quoted, usageError } from '../../errors.js';
 import type { ImageFormat } from '../../image/image-reference.js';
+import { asksForDirect } from '../../storage/cache-mode.js';
 import { readCacheSize, readMinSize, readRateLimit, readSparseSize } from '../options/argument-numbers.js';
 import { readCacheMode } from '../options/cache-option.js';
-import { storedFile } from '../options/file-names.js';
+import { sourceFile, storedFile, targetFile } from '../options/file-names.js';
 import {
   type FormatDraft,
   formatOptions,
   formatOptionsHelp,
   readFormatOptions,
 } from '../options/format-options.js';
-import { backingFormatOf, targetFormatOf, withReason } from '../options/image-formats.js';
+import { backingFormatOf, sourceFormatOf, targetFormatOf, withReason } from '../options/image-formats.js';
+import { readImageOptions, readTargetOptions } from '../options/image-options.js';
 import { refuseObject } from '../options/object-option.js';
 import { asksForHelp, type OptionPair, parseOptionList } from '../options/option-list.js';
 import { progressStyle } from '../options/progress-option.js';
 import { readSnapshot } from '../options/snapshot-option.js';
 import { workerBudgetOptions } from '../options/worker-budget-options.js';
 import type { ProgressStyle } from '../progress/progress-display.js';
-import { readSources, readTarget } from './image-arguments.js';
 import type { ConvertWords } from './words.js';
 
 export interface ConvertRequest {
   readonly kind: 'convert';
   readonly options: ConvertOptions;
   readonly progress: ProgressStyle;
-  /** Print nothing but errors and what was left out of the target; not what --salvage took for zeros. */
+  /** Print errors and warnings only, without the ranges that --salvage replaced with zeros. */
   readonly quiet: boolean;
-  /** Say afterwards what was done. */
+  /** Print a summary afterwards. */
   readonly verbose: boolean;
 }
 
-/** Why a target is raw whose format was not stated. */
+/** The source that stands for standard input; a file of that name is './-'. */
+const STANDARD_INPUT = '-';
+const TWO_FORMATS = '--image-opts and --format are mutually exclusive';
+/** The reason added to an error about a target that is raw although its format was not stated. */
 const RAW_IMPLIED = "its name does not end in .qcow2; add '-O qcow2'";
 
 /**
@@ -60,14 +64,16 @@ export function readConvertWords(
   if (lastFile === undefined || files.length === 1) throw missingNames(files, pairs);
   const sourceCache = readCacheMode('source cache', words.sourceCache);
   const read = readSources(files.slice(0, -1), words);
-  validateSources({ ...read, snapshot, bitmaps: words.bitmaps ? 'all' : undefined });
+  // As in qemu-img, the first of several mistakes is reported: options are checked as soon as they are known.
+  const bitmaps = words.bitmaps ? (words.skipBrokenBitmaps ? 'skip-broken' : 'all') : undefined;
+  validate({ ...read, snapshot, bitmaps });
   const target = readTarget(lastFile, words);
   if (!words.create) refuseCreation(pairs, target.format);
   return withReason(target.isStated ? undefined : RAW_IMPLIED, () => {
     const draft = readFormatOptions(pairs, target.format);
     readBacking(draft, words, target.format);
     const keepTarget = !words.create;
-    validateTarget({ ...read, targetFormat: target.format, compress, create: draft.create, keepTarget });
+    validate({ ...read, targetFormat: target.format, compress, create: draft.create, keepTarget });
     const { create, ...compression } = formatOptions(draft, target.format, compress);
     const options: ConvertOptions = {
       ...read,
@@ -82,7 +88,7 @@ export function readConvertWords(
       create,
       ...compression,
       recompress: words.recompress,
-      bitmaps: words.bitmaps ? (words.skipBrokenBitmaps ? 'skip-broken' : 'all') : undefined,
+      bitmaps,
       engine: words.engine === 'auto' ? undefined : words.engine,
       checkPayloads: words.checkPayloads,
       ...numbers,
@@ -98,14 +104,61 @@ export function readConvertWords(
   });
 }
 
-/** A target is easily forgotten, or taken for an option's value. */
+/** @param files as they were typed, at least one */
+function readSources(
+  files: readonly string[],
+  words: ConvertWords,
+): Pick<ConvertOptions, 'sources' | 'sourceFormat'> {
+  const { sourceFormat, forceShare = false } = words;
+  if (words.sourceImageOpts) {
+    if (sourceFormat !== undefined) throw usageError(TWO_FORMATS);
+    const use = {
+      role: 'source',
+      direct: asksForDirect(words.sourceCache ?? 'writeback'),
+      forceShare,
+    } as const;
+    return { sources: files.map((text) => readImageOptions(text, use)) };
+  }
+  const [first = ''] = files;
+  const format =
+    sourceFormat === undefined
+      ? undefined
+      : sourceFormatOf(sourceFormat, `Could not open ${quoted(first)}: `);
+  return { sources: files.map(sourceOf), sourceFormat: format };
+}
+
+function sourceOf(file: string): ConvertOptions['sources'][number] {
+  return file === STANDARD_INPUT ? { stream: 0, name: 'standard input' } : sourceFile(file);
+}
+
+interface NamedTarget {
+  readonly file: string;
+  readonly format: ImageFormat;
+  /** Whether the format was stated; otherwise it follows from other options and the name. */
+  readonly isStated: boolean;
+}
+
+/** @param file as it was typed */
+function readTarget(file: string, words: ConvertWords): NamedTarget {
+  const { targetFormat, targetCache = 'none' } = words;
+  if (words.targetImageOpts) {
+    if (targetFormat !== undefined) throw usageError(TWO_FORMATS);
+    const direct = asksForDirect(targetCache);
+    return { ...readTargetOptions(file, { direct, forceShare: false }), isStated: true };
+  }
+  const implied = words.compress || file.endsWith('.qcow2') ? 'qcow2' : 'raw';
+  const format = targetFormatOf(targetFormat ?? implied);
+  return { file: targetFile(file), format, isStated: targetFormat !== undefined };
+}
+
+/** The error of missing names: the target may be forgotten, or taken for the value of an option. */
 function missingNames(files: readonly string[], pairs: readonly OptionPair[]): Qcow2cError {
   const [source] = files;
   const missing =
     source === undefined
       ? 'source and target are missing'
       : `the target is missing, ${quoted(source)} is the source`;
-  // A whole name behind -o, where other programs take the output's.
+  // In other programs the name of the output follows -o.
   const name = pairs.find(({ key, bare }) => bare && /[./]/.test(key))?.key;
   const hint = name === undefined ? '' : `; -o takes format options, and ${quoted(name)} is not one`;
   return usageError(`Must specify image file name (${missing}${hint}; 'qcow2c convert [options] SRC DST')`);
@@ -122,7 +175,7 @@ function readNumbers({ minSize, sparseSize, rateLimit, compressedCacheSize, ...w
   };
 }
 
-/** Options that cannot be together or not without another, whatever the files. */
+/** Refuses options that exclude each other or require another one. */
 function refuseClashes(words: ConvertWords, pairs: readonly OptionPair[]): void {
   const { compress, copyRangeOffloading, create } = words;
   refuseObject(words.object);
@@ -140,24 +193,21 @@ function refuseClashes(words: ConvertWords, pairs: readonly OptionPair[]): void 
   if (words.recompress && !compress) throw usageError('--recompress requires -c');
 }
 
-/** Keys of -o that are about how clusters are compressed, and not about a new image. */
+/** Keys of -o that say how clusters are compressed. They apply to an existing image, too. */
 const OF_COMPRESSION = ['compression_level', 'compression_window_bits'];
-/** Keys for the new image that -n makes in an empty file; for an image that is there, the conversion refuses them. */
+/** Keys for the new image that -n makes in an empty file. The conversion refuses them for an existing image. */
 const OF_NEW_IN_PLACE = [
   ...['cluster_size', 'compat', 'compression_type', 'extended_l2', 'lazy_refcounts', 'refcount_bits', 'size'],
 ];
 
-/** Refuses keys of -o that -n leaves without effect. @param format undefined: not known yet */
+/** Refuses keys of -o that have no effect with -n. @param format undefined: not known yet */
 function refuseCreation(pairs: readonly OptionPair[], format?: ImageFormat): void {
   const taken = format === 'raw' ? OF_COMPRESSION : [...OF_COMPRESSION, ...OF_NEW_IN_PLACE];
   if (pairs.every(({ key }) => taken.includes(key))) return;
-  throw usageError('-o has no effect when skipping image creation');
+  throw noEffectInPlace();
 }
 
-/**
- * Adds -b and -F, which go before what -o says about the same. For a raw target, which is refused both, their values
- * are not looked at.
- */
+/** Adds -b and -F, which override the keys of -o. `validate` refuses both for a raw target, whatever their values. */
 function readBacking(
   { create }: FormatDraft,
   { backing, backingFormat, targetIsZero }: ConvertWords,

@@ -4,6 +4,7 @@
  */
 import type { CompressionType } from '../../compression-type.js';
 import type { ConvertOptions } from '../../convert/options.js';
+import { notWithCompression } from '../../convert/validate.js';
 import { Qcow2cError, usageError } from '../../errors.js';
 import type { ImageFormat } from '../../image/image-reference.js';
 import { storedFile } from './file-names.js';
@@ -258,7 +259,7 @@ function refusal(key: string): string {
  */
 export function formatOptions(draft: FormatDraft, format: ImageFormat, compress: boolean): FormatOptions {
   const clash = compress ? compressionClash(draft) : undefined;
-  if (clash !== undefined) throw usageError(`Compression and ${clash} not supported at the same time`);
+  if (clash !== undefined) throw notWithCompression(clash);
   const { refused, preallocation, create, ...options } = draft;
   const [first] = refused;
   if (first !== undefined) {
