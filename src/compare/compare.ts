@@ -70,9 +70,9 @@ async function verdictOn(
   const budget = comparisonBudget({ threads, memory }, images, guestBytes);
   const diskOf = ({ source, layers }: OpenedImage): Disk => {
     const status = new DiskStatus(layers);
-    return { source, statusAt: (offset) => status.at(offset), identityOf };
+    return { source, statusAt: (offset) => status.at(offset) };
   };
-  const items = planComparison([diskOf(one), diskOf(other)], strict, signal);
+  const items = planComparison([diskOf(one), diskOf(other)], strict, identityOf, signal);
   let verdict: Verdict = { kind: 'identical' };
   const next = async () => {
     const { done, value } = await items.next();

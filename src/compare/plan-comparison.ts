@@ -1,7 +1,7 @@
 /**
- * Goes through two disks as qemu-img does (img_compare in qemu-img.c): stretch by stretch, each as long as neither
- * disk changes its kind, and at most 2 MiB where something is to be read. What both hold at the same place of the
- * same file, and zeros on both sides, are left out; the rest becomes work items.
+ * Plans the comparison of two disks in the steps of qemu-img (img_compare in qemu-img.c), which are not those of the
+ * common walk: each step is as long as neither disk changes its status, and at most 2 MiB where something is read.
+ * Ranges at the same place of the same file, and zeros in both, are left out; the rest becomes items.
  */
 import { roundDown } from '../arithmetic.js';
 import { Qcow2cError } from '../errors.js';
@@ -10,7 +10,7 @@ import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
 import type { PlannedComparison } from '../workers/compare-items.js';
 import type { Side, Stretch } from '../workers/messages/comparison.js';
 import { ITEM_BYTES } from '../workers/plan.js';
-import { type IdentityOf, rangeIdentity } from '../workers/range-identity.js';
+import { type IdentityOf, isSameRange } from '../workers/range-identity.js';
 import { type Segment, segmentsOf } from '../workers/segments.js';
 import { type BlockStatus, readsAsZeros } from './comparison-status.js';
 import type { Verdict } from './options.js';
@@ -20,7 +20,6 @@ export interface Disk {
   readonly source: Source;
   /** @param offset guest bytes, below the size */
   statusAt(offset: number): Promise<BlockStatus>;
-  readonly identityOf: IdentityOf;
 }
 
 /** Something to do from some offset on. */
@@ -41,6 +40,7 @@ type Step =
 export async function* planComparison(
   disks: readonly [Disk, Disk],
   strict: boolean,
+  identityOf: IdentityOf,
   signal?: AbortSignal | undefined,
 ): AsyncGenerator<PlannedComparison, Verdict> {
   const end = Math.max(disks[0].source.size, disks[1].source.size);
@@ -49,7 +49,7 @@ export async function* planComparison(
   let length = 0;
   for (let at = 0; at < end; ) {
     await yieldToEventLoop(signal);
-    const step = await nextStep(disks, at, end, strict);
+    const step = await nextStep(disks, at, end, strict, identityOf);
     if (step.kind === 'decided') {
       if (stretches.length > 0) yield { guestOffset, length, stretches };
       return step.verdict;
@@ -74,6 +74,7 @@ async function nextStep(
   at: number,
   end: number,
   strict: boolean,
+  identityOf: IdentityOf,
 ): Promise<Step> {
   const statuses: BlockStatus[] = [];
   for (const side of [0, 1] as const) {
@@ -94,7 +95,7 @@ async function nextStep(
     return { kind: 'skip', length: strict ? length : Math.max(length, await zeroLength(disks, at, end)) };
   }
   const most = Math.min(length, ITEM_BYTES);
-  const same = await sameBytes(disks, at, length);
+  const same = await sameBytes(disks, at, length, identityOf);
   // Whole stretches, for the next one to begin where qemu-img's does.
   if (same >= most) return { kind: 'skip', length: same < length ? roundDown(same, ITEM_BYTES) : length };
   const segments: [Segment[], Segment[]] = [[], []];
@@ -108,7 +109,7 @@ async function nextStep(
   return { kind: 'read', length: most, segments };
 }
 
-/** @returns bytes that are zeros from an offset on by both maps, which do not end where QEMU's slices of tables do */
+/** @returns bytes from an offset on that both maps know to be zeros; maps go on where QEMU's slices of tables end */
 async function zeroLength(disks: readonly [Disk, Disk], at: number, end: number): Promise<number> {
   let length = end - at;
   for (const { source } of disks) {
@@ -121,23 +122,27 @@ async function zeroLength(disks: readonly [Disk, Disk], at: number, end: number)
 }
 
 /**
- * @returns how many bytes from an offset on, up to `length`, are the same bytes of the same files and need no decoder.
- *   A payload that QEMU cannot read is not identical to itself: both guests would get an error.
+ * @returns how many bytes from an offset on, up to `length`, are the same bytes of the same files, without compressed
+ *   clusters: a payload that QEMU cannot read is not identical to itself, because both guests would get an error.
  */
-async function sameBytes(disks: readonly [Disk, Disk], from: number, length: number): Promise<number> {
+async function sameBytes(
+  disks: readonly [Disk, Disk],
+  from: number,
+  length: number,
+  identityOf: IdentityOf,
+): Promise<number> {
   const [one, other] = disks;
   const end = Math.min(from + length, one.source.size, other.source.size);
   let at = from;
   while (at < end) {
     const [a, b] = [await one.source.map(at), await other.source.map(at)];
-    const place = a.kind === 'compressed' ? undefined : rangeIdentity(a, one.identityOf);
-    if (place === undefined || place !== rangeIdentity(b, other.identityOf)) break;
+    if (a.kind === 'compressed' || !isSameRange(a, b, identityOf)) break;
     at += Math.min(a.length, b.length, end - at);
   }
   return at - from;
 }
 
-/** @throws what is no failure of a file */
+/** @throws errors that are no failure of a file */
 function undecided(
   kind: 'unknown-allocation' | 'unreadable',
   side: Side,

@@ -1,61 +1,49 @@
 /**
- * Goes through a source and its finished target side by side: what both hold at the same place of the same file (a
- * backing file's content), and zeros on both sides, are left out; the rest becomes items to be read and compared.
+ * Plans the comparison of a source with its finished target: ranges that both hold at the same place of the same file
+ * (the content of a backing file), and zeros in both, are left out; the others are read and compared.
  */
-import { roundDown } from '../arithmetic.js';
-import type { MappedRange, Source } from '../image/source.js';
-import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
+import type { MappedRange } from '../image/source.js';
 import type { PlannedComparison } from '../workers/compare-items.js';
+import { type MappedDisk, walkItems } from '../workers/item-walk.js';
 import type { Stretch } from '../workers/messages/comparison.js';
 import { ITEM_BYTES } from '../workers/plan.js';
-import { type IdentityOf, rangeIdentity } from '../workers/range-identity.js';
+import { type IdentityOf, isSameRange } from '../workers/range-identity.js';
 import { type Segment, segmentOf } from '../workers/segments.js';
 
-type Disk = Pick<Source, 'size' | 'map'>;
-
 export interface VerificationSettings {
-  /** Of the target's disk as far as it counts, in bytes; what a disk has beyond its own end is zeros. */
+  /** Bytes of the disks to compare; a disk that ends before shows zeros from there on. */
   readonly size: number;
   readonly identityOf: IdentityOf;
-  /** Whether what the source's map cannot tell is zeros in the target. */
+  /** Expect zeros where the source's map is unreadable. */
   readonly salvage: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * @returns the items in guest order
- * @throws what either map throws, or says of what cannot be read, once the items before that are out; ERR_ABORTED
+ * @throws what a map throws, or the error of an unreadable range, after the items before it; ERR_ABORTED
  */
 export async function* planVerification(
-  source: Disk,
-  target: Disk,
+  source: MappedDisk,
+  target: MappedDisk,
   { size, identityOf, salvage, signal }: VerificationSettings,
 ): AsyncGenerator<PlannedComparison> {
-  for (let at = 0; at < size; ) {
-    await yieldToEventLoop(signal);
-    const guestOffset = roundDown(at, ITEM_BYTES);
-    const end = Math.min(guestOffset + ITEM_BYTES, size);
+  const isIdle = ([one, other]: readonly MappedRange[]) =>
+    one !== undefined && other !== undefined && isSameRange(one, other, identityOf);
+  const onUnreadable = salvage ? () => {} : undefined;
+  const settings = { size, itemSize: ITEM_BYTES, isIdle, onUnreadable, signal };
+  for await (const { guestOffset, length, parts } of walkItems([source, target], settings)) {
     const stretches: OpenStretch[] = [];
-    while (at < end) {
-      const one = await rangeAt(source, at, size, salvage);
-      const other = await rangeAt(target, at, size, false);
-      const common = Math.min(one.length, other.length);
-      const place = rangeIdentity(one, identityOf);
-      if (place !== undefined && place === rangeIdentity(other, identityOf)) {
-        // Perhaps beyond this item's end: the next one begins there.
-        at += common;
-        continue;
-      }
-      const length = Math.min(common, end - at);
+    for (const { at, length: bytes, ranges, isIdle: isSame } of parts) {
+      if (isSame) continue;
       let open = stretches.at(-1);
-      if (open === undefined || guestOffset + open.at + open.length < at) {
-        open = { at: at - guestOffset, length: 0, segments: [[], []] };
+      if (open === undefined || open.at + open.length < at) {
+        open = { at, length: 0, segments: [[], []] };
         stretches.push(open);
       }
-      append(open, [one, other], length);
-      at += length;
+      append(open, ranges, bytes);
     }
-    if (stretches.length > 0) yield { guestOffset, length: end - guestOffset, stretches };
+    if (stretches.length > 0) yield { guestOffset, length, stretches };
   }
 }
 
@@ -64,18 +52,11 @@ interface OpenStretch extends Stretch {
   readonly segments: readonly [Segment[], Segment[]];
 }
 
-async function rangeAt(disk: Disk, at: number, size: number, salvage: boolean): Promise<MappedRange> {
-  if (at >= disk.size) return { kind: 'zero', length: size - at };
-  const range = await disk.map(at);
-  if (range.kind !== 'unreadable') return range;
-  if (!salvage) throw range.error;
-  return { kind: 'zero', length: range.length };
-}
-
-/** Makes a stretch longer by what both disks hold from its end on. */
-function append(open: OpenStretch, ranges: readonly [MappedRange, MappedRange], length: number): void {
+/** Extends a stretch by the next ranges of both disks. */
+function append(open: OpenStretch, ranges: readonly MappedRange[], length: number): void {
   for (const side of [0, 1] as const) {
-    const segment = segmentOf(ranges[side], open.length, length);
+    const range = ranges[side];
+    const segment = range && segmentOf(range, open.length, length);
     if (segment === undefined) continue;
     const segments = open.segments[side];
     const last = segments.at(-1);

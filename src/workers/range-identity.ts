@@ -1,41 +1,37 @@
-/**
- * Where ranges of disks lie: the same byte of the same file is equal to itself, and nobody has to read it. Used by
- * whoever compares disks.
- */
+/** Decides by their maps whether two ranges hold the same bytes: a byte of a file equals itself and is not read. */
 import { fstatSync } from 'node:fs';
 import { ioError, quoted } from '../errors.js';
 import type { MappedRange } from '../image/source.js';
 import { fileIdentity } from '../system/file-identity.js';
 
 /**
- * @returns a word that is the same for every descriptor of one file, and for no other
+ * @returns a string that is the same for every descriptor of one file, and for no other
  * @throws Qcow2cError ERR_IO
  */
 export type IdentityOf = (descriptor: number) => string;
 
-/**
- * @returns a word that is the same for ranges that begin with the same byte of a file or of zeros; undefined:
- *   nobody can tell
- */
-export function rangeIdentity(range: MappedRange, identityOf: IdentityOf): string | undefined {
-  switch (range.kind) {
-    case 'zero':
-      return 'zero';
-    case 'data':
-      return `data ${identityOf(range.descriptor)} ${range.offset}`;
-    case 'compressed': {
-      const { descriptor, offset, storedLength, type, clusterSize } = range.payload;
-      return `${type} ${identityOf(descriptor)} ${offset} ${storedLength} ${clusterSize} ${range.skip}`;
-    }
-    case 'unreadable':
-      return undefined;
+/** Whether two ranges begin with the same byte of a file, or with zeros; then they are equal as far as both go. */
+export function isSameRange(a: MappedRange, b: MappedRange, identityOf: IdentityOf): boolean {
+  const isSameFile = (one: number, other: number) => one === other || identityOf(one) === identityOf(other);
+  if (a.kind === 'zero') return b.kind === 'zero';
+  if (a.kind === 'data') {
+    return b.kind === 'data' && a.offset === b.offset && isSameFile(a.descriptor, b.descriptor);
   }
+  if (a.kind !== 'compressed' || b.kind !== 'compressed' || a.skip !== b.skip) return false;
+  const [one, other] = [a.payload, b.payload];
+  return (
+    one.offset === other.offset &&
+    one.storedLength === other.storedLength &&
+    one.type === other.type &&
+    one.clusterSize === other.clusterSize &&
+    isSameFile(one.descriptor, other.descriptor)
+  );
 }
 
 /**
  * Asks the system once for each descriptor.
  * @param fileOf names the file behind a descriptor, for messages
- * @returns valid for as long as they are open
+ * @returns identities that are valid while the descriptors are open
  */
 export function openFileIdentities(fileOf: (descriptor: number) => string): IdentityOf {
   const known = new Map<number, string>();

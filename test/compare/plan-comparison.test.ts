@@ -29,13 +29,12 @@ function fake(list: readonly LayerStretch<Kind>[], descriptor: number): FakeDisk
       const { kind, length } = await statuses.map(offset);
       return { bits: kind === 'zero' ? ZERO : DATA, length };
     },
-    identityOf: (fd) => `file ${fd}`,
   };
 }
 
 async function planned(one: Disk, other: Disk, strict = false) {
   const items: PlannedComparison[] = [];
-  const plan = planComparison([one, other], strict);
+  const plan = planComparison([one, other], strict, (fd) => `file ${fd}`);
   for (;;) {
     const { done, value } = await plan.next();
     if (done) return { items, verdict: value as Verdict };

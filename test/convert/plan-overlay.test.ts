@@ -23,8 +23,8 @@ async function itemsOf(
   } = {},
 ): Promise<PlannedItem[]> {
   const items: PlannedItem[] = [];
-  for await (const item of planOverlay(source, backing, clusterSize, { itemSize, onUnreadable }))
-    items.push(item);
+  const settings = { itemSize, onUnreadable };
+  for await (const item of planOverlay(source, backing, clusterSize, settings, String)) items.push(item);
   return items;
 }
 

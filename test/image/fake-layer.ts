@@ -91,8 +91,10 @@ export function meaningOf(range: LayerRange, bytes: number): ByteMeaning {
   switch (range.kind) {
     case 'data':
       return `data ${range.descriptor}:${range.offset + bytes}`;
-    case 'compressed':
-      return `compressed ${range.payload.descriptor}:${range.payload.offset}+${range.skip + bytes}`;
+    case 'compressed': {
+      const { descriptor, offset, clusterSize } = range.payload;
+      return `compressed ${descriptor}:${offset}+${range.skip + bytes} of ${clusterSize}`;
+    }
     case 'unreadable':
       return `unreadable ${range.error.file}:${range.error.offset}`;
     default:

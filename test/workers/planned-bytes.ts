@@ -26,8 +26,10 @@ function meaningOfSegment(segment: Segment, byte: number): string {
   switch (segment.kind) {
     case 'data':
       return `data ${segment.descriptor}:${segment.offset + byte}`;
-    case 'compressed':
-      return `compressed ${segment.descriptor}:${segment.offset}+${segment.skip + byte}`;
+    case 'compressed': {
+      const { descriptor, offset, skip, inflatedLength } = segment;
+      return `compressed ${descriptor}:${offset}+${skip + byte} of ${inflatedLength}`;
+    }
     default:
       return 'arrived';
   }

@@ -1,0 +1,117 @@
+/**
+ * The walk behind every planner: goes through one map, or through two side by side, and cuts it into items on a fixed
+ * grid. Idle ranges, which need no work, are stepped over in one stride when an item holds nothing else.
+ */
+import { roundDown } from '../arithmetic.js';
+import { sliceRange } from '../image/range-slice.js';
+import type { MappedRange, Source } from '../image/source.js';
+import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
+import type { UnreadableRange } from './unreadable-range.js';
+
+export type MappedDisk = Pick<Source, 'size' | 'map'>;
+
+/** A part of an item in which no map changes its kind. In bytes. */
+export interface ItemPart {
+  /** From the item's start. */
+  readonly at: number;
+  readonly length: number;
+  /** The range of each disk, from the start of the part, perhaps longer. None is unreadable. */
+  readonly ranges: readonly MappedRange[];
+  readonly isIdle: boolean;
+}
+
+export interface WalkedItem {
+  readonly guestOffset: number;
+  /** The item size; less only at the end of the disk. */
+  readonly length: number;
+  /** Without gaps, from the item's start to its end. */
+  readonly parts: readonly ItemPart[];
+}
+
+export interface WalkSettings {
+  /** Bytes to walk; a disk that ends before shows zeros from there on. */
+  readonly size: number;
+  /** The grid in bytes. */
+  readonly itemSize: number;
+  /** Whether ranges need no work. An item of idle ranges is left out. */
+  isIdle(ranges: readonly MappedRange[]): boolean;
+  /** Called for unreadable ranges of the first disk, which then count as zeros; undefined: they are errors. */
+  readonly onUnreadable?: ((range: UnreadableRange) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Unreadable ranges after which an item follows even if it is idle. The caller keeps them until the item is done, so
+ * an item bounds how many there are.
+ */
+export const MOST_UNREADABLE = 256;
+
+/**
+ * @param disks one, or two that are compared
+ * @returns the items in guest order
+ * @throws what a map throws, or the error of an unreadable range; ERR_ABORTED
+ */
+export async function* walkItems(
+  disks: readonly MappedDisk[],
+  { size, itemSize, isIdle, onUnreadable, signal }: WalkSettings,
+): AsyncGenerator<WalkedItem> {
+  let at = 0;
+  /** Unreadable ranges since the last item. */
+  let unreadable = 0;
+  /** The stride that led to `at`, from `strideStart` on. */
+  let stride: readonly MappedRange[] = [];
+  let strideStart = 0;
+  while (at < size) {
+    await yieldToEventLoop(signal);
+    const guestOffset = roundDown(at, itemSize);
+    const end = Math.min(guestOffset + itemSize, size);
+    const parts: ItemPart[] = [];
+    if (at > guestOffset) {
+      const ranges = stride.map((range) => sliceRange(range, guestOffset - strideStart));
+      parts.push({ at: 0, length: at - guestOffset, ranges, isIdle: true });
+    }
+    let isItem = false;
+    while (at < end) {
+      const { ranges, length: common, error } = await rangesAt(disks, at, size);
+      if (error !== undefined) {
+        if (onUnreadable === undefined) throw error;
+        onUnreadable({ guestOffset: at, length: common, error });
+        unreadable += 1;
+      }
+      const idle = isIdle(ranges);
+      isItem ||= !idle || unreadable >= MOST_UNREADABLE;
+      if (!isItem && at + common >= end) {
+        stride = ranges;
+        strideStart = at;
+        at += common;
+        break;
+      }
+      const length = Math.min(common, end - at);
+      parts.push({ at: at - guestOffset, length, ranges, isIdle: idle });
+      at += length;
+    }
+    if (!isItem) continue;
+    unreadable = 0;
+    yield { guestOffset, length: end - guestOffset, parts };
+  }
+}
+
+/** @returns the disks' ranges at an offset, and for how many bytes all of them hold; `error`: the first was unreadable */
+async function rangesAt(disks: readonly MappedDisk[], at: number, size: number) {
+  const ranges: MappedRange[] = [];
+  let length = size - at;
+  let error: UnreadableRange['error'] | undefined;
+  for (const [index, disk] of disks.entries()) {
+    const range: MappedRange = at < disk.size ? await disk.map(at) : { kind: 'zero', length: size - at };
+    length = Math.min(length, range.length);
+    if (range.kind !== 'unreadable') {
+      ranges.push(range);
+    } else if (index > 0) {
+      throw range.error;
+    } else {
+      error = range.error;
+      ranges.push({ kind: 'zero', length: range.length });
+    }
+  }
+  return { ranges, length, error };
+}
