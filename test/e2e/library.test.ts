@@ -1,5 +1,5 @@
 /** The library as a program imports it: many conversions in one process, typed, silent, nothing left open. */
-import { copyFileSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
@@ -101,6 +101,16 @@ describe('import { convert } from "qcow2c"', () => {
       ...[0, 1, 2, 3].map((index) => `several-${index}.qcow2`),
     ]);
   });
+});
+
+test('the example of docs/library.md works', async () => {
+  const text = readFileSync(join(ROOT, 'docs', 'library.md'), 'utf8');
+  const example = /```js\n(.*?)```/s.exec(text)?.[1] ?? '';
+  writeFileSync(path('example.mjs'), example);
+  copyFileSync(raw, path('disk.raw'));
+  const { status, stdout, stderr } = await run(process.execPath, ['example.mjs'], { cwd: path('') });
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  expect(stdout).toMatch(/^(\d+ \d+\n)+$/);
 });
 
 test('the declarations of the package suit a strict program, and catch a wrong one', () => {

@@ -73,3 +73,19 @@ test('refuses names in images when asked to, and images that are none', async ()
   await expect(ranges({ image, isolated: true })).rejects.toMatchObject({ code: 'ERR_UNSUPPORTED' });
   await expect(ranges({ image: { file: path('missing') } })).rejects.toMatchObject({ systemCode: 'ENOENT' });
 });
+
+test('an abort between two ranges ends the map, and closes every file', async () => {
+  const image = await makeChain();
+  const before = openFiles();
+  const controller = new AbortController();
+  const map = mapImage({ image, signal: controller.signal });
+  expect((await map.next()).done).toBe(false);
+  controller.abort('enough');
+  await expect(map.next()).rejects.toMatchObject({
+    name: 'AbortError',
+    code: 'ERR_ABORTED',
+    cause: 'enough',
+  });
+  expect(openFiles()).toBe(before);
+  expect(await map.next()).toEqual({ done: true, value: undefined });
+});
