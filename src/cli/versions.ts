@@ -4,7 +4,11 @@
 export const VERSION = '0.1.0';
 
 /** A version or file, both, or no more than that it is there; undefined or false where it is missing. */
-type Finding = string | { readonly file: string; readonly version: string } | boolean | undefined;
+type Finding =
+  | string
+  | { readonly file: string; readonly version: string; readonly note?: string }
+  | boolean
+  | undefined;
 
 /**
  * @param survey a finding for each engine and package, under its name in camel case
@@ -21,7 +25,9 @@ export function versionText<Survey extends { readonly [Name in keyof Survey]: Fi
 function described(finding: Finding): string {
   if (finding === undefined || finding === false) return 'not found';
   if (finding === true) return 'found';
-  return typeof finding === 'string' ? finding : `${finding.version} (${finding.file})`;
+  if (typeof finding === 'string') return finding;
+  const note = finding.note === undefined ? '' : `; ${finding.note}`;
+  return `${finding.version} (${finding.file})${note}`;
 }
 
 /** fsExt is the package fs-ext. */

@@ -1,5 +1,5 @@
 /** What `--version` says of this machine: engines and optional packages. */
-import { type EngineSurvey, surveyEngines as surveyCompression } from '../engines/engine-choice.js';
+import { type EngineSurvey, surveyEngines as surveyCompression } from '../engines/survey.js';
 import { isFsExtInstalled, loadSeek } from '../system/seek.js';
 
 export interface Survey extends EngineSurvey {

@@ -59,13 +59,16 @@ export interface ConvertOptions {
   readonly recompress?: boolean | undefined;
   /** The persistent dirty bitmaps of the only source: all of them, or all but inconsistent ones. Default: none. */
   readonly bitmaps?: 'all' | 'skip-broken' | undefined;
-  /** Compression level; the range depends on the engine. Default: the engine's own entry in docs/engines.md. */
+  /**
+   * Compression level; the range depends on the engine. 1 without an engine is as fast as it gets: level 2 of ISA-L where
+   * that is installed. Default: the engine's own entry in docs/engines.md.
+   */
   readonly compressionLevel?: number | undefined;
   /** Deflate window in bits; default 15. 12 is the window qemu itself writes. */
   readonly compressionWindowBits?: 12 | 15 | undefined;
   /**
    * Which engine to use; default: the fastest that is installed. With `node`, sources too are inflated without
-   * libdeflate and libzstd, as far as this Node.js can (zstd since 22.15).
+   * libdeflate and libzstd, as far as this Node.js can (zstd since 22.15). `isal` inflates nothing.
    */
   readonly engine?: EngineName | undefined;
   /**
@@ -144,6 +147,8 @@ export interface ConvertResult {
   readonly compressionLevel: number | undefined;
   /** The level for binary tables, when it is another one. */
   readonly tableLevel: number | undefined;
+  /** Why the engine's bytes are not those that it gives on other machines; undefined: they are. */
+  readonly unportable: string | undefined;
   /** Worker threads that compressed. */
   readonly threads: number;
   /** Why there were fewer threads than wanted: the system could not start more. */

@@ -102,7 +102,8 @@ export class Qcow2Output implements Output<CompressClusters> {
   ) {
     const { compressor, parameters, virtualSize, dataFile, existing } = parts;
     const { geometry, version, preallocation } = parameters;
-    const recompresses = (recompress || options.compressionLevel) ?? options.compressionWindowBits;
+    const { compressionLevel, compressionWindowBits } = options;
+    const recompresses = recompress || compressionLevel !== undefined || compressionWindowBits !== undefined;
     const hasBacking = parameters.backing !== undefined || existing?.backing !== undefined;
     this.clusterSize = geometry.clusterSize;
     this.setup = {
@@ -265,6 +266,7 @@ export class Qcow2Output implements Output<CompressClusters> {
       engine: compressor?.engine,
       compressionLevel: compressor?.level,
       tableLevel: compressor?.tableLevel,
+      unportable: compressor?.unportable,
       ...writeResult(target),
     };
   }

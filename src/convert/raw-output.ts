@@ -142,6 +142,7 @@ export class RawOutput implements Output<FindRuns> {
       engine: undefined,
       compressionLevel: undefined,
       tableLevel: undefined,
+      unportable: undefined,
       ...writeResult(this.#target),
     };
   }

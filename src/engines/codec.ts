@@ -4,8 +4,14 @@
  */
 import type { CompressionType } from '../compression-type.js';
 
-/** The engines by the library that does the work. `node` is the zlib built into Node.js. */
-export type EngineName = 'libdeflate' | 'libzstd' | 'node';
+/** The engines that are libraries of the system. `isal` only compresses. */
+export type NativeEngine = 'isal' | 'libdeflate' | 'libzstd';
+
+/** The engines by the library that does the work. `node` is the zlib and zstd built into Node.js. */
+export type EngineName = NativeEngine | 'node';
+
+/** The engines that inflate as well. */
+export type InflatingEngine = Exclude<EngineName, 'isal'>;
 
 /** What makes a compressor: plain data, so that the main thread chooses once and the workers follow. */
 export interface CompressorChoice {
@@ -22,6 +28,8 @@ export interface CompressorChoice {
   readonly library?: string | undefined;
   /** Whether each payload is inflated and compared before it is used. */
   readonly checks?: boolean | undefined;
+  /** Why the bytes are not those of the same engine on other machines; undefined: they are. */
+  readonly unportable?: string | undefined;
 }
 
 export interface Compressor {

@@ -3,7 +3,9 @@
  * the same disk, measured in docs/engines.md. Used where the engine is chosen.
  */
 import type { CompressionType } from '../compression-type.js';
+import { usageError } from '../errors.js';
 import type { CompressorChoice, EngineName } from './codec.js';
+import { ISAL_FASTEST } from './isal.js';
 
 /** qemu-img compresses with zlib level 6 and a window of 4 KiB: of clusters below this, ours sees no more. */
 const SMALL_CLUSTER = 16384;
@@ -18,6 +20,8 @@ const LIBDEFLATE: LevelChoice = { level: 2 };
 const LIBDEFLATE_LARGE: LevelChoice = { level: 1, tableLevel: 2 };
 /** On clusters of 1 to 8 KiB level 2 is up to 1 % larger, level 4 not always smaller. */
 const LIBDEFLATE_SMALL: LevelChoice = { level: 5 };
+
+const ISAL: LevelChoice = { level: ISAL_FASTEST };
 
 /** The fastest level that the window of 32 KiB makes smaller on every disk tried; 1 and 2 not on all. */
 const NODE_ZLIB: LevelChoice = { level: 3 };
@@ -43,6 +47,7 @@ export function defaultLevel(
   windowBits: 12 | 15,
 ): LevelChoice {
   const hasSmallWindow = clusterSize < SMALL_CLUSTER || windowBits === 12;
+  if (engine === 'isal') return ISAL;
   if (engine === 'libdeflate') {
     if (hasSmallWindow) return LIBDEFLATE_SMALL;
     return clusterSize >= LARGE_CLUSTER ? LIBDEFLATE_LARGE : LIBDEFLATE;
@@ -51,4 +56,27 @@ export function defaultLevel(
     return engine === 'libzstd' && clusterSize >= LARGE_CLUSTER ? LIBZSTD_LARGE : ZSTD;
   }
   return hasSmallWindow ? NODE_ZLIB_SMALL : NODE_ZLIB;
+}
+
+/** zstd's own highest level short of those it calls ultra. */
+const ZSTD_HIGHEST_LEVEL = 19;
+
+/** What an engine does, with its lowest and highest level. */
+const LEVELS: Readonly<
+  Record<EngineName, Readonly<Partial<Record<CompressionType, readonly [number, number]>>>>
+> = {
+  isal: { zlib: [0, 2] },
+  libdeflate: { zlib: [1, 12] },
+  libzstd: { zstd: [1, ZSTD_HIGHEST_LEVEL] },
+  node: { zlib: [1, 9], zstd: [1, ZSTD_HIGHEST_LEVEL] },
+};
+
+/** @throws Qcow2cError ERR_USAGE when the engine does not do the type */
+export function levelsOf(
+  engine: EngineName,
+  type: CompressionType,
+): readonly [lowest: number, highest: number] {
+  const levels = LEVELS[engine][type];
+  if (levels === undefined) throw usageError(`engine ${engine} does not do ${type}`);
+  return levels;
 }

@@ -4,6 +4,7 @@
  */
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import type { Compressor } from './codec.js';
+import { IsalCompressor } from './isal.js';
 import { LibdeflateCompressor, LibdeflateInflater } from './libdeflate.js';
 import { LibzstdCompressor, LibzstdDecompressor, libzstdVersion } from './libzstd.js';
 import type { NativeLibrary } from './native-library.js';
@@ -24,6 +25,11 @@ export function tryLibdeflate(library: NativeLibrary): void {
     [stream, SAMPLE],
     [deflateRawSync(SAMPLE), SAMPLE],
   ]);
+}
+
+/** @throws when the library lacks a function that is used here, or does not make deflate that zlib reads */
+export function tryIsal(library: NativeLibrary): void {
+  demand(inflateRawSync(made(new IsalCompressor(library, 1))).equals(SAMPLE));
 }
 
 /** @throws when the library lacks a function that is used here, or does not make and read zstd frames */

@@ -18,6 +18,10 @@ export interface NativeLibrary {
    * @throws Error when the library has no such symbol
    */
   func(name: string, result: string, parameters: readonly string[]): NativeFunction;
+  /** The same of the C library. */
+  system(name: string, result: string, parameters: readonly string[]): NativeFunction;
+  /** @returns the memory at an address, as long as it is mapped; not copied */
+  view(address: bigint, length: number): ArrayBuffer;
 }
 
 /** What the loader is asked for: libdeflate's runtime, development, macOS, Homebrew outside the loader's path. */
@@ -27,6 +31,15 @@ export const LIBDEFLATE_NAMES: readonly string[] = [
   'libdeflate.0.dylib',
   '/opt/homebrew/lib/libdeflate.0.dylib',
   '/usr/local/lib/libdeflate.0.dylib',
+];
+
+/** The same for ISA-L. */
+export const ISAL_NAMES: readonly string[] = [
+  'libisal.so.2',
+  'libisal.so',
+  'libisal.2.dylib',
+  '/opt/homebrew/lib/libisal.2.dylib',
+  '/usr/local/lib/libisal.2.dylib',
 ];
 
 /** The same for libzstd. */
@@ -67,22 +80,22 @@ export async function loadNativeLibrary(
 ): Promise<NativeLibrary | undefined> {
   const koffi = await importKoffi();
   if (koffi === undefined) return undefined;
+  let system: NativeLibrary['func'] | undefined;
   for (const name of names) {
     try {
       // Deep: the library's calls to its own functions must not end in namesakes that Node.js exports.
       const loaded = koffi.load(name, { deep: true });
       const address: unknown = loaded.symbol(symbol);
       if (isShadowed(koffi, symbol, address)) continue;
-      const functions = new Map<string, NativeFunction>();
       const library: NativeLibrary = {
         name,
         path: fileOf(koffi, address) ?? name,
-        func: (function_, result, parameters) => {
-          const signature = [function_, result, ...parameters].join();
-          const bound = functions.get(signature) ?? loaded.func(function_, result, [...parameters]);
-          functions.set(signature, bound);
-          return bound;
+        func: binder(loaded),
+        system: (...signature) => {
+          system ??= binder(koffi.load(null));
+          return system(...signature);
         },
+        view: (from, length) => koffi.view(from, length),
       };
       trial(library);
       return library;
@@ -91,6 +104,17 @@ export async function loadNativeLibrary(
     }
   }
   return undefined;
+}
+
+/** Binds each function once: koffi keeps what is bound as long as the thread lives. */
+function binder(library: ReturnType<Koffi['load']>): NativeLibrary['func'] {
+  const functions = new Map<string, NativeFunction>();
+  return (name, result, parameters) => {
+    const signature = [name, result, ...parameters].join();
+    const bound = functions.get(signature) ?? library.func(name, result, [...parameters]);
+    functions.set(signature, bound);
+    return bound;
+  };
 }
 
 /**

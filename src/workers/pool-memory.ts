@@ -71,6 +71,8 @@ export function poolMemory({
 /** Memory of a native engine for each thread, by level and cluster size. */
 function engineBytes(compressor: CompressorChoice | undefined, cluster: number): number {
   switch (compressor?.engine) {
+    case 'isal':
+      return MIB + cluster;
     case 'libdeflate':
       // From level 10 on it searches exhaustively, in tables of a fixed size.
       return compressor.level >= 10 ? 10 * MIB : 2 * MIB;

@@ -426,7 +426,7 @@ describe('refusals of our own', () => {
     ],
     [
       ['convert', '--engine', 'zip', 'a', 'b'],
-      "option '--engine <name>' argument 'zip' is invalid. Allowed choices are auto, libdeflate, libzstd, node; " +
+      "option '--engine <name>' argument 'zip' is invalid. Allowed choices are auto, isal, libdeflate, libzstd, node; " +
         "try 'qcow2c convert --help'",
     ],
     [

@@ -9,6 +9,7 @@ test('the version is that of package.json', () => {
 
 test('every engine and package has a line, found or not', () => {
   const survey = {
+    isal: { file: '/lib/libisal.so.2', version: 'libisal.so.2', note: 'the processor has no SSE4.2' },
     libdeflate: { file: '/lib/libdeflate.so.0', version: 'libdeflate.so.0' },
     libzstd: { file: '/lib/libzstd.so.1', version: '1.5.4' },
     nodeZlib: '1.3',
@@ -20,6 +21,7 @@ test('every engine and package has a line, found or not', () => {
   expect(versionText(survey).split('\n')).toEqual([
     `qcow2c ${VERSION}`,
     `Node.js     ${process.version}`,
+    'isal        libisal.so.2 (/lib/libisal.so.2); the processor has no SSE4.2',
     'libdeflate  libdeflate.so.0 (/lib/libdeflate.so.0)',
     'libzstd     1.5.4 (/lib/libzstd.so.1)',
     'node-zlib   1.3',

@@ -5,7 +5,15 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { sample } from '../stage.js';
 import { cli, cliOk } from './cli.js';
 import { expectFailure, snapshot } from './failures.js';
-import { CRASHES, compile, FAKES, inFront, type LibraryName, UNLOADABLE } from './fake-libraries.js';
+import {
+  CRASHES,
+  compile,
+  FAKES,
+  ISAL_FAKES,
+  inFront,
+  type LibraryName,
+  UNLOADABLE,
+} from './fake-libraries.js';
 import { expectGoodImage } from './judge.js';
 import { useScratch } from './scratch.js';
 import { makeMixedDisk } from './source-images.js';
@@ -134,4 +142,15 @@ describe.each(sample(['libdeflate', 'libzstd'] as const, 1))('%s', (name) => {
       await expectGoodImage(image, raw);
     });
   });
+});
+
+test.each(Object.entries(ISAL_FAKES))('an ISA-L %s is passed over for libdeflate', async (_, source) => {
+  const env = await inFront('isal', await compile(source, directory()), directory());
+  const forced = ['convert', '-c', '--engine', 'isal', raw, path('no.qcow2')];
+  await expectFailure(path(''), forced, /^Engine isal is not installed or does not work: install libisal2 /, {
+    env,
+  });
+  const { status, stderr } = await cli(['convert', '-c', '-v', '--fast', raw, image], { env });
+  expect({ status, stderr }).toEqual({ status: 0, stderr: expect.stringContaining('libdeflate, level 1;') });
+  await expectGoodImage(image, raw);
 });

@@ -136,7 +136,7 @@ describe('what is printed on request', () => {
       const text = await cliOk([flag]);
       expect(text.split('\n')[0]).toBe(`qcow2c ${version}`);
       expect(text).toContain(process.version);
-      for (const part of ['libdeflate', 'libzstd', 'fs-ext', 'koffi']) {
+      for (const part of ['isal', 'libdeflate', 'libzstd', 'fs-ext', 'koffi']) {
         expect(text).toMatch(new RegExp(`^${part} +(?!not found)\\S.*$`, 'm'));
       }
     }

@@ -18,6 +18,8 @@ beforeAll(() => makeMixedDisk(raw));
 const NODE_HAS_ZSTD = 'zstdCompressSync' in zlib;
 
 const ZLIB: [string, string[]][] = [
+  ['isal', ['--engine', 'isal']],
+  ['isal at its lowest level', ['--engine', 'isal', '-o', 'compression_level=0']],
   ['libdeflate', ['--engine', 'libdeflate']],
   ['libdeflate at its lowest level', ['--engine', 'libdeflate', '-o', 'compression_level=1']],
   ['libdeflate at its highest level', ['--engine', 'libdeflate', '-o', 'compression_level=12']],
@@ -38,12 +40,13 @@ describe('zlib', () => {
   });
 
   test('a higher level makes a smaller image', async () => {
-    for (const [engine, highest] of [
-      ['libdeflate', 12],
-      ['node', 9],
+    for (const [engine, lowest, highest] of [
+      ['isal', 0, 2],
+      ['libdeflate', 1, 12],
+      ['node', 1, 9],
     ] as const) {
       const sizes: number[] = [];
-      for (const level of [1, highest]) {
+      for (const level of [lowest, highest]) {
         await cliOk(['convert', '-c', '--engine', engine, '-o', `compression_level=${level}`, raw, image]);
         sizes.push((await stat(image)).size);
       }
@@ -77,9 +80,22 @@ describe('zstd', () => {
 });
 
 test('the engine of -v is the one that was forced', async () => {
-  for (const engine of ['libdeflate', 'node']) {
+  for (const engine of ['isal', 'libdeflate', 'node']) {
     const { stderr } = await cli(['convert', '-c', '-v', '--engine', engine, raw, image]);
     expect(stderr).toContain(`${engine}, level `);
+  }
+});
+
+test('--fast, and level 1 alone, mean the fastest engine at its fastest level; --fast works with any engine', async () => {
+  for (const [flags, engine] of [
+    [['--fast'], 'isal, level 2;'],
+    [['-o', 'compression_level=1'], 'isal, level 2;'],
+    [['--fast', '--engine', 'isal'], 'isal, level 2;'],
+    [['--fast', '--engine', 'libdeflate'], 'libdeflate, level 1;'],
+    [['--fast', '-o', 'compression_type=zstd'], 'libzstd, level 1;'],
+  ] as const) {
+    const { stderr } = await cli(['convert', '-c', '-v', ...flags, raw, image]);
+    expect(stderr).toContain(engine);
   }
 });
 
@@ -87,6 +103,8 @@ test.each([
   [['--engine', 'libdeflate', '-o', 'compression_type=zstd'], /libdeflate.*zstd|zstd.*libdeflate/],
   [['--engine', 'libzstd'], /libzstd.*zlib|zlib.*libzstd/],
   [['--engine', 'libdeflate', '-o', 'compression_window_bits=12'], /libdeflate/],
+  [['--engine', 'isal', '-o', 'compression_level=3'], /level.*3 is out of range for isal \(0 to 2\)/],
+  [['--fast', '-o', 'compression_level=2'], /--fast and -o compression_level exclude each other/],
   [['--engine', 'libdeflate', '-o', 'compression_level=13'], /level.*13|13.*level/],
   [['--engine', 'node', '-o', 'compression_level=10'], /level.*10|10.*level/],
   [['--engine', 'libzstd', '-o', 'compression_type=zstd,compression_level=23'], /level.*23|23.*level/],

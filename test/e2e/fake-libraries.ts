@@ -5,10 +5,11 @@ import { runOk } from '../oracle/run.js';
 
 /** By which the loader asks for them: whoever has the development packages has more than one. */
 const NAMES = {
+  isal: ['libisal.so.2', 'libisal.so'],
   libdeflate: ['libdeflate.so.0', 'libdeflate.so'],
   libzstd: ['libzstd.so.1', 'libzstd.so'],
 } as const;
-export type LibraryName = keyof typeof NAMES;
+export type LibraryName = Exclude<keyof typeof NAMES, 'isal'>;
 
 const CRASH = `static void crash(void) { *(volatile int *)0 = 1; }\n`;
 
@@ -72,6 +73,19 @@ export const FAKES: Readonly<Record<LibraryName, Readonly<Record<string, string>
   },
 };
 
+const ISAL = (body: string) => `void isal_deflate_stateless_init(char *stream) {}
+int isal_deflate_stateless(char *stream) { ${body} }\n`;
+
+/** The same of ISA-L, which only compresses. total_out is at offset 28 of its stream. */
+export const ISAL_FAKES: Readonly<Record<string, string>> = {
+  'of another kind': 'int something_else(void) { return 1; }\n',
+  'too old, without a function': 'int isal_deflate_stateless(char *stream) { return 0; }\n',
+  'that fails': ISAL('return -4;'),
+  'that compresses nothing': ISAL('*(int *)(stream + 28) = 0; return 0;'),
+  'that compresses to what is no deflate': ISAL('*(int *)(stream + 28) = 200; return 0;'),
+  'that says it wrote more than there is room for': ISAL('*(int *)(stream + 28) = 1 << 30; return 0;'),
+};
+
 /** Crashes of the whole process: as it is loaded, and when it is used first. */
 export const CRASHES: Readonly<Record<LibraryName, Readonly<Record<string, string>>>> = {
   libdeflate: {
@@ -118,7 +132,7 @@ export async function compile(source: string, directory: string): Promise<string
 
 /** @returns the environment in which the loader finds `file` where it is asked for the library */
 export async function inFront(
-  name: LibraryName,
+  name: keyof typeof NAMES,
   file: string,
   directory: string,
 ): Promise<{ LD_LIBRARY_PATH: string }> {

@@ -1,26 +1,29 @@
 /** Which engine is chosen for which request, on machines that have all of them, some or none. */
 import zlib from 'node:zlib';
 import { describe, expect, test } from 'vitest';
+import type { NativeEngine } from '../../src/engines/codec.js';
 import {
   type AvailableEngines,
   type CompressorRequest,
   chooseCompressor,
   createCompressor,
   createDecompressor,
-  surveyEngines,
 } from '../../src/engines/engine-choice.js';
+import { surveyEngines } from '../../src/engines/survey.js';
 
 const NODE_HAS_ZSTD = 'zstdCompressSync' in zlib;
 
+const FILES = { isal: '/lib/libisal.so.2', libdeflate: '/lib/libdeflate.so.0', libzstd: '/lib/libzstd.so.1' };
+
 /** A machine with the engines named. */
-const machine = (...names: ('libdeflate' | 'libzstd' | 'nodeZstd')[]): AvailableEngines => ({
-  libdeflate: async () => (names.includes('libdeflate') ? '/lib/libdeflate.so.0' : undefined),
-  libzstd: async () => (names.includes('libzstd') ? '/lib/libzstd.so.1' : undefined),
+const machine = (...names: (NativeEngine | 'nodeZstd')[]): AvailableEngines => ({
+  library: async (engine) => (names.includes(engine) ? FILES[engine] : undefined),
   nodeZstd: () => names.includes('nodeZstd'),
   zstdVersion: async () => '1.5.5',
+  isalUnportable: () => undefined,
   works: async () => true,
 });
-const EVERYTHING = machine('libdeflate', 'libzstd', 'nodeZstd');
+const EVERYTHING = machine('isal', 'libdeflate', 'libzstd', 'nodeZstd');
 const NOTHING = machine();
 
 const refusal = (code: string, message: string | RegExp) =>
@@ -68,9 +71,46 @@ describe('the choice', () => {
     ],
     [
       'zlib of a level: that level for every cluster',
+      { type: 'zlib', level: 2 },
+      EVERYTHING,
+      { type: 'zlib', engine: 'libdeflate', level: 2, windowBits: 15, library: '/lib/libdeflate.so.0' },
+    ],
+    [
+      'zlib of level 1, the fastest: level 2 of ISA-L where there is one',
       { type: 'zlib', level: 1 },
       EVERYTHING,
+      { type: 'zlib', engine: 'isal', level: 2, windowBits: 15, library: '/lib/libisal.so.2' },
+    ],
+    [
+      'zlib of level 1 without ISA-L: that of libdeflate',
+      { type: 'zlib', level: 1 },
+      machine('libdeflate'),
       { type: 'zlib', engine: 'libdeflate', level: 1, windowBits: 15, library: '/lib/libdeflate.so.0' },
+    ],
+    [
+      'level 1 of an engine: that',
+      { type: 'zlib', level: 1, engine: 'libdeflate' },
+      EVERYTHING,
+      { type: 'zlib', engine: 'libdeflate', level: 1, windowBits: 15, library: '/lib/libdeflate.so.0' },
+    ],
+    [
+      'ISA-L on request: its fastest level',
+      { type: 'zlib', engine: 'isal' },
+      EVERYTHING,
+      { type: 'zlib', engine: 'isal', level: 2, windowBits: 15, library: '/lib/libisal.so.2' },
+    ],
+    [
+      'ISA-L on a machine that gives other bytes: with the reason',
+      { type: 'zlib', engine: 'isal', level: 0 },
+      { ...EVERYTHING, isalUnportable: () => 'no SSE4.2' },
+      {
+        type: 'zlib',
+        engine: 'isal',
+        level: 0,
+        windowBits: 15,
+        library: '/lib/libisal.so.2',
+        unportable: 'no SSE4.2',
+      },
     ],
     [
       'zstd for clusters below 64 KiB: what qemu-img runs',
@@ -161,9 +201,15 @@ describe('the choice', () => {
     const unwanted = () => {
       throw new Error('must not be asked');
     };
-    await chooseCompressor({ type: 'zlib' }, { ...EVERYTHING, libzstd: unwanted, nodeZstd: unwanted });
-    await chooseCompressor({ type: 'zstd' }, { ...EVERYTHING, libdeflate: unwanted, nodeZstd: unwanted });
-    const none = { ...NOTHING, libdeflate: unwanted, libzstd: unwanted, nodeZstd: unwanted };
+    const only = (wanted?: NativeEngine): AvailableEngines => ({
+      ...EVERYTHING,
+      library: (engine) => (engine === wanted ? EVERYTHING.library(engine) : unwanted()),
+      nodeZstd: unwanted,
+    });
+    await chooseCompressor({ type: 'zlib' }, only('libdeflate'));
+    await chooseCompressor({ type: 'zlib', level: 1 }, only('isal'));
+    await chooseCompressor({ type: 'zstd' }, only('libzstd'));
+    const none = only();
     await chooseCompressor({ type: 'zlib', engine: 'node' }, none);
   });
 
@@ -212,6 +258,21 @@ describe('refusals', () => {
     ],
     ['libzstd for zlib', { type: 'zlib', engine: 'libzstd' }, NOTHING, 'ERR_USAGE', /libzstd.*zlib/],
     [
+      'ISA-L that is missing',
+      { type: 'zlib', engine: 'isal' },
+      machine('libdeflate'),
+      'ERR_ENGINE',
+      /^Engine isal is not installed or does not work: .*libisal2 \(libisal\.so\.2\)/,
+    ],
+    ['ISA-L for zstd', { type: 'zstd', engine: 'isal' }, EVERYTHING, 'ERR_USAGE', /isal.*zstd/],
+    [
+      'a window of 12 bits from ISA-L',
+      { type: 'zlib', engine: 'isal', windowBits: 12 },
+      EVERYTHING,
+      'ERR_USAGE',
+      /isal.*12 bits/,
+    ],
+    [
       'a window of 12 bits from libdeflate',
       { type: 'zlib', engine: 'libdeflate', windowBits: 12 },
       EVERYTHING,
@@ -224,7 +285,7 @@ describe('refusals', () => {
   });
 
   test.each<[CompressorRequest, AvailableEngines, string, number]>([
-    [{ type: 'zlib' }, EVERYTHING, 'libdeflate', 12],
+    [{ type: 'zlib' }, machine('libdeflate'), 'libdeflate', 12],
     [{ type: 'zlib' }, NOTHING, 'node', 9],
     [{ type: 'zlib', windowBits: 12 }, EVERYTHING, 'node', 9],
     [{ type: 'zstd' }, EVERYTHING, 'libzstd', 19],
@@ -243,8 +304,15 @@ describe('refusals', () => {
     }
   });
 
+  test.each([-1, 3, 12])('level %i of ISA-L, which has 0 to 2', async (level) => {
+    await expect(chooseCompressor({ type: 'zlib', engine: 'isal', level }, EVERYTHING)).rejects.toEqual(
+      refusal('ERR_USAGE', `^compression level ${level} is out of range for isal \\(0 to 2\\)$`),
+    );
+  });
+
   test('a library that is gone when the worker wants it', async () => {
     for (const [type, engine] of [
+      ['zlib', 'isal'],
       ['zlib', 'libdeflate'],
       ['zstd', 'libzstd'],
     ] as const) {
@@ -271,6 +339,10 @@ describe('refusals', () => {
 
 test('the survey names the libraries of this machine and the versions of everything else', async () => {
   expect(await surveyEngines()).toEqual({
+    isal: {
+      file: expect.stringMatching(/^\/.*libisal/),
+      version: expect.stringMatching(/^libisal\.(so|.*dylib)/),
+    },
     libdeflate: {
       file: expect.stringMatching(/^\/.*libdeflate/),
       version: expect.stringMatching(/^libdeflate\.(so|.*dylib)/),

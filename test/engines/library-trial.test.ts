@@ -1,9 +1,11 @@
 /** The trial lets the real libraries pass, and none of them with one function that is missing or lies. */
 import { describe, expect, test } from 'vitest';
+import { ISAL_SYMBOL } from '../../src/engines/isal.js';
 import { LIBDEFLATE_SYMBOL } from '../../src/engines/libdeflate.js';
-import { tryLibdeflate, tryLibzstd } from '../../src/engines/library-trial.js';
+import { tryIsal, tryLibdeflate, tryLibzstd } from '../../src/engines/library-trial.js';
 import { LIBZSTD_SYMBOL } from '../../src/engines/libzstd.js';
 import {
+  ISAL_NAMES,
   LIBDEFLATE_NAMES,
   LIBZSTD_NAMES,
   loadNativeLibrary,
@@ -80,5 +82,26 @@ describe.each([
     });
     expect(library).toBeDefined();
     expect(refused).toHaveLength(2);
+  });
+});
+
+describe('isal', () => {
+  test('that of this machine passes', async () => {
+    tryIsal((await loadNativeLibrary(ISAL_NAMES, ISAL_SYMBOL))!);
+  });
+
+  test.each([ISAL_SYMBOL, 'isal_deflate_stateless_init'])('one without %s fails', async (function_) => {
+    const library = (await loadNativeLibrary(ISAL_NAMES, ISAL_SYMBOL))!;
+    expect(() => tryIsal(without(library, function_))).toThrow(function_);
+  });
+
+  test('one whose output is of another input fails', async () => {
+    const library = (await loadNativeLibrary(ISAL_NAMES, ISAL_SYMBOL))!;
+    const turned = lying(library, ISAL_SYMBOL, (real, [stream]) => {
+      const fields = new DataView(library.view(stream as bigint, 64));
+      fields.setUint32(8, fields.getUint32(8, true) - 1, true);
+      return real(stream);
+    });
+    expect(() => tryIsal(turned)).toThrow();
   });
 });

@@ -1,14 +1,14 @@
 /** Deflate payloads, right and wrong: every engine takes what QEMU takes, makes the same of it, and nothing else. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Decompressor, EngineName } from '../../src/engines/codec.js';
+import type { Decompressor, InflatingEngine } from '../../src/engines/codec.js';
 import { CorruptPayload } from '../../src/engines/corrupt-payload.js';
 import { createDecompressor } from '../../src/engines/engine-choice.js';
 import { deflateMutant } from '../engines/deflate-mutants.js';
 import { type QemuVerdict, qemuInflates } from '../oracle/qemu-inflate.js';
 import { budget } from './budget.js';
 
-const ENGINES: readonly EngineName[] = ['libdeflate', 'node'];
-const decompressors = new Map<EngineName, Decompressor>();
+const ENGINES: readonly InflatingEngine[] = ['libdeflate', 'node'];
+const decompressors = new Map<InflatingEngine, Decompressor>();
 beforeAll(async () => {
   for (const engine of ENGINES) decompressors.set(engine, await createDecompressor({ type: 'zlib', engine }));
 });

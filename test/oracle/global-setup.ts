@@ -36,7 +36,7 @@ const PROOFS: readonly (readonly [string, ...string[]])[] = [
   ['cc', '-include', 'stdio.h', '-xc', '-fsyntax-only', '/dev/null'],
   ['groff', '-man', '-Tutf8', '/dev/null'],
 ];
-const LIBRARIES = ['libdeflate.so.0', 'libzstd.so.1'];
+const LIBRARIES = ['libisal.so.2', 'libdeflate.so.0', 'libzstd.so.1'];
 
 async function missing(): Promise<string[]> {
   const complaints = await Promise.all(

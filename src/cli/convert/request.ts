@@ -12,6 +12,7 @@ import { readCacheMode } from '../options/cache-option.js';
 import { sourceFile, storedFile, targetFile } from '../options/file-names.js';
 import {
   type FormatDraft,
+  formatOptionPairs,
   formatOptions,
   formatOptionsHelp,
   readFormatOptions,
@@ -19,7 +20,7 @@ import {
 import { backingFormatOf, sourceFormatOf, targetFormatOf, withReason } from '../options/image-formats.js';
 import { readImageOptions, readTargetOptions } from '../options/image-options.js';
 import { refuseObject } from '../options/object-option.js';
-import { asksForHelp, type OptionPair, parseOptionList } from '../options/option-list.js';
+import { asksForHelp, type OptionPair } from '../options/option-list.js';
 import { progressStyle } from '../options/progress-option.js';
 import { readSnapshot } from '../options/snapshot-option.js';
 import { workerBudgetOptions } from '../options/worker-budget-options.js';
@@ -54,7 +55,7 @@ export function readConvertWords(
   const { compress = false, quiet = false } = words;
   const numbers = readNumbers(words);
   const snapshot = words.snapshot === undefined ? undefined : readSnapshot(words.snapshot);
-  const pairs = (words.targetFormatOptions ?? []).flatMap(parseOptionList);
+  const pairs = formatOptionPairs(words);
   refuseClashes(words, pairs);
   if (asksForHelp(pairs)) {
     return { kind: 'text', text: formatOptionsHelp(targetFormatOf(words.targetFormat ?? 'qcow2')) };

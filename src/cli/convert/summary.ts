@@ -28,9 +28,10 @@ function settling({ settledMs }: ConvertResult): string[] {
   ];
 }
 
-function compression({ engine, compressionLevel, tableLevel, threads }: ConvertResult): string {
+function compression({ engine, compressionLevel, tableLevel, unportable, threads }: ConvertResult): string {
   const tables = tableLevel === undefined ? '' : ` (${tableLevel} for binary tables)`;
-  const how = engine === undefined ? 'none' : `${engine}, level ${compressionLevel}${tables}`;
+  const note = unportable === undefined ? '' : ` (${unportable})`;
+  const how = engine === undefined ? 'none' : `${engine}, level ${compressionLevel}${tables}${note}`;
   return `Compression: ${how}; worker threads: ${threads}`;
 }
 

@@ -5,6 +5,7 @@ import { FORMAT_OPTION_OFFERS } from '../options/format-options.js';
 import {
   CHECK_PAYLOADS,
   ENGINE,
+  FAST,
   FORCE_SHARE,
   MEMORY,
   NO_OBJECT,
@@ -149,6 +150,7 @@ export const CONVERT_TABLE: CommandTable = {
           help: 'recompress compressed clusters of SRC (with -c; by default those that fit the target are verified and copied)',
         },
         ENGINE,
+        FAST,
         CHECK_PAYLOADS,
         PARALLEL,
         MEMORY,

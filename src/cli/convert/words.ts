@@ -30,6 +30,7 @@ export interface ConvertWords extends WorkerBudgetWords {
   readonly recompress?: boolean;
   readonly copyRangeOffloading?: boolean;
   readonly engine?: NonNullable<ConvertOptions['engine']> | 'auto';
+  readonly fast?: boolean;
   readonly checkPayloads?: boolean;
   readonly compressedCacheSize?: string;
   readonly object?: string;

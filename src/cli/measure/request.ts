@@ -6,12 +6,17 @@ import { usageError } from '../../errors.js';
 import { LARGEST_SIZE, type MeasureOptions, validateMeasurement } from '../../measure/options.js';
 import { SECTOR_SIZE } from '../../sector.js';
 import { readSize } from '../options/argument-numbers.js';
-import { formatOptions, formatOptionsHelp, readFormatOptions } from '../options/format-options.js';
+import {
+  formatOptionPairs,
+  formatOptions,
+  formatOptionsHelp,
+  readFormatOptions,
+} from '../options/format-options.js';
 import { readImageArgument } from '../options/image-argument.js';
 import { sourceFormatOf, targetFormatOf, withReason } from '../options/image-formats.js';
 import { parseSize } from '../options/numbers.js';
 import { refuseObject } from '../options/object-option.js';
-import { asksForHelp, parseOptionList } from '../options/option-list.js';
+import { asksForHelp } from '../options/option-list.js';
 import { progressStyle } from '../options/progress-option.js';
 import { readSnapshot } from '../options/snapshot-option.js';
 import { type WorkerBudgetWords, workerBudgetOptions } from '../options/worker-budget-options.js';
@@ -30,6 +35,7 @@ export interface MeasureWords extends WorkerBudgetWords {
   readonly compress?: boolean;
   readonly sample?: string;
   readonly engine?: NonNullable<MeasureOptions['engine']> | 'auto';
+  readonly fast?: boolean;
   readonly checkPayloads?: boolean;
   readonly output?: 'human' | 'json';
   /** -p */
@@ -59,7 +65,7 @@ export function readMeasureWords(
   words: MeasureWords,
 ): MeasureRequest | { readonly kind: 'text'; readonly text: string } {
   const { compress = false, output = 'human', engine } = words;
-  const pairs = (words.targetFormatOptions ?? []).flatMap(parseOptionList);
+  const pairs = formatOptionPairs(words);
   refuseObject(words.object);
   const size = words.size === undefined ? undefined : readImageSize(words.size);
   const snapshot = words.snapshot === undefined ? undefined : readSnapshot(words.snapshot);

@@ -4,6 +4,7 @@ import { FORMAT_OPTION_OFFERS } from '../options/format-options.js';
 import {
   CHECK_PAYLOADS,
   ENGINE,
+  FAST,
   FORCE_SHARE,
   FORMAT_OF_CHAIN,
   IMAGE_OPTS,
@@ -76,6 +77,7 @@ export const MEASURE_TABLE: CommandTable = {
           help: 'estimate the size from this part of the data (with -c; prints the margin of error)',
         },
         ENGINE,
+        FAST,
         CHECK_PAYLOADS,
         PARALLEL,
         MEMORY,

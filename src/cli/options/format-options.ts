@@ -9,7 +9,7 @@ import { Qcow2cError, usageError } from '../../errors.js';
 import type { ImageFormat } from '../../image/image-reference.js';
 import { storedFile } from './file-names.js';
 import { backingFormatOf } from './image-formats.js';
-import type { OptionPair } from './option-list.js';
+import { type OptionPair, parseOptionList } from './option-list.js';
 import { bool, integer, oneOf, size } from './option-values.js';
 import { suggestion, withHint } from './suggestion.js';
 
@@ -200,6 +200,27 @@ const KEYS: Readonly<Record<ImageFormat, Readonly<Record<string, Key>>>> = {
   raw: { ...FILE_KEYS, preallocation: preallocation('raw') },
   qcow2: { ...FILE_KEYS, ...QCOW2_KEYS },
 };
+
+/**
+ * The pairs of all -o lists in their order, and the one that --fast stands for.
+ * @throws Qcow2cError ERR_USAGE for a list without its syntax, and for two levels
+ */
+export function formatOptionPairs({
+  targetFormatOptions: lists = [],
+  fast = false,
+  engine,
+}: {
+  readonly targetFormatOptions?: readonly string[];
+  readonly fast?: boolean;
+  readonly engine?: string;
+}): OptionPair[] {
+  const pairs = lists.flatMap(parseOptionList);
+  if (!fast) return pairs;
+  const key = 'compression_level';
+  if (pairs.some((pair) => pair.key === key)) throw usageError(`--fast and -o ${key} exclude each other`);
+  // Of ISA-L alone, the fastest level that is worth its size is not the lowest.
+  return [...pairs, { key, value: engine === 'isal' ? '2' : '1', bare: false }];
+}
 
 /**
  * What the pairs of all -o lists say, in their order: the later of two equal keys wins.

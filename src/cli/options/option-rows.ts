@@ -43,8 +43,13 @@ export const CACHE: OptionRow = {
 export const ENGINE: OptionRow = {
   flags: ['--engine'],
   argument: 'NAME',
-  choices: ['auto', 'libdeflate', 'libzstd', 'node'],
-  help: 'compression engine: auto, libdeflate, libzstd or node (default: auto, the fastest one installed)',
+  choices: ['auto', 'isal', 'libdeflate', 'libzstd', 'node'],
+  help: 'compression engine: auto, isal, libdeflate, libzstd or node (default: auto, the best one installed)',
+};
+
+export const FAST: OptionRow = {
+  flags: ['--fast'],
+  help: 'compress as fast as possible, for a few percent more bytes; same as -o compression_level=1',
 };
 
 export const CHECK_PAYLOADS: OptionRow = {

@@ -15,6 +15,7 @@ export const RESULT: ConvertResult = {
   engine: 'libdeflate',
   compressionLevel: 2,
   tableLevel: undefined,
+  unportable: undefined,
   threads: 3,
   settledMs: 0,
   verifiedFrom: undefined,
