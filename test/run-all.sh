@@ -14,6 +14,7 @@ shared_library() { [[ $(PATH="$PATH:/usr/sbin:/sbin" ldconfig -p) == *"$1"* ]]; 
 
 need qemu-utils sh -c 'qemu-img --version && qemu-io --version'
 need qemu-system-x86 qemu-system-x86_64 --version
+need qemu-user qemu-x86_64 --version
 need p7zip-full 7z i
 need strace strace -V
 need util-linux-extra fincore --version

@@ -27,6 +27,7 @@ const PROOFS: readonly (readonly [string, ...string[]])[] = [
   ['qemu-img', '--version'],
   ['qemu-io', '--version'],
   ['7z', 'i'],
+  ['qemu-x86_64', '--version'],
   ['strace', '-o', '/dev/null', 'true'],
   ['fincore', '--version'],
   ['mkfs.ext4', '-V'],

@@ -31,6 +31,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   'qemu-img': 'qemu-utils',
   'qemu-io': 'qemu-utils',
   'qemu-system-x86_64': 'qemu-system-x86',
+  'qemu-x86_64': 'qemu-user',
   '7z': 'p7zip-full',
   strace: 'strace',
   fincore: 'util-linux-extra',
@@ -45,7 +46,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   cc: 'gcc libc6-dev',
 };
 export const INSTALL_COMMAND =
-  'apt-get install qemu-utils qemu-system-x86 p7zip-full strace util-linux-extra acl attr e2fsprogs zsh fish groff gcc libc6-dev libisal2 libdeflate0 libzstd1';
+  'apt-get install qemu-utils qemu-system-x86 qemu-user p7zip-full strace util-linux-extra acl attr e2fsprogs zsh fish groff gcc libc6-dev libisal2 libdeflate0 libzstd1';
 
 /** Programs of the system administrator (mkfs, losetup) are not on everybody's PATH. */
 const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`;
