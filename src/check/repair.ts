@@ -147,16 +147,16 @@ class Repair {
     const what = `${quoted(this.#file.name)} was not repaired`;
     if (unreadTable !== undefined) {
       const table = `${ARTICLES[unreadTable] ?? 'a'} ${unreadTable}`;
-      return `${what}: ${table} could not be read whole, so clusters that seem to leak may be in use; ${INSTEAD}`;
+      return `${what}: ${table} could not be read completely, so clusters reported as leaks may be in use; ${INSTEAD}`;
     }
     if (!this.#repairsAll) {
       if (!lacksRefcounts) return undefined;
-      return `${what}: refcounts lie past the end of the file; 'qcow2c check -r all' makes new ones`;
+      return `${what}: parts of its refcounts are missing, because the file is too short; 'qcow2c check -r all' rebuilds them`;
     }
     if (!isCut || !(needsNewRefcounts || this.#lacksSnapshots)) return undefined;
     return (
-      `${what}: new tables behind the end of the file would make it longer, and the clusters that are missing there ` +
-      `would read as zeros without any check noticing; ${INSTEAD}`
+      `${what}: new tables would extend the file, and its missing clusters ` +
+      `would then read as zeros without an error; ${INSTEAD}`
     );
   }
 
@@ -282,8 +282,8 @@ class Repair {
     const advice =
       unreadTable === undefined
         ? "'qcow2c check -r all' repairs them"
-        : `they cannot be repaired, because ${ARTICLES[unreadTable] ?? 'a'} ${unreadTable} could not be read whole; ${INSTEAD}`;
-    const message = `Check failed: the refcounts of ${quoted(file)} need more than that leaks are repaired; ${advice}`;
+        : `they cannot be repaired, because ${ARTICLES[unreadTable] ?? 'a'} ${unreadTable} could not be read completely; ${INSTEAD}`;
+    const message = `Check failed: the refcounts of ${quoted(file)} have errors other than leaks; ${advice}`;
     return new Qcow2cError('ERR_CORRUPT', message, { file });
   }
 }

@@ -66,7 +66,7 @@ export class TableCache {
       const found = index * PIECE_BYTES + view.byteLength;
       throw new Qcow2cError(
         'ERR_CORRUPT',
-        `${quoted(file)} has a table that lies past its end: ${length} bytes were expected at offset ${offset}`,
+        `${quoted(file)} has a table past its end: ${length} bytes were expected at offset ${offset}`,
         { file, offset, expected: offset + length, found },
       );
     }

@@ -69,7 +69,7 @@ const ONLY_WE_REFUSE: readonly Reason[] = [
   },
   {
     words:
-      /header of .* has length \d+ at offset 0, expected at least|has a table that lies past its end|^The file ends inside an entry|its data lies at offset \d+, past the end of/,
+      /header of .* has length \d+ at offset 0, expected at least|has a table past its end|^The file ends inside an entry|its data lies at offset \d+, past the end of/,
     reason:
       'QEMU reads zeros where the header, a table or a cluster lies past the end of the file; here that is a loss',
   },
