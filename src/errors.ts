@@ -127,7 +127,7 @@ const LINUX_NUMBERS: Readonly<Record<number, string>> = {
 function systemCodeOf(error: unknown): string | undefined {
   const { errno, code } = (error ?? {}) as NodeJS.ErrnoException;
   const known = process.platform === 'linux' ? LINUX_NUMBERS[-(errno ?? 0)] : undefined;
-  // Node.js has codes of its own for what no system call reported.
+  // Errors that no system call reported have codes of Node.js, such as ERR_STREAM_PREMATURE_CLOSE.
   return known ?? (code?.startsWith('ERR_') ? undefined : code);
 }
 
@@ -164,7 +164,7 @@ export function usageError(message: string, facts: ErrorFacts = {}): Qcow2cError
 
 /**
  * The caller's signal ended the call.
- * @param reason the signal's; what only closed a file leaves it to `endPromptly` to add
+ * @param reason the signal's reason; undefined where only a closed file was noticed: `endPromptly` adds it
  */
 export function abortedError(reason: unknown): Qcow2cError {
   return new Qcow2cError('ERR_ABORTED', 'The operation was aborted', { cause: reason });

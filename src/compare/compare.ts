@@ -15,7 +15,7 @@ import type { CompareOptions, CompareResult, Verdict } from './options.js';
 import { type Disk, planComparison } from './plan-comparison.js';
 
 /**
- * Compares what a guest would see in two images, as `qemu-img compare` does.
+ * Compares the virtual disks of two images, as `qemu-img compare` does.
  * @returns the verdict, also when something cannot be read: then nothing before that is different
  * @throws Qcow2cError when an image cannot be opened, or is written to meanwhile; ERR_USAGE, ERR_ABORTED, ERR_WORKER
  */

@@ -1,4 +1,4 @@
-/** What a comparison can be asked to do and what it answers, as the library takes and gives it. */
+/** The options and the result of `compare`. */
 import type { Qcow2cError } from '../errors.js';
 import type { Image } from '../image/image-reference.js';
 import type { CacheMode } from '../storage/cache-mode.js';
@@ -9,7 +9,7 @@ import type { Progress } from '../workers/progress.js';
 export interface CompareOptions {
   /** The two images. The format of one that is given as a name is probed. */
   readonly images: readonly [Image, Image];
-  /** Whether sizes and what is allocated must be the same too; default: false. */
+  /** Compare the sizes and the allocation of both images as well. Default: false. */
   readonly strict?: boolean | undefined;
   /** How the images are read; default: writeback (through the page cache). */
   readonly cache?: CacheMode | undefined;
@@ -17,7 +17,7 @@ export interface CompareOptions {
   readonly threads?: number | undefined;
   /** As in ConvertOptions. */
   readonly memory?: number | undefined;
-  /** Called with a sentence that the user should know although there is a verdict; must not throw. */
+  /** Called with a warning, one sentence; must not throw. */
   readonly onWarning?: ((message: string) => void) | undefined;
   /** Called after each work item of up to 2 MiB; must not throw. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
@@ -26,17 +26,17 @@ export interface CompareOptions {
 }
 
 /**
- * What decided, the first in the order of the guest's bytes: nothing before it is different or unknown. Offsets in
+ * The first range that decides, in guest order: everything before it is identical and known. Offsets in
  * bytes of the virtual disk.
  */
 export type Verdict =
-  /** Every byte is the same; what one disk has beyond the other's end is zeros. */
+  /** Every byte is the same; the longer disk has only zeros after the end of the shorter one. */
   | { readonly kind: 'identical' }
   /** With `strict`: the disks have different sizes. */
   | { readonly kind: 'different-size' }
-  /** With `strict`: one holds at `offset` what the other leaves out, or holds it in another way. */
+  /** With `strict`: the cluster at `offset` is allocated in one image only, or in different ways. */
   | { readonly kind: 'different-allocation'; readonly offset: number }
-  /** A table of the image `side` does not tell what lies at `offset`. */
+  /** A table of the image `side` is damaged, so that the allocation at `offset` is unknown. */
   | {
       readonly kind: 'unknown-allocation';
       readonly side: Side;

@@ -1,5 +1,5 @@
 /**
- * What info is asked for, and what it tells of an image: plain values, no more of them than QEMU's bounds allow.
+ * The options and the result of `imageInfo`: plain values, at most as many as QEMU's bounds allow.
  * Sizes and offsets in bytes.
  */
 import type { CompressionType } from '../compression-type.js';
@@ -10,15 +10,15 @@ import type { Progress } from '../workers/progress.js';
 
 export interface ImageInfoOptions {
   readonly image: Image;
-  /** Tell of the backing files too. */
+  /** Describe the backing files too. */
   readonly backingChain?: boolean | undefined;
-  /** Look at every cluster of the qcow2 images told of. */
+  /** Read every compressed cluster of the described qcow2 images. */
   readonly deep?: boolean | undefined;
   /** Worker threads for that at most; default: one for each processor that this process may use. */
   readonly threads?: number | undefined;
   /** For that; as in ConvertOptions. */
   readonly memory?: number | undefined;
-  /** Called with what the user should know besides, a sentence; must not throw. */
+  /** Called with a warning, one sentence; must not throw. */
   readonly onWarning?: ((message: string) => void) | undefined;
   /** Called while clusters are looked at. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
@@ -33,13 +33,13 @@ export interface ImageInfo {
   readonly virtualSize: number;
   /** Of the file or device, rounded up to a multiple of 512. */
   readonly fileSize: number;
-  /** What the file system has allocated for the file; 0 for a device. */
+  /** Bytes that the file system has allocated for the file; 0 for a device. */
   readonly diskSize: number;
   readonly isDevice: boolean;
   readonly qcow2: Qcow2Info | undefined;
 }
 
-/** What a qcow2 image says of itself. */
+/** The properties of a qcow2 image. */
 export interface Qcow2Info {
   readonly version: 2 | 3;
   readonly clusterSize: number;
@@ -60,7 +60,7 @@ export interface Qcow2Info {
   readonly staleBitmaps: boolean;
   /** At most 65536. */
   readonly snapshots: readonly SnapshotInfo[];
-  /** Where it was asked for. */
+  /** With `deep`. */
   readonly deep: Examination | undefined;
 }
 
@@ -74,7 +74,7 @@ export interface BackingInfo {
 }
 
 export interface DataFileInfo {
-  /** Undefined: the image does not name what it needs. */
+  /** Undefined: the image needs a data file and does not name one. */
   readonly name: string | undefined;
   /** It is a raw image of the disk. */
   readonly raw: boolean;

@@ -32,7 +32,7 @@ export function imageInfo(options: ImageInfoOptions): Promise<ImageInfo[]> {
   });
 }
 
-/** As `imageInfo`, with what looks at clusters, which tests replace. */
+/** `imageInfo` with its replaceable part. */
 export async function imageInfoWith(
   options: ImageInfoOptions,
   examine: typeof examineImage,
@@ -71,7 +71,7 @@ function refuseLoop(images: readonly NamedImage[]): void {
   throw new Qcow2cError('ERR_CORRUPT', message, { file: last.name });
 }
 
-/** The caller's word on the backing file counts more than the image's; whoever may write, may do so all the way down. */
+/** The caller's backing file replaces the image's; `forceShare` applies to the whole chain. */
 function backingOf(
   { file, backing, forceShare }: ImageReference,
   qcow2: Qcow2ImageHeader | undefined,
@@ -79,7 +79,7 @@ function backingOf(
   if (qcow2 === undefined || backing === 'none') return undefined;
   if (backing !== undefined) return { ...backing, forceShare: forceShare || backing.forceShare };
   if (qcow2.backing === undefined) return undefined;
-  // The name is decoded to be shown: what was not UTF-8 would lead to another file.
+  // Bytes that are not UTF-8 were replaced, so the name would lead to another file.
   if (qcow2.backing.includes('\ufffd')) {
     const message = `${quoted(file)} has the backing file ${quoted(qcow2.backing)}, whose name is not UTF-8`;
     throw new Qcow2cError('ERR_UNSUPPORTED', message, { file, expected: 'UTF-8' });

@@ -1,36 +1,36 @@
-/** What the caller of `mapImage` can ask for, and what comes of it. */
+/** The options and the ranges of `mapImage`. */
 import type { Image } from '../image/image-reference.js';
 
 export interface MapOptions {
   readonly image: Image;
-  /** The first byte of the disk to be looked at; default: 0. */
+  /** The first byte of the disk to map. Default: 0. */
   readonly startOffset?: number | undefined;
-  /** Bytes of the disk to be looked at from there; default: all. */
+  /** The number of bytes to map from there. Default: up to the end of the disk. */
   readonly maxLength?: number | undefined;
   /** Refuse every file that an image names; default: false. */
   readonly isolated?: boolean | undefined;
-  /** Called with a sentence that the user should know although there is a map; must not throw. */
+  /** Called with a warning, one sentence; must not throw. */
   readonly onWarning?: ((message: string) => void) | undefined;
   /** Ends the call: it rejects with ERR_ABORTED. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Guest bytes of which the same is to be said. Fields and rules are those of `qemu-img map`. */
+/** A range of the disk that is stored in one way. The fields and their rules are those of `qemu-img map`. */
 export interface MapRange {
   /** Bytes. */
   readonly start: number;
   readonly length: number;
-  /** Which image of the chain says so: 0 is the topmost. */
+  /** The image of the chain that decides: 0 is the topmost. */
   readonly depth: number;
-  /** Whether that image holds it; false: a backing file below it could have a say. */
+  /** Whether that image defines the range; false: a backing file below it could. */
   readonly present: boolean;
-  /** Reads as zeros. With `data`: its place was kept, but nothing was written there. */
+  /** Reads as zeros. With `data`: space is allocated, but nothing was written there. */
   readonly zero: boolean;
   /** Bytes are stored. */
   readonly data: boolean;
   readonly compressed: boolean;
-  /** Where the first byte has its place in `file`, in bytes, when it lies there as it is. */
+  /** The position of the first byte in `file`, in bytes, if it is stored uncompressed. */
   readonly offset: number | undefined;
-  /** The name of the file with that place. */
+  /** The name of the file that `offset` belongs to. */
   readonly file: string | undefined;
 }

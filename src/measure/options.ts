@@ -1,9 +1,9 @@
-/** What can be measured, and what comes of it, as the library takes and gives it. */
+/** The options and the result of `measure`. */
 import type { ConvertOptions } from '../convert/options.js';
 import { usageError } from '../errors.js';
 import type { Image, StreamReference } from '../image/image-reference.js';
 
-/** What a measurement with compression has in common with the conversion it stands for. */
+/** The options that a measurement shares with the conversion. */
 type AsInConvert = Pick<
   ConvertOptions,
   | 'sourceFormat'
@@ -37,24 +37,24 @@ export interface MeasureOptions extends AsInConvert {
   readonly sample?: number | undefined;
 }
 
-/** How sure an estimate is. */
+/** The accuracy of an estimate. */
 export interface Estimate {
-  /** Bytes: with 95 % confidence the exact size is no farther than that from the estimate. 0: it is exact. */
+  /** Bytes: the exact size differs from the estimate by at most this, with 95 % confidence. 0: it is exact. */
   readonly margin: number;
   /** Percent. */
   readonly confidence: number;
-  /** Guest bytes that were compressed for it, and all that there are. */
+  /** Guest bytes that were compressed for the estimate, and guest bytes in total. */
   readonly sampledBytes: number;
   readonly dataBytes: number;
 }
 
 /** In bytes; multiples of 512, which are exact up to 2^62. */
 export interface Measurement {
-  /** What the new image's file takes: at most, as QEMU computes it; with `compress` exactly, or as estimated. */
+  /** The size of the new file: an upper bound, as in QEMU; with `compress` exact, or estimated. */
   readonly required: number;
   /** The same once every byte of the disk has been written to, without compression. */
   readonly fullyAllocated: number;
-  /** What copies of the source's bitmaps take besides; undefined where source or target cannot have any. */
+  /** Additional bytes for copies of the source's bitmaps; undefined where source or target cannot have bitmaps. */
   readonly bitmaps: number | undefined;
   /** Whether `required` was found by compressing. */
   readonly compressed: boolean;
@@ -65,7 +65,7 @@ export interface Measurement {
 /** The largest size of a disk without content, in bytes: up to there every multiple of 512 is a number of its own. */
 export const LARGEST_SIZE = 2 ** 62;
 
-/** Whether the size of a raw image is asked for. */
+/** Reports whether the target format is raw. */
 export function isRaw({
   compress = false,
   targetFormat = compress ? 'qcow2' : 'raw',
