@@ -1,4 +1,4 @@
-/** How many threads look at the compressed clusters of an image, and how many host clusters are marked at once. */
+/** The worker budget of an examination, and the memory for marking host clusters. */
 import { clusterSizeOf } from '../qcow2/geometry.js';
 import type { Header } from '../qcow2/header.js';
 import { markedClustersBytes } from '../qcow2/marked-clusters.js';
@@ -12,13 +12,13 @@ import {
   type WorkerBudgetOptions,
 } from '../workers/worker-budget.js';
 
-/** Pieces of L2 tables, and what an item's clusters are told by, in bytes. */
+/** Bytes of pieces of L2 tables and of the descriptions of items. */
 const TABLES_BYTES = 4 * 2 ** 20;
 
 export interface ExaminationOptions extends WorkerBudgetOptions {
-  /** Whether host clusters are to be marked, in `cache` bytes. */
+  /** Mark host clusters, in `cache` bytes. */
   readonly streamFacts: boolean;
-  /** Bytes that the caller holds meanwhile. */
+  /** Bytes that the caller holds during the examination. */
   readonly held?: number | undefined;
 }
 
@@ -36,7 +36,7 @@ export function examinationBudget(
   return planWorkerBudget(wishes, header.virtualSize, { ...need, fixed: fixed + held, cache });
 }
 
-/** What an examination takes without any cache. */
+/** The memory of an examination without a cache. */
 export function examinationNeed({ clusterBits, compressionType }: Header): MemoryNeed {
   const clusterSize = 2 ** clusterBits;
   const pool = poolMemory({
@@ -44,7 +44,7 @@ export function examinationNeed({ clusterBits, compressionType }: Header): Memor
     itemSize: ITEM_BYTES,
     arrivals: false,
     compressor: undefined,
-    // Who judges payloads inflates with zlib, as QEMU does.
+    // Payloads are judged with zlib, as in QEMU.
     inflatesWithNode: compressionType === 'zlib',
     clusters: { smallest: clusterSize, largest: clusterSize },
   });

@@ -1,4 +1,4 @@
-/** What comes of looking at an image: each broken cluster is told as it comes, of the rest only sums are kept. */
+/** The findings of an examination: broken clusters are reported one by one, everything else is summed up. */
 import type { Qcow2cError } from '../errors.js';
 import type { MarkedClusters } from '../qcow2/marked-clusters.js';
 import type { ExaminePayloads, StreamFacts } from '../workers/messages/examination.js';
@@ -6,29 +6,29 @@ import type { ItemResult } from '../workers/pool.js';
 import type { FoundCluster } from './examination-plan.js';
 import type { ImageState } from './image-states.js';
 
-/** A guest range that cannot be read, or whose payload is not what the format asks for. Lengths and offsets in bytes. */
+/** A guest range that cannot be read, or whose payload is malformed. Lengths and offsets in bytes. */
 export interface BrokenCluster {
   readonly guestOffset: number;
-  /** Where its payload or its host cluster begins; of a table that cannot be read, the first entry. */
+  /** Of its payload or host cluster; for a table that cannot be read, of the first entry. */
   readonly hostOffset: number;
-  /** A cluster; more of a table that cannot be read. */
+  /** One cluster; more for a table that cannot be read. */
   readonly length: number;
-  /** The identifier of the first snapshot that has it; undefined: the disk itself has it. */
+  /** The identifier of the first snapshot with the cluster; undefined: the disk itself. */
   readonly snapshot: string | undefined;
-  /** ERR_CORRUPT for what the image says or holds, ERR_IO for a read that failed. */
+  /** ERR_CORRUPT for the content of the image, ERR_IO for a failed read. */
   readonly error: Qcow2cError;
-  /** Whether QEMU reads it all the same: then it does not count as broken. */
+  /** Whether QEMU reads the cluster; then it does not count as broken. */
   readonly isReadable: boolean;
 }
 
-/** Called for one after the other, and waited for. */
+/** Called for one cluster after the other; the next call waits for the promise. */
 export type OnBroken = (broken: BrokenCluster) => void | Promise<void>;
 
-/** What the sound payloads are like, those of the snapshots included if they were looked at. */
+/** Sums over the sound payloads, those of the examined snapshots included. */
 export interface StreamTotals extends StreamFacts {
   /** Bytes that they inflate to. */
   readonly compressedGuestBytes: number;
-  /** How many host clusters hold payloads, broken ones included. */
+  /** Host clusters that hold payloads, broken ones included. */
   readonly hostClusters: number;
   /** Bytes in these that no sound payload covers. */
   readonly wastedBytes: number;
@@ -49,17 +49,17 @@ export class ExaminationFindings {
     this.#onBroken = onBroken;
   }
 
-  /** How many compressed clusters were looked at. */
+  /** Compressed clusters that were examined. */
   get examined(): number {
     return this.#examined;
   }
 
-  /** How many clusters and tables cannot be read. */
+  /** Clusters and tables that cannot be read. */
   get broken(): number {
     return this.#broken;
   }
 
-  /** @param found an item @param answer what became of its payloads */
+  /** @param found the clusters of an item, and the answer for their payloads */
   async add(found: readonly FoundCluster[], { facts, broken, unreadable }: ExaminedItem): Promise<void> {
     const failures = new Map(broken.map((index, at) => [index, unreadable[at]]));
     let index = 0;
@@ -88,7 +88,7 @@ export class ExaminationFindings {
       ...this.#facts,
       compressedGuestBytes: this.#sound * clusterSize,
       hostClusters: hostClusters.count,
-      // Payloads at several guest offsets, which QEMU never makes, count as often.
+      // A payload with several guest offsets, which QEMU never writes, is counted for each.
       wastedBytes: Math.max(0, hostClusters.bytes - this.#facts.payloadBytes),
     };
   }

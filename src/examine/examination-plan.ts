@@ -1,6 +1,6 @@
 /**
- * Which payloads of an image are to be looked at: what the L2 tables of the disk and of its snapshots say, cut into
- * items of even work in guest order. Counts the disk's clusters on the way. Used by examineImage.
+ * Plans an examination: the payloads in the L2 tables of the disk and its snapshots, cut into items of equal work in
+ * guest order. Counts the disk's clusters on the way.
  */
 import { type Qcow2cError, quoted } from '../errors.js';
 import type { HostFile } from '../image/source.js';
@@ -14,33 +14,33 @@ import type { MarkedClusters } from '../qcow2/marked-clusters.js';
 import { type L1Table, type LostPiece, type TablePiece, walkTables } from '../qcow2/table-walk.js';
 import { ITEM_BYTES } from '../workers/plan.js';
 
-/** Pieces of tables that an item comes from at most: where payloads are few, progress is made all the same. */
+/** Pieces of tables for an item at most, so that progress is reported where payloads are few. */
 const MOST_PIECES = 64;
 
-/** How many guest clusters of the disk are of which type; one of which nothing can be told is of none. */
+/** The disk's guest clusters by type. A cluster whose entry cannot be read has no type. */
 export interface ClusterCounts {
   compressed: number;
-  /** Holds data as it is; with subclusters, in one of them at least. */
+  /** Stored as they are; with subclusters, at least one of them. */
   normal: number;
   zero: number;
   unallocated: number;
 }
 
-/** Something on the disk or in a snapshot that is to be looked at, or to be reported. In bytes. */
+/** A cluster on the disk or in a snapshot to examine or to report. In bytes. */
 export interface FoundCluster {
   readonly guestOffset: number;
-  /** Of the payload; of what is broken, the host cluster or table. */
+  /** Of the payload; for a broken cluster, of the host cluster or table. */
   readonly hostOffset: number;
   /** Guest bytes. */
   readonly length: number;
-  /** Index of the first state that has it. */
+  /** Index of the first state with it. */
   readonly state: number;
-  /** What the payload takes up at most; or why there is none. */
+  /** The largest possible length of the payload; or why there is none. */
   readonly content: number | Qcow2cError;
 }
 
 export interface PlannedExamination {
-  /** Where the item begins on the disk, and how far it goes, holes included. */
+  /** The item's place and length on the disk, holes included. */
   readonly guestOffset: number;
   readonly length: number;
   /** In guest order. */
@@ -53,7 +53,7 @@ export interface PlanParts {
   readonly dataFile: HostFile | undefined;
   /** The disk first, then its snapshots. */
   readonly states: readonly L1Table[];
-  /** Takes the places of all payloads. */
+  /** Marks the host clusters of all payloads. */
   readonly hostClusters: MarkedClusters | undefined;
   readonly signal: AbortSignal | undefined;
 }
@@ -64,7 +64,7 @@ export class ExaminationPlan {
   readonly #clusterSize: number;
   readonly #diskClusters: number;
   readonly #counts = { compressed: 0, normal: 0, zero: 0, broken: 0 };
-  /** What the next item holds. */
+  /** The clusters of the next item. */
   #found: FoundCluster[] = [];
 
   constructor(parts: PlanParts) {
@@ -80,7 +80,7 @@ export class ExaminationPlan {
     this.#diskClusters = Math.ceil(virtualSize / this.#clusterSize);
   }
 
-  /** When all items have come. */
+  /** Complete after the last item. */
   get clusters(): ClusterCounts {
     const { broken, ...counts } = this.#counts;
     const known = counts.compressed + counts.normal + counts.zero + broken;
@@ -88,8 +88,8 @@ export class ExaminationPlan {
   }
 
   /**
-   * @returns in guest order; a payload that several states have at one guest offset comes once
-   * @throws what is no fault of the file
+   * @returns in guest order; a payload that several states have at one guest offset, once
+   * @throws errors that are no fault of the file
    */
   async *items(): AsyncGenerator<PlannedExamination> {
     const size = this.#clusterSize;
@@ -151,7 +151,7 @@ export class ExaminationPlan {
     }
   }
 
-  /** The cluster as a whole: with subclusters, data in one of them makes it normal. */
+  /** The whole cluster. With subclusters it is normal if one of them is. */
   #clusterRun(view: DataView, at: number, guest: number): L2Run {
     let whole: L2Run | undefined;
     for (let unit = 0; unit < unitsOf(this.#format); ) {
@@ -174,7 +174,7 @@ export class ExaminationPlan {
     this.#find(guest, offset, state, storedLength);
   }
 
-  /** A cluster that the file ends in reads as zeros from there on; one that begins behind its end was cut off. */
+  /** Reports a cluster past the end of the file. A cluster in which the file ends reads as zeros from there on. */
   #passNormal(host: number, guest: number, state: number): void {
     const { file, dataFile } = this.#parts;
     const data = this.#format.external ? dataFile : file;
@@ -183,7 +183,7 @@ export class ExaminationPlan {
     this.#find(guest, host, state, brokenAt(this.#parts.file.name, guest, reason));
   }
 
-  /** What a check of the tables has words for is left to that; QEMU's has none for a zero cluster in version 2. */
+  /** Reports a zero cluster in version 2 only: the check of the tables reports every other broken entry. */
   #passBroken(
     { reason }: L2Run & { readonly kind: 'broken' },
     raw: bigint,

@@ -1,6 +1,6 @@
 /**
- * Looks at every compressed cluster of an image, on all cores, without wanting its content: whether it inflates
- * to exactly one cluster, and what the streams are like. Used by `check --data` and `info --deep`.
+ * Inflates every compressed cluster of an image on all processors: checks that it is exactly one cluster and collects
+ * facts of the streams. For `check --data` and `info --deep`.
  */
 import type { HostFile } from '../image/source.js';
 import { clusterSizeOf } from '../qcow2/geometry.js';
@@ -34,11 +34,11 @@ export interface ExaminableImage {
 }
 
 export interface ExamineOptions extends ExaminationOptions {
-  /** Whether to find out what only a look into each stream tells (`StreamTotals`), which takes longer. */
+  /** Collect the facts that only the content of each stream shows (`StreamTotals`), which takes longer. */
   readonly streamFacts: boolean;
-  /** Whether to look at the clusters of internal snapshots too. */
+  /** Examine the clusters of internal snapshots too. */
   readonly snapshots: boolean;
-  /** The external data file, if it is open: then clusters past its end are broken too. */
+  /** The external data file, if it is open: clusters past its end are reported as broken. */
   readonly dataFile?: HostFile | undefined;
   /** Called in guest order. */
   readonly onBroken?: OnBroken | undefined;
@@ -49,9 +49,9 @@ export interface ExamineOptions extends ExaminationOptions {
 }
 
 export interface Examination {
-  /** Of the disk; snapshots do not count. */
+  /** Of the disk, without snapshots. */
   readonly clusters: ClusterCounts;
-  /** How many compressed clusters were looked at, those of the snapshots included. */
+  /** Compressed clusters that were examined, those of the snapshots included. */
   readonly examined: number;
   /** How often onBroken was called. */
   readonly broken: number;
@@ -63,8 +63,8 @@ const NOTHING_EXAMINED: ExaminedItem = { facts: undefined, broken: [], unreadabl
 
 /**
  * @throws Qcow2cError ERR_ABORTED; ERR_USAGE for too low a limit of memory; ERR_WORKER, also where no engine for zstd is
- *   installed; ERR_CORRUPT or ERR_IO for a snapshot table that cannot be read. What is wrong with single
- *   clusters is told to onBroken.
+ *   installed; ERR_CORRUPT or ERR_IO for a snapshot table that cannot be read. Broken clusters are
+ *   reported to onBroken.
  */
 export async function examineImage(
   { file, header }: ExaminableImage,
@@ -79,7 +79,7 @@ export async function examineImage(
   const plan = new ExaminationPlan(parts);
   const findings = new ExaminationFindings(states, options.onBroken);
   await inflateAll(file, header, plan, findings, budget, options);
-  // Only where the bits for all host clusters are too many to be there at once.
+  // Only where the bits of all host clusters do not fit into the memory at once.
   while (hostClusters?.advance()) {
     for await (const _ of new ExaminationPlan(parts).items()) refuseAbort(signal);
   }
@@ -88,7 +88,7 @@ export async function examineImage(
   return { clusters, examined, broken, facts: hostClusters && findings.totals(clusterSize, hostClusters) };
 }
 
-/** Takes all items of the plan through the workers, to the findings. */
+/** Runs all items of the plan through the workers into the findings. */
 async function inflateAll(
   file: ExaminableImage['file'],
   { clusterBits, compressionType: type, virtualSize }: Header,
@@ -109,7 +109,7 @@ async function inflateAll(
       },
       fileOf: (descriptor) => file.fileOf(descriptor),
     });
-  // Many an image has no compressed clusters: then no thread is started.
+  // Started with the first payload: an image without compressed clusters needs no thread.
   let pool: WorkerPool<ExaminePayloads> | undefined;
   const items = plan.items();
   const next = async () => {
@@ -134,7 +134,7 @@ async function inflateAll(
           (({ guestBytesDone, ...progress }) =>
             onProgress({
               ...progress,
-              // The state of a virtual machine lies behind the disk.
+              // Snapshots can hold the state of a virtual machine past the end of the disk.
               guestBytesDone: Math.min(guestBytesDone, virtualSize),
               dataBytes: findings.examined * clusterSize,
             })),

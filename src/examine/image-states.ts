@@ -1,4 +1,4 @@
-/** The states of an image whose clusters can be looked at: the disk, and its internal snapshots. */
+/** The states of an image that can be examined: the disk and its internal snapshots. */
 import { clusterSizeOf, MAX_L1_BYTES, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import type { Header } from '../qcow2/header.js';
 import { snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
@@ -6,7 +6,7 @@ import { TableBudget } from '../qcow2/table-budget.js';
 import type { L1Table } from '../qcow2/table-walk.js';
 import type { Storage } from '../storage/storage.js';
 
-/** Characters of an identifier: as many as QEMU keeps (QEMUSnapshotInfo), however many there are. */
+/** Characters of an identifier that are kept, as in QEMU (QEMUSnapshotInfo). */
 const MOST_ID = 127;
 
 export interface ImageState extends L1Table {
@@ -15,8 +15,8 @@ export interface ImageState extends L1Table {
 }
 
 /**
- * @param snapshots whether they are wanted too. One whose L1 table cannot be where the entry says is left out: a
- *   check of the tables names it.
+ * @param snapshots include the snapshots. One with an impossible place of its L1 table is left out: the check of the
+ *   tables reports it.
  * @returns the disk first, then the snapshots in the order of their table
  * @throws Qcow2cError ERR_CORRUPT or ERR_IO for a snapshot table that cannot be read; ERR_CORRUPT for L1 tables that
  *   share their bytes

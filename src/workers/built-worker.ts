@@ -1,2 +1,2 @@
-/** The worker's entry in a build, which puts every file of the library beside it. */
+/** The worker's entry. A build puts it beside the library's other files. */
 export const BUILT_WORKER = new URL('./worker.js', import.meta.url);

@@ -1,33 +1,29 @@
 /**
- * The worker threads of this process that no pool has at the moment: they wait for the next one. There are never more
- * threads than pools had at the same time, and those that wait do not keep the process going.
+ * The idle worker threads of this process, which wait for the next pool. There are never more threads than pools used
+ * at the same time, and idle threads do not keep the process alive.
  */
 import type { Qcow2cError } from '../errors.js';
-import { requireDescriptorHeadroom } from './descriptor-headroom.js';
-import { threadError } from './thread-error.js';
+import { requireDescriptorHeadroom, threadError } from './thread-limits.js';
 import { WorkerThread } from './worker-thread.js';
 
-/**
- * Milliseconds that a thread may go on with what nobody waits for any more. It looks for that often; what is still busy
- * then hangs.
- */
+/** Milliseconds for a thread to notice the cancellation, which it checks often. A thread that takes longer hangs. */
 const PATIENCE = 2000;
 
 const idle = new Set<WorkerThread>();
 
-/** Threads for a pool. */
+/** The threads of a pool. */
 export interface AcquiredThreads {
   /** At least one. */
   readonly threads: readonly WorkerThread[];
-  /** Why there are fewer threads than the pool asked for. */
+  /** Why there are fewer threads than requested. */
   readonly refused: Qcow2cError | undefined;
 }
 
 /**
  * @param entry the worker's module
- * @param count of threads, at least 1. There are fewer where the system cannot start more: one is enough for the work.
- * @throws Qcow2cError ERR_IO when there are not enough descriptors for those that must be started (EMFILE), or when
- *   the system cannot start any (EAGAIN)
+ * @param count at least 1. There are fewer where the system cannot start more; one is enough for the work.
+ * @throws Qcow2cError ERR_IO when there are not enough descriptors to start threads (EMFILE), or when the system cannot
+ *   start any (EAGAIN)
  */
 export function acquireThreads(entry: URL, count: number): AcquiredThreads {
   for (const thread of idle) if (thread.hasEnded) idle.delete(thread);
@@ -47,8 +43,8 @@ export function acquireThreads(entry: URL, count: number): AcquiredThreads {
 }
 
 /**
- * Takes a thread back from its pool when it has ended its work and given up what it held for that.
- * @param isKept false: the thread is ended afterwards
+ * Takes a thread back from its pool once it is idle and has freed what it held for the pool.
+ * @param isKept false: ends the thread afterwards
  */
 export async function releaseThread(thread: WorkerThread, isKept: boolean): Promise<void> {
   const released =
@@ -61,7 +57,7 @@ export async function releaseThread(thread: WorkerThread, isKept: boolean): Prom
   else await thread.end();
 }
 
-/** Ends all threads that wait. */
+/** Ends all idle threads. */
 export async function closeWorkers(): Promise<void> {
   const threads = [...idle];
   idle.clear();

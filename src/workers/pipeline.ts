@@ -1,20 +1,20 @@
 /**
- * Source to target: hands work items to the workers as far as slots allow, and takes the results in guest
- * order, whatever order the workers finish in. That order is the only thing the layout depends on.
+ * Hands items to the workers as slots become free, and stores the results in guest order, whatever order the workers
+ * finish in. The layout of the target depends on that order alone.
  */
 import { abortedError } from '../errors.js';
 import { onAbort } from '../system/abort-listeners.js';
 import type { PlannedItem } from './plan.js';
 import type { Progress } from './progress.js';
 
-/** What the pipeline runs through, for whichever answer the workers give. */
+/** The stages of the pipeline, for any task. */
 export interface PipelineParts<Answer, Item = PlannedItem> {
   /** @returns the next item in guest order, to be worked on in `slot`; undefined at the end */
   next(slot: number): Promise<Item | undefined>;
   pack(item: Item, slot: number): Promise<Answer>;
-  /** Takes the answer over; its slot is free afterwards. Called in guest order. */
+  /** Stores the answer; its slot is free afterwards. Called in guest order. */
   store(answer: Answer, item: Item): Promise<void>;
-  /** What the target holds so far, in bytes; undefined: there is no target. */
+  /** Bytes in the target so far; undefined: there is no target. */
   storedBytes(): number | undefined;
 }
 
@@ -34,8 +34,8 @@ interface InFlight<Answer, Item> {
 }
 
 /**
- * When it rejects, items may still be in flight: close the pool before anything they use.
- * @returns where the last item ended, in bytes; the disk's end for a stream
+ * Items may still be in flight when it rejects: close the pool before anything that they use.
+ * @returns the end of the last item, in bytes; for a stream, the end of the disk
  * @throws the first error of any part, ERR_ABORTED for the signal
  */
 export async function runPipeline<
@@ -64,7 +64,7 @@ export async function runPipeline<
         break;
       }
       const packed = parts.pack(item, slot);
-      // A failure is looked at when its turn comes, or never when another came first.
+      // A failure is thrown in guest order, or never when an earlier item fails.
       packed.catch(() => {});
       window.push({ item, slot, packed });
     }
@@ -82,12 +82,12 @@ export async function runPipeline<
   return end;
 }
 
-/** @throws Qcow2cError ERR_ABORTED when the signal has come */
+/** @throws Qcow2cError ERR_ABORTED after the signal */
 export function refuseAbort(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw abortedError(signal.reason);
 }
 
-/** `promise`, unless the signal comes first: a worker stuck in a slow read must not hold up the end. */
+/** `promise`, unless the signal comes first: a worker in a slow read must not delay the end. */
 async function orAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   refuseAbort(signal);
   if (signal === undefined) return promise;

@@ -20,14 +20,14 @@ export interface PlanSettings {
   readonly itemSize: number;
   /** Plan holes too. */
   readonly keepZeros: boolean;
-  /** Called for what the map cannot tell, which then counts as zeros; undefined: that is an error. */
+  /** Called for unreadable ranges, which then count as zeros; undefined: they are errors. */
   readonly onUnreadable?: ((stretch: UnreadableRange) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Bytes of one work item, a multiple of every cluster size: long enough that handing it over costs little
- * (1 MiB took 3 % more CPU time in all), short enough that a few for each worker stay small.
+ * Bytes of an item, a multiple of every cluster size. Smaller items cost more to hand over (1 MiB: 3 % more CPU time);
+ * larger ones cost memory.
  */
 export const ITEM_BYTES = 2 * 1024 * 1024;
 

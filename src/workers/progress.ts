@@ -1,17 +1,17 @@
-/** How far a command is with the disk that it goes through. Made by the pipeline, shown by whoever asked for it. */
+/** How far a command is with its disk, as the pipeline reports it. */
 
 export interface Progress {
   /**
-   * Only where the disk is gone through twice: `verify` is the second time. It has the figures on data of the end
-   * of the first.
+   * Only of a conversion that verifies: `verify` is the second pass. Its figures on data are those at the end of the
+   * first.
    */
   readonly phase?: 'convert' | 'verify' | undefined;
-  /** Guest bytes that are dealt with: read, found to be zero or skipped as a hole. */
+  /** Guest bytes done: read, found to be zero, or skipped as a hole. */
   readonly guestBytesDone: number;
-  /** Guest bytes in all; undefined while a stream comes in whose length nobody knows. */
+  /** All guest bytes; undefined: a stream of unknown length. */
   readonly guestBytes: number | undefined;
-  /** Guest bytes that were read, and are now in the target if there is one. */
+  /** Guest bytes that were read, and stored if there is a target. */
   readonly dataBytes: number;
-  /** What these take up in the target; undefined: nothing is written. */
+  /** Bytes that these take in the target; undefined: there is no target. */
   readonly storedBytes: number | undefined;
 }

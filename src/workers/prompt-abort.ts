@@ -2,7 +2,7 @@
 import { abortedError, Qcow2cError } from '../errors.js';
 import { onAbort } from '../system/abort-listeners.js';
 
-/** Milliseconds that a run may take to stop and clean up after the signal. Mostly it takes a few. */
+/** Milliseconds for a run to stop and clean up after the signal. It usually takes a few. */
 export const CLEAN_UP_TIME = 400;
 
 /**

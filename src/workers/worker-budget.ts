@@ -1,42 +1,42 @@
-/** How many threads work on a disk, and how many work items are in flight for them; no more than memory allows. */
+/** The worker budget: how many threads work on a disk and how many items are in flight, within the memory. */
 import { availableParallelism } from 'node:os';
 import { usageError } from '../errors.js';
 import { LARGEST_PIECE } from '../system/aligned-memory.js';
 import { type GroupLimits, groupLimits } from '../system/control-groups.js';
 import { ITEM_BYTES } from './plan.js';
 
-/** Items in flight for each worker: one being worked on and one waiting, so that no worker is ever idle. */
+/** Items in flight for each thread: one in work and one waiting, so that no thread is idle. */
 const ITEMS_PER_WORKER = 2;
-/** Items in flight besides: finished ones that wait for their turn. */
+/** Further items in flight: finished ones that wait for their turn. */
 const SPARE_ITEMS = 2;
-/** The fewest besides those being worked on: one that is being stored meanwhile. */
+/** The fewest items in flight besides those in work: one that is being stored. */
 const LEAST_SPARE_ITEMS = 1;
-/** Of a control group's limit, what a process plans with: the rest is for others in it and for the page cache. */
+/** The share of a control group's limit to plan with; the rest is for its other processes and the page cache. */
 const SHARE_OF_GROUP = 3 / 4;
 const MIB = 2 ** 20;
 
-/** Node.js with the program in it before the first thread is started, and what its heap grows to: in bytes. */
+/** Bytes of Node.js with the program before the first thread starts, and of the growth of its heap. */
 export const PROCESS_BYTES = 88 * 2 ** 20;
 
 /** As many threads as have room for their items in one piece of memory. */
 export const MOST_THREADS = Math.floor((LARGEST_PIECE / ITEM_BYTES - SPARE_ITEMS) / ITEMS_PER_WORKER);
 
-/** What the caller of a command may ask for. */
+/** The caller's limits. */
 export interface WorkerBudgetOptions {
   /** At least 1; undefined: one for each processor that this process may use. */
   readonly threads?: number | undefined;
-  /** Most bytes of the whole process; undefined: what its control group leaves. */
+  /** Bytes of the whole process at most; undefined: the share of its control group. */
   readonly memory?: number | undefined;
 }
 
-/** What a run takes of memory. In bytes, measured and rounded up. */
+/** The memory of a run. In bytes, measured and rounded up. */
 export interface MemoryNeed {
-  /** Whatever the budget: the process itself, its tables. */
+  /** For any budget: the process itself and its tables. */
   readonly fixed: number;
   readonly perThread: number;
   /** Of an item in flight. */
   readonly perSlot: number;
-  /** Of a cache that works with less than it is wanted to have, too. */
+  /** Of a cache that also works with less than the wanted size. */
   readonly cache?: { readonly wanted: number; readonly least: number } | undefined;
 }
 
@@ -49,12 +49,11 @@ export interface WorkerBudget {
 }
 
 /**
- * Whatever the budget, the output is the same. Where memory is short, there are fewer slots first, then fewer threads,
- * then a smaller cache.
- * @param guestBytes of the disk, which may have work for fewer; undefined: nobody knows
- * @param groups tests have others
- * @throws Qcow2cError ERR_USAGE when the caller's limit is below what one thread needs; a control group's limit that
- *   is gets that one thread
+ * The output is the same for any budget. Where memory is short, slots are reduced first, then threads, then the cache.
+ * @param guestBytes of the disk, which may have work for fewer threads; undefined: unknown
+ * @param groups tests replace them
+ * @throws Qcow2cError ERR_USAGE when the caller's limit is below the need of one thread. A control group's limit never
+ *   gives less than one thread
  */
 export function planWorkerBudget(
   wishes: WorkerBudgetOptions,
@@ -91,19 +90,19 @@ function refuseThreads(threads: number | undefined): void {
   throw usageError(`The number of threads must be 1 to ${MOST_THREADS}, not ${threads}`, { found: threads });
 }
 
-/** In the unit in which a limit is stated: what is below a MiB was mostly meant as one. */
+/** In MiB, the unit of the option. A smaller number was probably meant in that unit. */
 function limitText(bytes: number): string {
   return bytes < MIB ? `${bytes} bytes` : `${Number((bytes / MIB).toFixed(2))} MiB`;
 }
 
-/** A budget for a disk that may have work for fewer. @param guestBytes undefined: nobody knows */
+/** Limits a budget to the items of a disk. @param guestBytes undefined: unknown */
 export function limitBudgetToDisk(budget: WorkerBudget, guestBytes: number | undefined): WorkerBudget {
   const items = Math.max(1, Math.ceil((guestBytes ?? Number.MAX_SAFE_INTEGER) / ITEM_BYTES));
   if (budget.threads <= items) return budget;
   return { ...budget, threads: items, slots: Math.min(budget.slots, mostSlots(items)) };
 }
 
-/** @returns bytes that a run with this budget takes at most */
+/** @returns the most bytes that a run with this budget takes */
 export function bytesOf(
   { threads, slots, cache }: WorkerBudget,
   { fixed, perThread, perSlot }: MemoryNeed,

@@ -1,0 +1,58 @@
+/** Limits of the system on worker threads: the descriptors that they need, and their number. */
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { ioError, type Qcow2cError } from '../errors.js';
+import { reachedThreadLimit } from '../system/control-groups.js';
+
+/** A thread's event loop opens five descriptors at most, and loading modules up to seven at once. */
+const DESCRIPTORS_PER_THREAD = 12;
+
+/** A directory that always exists, also where /dev is empty. */
+const ROOT = '/';
+
+/** pthread_create(3) fails with EAGAIN for every limit. */
+const EAGAIN = -11;
+
+/**
+ * Checks that the process can open the descriptors that new threads need. A thread that finds none left reports little of
+ * the reason, and Node.js does not close the descriptors that it had opened.
+ * @throws Qcow2cError ERR_IO (EMFILE, ENFILE) when the process or the system allows fewer
+ */
+export function requireDescriptorHeadroom(threads: number): void {
+  const wanted = DESCRIPTORS_PER_THREAD * threads;
+  const opened: number[] = [];
+  try {
+    while (opened.length < wanted) opened.push(openSync(ROOT, 'r'));
+  } catch (error) {
+    const what = `Could not start worker threads, which need ${wanted} file descriptors for a moment`;
+    throw ioError(what, error, { expected: wanted, found: opened.length });
+  } finally {
+    for (const descriptor of opened) closeSync(descriptor);
+  }
+}
+
+/**
+ * @returns the error for a thread that the system cannot start; it names the limit that is the likely reason
+ * @param cause thrown by the constructor of Worker: ERR_WORKER_INIT_FAILED, without the system's reason
+ */
+export function threadError(cause: unknown): Qcow2cError {
+  const reason = Object.assign(new Error('EAGAIN', { cause }), { errno: EAGAIN, code: 'EAGAIN' });
+  const group = reachedThreadLimit();
+  const user = group === undefined ? userThreadLimit() : undefined;
+  const limit =
+    group !== undefined
+      ? `pids.max of the control group is ${group}`
+      : user !== undefined
+        ? `ulimit -u is ${user}`
+        : 'too many threads, or too little memory for another';
+  return ioError(`Could not start a worker thread (${limit})`, reason, { expected: group ?? user });
+}
+
+/** The limit on the threads of this user (RLIMIT_NPROC); undefined: none, or unknown. */
+function userThreadLimit(): number | undefined {
+  try {
+    const soft = /^Max processes +(\d+) /m.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1];
+    return soft === undefined ? undefined : Number(soft);
+  } catch {
+    return undefined;
+  }
+}
