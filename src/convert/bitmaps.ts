@@ -1,4 +1,4 @@
-/** The persistent dirty bitmaps that go from the source into the target. */
+/** The persistent dirty bitmaps that are copied from the source to the target. */
 import { Qcow2cError, quoted, usageError } from '../errors.js';
 import type { OpenedImage } from '../image/open-image.js';
 import { type Bitmap, clustersOfBitmaps, readBitmapDirectory } from '../qcow2/bitmap-directory.js';
@@ -9,9 +9,9 @@ import { TableBudget } from '../qcow2/table-budget.js';
 import { onlyImage } from './image-input.js';
 import type { ConvertOptions } from './options.js';
 
-/** Bitmaps that were chosen. */
+/** The bitmaps to copy. */
 export interface BitmapCopy {
-  /** Host clusters that they take in a new image at most. */
+  /** The most host clusters that they take in a new image. */
   readonly clusters: number;
   readonly contents: readonly BitmapContent[];
 }
@@ -19,7 +19,7 @@ export interface BitmapCopy {
 const NO_BITMAPS: BitmapCopy = { clusters: 0, contents: [] };
 
 /**
- * Chooses them, before anything is written. The rules are those of qemu-img (convert_check_bitmaps).
+ * Chooses the bitmaps, before the target is written. The rules are those of qemu-img (convert_check_bitmaps).
  * @param images the sources; none for a stream
  * @param targetSize of the target's disk, in bytes; undefined for a stream
  * @param taken names of bitmaps that the target has
@@ -80,7 +80,7 @@ export async function bitmapsToCopy(
     );
   }
   if (first === undefined) return NO_BITMAPS;
-  // Bitmaps that share their clusters would make the target far larger than the source; no image has such.
+  // A forged image whose bitmaps share clusters could make the target far larger than the source.
   const budget = new TableBudget(file, 'bitmaps', 0);
   return {
     clusters: clustersOfBitmaps(chosen, virtualSize, clusterSize),

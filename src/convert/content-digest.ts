@@ -1,9 +1,8 @@
 /**
- * What a stream held, to be held against what its target shows: a stream cannot be read again. Digested is each
- * stretch of ITEM_BYTES of the disk, from its start on, without its trailing zeros: SHA-256, or nothing where all of
- * it is zeros, so that holes cost nothing on either side. The digests are as many as MOST at most: then each two
- * neighbours become one, SHA-256 of the first followed by the second (zeros in the place of nothing; nothing for two
- * of those), which stands for twice as much of the disk.
+ * The digest of a stream's content, to verify the target with: a stream cannot be read again. Each range of ITEM_BYTES
+ * has one digest, the SHA-256 of its bytes without trailing zeros. A range of zeros has none, so holes cost nothing.
+ * There are at most MOST digests. When there are more, each pair becomes the SHA-256 of the first followed by the
+ * second, with zeros in place of a missing one; a pair without digests has none.
  */
 import { createHash } from 'node:crypto';
 import { ITEM_BYTES } from '../workers/plan.js';
@@ -35,7 +34,7 @@ export class ContentDigest {
   /**
    * Adds a stretch; the ones between the last and this are zeros.
    * @param guestOffset bytes, a multiple of ITEM_BYTES, behind the last one's
-   * @param bytes from there, at most ITEM_BYTES; what is missing is zeros
+   * @param bytes from there, at most ITEM_BYTES; the rest of the range is zeros
    */
   add(guestOffset: number, bytes: Uint8Array): void {
     this.#skipTo(guestOffset / ITEM_BYTES);

@@ -1,4 +1,4 @@
-/** How many threads, items in flight and bytes of write cache a conversion gets: what its parts take of memory. */
+/** The threads, the items in flight and the write cache of a conversion, from the memory that its parts take. */
 import type { CompressorChoice } from '../engines/codec.js';
 import { nodeInflates } from '../engines/engine-choice.js';
 import { usageError } from '../errors.js';
@@ -29,7 +29,7 @@ const CACHE_BYTES = 8 * MIB;
 /** Runs of normal clusters and tables, one being filled and one being written, at most; or zeros for a raw disk. */
 const RUN_BYTES = 4 * MIB;
 
-/** What is known of the target before it is opened. */
+/** The facts of the target that are known before it is opened. */
 export interface PlannedOutput {
   /** undefined: a raw disk. */
   readonly geometry: Geometry | undefined;
@@ -39,7 +39,7 @@ export interface PlannedOutput {
 }
 
 /**
- * @param read images that are read, those of the target's backing file included; none of a stream
+ * @param read the images that are read, with the backing file of the target; none for a stream
  * @returns `cache` is that of the compressed write cache, and 0 where nothing goes through one
  * @throws Qcow2cError ERR_USAGE for a limit that is too low
  */
@@ -71,7 +71,7 @@ export function conversionBudget(
   });
 }
 
-/** What the threads and slots of the second reading take, which come when the first have gone but for their memory. */
+/** The memory that threads and slots of the verification take, beyond the memory of the conversion, which is kept. */
 function verificationMemory(work: Omit<PoolWork, 'task'>): Pick<PoolMemory, 'perThread' | 'perSlot'> {
   const task = work.arrivals ? 'find runs' : 'compare disks';
   const { perThread, perSlot } = poolMemory({ ...work, task, arrivals: false, compressor: undefined });
@@ -84,7 +84,7 @@ function l1Bytes(geometry: Geometry, virtualSize: number | undefined): number {
   return Math.min(MAX_L1_BYTES, l1EntriesFor(geometry, virtualSize) * TABLE_ENTRY_BYTES);
 }
 
-/** @throws Qcow2cError ERR_USAGE for a size that cannot be */
+/** @throws Qcow2cError ERR_USAGE for an impossible size */
 function cacheNeed(
   clusterSize: number,
   { compress = false, compressedCacheSize: asked }: ConvertOptions,
@@ -97,7 +97,7 @@ function cacheNeed(
     );
   }
   if (asked !== undefined) return { wanted: asked, least: asked };
-  // Without compression the cache is there, but nothing goes through it.
+  // Without compression the cache exists but stays empty.
   return compress
     ? { wanted: Math.max(CACHE_BYTES, 4 * unit), least: 2 * unit }
     : { wanted: unit, least: unit };

@@ -1,6 +1,6 @@
 /**
- * Fills up the last cluster of a source that ends inside it with what the target's disk has there: of a larger disk
- * that is written into, everything behind the source stays as it was.
+ * Fills the last cluster of a source with the old content of the target's disk. A larger disk that is written in place
+ * keeps its content after the end of the source.
  */
 import { roundDown, roundUp } from '../arithmetic.js';
 import type { Source } from '../image/source.js';
@@ -25,9 +25,9 @@ export class DiskRest {
   }
 
   /**
-   * @param next gives the source's items
-   * @param onEnd told where the source ends when its last cluster is filled up, in bytes
-   * @returns what gives the same items, the last of which goes on to the end of its cluster
+   * @param next gives the items of the source
+   * @param onEnd called with the end of the source, in bytes, when its last cluster is filled
+   * @returns gives the same items; the last one extends to the end of its cluster
    */
   fill(next: NextItem, onEnd: (end: number) => void): NextItem {
     let isFilled = false;
@@ -46,7 +46,7 @@ export class DiskRest {
       }
       const size = this.#sourceSize;
       if (isFilled || size === undefined || size % this.#clusterSize === 0) return undefined;
-      // The source ends with a hole, of which there is no item.
+      // A source that ends with a hole has no item there.
       const guestOffset = roundDown(size, ITEM_BYTES);
       return fillUp({ guestOffset, length: size - guestOffset, segments: [] });
     };

@@ -1,4 +1,4 @@
-/** What `--version` says of this machine: engines and optional packages. */
+/** The engines and optional packages of this machine, for `--version`. */
 import { type EngineSurvey, surveyEngines as surveyCompression } from '../engines/survey.js';
 import { isFsExtInstalled, loadSeek } from '../system/seek.js';
 

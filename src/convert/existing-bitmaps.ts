@@ -1,6 +1,6 @@
 /**
- * The persistent dirty bitmaps of an image that is written into. As in QEMU, those that record changes have every bit
- * of what is written set afterwards, and the others stay as they are.
+ * The persistent dirty bitmaps of an image that is written in place. As in QEMU, bitmaps that record changes get every
+ * bit of the written range set; the others stay as they are.
  */
 import { type Bitmap, readBitmapDirectory } from '../qcow2/bitmap-directory.js';
 import { type BitmapCluster, readBitmap } from '../qcow2/bitmap-reader.js';
@@ -15,9 +15,9 @@ export async function bitmapsOf({ image }: ExistingImage): Promise<readonly Bitm
 }
 
 /**
- * What they hold afterwards.
+ * The contents of the bitmaps after the conversion.
  * @param end bytes of the disk that are written, from its start
- * @returns contents that throw what `readBitmap` does
+ * @returns contents that throw as `readBitmap` does
  */
 export function existingBitmaps(
   { image, virtualSize }: ExistingImage,
@@ -36,12 +36,12 @@ export function existingBitmaps(
   });
 }
 
-/** What an inconsistent bitmap has: bits that nobody may look at. */
+/** The content of an inconsistent bitmap, whose bits have no meaning. */
 async function* zeros(clusters: number): AsyncGenerator<BitmapCluster> {
   for (let index = 0; index < clusters; index += 1) yield { kind: 'zeros' };
 }
 
-/** @param bits how many are set from the first on, and how many there are */
+/** @param bits the number of bits to set from the first one, and of all bits */
 async function* withBitsSet(
   clusters: AsyncIterable<BitmapCluster>,
   bits: { readonly set: number; readonly all: number },

@@ -1,6 +1,6 @@
 /**
- * The qcow2 image that `-n` writes into: its options, which stay, and where its file is free. Nothing that it refers
- * to is overwritten before its header is. The rules are QEMU's for an image that is opened for writing.
+ * The qcow2 image that `-n` writes into: its options, which it keeps, and the free ranges of its file. Ranges that it
+ * references are not overwritten before its header is. The rules are those of QEMU for an image opened for writing.
  */
 import { roundUp } from '../arithmetic.js';
 import { analyse } from '../check/analysis.js';
@@ -38,15 +38,15 @@ export interface ExistingImage {
   readonly virtualSize: number;
   /** The backing file's name as the image has it. */
   readonly backing: string | undefined;
-  /** What nothing refers to; the last range has no end. */
+  /** The ranges that are not referenced; the last one has no end. */
   readonly free: readonly FreeRange[];
   readonly windowClusters: number;
 }
 
 /**
  * @param target open for writing in place, and locked
- * @param neededSize bytes of guest data that shall fit
- * @throws Qcow2cError ERR_IO, ERR_FORMAT, ERR_CORRUPT; ERR_UNSUPPORTED when the image holds something that would be
+ * @param neededSize bytes of guest data that must fit
+ * @throws Qcow2cError ERR_IO, ERR_FORMAT, ERR_CORRUPT; ERR_UNSUPPORTED when a part of the image would be
  *   lost; ERR_USAGE when it is too small; ERR_ABORTED
  */
 export async function readExistingImage(
@@ -99,7 +99,7 @@ export async function readExistingImage(
   };
 }
 
-/** @param fileSize bytes @returns what finds the ranges that an image may use again */
+/** The finder of the ranges that an image may use again. @param fileSize bytes */
 export function freeRangeFinder(header: Header, geometry: Geometry, fileSize: number): FreeRangeFinder {
   const { clusterSize } = geometry;
   const longestTable = Math.max(
@@ -113,7 +113,7 @@ export function freeRangeFinder(header: Header, geometry: Geometry, fileSize: nu
   );
 }
 
-/** Bytes that the counting of its references takes. */
+/** Bytes of memory that counting the references takes. */
 export function countersBytesOf({ image, windowClusters }: ExistingImage): number {
   const clusters = Math.ceil(image.file.size / image.geometry.clusterSize) + 1;
   return COUNTER_BYTES * Math.min(clusters, windowClusters);
@@ -144,12 +144,12 @@ function refuseKinds({ cryptMethod, incompatibleFeatures: has }: Header, file: s
 
 /**
  * Refuses an image whose references cannot be followed. Leaked clusters are free. The refcounts of a dirty image, and
- * the flags that depend on them, may be wrong: they are made anew.
+ * the flags that depend on them, may be wrong: they are rebuilt.
  */
 function refuseFinding(finding: Finding, { incompatibleFeatures }: Header, file: string): void {
   const { kind } = finding;
   if (kind === 'refcount' && finding.found > BigInt(finding.expected)) return;
-  // An entry as version 2 has it, which QEMU reads and keeps.
+  // A snapshot entry of version 2, which QEMU reads and keeps.
   if (kind === 'snapshot-incomplete') return;
   const isDirty = (incompatibleFeatures & INCOMPATIBLE_DIRTY) !== 0n;
   const followsFromRefcounts =

@@ -1,7 +1,4 @@
-/**
- * What a conversion can be asked to do, as the library takes it. The command line turns its options
- * into this; nothing here knows of letters or text.
- */
+/** The options and the result of a conversion, as the library takes and returns them. */
 import type { EngineName } from '../engines/codec.js';
 import type { Image, ImageFormat, StreamReference } from '../image/image-reference.js';
 import type { CreateOptions } from '../qcow2/create-options.js';
@@ -19,25 +16,25 @@ export interface ConvertOptions {
   readonly sources: readonly (Image | StreamReference)[];
   /** The file to make (replaced as a whole when complete) or the device to write to. */
   readonly target: string;
-  /** The sources' format; looked for in their first bytes when left out. */
+  /** The format of the sources. Default: it is detected in their first bytes. */
   readonly sourceFormat?: ImageFormat | undefined;
   /** Read this internal snapshot of the only source instead of its present state. qcow2 only. */
   readonly snapshot?: SnapshotSelector | undefined;
   /** Refuse every file that a source names (backing and data files), whatever its format option says. */
   readonly isolated?: boolean | undefined;
-  /** Take what cannot be read or inflated for zeros, and go on. */
+  /** Replace ranges that cannot be read or inflated with zeros, and continue. */
   readonly salvage?: boolean | undefined;
   /**
-   * Called for each range that was taken for zeros, and also without `salvage` for each that was read although something
-   * is wrong with its payload (`isKept`), in guest order; must not throw.
+   * Called in guest order for each range that became zeros and, also without `salvage`, for each range that was read
+   * although its payload is malformed (`isKept`). Must not throw.
    */
   readonly onUnreadable?: ((range: UnreadableRange) => void) | undefined;
-  /** Called with what the user should know although the conversion goes on, a sentence; must not throw. */
+  /** Called with each warning, a sentence; the conversion continues. Must not throw. */
   readonly onWarning?: ((message: string) => void) | undefined;
   /**
-   * The fewest bytes that the sources must have together; with fewer it is an error. Of a stream that is known at its
-   * end: a new target is then not made, but one that is written in place has been written to. Default: 1 of a stream
-   * whose size is not stated, else 0.
+   * The least size of the sources together, in bytes; a smaller size is an error. The size of a stream is known at its
+   * end: a new target is then removed, but a target in place has been written to. Default: 1 for a stream without a
+   * stated size, otherwise 0.
    */
   readonly minSize?: number | undefined;
   /** The target's format; default: qcow2. */
@@ -50,11 +47,11 @@ export interface ConvertOptions {
   readonly overwrite?: 'any' | 'same format' | undefined;
   /** Compress guest clusters; default: false, as in qemu-img. */
   readonly compress?: boolean | undefined;
-  /** The format's options; what is left out takes the format's default. */
+  /** The options of the format. Default of each: that of the format. */
   readonly create?: CreateOptions | undefined;
   /**
-   * Compress anew what the source holds compressed already. Default: only where the target's cluster size or
-   * compression type differ, or a level or window is given.
+   * Compress again the clusters that the source stores compressed. Default: only if the cluster size or the compression
+   * type of the target differs, or a level or window is given.
    */
   readonly recompress?: boolean | undefined;
   /** The persistent dirty bitmaps of the only source: all of them, or all but inconsistent ones. Default: none. */
@@ -72,7 +69,7 @@ export interface ConvertOptions {
    */
   readonly engine?: EngineName | undefined;
   /**
-   * Inflate each payload and compare it with its cluster before it is used, and compress the cluster anew at a lower
+   * Inflate each payload and compare it with its cluster before it is used, and compress the cluster again at a lower
    * level where it differs. Default: false, but true for a zstd known to compress wrongly (1.5.0 to 1.5.4 from level 13
    * on).
    */
@@ -80,31 +77,31 @@ export interface ConvertOptions {
   /** Worker threads at most; default: as many as there are processors that this process may use. */
   readonly threads?: number | undefined;
   /**
-   * Bytes of memory that a process takes at most which does this and nothing else, as long as that is enough for one
-   * thread; default: three quarters of what its control group leaves it. The target does not depend on it.
+   * The most memory of a process that does only this, in bytes; it must be enough for one thread. Default: three quarters
+   * of the limit of its control group. The target does not depend on it.
    */
   readonly memory?: number | undefined;
-  /** Smallest run of zeros, in bytes, that is left unallocated; 0 stores every cluster. Default 4096. */
+  /** The smallest run of zeros that is not allocated, in bytes; 0 stores every cluster. Default: 4096. */
   readonly sparseSize?: number | undefined;
   /** How the target is written; default: none (O_DIRECT), or writeback where the file system refuses that. */
   readonly targetCache?: CacheMode | undefined;
-  /** Read sources that somebody may be writing to (-U). */
+  /** Read sources even while another program has them open for writing (-U). */
   readonly forceShare?: boolean | undefined;
   /** How the sources are read; default: writeback (through the page cache). */
   readonly sourceCache?: CacheMode | undefined;
   /** Bytes of the compressed write cache; 0 sends every compressed cluster straight to the file. */
   readonly compressedCacheSize?: number | undefined;
   /**
-   * Write into the existing target. A qcow2 image keeps its size, its format's options, its snapshots and what its
-   * disk has behind the end of the sources; then `create` may hold a size and a backing file only, which are ignored.
-   * In an empty file, or over other data if qcow2 is asked for, a new image is made.
+   * Write into the existing target. A qcow2 image keeps its size, its format options, its snapshots, and the content of
+   * its disk after the end of the sources; `create` may then hold only a size and a backing file, which are ignored. In
+   * an empty file, or over other data if the format is stated as qcow2, a new image is made.
    */
   readonly keepTarget?: boolean | undefined;
   /** With `keepTarget`: every byte of the target reads as zero already. */
   readonly targetIsZero?: boolean | undefined;
   /**
    * Read the finished target back from the device, before it gets its name, and compare it with the sources, which
-   * are read again, or with the digest of a stream. Not compared: bitmaps, and what no guest sees.
+   * are read again, or with the digest of a stream. Bitmaps and data that no guest sees are not compared.
    */
   readonly verify?: boolean | undefined;
   /** Bytes a second that are written to the target at most. */
@@ -132,13 +129,13 @@ export interface ConvertResult {
   /** How many of the compressed clusters are the source's own payloads. */
   readonly copiedClusters: number;
   /**
-   * How many clusters the engine had compressed wrongly; they were compressed anew at a lower level, or stored as they
+   * How many clusters the engine had compressed wrongly; they were compressed again at a lower level, or stored as they
    * are. undefined: the payloads were not checked.
    */
   readonly correctedClusters: number | undefined;
   /** Clusters stored as explicit zeros: over a backing file only. */
   readonly zeroClusters: number;
-  /** Bytes that could not be read and were taken for zeros. */
+  /** Bytes that could not be read and became zeros. */
   readonly unreadableBytes: number;
   /** Sum of the compressed clusters' lengths. */
   readonly compressedBytes: number;
@@ -155,7 +152,7 @@ export interface ConvertResult {
   readonly threadsRefused: string | undefined;
   /** Milliseconds of waiting until every later write had to change a source's time stamps. */
   readonly settledMs: number;
-  /** Where the target was read back from, and found to be right; undefined: nobody asked. */
+  /** Where the target was read back from; undefined: it was not verified. */
   readonly verifiedFrom: VerifiedFrom | undefined;
   /** How the target was really written. */
   readonly targetCache: CacheMode;

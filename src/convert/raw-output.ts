@@ -1,4 +1,4 @@
-/** A raw disk as the target: what to ask of the workers for it, and where their answers go. */
+/** A raw disk as the output of a conversion. */
 import { usageError } from '../errors.js';
 import { RawWriter } from '../raw/raw-writer.js';
 import type { Target } from '../storage/target.js';
@@ -30,7 +30,7 @@ export class RawOutput implements Output<FindRuns> {
   readonly #target: Target;
   readonly #writer: RawWriter;
   readonly #signal: AbortSignal | undefined;
-  /** Whether the file is given all its blocks. */
+  /** Whether every block of the file is allocated. */
   readonly #isAllocated: boolean;
   #isClosed = false;
   #diskSize = 0;
@@ -98,10 +98,10 @@ export class RawOutput implements Output<FindRuns> {
 
   async finish(diskSize: number): Promise<void> {
     this.#diskSize = diskSize;
-    // A stream's size is known now only; what is allocated already stays so.
+    // The size of a stream is known only now. Allocating a range again changes nothing.
     await this.#allocate(diskSize);
     this.#length = await this.#writer.finish(diskSize);
-    // The last moment: from here on a new file gets its name.
+    // The last chance to stop: a new file gets its name next.
     refuseAbort(this.#signal);
   }
 

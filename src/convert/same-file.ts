@@ -1,12 +1,12 @@
-/** Refuses a file that would be written over what it is made from or belongs to. */
+/** Refuses a target that is one of the files it is made from. */
 import * as fs from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { ioError, type Qcow2cError, quoted, usageError } from '../errors.js';
 import { layersOf } from '../system/device-layers.js';
 
 /**
- * @param files every file that is read, and what else is written, under whatever name
- * @param target the name that is to be written
+ * @param files the names of every file that is read, and of other files that are written
+ * @param target the name of the target
  * @throws Qcow2cError ERR_USAGE when one of the files is the target, lies below it or on it (a loop device and its
  *   file, a partition and its disk); ERR_IO when this cannot be found out
  */
@@ -22,8 +22,8 @@ export async function refuseSameFile(files: readonly string[], target: string): 
 }
 
 /**
- * What the name leads to, and what that consists of: the same for every name of a file or device. For a file that
- * does not exist, the place where it would be made; nothing where none can be.
+ * The identity of the file or device behind a name, and of the files and devices below it. A file that does not exist
+ * has its path as its identity; a name under which no file can be made has none.
  */
 async function layersAt(name: string): Promise<string[]> {
   try {

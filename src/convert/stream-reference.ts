@@ -1,4 +1,4 @@
-/** Which sources are streams, and what those cannot be or have. Used by conversions and measurements. */
+/** Which sources are streams, and the options that a stream cannot have. For conversions and measurements. */
 import { Qcow2cError, quoted, usageError } from '../errors.js';
 import {
   type ImageFormat,
@@ -36,7 +36,7 @@ export function statedFormat(
 
 /**
  * @param source a stream, one of `sources`
- * @throws Qcow2cError ERR_USAGE, ERR_UNSUPPORTED for what needs more than one pass over it, or more than one source
+ * @throws Qcow2cError ERR_USAGE, ERR_UNSUPPORTED for options that need more than one pass, or more than one source
  */
 export function refuseForStream(
   source: SourceReference,
@@ -73,7 +73,7 @@ export function refuseForStream(
   if (part !== undefined) throw usageError(`${name} is a stream, which cannot have '${part}'`, { file });
 }
 
-/** What is said of an image that only one with its own file can have. */
+/** The first property of a reference that only an image in a file can have. */
 function partOf({ offset, size, backing, dataFile }: ImageReference): string | undefined {
   if (offset !== undefined) return 'offset';
   if (size !== undefined) return 'size';

@@ -1,4 +1,4 @@
-/** The backing file of an image that is to be made: what the guest would see in it without the image. */
+/** The backing file of the new image. */
 import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
@@ -20,10 +20,10 @@ export interface TargetBacking extends AsyncDisposable {
 }
 
 /**
- * Opens it. Where it is one of the source's own files, the source's layers serve for both: what neither the
- * source's own image nor anything above has changed is then known to be the same without being read.
+ * Opens the backing file. If it is one of the source's own files, the layers of the source serve for both: ranges that no
+ * layer above it changed are then known to be equal without reading them.
  * @param backing name (as the target will hold it) and format, which is trusted
- * @param target the name of the image that is to be made; empty for one that gets no file
+ * @param target the name of the new image; empty for the null target
  * @param image the only source; undefined when there are several
  * @throws Qcow2cError as openImage
  */
@@ -50,7 +50,7 @@ export async function openTargetBacking(
   }
 }
 
-/** Says where a relative name begins when there is nothing, but would be where the caller stands. */
+/** Adds a hint when the file is missing beside the target but exists in the working directory. */
 function withPlace(error: unknown, name: string, path: string): unknown {
   const isMissing = error instanceof Qcow2cError && error.systemCode === 'ENOENT' && error.file === path;
   if (!isMissing || name === path || !existsSync(name)) return error;
@@ -59,8 +59,8 @@ function withPlace(error: unknown, name: string, path: string): unknown {
 }
 
 /**
- * The index of the source's first layer that is this file, with everything that belongs to it
- * as whoever opens the target will find it; past the last one if none is.
+ * The index of the first layer of the source that is this file, with the same files that opening the target will find.
+ * The number of layers if there is none.
  * @throws Qcow2cError ERR_IO
  */
 async function sharedFrom(file: string, format: 'raw' | 'qcow2', { layers }: OpenedImage): Promise<number> {

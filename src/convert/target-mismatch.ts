@@ -1,4 +1,4 @@
-/** Says what is wrong with a target that was read back, under the name that it is to get. For `verifyTarget`. */
+/** The errors of a target that was read back and is wrong, with the names that its files get. For `verifyTarget`. */
 import { Qcow2cError, quoted } from '../errors.js';
 import type { OpenedImage } from '../image/open-image.js';
 import type { WrittenTarget } from './output.js';
@@ -9,8 +9,8 @@ export class TargetMismatch {
   readonly #name: string;
 
   /**
-   * @param source what the target was made from, by its name
-   * @param name of the target, as the user said it
+   * @param source the name of the source
+   * @param name of the target, as the caller gave it
    */
   constructor(written: WrittenTarget, source: string, name: string) {
     this.#written = written;
@@ -23,7 +23,7 @@ export class TargetMismatch {
     return this.#error('ERR_CORRUPT', offset, what, undefined);
   }
 
-  /** Of a failure to read. */
+  /** The error of a failed read. */
   because(offset: number, cause: Qcow2cError): Qcow2cError {
     const { code, message } = cause;
     const names = [this.#written.reference.file, this.#written.reference.dataFile ?? ''];
@@ -44,14 +44,14 @@ export class TargetMismatch {
     return this.#shown(source.fileOf(descriptor) ?? this.#name);
   }
 
-  /** What the user calls a file that has a name for the time being. */
+  /** The name that a file under a temporary name gets. */
   #shown(name: string): string {
     const { reference, dataFileName = name } = this.#written;
     if (name === reference.dataFile) return dataFileName;
     return name === reference.file ? this.#name : name;
   }
 
-  /** What `read` returns. @throws Qcow2cError; what is no file's fault as it is */
+  /** The result of `read`, with its failures told of the target. @throws Qcow2cError; other errors unchanged */
   async about<T>(offset: number, read: () => Promise<T>): Promise<T> {
     try {
       return await read();

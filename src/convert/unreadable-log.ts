@@ -1,6 +1,6 @@
 /**
- * Keeps what could not be read in guest order: what the map cannot tell is known when an item is planned, what
- * a worker could not read when it comes back. Used with salvage.
+ * Reports unreadable ranges in guest order. Ranges that the map cannot tell are known when an item is planned, ranges
+ * that a worker could not read when the item comes back.
  */
 import type { UnreadableRange } from '../workers/unreadable-range.js';
 
@@ -16,12 +16,12 @@ export class UnreadableLog {
     this.#tell = tell;
   }
 
-  /** Bytes taken for zeros so far. */
+  /** Bytes that became zeros so far. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Something that the map cannot tell, ahead of the items that come back. */
+  /** Adds a range that the map cannot tell, before its item comes back. */
   expect({ guestOffset, length, error }: UnreadableRange): void {
     const start = Math.max(guestOffset, this.#expectedEnd);
     const end = guestOffset + length;
@@ -30,7 +30,7 @@ export class UnreadableLog {
     this.#expected.push({ guestOffset: start, length: end - start, error });
   }
 
-  /** An item has come back: tells what was unreadable up to its end. @param end of the item, in bytes */
+  /** Reports the unreadable ranges up to the end of an item that came back. @param end of the item, in bytes */
   itemDone(found: readonly UnreadableRange[], end: number): void {
     const until = this.#expected.findIndex(({ guestOffset }) => guestOffset >= end);
     const before = this.#expected.splice(0, until < 0 ? this.#expected.length : until);
@@ -40,7 +40,7 @@ export class UnreadableLog {
     }
   }
 
-  /** No item will come any more. */
+  /** Reports the rest, after the last item. */
   end(): void {
     this.itemDone([], Number.POSITIVE_INFINITY);
   }

@@ -1,8 +1,8 @@
 /**
- * Reads a finished target back and holds it against what it was made from, before it gets its name: through a
- * descriptor of its own, past the page cache where that can be, and through the same reader as any image. An image is
- * compared with its sources as they are read again, a stream with the digest taken while it came in. What no guest
- * sees (reference counts, bitmaps) is not looked at.
+ * Reads a finished target back and compares it with its source, before it gets its name. The target is read through a
+ * new descriptor, past the page cache if possible, by the reader of every image. Images are read again and compared;
+ * a stream is compared by the digest that was taken when it came in. Data that no guest sees (refcounts, bitmaps) is not
+ * compared.
  */
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import { type OpenedImage, openImage } from '../image/open-image.js';
@@ -24,7 +24,7 @@ import type { WrittenTarget } from './output.js';
 import { planVerification } from './plan-verification.js';
 import { TargetMismatch } from './target-mismatch.js';
 
-/** What the target must hold. */
+/** The content that the target must have. */
 export interface Expected {
   /** The source's name, for messages. */
   readonly name: string;
@@ -46,8 +46,8 @@ export interface VerificationOptions {
 }
 
 /**
- * @throws Qcow2cError ERR_CORRUPT for a target that does not hold what is expected, ERR_IO for one that cannot be
- *   read; ERR_SOURCE_CHANGED when that may be why; ERR_IO and others for a source that cannot be read any more
+ * @throws Qcow2cError ERR_CORRUPT for a target with other content, ERR_IO for one that cannot be read,
+ *   ERR_SOURCE_CHANGED when a changed source may be the reason; ERR_IO and others for a source that cannot be read
  */
 export async function verifyTarget(
   written: WrittenTarget,
@@ -74,7 +74,7 @@ export async function verifyTarget(
   }
 }
 
-/** Sees to it that what was written is not read from memory. */
+/** Drops the target from the page cache if it cannot be read past it. */
 async function leaveMemory({ reference, direct }: WrittenTarget): Promise<VerifiedFrom> {
   let from: VerifiedFrom = 'device';
   for (const name of [reference.file, ...(reference.dataFile === undefined ? [] : [reference.dataFile])]) {
@@ -93,13 +93,13 @@ async function leaveMemory({ reference, direct }: WrittenTarget): Promise<Verifi
   return from;
 }
 
-/** The size and the names are part of what a guest sees. */
+/** Compares the size and the file names, which the guest sees too. */
 function refuseOtherShape(
   { names, size, diskSize }: WrittenTarget,
   { source, layers: [{ qcow2 }] }: OpenedImage,
   mismatch: TargetMismatch,
 ): void {
-  // Behind the disk an existing file or device may go on.
+  // An existing file or device may be longer than the disk.
   const isWhole = diskSize === undefined ? source.size >= size : source.size === diskSize;
   if (!isWhole) throw mismatch.of(0, `its disk has ${source.size} bytes instead of ${diskSize ?? size}`);
   if (names === undefined || qcow2 === undefined) return;
@@ -184,7 +184,7 @@ async function verifyDigest(
   throw mismatch.of(range.guestOffset, `the ${length} bytes from there are not what came in`);
 }
 
-/** The target's map, with its failures told as the target's. */
+/** The map of the target, with its failures told of the target. */
 function readable({ source }: OpenedImage, mismatch: TargetMismatch) {
   const map = (at: number): Promise<MappedRange> =>
     mismatch.about(at, async () => {
