@@ -1,4 +1,4 @@
-/** What surrounds a command: where it prints, and what comes from outside while it runs. */
+/** The input and output of a command: its streams, the signals and the clock. */
 import type { EventEmitter } from 'node:events';
 import type { StandardStream } from './progress/progress-display.js';
 

@@ -12,9 +12,9 @@ import { explainParseError, unknownCommand } from './usage-error.js';
 
 export type Request =
   | Exclude<CommandRequest, { readonly kind: 'help' }>
-  /** Print this and be done. */
+  /** Print this text. */
   | { readonly kind: 'text'; readonly text: string }
-  /** Print what is installed. */
+  /** Print the versions of the program and its engines. */
   | { readonly kind: 'versions' };
 
 const VERSION_FLAGS = '-V, --version';
@@ -115,7 +115,7 @@ function withChoices(option: Option, choices: OptionRow['choices']): Option {
 
 /**
  * An argument that may be left out only ever follows "=": the bare option must not take the file name after it.
- * So whoever leaves it out gets what that means.
+ * The bare option is replaced by the option with its implied argument.
  */
 function withArguments(words: readonly string[], table: CommandTable): string[] {
   const bare = new Map(

@@ -1,4 +1,4 @@
-/** All commands: the table of each, and who turns its words into a request. */
+/** All commands: the table of each, and the function that turns its words into a request. */
 import { Qcow2cError } from '../errors.js';
 import { type CheckRequest, readCheckWords } from './check/request.js';
 import { CHECK_TABLE } from './check/table.js';
@@ -49,10 +49,10 @@ export const COMMANDS: readonly { readonly table: CommandTable; readonly read: R
   { table: HELP_TABLE, read: readHelpWords },
 ];
 
-/** What qemu-img does and qcow2c leaves to it. */
+/** Commands of qemu-img that qcow2c does not have. */
 const FOREIGN = ['amend', 'bench', 'bitmap', 'commit', 'create', 'dd', 'rebase', 'resize', 'snapshot'];
 
-/** @throws Qcow2cError ERR_UNSUPPORTED for a command of qemu-img that is none here */
+/** @throws Qcow2cError ERR_UNSUPPORTED for a command that only qemu-img has */
 export function refuseForeignCommand(name: string): void {
   if (!FOREIGN.includes(name)) return;
   throw new Qcow2cError('ERR_UNSUPPORTED', `qcow2c has no command '${name}'; use 'qemu-img ${name}'`);

@@ -1,4 +1,4 @@
-/** What is printed when something fails: one line that names the program, and the whole story on request. */
+/** The text of a failure: one line that names the program, and on request the stack and the causes. */
 import { inspect } from 'node:util';
 import { Qcow2cError, quoted, systemReason } from '../errors.js';
 
@@ -14,7 +14,7 @@ export function failureText(error: unknown, debug: boolean): string {
 function sentenceOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof Qcow2cError) return message;
-  // Parts of the program are loaded when they are needed. Every other open file has an error of its own.
+  // Modules are loaded when they are needed. Every other file that is opened has an error of its own.
   const { code } = (error ?? {}) as NodeJS.ErrnoException;
   if (code === 'EMFILE' || code === 'ENFILE') {
     return `Could not load a part of the program: ${systemReason(error)} (ulimit -n sets the limit)`;
@@ -22,7 +22,7 @@ function sentenceOf(error: unknown): string {
   return `internal error: ${message} (--debug shows more)`;
 }
 
-/** The story has messages as they were made. */
+/** Makes control characters visible: messages in the stack are not escaped yet. */
 function visibleLines(text: string): string {
   return text
     .split('\n')
@@ -30,7 +30,7 @@ function visibleLines(text: string): string {
     .join('\n');
 }
 
-/** One line whatever the message holds: text from outside must not drive the terminal or look like two lines. */
+/** Always one line, without control characters: a file name must not drive the terminal. */
 export function messageLine(message: string): string {
   return `qcow2c: ${quoted(message.trim().replace(/\s*\n\s*/g, ' ')).slice(1, -1)}\n`;
 }

@@ -1,6 +1,6 @@
 /**
- * Turns what would end the program on the spot (a signal, an error nobody caught) into an AbortSignal, so
- * that the conversion under way can clean up first. Used by the convert command.
+ * Turns a signal or an uncaught exception, which would end the program at once, into an AbortSignal, so that the
+ * command can clean up first.
  */
 import type { EventEmitter } from 'node:events';
 import { constants } from 'node:os';
@@ -22,7 +22,7 @@ export class Interruption {
     process.on('uncaughtException', this.#onCrash);
   }
 
-  /** Aborted by the first event; later ones change nothing: the clean-up is waited for. */
+  /** Aborted by the first event. Later events are ignored while the command cleans up. */
   get abortSignal(): AbortSignal {
     return this.#controller.signal;
   }
@@ -32,12 +32,12 @@ export class Interruption {
     return this.#signal;
   }
 
-  /** The first error that nobody caught, if one came before any signal. */
+  /** The first uncaught exception, if it came before any signal. */
   get crash(): { readonly error: unknown } | undefined {
     return this.#crash;
   }
 
-  /** Lets signals and errors take their usual course again. */
+  /** Restores the default handling of signals and exceptions. */
   release(): void {
     for (const name of STOPPING) this.#process.off(name, this.#onSignal);
     this.#process.off('uncaughtException', this.#onCrash);
@@ -54,12 +54,12 @@ export class Interruption {
   };
 }
 
-/** @returns the signal that an exit code stands for; undefined: none that stops the program */
+/** @returns the signal that an exit code stands for; undefined for any other code */
 export function signalOf(exitCode: number): StoppingSignal | undefined {
   return STOPPING.find((signal) => exitCodeOf(signal) === exitCode);
 }
 
-/** The exit code by which shells know a program that a signal ended: 130, 143 or 129. */
+/** The exit code that shells report for a program ended by a signal: 130, 143 or 129. */
 export function exitCodeOf(signal: StoppingSignal): number {
   return 128 + constants.signals[signal];
 }

@@ -1,6 +1,5 @@
 /**
- * What every command does that may take long: shows its progress, answers who asks for it, and lets signals end
- * the work in an orderly way.
+ * Runs a long command: shows its progress, reports it on SIGUSR1, and stops the work in an orderly way on a signal.
  */
 import { Qcow2cError } from '../errors.js';
 import type { Progress } from '../workers/progress.js';
@@ -12,22 +11,22 @@ import { openDisplay } from './progress/open-display.js';
 import type { ProgressStyle } from './progress/progress-display.js';
 import { ProgressRequest } from './progress/progress-request.js';
 
-/** Milliseconds after a signal. The library gives up a call that does not return before that, and cleans up. */
+/** Milliseconds after a signal. Before that, the library abandons a call that does not return, and cleans up. */
 const LONGEST_CLEAN_UP = 800;
 
-/** What the work is given. */
+/** The callbacks and the signal that the work gets. */
 export interface RunHooks {
   readonly onProgress: (progress: Progress) => void;
-  /** Aborted by a signal, or by an error that nobody caught. */
+  /** Aborted by a signal or an uncaught exception. */
   readonly signal: AbortSignal;
 }
 
 /**
  * @param what the work, for the line that says which signal stopped it: "Conversion to 'x'"
  * @param run the work; rejects with ERR_ABORTED when its signal has ended it
- * @param isComplete whether a result means that nothing was left undone
+ * @param isComplete whether a result means that the work is complete
  * @returns its result, or the exit code of the signal that stopped it
- * @throws what the work throws for any other reason, or what nobody caught meanwhile
+ * @throws the work's error for any other reason, or an uncaught exception
  */
 export async function longRun<Result>(
   what: string,

@@ -1,6 +1,6 @@
 /**
- * What is said of a command line that is not understood: one sentence, with the word that was probably meant, or
- * else where to read on. Used by the parser.
+ * The errors of a command line that cannot be parsed: one sentence with the word that was probably meant, or with the
+ * command that shows the help.
  */
 import { CommanderError } from 'commander';
 import { Qcow2cError, usageError } from '../errors.js';
@@ -19,7 +19,7 @@ export function unknownCommand(name: string, tables: readonly CommandTable[]): Q
  * @param error what the parser or the reader of a command's options has thrown
  * @param words what they were given
  * @param table the command's; undefined: there was none
- * @returns what is to be thrown instead
+ * @returns the error to throw instead
  */
 export function explainParseError(error: unknown, words: readonly string[], table?: CommandTable): unknown {
   const longNames = (table === undefined ? EVERYWHERE : optionsOf(table))

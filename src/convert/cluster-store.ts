@@ -111,7 +111,7 @@ export class ClusterStore {
   }
 }
 
-/** Moves the normal clusters of an item to their places on the disk, with zeros between them. @returns their runs too */
+/** Moves the normal clusters of an item to their places on the disk, with zeros between them. @returns with their runs */
 function unpacked(
   { sizes, bytes }: PackedItem,
   clusterSize: number,

@@ -1,6 +1,6 @@
 /**
- * The conversion: opens the sources and the target, plans and runs the work, and finishes the target. Never prints, never
- * exits and installs no signal handler. Any number of conversions can run in one process.
+ * The conversion: opens the sources and the target, plans and runs the work, and finishes the target. Never prints,
+ * never exits and installs no signal handler. Any number of conversions can run in one process.
  */
 import { roundUp } from '../arithmetic.js';
 import { Qcow2cError } from '../errors.js';

@@ -113,7 +113,7 @@ export async function openOutput(
   }
 }
 
-/** Whether a source that is smaller than the disk of the image ends inside a cluster. @param size undefined: a stream */
+/** Whether a source smaller than the disk of the image ends inside a cluster. @param size undefined: a stream */
 function endsInsideCluster(size: number | undefined, { virtualSize, parameters }: ExistingImage): boolean {
   return size === undefined || (size < virtualSize && size % parameters.geometry.clusterSize !== 0);
 }

@@ -77,8 +77,8 @@ export interface ConvertOptions {
   /** Worker threads at most; default: as many as there are processors that this process may use. */
   readonly threads?: number | undefined;
   /**
-   * The most memory of a process that does only this, in bytes; it must be enough for one thread. Default: three quarters
-   * of the limit of its control group. The target does not depend on it.
+   * The most memory of a process that does only this, in bytes; it must be enough for one thread. Default: three
+   * quarters of the limit of its control group. The target does not depend on it.
    */
   readonly memory?: number | undefined;
   /** The smallest run of zeros that is not allocated, in bytes; 0 stores every cluster. Default: 4096. */

@@ -55,7 +55,7 @@ export class TargetOpener {
   }
 
   /**
-   * Refuses a target that is one of the files to be read, or that probably is not meant to be overwritten. Opens nothing
+   * Refuses a target that is one of the files to be read, or that probably is not meant to be overwritten. Opens no file
    * for writing.
    * @throws Qcow2cError ERR_USAGE, ERR_IO
    */

@@ -42,7 +42,7 @@ export interface Qcow2Parts extends InPlaceParts {
   readonly cacheSize: number;
   /** The external data file, which takes the guest clusters. */
   readonly dataFile: { readonly target: Target; readonly writer: RawWriter } | undefined;
-  /** The most host clusters that bitmaps take in a new image, and their contents once `end` bytes of the disk are written. */
+  /** The most host clusters that bitmaps take in a new image, and their contents once `end` bytes are written. */
   readonly bitmaps: { readonly clusters: number; of(end: number): readonly BitmapContent[] };
   /** Bytes; undefined: a stream. */
   readonly sourceSize: number | undefined;

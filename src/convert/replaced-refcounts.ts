@@ -26,8 +26,8 @@ export interface BlockPlaces {
 }
 
 /**
- * Allocates a refcount block for every range in which clusters may be referenced: the clusters that were allocated, with
- * the blocks and the table themselves, and the clusters that the old image used.
+ * Allocates a refcount block for every range in which clusters may be referenced: the clusters that were allocated,
+ * with the blocks and the table themselves, and the clusters that the old image used.
  * @throws Qcow2cError ERR_LIMIT when the refcount table would be larger than QEMU opens
  */
 export function placeBlocks({ image, free }: ExistingImage, uncounted: UncountedImage): BlockPlaces {

@@ -20,8 +20,8 @@ export interface TargetBacking extends AsyncDisposable {
 }
 
 /**
- * Opens the backing file. If it is one of the source's own files, the layers of the source serve for both: ranges that no
- * layer above it changed are then known to be equal without reading them.
+ * Opens the backing file. If it is one of the source's own files, the layers of the source serve for both: ranges that
+ * no layer above it changed are then known to be equal without reading them.
  * @param backing name (as the target will hold it) and format, which is trusted
  * @param target the name of the new image; empty for the null target
  * @param image the only source; undefined when there are several

@@ -89,7 +89,7 @@ export async function refuseImageAsDataFile(dataFile: string): Promise<void> {
   );
 }
 
-/** @returns the format of the first bytes; undefined for an empty file, and for a name that is not a regular file's */
+/** @returns the format of the first bytes; undefined for an empty file, and for a name of no regular file */
 async function formatOfFile(path: string): Promise<string | undefined> {
   if (!(await holdsBytes(path))) return undefined;
   const file = await openRawSource(path, false);

@@ -1,4 +1,4 @@
-/** Checks the options of a conversion before any file is opened, in the words of qemu-img. The command line does too. */
+/** Checks the options of a conversion before any file is opened, in the words of qemu-img. */
 import { type Qcow2cError, usageError } from '../errors.js';
 import { type CreateOptions, noBackingFormat } from '../qcow2/create-options.js';
 import type { ConvertOptions } from './options.js';

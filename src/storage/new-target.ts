@@ -1,6 +1,6 @@
 /**
- * A target that is written under a temporary name in the directory of the target. It is renamed once it is complete, its
- * length is set and it is on disk. Until then the file that had the name before stays.
+ * A target that is written under a temporary name in the directory of the target. It is renamed once it is complete,
+ * its length is set and it is on disk. Until then the file that had the name before stays.
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';

@@ -29,7 +29,7 @@ export interface Target {
   readonly existingSize: number;
   /** Bytes that an existing file took on the disk when it was opened; undefined for other kinds. */
   readonly allocatedBytes?: number | undefined;
-  /** Attributes that a new file could not take over from the file it replaces: sentences whose subject is the target. */
+  /** Attributes that a new file could not take over from the file it replaces: sentences about the target. */
   readonly notices: readonly string[];
   /**
    * The first half of `commit`, with every step that can fail for lack of space: sets the length in bytes (except of a

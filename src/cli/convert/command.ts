@@ -16,7 +16,7 @@ export interface ConvertIo extends CommandIo {
 
 /**
  * @returns 0, or the exit code for the signal that ended the conversion
- * @throws what the conversion throws for any other reason
+ * @throws the conversion's error for any other reason
  */
 export async function convertCommand(
   { options, progress, quiet, verbose }: ConvertRequest,
@@ -30,7 +30,7 @@ export async function convertCommand(
       ...options,
       ...hooks,
       onUnreadable: quiet ? undefined : (range) => warnings.add(range),
-      // Told with -q too, as in qemu-img: nothing else says that the target lacks something.
+      // Printed with -q too, as in qemu-img: only a warning tells that a part is missing from the target.
       onWarning: (message) => warn(stderr, message),
     }),
   );

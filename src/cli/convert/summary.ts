@@ -1,4 +1,4 @@
-/** What -v says after a conversion: a few plain lines. Pure. */
+/** The lines that -v prints after a conversion. Pure. */
 import type { ConvertResult } from '../../convert/options.js';
 
 /** @returns lines for standard error, each ending in a newline */

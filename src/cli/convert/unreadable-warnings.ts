@@ -1,6 +1,6 @@
 /**
- * What a conversion prints on standard error of sources that cannot be read: a line for each range that became zeros, in
- * the words of qemu-img, and one for each malformed payload whose bytes were all recovered. A damaged image can have
+ * The warnings of a conversion about unreadable sources: a line for each range that became zeros, in the words of
+ * qemu-img, and one for each malformed payload whose bytes were all recovered. A damaged image can have
  * billions of them: the first hundred are printed, all are counted. Used by the convert command.
  */
 

@@ -16,12 +16,12 @@ import { suggestion, withHint } from './suggestion.js';
 type CreateOptions = NonNullable<ConvertOptions['create']>;
 type Preallocation = NonNullable<CreateOptions['preallocation']>;
 
-/** What the lists of -o come to. */
+/** The options that the lists of -o set. */
 export type FormatOptions = Pick<ConvertOptions, 'compressionLevel' | 'compressionWindowBits'> & {
   readonly create: CreateOptions;
 };
 
-/** What the keys read so far say; a later key replaces what an earlier one said. */
+/** The values of the keys read so far; a later key replaces an earlier one. */
 export interface FormatDraft {
   readonly create: { -readonly [K in keyof CreateOptions]: CreateOptions[K] };
   compressionLevel?: number;
@@ -36,7 +36,7 @@ type ValueType = '<bool (on/off)>' | '<num>' | '<size>' | '<str>';
 
 interface Key {
   readonly type: ValueType;
-  /** What -o help says; undefined for keys that are known only to be refused. */
+  /** The help text; undefined for keys that are always refused. */
   readonly help?: string;
   /** What a shell offers for the value. */
   readonly offers?: readonly string[];
@@ -223,7 +223,7 @@ export function formatOptionPairs({
 }
 
 /**
- * What the pairs of all -o lists say, in their order: the later of two equal keys wins.
+ * Reads the pairs of all -o lists in their order. The later of two equal keys wins.
  * @throws Qcow2cError ERR_USAGE for keys that the format has not and values of the wrong type; ERR_UNSUPPORTED
  *   for names and formats of files that qcow2c does not use
  */
@@ -258,7 +258,7 @@ function suggestedKey(key: string, format: ImageFormat): string {
   );
 }
 
-/** What can never go with compression, in the order in which qemu-img looks for it. */
+/** The first option that excludes compression, in the order in which qemu-img checks. */
 function compressionClash({ create, preallocation, refused }: FormatDraft): string | undefined {
   if ([...refused.keys()].some((key) => key.startsWith('encrypt'))) return 'encryption';
   if (preallocation !== undefined && preallocation !== 'off') return 'preallocation';
@@ -273,7 +273,7 @@ function refusal(key: string): string {
 }
 
 /**
- * What was read, as the library's options.
+ * Turns what was read into the options of the library.
  * @param compress whether clusters are to be compressed
  * @throws Qcow2cError ERR_USAGE for what cannot be together, ERR_UNSUPPORTED for keys of qemu-img that qcow2c
  *   has not

@@ -1,6 +1,5 @@
 /**
- * What shows how far a conversion is: the interface that the styles beside this file implement and the
- * convert command drives.
+ * The interface of the progress displays, which every style implements.
  */
 import type { WriteStream } from 'node:tty';
 import type { Progress } from '../../workers/progress.js';
