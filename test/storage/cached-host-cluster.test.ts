@@ -1,4 +1,4 @@
-/** The bookkeeping of one cached host cluster. What the cache makes of it is tested with the cache. */
+/** The bookkeeping of one cached host cluster. Its use is tested with the cache. */
 import { describe, expect, test } from 'vitest';
 import { CachedHostCluster, signal } from '../../src/storage/cached-host-cluster.js';
 import { stateOf } from './promise-state.js';
@@ -13,7 +13,7 @@ function withSlot(): CachedHostCluster {
 }
 
 describe('a cached host cluster', () => {
-  test('is finished when it is filled up to its data end, the end of the cluster unless one is set', () => {
+  test('is finished when it is filled up to its data end, by default the end of the cluster', () => {
     const cluster = withSlot();
     expect(cluster.isFinished).toBe(false);
     cluster.fill(100, payload(100));
@@ -35,7 +35,7 @@ describe('a cached host cluster', () => {
     expect(() => cluster.refuseOverlap(0, 1)).toThrow('its data ends at 0');
   });
 
-  test('has an image with zeros where nothing is filled, rounded up', () => {
+  test('has a padded image with zeros in unfilled parts', () => {
     const cluster = withSlot();
     cluster.fill(10, payload(5, 1));
     cluster.fill(4096, payload(5, 2));
@@ -54,7 +54,7 @@ describe('a cached host cluster', () => {
     expect(cluster.changed).toBe(true);
   });
 
-  test('says which host cluster refused what, and why', () => {
+  test('names host cluster, bytes and reason when it refuses them', () => {
     const cluster = withSlot();
     cluster.fill(0, payload(10));
     expect(() => cluster.refuseOverlap(9, 12)).toThrow(
@@ -75,7 +75,7 @@ describe('a cached host cluster', () => {
 });
 
 describe('a signal', () => {
-  test('is settled from outside, and a rejection that nobody looks at harms nobody', async () => {
+  test('is settled by the queue, and an unhandled rejection has no effect', async () => {
     const good = signal();
     expect(await stateOf(good.promise)).toBe('waiting');
     good.resolve();

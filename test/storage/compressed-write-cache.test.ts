@@ -1,6 +1,6 @@
 /**
- * The operations of the compressed write cache one by one: what each promises and what it refuses.
- * The numbered points of docs/write-cache.md have their own file.
+ * The operations of the compressed write cache one by one: their effects and errors. The numbered promises of
+ * docs/write-cache.md have their own file.
  */
 import { describe, expect, test } from 'vitest';
 import { CompressedWriteCache } from '../../src/storage/compressed-write-cache.js';
@@ -10,7 +10,7 @@ import { CLUSTER, fill, makeSmallCache } from './small-cache.js';
 
 const recordingStorage = useRecordingStorage();
 
-/** A cache with slots for `slots` host clusters, over a storage of its own unless given one. */
+/** A cache with slots for `slots` host clusters, over its own storage by default. */
 function makeCache(slots: number, storage: RecordingStorage = recordingStorage()) {
   return makeSmallCache(slots, storage);
 }
@@ -26,15 +26,15 @@ describe('create', () => {
     },
   );
 
-  test('refuses a cache larger than the memory that can be had, at once and not at the first write', () => {
+  test('refuses a cache larger than the available memory at once, not at the first write', () => {
     expect(() => CompressedWriteCache.create(recordingStorage(), CLUSTER, 2 ** 45)).toThrow(RangeError);
   });
 
-  test('refuses host clusters that are no multiple of the alignment', () => {
+  test('refuses host clusters that are not a multiple of the alignment', () => {
     expect(() => CompressedWriteCache.create(recordingStorage(), 2048, 2048)).toThrow(RangeError);
   });
 
-  test('takes a cache of one host cluster and counts only whole ones', async () => {
+  test('accepts a cache of one host cluster and counts only whole ones', async () => {
     const storage = recordingStorage();
     const cache = CompressedWriteCache.create(storage, CLUSTER, 2 * CLUSTER - 1);
     await cache.write(0, payload(10));
@@ -56,7 +56,7 @@ describe('create with 0 bytes, the bypass', () => {
     expect(storage.bytes(CLUSTER - 10, 30)).toEqual(payload(30, 2));
   });
 
-  test('completes blocks of an aligned storage and keeps what is beside the bytes', async () => {
+  test('completes blocks of an aligned storage and keeps the other bytes in them', async () => {
     const storage = recordingStorage({ background: 0xee });
     storage.readsExpected = true;
     const { cache } = makeCache(0, storage);
@@ -81,7 +81,7 @@ describe('create with 0 bytes, the bypass', () => {
     expect(storage.writes).toEqual([]);
   });
 
-  test('writes nothing more after a failed write, not even what was asked for before it failed', async () => {
+  test('writes nothing more after a failed write, not even earlier requests', async () => {
     const storage = recordingStorage({ alignment: 1 });
     const { cache } = makeCache(0, storage);
     const error = new Error('no space');
@@ -102,7 +102,7 @@ describe('write', () => {
     ['a whole host cluster', 0, CLUSTER],
     ['a negative offset', -1, 10],
     ['half a byte', 0.5, 10],
-    ['an offset that is no safe integer', 2 ** 53, 10],
+    ['an offset that is not a safe integer', 2 ** 53, 10],
   ])('refuses %s with a RangeError', async (_, offset, length) => {
     const { cache } = makeCache(1);
     const refused = {
@@ -122,7 +122,7 @@ describe('write', () => {
     expect(storage.bytes(0, 100)).toEqual(payload(100));
   });
 
-  test('splits what spans two host clusters, and each part lives on its own', async () => {
+  test('that spans two host clusters is split into independent parts', async () => {
     const { storage, cache } = makeCache(2);
     await fill(cache, 0, 0, CLUSTER - 100);
     await cache.write(CLUSTER - 100, payload(300, 9));
@@ -132,7 +132,7 @@ describe('write', () => {
     expect(storage.bytes(CLUSTER, 200)).toEqual(payload(300, 9).subarray(100));
   });
 
-  test('that spans two host clusters waits for the second slot while the first part leaves', async () => {
+  test('that spans two host clusters waits for the second slot while the first part is written', async () => {
     const { storage, cache } = makeCache(1);
     await fill(cache, 0, 0, CLUSTER - 100);
     storage.hold();
@@ -157,7 +157,7 @@ describe('write', () => {
     );
   });
 
-  test('that spans two host clusters is refused as a whole when either part is', async () => {
+  test('that spans two host clusters is refused as a whole if either part is', async () => {
     const { storage, cache } = makeCache(2);
     await cache.write(CLUSTER - 5, payload(2));
     await expect(cache.write(CLUSTER - 10, payload(16))).rejects.toThrow('some are filled already');
@@ -165,7 +165,7 @@ describe('write', () => {
     expect(writesTo(storage)).toHaveLength(1);
   });
 
-  test('waits while the cache is full, and those that need a slot get it in the order they asked', async () => {
+  test('waits while the cache is full; waiting writes get slots in order', async () => {
     const { cache } = makeCache(1);
     await cache.write(0, payload(10));
     const second = cache.write(5 * CLUSTER, payload(10));
@@ -179,7 +179,7 @@ describe('write', () => {
     await third;
   });
 
-  test('that comes when a slot has just become free does not overtake those that wait', async () => {
+  test('that comes when a slot has just become free does not overtake waiting writes', async () => {
     const { cache } = makeCache(1);
     await cache.write(0, payload(10));
     const waiting = cache.write(CLUSTER, payload(10));
@@ -190,7 +190,7 @@ describe('write', () => {
     expect(await stateOf(later)).toBe('waiting');
   });
 
-  test('into a host cluster that has a slot does not wait for others: it may be what frees a slot', async () => {
+  test('into a host cluster that has a slot does not wait, because it may free that slot', async () => {
     const { cache } = makeCache(1);
     await fill(cache, 0, 0, CLUSTER - 10);
     const waiting = cache.write(CLUSTER, payload(10));
@@ -246,12 +246,12 @@ describe('read', () => {
     expect(storage.writes).toEqual([]);
   });
 
-  test('gives zeros past what exists', async () => {
+  test('returns zeros past the end', async () => {
     const { cache } = await joined(4096);
     expect(await cache.read(100 * CLUSTER + 3, 5000)).toEqual(new Uint8Array(5000));
   });
 
-  test('finds bytes that are on their way to the storage', async () => {
+  test('finds bytes that are being written', async () => {
     const { storage, cache } = await joined(4096);
     storage.hold();
     cache.setDataEnd(3, 50);
@@ -260,7 +260,7 @@ describe('read', () => {
     storage.releaseAll();
   });
 
-  test('finds bytes that leave while it waits for the storage', async () => {
+  test('finds bytes that are written while it waits for the storage', async () => {
     const turns: (() => void)[] = [];
     const storage = recordingStorage({ delay: () => new Promise<void>((resolve) => turns.push(resolve)) });
     storage.readsExpected = true;
@@ -276,7 +276,7 @@ describe('read', () => {
     expect(await reading).toEqual(new Uint8Array([...payload(50), ...new Uint8Array(10)]));
   });
 
-  test('is the same before a flush and after it, whatever the storage held before', async () => {
+  test('is the same before a flush and after it, for any bytes in the storage', async () => {
     const storage = recordingStorage();
     storage.readsExpected = true;
     storage.preset(0, new Uint8Array(CLUSTER).fill(0xee));
@@ -288,7 +288,7 @@ describe('read', () => {
     expectSameBytes(storage.bytes(0, CLUSTER), before);
   });
 
-  test('passes on why the storage could not be read', async () => {
+  test('rejects with the storage’s read error', async () => {
     const storage = recordingStorage({ delay: () => Promise.reject(new Error('bad sector')) });
     storage.readsExpected = true;
     await expect(makeCache(1, storage).cache.read(0, 10)).rejects.toThrow('bad sector');
@@ -300,7 +300,7 @@ describe('setDataEnd', () => {
     expect(() => makeCache(1).cache.setDataEnd(0, end)).toThrow('outside host cluster 0');
   });
 
-  test('is allowed once for a host cluster', async () => {
+  test('may be set once for a host cluster', async () => {
     const { cache } = makeCache(1);
     await cache.write(0, payload(10));
     cache.setDataEnd(0, 100);
@@ -308,7 +308,7 @@ describe('setDataEnd', () => {
     expect(() => cache.setDataEnd(0, 200)).toThrow('set twice');
   });
 
-  test('refuses an end below what is already there, and the host cluster goes on as before', async () => {
+  test('refuses an end below the filled bytes, and the host cluster is unchanged', async () => {
     const { storage, cache } = makeCache(1);
     await cache.write(0, payload(100));
     expect(() => cache.setDataEnd(0, 99)).toThrow('below its filled bytes');
@@ -317,7 +317,7 @@ describe('setDataEnd', () => {
     expect(writesTo(storage)).toEqual([[0, 4096]]);
   });
 
-  test('on the boundary ends the host cluster it names and not the next one', async () => {
+  test('on a boundary applies to the given host cluster, not the next one', async () => {
     const { storage, cache } = makeCache(2);
     await fill(cache, 0, 0, CLUSTER - 1);
     cache.setDataEnd(0, CLUSTER);
@@ -330,7 +330,7 @@ describe('setDataEnd', () => {
     ]);
   });
 
-  test('for a host cluster that has left is harmless', async () => {
+  test('for a host cluster that has left has no effect', async () => {
     const { storage, cache } = makeCache(1);
     await fill(cache, 0);
     await turn();
@@ -341,7 +341,7 @@ describe('setDataEnd', () => {
     expect(storage.writes).toHaveLength(2);
   });
 
-  test('of 0 lets no byte in, not even of a write that was waiting for a slot', async () => {
+  test('of 0 refuses all bytes, even of a write that waits for a slot', async () => {
     const { cache } = makeCache(1);
     cache.setDataEnd(1, 0);
     await expect(cache.write(CLUSTER, payload(1))).rejects.toThrow('its data ends at 0');
@@ -354,7 +354,7 @@ describe('setDataEnd', () => {
     await cache.write(3 * CLUSTER, payload(10));
   });
 
-  test('while a flush has the host cluster under way finishes it without a second write', async () => {
+  test('while a flush writes the host cluster finishes it without a second write', async () => {
     const { storage, cache } = makeCache(1);
     await cache.write(0, payload(10));
     storage.hold();
@@ -378,7 +378,7 @@ describe('setDataEnd', () => {
 });
 
 describe('flush', () => {
-  test('has everything accepted before it on the descriptor when it resolves', async () => {
+  test('resolves when all bytes accepted before it are written', async () => {
     const { storage, cache } = makeCache(4);
     storage.hold();
     await fill(cache, 0);
@@ -396,7 +396,7 @@ describe('flush', () => {
     expect(storage.underWay).toEqual([]);
   });
 
-  test('waits for a flush before it that has the same bytes under way', async () => {
+  test('waits for an earlier flush that writes the same bytes', async () => {
     const { storage, cache } = makeCache(1);
     await cache.write(0, payload(10));
     storage.hold();
@@ -408,7 +408,7 @@ describe('flush', () => {
     expect(storage.writes).toHaveLength(1);
   });
 
-  test('does not hold up writes to host clusters that are not under way', async () => {
+  test('does not delay writes to host clusters that are not being written', async () => {
     const { storage, cache } = makeCache(5);
     for (let cluster = 0; cluster < 4; cluster += 1) await cache.write(2 * cluster * CLUSTER, payload(10));
     storage.hold();
@@ -422,7 +422,7 @@ describe('flush', () => {
     expect(storage.writes).toHaveLength(4);
   });
 
-  test('does not wait for what is accepted after it', async () => {
+  test('does not wait for bytes accepted after it', async () => {
     const { storage, cache } = makeCache(2);
     await cache.write(0, payload(10));
     storage.hold();
@@ -435,7 +435,7 @@ describe('flush', () => {
     storage.releaseAll();
   });
 
-  test('writes nothing when nothing has changed since the last', async () => {
+  test('writes nothing if nothing has changed since the last', async () => {
     const { storage, cache } = makeCache(1);
     await cache.flush();
     await cache.write(0, payload(10));
@@ -444,7 +444,7 @@ describe('flush', () => {
     expect(storage.writes).toHaveLength(1);
   });
 
-  test('rejects only when nothing is in flight any more', async () => {
+  test('rejects only when no write is in flight any more', async () => {
     const { storage, cache } = makeCache(2);
     const error = new Error('no space');
     await cache.write(0, payload(10));
@@ -482,7 +482,7 @@ describe('stop', () => {
     expect(storage.writes.map(({ offset }) => offset)).toEqual([0, 3 * CLUSTER, 2 * CLUSTER]);
   });
 
-  test('holds writes back until it is over, so that none goes beside the last of the cache', async () => {
+  test('delays writes until it has ended, so that none runs beside the last writes of the cache', async () => {
     const storage = recordingStorage({ alignment: 1 });
     const { cache } = makeCache(1, storage);
     await cache.write(0, payload(10));
@@ -497,7 +497,7 @@ describe('stop', () => {
     expect(storage.bytes(0, 20)).toEqual(new Uint8Array([...payload(10), ...payload(10, 2)]));
   });
 
-  test('asked twice is one stop, and once more does nothing', async () => {
+  test('called twice at once stops once, and a later call does nothing', async () => {
     const { storage, cache } = makeCache(1);
     await cache.write(0, payload(10));
     await Promise.all([cache.stop(), cache.stop()]);
@@ -505,7 +505,7 @@ describe('stop', () => {
     expect(storage.writes).toHaveLength(1);
   });
 
-  test('leaves the cache as it was when its flush fails, and says why each time', async () => {
+  test('leaves the cache unchanged when its flush fails, and each call rejects with the error', async () => {
     const storage = recordingStorage();
     const { cache } = makeCache(2, storage);
     const error = new Error('no space');
@@ -554,7 +554,7 @@ describe('setCacheSize', () => {
     },
   );
 
-  test('to more lets those go on that wait, in their order', async () => {
+  test('to more wakes waiting writes in order', async () => {
     const { storage, cache } = makeCache(1);
     await cache.write(0, payload(10, 0));
     const waiting = [1, 2, 3].map((cluster) => cache.write(cluster * CLUSTER, payload(10, cluster)));
@@ -581,7 +581,7 @@ describe('setCacheSize', () => {
     expect(await stateOf(cache.write(4 * CLUSTER, payload(10)))).toBe('waiting');
   });
 
-  test('to less and to more again has never more slots than the largest size', async () => {
+  test('to less and to more again never has more slots than the largest size', async () => {
     const { cache } = makeCache(2);
     cache.setCacheSize(CLUSTER);
     cache.setCacheSize(3 * CLUSTER);
@@ -627,7 +627,7 @@ describe('drop', () => {
     expect(storage.bytes(0, 10)).toEqual(payload(10, 2));
   });
 
-  test('takes back what is queued, and a flush no longer waits for it', async () => {
+  test('removes a queued host cluster, and a flush no longer waits for it', async () => {
     const { storage, cache } = makeCache(3);
     for (const cluster of [0, 2, 4]) await cache.write(cluster * CLUSTER, payload(10));
     storage.hold();
@@ -642,7 +642,7 @@ describe('drop', () => {
     await expect(makeCache(1).cache.drop(7)).resolves.toBeUndefined();
   });
 
-  test('of a host cluster whose write waits for a slot lets the write wait on', async () => {
+  test('of a host cluster whose write waits for a slot does not end the wait', async () => {
     const { storage, cache } = makeCache(1);
     await cache.write(0, payload(10));
     const waiting = cache.write(CLUSTER, payload(10, 2));
@@ -669,7 +669,7 @@ describe('drop', () => {
 });
 
 describe('free', () => {
-  test('is the end: whatever comes afterwards is refused', async () => {
+  test('ends the cache: all later calls are refused', async () => {
     const { cache } = makeCache(1);
     cache.free();
     await expect(cache.write(0, payload(10))).rejects.toThrow('after it was freed');

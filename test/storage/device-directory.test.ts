@@ -5,14 +5,14 @@ import { useScratch } from '../e2e/scratch.js';
 
 const path = useScratch();
 
-test('a directory whose own name is not UTF-8 is looked at all the same', async () => {
+test('a directory whose own name is not UTF-8 is checked too', async () => {
   const odd = Buffer.concat([Buffer.from(path('')), Buffer.from('/odd\xff', 'latin1')]);
   mkdirSync(odd);
   symlinkSync(odd, path('link'));
   await refuseDeviceDirectory(path('link', 'new'), 'new');
 });
 
-test('a file among the devices is refused, also through a link; one in shared memory is not', async () => {
+test('a new file in a directory of devices is refused, also through a link; one in shared memory is not', async () => {
   symlinkSync('/dev', path('devices'));
   for (const file of ['/dev/new', path('devices', 'new')]) {
     await expect(refuseDeviceDirectory(file, 'new')).rejects.toMatchObject({

@@ -1,6 +1,6 @@
 /**
- * The direct file when the system does what it seldom does: comes short, is interrupted, refuses O_DIRECT
- * late. Calls of node:fs are replaced one by one; all others reach a real file on a disk.
+ * The direct file when system calls do rare things: short or interrupted transfers, a late refusal of O_DIRECT. Calls
+ * of node:fs are replaced one by one; all others reach a real file on a disk.
  */
 import * as fs from 'node:fs';
 import { constants } from 'node:os';
@@ -17,7 +17,7 @@ type Call = (...args: never[]) => void;
 type CallName = 'open' | 'close' | 'writev' | 'read' | 'fdatasync' | 'ftruncate' | 'fstat' | 'unlink';
 
 const system = vi.hoisted(() => ({
-  /** What is called instead of the system. */
+  /** The functions that replace the system's. */
   replaced: new Map<string, (...args: never[]) => void>(),
   real: new Map<string, (...args: never[]) => void>(),
   hasDirect: true,
@@ -70,7 +70,7 @@ function systemError(code: keyof typeof constants.errno): NodeJS.ErrnoException 
 
 type Outcome = keyof typeof constants.errno | number;
 
-/** Each write or read goes as the next of `outcomes` says: an error, or so many bytes. Later ones are real. */
+/** Each write or read has the next outcome: an error, or this number of bytes. Later ones are real. */
 function script(name: 'writev' | 'read', outcomes: readonly Outcome[]) {
   const asked: { readonly position: number; readonly length: number }[] = [];
   let next = 0;
@@ -102,7 +102,7 @@ function script(name: 'writev' | 'read', outcomes: readonly Outcome[]) {
   return asked;
 }
 
-/** Writes any bytes past the descriptor under test, as a write that came short has. */
+/** Writes any bytes past the descriptor under test, as a short write does. */
 function writeRest(bytes: Uint8Array, position: number): number {
   const fd = fs.openSync(path, 'r+');
   fs.writeSync(fd, bytes, 0, bytes.length, position);
@@ -110,7 +110,7 @@ function writeRest(bytes: Uint8Array, position: number): number {
   return bytes.length;
 }
 
-/** Reads any number of bytes past the descriptor under test, as a read that comes short has. */
+/** Reads any number of bytes past the descriptor under test, as a short read does. */
 function readPart(into: Uint8Array, position: number): number {
   const fd = fs.openSync(path, 'r');
   const count = fs.readSync(fd, into, 0, into.length, position);
@@ -130,7 +130,7 @@ function blocks(count: number, seed = 1): Uint8Array {
   return memory;
 }
 
-/** How many of this process's descriptors are open on the file. */
+/** Number of this process's descriptors of the file. */
 function openDescriptors(): number {
   const links = fs.readdirSync('/proc/self/fd').map((fd) => {
     try {
@@ -142,8 +142,8 @@ function openDescriptors(): number {
   return links.filter((target) => target === path).length;
 }
 
-describe('a write that comes short', () => {
-  test('goes on where a direct write can begin, through a vector of buffers', async () => {
+describe('a short write', () => {
+  test('continues at an aligned offset, through a vector of buffers', async () => {
     const file = await open();
     const asked = script('writev', [BLOCK + 100, 2 * BLOCK, 50, 0]);
     const buffers = [blocks(2, 1), blocks(3, 2), blocks(1, 3)];
@@ -159,7 +159,7 @@ describe('a write that comes short', () => {
     expect(file.writeCalls).toBe(5);
   });
 
-  test('goes on at the very next byte when buffered', async () => {
+  test('continues at the next byte when buffered', async () => {
     const file = await open('writeback');
     const asked = script('writev', [3, 10]);
     await file.write(7, [payload(5), payload(20, 2)]);
@@ -171,7 +171,7 @@ describe('a write that comes short', () => {
     expect([...fs.readFileSync(path).subarray(7)]).toEqual([...payload(5), ...payload(20, 2)]);
   });
 
-  test('is given up when nothing is taken again and again', async () => {
+  test('is an error after repeated writes of 0 bytes', async () => {
     const file = await open();
     const asked = script('writev', [BLOCK, ...new Array(100).fill(0)]);
     await expect(file.write(0, [blocks(2)])).rejects.toMatchObject({
@@ -183,7 +183,7 @@ describe('a write that comes short', () => {
 });
 
 describe.each(['EINTR', 'EAGAIN'] as const)('%s', (code) => {
-  test('is tried again, for writes and for reads', async () => {
+  test('is retried, for writes and for reads', async () => {
     const file = await open();
     script('writev', [code, code, BLOCK, code]);
     await file.write(0, [blocks(3)]);
@@ -194,7 +194,7 @@ describe.each(['EINTR', 'EAGAIN'] as const)('%s', (code) => {
     expectSameBytes(into, payload(3 * BLOCK));
   });
 
-  test('for ever is an error in the end', async () => {
+  test('for ever becomes an error', async () => {
     const file = await open();
     const tries = script('writev', new Array(100).fill(code));
     await expect(file.write(4096, [blocks(1)])).rejects.toMatchObject({ systemCode: code, offset: 4096 });
@@ -213,7 +213,7 @@ describe('O_DIRECT refused at the first write', () => {
   test.each<[CacheMode, CacheMode, number]>([
     ['none', 'writeback', 0],
     ['directsync', 'writethrough', fs.constants.O_DSYNC],
-  ])('mode %s goes on as %s, and says why', async (mode, becomes, durable) => {
+  ])('mode %s continues as %s, and reports the reason', async (mode, becomes, durable) => {
     const file = await open(mode);
     const flags: number[] = [];
     replace('open', (name: string, wanted: number, ...rest: unknown[]) => {
@@ -233,7 +233,7 @@ describe('O_DIRECT refused at the first write', () => {
     expect([...fs.readFileSync(path).subarray(5, 15)]).toEqual([...payload(10, 3)]);
   });
 
-  test('also when a read comes first', async () => {
+  test('also if a read comes first', async () => {
     const file = await open();
     fs.writeFileSync(path, payload(100));
     script('read', ['EINVAL']);
@@ -243,7 +243,7 @@ describe('O_DIRECT refused at the first write', () => {
     expect(file.cacheMode).toBe('writeback');
   });
 
-  test('by several writes in flight opens the file once, and each is tried again', async () => {
+  test('by several writes in flight opens the file once, and each is retried', async () => {
     const file = await open();
     const waiting: Callback[] = [];
     replace('writev', (fd: number, buffers: Uint8Array[], position: number, callback: Callback) => {
@@ -255,7 +255,7 @@ describe('O_DIRECT refused at the first write', () => {
     waiting[0]?.(systemError('EINVAL'));
     waiting[1]?.(systemError('EINVAL'));
     await Promise.all(writes.slice(0, 2));
-    // The third is told only now, when buffered writes have long worked.
+    // The third write is refused only now, when buffered writes have long succeeded.
     waiting[2]?.(systemError('EINVAL'));
     await Promise.all(writes);
     expect(openDescriptors()).toBe(2);
@@ -266,7 +266,7 @@ describe('O_DIRECT refused at the first write', () => {
     expect(openDescriptors()).toBe(0);
   });
 
-  test('is an error that says so when the file cannot be opened again', async () => {
+  test('is an error if the file cannot be opened again', async () => {
     const file = await open();
     script('writev', ['EINVAL', 'EINVAL']);
     replace('open', (...args: never[]) => (args.at(-1) as unknown as Callback)(systemError('EACCES')));
@@ -281,7 +281,7 @@ describe('O_DIRECT refused at the first write', () => {
   });
 });
 
-describe('EINVAL that is no refusal of O_DIRECT', () => {
+describe('EINVAL that is not a refusal of O_DIRECT', () => {
   const failure = {
     code: 'ERR_IO',
     systemCode: 'EINVAL',
@@ -304,7 +304,7 @@ describe('EINVAL that is no refusal of O_DIRECT', () => {
     expect(asked).toHaveLength(1);
   });
 
-  test('after O_DIRECT was left is an error at once', async () => {
+  test('after the file was reopened without O_DIRECT is an error at once', async () => {
     const file = await open();
     const asked = script('writev', ['EINVAL', 'EINVAL']);
     await expect(file.write(8192, [blocks(1)])).rejects.toMatchObject(failure);
@@ -313,7 +313,7 @@ describe('EINVAL that is no refusal of O_DIRECT', () => {
 });
 
 describe('O_DIRECT refused at open', () => {
-  /** Refuses as a file system does that makes the file first and looks at the flags afterwards. */
+  /** Refuses like a file system that creates the file before it checks the flags. */
   function refuseDirect(code: keyof typeof constants.errno = 'EINVAL') {
     replace('open', (name: string, flags: number, mode: number, callback: Callback) => {
       if ((flags & fs.constants.O_DIRECT) === 0) return really('open', name, flags, mode, callback);
@@ -322,7 +322,7 @@ describe('O_DIRECT refused at open', () => {
     });
   }
 
-  test('leaves no file behind that would be in the way of creating it', async () => {
+  test('removes the file, so that it can be created again', async () => {
     refuseDirect();
     const file = await open();
     expect([file.alignment, file.cacheMode, file.directRefused]).toEqual([
@@ -335,7 +335,7 @@ describe('O_DIRECT refused at open', () => {
   });
 
   test.each([fs.constants.O_CREAT, fs.constants.O_EXCL, 0])(
-    'removes no file that may have been there before (flags %d)',
+    'removes no file that may have existed before (flags %d)',
     async (flags) => {
       fs.writeFileSync(path, 'kept');
       const removed = vi.fn();
@@ -350,7 +350,7 @@ describe('O_DIRECT refused at open', () => {
     },
   );
 
-  test('is told apart from other reasons', async () => {
+  test('is distinguished from other errors', async () => {
     refuseDirect('EACCES');
     await expect(open()).rejects.toMatchObject({
       systemCode: 'EACCES',
@@ -358,7 +358,7 @@ describe('O_DIRECT refused at open', () => {
     });
   });
 
-  test('is not even tried on a system without O_DIRECT', async () => {
+  test('is not tried on a system without O_DIRECT', async () => {
     system.hasDirect = false;
     vi.resetModules();
     const { DirectFile: Portable } = await import('../../src/storage/direct-file.js');
@@ -373,7 +373,7 @@ describe('O_DIRECT refused at open', () => {
 });
 
 describe('reading', () => {
-  test('goes on after a short count from the last whole block, until nothing comes', async () => {
+  test('continues after a short read from the last whole block, until a read returns 0 bytes', async () => {
     const file = await open();
     await file.write(0, [blocks(3)]);
     let asked = script('read', [BLOCK]);
@@ -409,7 +409,7 @@ describe('sync, truncate and close', () => {
     expect(synced).toHaveBeenCalledTimes(4);
   });
 
-  test('a length that the system does not agree with is an error', async () => {
+  test('a length that the system does not set is an error', async () => {
     const file = await open();
     replace('ftruncate', (_fd: number, _length: number, callback: Callback) => callback(null));
     await expect(file.truncate(777)).rejects.toMatchObject({
@@ -419,7 +419,7 @@ describe('sync, truncate and close', () => {
     });
   });
 
-  test('close closes every descriptor even when one fails, and says which file', async () => {
+  test('close closes every descriptor even when one fails, and names the file', async () => {
     const file = await open();
     script('writev', ['EINVAL']);
     await file.write(0, [blocks(1)]);
@@ -441,7 +441,7 @@ describe('sync, truncate and close', () => {
   test.each<[string, (file: DirectFile) => Promise<void>, CallName]>([
     ['truncate', (file) => file.truncate(1), 'ftruncate'],
     ['close', (file) => file.close(), 'close'],
-  ])('%s waits for writes under way, also for their next attempts', async (_, act, name) => {
+  ])('%s waits for writes in flight, also for their retries', async (_, act, name) => {
     const file = await open();
     const waiting: Callback[] = [];
     replace('writev', (_fd: number, _buffers: Uint8Array[], _position: number, callback: Callback) => {

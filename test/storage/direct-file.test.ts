@@ -19,14 +19,14 @@ function blocks(count: number, seed = 1): Uint8Array {
   return memory;
 }
 
-/** The flags that the system says a descriptor was opened with. */
+/** The flags with which a descriptor was opened, from the system. */
 function flagsOf(fd: number): number {
   const [, octal] = /^flags:\s+(\d+)$/m.exec(fs.readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')) ?? [];
   return Number.parseInt(octal ?? '', 8);
 }
 
 describe('on a disk', () => {
-  test('vectors of aligned buffers go past the page cache and come back', async () => {
+  test('vectors of aligned buffers are written and read with O_DIRECT', async () => {
     const path = scratch('vectors');
     const file = await DirectFile.open(path, 'the target', 'none', CREATE);
     expect(flagsOf(file.fd) & O_DIRECT).toBe(O_DIRECT);
@@ -48,7 +48,7 @@ describe('on a disk', () => {
     await file.close();
   });
 
-  test('more buffers than the system takes at once are written all the same', async () => {
+  test('more buffers than the system takes at once are written', async () => {
     const file = await DirectFile.open(scratch('many'), 'many', 'none', CREATE);
     const memory = blocks(1500);
     const buffers = Array.from({ length: 1500 }, (_, at) =>
@@ -59,7 +59,7 @@ describe('on a disk', () => {
     await file.close();
   });
 
-  test('a read comes short at the end of the file, and leaves the rest alone', async () => {
+  test('a read at the end of the file is short, and leaves the rest of the buffer unchanged', async () => {
     const file = await DirectFile.open(scratch('short'), 'short', 'none', CREATE);
     await file.write(0, [blocks(1)]);
     await file.truncate(1000);
@@ -76,7 +76,7 @@ describe('on a disk', () => {
     ['writethrough', false, true],
     ['writeback', false, false],
     ['unsafe', false, false],
-  ])('mode %s: past the page cache %s, every write durable %s', async (mode, direct, durable) => {
+  ])('mode %s: O_DIRECT %s, every write durable %s', async (mode, direct, durable) => {
     const file = await DirectFile.open(scratch(`mode-${mode}`), 'x', mode, CREATE);
     const flags = flagsOf(file.fd);
     expect([(flags & O_DIRECT) !== 0, (flags & O_DSYNC) !== 0]).toEqual([direct, durable]);
@@ -99,7 +99,7 @@ describe('on a disk', () => {
     await file.close();
   });
 
-  test('closing twice is closing once, and nothing can be done afterwards', async () => {
+  test('a second close does nothing, and all later calls fail', async () => {
     const file = await DirectFile.open(scratch('closed'), 'the target', 'writeback', CREATE);
     await file.close();
     await file.close();
@@ -142,7 +142,7 @@ describe('in memory (tmpfs)', () => {
 });
 
 describe('errors', () => {
-  test('a file that is not there cannot be opened', async () => {
+  test('a missing file cannot be opened', async () => {
     await expect(DirectFile.open(scratch('missing'), 'the target', 'none')).rejects.toMatchObject({
       code: 'ERR_IO',
       systemCode: 'ENOENT',
@@ -151,7 +151,7 @@ describe('errors', () => {
     });
   });
 
-  test('a file that is there cannot be created', async () => {
+  test('an existing file cannot be created', async () => {
     fs.writeFileSync(scratch('there'), 'kept');
     await expect(DirectFile.open(scratch('there'), 'the target', 'none', CREATE)).rejects.toMatchObject({
       code: 'ERR_IO',
@@ -161,7 +161,7 @@ describe('errors', () => {
     expect(fs.readFileSync(scratch('there'), 'utf8')).toBe('kept');
   });
 
-  test('a full device refuses O_DIRECT, is written buffered, and says what did not fit where', async () => {
+  test('a full device refuses O_DIRECT, is written buffered, and the error has length and offset', async () => {
     const file = await DirectFile.open('/dev/full', 'the target', 'none');
     expect([file.alignment, file.cacheMode, file.directRefused]).toEqual([
       1,
@@ -189,7 +189,7 @@ describe('errors', () => {
     await file.close();
   });
 
-  test('through the write cache they stick, with offset and length', async () => {
+  test('through the write cache they persist, with offset and length', async () => {
     const file = await DirectFile.open('/dev/full', 'the target', 'none');
     const cache = CompressedWriteCache.create(file, 65536, 2 * 65536);
     await cache.write(3 * 65536, payload(5000));

@@ -1,4 +1,6 @@
-/** What a new file takes over from the one that it replaces, on a real file system and where parts of it are refused. */
+/**
+ * Attributes that a new file copies from the file that it replaces, on a real file system and where parts are refused.
+ */
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
@@ -21,7 +23,7 @@ beforeEach(({ task }) => {
 
 const call = (program: string, ...args: string[]) => execFileSync(program, args, { encoding: 'utf8' });
 const setAcl = (...args: string[]) => call('setfacl', ...args);
-/** The access control list, the default entries of a directory left out; of a file without one its permissions. */
+/** The access control list without the default entries of a directory; the permissions of a file without a list. */
 const aclOf = (file: string) => call('getfacl', '-cpan', file).trim().split('\n');
 const temporary = () => `${directory}/.image.qcow2.qcow2c.tmp`;
 const modeOf = (file: string) => fs.statSync(file).mode & 0o7777;
@@ -30,8 +32,8 @@ describe('the access control list', () => {
   test.each([
     ['of the owner and a reader', ['-m', 'u:12345:r'], 0o600],
     ['with a group that may write, and a mask', ['-m', 'g:23456:rw,m::r'], 0o640],
-    ['that takes from a user what all others have', ['-m', 'u:12345:-'], 0o644],
-  ])('%s is that of the old file, on the temporary file too', async (_, words, mode) => {
+    ['that denies a user the rights that all others have', ['-m', 'u:12345:-'], 0o644],
+  ])('%s is copied from the old file, to the temporary file too', async (_, words, mode) => {
     fs.chmodSync(path, mode);
     setAcl(...words, path);
     const before = aclOf(path);
@@ -41,7 +43,7 @@ describe('the access control list', () => {
     expect(aclOf(path)).toEqual(before);
   });
 
-  test('that the directory gives to new files is not given to one that replaces a file without', async () => {
+  test('that the directory gives to new files is not given to a file that replaces one without a list', async () => {
     fs.chmodSync(path, 0o640);
     const before = aclOf(path);
     setAcl('-d', '-m', 'u:12345:rwx,g:23456:rx,o::rx', directory);
@@ -53,14 +55,14 @@ describe('the access control list', () => {
     expect(aclOf(path)).toEqual(before);
   });
 
-  test('of the directory counts for a target that is new', async () => {
+  test('of the directory applies to a target that is new', async () => {
     fs.rmSync(path);
     setAcl('-d', '-m', 'u:12345:r', directory);
     await (await openTarget(path, 'none', false)).commit(0);
     expect(aclOf(path)).toContain('user:12345:r--');
   });
 
-  test('is there before anyone but the owner can read the file', async () => {
+  test('is set before any user but the owner can read the file', async () => {
     fs.chmodSync(path, 0o644);
     setAcl('-m', 'u:12345:r,g:23456:r', path);
     setAcl('-d', '-m', 'u:54321:r', directory);
@@ -85,7 +87,7 @@ async function loaded(): Promise<ExtendedAttributes> {
   return attributes;
 }
 
-/** Makes a new file as a target does, and gives it what the old one has. @returns the notices */
+/** Makes a new file as a target does, and copies the old one's attributes to it. @returns the notices */
 async function inherit(attributes: ExtendedAttributes, change: Partial<HeldFile> = {}): Promise<string[]> {
   const held = await holdExisting(path);
   const descriptor = fs.openSync(`${directory}/new`, 'wx+', 0o600);
@@ -97,7 +99,7 @@ async function inherit(attributes: ExtendedAttributes, change: Partial<HeldFile>
   }
 }
 
-/** Attributes of the old file and of the new one, which cannot be set where `refuses` says so. */
+/** Attributes of the old file and of the new one; `refuses` lists those that cannot be set. */
 function forged(
   old: Readonly<Record<string, string>>,
   made: Readonly<Record<string, string>>,
@@ -120,7 +122,7 @@ function forged(
   return { attributes, given };
 }
 
-describe('a file whose rules cannot be kept is open to its owner alone, and that is told', () => {
+describe('a file whose list or label cannot be kept is accessible to its owner only, with a notice', () => {
   beforeEach(() => fs.chmodSync(path, 0o754));
   const refuseAll = () => true;
 
@@ -138,7 +140,7 @@ describe('a file whose rules cannot be kept is open to its owner alone, and that
     expect(modeOf(`${directory}/new`)).toBe(0o700);
   });
 
-  test('a list, where the group cannot be kept', async () => {
+  test('a list, if the group cannot be kept', async () => {
     const gid = process.geteuid?.() === 0 ? 2 ** 32 - 1 : 0;
     const { attributes, given } = forged({ 'system.posix_acl_access': 'old' }, {}, () => false);
     const held = fs.statSync(path);
@@ -147,13 +149,13 @@ describe('a file whose rules cannot be kept is open to its owner alone, and that
     expect([modeOf(`${directory}/new`), given]).toEqual([0o700, {}]);
   });
 
-  test('but not for a label where the system gives none to new files, as it does not ask for them', async () => {
+  test('but not for a label on a system that gives new files none, because it uses no labels', async () => {
     const { attributes } = forged({ 'security.selinux': 'stray' }, {}, refuseAll);
     expect(await inherit(attributes)).toEqual([]);
     expect(modeOf(`${directory}/new`)).toBe(0o754);
   });
 
-  test('and what cannot be found out is an error', async () => {
+  test('and an attribute that cannot be read is an error', async () => {
     const attributes: ExtendedAttributes = {
       ...forged({}, {}, refuseAll).attributes,
       get: () => {
@@ -180,7 +182,7 @@ describe('attributes', () => {
     expect(given).toEqual({ 'security.selinux': 'old' });
   });
 
-  test('that speak of the old content, or belong to a file system, are not kept', async () => {
+  test('that describe the old content, or belong to a file system, are not kept', async () => {
     const old = {
       'security.capability': 'x',
       'security.ima': 'x',
@@ -191,7 +193,7 @@ describe('attributes', () => {
     expect([await inherit(attributes), given]).toEqual([[], {}]);
   });
 
-  test('that cannot be kept are told, however many there are', async () => {
+  test('that cannot be kept are reported, for any number of them', async () => {
     const old = Object.fromEntries(Array.from({ length: 500 }, (_, index) => [`user.\x1b${index}`, 'x']));
     expect(await inherit(forged(old, {}, () => true).attributes)).toEqual([
       "has lost the attribute 'user.\\x1b0' (Operation not permitted) and 499 more of the file that it replaces",

@@ -1,4 +1,4 @@
-/** Targets opened by a user without special rights: root may do everything, so as root another one is taken. */
+/** Opens targets as a user without privileges; root may do everything, so as root another user is used. */
 import { execFile } from 'node:child_process';
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,7 @@ const PACKAGES = fileURLToPath(new URL('../../node_modules', import.meta.url));
 /** "nobody" of most systems. */
 const NOBODY = 65_534;
 
-/** What the other process does: opens a target and commits it empty. Says how that went on stdout. */
+/** The program of the other process: it opens a target, commits it empty, and prints the result on standard output. */
 const SCRIPT = `
 const [bundle, path, inPlace] = process.argv.slice(1);
 const { openTarget } = await import(bundle);
@@ -25,13 +25,13 @@ try {
 
 export interface OtherUser {
   readonly uid: number;
-  /** Makes a directory, of this process's user, that the other user can reach. */
+  /** Makes a directory, of this process's user, that the other user can access. */
   directory(name: string): string;
   /** Opens and commits a target as the other user. @returns 'done', or the error's fields */
   complete(path: string, inPlace: boolean): Promise<unknown>;
 }
 
-/** Call it once in a test file or a describe: builds the target's code for the other process, and cleans up. */
+/** Call it once in a test file or a describe: builds the program of the other process, and cleans up. */
 export function useOtherUser(): OtherUser {
   const isRoot = process.geteuid?.() === 0;
   const uid = isRoot ? NOBODY : (process.geteuid?.() ?? 0);

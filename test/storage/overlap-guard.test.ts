@@ -1,4 +1,4 @@
-/** Every write that would harm a table is refused before a byte of anything is written. */
+/** Every write that would damage a table is refused before any byte is written. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { OverlapGuard } from '../../src/storage/overlap-guard.js';
@@ -18,7 +18,7 @@ async function guarded() {
   return { storage, guard, before: storage.writes.length };
 }
 
-/** Writes that touch what is protected, from each side. */
+/** Writes that touch a protected part, from each side. */
 const FORBIDDEN: readonly (readonly [string, number, number])[] = [
   ['the first byte of the header', 0, 1],
   ['the last byte of the header', RESERVED - 1, 10],
@@ -26,7 +26,7 @@ const FORBIDDEN: readonly (readonly [string, number, number])[] = [
   ['the last byte of a table', 23_999, 100],
   ['the middle of a table', 21_000, 5],
   ['a table exactly', 40_000, 4000],
-  ['a whole table and what is around it', 39_000, 6000],
+  ['a whole table and bytes on both sides', 39_000, 6000],
   ['two tables', 20_500, 22_000],
   ['everything', 0, 50_000],
 ];
@@ -43,9 +43,9 @@ describe('payload', () => {
   });
 
   test.each([
-    ['right behind the header', RESERVED, 100],
+    ['right after the header', RESERVED, 100],
     ['right before a table', 19_000, 1000],
-    ['right behind a table', 24_000, 16_000],
+    ['right after a table', 24_000, 16_000],
     ['far away', 2 ** 40, 100],
   ])('%s is written, and may be written again', async (_, offset, length) => {
     const { storage, guard, before } = await guarded();
@@ -54,7 +54,7 @@ describe('payload', () => {
     expect(storage.writes).toHaveLength(before + 2);
   });
 
-  test('in several buffers counts with all of them', async () => {
+  test('in several buffers is checked with their total length', async () => {
     const { storage, guard, before } = await guarded();
     const buffers = [payload(500), payload(500), payload(1)];
     await expect(guard.write(19_000, buffers)).rejects.toThrow('a write of 1001 bytes at offset 19000');
@@ -73,7 +73,7 @@ describe('tables', () => {
     expect(storage.writes).toHaveLength(before);
   });
 
-  test('are protected from when their place is reserved, before they are written', async () => {
+  test('are protected once their space is reserved, before they are written', async () => {
     const { storage, guard, before } = await guarded();
     guard.reserve(60_000, 1000);
     await expect(guard.write(60_500, [payload(1)])).rejects.toThrow('overwrite a table');
@@ -84,9 +84,9 @@ describe('tables', () => {
   });
 
   test.each([
-    ['before their place', 59_999, 100],
-    ['behind their place', 60_901, 100],
-    ['where no place is', 70_000, 10],
+    ['before their space', 59_999, 100],
+    ['after their space', 60_901, 100],
+    ['in unreserved space', 70_000, 10],
   ])('%s are refused before anything is written', async (_, offset, length) => {
     const { storage, guard, before } = await guarded();
     guard.reserve(60_000, 1000);
@@ -98,7 +98,7 @@ describe('tables', () => {
     expect(storage.writes).toHaveLength(before);
   });
 
-  test('are not written where the file holds something that is protected', async () => {
+  test('are not written to a protected part', async () => {
     const { storage, guard, before } = await guarded();
     guard.protect([{ offset: 60_000, length: 1000 }]);
     await expect(guard.writeTables(60_000, [payload(100)])).rejects.toMatchObject({ code: 'ERR_INTERNAL' });
@@ -106,7 +106,7 @@ describe('tables', () => {
     expect(storage.writes).toHaveLength(before);
   });
 
-  test('fill their place in parts and in any order, each part once', async () => {
+  test('fill their space in parts and in any order, each part once', async () => {
     const { storage, guard, before } = await guarded();
     for (const offset of [60_000, 60_500]) guard.reserve(offset, 500);
     await guard.writeTables(60_400, [payload(200)]);
@@ -115,7 +115,7 @@ describe('tables', () => {
     expect(storage.writes).toHaveLength(before + 2);
   });
 
-  test('are protected while their write is still under way, and when it has failed', async () => {
+  test('are protected while their write is in flight, and after it has failed', async () => {
     const { storage, guard, before } = await guarded();
     guard.reserve(60_000, 100);
     storage.hold();
@@ -128,14 +128,14 @@ describe('tables', () => {
 });
 
 describe('the header', () => {
-  test('may be written more than once, in its place', async () => {
+  test('may be written more than once, in its space', async () => {
     const { storage, guard, before } = await guarded();
     await guard.writeHeader([payload(100)]);
     await guard.writeHeader([payload(RESERVED)]);
     expect(storage.writes.slice(before)).toMatchObject([{ offset: 0 }, { offset: 0, length: RESERVED }]);
   });
 
-  test('longer than its place is refused, also when a table lies right behind it', async () => {
+  test('longer than its reserved space is refused, also if a table follows directly', async () => {
     const { storage, guard } = await guarded();
     await expect(guard.writeHeader([payload(RESERVED + 1)])).rejects.toThrow(
       'longer than its reserved space',
@@ -151,7 +151,7 @@ describe('the header', () => {
 });
 
 describe('the guard', () => {
-  test('lets exactly those writes pass that touch no table, in any order of both', async () => {
+  test('passes exactly the writes that touch no table, in any order of writes and tables', async () => {
     const place = fc.record({
       table: fc.boolean(),
       offset: fc.nat(300),
@@ -186,7 +186,7 @@ describe('the guard', () => {
     await fc.assert(property);
   });
 
-  test('is the storage below it in everything else', async () => {
+  test('passes every other call to the storage below', async () => {
     const { storage, guard } = await guarded();
     storage.readsExpected = true;
     expect([guard.name, guard.alignment]).toEqual(['recording', 1]);

@@ -1,13 +1,13 @@
-/** Tells whether a promise is still waiting, without waiting for it: no test of the storage sleeps. */
+/** Tells whether a promise is pending, without waiting for it: no test of the storage sleeps. */
 
-/** Lets everything go on that can: the microtasks of this turn run before the next turn begins. */
+/** Runs all pending microtasks: they run before the next turn of the event loop begins. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve);
   });
 }
 
-/** What has become of `promise` once nothing that could settle it is left to run. */
+/** The state of `promise` once no microtask is left that could settle it. */
 export async function stateOf(promise: Promise<unknown>): Promise<'waiting' | 'resolved' | 'rejected'> {
   let state: 'waiting' | 'resolved' | 'rejected' = 'waiting';
   promise.then(

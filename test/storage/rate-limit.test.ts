@@ -1,4 +1,4 @@
-/** The rate limit on a clock that only moves when it is told to. */
+/** The rate limit on a clock that the test moves. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Clock, RateLimit } from '../../src/storage/rate-limit.js';
@@ -46,7 +46,7 @@ class FakeClock implements Clock {
 }
 
 describe('a rate limit', () => {
-  test('lets the first write go ahead, and makes the next wait until it is paid for', async () => {
+  test('admits the first write at once, and delays the next until it is paid for', async () => {
     const clock = new FakeClock();
     const limit = new RateLimit(MIB, clock);
     expect(await stateOf(limit.admit(3 * MIB, open))).toBe('resolved');
@@ -57,7 +57,7 @@ describe('a rate limit', () => {
     expect(await stateOf(second)).toBe('resolved');
   });
 
-  test('takes as long as the bytes take at that rate, whoever writes them', async () => {
+  test('takes as long as the bytes take at that rate, for any number of writers', async () => {
     const clock = new FakeClock();
     const limit = new RateLimit(10 * MIB, clock);
     const writer = async () => {
@@ -67,7 +67,7 @@ describe('a rate limit', () => {
     expect(clock.now()).toBe(5000 + 9900);
   });
 
-  test('admits in the order of asking', async () => {
+  test('admits writes in order', async () => {
     const clock = new FakeClock();
     const limit = new RateLimit(1000, clock);
     const order: number[] = [];
@@ -85,7 +85,7 @@ describe('a rate limit', () => {
     clock.moveTo(5060);
     await limit.admit(50, open);
     expect(await stateOf(limit.admit(1, open))).toBe('resolved');
-    // Idle for an hour: only 100 ms of it, 100 bytes, may be made up for.
+    // Idle for an hour: only 100 ms of it, 100 bytes, may be used later.
     clock.moveTo(3_600_000);
     await limit.admit(100, open);
     await limit.admit(1, open);
@@ -111,7 +111,7 @@ describe('a rate limit', () => {
     );
   });
 
-  test('never asks for a longer timer than there is', async () => {
+  test('never sets a timer longer than the maximum', async () => {
     const clock = new FakeClock();
     const limit = new RateLimit(1, clock);
     await limit.admit(2 ** 33, open);
@@ -122,7 +122,7 @@ describe('a rate limit', () => {
     expect(clock.now()).toBe(5000 + 2 ** 33 * 1000);
   });
 
-  test('ends a wait with the signal, at once, and lets nobody in who comes later', async () => {
+  test('ends a wait at once when the signal aborts, and refuses all later writes', async () => {
     const clock = new FakeClock();
     const limit = new RateLimit(1, clock);
     const ending = new AbortController();
@@ -135,7 +135,7 @@ describe('a rate limit', () => {
     await expect(limit.admit(1, ending.signal)).rejects.toMatchObject(error);
   });
 
-  test('knows the time by itself', async () => {
+  test('uses the real clock by default', async () => {
     const limit = new RateLimit(100_000);
     await limit.admit(500, open);
     await limit.admit(2 ** 40, open);

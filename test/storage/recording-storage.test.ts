@@ -1,4 +1,4 @@
-/** The judge judged: the test storage accuses each forbidden thing, and nothing else. */
+/** Tests of the test storage: it reports each forbidden call, and no other. */
 import { describe, expect, test } from 'vitest';
 import { alignedMemory } from '../../src/system/aligned-memory.js';
 import { stateOf } from './promise-state.js';
@@ -8,7 +8,7 @@ const BLOCK = 4096;
 const memory = (blocks: number) => alignedMemory(blocks * BLOCK).subarray(0, blocks * BLOCK);
 
 describe('the recording storage', () => {
-  test('accuses nobody of aligned writes side by side', async () => {
+  test('reports nothing for aligned adjacent writes', async () => {
     const storage = new RecordingStorage();
     await Promise.all([storage.write(0, [memory(1)]), storage.write(BLOCK, [memory(2), memory(1)])]);
     expect(storage.violations).toEqual([]);
@@ -22,13 +22,13 @@ describe('the recording storage', () => {
     ['offset', 512, memory(1)],
     ['length', 0, memory(1).subarray(0, 100)],
     ['address', 0, memory(2).subarray(512, 512 + BLOCK)],
-  ])('accuses a write whose %s is not aligned', async (_, offset, buffer) => {
+  ])('reports a write whose %s is not aligned', async (_, offset, buffer) => {
     const storage = new RecordingStorage();
     await storage.write(offset, [buffer]);
     expect(storage.violations).toEqual([expect.stringContaining('not aligned')]);
   });
 
-  test('accuses two writes in flight that share a block, even when their bytes are apart', async () => {
+  test('reports two writes in flight that share a block, even if their bytes do not overlap', async () => {
     const storage = new RecordingStorage({ alignment: 1 });
     storage.hold();
     const first = storage.write(0, [payload(100)]);
@@ -39,7 +39,7 @@ describe('the recording storage', () => {
     expect(storage.violations).toContainEqual(expect.stringContaining('shares a block'));
   });
 
-  test('accuses whoever changes a buffer under a write', async () => {
+  test('reports a buffer that changes during its write', async () => {
     const storage = new RecordingStorage();
     storage.hold();
     const buffer = memory(1);
@@ -50,13 +50,13 @@ describe('the recording storage', () => {
     expect(storage.violations).toEqual([expect.stringContaining('changed')]);
   });
 
-  test('accuses whoever reads back', async () => {
+  test('reports bytes that are read back', async () => {
     const storage = new RecordingStorage();
     await storage.read(0, memory(1));
     expect(storage.violations).toEqual([expect.stringContaining('read back')]);
   });
 
-  test('holds writes until they are released and fails them with what was taken', async () => {
+  test('holds writes until they are released, or fails them after some bytes', async () => {
     const storage = new RecordingStorage({ alignment: 1 });
     const error = new Error('no space');
     storage.hold();
@@ -72,7 +72,7 @@ describe('the recording storage', () => {
     expect(storage.size).toBe(13);
   });
 
-  test('fails the write with a given number and comes short at its end', async () => {
+  test('fails the write with a given number, and ends a read at the end of the file', async () => {
     const storage = new RecordingStorage({ alignment: 1, background: 7 });
     storage.readsExpected = true;
     storage.failNth(1, new Error('second'));
@@ -84,7 +84,7 @@ describe('the recording storage', () => {
     expect(storage.bytes(15, 1)).toEqual(new Uint8Array([7]));
   });
 
-  test('accuses a write behind the end of a device, but not one of the sectors before it', async () => {
+  test('reports a write past the end of a device, but not one of the last sectors', async () => {
     const storage = new RecordingStorage({ deviceSize: BLOCK + 512 });
     await storage.write(BLOCK, [memory(1).subarray(0, 512)]);
     expect(storage.violations).toEqual([]);
@@ -92,7 +92,7 @@ describe('the recording storage', () => {
     expect(storage.violations).toEqual([expect.stringContaining('past the end of the device')]);
   });
 
-  test('makes holes of whole blocks, unless it is told to refuse', async () => {
+  test('makes holes of whole blocks unless it is set to refuse', async () => {
     const storage = new RecordingStorage({ background: 7 });
     storage.preset(0, payload(3 * BLOCK));
     expect(await storage.punch(BLOCK, BLOCK)).toBe(true);
@@ -103,7 +103,7 @@ describe('the recording storage', () => {
     expect(storage.violations).toEqual([]);
   });
 
-  test('accuses a hole that is none of whole blocks, and one under a write', async () => {
+  test('reports a hole that is not whole blocks, and one under a write', async () => {
     const storage = new RecordingStorage();
     storage.hold();
     const writing = storage.write(0, [memory(2)]);

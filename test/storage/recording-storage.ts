@@ -1,7 +1,7 @@
 /**
- * A storage in memory that writes down all it is asked and judges it: every write aligned in offset,
- * length and memory address, no two writes in flight in one aligned block, no buffer changed under a
- * write, nothing read back. Writes can be held, failed at any number, cut short.
+ * A storage in memory that records all calls and checks them: every write aligned in offset, length and memory address,
+ * no two writes in flight in one aligned block, no buffer changed during its write, nothing read back. Writes can be
+ * held, fail at any number, or be short.
  */
 import koffi from 'koffi';
 import { afterEach, expect } from 'vitest';
@@ -25,7 +25,7 @@ export interface RecordedHole {
   readonly length: number;
 }
 
-/** A failure to inject: the first `taken` bytes reach the storage all the same. */
+/** A failure to inject: the first `taken` bytes still reach the storage. */
 export interface Failure {
   readonly error: Error;
   readonly taken: number;
@@ -33,9 +33,9 @@ export interface Failure {
 
 export interface RecordingOptions {
   readonly alignment?: number | undefined;
-  /** What bytes that were never written hold: a device is not full of zeros. Default 0. */
+  /** Value of bytes that were never written: a device is not full of zeros. Default 0. */
   readonly background?: number | undefined;
-  /** Bytes of the device that this is: nothing may be written behind them. A file has no such end. */
+  /** Bytes of the device: no write may pass its end. A file has no such end. */
   readonly deviceSize?: number | undefined;
   /** Awaited by every read and write before it takes effect. */
   readonly delay?: (() => Promise<unknown>) | undefined;
@@ -51,9 +51,9 @@ export class RecordingStorage implements SparseStorage {
   /** Every range that was to become a hole, refused or not. */
   readonly punches: RecordedHole[] = [];
   syncs = 0;
-  /** What the caller did that no caller may do. */
+  /** Calls that no caller may make. */
   readonly violations: string[] = [];
-  /** Set where the test itself reads; otherwise a read is a violation. */
+  /** Set it when the test itself reads; otherwise a read is a violation. */
   readsExpected = false;
   /** The file's length in bytes: reads come short at it. */
   size = 0;
@@ -66,7 +66,7 @@ export class RecordingStorage implements SparseStorage {
   readonly #delay: (() => Promise<unknown>) | undefined;
   readonly #gates = new Map<RecordedWrite, (failure: Failure | undefined) => void>();
   #holding = false;
-  /** By number of the page; pages that nobody wrote to hold the background. */
+  /** By page number; pages without a write have the background value. */
   readonly #pages = new Map<number, Uint8Array>();
 
   constructor({ alignment = 4096, background = 0, deviceSize, delay }: RecordingOptions = {}) {
@@ -81,12 +81,12 @@ export class RecordingStorage implements SparseStorage {
     return this.writes.filter(({ state }) => state === 'under way');
   }
 
-  /** Writes that begin from now on wait until they are released. */
+  /** From now on, new writes wait until they are released. */
   hold(): void {
     this.#holding = true;
   }
 
-  /** Lets a held write go on, or fail. */
+  /** Lets a held write continue, or fail. */
   release(write: RecordedWrite | undefined, failure?: Failure): void {
     const open = write && this.#gates.get(write);
     if (write === undefined || open === undefined) throw new Error('there is no such held write');
@@ -94,7 +94,7 @@ export class RecordingStorage implements SparseStorage {
     open(failure);
   }
 
-  /** Lets all held writes go on and holds no more. */
+  /** Lets all held writes continue and holds no more. */
   releaseAll(): void {
     this.#holding = false;
     for (const write of [...this.#gates.keys()]) this.release(write);
@@ -116,7 +116,7 @@ export class RecordingStorage implements SparseStorage {
     return bytes;
   }
 
-  /** Writes behind the back of whoever is tested. */
+  /** Writes without the code under test. */
   preset(offset: number, bytes: Uint8Array): void {
     this.#store(offset, bytes);
   }
@@ -141,7 +141,7 @@ export class RecordingStorage implements SparseStorage {
     this.reads.push({ offset, length: into.length });
     if (!this.readsExpected) this.violations.push(`${into.length} bytes at ${offset} were read back`);
     this.#judge('read', [offset, into.length, Number(koffi.address(into) % BigInt(this.alignment))]);
-    // What is there when the read begins: a write that ends meanwhile need not be seen.
+    // The content when the read begins: it need not include a write that ends meanwhile.
     const count = Math.max(0, Math.min(into.length, this.size - offset));
     const bytes = this.bytes(offset, count);
     await this.#delay?.();
@@ -162,7 +162,7 @@ export class RecordingStorage implements SparseStorage {
     const refused = this.refusesPunch?.(this.punches.length - 1) ?? false;
     await this.#delay?.();
     if (refused) return false;
-    // Pages that nobody wrote to need no zeros where these are what they hold.
+    // Pages without a write need no zeros if the background is zero.
     for (let at = offset; at < Math.min(offset + length, this.size); at += PAGE - (at % PAGE)) {
       if (this.#background === 0 && !this.#pages.has(Math.floor(at / PAGE))) continue;
       this.#page(at).fill(0, 0, offset + length - at);
@@ -186,7 +186,7 @@ export class RecordingStorage implements SparseStorage {
     const end = offset + bytes.length;
     if (end > (this.#deviceSize ?? end)) this.#accuse(write, 'it goes past the end of the device');
     for (const { address, length } of write.buffers) {
-      // The last sectors of a device make no whole block.
+      // The last sectors of a device are not a whole block.
       const rest = end === this.#deviceSize ? length % 512 : length;
       this.#judge('write', [offset, rest, Number(address % BigInt(this.alignment))]);
     }
@@ -219,7 +219,7 @@ export class RecordingStorage implements SparseStorage {
     this.size = Math.max(this.size, offset + bytes.length);
   }
 
-  /** The rest of the page that holds `offset`, from there on. */
+  /** The rest of the page that contains `offset`, from there on. */
   #page(offset: number): Uint8Array {
     const number = Math.floor(offset / PAGE);
     let page = this.#pages.get(number);
@@ -233,7 +233,7 @@ export class RecordingStorage implements SparseStorage {
 
 /**
  * Call it once at the top of a test file.
- * @returns what makes a storage, whose violations are looked at when the test is over
+ * @returns a function that makes a storage; its violations are checked at the end of the test
  */
 export function useRecordingStorage(): (options?: RecordingOptions) => RecordingStorage {
   const made: RecordingStorage[] = [];
@@ -248,7 +248,7 @@ export function useRecordingStorage(): (options?: RecordingOptions) => Recording
   };
 }
 
-/** Bytes that differ from their neighbours, from what another seed gives, and from 0. */
+/** Bytes that differ from their neighbours, from those of another seed, and from 0. */
 export function payload(length: number, seed = 1): Uint8Array {
   return Uint8Array.from({ length }, (_, index) => 1 + ((index * 31 + seed * 97) % 255));
 }

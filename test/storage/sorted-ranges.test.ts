@@ -1,4 +1,4 @@
-/** Sorted ranges against the plainest model there is: a set of numbers. */
+/** Sorted ranges compared with the simplest model: a set of numbers. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { SortedRanges } from '../../src/storage/sorted-ranges.js';
@@ -9,7 +9,7 @@ const range = fc
   .map(([one, other]): [number, number] => (one < other ? [one, other] : [other, one]));
 const numbers = (start: number, end: number) => Array.from({ length: end - start }, (_, at) => start + at);
 
-/** Adds those ranges that fit and counts on the model what must be there. */
+/** Adds the ranges that fit, and returns the expected numbers. */
 function fillBoth(ranges: readonly [number, number][]) {
   const sorted = new SortedRanges();
   const model = new Set<number>();
@@ -36,7 +36,7 @@ function counted(value: number, count: { comparisons: number }): number {
 }
 
 describe('sorted ranges', () => {
-  test('hold what was added, refuse what overlaps, and merge what touches', () => {
+  test('contain added ranges, refuse overlapping ones, and merge those that touch', () => {
     fc.assert(
       fc.property(fc.array(range, { maxLength: 30 }), range, (ranges, [start, end]) => {
         const { sorted, model } = fillBoth(ranges);
@@ -61,7 +61,7 @@ describe('sorted ranges', () => {
     expect(sorted.covers(5, 5)).toBe(true);
   });
 
-  test('are looked for from the end: an append to thousands of ranges compares a handful of numbers', () => {
+  test('are searched from the end: an append to thousands of ranges compares few numbers', () => {
     const sorted = new SortedRanges();
     for (let at = 0; at < 10_000; at += 1) sorted.add(3 * at, 3 * at + 1);
     const appended = { comparisons: 0 };
@@ -69,7 +69,7 @@ describe('sorted ranges', () => {
     expect(appended.comparisons).toBeLessThanOrEqual(4);
   });
 
-  test('are halved, not walked, for what is not at the end', () => {
+  test('are searched by halving for other positions', () => {
     const sorted = new SortedRanges();
     for (let at = 0; at < 10_000; at += 1) sorted.add(3 * at, 3 * at + 1);
     const asked = { comparisons: 0 };
@@ -77,7 +77,7 @@ describe('sorted ranges', () => {
     expect(asked.comparisons).toBeLessThanOrEqual(20);
   });
 
-  test('say where an overlap begins', () => {
+  test('report where an overlap begins', () => {
     const sorted = new SortedRanges();
     sorted.add(10, 20);
     expect(() => sorted.add(5, 11)).toThrow('bytes 5 to 11 overlap a range that begins at 10');

@@ -1,6 +1,6 @@
 /**
- * The end of a target, step by step: what happens in which order, and what is left when a step fails.
- * Calls of node:fs are replaced where the real system cannot be made to fail.
+ * The commit of a target, step by step: the order of the steps, and the files left when a step fails. Calls of node:fs
+ * are replaced where the real system cannot be made to fail.
  */
 import * as fs from 'node:fs';
 import type { constants } from 'node:os';
@@ -10,10 +10,10 @@ import { openTarget } from '../../src/storage/open-target.js';
 import { alignedMemory, DIRECT_ALIGNMENT } from '../../src/system/aligned-memory.js';
 import { useScratch } from '../e2e/scratch.js';
 
-/** The steps in the order in which they were made, and which of them fail. */
+/** The steps in order, and those that fail. */
 const steps = vi.hoisted(() => ({ made: [] as string[], failing: new Map<string, string>() }));
 
-/** Writes the step down; throws when it is to fail. */
+/** Records the step; throws if it is to fail. */
 const step = vi.hoisted(() => (name: string) => {
   steps.made.push(name);
   const code = steps.failing.get(name);
@@ -91,12 +91,12 @@ async function opened(inPlace = false, mode: 'none' | 'unsafe' = 'none') {
 }
 
 describe('commit of a new file', () => {
-  test('makes it durable before it gets its name, and then the name', async () => {
+  test('syncs it before the rename, and the directory afterwards', async () => {
     await (await opened()).commit(512);
     expect(steps.made).toEqual(['ftruncate', 'fdatasync', 'close', 'rename', `sync ${directory}`]);
   });
 
-  test('in mode unsafe syncs nothing', async () => {
+  test('syncs nothing in mode unsafe', async () => {
     await (await opened(false, 'unsafe')).commit(512);
     expect(steps.made).toEqual(['ftruncate', 'close', 'rename']);
   });
@@ -135,7 +135,7 @@ describe('commit of a new file', () => {
   });
 
   test.each(['EINVAL', 'ENOTSUP', 'EPERM'] as const)(
-    'does not mind a file system that cannot sync directories and says %s',
+    'accepts a file system that cannot sync directories and answers %s',
     async (code) => {
       const target = await opened();
       failWith(`sync ${directory}`, code);
@@ -155,7 +155,7 @@ describe('commit in place', () => {
     ['ftruncate', 'EFBIG'],
     ['fdatasync', 'EIO'],
     ['close', 'EIO'],
-  ] as const)('whose %s fails says so and leaves nothing open', async (name, code) => {
+  ] as const)('whose %s fails is an error and leaves nothing open', async (name, code) => {
     const target = await opened(true);
     failWith(name, code);
     await expect(target.commit(512)).rejects.toMatchObject({ code: 'ERR_IO', systemCode: code, file: path });
@@ -165,7 +165,7 @@ describe('commit in place', () => {
 });
 
 describe('discard', () => {
-  test.each([false, true])('never throws, even when nothing works (in place: %s)', async (inPlace) => {
+  test.each([false, true])('never throws, even if every call fails (in place: %s)', async (inPlace) => {
     const target = await opened(inPlace);
     failWith('ftruncate', 'EIO');
     failWith('close', 'EIO');

@@ -1,4 +1,4 @@
-/** What somebody does meanwhile to the target's name, to its temporary file and to their directory. */
+/** Other processes change the target's name, its temporary file or their directory during the run. */
 import * as fs from 'node:fs';
 import promises from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
@@ -61,7 +61,7 @@ test.each([
     message: expect.stringMatching(LOST),
   });
   expect(fs.readFileSync(path, 'utf8')).toBe(OLD);
-  // What somebody else has put there is his.
+  // The file that another process has put there stays.
   expect(names()).toEqual(left);
 });
 
@@ -92,7 +92,7 @@ test('another file that gets the name at the last moment is an error', async () 
   expect(names()).toEqual(['disk.qcow2']);
 });
 
-test('a program that takes the finished file away at once does no harm', async () => {
+test('a program that moves the finished file away at once causes no error', async () => {
   onRename(async (rename, from, to) => {
     await rename(from, to);
     fs.renameSync(path, join(directory, 'taken'));
@@ -109,7 +109,7 @@ test('a directory that is removed is an error', async () => {
   });
 });
 
-test('a directory that is moved away is an error, whatever takes its place', async () => {
+test('a directory that is moved away is an error, even if another takes its place', async () => {
   fs.renameSync(directory, scratch('moved'));
   fs.mkdirSync(directory);
   fs.writeFileSync(path, 'of somebody else');
@@ -119,7 +119,7 @@ test('a directory that is moved away is an error, whatever takes its place', asy
   });
   expect(names()).toEqual(['disk.qcow2']);
   expect(fs.readFileSync(path, 'utf8')).toBe('of somebody else');
-  // There is no name any more by which it could be removed; the next run to that place does it.
+  // No name is left to remove the file by; the next run to that path removes it.
   expect(names(scratch('moved'))).toEqual(['.disk.qcow2.qcow2c.tmp', 'disk.qcow2']);
   expect(fs.readFileSync(join(scratch('moved'), 'disk.qcow2'), 'utf8')).toBe(OLD);
 });
@@ -135,7 +135,7 @@ test.each([
       fs.symlinkSync(scratch('elsewhere'), path);
     },
   ],
-])('an old target that is %s makes no difference: the name gets the new image', async (_, change) => {
+])('an old target that is %s has no effect: the name gets the new image', async (_, change) => {
   change();
   await target.commit(4096);
   expect(names()).toEqual(['disk.qcow2']);
@@ -143,7 +143,7 @@ test.each([
   expect(fs.readFileSync(path).equals(NEW)).toBe(true);
 });
 
-test('an old target in whose place there is a directory is an error', async () => {
+test('an old target that is replaced by a directory is an error', async () => {
   fs.unlinkSync(path);
   fs.mkdirSync(path);
   await expect(target.commit(4096)).rejects.toMatchObject({
@@ -155,7 +155,7 @@ test('an old target in whose place there is a directory is an error', async () =
   expect(names(path)).toEqual([]);
 });
 
-test('a discarded target removes nothing but its own', async () => {
+test('a discarded target removes only its own file', async () => {
   fs.renameSync(temporary, join(directory, 'moved'));
   fs.writeFileSync(temporary, 'of somebody else');
   await target.discard();

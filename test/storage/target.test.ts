@@ -1,4 +1,4 @@
-/** The target on a real file system: complete under its name, or not there at all. */
+/** The target on a real file system: complete under its name, or absent. */
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -49,7 +49,7 @@ describe('a new target', () => {
     expect(modeOf(path)).toBe(0o644 & ~process.umask());
   });
 
-  test('leaves nothing when it is discarded', async () => {
+  test('leaves no file when it is discarded', async () => {
     const target = await openTarget(path, 'none', false);
     await target.file.write(0, [block()]);
     await target.discard();
@@ -57,14 +57,14 @@ describe('a new target', () => {
     expect(names()).toEqual([]);
   });
 
-  test('is not harmed by a discard after its commit', async () => {
+  test('stays after a discard that follows its commit', async () => {
     const target = await openTarget(path, 'none', false);
     await complete(target);
     await target.discard();
     expect(names()).toEqual(['image.qcow2']);
   });
 
-  test('is refused while another one of the same name is under way', async () => {
+  test('is refused while another run makes the same target', async () => {
     const first = await openTarget(path, 'none', false);
     await expect(openTarget(path, 'none', false)).rejects.toMatchObject({
       code: 'ERR_IN_USE',
@@ -77,7 +77,7 @@ describe('a new target', () => {
     expectSameBytes(fs.readFileSync(path), payload(512, 2));
   });
 
-  test('goes to one of many who want it at the same moment', async () => {
+  test('goes to one of many runs that start at once', async () => {
     const attempts = await Promise.allSettled(
       Array.from({ length: 20 }, () => openTarget(path, 'none', false)),
     );
@@ -90,14 +90,14 @@ describe('a new target', () => {
     expect(names()).toEqual(['image.qcow2']);
   });
 
-  test('takes the place of what a killed run has left behind', async () => {
+  test('replaces the leftover of a killed run', async () => {
     fs.writeFileSync(join(directory, '.image.qcow2.qcow2c.tmp'), 'half an image');
     await complete(await openTarget(path, 'none', false));
     expect(names()).toEqual(['image.qcow2']);
     expectSameBytes(fs.readFileSync(path), payload(512));
   });
 
-  test('never follows a link that stands where its temporary file would be', async () => {
+  test('never follows a link under the name of its temporary file', async () => {
     const elsewhere = join(directory, 'elsewhere');
     fs.writeFileSync(elsewhere, 'precious');
     fs.symlinkSync(elsewhere, join(directory, '.image.qcow2.qcow2c.tmp'));
@@ -108,7 +108,7 @@ describe('a new target', () => {
     expect(fs.readFileSync(elsewhere, 'utf8')).toBe('precious');
   });
 
-  test('in a directory that is not there fails before anything is done', async () => {
+  test('in a missing directory fails before anything is done', async () => {
     await expect(openTarget(join(directory, 'no', 'image'), 'none', false)).rejects.toMatchObject({
       code: 'ERR_IO',
       systemCode: 'ENOENT',
@@ -119,7 +119,7 @@ describe('a new target', () => {
   test.each([
     ['', 'No such file or directory'],
     ['image/', 'Is a directory'],
-  ])('cannot be called %j, and that is said at once', async (name, reason) => {
+  ])('cannot be called %j, and fails at once', async (name, reason) => {
     const wanted = name === '' ? '' : join(directory, name);
     await expect(openTarget(wanted, 'none', false)).rejects.toMatchObject({
       code: 'ERR_IO',
@@ -144,7 +144,7 @@ describe('a new target', () => {
     expect(names()).toEqual([name]);
   });
 
-  test('with a name longer than the file system takes fails at once', async () => {
+  test('with a name too long for the file system fails at once', async () => {
     await expect(openTarget(join(directory, 'x'.repeat(256)), 'none', false)).rejects.toMatchObject({
       code: 'ERR_IO',
       systemCode: 'ENAMETOOLONG',
@@ -155,7 +155,7 @@ describe('a new target', () => {
 describe('a target that replaces a file', () => {
   beforeEach(() => fs.writeFileSync(path, 'the old image'));
 
-  test('leaves the old file alone until it is complete, and when it is discarded', async () => {
+  test('leaves the old file unchanged until it is complete, and when it is discarded', async () => {
     const discarded = await openTarget(path, 'none', false);
     await discarded.file.write(0, [block()]);
     expect(fs.readFileSync(path, 'utf8')).toBe('the old image');
@@ -180,7 +180,7 @@ describe('a target that replaces a file', () => {
     expect(modeOf(path)).toBe(mode);
   });
 
-  test('keeps the owner and the group, where it may', async () => {
+  test('keeps the owner and the group if permitted', async () => {
     const [uid, gid] =
       process.geteuid?.() === 0 ? [12_345, 23_456] : [fs.statSync(path).uid, fs.statSync(path).gid];
     fs.chownSync(path, uid, gid);
@@ -188,7 +188,7 @@ describe('a target that replaces a file', () => {
     expect(fs.statSync(path)).toMatchObject({ uid, gid });
   });
 
-  test('replaces what a symbolic link points to, and the link stays', async () => {
+  test('replaces the file that a symbolic link points to, and the link stays', async () => {
     const elsewhere = join(directory, 'elsewhere');
     fs.mkdirSync(elsewhere);
     fs.renameSync(path, join(elsewhere, 'real'));
@@ -201,7 +201,7 @@ describe('a target that replaces a file', () => {
     expectSameBytes(fs.readFileSync(join(elsewhere, 'real')), payload(512));
   });
 
-  test('reports that it cannot get its name, and leaves nothing of its own', async () => {
+  test('reports that it cannot be renamed, and leaves no file of its own', async () => {
     const target = await openTarget(path, 'none', false);
     await target.file.write(0, [block()]);
     fs.rmSync(path);
@@ -217,7 +217,7 @@ describe('a target that replaces a file', () => {
   });
 });
 
-describe('a symbolic link that leads nowhere', () => {
+describe('a symbolic link to a missing file', () => {
   test.each(['absolute', 'relative'])('%s, gets its file and stays', async (kind) => {
     fs.mkdirSync(join(directory, 'elsewhere'));
     const leadsTo = kind === 'absolute' ? join(directory, 'elsewhere', 'new') : 'elsewhere/new';
@@ -236,7 +236,7 @@ describe('a symbolic link that leads nowhere', () => {
 });
 
 describe('a target in place', () => {
-  test('keeps the file and its name, and gets the length it is given', async () => {
+  test('keeps the file and its name, and gets the given length', async () => {
     fs.writeFileSync(path, payload(10_000, 5));
     const { ino } = fs.statSync(path);
     const target = await openTarget(path, 'none', true);
@@ -259,7 +259,7 @@ describe('a target in place', () => {
     expectSameBytes(fs.readFileSync(path), payload(4096, 5));
   });
 
-  test('stays as it is, its times too, when it is discarded before anything was written', async () => {
+  test('is unchanged, with its times, when it is discarded before a write', async () => {
     fs.writeFileSync(path, payload(4096, 5));
     const before = fs.statSync(path, { bigint: true });
     await (await openTarget(path, 'none', true)).discard();
@@ -274,7 +274,7 @@ describe('a target in place', () => {
   test('may keep its length, or become longer', async () => {
     fs.writeFileSync(path, payload(10_000, 5));
     const same = await openTarget(path, 'none', true);
-    // The padding of the last block goes past the end, for a while.
+    // The padding of the last block extends past the end until the commit.
     await same.file.write(8192, [block()]);
     await same.commit(same.existingSize);
     expect(fs.statSync(path).size).toBe(10_000);
@@ -282,7 +282,7 @@ describe('a target in place', () => {
     expect(fs.statSync(path).size).toBe(10_240);
   });
 
-  test('must be there', async () => {
+  test('must exist', async () => {
     await expect(openTarget(path, 'none', true)).rejects.toMatchObject({
       code: 'ERR_IO',
       systemCode: 'ENOENT',
@@ -329,7 +329,7 @@ describe('two targets that belong together', () => {
     expectSameBytes(fs.readFileSync(path), payload(512, 2));
   });
 
-  test('have no name while the other is not complete', async () => {
+  test('get no name before the other is complete', async () => {
     const { data, outputs } = await opened();
     await data.seal(1024);
     expect(fs.readFileSync(dataPath(), 'utf8')).toBe('the old data');
@@ -351,7 +351,7 @@ describe('two targets that belong together', () => {
     expectOldFiles();
   });
 
-  test('leave the image alone when the data file cannot get its name', async () => {
+  test('leave the image unchanged when the data file cannot be renamed', async () => {
     const { outputs } = await opened();
     fs.rmSync(dataPath());
     fs.mkdirSync(dataPath());
@@ -360,7 +360,7 @@ describe('two targets that belong together', () => {
     expect(fs.readFileSync(path, 'utf8')).toBe('the old image');
   });
 
-  test('keep the data file when the image cannot get its name after it', async () => {
+  test('keep the data file when the image cannot be renamed after it', async () => {
     const { outputs } = await opened();
     fs.rmSync(path);
     fs.mkdirSync(path);
@@ -369,7 +369,7 @@ describe('two targets that belong together', () => {
     expectSameBytes(fs.readFileSync(dataPath()), payload(1024, 1));
   });
 
-  test('one of them may be a file that is kept, and is not cut when the other fails after it', async () => {
+  test('one of them may be an existing file, and is not truncated when the other fails after it', async () => {
     fs.writeFileSync(dataPath(), payload(512, 7));
     const data = await openTarget(dataPath(), 'none', true);
     const image = await openTarget(path, 'none', false);
@@ -385,7 +385,7 @@ describe('two targets that belong together', () => {
   });
 });
 
-describe.each([false, true])('what is no regular file is refused (in place: %s)', (inPlace) => {
+describe.each([false, true])('a file that is not regular is refused (in place: %s)', (inPlace) => {
   test('a directory', async () => {
     await expect(openTarget(directory, 'none', inPlace)).rejects.toMatchObject({
       code: 'ERR_IO',
@@ -419,7 +419,7 @@ describe('without the right to write', () => {
     path = join(directory, 'image.qcow2');
   });
 
-  test('in the directory nothing can be created, and the message names the target', async () => {
+  test('to the directory no target can be created, and the message names it', async () => {
     fs.chmodSync(directory, 0o555);
     expect(await asOtherUser.complete(path, false)).toMatchObject({
       ...denied,
@@ -429,7 +429,7 @@ describe('without the right to write', () => {
     expect(names()).toEqual([]);
   });
 
-  test('in the directory a file cannot be replaced, and stays', async () => {
+  test('to the directory a file cannot be replaced, and stays', async () => {
     fs.writeFileSync(path, 'the old image');
     fs.chmodSync(path, 0o666);
     fs.chmodSync(directory, 0o555);
@@ -463,7 +463,7 @@ describe('without the right to write', () => {
   });
 
   test.each([false, true])(
-    'to the file it is refused, whoever owns the directory (in place: %s)',
+    'to the file it is refused, for any owner of the directory (in place: %s)',
     async (inPlace) => {
       fs.writeFileSync(path, 'the old image');
       fs.chmodSync(path, 0o444);
@@ -477,9 +477,9 @@ describe('without the right to write', () => {
     },
   );
 
-  test('an owner who cannot be kept is no reason to fail', async () => {
+  test('a file whose owner cannot be kept is replaced', async () => {
     fs.writeFileSync(path, 'the old image');
-    // Nor does a program become the other user's.
+    // The new file does not become setuid for another user.
     fs.chmodSync(path, 0o4666);
     fs.chmodSync(directory, 0o777);
     expect(await asOtherUser.complete(path, false)).toBe('done');
@@ -487,8 +487,9 @@ describe('without the right to write', () => {
     expect(fs.statSync(path).uid).toBe(asOtherUser.uid);
   });
 
-  test('another group gets no more than everybody has', async () => {
-    // Who is not root cannot give a file to a group that is not his: then the group is kept, and what it has.
+  test('another group gets the rights of others', async () => {
+    // Without root, a file cannot be given to a group of which the user is no member: then the group stays, with its
+    // rights.
     const isRoot = process.geteuid?.() === 0;
     fs.chmodSync(directory, 0o777);
     for (const [before, after] of [

@@ -1,4 +1,4 @@
-/** A run's temporary files go at any moment, and nothing else does. */
+/** A run's temporary files can be removed at any time, and no other files are. */
 import { existsSync, lstatSync, renameSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { openTarget } from '../../src/storage/open-target.js';
@@ -7,7 +7,7 @@ import { useScratch } from '../e2e/scratch.js';
 
 const path = useScratch();
 
-test('a target that is abandoned has no temporary file, and gets its name never', async () => {
+test('an abandoned target has no temporary file, and never gets its name', async () => {
   const temporaryFiles = new TemporaryFiles();
   const target = await openTarget(path('image'), 'writeback', false, undefined, temporaryFiles);
   expect(existsSync(target.path)).toBe(true);
@@ -23,7 +23,7 @@ test('a target that is abandoned has no temporary file, and gets its name never'
   expect(existsSync(target.path)).toBe(false);
 });
 
-test('what has its own name by then stays', async () => {
+test('a file that has its final name by then stays', async () => {
   const temporaryFiles = new TemporaryFiles();
   const target = await openTarget(path('done'), 'writeback', false, undefined, temporaryFiles);
   await target.commit(0);

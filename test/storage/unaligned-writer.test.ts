@@ -8,7 +8,7 @@ import { expectSameBytes, payload, RecordingStorage, useRecordingStorage } from 
 const recordingStorage = useRecordingStorage();
 
 describe('the unaligned writer', () => {
-  test('keeps every byte beside what it writes, wherever the file ends', async () => {
+  test('keeps every adjacent byte, for any end of the file', async () => {
     const write = fc.record({ offset: fc.nat(20_000), length: fc.integer({ min: 1, max: 9_000 }) });
     const property = fc.asyncProperty(
       fc.constantFrom(1, 512, 4096),
@@ -34,14 +34,14 @@ describe('the unaligned writer', () => {
     await fc.assert(property, { numRuns: 100 });
   });
 
-  test('sends the bytes as they are, unread, where anything goes', async () => {
+  test('writes the bytes directly if the storage has no alignment', async () => {
     const storage = recordingStorage({ alignment: 1 });
     await new UnalignedWriter(storage).write(5, payload(10));
     expect(storage.writes).toMatchObject([{ offset: 5, length: 10 }]);
     expect(storage.reads).toEqual([]);
   });
 
-  test('serves callers one at a time and in order', async () => {
+  test('serves calls one at a time and in order', async () => {
     const storage = recordingStorage();
     storage.readsExpected = true;
     storage.hold();
@@ -54,7 +54,7 @@ describe('the unaligned writer', () => {
     expect(storage.writes.map(({ offset }) => offset)).toEqual([8192, 0]);
   });
 
-  test('writes nothing behind a failed write, and says its error to all', async () => {
+  test('writes nothing after a failed write, and rejects all later calls with its error', async () => {
     const storage = recordingStorage({ alignment: 1 });
     const error = new Error('no space');
     storage.failNth(1, error);
@@ -65,7 +65,7 @@ describe('the unaligned writer', () => {
     expect(storage.writes).toHaveLength(2);
   });
 
-  test('writes nothing when it cannot read what is beside the bytes', async () => {
+  test('writes nothing when it cannot read the adjacent bytes', async () => {
     const storage = recordingStorage({ delay: () => Promise.reject(new Error('bad sector')) });
     storage.readsExpected = true;
     await expect(new UnalignedWriter(storage).write(5, payload(10))).rejects.toThrow('bad sector');

@@ -1,12 +1,12 @@
 /**
- * What the compressed write cache must amount to, in the simplest terms: which byte was accepted where,
- * and how often each host cluster may have been written. Knows nothing of slots, queues or ranges.
+ * A simple model of the compressed write cache: the accepted bytes, and the allowed number of writes of each host
+ * cluster. It has no slots, queues or ranges.
  */
 import type { RecordedWrite } from './recording-storage.js';
 
-/** Bytes of a host cluster in the model's runs: small, and still larger than what is rounded up to. */
+/** Bytes of a host cluster in the model's runs: small, but larger than the padding. */
 export const CLUSTER = 8192;
-/** What the storage holds where nobody has written. */
+/** Value of storage bytes that were never written. */
 export const BACKGROUND = 0xee;
 /** A host cluster is rounded up to this many bytes when it is written. */
 const UNIT = 4096;
@@ -23,13 +23,13 @@ export class ModelCluster {
   /** Accepted bytes; 0 = none, and where they end. */
   bytes = new Uint8Array(CLUSTER);
   end = 0;
-  /** 1 where a byte was handed to a write that is not over, and how many there are. */
+  /** 1 for each byte in a write that has not ended, and the number of these bytes. */
   called = new Uint8Array(CLUSTER);
   calls = 0;
-  /** Numbers of the first storage write that can be of this life, and of the first that cannot. */
+  /** Number of the first storage write that can be of this life, and of the first that cannot. */
   readonly from: number;
   to = Number.POSITIVE_INFINITY;
-  /** Flushes begun before the first byte was handed over, and before the last was accepted or dropped. */
+  /** Flushes begun before the first byte was passed, and before the last was accepted or dropped. */
   readonly flushesBefore: number;
   flushesBy: number;
   dropped = false;
@@ -50,7 +50,7 @@ export class CacheModel {
   /** Flushes and stops begun so far. */
   flushes = 0;
 
-  /** A host cluster comes into use, or once more. @param writesSoFar of the storage */
+  /** Starts a use of a host cluster. @param writesSoFar of the storage */
   open(index: number, writesSoFar: number): ModelCluster {
     const life = (this.clusters.get(index)?.life ?? 0) + 1;
     const cluster = new ModelCluster(index, life, writesSoFar, this.flushes);
@@ -64,7 +64,7 @@ export class CacheModel {
     return cluster;
   }
 
-  /** The bytes for a write of [offset, offset + length), which is about to be called. */
+  /** The bytes for a write of [offset, offset + length), which the caller makes next. */
   call(offset: number, length: number): Uint8Array {
     const bytes = new Uint8Array(length);
     for (const { cluster, start, end, position } of this.#parts(offset, length)) {
@@ -88,7 +88,7 @@ export class CacheModel {
     }
   }
 
-  /** The model as it is now, for comparisons with what is read while more is accepted. */
+  /** A copy of the model, to compare with a read while more bytes are accepted. */
   frozen(): CacheModel {
     const copy = new CacheModel();
     for (const cluster of this.clusters.values()) {
@@ -102,7 +102,7 @@ export class CacheModel {
     return copy;
   }
 
-  /** All bytes accepted so far and not dropped, as a check that they are in `bytesOf` later. */
+  /** All bytes accepted so far and not dropped, to check later that they are in `bytesOf`. */
   snapshot(): (bytesOf: (index: number) => Uint8Array) => string | undefined {
     const then = [...this.clusters].map(([index, { life, bytes }]) => ({
       index,
@@ -125,8 +125,8 @@ export class CacheModel {
   }
 
   /**
-   * What is wrong with `found`, bytes of the file from `offset` on; undefined when nothing is.
-   * @param exactly whether the padding is known too: nothing has failed
+   * Describes what is wrong with `found`, bytes of the file from `offset` on; undefined if correct.
+   * @param exactly whether the padding is known too, because no write failed
    */
   wrongWith(found: Uint8Array, offset: number, exactly: boolean): string | undefined {
     for (let position = 0; position < found.length; ) {
@@ -140,7 +140,7 @@ export class CacheModel {
     return undefined;
   }
 
-  /** What is wrong with how often this host cluster was written in this life; undefined when nothing is. */
+  /** Describes a wrong number of writes of this host cluster in this life; undefined if correct. */
   wrongWithWrites(index: number, writes: readonly RecordedWrite[]): string | undefined {
     const { straight, dropped, end, from, to, flushesBefore, flushesBy } = this.get(index);
     if (straight) return undefined;
@@ -166,7 +166,7 @@ export class CacheModel {
       const byte = found[at - start];
       if (byte === accepted && accepted !== 0) continue;
       if (cluster?.called[at] === 1) continue;
-      // An earlier life shows wherever this one did not write.
+      // An earlier life is visible wherever this one did not write.
       if (accepted === 0 && (cluster?.life ?? 1) > 1 && !(known && at < zerosTo)) continue;
       const padding = at < zerosTo ? 0 : BACKGROUND;
       if (accepted === 0 && (known ? byte === padding : byte === 0 || byte === BACKGROUND)) continue;

@@ -1,6 +1,6 @@
 /**
- * The promises of the compressed write cache, numbered as in docs/write-cache.md. Each test fails when
- * the behaviour it is named for is taken away.
+ * The promises of the compressed write cache, numbered as in docs/write-cache.md. Each test fails if the behaviour that
+ * it names is removed.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -19,7 +19,7 @@ import {
 } from './recording-storage.js';
 import { CLUSTER, fill, makeSmallCache } from './small-cache.js';
 
-/** How often the index of any cached host cluster was looked at. */
+/** Number of accesses to the index of any cached host cluster. */
 const looks = vi.hoisted(() => ({ count: 0 }));
 
 vi.mock('../../src/storage/cached-host-cluster.js', async (importOriginal) => {

@@ -1,4 +1,4 @@
-/** Random histories of the compressed write cache, held against a model that knows only bytes and counts. */
+/** Random histories of the compressed write cache, compared with a model of bytes and counts. */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { AlignedSlab } from '../../src/system/aligned-memory.js';
@@ -39,7 +39,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
-/** Histories in which nothing fails; a stop, if there is one, anywhere in the middle. */
+/** Histories without failures, optionally with a stop in the middle. */
 const plan = (extra: {
   stop?: boolean;
   failure?: fc.Arbitrary<NonNullable<Plan['failure']>>;
@@ -63,7 +63,7 @@ describe('random histories', () => {
   let running: WriteCacheRun | undefined;
   const { take, giveBack } = AlignedSlab.prototype;
 
-  // Not with spies: they would keep the memory of every run alive.
+  // No spies: they would keep the memory of every run alive.
   beforeAll(() => {
     AlignedSlab.prototype.take = function () {
       lent += 1;
@@ -86,28 +86,28 @@ describe('random histories', () => {
     await fc.assert(property, { numRuns: tries(numRuns) });
   }
 
-  test('the storage ends up with every accepted byte, each host cluster written once between flushes', async () => {
+  test('the storage gets every accepted byte, and each host cluster is written once between flushes', async () => {
     await holds(plan({}), 300);
   });
 
-  test('a stop in the middle loses nothing, and what follows goes straight through', async () => {
+  test('a stop in the middle loses nothing, and later writes bypass the cache', async () => {
     await holds(plan({ stop: true }), 200);
   });
 
-  test('a failure of any write is told to every later call, and no accepted byte is lost', async () => {
+  test('after a failure of any write every later call rejects with it, and no accepted byte is lost', async () => {
     const failure = fc.record({ write: fc.nat(15), taken: fc.nat(CLUSTER) });
     await holds(plan({ failure }), 200);
   });
 
-  test('a failure of the first write is told', async () => {
+  test('a failure of the first write is reported', async () => {
     await holds(plan({ failure: fc.record({ write: fc.constant(0), taken: fc.nat(CLUSTER) }) }), 100);
   });
 
-  test('a failure of the last, partial write is told', async () => {
+  test('a failure of the last, partial write is reported', async () => {
     await holds(plan({ failure: fc.record({ write: fc.constant('last'), taken: fc.nat(4096) }) }), 150);
   });
 
-  test('a failure after a stop is told', async () => {
+  test('a failure after a stop is reported', async () => {
     const failure = fc.record({ write: fc.integer({ min: 3, max: 40 }), taken: fc.nat(CLUSTER) });
     await holds(plan({ stop: true, failure }), 150);
   });

@@ -1,7 +1,7 @@
 /**
- * Runs a random history on a compressed write cache the way the allocator does (append byte after byte,
- * set the data end of each host cluster that is left) and holds it against the model. Many calls are
- * under way at once; a scheduler decides when each write of the storage takes effect.
+ * Runs a random history on a compressed write cache as the allocator does (it appends byte after byte and sets the data
+ * end of each host cluster that it leaves) and compares it with the model. Many calls run at once; a scheduler decides
+ * when each write of the storage takes effect.
  */
 import type { Scheduler } from 'fast-check';
 import { CompressedWriteCache } from '../../src/storage/compressed-write-cache.js';
@@ -9,7 +9,7 @@ import { turn } from './promise-state.js';
 import { type Failure, RecordingStorage } from './recording-storage.js';
 import { BACKGROUND, CacheModel, CLUSTER } from './write-cache-model.js';
 
-/** What is appended: a compressed cluster of so many bytes, or the stream goes on elsewhere. */
+/** One step: a compressed cluster of this many bytes, or a jump of the stream. */
 export type Item = { readonly length: number } | { readonly leave: 'skip' | 'reuse' };
 
 export type Step =
@@ -21,21 +21,21 @@ export type Step =
 
 export interface Plan {
   readonly slots: number;
-  /** Calls of one append in random order; then there are always two slots or more. */
+  /** Runs the calls of one append in random order; the cache then has at least two slots. */
   readonly shuffled: boolean;
   readonly alignment: number;
   readonly steps: readonly Step[];
-  /** Which write fails: by number, or the very last, and how many bytes of it arrive all the same. */
+  /** The write that fails: by number, or the last one, and how many of its bytes arrive. */
   readonly failure: { readonly write: number | 'last'; readonly taken: number } | undefined;
 }
 
-/** The file's length: a device's, so that reads never come short. */
+/** The file's length: a device's, so that reads are never short. */
 const DEVICE_SIZE = 2 ** 30;
 
 export class WriteCacheRun {
   readonly storage: RecordingStorage;
   readonly model = new CacheModel();
-  /** The slots that the cache may have lent. */
+  /** The most slots that the cache may lend. */
   limit: number;
   readonly wrong: string[] = [];
   readonly #cache: CompressedWriteCache;
@@ -45,7 +45,7 @@ export class WriteCacheRun {
   #pending: Promise<void>[] = [];
   #failed = false;
   #stopped = false;
-  /** Where the stream goes on; undefined when the next host cluster has yet to be chosen. */
+  /** The position of the stream; undefined until the next host cluster is chosen. */
   #cursor: { cluster: number; at: number } | undefined;
   #frontier = 1;
   readonly #reusable: number[] = [];
@@ -64,7 +64,7 @@ export class WriteCacheRun {
     this.#cache = CompressedWriteCache.create(this.storage, CLUSTER, this.limit * CLUSTER);
   }
 
-  /** @returns what went wrong, in sentences */
+  /** @returns violations, as sentences */
   async run(): Promise<readonly string[]> {
     for (const step of this.#plan.steps) {
       if (this.#failed) break;
@@ -87,7 +87,7 @@ export class WriteCacheRun {
       case 'stop':
         return this.#stop();
       case 'buffered':
-        // Under a write the alignment of what is compared with it must not change.
+        // The alignment must not change during a write that is compared with it.
         await this.#settle();
         this.storage.alignment = 1;
         return;
@@ -118,7 +118,7 @@ export class WriteCacheRun {
 
   /** Takes the next bytes of the stream. @returns the call that writes them */
   #allocate(length: number): () => void {
-    // A host cluster that is used again has no free neighbour to run into.
+    // A reused host cluster has no free neighbour to continue into.
     const { cluster, at } = this.#cursor ?? { cluster: this.#frontier, at: 0 };
     if (cluster + 1 < this.#frontier && at + length > CLUSTER) {
       const leave = this.#leave('skip');
@@ -146,7 +146,7 @@ export class WriteCacheRun {
     this.#frontier = Math.max(this.#frontier, index + 1);
   }
 
-  /** The stream goes on elsewhere. @returns the call that sets the data end of what it leaves */
+  /** Moves the stream elsewhere. @returns the call that sets the data end of the host cluster it leaves */
   #leave(where: 'skip' | 'reuse'): () => void {
     const left = this.#cursor;
     this.#frontier += 1;
@@ -177,7 +177,7 @@ export class WriteCacheRun {
     this.#track(this.#cache.stop());
   }
 
-  /** Drops the host cluster that the stream is in. */
+  /** Drops the stream's current host cluster. */
   async #drop(flushFirst: boolean): Promise<void> {
     const cursor = this.#cursor;
     if (cursor === undefined || cursor.at === 0 || this.#stopped) return;
@@ -205,7 +205,7 @@ export class WriteCacheRun {
     this.storage.readsExpected = readsExpected;
   }
 
-  /** The last host cluster ends, the cache is stopped and freed, and everything is compared. */
+  /** Ends the last host cluster, stops and frees the cache, and compares everything. */
   async #end(): Promise<void> {
     if (this.#plan.failure?.write === 'last') {
       const { taken } = this.#plan.failure;
@@ -222,7 +222,7 @@ export class WriteCacheRun {
     }
   }
 
-  /** After a failure: every call rejects with its error, nothing more is written, no byte is lost. */
+  /** After a failure: every call rejects with its error, no more is written, no byte is lost. */
   async #endFailed(): Promise<void> {
     const { length } = this.storage.writes;
     this.#leave('skip')();
@@ -242,7 +242,7 @@ export class WriteCacheRun {
     this.#cache.free();
   }
 
-  /** Keeps a call that is under way. */
+  /** Records a pending call. */
   #track(call: Promise<void>): void {
     this.#pending.push(this.#watch(call));
   }
@@ -261,7 +261,7 @@ export class WriteCacheRun {
     await this.#drive(Promise.all(pending).then(() => {}));
   }
 
-  /** Lets scheduled reads and writes take effect, one after the other, until `call` is over. */
+  /** Lets scheduled reads and writes take effect, one by one, until `call` has ended. */
   async #drive(call: Promise<void>): Promise<void> {
     let over = false;
     const done = call.finally(() => {

@@ -1,4 +1,6 @@
-/** Any number of conversions may listen to one signal: it has one listener while any does, and none afterwards. */
+/**
+ * Any number of conversions may share a signal: it has one listener while at least one listens, and none afterwards.
+ */
 import { getEventListeners } from 'node:events';
 import { expect, test } from 'vitest';
 import { onAbort } from '../../src/system/abort-listeners.js';
@@ -16,7 +18,7 @@ test('each callback is called once, and the signal has one listener until then',
   expect(listeners(controller.signal)).toBe(0);
 });
 
-test('the same function may be passed twice, and each is stopped by itself', () => {
+test('the same function may be added twice, and each is removed by itself', () => {
   const controller = new AbortController();
   let calls = 0;
   const count = () => {
@@ -31,7 +33,7 @@ test('the same function may be passed twice, and each is stopped by itself', () 
   expect(calls).toBe(1);
 });
 
-test('the listener goes with the last callback and comes again with the next', () => {
+test('the listener is removed with the last callback and added again with the next', () => {
   const { signal } = new AbortController();
   for (const _ of [1, 2]) {
     const stops = [onAbort(signal, () => {}), onAbort(signal, () => {})];

@@ -1,4 +1,4 @@
-/** Memory that O_DIRECT takes, and slots in it. */
+/** Memory that O_DIRECT accepts, and slots in it. */
 import koffi from 'koffi';
 import { describe, expect, test } from 'vitest';
 import { roundDown, roundUp } from '../../src/arithmetic.js';
@@ -36,14 +36,14 @@ describe('aligned memory', () => {
     },
   );
 
-  test('that is shared is page-aligned too and can be seen by other threads', () => {
+  test('that is shared is page-aligned too and visible to other threads', () => {
     const memory = sharedAlignedMemory(100_000);
     expect(memory).toBeInstanceOf(SharedArrayBuffer);
     expect(memory.byteLength).toBeGreaterThanOrEqual(100_000);
     expect(misalignment(new Uint8Array(memory))).toBe(0);
   });
 
-  test('that cannot be had is a RangeError', () => {
+  test('above the limit is a RangeError', () => {
     expect(() => alignedMemory(2 ** 45)).toThrow(RangeError);
   });
 });
@@ -58,7 +58,7 @@ describe('a slab', () => {
     expect(slots.every((slot, index) => slot.every((byte) => byte === index + 1))).toBe(true);
   });
 
-  test('lends no more than it has, and again what came back', () => {
+  test('lends at most its slots, and lends returned slots again', () => {
     const slab = new AlignedSlab(2, 4096);
     const first = slab.take()!;
     slab.take();
@@ -76,7 +76,7 @@ describe('a slab', () => {
     expect(slab.take()).toBeUndefined();
   });
 
-  test('refuses what it has not lent, and what came back already', () => {
+  test('refuses a slot that it has not lent, and one that was returned already', () => {
     const slab = new AlignedSlab(1, 4096);
     const slot = slab.take()!;
     expect(() => slab.giveBack(slot.slice())).toThrow('not lent');

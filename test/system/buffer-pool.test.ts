@@ -1,9 +1,9 @@
-/** Memory that is used again: it fits, nobody else has it, and there is never more of it than was lent at once. */
+/** Buffers that are reused: large enough, lent to one user at a time, and never more than were lent at once. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { BufferPool } from '../../src/system/buffer-pool.js';
 
-test('a piece is large enough and lent to one at a time, and no more are kept than were ever lent at once', () => {
+test('a buffer is large enough and lent to one user at a time, and no more are kept than were ever lent at once', () => {
   const take = fc.record({ bytes: fc.integer({ min: 0, max: 100 }) });
   const giveBack = fc.record({ which: fc.nat(9) });
   fc.assert(
@@ -34,7 +34,7 @@ test('a piece is large enough and lent to one at a time, and no more are kept th
           }
         }
         memory.giveBackAll();
-        // What is kept comes before anything new is made, whatever its size.
+        // A kept buffer is replaced before a new one is added, whatever its size.
         const before = made.length;
         const kept = new Set<object>();
         while (made.length === before) kept.add(memory.take(0));
@@ -44,7 +44,7 @@ test('a piece is large enough and lent to one at a time, and no more are kept th
   );
 });
 
-test('the smallest piece that is large enough is taken, and one that is too small is replaced', () => {
+test('the smallest buffer that is large enough is lent, and one that is too small is replaced', () => {
   const made: number[] = [];
   const memory = new BufferPool((byteLength) => {
     made.push(byteLength);
@@ -57,11 +57,11 @@ test('the smallest piece that is large enough is taken, and one that is too smal
   ]);
   expect(made).toEqual([10, 30, 20, 15]);
   memory.giveBackAll();
-  // The piece of 10 bytes has gone.
+  // The buffer of 10 bytes was dropped.
   expect([1, 1, 1, 1].map((bytes) => memory.take(bytes).byteLength)).toEqual([15, 20, 30, 1]);
 });
 
-test('what was never lent does not come in', () => {
+test('a buffer that was never lent is not added', () => {
   const memory = new BufferPool((byteLength) => ({ byteLength }));
   memory.giveBack({ byteLength: 50 });
   expect(memory.take(10).byteLength).toBe(10);

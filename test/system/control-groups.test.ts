@@ -6,7 +6,7 @@ import { groupLimits, type ReadText, reachedThreadLimit } from '../../src/system
 const NONE = { processors: undefined, memory: undefined };
 const MIB = 2 ** 20;
 
-/** A system with these files and no others. */
+/** A system with only these files. */
 function system(files: Readonly<Record<string, string>>): ReadText {
   return (path) => files[path];
 }
@@ -50,7 +50,7 @@ describe('version 2', () => {
     expect(groupLimits(v2('/a', { '/a/cpu.max': text })).processors).toBe(processors);
   });
 
-  test('the lowest of memory.max and memory.high counts', () => {
+  test('the lower of memory.max and memory.high applies', () => {
     const limits = (max: string, high: string) =>
       groupLimits(v2('/a', { '/a/memory.max': max, '/a/memory.high': high })).memory;
     expect(limits('134217728\n', 'max\n')).toBe(128 * MIB);
@@ -59,7 +59,7 @@ describe('version 2', () => {
     expect(limits('max\n', 'max\n')).toBeUndefined();
   });
 
-  test('the groups above count too, up to the root of the mount', () => {
+  test('the limits of groups above apply too, up to the root of the mount', () => {
     const files = {
       '/a/b/c/cpu.max': '800000 100000\n',
       '/a/b/cpu.max': '300000 100000\n',
@@ -69,7 +69,7 @@ describe('version 2', () => {
       '/memory.max': '524288\n',
     };
     expect(groupLimits(v2('/a/b/c', files))).toEqual({ processors: 3, memory: MIB / 2 });
-    // Beside it, not above it.
+    // A sibling group, not one above.
     expect(groupLimits(v2('/a/bb', files))).toEqual({ processors: undefined, memory: MIB / 2 });
   });
 
@@ -79,11 +79,11 @@ describe('version 2', () => {
     expect(groupLimits(v2('/', files)).processors).toBe(2);
     expect(groupLimits(v2('/pod/x', files, mount('/pod/x'))).processors).toBe(2);
     expect(groupLimits(v2('/pod/x/sub', files, mount('/pod/x'))).processors).toBe(1);
-    // Somebody else's group is no group above.
+    // An unrelated group is not a group above.
     expect(groupLimits(v2('/pod/xy', files, mount('/pod/x')))).toEqual(NONE);
   });
 
-  test('a group outside of the namespace is not looked for', () => {
+  test('a group outside of the namespace is not read', () => {
     const files = { '/../out/cpu.max': '100000 100000\n', '/cpu.max': '100000 100000\n' };
     expect(groupLimits(v2('/../out', files))).toEqual(NONE);
     const outer = V2_MOUNT.replace(' / /sys', ' /../.. /sys');
@@ -105,7 +105,7 @@ describe('version 1', () => {
     expect(groupLimits(v1(files))).toEqual({ processors: 2, memory: 256 * MIB });
   });
 
-  test('of two mounts of a hierarchy the one that shows the group counts, the later if both do', () => {
+  test('of two mounts of a hierarchy the one that shows the group applies, the later if both do', () => {
     const own = '40 31 0:29 / /mine rw - cgroup cgroup rw,cpu,cpuacct\n';
     const mounts = V1_MOUNTS.replace(' / /sys/fs/cgroup/cpu', ' /../.. /sys/fs/cgroup/cpu') + own;
     const read = v1({}, '/', mounts);
@@ -113,7 +113,7 @@ describe('version 1', () => {
     expect(groupLimits((path) => read(path) ?? files(path)).processors).toBe(2);
   });
 
-  test('both versions side by side: the lower limit counts', () => {
+  test('both versions side by side: the lower limit applies', () => {
     const files = {
       '/memory/a/b/memory.limit_in_bytes': '268435456\n',
       '/unified/memory.max': '1048576\n',
@@ -123,7 +123,7 @@ describe('version 1', () => {
   });
 });
 
-test('names are taken as they are: with blanks, colons, backslashes and bytes that are no UTF-8', () => {
+test('names may contain blanks, colons, backslashes and bytes that are not UTF-8', () => {
   const name = 'a:b c\\d\xff';
   const mount = `31 23 0:28 / /sys/fs/c\\040g\\134x rw - cgroup2 none rw\n`;
   const read = system({
@@ -134,7 +134,7 @@ test('names are taken as they are: with blanks, colons, backslashes and bytes th
   expect(groupLimits(read).processors).toBe(1);
 });
 
-test('without control groups, and with files that say nothing, there is no limit', () => {
+test('without control groups, or with empty files, there is no limit', () => {
   expect(groupLimits(() => undefined)).toEqual(NONE);
   expect(groupLimits(() => '')).toEqual(NONE);
   for (const text of ['', 'max', '0', '-5 100000', '100000 0', '1e3 100', 'x y', '100000', ' 5 5', '5  5']) {
@@ -145,7 +145,7 @@ test('without control groups, and with files that say nothing, there is no limit
   }
 });
 
-test('whatever the files hold, nothing is thrown and limits are whole numbers', () => {
+test('for any file contents, nothing is thrown and limits are whole numbers', () => {
   const piece = fc.oneof(
     fc.string(),
     fc.constantFrom(
@@ -175,7 +175,7 @@ test('whatever the files hold, nothing is thrown and limits are whole numbers', 
   );
 });
 
-test('any quotas on the way up: the lowest counts, rounded up', () => {
+test('of all quotas up to the root, the lowest applies, rounded up', () => {
   const quota = fc.record({
     quota: fc.integer({ min: 1000, max: 10 ** 7 }),
     period: fc.integer({ min: 1000, max: 10 ** 6 }),
@@ -209,7 +209,7 @@ describe('the limit on threads', () => {
       }),
     );
 
-  test('is that of a group which has as many as it may, in both versions', () => {
+  test('is that of a group that has reached it, in both versions', () => {
     expect(reachedThreadLimit(v2('/a', { '/a/pids.max': '14\n', '/a/pids.current': '14\n' }))).toBe(14);
     const group = '/sys/fs/cgroup/pids/a/b';
     expect(pids({ [`${group}/pids.max`]: '9\n', [`${group}/pids.current`]: '9\n' })).toBe(9);
@@ -223,7 +223,7 @@ describe('the limit on threads', () => {
     expect(reachedThreadLimit(v2('/a/b', files))).toBe(20);
   });
 
-  test('is not one that leaves room, is "max", or cannot be read', () => {
+  test('is undefined if no limit is reached, or it is "max" or unreadable', () => {
     const read = (max: string, current: string) =>
       reachedThreadLimit(v2('/a', { '/a/pids.max': max, '/a/pids.current': current }));
     expect(read('14\n', '13\n')).toBeUndefined();

@@ -1,4 +1,4 @@
-/** Which files and devices a block device consists of, in a tree like the one that Linux shows. */
+/** The files and devices that a block device consists of, in a tree like Linux's. */
 import { mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
@@ -50,7 +50,7 @@ test('a file has no layers below it', () => {
   expect([...layersOf(stats)]).toEqual([fileIdentity(stats)]);
 });
 
-test('a mapped device leads to its partition, the disk of that and the file of the disk', () => {
+test('a mapped device has its partition, that partition’s disk and the disk’s file below it', () => {
   const file = fileIdentity(statSync(path('disk.raw'), { bigint: true }));
   expect(layers(7n, 3n)).toEqual([identityOf(7n, 3n), file]);
   expect(layers(253n, 0n).sort()).toEqual(
@@ -58,7 +58,7 @@ test('a mapped device leads to its partition, the disk of that and the file of t
   );
 });
 
-test('a device whose layers are not shown, or whose file is gone, is itself', () => {
+test('a device without visible layers, or whose file is deleted, has only itself', () => {
   expect(layers(8n, 0n)).toEqual([identityOf(8n, 0n)]);
   expect(layers(7n, 4n)).toEqual([identityOf(7n, 4n)]);
 });

@@ -24,6 +24,6 @@ test.each([512, 1_000_448, 5 * 2 ** 40])(
   },
 );
 
-test('a descriptor that cannot seek is an error of the system', async () => {
+test('a descriptor that cannot seek is a system error', async () => {
   await expect(deviceSize(999_999)).rejects.toMatchObject({ code: 'EBADF' });
 });

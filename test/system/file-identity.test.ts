@@ -1,4 +1,4 @@
-/** Two names of one thing and names of two. */
+/** Two names of the same file, and names of different files. */
 import { linkSync, statSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { fileIdentity } from '../../src/system/file-identity.js';
@@ -7,14 +7,14 @@ import { useScratch } from '../e2e/scratch.js';
 const path = useScratch();
 const identity = (name: string) => fileIdentity(statSync(name, { bigint: true }));
 
-test('a file is told by its file system and inode', () => {
+test('a file is identified by its file system and inode', () => {
   for (const name of ['one', 'two']) writeFileSync(path(name), 'the same');
   linkSync(path('one'), path('link'));
   expect(identity(path('link'))).toBe(identity(path('one')));
   expect(identity(path('two'))).not.toBe(identity(path('one')));
 });
 
-test('a block device is told by its number, for its file is another under each name', () => {
+test('a block device is identified by its number, because each of its names is another file', () => {
   const stats = statSync(path(''), { bigint: true });
   const node = (ino: bigint, rdev: bigint) =>
     fileIdentity(

@@ -14,7 +14,7 @@ const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const { EINTR, EINVAL, EIO, ENXIO, ENOTSUP } = constants.errno;
 
-/** Stands before lseek: lists the calls, and can answer instead of the system. */
+/** A mock in front of lseek: it records the calls, and can answer in place of the system. */
 const seek = vi.hoisted(() => ({
   calls: [] as ['now' | 'later', number, number][],
   answer: undefined as ((offset: number, whence: number) => number | undefined) | undefined,
@@ -57,7 +57,7 @@ beforeEach(async () => {
 afterEach(() => closeSync(descriptor));
 
 describe('with lseek', () => {
-  test('the next data is found from a hole, from its start, from its middle, and none in the last hole', async () => {
+  test('the next data is found from a hole, from its own start and middle; the last hole has none', async () => {
     const first = { start: 64 * KIB, end: 128 * KIB };
     const second = { start: 512 * KIB, end: 640 * KIB };
     expect(await finder.nextData(0, SIZE)).toEqual(first);
@@ -69,7 +69,7 @@ describe('with lseek', () => {
     expect(await finder.nextData(SIZE + 5000, SIZE)).toBeUndefined();
   });
 
-  test('data that reaches past the size asked for is cut, and data behind it is none', async () => {
+  test('data past the given size is cut off', async () => {
     expect(await finder.nextData(0, 70 * KIB)).toEqual({ start: 64 * KIB, end: 70 * KIB });
     expect(await finder.nextData(0, 64 * KIB)).toBeUndefined();
   });
@@ -99,14 +99,14 @@ describe('with lseek', () => {
     expect(await finder.nextData(0, SIZE)).toEqual({ start: 64 * KIB, end: 128 * KIB });
   });
 
-  test('a file that was cut off between the two questions has no more data', async () => {
+  test('a file that was truncated between the two calls has no more data', async () => {
     seek.answer = (_, whence) => (whence === SEEK_HOLE ? -ENXIO : undefined);
     expect(await finder.nextData(0, SIZE)).toBeUndefined();
   });
 });
 
-describe('the thread that waits for the file system', () => {
-  test('is this one where the file system answers from its own tables, and it is asked for its kind once', async () => {
+describe('the thread that calls lseek', () => {
+  test('is this one if the file system answers from its own tables; its type is read once', async () => {
     vi.mocked(fsPromises.statfs).mockClear();
     vi.mocked(fsPromises.statfs).mockResolvedValueOnce({ type: 0xef53 } as never);
     const local = await HoleFinder.open(descriptor, 'x');
@@ -120,7 +120,7 @@ describe('the thread that waits for the file system', () => {
     ['NFS', async () => ({ type: 0x6969 })],
     ['an unknown one', async () => ({ type: 1 })],
     ['a system without /proc', async () => Promise.reject(new Error('ENOENT'))],
-  ])('is another one with %s', async (_, answer) => {
+  ])('is another one for %s', async (_, answer) => {
     vi.mocked(fsPromises.statfs).mockImplementationOnce(answer as never);
     const remote = await HoleFinder.open(descriptor, 'x');
     expect(await remote.nextData(0, SIZE)).toEqual({ start: 64 * KIB, end: 128 * KIB });
@@ -133,7 +133,7 @@ describe('a file system that refuses', () => {
   test.each([
     ['EINVAL', EINVAL],
     ['ENOTSUP', ENOTSUP],
-  ])('with %s has no holes, and is asked once', async (_, errno) => {
+  ])('with %s has no holes, and is called once', async (_, errno) => {
     seek.answer = () => -errno;
     for (const offset of [0, 4096, SIZE - 1]) {
       expect(await finder.nextData(offset, SIZE)).toEqual({ start: offset, end: SIZE });
@@ -159,7 +159,7 @@ describe('a file system that refuses', () => {
   });
 });
 
-test('whatever a file system answers, nothing is taken for a hole that it did not call one, and the walk ends', async () => {
+test('for any answers of a file system, only its reported holes are skipped, and the walk ends', async () => {
   const answers = fc.array(fc.oneof(fc.integer({ min: -1, max: 40 }), fc.constant(undefined)), {
     maxLength: 20,
   });

@@ -1,4 +1,4 @@
-/** QEMU's locks, taken by us and by a real QEMU program, both ways. */
+/** QEMU's locks, taken by qcow2c and by a real QEMU program, in both directions. */
 import * as fs from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { type ImageUse, lockImage } from '../../src/system/image-lock.js';
@@ -11,7 +11,7 @@ const scratch = useScratch();
 const path = scratch('image.qcow2');
 beforeAll(() => create(path, 1_048_576));
 
-/** Opens the image for a use; undefined when that is refused, with the reason in `refusals`. */
+/** Opens the image for a use; undefined if refused, with the reason in `refusals`. */
 async function open(use: ImageUse): Promise<{ close(): void } | { readonly refusal: string }> {
   const descriptor = fs.openSync(path, use === 'write' ? 'r+' : 'r');
   try {
@@ -32,7 +32,7 @@ async function refusalOf(use: ImageUse): Promise<string | undefined> {
 }
 
 describe('while a QEMU program', () => {
-  test('writes to an image nobody reads or writes it, but who bears that', async () => {
+  test('writes to an image, other processes may neither read nor write it, except with -U', async () => {
     await whileQemuIoHolds(path, 'qcow2', [], async () => {
       const question = `is another process using the image '${path}'?`;
       expect(await refusalOf('read')).toBe(
@@ -40,7 +40,7 @@ describe('while a QEMU program', () => {
           'or read it anyway with -U: recent writes may then be missing or incomplete, as after a ' +
           'power failure)',
       );
-      // -U is no way out for a writer.
+      // -U does not help a writer.
       expect(await refusalOf('write')).toBe(
         `Failed to get "write" lock: ${question} (stop the virtual machine or the program that uses it first)`,
       );
@@ -48,14 +48,14 @@ describe('while a QEMU program', () => {
     });
   });
 
-  test('reads an image others may read it, and nobody may write to it', async () => {
+  test('reads an image, others may read it but not write to it', async () => {
     await whileQemuIoHolds(path, 'qcow2', ['-r'], async () => {
       expect(await refusalOf('read')).toBeUndefined();
       expect(await refusalOf('write')).toContain('Failed to get "write" lock');
     });
   });
 
-  test('reads an image and bears writers, others may write to it', async () => {
+  test('reads an image and allows writers, others may write to it', async () => {
     await whileQemuIoHolds(path, 'qcow2', ['-r', '-U'], async () => {
       expect(await refusalOf('write')).toBeUndefined();
     });

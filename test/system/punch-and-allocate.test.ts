@@ -28,7 +28,7 @@ function blocks(count: number, seed = 1): Uint8Array {
 }
 
 describe.each(['none', 'writeback'] as const)('mode %s', (mode) => {
-  test('a hole reads as zeros, takes no space, and leaves length and neighbours alone', async () => {
+  test('a hole reads as zeros, takes no space, and keeps length and adjacent bytes', async () => {
     const file = await DirectFile.open(path, 'x', mode, CREATE);
     await file.write(0, [blocks(256)]);
     await file.sync();
@@ -53,7 +53,7 @@ describe.each(['none', 'writeback'] as const)('mode %s', (mode) => {
   });
 });
 
-test('a preallocation that the system refuses says how much of what, and why', async () => {
+test('a preallocation that the system refuses is an error with length, file and reason', async () => {
   const file = await DirectFile.open(path, 'the target', 'none', CREATE);
   await expect(file.allocate(0, 2 ** 52)).rejects.toMatchObject({
     code: 'ERR_IO',
@@ -64,14 +64,14 @@ test('a preallocation that the system refuses says how much of what, and why', a
   await file.close();
 });
 
-test('a file that is closed frees and allocates nothing', async () => {
+test('a closed file frees and allocates nothing', async () => {
   const file = await DirectFile.open(path, 'the target', 'none', CREATE);
   await file.close();
   expect(await file.punch(0, BLOCK)).toBe(false);
   await expect(file.allocate(0, BLOCK)).rejects.toMatchObject({ code: 'ERR_IO', systemCode: 'EBADF' });
 });
 
-test('a device that cannot be freed refuses a hole', async () => {
+test('a device that cannot free blocks refuses a hole', async () => {
   const file = await DirectFile.open('/dev/full', '/dev/full', 'writeback');
   expect(await file.punch(0, BLOCK)).toBe(false);
   await file.close();
@@ -93,7 +93,7 @@ describe('a rate limit', () => {
     return file;
   }
 
-  test('holds writes back, and is shared by the files that have it', async () => {
+  test('delays writes, and is shared by its files', async () => {
     const limit = new RateLimit(1, stopped);
     const first = await limited(limit);
     path += '-second';
@@ -106,7 +106,7 @@ describe('a rate limit', () => {
     await expect(waiting).rejects.toMatchObject({ code: 'ERR_ABORTED' });
   });
 
-  test('lets go at once when the signal comes or the file is closed', async () => {
+  test('ends the waits at once when the signal aborts or the file is closed', async () => {
     const ending = new AbortController();
     const file = await limited(new RateLimit(1, stopped), ending.signal);
     await file.write(0, [blocks(1)]);
@@ -118,7 +118,7 @@ describe('a rate limit', () => {
     await file.close();
   });
 
-  test('with a signal that never comes lets go when the file is closed', async () => {
+  test('with a signal that never aborts ends the waits when the file is closed', async () => {
     const file = await limited(new RateLimit(1, stopped), new AbortController().signal);
     await file.write(0, [blocks(1)]);
     const waiting = file.write(BLOCK, [blocks(1)]);

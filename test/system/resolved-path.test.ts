@@ -1,4 +1,4 @@
-/** A target's place is found once, whatever its links and directories are called. */
+/** A target's path is resolved once, for any names of its links and directories. */
 import { mkdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
 import { beforeAll, expect, test } from 'vitest';
 import { resolvedPath } from '../../src/system/resolved-path.js';
@@ -23,17 +23,17 @@ beforeAll(() => {
 
 test.each([
   ['a file by its own name', path('two', 'file'), real('two', 'file')],
-  ['a file that is not there', path('one', 'none'), real('one', 'none')],
+  ['a missing file', path('one', 'none'), real('one', 'none')],
   ['a link in a linked directory', path('directory', 'link'), real('two', 'file')],
-  ['a link to where nothing is yet', path('one', 'new'), real('two', 'new')],
-  ['a directory whose name is not UTF-8 is left as it was named', path('to-odd', 'x'), path('to-odd', 'x')],
+  ['a link to a missing file', path('one', 'new'), real('two', 'new')],
+  ['a directory whose name is not UTF-8 stays relative', path('to-odd', 'x'), path('to-odd', 'x')],
 ])('%s', async (_, name, expected) => {
   expect(await resolvedPath(name)).toBe(expected);
 });
 
 test.each([
   ['to itself', path('self'), { code: 'ELOOP' }],
-  ['into a directory that is not there', path('two', 'early'), { code: 'ENOENT' }],
+  ['into a missing directory', path('two', 'early'), { code: 'ENOENT' }],
   [
     'to a name that is not UTF-8',
     path('to-odd-file'),

@@ -1,4 +1,4 @@
-/** lseek through koffi, and through fs-ext where there is no koffi: the same answers. */
+/** lseek through koffi, and through fs-ext without koffi: the same results. */
 import { closeSync, openSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
@@ -39,30 +39,27 @@ async function seekThrough(name: 'koffi' | 'fs-ext'): Promise<Seek> {
   return seek as Seek;
 }
 
-test.each(['koffi', 'fs-ext'] as const)(
-  'through %s answers and errors are those of lseek, to the byte',
-  async (name) => {
-    const seek = await seekThrough(name);
-    const questions: [number, number, number, number][] = [
-      [descriptor, 8192, SEEK_DATA, 4 * TIB + 4096],
-      [descriptor, 4 * TIB + 5000, SEEK_DATA, 4 * TIB + 5000],
-      [descriptor, 0, SEEK_HOLE, 4096],
-      [descriptor, 4 * TIB + 4096, SEEK_HOLE, 4 * TIB + 8192],
-      [descriptor, 4 * TIB + 8192, SEEK_DATA, -ENXIO],
-      [descriptor, 5 * TIB, SEEK_HOLE, -ENXIO],
-      [descriptor, 0, SEEK_END, statSync(path('disk.raw')).size],
-      [descriptor, -1, SEEK_SET, -EINVAL],
-      [descriptor, 0, 99, -EINVAL],
-      [999_999, 0, SEEK_DATA, -EBADF],
-    ];
-    for (const [fd, offset, whence, expected] of questions) {
-      expect([offset, whence, seek.now(fd, offset, whence)]).toEqual([offset, whence, expected]);
-      expect([offset, whence, await seek.later(fd, offset, whence)]).toEqual([offset, whence, expected]);
-    }
-  },
-);
+test.each(['koffi', 'fs-ext'] as const)('through %s results and errors are those of lseek', async (name) => {
+  const seek = await seekThrough(name);
+  const questions: [number, number, number, number][] = [
+    [descriptor, 8192, SEEK_DATA, 4 * TIB + 4096],
+    [descriptor, 4 * TIB + 5000, SEEK_DATA, 4 * TIB + 5000],
+    [descriptor, 0, SEEK_HOLE, 4096],
+    [descriptor, 4 * TIB + 4096, SEEK_HOLE, 4 * TIB + 8192],
+    [descriptor, 4 * TIB + 8192, SEEK_DATA, -ENXIO],
+    [descriptor, 5 * TIB, SEEK_HOLE, -ENXIO],
+    [descriptor, 0, SEEK_END, statSync(path('disk.raw')).size],
+    [descriptor, -1, SEEK_SET, -EINVAL],
+    [descriptor, 0, 99, -EINVAL],
+    [999_999, 0, SEEK_DATA, -EBADF],
+  ];
+  for (const [fd, offset, whence, expected] of questions) {
+    expect([offset, whence, seek.now(fd, offset, whence)]).toEqual([offset, whence, expected]);
+    expect([offset, whence, await seek.later(fd, offset, whence)]).toEqual([offset, whence, expected]);
+  }
+});
 
-test('the errors of many calls on other threads stay with their calls', async () => {
+test('many calls on other threads each get their own error', async () => {
   const { later } = await seekThrough('koffi');
   const questions = Array.from({ length: 300 }, (_, index): [number, number, number, number] =>
     index % 3 === 0
@@ -77,7 +74,7 @@ test('the errors of many calls on other threads stay with their calls', async ()
 
 test('fs-ext is not loaded where koffi works', async () => {
   const binary = createRequire(import.meta.url).resolve('fs-ext/build/Release/fs_ext.node');
-  // The tests above have loaded it here, so another process is asked.
+  // The tests above have loaded it in this process, so another process is used.
   const code = `import { imageInfo, mapImage, surveyEngines } from '${new URL('../../dist/index.js', import.meta.url)}';
     const loaded = () => process.report.getReport().sharedObjects;
     const image = { file: process.argv[1], format: 'raw' };

@@ -1,4 +1,4 @@
-/** A write right after a file was opened changes the times that are compared later, however coarse they are. */
+/** A write right after a file was opened changes the times that are compared later, for any resolution of the times. */
 import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { openRawSource } from '../../src/raw/raw-source.js';
@@ -19,7 +19,7 @@ describe('the wait', () => {
 
   test.each([
     ['fractions of a second: two steps of the kernel', 7n, false, 0, 20],
-    ['the same, some time later', 7n, false, 15, 5],
+    ['the same, when part of it has passed', 7n, false, 15, 5],
     ['the same, long after', 7n, false, 21, 0],
     ['whole seconds: to the end of the second', 0n, false, 300, 720],
     ['whole seconds, in a later one', 0n, false, 1020, 0],

@@ -1,4 +1,4 @@
-/** Without koffi nothing fails that can be done in another way. */
+/** Without koffi only operations fail that have no other way. */
 import * as fs from 'node:fs';
 import { expect, test, vi } from 'vitest';
 import { DirectFile } from '../../src/storage/direct-file.js';
@@ -45,7 +45,7 @@ test.each([
   [0o750, 0o700],
   [0o600, 0o600],
 ])(
-  'a file of mode %o is replaced by one for its owner alone, since it may have an access list',
+  'a file of mode %o is replaced by one for its owner only, because it may have an access list',
   async (old, mode) => {
     const path = scratch(`replaced-${old.toString(8)}`);
     fs.writeFileSync(path, 'old');

@@ -1,4 +1,4 @@
-/** Where neither koffi nor fs-ext can call lseek, nothing fails, and the caller is told once what is lost. */
+/** Without koffi and fs-ext nothing fails, and the caller gets one warning. */
 import { closeSync, openSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';
 import { mapImage } from '../../src/map/map-image.js';
