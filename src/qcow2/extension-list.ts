@@ -20,7 +20,7 @@ export const EXTENSION_TYPES = {
 export const EXTENSION_PREFIX_BYTES = 8;
 
 /** Bytes of an extension with `length` bytes of data, including its padding. */
-export function extensionBytes(length: number): number {
+function extensionBytes(length: number): number {
   return EXTENSION_PREFIX_BYTES + Math.ceil(length / 8) * 8;
 }
 

@@ -135,4 +135,3 @@ export function bitmapsExtension(count: number, offset: number, bytes: number) {
 }
 
 export const COPIED = 1n << 63n;
-export const COMPRESSED = 1n << 62n;

@@ -44,7 +44,7 @@ export const lengthExtraBits = (symbol: number) =>
 export const distanceExtraBits = (symbol: number) => (symbol < 4 || symbol > 29 ? 0 : (symbol >> 1) - 1);
 
 /** Section 3.2.2, also of lengths that are no code: then codes are cut to their length. */
-export function codesOf(lengths: readonly number[]): number[] {
+function codesOf(lengths: readonly number[]): number[] {
   const counts = new Array<number>(17).fill(0);
   for (const length of lengths) if (length > 0) counts[length]! += 1;
   const next = new Array<number>(17).fill(0);

@@ -79,7 +79,7 @@ const isTemporary = (path: string) => path.endsWith('.qcow2c.tmp');
 const isDirectory = (path: string) => path.endsWith('/out');
 
 /** The first that fits counts. */
-export const EXCEPTIONS: readonly Exception[] = [
+const EXCEPTIONS: readonly Exception[] = [
   {
     operations: ['read', 'write'],
     faults: ['cut', 'EAGAIN'],

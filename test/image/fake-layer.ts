@@ -10,7 +10,7 @@ export interface LayerStretch<Kind = LayerRange['kind']> {
 }
 
 /** File offset of the data minus its guest offset. */
-export const DATA_SHIFT = 1000;
+const DATA_SHIFT = 1000;
 
 export class FakeLayer<Range extends LayerRange = LayerRange> implements Layer {
   readonly name: string;

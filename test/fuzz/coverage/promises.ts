@@ -10,7 +10,7 @@ export type Outcome<T> =
   | { readonly value?: undefined; readonly error: Qcow2cError };
 
 /** What is thrown for a broken promise. */
-export class BrokenPromise extends Error {
+class BrokenPromise extends Error {
   override readonly name = 'BrokenPromise';
 }
 
