@@ -23,7 +23,7 @@ import {
 import { type ClusterCounts, ExaminationPlan, type PlannedExamination } from './examination-plan.js';
 import { imageStates } from './image-states.js';
 
-export type { BrokenCluster, OnBroken, StreamTotals } from './examination-findings.js';
+export type { OnBroken, StreamTotals } from './examination-findings.js';
 export type { ClusterCounts } from './examination-plan.js';
 
 /** An open image, as `readQcow2ImageHeader` and `openImageFile` give it. */

@@ -1,11 +1,7 @@
 /** Examines an image file with this checkout's code and the built worker. */
 import { inject } from 'vitest';
-import {
-  type BrokenCluster,
-  type Examination,
-  type ExamineOptions,
-  examineImage,
-} from '../../src/examine/examine-image.js';
+import type { BrokenCluster } from '../../src/examine/examination-findings.js';
+import { type Examination, type ExamineOptions, examineImage } from '../../src/examine/examine-image.js';
 import { openImageFile } from '../../src/image/open-image-file.js';
 
 const notBuilt = inject('notBuilt');

@@ -199,7 +199,7 @@ describe('what is broken', () => {
     await writeFile(path('io.qcow2'), file);
     const image = await openImageFile({ file: path('io.qcow2'), format: 'qcow2' }, false);
     const { name, size, readAlignment } = image.file;
-    // The tables are read from the image, payloads from a directory, which nobody can read.
+    // The tables are read from the image, payloads from a directory, where every read fails.
     const descriptor = openSync(path(''), 'r');
     const unreadable = {
       ...{ name, size, readAlignment, descriptor },

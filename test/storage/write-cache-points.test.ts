@@ -301,7 +301,7 @@ describe('7. waiters are woken when what they wait for is true, and not before',
     await Promise.all([before, after]);
   });
 
-  test('a write that frees no slot wakes nobody', async () => {
+  test('a write that frees no slot wakes no waiting write', async () => {
     const { storage, cache } = makeCache(2);
     await cache.write(0, payload(10));
     await cache.write(CLUSTER, payload(10));
@@ -388,7 +388,7 @@ describe('8. errors are returned and sticky', () => {
     expect(storage.writes.at(-1)).toMatchObject({ offset: 8 * CLUSTER, length: 8192 });
   });
 
-  test('whoever waits is told, and what is queued is not written', async () => {
+  test('waiting writes reject, and queued host clusters are not written', async () => {
     const { storage, cache } = makeCache(4);
     for (const cluster of [0, 2, 4, 6]) await cache.write(cluster * CLUSTER, payload(10));
     storage.hold();

@@ -1,4 +1,4 @@
-/** What a worker makes of one item of two disks, on real files. */
+/** The comparison of two disks in a worker, on real files. */
 import { closeSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -51,14 +51,14 @@ function same(at: number, cluster: number): Stretch {
   return stretch(at, CLUSTER, [disk.data(from, from, CLUSTER)], [disk.compressed(from, from, CLUSTER)]);
 }
 
-/** A payload that is none: its second byte on. */
+/** A malformed payload: a valid one without its first byte. */
 function broken(cluster: number): Segment {
   const from = cluster * CLUSTER;
   const payload = disk.compressed(from, from, CLUSTER);
   return { ...payload, offset: payload.offset + 1 };
 }
 
-test('the same bytes are the same however they are stored, and zeros are what nobody stores', () => {
+test('equal bytes are equal however they are stored, and ranges without segments are zeros', () => {
   const zeros = stretch(3 * CLUSTER, 512, [], []);
   const SAME = { difference: undefined, unreadable: [], unreadableSide: undefined };
   expect(compare(same(0, 2), same(CLUSTER, 5), zeros)).toEqual(SAME);
@@ -78,7 +78,7 @@ test('the first sector that differs is found, counted from the start of its stre
   );
 });
 
-test('of a difference and a stretch that cannot be read, whatever comes first is told', () => {
+test('reports the first of a difference and a stretch that cannot be read', () => {
   const different = stretch(0, CLUSTER, [disk.data(0, 0, CLUSTER)], []);
   const lost = (at: number) => stretch(at, CLUSTER, [disk.data(0, 0, CLUSTER)], [broken(3)]);
   expect(compare(same(0, 1), { ...different, at: CLUSTER }, lost(2 * CLUSTER))).toMatchObject({
@@ -94,7 +94,7 @@ test('of a difference and a stretch that cannot be read, whatever comes first is
   });
 });
 
-test('of two sides that cannot be read the first is told, and a difference in the stretch is not', () => {
+test('reports the first of two sides that cannot be read, and no difference in that stretch', () => {
   const first = [disk.data(0, 0, 512), { ...broken(3), at: CLUSTER }];
   const both = stretch(512, 2 * CLUSTER, first, [broken(4)]);
   expect(compare(both)).toMatchObject({

@@ -1,4 +1,4 @@
-/** What a worker answers for payloads that are to be looked at. */
+/** The examination of payloads in a worker. */
 import { closeSync, constants, openSync, writeFileSync } from 'node:fs';
 import { deflateRawSync, constants as zlib } from 'node:zlib';
 import { expect, test } from 'vitest';
@@ -46,7 +46,7 @@ const BODIES = [
 ];
 const PAYLOADS = BODIES.map((body) => deflateRawSync(body));
 
-test('lengths to the byte, and the window so far, rounded up to a power of two', async () => {
+test('counts bytes of streams, and the window so far, rounded up to a power of two', async () => {
   const payloads = fileOf('facts', PAYLOADS);
   const descriptor = openSync(path('facts'), 'r');
   const examiner = await examine(setupOf(descriptor));
@@ -67,7 +67,7 @@ test('lengths to the byte, and the window so far, rounded up to a power of two',
   closeSync(descriptor);
 });
 
-test('without facts nothing is looked for but what is broken', async () => {
+test('without facts only broken payloads are found', async () => {
   const payloads = fileOf('broken', [PAYLOADS[0]!, Uint8Array.of(7, 7, 7), PAYLOADS[1]!]);
   const descriptor = openSync(path('broken'), 'r');
   const examiner = await examine(setupOf(descriptor, { streamFacts: false }));
@@ -96,7 +96,7 @@ test('reads past the page cache find the same', async () => {
   closeSync(descriptor);
 });
 
-test('a payload whose last bytes the file does not have is broken, though zeros would do', async () => {
+test('a payload that goes on past the end of the file is broken, even if zeros would complete it', async () => {
   // A stored block of zeros at the end of the stream.
   const payload = joined(
     deflateRawSync(text(CLUSTER - 100), { finishFlush: zlib.Z_SYNC_FLUSH }),

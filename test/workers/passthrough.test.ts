@@ -204,7 +204,7 @@ describe('a damaged payload', () => {
     ]);
   });
 
-  test('that QEMU reads is compressed anew, without salvage too, and told', () => {
+  test('that QEMU reads is compressed again, without salvage too, and reported', () => {
     const longer = deflateRawSync(Buffer.concat([DISK.subarray(0, CLUSTER), text(100)]));
     const odd = makeSourceFile(scratch('odd'), Buffer.concat([longer, Buffer.alloc(CLUSTER)]), CLUSTER);
     const segment = { ...damaged, descriptor: odd.descriptor, storedLength: longer.length };

@@ -84,7 +84,7 @@ class FakeWriter {
   async take(kind: string, cluster: number, bytes: Uint8Array): Promise<void> {
     if (cluster === this.failAt) throw new Error(`no space for ${cluster}`);
     await turn();
-    // The slot is still this item's: nobody has written over it while the writer was at work.
+    // The slot still holds this item: no other item was given it before the writer was done.
     expect(bytes.every((byte) => byte === cluster % 251)).toBe(true);
     this.written.push(`${kind} ${cluster} of ${bytes.length}`);
     this.whenWritten?.(cluster);
@@ -305,7 +305,7 @@ describe('the signal', () => {
     await expect(run(controller.signal)).rejects.toThrow(aborted('late'));
   });
 
-  test('has nobody listening when the run is over, and at most one while it goes on', async () => {
+  test('has no listener after the run, and at most one during it', async () => {
     const { signal } = new AbortController();
     const { run, progress } = make(50 * ITEM, 4, ({ finish }) => finish());
     const running = run(signal);

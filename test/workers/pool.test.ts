@@ -9,7 +9,7 @@ import { WorkerPool } from '../../src/workers/pool.js';
 import { useScratch } from '../e2e/scratch.js';
 import { turn } from '../storage/promise-state.js';
 
-/** How many more threads the system starts. */
+/** Threads that the system still starts. */
 const system = vi.hoisted(() => ({ room: Number.POSITIVE_INFINITY }));
 vi.mock(import('../../src/workers/worker-thread.js'), async (original) => {
   const { WorkerThread } = await original();
@@ -121,14 +121,14 @@ describe('a pool', () => {
     );
   });
 
-  test('begins items in the order they were given, for the oldest is the one that is waited for', async () => {
+  test('begins items in their order, because the caller waits for the oldest', async () => {
     const counter = new Int32Array(new SharedArrayBuffer(4));
     const pool = start('counts', 1, 12, { counter });
     const packed = await Promise.all(Array.from({ length: 12 }, (_, slot) => pool.run(item(slot), slot)));
     expect(packed.map(({ sizes }) => sizes[0])).toEqual(packed.map((_, index) => index));
   });
 
-  test('refuses what waits when it is closed, and can be closed at once', async () => {
+  test('rejects waiting items when it is closed, and can be closed at once', async () => {
     const pool = start('answers', 3);
     const ends = Promise.allSettled([0, 1, 2, 3].map((slot) => pool.run(item(slot), slot)));
     await pool.close();
@@ -138,7 +138,7 @@ describe('a pool', () => {
     await start('answers', 3).close();
   });
 
-  test('ends threads that are in the middle of items that never end, after a while', async () => {
+  test('terminates threads whose items do not end in time', async () => {
     const begun = new Int32Array(new SharedArrayBuffer(4));
     const pool = start('never-answers', 2, 6, { begun });
     const ends = Promise.allSettled([0, 1, 2, 3].map((slot) => pool.run(item(slot), slot)));
@@ -165,7 +165,7 @@ describe('the threads of a pool', () => {
     await pool.close();
   };
 
-  test('work for the next one, with its own setup; only what is missing is started', async () => {
+  test('serve the next one with its setup; only missing threads are started', async () => {
     const counter = new Int32Array(new SharedArrayBuffer(4));
     await use(start('answers', 2), 1);
     await use(start('answers', 1), 2);
@@ -181,7 +181,7 @@ describe('the threads of a pool', () => {
     expect(threads.length).toBe(6);
   });
 
-  test('are kept when work is given up in the middle of an item', async () => {
+  test('are kept when the pool is closed in the middle of an item', async () => {
     for (const _ of [1, 2, 3]) {
       const begun = new Int32Array(new SharedArrayBuffer(4));
       const pool = start('until-cancelled', 2, 6, { begun });
@@ -193,7 +193,7 @@ describe('the threads of a pool', () => {
     expect(threads.length).toBe(2);
   });
 
-  test('are told to give up what they hold before the next one has them', async () => {
+  test('release their pool before the next one uses them', async () => {
     const said = new Int32Array(new SharedArrayBuffer(8));
     const pool = start('counts-releases', 2, 6, { said });
     await pool.run(item(0), 0);
@@ -220,7 +220,7 @@ describe('the threads of a pool', () => {
     expect(threads.length).toBe(3);
   });
 
-  test('fill the same memory for the next one', async () => {
+  test('use the same memory for the next one', async () => {
     const memory = new Set<unknown>();
     for (const slots of [4, 4, 4]) {
       const pool = start('answers', 1, slots);
@@ -232,7 +232,7 @@ describe('the threads of a pool', () => {
 });
 
 describe('where the system starts few threads, a pool', () => {
-  test('works with those that there are, and says why there are no more', async () => {
+  test('works with fewer threads, and reports the reason', async () => {
     system.room = 2;
     const pool = start('answers', 4, 10);
     expect(pool.threads).toBe(2);
@@ -247,7 +247,7 @@ describe('where the system starts few threads, a pool', () => {
     await next.run(item(0), 0);
   });
 
-  test('is refused where there is none at all, and leaves nothing', async () => {
+  test('fails without any thread, and leaves nothing behind', async () => {
     system.room = 0;
     const refused = { code: 'ERR_IO', systemCode: 'EAGAIN' };
     expect(() => start('answers', 4)).toThrow(expect.objectContaining(refused));

@@ -88,7 +88,7 @@ describe('the subclusters', () => {
     expect([...pack(ITEM, { subclusters: true }, shrinks).subclusters!]).toEqual([0]);
   });
 
-  test('are not spoken of without extended L2 entries', () => {
+  test('are not reported without extended L2 entries', () => {
     expect(pack(ITEM, {}).subclusters).toBeUndefined();
   });
 });
@@ -100,17 +100,17 @@ describe('the runs of a raw disk', () => {
     return new RunFinder(setup, setup, new Map()).run({ segments, length, slot: 1 });
   };
 
-  test('leave out zeros as far as wished', () => {
+  test('leave out zeros of at least the sparse size', () => {
     const found = [0, 4096, 4096, 12_288, 32_768, 36_864, 61_440, 65_536];
     expect([...runs({ sparseSize: 4096 }).runs]).toEqual([0, 12_288, ...found.slice(4)]);
     expect([...runs({ sparseSize: 2048 }).runs.slice(0, 4)]).toEqual([0, 2048, 6144, 10_240]);
   });
 
-  test('are all of the disk, and nothing behind it, when zeros are kept', () => {
+  test('are the whole disk, and end with it, when zeros are kept', () => {
     expect([...runs({ keepZeros: true, sparseSize: 0 }, file.descriptor, 5120).runs]).toEqual([0, 5120]);
   });
 
-  test('do not hold what could not be read', () => {
+  test('leave out ranges that could not be read', () => {
     const { runs: found, unreadable } = runs({ salvage: true }, -1);
     expect([...found]).toEqual([]);
     expect(unreadable).toMatchObject([

@@ -1,4 +1,4 @@
-/** What a worker thread has for a pool: its engines go when the pool does, and it stops when nobody wants an answer. */
+/** A worker thread's work for one pool: engines are freed at its end, and cancelled items end early. */
 import { closeSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Compressor, CompressorChoice, Decompressor } from '../../src/engines/codec.js';
@@ -61,7 +61,7 @@ const packing = { ...setupOf(CLUSTER, ITEM), inflate: ['zlib'], compressor: choi
 const reading = { itemSize: ITEM, inflate: ['zlib'], salvage: false, readAlignment: 1 } as const;
 const segments = () => [0, 1, 2, 3].map((index) => file.compressed(0, index * CLUSTER, CLUSTER));
 
-/** For each output a setup, and an item of four payloads. */
+/** For each task a setup, and an item of four payloads. */
 const WORK: readonly (readonly [string, () => AnyTask['setup'], () => AnyTask['item'], engines: number])[] = [
   ['clusters', () => packing, () => ({ segments: segments(), clusters: 4, length: ITEM, slot: 0 }), 2],
   [
@@ -93,7 +93,7 @@ const WORK: readonly (readonly [string, () => AnyTask['setup'], () => AnyTask['i
 ];
 
 describe.each(WORK)('for %s', (_, setup, item, engines) => {
-  test('each engine is freed once, when the pool is done', async () => {
+  test('each engine is freed once, with the pool', async () => {
     const session = await WorkerSession.create(setup(), memory);
     expect([given, freed]).toEqual([engines, 0]);
     session.run(item());
@@ -103,7 +103,7 @@ describe.each(WORK)('for %s', (_, setup, item, engines) => {
     expect(freed).toBe(engines);
   });
 
-  test('work ends before the next piece when nobody wants its answer any more', async () => {
+  test('a cancelled item ends before its next piece', async () => {
     const cancellation = new Int32Array(new SharedArrayBuffer(4));
     onWork = () => {
       if (packed === 2) cancellation[0] = 1;
@@ -115,13 +115,13 @@ describe.each(WORK)('for %s', (_, setup, item, engines) => {
   });
 });
 
-test('an engine that cannot be had leaves none behind', async () => {
+test('an engine that fails to load leaves no other behind', async () => {
   vi.mocked(createCompressor).mockRejectedValue(new Error('no memory'));
   await expect(WorkerSession.create(packing, memory)).rejects.toThrow('no memory');
   expect([given, freed]).toEqual([1, 1]);
 });
 
-test('what one pool worked in the next one works in again', async () => {
+test('the next pool uses the memory of the one before', async () => {
   const make = vi.spyOn(threadMemory, 'take');
   const pieces = new Set<Uint8Array>();
   let taken = 0;
