@@ -57,7 +57,9 @@ export async function verifyTarget(
   const mismatch = new TargetMismatch(written, expected.name, options.name);
   const { reference, direct } = written;
   const from = await mismatch.about(0, () => leaveMemory(written));
-  const target = await mismatch.about(0, () => openImage(reference, undefined, { direct, isolated: false }));
+  await using target = await mismatch.about(0, () =>
+    openImage(reference, undefined, { direct, isolated: false }),
+  );
   try {
     refuseOtherShape(written, target, mismatch);
     if (expected.content instanceof ContentDigest) {
@@ -69,8 +71,6 @@ export async function verifyTarget(
   } catch (error) {
     if (!(error instanceof Qcow2cError && error.code === 'ERR_ABORTED')) await expected.refuseChanges();
     throw error;
-  } finally {
-    await target.source.close();
   }
 }
 
@@ -159,23 +159,18 @@ async function verifyDigest(
   };
   const { threads, slots } = budget;
   const fileOf = (fd: number) => target.source.fileOf(fd);
-  const pool = new WorkerPool<FindRuns>({ workerEntry, threads, slots, setup, fileOf });
-  try {
-    await runPipeline<ItemResult<FindRuns>>(
-      {
-        next: async () => (await items.next()).value ?? undefined,
-        pack: ({ guestOffset, length, segments }: PlannedItem, slot) => {
-          return mismatch.about(guestOffset, () => pool.run({ segments, length, slot }, guestOffset));
-        },
-        store: async ({ bytes }, { guestOffset, length }) =>
-          digest.add(guestOffset, bytes.subarray(0, length)),
-        storedBytes: () => undefined,
+  await using pool = new WorkerPool<FindRuns>({ workerEntry, threads, slots, setup, fileOf });
+  await runPipeline<ItemResult<FindRuns>>(
+    {
+      next: async () => (await items.next()).value ?? undefined,
+      pack: ({ guestOffset, length, segments }: PlannedItem, slot) => {
+        return mismatch.about(guestOffset, () => pool.run({ segments, length, slot }, guestOffset));
       },
-      { slots, guestBytes: size, onProgress, signal },
-    );
-  } finally {
-    await pool.close();
-  }
+      store: async ({ bytes }, { guestOffset, length }) => digest.add(guestOffset, bytes.subarray(0, length)),
+      storedBytes: () => undefined,
+    },
+    { slots, guestBytes: size, onProgress, signal },
+  );
   expected.end(size);
   digest.end(size);
   const range = expected.firstDifference(digest);

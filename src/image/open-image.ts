@@ -55,7 +55,8 @@ export interface OpenedLayer {
   readonly qcow2: Qcow2ImageHeader | undefined;
 }
 
-export interface OpenedImage {
+/** Closes its layers when it is disposed of; that never throws. */
+export interface OpenedImage extends AsyncDisposable {
   /** The disk that the guest sees; closing it closes all layers. */
   readonly source: Source;
   /** Every file that is read, as it was named. */
@@ -92,7 +93,15 @@ export async function openImage(
   const source = new BackingChain([top.layer, ...below.map(({ layer }) => layer)]);
   const { names, dataFiles, readAlignment, compressionTypes, settledMs } = opening;
   const files = [...names, ...dataFiles];
-  return { source, files, layers: [top, ...below], readAlignment, compressionTypes, settledMs };
+  return {
+    source,
+    files,
+    layers: [top, ...below],
+    readAlignment,
+    compressionTypes,
+    settledMs,
+    [Symbol.asyncDispose]: () => source.close(),
+  };
 }
 
 /** The images opened so far, each the backing file of the one before. */
