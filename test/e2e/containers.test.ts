@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { runOk } from '../oracle/run.js';
+import { sample } from '../stage.js';
 import { cli, cliOk } from './cli.js';
 import { hasUnifiedGroups, noControlGroups, withControlGroup, withForgedGroup } from './control-group.js';
 import { expectGoodImage } from './judge.js';
@@ -56,11 +57,16 @@ if (reason !== undefined) {
         expect(await threadsOf(small, ['-m', '3'], under)).toBe(3);
       }));
 
-    test.each([
-      [96, ['-m', '16']],
-      [128, ['-m', '16', '--verify', '-t', 'writeback']],
-      [128, ['-m', '16', '-o', 'compression_type=zstd,cluster_size=2M']],
-    ])('a conversion in %i MiB with %j is done by one thread, and not killed', (mib, args) =>
+    test.each(
+      sample(
+        [
+          [96, ['-m', '16']],
+          [128, ['-m', '16', '--verify', '-t', 'writeback']],
+          [128, ['-m', '16', '-o', 'compression_type=zstd,cluster_size=2M']],
+        ] as const,
+        1,
+      ),
+    )('a conversion in %i MiB with %j is done by one thread, and not killed', (mib, args) =>
       withControlGroup({ memory: mib * MIB }, async ({ under, kills, mostMemory }) => {
         await forget(large);
         expect(await threadsOf(large, args, under)).toBe(1);
@@ -79,12 +85,17 @@ if (reason !== undefined) {
         expect(kills()).toBe(0);
       }));
 
-    test.each([
-      ['compare', '-f', 'raw', large, image],
-      ['check', '--data', image],
-      ['info', '--deep', image],
-      ['measure', '-c', '-f', 'raw', large],
-    ])('%s works in 128 MiB, however many threads anybody asks for', (command, ...args) =>
+    test.each(
+      sample(
+        [
+          ['compare', '-f', 'raw', large, image],
+          ['check', '--data', image],
+          ['info', '--deep', image],
+          ['measure', '-c', '-f', 'raw', large],
+        ],
+        1,
+      ),
+    )('%s works in 128 MiB, however many threads anybody asks for', (command, ...args) =>
       withControlGroup({ memory: 128 * MIB }, async ({ under, kills }) => {
         await forget(large);
         const { status, signal, stderr } = await cli([command, '-m', '16', ...args], { under });

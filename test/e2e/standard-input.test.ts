@@ -14,6 +14,7 @@ import { gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import * as qemuImg from '../oracle/qemu-img.js';
 import { type Running, run, runOk } from '../oracle/run.js';
+import { sample } from '../stage.js';
 import { type CliOptions, cli, cliOk, injecting, ONE_THREAD, ROOT, startCli } from './cli.js';
 import { expectFailure, snapshot } from './failures.js';
 import { expectGoodImage } from './judge.js';
@@ -46,13 +47,18 @@ const redirected = (redirection: string): CliOptions => ({
   under: ['sh', '-c', `exec "$0" "$@" ${redirection}`],
 });
 
-test.each([
-  '-c -m 2',
-  '-c -o compression_type=zstd,cluster_size=2M',
-  '-O qcow2 -S 0',
-  '-O qcow2 -o extended_l2=on',
-  '-O raw',
-])('convert %s makes of a pipe byte for byte what it makes of the file', async (flags) => {
+test.each(
+  sample(
+    [
+      '-c -m 2',
+      '-c -o compression_type=zstd,cluster_size=2M',
+      '-O qcow2 -S 0',
+      '-O qcow2 -o extended_l2=on',
+      '-O raw',
+    ],
+    2,
+  ),
+)('convert %s makes of a pipe byte for byte what it makes of the file', async (flags) => {
   const args = ['convert', ...flags.split(' ')];
   await cliOk([...args, raw, path('from-file')]);
   // The size of the writes is neither a sector's nor a divisor of anything else.
@@ -77,7 +83,7 @@ test('a compressed disk is converted without being unpacked to a file', async ()
   await expectGoodImage(image, raw);
 });
 
-test.each([1, 512, 65_537, 2 * MIB, 2 * MIB + 1])(
+test.each(sample([1, 512, 65_537, 2 * MIB, 2 * MIB + 1], 2))(
   'a stream of %i bytes is rounded up to a sector and padded with zeros',
   async (length) => {
     const odd = path('odd.raw');
@@ -103,9 +109,12 @@ describe('an empty stream', () => {
 
   test.each(empty)('(%s) is an error, and leaves the target as it was', async (_, source) => {
     await qemuImg.convert([], [raw], old);
-    for (const flags of ['-c', '-O qcow2', '-c --verify', '-O raw -n']) {
+    // Every way to an empty stream is refused alike; one of them goes through all kinds of targets.
+    const isFirst = source === empty[0][1];
+    for (const flags of isFirst ? ['-c', '-O qcow2', '-c --verify', '-O raw -n'] : ['-c']) {
       await expectFailure(path(''), ['convert', ...flags.split(' '), '-', old], line, source);
     }
+    if (!isFirst) return;
     const existing = path('existing.qcow2');
     await qemuImg.create(existing, 8 * MIB);
     await expectFailure(path(''), ['convert', '-c', '-n', '-', existing], line, source);
@@ -114,12 +123,13 @@ describe('an empty stream', () => {
     expect(measured.stderr).toMatch(/^qcow2c: 'standard input' is empty/);
   });
 
-  test.each(empty)('(%s) is a disk of 0 bytes where -o size=0 says so', async (_, source) => {
+  test.each(sample(empty, 1))('(%s) is a disk of 0 bytes where -o size=0 says so', async (_, source) => {
     for (const flag of ['-c', '-Oqcow2']) {
       await cliOk(['convert', flag, '-o', 'size=0', '-', image], source);
       expect((await qemuImg.info(image)).virtualSize).toBe(0);
       expect(await qemuImg.check(image)).toMatchObject({ corruptions: 0, leaks: 0, checkErrors: 0 });
     }
+    if (source !== empty[0][1]) return;
     rmSync(path('out.raw'), { force: true });
     await cliOk(['convert', '-O', 'raw', '-o', 'size=0', '-', path('out.raw')], source);
     expect(statSync(path('out.raw')).size).toBe(0);
@@ -151,14 +161,23 @@ describe('the name of a stream as a source', () => {
   beforeAll(() => runOk('mkfifo', [fifo]));
   const shell = (script: string): CliOptions => ({ under: ['bash', '-c', script] });
 
-  test.each([
-    ['/dev/stdin of a pipe', '/dev/stdin', `cat '${raw}' | "$0" "$@"`],
-    ['/dev/stdin of a file', '/dev/stdin', `"$0" "$@" < '${raw}'`],
-    ['/dev/fd/3 of a pipe', '/dev/fd/3', `"$0" "$@" 3< <(cat '${raw}')`],
-    ['/dev/fd/3 of a file', '/dev/fd/3', `"$0" "$@" 3< '${raw}'`],
-    ['a named pipe', fifo, `cat '${raw}' > '${fifo}' & "$0" "$@"`],
-    ['a named pipe whose writer comes later', fifo, `{ sleep 0.5; cat '${raw}' > '${fifo}'; } & "$0" "$@"`],
-  ])('%s is the disk that comes out of it', async (_, name, script) => {
+  test.each(
+    sample(
+      [
+        ['/dev/stdin of a pipe', '/dev/stdin', `cat '${raw}' | "$0" "$@"`],
+        ['/dev/stdin of a file', '/dev/stdin', `"$0" "$@" < '${raw}'`],
+        ['/dev/fd/3 of a pipe', '/dev/fd/3', `"$0" "$@" 3< <(cat '${raw}')`],
+        ['/dev/fd/3 of a file', '/dev/fd/3', `"$0" "$@" 3< '${raw}'`],
+        ['a named pipe', fifo, `cat '${raw}' > '${fifo}' & "$0" "$@"`],
+        [
+          'a named pipe whose writer comes later',
+          fifo,
+          `{ sleep 0.5; cat '${raw}' > '${fifo}'; } & "$0" "$@"`,
+        ],
+      ],
+      3,
+    ),
+  )('%s is the disk that comes out of it', async (_, name, script) => {
     await cliOk(['convert', '-c', name, image], shell(script));
     await expectGoodImage(image, raw);
   });
@@ -256,14 +275,19 @@ describe('-o size=', () => {
     expect((await qemuImg.info(image)).virtualSize).toBe(0);
   });
 
-  test.each([
-    ['3000001', '-c -O qcow2', /^'standard input' ended after 3000000 bytes: 3000001 were expected/],
-    ['64M', '-O qcow2', /^'standard input' ended after 3000000 bytes: 67108864 were expected/],
-    ['3M', '-O raw', /^'standard input' ended after 3000000 bytes: 3145728 were expected/],
-    ['2999999', '-c -O qcow2', /^'standard input' has more bytes: 2999999 were expected/],
-    ['2M', '-O qcow2', /^'standard input' has more bytes: 2097152 were expected/],
-    ['0', '-O raw', /^'standard input' has more bytes: 0 were expected/],
-  ])('%s is not the length of the stream, which is refused with %s', async (size, flags, line) => {
+  test.each(
+    sample(
+      [
+        ['3000001', '-c -O qcow2', /^'standard input' ended after 3000000 bytes: 3000001 were expected/],
+        ['64M', '-O qcow2', /^'standard input' ended after 3000000 bytes: 67108864 were expected/],
+        ['3M', '-O raw', /^'standard input' ended after 3000000 bytes: 3145728 were expected/],
+        ['2999999', '-c -O qcow2', /^'standard input' has more bytes: 2999999 were expected/],
+        ['2M', '-O qcow2', /^'standard input' has more bytes: 2097152 were expected/],
+        ['0', '-O raw', /^'standard input' has more bytes: 0 were expected/],
+      ] as const,
+      2,
+    ),
+  )('%s is not the length of the stream, which is refused with %s', async (size, flags, line) => {
     writeFileSync(path('old'), 'what was there before');
     for (const target of [path('new'), path('old')]) {
       const args = ['convert', ...flags.split(' '), '-o', `size=${size}`, '-', target];
@@ -296,13 +320,18 @@ describe('a stream that looks like a qcow2 image', () => {
   });
 });
 
-test.each([
-  ['-f qcow2', ['-f', 'qcow2', '-'], /^'standard input' is a stream, which can only be a raw disk/],
-  ['a first source', [raw, '-'], /^'standard input' is a stream, which must be the only source/],
-  ['itself again', ['-', '-'], /^'standard input' is a stream, which must be the only source/],
-  ['a snapshot', ['-l', 'one', '-'], /snapshot.*'standard input' is a stream of a raw disk/],
-  ['bitmaps', ['--bitmaps', '-'], /^Source lacks bitmap support/],
-])('standard input with %s is refused', async (_, args, line) => {
+test.each(
+  sample(
+    [
+      ['-f qcow2', ['-f', 'qcow2', '-'], /^'standard input' is a stream, which can only be a raw disk/],
+      ['a first source', [raw, '-'], /^'standard input' is a stream, which must be the only source/],
+      ['itself again', ['-', '-'], /^'standard input' is a stream, which must be the only source/],
+      ['a snapshot', ['-l', 'one', '-'], /snapshot.*'standard input' is a stream of a raw disk/],
+      ['bitmaps', ['--bitmaps', '-'], /^Source lacks bitmap support/],
+    ] as const,
+    2,
+  ),
+)('standard input with %s is refused', async (_, args, line) => {
   await expectFailure(path(''), ['convert', '-c', ...args, path('new.qcow2')], line, piped(`cat '${raw}'`));
 });
 
