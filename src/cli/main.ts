@@ -1,14 +1,15 @@
 /**
- * The program: bin/qcow2c.js imports this file and calls `main`, which connects a command line with this process.
- * `runCommandLine` runs one without touching the process.
+ * The program. bin/qcow2c.js calls `main`, which connects a command line with this process. `runCommandLine` runs one
+ * without touching the process. What only some runs need is imported when they need it, for the start to be quick.
  */
+import type { EventEmitter } from 'node:events';
 import { ioError } from '../errors.js';
+import type { CommandIo } from './command-io.js';
+import { parseCommandLine, type Request } from './command-line.js';
 import { failureText } from './failure.js';
 import { exitAfter } from './forced-exit.js';
 import { signalOf } from './interruption.js';
-import { runCommandLine } from './run.js';
-
-export { runCommandLine };
+import { refuseUndecodedWords } from './options/argument-bytes.js';
 
 /** Exit codes for an answer that could not be written, where 1 is wrong: what a conversion prints is no answer. */
 const CODES_WITHOUT_OUTPUT: Readonly<Record<string, number>> = { convert: 0, compare: 2 };
@@ -28,8 +29,7 @@ export async function main(): Promise<void> {
   });
   process.on('exit', (code) => {
     if (code !== 0 || unwritten === undefined || codeWithoutOutput === 0) return;
-    const debug = words.includes('--debug') || process.env['QCOW2C_DEBUG'] === '1';
-    process.stderr.write(failureText(unwritten, debug));
+    process.stderr.write(failureText(unwritten, isDebugging(words)));
     process.exitCode = codeWithoutOutput;
   });
   // Past a limit on the size of files a write shall fail, which cleans up, and not end the process.
@@ -41,4 +41,88 @@ export async function main(): Promise<void> {
   });
   const signal = signalOf(Number(process.exitCode));
   if (signal !== undefined) await exitAfter(signal);
+}
+
+/** Exit codes for a failure before the command itself could decide, where 1 has another meaning. */
+const FAILED: Readonly<Record<string, number>> = { compare: 2 };
+
+export interface ProgramIo extends CommandIo {
+  /** Emits signals, and is given the exit code. */
+  readonly process: EventEmitter & { exitCode?: number | string | null | undefined };
+}
+
+/**
+ * Runs a command line and prints a failure. Never rejects. The exit code is set before the work begins too: work that
+ * never ends was no success.
+ * @param words the words after the program's name
+ * @param onRequest called with the kind of the request once the words are understood
+ */
+export async function runCommandLine(
+  words: readonly string[],
+  io: ProgramIo,
+  onRequest: (kind: Request['kind']) => void = () => {},
+): Promise<void> {
+  io.process.exitCode = 1;
+  try {
+    refuseUndecodedWords(words);
+    const request = parseCommandLine(words);
+    onRequest(request.kind);
+    io.process.exitCode = FAILED[request.kind] ?? 1;
+    io.process.exitCode = await runRequest(request, io);
+  } catch (error) {
+    io.stderr.write(failureText(error, isDebugging(words)));
+  }
+}
+
+/** @returns the exit code */
+async function runRequest(request: Request, io: CommandIo): Promise<number> {
+  switch (request.kind) {
+    case 'text':
+      io.stdout.write(request.text);
+      return 0;
+    case 'versions': {
+      const [{ surveyEngines }, { versionText }] = await Promise.all([
+        import('../convert/engine-survey.js'),
+        import('./versions.js'),
+      ]);
+      io.stdout.write(versionText(await surveyEngines()));
+      return 0;
+    }
+    case 'convert': {
+      const { convertCommand } = await import('./convert/command.js');
+      return convertCommand(request, io);
+    }
+    case 'info': {
+      const { infoCommand } = await import('./info/command.js');
+      return infoCommand(request, io);
+    }
+    case 'check': {
+      const { checkCommand } = await import('./check/command.js');
+      return checkCommand(request, io);
+    }
+    case 'compare': {
+      const { compareCommand } = await import('./compare/command.js');
+      return compareCommand(request, io);
+    }
+    case 'map': {
+      const { mapCommand } = await import('./map/command.js');
+      return mapCommand(request, io);
+    }
+    case 'measure': {
+      const { measureCommand } = await import('./measure/command.js');
+      return measureCommand(request, io);
+    }
+    case 'completion': {
+      const { completionCommand } = await import('./completion/command.js');
+      return completionCommand(request, io);
+    }
+    case 'man': {
+      const { manCommand } = await import('./man/command.js');
+      return manCommand(io);
+    }
+  }
+}
+
+function isDebugging(words: readonly string[]): boolean {
+  return words.includes('--debug') || process.env['QCOW2C_DEBUG'] === '1';
 }

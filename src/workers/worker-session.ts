@@ -1,9 +1,11 @@
 /** A worker thread's work for one pool: its engines, its memory and the task that the setup selects. */
+import type { MessagePort } from 'node:worker_threads';
 import type { CompressionType } from '../compression-type.js';
 import type { Decompressor } from '../engines/codec.js';
 import { createCompressor, createDecompressor, nodeInflates } from '../engines/engine-choice.js';
+import { ItemError } from './item-failure.js';
 import type { PoolSharedMemory, Task } from './messages/task.js';
-import type { AnyTask } from './messages/thread.js';
+import type { AnyTask, ItemReply, Question, Reply } from './messages/thread.js';
 import { DiskComparer } from './tasks/compare-disks.js';
 import { ClusterCompressor } from './tasks/compress-clusters.js';
 import { PayloadExaminer } from './tasks/examine-payloads.js';
@@ -89,4 +91,39 @@ async function createRunner(
       return new PayloadExaminer(setup, memory, decompressor);
     }
   }
+}
+
+/** Serves one pool after the other: setup, items, release. @param port to the main thread */
+export function serve(port: MessagePort): void {
+  let session: WorkerSession | undefined;
+
+  /** @throws what an engine throws; the pool adds the guest offset */
+  const answer = async (question: Question): Promise<ItemReply<AnyTask['answer']> | undefined> => {
+    switch (question.kind) {
+      case 'setup':
+        session = await WorkerSession.create(question.setup, question.memory);
+        return undefined;
+      case 'item':
+        try {
+          return session?.run(question.item);
+        } catch (error) {
+          if (error instanceof ItemError) return { failure: error.failure };
+          throw error;
+        }
+      case 'release':
+        session?.release();
+        session = undefined;
+        return undefined;
+    }
+  };
+
+  const reply = async (question: Question): Promise<void> => {
+    const said: Reply = await answer(question).then(
+      (result) => ({ answer: result }),
+      (thrown: unknown) => ({ thrown }),
+    );
+    port.postMessage(said);
+  };
+
+  port.on('message', (question: Question) => void reply(question));
 }
