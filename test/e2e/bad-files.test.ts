@@ -1,4 +1,4 @@
-/** Files that cannot be read or written: one line with the file and the system's reason, nothing left behind. */
+/** Files that cannot be read or written: one line with the file and the system's reason, and no leftovers. */
 import { chmodSync, linkSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { run } from '../oracle/run.js';

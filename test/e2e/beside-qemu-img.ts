@@ -1,4 +1,4 @@
-/** The same conversion by qcow2c and by qemu-img, and what can be compared of the results. */
+/** The same conversion by qcow2c and by qemu-img, and comparisons of the results. */
 import { copyFile, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { expect } from 'vitest';
@@ -49,7 +49,7 @@ export async function convertWithBoth(
 /** A run of guest bytes that are alike, in bytes. */
 type Range = Omit<qemuImg.MappedRange, 'length'>;
 
-/** What `qemu-img map` says, whatever lies where in the file: neighbours that are alike are one range. */
+/** Output of `qemu-img map` without file offsets: equal neighbours are one range. */
 export async function rangesOf(image: string, format: qemuImg.Format): Promise<readonly Range[]> {
   const ranges: Range[] = [];
   for (const { start, depth, present, zero, data } of await qemuImg.map(image, format)) {

@@ -14,7 +14,7 @@ const path = useScratch();
 const source = path('source.qcow2');
 /** The second bitmap can no longer be trusted. */
 const inconsistent = path('inconsistent.qcow2');
-/** So says the image of all of them. */
+/** The names in the image with all of them. */
 const stale = path('stale.qcow2');
 const MIB = 1024 * 1024;
 const DISK = 20 * MIB + 512;
@@ -53,13 +53,16 @@ function directoryEntry(bytes: Buffer, name: string): number {
   return bytes.indexOf(name, Number(bytes.readBigUInt64BE(extension + 24))) - 24;
 }
 
-/** What `qemu-img info` says of the bitmaps. */
+/** The bitmaps in the output of `qemu-img info`. */
 async function reported(image: string): Promise<unknown> {
   const output = await runOk('qemu-img', ['info', '-f', 'qcow2', '--output=json', image]);
   return JSON.parse(output)['format-specific'].data.bitmaps;
 }
 
-/** The bitmaps by the tables' bytes, every granule of the disk as a bit; what fills the last cluster is left out. */
+/**
+ * The bitmaps from the bytes of their tables, one bit for each granule of the disk, without the padding of the last
+ * cluster.
+ */
 async function decoded(image: string): Promise<(Omit<DecodedBitmap, 'bits'> & { readonly bits: string })[]> {
   return decodeImage(await readFile(image)).bitmaps.map(({ bits, ...bitmap }) => {
     const granules = Math.ceil(DISK / 2 ** bitmap.granularityBits);
@@ -96,7 +99,7 @@ test.each<[string[]]>([
   },
 );
 
-test('QEMU goes on writing to the bitmaps', async () => {
+test('QEMU continues to write to the bitmaps', async () => {
   const { ours, theirs } = await convertWithBoth(
     ['--bitmaps', '-c', '-f', 'qcow2', '-O', 'qcow2'],
     [source],
@@ -145,7 +148,7 @@ describe('bitmaps that cannot be trusted', () => {
       /Cannot copy inconsistent bitmap 'fine'/,
     ));
 
-  test.each([[[]], [['-q']]])('are skipped on request, and that is said, with %j', async (flags) => {
+  test.each([[[]], [['-q']]])('are skipped on request, with a warning, with %j', async (flags) => {
     const target = path('skipped.qcow2');
     const convert = [
       'convert',
@@ -168,7 +171,7 @@ describe('bitmaps that cannot be trusted', () => {
     expect((await decoded(target)).map(({ name }) => name)).toEqual(['daily', 'ünï, =x', 'untouched']);
   });
 
-  test('because a program did not know of them are not copied, and that is said', async () => {
+  test('because a program did not know of them are not copied, with a warning', async () => {
     const target = path('stale-copy.qcow2');
     for (const flags of [['--bitmaps'], ['--bitmaps', '--skip-broken-bitmaps', '-q']]) {
       const convert = ['convert', ...flags, ...args, stale, target];
@@ -186,7 +189,7 @@ describe('bitmaps that cannot be trusted', () => {
   });
 });
 
-describe('what cannot have bitmaps is refused in the words of qemu-img', () => {
+describe('a target that cannot have bitmaps is refused in the words of qemu-img', () => {
   test.each<[string, string[], RegExp]>([
     ['a raw target', ['-f', 'qcow2', '-O', 'raw', source], /Format driver 'raw' does not support bitmaps/],
     [

@@ -52,7 +52,7 @@ if (reason !== undefined) {
       await expectGoodImage(backing, raw);
     });
 
-    test('as target that is too small: one line that says so', async () => {
+    test('as target that is too small: one line with the error', async () => {
       const backing = path('small');
       await writeFile(backing, '');
       await truncate(backing, 1024 * 1024);
@@ -68,7 +68,7 @@ if (reason !== undefined) {
       ['raw and -n', ['-n']],
       ['raw and -S 0', ['-S', '0']],
       ['raw and -t writeback', ['-t', 'writeback']],
-    ])('as target in %s: all of the disk is on it, and what lies behind stays', async (_, flags) => {
+    ])('as target in %s: it holds the whole disk, and bytes after the disk stay', async (_, flags) => {
       const { size } = await stat(disk);
       const backing = path('raw-device');
       await writeFile(backing, Buffer.alloc(size + 1024 * 1024, 0xaa));
@@ -143,7 +143,7 @@ if (reason !== undefined) {
       });
     });
 
-    test('as target of normal clusters: what was on it before shows nowhere', async () => {
+    test('as target of normal clusters: its old bytes are not visible', async () => {
       const backing = path('plain-device');
       await writeFile(backing, Buffer.alloc(6 * 1024 * 1024, 0xaa));
       for (const flags of [[], ['-o', 'extended_l2=on'], ['-o', 'cluster_size=512']]) {

@@ -33,7 +33,7 @@ beforeAll(async () => {
   await cliOk(['convert', '-c', ...ZSTD, raw, zstdImage]);
 });
 
-/** A process that crashes shall leave nothing that has nothing to do with it. */
+/** A crashing process must leave no core file. */
 const NO_CORE = ['prlimit', '--core=0'];
 
 let directories = 0;
@@ -106,7 +106,7 @@ describe.each(sample(['libdeflate', 'libzstd'] as const, 1))('%s', (name) => {
       env = await inFront(name, await compile(source, directory()), directory());
     });
 
-    test('leaves the directory as it was when the target is compressed', async () => {
+    test('leaves the directory unchanged when the target is compressed', async () => {
       await writeFile(path('old.qcow2'), 'what was there');
       const before = snapshot(path(''));
       const { signal } = await cli(['convert', '-c', '-O', 'qcow2', ...flags, raw, path('old.qcow2')], {

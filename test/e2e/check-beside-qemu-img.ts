@@ -1,4 +1,4 @@
-/** Checks the same image with qemu-img and with `check` of this checkout, and lays what both say side by side. */
+/** Checks the same image with qemu-img and with `check` of this checkout, and returns both results. */
 import { EventEmitter } from 'node:events';
 import { basename, dirname } from 'node:path';
 import { checkWith } from '../../src/check/check.js';

@@ -1,4 +1,6 @@
-/** `check -r` held against `qemu-img check -r` on corrupted images: exit code, what is repaired, and what is left. */
+/**
+ * `check -r` compared with `qemu-img check -r` on corrupted images: exit code, repaired findings and remaining ones.
+ */
 import { chmod, copyFile, readFile, writeFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -14,7 +16,7 @@ const path = useScratch();
 
 type Mode = 'leaks' | 'all';
 
-/** What a repair came to: the exit code, and of its JSON what is left and what was repaired. */
+/** The result of a repair: the exit code, and from its JSON the remaining and the repaired findings. */
 interface Outcome {
   readonly status: number | null;
   readonly corruptions: number;
@@ -26,7 +28,7 @@ interface Outcome {
 interface Difference {
   readonly modes: readonly Mode[];
   readonly why: string;
-  /** `as found`: what a check without repair comes to, and the image stays as it is. */
+  /** `as found`: the result of a check without repair; the image is unchanged. */
   readonly ours: Outcome | 'as found';
 }
 
@@ -43,9 +45,8 @@ const left = (corruptions: number, corruptionsFixed: number, leaksFixed = 0) => 
 
 const OVERLAPS =
   'qemu-img gives up where its own tables overlap; new refcounts at the end of the file overlap nothing';
-const OUTSIDE =
-  'qemu-img makes the file longer for a refcount block that is not there, then finds its refcounts wrong';
-const COMPRESSED = 'qemu-img leaves the flag, which says nothing of a compressed cluster';
+const OUTSIDE = 'qemu-img extends the file for a missing refcount block, then finds wrong refcounts';
+const COMPRESSED = 'qemu-img leaves the flag, which has no meaning for a compressed cluster';
 const UNREAD =
   'qemu-img frees and rebuilds without the references of a table that it reads as zeros, or at the wrong place';
 const CUT = 'qemu-img finds nothing wrong where less than a cluster is missing';
@@ -167,7 +168,7 @@ describe('the built program', () => {
     return image;
   };
 
-  test('says what it repairs and what it has repaired, as qemu-img does', async () => {
+  test('prints each finding that it repairs and the number of repairs, as qemu-img does', async () => {
     const image = await imageOf('refcounts/corrupt and leaked');
     await copyFile(image, path('theirs.qcow2'));
     const theirs = await run('qemu-img', ['check', '-r', 'all', path('theirs.qcow2')]);
@@ -175,7 +176,7 @@ describe('the built program', () => {
     expect(await cli(['check', image])).toMatchObject({ status: 0, stderr: '' });
   });
 
-  test('says when it makes the refcounts anew', async () => {
+  test('reports that it rebuilds the refcounts', async () => {
     const image = await imageOf('refcounts/refcount table of zeros');
     const { status, stdout, stderr } = await cli(['check', '-r', 'all', image]);
     expect(stderr).toMatch(/^ERROR cluster 0 refcount=0 reference=1$/m);
@@ -186,7 +187,7 @@ describe('the built program', () => {
     expect(status).toBe(0);
   });
 
-  test('refuses to repair leaks only where that is not enough, and says what is', async () => {
+  test('refuses -r leaks when other repairs are needed, and names the option for them', async () => {
     const image = await imageOf('refcounts/zero for a used cluster');
     const before = await readFile(image);
     const { status, stdout, stderr } = await cli(['check', '-r', 'leaks', image]);
@@ -195,7 +196,7 @@ describe('the built program', () => {
     expect((await readFile(image)).equals(before)).toBe(true);
   });
 
-  test('refuses a file that it may not write to before anything else', async () => {
+  test('refuses a read-only file before any other step', async () => {
     const image = await imageOf('refcounts/leaked cluster');
     await chmod(image, 0o444);
     const outcome = await cli(['check', '-r', 'all', image], { under: UNPRIVILEGED });
@@ -204,7 +205,7 @@ describe('the built program', () => {
     await chmod(image, 0o644);
   });
 
-  test('refuses to repair what others may write to meanwhile', async () => {
+  test('refuses to repair an image that others may write to', async () => {
     const image = await imageOf('refcounts/leaked cluster');
     const outcome = await cli(['check', '-U', '-r', 'all', image]);
     expect(outcome).toMatchObject({ status: 1, stdout: '' });

@@ -1,4 +1,4 @@
-/** `check` held against `qemu-img check`: the same words, numbers and exit codes for sound and corrupted images. */
+/** `check` compared with `qemu-img check`: the same words, numbers and exit codes for sound and corrupted images. */
 import { open, rm, truncate } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -16,13 +16,13 @@ const path = useScratch();
 
 /** What less than a cluster is missing of: qemu-img says nothing of it. */
 const CUT_SHORT = /^ERROR [A-Za-z0-9 ]+ at offset 0x[0-9a-f]+ ends past the end of the file: .*\n/gm;
-/** Said of leaks where a table could not be read; qemu-img says the same of all leaks. */
+/** The message about leaks if a table could not be read; qemu-img's is the same for all leaks. */
 const MAY_BE_IN_USE = 'They may be in use: not all tables that could refer to them could be read.';
 const NO_HARM = 'This means waste of disk space, but no harm to data.';
 /** Without the directory qemu-img gives the check up. */
 const DIRECTORY_MISSING = 'bitmaps/directory past the end';
 
-/** Expects that ours says what theirs says, and besides only what is missing of the file. */
+/** Expects qemu-img's output, plus the messages about missing parts of the file. */
 function expectStricter(ours: Verdict, theirs: Verdict): void {
   const more = ours.stderr.match(CUT_SHORT)?.length ?? 0;
   expect(ours.status).toBe(2);
@@ -63,7 +63,7 @@ describe('the verdict is qemu-img’s for the corrupted image', () => {
 });
 
 describe('the verdict is qemu-img’s for the generated image', () => {
-  // Of an image whose backing file is missing, or its own, qemu-img says nothing, or nothing ever.
+  // For an image whose backing file is missing or the image itself, qemu-img prints an error or never ends.
   const images = [...new Map(listImages().map((image) => [image.file, image])).values()].filter(
     ({ name }) => !/^names\/(missing|loop-of-)/.test(name),
   );
@@ -80,7 +80,7 @@ describe('images of their own', () => {
     const image = path('windows.qcow2');
     await runOk('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', 'cluster_size=512', image, '1M']);
     await runOk('qemu-io', ['-f', 'qcow2', '-c', 'write -P 1 0 64k', image]);
-    // 40 million host clusters, two of which are referred to far behind the refcount table's end.
+    // 40 million host clusters; two of them are referred to far past the end of the refcount table.
     await truncate(image, 20 * 2 ** 30);
     await setFirstL2Entries(image, [0x8000_0003_0000_0000n, 0x0000_0004_8000_0200n]);
     const ours = await ourCheck(image, {});
@@ -191,7 +191,7 @@ describe('the program', () => {
     expect(await cli(['check', directory])).toMatchObject({ status: 1, stdout: '' });
   });
 
-  test('shows progress, and prints nothing but what is wrong with -q', async () => {
+  test('shows progress, and prints only findings with -q', async () => {
     const image = path('quiet.qcow2');
     const leaking = CORRUPT_IMAGES.find(({ status }) => status === 3);
     await leaking?.make(image);

@@ -54,7 +54,7 @@ export function cli(args: readonly string[], options: CliOptions = {}): Promise<
   return needsProcess ? spawnCli(args, options) : runHere(args, cwd);
 }
 
-/** Starts qcow2c as a process of its own and runs it to its end, whatever that is. */
+/** Starts qcow2c as its own process and runs it to its end. */
 export function spawnCli(args: readonly string[], options: CliOptions = {}): Promise<Outcome> {
   return startCli(args, options).finished;
 }

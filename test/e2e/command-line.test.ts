@@ -21,7 +21,7 @@ beforeAll(() =>
   ]),
 );
 
-describe('what is asked for is made', () => {
+describe('options', () => {
   test.each<[string[], Record<string, unknown>]>([
     [['-c', raw, image], { clusterSize: 65_536, compat: '1.1', refcountBits: 16, lazyRefcounts: false }],
     [['-c', '-ocluster_size=4k', raw, image], { clusterSize: 4096 }],
@@ -72,7 +72,7 @@ describe('what is asked for is made', () => {
   });
 });
 
-describe('what cannot be is refused by name', () => {
+describe('impossible options are refused by name', () => {
   const fails = (flags: string[], line: RegExp) =>
     expectFailure(path(''), ['convert', ...flags, raw, path('no.qcow2')], line);
 
@@ -129,7 +129,7 @@ describe('what cannot be is refused by name', () => {
     fails(['-c', '-o', 'compression_type=a,,b'], /'a,b'/));
 });
 
-describe('what is printed on request', () => {
+describe('printed on request', () => {
   test('--version names qcow2c, Node.js, the engines and the optional packages with their versions', async () => {
     const { version } = JSON.parse(await runOk('cat', ['package.json'])) as { version: string };
     for (const flag of ['--version', '-V']) {

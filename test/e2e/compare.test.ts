@@ -40,7 +40,7 @@ function changeByte(file: string, at: number): void {
   fs.closeSync(descriptor);
 }
 
-describe('the same is said as by qemu-img of', () => {
+describe('the verdict equals qemu-img’s for', () => {
   test.each(sample(images, 5))('$name and copies of it', async ({ file }) => {
     const image = path(file);
     const raw = `${image}.raw`;
@@ -99,7 +99,7 @@ describe('large disks are allocated in the same way, or not, as for qemu-img', (
 const CLUSTER = 65_536;
 const DISK = 48 * CLUSTER + 512;
 
-/** Puts something else into a qcow2 image's file. @param guest index of a cluster of the disk */
+/** Overwrites a part of a qcow2 image's file. @param guest index of a cluster of the disk */
 async function damage(image: string, what: 'payload' | 'entry', guest: number): Promise<void> {
   const place = (await clusterPlaces(image)).find((found) => found.guest === guest);
   if (place === undefined) throw new Error(`${image} has no cluster ${guest}`);
@@ -110,7 +110,7 @@ async function damage(image: string, what: 'payload' | 'entry', guest: number): 
   fs.closeSync(descriptor);
 }
 
-describe('of what cannot be read the same is said as by qemu-img', () => {
+describe('the error for unreadable ranges equals qemu-img’s', () => {
   const raw = path('disk.raw');
   const sound = path('sound.qcow2');
   beforeAll(async () => {
@@ -132,7 +132,7 @@ describe('of what cannot be read the same is said as by qemu-img', () => {
     await damage(broken, what, 20);
     await expectAsQemuImg({ files: [broken, raw], words: A_QCOW2 });
     await expectAsQemuImg({ files: [raw, broken], words: B_QCOW2 });
-    // Far before it, right before it, in its cluster and behind it.
+    // Far before it, right before it, in its cluster and after it.
     for (const at of [5 * CLUSTER, 20 * CLUSTER - 1, 20 * CLUSTER, 21 * CLUSTER]) {
       const changed = await copy(raw, 'changed.raw');
       changeByte(changed, at);
@@ -229,13 +229,13 @@ describe('the program ends', () => {
     ['no number of threads', ['-m', '0', raw, image]],
     ['a secret', ['--object', 'secret,id=a,data=b', raw, image]],
     ['a directory', ['-F', 'raw', image, path('')]],
-  ])('with 2 for what it cannot open or take up: %s', async (_, words) => {
+  ])('with 2 for an image or option that it cannot open or use: %s', async (_, words) => {
     const found = await cli(['compare', ...words]);
     expect(found).toMatchObject({ status: 2, stdout: '' });
     expect(found.stderr).toMatch(/^qcow2c: .*\n$/);
   });
 
-  test('with 2 for an image that names a backing file, as long as nobody states its format', async () => {
+  test('with 2 for an image that names a backing file, unless its format is given', async () => {
     const overlay = path('overlay.qcow2');
     await runOk('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', image, '-F', 'qcow2', overlay]);
     const found = await cli(['compare', '-F', 'raw', overlay, raw]);
@@ -245,7 +245,7 @@ describe('the program ends', () => {
     expect(await cli(stated)).toMatchObject({ status: 0, stdout: 'Images are identical.\n' });
   });
 
-  test('with 3 for a broken table and with 4 for a broken cluster, saying what is wrong and where', async () => {
+  test('with 3 for a broken table and with 4 for a broken cluster, with the error and its place', async () => {
     const broken = path('broken.qcow2');
     await copyFile(image, broken);
     await damage(broken, 'payload', 7);

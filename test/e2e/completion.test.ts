@@ -129,7 +129,7 @@ async function inFish(lines: readonly string[]): Promise<Offered> {
   const programs = scratch('programs');
   for (const folder of [completions, programs]) await mkdir(folder, { recursive: true });
   await writeFile(join(completions, 'qcow2c.fish'), await cliOk(['completion', 'fish']));
-  // Of what is no program fish completes nothing.
+  // fish completes nothing for a word that is not a program.
   await writeFile(join(programs, 'qcow2c'), '#!/bin/sh\n', { mode: 0o755 });
   const stdin = lines.map((line) => `${line}\n`).join('');
   return readOffered(

@@ -18,7 +18,7 @@ const PROCESSORS = availableParallelism();
 beforeAll(async () => {
   writeFileSync(small, textBytes(8 * MIB));
   const piece = Buffer.concat([textBytes(3 * MIB), randomBytes(14 * MIB)]);
-  // More than a limit below: what is read through the page cache has to be thrown out of it again.
+  // More than a limit below: the page cache must evict what was read through it.
   writeFileSync(large, Buffer.concat(Array.from({ length: 8 }, () => piece)));
   await cliOk(['convert', '-c', '-f', 'raw', large, image]);
 });
@@ -27,7 +27,7 @@ beforeAll(async () => {
 const forget = (file: string) =>
   runOk('dd', [`of=${file}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0', 'status=none']);
 
-/** Runs a conversion that says how many threads it had. @returns that number */
+/** Runs a conversion that reports its number of threads. @returns that number */
 async function threadsOf(source: string, args: readonly string[], under: readonly string[]): Promise<number> {
   const words = ['convert', '-v', '-c', ...args, '-f', 'raw', source, out];
   const { status, signal, stderr } = await cli(words, { under });
@@ -52,7 +52,7 @@ if (reason !== undefined) {
       }),
     );
 
-    test('-m counts, whatever the quota', () =>
+    test('-m overrides the quota', () =>
       withControlGroup({ processors: 1 }, async ({ under }) => {
         expect(await threadsOf(small, ['-m', '3'], under)).toBe(3);
       }));
@@ -95,7 +95,7 @@ if (reason !== undefined) {
         ],
         1,
       ),
-    )('%s works in 128 MiB, however many threads anybody asks for', (command, ...args) =>
+    )('%s works in 128 MiB, for any number of threads', (command, ...args) =>
       withControlGroup({ memory: 128 * MIB }, async ({ under, kills }) => {
         await forget(large);
         const { status, signal, stderr } = await cli([command, '-m', '16', ...args], { under });

@@ -1,4 +1,4 @@
-/** Names with a date in them: a colon that is no protocol's, wherever a name is taken. */
+/** Names with a date in them: a colon that is not a protocol's, in every option that takes a name. */
 import { readdirSync, renameSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';

@@ -1,4 +1,4 @@
-/** SIGUSR1, at whatever moment it comes, leaves no debugger of Node.js open and ends no command. */
+/** SIGUSR1, at any moment, opens no debugger of Node.js and ends no command. */
 import { dirname } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { sample } from '../stage.js';
@@ -8,7 +8,7 @@ import { useScratch } from './scratch.js';
 import { makeMixedDisk } from './source-images.js';
 
 const PROGRAM = `${ROOT}bin/qcow2c.js`;
-/** At a port of its own, so that no other process can be in the way, and nothing is missed that listens there. */
+/** Each run has its own port, so that no other process is in the way. */
 const NODE = [process.execPath, '--inspect-port=127.0.0.1:0', '--require', HOLD];
 const CLOSED = 'undefined';
 const SIGNALS = 20;

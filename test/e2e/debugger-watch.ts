@@ -62,7 +62,7 @@ function isGuarded(pid: number): boolean {
   return masks.some(([, mask]) => (BigInt(`0x${mask}`) & SIGUSR1_BIT) !== 0n);
 }
 
-/** Whether one of the process's descriptors is a TCP socket that listens, at whatever port. */
+/** Whether one of the process's descriptors is a listening TCP socket, on any port. */
 function listens(pid: number): boolean {
   const LISTEN = '0A';
   const inodes = ['tcp', 'tcp6'].flatMap((table) =>

@@ -1,4 +1,4 @@
-/** The same input, options and engine give the same bytes, however many threads there are and whoever is first. */
+/** The same input, options and engine give the same bytes, for any number of threads in any order. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';

@@ -1,4 +1,4 @@
-/** What reaches the system, as strace sees it: which writes, which reads, in which order. */
+/** The system calls, as strace sees them: the writes, the reads and their order. */
 import { readFile, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -26,7 +26,7 @@ test.each([
   ['exits', /exited with code: 7$/],
   ['throws later', /thread \d+ is broken$/],
   ['runs out of memory', /reaching memory limit: .* out of memory$/],
-])('one that %s is told in one line, and nothing is left behind', async (way, reason) => {
+])('one that %s gives one line, and no leftovers', async (way, reason) => {
   const line = new RegExp(`^A worker failed at guest offset \\d+: .*${reason.source}`);
   for (const args of [['-c'], ['-O', 'raw']]) {
     const words = ['convert', '-f', 'raw', ...args, path('disk.raw'), path('out', 'target')];

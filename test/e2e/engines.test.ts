@@ -62,7 +62,7 @@ describe('zstd', () => {
     expect((await expectGoodImage(image, raw)).compressedClusters).toBeGreaterThan(0);
   });
 
-  test('node: reads back where Node.js has zstd, and says what to install where it has not', async () => {
+  test('node: reads back if Node.js has zstd, and otherwise names what to install', async () => {
     const args = [
       'convert',
       '-c',

@@ -1,4 +1,4 @@
-/** What lies around a run must not show in it: no network is used, and settings of Node.js change no byte. */
+/** The environment of a run has no effect on it: no network is used, and settings of Node.js change no byte. */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { beforeAll, expect, test } from 'vitest';

@@ -1,4 +1,4 @@
-/** Libraries that compress some clusters wrongly: the image is right all the same, and the user is told. */
+/** Libraries that compress some clusters wrongly: the image is still correct, and the user is warned. */
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import * as qemuImg from '../oracle/qemu-img.js';
@@ -51,7 +51,7 @@ describe.each(
     1,
   ),
 )('%s at level %i', (name, level, options, more) => {
-  test('makes a right image, and the warning says how many clusters were wrong', async () => {
+  test('makes a correct image, and the warning has the number of wrong clusters', async () => {
     const { status, stderr } = await cli(convert(options, '-v', ...more), { env: env[name] });
     expect(status).toBe(0);
     const count = `${name} compressed ${wrong} clusters wrongly at level ${level}`;
@@ -61,7 +61,7 @@ describe.each(
   });
 });
 
-test('the image is measured with what is compressed anew', async () => {
+test('the image is measured with the recompressed payloads', async () => {
   const check = '--check-payloads';
   await cli(convert('compression_level=9', check), { env: env.libdeflate });
   const { size } = statSync(image);

@@ -1,4 +1,4 @@
-/** -n: the image that is there is written into, and stays what it is when that cannot be. */
+/** -n: writes into the existing image, which stays unchanged if that is impossible. */
 import { readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { create, type ImageInfo, info } from '../oracle/qemu-img.js';
@@ -92,7 +92,7 @@ test('a stream fits into an image as large as it is, and not into a smaller one'
   }
 });
 
-test('-o with -n is refused: the image is there already', async () => {
+test('-o with -n is refused: the image exists already', async () => {
   const target = path('there.qcow2');
   await create(target, DISK);
   const args = ['-n', '-o', 'cluster_size=4k', '-f', 'raw', '-O', 'qcow2', disk, target];
@@ -101,7 +101,7 @@ test('-o with -n is refused: the image is there already', async () => {
   await expect(runOk('qemu-img', ['convert', ...args])).rejects.toThrow(words);
 });
 
-test('a conversion that fails leaves the image as it was', async () => {
+test('a conversion that fails leaves the image unchanged', async () => {
   const [source, target] = [path('broken.qcow2'), path('safe.qcow2')];
   await cliOk(['convert', '-c', '-f', 'raw', raw, source]);
   const places = await clusterPlaces(source);
@@ -153,7 +153,7 @@ describe('a file that holds no image gets one in place', () => {
     expect((await stat(target)).size).toBeLessThan(4 * MIB);
   });
 
-  test('when it holds what a conversion left behind that was killed', async () => {
+  test('when it holds the leftovers of a killed conversion', async () => {
     await writeFile(target, '');
     const killed = ['strace', '-f', '-qq', '-o', path('trace'), '-e', 'trace=ftruncate'];
     const inject = ['-e', 'inject=ftruncate:signal=KILL:when=1'];
@@ -194,7 +194,7 @@ describe('a file that holds no image gets one in place', () => {
     expect((await stat(target)).blocks * 512).toBeLessThan(4 * MIB);
   });
 
-  test('but not with a backing file, or an option for an image that is there', async () => {
+  test('but not with a backing file, or an option for an existing image', async () => {
     await writeFile(target, '');
     const convert = ['convert', '-n', '-c', '-f', 'raw', '-O', 'qcow2'];
     const backing = ['-B', raw, '-F', 'raw'];
@@ -210,7 +210,7 @@ describe('a file that holds no image gets one in place', () => {
   });
 });
 
-test('a target is looked at under the lock for writing: what a guest writes before is seen, and none writes after', async () => {
+test('a target is read under the write lock: earlier writes of a guest are seen, and later ones are excluded', async () => {
   const target = path('locked.qcow2');
   await create(target, 4 * MIB);
   const trace = path('locks.trace');

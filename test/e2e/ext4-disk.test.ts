@@ -13,7 +13,7 @@ const path = useScratch();
 const raw = path('ext4.raw');
 beforeAll(() => makeExt4Disk(raw));
 
-test('zlib: correct, not larger than what qemu-img makes, and 7-Zip reads it bit for bit without a warning', async () => {
+test('zlib: correct, not larger than qemu-img’s image, and 7-Zip reads it bit for bit without a warning', async () => {
   const image = path('zlib.qcow2');
   await cliOk(['convert', '-c', raw, image]);
   await expectGoodImage(image, raw);
@@ -27,7 +27,7 @@ test('zlib: correct, not larger than what qemu-img makes, and 7-Zip reads it bit
   await runOk('e2fsck', ['-fn', disk]);
 });
 
-test('zstd: correct, and at most 1 % larger than what qemu-img makes', async () => {
+test('zstd: correct, and at most 1 % larger than qemu-img’s image', async () => {
   const image = path('zstd.qcow2');
   await cliOk(['convert', '-c', '-o', 'compression_type=zstd', raw, image]);
   await expectGoodImage(image, raw);
@@ -36,7 +36,7 @@ test('zstd: correct, and at most 1 % larger than what qemu-img makes', async () 
   expect((await stat(image)).size).toBeLessThanOrEqual((await stat(path('theirs-zstd.qcow2'))).size * 1.01);
 });
 
-test('normal clusters: correct, and not larger than what qemu-img makes', async () => {
+test('normal clusters: correct, and not larger than qemu-img’s image', async () => {
   const image = path('normal.qcow2');
   await cliOk(['convert', '-O', 'qcow2', raw, image]);
   expect((await expectGoodImage(image, raw)).compressedClusters).toBe(0);

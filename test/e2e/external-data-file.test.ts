@@ -20,7 +20,7 @@ const args = ['-f', 'raw', '-O', 'qcow2'];
 
 beforeAll(() => writeFile(raw, bytes));
 
-/** What `qemu-img info` says of the data file. */
+/** The data file in the output of `qemu-img info`. */
 async function dataFileOf(file: string, cwd = path('')): Promise<Record<string, unknown>> {
   const output = await runOk('qemu-img', ['info', '-f', 'qcow2', '--output=json', file], { cwd });
   const { 'data-file': name, 'data-file-raw': isRaw } = JSON.parse(output)['format-specific'].data;
@@ -74,7 +74,7 @@ test('a relative name is one in the working directory, for qemu-img and for us',
   await expectFailure(there, lost, missing, { cwd: there });
 });
 
-test('over a backing file only what differs is in the data file, and zeros hide what is below', async () => {
+test('over a backing file only differing clusters are in the data file, and zeros hide data below', async () => {
   const base = path('base.raw');
   const below = Buffer.from(bytes);
   below.fill(0x11, 1024 * 1024, 1024 * 1024 + 300_000);
@@ -105,7 +105,7 @@ test('a stream gets a data file that ends where it ends', async () => {
   expect((await readFile(data)).equals(bytes)).toBe(true);
 });
 
-describe('what cannot be', () => {
+describe('refused combinations', () => {
   test('is refused, in the words of qemu-img', async () => {
     const target = path('none.qcow2');
     const refused = (options: string, words: RegExp, more: string[] = []) =>

@@ -1,4 +1,4 @@
-/** Libraries that are not what their names promise, made for the tests and put in front of the system's own. */
+/** Broken libraries, made for the tests and loaded in place of the system's own. */
 import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runOk } from '../oracle/run.js';
@@ -49,7 +49,7 @@ long ZSTD_decompressStream_simpleArgs(void *d, char *out, unsigned long m, unsig
 /** A copy: what is stored behind a length of a twentieth, or nothing at all. */
 const COPY = 'for (unsigned long i = 0; i < n / 20; i++) out[i] = in[i]; return n / 20;';
 
-/** Sources of libraries that load and do not work, by what is wrong with them. */
+/** Sources of libraries that load and do not work, by their defect. */
 export const FAKES: Readonly<Record<LibraryName, Readonly<Record<string, string>>>> = {
   libdeflate: {
     'of another kind': 'int something_else(void) { return 1; }\n',
@@ -86,7 +86,7 @@ export const ISAL_FAKES: Readonly<Record<string, string>> = {
   'that says it wrote more than there is room for': ISAL('*(int *)(stream + 28) = 1 << 30; return 0;'),
 };
 
-/** Crashes of the whole process: as it is loaded, and when it is used first. */
+/** Crashes of the whole process: when the library is loaded, and when it is first used. */
 export const CRASHES: Readonly<Record<LibraryName, Readonly<Record<string, string>>>> = {
   libdeflate: {
     'as it is loaded': `${CRASH}__attribute__((constructor)) static void start(void) { crash(); }\n`,

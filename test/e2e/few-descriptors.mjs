@@ -20,7 +20,7 @@ function leave(count) {
   return all;
 }
 const all = leave(1);
-/** Those of Node.js itself. The directory that lists them is open as it is read. */
+/** Node.js's own descriptors. The directory that lists them is open while it is read. */
 const others = readdirSync('/proc/self/fd').length - 1 - held.length;
 
 const seen = {};

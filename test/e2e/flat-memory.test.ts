@@ -1,4 +1,4 @@
-/** A conversion takes as much memory for a disk of 1 TiB as for one of 8 MiB, whatever the geometry of the images. */
+/** A conversion takes as much memory for a disk of 1 TiB as for one of 8 MiB, for any geometry of the images. */
 import { stat } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { qemuIo } from '../oracle/qemu-io.js';

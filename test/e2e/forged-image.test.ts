@@ -1,4 +1,4 @@
-/** A raw disk can hold a qcow2 header that names any file of the host: none of that file may get into the output. */
+/** A raw disk can hold a qcow2 header that names any file of the host: the output must contain nothing of that file. */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { type Forged, forgedQcow2 } from '../image/forged-qcow2.js';
@@ -17,7 +17,7 @@ const out = path('work', 'out.img');
 
 beforeAll(() => runOk('mkdir', ['-p', path('host'), path('work')]));
 
-/** A disk of a guest that wrote a header of its own into its first sectors. */
+/** A disk of a guest that wrote its own header into its first sectors. */
 function writeForgedDisk(forged: Forged): Buffer {
   writeFileSync(secret, SECRET.repeat(100));
   const bytes = Buffer.concat([forgedQcow2({ size: 65_536, ...forged }), randomBytes(300_000)]);
@@ -25,7 +25,7 @@ function writeForgedDisk(forged: Forged): Buffer {
   return bytes;
 }
 
-/** The files that were opened or looked at while `run` ran, whatever came of it. */
+/** The files that were opened or examined while `run` ran. */
 async function expectNeverOpened(run: (under: readonly string[]) => Promise<void>): Promise<void> {
   await run(underStrace(log, ['-e', 'trace=file']));
   const calls = readFileSync(log, 'utf8');
@@ -36,7 +36,7 @@ async function expectNeverOpened(run: (under: readonly string[]) => Promise<void
   expect(opened.map(({ args }) => unquote(args[1] ?? ''))).not.toContain(secret);
 }
 
-/** Whether the guest of an image, or whoever looks into its file, finds the secret. */
+/** Whether the guest of an image, or a reader of its file, finds the secret. */
 async function holdsSecret(image: string): Promise<boolean> {
   await runOk('qemu-img', ['convert', '-O', 'raw', image, path('seen.raw')]);
   const isThere = [image, path('seen.raw')].some((file) => readFileSync(file).includes(SECRET.slice(8, 40)));
@@ -83,7 +83,7 @@ describe.each<readonly [string, Forged]>([
         if (format === 'raw') {
           expect(readFileSync(out).subarray(0, bytes.length).equals(bytes)).toBe(true);
         } else {
-          // What is made has no backing file of its own.
+          // The target has no backing file.
           expect(
             (await map(out, 'qcow2')).every((range) => !('depth' in range) || range['depth'] === 0),
           ).toBe(true);
@@ -94,7 +94,7 @@ describe.each<readonly [string, Forged]>([
     }
   });
 
-  test('is refused with --isolated, whatever the format option says', async () => {
+  test('is refused with --isolated, for any format option', async () => {
     writeForgedDisk(forged);
     for (const format of [[], ['-f', 'qcow2']]) {
       await expectNeverOpened((under) =>
@@ -163,7 +163,7 @@ test('a disk that arrives as a stream and begins with such a header is refused, 
   rmSync(out);
 });
 
-test('what the caller names in the place of a forged name is read, and the name is not', async () => {
+test('a file that the caller names in place of a forged name is read, and the forged name is not', async () => {
   writeForgedDisk({ backing: secret, backingFormat: 'raw' });
   const mine = path('work', 'mine.raw');
   writeFileSync(mine, randomBytes(65_536, 3));

@@ -29,7 +29,7 @@ describe('nothing is made of', () => {
   );
 
   test.each(images.filter(({ args, refused }) => args.includes('-f') && !refused).slice(0, 3))(
-    '$name as long as nobody states its format',
+    '$name unless its format is given',
     (image) => expectRefusal(path(image.file), []),
   );
 });

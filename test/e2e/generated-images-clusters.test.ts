@@ -1,4 +1,4 @@
-/** Images of every geometry, with clusters of every type, read whole and converted in every way. */
+/** Images of every geometry, with clusters of every type, read completely and converted in every way. */
 import { beforeAll, describe, expect, test } from 'vitest';
 import { sample } from '../stage.js';
 import { copyImages, expectEveryConversion, expectKinds, listImages } from './generated-images.js';
@@ -9,7 +9,7 @@ const images = listImages(ONLY);
 const path = useScratch();
 beforeAll(() => copyImages(path('')));
 
-describe('images by geometry and by what their compressed clusters are like', () => {
+describe('images by geometry and by their kinds of compressed clusters', () => {
   test.each(sample(images, 12))('$name', async (image) => {
     await expectKinds(path(image.file), image.kinds);
     await expectEveryConversion(path(image.file), image);

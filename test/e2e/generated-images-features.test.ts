@@ -1,4 +1,4 @@
-/** Images with what a header or a table can say besides the geometry, converted in every way. */
+/** Images with every feature of header and tables besides the geometry, converted in every way. */
 import { readFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { sample } from '../stage.js';

@@ -21,7 +21,7 @@ export interface GeneratedImage {
   readonly name: string;
   /** Relative to the directory of the manifest. Several ways may share a file. */
   readonly file: string;
-  /** What qcow2c and qemu-img need to be told: -f qcow2 for an image that names other files, -l. */
+  /** Options that qcow2c and qemu-img need: -f qcow2 for an image that names other files, -l. */
   readonly args: readonly string[];
   readonly kinds: readonly string[];
   /** For -o of a qcow2 target, or empty. */
@@ -64,7 +64,7 @@ const IN_L2_TABLES = [
   'subclusters',
 ] as const;
 
-/** Expects that the image's tables hold the kinds of clusters that it is there for. */
+/** Expects that the image's tables contain its intended kinds of clusters. */
 export async function expectKinds(image: string, kinds: readonly string[]): Promise<void> {
   const census = await l2Census(image);
   const claimed = IN_L2_TABLES.filter((kind) => kinds.includes(kind));
@@ -78,7 +78,7 @@ const TARGETS: Readonly<Record<string, readonly string[]>> = {
   raw: [],
 };
 
-/** qemu-img's own opinion of what a disk holds, as a raw file or, where that would be too large, the source. */
+/** The content of a disk according to qemu-img, as a raw file or, where that would be too large, the source. */
 interface Reference {
   readonly file: string;
   readonly format: qemuImg.Format;

@@ -46,7 +46,7 @@ async function terminated({ calls, file, from }: Hang, args: readonly string[], 
   const running = startCli(args, { ...options, env });
   await vi.waitFor(() => expect(existsSync(mark)).toBe(true), 20_000);
   running.child.kill('SIGTERM');
-  // How soon is told by prompt-abort.test.ts; a program that waits for the call never ends.
+  // prompt-abort.test.ts tests how soon; here a program that waits for the call would never end.
   return running.finished;
 }
 
@@ -88,7 +88,7 @@ test.each(
 )('%s of %s, call %i: %j', async (calls, file, from, args) => {
   const under = args.includes('-') ? ['sh', '-c', `exec "$0" "$@" <'${raw}'`] : [];
   const { status, signal, stderr } = await terminated({ calls, file, from }, args, { under });
-  // map has nothing to clean up, and leaves the signal to the system.
+  // map has nothing to clean up, so the signal ends the process.
   const isMap = args[0] === 'map';
   expect({ status, signal }).toEqual(
     isMap ? { status: null, signal: 'SIGTERM' } : { status: 143, signal: null },

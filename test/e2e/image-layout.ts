@@ -13,7 +13,7 @@ export interface HostRange {
 export interface ImageLayout {
   readonly clusterSize: number;
   readonly header: HostRange;
-  /** What makes data reachable from the header: the level 1 table and the refcount table. */
+  /** The tables that make data reachable from the header: the level 1 table and the refcount table. */
   readonly roots: readonly HostRange[];
   /** Host clusters with guest data. */
   readonly data: readonly HostRange[];

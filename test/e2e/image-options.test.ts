@@ -1,4 +1,4 @@
-/** --image-opts and --target-image-opts: what qemu-img reads by the same words, and what is refused by name. */
+/** --image-opts and --target-image-opts: the options that qemu-img reads too, and the refused ones by name. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFile, readFile, stat, writeFile } from 'node:fs/promises';
@@ -44,7 +44,7 @@ async function expectSameDisk(...sources: string[]): Promise<Buffer> {
 
 const isDisk = async (found: Buffer, image: string) => expect(found.equals(await readFile(image))).toBe(true);
 
-describe('what is read', () => {
+describe('a source', () => {
   test('is the image in the file, its chain and its data file, as without the option', async () => {
     await isDisk(await expectSameDisk(`driver=raw,file.filename=${raw}`), raw);
     await isDisk(await expectSameDisk(`driver=qcow2,file.filename=${base}`), raw);
@@ -60,7 +60,7 @@ describe('what is read', () => {
     await isDisk(await expectSameDisk(`file.filename=${raw}`), raw);
   });
 
-  test('is the file itself with driver=file, and with driver=raw, whatever is in it', async () => {
+  test('is the file itself with driver=file, and with driver=raw, for any content', async () => {
     await isDisk(await expectSameDisk(`driver=file,filename=${base}`), base);
     await isDisk(await expectSameDisk(`driver=raw,file.filename=${base}`), base);
   });
@@ -76,7 +76,7 @@ describe('what is read', () => {
     await isDisk(await expectSameDisk(source), other);
   });
 
-  test('may be several disks, each in words of its own', async () => {
+  test('may be several disks, each with its own options', async () => {
     const sources = [`driver=qcow2,file.filename=${base}`, `driver=raw,file.filename=${other}`];
     const joined = Buffer.concat([await readFile(raw), await readFile(other)]);
     expect((await expectSameDisk(...sources)).equals(joined)).toBe(true);
@@ -98,7 +98,7 @@ describe('a part of a raw disk', () => {
 
   test.each([
     ['past its end', `offset=${DISK + 512}`],
-    ['longer than what is there', `offset=512,size=${DISK}`],
+    ['longer than the file', `offset=512,size=${DISK}`],
     ['of no whole sectors', 'size=1000'],
   ])('%s is refused by both', (_, part) =>
     expectBothRefuse(
@@ -109,7 +109,7 @@ describe('a part of a raw disk', () => {
   );
 });
 
-describe('what the caller names', () => {
+describe('a name from the caller', () => {
   const top = `driver=qcow2,file.filename=${overlay}`;
 
   test.each([
@@ -120,7 +120,7 @@ describe('what the caller names', () => {
       `backing.driver=qcow2,backing.file.filename=${path('second.qcow2')},backing.backing.driver=raw,backing.backing.file.filename=${other}`,
     ],
     ['a part of a raw disk', `backing.driver=raw,backing.offset=64k,backing.file.filename=${other}`],
-  ])('%s stands in for the one in the image', async (_, words) => {
+  ])('%s replaces the one in the image', async (_, words) => {
     const found = await expectSameDisk(`${top},${words}`);
     expect(found.subarray(100 * KIB, 140 * KIB).every((byte) => byte === 0x11)).toBe(true);
   });
@@ -146,7 +146,7 @@ describe('what the caller names', () => {
     await expectBothRefuse(['--image-opts', '-O', 'raw', words], path('no'), /gone\.raw.*No such file/);
   });
 
-  test('another data file stands in for the one in the image', async () => {
+  test('another data file replaces the one in the image', async () => {
     const words = `driver=qcow2,file.filename=${withData}`;
     await isDisk(await expectSameDisk(`${words},data-file.driver=file,data-file.filename=${other}`), other);
     await isDisk(await expectSameDisk(`${words},data-file.filename=${other}`), other);
@@ -167,7 +167,7 @@ describe('a target', () => {
     words,
   ];
 
-  test('that is there is written into', async () => {
+  test('that exists is written into', async () => {
     const { ino } = await stat(path('kept.qcow2'));
     await cliOk(into(`driver=qcow2,file.filename=${path('kept.qcow2')}`, '-c'));
     expect((await stat(path('kept.qcow2'))).ino).toBe(ino);
@@ -180,7 +180,7 @@ describe('a target', () => {
     await isDisk(await readFile(path('kept.raw')), raw);
   });
 
-  test('is refused without -n, with -O beside it, and when it is not there', async () => {
+  test('is refused without -n, with -O beside it, and if it does not exist', async () => {
     const words = `driver=qcow2,file.filename=${path('kept.qcow2')}`;
     const requires = /^(qemu-img: )?--target-image-opts requires use of -n flag\n?$/;
     const create = into(words).filter((word) => word !== '-n');

@@ -33,7 +33,7 @@ test.each([
   ['alternating', '64k', 0],
   ['alternating', '4k', 0],
 ])(
-  '%s disk, clusters of %s: not larger than what qemu-img makes, and %i bytes',
+  '%s disk, clusters of %s: not larger than qemu-img’s image, and %i bytes',
   async (disk, clusterSize, more) => {
     const raw = path(`${disk}.raw`);
     const theirs = path('theirs.qcow2');

@@ -22,7 +22,7 @@ const path = useScratch();
 const images = [...new Map(listImages().map((image) => [image.file, image])).values()];
 beforeAll(async () => {
   await copyImages(path('images'));
-  // What the file system has allocated must not change between two looks.
+  // The allocation in the file system must not change between two calls.
   await runOk('sync', ['-f', path('images')]);
 });
 
@@ -58,7 +58,7 @@ async function saveMachine(file: string, machine: readonly string[]): Promise<vo
   expect({ status, errors: stdout.match(/^Error:.*/gm) }).toEqual({ status: 0, errors: null });
 }
 
-/** What is printed on standard output. @throws what the command throws */
+/** The text on standard output. @throws errors of the command */
 async function info(file: string, words: InfoWords = {}): Promise<string> {
   const [stdout, stderr] = [new RecordedOutput(), new RecordedOutput()];
   const io = { stdout, stderr, process: new EventEmitter(), now: () => 0, imageInfo };
@@ -71,7 +71,7 @@ async function qemuInfo(file: string, ...options: string[]): Promise<string> {
   return normalQemuText(await runOk('qemu-img', ['info', ...options, file]));
 }
 
-/** What qemu-img prints, as qcow2c must print it. */
+/** The output of qemu-img, adapted to the documented differences. */
 function normalQemuText(text: string): string {
   // A name with a line end (of the images here there is one) cannot look like two lines.
   return text.replaceAll('two\nlines.raw', 'two\\x0alines.raw');
@@ -121,7 +121,7 @@ describe('every chain of generated images is described as qemu-img describes it'
     const human = await run('qemu-img', ['info', '--backing-chain', image]);
     const words = { backingChain: true };
     if (human.status !== 0) {
-      // qemu-img says twice what it could not open.
+      // qemu-img prints twice what it could not open.
       const expected = human.stderr.trim().replace(/^qemu-img: (Could not open '[^']*': )?\1/, '$1');
       await expect(info(image, words)).rejects.toMatchObject({
         message: expected.replace(/^qemu-img: /, ''),
@@ -134,7 +134,7 @@ describe('every chain of generated images is described as qemu-img describes it'
   });
 });
 
-describe('what the generator does not make is described as qemu-img describes it', () => {
+describe('images that the generator does not make are described as by qemu-img', () => {
   test.each([0, 1, 512, 1000, 1_023_488, 1_048_064, 2_228_224, 2 ** 30 - 1, 2 ** 40])(
     'a raw disk of %d bytes',
     async (size) => {
@@ -276,7 +276,7 @@ test('names that are not UTF-8 are shown as well as they can be, and drive no te
 describe('the program', () => {
   const overlay = () => path('images', 'chains/depth-1.qcow2');
 
-  test('prints what the command prints, and exits with 0', async () => {
+  test('returns what the command prints, and exits with 0', async () => {
     const file = path('images', 'features/dirty.qcow2');
     expect(await cliOk(['info', file])).toBe(await qemuInfo(file));
     expect(await cliOk(['info', '-U', '--output=json', '--backing-chain', overlay()])).toBe(
@@ -297,7 +297,7 @@ describe('the program', () => {
       'broken-clusters': 0,
       'uncompressed-size': census.compressed * 65536,
     });
-    // The wasted bytes are what is left of the host clusters.
+    // The wasted bytes are the unused parts of the host clusters.
     expect(deep['compressed-size'] + deep['wasted-size']).toBe(deep['host-clusters-of-payloads'] * 65536);
     expect(await cliOk(['info', '--deep', file])).toContain(
       `    compressed clusters: ${census.compressed}\n`,
@@ -305,7 +305,7 @@ describe('the program', () => {
   });
 
   test.each([
-    ['a file that is not there', ['nosuch'], "Could not open 'nosuch': No such file or directory"],
+    ['a missing file', ['nosuch'], "Could not open 'nosuch': No such file or directory"],
     ['no file', [], 'Expecting one image file name'],
     ['two files', ['a', 'b'], 'Expecting one image file name'],
     ['a protocol', ['nbd://host/x'], "Could not open 'nbd://host/x': Protocol 'nbd' is not supported"],

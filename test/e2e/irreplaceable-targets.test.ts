@@ -39,7 +39,7 @@ describe(
   unable === '' ? 'mounts' : `mounts (cannot be made here, nothing is tried: ${unable.trim()})`,
   () => {
     test.runIf(unable === '')(
-      'a file that is a mount point, also behind a link and with a name of any kind',
+      'a file that is a mount point, also through a link and with any name',
       async () => {
         path = `${directory}/a \\ file`;
         for (const name of [path, `${directory}/other`]) fs.writeFileSync(name, '');
@@ -54,7 +54,7 @@ describe(
       },
     );
 
-    test.runIf(unable === '')('a file on a devtmpfs, wherever that is mounted', async () => {
+    test.runIf(unable === '')('a file on a devtmpfs, for any mount point', async () => {
       fs.mkdirSync(`${directory}/devices`);
       const target = `${directory}/devices/nosuch`;
       const message =

@@ -1,4 +1,4 @@
-/** What every finished image must be, whatever made it. */
+/** Checks that every finished image must pass. */
 import { stat } from 'node:fs/promises';
 import { expect } from 'vitest';
 import * as qemuImg from '../oracle/qemu-img.js';

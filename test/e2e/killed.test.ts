@@ -48,7 +48,7 @@ async function killedAt(call: string, when: number, target: string): Promise<boo
   const under = ['strace', '-f', '-qqq', '-o', '/dev/null', ...fault, '--'];
   const { status, signal } = await startCli([...ARGS, source, target], { under, env: ONE_THREAD }).finished;
   if (status === 0) return false;
-  // strace ends as what it traces has ended.
+  // strace ends when its program has ended.
   expect([status, signal]).toContainEqual(signal === null ? 137 : 'SIGKILL');
   return true;
 }
@@ -74,7 +74,7 @@ function some(from: number, to: number): number[] {
   return Array.from({ length: Math.ceil((to - from + 1) / step) }, (_, index) => from + step * index);
 }
 
-/** The name has what it had, or all of the new image; beside it there is at most the temporary file. */
+/** The name has its old file or the whole new image; beside it is at most the temporary file. */
 function expectOldOrNew(target: string, old: Buffer | undefined): void {
   const content = existsSync(target) ? readFileSync(target) : undefined;
   const isAsBefore = content === undefined ? old === undefined : old !== undefined && content.equals(old);

@@ -52,7 +52,7 @@ describe('import { convert } from "qcow2c"', () => {
     expect(report['bytes']).toMatchObject({ error });
   });
 
-  test('several conversions at once each make a good image and say what they did', async () => {
+  test('several conversions at once each make a correct image and report their own results', async () => {
     expect(report.several.map(({ error }) => error)).toEqual([undefined, undefined, undefined, undefined]);
     for (const index of [0, 1, 2, 3]) await expectGoodImage(join(out, `several-${index}.qcow2`), raw);
     expect(report.several.map(({ result }) => result?.['clusterSize'])).toEqual([

@@ -1,4 +1,7 @@
-/** Nobody reads what somebody writes, and one run at a time makes a target: with real QEMU programs and real runs. */
+/**
+ * No program reads an image that another writes, and one run at a time makes a target: with real QEMU programs and
+ * runs.
+ */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { whileQemuIoHolds, whileQemuNbdHolds } from '../oracle/holding.js';
@@ -22,7 +25,7 @@ beforeAll(async () => {
   await create(overlay, 1_048_576, ['-b', qcow2, '-F', 'qcow2']);
 });
 
-/** The lines of a run that must fail, which leaves the directory as it was. */
+/** The lines of a run that must fail, which leaves the directory unchanged. */
 async function refusal(args: readonly string[]): Promise<string> {
   const before = snapshot(path(''));
   const { status, stderr } = await cli(args);
@@ -50,7 +53,7 @@ describe('an image that a virtual machine writes to', () => {
     await cliOk(['convert', '-c', '-f', format, file(), path('out.qcow2')]);
   });
 
-  test('is no backing file of what is converted, and no target', async () => {
+  test('is refused as a backing file of a source, and as a target', async () => {
     await whileQemuIoHolds(qcow2, 'qcow2', [], async () => {
       expect(await refusal(['convert', '-f', 'qcow2', overlay, path('out.raw')])).toContain(
         'Could not open backing file: Failed to get shared "write" lock',
@@ -71,7 +74,7 @@ test('an image that a virtual machine only reads is converted, and may be replac
   await expectGoodImage(copy, raw);
 });
 
-test('no virtual machine gets to write to what is being converted', async () => {
+test('no virtual machine can write to an image that is being converted', async () => {
   const running = startCli(['convert', '-c', '--progress=json', '-f', 'raw', slow, path('slow.qcow2')], {
     under: slowReads(slow),
   });
@@ -103,7 +106,7 @@ test('while an image is replaced it may be read, and no virtual machine gets to 
   expect((await run('qemu-io', ['-f', 'qcow2', '-c', 'write 0 512', target])).status).toBe(0);
 });
 
-test('a second run to the same target is refused, and names the first, which goes on', async () => {
+test('a second run to the same target is refused, and names the first, which continues', async () => {
   const target = path('same.qcow2');
   const running = startCli(['convert', '-c', '--progress=json', '-f', 'raw', slow, target], {
     under: slowReads(slow),

@@ -1,4 +1,4 @@
-/** Standard output that nobody reads to its end, and one that cannot be written. */
+/** Standard output that is not read to its end, and one that cannot be written. */
 import { beforeAll, expect, test } from 'vitest';
 import { run } from '../oracle/run.js';
 import { cliOk, ROOT } from './cli.js';
@@ -39,7 +39,7 @@ test.each(ANSWERS)('%s: an answer that cannot be written is a failure', async (w
   });
 });
 
-test('an image is made whether or not anybody sees how far it is', async () => {
+test('an image is made even if its progress cannot be shown', async () => {
   for (const [progress, outputs] of [
     ['-p', '> /dev/full'],
     ['-p', '| true'],

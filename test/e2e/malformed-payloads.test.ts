@@ -48,29 +48,29 @@ const emptyFrame = zstdFrame(new Uint8Array(0), []);
 const halves = [first.subarray(0, 1000), first.subarray(1000)].map((half) => zstdFrame(half, []));
 const cluster = (payload: Uint8Array, type: 'zlib' | 'zstd' = 'zlib'): Payload => [type, payload, first];
 
-/** What QEMU refuses, and how many bytes can be had of it. */
+/** Payloads that QEMU refuses, and the number of bytes that can be inflated. */
 const REFUSED: readonly (readonly [string, Payload, number])[] = [
   ['32 distance symbols', lettersIn(257, 32), CLUSTER],
   ['288 length symbols', lettersIn(288, 2), CLUSTER],
   ['a window of 256 MiB', wideWindow(), CLUSTER],
   ['more than a cluster in a frame', cluster(zstdFrame(Buffer.concat([first, second]), []), 'zstd'), CLUSTER],
   ['a frame of half a cluster', cluster(halves[0]!, 'zstd'), 1000],
-  ['no final block, with zeros behind', cluster(unfinished(Buffer.alloc(0))), CLUSTER],
+  ['no final block, zeros after it', cluster(unfinished(Buffer.alloc(0))), CLUSTER],
   ['a stream of half a cluster', cluster(deflateRawSync(first.subarray(0, 1000))), 1000],
 ];
 
-/** What QEMU reads although it is not one stream of one cluster. */
+/** Payloads that QEMU reads although they are not one stream of one cluster. */
 const ODD: readonly (readonly [string, Payload])[] = [
   ['more than a cluster', cluster(deflateRawSync(Buffer.concat([first, second])))],
-  ['no final block, with a stream behind', cluster(unfinished(deflateRawSync(second)))],
+  ['no final block, a stream after it', cluster(unfinished(deflateRawSync(second)))],
 ];
 
-/** What QEMU reads as whole frames. */
+/** Payloads that QEMU reads as whole frames. */
 const FRAMES: readonly (readonly [string, Payload])[] = [
   ['two frames', cluster(Buffer.concat(halves), 'zstd')],
   ['an empty frame between two', cluster(Buffer.concat([halves[0]!, emptyFrame, halves[1]!]), 'zstd')],
   [
-    'frames to skip before, between and behind',
+    'skippable frames before, between and after',
     cluster(Buffer.concat([skippable, halves[0]!, skippable, emptyFrame, halves[1]!, skippable]), 'zstd'),
   ],
 ];
@@ -80,7 +80,7 @@ function unfinished(behind: Buffer): Buffer {
   return Buffer.concat([deflateRawSync(first, { finishFlush: constants.Z_SYNC_FLUSH }), behind]);
 }
 
-/** An image of the payload, with zeros behind it, and a sound one. */
+/** An image of the payload, with zeros after it, and a sound one. */
 async function imageOf([compressionType, payload]: Payload): Promise<string> {
   const other = compressionType === 'zlib' ? deflateRawSync(second) : zstdFrame(second, []);
   const contents = [{ payload: Buffer.concat([payload, Buffer.alloc(64)]) }, { payload: other }];
@@ -108,7 +108,7 @@ const converted = (type: string, ...args: readonly string[]) =>
   ]);
 
 describe.each(REFUSED)('%s', (_, payload, kept) => {
-  test('is an error as in QEMU; salvage keeps what it yields, and QEMU reads that', async () => {
+  test('is an error as in QEMU; salvage keeps the inflated bytes, and QEMU reads the result', async () => {
     const source = await imageOf(payload);
     expect(await isReadByQemu(source)).toBe(false);
     const [type, , content] = payload;
@@ -139,7 +139,7 @@ describe.each(REFUSED)('%s', (_, payload, kept) => {
 });
 
 describe.each(ODD)('%s', (_, payload) => {
-  test('is read as in QEMU, told, and not copied', async () => {
+  test('is read as in QEMU, with a warning, and not copied', async () => {
     const source = await imageOf(payload);
     expect(await isReadByQemu(source)).toBe(true);
     const { status, stderr } = await converted('zlib', '--verify');
@@ -156,7 +156,7 @@ describe.each(ODD)('%s', (_, payload) => {
 });
 
 describe.each(FRAMES)('%s', (_, payload) => {
-  test('are a sound payload, which is copied as it is', async () => {
+  test('are a sound payload, which is copied unchanged', async () => {
     const source = await imageOf(payload);
     expect(await isReadByQemu(source)).toBe(true);
     const { status, stderr } = await converted('zstd', '--verify', '-v');

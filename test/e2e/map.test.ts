@@ -1,4 +1,4 @@
-/** `map` held against qemu-img: the same ranges, words and exit codes for every image of the generator. */
+/** `map` compared with qemu-img: the same ranges, words and exit codes for every image of the generator. */
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { basename, dirname } from 'node:path';
@@ -14,13 +14,13 @@ import { copyImages, listImages } from './generated-images.js';
 import { useScratch } from './scratch.js';
 
 const path = useScratch();
-/** Once each: qemu-img maps what an image shows now, whatever its snapshots. */
+/** Once each: qemu-img maps the present state of an image, without its snapshots. */
 const images = listImages().filter(({ args }) => !args.includes('-l'));
 const home = process.cwd();
 afterAll(() => process.chdir(home));
 beforeAll(async () => {
   await copyImages(path('images'));
-  // Which blocks files have is told differently until they are on the disk.
+  // lseek answers differently until the blocks of a file are on the disk.
   await runOk('find', [path('images'), '-type', 'f', '-exec', 'sync', '{}', '+']);
 }, 180_000);
 
@@ -49,7 +49,7 @@ async function expectSame(file: string, words: MapWords): Promise<void> {
 }
 
 describe('prints the ranges that qemu-img prints', () => {
-  // qemu-img follows a loop for ever, and follows the names in an image whose format nobody stated.
+  // qemu-img follows a loop for ever, and follows names in an image whose format was probed.
   const refused = ['loop', 'unstated-backing-format'];
   const read = images.filter(
     (image) => !(image.refused && image.kinds.some((kind) => refused.includes(kind))),
@@ -102,13 +102,13 @@ describe('prints the ranges that qemu-img prints', () => {
   });
 });
 
-describe('says of a broken image what qemu-img says', () => {
+describe('prints for a broken image what qemu-img prints', () => {
   test.each(DAMAGES)('$what', async ({ image, apply }) => {
     const name = enter(`${image}.qcow2`);
     const bytes = fs.readFileSync(name);
     const broken = apply(bytes) ?? bytes;
     fs.writeFileSync('broken.qcow2', broken);
-    // A file with holes where the image has them, for what is known of a preallocated one.
+    // A file with holes where the image has them, as for a preallocated image.
     execFileSync('fallocate', ['--dig-holes', 'broken.qcow2']);
     await runOk('sync', ['broken.qcow2']);
     const words: MapWords = { format: 'qcow2', output: 'json' };
@@ -125,7 +125,7 @@ describe('says of a broken image what qemu-img says', () => {
 });
 
 describe('the program', () => {
-  test('prints a table, or a list with what is compressed', async () => {
+  test('prints a table, or a list that includes compressed ranges', async () => {
     const cwd = path('images/clusters');
     const list = JSON.parse(await cliOk(['map', '--output=json', '64k-v3-zlib.qcow2'], { cwd })) as object[];
     expect(list).toContainEqual(expect.objectContaining({ compressed: true, data: true }));
@@ -149,7 +149,7 @@ describe('the program', () => {
     expect(svg).toMatch(/\n<\/svg>\n$/);
   });
 
-  test('ends without a word when nobody reads on', async () => {
+  test('ends silently when its reader closes the pipe', async () => {
     const script = '"$0" bin/qcow2c.js map --output=json "$1" | head -n 1; echo $PIPESTATUS';
     const image = path('many-ranges.raw');
     const file = fs.openSync(image, 'w');

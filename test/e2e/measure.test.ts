@@ -1,4 +1,4 @@
-/** `measure` held against qemu-img for every image of the generator, and with -c against what convert writes. */
+/** `measure` compared with qemu-img for every image of the generator, and with -c compared with convert. */
 import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { copyFile, rm, stat, writeFile } from 'node:fs/promises';
@@ -122,7 +122,7 @@ describe('prints what qemu-img prints', () => {
   ])('for -o %s, which cannot be', async (options) => {
     const { ours, theirs } = await both(['-O', 'qcow2', '-o', options, '--size', '1G']);
     expect(ours.status).toBe(theirs.status);
-    // The first says how the option of another program is called.
+    // The error names the option under its own name.
     expect(ours.stderr.replace('version=v3', 'compat=1.1')).toBe(theirs.stderr.replace('qemu-img', 'qcow2c'));
   });
 });
@@ -137,7 +137,7 @@ test.each(images.filter(({ refused }) => refused))(
   },
 );
 
-/** What a compressed image can be asked to be; each is tried on several images. */
+/** Options of a compressed image; each is tried on several images. */
 const COMPRESSED: readonly string[] = [
   'cluster_size=64k',
   'cluster_size=512',
@@ -202,7 +202,7 @@ describe('with -c is the size of the file that convert -c makes', () => {
   });
 });
 
-/** Text, tables, what cannot be compressed and zeros, in turns of unequal length; ends in the middle of a cluster. */
+/** Text, tables, incompressible data and zeros, in turns of unequal length; ends inside a cluster. */
 function disk(): Buffer {
   const kinds = [text, records, randomBytes, (length: number) => new Uint8Array(length)];
   const parts = Array.from({ length: 60 }, (_, turn) =>
@@ -265,12 +265,12 @@ describe('a sample', () => {
     );
   });
 
-  test('says where a payload is broken', async () => {
+  test('reports the offset of a broken payload', async () => {
     process.chdir(path());
     await runOk('qemu-img', ['convert', '-c', '-O', 'qcow2', 'disk', 'broken']);
     const whole = await ourMeasure(['-c', '-o', 'cluster_size=4k', '-f', 'qcow2', 'broken']);
     expect(whole.status).toBe(0);
-    // Behind the header and the tables, where payloads are.
+    // After the header and the tables, where payloads are.
     await runOk('qemu-io', ['-f', 'raw', '-c', 'write -P 0xff 330k 60k', 'broken']);
     const args = ['-c', '-o', 'cluster_size=4k', '-f', 'qcow2', 'broken'];
     const [exact, sampled] = [await ourMeasure(args), await ourMeasure(['--sample', '100', ...args])];
@@ -288,7 +288,7 @@ describe('the program', () => {
     expect(size).toBe(`required size: ${(await stat(path('made.qcow2'))).size}`);
   });
 
-  test('measures what comes in on standard input', async () => {
+  test('measures a stream on standard input', async () => {
     const outcome = await cli(['measure', '-c', '--output=json', '-'], {
       cwd: path(),
       stdin: 'x'.repeat(3_000_000),

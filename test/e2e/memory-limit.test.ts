@@ -108,7 +108,7 @@ test('check finds the same with memory for some of the references at a time as f
   expect(all.stdout).toContain('Image end offset');
 });
 
-test('sizes are read as all sizes are, and what is none is refused', async () => {
+test('sizes are parsed as everywhere, and other values are refused', async () => {
   await cliOk(['convert', '-c', '--memory', '0.5G', '-f', 'raw', raw, out]);
   for (const text of ['x', '-1', '1Q', '']) {
     const { status, stderr } = await cli(['convert', '-c', '--memory', text, '-f', 'raw', raw, out]);

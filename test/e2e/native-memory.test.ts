@@ -15,7 +15,7 @@ import { makeMixedDisk } from './source-images.js';
 
 const path = useScratch();
 
-/** Prints, after each step, how many contexts were given so far and how many of them nobody has given back. */
+/** Prints, after each step, the number of contexts allocated so far and the number not freed. */
 const PROGRAM = `
   import { readFileSync } from 'node:fs';
   import { check, compare, convert } from '${pathToFileURL(join(ROOT, 'dist', 'index.js'))}';

@@ -1,4 +1,4 @@
-/** Runs of qcow2c that leave behind how much memory they took and how many threads they had. */
+/** Runs of qcow2c that record their memory and number of threads. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { Outcome } from '../oracle/run.js';
 import { type CliOptions, cli } from './cli.js';
@@ -14,7 +14,7 @@ export interface Observed {
   readonly mostThreads: number;
 }
 
-/** In the process itself, before anything of qcow2c is loaded: Node.js tells of every worker that it makes. */
+/** In the process itself, before qcow2c is loaded: Node.js reports every worker that it starts. */
 const OBSERVER = `
   import { isMainThread } from 'node:worker_threads';
   import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -36,7 +36,7 @@ const OBSERVER = `
   }
 `;
 
-/** @param file where the run leaves what was seen */
+/** @param file the run writes its record there */
 export async function observed(
   file: string,
   args: readonly string[],

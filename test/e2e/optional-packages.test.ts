@@ -17,7 +17,7 @@ const image = path('image.qcow2');
 const GIB = 2 ** 30;
 beforeAll(async () => {
   await makeMixedDisk(path('sparse-mixed.raw'));
-  // Without holes: what is said of them has a test of its own.
+  // Without holes: their warning has its own test.
   await runOk('cp', ['--sparse=never', path('sparse-mixed.raw'), raw]);
 });
 
@@ -36,7 +36,7 @@ describe.each(
     program = await installWithout(missing, path(name));
   });
 
-  test('--version says what is missing and fails at nothing', async () => {
+  test('--version reports missing packages and does not fail', async () => {
     const text = await cliOk(['--version'], { program });
     for (const part of missing) expect(text).toMatch(new RegExp(`^${part} +not found$`, 'm'));
     expect(text).toMatch(new RegExp(`^lseek +${lseek ?? 'not found'}$`, 'm'));
@@ -47,14 +47,14 @@ describe.each(
       ['-c', '-o', 'cluster_size=4k,compat=0.10'],
       ['-O', 'qcow2'],
     ]) {
-      // What a replaced file cannot keep without koffi has a test of its own.
+      // The attributes that a replaced file loses without koffi have their own test.
       await rm(image, { force: true });
       await cliOk(['convert', ...flags, raw, image], { program });
       await expectGoodImage(image, raw);
     }
   });
 
-  test('zstd images come out right, or one line says what to install', async () => {
+  test('zstd images are correct, or one line names what to install', async () => {
     const args = ['convert', '-c', '-o', 'compression_type=zstd', raw, path('zstd.qcow2')];
     if (engine === 'node' && !('zstdCompressSync' in zlib)) {
       return expectFailure(path(''), args, /zstd.*(install|libzstd)/i, { program });
@@ -63,7 +63,7 @@ describe.each(
     await expectGoodImage(path('zstd.qcow2'), raw);
   });
 
-  test('holes are found with what is there, or one warning says that they are not', async () => {
+  test('holes are found with the installed packages, or one warning says that they are not', async () => {
     const [sparse, same] = [path('sparse.raw'), path('same.raw')];
     // Holes that are read instead of stepped over would take a minute.
     const size = lseek === undefined ? 2 ** 24 : 20 * GIB;

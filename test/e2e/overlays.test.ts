@@ -1,4 +1,4 @@
-/** -b FILE -F FORMAT: images that hold only what differs from their backing file, and show the source's disk. */
+/** -b FILE -F FORMAT: images that store only differences from their backing file, and show the source's disk. */
 import { copyFile, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { l2Census } from '../oracle/l2-census.js';
@@ -17,7 +17,7 @@ const path = useScratch();
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const BASE = 3 * MIB;
-/** Larger than the backing file, and behind its end there is data too. */
+/** Larger than the backing file, with data past its end too. */
 const DISK = 4 * MIB + 512;
 const image = path('image.qcow2');
 const source = { qcow2: path('source.qcow2'), raw: path('source.raw') };
@@ -52,7 +52,7 @@ async function storedClusters(file: string, clusterSize: number): Promise<number
   return [...clusters].sort((a, b) => a - b);
 }
 
-/** Guest offsets of the clusters in which two raw disks differ; what lies behind the shorter's end is zeros. */
+/** Guest offsets of the clusters in which two raw disks differ; past the shorter's end are zeros. */
 async function differingClusters(a: string, b: string, clusterSize: number): Promise<number[]> {
   const disks = [await readFile(a), await readFile(b)] as const;
   const padded = (disk: Buffer, at: number) =>
@@ -84,12 +84,12 @@ describe.each<[string, string[], number, { readonly zeros: boolean }]>([
   ['-c -S 0', ['-c', '-S', '0'], 64 * KIB, { zeros: false }],
   ['version 2', ['-o', 'compat=0.10'], 64 * KIB, { zeros: false }],
   ['compressed, version 2', ['-c', '-o', 'compat=0.10'], 64 * KIB, { zeros: false }],
-])('an overlay of %s holds what differs and no more', (_, flags, clusterSize, { zeros }) => {
+])('an overlay of %s stores the differing clusters only', (_, flags, clusterSize, { zeros }) => {
   test('from an overlay of the same file', async () => {
     const over = ['-b', base.qcow2, '-F', 'qcow2'];
     await cliOk(['convert', '-f', 'qcow2', '-O', 'qcow2', ...flags, ...over, source.qcow2, image]);
     await expectOnlyDifferences(clusterSize);
-    // Zeros over data are clusters that say so, where the version has them and nobody asked otherwise.
+    // Zeros over data are zero clusters, if the version has them and the options do not forbid them.
     expect((await l2Census(image)).zero > 0).toBe(zeros);
   });
 });
@@ -161,7 +161,7 @@ test('nothing of a raw backing file is read that the source shares', async () =>
   expect(await storedClusters(image, 64 * KIB)).toEqual([4 * MIB]);
 });
 
-test('over a copy of the source’s backing file only what differs is stored', async () => {
+test('over a copy of the source’s backing file only differing clusters are stored', async () => {
   const copy = path('copy.qcow2');
   await runOk('qemu-img', [
     'convert',
@@ -226,13 +226,13 @@ describe('a chain', () => {
     ['one below the top', middle, 'qcow2', [64 * KIB, 256 * KIB]],
     ['the lowest', base.qcow2, 'qcow2', [0, 64 * KIB, 256 * KIB]],
     ['a copy of the lowest', base.raw, 'raw', [0, 64 * KIB, 256 * KIB]],
-  ])('over %s holds what is above it', async (_, backing, format, clusters) => {
+  ])('over %s stores the data of the layers above it', async (_, backing, format, clusters) => {
     await cliOk(['convert', '-f', 'qcow2', '-O', 'qcow2', '-b', backing, '-F', format, top, image]);
     await expectGoodImage(image, path('top.raw'));
     expect(await storedClusters(image, 64 * KIB)).toEqual(clusters);
   });
 
-  test('in which the caller replaced a backing file is compared with what the target will stand on', async () => {
+  test('in which the caller replaced a backing file is compared with the target’s backing file', async () => {
     const replaced = `driver=qcow2,file.filename=${top},backing.driver=qcow2,backing.file.filename=${middle}`;
     const raw = `,backing.backing.driver=raw,backing.backing.file.filename=${source.raw}`;
     for (const below of [',backing.backing=', raw]) {
@@ -286,7 +286,7 @@ test('a stream over a backing file', async () => {
   }
 });
 
-test('a relative backing file’s name begins at the target’s directory, and is kept as it is', async () => {
+test('a relative backing file’s name starts at the target’s directory, and is stored unchanged', async () => {
   const there = path('there');
   await mkdir(there);
   await copyFile(base.qcow2, path('there', 'below.qcow2'));
@@ -310,7 +310,7 @@ test('a relative backing file’s name begins at the target’s directory, and i
   });
 });
 
-describe('what cannot be is refused in the words of qemu-img', () => {
+describe('impossible options are refused in the words of qemu-img', () => {
   const target = path('none.qcow2');
   const args = ['-f', 'raw', '-O', 'qcow2'];
 

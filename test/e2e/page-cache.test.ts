@@ -1,4 +1,4 @@
-/** What a conversion leaves in the page cache: nothing of its target, and with -T none nothing of its source. */
+/** The page cache after a conversion: nothing of its target, and with -T none nothing of its source. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { cachedBytes, evict } from '../oracle/fincore.js';
@@ -30,7 +30,7 @@ test.each([
 ])('in default mode the target (%s) leaves nothing there', async (_, options) => {
   await cliOk(['convert', ...options, raw, target]);
   expect(await cachedBytes(target)).toBe(0);
-  // The judge sees it when somebody reads it.
+  // fincore reports the pages once the file is read.
   const { length } = await readFile(target);
   expect(await cachedBytes(target)).toBeGreaterThanOrEqual(length - 4096);
 });

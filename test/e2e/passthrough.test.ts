@@ -88,7 +88,7 @@ describe.each(TYPES)('%s payloads', (type) => {
     },
   );
 
-  test('lose the bytes behind them that their descriptors claim', async () => {
+  test('lose the trailing bytes that their descriptors cover', async () => {
     const source = path('trailing.qcow2');
     await copyFile(sourceOf('qemu-img', type), source);
     const bytes = await readFile(source);
@@ -154,7 +154,7 @@ test('a payload that inflates to less than a cluster is an error', async () => {
   await refuses(source, place, []);
 });
 
-test('what an overlay covers in part or in whole is compressed, the rest of the chain copied', async () => {
+test('clusters that an overlay covers partly or completely are compressed, the others copied', async () => {
   const [base, overlay, merged] = [path('base.qcow2'), path('overlay.qcow2'), path('merged.raw')];
   await copyFile(sourceOf('qemu-img', 'zlib'), base);
   await qemuImg.create(overlay, DISK, ['-b', base, '-F', 'qcow2', '-o', 'cluster_size=4k']);

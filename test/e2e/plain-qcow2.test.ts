@@ -71,7 +71,7 @@ describe('extended L2 entries', () => {
     }
   });
 
-  test('of normal clusters are sound by what the specification says of them', async () => {
+  test('of normal clusters follow the specification', async () => {
     const image = path('normal.ours');
     await cliOk(['convert', '-f', 'raw', '-O', 'qcow2', '-o', 'extended_l2=on', full, image]);
     const { clusters, references, refcounts } = decodeImage(await readFile(image));

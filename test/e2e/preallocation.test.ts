@@ -1,4 +1,4 @@
-/** -o preallocation=: what is given blocks and places in the file beyond the data, beside qemu-img. */
+/** -o preallocation=: allocated blocks and clusters beyond the data, compared with qemu-img. */
 import { readFile, stat } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { create, map } from '../oracle/qemu-img.js';
@@ -106,7 +106,7 @@ test('a preallocated overlay shows its backing file where it has reserved cluste
   }
 });
 
-test('what cannot be preallocated is refused in the words of qemu-img', async () => {
+test('targets that cannot be preallocated are refused in the words of qemu-img', async () => {
   const target = path('none');
   const refused = (args: string[], words: RegExp) => expectBothRefuse([...args, raw], target, words);
   const qcow2 = ['-f', 'raw', '-O', 'qcow2'];

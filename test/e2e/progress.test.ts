@@ -94,7 +94,7 @@ test('on a terminal -p draws a bar with percent, speed, ratio and time left', as
   expect(visible.endsWith('\n')).toBe(true);
 });
 
-test('-v says on standard error which engine ran, with how many threads, and how the target was written', async () => {
+test('-v prints to standard error the engine, the number of threads, and how the target was written', async () => {
   const { status, stdout, stderr } = await convert(['-v', '-m', '2']);
   expect({ status, stdout }).toEqual({ status: 0, stdout: '' });
   expect(stderr).toMatch(/libdeflate, level 1 \(2 for binary tables\); worker threads: 2\n/);

@@ -1,4 +1,4 @@
-/** -r: the same target, whatever it is, only later. How much later is proved where the limit is. */
+/** -r: the same target of any kind, only later. The tests of the limit prove how much later. */
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { beforeAll, expect, test } from 'vitest';
 import { cliOk } from './cli.js';

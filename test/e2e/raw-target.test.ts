@@ -10,7 +10,7 @@ import { makeHoles, patchworkBytes } from './source-images.js';
 
 const path = useScratch();
 const KIB = 1024;
-/** It ends inside a block, and begins with zeros, the first block of which no new raw disk has as a hole. */
+/** The disk ends inside a block and begins with zeros; a new raw disk never has its first block as a hole. */
 const DISK = 3000 * KIB + 512;
 const bytes = Buffer.concat([Buffer.alloc(100 * KIB), patchworkBytes(DISK - 100 * KIB)]);
 const full = path('full.raw');
@@ -64,7 +64,7 @@ test('-S 12k leaves out zeros as qemu-img does: found in pieces of 8 KiB, and dr
   }
 });
 
-test('-O raw is the default for a name that says nothing else, and several sources follow each other', async () => {
+test('-O raw is the default for a name without a known ending, and several sources are joined', async () => {
   const both = await convertWithBoth(['-f', 'raw'], [full, sparse], path('joined'));
   await expectSameRanges(both, 'raw');
 });
@@ -77,7 +77,7 @@ test.each([1, 512, 4096, 4097, 0])('a disk of %d bytes of zeros', async (size) =
   expect((await stat(both.ours)).size).toBe(Math.ceil(size / 512) * 512);
 });
 
-describe('-n writes over the file that is there', () => {
+describe('-n writes over the existing file', () => {
   const existing = path('existing');
 
   test.each([
@@ -85,7 +85,7 @@ describe('-n writes over the file that is there', () => {
     ['as large, -S 0', 0, ['-S', '0']],
     ['larger by part of a block', 512, []],
     ['much larger', 1000 * KIB, []],
-  ])('that is %s: what lies behind the disk stays', async (_, more, flags) => {
+  ])('that is %s: bytes after the disk stay', async (_, more, flags) => {
     await writeFile(existing, Buffer.alloc(DISK + more, 0xaa));
     const args = ['-n', ...flags, '-f', 'qcow2', '-O', 'raw'];
     const { ours, theirs } = await convertWithBoth(args, [compressed], path('over'), { existing });
@@ -119,7 +119,7 @@ describe('-n writes over the file that is there', () => {
     expect((await readFile(ours)).equals(await readFile(theirs))).toBe(true);
   });
 
-  test('a file that is too small, and one that is not there, are refused', async () => {
+  test('a file that is too small, and a missing one, are refused', async () => {
     const small = path('small.raw');
     await truncate(await copied(full, small), DISK - 512);
     const args = ['-n', '-f', 'raw', '-O', 'raw'];

@@ -1,4 +1,4 @@
-/** What scripts lean on: what is refused, in which words, before anything is made; and what is taken in silence. */
+/** Refusals that scripts rely on: their cause and words, before anything is created; and options accepted silently. */
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import * as qemuImg from '../oracle/qemu-img.js';
@@ -55,7 +55,7 @@ describe('by both programs, in the same words', () => {
     ['-f raw -O raw bogus://disk.raw', /Could not open 'bogus:\/\/disk\.raw': Unknown protocol 'bogus'/],
   ])('%s', (words, line) => expectBothRefuse(words.split(' '), none, line, { cwd: path('') }));
 
-  test('a backing file that is missing tells of every image on the way to it', async () => {
+  test('the error for a missing backing file names every image above it', async () => {
     await mkdir(path('chain'));
     const args = ['create', '-q', '-u', '-f', 'qcow2'];
     const cwd = path('chain');
@@ -86,7 +86,7 @@ describe('before anything is touched', () => {
     ['-B', raw],
     ['--object', 'secret,id=s,data=x'],
     ['-l', 'none'],
-  ])('%s %s leaves a target that is there as it was', (...flags) =>
+  ])('%s %s leaves an existing target unchanged', (...flags) =>
     expectFailure(path(''), ['convert', '-O', 'qcow2', ...flags, qcow2, old], /./),
   );
 });
@@ -171,7 +171,7 @@ describe('encrypted images', () => {
   });
 });
 
-describe('what is taken', () => {
+describe('accepted options', () => {
   test.each([
     '-U',
     '--force-share',

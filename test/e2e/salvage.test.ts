@@ -1,4 +1,4 @@
-/** --salvage: what cannot be had becomes zeros, exactly that, and is told; without it nothing is made. */
+/** --salvage: exactly the unreadable ranges become zeros and are reported; without it no image is made. */
 import { copyFile, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { constants, inflateRawSync } from 'node:zlib';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -32,7 +32,7 @@ type Lost = readonly [from: number, to: number];
 interface Damaged {
   readonly source: string;
   readonly lost: readonly Lost[];
-  /** What the first complaint says of the place. */
+  /** The place that the first report names. */
   readonly place: RegExp;
   /** A command to run qcow2c under. */
   readonly under?: readonly string[];
@@ -113,7 +113,7 @@ const DAMAGES: readonly (readonly [string, () => Promise<Damaged>])[] = [
     'a file that ends inside a payload',
     async () => {
       const [source, place] = await copyOf('zlib.qcow2');
-      // In its middle: what inflates before the end stays, and nothing is made of what the file does not have.
+      // In its middle: the bytes inflated before the end stay, and missing parts of the file stay missing.
       const { from, to } = place(40);
       const end = Math.floor((from + to) / 2);
       const kept = inflateRawSync((await readFile(source)).subarray(from, end), {

@@ -1,4 +1,6 @@
-/** Every command where the system gives it few threads, few descriptors or an empty /dev: it works, or one line says why. */
+/**
+ * Every command on a system with few threads, few descriptors or an empty /dev: it works, or one line gives the reason.
+ */
 import { chmodSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -18,7 +20,7 @@ beforeAll(async () => {
   await cliOk(['convert', '-c', '-f', 'raw', raw, image]);
 });
 
-/** A test of what only root can arrange; for others its name says that nothing was tried. */
+/** A test that only root can set up; for other users its name says that it was not run. */
 const asRoot = (name: string, run: () => Promise<void>) =>
   isRoot ? test(name, run) : test(`${name} (not tried: not root)`, () => {});
 
@@ -33,7 +35,7 @@ const COMMANDS: readonly (readonly [command: string, ...rest: string[]])[] = [
 ];
 
 describe('with few descriptors', () => {
-  test.each(sample(COMMANDS, 2))('%s is done or says so in one line', async (...args) => {
+  test.each(sample(COMMANDS, 2))('%s succeeds or fails with one line', async (...args) => {
     const limits = [20, 25, 30, 36];
     const runs = limits.map((limit) => cli(args, { under: ['prlimit', `--nofile=${limit}`, '--'] }));
     for (const { status, signal, stdout, stderr } of await Promise.all(runs)) {
@@ -64,7 +66,7 @@ describe('with few threads', () => {
     chmodSync(dirname(target), 0o777);
   });
 
-  asRoot('a conversion works with those that start, and -v says so', async () => {
+  asRoot('a conversion works with the threads that start, and -v reports it', async () => {
     const { status, stderr } = await cli(convert, { under: under(OTHERS + 2) });
     expect({ status, stderr }).toEqual({ status: 0, stderr: expect.stringMatching(/worker threads: 2$/m) });
     expect(stderr).toMatch(/^Fewer worker threads than requested: .*\(ulimit -u is 13\)/m);

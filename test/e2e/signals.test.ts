@@ -1,4 +1,4 @@
-/** SIGINT, SIGTERM and SIGHUP end a run cleanly: the shell's exit code, one line, nothing left behind. */
+/** SIGINT, SIGTERM and SIGHUP end a run cleanly: the shell's exit code, one line, no leftovers. */
 import { writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { startCli } from './cli.js';

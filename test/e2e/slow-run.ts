@@ -1,4 +1,4 @@
-/** Conversions that are surely still under way when a test does something to them. */
+/** Conversions that certainly still run when a test acts on them. */
 import type { Running } from '../oracle/run.js';
 import { injecting } from './cli.js';
 
@@ -10,7 +10,7 @@ export function slowReads(source: string): string[] {
   return injecting('pread64,preadv', 'delay_enter=50000', ['-D', '-P', source]);
 }
 
-/** Resolves when a run with --progress=json has said that part of the guest is done; throws if it ends before. */
+/** Resolves when a run with --progress=json has reported that part of the guest is done; throws if it ends before. */
 export async function untilProgress({ child, finished }: Running): Promise<void> {
   let text = '';
   const progress = new Promise<void>((resolve) => {

@@ -33,7 +33,7 @@ interface Told {
 }
 
 test.each(sample(['tmpfs', 'ext4'], 1))(
-  'on %s, whatever is missing, the old target stays and nothing else',
+  'on %s, for any missing space, only the old target stays',
   async (kind) => {
     const able = await run('unshare', ['-m', 'true']);
     if (able.status !== 0) return console.warn(`No file system can be mounted: ${able.stderr.trim()}`);

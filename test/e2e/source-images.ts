@@ -119,13 +119,13 @@ export async function makeExt4Disk(path: string): Promise<void> {
   await rm(staging, { recursive: true });
 }
 
-/** The ranges of `path` that hold data, as its file system tells. Offsets in bytes, `to` excluded. */
+/** The ranges of `path` with data, from its file system. Offsets in bytes, `to` excluded. */
 export async function dataRanges(path: string): Promise<{ from: number; to: number }[]> {
   const ranges = await map(path, 'raw');
   return ranges.filter((r) => r.data).map((r) => ({ from: r.start, to: r.start + r.length }));
 }
 
-/** Every name in the directory of `path`, sorted: what a conversion leaves behind shows here. */
+/** Every name in the directory of `path`, sorted, to find leftovers of a conversion. */
 export async function namesBeside(path: string): Promise<string[]> {
   return (await readdir(dirname(path))).sort();
 }

@@ -89,7 +89,7 @@ test('file names with spaces, line ends, umlauts and a leading dash are file nam
   }
 });
 
-test('a raw disk that begins like a qcow2 image is taken as it is when the format is given', async () => {
+test('a raw disk that begins like a qcow2 image is read as raw when the format is given', async () => {
   const [inner, raw] = [path('inner.qcow2'), path('looks.raw')];
   await writeFile(path('inner.raw'), content(300_000));
   await cliOk(['convert', '-c', path('inner.raw'), inner]);

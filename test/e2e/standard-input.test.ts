@@ -1,4 +1,4 @@
-/** A raw disk from standard input: the same image as from a file, whatever the length, and clean failures. */
+/** A raw disk from standard input: the same image as from a file, for any length, and clean failures. */
 import {
   closeSync,
   constants,
@@ -40,7 +40,7 @@ const content = Buffer.concat([
 const DISK_SIZE = Math.ceil(content.length / 512) * 512;
 beforeAll(() => writeFileSync(raw, content));
 
-/** Runs qcow2c behind a pipe that the shell's `command` writes to. */
+/** Runs qcow2c behind a pipe to which the shell's `command` writes. */
 const piped = (command: string): CliOptions => ({ under: ['sh', '-c', `${command} | "$0" "$@"`] });
 /** Runs qcow2c with a redirection of its standard input. */
 const redirected = (redirection: string): CliOptions => ({
@@ -58,10 +58,10 @@ test.each(
     ],
     2,
   ),
-)('convert %s makes of a pipe byte for byte what it makes of the file', async (flags) => {
+)('convert %s makes the same bytes from a pipe as from the file', async (flags) => {
   const args = ['convert', ...flags.split(' ')];
   await cliOk([...args, raw, path('from-file')]);
-  // The size of the writes is neither a sector's nor a divisor of anything else.
+  // The size of the writes is not a multiple or divisor of a sector or any other unit.
   await cliOk([...args, '-', path('from-pipe')], piped(`dd if='${raw}' bs=33333 status=none`));
   await runOk('cmp', [path('from-file'), path('from-pipe')]);
 });
@@ -107,7 +107,7 @@ describe('an empty stream', () => {
   const line =
     /^'standard input' is empty, and no disk has 0 bytes: .* \(for an empty disk, say -o size=0\)$/;
 
-  test.each(empty)('(%s) is an error, and leaves the target as it was', async (_, source) => {
+  test.each(empty)('(%s) is an error, and leaves the target unchanged', async (_, source) => {
     await qemuImg.convert([], [raw], old);
     // Every way to an empty stream is refused alike; one of them goes through all kinds of targets.
     const isFirst = source === empty[0][1];
@@ -123,7 +123,7 @@ describe('an empty stream', () => {
     expect(measured.stderr).toMatch(/^qcow2c: 'standard input' is empty/);
   });
 
-  test.each(sample(empty, 1))('(%s) is a disk of 0 bytes where -o size=0 says so', async (_, source) => {
+  test.each(sample(empty, 1))('(%s) is a disk of 0 bytes with -o size=0', async (_, source) => {
     for (const flag of ['-c', '-Oqcow2']) {
       await cliOk(['convert', flag, '-o', 'size=0', '-', image], source);
       expect((await qemuImg.info(image)).virtualSize).toBe(0);
@@ -137,7 +137,7 @@ describe('an empty stream', () => {
   });
 });
 
-test('--min-size keeps the old image when the stream is shorter, whatever the target is', async () => {
+test('--min-size keeps the old image when the stream is shorter, for any kind of target', async () => {
   writeFileSync(path('old'), 'what was there before');
   for (const flags of ['-c', '-O qcow2', '-O raw']) {
     for (const [source, name] of [
@@ -182,7 +182,7 @@ describe('the name of a stream as a source', () => {
     await expectGoodImage(image, raw);
   });
 
-  test('is of a file what was not read of it before', async () => {
+  test('is the unread rest of a file', async () => {
     writeFileSync(path('rest.raw'), content.subarray(3 * 512));
     const script = `{ dd of=/dev/null bs=512 count=3 status=none; "$0" "$@"; } < '${raw}'`;
     await cliOk(['convert', '-c', '/dev/stdin', image], shell(script));
@@ -239,7 +239,7 @@ describe('the name of a stream as a source', () => {
   });
 });
 
-test('standard input can be a file, and what was read of it before is no part of the disk', async () => {
+test('standard input can be a file; bytes read before are not part of the disk', async () => {
   await cliOk(['convert', '-c', '-', image], redirected(`< '${raw}'`));
   await expectGoodImage(image, raw);
   writeFileSync(path('rest.raw'), content.subarray(3 * 512));
@@ -250,7 +250,7 @@ test('standard input can be a file, and what was read of it before is no part of
   await expectGoodImage(image, path('rest.raw'));
 });
 
-test('an overlay holds what the stream has otherwise than the backing file', async () => {
+test('an overlay stores the clusters of the stream that differ from the backing file', async () => {
   const changed = path('changed.raw');
   const bytes = Buffer.from(content);
   bytes.fill(0, 100_000, 300_000);
@@ -357,7 +357,7 @@ test('a directory and a terminal as standard input are refused', async () => {
   expect(existsSync(path('new.qcow2'))).toBe(false);
 });
 
-test('a stream that cannot be read further is an error that says where', async () => {
+test('a stream that cannot be read further is an error with the offset', async () => {
   const under = [...injecting('read', 'error=EIO:when=3', ['-P', raw]), ...redirected(`< '${raw}'`).under!];
   const line = /^Could not read 'standard input' at offset 2097152: Input\/output error$/;
   const args = ['convert', '-c', '-', path('new.qcow2')];

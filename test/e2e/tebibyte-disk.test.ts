@@ -1,4 +1,4 @@
-/** 1 TiB, nearly empty: only what holds data is read, and the tables are all that the size costs. */
+/** 1 TiB, nearly empty: only data is read, and the size costs only its tables. */
 import { stat } from 'node:fs/promises';
 import { beforeAll, expect, test } from 'vitest';
 import { map } from '../oracle/qemu-img.js';
@@ -18,7 +18,7 @@ test.each([
   ['zstd', ['-c', '-o', 'compression_type=zstd']],
   ['normal clusters', ['-O', 'qcow2']],
 ])(
-  '%s: data at the start, in the middle and in the last byte, and nothing else allocated',
+  '%s: data at the start, in the middle and in the last byte, and no other cluster allocated',
   async (_, flags) => {
     const image = path('image.qcow2');
     await cliOk(['convert', ...flags, raw, image]);

@@ -1,4 +1,4 @@
-/** No run has more worker threads than were asked for, in none of its phases. */
+/** No run has more worker threads than requested, in any of its phases. */
 import { rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { beforeAll, beforeEach, expect, test } from 'vitest';
@@ -64,12 +64,15 @@ test('without -m there are as many as there are processors', async () => {
   expect(run.mostWorkers).toBeLessThanOrEqual(availableParallelism());
 });
 
-test.each(['1', '9'])('UV_THREADPOOL_SIZE=%s says how many threads there are for files', async (size) => {
-  const env = { UV_THREADPOOL_SIZE: size };
-  const run = await observed(path('seen'), ['convert', '-c', '-m', '2', '-f', 'raw', raw, out], { env });
-  expect(run.mostWorkers).toBe(2);
-  expect(run.mostThreads).toBeLessThanOrEqual(OTHERS + Number(size) + 2);
-});
+test.each(['1', '9'])(
+  'UV_THREADPOOL_SIZE=%s sets the number of threads for file operations',
+  async (size) => {
+    const env = { UV_THREADPOOL_SIZE: size };
+    const run = await observed(path('seen'), ['convert', '-c', '-m', '2', '-f', 'raw', raw, out], { env });
+    expect(run.mostWorkers).toBe(2);
+    expect(run.mostThreads).toBeLessThanOrEqual(OTHERS + Number(size) + 2);
+  },
+);
 
 test('an image without compressed clusters, and disks that share their bytes, start none', async () => {
   await runOk('qemu-img', ['create', '-q', '-f', 'qcow2', path('empty.qcow2'), '1G']);

@@ -1,4 +1,4 @@
-/** The worst that a header can say costs no more memory than a stated bound. */
+/** The worst forged header costs no more memory than a stated bound. */
 import { writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { sample } from '../stage.js';

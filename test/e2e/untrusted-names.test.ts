@@ -1,4 +1,4 @@
-/** Which files each command opens besides the ones it is given, whatever an image names. */
+/** The files that each command opens besides its arguments, for any names in an image. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -101,7 +101,7 @@ describe.each(NAMED)('a disk that names a secret as %s', (_, forged) => {
   });
   const of = (command: string) => traced.get(command)!;
 
-  test.each(ALONE)('%s looks at the disk alone, whatever it names', (command) => {
+  test.each(ALONE)('%s opens only the disk, for any names in it', (command) => {
     expect(of(command).touched).toBe(false);
   });
 

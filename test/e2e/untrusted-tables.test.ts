@@ -1,4 +1,7 @@
-/** Small files with tables that never end: what cannot be is refused, and everything else ends when it is told to. */
+/**
+ * Small files with tables that never end: impossible tables are refused, and every other command ends when it is
+ * signalled.
+ */
 import { writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { sample } from '../stage.js';
@@ -26,7 +29,7 @@ const wordsOf = (command: string, image: string) => {
   return command.split(' ').map((word) => replaced[word] ?? word);
 };
 
-/** 8 MiB of L1 table that lead to one L2 table, of which every other cluster is zeros. */
+/** 8 MiB of L1 table that refer to one L2 table, in which every other cluster is zeros. */
 const ONE_L2_TABLE: Forgery = {
   l1: { offset: 6 * CLUSTER, entries: MIB },
   pieces: [
@@ -102,7 +105,7 @@ describe('a disk of pebibytes out of one L2 table', () => {
       ],
       2,
     ),
-  )('%s ends when it is told to', async (command) => {
+  )('%s ends when it is signalled', async (command) => {
     // 124: it ended; 137: it had to be killed.
     const under = ['timeout', '-s', 'TERM', '-k', '60', '2'];
     const { status, stderr } = await cli(wordsOf(command, image), { under });

@@ -1,4 +1,4 @@
-/** Names that lead in a circle, or to what is no disk: each command says so and ends. */
+/** Names that form a loop, or lead to files that are not disks: each command reports it and ends. */
 import { chmodSync, linkSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { forgedQcow2 } from '../image/forged-qcow2.js';
@@ -10,7 +10,7 @@ import { useScratch } from './scratch.js';
 const path = useScratch();
 const [other, out, log] = [path('other.raw'), path('out.img'), path('trace')];
 
-/** What each command says when an image cannot be opened: its exit code. */
+/** The exit code of each command when an image cannot be opened. */
 const COMMANDS: readonly (readonly [command: string, status: number])[] = [
   ['convert -f qcow2 FILE OUT', 1],
   ['convert -O raw FILE OUT', 1],
@@ -127,7 +127,7 @@ describe.each([
   });
 });
 
-test('what is to replace an image is opened to nobody else before it has the permissions of the old one', async () => {
+test('the new file is private until it has the permissions of the image that it replaces', async () => {
   const [source, target, log] = [path('source.raw'), path('shared.qcow2'), path('replacing-trace')];
   writeFileSync(source, 'some guest data');
   writeFileSync(target, 'the old image');

@@ -1,4 +1,4 @@
-/** Whatever an image and the names on the command line hold: nothing of it drives a terminal, a browser or a JSON reader. */
+/** Nothing in an image or in names on the command line can control a terminal, a browser or a JSON reader. */
 import { symlinkSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { runOk } from '../oracle/run.js';
@@ -24,7 +24,7 @@ const EVIL_BYTES = Buffer.concat([
   Buffer.from([0x9b, 0xff, 0xc0, 0xaf, 0xed, 0xa0, 0x80]),
 ]);
 
-/** Everything but line ends and printable characters, and what changes the direction of writing. */
+/** All but line ends and printable characters, and characters that change the direction of writing. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
 const HARMFUL = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/;
 
@@ -115,7 +115,7 @@ const COMMANDS: readonly string[] = [
   'convert -f qcow2 -l none FILE OUT',
 ];
 
-/** What is printed, and what it must be. */
+/** The output of a command, and its expected form. */
 async function expectHarmless(args: readonly string[]): Promise<void> {
   const { stdout, stderr, signal } = await cli(args);
   const what = args.map((word) => JSON.stringify(word)).join(' ');
@@ -145,7 +145,7 @@ describe.each(Object.entries(IMAGES))('an image with evil names (%s)', (name, fo
   const image = path(`${name}.qcow2`);
   beforeAll(() => writeForgery(image, forgery));
 
-  test('drives no terminal, whatever is done with it', { timeout: 240_000 }, async () => {
+  test('controls no terminal, with any command', { timeout: 240_000 }, async () => {
     const replaced: Readonly<Record<string, string>> = { FILE: image, OTHER: other, OUT: path('out.qcow2') };
     for (const command of COMMANDS)
       await expectHarmless(command.split(' ').map((word) => replaced[word] ?? word));

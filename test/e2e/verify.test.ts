@@ -36,7 +36,7 @@ test('a stream is made without a word', async () => {
   await expectGoodImage(target, raw);
 });
 
-describe('a write that the disk says to have made, and has not', () => {
+describe('a write that the disk reports but drops', () => {
   const lostWrite = injecting('pwrite64,pwritev', `retval=${ITEM}:when=1`);
   const convert = (...options: string[]) =>
     cli(['convert', '-O', 'raw', ...options, raw, target], { under: lostWrite, env: ONE_THREAD });
@@ -52,19 +52,19 @@ describe('a write that the disk says to have made, and has not', () => {
     expect(await namesBeside(target)).toEqual(before);
   });
 
-  test('is found by nobody without --verify', async () => {
+  test('is not found without --verify', async () => {
     expect(await convert()).toMatchObject({ status: 0, stderr: '' });
     expect((await readFile(target)).equals(bytes)).toBe(false);
   });
 
-  test('leaves the old target as it was', async () => {
+  test('leaves the old target unchanged', async () => {
     await writeFile(target, 'old');
     expect(await convert('--verify')).toMatchObject({ status: 1 });
     expect(await readFile(target, 'utf8')).toBe('old');
     expect(await namesBeside(target)).not.toContain(`.${basename(target)}.qcow2c.tmp`);
   });
 
-  test('in place is said to be there now', async () => {
+  test('in place is reported to be in the target', async () => {
     await writeFile(target, Buffer.alloc(bytes.length));
     const { status, stderr } = await convert('-n', '--verify');
     expect(status).toBe(1);
@@ -72,7 +72,7 @@ describe('a write that the disk says to have made, and has not', () => {
   });
 });
 
-test('-v says where the target was read from', async () => {
+test('-v reports where the target was read from', async () => {
   const verbose = (under: readonly string[]) =>
     cli(['convert', '-c', '--verify', '-v', raw, target], { under, env: ONE_THREAD });
   expect((await verbose([])).stderr).toMatch(

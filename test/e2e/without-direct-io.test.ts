@@ -14,7 +14,7 @@ beforeAll(() => makeMixedDisk(raw));
 const convert = (fault: string) =>
   cli(['convert', '-c', '-v', raw, image], { under: injecting('pwrite64', fault), env: ONE_THREAD });
 
-test('when the first direct write is refused the page cache is used, and -v says so', async () => {
+test('when the first direct write is refused the page cache is used, and -v reports it', async () => {
   const { status, stderr } = await convert('error=EINVAL:when=1');
   expect({ status, stderr }).toMatchObject({
     status: 0,
