@@ -1,7 +1,7 @@
 /** The built command line: its words, its two outputs and its exit, in this process or as a user starts it. */
 import { fileURLToPath } from 'node:url';
 import { inject } from 'vitest';
-import { type Outcome, type Running, type RunOptions, start } from '../oracle/run.js';
+import { type Outcome, type Running, type RunOptions, run, start } from '../oracle/run.js';
 import { runHere } from './program-here.js';
 
 const notBuilt = inject('notBuilt');
@@ -36,9 +36,13 @@ export const ONE_THREAD = { UV_THREADPOOL_SIZE: '1' };
 
 /** Starts qcow2c; the child can be watched and sent signals (to qcow2c itself only without `under`). */
 export function startCli(args: readonly string[], options: CliOptions = {}): Running {
+  return start(...commandOf(args, options), options);
+}
+
+function commandOf(args: readonly string[], options: CliOptions): [command: string, args: string[]] {
   const node = [process.execPath, ...(options.nodeOptions ?? []), options.program ?? PROGRAM];
   const [command, ...rest] = [...(options.under ?? []), ...node, ...args];
-  return start(command!, rest, options);
+  return [command!, rest];
 }
 
 /**
@@ -56,7 +60,7 @@ export function cli(args: readonly string[], options: CliOptions = {}): Promise<
 
 /** Starts qcow2c as its own process and runs it to its end. */
 export function spawnCli(args: readonly string[], options: CliOptions = {}): Promise<Outcome> {
-  return startCli(args, options).finished;
+  return run(...commandOf(args, options), options);
 }
 
 /** Runs qcow2c, which must succeed without a word on stderr. @returns its standard output */

@@ -3,14 +3,9 @@
  * command line; never goes through a shell, so file names need no quoting.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { type Spawned, spawnAside } from './spawner.js';
 
-export interface Outcome {
-  /** The exit code, or null when a signal ended the program. */
-  readonly status: number | null;
-  readonly signal: NodeJS.Signals | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+export type Outcome = Spawned;
 
 export interface RunOptions {
   readonly cwd?: string | undefined;
@@ -55,7 +50,7 @@ const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`;
 export function start(program: string, args: readonly string[], options: RunOptions = {}): Running {
   const child = spawn(program, args, {
     cwd: options.cwd,
-    env: { ...process.env, PATH, LC_ALL: 'C', ...options.env },
+    env: environment(options),
     stdio: [options.stdin === undefined && !options.held ? 'ignore' : 'pipe', 'pipe', 'pipe'],
   });
   if (!options.held) child.stdin?.end(options.stdin);
@@ -66,19 +61,31 @@ export function start(program: string, args: readonly string[], options: RunOpti
         output[name] += text;
       });
     }
-    child.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ENOENT') return reject(error);
-      const install = program in PACKAGES ? `; run: ${INSTALL_COMMAND}` : '';
-      reject(new Error(`Cannot run ${program}: it is not installed${install}`));
-    });
+    child.on('error', (error) => reject(startError(program, error)));
     child.on('close', (status, signal) => resolve({ status, signal, ...output }));
   });
   return { child, finished };
 }
 
+function environment({ env }: RunOptions): NodeJS.ProcessEnv {
+  return { ...process.env, PATH, LC_ALL: 'C', ...env };
+}
+
+function startError(program: string, error: NodeJS.ErrnoException): Error {
+  if (error.code !== 'ENOENT') return error;
+  const install = program in PACKAGES ? `; run: ${INSTALL_COMMAND}` : '';
+  return new Error(`Cannot run ${program}: it is not installed${install}`);
+}
+
 /** Runs `program` to its end, whatever its exit code. */
-export function run(program: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-  return start(program, args, options).finished;
+export function run(
+  program: string,
+  args: readonly string[],
+  { cwd = process.cwd(), stdin, ...options }: Omit<RunOptions, 'held'> = {},
+): Promise<Outcome> {
+  return spawnAside({ program, args, cwd, env: environment(options), stdin }).catch((error) => {
+    throw startError(program, error);
+  });
 }
 
 /** Runs `program`, which must succeed, and returns its standard output. */
