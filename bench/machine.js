@@ -1,4 +1,4 @@
-// The machine: what the benchmark needs of it, and the facts the report states about it.
+// The machine: the programs that the benchmark needs, and the facts in its report.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, realpathSync, statfsSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os';
@@ -17,13 +17,13 @@ const PROGRAMS = {
   dd: 'coreutils',
 };
 
-/** @param {string} program @param {string[]} args @returns {string | undefined} its first line, undefined when it is not there */
+/** @param {string} program @param {string[]} args @returns {string | undefined} its first line; undefined: missing */
 function firstLine(program, ...args) {
   const { error, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8' });
   return error === undefined ? (stdout + stderr).split('\n', 1)[0] : undefined;
 }
 
-/** @throws Error that says what to install or to build */
+/** @throws Error that names what to install or build */
 export function requirePrograms() {
   const missing = Object.entries(PROGRAMS).filter(
     ([program]) => firstLine(program, '--version') === undefined,
@@ -40,7 +40,7 @@ export function requirePrograms() {
 }
 
 /**
- * @param {string} path made when it is not there
+ * @param {string} path created if it does not exist
  * @returns {string} its real path
  * @throws Error when it is not on a disk or the disk is too full
  */

@@ -24,7 +24,7 @@ function run([program, ...args]) {
   return wall;
 }
 
-/** @param {string} path @returns {number} bytes, 0 when there is no such file */
+/** @param {string} path @returns {number} bytes, 0 if the file does not exist */
 function sizeOf(path) {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }

@@ -20,7 +20,7 @@ function portions() {
   ];
 }
 
-/** What all portions together have. */
+/** Files that all portions share. */
 export const SYSTEM_BYTES = 600e6;
 
 /**

@@ -1,4 +1,4 @@
-/** Makes what the sweep's process needs: the library with the failing calls, and the process as one file. */
+/** Builds the inputs of the sweep's process: the library with the failing calls, and the process as one file. */
 import { mkdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -1,4 +1,4 @@
-/** The worker pool of the conversions that are swept: threads, or what does their work on this thread. */
+/** The worker pool of the swept conversions: threads, or a pool that does their work on this thread. */
 import type { AnyTask } from '../../src/workers/messages/thread.js';
 import { type PoolOptions, WorkerPool as Threads } from '../../src/workers/pool.js';
 import { WorkerPool as InThread } from '../fuzz/in-thread-pool.js';
@@ -6,7 +6,7 @@ import { WorkerPool as InThread } from '../fuzz/in-thread-pool.js';
 /** Which it is from now on. */
 export const budget = { threads: false };
 
-/** Stands in for the class: what it constructs is an object of one of the two. */
+/** Replaces the class: it constructs an object of one of the two. */
 export const WorkerPool = function create<Task extends AnyTask>(options: PoolOptions<Task>) {
   return budget.threads ? new Threads(options) : new InThread(options);
 };

@@ -5,7 +5,7 @@
 import { constants } from 'node:os';
 import koffi from 'koffi';
 
-/** What is counted: calls on the files of the watched directory, by what they do. */
+/** Calls on the files of the watched directory are counted, by kind. */
 export const OPERATIONS = [
   'open',
   'stat',
@@ -35,7 +35,7 @@ const NUMBERS: Readonly<Record<string, number>> = { ...constants.errno, EDQUOT: 
 
 const CUTS = ['whole', 'one byte', 'half', 'all but a sector'] as const;
 
-/** What becomes of a call: an error, or less than was asked for is read or written. */
+/** The outcome of a call: an error, or fewer bytes than requested. */
 export interface Fault {
   readonly error?: string;
   readonly cut?: (typeof CUTS)[number];
@@ -55,7 +55,7 @@ export interface FailedCall {
   readonly call: string;
   readonly path: string;
   readonly length: number;
-  /** Its own first, then those of the calls that failed after it: of several at once any may be told. */
+  /** Its own first, then those of the calls that failed after it: of several at once any may be reported. */
   readonly offsets: readonly number[];
 }
 

@@ -59,11 +59,11 @@ export const WORDS: Readonly<Record<string, string>> = {
   EPERM: 'Operation not permitted',
 };
 
-/** What comes of a fault instead of its error; `either` of the two. */
+/** Results of a fault in place of its error; `either`: one of the two. */
 export type Verdict =
   | 'the same result'
   | 'either'
-  | 'its error, and what has its name keeps it'
+  | 'its error, and a file that has its name keeps it'
   | 'the same, and the temporary file stays';
 
 interface Exception {
@@ -84,7 +84,7 @@ const EXCEPTIONS: readonly Exception[] = [
     operations: ['read', 'write'],
     faults: ['cut', 'EAGAIN'],
     verdict: 'the same result',
-    why: 'what is missing is asked for again',
+    why: 'the missing bytes are requested again',
   },
   {
     operations: ['open', 'read', 'write', 'sync', 'truncate', 'allocate', 'lock', 'close', 'rename'],
@@ -96,7 +96,7 @@ const EXCEPTIONS: readonly Exception[] = [
     operations: ['write'],
     faults: ['EINVAL'],
     verdict: 'either',
-    why: 'so a file system says that it takes no O_DIRECT: then the page cache is used; later it is an error',
+    why: 'a file system refuses O_DIRECT in this way: then the page cache is used; later it is an error',
   },
   {
     operations: ['lock'],
@@ -113,12 +113,12 @@ const EXCEPTIONS: readonly Exception[] = [
     operations: ['attribute'],
     faults: ['ENOTSUP'],
     verdict: 'the same result',
-    why: 'a file system may have no attributes; what has an access list says so when it is asked for that',
+    why: 'a file system may have no attributes; a file with an access list reports it',
   },
   {
     operations: ['attribute list'],
     verdict: 'the same result',
-    why: 'who may read the file does not depend on them; that they are lost is told',
+    why: 'access to the file does not depend on them; their loss is reported',
   },
   {
     operations: ['allocate'],
@@ -137,14 +137,14 @@ const EXCEPTIONS: readonly Exception[] = [
   {
     operations: ['chown'],
     verdict: 'the same result',
-    why: 'owners are kept where the right to is there; nobody else can read the file without',
+    why: 'owners are kept if permitted; otherwise no other user can read the file',
   },
   {
     operations: ['open'],
     faults: ['ENOENT'],
     of: isTemporary,
     verdict: 'either',
-    why: 'somebody has taken it for a leftover before it was locked: it is made again',
+    why: 'another run took it for a leftover before it was locked: it is created again',
   },
   {
     operations: ['open', 'sync'],
@@ -156,8 +156,8 @@ const EXCEPTIONS: readonly Exception[] = [
   {
     operations: ['open', 'sync'],
     of: isDirectory,
-    verdict: 'its error, and what has its name keeps it',
-    why: 'the file has its name, and may lose it in a power failure: that must be said',
+    verdict: 'its error, and a file that has its name keeps it',
+    why: 'the file has its name, and may lose it in a power failure: this must be reported',
   },
   {
     operations: ['stat'],
@@ -167,19 +167,19 @@ const EXCEPTIONS: readonly Exception[] = [
   },
   {
     operations: ['rename', 'stat'],
-    verdict: 'its error, and what has its name keeps it',
+    verdict: 'its error, and a file that has its name keeps it',
     why: 'an external data file got its own before, or the finished file is looked at once more under its name',
   },
   {
     operations: ['allocate'],
     of: (path) => !isTemporary(path),
     verdict: 'the same result',
-    why: 'holes are punched into what is written in place; where that cannot be, zeros are written',
+    why: 'holes are punched into targets in place; if that fails, zeros are written',
   },
   {
     operations: ['unlink'],
     verdict: 'the same, and the temporary file stays',
-    why: 'what cannot be removed stays; the next run to the same target removes it, and the first error is told',
+    why: 'a file that cannot be removed stays for the next run to the same target; the first error is reported',
   },
   {
     operations: ['close unwritten'],
@@ -188,13 +188,13 @@ const EXCEPTIONS: readonly Exception[] = [
   },
 ];
 
-/** @returns what is to come of it instead of an error and nothing changed */
+/** @returns the expected result, if it is not an error with nothing changed */
 export function verdictOn(
   { operation, fault }: PlannedFault,
   { path, call }: FailedCall,
 ): Verdict | undefined {
   const { error = 'cut', forEver } = fault;
-  // What is asked for again for ever is given up.
+  // A call that is retried for ever ends with an error.
   if (error === 'EAGAIN' && forEver) return undefined;
   return EXCEPTIONS.find(
     ({ operations, faults, of }) =>

@@ -9,7 +9,7 @@ import { type Place, STREAM, type SweptPath } from './swept-paths.js';
 
 const TEMPORARY = '.target.qcow2c.tmp';
 
-/** What a conversion left. */
+/** The state after a conversion. */
 export interface Outcome {
   readonly error: unknown;
   /** The content of the target's directory. */
@@ -29,7 +29,7 @@ export interface Case {
   readonly place: Place;
 }
 
-/** Names, kinds, modes and bytes of what is in the target's directory. */
+/** Names, kinds, modes and bytes of the files in the target's directory. */
 export function directoryContent(place: Place): string {
   const entries = fs.readdirSync(place.out('')).sort();
   return entries
@@ -43,12 +43,12 @@ export function directoryContent(place: Place): string {
     .join(', ');
 }
 
-/** @returns what is wrong */
+/** @returns violations */
 export function judge({ path, planned, failed, outcome, undisturbed, before, place }: Case): string[] {
   const { error, files } = outcome;
   const { operation } = planned;
   const isAsEver = textOf(error) === textOf(undisturbed.error);
-  // What is removed after another error is looked at before.
+  // Files removed after another error are examined before.
   const removes = path.refused && operation === 'stat' && failed?.path === place.out(TEMPORARY);
   const usual = failed && verdictOn(planned, failed);
   const verdict = removes && isAsEver ? 'the same, and the temporary file stays' : usual;
@@ -58,7 +58,7 @@ export function judge({ path, planned, failed, outcome, undisturbed, before, pla
   if (!isAsEver && path.inPlace !== true) {
     const wanted = [before];
     if (path.leftover !== undefined) wanted.push(without(before, path.leftover));
-    if (verdict === 'its error, and what has its name keeps it') {
+    if (verdict === 'its error, and a file that has its name keeps it') {
       // The finished file is looked at once more under its name.
       const isNamed = operation === 'stat' && failed?.path === place.out(path.linked ?? 'target');
       if (isNamed || failed?.path.endsWith('/out')) wanted.push(undisturbed.files);
@@ -72,7 +72,7 @@ export function judge({ path, planned, failed, outcome, undisturbed, before, pla
     if (verdict === undefined || verdict.startsWith('its error'))
       problems.push('the failure was passed over');
   } else if (operation === 'lock' && path.leftover !== undefined && codeOf(error) === 'ERR_IN_USE') {
-    // Without locks nobody can tell whose it is.
+    // Without locks the owner of a temporary file is unknown.
   } else if (verdict === 'the same result') {
     problems.push(`is an error: ${textOf(error)}`);
   } else {
@@ -89,7 +89,7 @@ function textOf(error: unknown): string {
   return error === undefined ? 'no error' : String(error);
 }
 
-/** What is missing or wrong in the error of a failed call. */
+/** Missing or wrong facts in the error of a failed call. */
 function wrongInError(
   error: unknown,
   { operation, fault }: PlannedFault,
@@ -101,13 +101,11 @@ function wrongInError(
     return [`no error of ours: ${error instanceof Error ? error.stack : error}`];
   }
   const { code, file, offset, systemCode, message } = error;
-  // A file that an earlier run has left behind has a name of its own.
-  const name = message.includes('has left behind')
-    ? failed.path
-    : nameOf(failed.path, operation, path, place);
+  // A leftover of an earlier run has its own name.
+  const name = message.includes('left behind by') ? failed.path : nameOf(failed.path, operation, path, place);
   const words = WORDS[fault.error ?? ''] ?? '?';
   const hasPlace = ['read', 'write', 'seek'].includes(operation) && failed.offsets[0] !== -1;
-  // What was read back has the guest's offset in its facts, and the file's in its words.
+  // In verification, `guestOffset` is the guest's and the message has the file's offset.
   const told = message.includes('was read back') ? placeIn(message) : offset;
   const wrong: string[] = [];
   if (code !== 'ERR_IO') wrong.push(`the code is ${code}`);
@@ -122,7 +120,7 @@ function wrongInError(
   return wrong.map((what) => `${what}: ${message}`);
 }
 
-/** What the caller calls a file. */
+/** The name of a file as the caller gave it. */
 function nameOf(file: string, operation: Operation, { linked, stream }: SweptPath, place: Place): string {
   if (stream !== undefined && file === place.source(stream)) return STREAM;
   const name = file.replace(/\.([^/]*)\.qcow2c\.tmp$/, '$1');
@@ -136,12 +134,12 @@ function isFile(file: string | undefined, name: string): boolean {
   return file === name || (name.endsWith('/out') && dirname(file ?? '') === name);
 }
 
-/** The offset that a message tells last. */
+/** The last offset in a message. */
 function placeIn(message: string): number {
   return Number(/^.* at offset (\d+)/.exec(message)?.[1]);
 }
 
-/** The directory's content before, but for one file, which is as it is afterwards. */
+/** The directory's content before, except one file, which is as it is afterwards. */
 function withNewer(before: string, after: string, name: string): string {
   const isIt = (file: string) => file.startsWith(`${name} `);
   const others = before.split(', ').filter((file) => !isIt(file));

@@ -25,7 +25,7 @@ export async function makeSourceFiles(directory: string): Promise<void> {
     [32_768, randomBytes(20_000)],
     [81_920, textBytes(18_081)],
   ]);
-  // Its items are two, of which the second has little in it.
+  // It has two work items; the second has little data.
   await makeSparseDisk(path('long.raw'), 3_000_000, [
     [0, textBytes(20_000)],
     [2_500_000, randomBytes(9000)],

@@ -29,7 +29,7 @@ beforeAll(async () => {
   built = await buildSweep(path('built'));
 });
 
-test('when a system call fails, the error names it and nothing is left behind', {
+test('when a system call fails, the error names it and there are no leftovers', {
   timeout: wanted === undefined ? 600_000 : 4 * 3_600_000,
 }, async () => {
   const { library, program } = built;
@@ -46,7 +46,7 @@ test('when a system call fails, the error names it and nothing is left behind', 
   const { counts, findings } = JSON.parse(stdout) as SweepResult;
   if (wanted !== undefined) console.log(stderr, counts);
   expect(findings).toEqual([]);
-  // Of most runs a call failed, and neither all nor none of them are errors.
+  // In most runs a call failed, and neither all nor none of them are errors.
   expect(counts.failedCalls).toBeGreaterThan(counts.runs * 0.8);
   expect(counts.errors).toBeGreaterThan(counts.runs * 0.3);
   expect(counts.errors).toBeLessThan(counts.runs * 0.7);

@@ -47,7 +47,7 @@ export class Sweep implements SweepResult {
   readonly #place: Place;
   readonly #workerEntry: URL;
   readonly #watchdog = new Watchdog();
-  /** What nobody took notice of. */
+  /** Errors that no code handled. */
   readonly #stray: string[] = [];
 
   constructor(calls: FailingCalls, place: Place, workerEntry: URL) {
@@ -75,14 +75,14 @@ export class Sweep implements SweepResult {
     for (const [operation, expected] of numbers) {
       for (let number = 1, last = expected; number <= last; number += 1) {
         for (const fault of choose(FAULTS[operation], number)) {
-          // That is a pipe whose writer has nothing to say: it is waited for.
+          // A pipe whose writer is silent is waited for.
           if (path.stream === 'pipe' && fault.error === 'EAGAIN' && fault.forEver) continue;
           const planned = { operation, number, fault };
           const resources = heldResources();
           this.#watchdog.begin(`${path.name}: ${JSON.stringify(planned)}`);
           const { outcome, failed } = await this.#run(path, planned);
           this.#watchdog.end();
-          // Threads do not always make the same calls; what fails is made again, and is no other call.
+          // Threads do not always make the same calls; a retried call is not another call.
           if (failed === undefined) last = Math.max(last, this.#calls.count(operation));
           const case_ = { path, planned, failed, outcome, undisturbed, before, place: this.#place };
           const problems = [...judge(case_), ...this.#stray.splice(0)];
@@ -109,10 +109,10 @@ export class Sweep implements SweepResult {
       await convertWith(options, { workerEntry: this.#workerEntry, openTarget });
     } catch (reason) {
       error = reason;
-      // Of a stream that nobody could look at the descriptor stays the caller's.
+      // A stream's descriptor stays the caller's if it could not be examined.
       if (planned?.operation === 'stat') closeStream(options, path, this.#place);
     }
-    // What is not waited for, and should be, is heard of now.
+    // Promises that should be awaited, and are not, are reported now.
     await new Promise((resolve) => setImmediate(resolve));
     const failed = this.#calls.disarm();
     const outcome: Outcome = { error, files: directoryContent(this.#place) };
@@ -140,7 +140,7 @@ function heldResources(): string[] {
   return [...names.filter((name) => name !== ''), ...fs.readdirSync('/proc/self/task').map(() => 'a thread')];
 }
 
-/** @returns what there is more or less of than there was */
+/** @returns differences between two states */
 function newlyHeld(before: readonly string[]): string[] {
   const now = heldResources();
   const more = without(now, before).map((name) => `still open: ${name}`);

@@ -9,7 +9,7 @@ import type { ConvertOptions } from '../../src/convert/options.js';
 /** Where files are. */
 export interface Place {
   source(name: string): string;
-  /** A file of the directory that holds the target and nothing else. */
+  /** The only file of the directory that holds the target. */
   out(name: string): string;
 }
 
@@ -17,19 +17,19 @@ export interface SweptPath {
   readonly name: string;
   /** Whether real worker threads do the work. */
   readonly threads?: boolean;
-  /** What is in the target's directory before; default: an old target. */
+  /** Content of the target's directory before; default: an old target. */
   prepare?(place: Place): void;
   /** Called for each conversion. */
   options(place: Place): ConvertOptions;
-  /** Written in place: a failure may leave anything behind the old bytes. */
+  /** Written in place: a failure may leave any bytes after the old ones. */
   readonly inPlace?: boolean;
-  /** What a failed conversion may have removed: an older one's leftover. */
+  /** A failed conversion may remove this file: an older one's leftover. */
   readonly leftover?: string;
   /** The source that comes as a stream. */
   readonly stream?: string;
-  /** What has its name already when the target cannot get its own: a data file. */
+  /** A file that has its name already when the target cannot be renamed: a data file. */
   readonly namedFirst?: string;
-  /** What the target's name leads to: errors name the target. */
+  /** The file that the target's name leads to: errors name the target. */
   readonly linked?: string;
   /** Whether the conversion fails when no system call does. */
   readonly refused?: boolean;
@@ -223,7 +223,7 @@ export const SWEPT_PATHS: readonly SweptPath[] = [
     options: packed('short.raw'),
   },
   {
-    name: 'a target behind a symbolic link that leads nowhere',
+    name: 'a target behind a symbolic link to a missing file',
     prepare: (place) => fs.symlinkSync('linked', place.out('target')),
     linked: 'linked',
     options: packed('short.raw'),
@@ -273,7 +273,7 @@ export const SWEPT_PATHS: readonly SweptPath[] = [
   },
 ];
 
-/** Makes the target's directory as it is before a conversion. */
+/** Makes the target's directory in its state before a conversion. */
 export function prepareTarget({ prepare }: SweptPath, place: Place): void {
   const directory = place.out('');
   for (const name of fs.readdirSync(directory)) fs.rmSync(join(directory, name));

@@ -110,7 +110,7 @@ export async function makeBaseImages(
   });
 }
 
-/** The image and what it leads to; the disks that many images share are left as they are. */
+/** Copies the image and its files; disks that many images share are not copied. */
 function filesOf(directory: string, first: string): BaseFile[] {
   const found = new Map<string, BaseFile>();
   const wanted = [first];
@@ -132,7 +132,7 @@ export function namedBy(bytes: Buffer, name: string): string[] {
     .map((named) => (isAbsolute(named) ? named : normalize(join(dirname(name), named))));
 }
 
-/** Makes the mutant in place. @returns what undoes it */
+/** Makes the mutant in place. @returns a function that undoes it */
 export function applyMutations(
   directory: string,
   files: readonly BaseFile[],
@@ -149,7 +149,7 @@ export function applyMutations(
       if (own.length === 0) continue;
       withFile(join(directory, name), (fd) => {
         for (const mutation of own) {
-          // Whatever a shortened file has lost, and whatever was written.
+          // Restores lost parts of a shortened file, and all written bytes.
           const at = Math.min('length' in mutation ? mutation.length : mutation.at, bytes.length);
           const end = 'length' in mutation ? bytes.length : at + mutation.hex.length / 2;
           write(fd, bytes.subarray(at, end), at);

@@ -18,6 +18,6 @@ export const budget = {
   compareEvery: given('COMPARE_EVERY', 8),
   /** After which no further mutant begins. */
   milliseconds: isLarge ? Number.POSITIVE_INFINITY : TESTS_ALL ? 15_000 : 5000,
-  /** Of the whole test; each mutant has a watchdog of its own. */
+  /** Seconds of the whole test; each mutant has its own watchdog. */
   timeout: isLarge ? 60_000 + mutants * 2000 : 120_000,
 } as const;

@@ -1,4 +1,4 @@
-/** Mutants through the built program, worker threads and all: how it ends, what it takes, and what it opens. */
+/** Mutants through the built program with worker threads: its exit, its resources, and the files it opens. */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -11,7 +11,7 @@ import { inWords, type Mutant } from './mutant.js';
 import { type Place, Workbench } from './workbench.js';
 
 const REPORT = fileURLToPath(new URL('report-usage.mjs', import.meta.url));
-/** A hang, whatever else the machine does. */
+/** A hang, even on a busy machine. */
 const MOST_SECONDS = 60;
 const MOST_CPU_MS = 5000;
 const MOST_MEMORY_KIB = 256 * 1024;

@@ -1,6 +1,6 @@
 /**
- * Every input that the coverage-guided fuzzer has left behind goes through its target once more: those that cover most
- * of what it has reached (test/fuzz/corpus), and those that were findings (test/fuzz/findings).
+ * Runs every kept input of the coverage-guided fuzzer through its target: those that cover most of the code it has
+ * reached (test/fuzz/corpus), and those that were findings (test/fuzz/findings).
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,6 @@
-/** Deflate payloads, right and wrong: every engine takes what QEMU takes, makes the same of it, and nothing else. */
+/**
+ * Valid and invalid deflate payloads: every engine accepts exactly the payloads that QEMU accepts, with the same bytes.
+ */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Decompressor, InflatingEngine } from '../../src/engines/codec.js';
 import { CorruptPayload } from '../../src/engines/corrupt-payload.js';
@@ -16,7 +18,7 @@ afterAll(() => {
   for (const decompressor of decompressors.values()) decompressor.free();
 });
 
-/** What an engine says, in the words of the oracle. */
+/** An engine's result, in the oracle's terms. */
 function verdictOf(decompressor: Decompressor, payload: Uint8Array, clusterSize: number) {
   const output = new Uint8Array(clusterSize);
   try {
@@ -28,7 +30,7 @@ function verdictOf(decompressor: Decompressor, payload: Uint8Array, clusterSize:
   }
 }
 
-/** @returns what is not as in QEMU, a word; undefined: nothing */
+/** @returns a word for a difference from QEMU; undefined: no difference */
 function difference(found: ReturnType<typeof verdictOf>, qemu: QemuVerdict): string | undefined {
   if (found.isRead !== qemu.isRead) return found.isRead ? 'QEMU does not read it' : 'QEMU reads it';
   if (found.taken !== qemu.taken) return `${found.taken} bytes taken instead of ${qemu.taken}`;

@@ -1,14 +1,14 @@
-/** Runs the mutants of a seed one after the other, and gathers what must not be. */
+/** Runs the mutants of a seed in order, and collects violations. */
 import { convertMutant } from './library-run.js';
 import { inWords, type Mutant } from './mutant.js';
 import { qemuVerdict } from './qemu-verdict.js';
 import { Watchdog } from './watchdog.js';
 import type { Workbench } from './workbench.js';
 
-/** Above what the process had before the first mutant, in bytes. */
+/** Bytes above the process's memory before the first mutant. */
 const MOST_MEMORY = 256 * 1024 * 1024;
 
-/** What is refused here is mostly refused by qemu-img too. */
+/** qemu-img refuses most mutants that are refused here. */
 const REFUSALS_LESS_OFTEN = 5;
 
 export interface FuzzResult {
@@ -20,9 +20,9 @@ export interface FuzzResult {
   readonly refused: ReadonlyMap<string, number>;
   /** Reasons of qemu-verdict.ts that were met, and how often. */
   readonly excused: ReadonlyMap<string, number>;
-  /** What must not be, with the mutant. */
+  /** A violation, with its mutant. */
   readonly findings: readonly string[];
-  /** Of the process at most, above what it had before, in bytes. */
+  /** Most bytes of the process above its memory before. */
   readonly memory: number;
   /** The one that took longest. */
   readonly slowest: { readonly milliseconds: number; readonly words: string };
@@ -77,7 +77,7 @@ export async function fuzz(
   return { mutants, successes, compared, refused, excused, findings, memory, slowest };
 }
 
-/** Runs one mutant that was kept. @returns what must not be */
+/** Runs one kept mutant. @returns violations */
 export function fuzzOne(bench: Workbench, mutant: Mutant): Promise<readonly string[]> {
   return bench.inPlace(mutant, async (place) => {
     const { outcome, problems } = await convertMutant(mutant, place);

@@ -249,7 +249,7 @@ export function extensionsOf(image: Buffer): { type: number; at: number; length:
   return found;
 }
 
-/** The names of a file that may be anything; what cannot be read counts as none. */
+/** The names in a file that may have any content; unreadable ones are ignored. */
 export function namesOf(image: Buffer): ImageNames {
   if (image.length < 112 || image.readUInt32BE(0) !== MAGIC) {
     return { backing: undefined, backingFormat: undefined, dataFile: undefined };

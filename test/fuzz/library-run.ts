@@ -26,7 +26,7 @@ const OF_THE_SYSTEM = /^\/(proc\/self\/(mountinfo|cgroup)$|sys\/fs\/cgroup\/)/;
 const OF_A_FILE = ['ERR_CORRUPT', 'ERR_FORMAT', 'ERR_IO', 'ERR_UNSUPPORTED'];
 const TARGET = 'target';
 
-/** @returns what came of it, and what must not have */
+/** @returns the outcome, and violations */
 export async function convertMutant(
   mutant: Mutant,
   { base, image, given, out }: Place,
@@ -53,7 +53,7 @@ export async function convertMutant(
   }
 }
 
-/** Reads the base images as they are: the engines are loaded then, and memory is what a conversion needs. */
+/** Reads the base images unchanged: this loads the engines and allocates the memory of a conversion. */
 export async function warmUp(bench: Workbench): Promise<void> {
   for (const { name, refused } of bench.bases) {
     for (const target of ['raw', 'packed'] as const) {

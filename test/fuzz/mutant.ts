@@ -3,9 +3,9 @@ import type { BaseImage, Read } from './base-images.js';
 import { type Mutation, mutate } from './mutator.js';
 import { Random } from './random.js';
 
-/** What the reader is told: to trust the image's format, to look for it, or to follow no name. */
+/** How the reader opens the image: with its format given or probed, or with names refused. */
 export type Trust = 'stated' | 'guessed' | 'isolated';
-/** What is made of it: `packed` takes payloads as they are; `bitmaps` copies them. */
+/** How it is converted: `packed` copies payloads; `bitmaps` copies bitmaps. */
 export type Target = 'raw' | 'plain' | 'packed' | 'bitmaps';
 
 export interface Mutant {

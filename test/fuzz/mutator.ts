@@ -29,7 +29,7 @@ export type Mutation =
 
 /** Most bytes that a mutation appends or copies. */
 const MOST_BYTES = 4096;
-/** Bits a reader may take for something else: of entries, descriptors, feature fields. */
+/** Bits that change the meaning of entries, descriptors and feature fields. */
 const SPECIAL_BITS = [0, 1, 8, 9, 53, 55, 56, 61, 62, 63];
 
 /**
@@ -117,14 +117,14 @@ class FileMutator {
         4,
         () => (size / cluster + BigInt(random.below(3) - 1)) * cluster + random.pick([0n, 0n, -512n, 512n]),
       ],
-      // What another structure has: tables that overlap, clusters that are shared.
+      // The value of another structure: tables that overlap, clusters that are shared.
       [5, () => (old & ~0x00ff_ffff_ffff_fe00n) | BigInt(this.#anyStretch(sites)?.at ?? 0)],
       [5, () => old ^ (1n << BigInt(random.pick([random.below(bits), random.pick(SPECIAL_BITS) % bits])))],
       [2, () => random.u64()],
     ])();
   }
 
-  /** Another payload, or more or less of it, behind the end of the file or inside a table. */
+  /** Another payload, or more or fewer bytes of it, past the end of the file or inside a table. */
   #descriptor(old: bigint, sites: ImageSites): bigint {
     const random = this.#random;
     const offsetBits = descriptorOffsetBits(sites.clusterBits);
@@ -196,7 +196,7 @@ class FileMutator {
       const at = place.at + random.below(Math.max(1, place.length));
       return this.#patch(`${place.kind}: a byte`, at, random.bytes(1));
     }
-    // The length stays: what is shorter ends at a NUL, what is longer runs into what follows.
+    // The length stays: a shorter name ends at a NUL, a longer one overwrites the following bytes.
     const text = place.kind === 'backing format' ? random.pick(FORMATS) : this.#anyName();
     const bytes = Buffer.from(`${text}\0`);
     const cut = random.chance(0.7) ? bytes.subarray(0, place.length) : bytes;
@@ -284,7 +284,7 @@ class FileMutator {
     ])();
     if (length > bytes.length && random.chance(0.5)) {
       return this.#patch(
-        'garbage behind the end',
+        'garbage after the end',
         bytes.length,
         random.bytes(Math.min(length - bytes.length, 700)),
       );

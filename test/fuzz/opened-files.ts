@@ -1,4 +1,4 @@
-/** Which files this process opens while something runs, whoever opens them. */
+/** The files that this process opens while a function runs. */
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 

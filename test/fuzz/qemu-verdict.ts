@@ -17,7 +17,7 @@ export interface Verdict {
 }
 
 interface Reason {
-  /** In the words of whoever refuses. */
+  /** The words of the refusal. */
   readonly words: RegExp;
   readonly reason: string;
   /** Default: any. */
@@ -27,7 +27,7 @@ interface Reason {
 const withoutSnapshot = ({ read }: Mutant) => read === undefined;
 const withoutBitmaps = ({ target }: Mutant) => target !== 'bitmaps';
 
-/** qemu-img refuses what is read here. */
+/** Images that qemu-img refuses and qcow2c reads. */
 const ONLY_QEMU_REFUSES: readonly Reason[] = [
   {
     words: /snapshot/i,
@@ -46,7 +46,7 @@ const ONLY_QEMU_REFUSES: readonly Reason[] = [
   },
   {
     words: /CRYPTO header extension only expected with LUKS/,
-    reason: 'the extension of LUKS is passed over in an image that says it is not encrypted',
+    reason: 'the LUKS extension is ignored in an image that is not encrypted',
   },
   {
     words: /Bitmap '.*' doesn't satisfy the constraints/,
@@ -60,7 +60,7 @@ const ONLY_QEMU_REFUSES: readonly Reason[] = [
   },
 ];
 
-/** What is refused here, and qemu-img reads. */
+/** Images that qcow2c refuses and qemu-img reads. */
 const ONLY_WE_REFUSE: readonly Reason[] = [
   { words: /which --isolated refuses$/, reason: 'names are not followed with --isolated' },
   {
@@ -80,7 +80,7 @@ const ONLY_WE_REFUSE: readonly Reason[] = [
   {
     words: /has version [01] at offset 4, expected 2 or 3/,
     of: ({ trust }) => trust === 'guessed',
-    reason: 'what begins as a qcow2 image does is never taken for a raw disk, whatever its version',
+    reason: 'a file that begins like a qcow2 image is never a raw disk, for any version',
   },
   {
     words: /has header_length \d+ at offset 100, expected a multiple of 8/,
@@ -105,7 +105,7 @@ const ONLY_WE_REFUSE: readonly Reason[] = [
 const READ_WHOLE = 64 * 1024 * 1024;
 const SECONDS = 5;
 
-/** @param outcome what was made of the mutant here */
+/** @param outcome of the mutant in qcow2c */
 export async function qemuVerdict(mutant: Mutant, { image, out }: Place, outcome: Outcome): Promise<Verdict> {
   const theirs = join(out, 'theirs');
   const ours = join(out, 'ours');
@@ -158,7 +158,7 @@ function excused(reasons: readonly Reason[], mutant: Mutant, words: string, find
   return found === undefined ? { finding } : { excuse: found.reason };
 }
 
-/** @param lost where nobody can tell what the disk holds: what is made of that may differ */
+/** @param lost parts of the disk whose content is unknown; the results may differ there */
 async function compare(theirs: string, ours: string, lost: readonly UnreadableRange[]): Promise<Verdict> {
   const [expected, found] = [fs.statSync(theirs).size, fs.statSync(ours).size];
   if (expected !== found) return { finding: `${found} bytes, but qemu-img has ${expected}` };
@@ -195,7 +195,7 @@ function compareBitmaps(theirs: string, ours: string): Verdict {
     : { finding: `other bitmaps than qemu-img's: ${found} instead of ${expected}` };
 }
 
-/** Without what lies behind the disk's end: as much as the cluster size makes of it, and in QEMU not always zeros. */
+/** Without the bytes past the disk's end: the rest of the cluster, which is not always zeros in QEMU. */
 function described({ name, granularityBits, auto, bits }: DecodedBitmap, virtualSize: number) {
   const count = Math.ceil(virtualSize / 2 ** granularityBits);
   const used = Buffer.from(bits.subarray(0, Math.ceil(count / 8)));

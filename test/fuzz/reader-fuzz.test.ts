@@ -25,7 +25,7 @@ test('a mutant follows from its seed and its number alone', () => {
   expect(bench.mutant(7, 49)).toEqual(mutants(7)[49]);
 });
 
-test('what is read of a broken image is what qemu-img reads of it, or an error with a reason', {
+test('a broken image is read as qemu-img reads it, or is an error with a reason', {
   timeout: budget.timeout,
 }, async () => {
   const { findings, ...counts } = await fuzz(bench, budget.seed, budget.mutants, budget);

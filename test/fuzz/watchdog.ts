@@ -33,7 +33,7 @@ export class Watchdog {
     this.#worker.unref();
   }
 
-  /** Something begins that must end soon. @param words what it is, for the message */
+  /** Starts the timer for a step. @param words name the step in the message */
   begin(words: string): void {
     const { written } = new TextEncoder().encodeInto(words, this.#words);
     Atomics.store(this.#turn, 1, written);

@@ -1,4 +1,4 @@
-/** Where mutants are made: the base images, a file that nobody may read unasked, and a place for results. */
+/** The directory of the mutants: the base images, a secret file that must not be opened, and a place for results. */
 import * as fs from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { applyMutations, type BaseImage, makeBaseImages, namedBy } from './base-images.js';
@@ -17,7 +17,7 @@ export interface Place {
   readonly image: string;
   /** The files that may be read: the image, and those it names if names are to be followed. */
   readonly given: ReadonlySet<string>;
-  /** An empty directory for what is made of it. */
+  /** An empty directory for the results. */
   readonly out: string;
 }
 
@@ -83,7 +83,7 @@ function reachable(image: string): ReadonlySet<string> {
   return found;
 }
 
-/** None of what is no file, or has a name that no file can have. */
+/** Only regular files with possible names. */
 function firstBytes(path: string): Buffer {
   try {
     if (!fs.statSync(path).isFile()) return Buffer.alloc(0);

@@ -14,7 +14,7 @@ export interface L2Census {
   unallocated: number;
   normal: number;
   compressed: number;
-  /** Compressed clusters whose payload goes on in the next host cluster. */
+  /** Compressed clusters whose payload continues in the next host cluster. */
   'crossing-host-clusters': number;
   zero: number;
   'zero-allocated': number;
@@ -24,7 +24,7 @@ export interface L2Census {
 /** @param image an image of moderate size: it is read as a whole */
 export async function l2Census(image: string): Promise<L2Census> {
   const bytes = await readFile(image);
-  // What lies behind the end reads as zeros, as in QEMU.
+  // Bytes past the end read as zeros, as in QEMU.
   const word = (offset: number) => (offset + 8 <= bytes.length ? bytes.readBigUInt64BE(offset) : 0n);
   const clusterBits = bytes.readUInt32BE(20);
   const clusterSize = 2 ** clusterBits;
@@ -52,7 +52,7 @@ export async function l2Census(image: string): Promise<L2Census> {
   };
   const standard = (entry: bigint) => {
     const zero = (entry & 1n) === 1n;
-    // With a data file the offset of the first cluster is 0, and bit 63 tells.
+    // With a data file the offset of the first cluster is 0; bit 63 tells whether it is allocated.
     const allocated = (entry & OFFSET_BITS) !== 0n || ((features & DATA_FILE) !== 0n && entry >> 63n === 1n);
     if (zero) census[allocated ? 'zero-allocated' : 'zero'] += 1;
     else census[allocated ? 'normal' : 'unallocated'] += 1;

@@ -1,4 +1,4 @@
-/** What qcow2c warns of and QEMU does not: to be taken away before both are held against each other. */
+/** Warnings of qcow2c that QEMU does not print: removed before the outputs are compared. */
 
 const CUT_DISK = /^qcow2c: warning: the virtual size of .*, is not a multiple of 512: .*\n/gm;
 

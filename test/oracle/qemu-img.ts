@@ -13,7 +13,7 @@ export interface CheckResult {
   readonly totalClusters: number;
   readonly allocatedClusters: number;
   readonly compressedClusters: number;
-  /** The end of what the image uses of its file, in bytes. */
+  /** The end of the used part of the image's file, in bytes. */
   readonly imageEndOffset: number;
 }
 
@@ -85,7 +85,7 @@ export interface MappedRange {
   readonly length: number;
   /** 0: the image itself holds it, 1: its backing file, and so on. */
   readonly depth: number;
-  /** Some image of the chain says something about this range. */
+  /** Some image of the chain defines this range. */
   readonly present: boolean;
   readonly zero: boolean;
   readonly data: boolean;

@@ -22,7 +22,7 @@ const STREAM_BYTES = 112;
 const [NEXT_IN, AVAIL_IN, NEXT_OUT, AVAIL_OUT] = [0, 8, 24, 32];
 
 export interface QemuVerdict {
-  /** The cluster, as far as it was filled. */
+  /** The cluster, up to its filled part. */
   readonly output: Buffer;
   /** Whether QEMU reads the cluster. */
   readonly isRead: boolean;

@@ -46,7 +46,7 @@ export const INSTALL_COMMAND =
 /** Programs of the system administrator (mkfs, losetup) are not on everybody's PATH. */
 const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`;
 
-/** Starts `program`; `finished` resolves whatever its exit code, and rejects only when it cannot start. */
+/** Starts `program`; `finished` resolves with any exit code, and rejects only if it cannot start. */
 export function start(program: string, args: readonly string[], options: RunOptions = {}): Running {
   const child = spawn(program, args, {
     cwd: options.cwd,
@@ -77,7 +77,7 @@ function startError(program: string, error: NodeJS.ErrnoException): Error {
   return new Error(`Cannot run ${program}: it is not installed${install}`);
 }
 
-/** Runs `program` to its end, whatever its exit code. */
+/** Runs `program` to its end, with any exit code. */
 export function run(
   program: string,
   args: readonly string[],

@@ -1,4 +1,4 @@
-/** 7-Zip: an independent reader of qcow2, stricter than qemu-img about what lies around the clusters. */
+/** 7-Zip: an independent reader of qcow2, stricter than qemu-img about the bytes around the clusters. */
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run } from './run.js';

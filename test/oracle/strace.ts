@@ -104,7 +104,7 @@ export interface Transfer {
   readonly kind: 'read' | 'write';
   /** Bytes; undefined when the call used the file's own position. */
   readonly offset: number | undefined;
-  /** What was asked for, in bytes, one entry a buffer. */
+  /** Requested bytes, one entry for each buffer. */
   readonly lengths: readonly number[];
   /** Where the buffer lies, known for the calls with a single buffer. */
   readonly address: bigint | undefined;

@@ -1,4 +1,4 @@
-// What a process holds, at a moment at which nothing is under way: memory, descriptors, threads, listeners.
+// The resources of a process while it is idle: memory, descriptors, threads, listeners.
 import { getEventListeners } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';

@@ -54,7 +54,7 @@ async function piped({ images, directory }, use) {
   const stream = fs.openSync(pipe, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
   const writer = fs.createReadStream(images.raw).pipe(fs.createWriteStream(pipe));
   const closed = new Promise((resolve) => writer.once('close', resolve));
-  // Who reads may stop in the middle.
+  // The reader may stop in the middle.
   writer.once('error', () => {});
   try {
     return await use([{ stream, name: 'stream' }]);

@@ -44,7 +44,7 @@ try {
   const soaking = new AbortController();
   const io = { images: makeImages(directory), directory, signal: soaking.signal, engine };
   const kinds = KINDS.filter(({ native }) => engine === undefined || !native);
-  // Each kind loads what it needs when it comes for the first time.
+  // Each kind loads its modules when it runs for the first time.
   const every = Math.min(50, Math.floor((CONVERSIONS - kinds.length) / 12));
   /** @type {Sample[]} */
   const samples = [];

@@ -52,12 +52,12 @@ const without = ({ ...sample }: Record<string, number>, name: string) => {
 
 test.each<[string, (conversions: number) => Sample, string[]]>([
   ['nothing', () => ({}), []],
-  ['what is there from the start', (done) => ({ resident: Math.min(done, 400) * 100 }), []],
+  ['resources from the start', (done) => ({ resident: Math.min(done, 400) * 100 }), []],
   ['20 KiB with each conversion', (done) => ({ resident: 20 * done }), ['resident']],
   ['a descriptor at the end', (done) => ({ descriptors: done === 2000 ? 21 : 20 }), ['descriptors']],
   ['a listener', (done) => ({ signalListeners: done }), ['signalListeners']],
   ['a mapping with every third', (done) => ({ mappings: 300 + done / 3 }), ['mappings']],
-])('%s: what grows is told from what does not', (_, of, expected) => {
+])('%s: growth is distinguished from noise', (_, of, expected) => {
   const found = complaints(samples(of), { resident: 10, mappings: 0.25 });
   expect(found.map((line) => /^\w+/.exec(line)?.[0])).toEqual(expected);
 });

@@ -3,7 +3,7 @@
 /** @typedef {import('./gauges.js').Gauges} Gauges */
 /** @typedef {Gauges & { conversions: number, workers: number }} Sample taken after that many of both */
 
-/** What must be the same in every sample. */
+/** Values that must be equal in all samples. */
 const COUNTED = ['descriptors', 'threads', 'listeners', 'signalListeners'];
 
 /** @param {number[]} values */

@@ -76,7 +76,7 @@ async function promiseBitmap(file: MemoryImage, header: Header, bitmap: Bitmap):
   }
 }
 
-/** All clusters of bits, one behind the other. */
+/** All clusters of bits, in order. */
 async function copyOf(
   file: MemoryImage,
   header: Header,

@@ -1,4 +1,4 @@
-/** The check of an image: counted in one window and in many, and beside what others read of the refcounts. */
+/** The check of an image: counted in one window and in many, and compared with other readers of the refcounts. */
 import { type AnalysisOptions, analyse } from '../../../src/check/analysis.js';
 import { type CheckedImage, readCheckedImage } from '../../../src/check/checked-image.js';
 import { type CheckTotals, type Finding, weightOf } from '../../../src/check/findings.js';
@@ -38,7 +38,7 @@ export async function fuzz(input: Uint8Array): Promise<void> {
   const windows = Math.ceil((file.size / image.geometry.clusterSize + 1) / FEW_CLUSTERS);
   file.allow(windows * readsOf(image), Number.POSITIVE_INFINITY);
   const parts = await analysed(image, { windowClusters: FEW_CLUSTERS });
-  promise(parts.value !== undefined, 'what is checked in one window is checked in many', parts.error);
+  promise(parts.value !== undefined, 'the check in one window equals the check in many', parts.error);
   promiseSame(parts.value.totals, totals, 'many windows come to the same');
   const sorted = (found: readonly Finding[]) => found.map((finding) => JSON.stringify(finding, plain)).sort();
   promiseSame(sorted(parts.value.findings), sorted(findings), 'many windows find the same');
@@ -81,7 +81,7 @@ function plain(_: string, value: unknown): unknown {
   return typeof value === 'bigint' ? `${value}n` : value;
 }
 
-/** The compressed clusters of the disk, counted by the bit that says so. */
+/** The compressed clusters of the disk, counted by their flag. */
 function promiseStatistics(file: MemoryImage, image: CheckedImage, totals: CheckTotals): void {
   const { header, geometry, hasDataFile } = image;
   promise(totals.compressedClusters <= totals.fragmentedClusters, 'every compressed cluster is a fragment');

@@ -1,10 +1,10 @@
-/** Deflate payloads: the inflaters, and the decoder that tells how far a stream looks back. */
+/** Deflate payloads: the inflaters, and the decoder that finds a stream's window. */
 import { inflateRawSync } from 'node:zlib';
 import { DeflateDecoder } from '../../../src/engines/deflate-decoder.js';
 import { inflatePayload } from './payload-input.js';
 import { promise } from './promises.js';
 
-/** zlib makes so many bytes at a time here, and can look back at all of these whatever its window. */
+/** zlib inflates this many bytes at a time here, and can refer back to all of them with any window. */
 const CHUNK = 64;
 const SMALLEST_WINDOW_BITS = 9;
 const LARGEST_WINDOW_BITS = 12;
@@ -19,7 +19,7 @@ export async function fuzz(input: Uint8Array): Promise<void> {
   const isTaken = end === 'final' && made === clusterSize;
   promise(isTaken === (node !== undefined), 'the decoder takes what zlib takes, and no more', end, made);
   if (!isTaken) return;
-  promise(farthest >= 0 && farthest < clusterSize, 'a stream looks back at what it has made', farthest);
+  promise(farthest >= 0 && farthest < clusterSize, 'a stream refers back to its own bytes', farthest);
   for (let bits = SMALLEST_WINDOW_BITS; bits <= LARGEST_WINDOW_BITS; bits += 1) {
     const isTaken = isTakenWith(bits, bytes);
     promise(

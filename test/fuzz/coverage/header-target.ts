@@ -39,7 +39,7 @@ export async function fuzz(input: Uint8Array): Promise<void> {
   await promiseFormat(start, described.value !== undefined);
 
   if (described.value === undefined) {
-    promise(content.value === undefined, 'what cannot be described is not read:', described.error);
+    promise(content.value === undefined, 'an image that cannot be described is not read:', described.error);
     return;
   }
   const { header, extensions, backing } = described.value;
@@ -59,7 +59,7 @@ export async function fuzz(input: Uint8Array): Promise<void> {
     promiseSame(checked.value.header, header, 'the same header for a check');
     promiseSame(checked.value.extensions, extensions, 'the same extensions for a check');
   } else {
-    promise(header.cryptMethod === 2, 'what can be described can be checked:', checked.error);
+    promise(header.cryptMethod === 2, 'an image that can be described can be checked:', checked.error);
   }
   // The start once more, a LUKS header, and two tables through windows, which overlap by half at most.
   const reads = 2 + 4 * (1 + Math.ceil(file.length / WINDOW_BYTES));
@@ -71,10 +71,10 @@ export async function fuzz(input: Uint8Array): Promise<void> {
 
 async function promiseFormat(start: Uint8Array, isQcow2: boolean): Promise<void> {
   const { value } = await attempt(['ERR_UNSUPPORTED'], () => probeFormat(start.subarray(0, 512), 'x'));
-  if (isQcow2) promiseSame(value, 'qcow2', 'what is described is recognised');
+  if (isQcow2) promiseSame(value, 'qcow2', 'an image that is described is recognised');
 }
 
-/** Every field is what the bytes say, and inside its bounds. */
+/** Every field equals its bytes, and is inside its bounds. */
 function promiseFields(header: Header, start: Uint8Array): void {
   const view = new DataView(start.buffer);
   const u64 = (at: number) => Number(view.getBigUint64(at));
@@ -102,7 +102,7 @@ function promiseFields(header: Header, start: Uint8Array): void {
       headerLength: isV3 ? view.getUint32(100) : 72,
       compressionType: isV3 && view.getUint32(100) > 104 && start[104] === 1 ? 'zstd' : 'zlib',
     },
-    'every field is what the bytes say',
+    'every field equals its bytes',
   );
   const { clusterBits, refcountOrder, virtualSize, l1Entries, snapshotCount, cryptMethod } = header;
   promise(clusterBits >= 9 && clusterBits <= 21, 'cluster_bits', clusterBits);
@@ -124,7 +124,7 @@ function promiseFields(header: Header, start: Uint8Array): void {
   }
 }
 
-/** What the encoder of new headers can say of it is read back as it was. */
+/** Fields that the encoder of new headers can write are read back unchanged. */
 async function promiseRoundTrip({ header, extensions, backing }: Qcow2ImageHeader): Promise<void> {
   const { backingFormat, dataFile, bitmaps } = extensions;
   const { version, incompatibleFeatures, autoclearFeatures, snapshotCount } = header;
@@ -151,7 +151,7 @@ async function promiseRoundTrip({ header, extensions, backing }: Qcow2ImageHeade
   const keep = ({ backingFileOffset, headerLength, snapshotsOffset, cryptMethod, ...rest }: Header) => {
     return { ...rest, autoclearFeatures: rest.autoclearFeatures & 2n, backingFileSize: 0 };
   };
-  promiseSame(keep(again), keep(header), 'a header comes back as it was written');
+  promiseSame(keep(again), keep(header), 'a header is read back as it was written');
   promiseSame(decodeBackingName(area, again, 'x'), backing, "a backing file's name comes back");
   const found = decodeExtensions(area, again, 'x');
   promiseSame(found.bitmaps, bitmaps, 'where the bitmaps are comes back');

@@ -14,7 +14,7 @@ import type { MemoryImage } from './memory-image.js';
 import { promise, promiseSame } from './promises.js';
 
 const SECTOR = 512;
-/** Of one state; what lies behind them is looked at by some questions only. */
+/** Of one state; only some questions are asked past them. */
 const MOST_RANGES = 40;
 const MOST_ENTRIES = 300;
 /** L1 entries that are gone through one by one. */
@@ -53,24 +53,30 @@ export async function promiseMap(
       length,
     );
     promiseRangeItself(range, file, dataFile, clusterSize, where);
-    // Its first and last sector, and what it would say if it were asked there.
+    // Its first and last sector, and the answer there.
     for (const skipped of [0, length - SECTOR]) {
       const at = guest + skipped - (skipped % SECTOR);
       if (at < guest) continue;
       const expected = sectorAt(image, file, dataFile, at);
-      promiseSame(sectorOf(range, at - guest), expected, `the map says what the tables say at ${at}`);
+      promiseSame(sectorOf(range, at - guest), expected, `the map equals the tables at ${at}`);
       if (at === guest) continue;
       promiseSame(
         sectorOf(await ask(() => layer.map(at)), 0),
         expected,
-        `the map says it when asked there, ${at}`,
+        `the map has the same answer there, ${at}`,
       );
     }
     const found = await ask(() => each.find(guest));
     promiseLookup(found, range, guest, clusterSize);
     const last = found.length - (found.length % SECTOR || SECTOR);
     const atLast = await ask(() => each.find(guest + last));
-    promise(atLast.kind === found.kind, 'the look-up says the same at the last sector', where, last, atLast);
+    promise(
+      atLast.kind === found.kind,
+      'the look-up has the same answer at the last sector',
+      where,
+      last,
+      atLast,
+    );
     if (found.kind === 'normal' && atLast.kind === 'normal')
       promiseSame(atLast.host, found.host + last, `the place of the last sector ${where}`);
     const longer = await ask(() => together.find(guest));
@@ -122,11 +128,11 @@ function promiseRangeItself(
     promise(Number.isSafeInteger(offset) && offset >= 0, 'a payload is at an offset', where, offset);
     promise(range.skip >= 0 && range.skip + length <= clusterSize, 'one compressed cluster', where, range);
   } else if (range.kind === 'unreadable') {
-    promiseSame(range.error.code, 'ERR_CORRUPT', `what is unreadable is corrupt ${where}`);
+    promiseSame(range.error.code, 'ERR_CORRUPT', `an unreadable range is corrupt ${where}`);
   }
 }
 
-/** What the tables say, and what the map makes of it with a look at the file. */
+/** The content of the tables, and the map of it for this file. */
 function promiseLookup(found: FoundClusters, range: LayerRange, guest: number, clusterSize: number): void {
   const where = `the look-up agrees with the map at ${guest}`;
   if (found.kind === 'normal') {
@@ -170,7 +176,7 @@ async function promiseWalk(
       promiseSame(
         (await find(guest)).kind,
         'unreadable',
-        `what the walk has lost cannot be read at ${guest}`,
+        `a range that the walk has lost cannot be read at ${guest}`,
       );
       passed = Math.max(passed, guest + length);
     } else {
@@ -180,7 +186,7 @@ async function promiseWalk(
       promise(table !== undefined && piece.tables.length === 1, 'one state has one table');
       for (let index = 0; index < piece.count && left > 0; index += 1) {
         const at = guest + index * clusterSize;
-        // Zeros stand for what is lost too, and there is little to say of them.
+        // Lost ranges are zeros too, and need few checks.
         if (at >= size || table.view.getBigUint64(index * entryBytes) === 0n) continue;
         left -= 1;
         const run = l2Run(format, table.view, index * entryBytes, 0, at);
@@ -194,7 +200,7 @@ async function promiseWalk(
     goOn();
   }
   if (passed >= size || state.l1Entries < l1Entries) return;
-  promiseSame((await find(passed)).kind, 'unallocated', `nothing is left out behind ${passed}`);
+  promiseSame((await find(passed)).kind, 'unallocated', `nothing is left out after ${passed}`);
 }
 
 /** A sector of a range; @param skipped bytes of the range before it */

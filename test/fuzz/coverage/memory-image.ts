@@ -120,7 +120,7 @@ export class MemoryImage implements HostFile {
 
   async close(): Promise<void> {}
 
-  /** For those who ask for the class, but use only this much of it. */
+  /** For callers that need the class but use only this part of it. */
   get source(): RawSource {
     return this as unknown as RawSource;
   }

@@ -1,4 +1,4 @@
-/** A file in memory that can be written to, far behind its end too: what the repair of an image works on. */
+/** A file in memory that can be written to, far past its end too: the image of a repair. */
 import type { Storage } from '../../../src/storage/storage.js';
 import type { MemoryImage } from './memory-image.js';
 import { promise } from './promises.js';
@@ -8,7 +8,7 @@ const BLOCK = 4096;
 export class MemoryStorage implements Storage {
   readonly name = 'x.qcow2';
   readonly alignment = 1;
-  /** What was written, by the number of the block. */
+  /** The written blocks, by number. */
   readonly #blocks = new Map<number, Uint8Array>();
   readonly #below: MemoryImage;
   #bytesLeft: number;
@@ -44,7 +44,7 @@ export class MemoryStorage implements Storage {
     promise(Number.isSafeInteger(offset) && offset >= 0, 'a write begins at an offset:', offset);
     const bytes = Buffer.concat(buffers);
     this.#bytesLeft -= bytes.length;
-    promise(this.#bytesLeft >= 0, 'what is written is bounded: too much, at', offset, bytes.length);
+    promise(this.#bytesLeft >= 0, 'writes are bounded: too many, at', offset, bytes.length);
     for (let done = 0; done < bytes.length; ) {
       const at = offset + done;
       const block = this.#blockAt(Math.floor(at / BLOCK));

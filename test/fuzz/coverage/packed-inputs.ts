@@ -3,18 +3,18 @@
  * OFFSET:HEX or, where one byte comes often, OFFSET:HEX*TIMES. Used by the run of the fuzzer and by the tests.
  */
 
-/** Zeros that end a piece: what a new one costs. */
+/** Zeros that end a piece: the cost of a new one. */
 const ZEROS = 8;
 /** A byte that comes as often is written once. */
 const TIMES = 16;
 
-/** In an order of its own, so that what did not change stays as it is. */
+/** In a fixed order, so that unchanged inputs keep their lines. */
 export function packInputs(inputs: readonly Uint8Array[]): string {
   const lines = new Set(inputs.map((input) => [input.length, ...pieces(input)].join(' ')));
   return `${[...lines].sort((a, b) => a.length - b.length || (a < b ? -1 : 1)).join('\n')}\n`;
 }
 
-/** @throws Error for a line that is none of them */
+/** @throws Error for a line of another form */
 export function unpackInputs(text: string): Uint8Array[] {
   return text
     .split('\n')

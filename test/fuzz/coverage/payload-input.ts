@@ -10,7 +10,7 @@ import { promise, promiseSame } from './promises.js';
 
 const SECTOR = 512;
 const LARGEST_CLUSTER = 4096;
-/** Behind the cluster's memory: an engine that writes there is found out. */
+/** Guard bytes after the cluster's memory: they detect an engine that writes there. */
 const FENCE = 64;
 const FENCE_BYTE = 0xa5;
 
@@ -39,7 +39,7 @@ interface Engines {
 const engines = new Map<CompressionType, Promise<Engines>>();
 /** Where the present payload is: no two inputs have the same place, and so none is remembered for another. */
 let offset = 0;
-/** What the worker's reader is to find there. */
+/** The expected bytes for the worker's reader. */
 let stored: Uint8Array = new Uint8Array(0);
 
 async function makeEngines(type: CompressionType): Promise<Engines> {
@@ -49,7 +49,7 @@ async function makeEngines(type: CompressionType): Promise<Engines> {
   return { inflater: new ClusterInflater(reader, new Map([[type, usual]]), false), node };
 }
 
-/** @param input a byte that says how large the cluster is, and the payload with whatever follows it */
+/** @param input a byte for the cluster's size, then the payload and trailing bytes */
 export async function inflatePayload(type: CompressionType, input: Uint8Array): Promise<Payload | undefined> {
   const made = engines.get(type) ?? makeEngines(type);
   engines.set(type, made);
@@ -84,7 +84,7 @@ export async function inflatePayload(type: CompressionType, input: Uint8Array): 
 
 const memory = new Uint8Array(LARGEST_CLUSTER + FENCE);
 
-/** @param inflate fills exactly what it is given @returns undefined when it does not take the payload */
+/** @param inflate fills exactly the given memory @returns undefined if it refuses the payload */
 function inflated(
   clusterSize: number,
   inflate: (into: Uint8Array) => number | undefined,
@@ -100,9 +100,9 @@ function inflated(
   }
   promise(
     memory.subarray(clusterSize).every((byte) => byte === FENCE_BYTE),
-    'nothing is written behind a cluster',
+    'nothing is written after a cluster',
   );
   if (taken === undefined) return undefined;
-  promise(taken > 0 && taken <= stored.length, 'a payload ends inside what was read', taken);
+  promise(taken > 0 && taken <= stored.length, 'a payload ends inside the bytes read', taken);
   return { taken, cluster: memory.slice(0, clusterSize) };
 }

@@ -9,12 +9,12 @@ export type Outcome<T> =
   | { readonly value: T; readonly error?: undefined }
   | { readonly value?: undefined; readonly error: Qcow2cError };
 
-/** What is thrown for a broken promise. */
+/** The error for a broken promise. */
 class BrokenPromise extends Error {
   override readonly name = 'BrokenPromise';
 }
 
-/** @param words what was promised and is not so */
+/** @param words the promise that is broken */
 export function promise(condition: boolean, words: string, ...found: unknown[]): asserts condition {
   if (!condition) throw new BrokenPromise([words, ...found.map(inWords)].join(' '));
 }
@@ -53,7 +53,7 @@ export async function attempt<T>(
   }
 }
 
-/** As text that tells any two values apart that this program makes. */
+/** Text that differs for any two different values in this program. */
 function inWords(value: unknown): string {
   if (value instanceof Uint8Array) return Buffer.from(value).toString('hex');
   if (typeof value !== 'object' || value === null)

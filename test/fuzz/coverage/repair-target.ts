@@ -13,12 +13,12 @@ import { attempt, promise, promiseSame } from './promises.js';
 const REFUSED: readonly ErrorCode[] = ['ERR_FORMAT', 'ERR_CORRUPT', 'ERR_UNSUPPORTED'];
 /** A disk for whose cut-off clusters the repair makes room. */
 const LARGEST_DISK = 2 ** 24;
-/** A refcount table, and blocks for what is referred to. */
+/** A refcount table, and blocks for all references. */
 const MOST_WRITTEN = 2 ** 25;
 /** Of the images whose guest data are compared. */
 const LARGEST_FILE = 2 ** 20;
 
-/** What an image can have wrong whose entries are all what they should be, or lead too far. */
+/** Possible faults of an image whose entries are valid or point too far. */
 const MENDABLE: readonly Finding['kind'][] = [
   'refcount',
   'past-end',
@@ -48,18 +48,21 @@ export async function fuzz(input: Uint8Array): Promise<void> {
     const storage = new MemoryStorage(file, MOST_WRITTEN);
     const repaired = await repair(storage, mode);
     if (!entangled)
-      promiseSame(guestView(startOf(storage, compared)), guestView(start), 'the guest sees what it saw');
+      promiseSame(guestView(startOf(storage, compared)), guestView(start), 'the guest sees the same bytes');
     if (repaired.value === undefined) continue;
-    promise(before.value !== undefined || mode === 'all', 'leaks are repaired of what can be checked');
+    promise(
+      before.value !== undefined || mode === 'all',
+      'leaks are repaired in an image that can be checked',
+    );
 
     const storedSize = storage.size;
     const again = await attempt(REFUSED, () => readCheckedImage(new RepairFile(storage, storedSize)));
-    promise(again.value !== undefined, 'what was repaired can be opened', again.error);
+    promise(again.value !== undefined, 'a repaired image can be opened', again.error);
     const after = await analysed(again.value);
-    promise(after.value !== undefined, 'what was repaired can be checked', after.error);
+    promise(after.value !== undefined, 'a repaired image can be checked', after.error);
     const second = await repair(storage, mode);
-    promise(second.value !== undefined, 'what was repaired can be repaired', second.error);
-    // Where entries lead anywhere, they may lead to what the repair has just put there.
+    promise(second.value !== undefined, 'a repaired image can be repaired', second.error);
+    // Invalid entries may refer to tables that the repair has just written.
     if (before.value === undefined || entangled || before.value.findings.some(isGarbled)) continue;
     const most = before.value.totals.corruptions + before.value.totals.checkErrors;
     const left = after.value.findings.filter(isWrong).length;
@@ -69,7 +72,7 @@ export async function fuzz(input: Uint8Array): Promise<void> {
   }
 }
 
-/** Copied flags aside: where only leaks are repaired and more is wrong, they stay behind the refcounts. */
+/** Without copied flags: if only leaks are repaired and more is wrong, flags do not match the refcounts. */
 function isWrong(finding: Finding): boolean {
   return !['leak', 'none'].includes(weightOf(finding)) && !finding.kind.startsWith('copied-flag');
 }

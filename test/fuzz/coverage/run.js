@@ -36,7 +36,7 @@ if (unknown.length > 0 || !(seconds > 0)) {
   process.exit(2);
 }
 
-/** Each module by itself, so that what is ours is told apart from what is not, and lines are those of the source. */
+/** Each module separately, so that our code is distinguished from other code, and lines are those of the source. */
 async function buildTargets() {
   const inputs = [...TARGETS.map((name) => `${name}-target`), 'packed-inputs'];
   await build({
@@ -60,14 +60,14 @@ async function buildTargets() {
   });
 }
 
-/** @returns what it printed, and its exit code: 77 with a finding */
+/** @returns its output, and its exit code: 77 with a finding */
 function jazzer(target, directories, options) {
   const { status, signal, stdout, stderr, error } = spawnSync(
     process.execPath,
     [
       join(HERE, 'jazzer.js'),
       join(BUILD, `${target}-target.mjs`),
-      // Only what is tested is measured.
+      // Only the tested code is measured.
       ...['-i', join(BUILD, 'src')],
       // They look for other faults than a decoder of images can have.
       ...['--disable_bug_detectors', '.*'],
@@ -122,7 +122,7 @@ function run(target, { packInputs, unpackInputs }, seeds) {
   if (code !== 0 || findings.length > 0) {
     console.log(output.split('\n').slice(-40).join('\n'));
     for (const name of findings) console.log(`FOUND: ${relative(ROOT, join(found, name))}`);
-    console.log(`Repaired, it goes into test/fuzz/findings/${target}/ under a name that says what it was.`);
+    console.log(`Repaired, it goes into test/fuzz/findings/${target}/ under a name that describes it.`);
     return false;
   }
   if (values.keep) {

@@ -12,7 +12,7 @@ const MOST_BYTES = 16384;
 /** Of one that is the start of an image. */
 const HEADER_BYTES = 2048;
 
-/** Options of qemu-img create, the size of a cluster, and what is done to a disk of 80 clusters. */
+/** Options of qemu-img create, the cluster size, and the changes to a disk of 80 clusters. */
 const IMAGES = [
   { options: 'compat=0.10,cluster_size=512', cluster: 512, steps: ['data', 'snapshot', 'compressed'] },
   {
@@ -132,7 +132,7 @@ function fold(image) {
   return Buffer.concat(blocks).subarray(0, MOST_BYTES);
 }
 
-/** Payloads of clusters of 512 to 4096 bytes; the first byte says how large the cluster is (payload-input.ts). */
+/** Payloads of clusters of 512 to 4096 bytes; the first byte is the cluster's size (payload-input.ts). */
 function payloads(images) {
   const texts = [1, 2, 4, 8].map((sectors, size) => {
     const text = Buffer.alloc(sectors * BLOCK, (index) => index).map((_, index) =>
@@ -159,7 +159,7 @@ function payloads(images) {
   return { deflate: deflated, zstd: frames };
 }
 
-/** @returns inputs for each target by its name; what is not named takes images */
+/** @returns inputs for each target by its name; targets without a name here take images */
 export function makeSeeds() {
   const directory = mkdtempSync(join(tmpdir(), 'qcow2c-seeds-'));
   try {

@@ -34,7 +34,7 @@ export async function fuzz(input: Uint8Array): Promise<void> {
   };
   const read = await bounded(() => all(file, header));
   const expected = expectedEntries(file, header);
-  promiseSame(read.value, expected, 'the snapshot table is what the bytes say');
+  promiseSame(read.value, expected, 'the snapshot table equals its bytes');
 
   const states = await bounded(() => imageStates(file, header, true));
   promise(
@@ -64,7 +64,7 @@ export async function fuzz(input: Uint8Array): Promise<void> {
         );
         continue;
       }
-      promise(entry !== undefined, 'a snapshot is found that is there:', word);
+      promise(entry !== undefined, 'an existing snapshot is found:', word);
       const { l1Offset, l1Entries } = chosen.value;
       promiseSame(BigInt(l1Offset), entry.l1Offset, `the first snapshot called ${word}`);
       promise(l1Entries <= entry.l1Entries && l1Entries <= 2 ** 22, 'its L1 table is bounded', l1Entries);

@@ -1,4 +1,4 @@
-/** Zstd payloads: the inflaters, and what is read of a frame's headers. */
+/** Zstd payloads: the inflaters, and the reader of frame headers. */
 import { readZstdFrames } from '../../../src/engines/zstd-frame.js';
 import { inflatePayload } from './payload-input.js';
 import { promise } from './promises.js';
@@ -9,7 +9,7 @@ export async function fuzz(input: Uint8Array): Promise<void> {
   const { bytes, usual } = payload;
   if (usual === undefined) return;
   const frames = readZstdFrames(bytes.subarray(0, usual.taken));
-  promise(frames.length > 0, 'what is inflated consists of frames', frames.length);
-  // A frame that states how much it yields is inflated at once, whatever window it states.
+  promise(frames.length > 0, 'an inflated payload consists of frames', frames.length);
+  // A frame that states its size is inflated at once, for any stated window.
   for (const { window } of frames) promise(window >= 0, 'a window is a number of bytes', window);
 }
