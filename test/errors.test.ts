@@ -100,6 +100,6 @@ describe('an error says where it is', () => {
 
 test('docs/errors.md describes every code', () => {
   const text = readFileSync(new URL('../docs/errors.md', import.meta.url), 'utf8');
-  const described = [...text.matchAll(/^\| `(ERR_\w+)` \|/gm)].map(([, code]) => code);
+  const described = [...text.matchAll(/^- `(ERR_\w+)`:/gm)].map(([, code]) => code);
   expect(described.sort()).toEqual([...ERROR_CODES].sort());
 });
