@@ -2,6 +2,7 @@
 import { copyFile, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { runOk } from '../oracle/run.js';
+import { sample } from '../stage.js';
 import { convertWithBoth, expectBothRefuse, expectSameRanges, rangesOf } from './beside-qemu-img.js';
 import { cliOk } from './cli.js';
 import { expectFailure } from './failures.js';
@@ -36,19 +37,22 @@ beforeAll(async () => {
   ]);
 });
 
-describe.each(['0', '4k', '8k', '64k'])('-S %s leaves the ranges that qemu-img leaves', (sparseSize) => {
-  test.each([
-    ['a raw source that is full', 'raw', full],
-    ['a raw source with holes', 'raw', sparse],
-    ['a plain qcow2 source', 'qcow2', plain],
-    ['a compressed qcow2 source', 'qcow2', compressed],
-  ])('of %s', async (_, format, source) => {
-    const args = ['-f', format, '-O', 'raw', '-S', sparseSize];
-    const both = await convertWithBoth(args, [source], path('new'));
-    await expectSameRanges(both, 'raw');
-    expect((await readFile(both.ours)).equals(bytes)).toBe(true);
-  });
-});
+describe.each(sample(['0', '4k', '8k', '64k'], 2))(
+  '-S %s leaves the ranges that qemu-img leaves',
+  (sparseSize) => {
+    test.each([
+      ['a raw source that is full', 'raw', full],
+      ['a raw source with holes', 'raw', sparse],
+      ['a plain qcow2 source', 'qcow2', plain],
+      ['a compressed qcow2 source', 'qcow2', compressed],
+    ])('of %s', async (_, format, source) => {
+      const args = ['-f', format, '-O', 'raw', '-S', sparseSize];
+      const both = await convertWithBoth(args, [source], path('new'));
+      await expectSameRanges(both, 'raw');
+      expect((await readFile(both.ours)).equals(bytes)).toBe(true);
+    });
+  },
+);
 
 test('-S 12k leaves out zeros as qemu-img does: found in pieces of 8 KiB, and dropped from 12 KiB on', async () => {
   for (const format of ['raw', 'qcow2'] as const) {
