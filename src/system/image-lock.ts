@@ -1,5 +1,5 @@
 /**
- * QEMU's locks on image files: nobody reads an image that a virtual machine writes to, and no virtual machine writes to
+ * QEMU's locks on image files: no program reads an image that a virtual machine writes to, and no virtual machine writes to
  * an image that is being read. Each permission has two bytes: a process that uses the permission locks the first, and a
  * process that forbids it to others locks the second (raw_apply_lock_bytes and raw_check_lock_bytes in QEMU's
  * block/file-posix.c). Locks are advisory and end with the open file.

@@ -234,7 +234,7 @@ export const SWEPT_PATHS: readonly SweptPath[] = [
     options: packed('short.raw'),
   },
   {
-    name: 'a target that a killed run has left its temporary file of',
+    name: 'a target with the temporary file of a killed run',
     prepare: (place) => {
       fs.writeFileSync(place.out('target'), OLD);
       fs.writeFileSync(place.out(LEFTOVER), 'half an image');
