@@ -60,7 +60,7 @@ export function difference(field, a, b) {
 }
 
 /**
- * The median of a - b - c over runs of the same round: what a takes beyond b and c.
+ * The median of a - b - c over runs of the same round: the time of a beyond b and c.
  * @param {keyof Sample} field @param {string} a @param {string} b @param {string} c
  */
 export function beyond(field, a, b, c) {

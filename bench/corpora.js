@@ -195,8 +195,8 @@ export function describeCorpus(name) {
 
 /**
  * @param {string} directory on a disk's file system @param {string} name
- * @param {(line: string) => void} say told what is made
- * @returns {string} the path of the corpus, made when it is not there
+ * @param {(line: string) => void} say prints a line of progress
+ * @returns {string} the path of the corpus, created if it does not exist
  */
 export function corpus(directory, name, say) {
   const path = join(directory, `${name}.${corpusFormat(name)}`);

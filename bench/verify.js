@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 /**
  * @param {string} source @param {'raw' | 'qcow2'} sourceFormat
  * @param {string} target @param {'raw' | 'qcow2'} targetFormat
- * @returns {string | undefined} what is wrong
+ * @returns {string | undefined} the violation
  */
 export function verify(source, sourceFormat, target, targetFormat) {
   const questions = [['compare', '-q', '-f', sourceFormat, '-F', targetFormat, source, target]];

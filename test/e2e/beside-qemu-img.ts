@@ -76,8 +76,8 @@ export async function expectSameGuest({ ours, theirs }: Both, format: qemuImg.Fo
 }
 
 /**
- * Expects that both programs refuse with these words, and that ours leaves nothing behind.
- * @param args all arguments behind `convert` but the target, which does not exist
+ * Expects that both programs refuse with these words, and that qcow2c leaves no files.
+ * @param args all arguments after `convert` except the target, which does not exist
  */
 export async function expectBothRefuse(
   args: readonly string[],

@@ -43,8 +43,8 @@ const directory = () => {
 };
 
 /**
- * A library that does not work is as good as none.
- * @param sure whether the loader takes it; else it may pass over it itself, for the system's own
+ * A library that does not work is treated as missing.
+ * @param sure whether the loader accepts it; otherwise the loader may skip it for the system's own
  */
 async function expectFallback(name: LibraryName, env: Readonly<Record<string, string>>, sure: boolean) {
   const isDeflate = name === 'libdeflate';

@@ -71,8 +71,8 @@ export async function cliOk(args: readonly string[], options: CliOptions = {}): 
 }
 
 /**
- * Root may read and write everything, which hides what a user meets. This command runs another without
- * that right, so that permission bits count for root too; for other users it changes nothing.
+ * Root may read and write everything, which hides the errors that a user gets. This command runs another without that
+ * right, so that permission bits apply to root too; for other users it changes nothing.
  */
 export const UNPRIVILEGED: readonly string[] =
   process.getuid?.() === 0

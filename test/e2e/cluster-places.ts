@@ -1,6 +1,6 @@
 /**
- * Where a small image with standard L2 entries keeps each guest cluster and the entries that say so, read from
- * its bytes alone: for looking at payloads and for damaging an image in one place.
+ * The offsets of each guest cluster and its table entries in a small image with standard L2 entries, read from its
+ * bytes alone: to examine payloads and to damage an image in one place.
  */
 import { readFile } from 'node:fs/promises';
 

@@ -147,8 +147,8 @@ async function inFish(lines: readonly string[]): Promise<Offered> {
 }
 
 /**
- * What a shell offers for the last word, without what stands before it there: a letter, "=", the pairs of a list.
- * In the place of an operand zsh offers options too, and in the place of an option zsh and fish offer files.
+ * The completions of a shell for the last word, without the part of the word before them: a letter, "=", the pairs of a
+ * list. For an operand zsh offers options too, and for an option zsh and fish offer files.
  */
 function ends(line: string, offered: Offered): string[] {
   const words = offered.get(line)!.map(({ word }) =>

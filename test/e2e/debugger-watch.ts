@@ -18,8 +18,8 @@ export interface Watched extends Outcome {
 }
 
 /**
- * @param command what is run; it has to load HOLD
- * @param signals how many signals are sent
+ * @param command the program under test; it must load HOLD
+ * @param signals number of signals to send
  * @param looks after each signal, before the next; also before the first one
  */
 export async function watchDebugger(

@@ -1,6 +1,6 @@
 /**
- * How many descriptors a conversion opens at most, by what it converts, and what becomes of it with fewer: an error that
- * says so, nothing left behind, nothing left open.
+ * The most descriptors that each kind of conversion opens, and its result with fewer: an error that names the cause, no
+ * leftovers, no open files.
  */
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

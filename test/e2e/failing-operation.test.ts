@@ -1,6 +1,6 @@
 /**
- * Lets the first, the second, the third and every further operation on the target fail, one run each, and some of every
- * other kind: what the sweep in test/faults shows of the library, through the program.
+ * Fails the first, the second, the third and every further operation on the target, one run each, and some of every
+ * other kind. The sweep in test/faults does the same for the library; this test uses the program.
  */
 import { writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';

@@ -14,8 +14,8 @@ export function snapshot(directory: string): string[] {
 }
 
 /**
- * Runs qcow2c, which must fail: exit code 1, nothing on stdout, one line on stderr that matches `line`
- * (the part behind "qcow2c: "), and `directory` as it was before.
+ * Runs qcow2c, which must fail: exit code 1, nothing on stdout, one line on stderr that matches `line` (the part after
+ * "qcow2c: "), and `directory` unchanged.
  */
 export async function expectFailure(
   directory: string,

@@ -191,9 +191,8 @@ long ${call}(long a, long b, long c, long d, long e, long f, long g) {
 export const ERRING = { above: 65536, remainder: 1 } as const;
 
 /**
- * The source of a library that has all calls made by `library`, but compresses some clusters wrongly, as libzstd 1.5.0
- * to 1.5.4 does rarely: into a sound payload that yields another byte. The zstd says that it is 1.5.4, and errs from
- * level 13 on.
+ * The source of a library that forwards all calls to `library`, but compresses some clusters wrongly, as libzstd 1.5.0
+ * to 1.5.4 rarely does: to a valid payload of other bytes. The zstd claims to be 1.5.4, and is wrong from level 13 on.
  */
 export function erring(name: LibraryName, library: string): string {
   const { gives, takes, others } = CALLS[name];

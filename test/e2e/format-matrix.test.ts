@@ -1,6 +1,6 @@
 /**
- * Every shape of the format that can be asked for, on disks that mix text, zeros, random bytes and holes: a large one,
- * and for what differs in version or the width of refcounts alone a small one.
+ * Every variant of the format, on disks that mix text, zeros, random bytes and holes: a large disk, and a small one for
+ * variants in version or refcount width only.
  */
 import { beforeAll, describe, expect, test } from 'vitest';
 import { info } from '../oracle/qemu-img.js';

@@ -1,6 +1,6 @@
 /**
- * Images of every kind, made by fixtures/make-images.js, and what must come of each: the same disk, whether
- * it is made compressed with zlib or zstd, plain or raw.
+ * Images of every kind, made by fixtures/make-images.js, and the expected result of each: the same disk, compressed
+ * with zlib or zstd, plain or raw.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -106,8 +106,8 @@ async function convertSilently(args: readonly string[], cwd: string): Promise<vo
 }
 
 /**
- * Converts an image in all four ways and expects of each result what the guest sees in the source. Both
- * programs run in the image's directory, against which qemu-img resolves the names of data files.
+ * Converts an image in all four ways and expects the source's disk in each result. Both programs run in the image's
+ * directory, because qemu-img resolves the names of data files from there.
  * @param image its path; the targets are made beside it and removed
  */
 export async function expectEveryConversion(image: string, source: GeneratedImage): Promise<void> {

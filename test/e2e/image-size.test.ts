@@ -1,6 +1,6 @@
 /**
- * How much room the layout itself takes, with compression the same as qemu-img's: level 6 in a 4 KiB window. Normal
- * clusters that come last lie behind a host cluster that compressed ones need not fill: that may be the difference.
+ * The size of the layout itself, with the same compression as qemu-img's: level 6 in a 4 KiB window. Trailing normal
+ * clusters follow a host cluster that compressed clusters need not fill; this may be the difference.
  */
 import { stat } from 'node:fs/promises';
 import { beforeAll, expect, test } from 'vitest';

@@ -1,6 +1,6 @@
 /**
- * Targets that can be written to and not be replaced, and places where no file is to be made: found out before any
- * work, with what they are and what to do.
+ * Targets that can be written to but not replaced, and directories in which no file may be made: refused before any
+ * work, with the reason and advice.
  */
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';

@@ -1,6 +1,6 @@
 /**
- * Runs that are killed at random moments, with all their threads at work: the target's name has what it had or the
- * whole new image, and the next run takes the rest away. A few in every run of the tests, 500 by `npm run kills`.
+ * Runs that are killed at random moments, with all their threads at work: the target's name has its old content or the
+ * whole new image, and the next run removes the leftovers. A few in every run of the tests, 500 by `npm run kills`.
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';

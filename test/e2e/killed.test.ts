@@ -1,6 +1,6 @@
 /**
- * A run that is killed at any moment leaves the target's name as it was or with the whole new image, and nothing
- * that the next run does not take away.
+ * A run that is killed at any moment leaves the target's name with its old content or the whole new image, and only
+ * leftovers that the next run removes.
  */
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';

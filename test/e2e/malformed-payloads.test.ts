@@ -1,6 +1,6 @@
 /**
- * Payloads that no compressor writes, through every command that reads them: QEMU's verdict on the source is ours, and
- * what is made of it QEMU reads.
+ * Payloads that no compressor writes, through every command that reads them: qcow2c accepts the payloads that QEMU
+ * accepts, and QEMU reads the results.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { constants, deflateRawSync } from 'node:zlib';

@@ -33,8 +33,8 @@ function enter(file: string): string {
 const NOT_IN_A_TABLE = 'File contains external, encrypted or compressed clusters';
 
 /**
- * What is a hole is told differently while a file's pages come and go (extents that are allocated and not written):
- * then ours must be what qemu-img says right before or right after.
+ * lseek reports unwritten extents as holes or data, depending on the file's pages in memory: qcow2c's answer must equal
+ * qemu-img's right before or right after.
  */
 async function expectSame(file: string, words: MapWords): Promise<void> {
   let [ours, theirs] = await Promise.all([ourMap(file, words), theirMap(file, words)]);

@@ -57,8 +57,8 @@ async function both(args: readonly string[]) {
 }
 
 /**
- * What was read of a file's preallocated blocks counts as data until it leaves memory (lseek with SEEK_HOLE), so
- * that either program can see what the other has read.
+ * Preallocated blocks that were read count as data until they leave memory (lseek with SEEK_HOLE), so each program can
+ * see the other's reads.
  */
 function evict(directory: string): void {
   for (const file of readdirSync(directory, { recursive: true, withFileTypes: true })) {

@@ -1,6 +1,6 @@
 /**
- * What the native libraries give they get back: from threads that have done their work, and from threads that were
- * ended in the middle of it. Libraries that count stand in front of the system's own.
+ * The native libraries get back all memory that they allocate: from threads that have finished, and from threads that
+ * were ended during their work. Libraries that count replace the system's own.
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

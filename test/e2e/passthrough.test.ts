@@ -51,8 +51,8 @@ async function convertAndCount(flags: readonly string[], source: string): Promis
 }
 
 /**
- * Expects each payload of the target but the last to be the source's. The target's lie one behind the other, so
- * that where the next begins tells how long one is.
+ * Expects each payload of the target but the last to be the source's. The target's payloads follow each other, so the
+ * start of the next one gives the length.
  */
 async function expectSamePayloads(source: string): Promise<void> {
   const [theirs, ours] = [await readFile(source), await readFile(target)];

@@ -9,9 +9,8 @@ export interface PeakOutcome extends Outcome {
 }
 
 /**
- * Runs qcow2c to its end, whatever that is. What getrusage has for the peak is its parent's, too, so the process
- * itself leaves it behind.
- * @param note a file for that
+ * Runs qcow2c to its end. getrusage includes the parent's peak, so the process writes its own.
+ * @param note a file for it
  */
 export async function cliWithPeak(args: readonly string[], note: string): Promise<PeakOutcome> {
   const tell =

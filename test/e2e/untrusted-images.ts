@@ -1,6 +1,6 @@
 /**
- * Images whose header says what nobody's image says: the worst that the format and its bounds allow, in files that take
- * up little. Everything that is not written is a hole.
+ * Images with forged headers: the worst values that the format and its bounds allow, in small files. All unwritten
+ * parts are holes.
  */
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 

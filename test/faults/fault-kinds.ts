@@ -1,6 +1,6 @@
 /**
- * How each kind of system call can fail, and what must come of it: an error that names file, place and reason, with
- * everything as it was before, but for the exceptions listed here, each with its reason. Used by the sweep.
+ * The ways in which each kind of system call can fail, and the expected result: an error that names file, place and
+ * reason, with everything unchanged, except for the exceptions listed here with their reasons. Used by the sweep.
  */
 import type { FailedCall, Fault, Operation, PlannedFault } from './failing-calls.js';
 

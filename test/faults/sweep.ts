@@ -1,6 +1,6 @@
 /**
- * The sweep: lets the first, the second and every further system call of each kind fail in each way, one conversion
- * each, and judges what comes of it.
+ * The sweep: fails the first, the second and every further system call of each kind in each way, one conversion each,
+ * and judges the result.
  */
 import * as fs from 'node:fs';
 import { convertWith } from '../../src/convert/convert.js';

@@ -1,6 +1,6 @@
 /**
- * Stands in for the worker pool: items are worked on by this thread, without the time that starting one takes. Engines
- * and memory live on from one conversion to the next, as they do from one item to the next.
+ * Replaces the worker pool: this thread works on the items, without the time that starting a thread takes. Engines and
+ * memory are reused from one conversion to the next, as they are from one item to the next.
  */
 import { createCompressor, createDecompressor } from '../../src/engines/engine-choice.js';
 import { sharedAlignedMemory } from '../../src/system/aligned-memory.js';

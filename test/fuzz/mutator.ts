@@ -1,6 +1,6 @@
 /**
- * Makes mutants of valid images: one to four changes of what a reader has to trust or to bound. What becomes of
- * an image follows from the seed and the mutant's number alone, and can be kept as a recipe.
+ * Makes mutants of valid images: one to four changes of values that a reader has to trust or to bound. The seed and the
+ * mutant's number alone determine an image, and can be kept as a recipe.
  */
 import {
   BACKING_FORMAT,

@@ -1,6 +1,6 @@
 /**
- * What qemu-img makes of a mutant, against what was made of it here: where both read an image they must see the
- * same disk, and where one of them refuses, the reason must be one of those listed.
+ * Compares qemu-img's result for a mutant with qcow2c's: if both read an image they must see the same disk, and if one
+ * of them refuses, the reason must be listed.
  */
 import * as fs from 'node:fs';
 import { basename, dirname, join } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * Ends the process when one mutant takes too long: a loop on this thread would let nobody else say so. Time is
- * that of the processor, so that a busy machine is not taken for a hang; waiting counts after a minute.
+ * Ends the process when one mutant takes too long, because a loop on this thread would block every other report. It
+ * measures processor time, so that a busy machine is not taken for a hang; waiting counts after a minute.
  */
 import { Worker } from 'node:worker_threads';
 

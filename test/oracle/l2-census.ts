@@ -1,6 +1,6 @@
 /**
- * Counts what kinds of clusters the L2 tables of an image hold, read from its bytes alone: a test that claims
- * to read every kind knows that every kind was there.
+ * Counts the kinds of clusters in the L2 tables of an image, from its bytes alone, so that a test that reads every kind
+ * can verify that every kind was present.
  */
 import { readFile } from 'node:fs/promises';
 

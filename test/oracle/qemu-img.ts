@@ -38,7 +38,7 @@ export async function check(image: string): Promise<CheckResult> {
 
 /**
  * `qemu-img compare` of a raw image with a qcow2 image.
- * @returns undefined when the guest sees the same bytes in both and the same size, else qemu-img's words
+ * @returns undefined if the disks have the same bytes and size; otherwise qemu-img's words
  */
 export async function difference(raw: string, qcow2: string): Promise<string | undefined> {
   const args = ['compare', '-f', 'raw', '-F', 'qcow2', raw, qcow2];

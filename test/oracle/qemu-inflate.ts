@@ -1,6 +1,6 @@
 /**
- * What QEMU makes of a deflate payload, without starting QEMU: its steps (block/qcow2-threads.c, qcow2_zlib_decompress)
- * through the zlib of the system, the one that qemu-img is linked with.
+ * QEMU's result for a deflate payload, without starting QEMU: its steps (block/qcow2-threads.c, qcow2_zlib_decompress)
+ * with the system's zlib, to which qemu-img is linked.
  */
 import koffi from 'koffi';
 

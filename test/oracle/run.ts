@@ -1,6 +1,6 @@
 /**
- * Runs another program and hands back everything it said. Used for the oracles and for the built
- * command line; never goes through a shell, so file names need no quoting.
+ * Runs another program and returns its output. Used for the oracles and for the built command line; never uses a shell,
+ * so file names need no quoting.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { type Spawned, spawnAside } from './spawner.js';

@@ -1,6 +1,6 @@
 /**
- * strace as the judge of what reaches the system: which calls, on which file, in which order. Addresses
- * are printed for pread64 and pwrite64, vectors in full for preadv and pwritev.
+ * strace shows the system calls: which calls, on which file, in which order. Addresses are printed for pread64 and
+ * pwrite64, vectors in full for preadv and pwritev.
  */
 import { readFile } from 'node:fs/promises';
 

@@ -1,6 +1,6 @@
 /**
- * Header, extensions, names and the encryption header: read for content, for a description and for a check. Every
- * field is held against the bytes, and what is accepted comes back the same when it is written.
+ * Header, extensions, names and the encryption header: read for content, for a description and for a check. Every field
+ * is compared with the bytes, and an accepted header is written back unchanged.
  */
 import { readCheckedImage } from '../../../src/check/checked-image.js';
 import type { ErrorCode } from '../../../src/errors.js';

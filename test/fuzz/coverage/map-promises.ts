@@ -1,6 +1,6 @@
 /**
- * What the cluster map, the look-ups beside it and the walk through the tables promise of one state of an image. All
- * of them are held against a model that decodes one entry at a time (test/qcow2/cluster-map-model.ts).
+ * The promises of the cluster map, the look-ups beside it and the walk through the tables, for one state of an image.
+ * All are compared with a model that decodes one entry at a time (test/qcow2/cluster-map-model.ts).
  */
 import type { LayerRange } from '../../../src/image/source.js';
 import type { ClusterLookup, FoundClusters } from '../../../src/qcow2/cluster-lookup.js';

@@ -1,6 +1,6 @@
 /**
- * An image's file in memory for the fuzz targets: counts what is read of it, and says when that is more than was
- * promised. Zeros between the pieces cost nothing, so a file may be as long as it likes.
+ * An image's file in memory for the fuzz targets. It counts the bytes read, and throws if they exceed the promised
+ * bound. Zeros between the pieces cost nothing, so a file may have any length.
  */
 import type { HostFile, MappedRange } from '../../../src/image/source.js';
 import type { RawSource } from '../../../src/raw/raw-source.js';
@@ -42,8 +42,8 @@ export class MemoryImage implements HostFile {
   }
 
   /**
-   * The image that an input stands for. The first 512 bytes of each cluster are those of the input, so that images
-   * with clusters of 512 bytes are as they are, and larger clusters need no larger inputs. Ends with a sector.
+   * The image of an input. The first 512 bytes of each cluster are those of the input, so images with clusters of 512
+   * bytes are unchanged, and larger clusters need no larger inputs. Ends with a sector.
    */
   static folded(input: Uint8Array): MemoryImage {
     const bits = input.length < 24 ? SMALLEST : new DataView(input.buffer, input.byteOffset).getUint32(20);

@@ -1,6 +1,6 @@
 /**
- * What every fuzz target of this folder holds the program to, whatever bytes it is given. A promise that is broken is
- * thrown, which is a finding; errors that the program may answer with are values here.
+ * The promises that every fuzz target of this folder tests, for any bytes. A broken promise is thrown, which is a
+ * finding; errors that the program may answer with are values here.
  */
 import { type ErrorCode, Qcow2cError } from '../../../src/errors.js';
 
