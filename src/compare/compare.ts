@@ -1,6 +1,6 @@
 /**
- * The comparison of two images: opens both, has the workers read what their maps do not show to be the same, and
- * takes the first difference in guest order. Never prints, never exits, installs no signal handler.
+ * Compares two images: opens both, lets workers read the ranges that their maps do not prove equal, and takes the first
+ * difference in guest order. Never prints, never exits, installs no signal handler.
  */
 import { type Image, imageReference } from '../image/image-reference.js';
 import { type OpenedImage, openImage } from '../image/open-image.js';
@@ -16,8 +16,8 @@ import { type Disk, planComparison } from './plan-comparison.js';
 
 /**
  * Compares the virtual disks of two images, as `qemu-img compare` does.
- * @returns the verdict, also when something cannot be read: then nothing before that is different
- * @throws Qcow2cError when an image cannot be opened, or is written to meanwhile; ERR_USAGE, ERR_ABORTED, ERR_WORKER
+ * @returns the verdict; an unreadable range is one too, and everything before it is equal
+ * @throws Qcow2cError when an image cannot be opened or changes during the call; ERR_USAGE, ERR_ABORTED, ERR_WORKER
  */
 export async function compare(options: CompareOptions): Promise<CompareResult> {
   return compareWith(options, BUILT_WORKER);
@@ -85,7 +85,7 @@ async function verdictOn(
     budget,
     salvage: false,
     workerEntry,
-    // A run that has ended early is not complete.
+    // A run that ended early is not complete.
     onProgress: (progress) => verdict.kind === 'identical' && onProgress?.(progress),
     signal,
   });

@@ -1,4 +1,4 @@
-/** How many threads compare two images, and how many items are in flight for them. */
+/** Chooses the number of threads and of items in flight for a comparison. */
 import { chainMemory } from '../image/chain-memory.js';
 import type { OpenedImage } from '../image/open-image.js';
 import { ITEM_BYTES } from '../workers/plan.js';
@@ -12,7 +12,7 @@ import {
 
 /**
  * @param guestBytes of the larger disk
- * @throws Qcow2cError ERR_USAGE for a limit of memory that is too low
+ * @throws Qcow2cError ERR_USAGE for a memory limit that is too low
  */
 export function comparisonBudget(
   wishes: WorkerBudgetOptions,

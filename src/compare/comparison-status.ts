@@ -1,7 +1,7 @@
 /**
- * What is known of a disk's ranges without reading them, in the bits and with the bounds of QEMU's block layer
- * (bdrv_co_block_status and bdrv_co_common_block_status_above in block/io.c): the strict comparison holds the bits
- * of two disks against each other, and the ranges are the pieces in which disks are compared.
+ * Determines the status of a disk's ranges from metadata, with the bits and bounds of QEMU's block layer
+ * (bdrv_co_block_status and bdrv_co_common_block_status_above in block/io.c). The strict comparison compares these
+ * bits; every comparison proceeds in these ranges.
  */
 import { roundDown, roundUp } from '../arithmetic.js';
 import { type LayerStatus, type StatusOf, statusOf } from '../image/layer-status.js';
@@ -10,19 +10,19 @@ import { hasExtendedL2 } from '../qcow2/features.js';
 import { clusterSizeOf, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import type { Header } from '../qcow2/header.js';
 
-/** Values of QEMU's include/block/block-common.h; two statuses are the same when all of these are. */
+/** Values of QEMU's include/block/block-common.h; two statuses are equal if all of these are. */
 const DATA = 0x01;
 const ZERO = 0x02;
 const OFFSET_VALID = 0x04;
-/** Decided by the image or a backing file, not for want of one. */
+/** Defined by the image or a backing file, not by a missing one. */
 const ALLOCATED = 0x10;
 /** Reaches to the end of the image. */
 const EOF = 0x20;
 
-/** QEMU keeps L2 tables whole as long as they fit in this; else in slices (read_cache_sizes in block/qcow2.c). */
+/** QEMU caches whole L2 tables up to this size, and slices of larger ones (read_cache_sizes in block/qcow2.c). */
 const L2_CACHE_BYTES = 32 * 1024 * 1024;
 const L2_SLICE_BYTES = 4096;
-/** The longest range that a qcow2 image tells at once: an int in C, and no multiple of a sector. */
+/** The longest range of one query of a qcow2 image: an int in C, not a multiple of a sector. */
 const LONGEST_RANGE = 2 ** 31 - 1;
 
 const NOTHING: LayerStatus = {
@@ -36,7 +36,7 @@ const NOTHING: LayerStatus = {
 export interface BlockStatus {
   /** The bits above. */
   readonly bits: number;
-  /** Bytes from the offset asked for, at least one. */
+  /** Bytes from the queried offset, at least one. */
   readonly length: number;
 }
 
@@ -57,7 +57,7 @@ export class DiskStatus {
 
   /**
    * @param offset guest bytes, below the size of the topmost layer
-   * @throws Qcow2cError ERR_CORRUPT, ERR_IO: that cannot be known
+   * @throws Qcow2cError ERR_CORRUPT, ERR_IO if the status cannot be determined
    */
   async at(offset: number): Promise<BlockStatus> {
     const [top, ...below] = this.#layers;
@@ -65,7 +65,7 @@ export class DiskStatus {
     if ((bits & ALLOCATED) !== 0) return { bits, length };
     const end = (bits & EOF) === 0 ? undefined : offset + length;
     for (const layer of below) {
-      // Zeros behind the end of a short backing file are as good as its own.
+      // Zeros after the end of a short backing file count as its own.
       if (offset >= layer.size) {
         bits = ZERO | ALLOCATED;
         break;
@@ -80,20 +80,20 @@ export class DiskStatus {
   }
 }
 
-/** One image, with the last range that it told: it is asked again for each part of it. */
+/** One image with its last range, which is queried again for each of its parts. */
 class BoundedLayer {
   readonly size: number;
   readonly #ask: StatusOf;
   readonly #backingSize: number | undefined;
-  /** Bytes of the disk that QEMU looks at together; undefined: no tables are looked at, and there is no bound. */
+  /** Bytes of the disk that QEMU queries at once; undefined: without tables there is no bound. */
   readonly #sliceReach: number | undefined;
   #start = 0;
   #end = 0;
   #known: LayerStatus = NOTHING;
-  /** Whether something else begins at `#end`. */
+  /** Whether the status changes at `#end`. */
   #isWhole = true;
 
-  /** @param backingSize bytes of the layer below; undefined: there is none */
+  /** @param backingSize bytes of the layer below; undefined: no backing file */
   constructor(opened: OpenedLayer, backingSize: number | undefined) {
     const { layer, qcow2 } = opened;
     this.size = layer.size;
@@ -102,7 +102,7 @@ class BoundedLayer {
     this.#sliceReach = qcow2 && sliceReach(qcow2.header, layer.size);
   }
 
-  /** @param offset below the size @param most bytes that are asked for */
+  /** @param offset below the size @param most maximum length in bytes */
   async at(offset: number, most: number): Promise<BlockStatus> {
     const reach = this.#sliceReach;
     const until =
@@ -119,7 +119,7 @@ class BoundedLayer {
     return { bits, length };
   }
 
-  /** Makes known what lies at `offset`, up to where something else begins or to `until` at least. */
+  /** Determines the range at `offset` up to its end, or at least to `until`. */
   async #find(offset: number, until: number): Promise<void> {
     if (offset < this.#start || offset >= this.#end) {
       this.#known = await this.#ask(offset);
@@ -127,9 +127,9 @@ class BoundedLayer {
       this.#end = offset + this.#known.length;
       this.#isWhole = this.#sliceReach === undefined || this.#known.storedLength !== undefined;
     }
-    // The tables are read here in other pieces than in QEMU.
+    // Tables are read here in other pieces than in QEMU.
     while (!this.#isWhole && this.#end < until) {
-      // What cannot be known ends the range, and is told when its turn comes.
+      // An unreadable part ends the range; its error is thrown when the comparison reaches it.
       const next = await this.#ask(this.#end).catch(() => undefined);
       this.#isWhole = next === undefined || !continues(this.#known, next, this.#end - this.#start);
       if (next !== undefined && !this.#isWhole) this.#end += next.length;
@@ -137,7 +137,7 @@ class BoundedLayer {
   }
 }
 
-/** Whether what lies `length` bytes behind `first` is more of the same. */
+/** Whether the range at `first` continues `length` bytes after it. */
 function continues(first: LayerStatus, next: LayerStatus, length: number): boolean {
   return (
     next.storedLength === undefined &&
@@ -147,7 +147,7 @@ function continues(first: LayerStatus, next: LayerStatus, length: number): boole
   );
 }
 
-/** Bytes of the disk that the entries tell of which QEMU looks at together. */
+/** Bytes of the disk covered by the entries that QEMU reads at once. */
 function sliceReach(header: Header, size: number): number {
   const clusterSize = clusterSizeOf(header);
   const entryBytes = hasExtendedL2(header) ? 2 * TABLE_ENTRY_BYTES : TABLE_ENTRY_BYTES;

@@ -13,20 +13,20 @@ export interface CompareOptions {
   readonly strict?: boolean | undefined;
   /** How the images are read; default: writeback (through the page cache). */
   readonly cache?: CacheMode | undefined;
-  /** Worker threads at most; default: as many as there are processors that this process may use. */
+  /** Maximum number of worker threads; default: the number of processors available to this process. */
   readonly threads?: number | undefined;
   /** As in ConvertOptions. */
   readonly memory?: number | undefined;
   /** Called with a warning, one sentence; must not throw. */
   readonly onWarning?: ((message: string) => void) | undefined;
-  /** Called after each work item of up to 2 MiB; must not throw. */
+  /** Called after each work item (at most 2 MiB); must not throw. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
-  /** Ends the comparison: it rejects with ERR_ABORTED. */
+  /** Aborts the comparison, which rejects with ERR_ABORTED. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * The first range that decides, in guest order: everything before it is identical and known. Offsets in
+ * The first range that decides the verdict, in guest order: everything before it was read and is identical. Offsets in
  * bytes of the virtual disk.
  */
 export type Verdict =

@@ -1,7 +1,7 @@
 /**
- * Plans the comparison of two disks in the steps of qemu-img (img_compare in qemu-img.c), which are not those of the
- * common walk: each step is as long as neither disk changes its status, and at most 2 MiB where something is read.
- * Ranges at the same place of the same file, and zeros in both, are left out; the rest becomes items.
+ * Plans the comparison of two disks in the steps of qemu-img (img_compare in qemu-img.c), which differ from those of
+ * the common walk: a step ends where a disk changes its status, and after at most 2 MiB if data is read. Ranges stored
+ * at the same offset of the same file, and ranges that are zeros in both, are skipped; the others become items.
  */
 import { roundDown } from '../arithmetic.js';
 import { Qcow2cError } from '../errors.js';
@@ -22,7 +22,7 @@ export interface Disk {
   statusAt(offset: number): Promise<BlockStatus>;
 }
 
-/** Something to do from some offset on. */
+/** A step of the plan, and the offset where it starts. */
 type Step =
   | { readonly kind: 'skip'; readonly length: number }
   | {
@@ -34,7 +34,7 @@ type Step =
 
 /**
  * @param strict whether ranges must be allocated in the same way
- * @returns items in guest order; at the end what is to be said when all of them are the same
+ * @returns items in guest order; at the end the verdict for the case that all of them are equal
  * @throws Qcow2cError ERR_ABORTED
  */
 export async function* planComparison(
@@ -96,7 +96,7 @@ async function nextStep(
   }
   const most = Math.min(length, ITEM_BYTES);
   const same = await sameBytes(disks, at, length, identityOf);
-  // Whole stretches, for the next one to begin where qemu-img's does.
+  // Whole ranges, so that the next one begins at the same offset as in qemu-img.
   if (same >= most) return { kind: 'skip', length: same < length ? roundDown(same, ITEM_BYTES) : length };
   const segments: [Segment[], Segment[]] = [[], []];
   for (const side of [0, 1] as const) {
@@ -109,7 +109,10 @@ async function nextStep(
   return { kind: 'read', length: most, segments };
 }
 
-/** @returns bytes from an offset on that both maps know to be zeros; maps go on where QEMU's slices of tables end */
+/**
+ * @returns bytes from an offset on that both maps prove to be zeros; maps continue past the ends of QEMU's table
+ *   slices
+ */
 async function zeroLength(disks: readonly [Disk, Disk], at: number, end: number): Promise<number> {
   let length = end - at;
   for (const { source } of disks) {
@@ -122,8 +125,9 @@ async function zeroLength(disks: readonly [Disk, Disk], at: number, end: number)
 }
 
 /**
- * @returns how many bytes from an offset on, up to `length`, are the same bytes of the same files, without compressed
- *   clusters: a payload that QEMU cannot read is not identical to itself, because both guests would get an error.
+ * @returns bytes from an offset on, up to `length`, that are stored at the same offsets of the same files. Compressed
+ *   clusters do not count: a payload that QEMU cannot read is not identical to itself, because both guests would get an
+ *   error.
  */
 async function sameBytes(
   disks: readonly [Disk, Disk],
@@ -142,7 +146,7 @@ async function sameBytes(
   return at - from;
 }
 
-/** @throws errors that are no failure of a file */
+/** @throws errors other than a file's */
 function undecided(
   kind: 'unknown-allocation' | 'unreadable',
   side: Side,

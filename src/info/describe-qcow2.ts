@@ -1,4 +1,4 @@
-/** What a qcow2 image says of itself, out of its header and the tables that describe it. Used by info. */
+/** Describes a qcow2 image from its header, snapshot table and bitmap directory. Used by info. */
 import type { Qcow2ImageHeader } from '../image/image-header.js';
 import { backingFilePath } from '../image/image-name.js';
 import { protocolOf } from '../image/protocol.js';
@@ -17,13 +17,13 @@ import { type SnapshotEntry, snapshotEntries, snapshotTableReader } from '../qco
 import { decodeShownName } from '../qcow2/stored-name.js';
 import type { BackingInfo, BitmapInfo, DataFileInfo, Qcow2Info, SnapshotInfo } from './image-info.js';
 
-/** QEMU's longest in a list of snapshots (QEMUSnapshotInfo), in bytes without the NUL. */
+/** QEMU's longest names in a list of snapshots (QEMUSnapshotInfo), in bytes without the NUL. */
 const MAX_ID_BYTES = 127;
 const MAX_NAME_BYTES = 255;
 
 /**
- * @param start of an image that was opened for its description
- * @throws Qcow2cError ERR_CORRUPT, ERR_UNSUPPORTED for tables that QEMU does not take either; ERR_IO
+ * @param start the header of an image opened for its description
+ * @throws Qcow2cError ERR_CORRUPT, ERR_UNSUPPORTED for tables that QEMU refuses too; ERR_IO
  */
 export async function describeQcow2(start: Qcow2ImageHeader): Promise<Omit<Qcow2Info, 'deep'>> {
   const { file, header, extensions } = start;
@@ -48,7 +48,7 @@ export async function describeQcow2(start: Qcow2ImageHeader): Promise<Omit<Qcow2
 
 function backingOf({ file, backing: name, extensions }: Qcow2ImageHeader): BackingInfo | undefined {
   if (name === undefined) return undefined;
-  // As in QEMU, a name behind `file:` is shown as it is.
+  // As in QEMU, a name after `file:` is shown unchanged.
   const isWhole = name.startsWith('file:') || protocolOf(name) !== undefined;
   const fullName = isWhole ? name : backingFilePath(name, file.name);
   return { name, fullName, format: extensions.backingFormat };

@@ -1,11 +1,11 @@
-/** Looks at every cluster of the images of a chain, one image after the other, with one progress for all. */
+/** Examines every cluster of the images of a chain, one image after the other, with one progress for all. */
 import type { Examination, examineImage } from '../examine/examine-image.js';
 import type { Qcow2ImageHeader } from '../image/image-header.js';
 import type { ImageInfoOptions } from './image-info.js';
 
 /**
- * @param images undefined for one that has no clusters; stay open
- * @returns for each image what was found
+ * @param images undefined for a raw image; the images stay open
+ * @returns the findings for each image
  * @throws Qcow2cError as examineImage
  */
 export async function examineImages(
@@ -31,7 +31,7 @@ export async function examineImages(
       memory,
       signal,
       streamFacts: true,
-      // Their payloads take up space in the same host clusters.
+      // Payloads of snapshots share host clusters with the disk's.
       snapshots: true,
       onProgress: (progress) => {
         dataBytes = progress.dataBytes;

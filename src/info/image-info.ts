@@ -1,6 +1,6 @@
 /**
- * The options and the result of `imageInfo`: plain values, at most as many as QEMU's bounds allow.
- * Sizes and offsets in bytes.
+ * The options and the result of `imageInfo`: plain values, limited in number by QEMU's bounds. Sizes and offsets in
+ * bytes.
  */
 import type { CompressionType } from '../compression-type.js';
 import type { Examination } from '../examine/examine-image.js';
@@ -14,19 +14,19 @@ export interface ImageInfoOptions {
   readonly backingChain?: boolean | undefined;
   /** Read every compressed cluster of the described qcow2 images. */
   readonly deep?: boolean | undefined;
-  /** Worker threads for that at most; default: one for each processor that this process may use. */
+  /** With `deep`: maximum number of worker threads; default: one for each processor available to this process. */
   readonly threads?: number | undefined;
-  /** For that; as in ConvertOptions. */
+  /** With `deep`; as in ConvertOptions. */
   readonly memory?: number | undefined;
   /** Called with a warning, one sentence; must not throw. */
   readonly onWarning?: ((message: string) => void) | undefined;
-  /** Called while clusters are looked at. */
+  /** Called while clusters are examined. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface ImageInfo {
-  /** As it was named, or as the image above it in the chain names it. */
+  /** The name given by the caller, or by the image above it in the chain. */
   readonly file: string;
   readonly format: ImageFormat;
   /** Of the virtual disk, a multiple of 512. */
@@ -46,9 +46,9 @@ export interface Qcow2Info {
   readonly compressionType: CompressionType;
   readonly refcountBits: number;
   readonly lazyRefcounts: boolean;
-  /** It was not closed: its refcounts may be wrong. */
+  /** The image was not closed cleanly: its refcounts may be wrong. */
   readonly dirty: boolean;
-  /** A program found it broken. */
+  /** A program marked the image as corrupt. */
   readonly corrupt: boolean;
   readonly extendedL2: boolean;
   readonly encryption: Encryption | undefined;
@@ -56,7 +56,7 @@ export interface Qcow2Info {
   readonly dataFile: DataFileInfo | undefined;
   /** At most 65535. */
   readonly bitmaps: readonly BitmapInfo[];
-  /** There are bitmaps, but a program that knows nothing of them has written to the image since: none are listed. */
+  /** The image has bitmaps, but a program without bitmap support has written to it since: none are listed. */
   readonly staleBitmaps: boolean;
   /** At most 65536. */
   readonly snapshots: readonly SnapshotInfo[];
@@ -67,26 +67,26 @@ export interface Qcow2Info {
 export interface BackingInfo {
   /** As it stands in the image, at most 1023 bytes. */
   readonly name: string;
-  /** Seen from where the image's own name is seen; a name with a protocol is left as it is. */
+  /** Relative to the same directory as the image's own name; a name with a protocol is unchanged. */
   readonly fullName: string;
-  /** As the image states it, of whatever format; undefined: it does not. */
+  /** Any format, as stated in the image; undefined: not stated. */
   readonly format: string | undefined;
 }
 
 export interface DataFileInfo {
-  /** Undefined: the image needs a data file and does not name one. */
+  /** Undefined: the image requires a data file and does not name it. */
   readonly name: string | undefined;
-  /** It is a raw image of the disk. */
+  /** The data file is a raw image of the disk. */
   readonly raw: boolean;
 }
 
 export interface BitmapInfo {
   readonly name: string;
-  /** Of the disk that a bit stands for. */
+  /** Bytes of the disk for each bit. */
   readonly granularity: number;
-  /** Writes to the disk are recorded in it. */
+  /** Writes to the disk are recorded in the bitmap. */
   readonly auto: boolean;
-  /** It was not saved and cannot be trusted. */
+  /** The bitmap was not saved and cannot be trusted. */
   readonly inUse: boolean;
 }
 
@@ -98,12 +98,12 @@ export interface SnapshotInfo {
   /** When it was taken, in seconds since 1970 and nanoseconds. */
   readonly dateSeconds: number;
   readonly dateNanoseconds: number;
-  /** For how long the virtual machine had run, in nanoseconds. */
+  /** How long the virtual machine had run, in nanoseconds. */
   readonly vmClock: bigint;
-  /** Bytes of the state of the virtual machine; 0n: there is none. */
+  /** Bytes of the virtual machine's state; 0n: none. */
   readonly vmStateSize: bigint;
-  /** Of the disk then; undefined: as the image has it now. */
+  /** Size of the disk then; undefined: the image's current size. */
   readonly diskSize: bigint | undefined;
-  /** Instructions executed; undefined where they were not counted. */
+  /** Instructions executed; undefined if they were not counted. */
   readonly icount: bigint | undefined;
 }

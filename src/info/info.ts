@@ -1,7 +1,7 @@
 /**
- * Says what an image is, or every image of its chain of backing files. Opens the image alone, neither its backing
- * file nor its data file, unless the chain is asked for: that follows the names of backing files, whoever wrote them,
- * and shows nothing of what is in the files but what info shows.
+ * Describes an image, or every image of its backing chain. Only the image itself is opened, not its backing file and
+ * not its data file. With the chain, names of backing files are followed without a check of their origin; only headers
+ * and tables of these files are shown, no data.
  */
 import { fstat } from 'node:fs';
 import { promisify } from 'node:util';
@@ -21,12 +21,12 @@ import type { ImageInfo, ImageInfoOptions } from './image-info.js';
 /**
  * @returns the image, then with backingChain its backing file, that one's, and so on
  * @throws Qcow2cError ERR_IO, ERR_FORMAT, ERR_CORRUPT (also when the chain is a loop), ERR_UNSUPPORTED (also for a
- *   backing file that is no file, or in a format that is neither raw nor qcow2), ERR_IN_USE, ERR_USAGE; with deep
- *   also ERR_ABORTED, ERR_WORKER and ERR_ENGINE
+ *   backing file that is not a file, or in a format other than raw and qcow2), ERR_IN_USE, ERR_USAGE; with deep also
+ *   ERR_ABORTED, ERR_WORKER and ERR_ENGINE
  */
 export function imageInfo(options: ImageInfoOptions): Promise<ImageInfo[]> {
   return imageInfoWith(options, async (image, how) => {
-    // Loaded where it is wanted: the start of every other run is so much faster.
+    // Loaded on demand: other runs start faster.
     const pipeline = await import('../examine/examine-image.js');
     return pipeline.examineImage(image, how);
   });
@@ -71,7 +71,7 @@ function refuseLoop(images: readonly NamedImage[]): void {
   throw new Qcow2cError('ERR_CORRUPT', message, { file: last.name });
 }
 
-/** The caller's backing file replaces the image's; `forceShare` applies to the whole chain. */
+/** The backing file of the caller replaces the image's; `forceShare` applies to the whole chain. */
 function backingOf(
   { file, backing, forceShare }: ImageReference,
   qcow2: Qcow2ImageHeader | undefined,

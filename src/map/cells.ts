@@ -1,11 +1,11 @@
 /**
- * An address space of any size as a limited number of cells, each with how much of every kind is in it: what a
- * picture is drawn from.
+ * Divides an address space of any size into a limited number of cells and sums each kind in every cell. A picture is
+ * drawn from the cells.
  */
 
-/** Cells side by side. */
+/** Cells in a row. */
 export const COLUMNS = 128;
-/** Rows at most. */
+/** Maximum number of rows. */
 const ROWS = 32;
 
 export class Cells<Kind extends string> {
@@ -18,9 +18,9 @@ export class Cells<Kind extends string> {
   readonly #amounts = new Map<Kind, Float64Array>();
 
   /**
-   * @param from the first byte that is to be seen
+   * @param from the first byte to show
    * @param to the end, in bytes
-   * @param smallest bytes of a cell at least, a power of two
+   * @param smallest minimum bytes of a cell, a power of two
    */
   constructor(from: number, to: number, smallest: number) {
     let cellSize = smallest;
@@ -32,15 +32,15 @@ export class Cells<Kind extends string> {
     this.count = Math.max(0, cellsOf());
   }
 
-  /** Bytes of the address space that are in a cell: all but the last are full. */
+  /** Bytes of the address space in a cell: every cell but the last is full. */
   bytesIn(cell: number): number {
     return Math.min(this.cellSize, this.to - this.from - cell * this.cellSize);
   }
 
   /**
-   * Puts a range of one kind in, as far as it lies in the cells.
+   * Adds a range of one kind, clipped to the cells.
    * @param start in bytes, and `length` bytes from there
-   * @param amount what is spread evenly over the range; default: its bytes
+   * @param amount the amount to spread evenly over the range; default: its bytes
    */
   add(kind: Kind, start: number, length: number, amount = length): void {
     const end = Math.min(start + length, this.to);
@@ -61,12 +61,12 @@ export class Cells<Kind extends string> {
     amounts[cell] = (amounts[cell] ?? 0) + amount;
   }
 
-  /** How much of a kind is in a cell. */
+  /** The amount of a kind in a cell. */
   of(kind: Kind, cell: number): number {
     return this.#amounts.get(kind)?.[cell] ?? 0;
   }
 
-  /** How much of a kind is in all cells. */
+  /** The amount of a kind in all cells. */
   total(kind: Kind): number {
     return this.#amounts.get(kind)?.reduce((sum, amount) => sum + amount, 0) ?? 0;
   }

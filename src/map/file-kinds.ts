@@ -1,23 +1,23 @@
-/** What bytes of an image's file can be. */
+/** The kinds of bytes in an image's file. */
 
-/** What something refers to, as its tables or its refcounts say. */
+/** Kinds that a table or a refcount refers to. */
 export const USED_KINDS = [
   'header',
   'l1',
   'l2',
   'refcounts',
-  /** The snapshot table, and the L1 and L2 tables that only snapshots have. */
+  /** The snapshot table, and the L1 and L2 tables that only snapshots use. */
   'snapshots',
   'bitmaps',
   'compressed',
   'data',
-  /** A cluster's place, with nothing written there. */
+  /** A preallocated cluster: space is reserved, no data was written. */
   'preallocated',
-  /** Clusters, compressed or not, that only snapshots have. */
+  /** Clusters, compressed or not, that only snapshots use. */
   'snapshotData',
-  /** The rest of a host cluster that something else uses a part of: beside payloads, mostly. */
+  /** The unused rest of a host cluster that is partly in use, mostly by payloads. */
   'slack',
-  /** In use by its refcount, and by nothing else. */
+  /** Clusters with a refcount above 0 that no table refers to. */
   'leaked',
 ] as const;
 
@@ -26,7 +26,7 @@ export type UsedKind = (typeof USED_KINDS)[number];
 export type FileKind =
   | UsedKind
   | 'unused'
-  /** Likewise, and without a place on the host's disk. */
+  /** The same, in a hole of the file. */
   | 'hole'
-  /** Any hole. Only to work out the others. */
+  /** Every hole. Used only to compute the other kinds. */
   | 'sparse';

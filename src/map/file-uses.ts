@@ -1,21 +1,21 @@
-/** What each small piece of a file is used for, piece by piece, so that nothing is counted twice. */
+/** Records the use of each small piece of a file, so that no byte is counted twice. */
 import type { Cells } from './cells.js';
 import type { FileKind, UsedKind } from './file-kinds.js';
 import { USED_KINDS } from './file-kinds.js';
 
-/** Pieces at most that are kept at once, a byte each. A larger file is looked at window by window. */
+/** Maximum number of pieces in memory, one byte each. A larger file is processed window by window. */
 const MOST_PIECES = 2 ** 25;
 /** Payloads begin and end anywhere, but their length is known to the sector. */
 const SMALLEST_PIECE = 512;
 
 export interface Windows {
-  /** Bytes of a piece, a power of two: a sector, or more of a cluster where the file is large. */
+  /** Bytes of a piece, a power of two: a sector, or more in a large file, up to a cluster. */
   readonly pieceSize: number;
-  /** Bytes of the file that are looked at at once, whole clusters. */
+  /** Bytes of a window of the file, a multiple of the cluster size. */
   readonly windowSize: number;
 }
 
-/** @param most tests have fewer */
+/** @param most maximum number of pieces; tests use fewer */
 export function windowsOf(fileSize: number, clusterSize: number, most = MOST_PIECES): Windows {
   let pieceSize = SMALLEST_PIECE;
   while (pieceSize < clusterSize && fileSize / pieceSize > most) pieceSize *= 2;
@@ -26,12 +26,12 @@ export class FileUses {
   readonly #from: number;
   readonly #to: number;
   readonly #pieceSize: number;
-  /** 0: no use is known; else one more than the index in USED_KINDS. */
+  /** 0: no known use; otherwise one more than the index in USED_KINDS. */
   readonly #uses: Uint8Array;
 
   /**
    * @param from the window's first byte, a multiple of a cluster
-   * @param to its end, or the file's
+   * @param to the end of the window or of the file
    */
   constructor(from: number, to: number, pieceSize: number) {
     this.#from = from;
@@ -40,13 +40,13 @@ export class FileUses {
     this.#uses = new Uint8Array(Math.max(0, Math.ceil((to - from) / pieceSize)));
   }
 
-  /** Says what `length` bytes from `start` on are used for, as far as they lie in the window. */
+  /** Records the use of `length` bytes from `start`, clipped to the window. */
   add(kind: UsedKind, start: number, length: number): void {
     const [first, end] = this.#pieces(start, length);
     if (first < end) this.#uses.fill(codeOf(kind), first, end);
   }
 
-  /** The same for pieces of which no use is known. */
+  /** The same, only for pieces without a known use. */
   addToFree(kind: UsedKind, start: number, length: number): void {
     const [first, end] = this.#pieces(start, length);
     const code = codeOf(kind);
@@ -55,14 +55,14 @@ export class FileUses {
     }
   }
 
-  /** Whether no use is known of any piece of these bytes. */
+  /** Whether no piece of these bytes has a known use. */
   isFree(start: number, length: number): boolean {
     const [first, end] = this.#pieces(start, length);
     for (let piece = first; piece < end; piece += 1) if (this.#uses[piece] !== 0) return false;
     return true;
   }
 
-  /** Puts the uses into the cells of the file. */
+  /** Adds the uses to the cells of the file. */
   addTo(cells: Cells<FileKind>): void {
     const count = this.#uses.length;
     for (let first = 0; first < count; ) {

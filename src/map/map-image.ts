@@ -1,4 +1,4 @@
-/** The ranges of a disk and where each is stored, in the order of the disk (img_map in qemu-img.c). */
+/** Lists the ranges of a disk in guest order, and where each is stored (img_map in qemu-img.c). */
 import { type ChainStatus, StatusChain } from '../image/chain-status.js';
 import { imageReference } from '../image/image-reference.js';
 import { openImage } from '../image/open-image.js';
@@ -8,9 +8,9 @@ import type { MapOptions, MapRange } from './options.js';
 import { RangeMerger } from './range-merger.js';
 
 /**
- * Goes through the tables of an image and its backing files, reading no data. Nothing stays open when the caller
- * ends early. A range is handed out when the next one turns out to be different.
- * @returns at least one range: where nothing is to be looked at, one without length and with nothing to say
+ * Walks the tables of an image and its backing files, and reads no data. If the caller stops early, all files are
+ * closed. A range is yielded once the next range is known to differ.
+ * @returns at least one range; an empty request yields one of length 0
  * @throws Qcow2cError ERR_USAGE, ERR_UNSUPPORTED, ERR_FORMAT, ERR_CORRUPT, ERR_IO
  */
 export async function* mapImage(options: MapOptions): AsyncGenerator<MapRange, void, undefined> {

@@ -11,7 +11,7 @@ export interface MapOptions {
   readonly isolated?: boolean | undefined;
   /** Called with a warning, one sentence; must not throw. */
   readonly onWarning?: ((message: string) => void) | undefined;
-  /** Ends the call: it rejects with ERR_ABORTED. */
+  /** Aborts the call, which rejects with ERR_ABORTED. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -20,11 +20,11 @@ export interface MapRange {
   /** Bytes. */
   readonly start: number;
   readonly length: number;
-  /** The image of the chain that decides: 0 is the topmost. */
+  /** The image of the chain that defines the range: 0 is the topmost. */
   readonly depth: number;
   /** Whether that image defines the range; false: a backing file below it could. */
   readonly present: boolean;
-  /** Reads as zeros. With `data`: space is allocated, but nothing was written there. */
+  /** Reads as zeros. With `data`: space is allocated, but no data was written. */
   readonly zero: boolean;
   /** Bytes are stored. */
   readonly data: boolean;

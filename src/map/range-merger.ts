@@ -1,12 +1,12 @@
-/** Makes one range of neighbours of which the same is to be said (entry_mergeable in qemu-img.c). */
+/** Merges adjacent ranges with the same status (entry_mergeable in qemu-img.c). */
 import type { MapRange } from './options.js';
 
 export class RangeMerger {
   #open: (MapRange & { length: number }) | undefined;
 
   /**
-   * @param range that begins where the one before ended
-   * @returns the ranges before it as one, when it turns out to be different
+   * @param range that begins where the previous one ended
+   * @returns the merged ranges before it, if it differs from them
    */
   add(range: MapRange): MapRange | undefined {
     const open = this.#open;

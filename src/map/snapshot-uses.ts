@@ -1,4 +1,4 @@
-/** What of a file only the image's internal snapshots use: their tables, and their clusters. */
+/** Finds the parts of a file that only internal snapshots use: their tables and their clusters. */
 import { Qcow2cError } from '../errors.js';
 import { type ImageState, imageStates } from '../examine/image-states.js';
 import type { HostFile } from '../image/source.js';
@@ -12,8 +12,8 @@ import { walkTables } from '../qcow2/table-walk.js';
 import type { FileUses } from './file-uses.js';
 
 /**
- * @param uses knows already what the disk uses
- * @throws Qcow2cError ERR_CORRUPT for a snapshot table that makes no sense; ERR_IO
+ * @param uses already has the uses of the disk
+ * @throws Qcow2cError ERR_CORRUPT for an invalid snapshot table; ERR_IO
  */
 export async function addSnapshotUses(uses: FileUses, header: Header, file: HostFile): Promise<void> {
   if (header.snapshotCount === 0) return;
@@ -42,7 +42,7 @@ async function addL2Tables(
   }
 }
 
-/** What several snapshots share, and what the disk has too, is seen once. */
+/** Clusters and tables that several snapshots, or a snapshot and the disk, share are visited once. */
 async function addClusters(
   uses: FileUses,
   states: readonly ImageState[],
@@ -55,7 +55,7 @@ async function addClusters(
   for await (const piece of walkTables(file, { clusterBits, extendedL2 }, states)) {
     if (piece.kind === 'lost') continue;
     for (const { state, view } of piece.tables) {
-      // The disk's own.
+      // Also used by the disk.
       if (state === 0) continue;
       for (let index = 0; index < piece.count; index += 1) {
         const entry = ifSound(() => decodeL2Entry(view.getBigUint64(index * entryBytes), clusterBits));
@@ -72,7 +72,7 @@ function addCluster(uses: FileUses, entry: L2Entry, clusterSize: number): void {
   }
 }
 
-/** What a broken entry leads to is none of the file's. */
+/** A corrupt entry points outside the file. */
 function ifSound<Entry>(decode: () => Entry): Entry | undefined {
   try {
     return decode();

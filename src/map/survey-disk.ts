@@ -1,29 +1,29 @@
-/** What the guest sees, cell by cell: stored as it is, compressed, zeros, or left to a backing file. */
+/** Sums the state of the disk by cell: uncompressed, compressed, zeros, or in a backing file. */
 import { type ChainStatus, StatusChain } from '../image/chain-status.js';
 import type { OpenedImage } from '../image/open-image.js';
 import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
 import { Cells } from './cells.js';
 import type { MapOptions } from './options.js';
 
-/** Images below the topmost that are told apart; the last stands for all that are deeper. */
+/** Backing files that get a kind of their own; the last kind covers all deeper ones. */
 export const BACKING_KINDS = ['backing1', 'backing2', 'backing3'] as const;
 
 export type DiskKind =
-  /** Stored in the topmost image: as it is, or compressed. */
+  /** Stored in the topmost image, uncompressed or compressed. */
   | 'data'
   | 'compressed'
-  /** What the compressed clusters take in the file; whoever looks at that adds it. */
+  /** Bytes of the payloads of compressed clusters; added by the survey of the file. */
   | 'payload'
-  /** A place was kept, but nothing was written there. */
+  /** Preallocated: space is reserved, no data was written. */
   | 'preallocated'
-  /** Reads as zeros because an image says so, or a raw one has a hole. */
+  /** Reads as zeros: a zero cluster, or a hole of a raw image. */
   | 'zero'
   /** Stored in a backing file, compressed or not. */
   | (typeof BACKING_KINDS)[number]
-  /** No image has it. */
+  /** In no image of the chain. */
   | 'unallocated';
 
-/** A cluster is seen as so many cells at most: a small disk is no mosaic of a few large tiles. */
+/** Maximum number of cells for one cluster, so that a small disk does not become a few large tiles. */
 const CELLS_PER_CLUSTER = 16;
 const SMALLEST_CELL = 512;
 

@@ -1,4 +1,4 @@
-/** What an image's files hold, cell by cell: header, tables, clusters, and what nobody uses. */
+/** Sums the contents of an image's files by cell: header, tables, clusters and unused space. */
 import { roundUp } from '../arithmetic.js';
 import type { Qcow2ImageHeader } from '../image/image-header.js';
 import type { HostFile, Layer } from '../image/source.js';
@@ -19,7 +19,7 @@ import { FileUses, windowsOf } from './file-uses.js';
 import { addSnapshotUses } from './snapshot-uses.js';
 import { type DiskKind, smallestCell } from './survey-disk.js';
 
-/** A file and what it holds. */
+/** A file and its contents. */
 export interface FileSurvey {
   readonly name: string;
   readonly cells: Cells<FileKind>;
@@ -39,7 +39,7 @@ export async function surveyRawFile(file: Layer): Promise<FileSurvey> {
 
 /**
  * The file of a qcow2 image, and its external data file if it has one.
- * @param disk gets what the compressed clusters take
+ * @param disk receives the bytes of the payloads
  * @throws Qcow2cError ERR_CORRUPT, ERR_UNSUPPORTED, ERR_IO
  */
 export async function surveyQcow2Files(
@@ -80,7 +80,7 @@ async function surveyDataFile(layer: Qcow2Layer, dataFile: HostFile): Promise<Ce
   return cells;
 }
 
-/** The refcount table and its blocks; then what is counted, but of no known use. Comes last. */
+/** The refcount table and its blocks; then clusters with a refcount but no known use. Must run last. */
 async function addRefcounts(uses: FileUses, header: Header, file: HostFile): Promise<void> {
   const clusterSize = clusterSizeOf(header);
   uses.add('refcounts', header.refcountTableOffset, header.refcountTableClusters * clusterSize);
@@ -138,7 +138,7 @@ async function addBitmaps(uses: FileUses, { file, header, extensions }: Qcow2Ima
   }
 }
 
-/** @param disk gets how much is stored of its compressed clusters, when that is wanted */
+/** @param disk receives the bytes of the payloads; optional */
 async function addClusters(
   uses: FileUses,
   layer: Qcow2Layer,
@@ -151,7 +151,7 @@ async function addClusters(
   }
 }
 
-/** Bytes of the file that the disk has its clusters in. */
+/** Bytes of the file that store clusters of the disk. */
 interface HostClusters {
   readonly kind: 'compressed' | 'data' | 'preallocated';
   readonly host: number;
@@ -188,14 +188,14 @@ async function addHoles(cells: Cells<FileKind>, file: Pick<Layer, 'size' | 'map'
   }
 }
 
-/** Divides what has no use into what is only not used, and holes. */
+/** Divides pieces without a use into unused space and holes. */
 function settle(cells: Cells<FileKind>): void {
   for (let cell = 0; cell < cells.count; cell += 1) {
     const used = USED_KINDS.reduce((sum, kind) => sum + cells.of(kind, cell), 0);
     const rest = Math.max(0, cells.bytesIn(cell) - used);
     const sparse = cells.of('sparse', cell);
     const hole = Math.min(sparse, rest);
-    // More holes than free bytes: clusters have places where nothing was written.
+    // More holes than free bytes: preallocated clusters are holes too.
     const unwritten = Math.min(sparse - hole, cells.of('data', cell));
     cells.addTo(cell, 'hole', hole);
     cells.addTo(cell, 'unused', rest - hole);

@@ -1,4 +1,4 @@
-/** All that a picture of an image shows, in memory that does not grow with the image. */
+/** Collects the contents of an image's picture, in memory that does not grow with the image. */
 import type { CompressionType } from '../compression-type.js';
 import { type ImageFormat, imageReference } from '../image/image-reference.js';
 import { openImage } from '../image/open-image.js';
@@ -13,7 +13,7 @@ export interface ImageSurvey {
   readonly format: ImageFormat;
   /** Bytes. */
   readonly virtualSize: number;
-  /** Of a qcow2 image: in bytes, and how compressed clusters are compressed. */
+  /** Of a qcow2 image: bytes, and the compression type. */
   readonly clusterSize: number | undefined;
   readonly compressionType: CompressionType | undefined;
   /** Names, the one directly below first. */
@@ -24,7 +24,7 @@ export interface ImageSurvey {
 }
 
 /**
- * Goes through the tables of an image and its backing files, reading no data.
+ * Walks the tables of an image and its backing files, and reads no data.
  * @throws Qcow2cError as mapImage
  */
 export async function surveyImage(options: MapOptions): Promise<ImageSurvey> {

@@ -1,6 +1,6 @@
 /**
- * How much of a disk is data, as QEMU's block status shows it: the tables' word counts, and holes of the file only
- * where the image looks preallocated.
+ * Computes how much of a disk is data, by the rules of QEMU's block status: the tables decide; holes of the file count
+ * only where the image looks preallocated.
  */
 import { roundDown, roundUp } from '../arithmetic.js';
 import { StatusChain } from '../image/chain-status.js';
@@ -10,7 +10,7 @@ import { refuseAbort } from '../workers/pipeline.js';
 
 /**
  * @param clusterSize bytes
- * @returns bytes of all clusters of that size in which the image, or what it stands on, has data
+ * @returns bytes of all clusters of that size in which the image or a backing file has data
  * @throws Qcow2cError ERR_IO, ERR_CORRUPT, ERR_ABORTED
  */
 export async function dataClusterBytes(

@@ -1,4 +1,4 @@
-/** What the source's persistent dirty bitmaps take up in a new image, whatever is in them. */
+/** The size that the source's persistent dirty bitmaps take up in a new image, whatever their content. */
 import { roundDown } from '../arithmetic.js';
 import { quoted } from '../errors.js';
 import type { Qcow2ImageHeader } from '../image/image-header.js';
@@ -11,7 +11,7 @@ import { SECTOR_SIZE } from '../sector.js';
  * be needed, inconsistent bitmaps included.
  * @param source undefined for another format
  * @param target the new image
- * @returns bytes; undefined when one of them cannot have bitmaps
+ * @returns bytes; undefined if source or target cannot have bitmaps
  * @throws Qcow2cError as readBitmapDirectory
  */
 export async function bitmapsSize(

@@ -1,16 +1,16 @@
-/** The exact size of a compressed image: the conversion as it would be, but to nowhere; or of a sample of it. */
+/** The size of a compressed image. Exact by converting to the null target; estimated by compressing a sample. */
 import { type ConversionParts, convertWith } from '../convert/convert.js';
 import type { ConvertResult } from '../convert/options.js';
 import { openNullTarget } from './null-target.js';
 import type { Estimate, MeasureOptions } from './options.js';
 import { Sampling } from './sampling.js';
 
-/** Smaller pieces of a sample would not be compressed any faster; each is read by itself. */
+/** Minimum piece of a sample. Smaller pieces would not be faster, as each is read separately. */
 const SMALLEST_PIECE = 65536;
 
 /**
- * @param sourceClusterSize bytes of what the source can only inflate as a whole; 1 if nothing
- * @param seed for another sample
+ * @param sourceClusterSize bytes that the source can only decompress as a whole; 1 without compression
+ * @param seed selects another sample
  * @throws Qcow2cError as `convert`
  */
 export async function compressedSize(
@@ -27,7 +27,7 @@ export async function compressedSize(
       sources: source === undefined ? [] : [source],
       target: '',
       targetFormat: 'qcow2',
-      // Where a cluster goes does not depend on the cache, and without one its bytes are not copied.
+      // The placement of clusters does not depend on the cache; without a cache no bytes are copied.
       compressedCacheSize: 0,
     },
     { workerEntry, openTarget: openNullTarget, runClusters: sampling?.run },

@@ -1,6 +1,6 @@
 /**
- * How long a qcow2 file is that holds every cluster of its disk. The rules are those of QEMU
- * (qcow2_calc_prealloc_size and qcow2_refcount_metadata_size in block/qcow2.c), whose figures scripts know.
+ * The length of a qcow2 file with every cluster of its disk. The rules are those of QEMU (qcow2_calc_prealloc_size and
+ * qcow2_refcount_metadata_size in block/qcow2.c); scripts depend on its numbers.
  */
 import { roundUp } from '../arithmetic.js';
 import { Qcow2cError } from '../errors.js';

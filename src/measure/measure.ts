@@ -1,6 +1,6 @@
 /**
- * How large an image would become: by its block status, as qemu-img measures it, or by compressing it without
- * writing it. The library's entry; never prints. The rules are those of img_measure in qemu-img.c, qcow2_measure in
+ * Computes the size that an image would have: from its block status, as qemu-img does, or by compressing it without
+ * writing. The library's entry; never prints. The rules are those of img_measure in qemu-img.c, qcow2_measure in
  * block/qcow2.c and raw_measure in block/raw-format.c.
  */
 import { roundUp } from '../arithmetic.js';
@@ -20,17 +20,17 @@ import { fullyAllocatedSize, refuseLargeSize } from './image-size.js';
 import { isRaw, type Measurement, type MeasureOptions, validateMeasurement } from './options.js';
 
 /**
- * Measures an image that is not made.
- * @throws Qcow2cError ERR_USAGE, ERR_LIMIT for a disk that the format cannot hold, ERR_ABORTED, and what opening
- *   and reading the source throws
+ * Computes the size of an image before it is created.
+ * @throws Qcow2cError ERR_USAGE, ERR_LIMIT for a disk larger than the format allows, ERR_ABORTED, and the errors of
+ *   opening and reading the source
  */
 export async function measure(options: MeasureOptions): Promise<Measurement> {
   return measureWith(options, { workerEntry: BUILT_WORKER });
 }
 
-/** Parts that tests replace. */
+/** Parts replaced by tests. */
 export interface MeasureParts extends Pick<ConversionParts, 'workerEntry'> {
-  /** For another sample. */
+  /** Selects another sample. */
   readonly seed?: number | undefined;
 }
 
@@ -73,14 +73,14 @@ async function measureSource(options: MeasureOptions, parts: MeasureParts): Prom
 /**
  * @param parameters undefined for a raw disk
  * @param diskSize bytes, a multiple of 512
- * @param data bytes of the clusters that have to be stored
+ * @param data bytes of the clusters to store
  */
 function uncompressed(parameters: ImageParameters | undefined, diskSize: number, data: number): Measurement {
   const rest = { bitmaps: undefined, compressed: false, estimate: undefined };
   if (parameters === undefined) return { required: diskSize, fullyAllocated: diskSize, ...rest };
   const { geometry } = parameters;
   const fullyAllocated = fullyAllocatedSize(geometry, diskSize);
-  // As in QEMU, the tables are counted as if every cluster were there.
+  // As in QEMU, tables are counted as if every cluster were allocated.
   const required = fullyAllocated - roundUp(diskSize, geometry.clusterSize) + data;
   return { required, fullyAllocated, ...rest };
 }
@@ -90,7 +90,7 @@ async function compressed(
   { workerEntry, seed }: MeasureParts,
   sourceClusterSize: number,
 ): Promise<Omit<Measurement, 'bitmaps'>> {
-  // Loaded where it is wanted: the start of every other measurement is so much faster.
+  // Loaded on demand: other measurements start faster.
   const { compressedSize } = await import('./compressed-size.js');
   const found = await compressedSize(options, { workerEntry }, sourceClusterSize, seed);
   const { fileSize: required, virtualSize, estimate } = found;
@@ -108,23 +108,23 @@ function withoutContent(
   return uncompressed(parameters, diskSize, isFull(create) ? roundUp(diskSize, clusterSize) : 0);
 }
 
-/** Bytes of the new image's clusters that have to be stored, as far as the source's tables tell. */
+/** Bytes of the new image's clusters to store, according to the source's tables. */
 async function dataBytes(
   image: OpenedImage,
   { geometry: { clusterSize } }: ImageParameters,
   { create, signal }: MeasureOptions,
 ): Promise<number> {
-  // How much of a backing file the new image would share with the source is not looked for, as in QEMU.
+  // As in QEMU, data shared between source and backing file is not searched for.
   if (isFull(create) || create?.backingFile !== undefined) return roundUp(image.source.size, clusterSize);
   return dataClusterBytes(image, clusterSize, signal);
 }
 
-/** Whether all clusters get their space at once. */
+/** Whether all clusters are preallocated. */
 function isFull({ preallocation }: MeasureOptions['create'] = {}): boolean {
   return preallocation === 'falloc' || preallocation === 'full';
 }
 
-/** What the source's header tells: how large its bitmaps become, and its clusters, if it has any. */
+/** Facts from the source's header: the size of its bitmaps, and its cluster size if it has one. */
 async function readStart(
   reference: ImageReference,
   options: MeasureOptions,
@@ -139,7 +139,7 @@ async function readStart(
 }
 
 /**
- * What the size depends on. Without compression nothing else is looked at, as in QEMU.
+ * The parameters of the new image's size. As in QEMU, other options are ignored without compression.
  * @throws Qcow2cError ERR_USAGE; ERR_LIMIT for a disk that needs a larger L1 table than QEMU opens
  */
 function parametersOf({ create = {}, size = create.size ?? 0 }: MeasureOptions): ImageParameters {
@@ -149,7 +149,7 @@ function parametersOf({ create = {}, size = create.size ?? 0 }: MeasureOptions):
   return parameters;
 }
 
-/** @throws Qcow2cError ERR_UNSUPPORTED for what a stream, which is read once, cannot have */
+/** @throws Qcow2cError ERR_UNSUPPORTED for options that need a source that can be read twice */
 function refuseStream(file: string, { compress = false, sample }: MeasureOptions): void {
   const refuse = (why: string) =>
     new Qcow2cError('ERR_UNSUPPORTED', `${quoted(file)} is a stream, ${why}; save it to a file first`, {

@@ -1,6 +1,6 @@
 /**
- * A target that is no file: every write is looked at, counted and forgotten. The writers do with it what they do
- * with a file, so the length that they give it is the one that a file would get.
+ * A target without a file: every write is checked, counted and discarded. Writers use it like a file, so its final
+ * length equals a file's.
  */
 import { roundUp } from '../arithmetic.js';
 import { internalError } from '../errors.js';
@@ -14,7 +14,7 @@ class NullTarget implements TargetFile {
   readonly directRefused = undefined;
   writeCalls = 0;
   writtenBytes = 0;
-  /** Where the farthest write ended, in bytes. */
+  /** End of the farthest write, in bytes. */
   #end = 0;
 
   async write(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
@@ -29,14 +29,14 @@ class NullTarget implements TargetFile {
 
   /**
    * A file's last sector need not be written whole.
-   * @throws Qcow2cError ERR_INTERNAL when a file of `length` bytes would end in a sector that nobody wrote
+   * @throws Qcow2cError ERR_INTERNAL when the last sector of a file of `length` bytes was not written
    */
   refuseLength(length: number): void {
     if (length > roundUp(this.#end, SECTOR_SIZE))
       throw internalError(`${length} bytes with writes up to ${this.#end}`);
   }
 
-  /** Whoever compresses into a new image reads nothing back. */
+  /** Never called: compression into a new image reads nothing back. */
   async read(offset: number): Promise<number> {
     throw internalError(`a read of what was not kept, at offset ${offset}`);
   }
@@ -51,7 +51,7 @@ class NullTarget implements TargetFile {
   async close(): Promise<void> {}
 }
 
-/** In the place of `openTarget`. */
+/** Replaces `openTarget`. */
 export async function openNullTarget(): Promise<Target> {
   const file = new NullTarget();
   const seal = async (length: number) => file.refuseLength(length);

@@ -24,16 +24,16 @@ type AsInConvert = Pick<
 
 /**
  * `targetFormat` is raw by default, as in qemu-img, and qcow2 with `compress`. A relative backing file in `create`
- * is looked for from the working directory; without `compress` it is not looked for at all.
+ * starts at the working directory; without `compress` it is not opened.
  */
 export interface MeasureOptions extends AsInConvert {
-  /** The image whose content counts, a file's name standing for the file. A stream only with `compress`. */
+  /** The image to measure: a reference or a file name. A stream requires `compress`. */
   readonly source?: Image | StreamReference | undefined;
-  /** Instead of a source: bytes of a disk without content, at most 2^62; rounded up to 512. */
+  /** Instead of a source: bytes of an empty disk, at most 2^62; rounded up to 512. */
   readonly size?: number | undefined;
-  /** Find the exact size of the compressed image, by compressing. Default: false, as qemu-img, which cannot. */
+  /** Compute the exact size of the compressed image, by compressing; not in qemu-img. Default: false. */
   readonly compress?: boolean | undefined;
-  /** With `compress`: percent of the data that is compressed, above 0; the rest is estimated. Default: 100. */
+  /** With `compress`: percentage of the data to compress, above 0; the rest is estimated. Default: 100. */
   readonly sample?: number | undefined;
 }
 
@@ -52,17 +52,17 @@ export interface Estimate {
 export interface Measurement {
   /** The size of the new file: an upper bound, as in QEMU; with `compress` exact, or estimated. */
   readonly required: number;
-  /** The same once every byte of the disk has been written to, without compression. */
+  /** The size once every byte of the disk has been written, without compression. */
   readonly fullyAllocated: number;
-  /** Additional bytes for copies of the source's bitmaps; undefined where source or target cannot have bitmaps. */
+  /** Additional bytes for copies of the source's bitmaps; undefined if source or target cannot have bitmaps. */
   readonly bitmaps: number | undefined;
-  /** Whether `required` was found by compressing. */
+  /** Whether `required` was computed by compressing. */
   readonly compressed: boolean;
-  /** With `sample` only. */
+  /** Only with `sample`. */
   readonly estimate: Estimate | undefined;
 }
 
-/** The largest size of a disk without content, in bytes: up to there every multiple of 512 is a number of its own. */
+/** The maximum size of an empty disk, in bytes: up to it a double represents every multiple of 512 exactly. */
 export const LARGEST_SIZE = 2 ** 62;
 
 /** Reports whether the target format is raw. */
@@ -74,8 +74,8 @@ export function isRaw({
 }
 
 /**
- * @throws Qcow2cError ERR_USAGE for options that exclude or need each other, in the words of qemu-img where it refuses
- *   them too (img_measure in qemu-img.c)
+ * @throws Qcow2cError ERR_USAGE for options that exclude or require each other, with the message of qemu-img if it
+ *   refuses them too (img_measure in qemu-img.c)
  */
 export function validateMeasurement(options: MeasureOptions): void {
   const { source, size, snapshot, compress = false, sample } = options;

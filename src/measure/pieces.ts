@@ -1,6 +1,6 @@
 /**
- * Cuts work items into the pieces that a sample consists of, and joins pieces to work items again. A piece is work
- * as an item is, and gives the same compressed clusters wherever it is worked on.
+ * Cuts work items into the pieces of a sample, and joins pieces into work items. A piece compresses to the same
+ * clusters whichever item it is part of.
  */
 import { roundDown } from '../arithmetic.js';
 import type { NextItem } from '../convert/input.js';
@@ -14,14 +14,14 @@ export interface PieceSizes {
   readonly clusterSize: number;
 }
 
-/** An item and which pieces of it may have to be stored. */
+/** An item and its pieces that may have to be stored. */
 export interface CutItem {
   readonly item: PlannedItem;
-  /** Where they begin, in bytes from the item's start; ascending. */
+  /** Offsets of the pieces from the item's start, in bytes; ascending. */
   readonly pieces: readonly number[];
 }
 
-/** All items in guest order, cut. @throws what the source's map throws; ERR_ABORTED */
+/** All items in guest order, cut into pieces. @throws the errors of the source's map; ERR_ABORTED */
 export async function* cutItems(
   next: NextItem,
   sizes: PieceSizes,
@@ -29,14 +29,14 @@ export async function* cutItems(
 ): AsyncGenerator<CutItem> {
   for (;;) {
     refuseAbort(signal);
-    // No stream is sampled, so no item arrives in a slot.
+    // Streams are not sampled, so no item arrives in a slot.
     const item = await next(0);
     if (item === undefined) return;
     yield { item, pieces: piecesOf(item, sizes) };
   }
 }
 
-/** Of what nobody has bytes for, and what is as in the backing file, nothing is stored. */
+/** Segments without data, and segments equal to the backing file, are not stored. */
 function piecesOf({ segments, changed }: PlannedItem, { pieceSize, clusterSize }: PieceSizes): number[] {
   const found: number[] = [];
   const add = (start: number, end: number) => {
@@ -49,7 +49,7 @@ function piecesOf({ segments, changed }: PlannedItem, { pieceSize, clusterSize }
   return found;
 }
 
-/** The piece that begins `from` bytes from the item's start, with segments from its own. */
+/** The piece that begins `from` bytes from the item's start; its segments are relative to the piece. */
 export function pieceOf(
   { guestOffset, length, segments, backing, changed }: PlannedItem,
   from: number,
@@ -66,14 +66,14 @@ export function pieceOf(
   return { ...piece, backing: cut(backing, from, to), changed: inside };
 }
 
-/** The parts of segments in [from, to), with places from `from` on. */
+/** The parts of segments in [from, to), relative to `from`. */
 function cut(segments: readonly Segment[], from: number, to: number): Segment[] {
   return moveSegments(cutSegments(segments, from, to), -from);
 }
 
 /**
  * @param pieces at least one; all but the last of full size
- * @returns an item that holds them one behind the other, and begins where the first does as far as it tells
+ * @returns an item with the pieces in sequence; it takes its offset from the first piece
  */
 export function joinPieces(pieces: readonly PlannedItem[], sizes: PieceSizes): PlannedItem {
   const { pieceSize, clusterSize } = sizes;

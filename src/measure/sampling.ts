@@ -1,8 +1,7 @@
 /**
- * Runs a conversion to nowhere of which only a sample is compressed: every other piece of the data is taken to
- * become what the chosen piece of its stratum became, cluster by cluster. All of them go through the writer, so
- * that tables, refcounts and padding are counted as they would be, and a sample of everything gives the exact size.
- * docs/measure.md describes the method.
+ * Converts to the null target and compresses only a sample. Every other piece of the data counts as the sampled piece
+ * of its stratum, cluster by cluster. All pieces go through the writer, so tables, refcounts and padding are counted,
+ * and a sample of 100 % gives the exact size. docs/measure.md describes the method.
  */
 import type { NextItem } from '../convert/input.js';
 import type { RunClusters } from '../convert/output.js';
@@ -17,7 +16,7 @@ import type { Estimate } from './options.js';
 import { type CutItem, cutItems, joinPieces, type PieceSizes, pieceOf } from './pieces.js';
 import { Strata } from './strata.js';
 
-/** Stands for what clusters became where only its length counts. */
+/** Placeholder for compressed clusters of which only the length counts. */
 const ANY_BYTES = new Uint8Array(ITEM_BYTES);
 
 type PackedItem = ItemResult<CompressClusters>;
@@ -26,9 +25,9 @@ type Parts = Omit<PipelineParts<PackedItem>, 'next'>;
 export interface SamplingOptions {
   /** Above 0, up to 100. */
   readonly percent: number;
-  /** Bytes that are compressed or left out together, a power of two up to the items' size. */
+  /** Bytes of a piece, which is compressed or skipped as a whole; a power of two up to the items' size. */
   readonly pieceSize: number;
-  /** Tests take other samples with others. */
+  /** Tests select other samples with it. */
   readonly seed?: number | undefined;
 }
 
@@ -40,12 +39,12 @@ export class Sampling {
     this.#options = options;
   }
 
-  /** How sure the size is that the conversion came to; once it has. */
+  /** The accuracy of the measured size; available after the conversion. */
   get estimate(): Estimate | undefined {
     return this.#estimate;
   }
 
-  /** In the place of all items' run. */
+  /** Replaces the run over all items. */
   readonly run: RunClusters = async (parts, items, clusterSize, settings) => {
     const { percent, seed } = this.#options;
     const sizes = { clusterSize, pieceSize: Math.max(this.#options.pieceSize, clusterSize) };
@@ -83,7 +82,7 @@ export class Sampling {
       },
       settings,
     );
-    // Runs begin at whole clusters, and a refcount block more may be needed: even a sure estimate can be two off.
+    // Runs begin at whole clusters and may need another refcount block: even an exact estimate can be two clusters off.
     const rounding = sampledBytes < dataBytes ? 2 * allocationUnit(clusterSize) : 0;
     this.#estimate = {
       margin: Math.ceil(margin.margin) + rounding,
@@ -95,7 +94,7 @@ export class Sampling {
   };
 }
 
-/** Counts the pieces, without reading any. */
+/** Counts the pieces without reading them. */
 async function survey(items: AsyncIterable<CutItem>, { pieceSize }: PieceSizes) {
   let count = 0;
   let dataBytes = 0;
@@ -111,7 +110,7 @@ async function survey(items: AsyncIterable<CutItem>, { pieceSize }: PieceSizes) 
   return { pieces: count, dataBytes, lastIsShort };
 }
 
-/** The chosen pieces in guest order, as many together as an item holds. */
+/** The sampled pieces in guest order, joined into full items. */
 async function* sampledItems(
   items: AsyncIterable<CutItem>,
   strata: Strata,
@@ -135,7 +134,7 @@ async function* sampledItems(
   if (chosen.length > 0) yield chosen;
 }
 
-/** As `pack`; when that fails, each piece by itself, which tells where. */
+/** As `pack`; on failure packs each piece separately to locate the error. */
 async function packSample(
   { pack }: Parts,
   item: PlannedItem,
@@ -150,7 +149,7 @@ async function packSample(
   }
 }
 
-/** What the clusters of each piece became. */
+/** The results of each piece's clusters. */
 function partsOf(sizes: Uint32Array, { pieceSize, clusterSize }: PieceSizes): Uint32Array[] {
   const clusters = pieceSize / clusterSize;
   return Array.from({ length: Math.ceil(sizes.length / clusters) }, (_, index) =>
@@ -163,12 +162,12 @@ function storedBytes(sizes: Uint32Array): number {
   return sizes.reduce((sum, size) => (size === UNCHANGED ? sum : sum + size), 0);
 }
 
-/** Stores every piece as what a chosen one became. */
+/** Stores every piece with the result of a sampled one. */
 class Imputation {
   readonly #parts: Parts;
   readonly #items: AsyncGenerator<CutItem>;
   readonly #sizes: PieceSizes;
-  /** The item whose pieces come next, how many of them have come, and what its clusters become. */
+  /** The current item, the number of its pieces done so far, and the results of its clusters. */
   #current: CutItem | undefined;
   #done = 0;
   #became = new Uint32Array(0);
@@ -179,7 +178,7 @@ class Imputation {
     this.#sizes = sizes;
   }
 
-  /** The next piece of all becomes what a chosen one became; a short one becomes the first part of it. */
+  /** Gives the next piece the result of a sampled one; a short piece gets the first part of it. */
   async becomes(sizes: Uint32Array): Promise<void> {
     this.#current ??= await this.#nextItem();
     const { item, pieces } = this.#current;

@@ -1,25 +1,25 @@
 /**
- * Which pieces of the data are compressed for an estimate: the data in guest order is divided into strata of the
- * same number of pieces, give or take one, and of each one piece is taken, somewhere in it. So the sample is spread
- * evenly and in step with nothing. Where is decided by a fixed hash: the same image gives the same sample.
+ * Selects the pieces of the data to compress for an estimate. The data in guest order is divided into strata with the
+ * same number of pieces, give or take one. A fixed hash selects one piece of each stratum, so the sample is spread
+ * evenly, follows no period of the data, and is the same for the same image.
  */
 
-/** So many pieces at least, or all: fewer would say little of the margin. */
+/** Minimum number of pieces in a sample: fewer would give no reliable margin. */
 export const FEWEST_SAMPLES = 64;
 
 export class Strata {
-  /** Without one that is a stratum by itself. */
+  /** Without a last piece that is a stratum of its own. */
   readonly #pieces: number;
   readonly #strata: number;
   readonly #seed: number;
-  /** How many there are: one for each piece of the sample. */
+  /** The number of strata: one for each piece of the sample. */
   readonly count: number;
 
   /**
-   * @param pieces all that there are
-   * @param percent of them to be taken, above 0 and up to 100
-   * @param options.lastAlone the last piece is like no other, and a stratum by itself
-   * @param options.seed tests have other samples with others
+   * @param pieces number of pieces in total
+   * @param percent percentage to sample, above 0 and up to 100
+   * @param options.lastAlone the last piece differs from the others and is a stratum of its own
+   * @param options.seed tests select other samples with it
    */
   constructor(pieces: number, percent: number, options: { lastAlone: boolean; seed?: number | undefined }) {
     const { lastAlone, seed = 0 } = options;
@@ -30,12 +30,12 @@ export class Strata {
     this.count = lastAlone ? this.#strata + 1 : this.#strata;
   }
 
-  /** How many pieces stratum `index` has. */
+  /** The number of pieces in stratum `index`. */
   size(index: number): number {
     return index === this.#strata ? 1 : this.#start(index + 1) - this.#start(index);
   }
 
-  /** Which piece of stratum `index` is taken, counted from the first piece of all. */
+  /** The sampled piece of stratum `index`, counted from the first piece of the data. */
   chosen(index: number): number {
     if (index === this.#strata) return this.#pieces;
     const share = hash(hash(index) ^ hash(this.#seed)) / 2 ** 32;
