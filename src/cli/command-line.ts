@@ -1,6 +1,6 @@
 /**
- * The commands and their syntax: the words after `qcow2c` in, what is asked for out. Pure: prints nothing, opens
- * nothing, throws for what it does not understand. Used by run.ts.
+ * Turns the words after `qcow2c` into a request, by the tables of the commands. Pure: prints nothing and opens nothing;
+ * throws for words it does not understand.
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { usageError } from '../errors.js';
@@ -18,7 +18,7 @@ export type Request =
   | { readonly kind: 'versions' };
 
 const VERSION_FLAGS = '-V, --version';
-/** Every Commander program has this option, and every table the row for it. */
+/** Every Commander program has this option; every table has a row for it. */
 const HELP_NAME = 'help';
 const TABLES = COMMANDS.map(({ table }) => table);
 
@@ -64,8 +64,8 @@ function parseOptions<Made>(
 }
 
 /**
- * Lets Commander take the words apart, for the command to have the outcome.
- * @returns which of the options that every command has was among them
+ * Lets Commander parse the words and gives the outcome to the command.
+ * @returns the option common to all commands that was given, if any
  * @throws CommanderError
  */
 function run(command: Command, words: readonly string[]): 'version' | 'help' | undefined {
@@ -84,14 +84,14 @@ function run(command: Command, words: readonly string[]): 'version' | 'help' | u
   }
 }
 
-/** Adds an option under all its names; whichever of them is given, the last name has the value. */
+/** Adds an option under all its names; the value is stored under the last name. */
 function addOption(command: Command, { flags, argument, choices, repeatable }: OptionRow): void {
   const names = [...flags];
   const main = names.pop() as string;
   if (main === `--${HELP_NAME}` || VERSION_FLAGS.endsWith(main)) return;
   const letter = names.findIndex((flag) => !flag.startsWith('--'));
   const together = letter < 0 ? [main] : [...names.splice(letter, 1), main];
-  // Commander would take a comma for the end of the names.
+  // Commander would end the names at a comma.
   const value =
     argument === undefined ? '' : ` <${/^[A-Z]+$/.test(argument) ? argument.toLowerCase() : 'list'}>`;
   const option = withChoices(new Option(together.join(', ') + value), choices);
@@ -114,8 +114,8 @@ function withChoices(option: Option, choices: OptionRow['choices']): Option {
 }
 
 /**
- * An argument that may be left out only ever follows "=": the bare option must not take the file name after it.
- * The bare option is replaced by the option with its implied argument.
+ * An optional argument must follow "=": the bare option must not take the next word, a file name, as its argument. The
+ * bare option is replaced by the option with its implied argument.
  */
 function withArguments(words: readonly string[], table: CommandTable): string[] {
   const bare = new Map(

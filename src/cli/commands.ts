@@ -36,7 +36,7 @@ type Read = (
   words: object,
 ) => CommandRequest | { readonly kind: 'text'; readonly text: string };
 
-/** In the order of the help. Options come to a reader by the last of their names, in camel case. */
+/** In the order of the help. Readers get options by the last of their names, in camel case. */
 export const COMMANDS: readonly { readonly table: CommandTable; readonly read: Read }[] = [
   { table: CONVERT_TABLE, read: readConvertWords },
   { table: INFO_TABLE, read: readInfoWords },

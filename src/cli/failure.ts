@@ -14,7 +14,7 @@ export function failureText(error: unknown, debug: boolean): string {
 function sentenceOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof Qcow2cError) return message;
-  // Modules are loaded when they are needed. Every other file that is opened has an error of its own.
+  // Modules are loaded on demand. Every other opened file has an error of its own.
   const { code } = (error ?? {}) as NodeJS.ErrnoException;
   if (code === 'EMFILE' || code === 'ENFILE') {
     return `Could not load a part of the program: ${systemReason(error)} (ulimit -n sets the limit)`;

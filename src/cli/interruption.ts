@@ -1,6 +1,5 @@
 /**
- * Turns a signal or an uncaught exception, which would end the program at once, into an AbortSignal, so that the
- * command can clean up first.
+ * Turns a signal or an uncaught exception into an AbortSignal, so that the command cleans up before the program ends.
  */
 import type { EventEmitter } from 'node:events';
 import { constants } from 'node:os';
@@ -27,7 +26,7 @@ export class Interruption {
     return this.#controller.signal;
   }
 
-  /** The first signal that came, if one came before any error. */
+  /** The first signal, if it came before any uncaught exception. */
   get signal(): StoppingSignal | undefined {
     return this.#signal;
   }
@@ -54,7 +53,7 @@ export class Interruption {
   };
 }
 
-/** @returns the signal that an exit code stands for; undefined for any other code */
+/** @returns the signal of an exit code; undefined for other codes */
 export function signalOf(exitCode: number): StoppingSignal | undefined {
   return STOPPING.find((signal) => exitCodeOf(signal) === exitCode);
 }

@@ -1,6 +1,4 @@
-/**
- * Runs a long command: shows its progress, reports it on SIGUSR1, and stops the work in an orderly way on a signal.
- */
+/** Runs a long command: shows its progress, reports it on SIGUSR1, and stops the work in an orderly way on a signal. */
 import { Qcow2cError } from '../errors.js';
 import type { Progress } from '../workers/progress.js';
 import { endPromptly } from '../workers/prompt-abort.js';
@@ -22,11 +20,11 @@ export interface RunHooks {
 }
 
 /**
- * @param what the work, for the line that says which signal stopped it: "Conversion to 'x'"
+ * @param what the name of the work, for the message about the signal that stopped it: "Conversion to 'x'"
  * @param run the work; rejects with ERR_ABORTED when its signal has ended it
  * @param isComplete whether a result means that the work is complete
  * @returns its result, or the exit code of the signal that stopped it
- * @throws the work's error for any other reason, or an uncaught exception
+ * @throws any other error of the work, or an uncaught exception
  */
 export async function longRun<Result>(
   what: string,

@@ -1,6 +1,7 @@
 /**
  * The program. bin/qcow2c.js calls `main`, which connects a command line with this process. `runCommandLine` runs one
- * without touching the process. What only some runs need is imported when they need it, for the start to be quick.
+ * without touching the process. Modules that only some runs need are imported on demand, so that the program starts
+ * fast.
  */
 import type { EventEmitter } from 'node:events';
 import { ioError } from '../errors.js';
@@ -11,19 +12,22 @@ import { exitAfter } from './forced-exit.js';
 import { signalOf } from './interruption.js';
 import { refuseUndecodedWords } from './options/argument-bytes.js';
 
-/** Exit codes for an answer that could not be written, where 1 is wrong: what a conversion prints is no answer. */
+/**
+ * Exit codes for an answer that could not be written, for commands whose code is not 1. The output of a conversion is
+ * not an answer.
+ */
 const CODES_WITHOUT_OUTPUT: Readonly<Record<string, number>> = { convert: 0, compare: 2 };
 
 /** Runs the command line of this process, and ends the process after a signal. */
 export async function main(): Promise<void> {
   const words = process.argv.slice(2);
   let codeWithoutOutput = 1;
-  /** Why standard output could not be written. */
+  /** The reason why standard output could not be written. */
   let unwritten: Error | undefined;
 
-  // A reader that has gone away must not end a conversion.
+  // A conversion continues after the reader has closed the pipe.
   process.stderr.on('error', () => {});
-  // But a full disk must not be taken for an answer.
+  // But a full disk is an error, because the answer is lost.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') unwritten ??= ioError('Could not write standard output', error);
   });
@@ -32,7 +36,7 @@ export async function main(): Promise<void> {
     process.stderr.write(failureText(unwritten, isDebugging(words)));
     process.exitCode = codeWithoutOutput;
   });
-  // Past a limit on the size of files a write shall fail, which cleans up, and not end the process.
+  // A write beyond the file size limit must fail, so that the command cleans up, instead of ending the process.
   process.on('SIGXFSZ', () => {});
 
   const { stdout, stderr } = process;
@@ -43,17 +47,17 @@ export async function main(): Promise<void> {
   if (signal !== undefined) await exitAfter(signal);
 }
 
-/** Exit codes for a failure before the command itself could decide, where 1 has another meaning. */
+/** Exit codes for a failure before the command runs, for commands where 1 has another meaning. */
 const FAILED: Readonly<Record<string, number>> = { compare: 2 };
 
 export interface ProgramIo extends CommandIo {
-  /** Emits signals, and is given the exit code. */
+  /** Emits signals, and receives the exit code. */
   readonly process: EventEmitter & { exitCode?: number | string | null | undefined };
 }
 
 /**
- * Runs a command line and prints a failure. Never rejects. The exit code is set before the work begins too: work that
- * never ends was no success.
+ * Runs a command line and prints a failure. Never rejects. The exit code is also set before the work begins, so that
+ * work that never ends is not a success.
  * @param words the words after the program's name
  * @param onRequest called with the kind of the request once the words are understood
  */

@@ -1,6 +1,6 @@
 /**
- * The errors of a command line that cannot be parsed: one sentence with the word that was probably meant, or with the
- * command that shows the help.
+ * The errors of a command line that cannot be parsed: one sentence with a suggested word, or with the command that
+ * shows the help.
  */
 import { CommanderError } from 'commander';
 import { Qcow2cError, usageError } from '../errors.js';
@@ -16,9 +16,9 @@ export function unknownCommand(name: string, tables: readonly CommandTable[]): Q
 }
 
 /**
- * @param error what the parser or the reader of a command's options has thrown
- * @param words what they were given
- * @param table the command's; undefined: there was none
+ * @param error the error of the parser or of the reader of a command's options
+ * @param words their input
+ * @param table the command's table; undefined: no command was given
  * @returns the error to throw instead
  */
 export function explainParseError(error: unknown, words: readonly string[], table?: CommandTable): unknown {
@@ -44,7 +44,7 @@ export function explainParseError(error: unknown, words: readonly string[], tabl
   return error;
 }
 
-/** "-output" is taken for -o with the list "utput", or for letters of which one is unknown. */
+/** "-output" is parsed as -o with the list "utput", or as letters including an unknown one. */
 function oneDash(words: readonly string[], longNames: readonly string[]): string {
   const end = words.indexOf('--');
   const meant = words

@@ -3,7 +3,7 @@
 /** The version in package.json; a test holds the two together. */
 export const VERSION = '0.1.0';
 
-/** A version or file, both, or no more than that it is there; undefined or false where it is missing. */
+/** A version, a file, both, or true if only the presence is known; undefined or false if it is missing. */
 type Finding =
   | string
   | { readonly file: string; readonly version: string; readonly note?: string }

@@ -1,4 +1,4 @@
-/** Runs the check that the command line asks for, prints what it found, and says it with the exit code too. */
+/** Runs the requested check, prints its findings, and returns its verdict as the exit code. */
 import { check } from '../../check/check.js';
 import type { CheckOptions, CheckResult } from '../../check/options.js';
 import { quoted } from '../../errors.js';
@@ -10,20 +10,20 @@ import { warn, writeNotice } from '../progress/notice.js';
 import type { CheckRequest } from './request.js';
 import { humanText, jsonText } from './result-text.js';
 
-/** What the exit codes mean (img_check in qemu-img); 0: nothing is wrong. */
+/** The exit codes of img_check in qemu-img; 0: no errors. */
 const FAILED = 1;
 const CORRUPT = 2;
 const LEAKING = 3;
 const NO_CHECKS = 63;
 
-/** With the library, which tests replace. */
+/** Includes the library functions, so that tests can replace them. */
 export interface CheckIo extends CommandIo {
   readonly check: (options: CheckOptions) => Promise<CheckResult | undefined>;
 }
 
 /**
  * @returns the exit code
- * @throws what is to be printed as an error with exit code 1: the image could not be opened or not checked to its end
+ * @throws the error to print with exit code 1: the image could not be opened or not checked completely
  */
 export async function checkCommand(
   { options, name, output, progress, quiet }: CheckRequest,

@@ -1,4 +1,4 @@
-/** What `check` was asked to do. Pure; used by the parser of the command line. */
+/** The request of `check`. Pure; used by the parser of the command line. */
 import { type CheckOptions, validateCheck } from '../../check/options.js';
 import { asksForDirect } from '../../storage/cache-mode.js';
 import { readCacheMode } from '../options/cache-option.js';
@@ -12,16 +12,16 @@ import type { CheckWords } from './words.js';
 export interface CheckRequest {
   readonly kind: 'check';
   readonly options: CheckOptions;
-  /** The image as it was typed. */
+  /** The image as typed. */
   readonly name: string;
   readonly output: 'human' | 'json';
   readonly progress: ProgressStyle;
-  /** Print nothing but what is wrong. */
+  /** Print errors and findings only. */
   readonly quiet: boolean;
 }
 
 /**
- * @param operands the image's name, or the options in its place
+ * @param operands the image's name, or its options with --image-opts
  * @throws Qcow2cError ERR_USAGE or ERR_UNSUPPORTED, in qemu-img's words
  */
 export function readCheckWords(operands: readonly string[], words: CheckWords): CheckRequest {

@@ -1,4 +1,4 @@
-/** What a check came to, for people and as JSON: dump_human_image_check and dump_json_image_check of qemu-img. Pure. */
+/** The result of a check as text and as JSON: dump_human_image_check and dump_json_image_check of qemu-img. Pure. */
 import type { CheckResult } from '../../check/options.js';
 import { qapiJson } from '../options/qapi-object.js';
 
@@ -48,14 +48,14 @@ export function humanText(result: CheckResult): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** As printf's %.2f: of what is just between two numbers, which only odd eighths are, the even one. */
+/** Formats as printf's %.2f: a tie, possible for odd eighths only, is rounded to the even digit. */
 function twoDecimals(value: number): string {
   if (Math.abs((value * 8) % 2) !== 1) return value.toFixed(2);
   const below = Math.floor(value * 100);
   return ((below + (below % 2)) / 100).toFixed(2);
 }
 
-/** What was repaired, when anything was. */
+/** The repairs, if there were any. */
 function repairedLines({ repaired }: CheckResult): string[] {
   if (repaired === undefined || repaired.leaksFixed + repaired.corruptionsFixed === 0) return [];
   return [
@@ -69,8 +69,8 @@ function repairedLines({ repaired }: CheckResult): string[] {
 }
 
 /**
- * The object ImageCheck of QEMU's QAPI schema, with two keys more for the data. Numbers that are 0 are left out.
- * @param filename the image as it was typed
+ * The object ImageCheck of QEMU's QAPI schema, with two more keys for the data. Numbers that are 0 are omitted.
+ * @param filename the image as typed
  */
 export function jsonText(result: CheckResult, filename: string): string {
   const nonZero = (value: number) => (value === 0 ? undefined : value);

@@ -1,4 +1,4 @@
-/** `check` on the command line: its options, and what its help says. */
+/** The table of `check`: its options and its help. */
 import {
   CACHE,
   FORCE_SHARE,

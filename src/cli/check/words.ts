@@ -1,4 +1,4 @@
-/** The options of `check` as they were typed, by the last of their names (see its table). */
+/** The options of `check` as typed, by the last of their names (see its table). */
 import type { WorkerBudgetWords } from '../options/worker-budget-options.js';
 import type { ProgressStyle } from '../progress/progress-display.js';
 

@@ -1,4 +1,4 @@
-/** Runs the comparison that the command line asks for, and says what came of it. Used by run.ts. */
+/** Runs the requested comparison and prints its verdict. */
 import { compare } from '../../compare/compare.js';
 import type { CompareOptions, CompareResult } from '../../compare/options.js';
 import type { CommandIo } from '../command-io.js';
@@ -9,12 +9,12 @@ import { warn } from '../progress/notice.js';
 import { type CompareRequest, compareOptions } from './request.js';
 import { EXIT_CODES, NO_VERDICT, verdictText } from './verdict-text.js';
 
-/** With the library, which tests replace. */
+/** Includes the library functions, so that tests can replace them. */
 export interface CompareIo extends CommandIo {
   readonly compare: (options: CompareOptions) => Promise<CompareResult>;
 }
 
-/** @returns the exit code; of a signal too. Never throws what the caller would take for exit code 1. */
+/** @returns the exit code, also after a signal. Never throws an error that the caller would turn into exit code 1. */
 export async function compareCommand(
   request: CompareRequest,
   given: CommandIo & Partial<CompareIo>,

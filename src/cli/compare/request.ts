@@ -1,6 +1,6 @@
 /**
- * What `compare` was asked to do: turns the text of its options into the library's options, with the checks of
- * qemu-img in its words (img_compare in qemu-img.c). Pure; used by the parser of the command line.
+ * Turns the text of compare's options into the library's options, with the checks and messages of qemu-img (img_compare
+ * in qemu-img.c). Pure; used by the parser of the command line.
  */
 import type { CompareOptions } from '../../compare/options.js';
 import { quoted, usageError } from '../../errors.js';
@@ -10,7 +10,7 @@ import { refuseObject } from '../options/object-option.js';
 import { type WorkerBudgetWords, workerBudgetOptions } from '../options/worker-budget-options.js';
 import type { ProgressStyle } from '../progress/progress-display.js';
 
-/** The options as they were typed, by the last of their names (see the table). */
+/** The options as typed, by the last of their names (see the table). */
 export interface CompareWords extends WorkerBudgetWords {
   readonly aFormat?: string;
   readonly bFormat?: string;
@@ -27,19 +27,19 @@ export interface CompareWords extends WorkerBudgetWords {
 }
 
 /**
- * What the parser of the command line accepts. Whatever else is wrong with it has an exit code that only the
- * command can return.
+ * The request as the parser of the command line accepts it. Other errors have exit codes that only the command can
+ * return.
  */
 export interface CompareRequest {
   readonly kind: 'compare';
-  /** As they were typed. */
+  /** As typed. */
   readonly files: readonly [string, string];
   readonly words: CompareWords;
 }
 
 /**
- * @param operands what is no option
- * @throws Qcow2cError ERR_USAGE unless they are two
+ * @param operands the words other than options
+ * @throws Qcow2cError ERR_USAGE unless there are two
  */
 export function readCompareWords(operands: readonly string[], words: CompareWords): CompareRequest {
   const [first, second, ...more] = operands;

@@ -1,4 +1,4 @@
-/** `compare` on the command line: its options, and what its help says. */
+/** The table of `compare`: its options and its help. */
 import { IMAGE_FORMATS } from '../../image/image-reference.js';
 import {
   CACHE,

@@ -1,8 +1,8 @@
-/** What is said of a comparison, in qemu-img's words (img_compare in qemu-img.c), and its exit code. */
+/** The message for a comparison's verdict, in qemu-img's words (img_compare in qemu-img.c), and its exit code. */
 import type { CompareResult, Verdict } from '../../compare/options.js';
 import { messageLine } from '../failure.js';
 
-/** The exit codes of `compare` besides those that every command has. */
+/** The exit codes of `compare` besides those of every command. */
 export const EXIT_CODES: Readonly<Record<Verdict['kind'], number>> = {
   identical: 0,
   'different-size': 1,
@@ -15,14 +15,14 @@ export const EXIT_CODES: Readonly<Record<Verdict['kind'], number>> = {
 /** The exit code when there is no verdict. */
 export const NO_VERDICT = 2;
 
-/** What is said where. */
+/** The texts for each stream. */
 export interface VerdictText {
-  /** For standard output, unless nothing but errors is wanted. */
+  /** For standard output; not printed with -q. */
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** @param files the two images as the caller named them */
+/** @param files the two images as named by the caller */
 export function verdictText(
   { verdict, sizes }: CompareResult,
   files: readonly [string, string],
@@ -52,7 +52,10 @@ export function verdictText(
   }
 }
 
-/** Comes when all is the same as far as both disks reach. @param offset where the run ended, in bytes */
+/**
+ * The warning printed when the disks are identical up to the end of the shorter one. @param offset where the run ended,
+ * in bytes
+ */
 function sizeWarning([one, other]: CompareResult['sizes'], offset = Number.POSITIVE_INFINITY): string {
   return one !== other && offset >= Math.min(one, other) ? 'Warning: Image size mismatch!\n' : '';
 }

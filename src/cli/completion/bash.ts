@@ -1,8 +1,8 @@
-/** The script that completes command lines in bash 4 and newer; it needs nothing but bash itself. */
+/** The completion script for bash 4 and later; it needs only bash. */
 import { type CommandTable, optionsOf } from '../options/option-table.js';
 import { type Offer, offerOf } from './offers.js';
 
-/** @param tables in the order in which the commands are offered */
+/** @param tables in the order of the offered commands */
 export function bashScript(tables: readonly CommandTable[]): string {
   const names = tables.map(({ name }) => name);
   const cases = (body: (table: CommandTable) => string) =>
@@ -150,7 +150,7 @@ function flagsOf(table: CommandTable): string[] {
   return optionsOf(table).flatMap(({ flags }) => flags);
 }
 
-/** A branch for each kind of argument, with all options that have it. */
+/** One branch for each kind of argument, with all options of that kind. */
 function argumentCases(tables: readonly CommandTable[]): string {
   const branches = new Map<string, string[]>();
   for (const table of tables) {

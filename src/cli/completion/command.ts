@@ -1,4 +1,4 @@
-/** Prints the script for a shell. Used by run.ts. */
+/** Prints the script for a shell. */
 import type { CommandIo } from '../command-io.js';
 import { COMMANDS } from '../commands.js';
 import type { CommandTable } from '../options/option-table.js';

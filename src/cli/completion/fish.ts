@@ -1,8 +1,8 @@
-/** The script that completes command lines in fish 3 and newer. */
+/** The completion script for fish 3 and later. */
 import { type CommandTable, type OptionRow, optionsOf } from '../options/option-table.js';
 import { brief, type Offer, offerOf } from './offers.js';
 
-/** @param tables in the order in which the commands are offered */
+/** @param tables in the order of the offered commands */
 export function fishScript(tables: readonly CommandTable[]): string {
   return `\
 # Completes the command lines of qcow2c in fish. Made by 'qcow2c completion fish'.
@@ -51,7 +51,7 @@ function commandLines(table: CommandTable, tables: readonly CommandTable[]): str
   return `\n${lines.map((line) => `complete -c qcow2c -n '__qcow2c_is ${table.name}${line}\n`).join('')}`;
 }
 
-/** Each begins within the quotes of the condition. */
+/** Each line starts inside the quotes of the condition. */
 function operandLines({ operands }: CommandTable, tables: readonly CommandTable[]): string[] {
   if (operands === 'files') return ["; and __qcow2c_operand' -F"];
   if (operands === 'command') {

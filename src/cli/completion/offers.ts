@@ -1,15 +1,15 @@
-/** What a shell offers for the argument of an option, and how it describes one. Used by the writers of scripts. */
+/** The completions for an option's argument, and the option's short description. Used by the writers of scripts. */
 import type { OptionRow } from '../options/option-table.js';
 
 export type Offer =
-  /** Nothing is known about it. */
+  /** The argument can be anything. */
   | { readonly kind: 'any' }
   | { readonly kind: 'file' }
   | { readonly kind: 'words'; readonly words: readonly string[] }
-  /** KEY=VALUE[,KEY=VALUE...], with what is offered for each VALUE. */
+  /** KEY=VALUE[,KEY=VALUE...], with the completions for each VALUE. */
   | { readonly kind: 'pairs'; readonly keys: Readonly<Record<string, readonly string[]>> };
 
-/** @returns undefined for an option that has no argument */
+/** @returns undefined for an option without an argument */
 export function offerOf({ argument, choices, completes = choices }: OptionRow): Offer | undefined {
   if (argument === undefined) return undefined;
   if (completes === undefined) return { kind: 'any' };
@@ -21,7 +21,7 @@ function isWords(completes: NonNullable<OptionRow['completes']>): completes is r
   return Array.isArray(completes);
 }
 
-/** The begin of an explanation, short enough to stand beside the option in a list. */
+/** The start of an explanation, short enough for a list of options. */
 export function brief(help: string): string {
   return help.replace(/[:;(].*$/s, '').trim();
 }

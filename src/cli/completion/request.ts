@@ -1,4 +1,4 @@
-/** What `completion` was asked to do. Pure; used by the parser of the command line. */
+/** The request of `completion`. Pure; used by the parser of the command line. */
 import { usageError } from '../../errors.js';
 import { suggestion } from '../options/suggestion.js';
 

@@ -1,4 +1,4 @@
-/** `completion` on the command line: its options, and what its help says. */
+/** The table of `completion`: its options and its help. */
 import { type CommandTable, EVERYWHERE } from '../options/option-table.js';
 import { SHELLS } from './request.js';
 

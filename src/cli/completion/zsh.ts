@@ -1,8 +1,8 @@
-/** The script that completes command lines in zsh: sourced, or found as _qcow2c in fpath. */
+/** The completion script for zsh, to be sourced or found as _qcow2c in fpath. */
 import { type CommandTable, type OptionRow, optionsOf } from '../options/option-table.js';
 import { brief, type Offer, offerOf } from './offers.js';
 
-/** @param tables in the order in which the commands are offered */
+/** @param tables in the order of the offered commands */
 export function zshScript(tables: readonly CommandTable[]): string {
   const pairs = new Map<string, string>();
   const commands = tables.map(
@@ -49,7 +49,9 @@ function argumentsOf(table: CommandTable, pairs: Map<string, string>): string {
   return `_arguments -s -S ${specs.map((spec) => `\\\n        ${quote(spec)} `).join('')}&& ret=0`;
 }
 
-/** One for each name; none is offered once another was given, unless all of them count. */
+/**
+ * One spec for each name. Once a name was given, the others are no longer offered, unless the option can be repeated.
+ */
 function optionSpecs(row: OptionRow, pairs: Map<string, string>): string[] {
   const { flags, argument, bare, repeatable, help } = row;
   const offer = offerOf(row);

@@ -1,4 +1,4 @@
-/** Runs the conversion that the command line asks for, and says what was done. Used by run.ts. */
+/** Runs the requested conversion and prints its summary. */
 import { convert } from '../../convert/convert.js';
 import type { ConvertOptions, ConvertResult } from '../../convert/options.js';
 import { quoted } from '../../errors.js';
@@ -9,14 +9,14 @@ import type { ConvertRequest } from './request.js';
 import { summary } from './summary.js';
 import { UnreadableWarnings } from './unreadable-warnings.js';
 
-/** With the library, which tests replace. */
+/** Includes the library functions, so that tests can replace them. */
 export interface ConvertIo extends CommandIo {
   readonly convert: (options: ConvertOptions) => Promise<ConvertResult>;
 }
 
 /**
  * @returns 0, or the exit code for the signal that ended the conversion
- * @throws the conversion's error for any other reason
+ * @throws any other error of the conversion
  */
 export async function convertCommand(
   { options, progress, quiet, verbose }: ConvertRequest,

@@ -1,6 +1,6 @@
 /**
- * Turns the words of `convert` into the options of the library. The library's `validate` checks the options; here are
- * the checks of qemu-img that only words can fail, in its words (img_convert in qemu-img.c). Pure.
+ * Turns the words of `convert` into the options of the library. The library's `validate` checks the options. The checks
+ * of qemu-img that concern only the command line are here, with its messages (img_convert in qemu-img.c). Pure.
  */
 import type { ConvertOptions } from '../../convert/options.js';
 import { noEffectInPlace, validate } from '../../convert/validate.js';
@@ -37,7 +37,7 @@ export interface ConvertRequest {
   readonly verbose: boolean;
 }
 
-/** The source that stands for standard input; a file of that name is './-'. */
+/** The name of standard input as a source; a file of that name is './-'. */
 const STANDARD_INPUT = '-';
 const TWO_FORMATS = '--image-opts and --format are mutually exclusive';
 /** The reason added to an error about a target that is raw although its format was not stated. */
@@ -105,7 +105,7 @@ export function readConvertWords(
   });
 }
 
-/** @param files as they were typed, at least one */
+/** @param files as typed, at least one */
 function readSources(
   files: readonly string[],
   words: ConvertWords,
@@ -139,7 +139,7 @@ interface NamedTarget {
   readonly isStated: boolean;
 }
 
-/** @param file as it was typed */
+/** @param file as typed */
 function readTarget(file: string, words: ConvertWords): NamedTarget {
   const { targetFormat, targetCache = 'none' } = words;
   if (words.targetImageOpts) {
@@ -152,7 +152,7 @@ function readTarget(file: string, words: ConvertWords): NamedTarget {
   return { file: targetFile(file), format, isStated: targetFormat !== undefined };
 }
 
-/** The error of missing names: the target may be forgotten, or taken for the value of an option. */
+/** The error of missing names: the target may be missing, or may have been read as the value of an option. */
 function missingNames(files: readonly string[], pairs: readonly OptionPair[]): Qcow2cError {
   const [source] = files;
   const missing =

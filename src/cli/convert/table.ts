@@ -1,4 +1,4 @@
-/** `convert` on the command line: its options, and what its help says. */
+/** The table of `convert`: its options and its help. */
 import { IMAGE_FORMATS } from '../../image/image-reference.js';
 import { CACHE_MODES } from '../../storage/cache-mode.js';
 import { FORMAT_OPTION_OFFERS } from '../options/format-options.js';

@@ -1,7 +1,7 @@
 /**
  * The warnings of a conversion about unreadable sources: a line for each range that became zeros, in the words of
- * qemu-img, and one for each malformed payload whose bytes were all recovered. A damaged image can have
- * billions of them: the first hundred are printed, all are counted. Used by the convert command.
+ * qemu-img, and one for each malformed payload whose bytes were all recovered. A damaged image can have billions: the
+ * first hundred are printed, all are counted. Used by the convert command.
  */
 
 import { quoted } from '../../errors.js';
@@ -9,7 +9,7 @@ import type { UnreadableRange } from '../../workers/unreadable-range.js';
 import { warn } from '../progress/notice.js';
 import type { StandardStream } from '../progress/progress-display.js';
 
-/** Lines before the rest is only counted. */
+/** Maximum number of lines; further ranges are only counted. */
 const MOST_LINES = 100;
 
 export class UnreadableWarnings {

@@ -1,4 +1,4 @@
-/** The options of `convert` as they were typed, by the last of their names (see its table). */
+/** The options of `convert` as typed, by the last of their names (see its table). */
 import type { ConvertOptions } from '../../convert/options.js';
 import type { WorkerBudgetWords } from '../options/worker-budget-options.js';
 import type { ProgressStyle } from '../progress/progress-display.js';

@@ -2,12 +2,12 @@
 import type { CommandTable, Note, OptionGroup, OptionRow } from '../options/option-table.js';
 
 const WIDTH = 80;
-/** Where the explanation of an option begins. */
+/** Column of an option's explanation. */
 const OPTION_COLUMN = 29;
-/** Where that of a command or an exit code begins. */
+/** Column of the explanation of a command or an exit code. */
 const NAME_COLUMN = 19;
 
-/** @param commands in the order in which they are listed */
+/** @param commands in the order of the list */
 export function programHelp(commands: readonly CommandTable[]): string {
   return `\
 Usage: qcow2c COMMAND [options] FILE...
@@ -54,14 +54,14 @@ function note({ title, paragraphs = [], verbatim = [] }: Note): string {
   return `${head}${text}${verbatim.map((line) => `  ${line}\n`).join('')}`;
 }
 
-/** The option's names and its argument, as they are typed. */
+/** The option's names and its argument, as typed. */
 export function flagsText({ flags, argument, bare }: OptionRow): string {
   const names = flags.join(', ');
   if (argument === undefined) return names;
   return bare === undefined ? `${names} ${argument}` : `${names}[=${argument}]`;
 }
 
-/** A name and its explanation in a column of its own; a name that reaches into it has a line of its own. */
+/** A name, and its explanation in a second column; a name that is too long gets its own line. */
 function entry(name: string, words: string, column: number): string {
   const lines = wrapped(words, WIDTH - column).map((line) => `${' '.repeat(column)}${line}\n`);
   const [first = '\n', ...rest] = lines;
@@ -75,7 +75,7 @@ function paragraph(words: string, indent = ''): string {
     .join('');
 }
 
-/** Lines of at most `width` characters; a longer word has a line of its own. */
+/** Lines of at most `width` characters; a longer word gets its own line. */
 export function wrapped(words: string, width: number): string[] {
   const lines: string[] = [];
   for (const word of words.split(' ')) {

@@ -1,8 +1,8 @@
-/** What `help` was asked for. Pure; used by the parser of the command line. */
+/** The request of `help`. Pure; used by the parser of the command line. */
 
 export interface HelpRequest {
   readonly kind: 'help';
-  /** The words before a --help that would print the same. */
+  /** The words before a --help with the same output. */
   readonly about: readonly string[];
 }
 

@@ -1,4 +1,4 @@
-/** `help` on the command line: what its help says. */
+/** The table of `help`. */
 import { type CommandTable, EVERYWHERE } from '../options/option-table.js';
 
 export const HELP_TABLE: CommandTable = {

@@ -1,4 +1,4 @@
-/** Runs `info`: prints what an image is, or each image of its chain. Used by run.ts. */
+/** Runs `info`: prints the description of an image, or of each image of its chain. */
 import { quoted } from '../../errors.js';
 import { imageReference } from '../../image/image-reference.js';
 import { imageInfo } from '../../info/info.js';
@@ -11,17 +11,17 @@ import { humanText } from './human-text.js';
 import { imageObject } from './image-object.js';
 import type { InfoRequest } from './request.js';
 
-/** Characters that are written at once. */
+/** Characters of one write. */
 const PIECE_LENGTH = 65536;
 
-/** With the library, which tests replace. */
+/** Includes the library functions, so that tests can replace them. */
 export interface InfoIo extends CommandIo {
   readonly imageInfo: typeof imageInfo;
 }
 
 /**
  * @returns 0, or the exit code for the signal that ended it
- * @throws what is to be printed as an error with exit code 1
+ * @throws the error to print with exit code 1
  */
 export async function infoCommand(
   { options, output, progress }: InfoRequest,
@@ -29,7 +29,7 @@ export async function infoCommand(
 ): Promise<number> {
   const io: InfoIo = { imageInfo, ...given };
   const { stdout, stderr } = io;
-  // Standard output is for what is told: whoever reads it must not find progress in it.
+  // Standard output is for the description only; progress goes to standard error.
   const withoutStdout = { ...io, stdout: stderr };
   const ended = await longRun(
     `Looking at ${quoted(imageReference(options.image).file)}`,
@@ -46,7 +46,7 @@ export async function infoCommand(
   return 0;
 }
 
-/** Each piece when the one before has been taken: a text of any length needs no more memory than that. */
+/** Writes each piece after the previous one was taken, so memory does not grow with the text. */
 async function print(stdout: StandardStream, parts: Iterable<string>): Promise<void> {
   let text = '';
   const write = () => new Promise<void>((resolve) => stdout.write(text, () => resolve()));

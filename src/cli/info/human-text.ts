@@ -1,6 +1,7 @@
 /**
- * What info tells of an image in the lines of qemu-img 7.2 (bdrv_image_info_dump and bdrv_snapshot_dump in QEMU's
- * block/qapi.c). Text out of an image cannot drive the terminal: its control characters are made visible. Pure.
+ * Formats the description of an image in the lines of qemu-img 7.2 (bdrv_image_info_dump and bdrv_snapshot_dump in
+ * QEMU's block/qapi.c). Control characters in text from an image are escaped, so that they cannot control the terminal.
+ * Pure.
  */
 import { quoted } from '../../errors.js';
 import type { Examination } from '../../examine/examine-image.js';
@@ -17,7 +18,7 @@ export function* humanText(infos: readonly ImageInfo[]): Generator<string> {
   }
 }
 
-/** One by one: names out of an image can make them much longer than the image. */
+/** Yields line by line: names in an image can make the text much longer than the image. */
 function* linesOf(info: ImageInfo): Generator<string> {
   const { format, virtualSize, diskSize, qcow2 } = info;
   yield `image: ${visible(shownFile(info))}`;
@@ -36,7 +37,7 @@ function* linesOf(info: ImageInfo): Generator<string> {
   if (qcow2.deep !== undefined) yield* ['Deep inspection:', ...deepLines(qcow2.deep)];
 }
 
-/** A text from outside, on one line. */
+/** Text from the image, escaped to one line. */
 function visible(text: string): string {
   return quoted(text).slice(1, -1);
 }
@@ -82,7 +83,7 @@ function dateText(seconds: number): string {
   return `${day} ${[date.getHours(), date.getMinutes(), date.getSeconds()].map(twoDigits).join(':')}`;
 }
 
-/** Hours, of which there may be many. */
+/** Hours without an upper bound. */
 function clockText(nanoseconds: bigint): string {
   const milliseconds = Number(nanoseconds / 1_000_000n);
   const seconds = Math.floor(milliseconds / 1000);
@@ -94,7 +95,9 @@ function twoDigits(number: number): string {
   return String(number).padStart(2, '0');
 }
 
-/** An object or a list, an item a line, what is inside an item below it (dump_qdict and dump_qlist in QEMU). */
+/**
+ * An object or a list, one line for each item, with nested items indented below (dump_qdict and dump_qlist in QEMU).
+ */
 function* objectLines(value: QapiValue, indentation: string): Generator<string> {
   if (typeof value !== 'object') return;
   const items = isList(value)
@@ -110,7 +113,7 @@ function* objectLines(value: QapiValue, indentation: string): Generator<string> 
   }
 }
 
-/** Ours. Payloads are counted with those of the snapshots: they share host clusters. */
+/** Not in qemu-img. Payloads of snapshots are counted too: they share host clusters. */
 function deepLines({ clusters, examined, broken, facts }: Examination): string[] {
   const lines = [
     `compressed clusters: ${clusters.compressed}`,

@@ -1,6 +1,6 @@
 /**
- * What info tells of an image as the objects of QEMU's schema: BlockGraphInfo of qapi/block-core.json, which is what
- * qemu-img has printed since 8.0; before, it was the same without `children`. Pure.
+ * The description of an image as objects of QEMU's schema: BlockGraphInfo of qapi/block-core.json, as printed by
+ * qemu-img since 8.0; earlier versions had no `children`. Pure.
  */
 import type { Examination } from '../../examine/examine-image.js';
 import { readsAsProtocol } from '../../image/protocol.js';
@@ -10,7 +10,7 @@ import type { QapiObject } from '../options/qapi-object.js';
 
 const NANOSECONDS = 1_000_000_000n;
 
-/** BlockGraphInfo, with what was found in the clusters under `deep`. */
+/** BlockGraphInfo, with the findings in the clusters under `deep`. */
 export function imageObject(info: ImageInfo): QapiObject {
   const { format, virtualSize, diskSize, qcow2 } = info;
   const backing = qcow2?.backing;
@@ -32,12 +32,12 @@ export function imageObject(info: ImageInfo): QapiObject {
   };
 }
 
-/** The name as it can be typed: what QEMU would take for a protocol gets a directory before it, as qemu-img has it. */
+/** The name as it can be typed: as in qemu-img, a name that looks like a protocol gets a directory before it. */
 export function shownFile({ file }: ImageInfo): string {
   return readsAsProtocol(file) ? `./${file}` : file;
 }
 
-/** The node below the image's own: the file or device. */
+/** The node below the image's: the file or device. */
 function fileObject(info: ImageInfo): QapiObject {
   return {
     filename: shownFile(info),
@@ -50,7 +50,7 @@ function fileObject(info: ImageInfo): QapiObject {
   };
 }
 
-/** ImageInfoSpecificQCow2. Version 2 has nothing to say of what came with version 3. */
+/** ImageInfoSpecificQCow2. Version 2 lacks the fields of version 3. */
 export function qcow2Object(info: Qcow2Info): QapiObject {
   const { version, compressionType, refcountBits, encryption } = info;
   const every = {
@@ -100,7 +100,7 @@ function encryptionObject(encryption: Encryption): QapiObject {
   };
 }
 
-/** SnapshotInfo. QEMU's integers have 64 bits and a sign, whatever is in the table. */
+/** SnapshotInfo. QEMU's integers are signed 64-bit numbers, whatever the table holds. */
 function snapshotObject(snapshot: SnapshotInfo): QapiObject {
   const { id, name, dateSeconds, dateNanoseconds, vmClock, vmStateSize, icount } = snapshot;
   return {
@@ -115,7 +115,7 @@ function snapshotObject(snapshot: SnapshotInfo): QapiObject {
   };
 }
 
-/** Ours; keys in the manner of the schema. */
+/** Not in QEMU; keys follow the style of the schema. */
 function deepObject({ clusters, examined, broken, facts }: Examination): QapiObject {
   return {
     'compressed-clusters': clusters.compressed,

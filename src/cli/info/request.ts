@@ -1,4 +1,4 @@
-/** What `info` was asked to do: turns the text of its options into the library's options. Pure; used by the parser. */
+/** Turns the text of info's options into the library's options. Pure; used by the parser. */
 import { Qcow2cError } from '../../errors.js';
 import type { ImageInfoOptions } from '../../info/image-info.js';
 import { oneOperand, readImageArgument } from '../options/image-argument.js';
@@ -13,7 +13,7 @@ export interface InfoRequest {
   readonly progress: ProgressStyle;
 }
 
-/** The options as they were typed, by the last of their names (see the table). */
+/** The options as typed, by the last of their names (see the table). */
 export interface InfoWords extends WorkerBudgetWords {
   readonly format?: string;
   readonly imageOpts?: boolean;

@@ -1,4 +1,4 @@
-/** `info` on the command line: its options, and what its help says. */
+/** The table of `info`: its options and its help. */
 import { FORCE_SHARE, FORMAT, IMAGE_OPTS, MEMORY, PARALLEL } from '../options/option-rows.js';
 import { type CommandTable, EVERYWHERE } from '../options/option-table.js';
 

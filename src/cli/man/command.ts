@@ -1,4 +1,4 @@
-/** Prints the manual page. Used by run.ts. */
+/** Prints the manual page. */
 import type { CommandIo } from '../command-io.js';
 import { COMMANDS } from '../commands.js';
 import { manualPage } from './page.js';

@@ -1,4 +1,4 @@
-/** The manual page qcow2c(1), made from the tables of the commands. docs/qcow2c.1 is what this makes. */
+/** The manual page qcow2c(1), generated from the tables of the commands. docs/qcow2c.1 is its output. */
 import { flagsText } from '../help/help-text.js';
 import { formatOptionKeys } from '../options/format-options.js';
 import {
@@ -19,7 +19,7 @@ const DESCRIPTION = [
     'lists of -o are combined. After "--" every word is a name.',
 ];
 
-/** @param tables in the order in which the commands are listed */
+/** @param tables in the order of the commands */
 export function manualPage(tables: readonly CommandTable[]): string {
   return `\
 .\\" Made by 'qcow2c man' from the tables of the commands.
@@ -67,7 +67,7 @@ function synopsisOf({ synopsis, name }: CommandTable): string {
   return synopsis.map((line) => lines(synopsisLine(line, name))).join('.br\n');
 }
 
-/** The words of the command in bold type, what stands for others in italics. */
+/** Literal words in bold, placeholders in italics. */
 function synopsisLine(line: string, name: string): string {
   return line
     .split(' ')
@@ -84,7 +84,7 @@ type Prose = (text: string) => string;
 
 const prose: Prose = escaped;
 
-/** Names of options in bold type, and what stands for something else in italics, as in the synopsis. */
+/** Names of options in bold, placeholders in italics, as in the synopsis. */
 function proseOf(table: CommandTable): Prose {
   const flags = optionsOf(table).flatMap((row) => row.flags);
   const names = [...table.synopsis, ...optionsOf(table).map(({ argument = '' }) => argument)].flatMap(
@@ -144,7 +144,7 @@ function formatSection(format: 'qcow2' | 'raw'): string {
   return `.SS ${format}\n${keys.join('')}`;
 }
 
-/** Commands whose exit codes mean the same are told of together. */
+/** Commands with the same exit codes share a section. */
 function exitStatus(tables: readonly CommandTable[]): string {
   const meanings = new Map<string, string[]>();
   for (const { name, exitCodes } of tables) {

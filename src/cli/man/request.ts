@@ -1,4 +1,4 @@
-/** What `man` was asked to do. Pure; used by the parser of the command line. */
+/** The request of `man`. Pure; used by the parser of the command line. */
 import { usageError } from '../../errors.js';
 
 export interface ManRequest {

@@ -1,7 +1,7 @@
-/** The source of a manual page (man(7)) from plain text: what has a meaning there is written so that it has none. */
+/** Formats plain text as the source of a manual page (man(7)), with special characters escaped. */
 import { wrapped } from '../help/help-text.js';
 
-/** The plain letters, where troff would print a typographic one, and what it would take for an order. */
+/** Escapes for characters that troff would print in typographic form or read as a request. */
 const SPELLED: Readonly<Record<string, string>> = {
   '\\': '\\(rs',
   '-': '\\-',
@@ -30,17 +30,17 @@ export function lines(roff: string): string {
   return wrapped(roff, 100).map(textLine).join('');
 }
 
-/** Lines that are shown as they are. */
+/** Lines shown verbatim. */
 export function verbatim(text: readonly string[]): string {
   return `.EX\n${text.map((line) => textLine(escaped(line))).join('')}.EE\n`;
 }
 
-/** A term and its explanation beside or below it. */
+/** A term, with its explanation beside or below it. */
 export function entry(term: string, explanation: string): string {
   return `.TP\n${textLine(term)}${explanation}`;
 }
 
-/** A dot at its begin would make it an order. */
+/** A dot at the start would make the line a request. */
 function textLine(roff: string): string {
   return `${roff.startsWith('.') ? '\\&' : ''}${roff}\n`;
 }

@@ -1,4 +1,4 @@
-/** `man` on the command line: what its help says. */
+/** The table of `man`. */
 import { type CommandTable, EVERYWHERE } from '../options/option-table.js';
 
 export const MAN_TABLE: CommandTable = {

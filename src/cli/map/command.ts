@@ -1,4 +1,4 @@
-/** Runs `map` and prints what it finds, range by range or as a picture. Used by run.ts. */
+/** Runs `map` and prints its result, range by range or as a picture. */
 import { mapImage } from '../../map/map-image.js';
 import type { MapOptions } from '../../map/options.js';
 import { surveyImage } from '../../map/survey-image.js';
@@ -9,7 +9,7 @@ import { HUMAN_TEXT, JsonText, type RangesText } from './ranges-text.js';
 import type { MapRequest } from './request.js';
 import { picture } from './svg/picture.js';
 
-/** @returns the exit code @throws what is to be printed as an error with exit code 1 */
+/** @returns the exit code @throws the error to print with exit code 1 */
 export async function mapCommand(request: MapRequest, { stdout, stderr }: CommandIo): Promise<number> {
   const { output } = request;
   const options: MapOptions = { ...request.options, onWarning: (message) => warn(stderr, message) };
@@ -18,7 +18,7 @@ export async function mapCommand(request: MapRequest, { stdout, stderr }: Comman
     if (output === 'svg') printed.add(picture(await surveyImage(options)));
     else await printRanges(options, output === 'json' ? new JsonText() : HUMAN_TEXT, printed);
   } finally {
-    // With the ranges before one that could not be told.
+    // Includes the ranges before one that failed.
     await printed.flush();
   }
   return 0;

@@ -1,11 +1,11 @@
 /**
- * Text of any length to standard output: gathered into pieces, each written before the next one is made, so that
- * memory does not grow with it. A reader that has seen enough, such as head(1), ends it and is no error.
+ * Writes text of any length to standard output in pieces, each written before the next one is made, so that memory does
+ * not grow with the text. If the reader closes the pipe, as head(1) does, the output ends without an error.
  */
 import { ioError } from '../../errors.js';
 import type { StandardStream } from '../progress/progress-display.js';
 
-/** Characters that are written at once. */
+/** Characters of one write. */
 const PIECE_LENGTH = 65536;
 
 export class PacedOutput {
@@ -17,18 +17,18 @@ export class PacedOutput {
     this.#stdout = stdout;
   }
 
-  /** Whether anybody still wants to read. */
+  /** Whether the reader is still there. */
   get isOpen(): boolean {
     return this.#open;
   }
 
-  /** @returns whether so much has been gathered that it has to be flushed before more comes */
+  /** @returns whether the gathered text must be flushed before more is added */
   add(text: string): boolean {
     this.#text += text;
     return this.#text.length >= PIECE_LENGTH;
   }
 
-  /** Writes what is gathered. @throws Qcow2cError ERR_IO */
+  /** Writes the gathered text. @throws Qcow2cError ERR_IO */
   async flush(): Promise<void> {
     const text = this.#text;
     this.#text = '';

@@ -1,18 +1,18 @@
-/** How ranges are printed: line by line as qemu-img prints them (dump_map_entry in qemu-img.c). */
+/** Formats ranges as qemu-img does, one line each (dump_map_entry in qemu-img.c). */
 import { Qcow2cError, quoted } from '../../errors.js';
 import type { MapRange } from '../../map/options.js';
 
-/** One range after the other becomes text. */
+/** Formats ranges in order. */
 export interface RangesText {
-  /** Before the first range; there is always one. */
+  /** Text before the first range; there is always a range. */
   readonly begin: string;
-  /** @throws Qcow2cError ERR_UNSUPPORTED for a range that cannot be shown so */
+  /** @throws Qcow2cError ERR_UNSUPPORTED for a range that the format cannot show */
   of(range: MapRange): string;
-  /** Behind the last one. */
+  /** Text after the last range. */
   readonly end: string;
 }
 
-/** A table of what lies in the files as it is; what is nothing but zeros is left out. */
+/** A table of uncompressed data in the files; ranges of zeros are omitted. */
 export const HUMAN_TEXT: RangesText = {
   begin: row('Offset', 'Length', 'Mapped to', 'File'),
   of: ({ start, length, data, zero, offset, file }) => {
@@ -23,7 +23,7 @@ export const HUMAN_TEXT: RangesText = {
       );
     }
     if (!data || zero) return '';
-    // A name may hold anything, but must not look like a row of its own or drive the terminal.
+    // A name may hold any character; escaped, it cannot look like another row or control the terminal.
     const name = quoted(file ?? '').slice(1, -1);
     return row(hexadecimal(start), hexadecimal(length), hexadecimal(offset ?? 0), name);
   },
@@ -34,12 +34,12 @@ function row(start: string, length: string, offset: string, file: string): strin
   return `${start.padEnd(16)}${length.padEnd(16)}${offset.padEnd(16)}${file}\n`;
 }
 
-/** As printf has it with %#x: zero goes without the prefix. */
+/** As printf's %#x: 0 has no prefix. */
 function hexadecimal(bytes: number): string {
   return bytes === 0 ? '0' : `0x${bytes.toString(16)}`;
 }
 
-/** An array of objects, each on a line, with `compressed` as QEMU has it from 8.2 on. */
+/** An array of objects, one a line, with the key `compressed` of QEMU 8.2 and later. */
 export class JsonText implements RangesText {
   readonly begin = '[';
   readonly end = ']\n';

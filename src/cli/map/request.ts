@@ -1,6 +1,6 @@
 /**
- * What `map` was asked to do, with the checks of qemu-img in its order and words (img_map in qemu-img.c). Pure;
- * used by the parser of the command line.
+ * The request of `map`, with the checks of qemu-img in its order and words (img_map in qemu-img.c). Pure; used by the
+ * parser of the command line.
  */
 import type { MapOptions } from '../../map/options.js';
 import { readSize } from '../options/argument-numbers.js';

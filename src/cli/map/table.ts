@@ -1,4 +1,4 @@
-/** `map` on the command line: its options, and what its help says. */
+/** The table of `map`: its options and its help. */
 import { FORCE_SHARE, FORMAT_OF_CHAIN, IMAGE_OPTS, NO_OBJECT } from '../options/option-rows.js';
 import { type CommandTable, EVERYWHERE, SIZES } from '../options/option-table.js';
 

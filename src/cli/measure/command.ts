@@ -1,4 +1,4 @@
-/** Runs `measure` and prints what it finds. Used by run.ts. */
+/** Runs `measure` and prints its result. */
 import { quoted } from '../../errors.js';
 import { measure } from '../../measure/measure.js';
 import type { Measurement, MeasureOptions } from '../../measure/options.js';
@@ -8,14 +8,14 @@ import { warn } from '../progress/notice.js';
 import { humanText, jsonText } from './measurement-text.js';
 import type { MeasureRequest } from './request.js';
 
-/** With the library, which tests replace. */
+/** Includes the library functions, so that tests can replace them. */
 export interface MeasureIo extends CommandIo {
   readonly measure: (options: MeasureOptions) => Promise<Measurement>;
 }
 
 /**
  * @returns 0, or the exit code for the signal that ended the measurement
- * @throws what the measurement throws for any other reason
+ * @throws any other error of the measurement
  */
 export async function measureCommand(
   { options, name, output, progress }: MeasureRequest,
@@ -23,7 +23,7 @@ export async function measureCommand(
 ): Promise<number> {
   const io: MeasureIo = { measure, ...given };
   const { stdout, stderr } = io;
-  // Standard output is for the figures alone.
+  // Standard output is for the result only.
   const style = progress === 'auto' && !stderr.isTTY ? 'none' : progress;
   const ended = await longRun(`Measurement of ${quoted(name)}`, style, io, (hooks) =>
     io.measure({ ...options, ...hooks, onWarning: (message) => warn(stderr, message) }),

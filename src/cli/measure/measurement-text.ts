@@ -1,8 +1,8 @@
-/** A measurement as it is printed: for people in qemu-img's lines, for programs in its JSON. Pure. */
+/** Formats a measurement: as qemu-img's lines for human readers, or as its JSON. Pure. */
 import type { Estimate, Measurement } from '../../measure/options.js';
 import { qapiJson } from '../options/qapi-object.js';
 
-/** Lines of `qemu-img measure`; what comes of an estimate stands behind the number. */
+/** The lines of `qemu-img measure`; an estimate is followed by its margin. */
 export function humanText({ required, fullyAllocated, bitmaps, estimate }: Measurement): string {
   const lines = [
     `required size: ${exact(required)}${estimate === undefined ? '' : estimateText(estimate)}`,
@@ -12,7 +12,7 @@ export function humanText({ required, fullyAllocated, bitmaps, estimate }: Measu
   return lines.map((line) => `${line}\n`).join('');
 }
 
-/** QEMU's BlockMeasureInfo, and with compression what it does not know. */
+/** QEMU's BlockMeasureInfo, with further keys if `compress` is set. */
 export function jsonText({ required, fullyAllocated, bitmaps, compressed, estimate }: Measurement): string {
   return qapiJson({
     required: exact(required),
@@ -32,7 +32,7 @@ function estimateFacts({ margin, confidence, sampledBytes, dataBytes }: Estimate
   return { margin, confidence, 'sampled-bytes': sampledBytes, 'data-bytes': dataBytes };
 }
 
-/** A large number by all its digits: as text it would be rounded to those that tell it from its neighbours. */
+/** Writes all digits of a large number. The default conversion rounds to the fewest digits that identify the double. */
 function exact(bytes: number): bigint {
   return BigInt(bytes);
 }

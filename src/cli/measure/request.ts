@@ -1,6 +1,6 @@
 /**
- * What `measure` was asked to do: turns the text of its options into the library's options, with the checks of
- * qemu-img in its order and words (img_measure in qemu-img.c). Pure; used by the parser of the command line.
+ * Turns the text of measure's options into the library's options, with the checks of qemu-img in its order and words
+ * (img_measure in qemu-img.c). Pure; used by the parser of the command line.
  */
 import { usageError } from '../../errors.js';
 import { LARGEST_SIZE, type MeasureOptions, validateMeasurement } from '../../measure/options.js';
@@ -22,7 +22,7 @@ import { readSnapshot } from '../options/snapshot-option.js';
 import { type WorkerBudgetWords, workerBudgetOptions } from '../options/worker-budget-options.js';
 import type { ProgressStyle } from '../progress/progress-display.js';
 
-/** The options as they were typed, by the last of their names (see the table). */
+/** The options as typed, by the last of their names (see the table). */
 export interface MeasureWords extends WorkerBudgetWords {
   readonly format?: string;
   readonly imageOpts?: boolean;
@@ -46,13 +46,13 @@ export interface MeasureWords extends WorkerBudgetWords {
 export interface MeasureRequest {
   readonly kind: 'measure';
   readonly options: MeasureOptions;
-  /** What is measured, for messages. */
+  /** The measured image's name, for messages. */
   readonly name: string;
   readonly output: 'human' | 'json';
   readonly progress: ProgressStyle;
 }
 
-/** The source that stands for standard input; a file of that name is './-'. */
+/** The name of standard input as a source; a file of that name is './-'. */
 const STANDARD_INPUT = '-';
 const RAW_BY_DEFAULT = "measure takes raw by default, as qemu-img does; add '-O qcow2'";
 
@@ -100,7 +100,7 @@ export function readMeasureWords(
   };
 }
 
-/** @throws Qcow2cError ERR_USAGE for what only the command line has; the rest is left to `validateMeasurement` */
+/** @throws Qcow2cError ERR_USAGE for errors of the command line; `validateMeasurement` checks the rest */
 function refuseClashes(operands: readonly string[], { imageOpts, format }: MeasureWords): void {
   if (operands.length > 1) throw usageError('At most one filename argument is allowed.');
   if (operands.length === 0 && (imageOpts || format !== undefined)) {
@@ -117,7 +117,7 @@ function readSource(file: string, words: MeasureWords): Pick<MeasureOptions, 'so
   };
 }
 
-/** The value of --size. @returns bytes, rounded up to sectors, which no result depends on */
+/** The value of --size. @returns bytes, rounded up to sectors; no result depends on the rounding */
 function readImageSize(text: string): number {
   readSize('image size', text, BigInt(LARGEST_SIZE));
   const sector = BigInt(SECTOR_SIZE);

@@ -1,4 +1,4 @@
-/** `measure` on the command line: its options, and what its help says. */
+/** The table of `measure`: its options and its help. */
 import { IMAGE_FORMATS } from '../../image/image-reference.js';
 import { FORMAT_OPTION_OFFERS } from '../options/format-options.js';
 import {

@@ -1,6 +1,6 @@
 /**
- * Refuses words of the command line that are not UTF-8. Node.js replaces their odd bytes by U+FFFD: two names that
- * differ in these alone would become one, and neither would be the one that was meant.
+ * Refuses words of the command line that are not UTF-8. Node.js replaces invalid bytes with U+FFFD, so two different
+ * names could become the same name, and neither would be the file that was meant.
  */
 import { readFileSync } from 'node:fs';
 import { quoted, usageError } from '../../errors.js';
@@ -9,9 +9,9 @@ const REPLACEMENT = '\ufffd';
 
 /**
  * @param words the words after the program's name, as Node.js decoded them
- * @param bytesOf the bytes of the whole command line, each word with a NUL behind it; undefined where the system does
- *   not tell. It is asked only when a word may have been changed.
- * @throws Qcow2cError ERR_USAGE for a word that is not what was typed
+ * @param bytesOf returns the bytes of the whole command line, a NUL after each word; undefined if the system does not
+ *   provide them. Called only when a word may have been changed.
+ * @throws Qcow2cError ERR_USAGE for a word that differs from the typed bytes
  */
 export function refuseUndecodedWords(
   words: readonly string[],
@@ -28,7 +28,7 @@ export function refuseUndecodedWords(
   }
 }
 
-/** Bytes beyond ASCII as the shell's $'…' takes them. */
+/** Escapes bytes beyond ASCII for the shell's $'…'. */
 function visibleBytes(bytes: Buffer): string {
   return bytes
     .toString('latin1')

@@ -1,6 +1,6 @@
 /**
- * The numbers that options take by themselves, with the words of cvtnum in qemu-img.c for text that is none. Used
- * by the readers of the commands' options.
+ * Parses numbers that are the whole argument of an option, with the errors of cvtnum in qemu-img.c. Used by the readers
+ * of the commands' options.
  */
 import { usageError } from '../../errors.js';
 import { SECTOR_SIZE } from '../../sector.js';
@@ -12,8 +12,8 @@ const HIGHEST_SPARSE_SIZE = 32768 * SECTOR_SIZE;
 const HIGHEST_INT64 = 2n ** 63n - 1n;
 
 /**
- * @param what names the number in a message as qemu-img does: "start offset"
- * @param highest in bytes; default: what 64 bits with a sign hold. From 2^53 on a result is rounded
+ * @param what the number's name in messages, as in qemu-img: "start offset"
+ * @param highest in bytes; default: the largest signed 64-bit number. From 2^53 on a result is rounded
  * @returns bytes
  * @throws Qcow2cError ERR_USAGE
  */

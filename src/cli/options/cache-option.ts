@@ -1,10 +1,10 @@
-/** The values of -t and -T: how files are written and read, in qemu-img's words. */
+/** Parses the cache modes of -t (writing) and -T (reading), which are those of qemu-img. */
 import { usageError } from '../../errors.js';
 import { CACHE_MODES, type CacheMode } from '../../storage/cache-mode.js';
 
 /**
- * @param what names the option in the message as qemu-img does
- * @returns undefined when the option is not there
+ * @param what the option's name in the message, as in qemu-img
+ * @returns undefined if the option was not given
  * @throws Qcow2cError ERR_USAGE
  */
 export function readCacheMode(

@@ -1,6 +1,6 @@
 /**
- * The names of files as QEMU takes them: "file:" before a name is dropped, and a name with a protocol is refused, since
- * no protocol is spoken here. Used by the readers of options.
+ * Interprets file names as QEMU does: the prefix "file:" is removed; names with a protocol are refused, because qcow2c
+ * supports no protocols. Used by the readers of options.
  */
 import { Qcow2cError, quoted, usageError } from '../../errors.js';
 import { isProtocol, type Protocol, protocolOf, readsAsProtocol } from '../../image/protocol.js';
@@ -10,7 +10,7 @@ const COPY_NBD = "copy it to a file first: 'nbdcopy URI FILE' or 'qemu-img conve
 const MAKE_FILE = "convert it to a file first: 'qemu-img convert -O raw URI FILE'";
 const NAME_DEVICE = 'give only the name of the device';
 
-/** What to do instead of naming a source by a protocol that QEMU speaks. */
+/** Hints for sources named by a protocol of QEMU. */
 const INSTEAD: Readonly<Record<Protocol, string>> = {
   http: DOWNLOAD,
   https: DOWNLOAD,
@@ -43,20 +43,20 @@ const INSTEAD: Readonly<Record<Protocol, string>> = {
 };
 
 interface Role {
-  /** Goes before what is wrong with the name. */
+  /** The start of the message, before the problem. */
   readonly opening?: string;
-  /** What to do instead of naming a protocol; undefined: what the protocol's own entry says. */
+  /** The hint; undefined: the hint of the protocol. */
   readonly instead?: string;
 }
 
-/** The name without "file:", behind which every name is a file's. */
+/** The name without "file:". After that prefix every name is a file's. */
 function plainName(name: string, { opening = '', instead }: Role): string {
   const protocol = protocolOf(name);
   if (protocol !== undefined) {
     const known = isProtocol(protocol);
     const problem = known ? `Protocol '${protocol}' is not supported` : `Unknown protocol '${protocol}'`;
     const hints = known ? [instead ?? INSTEAD[protocol]] : [];
-    // A whole URI is hardly ever a file's name.
+    // A complete URI is hardly ever a file's name.
     if (!known || !name.includes('://')) hints.push(`a file of that name is ${quoted(`./${name}`)}`);
     throw new Qcow2cError(
       known ? 'ERR_UNSUPPORTED' : 'ERR_USAGE',
@@ -71,7 +71,7 @@ function plainName(name: string, { opening = '', instead }: Role): string {
 }
 
 /**
- * @param name as it was typed
+ * @param name as typed
  * @returns the name for the file system
  * @throws Qcow2cError ERR_UNSUPPORTED or ERR_USAGE for one with a protocol, ERR_USAGE for an empty one
  */
@@ -79,7 +79,7 @@ export function sourceFile(name: string): string {
   return plainName(name, { opening: `Could not open ${quoted(name)}: ` });
 }
 
-/** As `sourceFile`, for what is to be written. */
+/** As `sourceFile`, for a file to be written. */
 export function targetFile(name: string): string {
   if (name === '-') {
     throw usageError(
@@ -90,11 +90,11 @@ export function targetFile(name: string): string {
 }
 
 /**
- * As `sourceFile`, for a name that an image is to hold.
- * @returns a name that means the same file to whoever opens the image
+ * As `sourceFile`, for a name to be stored in an image.
+ * @returns a name that means the same file when the image is opened
  */
 export function storedFile(name: string): string {
   const plain = plainName(name, { instead: 'name a file or a device' });
-  // Without its "file:" the rest could be a protocol, or read as one.
+  // Without "file:" the rest could look like a protocol.
   return readsAsProtocol(plain) ? `./${plain}` : plain;
 }

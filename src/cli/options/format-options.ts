@@ -1,6 +1,6 @@
 /**
- * The keys of -o: text in, the library's options out, and the list that `-o help` shows. Which values may go
- * together is the library's business; keys of qemu-img for what qcow2c does not do are refused here.
+ * Turns the keys of -o into the library's options, and lists them for `-o help`. The library checks which values can be
+ * combined. Keys of qemu-img that qcow2c does not support are refused here.
  */
 import type { CompressionType } from '../../compression-type.js';
 import type { ConvertOptions } from '../../convert/options.js';
@@ -16,7 +16,7 @@ import { suggestion, withHint } from './suggestion.js';
 type CreateOptions = NonNullable<ConvertOptions['create']>;
 type Preallocation = NonNullable<CreateOptions['preallocation']>;
 
-/** The options that the lists of -o set. */
+/** The options set by the lists of -o. */
 export type FormatOptions = Pick<ConvertOptions, 'compressionLevel' | 'compressionWindowBits'> & {
   readonly create: CreateOptions;
 };
@@ -26,9 +26,9 @@ export interface FormatDraft {
   readonly create: { -readonly [K in keyof CreateOptions]: CreateOptions[K] };
   compressionLevel?: number;
   compressionWindowBits?: 12 | 15;
-  /** As it was typed: with compression no value is good, and only without one is a value looked at. */
+  /** As typed: with compression every value is refused; without compression the value is parsed. */
   preallocation?: string;
-  /** Keys that ask for something qcow2c does not do, with their values. */
+  /** Keys for features that qcow2c does not support, with their values. */
   readonly refused: Map<string, string>;
 }
 
@@ -44,7 +44,7 @@ interface Key {
   readonly apply: (draft: FormatDraft, value: string, key: string) => void;
 }
 
-/** A key that asks for nothing when it is off, and for what qcow2c does not do when it is on. */
+/** A key that is accepted when off, and requests an unsupported feature when on. */
 const refusedWhenOn: Key = {
   type: '<bool (on/off)>',
   apply: ({ refused }, value, key) => {
@@ -71,7 +71,7 @@ function preallocation(format: ImageFormat): Key {
   };
 }
 
-/** Keys of the file that an image is in, whatever its format. */
+/** Keys of the image's file, for every format. */
 const FILE_KEYS: Readonly<Record<string, Key>> = {
   extent_size_hint: {
     type: '<size>',
@@ -202,8 +202,8 @@ const KEYS: Readonly<Record<ImageFormat, Readonly<Record<string, Key>>>> = {
 };
 
 /**
- * The pairs of all -o lists in their order, and the one that --fast stands for.
- * @throws Qcow2cError ERR_USAGE for a list without its syntax, and for two levels
+ * The pairs of all -o lists in order, and the pair of --fast.
+ * @throws Qcow2cError ERR_USAGE for a malformed list, and for two levels
  */
 export function formatOptionPairs({
   targetFormatOptions: lists = [],
@@ -218,14 +218,14 @@ export function formatOptionPairs({
   if (!fast) return pairs;
   const key = 'compression_level';
   if (pairs.some((pair) => pair.key === key)) throw usageError(`--fast and -o ${key} exclude each other`);
-  // Of ISA-L alone, the fastest level that is worth its size is not the lowest.
+  // Only for ISA-L, the fastest useful level is not the lowest.
   return [...pairs, { key, value: engine === 'isal' ? '2' : '1', bare: false }];
 }
 
 /**
- * Reads the pairs of all -o lists in their order. The later of two equal keys wins.
- * @throws Qcow2cError ERR_USAGE for keys that the format has not and values of the wrong type; ERR_UNSUPPORTED
- *   for names and formats of files that qcow2c does not use
+ * Reads the pairs of all -o lists in their order. A repeated key replaces the earlier one.
+ * @throws Qcow2cError ERR_USAGE for keys that the format does not have and for values of the wrong type;
+ *   ERR_UNSUPPORTED for names and formats of files that qcow2c does not support
  */
 export function readFormatOptions(pairs: readonly OptionPair[], format: ImageFormat): FormatDraft {
   const draft: FormatDraft = { create: {}, refused: new Map() };
@@ -237,7 +237,7 @@ export function readFormatOptions(pairs: readonly OptionPair[], format: ImageFor
   return draft;
 }
 
-/** Says which key was probably meant, also where only qcow2 has it. */
+/** The error of an unknown key. It suggests a similar key, also one that only qcow2 has. */
 function unknownKey(key: string, format: ImageFormat): Qcow2cError {
   const message = `Invalid parameter '${key}'`;
   const meant = suggestedKey(key, format);
@@ -258,7 +258,7 @@ function suggestedKey(key: string, format: ImageFormat): string {
   );
 }
 
-/** The first option that excludes compression, in the order in which qemu-img checks. */
+/** The first option that excludes compression, in the order of qemu-img's checks. */
 function compressionClash({ create, preallocation, refused }: FormatDraft): string | undefined {
   if ([...refused.keys()].some((key) => key.startsWith('encrypt'))) return 'encryption';
   if (preallocation !== undefined && preallocation !== 'off') return 'preallocation';
@@ -266,17 +266,17 @@ function compressionClash({ create, preallocation, refused }: FormatDraft): stri
   return undefined;
 }
 
-/** Why qcow2c does not do what a key asks for. */
+/** The reason why a key is not supported. */
 function refusal(key: string): string {
   if (key.startsWith('encrypt')) return 'qcow2c does not encrypt';
   return 'set it on the directory or on an existing file, and use -n';
 }
 
 /**
- * Turns what was read into the options of the library.
+ * Turns the values read into the options of the library.
  * @param compress whether clusters are to be compressed
- * @throws Qcow2cError ERR_USAGE for what cannot be together, ERR_UNSUPPORTED for keys of qemu-img that qcow2c
- *   has not
+ * @throws Qcow2cError ERR_USAGE for options that exclude each other, ERR_UNSUPPORTED for keys of qemu-img that qcow2c
+ *   does not support
  */
 export function formatOptions(draft: FormatDraft, format: ImageFormat, compress: boolean): FormatOptions {
   const clash = compress ? compressionClash(draft) : undefined;
@@ -292,7 +292,7 @@ export function formatOptions(draft: FormatDraft, format: ImageFormat, compress:
   return { ...options, create: { ...create, preallocation: allocated } };
 }
 
-/** A key of -o for those who explain it. */
+/** A key of -o, for documentation. */
 export interface FormatOptionKey {
   readonly key: string;
   readonly type: string;
@@ -301,7 +301,7 @@ export interface FormatOptionKey {
   readonly offers: readonly string[];
 }
 
-/** The keys that a format has, by name. */
+/** The keys of a format, by name. */
 export function formatOptionKeys(format: ImageFormat): readonly FormatOptionKey[] {
   return Object.entries(KEYS[format])
     .flatMap(([key, { type, help, offers = [] }]) =>
@@ -310,7 +310,7 @@ export function formatOptionKeys(format: ImageFormat): readonly FormatOptionKey[
     .sort((a, b) => (a.key < b.key ? -1 : 1));
 }
 
-/** What `-o help` prints for a format: one line a key, laid out as qemu-img does. */
+/** What `-o help` prints for a format: one line for each key, in the layout of qemu-img. */
 export function formatOptionsHelp(format: ImageFormat): string {
   const lines = formatOptionKeys(format).map(
     ({ key, type, help }) => `  ${`${key}=${type}`.padEnd(22)} - ${help}\n`,
@@ -318,7 +318,7 @@ export function formatOptionsHelp(format: ImageFormat): string {
   return `Supported ${format} options:\n${lines.join('')}`;
 }
 
-/** What a shell completes in the lists of -o: the keys of qcow2, which raw has too, with what it offers for each. */
+/** The completions for the lists of -o: the keys of qcow2, which include those of raw, each with its values. */
 export const FORMAT_OPTION_OFFERS: Readonly<Record<string, readonly string[]>> = Object.fromEntries(
   formatOptionKeys('qcow2').map(({ key, offers }) => [key, offers]),
 );

@@ -1,4 +1,4 @@
-/** The name of one image that a command looks into, or the options in its place. Used by all commands but convert. */
+/** Reads a command's image: its name, or its options with --image-opts. Used by all commands but convert. */
 import { Qcow2cError, quoted, usageError } from '../../errors.js';
 import type { ImageReference } from '../../image/image-reference.js';
 import { asksForDirect } from '../../storage/cache-mode.js';
@@ -6,14 +6,14 @@ import { sourceFile } from './file-names.js';
 import { sourceFormatOf } from './image-formats.js';
 import { readImageOptions } from './image-options.js';
 
-/** How a name was meant, as it was typed. */
+/** The options that apply to the name, as typed. */
 export interface ImageWords {
   /** The value of -f. */
   readonly format?: string | undefined;
-  /** --image-opts: options stand in the place of the name. */
+  /** --image-opts: the operand is a list of options, not a name. */
   readonly imageOpts?: boolean | undefined;
   readonly forceShare?: boolean | undefined;
-  /** The cache mode that another option asks for. */
+  /** The cache mode of another option. */
   readonly cache?: string | undefined;
 }
 
@@ -34,7 +34,7 @@ export function readImageArgument(
   return { file: sourceFile(text), format: stated, ...shared };
 }
 
-/** Commands that look at an image look at more than one place of it. */
+/** These commands read an image in more than one place. */
 function refuseStandardInput(text: string): void {
   if (text !== '-') return;
   throw new Qcow2cError(

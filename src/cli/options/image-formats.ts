@@ -1,18 +1,18 @@
 /**
- * The names of image formats, as -f, -O, -F and driver= take them: raw and qcow2, and words for all others
- * that QEMU knows about what to do instead. Used by the readers of options.
+ * Reads the names of image formats in -f, -O, -F and driver=: raw and qcow2. For QEMU's other formats the error says
+ * what to do instead. Used by the readers of options.
  */
 import { Qcow2cError, reworded, usageError } from '../../errors.js';
 import { IMAGE_FORMATS, type ImageFormat, isImageFormat } from '../../image/image-reference.js';
 import { notAccepted } from './option-values.js';
 import { withHint } from './suggestion.js';
 
-/** Formats of disk images that QEMU reads, most of which it writes too. */
+/** Other formats of disk images that QEMU reads; it writes most of them too. */
 const OTHER_FORMATS: readonly string[] = [
   ...['bochs', 'cloop', 'dmg', 'luks', 'parallels', 'qcow', 'qed', 'vdi', 'vhdx', 'vmdk', 'vpc', 'vvfat'],
 ];
 
-/** Drivers that QEMU takes where a format is asked for, and that say how a file is reached. */
+/** Drivers that QEMU accepts in place of a format; they define how a file is accessed. */
 const OTHER_DRIVERS: readonly string[] = [
   ...['blkdebug', 'blklogwrites', 'blkverify', 'compress', 'copy-before-write', 'copy-on-read', 'file'],
   ...['ftp', 'ftps', 'gluster', 'host_cdrom', 'host_device', 'http', 'https', 'iscsi', 'iser', 'nbd', 'nfs'],
@@ -29,8 +29,8 @@ function unsupported(message: string): Qcow2cError {
 
 /**
  * @param name the value of -f or of driver=
- * @param opening goes before what is wrong with it
- * @throws Qcow2cError ERR_UNSUPPORTED for what QEMU knows, ERR_USAGE for what nobody does
+ * @param opening the start of the message, before the problem
+ * @throws Qcow2cError ERR_UNSUPPORTED for a format of QEMU, ERR_USAGE for an unknown one
  */
 export function sourceFormatOf(name: string, opening = ''): ImageFormat {
   if (isImageFormat(name)) return name;
@@ -45,8 +45,7 @@ export function sourceFormatOf(name: string, opening = ''): ImageFormat {
 }
 
 /**
- * @param name the value of -O
- * @throws Qcow2cError ERR_UNSUPPORTED for what QEMU knows, ERR_USAGE for what nobody does
+ * @param name the value of -O @throws Qcow2cError ERR_UNSUPPORTED for a format of QEMU, ERR_USAGE for an unknown one
  */
 export function targetFormatOf(name: string): ImageFormat {
   if (isImageFormat(name)) return name;
@@ -59,8 +58,8 @@ export function targetFormatOf(name: string): ImageFormat {
 }
 
 /**
- * @param name the value of -F or of backing_fmt
- * @throws Qcow2cError ERR_UNSUPPORTED for what QEMU knows, ERR_USAGE for what nobody does
+ * @param name the value of -F or of backing_fmt @throws Qcow2cError ERR_UNSUPPORTED for a format of QEMU, ERR_USAGE for
+ *   an unknown one
  */
 export function backingFormatOf(name: string): ImageFormat {
   if (isImageFormat(name)) return name;
@@ -71,9 +70,10 @@ export function backingFormatOf(name: string): ImageFormat {
 }
 
 /**
- * Reads what depends on the target's format. A user who did not state it has mostly not noticed that it is raw.
- * @param why the target is raw when the user did not say so, and what to do; undefined: it was stated
- * @throws Qcow2cError as `read`, with the reason when it is about what only qcow2 has
+ * Reads options that depend on the target's format. A user who did not state the format has often not noticed that it
+ * is raw.
+ * @param why the target is raw although its format was not stated, and what to do; undefined: it was stated
+ * @throws Qcow2cError as `read`, with the reason if the option exists only for qcow2
  */
 export function withReason<Result>(why: string | undefined, read: () => Result): Result {
   try {

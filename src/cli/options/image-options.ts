@@ -1,7 +1,7 @@
 /**
- * The strings of --image-opts and --target-image-opts: driver=qcow2,file.filename=x and what may go with it,
- * for the drivers file, raw and qcow2. A key before a dot leads to another node: file, backing, data-file. The
- * keys are those of BlockdevOptions in QEMU's qapi/block-core.json, the words those of bdrv_open in block.c.
+ * Parses the arguments of --image-opts and --target-image-opts, such as driver=qcow2,file.filename=x, for the drivers
+ * file, raw and qcow2. A prefix before a dot names another node: file, backing, data-file. The keys are those of
+ * BlockdevOptions in QEMU's qapi/block-core.json, the messages those of bdrv_open in block.c.
  */
 import { Qcow2cError, quoted, usageError } from '../../errors.js';
 import type { ImageFormat, ImageReference } from '../../image/image-reference.js';
@@ -9,18 +9,18 @@ import { sourceFormatOf } from './image-formats.js';
 import { splitOptionList } from './option-list.js';
 import { bool, oneOf, size } from './option-values.js';
 
-/** What the image is opened for, and what other options say about how. */
+/** The role of the image, and other options about opening it. */
 export interface ImageUse {
   readonly role: 'source' | 'target';
-  /** The cache mode asked for elsewhere goes past the page cache. */
+  /** The cache mode of another option bypasses the page cache. */
   readonly direct: boolean;
   readonly forceShare: boolean;
 }
 
-/** The keys of one node; reading a key takes it away, so that what is left is what nobody knows. */
+/** The keys of one node. Reading a key removes it, so the remaining keys are unknown. */
 type Keys = Map<string, string>;
 
-/** Drivers of files: what is in them is raw, as far as they know. */
+/** Drivers of files, which treat the content as raw. */
 const FILE_DRIVERS: readonly string[] = ['file', 'host_device'];
 
 const ON_OFF_AUTO = { on: true, off: true, auto: true };
@@ -29,14 +29,14 @@ const DISCARD = { ignore: true, off: true, unmap: true, on: true };
 const AIO = { threads: true, native: true, io_uring: true };
 
 /**
- * @param text the words in the place of a file's name
- * @throws Qcow2cError ERR_USAGE, or ERR_UNSUPPORTED for drivers and keys that ask for what is not done here
+ * @param text the list of options in place of a file's name
+ * @throws Qcow2cError ERR_USAGE, or ERR_UNSUPPORTED for unsupported drivers and keys
  */
 export function readImageOptions(text: string, use: ImageUse): ImageReference {
   const opening = `Could not open ${quoted(text)}: `;
   try {
     const [first = ''] = text.split(',');
-    // A word without a key is the name of a node, as a value of "file" is.
+    // A word without a key is the name of a node, like a value of "file".
     if (text !== '' && !first.includes('=')) throw noSuchNode(first);
     const keys: Keys = new Map(splitOptionList(text).map(({ key, value }) => [key, value]));
     return readImage(keys, use);
@@ -46,10 +46,10 @@ export function readImageOptions(text: string, use: ImageUse): ImageReference {
   }
 }
 
-/** Parts of a reference whose option is spelt differently. */
+/** Parts of a reference whose option has another name. */
 const OPTION_OF: Readonly<Record<string, string>> = { dataFile: 'data-file', forceShare: 'force-share' };
 
-/** As `readImageOptions`, for a target, whose format must be stated: an image there may be empty. */
+/** As `readImageOptions`, for a target. Its format must be stated, because the target may be empty. */
 export function readTargetOptions(
   text: string,
   use: Omit<ImageUse, 'role'>,
@@ -62,7 +62,7 @@ export function readTargetOptions(
   return { file, format };
 }
 
-/** An image in some format, and what belongs to it. */
+/** An image with its options. */
 function readImage(keys: Keys, use: ImageUse): ImageReference {
   const shared = isShared(keys) ? { forceShare: true } : {};
   const driver = take(keys, 'driver');
@@ -84,7 +84,7 @@ function readImage(keys: Keys, use: ImageUse): ImageReference {
   return reference;
 }
 
-/** Whether the image or the file that it lies in is to be read without regard to who writes to it. */
+/** Whether the image, or its file, is to be read even if another process writes to it. */
 function isShared(keys: Keys): boolean {
   return [...keys].some(
     ([key, value]) =>
@@ -93,7 +93,7 @@ function isShared(keys: Keys): boolean {
   );
 }
 
-/** Where in its file a raw disk lies. */
+/** The range of a raw disk in its file. */
 function readPart(keys: Keys): Pick<ImageReference, 'offset' | 'size'> {
   const [offset, length] = [take(keys, 'offset'), take(keys, 'size')];
   return {
@@ -102,7 +102,7 @@ function readPart(keys: Keys): Pick<ImageReference, 'offset' | 'size'> {
   };
 }
 
-/** What a qcow2 image uses besides its file. */
+/** The other files of a qcow2 image. */
 function readCompanions(keys: Keys, use: ImageUse): Pick<ImageReference, 'backing' | 'dataFile'> {
   takeIf(keys, 'lazy-refcounts', bool);
   const backing = readBacking(keys, use);
@@ -122,7 +122,7 @@ function readBacking(keys: Keys, use: ImageUse): ImageReference['backing'] {
   return backing === undefined ? undefined : readImage(backing, use);
 }
 
-/** What an image is stored in: a file, or all of a file by way of a raw node. */
+/** The storage of an image: a file, or a raw node over a whole file. */
 function readStorage(keys: Keys, use: ImageUse): string {
   const driver = take(keys, 'driver');
   if (driver === undefined || FILE_DRIVERS.includes(driver)) return readFile(keys, use);
@@ -145,7 +145,7 @@ function readFile(keys: Keys, use: ImageUse): string {
   return name;
 }
 
-/** Keys of every node. They change nothing here, but must not ask for what is not going to happen. */
+/** Keys of every node. They have no effect here, so values that would need one are refused. */
 function readShared(keys: Keys, { role, direct, forceShare }: ImageUse): void {
   takeIf(keys, 'read-only', (value, key) => {
     if (bool(value, key) && role === 'target') throw usageError('Block node is read-only');
@@ -183,7 +183,7 @@ function takeIf(keys: Keys, key: string, check: (value: string, key: string) => 
   if (value !== undefined) check(value, key);
 }
 
-/** Takes the keys of the node `name`, without that word and its dot; undefined when there are none. */
+/** Takes the keys of the node `name`, without this prefix; undefined if there are none. */
 function takeNode(keys: Keys, name: string): Keys | undefined {
   const reference = take(keys, name);
   if (reference !== undefined) throw noSuchNode(reference);
@@ -194,7 +194,7 @@ function takeNode(keys: Keys, name: string): Keys | undefined {
     : new Map(found.map(([key, value]) => [key.slice(name.length + 1), value]));
 }
 
-/** The node that an image or a raw node lies in. */
+/** The node below an image or a raw node. */
 function takeFileNode(keys: Keys): Keys {
   const file = takeNode(keys, 'file');
   if (file === undefined) throw usageError('A block device must be specified for "file"');

@@ -1,6 +1,6 @@
 /**
- * Numbers as QEMU's command lines write them: sizes with a suffix, and plain integers. Used by the option
- * parsers, which know what to say about text that is none.
+ * Parses numbers of QEMU's command lines: sizes with a suffix, and plain integers. Used by the option parsers, which
+ * word the errors.
  */
 
 const UNITS = 'BKMGTPE';
@@ -9,13 +9,13 @@ const SIZE =
 const INTEGER =
   /^[ \t\n\v\f\r]*(?<sign>[+-]?)(?:0x(?<hex>[0-9a-f]+)|0(?<octal>[0-7]*)|(?<decimal>[1-9][0-9]*))$/i;
 
-/** Text that is no number of the kind asked for, or one that 64 bits cannot hold. */
+/** Text that is not a number of the expected kind, or exceeds 64 bits. */
 export type NumberFault = 'malformed' | 'too large';
 
 /**
- * A size in bytes: decimal with an optional suffix (b, k, M, G, T, P, E; powers of 1024) and, when there is
- * a suffix, a fraction, rounded to the nearest byte; or hexadecimal without a suffix. The rules are those
- * of do_strtosz in QEMU's util/cutils.c, less what it calls deprecated.
+ * A size in bytes: decimal with an optional suffix (b, k, M, G, T, P, E; powers of 1024), and with a suffix also a
+ * fraction, rounded to the nearest byte; or hexadecimal without a suffix. The rules are those of do_strtosz in QEMU's
+ * util/cutils.c without its deprecated forms.
  */
 export function parseSize(text: string): bigint | NumberFault {
   const { hex, whole, fraction = '', unit = 'b' } = SIZE.exec(text)?.groups ?? {};

@@ -1,7 +1,7 @@
-/** --object, which scripts may give to any command of qemu-img. Used by the readers of the commands' options. */
+/** Refuses --object, an option of every command of qemu-img. Used by the readers of the commands' options. */
 import { Qcow2cError } from '../../errors.js';
 
-/** @param definition the value of the option @throws Qcow2cError ERR_UNSUPPORTED when there is one */
+/** @param definition the value of the option @throws Qcow2cError ERR_UNSUPPORTED if it was given */
 export function refuseObject(definition: string | undefined): void {
   if (definition === undefined) return;
   throw new Qcow2cError(

@@ -7,12 +7,12 @@ import { usageError } from '../../errors.js';
 export interface OptionPair {
   readonly key: string;
   readonly value: string;
-  /** The key stood alone: its value is "on", or "off" for a key written with "no" before it. */
+  /** The key had no value: its value is "on", or "off" for a key with the prefix "no". */
   readonly bare: boolean;
 }
 
 /**
- * The pairs of a list of -o in their order.
+ * The pairs of a list of -o, in order.
  * @throws Qcow2cError ERR_USAGE for a list that is empty or begins or ends with a separator
  */
 export function parseOptionList(list: string): OptionPair[] {
@@ -23,10 +23,10 @@ export function parseOptionList(list: string): OptionPair[] {
   return splitOptionList(list);
 }
 
-/** The pairs of any list in their order. An empty list has none, and nothing follows a comma at the end. */
+/** The pairs of any list, in order. An empty list has none, and a trailing comma adds none. */
 export function splitOptionList(list: string): OptionPair[] {
   const pairs: OptionPair[] = [];
-  // A key ends at the first "=" or ","; a value at the first comma that has no second one beside it.
+  // A key ends at the first "=" or ","; a value at the first single comma.
   const pair = /([^=,]*)(?:=((?:[^,]|,,)*))?(?:,|$)/y;
   while (pair.lastIndex < list.length) {
     const [, key = '', value] = pair.exec(list) ?? [];
@@ -37,7 +37,7 @@ export function splitOptionList(list: string): OptionPair[] {
   return pairs;
 }
 
-/** Whether the list asks which keys there are: `help` or `?` among its pairs. */
+/** Whether the list asks for help: `help` or `?` is one of its pairs. */
 export function asksForHelp(pairs: readonly OptionPair[]): boolean {
   return pairs.some(({ key, value, bare }) => bare && value === 'on' && (key === 'help' || key === '?'));
 }

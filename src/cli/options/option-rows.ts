@@ -1,9 +1,9 @@
-/** Options that the tables of several commands have. */
+/** Options shared by the tables of several commands. */
 import { IMAGE_FORMATS } from '../../image/image-reference.js';
 import { CACHE_MODES } from '../../storage/cache-mode.js';
 import type { OptionRow } from './option-table.js';
 
-/** -f of a command that opens FILE and nothing that it names. */
+/** -f of a command that opens only FILE. */
 export const FORMAT: OptionRow = {
   flags: ['-f', '--format'],
   argument: 'FMT',
@@ -11,7 +11,7 @@ export const FORMAT: OptionRow = {
   help: 'format of FILE: raw or qcow2 (default: probe FILE)',
 };
 
-/** -f of a command that opens FILE with all that it stands on. */
+/** -f of a command that opens FILE with its backing and data files. */
 export const FORMAT_OF_CHAIN: OptionRow = {
   ...FORMAT,
   help: 'format of FILE: raw or qcow2 (default: probe FILE, and refuse it if it names a backing file or data file)',

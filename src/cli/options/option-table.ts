@@ -1,26 +1,26 @@
 /**
- * The one description of a command, from which its parser, its help, the man page and the shells' completions are
- * made. Each command has such a table beside its code.
+ * Describes a command once. Its parser, its help, the manual page and the shell completions are made from this table.
+ * Each command has such a table beside its code.
  */
 
 /** One option. */
 export interface OptionRow {
-  /** Letters and long names, at least one; all mean the same. The parser knows the option by the last. */
+  /** Letters and long names, at least one, all equivalent. The parser stores the option under the last. */
   readonly flags: readonly [string, ...string[]];
-  /** The argument's name in the help; undefined: the option has none. */
+  /** The argument's name in the help; undefined: no argument. */
   readonly argument?: string;
-  /** The argument may be left out, which means this; when it is there, it follows "=". */
+  /** The default of an optional argument; a given argument follows "=". */
   readonly bare?: string;
-  /** The only arguments there are. */
+  /** The only valid arguments. */
   readonly choices?: readonly string[];
   /**
-   * What a shell offers for the argument besides `choices`, which it offers anyway: names of files, words, or a
-   * list of KEY=VALUE with what can stand for each VALUE.
+   * Completions for the argument besides `choices`: file names, words, or a list of KEY=VALUE with the completions for
+   * each VALUE.
    */
   readonly completes?: 'file' | readonly string[] | Readonly<Record<string, readonly string[]>>;
-  /** Given more than once, all its arguments count. */
+  /** If the option is repeated, all its arguments count. */
   readonly repeatable?: true;
-  /** One paragraph, of any length. Shells show what stands before its first colon, semicolon or bracket. */
+  /** One paragraph, of any length. Shells show the part before its first colon, semicolon or bracket. */
   readonly help: string;
 }
 
@@ -29,11 +29,11 @@ export interface OptionGroup {
   readonly options: readonly OptionRow[];
 }
 
-/** What a help text has to say besides the options. */
+/** A section of a help text besides the options. */
 export interface Note {
   readonly title?: string;
   readonly paragraphs?: readonly string[];
-  /** Lines that are shown as they are, at most 72 characters each. */
+  /** Lines shown verbatim, at most 72 characters each. */
   readonly verbatim?: readonly string[];
 }
 
@@ -43,18 +43,18 @@ export interface CommandTable {
   readonly summary: string;
   /** Whole command lines with names in capitals. */
   readonly synopsis: readonly string[];
-  /** What stands where no option is: names of files, the name of a command, one of these words, or nothing. */
+  /** The operands: names of files, the name of a command, one of these words, or none. */
   readonly operands: 'files' | 'command' | readonly string[];
   /** Paragraphs of any length. */
   readonly description: readonly string[];
   readonly groups: readonly OptionGroup[];
   readonly notes: readonly Note[];
-  /** Each a command line of words with one blank between them, which must be one that works. */
+  /** Each is a valid command line, its words separated by single blanks. */
   readonly examples: readonly { readonly what: string; readonly line: string }[];
   readonly exitCodes: readonly (readonly [codes: string, meaning: string])[];
 }
 
-/** Options that every command has, at the end of its last group. */
+/** Options of every command, at the end of its last group. */
 export const EVERYWHERE: readonly OptionRow[] = [
   { flags: ['--debug'], help: 'print the stack trace and the causes of an error (or QCOW2C_DEBUG=1)' },
   { flags: ['-V', '--version'], help: 'print the version and the compression engines found' },
@@ -65,7 +65,7 @@ export const SIZES: Note = {
   paragraphs: ['SIZE is in bytes; the suffixes k, M, G, T, P and E are powers of 1024.'],
 };
 
-/** All options of a command in the order of its help. */
+/** All options of a command, in the order of its help. */
 export function optionsOf({ groups }: CommandTable): readonly OptionRow[] {
   return groups.flatMap(({ options }) => options);
 }

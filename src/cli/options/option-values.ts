@@ -1,6 +1,6 @@
 /**
- * Values of key=value lists, by type, with the words of QEMU (util/qemu-option.c and the enums of QAPI) for
- * text that is none. Used by the readers of -o and of --image-opts.
+ * Parses values of key=value lists by type, with the errors of QEMU (util/qemu-option.c and the enums of QAPI). Used by
+ * the readers of -o and of --image-opts.
  */
 import { type Qcow2cError, usageError } from '../../errors.js';
 import { parseInteger, parseSize } from './numbers.js';
@@ -21,7 +21,7 @@ export function integer(value: string, key: string): number {
 }
 
 /**
- * @returns bytes, a safe integer: no file is longer
+ * @returns bytes, a safe integer; no file is longer
  * @throws Qcow2cError ERR_USAGE
  */
 export function size(value: string, key: string): number {
@@ -38,7 +38,7 @@ export function size(value: string, key: string): number {
 }
 
 /**
- * @param choices what each accepted word stands for
+ * @param choices the accepted words and their values
  * @throws Qcow2cError ERR_USAGE
  */
 export function oneOf<T>(choices: Readonly<Record<string, T>>, value: string, key: string): T {

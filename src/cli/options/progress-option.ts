@@ -1,4 +1,4 @@
-/** The values of -p, --progress and -q: how a command shows its progress. */
+/** Reads -p, --progress and -q: the style of a command's progress. */
 import type { ProgressStyle } from '../progress/progress-display.js';
 
 export interface ProgressWords {

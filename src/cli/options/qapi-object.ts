@@ -1,16 +1,16 @@
 /**
- * The objects of QEMU's QAPI schema as qemu-img prints them: the order of their keys, and JSON (QEMU's
- * qobject_to_json_pretty). Used by every command with --output=json that prints such objects. Pure.
+ * Prints objects of QEMU's QAPI schema as qemu-img does: with the same order of keys and the same JSON
+ * (qobject_to_json_pretty in QEMU). Used by every command with --output=json that prints such objects. Pure.
  */
 
 export type QapiValue = string | number | bigint | boolean | readonly QapiValue[] | QapiObject;
 
 export interface QapiObject {
-  /** Keys without a value are left out. */
+  /** Keys without a value are omitted. */
   readonly [key: string]: QapiValue | undefined;
 }
 
-/** Of the hash table that QEMU keeps an object in (QDICT_BUCKET_MAX). */
+/** Buckets of the hash table in which QEMU keeps an object (QDICT_BUCKET_MAX). */
 const BUCKETS = 512;
 
 /** QEMU's hash of a key (tdb_hash in qobject/qdict.c), in 32 bits. */
@@ -22,8 +22,8 @@ function bucketOf(key: string): number {
 }
 
 /**
- * The keys that have a value, in the order in which QEMU prints them: by their place in its hash table. Of two in
- * the same place the one put in last comes first.
+ * The keys with a value, in QEMU's order of printing: by bucket of its hash table. Within a bucket the last inserted
+ * key comes first.
  */
 export function entriesOf(object: QapiObject): [string, QapiValue][] {
   return Object.entries(object)
@@ -34,18 +34,18 @@ export function entriesOf(object: QapiObject): [string, QapiValue][] {
     .map(({ entry }) => entry);
 }
 
-/** One value as QEMU's pretty JSON, and a line end. */
+/** One value as QEMU's pretty JSON, with a line end. */
 export function qapiJson(value: QapiValue): string {
   return [...qapiJsonParts(value)].join('');
 }
 
-/** The same bit by bit: names out of an image can make it much longer than the image. */
+/** Yields the same in pieces: names in an image can make the text much longer than the image. */
 export function* qapiJsonParts(value: QapiValue): Generator<string> {
   yield* json(value, '\n');
   yield '\n';
 }
 
-/** @param newLine a line end and the indentation that the value stands in */
+/** @param newLine a line end and the indentation of the value */
 function* json(value: QapiValue, newLine: string): Generator<string> {
   if (typeof value === 'string') {
     yield jsonString(value);
@@ -69,7 +69,7 @@ export function isList(value: QapiValue): value is readonly QapiValue[] {
   return Array.isArray(value);
 }
 
-/** JSON in ASCII: what is not goes as \u with capitals. */
+/** JSON in ASCII: other characters become \u escapes with capital digits. */
 function jsonString(text: string): string {
   return JSON.stringify(text).replace(
     /\\u[0-9a-f]{4}|[^ -~]/g,

@@ -1,6 +1,6 @@
 /**
- * The value of -l: a word that is an identifier or a name, or snapshot.id=ID,snapshot.name=NAME. The rules are
- * those of internal_snapshot_opts in QEMU's block/snapshot.c. Used by the reader of convert's options.
+ * Parses -l: an identifier or a name, or snapshot.id=ID,snapshot.name=NAME. The rules are those of
+ * internal_snapshot_opts in QEMU's block/snapshot.c. Used by the reader of convert's options.
  */
 import { usageError } from '../../errors.js';
 import type { SnapshotSelector } from '../../qcow2/snapshot-table.js';

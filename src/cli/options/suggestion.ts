@@ -1,14 +1,14 @@
-/** Which of the words that there are was meant by one that is none. Used wherever a word is refused. */
+/** Suggests known words for an unknown one. Used wherever a word is refused. */
 
-/** More than this would rather be another word. */
+/** Maximum number of edits; more would make another word. */
 const MOST_EDITS = 3;
-/** An abbreviation has at least so many characters, dashes included. */
+/** Minimum length of an abbreviation in characters, dashes included. */
 const SHORTEST_START = 4;
 
 /**
- * @param word as it was typed
- * @param known all words that would do
- * @returns ` (Did you mean ...?)`, or nothing when the word is like none of them
+ * @param word as typed
+ * @param known all valid words
+ * @returns ` (Did you mean ...?)`, or an empty text if no word is similar
  */
 export function suggestion(word: string, known: Iterable<string>): string {
   const near = nearest(word.toLowerCase(), [...new Set(known)]);
@@ -16,12 +16,15 @@ export function suggestion(word: string, known: Iterable<string>): string {
   return near.length === 1 ? ` (Did you mean ${near[0]}?)` : ` (Did you mean one of ${near.join(', ')}?)`;
 }
 
-/** Adds a hint in brackets behind a message, or to one that is there. */
+/** Adds a hint to a message, in brackets; existing brackets are extended. */
 export function withHint(message: string, hint: string): string {
   return message.endsWith(')') ? `${message.slice(0, -1)}; ${hint})` : `${message} (${hint})`;
 }
 
-/** Those that the word abbreviates, else those with the fewest edits, which must leave more of it than they change. */
+/**
+ * The words that the word abbreviates; otherwise those with the fewest edits, which must keep more of it than they
+ * change.
+ */
 function nearest(word: string, known: readonly string[]): readonly string[] {
   const begun = known.filter((candidate) => word.length >= SHORTEST_START && candidate.startsWith(word));
   if (begun.length > 0) return begun;
@@ -35,7 +38,7 @@ function nearest(word: string, known: readonly string[]): readonly string[] {
   return fewest === Number.POSITIVE_INFINITY ? [] : known.filter((_, index) => edits[index] === fewest);
 }
 
-/** Letters added, left out, replaced or exchanged with their neighbour (optimal string alignment). */
+/** The number of letters added, removed, replaced or swapped with a neighbour (optimal string alignment). */
 function editDistance(from: string, to: string): number {
   const edits = (row: readonly number[], column: number) => row[column] ?? Number.POSITIVE_INFINITY;
   let before: readonly number[] = [];

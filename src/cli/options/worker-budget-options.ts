@@ -1,4 +1,4 @@
-/** The values of -m and --memory: with how many threads and how much memory a command may work. */
+/** Reads -m and --memory: the maximum number of threads and the memory limit of a command. */
 import type { WorkerBudgetOptions } from '../../workers/worker-budget.js';
 import { readMemory, readThreads } from './argument-numbers.js';
 

@@ -1,25 +1,25 @@
-/** Lines on standard error that come while progress is shown there: warnings, and answers to SIGUSR1. */
+/** Prints lines on standard error while progress is shown there: warnings, and answers to SIGUSR1. */
 import { messageLine } from '../failure.js';
 import type { StandardStream } from './progress-display.js';
 
-/** Takes away a half-drawn line of progress. */
+/** Clears a partly drawn line of progress. */
 const CLEAR_LINE = '\r\x1b[K';
-/** At its end the bar goes back to the position saved last: that must be below what was said meanwhile. */
+/** At its end the bar restores the last saved position, which must be below the lines printed meanwhile. */
 const SAVE_POSITION = '\x1b7';
 
 /**
  * @param lines whole lines, each with its line end
- * @returns a promise when the reader is behind, to be waited for before more is said; it never rejects
+ * @returns a promise if the output's buffer is full; wait for it before printing more. It never rejects
  */
 export function writeNotice(stderr: StandardStream, lines: string): Promise<void> | undefined {
   const goesOn = stderr.write(stderr.isTTY ? `${CLEAR_LINE}${lines}${SAVE_POSITION}` : lines);
   return goesOn || stderr.destroyed ? undefined : drained(stderr);
 }
 
-/** One for each output, however often it is asked for: so there is one listener. */
+/** One for each output, so that each has a single listener. */
 const draining = new WeakMap<StandardStream, Promise<void>>();
 
-/** Resolves when there is room again, or no reader any more. */
+/** Resolves when the buffer has room again, or the reader is gone. */
 function drained(output: StandardStream): Promise<void> {
   const known = draining.get(output);
   if (known !== undefined) return known;

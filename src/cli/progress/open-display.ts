@@ -1,15 +1,15 @@
-/** Chooses what shows the progress of a command. */
+/** Chooses the progress display of a command. */
 import type { CommandIo } from '../command-io.js';
 import type { ProgressDisplay, ProgressStyle } from './progress-display.js';
 import { JsonDisplay } from './progress-json.js';
 import { QemuDisplay } from './progress-qemu.js';
 
-/** @param style auto: a bar on a terminal, else as qemu-img shows it */
+/** @param style auto: a bar on a terminal, otherwise qemu-img's lines */
 export async function openDisplay(style: ProgressStyle, io: CommandIo): Promise<ProgressDisplay> {
   const { stdout, stderr, now } = io;
   switch (style === 'auto' ? (stderr.isTTY ? 'bar' : 'qemu') : style) {
     case 'bar': {
-      // Loaded when there is a bar to draw: the start of every other conversion is so much faster.
+      // Loaded on demand: conversions without a bar start faster.
       const { BarDisplay } = await import('./progress-bar.js');
       return new BarDisplay(stderr, now);
     }

@@ -1,17 +1,17 @@
 /**
- * Progress as a bar on a terminal: percent, guest megabytes a second, compression ratio and the time left; of a
- * stream, megabytes so far and the time taken. cli-progress redraws it and hides and restores the cursor; what
- * the line says is made here.
+ * Progress as a bar on a terminal: percent, guest megabytes a second, compression ratio and the time left; for a
+ * stream, megabytes so far and the elapsed time. cli-progress redraws it and hides and restores the cursor; the text is
+ * made here.
  */
 import cliProgress from 'cli-progress';
 import type { Progress } from '../../workers/progress.js';
 import { type ProgressDisplay, type StandardStream, shareOf } from './progress-display.js';
 
-/** A shorter bar says less than the number beside it. */
+/** A shorter bar shows less than the number beside it. */
 const SHORTEST_BAR = 8;
 const LONGEST_BAR = 50;
 
-/** What a line says. Times in milliseconds. */
+/** The content of a line. Times in milliseconds. */
 export interface BarState {
   readonly progress: Progress;
   /** From the start to the moment `progress` was reported. */
@@ -34,9 +34,9 @@ export class BarDisplay implements ProgressDisplay {
     this.#bar = new cliProgress.SingleBar({
       stream: stderr,
       hideCursor: true,
-      // Lines are cut to the terminal's width instead: one thing less to restore.
+      // Lines are cut to the terminal's width instead, so no wrap mode has to be restored.
       linewrap: true,
-      // Signals are main.ts's; a listener here would restore the cursor too early.
+      // main.ts handles signals; a listener here would restore the cursor too early.
       gracefulExit: false,
       format: (_options, params) => this.#line((params as { maxWidth?: number }).maxWidth ?? 80),
     });
@@ -66,8 +66,8 @@ export class BarDisplay implements ProgressDisplay {
 }
 
 /**
- * The line for a terminal of `columns` characters, at least one shorter than that. What has no room is left
- * out: the bar first, then the figures from the right.
+ * The line for a terminal of `columns` characters, at least one shorter than that. Parts that do not fit are omitted:
+ * the bar first, then the numbers from the right.
  */
 export function barLine({ progress, elapsed, waited, finished }: BarState, columns: number): string {
   const { guestBytesDone, guestBytes, dataBytes, storedBytes } = progress;

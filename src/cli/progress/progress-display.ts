@@ -1,27 +1,25 @@
-/**
- * The interface of the progress displays, which every style implements.
- */
+/** The interface of the progress displays, which every style implements. */
 import type { WriteStream } from 'node:tty';
 import type { Progress } from '../../workers/progress.js';
 
 /** The value of --progress; auto is a bar on a terminal and qemu-img's lines elsewhere. */
 export type ProgressStyle = 'auto' | 'bar' | 'qemu' | 'json' | 'none';
 
-/** Shows one conversion: start, any number of updates, end. Never throws. */
+/** Shows the progress of one command: start, any number of updates, end. Never throws. */
 export interface ProgressDisplay {
   start(): void;
   update(progress: Progress): void;
-  /** Leaves the terminal as it was found, on a new line. */
+  /** Restores the terminal and ends on a new line. */
   end(success: boolean): void;
 }
 
-/** A standard output: a terminal, or anything else that can be written to. */
+/** A standard output stream: a terminal, a file or a pipe. */
 export type StandardStream = NodeJS.WritableStream &
   Partial<Pick<WriteStream, 'isTTY' | 'columns' | 'destroyed' | 'writableNeedDrain'>>;
 
 /**
- * How much of the whole is done, in bytes: of two phases each is one half. The whole is undefined for a stream, whose
- * end is not known before it comes.
+ * The finished part and the whole, in bytes; each of two phases counts as one half. The whole of a stream is undefined
+ * until its end.
  */
 export function partOf({ guestBytesDone, guestBytes, phase }: Progress): {
   readonly done: number;

@@ -1,7 +1,7 @@
 /**
- * Progress for programs: one JSON object a line on standard error. Fields may be added; none may change. Of a
- * stream `guestBytes` is null, and so is `percent` until it is done. `phase` is there with --verify only: `percent`
- * counts each as one half, the other fields are about the phase. Lines are left out while the reader is behind.
+ * Progress for programs: one JSON object per line on standard error. Fields may be added; none may change. For a stream
+ * `guestBytes` is null, and `percent` is null until the end. `phase` is present only with --verify: `percent` counts
+ * each phase as one half, the other fields describe the phase. Lines are skipped while the output's buffer is full.
  */
 import type { Progress } from '../../workers/progress.js';
 import { type ProgressDisplay, type StandardStream, shareOf } from './progress-display.js';
@@ -25,7 +25,7 @@ export class JsonDisplay implements ProgressDisplay {
 
   update(progress: Progress): void {
     this.#latest = progress;
-    // What nobody reads must not fill memory. The last state always comes.
+    // Unread lines must not fill memory. The last state is always printed.
     if (!this.#stderr.writableNeedDrain) this.#print('running');
   }
 

@@ -1,6 +1,6 @@
 /**
- * Progress as `qemu-img -p` prints it, for the scripts and panels that parse it: on standard output, also
- * when that is no terminal. The rules are those of qemu_progress_print in QEMU's util/qemu-progress.c.
+ * Progress as `qemu-img -p` prints it, for the scripts and panels that parse it: on standard output, even if it is not
+ * a terminal. The rules are those of qemu_progress_print in QEMU's util/qemu-progress.c.
  */
 import type { Progress } from '../../workers/progress.js';
 import { type ProgressDisplay, partOf, type StandardStream } from './progress-display.js';
@@ -21,7 +21,7 @@ export class QemuDisplay implements ProgressDisplay {
     this.#print(0, 1);
   }
 
-  /** A step of one percent or less is not shown, unless it is the last; a share of nobody knows what neither. */
+  /** A step of one percent or less is not shown, unless it is the last; nor is progress without a known whole. */
   update(progress: Progress): void {
     const { done, whole } = partOf(progress);
     if (whole === undefined) return;
@@ -31,7 +31,7 @@ export class QemuDisplay implements ProgressDisplay {
     this.#print(done, whole);
   }
 
-  /** A complete conversion says so once more, as in qemu-img; a failed one only ends its line. */
+  /** As in qemu-img, a complete conversion prints 100 % once more; a failed one only ends its line. */
   end(success: boolean): void {
     if (success) this.#print(1, 1);
     this.#stdout.write('\n');

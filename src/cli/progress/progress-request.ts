@@ -22,7 +22,7 @@ export class ProgressRequest {
     for (const name of ASKING) process.on(name, this.#onSignal);
   }
 
-  /** Answers when the next piece is done: that is at most some hundredths of a second later. */
+  /** Answers when the next piece is done, at most some hundredths of a second later. */
   update(progress: Progress): void {
     if (!this.#asked) return;
     this.#asked = false;

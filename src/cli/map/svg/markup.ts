@@ -1,19 +1,22 @@
-/** The few elements that the picture is made of. Text from outside is made harmless here and nowhere else. */
+/** The SVG elements of the picture. Text from the image is escaped here and nowhere else. */
 import { quoted } from '../../../errors.js';
 
-/** A name as it is shown: what would drive a terminal, or what XML forbids, is made visible. */
+/** A name for display: control characters and characters that XML forbids are shown as escapes. */
 export function shown(name: string): string {
   return quoted(name)
     .slice(1, -1)
     .replace(/[\ufffe\uffff]|\p{Surrogate}/gu, '\ufffd');
 }
 
-/** Text as XML has it, whatever it holds: no markup, and no character that XML forbids. */
+/** Text as XML content: markup is escaped, and no forbidden character remains. */
 export function escaped(text: string): string {
   return shown(text).replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }
 
-/** @param x and `y`: of the base line's beginning, or its end or middle by the class @param kind a class of the style */
+/**
+ * @param x and `y`: of the start of the base line, or of its end or middle, depending on the class @param kind a class
+ *   of the style
+ */
 export function text(x: number, y: number, kind: string, content: string): string {
   return `<text x="${x}" y="${y}" class="${kind}">${escaped(content)}</text>\n`;
 }

@@ -1,7 +1,6 @@
 /**
- * The colours of the picture and what they mean. Green and blue for what is stored here, the darker the more place it
- * takes; orange and brown for what is in other files; greys for what is not there. Chosen to be told apart by everybody,
- * colour blind or not.
+ * The colours of the picture and their meanings. Green and blue: stored in this file, darker for more space. Orange and
+ * brown: in other files. Grey: not stored. Colour-blind people can tell them apart too.
  */
 import type { FileKind } from '../../../map/file-kinds.js';
 import type { DiskKind } from '../../../map/survey-disk.js';
@@ -9,16 +8,16 @@ import type { DiskKind } from '../../../map/survey-disk.js';
 export interface Appearance {
   readonly colour: string;
   readonly label: string;
-  /** It is what is not there: a trace of it among other things need not be seen. */
+  /** Not stored: a small share of it may be invisible. */
   readonly empty?: true;
 }
 
-/** Of compressed clusters, by what is stored of them: up to a quarter, a half, three quarters, more. */
+/** For compressed clusters, by their compression ratio: up to a quarter, a half, three quarters, more. */
 export const RATIO_COLOURS = ['#98d8a0', '#4bb3c6', '#2a85bd', '#2257a3'] as const;
 const AS_IT_IS = '#0c2c84';
 const KEPT = '#fde58a';
 
-/** In the order in which they are stacked, from below. */
+/** In stacking order, from below. */
 export const DISK_KINDS: readonly (readonly [Exclude<DiskKind, 'payload'>, Appearance])[] = [
   ['data', { colour: AS_IT_IS, label: 'uncompressed' }],
   ['compressed', { colour: RATIO_COLOURS[1], label: 'compressed' }],

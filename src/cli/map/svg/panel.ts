@@ -1,4 +1,4 @@
-/** One address space in the picture: a heading, what the colours mean with how much there is of each, the cells. */
+/** Draws one address space: a heading, a legend with the amount of each kind, and the cells. */
 import { type Cells, COLUMNS } from '../../../map/cells.js';
 import { binarySize } from './binary-size.js';
 import { rectangle, shown, text } from './markup.js';
@@ -11,26 +11,26 @@ export const PANEL_WIDTH = COLUMNS * CELL_WIDTH;
 const LEGEND_COLUMNS = 4;
 const LEGEND_WIDTH = PANEL_WIDTH / LEGEND_COLUMNS;
 const LEGEND_HEIGHT = 37;
-/** Of the line with the name of a file. */
+/** Height of the line with the name of a file. */
 const FILE_HEIGHT = 14;
-/** Between what stands side by side. */
+/** Gap between neighbours. */
 const GAP = 16;
 const SWATCH = 13;
-/** Wide enough for what a colour stands for. */
+/** Wide enough for the label of a colour. */
 const MARKED_SWATCH = 22;
-/** Offsets beside the rows, at most about this many. */
+/** Maximum number of offsets beside the rows, about. */
 const ROW_LABELS = 8;
 /** Offsets above the columns. */
 const COLUMN_LABELS = 4;
 
 export interface LegendEntry {
-  /** One, or a scale of several, each with what it stands for. */
+  /** One colour, or a scale of several, each with its label. */
   readonly colours: readonly string[];
   readonly marks?: readonly string[];
   readonly label: string;
-  /** How much there is of it. */
+  /** The amount of it. */
   readonly amount: string;
-  /** The name of the file that it is in, of any length. */
+  /** The name of the file with the data, of any length. */
   readonly file?: string | undefined;
 }
 
@@ -41,7 +41,7 @@ export interface Panel {
   readonly legend: readonly LegendEntry[];
 }
 
-/** @returns the elements, and where the next thing may begin */
+/** @returns the elements, and the top of the next panel */
 export function drawPanel(
   { title, cells, sharesOf, legend }: Panel,
   top: number,
@@ -90,7 +90,7 @@ function drawEntry({ colours, marks = [], label, amount, file }: LegendEntry, x:
   const width = marks.length > 0 ? MARKED_SWATCH : SWATCH;
   const swatches = colours.map((colour, place) => {
     const left = x + place * width;
-    // Light on the dark half of a scale.
+    // Light text on the dark half of a scale.
     const kind = 2 * place < colours.length ? 'mark' : 'mark light';
     const mark = marks[place] === undefined ? '' : text(left + width / 2, y + 10, kind, marks[place]);
     return rectangle(left, y, width, SWATCH, colour) + mark;
@@ -106,7 +106,7 @@ function drawEntry({ colours, marks = [], label, amount, file }: LegendEntry, x:
   );
 }
 
-/** How far into a row the columns are. */
+/** Offsets of the columns within a row. */
 function columnLabels({ cellSize, count }: Cells<string>, top: number): string {
   const step = COLUMNS / COLUMN_LABELS;
   const shown = Math.min(COLUMN_LABELS, Math.ceil(count / step));
@@ -117,7 +117,7 @@ function columnLabels({ cellSize, count }: Cells<string>, top: number): string {
   }).join('');
 }
 
-/** Where rows begin. */
+/** Offsets of the rows. */
 function rowLabels({ from, cellSize }: Cells<string>, rows: number, top: number): string {
   let step = 1;
   while (rows / step > ROW_LABELS) step *= 2;

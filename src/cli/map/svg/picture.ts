@@ -1,4 +1,4 @@
-/** An image as one picture: the disk as the guest sees it, and what its files hold. */
+/** Draws an image as one picture: the disk as the guest sees it, and the contents of its files. */
 import type { Cells } from '../../../map/cells.js';
 import type { DiskKind } from '../../../map/survey-disk.js';
 import type { FileSurvey } from '../../../map/survey-file.js';
@@ -23,7 +23,7 @@ text { font-family: Inter, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans'
 .light { fill: #ffffff; }
 `;
 
-/** @returns an SVG document; its size has a bound, whatever the image is */
+/** @returns an SVG document; its size is bounded for every image */
 export function picture(survey: ImageSurvey): string {
   const parts: string[] = [];
   let top = 96;

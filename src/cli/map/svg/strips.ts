@@ -1,34 +1,34 @@
 /**
- * Cells as rows of little columns: each is filled from below with the colours of what is in the cell, as high as
- * their shares. Nothing that is there is lost: a share too small to be seen becomes as high as can be seen.
+ * Draws cells as rows of small columns. Each column is filled from below with the colours of the cell's kinds, in
+ * proportion to their shares. A share that is too small to see gets the smallest visible height.
  */
 import { COLUMNS } from '../../../map/cells.js';
 
-/** All lengths in the picture's units, which are pixels at its own size. */
+/** All lengths are in the picture's units: pixels at its original size. */
 export const CELL_WIDTH = 7;
 export const CELL_HEIGHT = 12;
 export const ROW_HEIGHT = 15;
-/** What is seen of the smallest share. */
+/** Height of the smallest share. */
 const LEAST_HEIGHT = 3;
 /** Heights are multiples of this: equal neighbours become one rectangle. */
 const STEP = 0.5;
 
-/** What is in a cell, from below; the amounts in any unit. */
+/** The kinds in a cell, from below; amounts in any unit. */
 export interface Share {
   readonly colour: string;
   readonly amount: number;
-  /** It is what is not there, and need not be seen. */
+  /** Not stored; may be invisible. */
   readonly empty: boolean;
 }
 
-/** @param shares at least one of some amount @returns a height for each; their sum is the height of a cell */
+/** @param shares at least one above 0 @returns a height for each; the sum is the height of a cell */
 export function heights(shares: readonly Pick<Share, 'amount' | 'empty'>[]): number[] {
   const whole = shares.reduce((sum, { amount }) => sum + amount, 0);
   const result = shares.map(({ amount, empty }) => {
     const height = Math.round(((amount / whole) * CELL_HEIGHT) / STEP) * STEP;
     return amount > 0 && !empty ? Math.max(LEAST_HEIGHT, height) : height;
   });
-  // What the small ones got beyond their share, or rounding made, is the largest one's.
+  // The largest share absorbs the rounding and the extra height of small ones.
   let left = CELL_HEIGHT - result.reduce((sum, height) => sum + height, 0);
   while (left !== 0) {
     const largest = result.indexOf(Math.max(...result));
@@ -50,8 +50,8 @@ interface Rectangle {
 
 /**
  * @param count cells
- * @param sharesOf what is in a cell, all of it
- * @param left and `top`: where the first cell is
+ * @param sharesOf all kinds in a cell
+ * @param left and `top`: the place of the first cell
  * @returns elements, one for each colour
  */
 export function strips(
@@ -64,7 +64,7 @@ export function strips(
   const draw = ({ colour, x, y, height, width }: Rectangle) => {
     paths.set(colour, `${paths.get(colour) ?? ''}M${x} ${y}h${width}v${height}h-${width}z`);
   };
-  /** Of the cell before, by what they look like: the next cell may continue them. */
+  /** Rectangles of the previous cell, by appearance: the next cell may continue them. */
   let open = new Map<string, Rectangle>();
   for (let cell = 0; cell < count; cell += 1) {
     const column = cell % COLUMNS;

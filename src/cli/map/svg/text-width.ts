@@ -1,9 +1,9 @@
 /**
- * How wide a text is at most: a picture does not know in which font it will be shown. The widths are those of DejaVu
- * Sans, the widest of the fonts that the style names. Pure.
+ * Computes the maximum width of a text. The viewer chooses the font, so the widths are those of DejaVu Sans, the widest
+ * font in the style. Pure.
  */
 
-/** Sizes of the classes of the style, in the picture's units. */
+/** Font sizes of the style's classes, in the picture's units. */
 export const FONT_SIZES = {
   title: 21,
   facts: 13,
@@ -17,11 +17,11 @@ export const FONT_SIZES = {
 export type TextKind = keyof typeof FONT_SIZES;
 
 const BOLD: readonly TextKind[] = ['title', 'heading'];
-/** By so much bold letters are wider. */
+/** Factor for bold letters. */
 const BOLD_FACTOR = 1.15;
 const ELLIPSIS = '…';
 
-/** Widths of a character in ems, the first that fits. */
+/** Widths of characters in ems; the first match counts. */
 const WIDTHS: readonly (readonly [RegExp, number])[] = [
   [/\p{M}|\p{Cf}/u, 0],
   [/[ !'(),\-./:;IJ[\\\]fijlrt|]/, 0.42],
@@ -30,7 +30,7 @@ const WIDTHS: readonly (readonly [RegExp, number])[] = [
   [/[\x20-\x7e]/, 0.64],
   [/\p{Extended_Pictographic}|\p{Emoji_Presentation}/u, 1.3],
 ];
-/** Of every other character: the full width of East Asian ones. */
+/** Width of every other character: the full width of East Asian ones. */
 const FULL_WIDTH = 1.05;
 
 /** @returns in the picture's units */
@@ -43,12 +43,12 @@ export function textWidth(text: string, kind: TextKind): number {
 }
 
 /**
- * A name that must not be wider than `most`: what is too much goes out of its middle, as its end says more.
- * @param name as it will be shown
+ * Shortens a name to a width of `most`. Characters are removed from its middle, because its end says more.
+ * @param name as displayed
  */
 export function fitted(name: string, most: number, kind: TextKind): string {
   if (textWidth(name, kind) <= most) return name;
-  // What is seen as one character stays one.
+  // Grapheme clusters are not divided.
   const characters = Array.from(new Intl.Segmenter().segment(name), ({ segment }) => segment);
   const room = most - textWidth(ELLIPSIS, kind);
   const head = taken(characters, room / 3, kind);
@@ -56,7 +56,7 @@ export function fitted(name: string, most: number, kind: TextKind): string {
   return head.join('') + ELLIPSIS + tail.reverse().join('');
 }
 
-/** As many of the first characters as have room. */
+/** The first characters, as many as fit. */
 function taken(characters: readonly string[], room: number, kind: TextKind): string[] {
   let left = room;
   const end = characters.findIndex((character) => {
