@@ -5,7 +5,7 @@ import { usageError } from '../errors.js';
 import { chainMemory } from '../image/chain-memory.js';
 import type { OpenedImage } from '../image/open-image.js';
 import { type Geometry, l1EntriesFor, MAX_L1_BYTES, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
-import { allocationUnit } from '../qcow2/image-writer.js';
+import { allocationUnit } from '../qcow2/image-body.js';
 import { LARGEST_PIECE } from '../system/aligned-memory.js';
 import { ITEM_BYTES } from '../workers/plan.js';
 import { type PoolMemory, type PoolWork, poolMemory, THREAD_BYTES } from '../workers/pool-memory.js';

@@ -19,7 +19,7 @@ import { type FreeRange, leastFreeRange } from '../qcow2/free-range.js';
 import { type Geometry, MAX_REFCOUNT_TABLE_BYTES, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import type { Header } from '../qcow2/header.js';
 import { decodeBackingName, headerAreaBytes } from '../qcow2/header-extensions.js';
-import { allocationUnit } from '../qcow2/image-writer.js';
+import { allocationUnit } from '../qcow2/image-body.js';
 import { SECTOR_SIZE } from '../sector.js';
 import type { Target } from '../storage/target.js';
 import { UnalignedReader } from '../storage/unaligned-reader.js';

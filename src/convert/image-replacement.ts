@@ -9,13 +9,14 @@ import type { ReferenceCounters } from '../check/reference-counters.js';
 import { Qcow2cError, quoted } from '../errors.js';
 import { hostOffset } from '../qcow2/addresses.js';
 import type { FreeRange } from '../qcow2/free-range.js';
-import { allocationUnit, type UncountedImage } from '../qcow2/image-writer.js';
+import { allocationUnit } from '../qcow2/image-body.js';
 import {
   clearUnknownAutoclear,
   type ReplacedTablePlaces,
   replaceBitmaps,
   replaceTables,
 } from '../qcow2/replaced-header.js';
+import type { UncountedImage } from '../qcow2/replacement-writer.js';
 import { TableStream } from '../qcow2/table-stream.js';
 import type { OverlapGuard } from '../storage/overlap-guard.js';
 import { alignedMemory } from '../system/aligned-memory.js';

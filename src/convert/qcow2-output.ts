@@ -4,8 +4,12 @@ import type { CompressorChoice } from '../engines/codec.js';
 import { backingFilePath } from '../image/image-name.js';
 import { guestCluster } from '../qcow2/addresses.js';
 import type { BitmapContent } from '../qcow2/bitmap-writer.js';
+import type { ClusterWriter } from '../qcow2/cluster-writer.js';
 import type { ImageParameters } from '../qcow2/create-options.js';
-import { allocationUnit, ImageWriter } from '../qcow2/image-writer.js';
+import { allocationUnit } from '../qcow2/image-body.js';
+import { ImageWriter } from '../qcow2/image-writer.js';
+import { unpackNormal } from '../qcow2/packed-clusters.js';
+import { ReplacementWriter } from '../qcow2/replacement-writer.js';
 import type { RawWriter } from '../raw/raw-writer.js';
 import { CompressedWriteCache } from '../storage/compressed-write-cache.js';
 import { OverlapGuard } from '../storage/overlap-guard.js';
@@ -14,7 +18,6 @@ import type { CompressClusters } from '../workers/messages/compression.js';
 import { type PipelineSettings, refuseAbort } from '../workers/pipeline.js';
 import type { PlannedItem } from '../workers/plan.js';
 import type { ItemResult, WorkerPool } from '../workers/pool.js';
-import { ClusterStore } from './cluster-store.js';
 import type { DiskRest } from './disk-rest.js';
 import type { ExistingImage } from './existing-image.js';
 import { type ReplacedImage, replaceImage } from './image-replacement.js';
@@ -51,6 +54,11 @@ export interface Qcow2Parts extends InPlaceParts {
   readonly runClusters: RunClusters;
 }
 
+/** The writer of a new image, or of the disk of an existing one. */
+type Qcow2Writer =
+  | { readonly writer: ImageWriter; readonly existing: undefined }
+  | { readonly writer: ReplacementWriter; readonly existing: ExistingImage };
+
 type Qcow2Options = Pick<
   ConvertOptions,
   'sparseSize' | 'keepTarget' | 'recompress' | 'compressionLevel' | 'compressionWindowBits' | 'signal'
@@ -63,9 +71,13 @@ export class Qcow2Output implements Output<CompressClusters> {
   readonly #parts: Qcow2Parts;
   readonly #guard: OverlapGuard;
   readonly #cache: CompressedWriteCache;
-  readonly #writer: ImageWriter;
-  readonly #store: ClusterStore;
+  readonly #writer: Qcow2Writer;
+  readonly #clusters: ClusterWriter;
   readonly #signal: AbortSignal | undefined;
+  /** Compressed clusters that are the payloads of the source. */
+  #copied = 0;
+  /** Clusters that the engine compressed wrongly at first; undefined: the payloads were not checked. */
+  #corrected: number | undefined;
   /** The end of the source in bytes, if its last cluster is filled up. */
   #sourceEnd = Number.POSITIVE_INFINITY;
   /** Bytes of the source. */
@@ -86,11 +98,17 @@ export class Qcow2Output implements Output<CompressClusters> {
     const guard = new OverlapGuard(target.file, existing === undefined ? firstFree : unit);
     await beginInPlace(parts, guard, unit);
     const cache = CompressedWriteCache.create(guard, unit, cacheSize);
-    const writer = new ImageWriter(parameters, virtualSize, guard, cache, firstFree, {
-      bitmapClusters: bitmaps.clusters,
-      replaced: existing && { free: existing.free, l1Entries: existing.image.header.l1Entries },
-    });
-    return new Qcow2Output(options, parts, guard, cache, writer);
+    const file = { guard, cache, firstFree, free: existing?.free };
+    const hidesBacking = existing?.backing !== undefined;
+    const backing = { hasBacking: parameters.backing !== undefined || hidesBacking, hidesBacking };
+    if (existing === undefined) {
+      const settings = { bitmapClusters: bitmaps.clusters, ...backing };
+      const writer = new ImageWriter(parameters, virtualSize, file, settings);
+      return new Qcow2Output(options, parts, guard, cache, { writer, existing });
+    }
+    const { l1Entries } = existing.image.header;
+    const writer = new ReplacementWriter(parameters, virtualSize, file, l1Entries, backing);
+    return new Qcow2Output(options, parts, guard, cache, { writer, existing });
   }
 
   private constructor(
@@ -98,9 +116,9 @@ export class Qcow2Output implements Output<CompressClusters> {
     parts: Qcow2Parts,
     guard: OverlapGuard,
     cache: CompressedWriteCache,
-    writer: ImageWriter,
+    writer: Qcow2Writer,
   ) {
-    const { compressor, parameters, virtualSize, dataFile, existing } = parts;
+    const { compressor, parameters, virtualSize, existing } = parts;
     const { geometry, version, preallocation } = parameters;
     const { compressionLevel, compressionWindowBits } = options;
     const recompresses = recompress || compressionLevel !== undefined || compressionWindowBits !== undefined;
@@ -121,13 +139,7 @@ export class Qcow2Output implements Output<CompressClusters> {
     this.#guard = guard;
     this.#cache = cache;
     this.#writer = writer;
-    this.#store = new ClusterStore({
-      writer,
-      dataWriter: dataFile?.writer,
-      parameters,
-      hasBacking,
-      hidesBacking: existing?.backing !== undefined,
-    });
+    this.#clusters = writer.writer.clusters;
     this.#signal = signal;
   }
 
@@ -138,19 +150,26 @@ export class Qcow2Output implements Output<CompressClusters> {
     settings: PipelineSettings,
   ): Promise<number> {
     const { clusterSize } = this;
-    const { bitmaps, sourceSize, rest, runClusters } = this.#parts;
+    const { bitmaps, sourceSize, rest, runClusters, dataFile } = this.#parts;
     // Bitmaps come first if their bits are known: a file that loses its end then loses data and no bitmap.
-    if (sourceSize !== undefined) await this.#writer.addBitmaps(bitmaps.of(sourceSize));
+    if (sourceSize !== undefined) await this.#writer.writer.body.addBitmaps(bitmaps.of(sourceSize));
     const parts = {
       pack: ({ guestOffset, length, segments, backing, changed }: PlannedItem, slot: number) => {
         const clusters = Math.ceil(length / clusterSize);
         return pool.run({ segments, backing, changed, clusters, length, slot }, guestOffset);
       },
-      store: async (packed: ItemResult<CompressClusters>, item: PlannedItem) => {
-        await this.#store.store(packed, item);
-        unreadable.itemDone(packed.unreadable, item.guestOffset + item.length);
+      store: async (packed: ItemResult<CompressClusters>, { guestOffset, length }: PlannedItem) => {
+        await this.#clusters.store(packed, guestCluster(guestOffset / clusterSize));
+        if (dataFile !== undefined) {
+          const { disk, runs } = unpackNormal(packed, clusterSize, length);
+          await dataFile.writer.write(guestOffset, disk, runs);
+        }
+        const { copied, corrected } = packed;
+        this.#copied += copied;
+        if (corrected !== undefined) this.#corrected = (this.#corrected ?? 0) + corrected;
+        unreadable.itemDone(packed.unreadable, guestOffset + length);
       },
-      storedBytes: () => this.#store.storedBytes,
+      storedBytes: () => this.#clusters.storedBytes,
     };
     const onEnd = (end: number) => {
       this.#sourceEnd = end;
@@ -161,18 +180,19 @@ export class Qcow2Output implements Output<CompressClusters> {
   }
 
   async finish(diskSize: number): Promise<void> {
-    const { target, dataFile, parameters, bitmaps, existing } = this.#parts;
+    const { target, dataFile, parameters, bitmaps } = this.#parts;
+    const { writer, existing } = this.#writer;
     this.#size = diskSize;
     this.#virtualSize = this.#parts.virtualSize ?? diskSize;
     const end = Math.ceil((existing === undefined ? this.#virtualSize : diskSize) / this.clusterSize);
-    await this.#store.passOver(end);
+    await this.#clusters.passOver(guestCluster(end));
     if (existing !== undefined) {
-      await this.#writer.keepRest(guestCluster(end), await tablesOf(existing), existing.virtualSize);
+      await writer.keepRest(guestCluster(end), await tablesOf(existing), existing.virtualSize);
     }
-    if (this.#parts.sourceSize === undefined) await this.#writer.addBitmaps(bitmaps.of(diskSize));
-    if (existing !== undefined) return this.#replace(existing);
+    if (this.#parts.sourceSize === undefined) await writer.body.addBitmaps(bitmaps.of(diskSize));
+    if (existing !== undefined) return this.#replace(writer, existing);
     this.#dataLength = (await dataFile?.writer.finish(this.#virtualSize)) ?? 0;
-    this.#length = await this.#writer.finish({
+    this.#length = await writer.finish({
       inPlace: isInPlace(target.kind),
       beforeHeader: () => target.keepLength(),
       virtualSize: this.#virtualSize,
@@ -187,8 +207,8 @@ export class Qcow2Output implements Output<CompressClusters> {
   }
 
   /** The old image stays valid until the new header is written; on error the file gets its old length back. */
-  async #replace(existing: ExistingImage): Promise<void> {
-    const uncounted = await this.#writer.finishUncounted();
+  async #replace(writer: ReplacementWriter, existing: ExistingImage): Promise<void> {
+    const uncounted = await writer.finish();
     this.#cache.free();
     refuseAbort(this.#signal);
     const { target } = this.#parts;
@@ -260,9 +280,9 @@ export class Qcow2Output implements Output<CompressClusters> {
       virtualSize: this.#virtualSize,
       fileSize: this.#length,
       clusterSize: this.clusterSize,
-      ...this.#writer.counts,
-      copiedClusters: this.#store.copied,
-      correctedClusters: this.#store.corrected,
+      ...this.#clusters.counts,
+      copiedClusters: this.#copied,
+      correctedClusters: this.#corrected,
       engine: compressor?.engine,
       compressionLevel: compressor?.level,
       tableLevel: compressor?.tableLevel,

@@ -7,8 +7,9 @@ import { type HostOffset, hostOffset } from '../qcow2/addresses.js';
 import { writeU64 } from '../qcow2/be64.js';
 import type { FreeRange } from '../qcow2/free-range.js';
 import { MAX_REFCOUNT_TABLE_BYTES, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
-import { allocationUnit, type UncountedImage } from '../qcow2/image-writer.js';
+import { allocationUnit } from '../qcow2/image-body.js';
 import { setRefcount } from '../qcow2/refcount-block.js';
+import type { UncountedImage } from '../qcow2/replacement-writer.js';
 import type { TableStream } from '../qcow2/table-stream.js';
 import type { ExistingImage } from './existing-image.js';
 

@@ -6,8 +6,9 @@
 import type { NextItem } from '../convert/input.js';
 import type { RunClusters } from '../convert/output.js';
 import { internalError } from '../errors.js';
-import { allocationUnit } from '../qcow2/image-writer.js';
-import { type CompressClusters, UNCHANGED } from '../workers/messages/compression.js';
+import { allocationUnit } from '../qcow2/image-body.js';
+import { UNCHANGED } from '../qcow2/packed-clusters.js';
+import type { CompressClusters } from '../workers/messages/compression.js';
 import { type PipelineParts, runPipeline } from '../workers/pipeline.js';
 import { ITEM_BYTES, type PlannedItem } from '../workers/plan.js';
 import type { ItemResult } from '../workers/pool.js';

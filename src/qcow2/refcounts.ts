@@ -140,4 +140,10 @@ export class RecountedRefcounts extends Refcounts {
     if (!super.isPlaced(cluster)) this.place(cluster, NOWHERE);
     return true;
   }
+
+  /** Forgets the complete blocks: their refcounts are counted again. */
+  override takeComplete(cluster: HostCluster): RefcountBlock[] {
+    super.takeComplete(cluster);
+    return [];
+  }
 }

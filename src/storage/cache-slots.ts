@@ -41,6 +41,14 @@ export class CacheSlots {
     this.#grant();
   }
 
+  /** Gives the host cluster a slot if one is free and no other waits. @returns whether it has one */
+  takeFree(cluster: CachedHostCluster): boolean {
+    if (this.#waiting.length > 0 || this.#lent >= this.#limit) return false;
+    cluster.memory = this.#slab?.take();
+    this.#lent += 1;
+    return true;
+  }
+
   /** Asks for a slot. @returns undefined when the host cluster has it now; otherwise settles when the wait ends */
   request(cluster: CachedHostCluster): Promise<void> | undefined {
     if (cluster.slotGranted === undefined) {

@@ -13,6 +13,14 @@ import type { Storage } from './storage.js';
 import { UnalignedWriter } from './unaligned-writer.js';
 import { WriteQueue, type WriteQueueOwner } from './write-queue.js';
 
+/** Bytes for one host cluster. */
+interface Part {
+  readonly index: number;
+  /** From the host cluster's start, in bytes. */
+  readonly start: number;
+  readonly part: Uint8Array;
+}
+
 export class CompressedWriteCache implements WriteQueueOwner {
   readonly #storage: Storage;
   readonly #clusterSize: number;
@@ -54,26 +62,34 @@ export class CompressedWriteCache implements WriteQueueOwner {
    * @throws Qcow2cError ERR_INTERNAL for bytes written twice or past a data end
    * @throws the first failed write's error, from then on
    */
-  async write(offset: number, bytes: Uint8Array): Promise<void> {
-    if (
-      bytes.length === 0 ||
-      bytes.length >= this.#clusterSize ||
-      !Number.isSafeInteger(offset) ||
-      offset < 0
-    ) {
-      throw new RangeError(`a compressed cluster of ${bytes.length} bytes at offset ${offset}`);
+  write(offset: number, bytes: Uint8Array): Promise<void> {
+    return this.writeRun(offset, [bytes.length], bytes);
+  }
+
+  /**
+   * Takes compressed clusters that lie one after the other, as `write` takes each, but copies them together. When one
+   * of them is refused, none is taken.
+   * @param offset of the first, in bytes
+   * @param lengths of each, in bytes
+   * @param bytes of all; their lengths' sum
+   * @throws as `write`
+   */
+  async writeRun(offset: number, lengths: ArrayLike<number>, bytes: Uint8Array): Promise<void> {
+    this.#refuseBadRun(offset, lengths, bytes);
+    this.#throwIfFailed();
+    if (this.#stopped) return this.#writeEachStraight(offset, lengths, bytes);
+    const parts = this.#partsOf(offset, bytes);
+    if (parts.length > 1) {
+      for (const { index, start, part } of parts) {
+        this.#clusters.get(index)?.refuseOverlap(start, start + part.length);
+      }
     }
-    const index = Math.floor(offset / this.#clusterSize);
-    const start = offset % this.#clusterSize;
-    const room = this.#clusterSize - start;
-    if (bytes.length <= room) return this.#store(index, start, bytes);
-    this.#clusters.get(index)?.refuseOverlap(start, this.#clusterSize);
-    this.#clusters.get(index + 1)?.refuseOverlap(0, bytes.length - room);
-    // Both at once: the first part may wait for a slot that only the second part can free.
-    await Promise.all([
-      this.#store(index, start, bytes.subarray(0, room)),
-      this.#store(index + 1, 0, bytes.subarray(room)),
-    ]);
+    // No part waits for the one before: that may wait for a slot that only a later part can free.
+    const waits: Promise<void>[] = [];
+    for (const { index, start, part } of parts) {
+      if (!this.#storeNow(index, start, part)) waits.push(this.#store(index, start, part));
+    }
+    if (waits.length > 0) await Promise.all(waits);
   }
 
   /**
@@ -189,28 +205,75 @@ export class CompressedWriteCache implements WriteQueueOwner {
     for (const { index } of this.#slots.rejectWaiting(error)) this.#clusters.delete(index);
   }
 
+  #refuseBadRun(offset: number, lengths: ArrayLike<number>, bytes: Uint8Array): void {
+    const isInFile = Number.isSafeInteger(offset) && offset >= 0;
+    let sum = 0;
+    for (let index = 0; index < lengths.length; index += 1) {
+      const length = lengths[index] ?? 0;
+      if (!(isInFile && length > 0 && length < this.#clusterSize)) {
+        throw new RangeError(`a compressed cluster of ${length} bytes at offset ${offset + sum}`);
+      }
+      sum += length;
+    }
+    if (sum === 0 || sum !== bytes.length) {
+      throw new RangeError(
+        `${bytes.length} bytes for compressed clusters of ${sum} bytes at offset ${offset}`,
+      );
+    }
+  }
+
+  /** The bytes, host cluster by host cluster. */
+  #partsOf(offset: number, bytes: Uint8Array): Part[] {
+    const parts: Part[] = [];
+    let index = Math.floor(offset / this.#clusterSize);
+    let start = offset % this.#clusterSize;
+    for (let at = 0; at < bytes.length; ) {
+      const part = bytes.subarray(at, at + this.#clusterSize - start);
+      parts.push({ index, start, part });
+      at += part.length;
+      index += 1;
+      start = 0;
+    }
+    return parts;
+  }
+
+  /** Copies bytes of one host cluster into its slot. @returns false when this must wait, and nothing has changed */
+  #storeNow(index: number, start: number, bytes: Uint8Array): boolean {
+    if (this.#failure !== undefined || this.#stopping !== undefined || this.#stopped) return false;
+    const cluster = this.#clusters.get(index) ?? this.#add(index);
+    cluster.refuseOverlap(start, start + bytes.length);
+    if (cluster.state === 'writing') return false;
+    if (cluster.memory === undefined && !this.#slots.takeFree(cluster)) return false;
+    cluster.fill(start, bytes);
+    this.#sendIfFinished(cluster);
+    return true;
+  }
+
   /** Copies bytes of one host cluster into its slot, once it has one and no write of it is in flight. */
   async #store(index: number, start: number, bytes: Uint8Array): Promise<void> {
-    for (;;) {
+    while (!this.#storeNow(index, start, bytes)) {
       this.#throwIfFailed();
+      const cluster = this.#clusters.get(index);
       if (this.#stopping !== undefined) {
         await this.#stopping.catch(() => {});
       } else if (this.#stopped) {
         return this.#writeStraight(index * this.#clusterSize + start, bytes);
-      } else {
-        const cluster = this.#clusters.get(index) ?? this.#add(index);
-        cluster.refuseOverlap(start, start + bytes.length);
-        if (cluster.state === 'writing') {
-          // Two writes in flight that share a sector would lose one of them.
-          await cluster.written?.promise;
-        } else if (cluster.memory === undefined) {
-          await this.#slots.request(cluster);
-        } else {
-          cluster.fill(start, bytes);
-          this.#sendIfFinished(cluster);
-          return;
-        }
+      } else if (cluster?.state === 'writing') {
+        // Two writes in flight that share a sector would lose one of them.
+        await cluster.written?.promise;
+      } else if (cluster !== undefined) {
+        await this.#slots.request(cluster);
       }
+    }
+  }
+
+  async #writeEachStraight(offset: number, lengths: ArrayLike<number>, bytes: Uint8Array): Promise<void> {
+    for (let index = 0, at = 0; index < lengths.length; index += 1) {
+      const length = lengths[index] ?? 0;
+      for (const { index, start, part } of this.#partsOf(offset + at, bytes.subarray(at, at + length))) {
+        await this.#writeStraight(index * this.#clusterSize + start, part);
+      }
+      at += length;
     }
   }
 

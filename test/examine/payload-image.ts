@@ -1,7 +1,8 @@
 /** Images whose compressed clusters are whatever a test says, and the L2 entries that lead to them. */
 import { guestCluster } from '../../src/qcow2/addresses.js';
 import { type CreateOptions, resolveCreateOptions } from '../../src/qcow2/create-options.js';
-import { allocationUnit, ImageWriter } from '../../src/qcow2/image-writer.js';
+import { allocationUnit } from '../../src/qcow2/image-body.js';
+import { ImageWriter } from '../../src/qcow2/image-writer.js';
 import { CompressedWriteCache } from '../../src/storage/compressed-write-cache.js';
 import { OverlapGuard } from '../../src/storage/overlap-guard.js';
 import { RecordingStorage } from '../storage/recording-storage.js';
@@ -22,13 +23,15 @@ export async function payloadImage(contents: readonly Content[], options: Create
   const storage = new RecordingStorage();
   const guard = new OverlapGuard(storage, unit);
   const cache = CompressedWriteCache.create(guard, unit, 4 * unit);
-  const writer = new ImageWriter(parameters, virtualSize, guard, cache, unit);
+  const writer = new ImageWriter(parameters, virtualSize, { guard, cache, firstFree: unit });
   for (const [index, content] of contents.entries()) {
     const cluster = guestCluster(index);
-    if (content === 'zero') await writer.writeZero(cluster, 1);
+    if (content === 'zero') await writer.clusters.writeZero(cluster, 1);
     else if (content === 'unallocated') continue;
-    else if ('payload' in content) await writer.writeCompressed(cluster, content.payload);
-    else await writer.writeNormal(cluster, content.stored);
+    else if ('payload' in content) {
+      const { payload } = content;
+      await writer.clusters.writeCompressed(cluster, Uint32Array.of(payload.length), payload);
+    } else await writer.clusters.writeNormal(cluster, content.stored);
   }
   const length = await writer.finish({});
   cache.free();

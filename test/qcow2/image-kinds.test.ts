@@ -425,7 +425,7 @@ describe('the bitmaps of an image', () => {
           { kind: 'stored', first: 5 },
         ],
         beforeSteps: (writer) =>
-          writer.addBitmaps(
+          writer.body.addBitmaps(
             list.map(({ kinds, ...bitmap }) => ({ bitmap, clusters: clusters(kinds, clusterSize) })),
           ),
       };
@@ -463,7 +463,7 @@ describe('the bitmaps of an image', () => {
       options: { clusterSize },
       virtualSize: 4 * clusterSize * 8 * 512,
       steps: [],
-      beforeSteps: (writer) => writer.addBitmaps(oneBitmap('d10d', clusterSize)),
+      beforeSteps: (writer) => writer.body.addBitmaps(oneBitmap('d10d', clusterSize)),
     };
     await writeFile(image, (await writeImage(plan)).file);
     const args = ['convert', '-f', 'qcow2', '-O', 'qcow2', '--bitmaps', '-o', 'cluster_size=4k', image, copy];
@@ -477,7 +477,7 @@ describe('the bitmaps of an image', () => {
       options: { clusterSize: 512, backingFile: 'n'.repeat(350), backingFormat: 'raw' },
       virtualSize: 512 * 8 * 512,
       steps: [],
-      beforeSteps: (writer) => writer.addBitmaps(oneBitmap('1', 512)),
+      beforeSteps: (writer) => writer.body.addBitmaps(oneBitmap('1', 512)),
     };
     await expect(writeImage(plan)).rejects.toMatchObject({ code: 'ERR_LIMIT', expected: 512 });
   });
@@ -489,8 +489,8 @@ describe('the bitmaps of an image', () => {
       virtualSize: 4 * clusterSize * 8 * 512,
       steps: [{ kind: 'stored', first: 900 }],
       beforeSteps: async (writer) => {
-        await writer.writeNormal(guestCluster(1), new Uint8Array(clusterSize).fill(1));
-        await writer.addBitmaps(oneBitmap('d10d', clusterSize));
+        await writer.clusters.writeNormal(guestCluster(1), new Uint8Array(clusterSize).fill(1));
+        await writer.body.addBitmaps(oneBitmap('d10d', clusterSize));
       },
     };
     const image = decodeImage((await writeImage(plan)).file);

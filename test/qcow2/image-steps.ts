@@ -5,7 +5,8 @@
 import { deflateRawSync } from 'node:zlib';
 import { guestCluster } from '../../src/qcow2/addresses.js';
 import { type CreateOptions, resolveCreateOptions } from '../../src/qcow2/create-options.js';
-import { allocationUnit, ImageWriter } from '../../src/qcow2/image-writer.js';
+import { allocationUnit } from '../../src/qcow2/image-body.js';
+import { ImageWriter } from '../../src/qcow2/image-writer.js';
 import type { Subclusters } from '../../src/qcow2/l2-entry.js';
 import { CompressedWriteCache } from '../../src/storage/compressed-write-cache.js';
 import { OverlapGuard } from '../../src/storage/overlap-guard.js';
@@ -52,28 +53,33 @@ export async function writeImage(plan: ImagePlan) {
   const storage = plan.storage ?? new RecordingStorage();
   const guard = new OverlapGuard(storage, unit);
   const cache = CompressedWriteCache.create(guard, unit, (plan.cacheUnits ?? 4) * unit);
-  const writer = new ImageWriter(parameters, sizeUnknown ? undefined : virtualSize, guard, cache, unit);
+  const writer = new ImageWriter(parameters, sizeUnknown ? undefined : virtualSize, {
+    guard,
+    cache,
+    firstFree: unit,
+  });
   const dataFile = Buffer.alloc(options.dataFile === undefined ? 0 : virtualSize);
   await plan.beforeSteps?.(writer);
   for (const step of steps) {
     const first = guestCluster(step.first);
-    if (step.kind === 'zero') await writer.writeZero(first, step.count);
-    if (step.kind === 'reserved') await writer.reserve(first, step.count);
+    if (step.kind === 'zero') await writer.clusters.writeZero(first, step.count);
+    if (step.kind === 'reserved') await writer.clusters.reserve(first, step.count);
     if (step.kind === 'compressed') {
-      await writer.writeCompressed(first, deflateRawSync(bytesOf(step, clusterSize), { level: 1 }));
+      const payload = deflateRawSync(bytesOf(step, clusterSize), { level: 1 });
+      await writer.clusters.writeCompressed(first, Uint32Array.of(payload.length), payload);
     }
     if (step.kind !== 'stored') continue;
     if (options.dataFile === undefined) {
-      await writer.writeNormal(first, bytesOf(step, clusterSize), step.subclusters);
+      await writer.clusters.writeNormal(first, bytesOf(step, clusterSize), step.subclusters);
     } else {
-      await writer.mapExternal(first, step.subclusters);
+      await writer.clusters.mapExternal(first, step.subclusters);
       bytesOf(step, clusterSize).copy(dataFile, step.first * clusterSize);
     }
   }
   const length = await writer.finish(sizeUnknown ? { virtualSize } : {});
   cache.free();
   const file = Buffer.from(storage.bytes(0, length));
-  return { file, dataFile, storage, counts: writer.counts, clusterSize };
+  return { file, dataFile, storage, counts: writer.clusters.counts, clusterSize };
 }
 
 /**

@@ -5,7 +5,8 @@ import { describe, expect, test } from 'vitest';
 import { roundUp } from '../../src/arithmetic.js';
 import { guestCluster } from '../../src/qcow2/addresses.js';
 import { resolveCreateOptions } from '../../src/qcow2/create-options.js';
-import { allocationUnit, ImageWriter } from '../../src/qcow2/image-writer.js';
+import { allocationUnit } from '../../src/qcow2/image-body.js';
+import { ImageWriter } from '../../src/qcow2/image-writer.js';
 import { CompressedWriteCache } from '../../src/storage/compressed-write-cache.js';
 import { OverlapGuard } from '../../src/storage/overlap-guard.js';
 import { expectGoodImage } from '../e2e/judge.js';
@@ -75,7 +76,7 @@ async function write(
   const firstFree = unit * (1 + given.keptUnits);
   const guard = new OverlapGuard(storage, firstFree);
   const cache = CompressedWriteCache.create(guard, unit, given.cacheUnits * unit);
-  const writer = new ImageWriter(parameters, virtualSize, guard, cache, firstFree);
+  const writer = new ImageWriter(parameters, virtualSize, { guard, cache, firstFree });
   const expected = new Map<number, { kind: string; bytes: Buffer }>();
   let compressedBytes = 0;
   for (const cluster of given.clusters) {
@@ -84,8 +85,9 @@ async function write(
     const isCompressed = payload.length < bytes.length;
     expected.set(cluster.index, { kind: isCompressed ? 'compressed' : 'normal', bytes });
     const handed = Buffer.from(isCompressed ? payload : bytes);
-    if (isCompressed) await writer.writeCompressed(guestCluster(cluster.index), handed);
-    else await writer.writeNormal(guestCluster(cluster.index), handed);
+    const first = guestCluster(cluster.index);
+    if (isCompressed) await writer.clusters.writeCompressed(first, Uint32Array.of(handed.length), handed);
+    else await writer.clusters.writeNormal(first, handed);
     // The caller may reuse the buffer at once.
     handed.fill(0x99);
     if (isCompressed) compressedBytes += payload.length;
@@ -117,7 +119,7 @@ async function judge(given: Case) {
   // The last host cluster is in use, and none is used past the file's end.
   expect(Math.max(...image.references.keys())).toBe(Math.ceil(length / image.clusterSize) - 1);
   const kinds = [...expected.values()].map(({ kind }) => kind);
-  expect(writer.counts).toEqual({
+  expect(writer.clusters.counts).toEqual({
     compressedClusters: kinds.filter((kind) => kind === 'compressed').length,
     normalClusters: kinds.filter((kind) => kind === 'normal').length,
     zeroClusters: 0,

@@ -126,6 +126,7 @@ describe('write', () => {
     const { storage, cache } = makeCache(2);
     await fill(cache, 0, 0, CLUSTER - 100);
     await cache.write(CLUSTER - 100, payload(300, 9));
+    await turn();
     expect(writesTo(storage)).toEqual([[0, CLUSTER]]);
     expect(storage.bytes(CLUSTER - 100, 100)).toEqual(payload(300, 9).subarray(0, 100));
     await cache.stop();

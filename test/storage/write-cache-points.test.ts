@@ -65,6 +65,7 @@ describe('2. a host cluster is one page-aligned buffer, its filled bytes are sor
     const { storage, cache } = makeCache(1);
     const bytes = payload(CLUSTER);
     for (const at of shuffled(2048)) await cache.write(at * 32, bytes.subarray(at * 32, at * 32 + 32));
+    await turn();
     expect(storage.writes).toHaveLength(1);
     expect(storage.writes[0]).toMatchObject({ offset: 0, length: CLUSTER, buffers: [{ length: CLUSTER }] });
     expect(Number(storage.writes[0]!.buffers[0]!.address % 4096n)).toBe(0);
@@ -112,6 +113,17 @@ describe('3. overlapping or repeated writes are refused', () => {
     await expect(cache.write(CLUSTER - 10, payload(16))).rejects.toThrow('some are filled already');
     await cache.flush();
     expect(clustersOf(storage.writes)).toEqual([1]);
+  });
+
+  test('a run of which any part overlaps or lies past a data end is refused as a whole', async () => {
+    const { storage, cache } = makeCache(4);
+    await cache.write(2 * CLUSTER + 5, payload(10));
+    cache.setDataEnd(4, 100);
+    const run = (offset: number) => cache.writeRun(offset, [50_000, 50_000, 50_000], payload(150_000));
+    await expect(run(100)).rejects.toThrow('some are filled already');
+    await expect(run(3 * CLUSTER)).rejects.toThrow('its data ends at 100');
+    await cache.flush();
+    expect(clustersOf(storage.writes)).toEqual([2]);
   });
 
   test('a write past the data end is refused', async () => {
@@ -190,6 +202,59 @@ describe('4. a finished host cluster is written at once', () => {
     await cache.read(0, 10);
     expect(storage.reads).toHaveLength(1);
     cache.free();
+  });
+});
+
+describe('4. and 7. for a run of compressed clusters in one call', () => {
+  test.each([1, 2, 5])(
+    'with %d slots it fills host cluster after host cluster, and each leaves at once',
+    async (slots) => {
+      const { storage, cache } = makeCache(slots);
+      const bytes = payload(200_000);
+      const given = bytes.slice();
+      await cache.writeRun(CLUSTER, [40_000, 40_000, 40_000, 40_000, 40_000], given);
+      given.fill(0);
+      await turn();
+      const whole = storage.writes.map(({ offset, length }) => [offset, length]);
+      await cache.stop();
+      expect(storage.writes.reduce((sum, { length }) => sum + length, 0)).toBe(3 * CLUSTER + 4096);
+      expect(whole.reduce((sum, [, length = 0]) => sum + length, 0)).toBe(3 * CLUSTER);
+      expectSameBytes(storage.bytes(CLUSTER, 200_000), bytes);
+    },
+  );
+
+  test('a part waits while no slot is free, and a part whose host cluster has a slot does not', async () => {
+    const { cache } = makeCache(1);
+    await cache.write(2 * CLUSTER - 5, payload(5));
+    const run = cache.writeRun(CLUSTER, [CLUSTER - 10, 5], payload(CLUSTER - 5));
+    expect(await stateOf(run)).toBe('resolved');
+    await cache.write(3 * CLUSTER, payload(10));
+    const waiting = cache.writeRun(4 * CLUSTER, [10, 10], payload(20));
+    expect(await stateOf(waiting)).toBe('waiting');
+    cache.setDataEnd(3, 10);
+    await waiting;
+  });
+
+  test.each([
+    ['an empty run', [], 0],
+    ['an empty compressed cluster', [10, 0], 10],
+    ['one as long as a host cluster', [10, CLUSTER], CLUSTER + 10],
+    ['fewer bytes than their lengths', [10, 10], 19],
+  ])('%s is refused', async (_, given, length) => {
+    const { cache } = makeCache(1);
+    await expect(cache.writeRun(0, given, payload(length))).rejects.toBeInstanceOf(RangeError);
+    expect(() => cache.free()).not.toThrow();
+  });
+
+  test('without a cache each compressed cluster is written by itself', async () => {
+    const storage = recordingStorage({ alignment: 1 });
+    const cache = CompressedWriteCache.create(storage, CLUSTER, 0);
+    await cache.writeRun(10, [100, 200, 300], payload(600));
+    expect(storage.writes.map(({ offset, length }) => [offset, length])).toEqual([
+      [10, 100],
+      [110, 200],
+      [310, 300],
+    ]);
   });
 });
 

@@ -7,9 +7,15 @@ import { CLUSTER } from './write-cache-model.js';
 import { type Item, type Plan, type Step, WriteCacheRun } from './write-cache-run.js';
 
 const item: fc.Arbitrary<Item> = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ length: fc.integer({ min: 1, max: CLUSTER - 1 }) }) },
-  { weight: 3, arbitrary: fc.record({ length: fc.integer({ min: 1, max: 300 }) }) },
-  { weight: 1, arbitrary: fc.record({ length: fc.constant(CLUSTER / 4) }) },
+  { weight: 4, arbitrary: fc.record({ lengths: fc.tuple(fc.integer({ min: 1, max: CLUSTER - 1 })) }) },
+  { weight: 3, arbitrary: fc.record({ lengths: fc.tuple(fc.integer({ min: 1, max: 300 })) }) },
+  { weight: 1, arbitrary: fc.record({ lengths: fc.constant([CLUSTER / 4]) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      lengths: fc.array(fc.integer({ min: 1, max: CLUSTER - 1 }), { minLength: 2, maxLength: 8 }),
+    }),
+  },
   { weight: 2, arbitrary: fc.record({ leave: fc.constantFrom('skip', 'reuse') }) },
 );
 

@@ -9,8 +9,8 @@ import { turn } from './promise-state.js';
 import { type Failure, RecordingStorage } from './recording-storage.js';
 import { BACKGROUND, CacheModel, CLUSTER } from './write-cache-model.js';
 
-/** One step: a compressed cluster of this many bytes, or a jump of the stream. */
-export type Item = { readonly length: number } | { readonly leave: 'skip' | 'reuse' };
+/** One step: compressed clusters of these lengths in one call, or a jump of the stream. */
+export type Item = { readonly lengths: readonly number[] } | { readonly leave: 'skip' | 'reuse' };
 
 export type Step =
   | { readonly kind: 'append'; readonly items: readonly Item[]; readonly order: readonly number[] }
@@ -104,7 +104,7 @@ export class WriteCacheRun {
 
   async #append(items: readonly Item[], order: readonly number[]): Promise<void> {
     const calls = items.map((item) =>
-      'leave' in item ? this.#leave(item.leave) : this.#allocate(item.length),
+      'leave' in item ? this.#leave(item.leave) : this.#allocate(item.lengths),
     );
     const keyOf = (index: number) => order[index % order.length] ?? 0;
     const turns = [...calls.keys()];
@@ -117,12 +117,13 @@ export class WriteCacheRun {
   }
 
   /** Takes the next bytes of the stream. @returns the call that writes them */
-  #allocate(length: number): () => void {
+  #allocate(lengths: readonly number[]): () => void {
+    const length = lengths.reduce((sum, each) => sum + each, 0);
     // A reused host cluster has no free neighbour to continue into.
     const { cluster, at } = this.#cursor ?? { cluster: this.#frontier, at: 0 };
     if (cluster + 1 < this.#frontier && at + length > CLUSTER) {
       const leave = this.#leave('skip');
-      const write = this.#allocate(length);
+      const write = this.#allocate(lengths);
       return () => {
         leave();
         write();
@@ -132,12 +133,17 @@ export class WriteCacheRun {
     for (let index = cluster; index * CLUSTER < cluster * CLUSTER + end; index += 1) {
       if (index > cluster || at === 0) this.#open(index);
     }
-    this.#cursor = end < CLUSTER ? { cluster, at: end } : { cluster: cluster + 1, at: end - CLUSTER };
+    this.#cursor = { cluster: cluster + Math.floor(end / CLUSTER), at: end % CLUSTER };
     if (this.#cursor.at === 0) this.#cursor = undefined;
     const offset = cluster * CLUSTER + at;
     return () => {
       const bytes = this.model.call(offset, length);
-      this.#track(this.#cache.write(offset, bytes).then(() => this.model.accept(offset, bytes)));
+      const [only, ...more] = lengths;
+      const call =
+        only === length && more.length === 0
+          ? this.#cache.write(offset, bytes)
+          : this.#cache.writeRun(offset, lengths, bytes);
+      this.#track(call.then(() => this.model.accept(offset, bytes)));
     };
   }
 

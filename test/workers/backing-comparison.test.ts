@@ -5,12 +5,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { CompressionType } from '../../src/compression-type.js';
 import type { Decompressor } from '../../src/engines/codec.js';
 import { createDecompressor } from '../../src/engines/engine-choice.js';
+import { UNCHANGED } from '../../src/qcow2/packed-clusters.js';
 import { ItemError } from '../../src/workers/item-failure.js';
-import {
-  type CompressionItem,
-  type CompressionSetup,
-  UNCHANGED,
-} from '../../src/workers/messages/compression.js';
+import type { CompressionItem, CompressionSetup } from '../../src/workers/messages/compression.js';
 import type { Segment } from '../../src/workers/segments.js';
 import { ClusterCompressor } from '../../src/workers/tasks/compress-clusters.js';
 import { useScratch } from '../e2e/scratch.js';

@@ -1,6 +1,7 @@
 /** A worker's setup with the defaults of the command line and the memory of its pool, and the clusters in a slot. */
-import type { ClusterSizes, CompressionSetup } from '../../src/workers/messages/compression.js';
-import { UNCHANGED } from '../../src/workers/messages/compression.js';
+import type { ClusterSizes } from '../../src/qcow2/packed-clusters.js';
+import { UNCHANGED } from '../../src/qcow2/packed-clusters.js';
+import type { CompressionSetup } from '../../src/workers/messages/compression.js';
 import type { RunsSetup } from '../../src/workers/messages/runs.js';
 import type { PoolSharedMemory } from '../../src/workers/messages/task.js';
 

@@ -1,12 +1,13 @@
 /** The task of a conversion to qcow2: read items and pack their clusters, compressed or as they are. */
 import type { CompressorChoice } from '../../engines/codec.js';
+import type { PackedClusters } from '../../qcow2/packed-clusters.js';
 import type { Segment } from '../segments.js';
 import type { Task, TaskAnswer, TaskItem, TaskSetup } from './task.js';
 
 export interface CompressClusters extends Task {
   readonly setup: CompressionSetup;
   readonly item: CompressionItem;
-  readonly answer: PackedClusters;
+  readonly answer: CompressionAnswer;
 }
 
 /** Sizes in bytes. */
@@ -42,24 +43,10 @@ export interface CompressionItem extends TaskItem {
   readonly length: number;
 }
 
-/**
- * Bytes of each guest cluster in the slot, where the clusters lie one after the other: 0 for a zero cluster, the cluster
- * size for one stored as it is, UNCHANGED for one that is as in the backing file, otherwise the length of the
- * compressed cluster.
- */
-export type ClusterSizes = Uint32Array;
-
-export const UNCHANGED = 0xffffffff;
-
-export interface PackedClusters extends TaskAnswer {
-  readonly sizes: ClusterSizes;
+/** The clusters lie in the item's slot. */
+export interface CompressionAnswer extends TaskAnswer, Omit<PackedClusters, 'bytes'> {
   /** How many compressed clusters were copied from the source. */
   readonly copied: number;
   /** How many clusters the engine compressed wrongly at first; undefined: payloads are not checked. */
   readonly corrected?: number | undefined;
-  /**
-   * With subclusters, for each normal cluster: bit n is set when subcluster n holds data. The other subclusters are
-   * zeros over a backing file, otherwise unallocated.
-   */
-  readonly subclusters: Uint32Array | undefined;
 }

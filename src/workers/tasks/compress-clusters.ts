@@ -5,15 +5,11 @@
  */
 import type { Compressor } from '../../engines/codec.js';
 import { looksIncompressible } from '../../engines/incompressible.js';
+import { UNCHANGED } from '../../qcow2/packed-clusters.js';
 import { ALL_SUBCLUSTERS } from '../../qcow2/subclusters.js';
 import { throwIfCancelled } from '../cancellation.js';
 import type { UnreadableItemRange } from '../item-failure.js';
-import {
-  type CompressionItem,
-  type CompressionSetup,
-  type PackedClusters,
-  UNCHANGED,
-} from '../messages/compression.js';
+import type { CompressionAnswer, CompressionItem, CompressionSetup } from '../messages/compression.js';
 import type { PoolSharedMemory } from '../messages/task.js';
 import type { CompressedSegment } from '../segments.js';
 import { BackingComparison } from './backing-comparison.js';
@@ -55,7 +51,7 @@ export class ClusterCompressor {
   }
 
   /** @throws ItemError, or what an engine throws */
-  run(item: CompressionItem): PackedClusters {
+  run(item: CompressionItem): CompressionAnswer {
     const { clusters, slot, segments } = item;
     const { clusterSize, itemSize } = this.#setup;
     const input = this.#input.subarray(0, clusters * clusterSize);
