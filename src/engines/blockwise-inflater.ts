@@ -1,13 +1,13 @@
 /**
- * Inflates deflate streams of several blocks with libdeflate and sees the header of every block, so that nothing passes
- * that zlib refuses. libdeflate tells where a stream ends to the byte only, and never where a block does. So each block is
- * inflated as if it were the final one. It then ends in the last byte that was taken, behind a bit at which the block's code
- * for its end is complete. Where there are several such bits, the last bit of the last such code is turned over. If it is
- * the code for the end, another symbol takes its place, and the block yields more. Otherwise the bit lies behind the block,
- * and nothing changes.
+ * Inflates deflate streams of several blocks with libdeflate and reads the header of every block, so that no stream
+ * passes that zlib refuses. libdeflate returns the end of a stream in bytes only, and not the ends of blocks. So each
+ * block is inflated as if it were the final one. It then ends in the last byte consumed, after a bit that completes the
+ * block's end-of-block code. If there are several such bits, the last bit of the last such code is flipped. If the code
+ * was the end of the block, it becomes another symbol and the block yields more. Otherwise the bit lies after the
+ * block, and the output does not change.
  *
- * A later block is inflated behind a stored block that holds what it can look back at, and behind empty blocks that
- * bring it to its place in its first byte. Both take the place of bytes that were inflated before.
+ * A later block is inflated after a stored block with its history (the window), and after empty blocks that shift it to
+ * its bit position in the first byte. Both overwrite bytes that were inflated before.
  */
 import type { BlockInflater, Inflater } from './codec.js';
 import { DeflateBits, DeflateStop } from './deflate-bits.js';
@@ -15,14 +15,14 @@ import { LARGEST_WINDOW } from './deflate-decoder.js';
 import { DynamicBlock, LITERALS, MOST_HEADER_BYTES } from './dynamic-block.js';
 import { codeOf, completenessOf } from './huffman-table.js';
 
-/** Header of a stored block that begins with a byte: its type, its length, the complement. */
+/** Header of a byte-aligned stored block: its type, its length, the complement. */
 const STORED_HEADER = 5;
 
-/** An empty block with fixed codes, bits: 0, 1 and 0, and the code of its end. */
+/** An empty block with fixed codes, as bits: 0, 1 and 0, and its end-of-block code. */
 const EMPTY_FIXED = '0100000000';
 /**
- * An empty dynamic block, in the order of its bits, of an odd number: 257 and 1 symbols, 19 code lengths, of which those of
- * 18 and 1 are 1; 138 and 118 zeros, a code of one bit for the end and for a distance, and the end.
+ * An empty dynamic block with an odd number of bits, in stream order: 257 and 1 symbols; 19 code lengths, those of 18
+ * and 1 being 1; 138 and 118 zeros; a code of one bit for the end and for a distance; the end.
  */
 const EMPTY_DYNAMIC = [
   ...['001', '00000', '00000', '1111'],
@@ -30,7 +30,9 @@ const EMPTY_DYNAMIC = [
   ...['1', '1111111', '1', '1101011', '0', '0', '0'],
 ].join('');
 
-/** By the bit that a block is to begin at, in its first byte: the empty blocks before it, the last byte begun. */
+/**
+ * Indexed by the bit of its first byte at which a block begins: the empty blocks before it, the last byte incomplete.
+ */
 const FILLERS: readonly Uint8Array[] = Array.from({ length: 8 }, (_, bit) => {
   let filler = bit % 2 === 0 ? '' : EMPTY_DYNAMIC;
   while (filler.length % 8 !== bit) filler += EMPTY_FIXED;
@@ -41,10 +43,10 @@ const FILLERS: readonly Uint8Array[] = Array.from({ length: 8 }, (_, bit) => {
   return bytes;
 });
 
-/** Room before a stream for what its second block needs. */
+/** Room before a stream for the blocks that precede its second block. */
 const HEADROOM = STORED_HEADER + LARGEST_WINDOW + Math.max(...FILLERS.map(({ length }) => length));
 
-/** Each block costs as much as some thousand bytes of output: streams of smaller ones are left to zlib. */
+/** Each block costs as much as some thousand bytes of output. Streams of smaller blocks are left to zlib. */
 const BYTES_A_BLOCK = 4096;
 const MOST_SMALL_BLOCKS = 4;
 
@@ -52,15 +54,15 @@ export class BlockwiseInflater implements Inflater {
   readonly #inflater: BlockInflater;
   readonly #bits = new DeflateBits();
   readonly #block = new DynamicBlock();
-  /** Room, and behind it the stream. */
+  /** Room, followed by the stream. */
   #memory = new Uint8Array(HEADROOM);
 
-  /** @param inflater makes of one block whose codes are complete what zlib makes of it; freed with this */
+  /** @param inflater gives the same result as zlib for one block with complete codes; freed with this */
   constructor(inflater: BlockInflater) {
     this.#inflater = inflater;
   }
 
-  /** @returns undefined also where this cannot tell */
+  /** @returns undefined also if this engine cannot decide */
   inflate(input: Uint8Array, output: Uint8Array): number | undefined {
     if (this.#memory.length < HEADROOM + input.length) {
       this.#memory = new Uint8Array(HEADROOM + input.length);
@@ -92,7 +94,7 @@ export class BlockwiseInflater implements Inflater {
 
   #type = 0;
 
-  /** Reads what a block begins with. @returns whether it is the final one @throws DeflateStop */
+  /** Reads the header of a block. @returns whether it is the final one @throws DeflateStop */
   #beginBlock(input: Uint8Array, bit: number): boolean {
     const from = bit >>> 3;
     this.#bits.load(input.subarray(from, from + MOST_HEADER_BYTES + 1));
@@ -121,7 +123,7 @@ export class BlockwiseInflater implements Inflater {
     made: number,
     isFinal: boolean,
   ): BlockEnd | undefined {
-    // A fixed block has codes for symbols without a meaning.
+    // A fixed block has codes for reserved symbols.
     if (this.#type !== 2) return undefined;
     const block = this.#block;
     block.read(this.#bits, false);
@@ -151,8 +153,8 @@ export class BlockwiseInflater implements Inflater {
   }
 
   /**
-   * Makes the block at a bit of the stream the final one of a stream that begins with what it can look back at.
-   * @returns where that begins in the memory
+   * Turns the block at a bit of the stream into the final block of a stream that begins with its history.
+   * @returns where that stream begins in the memory
    */
   #prepare(bit: number, history: Uint8Array): number {
     const memory = this.#memory;
@@ -173,7 +175,7 @@ export class BlockwiseInflater implements Inflater {
     return start;
   }
 
-  /** @returns the bits, ascending, behind which the code for the block's end is complete and which lie in the byte */
+  /** @returns the bits of the byte, ascending, after which the end-of-block code is complete */
   #possibleEnds(input: Uint8Array, lastByte: number, from: number): number[] {
     const { lengths, lengthSymbols } = this.#block;
     const length = lengths[LITERALS] as number;
@@ -186,13 +188,13 @@ export class BlockwiseInflater implements Inflater {
   }
 }
 
-/** Where a block has ended: bytes of output, and the bit of the stream behind it. */
+/** The end of a block: bytes of output, and the next bit of the stream. */
 interface BlockEnd {
   readonly made: number;
   readonly end: number;
 }
 
-/** The `count` bits before a bit of the stream, as a code has them: the first one highest. */
+/** The `count` bits before a bit of the stream, in the order of a code: the first bit highest. */
 function bitsBefore(input: Uint8Array, end: number, count: number): number {
   let code = 0;
   for (let bit = end - count; bit < end; bit += 1) {

@@ -1,19 +1,19 @@
 /**
- * Inflates each payload and compares it with its cluster before it is used, for engines that may compute wrongly. A
- * wrong one is replaced by one of a lower level, and where that is wrong too the cluster is stored as it is.
+ * Inflates each payload and compares it with its cluster before use, for engines that may compress wrongly. A wrong
+ * payload is compressed again at a lower level; if all levels are wrong, the cluster is stored uncompressed.
  */
 import type { Compressor, Decompressor } from './codec.js';
 import { CorruptPayload } from './corrupt-payload.js';
 
 export class CheckedCompressor implements Compressor {
   readonly #compressors: Compressor[];
-  /** Not made yet, the highest level first. */
+  /** Compressors not created yet, the highest level first. */
   readonly #lower: (() => Compressor)[];
   readonly #decompressor: Decompressor;
   #inflated: Uint8Array = new Uint8Array(0);
   #corrected = 0;
 
-  /** @param lower make compressors of lower levels, the highest first; all that are made are freed with this one */
+  /** @param lower functions that create compressors of lower levels, the highest first; they are freed with this one */
   constructor(compressor: Compressor, lower: readonly (() => Compressor)[], decompressor: Decompressor) {
     this.#compressors = [compressor];
     this.#lower = [...lower];

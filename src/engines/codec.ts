@@ -1,7 +1,4 @@
-/**
- * The one interface behind which every compression engine stands. Engines are synchronous: they run
- * in worker threads and do nothing else there.
- */
+/** The interface of every compression engine. Engines are synchronous; they run in worker threads. */
 import type { CompressionType } from '../compression-type.js';
 
 /** The engines that are libraries of the system. `isal` only compresses. */
@@ -10,25 +7,25 @@ export type NativeEngine = 'isal' | 'libdeflate' | 'libzstd';
 /** The engines by the library that does the work. `node` is the zlib and zstd built into Node.js. */
 export type EngineName = NativeEngine | 'node';
 
-/** The engines that inflate as well. */
+/** The engines that can inflate. */
 export type InflatingEngine = Exclude<EngineName, 'isal'>;
 
-/** What makes a compressor: plain data, so that the main thread chooses once and the workers follow. */
+/** The parameters of a compressor. They are plain data: the main thread chooses once and sends them to the workers. */
 export interface CompressorChoice {
   readonly type: CompressionType;
   readonly engine: EngineName;
   readonly level: number;
-  /** Level for clusters that hold binary tables; undefined: the same. libdeflate only. */
+  /** Level for clusters with binary tables; undefined: the same level. libdeflate only. */
   readonly tableLevel?: number | undefined;
-  /** log2 of the entries of the hash table; undefined: as the level has it. libzstd only. */
+  /** log2 of the entries of the hash table; undefined: the level's default. libzstd only. */
   readonly hashLog?: number | undefined;
   /** Window of deflate in bits: 15 (32 KiB) or 12 (4 KiB, what qemu itself writes; engine `node` only). */
   readonly windowBits: 12 | 15;
   /** The shared library of a native engine; undefined for `node`. */
   readonly library?: string | undefined;
-  /** Whether each payload is inflated and compared before it is used. */
+  /** Whether each payload is inflated and compared before use. */
   readonly checks?: boolean | undefined;
-  /** Why the bytes are not those of the same engine on other machines; undefined: they are. */
+  /** The reason why the output differs from the same engine's on other machines; undefined: it does not. */
   readonly unportable?: string | undefined;
 }
 
@@ -39,45 +36,45 @@ export interface Compressor {
    * @throws Qcow2cError ERR_ENGINE when the engine fails for another reason
    */
   compress(input: Uint8Array, output: Uint8Array): number;
-  /** Of those made so far, how many were wrong at first; undefined: nobody has looked. */
+  /** The number of payloads so far that were wrong at first; undefined: payloads are not checked. */
   readonly corrected?: number;
   /** Frees what the engine holds outside the JavaScript heap. Call once. */
   free(): void;
 }
 
-/** Takes a payload exactly when QEMU does, on any machine and by any engine. */
+/** Accepts a payload exactly if QEMU does, on every machine and with every engine. */
 export interface Decompressor {
   /**
    * Fills exactly all of `output` from the payload at the start of `input`: one deflate stream, or zstd frames. Trailing
    * bytes are ignored (the format knows a payload's length only to the sector).
-   * @returns how many bytes of `input` the payload took, without the trailing ones
-   * @throws CorruptPayload for any other payload. Its `isReadable` says whether QEMU reads a cluster of it all the
-   *   same, which `output` then holds. Qcow2cError ERR_ENGINE when the engine has no memory
+   * @returns the length of the payload in bytes, without trailing bytes
+   * @throws CorruptPayload for any other payload. Its `isReadable` says whether QEMU reads the cluster nevertheless;
+   *   `output` then holds it. Qcow2cError ERR_ENGINE if the engine is out of memory
    */
   decompress(input: Uint8Array, output: Uint8Array): number;
   /**
-   * Inflates what can be had of a payload that `decompress` does not take, by looser rules. Slow.
-   * @param input without what the file does not have
-   * @returns how many bytes of `output` it filled, from its start
+   * Inflates as much as possible of a payload that `decompress` refuses, by less strict rules. Slow.
+   * @param input only the bytes that the file has
+   * @returns number of bytes written to `output`, from its start
    */
   salvage(input: Uint8Array, output: Uint8Array): number;
   /** Frees what the engine holds outside the JavaScript heap. Call once. */
   free(): void;
 }
 
-/** Inflates deflate streams fast. */
+/** A fast decoder of deflate streams. */
 export interface Inflater {
   /**
    * Fills exactly all of `output` from the stream at the start of `input`.
-   * @returns how many bytes of `input` the stream took; undefined when it is not one of exactly `output.length` bytes
+   * @returns the length of the stream in bytes; undefined if it does not yield exactly `output.length` bytes
    */
   inflate(input: Uint8Array, output: Uint8Array): number | undefined;
   free(): void;
 }
 
-/** Tells how far a stream went that need not fill the output. */
+/** Also decodes streams that do not fill the output. */
 export interface BlockInflater extends Inflater {
-  /** @returns bytes taken, the last one perhaps in part, and bytes made; undefined when it refuses the stream */
+  /** @returns bytes read, the last one possibly in part, and bytes written; undefined if it refuses the stream */
   inflateStream(
     input: Uint8Array,
     output: Uint8Array,

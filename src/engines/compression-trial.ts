@@ -1,6 +1,6 @@
 /**
- * Tries a compressor on what is like a guest's data before the guest's data goes through it, at the level that it will
- * be used with: most of a library's code is in its higher levels.
+ * Tests a compressor with data similar to a guest's before it is used, at the level to be used: most of a library's
+ * code belongs to its higher levels.
  */
 import { CheckedCompressor } from './checked-compressor.js';
 import type { Compressor, Decompressor } from './codec.js';
@@ -8,7 +8,7 @@ import type { Compressor, Decompressor } from './codec.js';
 /** Bytes of a sample: a cluster of the default size. */
 const SAMPLE_BYTES = 65536;
 
-/** @returns whether it makes payloads of all samples that hold these; both are still the caller's */
+/** @returns whether its payloads of all samples inflate to the samples; the caller still owns both */
 export function compressesRight(compressor: Compressor, decompressor: Decompressor): boolean {
   const checked = new CheckedCompressor(compressor, [], decompressor);
   return samples().every((sample) => {
@@ -17,7 +17,7 @@ export function compressesRight(compressor: Compressor, decompressor: Decompress
   });
 }
 
-/** Text, records of a binary table, and both with parts that are repeated from far away between random bytes. */
+/** Text, records of a binary table, and both with distant repetitions between random bytes. */
 function samples(): Uint8Array[] {
   const random = randomNumbers();
   const words = Array.from({ length: 200 }, () =>
@@ -39,7 +39,7 @@ function samples(): Uint8Array[] {
   return [text, table, mixed];
 }
 
-/** The same numbers each time (Numerical Recipes' linear congruential generator). */
+/** The same sequence each time (Numerical Recipes' linear congruential generator). */
 function randomNumbers(): () => number {
   let state = 1;
   return () => {

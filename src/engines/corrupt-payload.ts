@@ -1,13 +1,13 @@
-/** The one error of all decompressors, so that callers and tests see the same whichever engine reads. */
+/** The error of all decompressors. Callers and tests see the same error with every engine. */
 import { Qcow2cError } from '../errors.js';
 
 export class CorruptPayload extends Qcow2cError {
-  /** What is wrong with the payload, a part sentence. */
+  /** The defect of the payload, as a clause. */
   readonly reason: string;
-  /** Whether QEMU reads the cluster all the same. Then all of it has been inflated. */
+  /** Whether QEMU reads the cluster nevertheless. Then all of it has been inflated. */
   readonly isReadable: boolean;
 
-  /** @param cause the engine's own error, where it has one */
+  /** @param cause the error of the engine, if it reported one */
   constructor(
     reason: string,
     { isReadable = false, cause }: { readonly isReadable?: boolean; readonly cause?: unknown } = {},

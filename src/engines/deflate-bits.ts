@@ -1,11 +1,11 @@
-/** The bits of a deflate stream, one behind the other: RFC 1951, section 3.1.1. */
+/** Reads the bits of a deflate stream in order: RFC 1951, section 3.1.1. */
 
-/** Bytes behind the stream that may be looked at before its end is noticed. */
+/** Bytes after the stream that may be read before its end is noticed. */
 const PADDING = 16;
 
-/** Thrown where a stream goes on past the end of its bytes, or is none. */
+/** Thrown if a stream is truncated or invalid. */
 export class DeflateStop extends Error {
-  /** What breaks the format, a part sentence; undefined: the bytes have ended. */
+  /** The violation of the format, as a clause; undefined: the stream is truncated. */
   readonly flaw: string | undefined;
 
   constructor(flaw?: string) {
@@ -15,15 +15,15 @@ export class DeflateStop extends Error {
 }
 
 export class DeflateBits {
-  /** The stream and some zeros behind it. */
+  /** The stream, followed by some zeros. */
   view = new DataView(new ArrayBuffer(PADDING));
-  /** Of the stream, in bits. */
+  /** Length of the stream in bits. */
   end = 0;
-  /** Where the next bit is. */
+  /** Position of the next bit. */
   at = 0;
   #bytes = new Uint8Array(this.view.buffer);
 
-  /** Takes a copy of a stream and begins at its start. */
+  /** Copies a stream and begins at its start. */
   load(stream: Uint8Array): void {
     const needed = stream.length + PADDING;
     if (this.#bytes.length < needed) {
@@ -36,7 +36,7 @@ export class DeflateBits {
     this.at = 0;
   }
 
-  /** The next 25 bits or more, the first one lowest; behind the end zeros. */
+  /** The next 25 bits or more, the first one lowest; zeros after the end. */
   peek(): number {
     return this.view.getInt32(this.at >>> 3, true) >>> (this.at & 7);
   }
@@ -58,7 +58,7 @@ export class DeflateBits {
     this.at = Math.ceil(this.at / 8) * 8;
   }
 
-  /** @returns whole bytes from where the next bit is, at most `count`, a view; passes over them */
+  /** @returns whole bytes from the next bit on, at most `count`, as a view; advances past them */
   takeBytes(count: number): Uint8Array {
     const from = this.at / 8;
     const bytes = this.#bytes.subarray(from, Math.min(from + count, this.end / 8));

@@ -1,16 +1,16 @@
 /**
- * Inflates raw deflate (RFC 1951) symbol by symbol by the rules of zlib's inflate.c, and tells where and why a stream
- * stops. The faster engines only say that they do not take a stream; QEMU takes some of these, and --salvage wants
- * what there is. So this decides about every stream that another engine refuses, alike on every machine.
+ * Inflates raw deflate (RFC 1951) symbol by symbol by the rules of zlib's inflate.c, and reports where and why a stream
+ * stops. The faster engines only refuse a stream. QEMU reads some of the refused streams, and --salvage needs their
+ * readable part. So this decoder decides about every refused stream, with the same result on every machine.
  */
 import { DeflateBits, DeflateStop } from './deflate-bits.js';
 import { DynamicBlock, LITERALS } from './dynamic-block.js';
 import { CODE_LENGTH_MASK, completenessOf, HuffmanTable, NO_CODE } from './huffman-table.js';
 
-/** The farthest that a stream can look back, in bytes. */
+/** The largest distance of a match, in bytes. */
 export const LARGEST_WINDOW = 32768;
 
-/** What a table says of a symbol: its kind, the literal, least length or distance, and how many extra bits add to it. */
+/** A table's entry for a symbol: its kind; the literal, least length or least distance; the number of extra bits. */
 const LITERAL = 2 ** 26;
 const END_OF_BLOCK = 2 ** 25;
 const MATCH = 2 ** 24;
@@ -19,13 +19,13 @@ const BASE_MASK = 0xffff;
 const EXTRA_SHIFT = 4;
 const EXTRA_MASK = 15;
 
-/** Section 3.2.5. How many symbols there are for each number of extra bits, from none on. */
+/** Section 3.2.5. The number of symbols for each number of extra bits, from 0 on. */
 const LENGTHS_BY_EXTRA = [8, 4, 4, 4, 4, 4];
 const DISTANCES_BY_EXTRA = [4, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2];
 const SHORTEST_MATCH = 3;
 const LONGEST_MATCH = 258;
 
-/** How many symbols can have a code. The last two of each have one in fixed blocks, and no meaning. */
+/** The number of symbols that can have a code. The last two of each are reserved; they have codes in fixed blocks. */
 const LENGTH_SYMBOLS = 288;
 const DISTANCE_SYMBOLS = 32;
 const MEANINGLESS = 2;
@@ -34,7 +34,7 @@ const LONGEST_CODE = 15;
 const LONGEST_FIXED_LENGTH = 9;
 const FIXED_DISTANCE = 5;
 
-/** Section 3.2.6: the code lengths of a fixed block, those of the distances behind the others. */
+/** Section 3.2.6: the code lengths of a fixed block, lengths of distances follow the others. */
 const FIXED_LENGTHS = new Uint8Array(LENGTH_SYMBOLS + DISTANCE_SYMBOLS)
   .fill(8, 0, 144)
   .fill(9, 144, 256)
@@ -42,22 +42,22 @@ const FIXED_LENGTHS = new Uint8Array(LENGTH_SYMBOLS + DISTANCE_SYMBOLS)
   .fill(8, 280, LENGTH_SYMBOLS)
   .fill(5, LENGTH_SYMBOLS);
 
-/** How a stream came to its end. */
+/** How decoding ended. */
 export interface DecodedStream {
   /** Bytes of output. */
   readonly made: number;
   /** Bytes of input. */
   readonly taken: number;
   /**
-   * `final`: the end of its final block. `open`: there is no more room or no more input, and nothing was wrong until
-   * then. `broken`: what follows is no deflate.
+   * `final`: the end of the final block. `open`: the output is full or the input has ended, without an error before.
+   * `broken`: the following bits are invalid.
    */
   readonly end: 'final' | 'open' | 'broken';
-  /** Of a broken one, a part sentence. */
+  /** The defect of a broken stream, as a clause. */
   readonly flaw: string | undefined;
-  /** A block that is not the final one ends where the output is full. */
+  /** A block other than the final one ends exactly where the output is full. */
   readonly isUnfinished: boolean;
-  /** The largest distance of any match in bytes, 0 without matches. */
+  /** The largest distance of a match in bytes; 0 without matches. */
   readonly farthest: number;
 }
 
@@ -66,7 +66,7 @@ export class DeflateDecoder {
   readonly #block = new DynamicBlock();
   readonly #lengths = new HuffmanTable(lengthMeanings(), LONGEST_CODE);
   readonly #distances = new HuffmanTable(distanceMeanings(), LONGEST_CODE);
-  /** Of fixed blocks, built once: a stream can have a hundred thousand of them in a cluster. */
+  /** Tables of fixed blocks, built once: a cluster can have a hundred thousand such blocks. */
   readonly #fixedLengths = new HuffmanTable(lengthMeanings(), LONGEST_FIXED_LENGTH);
   readonly #fixedDistances = new HuffmanTable(distanceMeanings(), FIXED_DISTANCE);
   #output: Uint8Array = new Uint8Array(0);
@@ -80,10 +80,10 @@ export class DeflateDecoder {
   }
 
   /**
-   * Inflates a stream into `output` as far as that goes. Never throws for what the stream holds.
+   * Inflates a stream into `output` as far as possible. Never throws because of the stream's content.
    * @param stream may be followed by other bytes
-   * @param output gets as much as there is room for
-   * @param lenient goes on where libdeflate does and zlib does not
+   * @param output receives as much as fits
+   * @param lenient accepts what libdeflate accepts and zlib refuses
    */
   decode(stream: Uint8Array, output: Uint8Array, lenient = false): DecodedStream {
     this.#bits.load(stream);
@@ -113,7 +113,7 @@ export class DeflateDecoder {
   }
 
   /**
-   * @returns whether it is the final block; undefined: the output is full before its end
+   * @returns whether it is the final block; undefined: the output is full before the end of the block
    * @throws DeflateStop
    */
   #passBlock(): boolean | undefined {
@@ -133,7 +133,7 @@ export class DeflateDecoder {
     }
   }
 
-  /** Section 3.2.4. @returns whether all of it had room @throws DeflateStop */
+  /** Section 3.2.4. @returns whether all of it fits @throws DeflateStop */
   #passStored(): boolean {
     const bits = this.#bits;
     bits.alignToByte();
@@ -168,7 +168,7 @@ export class DeflateDecoder {
     if (completeness === 'single' && this.#isLenient) table.completeSingle();
   }
 
-  /** Up to the end of the block. @returns whether all of it had room @throws DeflateStop */
+  /** Decodes up to the end of the block. @returns whether all of it fits @throws DeflateStop */
   #passSymbols(lengths: HuffmanTable, distances: HuffmanTable): boolean {
     const { entries: lengthEntries, mask: lengthMask } = lengths;
     const { entries: distanceEntries, mask: distanceMask } = distances;
@@ -210,7 +210,7 @@ export class DeflateDecoder {
         bit += distanceExtra;
         if (bit > end) throw new DeflateStop();
         const distance = ((distanceEntry >> BASE_SHIFT) & BASE_MASK) + (bits & ((1 << distanceExtra) - 1));
-        // zlib looks for room first, so that a distance that is too large there does not matter.
+        // zlib checks the room first; without room, a distance that is too large has no effect.
         if (made === room) return false;
         if (distance > made) throw new DeflateStop('a match begins before the start of the cluster');
         if (distance > farthest) farthest = distance;
@@ -257,7 +257,7 @@ function distanceMeanings(): Int32Array {
   ]);
 }
 
-/** The symbols of ascending lengths or distances: each begins where the one before ends. */
+/** The symbols of ascending lengths or distances: each begins where the previous one ends. */
 function matchMeanings(first: number, symbolsByExtra: readonly number[]): number[] {
   let base = first;
   return symbolsByExtra.flatMap((symbols, extra) =>

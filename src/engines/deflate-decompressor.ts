@@ -1,6 +1,6 @@
 /**
- * Reads deflate payloads as QEMU does, which calls zlib's inflate once for all of a cluster (block/qcow2-threads.c,
- * qcow2_zlib_decompress). What zlib refuses is decided symbol by symbol, for QEMU reads some of it.
+ * Reads deflate payloads as QEMU does, which calls zlib's inflate once for a whole cluster (block/qcow2-threads.c,
+ * qcow2_zlib_decompress). Streams that zlib refuses are decoded symbol by symbol, because QEMU reads some of them.
  */
 import type { Decompressor, Inflater } from './codec.js';
 import { CorruptPayload } from './corrupt-payload.js';
@@ -11,7 +11,7 @@ export class DeflateDecompressor implements Decompressor {
   readonly #zlib: Inflater;
   readonly #decoder = new DeflateDecoder();
 
-  /** @param zlib takes what zlib takes @param fast takes some of that, faster */
+  /** @param zlib accepts the same streams as zlib @param fast accepts some of them, faster */
   constructor(zlib: Inflater, fast?: Inflater) {
     this.#zlib = zlib;
     this.#fast = fast;
@@ -23,7 +23,7 @@ export class DeflateDecompressor implements Decompressor {
     const decoded = this.#decoder.decode(input, output);
     const isWhole = decoded.made === output.length;
     if (isWhole && decoded.end === 'final') return decoded.taken;
-    // QEMU takes a full cluster unless zlib has found something wrong by then, be it behind the cluster.
+    // QEMU accepts a full cluster unless zlib has found an error by then, even one after the cluster.
     const isReadable = isWhole && decoded.end === 'open';
     throw new CorruptPayload(reasonOf(decoded, isWhole), { isReadable });
   }

@@ -1,14 +1,14 @@
 /**
  * The header of a dynamic deflate block: the code lengths of its symbols. RFC 1951, section 3.2.7, with the rules of
- * zlib's inflate.c, which QEMU reads with, in zlib's order.
+ * zlib's inflate.c (QEMU's decoder), in zlib's order.
  */
 import { type DeflateBits, DeflateStop } from './deflate-bits.js';
 import { CODE_LENGTH_MASK, completenessOf, HuffmanTable } from './huffman-table.js';
 
-/** Literals; the symbol behind them ends a block. */
+/** Number of literals; the next symbol ends a block. */
 export const LITERALS = 256;
 
-/** The most symbols that a header can declare, and the most that have a meaning. */
+/** The most symbols that a header can declare, and the most that are not reserved. */
 const LENGTH_SYMBOLS = 288;
 const DISTANCE_SYMBOLS = 32;
 const MOST_LENGTHS = 286;
@@ -17,20 +17,20 @@ const MOST_DISTANCES = 30;
 /** The longest header: 3 + 14 + 19 x 3 bits, and 316 code lengths of 7 + 7 bits at most. */
 export const MOST_HEADER_BYTES = Math.ceil((3 + 14 + 19 * 3 + 316 * 14) / 8);
 
-/** The order in which a dynamic block has the code lengths of its code lengths. */
+/** The order of the code lengths of the code length alphabet in a dynamic block. */
 const CODE_LENGTH_ORDER = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 const LONGEST_CODE_LENGTH_CODE = 7;
 
-/** Symbols of the code lengths: repeat the one before, few zeros, many zeros. */
+/** Symbols of the code length alphabet: repeat the previous length, few zeros, many zeros. */
 const REPEAT = 16;
 const FEW_ZEROS = 17;
 
 const SYMBOL_SHIFT = 4;
 
 export class DynamicBlock {
-  /** Code lengths of the literals and lengths, and behind them those of the distances. */
+  /** Code lengths of the literals and lengths, followed by those of the distances. */
   readonly lengths = new Uint8Array(LENGTH_SYMBOLS + DISTANCE_SYMBOLS);
-  /** How many literal and length symbols there are. */
+  /** Number of literal and length symbols. */
   lengthSymbols = 0;
   distanceSymbols = 0;
   readonly #ownLengths = new Uint8Array(CODE_LENGTH_ORDER.length);
@@ -40,9 +40,9 @@ export class DynamicBlock {
   );
 
   /**
-   * Reads a header up to the first symbol's code. What the codes of the symbols are like is the caller's to look at.
-   * @param bits behind the block's type
-   * @param lenient takes what libdeflate takes: symbols without a meaning, one code length for all, no end of block
+   * Reads a header up to the first symbol's code. The caller checks the codes of the symbols.
+   * @param bits positioned after the block's type
+   * @param lenient accepts what libdeflate accepts: reserved symbols, one code length for all, no end of block
    * @throws DeflateStop
    */
   read(bits: DeflateBits, lenient: boolean): void {
@@ -60,7 +60,7 @@ export class DynamicBlock {
     own.fill(0);
     for (let index = 0; index < given; index += 1) own[CODE_LENGTH_ORDER[index] as number] = bits.take(3);
     const completeness = completenessOf(own, 0, own.length);
-    // zlib notices an empty one when the lengths that come of it, all zero, have no end of block.
+    // zlib refuses an empty code later: all its lengths are zero, so the end of block has no code.
     const isUsable =
       completeness === 'complete' || completeness === 'empty' || (lenient && completeness === 'single');
     if (!isUsable) throw new DeflateStop(`the code of a block's code lengths is ${completeness}`);
@@ -80,7 +80,7 @@ export class DynamicBlock {
     for (let at = 0; at < count; ) {
       const next = view.getInt32(bit >>> 3, true) >>> (bit & 7);
       const entry = entries[next & mask] as number;
-      // Of an empty code every bit stands for a length of 0.
+      // With an empty code every bit means a length of 0.
       const codeLength = entry & CODE_LENGTH_MASK || 1;
       const symbol = entry >> SYMBOL_SHIFT;
       bit += codeLength;

@@ -1,6 +1,6 @@
 /**
- * A table that tells, by the next bits of a deflate stream, which symbol they begin with. RFC 1951, section 3.2.2.
- * Used where a stream's symbols are looked at one by one.
+ * A table that maps the next bits of a deflate stream to a symbol. RFC 1951, section 3.2.2. Used to decode symbol by
+ * symbol.
  */
 
 /** Bits of the longest code. */
@@ -9,22 +9,22 @@ const MOST_BITS = 15;
 /** Low bits of an entry: the length of its code. */
 export const CODE_LENGTH_MASK = 15;
 
-/** The entry of bits that begin no code. */
+/** The entry of bits that match no code. */
 export const NO_CODE = 0;
 
 /**
- * How complete a code is. `single`: one code of one bit. `empty`: no code at all. zlib takes these two for lengths and
- * distances (inftrees.c), and refuses `incomplete` and `oversubscribed` everywhere.
+ * How complete a code is. `single`: one code of one bit. `empty`: no code at all. zlib accepts these two for lengths
+ * and distances (inftrees.c), and always refuses `incomplete` and `oversubscribed`.
  */
 export type Completeness = 'complete' | 'single' | 'empty' | 'incomplete' | 'oversubscribed';
 
 /**
  * @param lengths holds the code length of each symbol in bits, 0 for a symbol without a code, 15 at most
- * @param from where the first symbol's length is
+ * @param from index of the first symbol's length
  * @param count of symbols
  */
 export function completenessOf(lengths: Uint8Array, from: number, count: number): Completeness {
-  // In units of the longest code, of which there are 2^15.
+  // In units of the longest code: 2^15 in total.
   let used = 0;
   let codes = 0;
   for (let at = from; at < from + count; at += 1) {
@@ -47,7 +47,7 @@ export function completenessOf(lengths: Uint8Array, from: number, count: number)
  */
 export function codeOf(symbol: number, lengths: Uint8Array, count: number): number {
   const length = lengths[symbol] as number;
-  // Shorter codes come before, in units of this one's length, and those of equal length by their symbols.
+  // Shorter codes come first, in units of this one's length; codes of equal length are ordered by symbol.
   let code = 0;
   for (let other = 0; other < count; other += 1) {
     const otherLength = lengths[other] as number;
@@ -59,16 +59,16 @@ export function codeOf(symbol: number, lengths: Uint8Array, count: number): numb
 }
 
 export class HuffmanTable {
-  /** By the next bits of the stream, the first one lowest: the symbol's meaning with the length of its code. */
+  /** Indexed by the next bits of the stream, the first one lowest: the symbol's meaning with the length of its code. */
   readonly entries: Int32Array;
-  /** Which of the next bits count. */
+  /** Mask of the index bits. */
   mask = 0;
   readonly #meanings: Int32Array;
-  /** How many codes there are of each length. */
+  /** Number of codes of each length. */
   readonly #counts = new Uint16Array(MOST_BITS + 1);
-  /** Where the symbols of each length begin in `#sorted`. */
+  /** Start of the symbols of each length in `#sorted`. */
   readonly #starts = new Uint16Array(MOST_BITS + 1);
-  /** The symbols that have codes, in the order of their codes. */
+  /** The symbols with codes, in the order of their codes. */
   readonly #sorted: Uint16Array;
 
   /**
@@ -82,7 +82,7 @@ export class HuffmanTable {
   }
 
   /**
-   * Makes the table of a canonical code that is not oversubscribed. Bits that begin no code get the entry NO_CODE.
+   * Fills the table for a canonical code that is not oversubscribed. Bits that match no code get the entry NO_CODE.
    * @param lengths, from, count as for `completenessOf`; at most as many symbols as there are meanings
    */
   build(lengths: Uint8Array, from: number, count: number): void {
@@ -97,7 +97,7 @@ export class HuffmanTable {
     this.#fill(longest);
   }
 
-  /** Gives a single code of one bit both values of that bit, as libdeflate does. */
+  /** Assigns both values of the bit to a single code of one bit, as libdeflate does. */
   completeSingle(): void {
     this.entries[1] = this.entries[0] as number;
   }
@@ -117,17 +117,17 @@ export class HuffmanTable {
     }
   }
 
-  /** Code by code in ascending order, the table growing with their length. */
+  /** Fills in code by code in ascending order; the table grows with the code length. */
   #fill(longest: number): void {
     const { entries } = this;
     this.mask = 2 ** longest - 1;
     entries[0] = NO_CODE;
-    // The code with its first bit lowest, as the stream has it.
+    // The code in stream order, its first bit lowest.
     let code = 0;
     let next = 0;
     for (let length = 1; length <= longest; length += 1) {
       const size = 2 ** length;
-      // Shorter codes begin the same way whatever bit follows.
+      // Shorter codes match whatever bit follows.
       entries.copyWithin(size / 2, 0, size / 2);
       for (let left = this.#counts[length] ?? 0; left > 0; left -= 1) {
         entries[code] = (this.#meanings[this.#sorted[next] ?? 0] ?? 0) | length;

@@ -1,21 +1,21 @@
 /**
- * Tells clusters that will not shrink (random, encrypted, compressed already) from all others, for the
- * workers, so that these do not cost a full compression. The answer depends on the cluster's bytes alone.
+ * Detects clusters that will not shrink (random, encrypted or compressed data), so that workers need not compress them.
+ * The answer depends only on the cluster's bytes.
  */
 
-/** Below this many bytes a sample says little, and compressing costs little. */
+/** Below this many bytes a sample is not significant, and compression is cheap. */
 const SMALLEST_CLUSTER = 4096;
 
 /** The largest cluster of the format in bytes (cluster_bits 21). */
 const LARGEST_CLUSTER = 2 ** 21;
 
-/** Bytes looked at together: enough for ordinary data to give itself away at once. */
+/** Bytes of a slice: enough to recognise ordinary data at once. */
 const SLICE = 256;
 
-/** Slices pooled into one histogram, which sees what a single slice is too short for. */
+/** Slices of one group histogram, which detects what a single slice is too short to show. */
 const GROUP = 16;
 
-/** At most this many bytes from one slice to the next, so that nothing a page long is overlooked. */
+/** Most bytes from one slice to the next, so that no run of a page is missed. */
 const STRIDE = 4096;
 
 /**
@@ -26,49 +26,51 @@ const uniformLimit = (bytes: number, deviations: number) =>
   bytes + (bytes * (bytes - 1)) / 256 + (deviations * Math.sqrt(2 * 255) * bytes) / 256;
 
 /**
- * Beyond it ordinary data gives itself away with its first slice. Short of it bytes shrink by a sixth at
- * most, and the one page they stand for is a 16th of a cluster.
+ * Above it the first slice shows ordinary data. Below it bytes shrink by at most a sixth, and the page they represent
+ * is a 16th of a cluster.
  */
 const SLICE_LIMIT = uniformLimit(SLICE, 20);
 
-/** Groups this unequal shrink by less than half a hundredth. Compressed streams are not quite uniform. */
+/** Groups up to this inequality shrink by less than 0.5 %. Compressed streams are not quite uniform. */
 const GROUP_LIMIT = uniformLimit(SLICE * GROUP, 8);
 
 /**
- * Where repeats are looked for: behind zeros, which pad files, and behind spaces, for text that lies between
- * the slices. The two meet one byte in 128 of random data, dense enough for repeats of 1 % of a cluster.
+ * Anchors of the search for repeats: zeros, which pad files, and spaces, for text between the slices. The two match one
+ * byte in 128 of random data, which is dense enough for repeats of 1 % of a cluster.
  */
 const ANCHORS = [0x00, 0x20] as const;
 
-/** One anchor in this many bytes of a cluster, four times what is random, is a pattern by itself. */
+/** One anchor in this many bytes of a cluster is four times the random rate, and thus a pattern. */
 const BYTES_PER_KEY = 32;
 
-/** By chance two of a cluster's 32-bit keys are equal now and then; twice in one cluster is no chance. */
+/** Two equal 32-bit keys in a cluster can occur by chance; two such pairs in one cluster cannot. */
 const FEWEST_REPEATS = 2;
 
-/** Scratch, one for all calls: they are synchronous, and every worker thread has this module to itself. */
+/**
+ * Scratch memory shared by all calls: calls are synchronous, and every worker thread loads its own copy of the module.
+ */
 const sliceCounts = new Uint16Array(256);
 const groupCounts = new Uint16Array(256);
 const keys = new Uint32Array(LARGEST_CLUSTER / BYTES_PER_KEY);
 
 /**
- * @param cluster the bytes of one guest cluster; their number is a power of two up to 2 MiB
- * @returns true when deflate would hardly make it smaller: by less than about one part in a hundred. A
- *   wrong answer never makes a wrong image: the cluster is stored as it is, or compressed in vain.
+ * @param cluster the bytes of one guest cluster; the length is a power of two up to 2 MiB
+ * @returns true if deflate would shrink it by less than about 1 %. A wrong answer never makes a wrong image: the
+ *   cluster is stored uncompressed, or compressed in vain.
  */
 export function looksIncompressible(cluster: Uint8Array): boolean {
   if (cluster.length < SMALLEST_CLUSTER) return false;
   return bytesLookUniform(cluster) && !repeatsItself(cluster);
 }
 
-/** Whether in every slice and every group of slices all byte values are about equally frequent. */
+/** Whether all byte values are about equally frequent in every slice and every group of slices. */
 function bytesLookUniform(cluster: Uint8Array): boolean {
   const stride = Math.min(STRIDE, cluster.length / GROUP);
   // A cluster of 4096 bytes or more has a whole number of groups.
   for (let group = 0; group < cluster.length; group += GROUP * stride) {
     groupCounts.fill(0);
     for (let slice = 0; slice < GROUP; slice += 1) {
-      // From page to page the slice moves on by its own length: pages that all start alike do not deceive.
+      // The slice moves by its own length from page to page, so that equal starts of pages do not mislead.
       const start = group + slice * stride + ((slice * SLICE) % stride);
       if (countSlice(cluster, start) > SLICE_LIMIT) return false;
       for (let byte = 0; byte < 256; byte += 1) {
@@ -82,7 +84,7 @@ function bytesLookUniform(cluster: Uint8Array): boolean {
   return true;
 }
 
-/** Counts a slice's bytes into sliceCounts. @returns the sum of the squared counts */
+/** Adds a slice's bytes to sliceCounts. @returns the sum of the squared counts */
 function countSlice(cluster: Uint8Array, start: number): number {
   sliceCounts.fill(0);
   let squares = 0;
@@ -96,7 +98,7 @@ function countSlice(cluster: Uint8Array, start: number): number {
   return squares;
 }
 
-/** Whether the four bytes behind an anchor come again behind another one, as they do in what deflate finds. */
+/** Whether the four bytes after an anchor occur again after another one, as in data that deflate can match. */
 function repeatsItself(cluster: Uint8Array): boolean {
   // Buffer's indexOf is memchr; that of a plain Uint8Array is eight times slower.
   const bytes = Buffer.from(cluster.buffer, cluster.byteOffset, cluster.length);

@@ -1,4 +1,4 @@
-/** The native libraries of this machine: found, tried and kept, in each thread once. */
+/** Finds, tests and keeps the native libraries of this machine, once in each thread. */
 import { Qcow2cError } from '../errors.js';
 import type { NativeEngine } from './codec.js';
 import { ISAL_SYMBOL } from './isal.js';
@@ -17,7 +17,7 @@ interface Loading {
   readonly names: readonly string[];
   readonly symbol: string;
   readonly trial: (library: NativeLibrary) => void;
-  /** What to install: the package of Debian, with the file for those who have other packages. */
+  /** Installation hints: the package of Debian, and the file for systems with other packages. */
   readonly remedy: string;
 }
 
@@ -43,14 +43,13 @@ const LOADING: Readonly<Record<NativeEngine, Loading>> = {
 };
 
 /**
- * What this thread has tried and found good, by the names it was asked by and by its file: koffi binds it anew each
- * time.
+ * Libraries that passed the trial in this thread, by requested names and by file: koffi binds a library anew each time.
  */
 const triedLibraries = new Map<string, NativeLibrary>();
 
 /**
  * @param file the only file to try; default: the usual names
- * @returns the library, or undefined without one that works
+ * @returns the library, or undefined if none works
  */
 export async function findLibrary(engine: NativeEngine, file?: string): Promise<NativeLibrary | undefined> {
   const { names: usual, symbol, trial } = LOADING[engine];
@@ -64,8 +63,8 @@ export async function findLibrary(engine: NativeEngine, file?: string): Promise<
 }
 
 /**
- * @param file what was found when the engine was chosen
- * @throws Qcow2cError ERR_ENGINE when it is there no more
+ * @param file the file found when the engine was chosen
+ * @throws Qcow2cError ERR_ENGINE if it no longer exists
  */
 export async function loadLibrary(engine: NativeEngine, file: string | undefined): Promise<NativeLibrary> {
   const library = file === undefined ? undefined : await findLibrary(engine, file);
@@ -73,7 +72,7 @@ export async function loadLibrary(engine: NativeEngine, file: string | undefined
   return library;
 }
 
-/** @returns an error that says what to install */
+/** @returns an error with the installation hint */
 export function missingLibrary(what: string, engine: NativeEngine): Qcow2cError {
   return new Qcow2cError('ERR_ENGINE', `${what}: ${LOADING[engine].remedy}`);
 }

@@ -1,22 +1,22 @@
 /**
- * Memory for ISA-L's compressor, at an address that does not change its output.
+ * Allocates memory for ISA-L's compressor at an address that does not change its output.
  *
- * On x86-64, levels 1 and 2 of ISA-L up to 2.32 hash a register that still holds the address of the stream:
+ * On x86-64, levels 1 and 2 of ISA-L up to 2.32 hash a register that still contains the address of the stream:
  * `.write_first_byte` in igzip_icf_body_h1_gr_bt.asm enters the second byte of the input in the hash table at
- * crc32c(address >> 16). One cluster in some thousands therefore depends on the address, which differs from run to
- * run. Every address that is used here has the hash 0.
+ * crc32c(address >> 16). Therefore the output of one cluster in some thousands depends on the address, which differs
+ * between runs. Every address used here has the hash 0.
  */
 import { Qcow2cError } from '../errors.js';
 import type { NativeFunction, NativeLibrary } from './native-library.js';
 
-/** The bits of an address below these are not hashed, nor those from 48 on. */
+/** Lower bits of an address are not hashed, nor are bits from 48 on. */
 const BLOCK_BITS = 16;
 /** The largest hash table has 2^15 entries; smaller ones are indexed by the lower bits of the same hash. */
 const HASH_MASK = 2 ** 15 - 1;
 /** CRC-32C, lowest bit first. */
 const POLYNOMIAL = 0x82f63b78;
 
-/** The addresses lie from 8 to 16 TiB, where Linux maps nothing by itself. */
+/** Addresses lie from 8 to 16 TiB, a range that Linux does not choose by itself. */
 const TOP_BIT = 2 ** (43 - BLOCK_BITS);
 
 /** mmap(2). */
@@ -34,7 +34,7 @@ export class IsalMemory {
 
   /**
    * @param length bytes
-   * @throws Qcow2cError ERR_ENGINE when the system gives no memory at such an address
+   * @throws Qcow2cError ERR_ENGINE if the system provides no memory at such an address
    */
   constructor(library: NativeLibrary, length: number) {
     const map = library.system('mmap', 'uint64_t', ['uint64_t', 'size_t', 'int', 'int', 'int', 'int64_t']);
@@ -61,7 +61,7 @@ function mapAtHashZero(map: NativeFunction, unmap: NativeFunction, length: numbe
   throw new Qcow2cError('ERR_ENGINE', 'the system gave no memory for ISA-L');
 }
 
-/** @returns 4096 blocks of addresses that have the hash 0 */
+/** @returns 4096 blocks of addresses with the hash 0 */
 export function blocksOfHashZero(): readonly number[] {
   // A CRC is linear: the XOR of two blocks has the XOR of their hashes. This is Gaussian elimination.
   const pivots: { readonly block: number; readonly hash: number }[] = [];

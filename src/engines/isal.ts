@@ -28,13 +28,16 @@ const END_OF_STREAM = 56;
 
 /** For a struct of 82,384 bytes. */
 const STREAM_BYTES = 128 * 1024;
-/** ISAL_DEF_LVL1_DEFAULT and ISAL_DEF_LVL2_DEFAULT. The size decides where blocks end, so it never changes. */
+/** ISAL_DEF_LVL1_DEFAULT and ISAL_DEF_LVL2_DEFAULT. The size determines the ends of blocks, so it must never change. */
 const LEVEL_BUFFER_BYTES = [0, 282_624, 331_776] as const;
 
 /** A stored block of deflate: its header, and the most bytes in one. */
 const STORED_HEADER_BYTES = 5;
 const LARGEST_STORED = 65_535;
-/** Results this close to stored blocks are stored: how close ISA-L comes depends on the processor. */
+/**
+ * Results this close to the size of stored blocks are stored, because ISA-L's exact size near it depends on the
+ * processor.
+ */
 const SMALLEST_GAIN = 64;
 
 /** Level 2 is as fast as level 1 on most data, and smaller. */
@@ -47,13 +50,13 @@ export class IsalCompressor implements Compressor {
   readonly #stream: DataView;
   readonly #deflate: NativeFunction;
   readonly #addressOf: (bytes: Uint8Array) => bigint;
-  /** ISA-L gives up near the end of its room, so it always has enough of it. */
+  /** ISA-L fails near the end of its output buffer, so the buffer is always large enough. */
   #room = new Uint8Array(0);
   #roomAddress = 0n;
 
   /**
-   * @param level 0 to 2, checked where the engine is chosen
-   * @throws Qcow2cError ERR_ENGINE when the library or the system refuses
+   * @param level 0 to 2, checked when the engine is chosen @throws Qcow2cError ERR_ENGINE if the library or the system
+   *   fails
    */
   constructor(library: NativeLibrary, level: number) {
     const bufferBytes = LEVEL_BUFFER_BYTES[level] ?? 0;
@@ -124,8 +127,8 @@ function storeBlocks(input: Uint8Array, output: Uint8Array, size: number): numbe
 }
 
 /**
- * @param cpuInfo text of /proc/cpuinfo; default: read on Linux. x86-64 elsewhere is taken to have SSE4.2
- * @returns why the bytes are not those of other machines; undefined on x86-64 with SSE4.2, where all give the same
+ * @param cpuInfo text of /proc/cpuinfo; default: read on Linux. elsewhere x86-64 is assumed to have SSE4.2
+ * @returns why the output differs from other machines'; undefined on x86-64 with SSE4.2, where all machines agree
  */
 export function isalUnportable(
   cpuInfo = readCpuInfo(),

@@ -17,8 +17,8 @@ export class LibdeflateCompressor implements Compressor {
   readonly #compress: NativeFunction;
 
   /**
-   * @param level 1 to 12, checked where the engine is chosen
-   * @throws Qcow2cError ERR_ENGINE when the library refuses (no memory)
+   * @param level 1 to 12, checked when the engine is chosen @throws Qcow2cError ERR_ENGINE when the library refuses (no
+   *   memory)
    */
   constructor(library: NativeLibrary, level: number) {
     this.#compress = library.func(LIBDEFLATE_SYMBOL, 'size_t', [
@@ -34,7 +34,7 @@ export class LibdeflateCompressor implements Compressor {
   }
 
   compress(input: Uint8Array, output: Uint8Array): number {
-    // 0 is libdeflate's own answer when the result does not fit; it has no other failure.
+    // libdeflate returns 0 if the result does not fit; it has no other failure.
     return this.#compress(this.#context.pointer, input, input.length, output, output.length) as number;
   }
 
@@ -43,11 +43,11 @@ export class LibdeflateCompressor implements Compressor {
   }
 }
 
-/** Takes more streams than zlib, and so than QEMU: see `DeflateDecompressor`. */
+/** Accepts more streams than zlib and QEMU: see `DeflateDecompressor`. */
 export class LibdeflateInflater implements BlockInflater {
   readonly #context: NativeContext;
   readonly #decompress: NativeFunction;
-  /** A size_t each that libdeflate fills. */
+  /** One size_t each, filled by libdeflate. */
   readonly #taken = new BigUint64Array(1);
   readonly #made = new BigUint64Array(1);
 
@@ -68,7 +68,7 @@ export class LibdeflateInflater implements BlockInflater {
   }
 
   inflate(input: Uint8Array, output: Uint8Array): number | undefined {
-    // No place for the length of the output: then libdeflate itself insists on exactly output.length bytes.
+    // Without a pointer for the output length, libdeflate requires exactly output.length bytes.
     return this.#isTaken(input, output, null) ? Number(this.#taken[0]) : undefined;
   }
 

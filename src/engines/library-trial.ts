@@ -1,6 +1,6 @@
 /**
- * Tries a native library on a small piece of data before anything of the user's goes through it: one that is too
- * old, only has the same name or computes wrongly is passed over instead of found out about in the middle of a run.
+ * Tests a native library with a small sample before it is used. A library that is too old, only has the same name or
+ * computes wrongly is skipped, instead of failing in the middle of a run.
  */
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import type { Compressor } from './codec.js';
@@ -9,14 +9,14 @@ import { LibdeflateCompressor, LibdeflateInflater } from './libdeflate.js';
 import { LibzstdCompressor, LibzstdDecompressor, libzstdVersion } from './libzstd.js';
 import type { NativeLibrary } from './native-library.js';
 
-/** Long enough for matches and for codes of its own. */
+/** Long enough for matches and for dynamic codes. */
 const SAMPLE = Buffer.from(Array.from({ length: 4096 }, (_, i) => ((i * i) >> (i & 7)) & 0xff));
 
-/** A frame of RFC 8878 made by hand: 64 bytes, in one block that says 64 times 0x5a. */
+/** A frame of RFC 8878 made by hand: 64 bytes, in one RLE block of 64 times 0x5a. */
 const ZSTD_FRAME = Buffer.from('28b52ffd20400302005a', 'hex');
 const ZSTD_CONTENT = Buffer.alloc(64, 0x5a);
 
-/** @throws when the library lacks a function that is used here, or does not make and read deflate as zlib does */
+/** @throws if the library lacks a function used here, or does not write and read deflate as zlib does */
 export function tryLibdeflate(library: NativeLibrary): void {
   const stream = made(new LibdeflateCompressor(library, 1));
   demand(inflateRawSync(stream).equals(SAMPLE));
@@ -27,15 +27,15 @@ export function tryLibdeflate(library: NativeLibrary): void {
   ]);
 }
 
-/** @throws when the library lacks a function that is used here, or does not make deflate that zlib reads */
+/** @throws if the library lacks a function used here, or does not write deflate that zlib reads */
 export function tryIsal(library: NativeLibrary): void {
   demand(inflateRawSync(made(new IsalCompressor(library, 1))).equals(SAMPLE));
 }
 
-/** @throws when the library lacks a function that is used here, or does not make and read zstd frames */
+/** @throws if the library lacks a function used here, or does not write and read zstd frames */
 export function tryLibzstd(library: NativeLibrary): void {
   libzstdVersion(library);
-  // With a parameter of its own, for those are what old versions lack.
+  // With the parameters used here, which old versions lack.
   const frame = made(new LibzstdCompressor(library, 1, 12));
   const decompressor = new LibzstdDecompressor(library);
   const read = (input: Buffer, output: Buffer) => {
@@ -51,7 +51,7 @@ export function tryLibzstd(library: NativeLibrary): void {
   ]);
 }
 
-/** @returns the sample compressed */
+/** @returns the compressed sample */
 function made(compressor: Compressor): Buffer {
   const output = Buffer.alloc(SAMPLE.length);
   try {
@@ -63,7 +63,7 @@ function made(compressor: Compressor): Buffer {
   }
 }
 
-/** @param owner what reads, freed in any case @param read returns how many bytes it took */
+/** @param owner the decompressor, always freed @param read returns the number of bytes read */
 function expectRead(
   owner: { free(): void },
   read: (stream: Buffer, output: Buffer) => number | undefined,

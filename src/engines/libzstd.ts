@@ -1,6 +1,6 @@
 /**
- * The engine libzstd: makes one plain zstd frame a cluster through the system's shared library, for the workers.
- * A context is made once and serves all clusters; what it did before never shows in its output (tested).
+ * The engine libzstd: makes one plain zstd frame a cluster through the system's shared library, for the workers. One
+ * context serves all clusters; its output does not depend on earlier clusters (tested).
  */
 import { Qcow2cError } from '../errors.js';
 import type { Compressor, Decompressor } from './codec.js';
@@ -37,9 +37,9 @@ export class LibzstdCompressor implements Compressor {
   readonly #errorName: NativeFunction;
 
   /**
-   * @param level 1 to 19, checked where the engine is chosen
-   * @param hashLog log2 of the entries of the hash table; undefined: as the level has it
-   * @throws Qcow2cError ERR_ENGINE when the library refuses
+   * @param level 1 to 19, checked when the engine is chosen
+   * @param hashLog log2 of the entries of the hash table; undefined: the level's default @throws Qcow2cError ERR_ENGINE
+   *   when the library refuses
    */
   constructor(library: NativeLibrary, level: number, hashLog?: number) {
     this.#errorName = errorNames(library);
@@ -91,7 +91,7 @@ export class LibzstdCompressor implements Compressor {
 
 /**
  * Reads payloads in the steps of QEMU (block/qcow2-threads.c, qcow2_zstd_decompress): frame by frame as a stream, until
- * the cluster is full. The stream refuses windows that the call for whole frames takes.
+ * the cluster is full. The streaming API refuses windows that the API for whole frames accepts.
  */
 export class LibzstdDecompressor implements Decompressor {
   readonly #context: NativeContext;
@@ -99,14 +99,14 @@ export class LibzstdDecompressor implements Decompressor {
   readonly #decompressFrame: NativeFunction;
   readonly #reset: NativeFunction;
   readonly #errorName: NativeFunction;
-  /** Two size_t that libzstd moves on: bytes made, bytes taken. */
+  /** Two size_t that libzstd advances: bytes written, bytes read. */
   readonly #made = new BigUint64Array(1);
   readonly #taken = new BigUint64Array(1);
 
   /** @throws Qcow2cError ERR_ENGINE when the library refuses (no memory) */
   constructor(library: NativeLibrary) {
     this.#errorName = errorNames(library);
-    // ZSTD_decompressStream for callers who have no structures with pointers in them.
+    // ZSTD_decompressStream for callers without structures that contain pointers.
     this.#decompressStream = library.func('ZSTD_decompressStream_simpleArgs', SIZE_OR_ERROR, [
       'void *',
       'void *',
@@ -162,10 +162,10 @@ export class LibzstdDecompressor implements Decompressor {
       if (made === output.length) {
         if (left > 0) throw new CorruptPayload('the zstd frame yields more bytes than a cluster');
         if (isOfRfc8878) return taken;
-        // A library can be built to read what zstd wrote before its format was settled. Others cannot.
+        // A library may be built with support for zstd's old formats. Others lack it.
         throw new CorruptPayload('a zstd frame is of an old format', { isReadable: true });
       }
-      // Neither taken nor made anything: there is no more.
+      // Nothing read and nothing written: the input has ended.
       if (this.#made[0] + this.#taken[0] === before) {
         const isBetweenFrames = frameAt === input.length && frameAt > 0;
         throw new CorruptPayload(isBetweenFrames ? FEWER_BYTES : 'the zstd frame is cut off');
@@ -192,7 +192,7 @@ export class LibzstdDecompressor implements Decompressor {
 
   #failure(result: number, input: Uint8Array, frameAt: number): Qcow2cError {
     if (result === NO_MEMORY) return new Qcow2cError('ERR_ENGINE', 'libzstd failed: there is no memory');
-    // What lies behind a payload is anything but a frame, mostly.
+    // The bytes after a payload are usually not a frame.
     if (frameAt > 0 && frameKind(input, frameAt) === 'none') return new CorruptPayload(FEWER_BYTES);
     return new CorruptPayload(`zstd: ${this.#errorName(result)}`);
   }
@@ -208,9 +208,9 @@ function errorNames(library: NativeLibrary): NativeFunction {
 }
 
 /**
- * Whether this zstd may corrupt data at this level, rarely: the block splitter of 1.5.0 to 1.5.4, which the levels from
- * 13 on use, confuses a literal length of 65536 with 0 (fixed in 1.5.5). A distribution may have repaired an older one
- * without changing its version.
+ * Whether this zstd may corrupt data at this level, rarely: the block splitter of 1.5.0 to 1.5.4, used from level 13
+ * on, confuses a literal length of 65536 with 0 (fixed in 1.5.5). A distribution may have fixed an older version
+ * without changing its number.
  */
 export function mayCorrupt(version: string | undefined, level: number): boolean {
   return level >= FIRST_SPLITTING_LEVEL && /^1\.5\.[0-4]$/.test(version ?? '');

@@ -1,4 +1,4 @@
-/** What a native library has made for an engine, and gets back. Used by the engines of libdeflate and libzstd. */
+/** An object of a native library that an engine uses and frees. Used by the engines of libdeflate and libzstd. */
 import { Qcow2cError } from '../errors.js';
 import type { NativeFunction, NativeLibrary } from './native-library.js';
 
@@ -8,9 +8,9 @@ export class NativeContext {
   readonly #take: NativeFunction;
 
   /**
-   * @param takerName of the library's function that takes it back, a C function of one pointer
-   * @param make asks the library for it; null is a refusal
-   * @param refusal the message when it does
+   * @param takerName name of the library's function that frees it, a C function of one pointer
+   * @param make creates it with the library; null is a failure
+   * @param refusal the message of that failure
    * @throws Qcow2cError ERR_ENGINE when the library refuses (no memory)
    */
   constructor(library: NativeLibrary, takerName: string, make: () => unknown, refusal: string) {

@@ -1,21 +1,21 @@
 /**
- * Finds and loads a shared library of the system through koffi, on the main thread or in a worker, for the
- * native engines. Nothing here is needed to run: without koffi or the library the answer is `undefined`.
+ * Finds and loads a shared library of the system through koffi, on the main thread or in a worker, for the native
+ * engines. All of it is optional: without koffi or the library the result is `undefined`.
  */
 
 /** A C function: numbers and pointers as koffi takes them; byte arrays go by reference, never copied. */
 export type NativeFunction = (...values: readonly unknown[]) => unknown;
 
 export interface NativeLibrary {
-  /** The name by which the loader found it. */
+  /** The name under which the loader found it. */
   readonly name: string;
-  /** The file that was loaded, as far as the system tells; else the name that was asked for. */
+  /** The loaded file if the system reports it, otherwise the requested name. */
   readonly path: string;
   /**
    * @param name symbol in the library
-   * @param result C type of what it returns
+   * @param result C type of its result
    * @param parameters C types of its parameters
-   * @throws Error when the library has no such symbol
+   * @throws Error if the library lacks the symbol
    */
   func(name: string, result: string, parameters: readonly string[]): NativeFunction;
   /** The same of the C library. */
@@ -24,7 +24,7 @@ export interface NativeLibrary {
   view(address: bigint, length: number): ArrayBuffer;
 }
 
-/** What the loader is asked for: libdeflate's runtime, development, macOS, Homebrew outside the loader's path. */
+/** Names of libdeflate for the loader: runtime, development, macOS, Homebrew outside the loader's path. */
 export const LIBDEFLATE_NAMES: readonly string[] = [
   'libdeflate.so.0',
   'libdeflate.so',
@@ -53,7 +53,7 @@ export const LIBZSTD_NAMES: readonly string[] = [
 
 type Koffi = typeof import('koffi');
 
-/** @returns koffi, or undefined where it is not installed or has no binary for this machine */
+/** @returns koffi, or undefined if it is not installed or has no binary for this machine */
 async function importKoffi(): Promise<Koffi | undefined> {
   try {
     return await import('koffi');
@@ -69,9 +69,9 @@ export async function koffiVersion(): Promise<string | undefined> {
 
 /**
  * @param names file names or paths, tried in this order
- * @param symbol a function that the library must have, so that a namesake is passed over
- * @param trial throws when the library is not to be used after all
- * @returns the first that can be used, or undefined
+ * @param symbol a function that the library must have, so that another library of the same name is skipped
+ * @param trial throws if the library must not be used
+ * @returns the first usable library, or undefined
  */
 export async function loadNativeLibrary(
   names: readonly string[],
@@ -83,7 +83,7 @@ export async function loadNativeLibrary(
   let system: NativeLibrary['func'] | undefined;
   for (const name of names) {
     try {
-      // Deep: the library's calls to its own functions must not end in namesakes that Node.js exports.
+      // Deep binding: the library's calls to its own functions must not reach functions of the same name in Node.js.
       const loaded = koffi.load(name, { deep: true });
       const address: unknown = loaded.symbol(symbol);
       if (isShadowed(koffi, symbol, address)) continue;
@@ -100,13 +100,13 @@ export async function loadNativeLibrary(
       trial(library);
       return library;
     } catch {
-      // Not under this name, not for this machine, something else of that name, or it failed its trial: the next.
+      // Missing, for another machine, another library of that name, or its trial failed: try the next.
     }
   }
   return undefined;
 }
 
-/** Binds each function once: koffi keeps what is bound as long as the thread lives. */
+/** Binds each function once: koffi keeps bindings for the life of the thread. */
 function binder(library: ReturnType<Koffi['load']>): NativeLibrary['func'] {
   const functions = new Map<string, NativeFunction>();
   return (name, result, parameters) => {
@@ -118,9 +118,9 @@ function binder(library: ReturnType<Koffi['load']>): NativeLibrary['func'] {
 }
 
 /**
- * Whether calls inside the library would end in functions of Node.js instead: since 22.15 it exports all of
- * its own zstd, of another version, and mixing the two crashes. Binding deeply prevents that where the C
- * library knows it (glibc); macOS binds each library to its own functions anyhow.
+ * Whether calls inside the library would reach functions of Node.js instead. Since 22.15 Node.js exports its own zstd,
+ * of another version, and mixing the two crashes. Deep binding prevents that if the C library supports it (glibc);
+ * macOS always binds a library to its own functions.
  */
 function isShadowed(koffi: Koffi, symbol: string, address: unknown): boolean {
   const exported = exportedByProcess(koffi, symbol);
@@ -128,7 +128,7 @@ function isShadowed(koffi: Koffi, symbol: string, address: unknown): boolean {
   return exportedByProcess(koffi, 'gnu_get_libc_version') === undefined;
 }
 
-/** @returns the address of a function that every library of this process sees, or undefined */
+/** @returns the address of a function visible to every library of this process, or undefined */
 function exportedByProcess(koffi: Koffi, symbol: string): unknown {
   try {
     return koffi.load(null).symbol(symbol);
@@ -137,15 +137,15 @@ function exportedByProcess(koffi: Koffi, symbol: string): unknown {
   }
 }
 
-/** Of Dl_info: four pointers. */
+/** Size of Dl_info: four pointers. */
 const DL_INFO_BYTES = 4 * 8;
 
-/** The file that an address was loaded from: dladdr(3), which glibc, musl and macOS have. */
+/** The file from which the code at an address was loaded, by dladdr(3) of glibc, musl and macOS. */
 function fileOf(koffi: Koffi, address: unknown): string | undefined {
   try {
     const dladdr = koffi.load(null).func('dladdr', 'int', ['void *', 'void *']);
     const info = new Uint8Array(DL_INFO_BYTES);
-    // The name comes first. No struct is declared for koffi, which would keep each as long as the thread lives.
+    // The name comes first. No struct is declared for koffi, because koffi would keep each for the life of the thread.
     return dladdr(address, info) === 0 ? undefined : (koffi.decode(info, 'const char *') ?? undefined);
   } catch {
     return undefined;

@@ -1,24 +1,24 @@
 /**
- * The portable engine for deflate: the zlib built into Node.js, for the workers. The only one that can
- * write the 4 KiB window (12 bits) that qemu itself writes.
+ * The portable engine for deflate: the zlib built into Node.js, for the workers. The only engine that can write a
+ * window of 4 KiB (12 bits), as qemu-img does.
  */
 import { deflateRawSync, type InflateRaw, inflateRawSync } from 'node:zlib';
 import type { Compressor, Inflater } from './codec.js';
 
-/** Most memory for the hash chains, as in QEMU's block/qcow2-threads.c: faster and smaller than the default 8. */
+/** Maximum memory for the hash chains, as in QEMU's block/qcow2-threads.c: faster and smaller than the default 8. */
 const MEMORY_LEVEL = 9;
 
-/** Readers take the largest window: a smaller one may refuse what was written with a larger, never the reverse. */
+/** Readers take the largest window: a smaller one may refuse streams written with a larger one, never the reverse. */
 const READING_WINDOW_BITS = 15;
 
-/** zlib's wrapper in Node.js takes no smaller output buffer. */
+/** Node.js refuses a smaller output buffer. */
 const SMALLEST_BUFFER = 64;
 
 export class NodeZlibCompressor implements Compressor {
   readonly #level: number;
   readonly #windowBits: 12 | 15;
 
-  /** @param level 1 to 9, checked where the engine is chosen */
+  /** @param level 1 to 9, checked when the engine is chosen */
   constructor(level: number, windowBits: 12 | 15) {
     this.#level = level;
     this.#windowBits = windowBits;
@@ -29,7 +29,7 @@ export class NodeZlibCompressor implements Compressor {
       level: this.#level,
       windowBits: this.#windowBits,
       memLevel: MEMORY_LEVEL,
-      // One byte more than fits: a result that fits comes in one piece, uncopied.
+      // One byte more than fits, so that a fitting result arrives in one piece without a copy.
       chunkSize: Math.max(SMALLEST_BUFFER, output.length + 1),
     });
     if (compressed.length > output.length) return 0;
@@ -47,9 +47,9 @@ export class NodeZlibInflater implements Inflater {
       inflated = inflateRawSync(input, {
         windowBits: READING_WINDOW_BITS,
         chunkSize: Math.max(SMALLEST_BUFFER, output.length + 1),
-        // A stream that yields more is given up at once, whatever it claims to hold.
+        // A stream that yields more is abandoned at once.
         maxOutputLength: output.length,
-        // Asks for the engine too, which knows how far it came.
+        // Also requests the engine, which knows the number of bytes read.
         info: true,
       }) as unknown as typeof inflated;
     } catch {

@@ -1,6 +1,6 @@
 /**
- * The portable engine for zstd: the one built into Node.js since 22.15, for the workers. Typed by hand
- * and looked up at run time because older releases, which are supported too, lack it.
+ * The portable engine for zstd: the one built into Node.js since 22.15, for the workers. Typed by hand and looked up at
+ * run time, because older supported releases lack it.
  */
 import * as zlib from 'node:zlib';
 import { Qcow2cError } from '../errors.js';
@@ -9,7 +9,7 @@ import { CorruptPayload } from './corrupt-payload.js';
 import { FEWER_BYTES, frameKind, readZstdFrame, skippableFrameEnd } from './zstd-frame.js';
 import { salvageFrames } from './zstd-salvage.js';
 
-/** What is used of it. */
+/** The functions used here. */
 interface NodeZstd {
   zstdCompressSync(input: Uint8Array, options: ZstdOptions): Buffer;
   zstdDecompressSync(input: Uint8Array, options: ZstdOptions): Buffer;
@@ -24,7 +24,7 @@ interface ZstdOptions {
 /** ZSTD_c_compressionLevel of zstd.h. */
 const PARAMETER_COMPRESSION_LEVEL = 100;
 
-/** zlib's wrapper in Node.js takes no smaller output buffer. */
+/** Node.js refuses a smaller output buffer. */
 const SMALLEST_BUFFER = 64;
 
 /** @returns whether this Node.js has zstd */
@@ -41,7 +41,7 @@ export class NodeZstdCompressor implements Compressor {
   readonly #zstd = nodeZstd();
   readonly #level: number;
 
-  /** @param level 1 to 19, checked where the engine is chosen */
+  /** @param level 1 to 19, checked when the engine is chosen */
   constructor(level: number) {
     this.#level = level;
   }
@@ -98,7 +98,7 @@ export class NodeZstdDecompressor implements Decompressor {
 
   free(): void {}
 
-  /** @param room bytes that one frame may yield */
+  /** @param room maximum output of one frame, in bytes */
   #inflate(frame: Uint8Array, room: number): Buffer {
     try {
       return this.#zstd.zstdDecompressSync(frame, {

@@ -1,4 +1,4 @@
-/** Which engines and optional packages this machine has, for --version. */
+/** Lists the engines and optional packages of this machine, for --version. */
 import { realpath } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { NativeEngine } from './codec.js';
@@ -8,22 +8,22 @@ import { libzstdVersion } from './libzstd.js';
 import { koffiVersion, type NativeLibrary } from './native-library.js';
 import { hasNodeZstd } from './node-zstd.js';
 
-/** Where a native library comes from. */
+/** The origin of a native library. */
 export interface LibraryOrigin {
-  /** What was loaded, without symbolic links. */
+  /** The loaded file, symbolic links resolved. */
   readonly file: string;
-  /** ISA-L and libdeflate do not tell theirs: the name they were found by, whose number is that of the interface. */
+  /** ISA-L and libdeflate do not report a version; their file name is used, whose number is that of the interface. */
   readonly version: string;
-  /** What to know of it on this machine. */
+  /** A note about the library on this machine. */
   readonly note?: string;
 }
 
-/** The engines and optional packages of this machine; undefined for what is missing. */
+/** The engines and optional packages of this machine; undefined if missing. */
 export interface EngineSurvey {
   readonly isal: LibraryOrigin | undefined;
   readonly libdeflate: LibraryOrigin | undefined;
   readonly libzstd: LibraryOrigin | undefined;
-  /** Versions of what is built into Node.js. */
+  /** Versions of the libraries built into Node.js. */
   readonly nodeZlib: string;
   readonly nodeZstd: string | undefined;
   /** Version of the package. */
@@ -51,6 +51,6 @@ async function originOf(
   const library = await findLibrary(engine);
   if (library === undefined) return undefined;
   const { path } = library;
-  // A path that is none (a name, where the system does not tell) stays as it is.
+  // A plain name, used if the system does not report the file, stays unchanged.
   return { version: versionOf(library), file: await realpath(path).catch(() => path) };
 }

@@ -1,14 +1,14 @@
 /**
- * What the headers of zstd frames say (RFC 8878, section 3.1). Where a frame ends is for the engine built into Node.js,
- * which promises nothing about the bytes that follow a frame and on 22 says nothing of a cut; the rest is for looking at
- * an image's streams and for what is left of a broken one.
+ * Reads the headers of zstd frames (RFC 8878, section 3.1). The engine built into Node.js needs the ends of frames: it
+ * does not define the bytes after a frame, and on 22 does not report a truncated one. Examination and salvage of
+ * payloads use the other fields.
  */
 import { CorruptPayload } from './corrupt-payload.js';
 
 export const ZSTD_MAGIC = 0xfd2fb528;
 export const MAGIC_BYTES = 4;
 
-/** Section 3.1.2: the low four bits are the user's. */
+/** Section 3.1.2: the low four bits have any value. */
 const SKIPPABLE_MAGIC = 0x184d2a50;
 const SKIPPABLE_MASK = 0xfffffff0;
 const SKIPPABLE_HEADER = 8;
@@ -16,32 +16,32 @@ const SKIPPABLE_HEADER = 8;
 /** Bytes of the dictionary identifier, by bits 0 and 1 of the frame header descriptor. */
 const DICTIONARY_ID_BYTES = [0, 1, 2, 4] as const;
 
-/** Bytes of the frame content size, by bits 6 and 7; a single segment has one at least. */
+/** Bytes of the frame content size, by bits 6 and 7; a single segment has at least one. */
 const CONTENT_SIZE_BYTES = [0, 2, 4, 8] as const;
 
 export const BLOCK_HEADER = 3;
 
-/** Block_Type 1: one byte that stands for the whole block. */
+/** Block_Type 1: one byte, repeated for the whole block. */
 const RLE_BLOCK = 1;
 
 const CHECKSUM_BYTES = 4;
 
-/** What a content size of 2 bytes begins with: smaller ones have 1. */
+/** Base of a content size of 2 bytes: smaller sizes use 1 byte. */
 const CONTENT_SIZE_BASE = 256;
 
-/** Why a payload of whole frames is none of a cluster. */
+/** The error of complete frames that yield less than a cluster. */
 export const FEWER_BYTES = 'the zstd frame yields fewer bytes than a cluster';
 
-/** A frame of content. Lengths and places in bytes. */
+/** A frame with content. Lengths and positions in bytes. */
 export interface ZstdFrame {
   readonly length: number;
-  /** What its reader must keep of the output. */
+  /** The window: output that the decoder must keep. */
   readonly window: number;
-  /** Whether it ends in a checksum of its content. */
+  /** Whether it ends with a checksum of its content. */
   readonly hasChecksum: boolean;
 }
 
-/** A frame's header, and where its blocks begin. */
+/** A frame's header, and the position of its first block. */
 export interface ZstdFrameHeader {
   readonly length: number;
   readonly window: number;
@@ -51,7 +51,7 @@ export interface ZstdFrameHeader {
 
 /**
  * @param at in bytes
- * @returns what kind of frame begins there; `none` also where fewer than four bytes are left
+ * @returns the kind of the frame there; `none` also if fewer than four bytes are left
  */
 export function frameKind(input: Uint8Array, at: number): 'content' | 'skippable' | 'none' {
   if (at + MAGIC_BYTES > input.length) return 'none';
@@ -60,11 +60,7 @@ export function frameKind(input: Uint8Array, at: number): 'content' | 'skippable
   return (magic & SKIPPABLE_MASK) >>> 0 === SKIPPABLE_MAGIC ? 'skippable' : 'none';
 }
 
-/**
- * @param at where a skippable frame begins, in bytes
- * @returns where it ends
- * @throws CorruptPayload when not all of it is there
- */
+/** @param at start of a skippable frame, in bytes @returns its end @throws CorruptPayload if it is truncated */
 export function skippableFrameEnd(input: Uint8Array, at: number): number {
   if (at + SKIPPABLE_HEADER > input.length) throw cutOff();
   const end = at + SKIPPABLE_HEADER + viewOf(input).getUint32(at + MAGIC_BYTES, true);
@@ -73,8 +69,7 @@ export function skippableFrameEnd(input: Uint8Array, at: number): number {
 }
 
 /**
- * @returns the frames with content among those that `input` consists of, in order
- * @throws CorruptPayload when it does not consist of frames
+ * @returns the frames with content in `input`, in order @throws CorruptPayload if `input` does not consist of frames
  */
 export function readZstdFrames(input: Uint8Array): ZstdFrame[] {
   const frames: ZstdFrame[] = [];
@@ -90,10 +85,7 @@ export function readZstdFrames(input: Uint8Array): ZstdFrame[] {
   return frames;
 }
 
-/**
- * @returns the frame of content at the start of `input`
- * @throws CorruptPayload when there is no such frame, or not all of it
- */
+/** @returns the frame with content at the start of `input` @throws CorruptPayload if it is missing or truncated */
 export function readZstdFrame(input: Uint8Array): ZstdFrame {
   const { length: headerLength, window, hasChecksum } = readFrameHeader(input);
   let at = headerLength;
@@ -108,7 +100,7 @@ export function readZstdFrame(input: Uint8Array): ZstdFrame {
   return { length: at, window, hasChecksum };
 }
 
-/** @throws CorruptPayload when there is no frame of content at the start of `input`, or not all of its header */
+/** @throws CorruptPayload if no frame with content starts `input`, or its header is truncated */
 export function readFrameHeader(input: Uint8Array): ZstdFrameHeader {
   if (frameKind(input, 0) !== 'content') throw new CorruptPayload('it does not start with a zstd frame');
   const view = viewOf(input);
@@ -135,8 +127,8 @@ export function readFrameHeader(input: Uint8Array): ZstdFrameHeader {
 }
 
 /**
- * @param at where a block begins, in bytes
- * @returns where it ends and whether it is its frame's last; undefined when not all of it is in `input`
+ * @param at start of a block, in bytes @returns its end and whether it is the frame's last block; undefined if it is
+ *   truncated
  */
 export function readBlock(
   input: Uint8Array,
@@ -149,7 +141,7 @@ export function readBlock(
   return end > input.length ? undefined : { end, isLast: (header & 1) === 1 };
 }
 
-/** Section 3.1.1.1.4, of a field that is there. */
+/** Section 3.1.1.1.4, for a field that is present. */
 function contentSize(view: DataView, at: number, bytes: number): number {
   switch (bytes) {
     case 1:

@@ -1,6 +1,6 @@
 /**
- * What can be had of zstd frames that QEMU refuses: as many of their blocks as inflate. The windows, content sizes and
- * checksums that the frames state do not count. Each try is a frame of its own with the first blocks of the broken one.
+ * Recovers data from zstd frames that QEMU refuses: as many of their first blocks as inflate. Windows, content sizes
+ * and checksums in the frames are ignored. Each attempt is a new frame with the first blocks of the broken one.
  */
 import { CorruptPayload } from './corrupt-payload.js';
 import {
@@ -18,16 +18,16 @@ const MOST_BLOCK_BYTES = 128 * 1024;
 
 /** Frame header descriptor: a window, no content size, no checksum, no dictionary. */
 const PLAIN_DESCRIPTOR = 0;
-/** Window descriptor of 4 MiB, more than any cluster. */
+/** Window descriptor of 4 MiB, larger than any cluster. */
 const WINDOW_DESCRIPTOR = 12 << 3;
 const PLAIN_HEADER = MAGIC_BYTES + 2;
 
-/** @returns the length of what a whole frame yields; undefined when it does not inflate or has no room */
+/** @returns the output length of a whole frame; undefined if it does not inflate or does not fit */
 export type InflateFrame = (frame: Uint8Array, output: Uint8Array) => number | undefined;
 
-/** @returns how many bytes of `output` were filled, from its start */
+/** @returns number of bytes written to `output`, from its start */
 export function salvageFrames(input: Uint8Array, output: Uint8Array, inflate: InflateFrame): number {
-  // The block that the output ends in is inflated as a whole.
+  // The block in which the output ends is inflated as a whole.
   const scratch = new Uint8Array(output.length + MOST_BLOCK_BYTES);
   let made = 0;
   try {
@@ -40,7 +40,7 @@ export function salvageFrames(input: Uint8Array, output: Uint8Array, inflate: In
       }
       const frame = input.subarray(at);
       const { length, hasChecksum, namesDictionary } = readFrameHeader(frame);
-      // Without its dictionary a frame yields something else.
+      // Without its dictionary a frame yields wrong data.
       if (namesDictionary) break;
       const blocks = blocksOf(frame, length);
       const room = scratch.subarray(0, output.length - made + MOST_BLOCK_BYTES);
@@ -54,13 +54,13 @@ export function salvageFrames(input: Uint8Array, output: Uint8Array, inflate: In
       at += (blocks.ends.at(-1) ?? length) + (hasChecksum ? 4 : 0);
     }
   } catch (error) {
-    // A header that is cut off: nothing comes behind it.
+    // A truncated header: nothing follows it.
     if (!(error instanceof CorruptPayload)) throw error;
   }
   return made;
 }
 
-/** @returns where each block ends that is there, and whether the last of them is the frame's last */
+/** @returns the ends of all complete blocks, and whether the last one is the frame's last */
 function blocksOf(
   frame: Uint8Array,
   from: number,
@@ -75,7 +75,7 @@ function blocksOf(
   }
 }
 
-/** How many blocks from the first on inflate: if so many do, fewer do. */
+/** The number of first blocks that inflate together; a binary search, since fewer blocks then inflate too. */
 function mostThatInflate(
   frame: Uint8Array,
   from: number,
