@@ -134,7 +134,7 @@ const takers = {
 };
 
 /**
- * Takes the options of a function of the library, as they are at the time of the call.
+ * Copies the options of a library function at the time of the call.
  * @throws Qcow2cError ERR_USAGE that names the argument
  */
 export function takeOptions<Name extends keyof typeof takers>(

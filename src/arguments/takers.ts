@@ -1,6 +1,6 @@
 /**
- * Takes the arguments of the library's functions, which are unknown values until they were looked at. A taker returns
- * its value, of a known type and as a copy, or throws ERR_USAGE with the argument's path, such as `sources[1].file`.
+ * Takes the arguments of the library's functions, which are unknown values until they are checked. A taker returns its
+ * value, of a known type and as a copy, or throws ERR_USAGE with the argument's path, such as `sources[1].file`.
  */
 import { type Qcow2cError, quoted, usageError } from '../errors.js';
 

@@ -74,7 +74,7 @@ export async function readCheckedImage(file: ImageFile): Promise<CheckedImage> {
   };
 }
 
-/** Clusters of the virtual disk. QEMU rounds a size that is no multiple of a sector down to whole ones. */
+/** Clusters of the virtual disk. QEMU rounds a size that is not a multiple of a sector down. */
 export function diskClusters({ header, geometry }: CheckedImage): number {
   return Math.ceil(Math.floor(header.virtualSize / SECTOR_SIZE) / (geometry.clusterSize / SECTOR_SIZE));
 }

@@ -15,7 +15,7 @@ const READ_BYTES = 65536;
 const RESERVED = 0x1ffn;
 /** QEMU reads nothing in the last GiB below 2^63 (BDRV_MAX_LENGTH). */
 const UNREADABLE_FROM = 2n ** 63n - 2n ** 30n;
-/** Stands for a refcount that does not fit into 32 bits or is unknown; `RefcountReader.refcountOf` tells which. */
+/** A refcount that does not fit into 32 bits or is unknown; `RefcountReader.refcountOf` tells which. */
 export const ASK = 0xffffffff;
 
 export interface RefcountTableEntry {

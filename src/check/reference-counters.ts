@@ -10,7 +10,7 @@ export const WINDOW_CLUSTERS = 2 ** 24;
 /** Fewest clusters of a window, unless the image has less. */
 const LEAST_CLUSTERS = 2 ** 18;
 const COUNTER_BYTES = 4;
-/** The highest count. With wider refcounts it stands for any higher number. */
+/** The highest count. With wider refcounts it means any higher number too. */
 const HIGHEST_COUNT = 0xfffffffe;
 
 /** @returns bytes of the counters for a file with enough memory, and the fewest possible */

@@ -215,7 +215,7 @@ class Repair {
     } catch (error) {
       if (!(error instanceof Qcow2cError && error.code === 'ERR_CORRUPT')) throw error;
     }
-    // No snapshots, because the table cannot be read as it is.
+    // No snapshots, because the table cannot be read.
     const withoutSnapshots = { ...image, header: { ...image.header, snapshotCount: 0 } };
     return survey(withoutSnapshots, { signal, windowClusters });
   }

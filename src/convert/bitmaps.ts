@@ -11,7 +11,7 @@ import type { ConvertOptions } from './options.js';
 
 /** The bitmaps to copy. */
 export interface BitmapCopy {
-  /** The most host clusters that they take in a new image. */
+  /** The maximum number of host clusters that they take in a new image. */
   readonly clusters: number;
   readonly contents: readonly BitmapContent[];
 }

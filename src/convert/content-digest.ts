@@ -10,7 +10,7 @@ import { ITEM_BYTES } from '../workers/plan.js';
 /** Even: pairs are whole. */
 const MOST = 4096;
 const DIGEST_BYTES = 32;
-/** Zeros are looked for in pieces of this many bytes. */
+/** Zeros are detected in pieces of this many bytes. */
 const ZEROS = new Uint8Array(4096);
 
 type Digest = Uint8Array | undefined;
@@ -27,13 +27,13 @@ export class ContentDigest {
   /** Each of 2 ** `#level` stretches. */
   #digests: Digest[] = [];
   #level = 0;
-  /** By level: the first of a pair whose second has not come. */
+  /** By level: the first half of an incomplete pair. */
   readonly #waiting = new Map<number, Digest>();
   #stretches = 0;
 
   /**
    * Adds a stretch; the ones between the last and this are zeros.
-   * @param guestOffset bytes, a multiple of ITEM_BYTES, behind the last one's
+   * @param guestOffset bytes, a multiple of ITEM_BYTES, after the previous stretch
    * @param bytes from there, at most ITEM_BYTES; the rest of the range is zeros
    */
   add(guestOffset: number, bytes: Uint8Array): void {
@@ -41,7 +41,7 @@ export class ContentDigest {
     this.#addOne(digestOf(bytes));
   }
 
-  /** Nothing but zeros come any more. @param end of the disk, in bytes; the same for all that are compared */
+  /** Ends the content; the rest are zeros. @param end of the disk, in bytes; equal for all compared digests */
   end(end: number): void {
     this.#skipTo(Math.ceil(end / ITEM_BYTES));
     while (this.#waiting.size > 0) this.#addOne(undefined);
@@ -49,7 +49,7 @@ export class ContentDigest {
 
   /**
    * @param other ended at the same size
-   * @returns the first range in which the two are not of the same content; undefined: there is none
+   * @returns the first range with different content; undefined: all are equal
    */
   firstDifference(other: ContentDigest): DigestedRange | undefined {
     const index = this.#digests.findIndex((digest, at) => !isSame(digest, other.#digests[at]));

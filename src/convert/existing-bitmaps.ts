@@ -1,6 +1,6 @@
 /**
  * The persistent dirty bitmaps of an image that is written in place. As in QEMU, bitmaps that record changes get every
- * bit of the written range set; the others stay as they are.
+ * bit of the written range set; the others are unchanged.
  */
 import { type Bitmap, readBitmapDirectory } from '../qcow2/bitmap-directory.js';
 import { type BitmapCluster, readBitmap } from '../qcow2/bitmap-reader.js';

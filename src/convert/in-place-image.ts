@@ -1,4 +1,7 @@
-/** The begin and the end of writing a qcow2 image into an existing file or device: the old content, and its space. */
+/**
+ * Begins and ends the writing of a qcow2 image into an existing file or device: protects the old content and frees its
+ * space.
+ */
 import type { HostOffset } from '../qcow2/addresses.js';
 import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import type { FileRange, OverlapGuard } from '../storage/overlap-guard.js';
@@ -11,9 +14,9 @@ import { UNFINISHED_MARK } from './target-content.js';
 /** The part of an image that its target and its old content decide. */
 export interface InPlaceParts {
   readonly target: Target;
-  /** The image in the target, of which only the disk is written; undefined: a new image. */
+  /** The existing image in the target; only its disk is replaced. undefined: a new image. */
   readonly existing: ExistingImage | undefined;
-  /** Bytes at the start of the target that stay as they are until the header is written. */
+  /** Bytes at the start of the target that are unchanged until the header is written. */
   readonly keptBytes: number;
 }
 

@@ -1,4 +1,4 @@
-/** The disk that is converted, as the pipeline takes it: images, or a stream. */
+/** The disk to convert, in the form that the pipeline reads: images, or a stream. */
 import type { CompressionType } from '../compression-type.js';
 import type { OpenedImage } from '../image/open-image.js';
 import type { Source } from '../image/source.js';
@@ -6,7 +6,7 @@ import type { ComparableDisk } from '../workers/compare-items.js';
 import type { PlannedItem, PlanSettings } from '../workers/plan.js';
 import type { ContentDigest } from './content-digest.js';
 
-/** Gives the next item in guest order, to be worked on in a slot of the pool; undefined at the end. */
+/** Returns the next item in guest order, for a slot of the pool; undefined at the end. */
 export type NextItem = (slot: number) => Promise<PlannedItem | undefined>;
 
 export interface ItemSettings extends PlanSettings {
@@ -28,7 +28,7 @@ export interface ArrivalMemory {
 export interface Input extends AsyncDisposable {
   /** The name for messages. */
   readonly name: string;
-  /** Bytes of the virtual disk; undefined: known only at the end of the stream. */
+  /** Bytes of the virtual disk; undefined: a stream of unknown size. */
   readonly size: number | undefined;
   /** The size for showing progress, which may be a guess; undefined: not known. */
   readonly likelySize: number | undefined;
@@ -39,7 +39,7 @@ export interface Input extends AsyncDisposable {
   readonly readAlignment: number;
   /** Milliseconds until every later write had to change a file's times. */
   readonly settledMs: number;
-  /** Whether the bytes of items come in through the pool's memory. */
+  /** Whether the bytes of items arrive in the pool's memory. */
   readonly arrives: boolean;
   /** The content to verify the target with: the images, or the digest of the stream if there is one. */
   readonly content: ComparableDisk | ContentDigest | undefined;

@@ -9,16 +9,16 @@ import type { UnreadableRange } from '../workers/unreadable-range.js';
 
 export interface ConvertOptions {
   /**
-   * The sources, a file's name standing for the file in `sourceFormat`; more than one are concatenated, each
-   * rounded up to 512 bytes. A stream must be the only one; the name of a pipe (/dev/stdin, /dev/fd/3 and the like
-   * stand for this process's descriptor, which is closed afterwards) is a stream.
+   * The sources: references, or names of files in `sourceFormat`. Several are concatenated, each rounded up to 512
+   * bytes. A stream must be the only source. The name of a pipe is a stream; /dev/stdin, /dev/fd/3 and the like are
+   * this process's descriptors, which are closed afterwards.
    */
   readonly sources: readonly (Image | StreamReference)[];
-  /** The file to make (replaced as a whole when complete) or the device to write to. */
+  /** The file to create (replaced as a whole when complete) or the device to write to. */
   readonly target: string;
-  /** The format of the sources. Default: it is detected in their first bytes. */
+  /** The format of the sources. Default: probed from their first bytes. */
   readonly sourceFormat?: ImageFormat | undefined;
-  /** Read this internal snapshot of the only source instead of its present state. qcow2 only. */
+  /** Read this internal snapshot of the only source instead of its current state. qcow2 only. */
   readonly snapshot?: SnapshotSelector | undefined;
   /** Refuse every file that a source names (backing and data files), whatever its format option says. */
   readonly isolated?: boolean | undefined;
@@ -32,8 +32,8 @@ export interface ConvertOptions {
   /** Called with each warning, a sentence; the conversion continues. Must not throw. */
   readonly onWarning?: ((message: string) => void) | undefined;
   /**
-   * The least size of the sources together, in bytes; a smaller size is an error. The size of a stream is known at its
-   * end: a new target is then removed, but a target in place has been written to. Default: 1 for a stream without a
+   * The minimum size of all sources together, in bytes; a smaller size is an error. The size of a stream is known at
+   * its end: a new target is then removed, but a target in place has been written to. Default: 1 for a stream without a
    * stated size, otherwise 0.
    */
   readonly minSize?: number | undefined;
@@ -42,7 +42,7 @@ export interface ConvertOptions {
   /**
    * Which existing, non-empty regular file the target may be: `any`; or, as a protection against mistaken names, for
    * qcow2 one that begins as a qcow2 image, and for raw one that does not begin as an image file of any format.
-   * Default: `any` when `targetFormat` is stated, else `same format`.
+   * Default: `any` if `targetFormat` is stated, otherwise `same format`.
    */
   readonly overwrite?: 'any' | 'same format' | undefined;
   /** Compress guest clusters; default: false, as in qemu-img. */
@@ -57,27 +57,26 @@ export interface ConvertOptions {
   /** The persistent dirty bitmaps of the only source: all of them, or all but inconsistent ones. Default: none. */
   readonly bitmaps?: 'all' | 'skip-broken' | undefined;
   /**
-   * Compression level; the range depends on the engine. 1 without an engine is as fast as it gets: level 2 of ISA-L where
-   * that is installed. Default: the engine's own entry in docs/engines.md.
+   * Compression level; the range depends on the engine. 1 without an engine is the fastest: level 2 of ISA-L if it is
+   * installed. Default: the engine's own entry in docs/engines.md.
    */
   readonly compressionLevel?: number | undefined;
-  /** Deflate window in bits; default 15. 12 is the window qemu itself writes. */
+  /** Deflate window in bits; default 15. 12 is the window that qemu-img writes. */
   readonly compressionWindowBits?: 12 | 15 | undefined;
   /**
-   * Which engine to use; default: the fastest that is installed. With `node`, sources too are inflated without
-   * libdeflate and libzstd, as far as this Node.js can (zstd since 22.15). `isal` inflates nothing.
+   * The engine; default: the fastest one installed. With `node`, sources are also inflated without libdeflate and
+   * libzstd, as far as this Node.js can (zstd since 22.15). `isal` cannot inflate.
    */
   readonly engine?: EngineName | undefined;
   /**
-   * Inflate each payload and compare it with its cluster before it is used, and compress the cluster again at a lower
-   * level where it differs. Default: false, but true for a zstd known to compress wrongly (1.5.0 to 1.5.4 from level 13
-   * on).
+   * Inflate each payload and compare it with its cluster before use, and compress the cluster again at a lower level if
+   * it differs. Default: false, but true for a zstd known to compress wrongly (1.5.0 to 1.5.4 from level 13 on).
    */
   readonly checkPayloads?: boolean | undefined;
-  /** Worker threads at most; default: as many as there are processors that this process may use. */
+  /** Maximum number of worker threads; default: the number of processors available to this process. */
   readonly threads?: number | undefined;
   /**
-   * The most memory of a process that does only this, in bytes; it must be enough for one thread. Default: three
+   * The memory limit of a process that runs only this call, in bytes; it must be enough for one thread. Default: three
    * quarters of the limit of its control group. The target does not depend on it.
    */
   readonly memory?: number | undefined;
@@ -89,7 +88,7 @@ export interface ConvertOptions {
   readonly forceShare?: boolean | undefined;
   /** How the sources are read; default: writeback (through the page cache). */
   readonly sourceCache?: CacheMode | undefined;
-  /** Bytes of the compressed write cache; 0 sends every compressed cluster straight to the file. */
+  /** Bytes of the compressed write cache; 0 writes every compressed cluster directly to the file. */
   readonly compressedCacheSize?: number | undefined;
   /**
    * Write into the existing target. A qcow2 image keeps its size, its format options, its snapshots, and the content of
@@ -104,11 +103,11 @@ export interface ConvertOptions {
    * are read again, or with the digest of a stream. Bitmaps and data that no guest sees are not compared.
    */
   readonly verify?: boolean | undefined;
-  /** Bytes a second that are written to the target at most. */
+  /** Maximum bytes per second written to the target. */
   readonly rateLimit?: number | undefined;
   /** Called after each work item of 2 MiB; must not throw. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
-  /** Ends the conversion: it rejects with ERR_ABORTED, and nothing is left behind. */
+  /** Aborts the conversion, which rejects with ERR_ABORTED and leaves no files. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -126,11 +125,11 @@ export interface ConvertResult {
   readonly clusterSize: number | undefined;
   readonly compressedClusters: number;
   readonly normalClusters: number;
-  /** How many of the compressed clusters are the source's own payloads. */
+  /** The number of compressed clusters copied from the source's payloads. */
   readonly copiedClusters: number;
   /**
-   * How many clusters the engine had compressed wrongly; they were compressed again at a lower level, or stored as they
-   * are. undefined: the payloads were not checked.
+   * The number of clusters that the engine compressed wrongly. They were compressed again at a lower level, or stored
+   * uncompressed. undefined: the payloads were not checked.
    */
   readonly correctedClusters: number | undefined;
   /** Clusters stored as explicit zeros: over a backing file only. */
@@ -139,24 +138,24 @@ export interface ConvertResult {
   readonly unreadableBytes: number;
   /** Sum of the compressed clusters' lengths. */
   readonly compressedBytes: number;
-  /** The engine used, or undefined when nothing was to be compressed. */
+  /** The engine used; undefined without compression. */
   readonly engine: EngineName | undefined;
   readonly compressionLevel: number | undefined;
-  /** The level for binary tables, when it is another one. */
+  /** The level for binary tables, if it differs. */
   readonly tableLevel: number | undefined;
-  /** Why the engine's bytes are not those that it gives on other machines; undefined: they are. */
+  /** The reason why the output differs from the engine's on other machines; undefined: it does not. */
   readonly unportable: string | undefined;
   /** Worker threads that compressed. */
   readonly threads: number;
-  /** Why there were fewer threads than wanted: the system could not start more. */
+  /** The reason why fewer threads ran than requested: the system could not start more. */
   readonly threadsRefused: string | undefined;
-  /** Milliseconds of waiting until every later write had to change a source's time stamps. */
+  /** Milliseconds waited until every later write would change a source's time stamps. */
   readonly settledMs: number;
   /** Where the target was read back from; undefined: it was not verified. */
   readonly verifiedFrom: VerifiedFrom | undefined;
-  /** How the target was really written. */
+  /** The cache mode actually used for the target. */
   readonly targetCache: CacheMode;
-  /** Why O_DIRECT was not used although it was tried. */
+  /** The reason why O_DIRECT was refused. */
   readonly directRefused: string | undefined;
   /** Write calls on the target and their bytes. */
   readonly writeCalls: number;

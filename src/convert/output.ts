@@ -1,4 +1,4 @@
-/** The output of a conversion, for both formats: what the workers have to do, and how the target is finished. */
+/** The output of a conversion, for both formats: the workers' task, and the end of the target. */
 import type { ImageReference } from '../image/image-reference.js';
 import type { Target } from '../storage/target.js';
 import type { CompressClusters } from '../workers/messages/compression.js';

@@ -1,4 +1,4 @@
-/** Refuses a target that is one of the files it is made from. */
+/** Refuses a target that is one of its own sources. */
 import * as fs from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { ioError, type Qcow2cError, quoted, usageError } from '../errors.js';
@@ -22,8 +22,8 @@ export async function refuseSameFile(files: readonly string[], target: string): 
 }
 
 /**
- * The identity of the file or device behind a name, and of the files and devices below it. A file that does not exist
- * has its path as its identity; a name under which no file can be made has none.
+ * The identity of the file or device with a name, and of the files and devices below it. A file that does not exist has
+ * its path as its identity; a name under which no file can be created has none.
  */
 async function layersAt(name: string): Promise<string[]> {
   try {

@@ -1,4 +1,4 @@
-/** A raw disk that comes through a stream as the input of a conversion. It is read once, from start to end. */
+/** A raw disk read from a stream as the input of a conversion. It is read once, from start to end. */
 import { roundUp } from '../arithmetic.js';
 import { Qcow2cError, quoted, usageError } from '../errors.js';
 import { imageReference, streamTitle } from '../image/image-reference.js';
@@ -66,11 +66,11 @@ export async function openStream(
   return StreamSource.open(stream);
 }
 
-/** What the caller stated of a stream. Sizes in bytes. */
+/** The caller's statements about a stream. Sizes in bytes. */
 export interface StreamFacts {
   /** The exact size; undefined: any size but 0. */
   readonly expected: number | undefined;
-  /** The least size. */
+  /** The minimum size. */
   readonly least?: number | undefined;
   /** Whether the format was stated as raw; otherwise a stream that begins as a qcow2 image is refused. */
   readonly trusted: boolean;
@@ -133,7 +133,7 @@ export async function streamInput(
   };
 }
 
-/** A stream cannot be read as an image of a format, and hardly ever is a raw disk that looks like one. */
+/** A stream cannot be read as a qcow2 image, and is hardly ever a raw disk that looks like one. */
 function refuseOtherFormats(start: Uint8Array, name: string): void {
   if (probeFormat(start, name) === 'raw') return;
   throw new Qcow2cError(
@@ -159,7 +159,7 @@ interface Lengths {
   readonly room: number | undefined;
 }
 
-/** @param ended whether `found` bytes, all that came so far, are all that come */
+/** @param ended whether the stream has ended after `found` bytes */
 function refuseLength(file: string, found: number, { expected, least, room }: Lengths, ended: boolean): void {
   if (expected !== undefined && (found > expected || (ended && found < expected))) {
     const how = found > expected ? 'has more bytes' : `ended after ${found} bytes`;

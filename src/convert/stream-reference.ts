@@ -1,4 +1,6 @@
-/** Which sources are streams, and the options that a stream cannot have. For conversions and measurements. */
+/**
+ * Detects sources that are streams, and refuses options that a stream cannot have. For conversions and measurements.
+ */
 import { Qcow2cError, quoted, usageError } from '../errors.js';
 import {
   type ImageFormat,

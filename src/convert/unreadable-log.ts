@@ -1,14 +1,14 @@
 /**
- * Reports unreadable ranges in guest order. Ranges that the map cannot tell are known when an item is planned, ranges
- * that a worker could not read when the item comes back.
+ * Reports unreadable ranges in guest order. Ranges that are unreadable in the map are known when an item is planned;
+ * ranges that a worker could not read, when the item is done.
  */
 import type { UnreadableRange } from '../workers/unreadable-range.js';
 
 export class UnreadableLog {
   readonly #tell: ((range: UnreadableRange) => void) | undefined;
-  /** Known from the map, of items that have not come back. Ascending. */
+  /** Ranges known from the map, of items that are not done. Ascending. */
   readonly #expected: UnreadableRange[] = [];
-  /** Where the last expected one ends: an item's start may be planned twice. */
+  /** End of the last expected range: an item's start may be planned twice. */
   #expectedEnd = 0;
   #bytes = 0;
 
@@ -21,7 +21,7 @@ export class UnreadableLog {
     return this.#bytes;
   }
 
-  /** Adds a range that the map cannot tell, before its item comes back. */
+  /** Adds a range that is unreadable in the map, before its item is done. */
   expect({ guestOffset, length, error }: UnreadableRange): void {
     const start = Math.max(guestOffset, this.#expectedEnd);
     const end = guestOffset + length;
@@ -30,7 +30,7 @@ export class UnreadableLog {
     this.#expected.push({ guestOffset: start, length: end - start, error });
   }
 
-  /** Reports the unreadable ranges up to the end of an item that came back. @param end of the item, in bytes */
+  /** Reports the unreadable ranges up to the end of an item that is done. @param end of the item, in bytes */
   itemDone(found: readonly UnreadableRange[], end: number): void {
     const until = this.#expected.findIndex(({ guestOffset }) => guestOffset >= end);
     const before = this.#expected.splice(0, until < 0 ? this.#expected.length : until);

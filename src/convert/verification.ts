@@ -1,8 +1,8 @@
 /**
  * Reads a finished target back and compares it with its source, before it gets its name. The target is read through a
- * new descriptor, past the page cache if possible, by the reader of every image. Images are read again and compared;
- * a stream is compared by the digest that was taken when it came in. Data that no guest sees (refcounts, bitmaps) is
- * not compared.
+ * new descriptor, past the page cache if possible, by the reader of every image. Images are read again and compared; a
+ * stream is compared by the digest taken while it was read. Data that no guest sees (refcounts, bitmaps) is not
+ * compared.
  */
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import { type OpenedImage, openImage } from '../image/open-image.js';
@@ -74,7 +74,7 @@ export async function verifyTarget(
   }
 }
 
-/** Drops the target from the page cache if it cannot be read past it. */
+/** Drops the target from the page cache if the cache cannot be bypassed. */
 async function leaveMemory({ reference, direct }: WrittenTarget): Promise<VerifiedFrom> {
   let from: VerifiedFrom = 'device';
   for (const name of [reference.file, ...(reference.dataFile === undefined ? [] : [reference.dataFile])]) {

@@ -14,7 +14,7 @@ export const NO_CODE = 0;
 
 /**
  * How complete a code is. `single`: one code of one bit. `empty`: no code at all. zlib accepts these two for lengths
- * and distances (inftrees.c), and always refuses `incomplete` and `oversubscribed`.
+ * and distances (inftrees.c), and refuses `incomplete` and `oversubscribed`.
  */
 export type Completeness = 'complete' | 'single' | 'empty' | 'incomplete' | 'oversubscribed';
 

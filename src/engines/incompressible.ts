@@ -56,7 +56,7 @@ const keys = new Uint32Array(LARGEST_CLUSTER / BYTES_PER_KEY);
 /**
  * @param cluster the bytes of one guest cluster; the length is a power of two up to 2 MiB
  * @returns true if deflate would shrink it by less than about 1 %. A wrong answer never makes a wrong image: the
- *   cluster is stored uncompressed, or compressed in vain.
+ *   cluster is stored uncompressed, or compressed unnecessarily.
  */
 export function looksIncompressible(cluster: Uint8Array): boolean {
   if (cluster.length < SMALLEST_CLUSTER) return false;

@@ -20,7 +20,7 @@ const MOST_PIECES = 64;
 /** The disk's guest clusters by type. A cluster whose entry cannot be read has no type. */
 export interface ClusterCounts {
   compressed: number;
-  /** Stored as they are; with subclusters, at least one of them. */
+  /** Stored uncompressed; with subclusters, at least one of them. */
   normal: number;
   zero: number;
   unallocated: number;
@@ -35,7 +35,7 @@ export interface FoundCluster {
   readonly length: number;
   /** Index of the first state with it. */
   readonly state: number;
-  /** The largest possible length of the payload; or why there is none. */
+  /** The largest possible length of the payload, or the error of an invalid one. */
   readonly content: number | Qcow2cError;
 }
 

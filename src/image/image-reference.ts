@@ -9,7 +9,7 @@ export function isImageFormat(name: string | undefined): name is ImageFormat {
   return IMAGE_FORMATS.some((format) => format === name);
 }
 
-/** An image in a file or on a block device. What is given here overrides what the file says. */
+/** An image in a file or on a block device. Properties given here override those in the file. */
 export interface ImageReference {
   /** The name of the file. */
   readonly file: string;

@@ -52,7 +52,7 @@ interface Mapped<Range> {
    * @throws Qcow2cError ERR_IO
    */
   map(offset: number): Promise<Range>;
-  /** The file behind a descriptor of this source, or undefined for another's. */
+  /** The file of a descriptor of this source; undefined for other descriptors. */
   fileOf(descriptor: number): string | undefined;
   /** @throws Qcow2cError ERR_SOURCE_CHANGED when a file is no longer what it was when it was opened */
   refuseChanges(): Promise<void>;

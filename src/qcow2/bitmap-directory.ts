@@ -33,7 +33,7 @@ const KNOWN_FLAGS = IN_USE | AUTO | EXTRA_DATA_COMPATIBLE;
 export interface NewBitmap {
   /** Unique in the image; 1 to 1023 bytes of UTF-8. */
   readonly name: string;
-  /** log2 of the bytes of the disk that a bit stands for: 9 to 31. */
+  /** log2 of the bytes of the disk for each bit: 9 to 31. */
   readonly granularityBits: number;
   /** Whether writes to the disk are recorded in it (QEMU: enabled). */
   readonly auto: boolean;

@@ -31,7 +31,7 @@ export interface LookupSettings {
 /** What the tables tell about the guest bytes from the requested offset on. Lengths and offsets in bytes. */
 export type FoundClusters = {
   readonly length: number;
-} /** `host`: where a place is kept for the first byte and those behind it, if anywhere; only when asked for. */ & (
+} /** `host`: offset of the space reserved for the first byte and the following ones, if any; only on request. */ & (
   | { readonly kind: 'unallocated' | 'zero'; readonly host: number | undefined }
   /** `host`: offset of the first byte; the others follow it. */
   | { readonly kind: 'normal'; readonly host: number }

@@ -37,7 +37,7 @@ export interface CreateOptions {
   readonly dataFile?: string | undefined;
   /** Whether the data file can be read as a raw disk. Default false. */
   readonly dataFileRaw?: boolean | undefined;
-  /** What is allocated besides the data. Default off. Not with compression. */
+  /** The preallocation besides the data. Default off. Not with compression. */
   readonly preallocation?: 'off' | 'metadata' | 'falloc' | 'full' | undefined;
   /** Bytes of a disk that is read from a stream; otherwise the sources have the size. */
   readonly size?: number | undefined;

@@ -1,8 +1,8 @@
 /** Guest clusters of one range in the form in which the file stores them, one after the other in memory. */
 
 /**
- * Bytes of each guest cluster: 0 for a zero cluster, the cluster size for one stored as it is, UNCHANGED for one that is
- * as in the backing file, otherwise the length of the compressed cluster.
+ * Bytes of each guest cluster: 0 for a zero cluster, the cluster size for an uncompressed one, UNCHANGED for one that
+ * is as in the backing file, otherwise the length of the compressed cluster.
  */
 export type ClusterSizes = Uint32Array;
 

@@ -4,7 +4,7 @@
  */
 import { Qcow2cError, quoted } from '../errors.js';
 
-/** Decodes a name; undefined: there is none. */
+/** Decodes a name; undefined: no name is stored. */
 export type NameDecoder = typeof decodeStoredName;
 
 /**

@@ -16,8 +16,8 @@ const DESCRIPTOR_NAME = /^\/(?:dev|proc\/self)\/fd\/(\d{1,9})$/;
 
 /**
  * Reports whether the file of this name can be read only once, from start to end: a pipe or socket, a character device
- * behind one of this process's descriptors, or a file behind a descriptor that is no longer at its start. Opens
- * nothing. A name that does not exist is not a stream.
+ * of one of this process's descriptors, or a file whose descriptor is no longer at its start. Opens nothing. A name
+ * that does not exist is not a stream.
  */
 export async function isStreamName(name: string): Promise<boolean> {
   const descriptor = ownDescriptor(name);
@@ -29,9 +29,9 @@ export async function isStreamName(name: string): Promise<boolean> {
 }
 
 /**
- * Opens the stream of such a name. This process's own descriptors are used directly: opening one anew may be forbidden,
- * and would read a file from its start. A named pipe is opened without waiting for its writer, because waiting would
- * block signals.
+ * Opens the stream of such a name. This process's own descriptors are used directly: opening one again may be
+ * forbidden, and would read a file from its start. A named pipe is opened without waiting for its writer, because
+ * waiting would block signals.
  * @throws Qcow2cError ERR_IO; ERR_UNSUPPORTED for a pipe that cannot end
  */
 export async function openNamedStream(

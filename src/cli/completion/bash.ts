@@ -16,7 +16,7 @@ ${cases((table) => `printf '%s\\n' ${flagsOf(table).join(' ')}`)}\
   esac
 }
 
-# Sets what stands where no option is: kind and offers, as _qcow2c_argument does.
+# Sets kind and offers for the operands, as _qcow2c_argument does.
 _qcow2c_operands() { # COMMAND
   case $1 in
 ${cases(({ operands }) => {
@@ -36,8 +36,8 @@ ${argumentCases(tables)}\
   esac
 }
 
-# Sets option to the one in the word whose argument follows, and value to what of the argument is in the word.
-# Fails when there is none.
+# Sets option to the word's option with an argument, and value to the part of the argument in the word.
+# Fails if there is none.
 _qcow2c_option_with_argument() { # COMMAND WORD
   local at
   case $2 in
@@ -54,7 +54,7 @@ _qcow2c_option_with_argument() { # COMMAND WORD
   _qcow2c_argument "$1" "$option"
 }
 
-# Offers those of the words that begin with the value; before all of them stands the head.
+# Offers the words that begin with the value, each preceded by the head.
 _qcow2c_offer() { # HEAD VALUE WORD...
   local head=$1 value=$2 word
   shift 2
@@ -63,7 +63,7 @@ _qcow2c_offer() { # HEAD VALUE WORD...
   done
 }
 
-# Offers what kind and offers say.
+# Offers completions according to kind and offers.
 _qcow2c_offer_argument() { # HEAD VALUE
   local pair item=\${2##*,}
   case $kind in
@@ -90,7 +90,7 @@ _qcow2c() {
   COMPREPLY=()
   compopt +o default 2>/dev/null
 
-  # Bash has cut the words at "=" and ":", what belongs together has no blanks between.
+  # Bash has split the words at "=" and ":"; parts of one word have no blanks between them.
   for ((at = 0; at <= COMP_CWORD; at++)); do
     word=\${COMP_WORDS[at]}
     if ((at == 0)) || [[ $rest == [[:space:]]* ]]; then
@@ -135,7 +135,7 @@ _qcow2c() {
     [[ $kind == file || $operands -eq 0 ]] && _qcow2c_offer_argument '' "$current"
   fi
 
-  # Bash puts the words behind the last "=" or ":", if it has cut there.
+  # Bash inserts the words after the last "=" or ":", if it has split there.
   word=\${COMP_WORDS[COMP_CWORD]}
   [[ $word == *[!=:]* ]] || word=
   kept=\${current%"$word"}

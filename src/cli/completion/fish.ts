@@ -13,17 +13,17 @@ function __qcow2c_is
     test (count $words) -gt 1; and test $words[2] = $argv[1]
 end
 
-# Whether nothing stands behind the command yet.
+# Whether no word follows the command yet.
 function __qcow2c_first_operand
     test (count (commandline -opc)) -eq 2
 end
 
-# Whether no argument is being typed behind "=".
+# Whether no argument is being typed after "=".
 function __qcow2c_operand
     not string match -q -- '--*=*' (commandline -ct)
 end
 
-# Pairs for a list of -o, behind those that are there. Each argument is KEY=VALUE,VALUE...
+# Pairs for a list of -o, after the existing ones. Each argument is KEY=VALUE,VALUE...
 function __qcow2c_pairs
     set -l list (commandline -ct | string replace -r '^(--[a-z-]+=|-[a-zA-Z]*?o)' '')
     set -l head (string match -r '^.*,' -- $list)

@@ -70,7 +70,7 @@ export function backingFormatOf(name: string): ImageFormat {
 }
 
 /**
- * Reads options that depend on the target's format. A user who did not state the format has often not noticed that it
+ * Reads options that depend on the target's format. Without a stated format, users often do not notice that the target
  * is raw.
  * @param why the target is raw although its format was not stated, and what to do; undefined: it was stated
  * @throws Qcow2cError as `read`, with the reason if the option exists only for qcow2
