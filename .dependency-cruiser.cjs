@@ -31,7 +31,7 @@ const MAY_IMPLEMENT = { raw: ['image'], qcow2: ['image'] };
 const PACKAGE_USERS = {
   commander: 'src/cli/',
   'cli-progress': 'src/cli/progress/',
-  koffi: 'src/(engines|system)/',
+  koffi: 'src/system/koffi\\.ts$',
   'fs-ext': 'src/system/seek\\.ts$',
 };
 const ANY_PACKAGE = 'node_modules/|^(koffi|fs-ext|commander|cli-progress)$';

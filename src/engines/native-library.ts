@@ -2,6 +2,7 @@
  * Finds and loads a shared library of the system through koffi, on the main thread or in a worker, for the native
  * engines. All of it is optional: without koffi or the library the result is `undefined`.
  */
+import { type Koffi, loadKoffi } from '../system/koffi.js';
 
 /** A C function: numbers and pointers as koffi takes them; byte arrays go by reference, never copied. */
 export type NativeFunction = (...values: readonly unknown[]) => unknown;
@@ -51,12 +52,10 @@ export const LIBZSTD_NAMES: readonly string[] = [
   '/usr/local/lib/libzstd.1.dylib',
 ];
 
-type Koffi = typeof import('koffi');
-
 /** @returns koffi, or undefined if it is not installed or has no binary for this machine */
-async function importKoffi(): Promise<Koffi | undefined> {
+function findKoffi(): Koffi | undefined {
   try {
-    return await import('koffi');
+    return loadKoffi();
   } catch {
     return undefined;
   }
@@ -64,7 +63,7 @@ async function importKoffi(): Promise<Koffi | undefined> {
 
 /** @returns koffi's version, or undefined without a koffi that works */
 export async function koffiVersion(): Promise<string | undefined> {
-  return (await importKoffi())?.version;
+  return findKoffi()?.version;
 }
 
 /**
@@ -78,7 +77,7 @@ export async function loadNativeLibrary(
   symbol: string,
   trial: (library: NativeLibrary) => void = () => {},
 ): Promise<NativeLibrary | undefined> {
-  const koffi = await importKoffi();
+  const koffi = findKoffi();
   if (koffi === undefined) return undefined;
   let system: NativeLibrary['func'] | undefined;
   for (const name of names) {

@@ -2,10 +2,10 @@
  * The C library's calls that Node.js lacks, made through koffi: fallocate(2), lseek(2), posix_fadvise(3) and the locks
  * of fcntl(2). Without koffi or the call the result is ENOSYS.
  */
-import { createRequire } from 'node:module';
 import { endianness } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import { ioError } from '../errors.js';
+import { type Koffi, lacksDescriptor, loadKoffi } from './koffi.js';
 
 /**
  * Modes of fallocate: allocate and keep the content; the same and keep the length; free, which makes zeros, and keep
@@ -38,7 +38,6 @@ const EINTR = 4;
 const isLittle = endianness() === 'LE';
 const ENOSYS = process.platform === 'darwin' ? 78 : 38;
 
-type Koffi = typeof import('koffi');
 type Bound = ReturnType<ReturnType<Koffi['load']>['func']>;
 
 interface LibC {
@@ -53,36 +52,22 @@ interface LibC {
   readonly lock: Bound | undefined;
 }
 
-let loaded: Promise<LibC | undefined> | undefined;
+let loaded: LibC | undefined;
+let isMissing = false;
 
 /**
  * @returns undefined without koffi
  * @throws Qcow2cError ERR_IO when no free descriptor is left to load it: without koffi no lock would be taken
  */
-function load(): Promise<LibC | undefined> {
-  loaded ??= importKoffi()
-    .then(bind)
-    .catch((error) => {
-      if (!isShortage(error)) return undefined;
-      loaded = undefined;
-      throw ioError('Could not load the package koffi', error);
-    });
-  return loaded;
-}
-
-async function importKoffi(): Promise<Koffi> {
+function load(): LibC | undefined {
+  if (loaded !== undefined || isMissing) return loaded;
   try {
-    return await import('koffi');
+    loaded = bind(loadKoffi());
   } catch (error) {
-    if (!isShortage(error)) throw error;
-    // A failed import fails for ever; require tries again.
-    return createRequire(import.meta.url)('koffi') as Koffi;
+    if (lacksDescriptor(error)) throw ioError('Could not load the package koffi', error);
+    isMissing = true;
   }
-}
-
-/** Whether the process or the system has reached its limit of open files. */
-function isShortage(error: unknown): boolean {
-  return ['EMFILE', 'ENFILE'].includes((error as NodeJS.ErrnoException).code ?? '');
+  return loaded;
 }
 
 function bind(koffi: Koffi): LibC {
@@ -124,7 +109,7 @@ export async function bindCall(
   result: string,
   parameters: string[],
 ): Promise<SystemCall | undefined> {
-  const libc = await load();
+  const libc = load();
   const call = libc?.find(name, result, parameters);
   if (libc === undefined || call === undefined) return undefined;
   return (...given) => {
@@ -148,7 +133,7 @@ export async function fallocate(
   offset: number,
   length: number,
 ): Promise<NodeJS.ErrnoException | undefined> {
-  const libc = await load();
+  const libc = load();
   const call = libc?.fallocate;
   if (libc === undefined || call === undefined) return systemError(ENOSYS);
   for (;;) {
@@ -200,7 +185,7 @@ export interface Lseek {
  * @throws Qcow2cError ERR_IO as `load`
  */
 export async function loadLseek(): Promise<Lseek | undefined> {
-  const libc = await load();
+  const libc = load();
   const call = libc?.lseek;
   if (libc === undefined || call === undefined) return undefined;
   // No code between the call and koffi.errno() may make a system call: errno belongs to the thread.
@@ -216,7 +201,7 @@ export async function loadLseek(): Promise<Lseek | undefined> {
  * @returns undefined on success, or the error
  */
 export async function dropCachedPages(descriptor: number): Promise<NodeJS.ErrnoException | undefined> {
-  const call = process.platform === 'linux' ? (await load())?.fadvise : undefined;
+  const call = process.platform === 'linux' ? load()?.fadvise : undefined;
   // The only call here that returns its error.
   const errno: unknown = call === undefined ? ENOSYS : call(descriptor, 0, 0, DONT_NEED);
   return errno === 0 ? undefined : systemError(typeof errno === 'number' ? errno : ENOSYS);
@@ -261,7 +246,7 @@ function typeOf(lock: DataView): number {
 }
 
 async function callFcntl(descriptor: number, command: number, lock: DataView): Promise<number> {
-  const libc = await load();
+  const libc = load();
   if (libc?.fcntl === undefined) return ENOSYS;
   const memory = new Uint8Array(lock.buffer);
   const outcome = (result: number | bigint) => (result === 0 ? 0 : libc.koffi.errno());
@@ -287,8 +272,7 @@ export function systemError(errno: number): NodeJS.ErrnoException {
  */
 export function exitAtOnce(code: number): void {
   try {
-    const koffi = createRequire(import.meta.url)('koffi') as Koffi;
-    koffi.load(null).func('_exit', 'void', ['int'])(code);
+    loadKoffi().load(null).func('_exit', 'void', ['int'])(code);
   } catch {
     // The caller uses another way then.
   }

@@ -38,12 +38,12 @@ test('without a library the answer is undefined', async () => {
 /** Loads native-library.ts afresh with `koffi` in place of the package. */
 async function withKoffi(koffi: () => object): Promise<typeof import('../../src/engines/native-library.js')> {
   vi.resetModules();
-  vi.doMock('koffi', koffi);
+  vi.doMock('../../src/system/koffi.js', () => ({ loadKoffi: koffi, lacksDescriptor: () => false }));
   return import('../../src/engines/native-library.js');
 }
 
 afterEach(() => {
-  vi.doUnmock('koffi');
+  vi.doUnmock('../../src/system/koffi.js');
   vi.resetModules();
 });
 
@@ -74,21 +74,20 @@ describe('without koffi', () => {
 
 describe('when Node.js exports functions of the same names, as it does its zstd since 22.15', () => {
   /** koffi on a machine whose process exports `exported` and whose library has ZSTD_compress2 at 2n. */
-  const machine = (exported: Readonly<Record<string, bigint>>) => () => {
-    const load = vi.fn((name: string | null, _options?: { readonly deep?: boolean }) => ({
+  const machine = (exported: Readonly<Record<string, bigint>>) => ({
+    load: vi.fn((name: string | null, _options?: { readonly deep?: boolean }) => ({
       symbol: (symbol: string) => {
         const address = name === null ? exported[symbol] : 2n;
         if (address === undefined) throw new Error(`Cannot find symbol '${symbol}'`);
         return address;
       },
-    }));
-    return { load };
-  };
+    })),
+  });
   const use = async (exported: Readonly<Record<string, bigint>>) => {
-    const native = await withKoffi(machine(exported));
+    const koffi = machine(exported);
+    const native = await withKoffi(() => koffi);
     const library = await native.loadNativeLibrary(['libzstd.so.1'], LIBZSTD_SYMBOL);
-    const { load } = (await import('koffi')) as unknown as ReturnType<ReturnType<typeof machine>>;
-    return { used: library !== undefined, options: load.mock.calls[0]![1] };
+    return { used: library !== undefined, options: koffi.load.mock.calls[0]![1] };
   };
   const original = process.platform;
   const on = (platform: NodeJS.Platform) => Object.defineProperty(process, 'platform', { value: platform });

@@ -29,12 +29,15 @@ async function load(): Promise<typeof import('../../src/system/seek.js')> {
 
 async function seekThrough(name: 'koffi' | 'fs-ext'): Promise<Seek> {
   if (name === 'fs-ext') {
-    vi.doMock('koffi', () => {
-      throw new Error('no binary for this system');
-    });
+    vi.doMock('../../src/system/koffi.js', () => ({
+      lacksDescriptor: () => false,
+      loadKoffi: () => {
+        throw new Error('no binary for this system');
+      },
+    }));
   }
   const seek = await (await load()).loadSeek();
-  vi.doUnmock('koffi');
+  vi.doUnmock('../../src/system/koffi.js');
   expect(seek?.through).toBe(name);
   return seek as Seek;
 }

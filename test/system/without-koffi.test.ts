@@ -6,9 +6,12 @@ import { openTarget } from '../../src/storage/open-target.js';
 import { deviceSize } from '../../src/system/device-size.js';
 import { useScratch } from '../e2e/scratch.js';
 
-vi.mock('koffi', () => {
-  throw new Error('not installed');
-});
+vi.mock('../../src/system/koffi.js', async (original) => ({
+  ...(await original<typeof import('../../src/system/koffi.js')>()),
+  loadKoffi: () => {
+    throw new Error('not installed');
+  },
+}));
 
 const scratch = useScratch();
 

@@ -8,11 +8,15 @@ import { loadSeek } from '../../src/system/seek.js';
 import { useScratch } from '../e2e/scratch.js';
 import { makeSparseDisk } from '../e2e/source-images.js';
 
-for (const name of ['koffi', 'fs-ext']) {
-  vi.doMock(name, () => {
+vi.mock('../../src/system/koffi.js', async (original) => ({
+  ...(await original<typeof import('../../src/system/koffi.js')>()),
+  loadKoffi: () => {
     throw new Error('not installed');
-  });
-}
+  },
+}));
+vi.mock('fs-ext', () => {
+  throw new Error('not installed');
+});
 
 const path = useScratch();
 
