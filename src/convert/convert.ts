@@ -27,9 +27,11 @@ import { verifyTarget } from './verification.js';
 /** The parts of a conversion that measuring and tests replace. */
 export interface ConversionParts extends OutputParts {
   readonly workerEntry: URL;
+  /** Whether no thread is started for a disk of one item. Default: false. */
+  readonly ownThread?: boolean | undefined;
 }
 
-const BUILT_PARTS: ConversionParts = { workerEntry: BUILT_WORKER, openTarget };
+const BUILT_PARTS: ConversionParts = { workerEntry: BUILT_WORKER, ownThread: true, openTarget };
 
 /**
  * Converts disk images to a qcow2 image or a raw disk.
@@ -68,7 +70,7 @@ async function run(options: ConvertOptions, parts: ConversionParts): Promise<Con
   let filled: FilledOutput;
   let verifiedFrom: ConvertResult['verifiedFrom'];
   try {
-    filled = await fillOutput(opened, options, parts.workerEntry, input, backing, unreadable, phases.convert);
+    filled = await fillOutput(opened, options, parts, input, backing, unreadable, phases.convert);
     await refuseChanges();
     await output.finish(filled.diskSize);
     if (options.verify && input.content !== undefined) {
@@ -111,7 +113,7 @@ interface FilledOutput extends Pick<ConvertResult, 'threads' | 'threadsRefused'>
 async function fillOutput(
   { output, budget: { threads, slots }, oldDisk }: OpenedOutput,
   { signal, salvage = false, engine }: ConvertOptions,
-  workerEntry: URL,
+  { workerEntry, ownThread }: Pick<ConversionParts, 'workerEntry' | 'ownThread'>,
   input: Input,
   backing: TargetBacking | undefined,
   unreadable: UnreadableLog,
@@ -127,8 +129,15 @@ async function fillOutput(
     readAlignment: Math.max(...read.map(({ readAlignment }) => readAlignment)),
   };
   const fileOf = (fd: number) => input.fileOf(fd) ?? backing?.source.fileOf(fd) ?? oldDisk?.source.fileOf(fd);
-  const memory = { slots, arrivals: input.arrives };
-  await using pool = new WorkerPool<ConversionTask>({ workerEntry, threads, setup, fileOf, ...memory });
+  await using pool = new WorkerPool<ConversionTask>({
+    workerEntry,
+    threads,
+    slots,
+    setup,
+    fileOf,
+    arrivals: input.arrives,
+    ownThread: ownThread && input.size !== undefined && input.size <= ITEM_BYTES,
+  });
   const itemSettings = {
     itemSize: ITEM_BYTES,
     keepZeros: setup.keepZeros,

@@ -3,6 +3,7 @@
  * at the same time, and idle threads do not keep the process alive.
  */
 import type { Qcow2cError } from '../errors.js';
+import type { OwnThread } from './own-thread.js';
 import { requireDescriptorHeadroom, threadError } from './thread-limits.js';
 import { WorkerThread } from './worker-thread.js';
 
@@ -46,14 +47,14 @@ export function acquireThreads(entry: URL, count: number): AcquiredThreads {
  * Takes a thread back from its pool once it is idle and has freed what it held for the pool.
  * @param isKept false: ends the thread afterwards
  */
-export async function releaseThread(thread: WorkerThread, isKept: boolean): Promise<void> {
+export async function releaseThread(thread: WorkerThread | OwnThread, isKept: boolean): Promise<void> {
   const released =
     (await thread.becomesIdle(PATIENCE)) &&
     (await thread.ask({ kind: 'release' }).then(
       () => true,
       () => false,
     ));
-  if (released && isKept) idle.add(thread);
+  if (released && isKept && thread instanceof WorkerThread) idle.add(thread);
   else await thread.end();
 }
 

@@ -11,6 +11,7 @@ import { acquireThreads, releaseThread } from './idle-threads.js';
 import { type FileOf, failureError, unreadableRange } from './item-failure.js';
 import { type PoolSharedMemory, storesResults } from './messages/task.js';
 import type { AnyTask, ItemReply } from './messages/thread.js';
+import { OwnThread, suitsOwnThread } from './own-thread.js';
 import type { UnreadableRange } from './unreadable-range.js';
 import type { WorkerThread } from './worker-thread.js';
 
@@ -30,6 +31,8 @@ export interface PoolOptions<Task extends AnyTask> {
   readonly fileOf: FileOf;
   /** Whether items arrive in memory, see `arrivalSlot`. Default: false. */
   readonly arrivals?: boolean;
+  /** Whether the calling thread works on the items, if no other pool has it and the setup suits it. Default: false. */
+  readonly ownThread?: boolean | undefined;
 }
 
 /** The answer for an item. */
@@ -49,10 +52,10 @@ interface Job {
 
 export class WorkerPool<Task extends AnyTask> {
   /** All that were acquired. */
-  readonly #threads: readonly WorkerThread[];
+  readonly #threads: readonly (WorkerThread | OwnThread)[];
   /** Why there are fewer threads than requested. */
   readonly threadsRefused: Qcow2cError | undefined;
-  readonly #idle: WorkerThread[] = [];
+  readonly #idle: (WorkerThread | OwnThread)[] = [];
   /** Threads that take further items. */
   #usable: number;
   readonly #waiting: Job[] = [];
@@ -64,7 +67,16 @@ export class WorkerPool<Task extends AnyTask> {
   #closed = false;
 
   /** @throws Qcow2cError ERR_IO when no thread can be started: no descriptors (EMFILE) or threads (EAGAIN) are left */
-  constructor({ workerEntry, threads, slots, setup, fileOf, arrivals = false }: PoolOptions<Task>) {
+  constructor({
+    workerEntry,
+    threads,
+    slots,
+    setup,
+    fileOf,
+    arrivals = false,
+    ownThread = false,
+  }: PoolOptions<Task>) {
+    const own = ownThread && suitsOwnThread(setup) ? OwnThread.take() : undefined;
     this.#itemSize = setup.itemSize;
     this.#fileOf = fileOf;
     const bytes = slots * setup.itemSize;
@@ -78,13 +90,14 @@ export class WorkerPool<Task extends AnyTask> {
     try {
       this.#memory = {
         results: take(storesResults(setup.task)),
-        arrivals: take(arrivals),
+        arrivals: take(arrivals || own !== undefined),
         cancellation: new Int32Array(new SharedArrayBuffer(4)),
       };
-      const acquired = acquireThreads(workerEntry, threads);
+      const acquired = own === undefined ? acquireThreads(workerEntry, threads) : { threads: [own] };
       this.#threads = acquired.threads;
-      this.threadsRefused = acquired.refused;
+      this.threadsRefused = 'refused' in acquired ? acquired.refused : undefined;
     } catch (error) {
+      void own?.end();
       for (const memory of taken) sharedMemory.giveBack(memory);
       throw error;
     }
@@ -167,7 +180,7 @@ export class WorkerPool<Task extends AnyTask> {
     }
   }
 
-  async #prepare(thread: WorkerThread, setup: Task['setup']): Promise<void> {
+  async #prepare(thread: WorkerThread | OwnThread, setup: Task['setup']): Promise<void> {
     try {
       await thread.ask({ kind: 'setup', setup, memory: this.#memory });
       this.#idle.push(thread);
@@ -177,7 +190,7 @@ export class WorkerPool<Task extends AnyTask> {
     this.#handOut();
   }
 
-  async #work(thread: WorkerThread, { item, resolve, reject }: Job): Promise<void> {
+  async #work(thread: WorkerThread | OwnThread, { item, resolve, reject }: Job): Promise<void> {
     try {
       resolve(await thread.ask({ kind: 'item', item }));
       this.#idle.push(thread);

@@ -34,7 +34,7 @@ export interface CompressedSegment extends SegmentPlace {
   readonly skip: number;
 }
 
-/** Bytes of a stream that have arrived in memory, from the start of the item's slot of `arrivals`. */
+/** Bytes that have arrived in memory, from a stream or a file: in the item's slot of `arrivals`, at the segment's place. */
 export interface ArrivedSegment extends SegmentPlace {
   readonly kind: 'arrived';
 }

@@ -93,12 +93,14 @@ async function createRunner(
   }
 }
 
-/** Serves one pool after the other: setup, items, release. @param port to the main thread */
-export function serve(port: MessagePort): void {
+/** Answers a question. @throws what an engine throws; the pool adds the guest offset */
+export type Answerer = (question: Question) => Promise<ItemReply<AnyTask['answer']> | undefined>;
+
+/** @returns what serves one pool after the other: setup, items, release */
+export function answerer(): Answerer {
   let session: WorkerSession | undefined;
 
-  /** @throws what an engine throws; the pool adds the guest offset */
-  const answer = async (question: Question): Promise<ItemReply<AnyTask['answer']> | undefined> => {
+  return async (question) => {
     switch (question.kind) {
       case 'setup':
         session = await WorkerSession.create(question.setup, question.memory);
@@ -116,6 +118,11 @@ export function serve(port: MessagePort): void {
         return undefined;
     }
   };
+}
+
+/** Answers the questions of the main thread. @param port to it */
+export function serve(port: MessagePort): void {
+  const answer = answerer();
 
   const reply = async (question: Question): Promise<void> => {
     const said: Reply = await answer(question).then(

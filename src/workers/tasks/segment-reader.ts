@@ -33,7 +33,7 @@ export class SegmentReader {
   /**
    * Fills `item` with the segments' bytes, and with zeros between and after them.
    * @param segments in ascending order, inside the item
-   * @param slot of the item, where bytes of a stream arrive
+   * @param slot of the item, where bytes arrive
    * @param unreadable receives the ranges that became zeros, and malformed payloads that were read
    * @throws ItemError without salvage, for the first range that cannot be read
    */
@@ -57,7 +57,7 @@ export class SegmentReader {
           this.#orZeros(segment, place, unreadable, () => this.#inflate(segment, place, unreadable));
           break;
         case 'arrived':
-          place.set(this.#arrived(slot, length));
+          place.set(this.#arrived(slot, at, length));
           break;
       }
       filled = at + length;
@@ -136,8 +136,8 @@ export class SegmentReader {
     throw error;
   }
 
-  #arrived(slot: number, length: number): Uint8Array {
-    return new Uint8Array(this.#memory.arrivals, slot * this.#setup.itemSize, length);
+  #arrived(slot: number, at: number, length: number): Uint8Array {
+    return new Uint8Array(this.#memory.arrivals, slot * this.#setup.itemSize + at, length);
   }
 }
 
