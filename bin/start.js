@@ -1,2 +1,13 @@
-// A module of its own, because a Node.js that is too old cannot parse `import()`.
-module.exports = () => import('../dist/cli.js');
+// A module of its own, because a Node.js that is too old cannot read the program.
+const { enableCompileCache } = require('node:module');
+const { compileCacheDirectory } = require('./compile-cache.js');
+
+/** @returns the program, compiled by an earlier run where that is possible */
+module.exports = async () => {
+  // The user's own choice is already in use.
+  if (enableCompileCache !== undefined && !process.env.NODE_COMPILE_CACHE) {
+    const directory = compileCacheDirectory(process.env);
+    if (directory !== undefined) enableCompileCache(directory);
+  }
+  return require('../dist/cli.cjs');
+};

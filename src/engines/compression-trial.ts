@@ -20,24 +20,37 @@ export function compressesRight(compressor: Compressor, decompressor: Decompress
 /** Text, records of a binary table, and both with distant repetitions between random bytes. */
 function samples(): Uint8Array[] {
   const random = randomNumbers();
-  const words = Array.from({ length: 200 }, () =>
-    String.fromCharCode(...Array.from({ length: 2 + (random() % 9) }, () => 97 + (random() % 26))),
-  );
   const text = new Uint8Array(SAMPLE_BYTES);
-  for (let at = 0; at < text.length; ) {
-    const word = Buffer.from(`${words[(random() % 200) >> (random() % 4)]} `);
-    text.set(word.subarray(0, text.length - at), at);
-    at += word.length;
+  const words = VOCABULARY_BYTES;
+  for (let at = 0; at < words; at += 1) text[at] = random() % 6 === 0 ? SPACE : LETTER_A + (random() % 26);
+  // Pieces of the vocabulary, some of them often.
+  for (let at = words; at < SAMPLE_BYTES; ) {
+    const from = (random() % words) >> (random() % 4);
+    const length = 2 + (random() % 9);
+    text.copyWithin(at, from, from + length);
+    text[at + length] = SPACE;
+    at += length + 1;
   }
-  const table = Uint8Array.from({ length: SAMPLE_BYTES }, (_, at) =>
-    at % 24 < 4 ? (at / 24) >> (8 * (at % 4)) : at % 24 === 9 ? random() & 0x1f : 0,
-  );
-  const mixed = Uint8Array.from({ length: SAMPLE_BYTES }, () => random() & 0xff);
-  for (let at = 0; at + 4096 <= mixed.length; at += 8192) {
+  const table = new Uint8Array(SAMPLE_BYTES);
+  const mixed = new Uint8Array(SAMPLE_BYTES);
+  for (let at = 0; at < SAMPLE_BYTES; at += RECORD_BYTES) {
+    const record = at / RECORD_BYTES;
+    table[at] = record;
+    table[at + 1] = record >> 8;
+    table[at + 9] = random() & 0x1f;
+  }
+  for (let at = 0; at + 8192 <= SAMPLE_BYTES; at += 8192) {
     mixed.set((at % 16384 === 0 ? text : table).subarray(at >> 2, (at >> 2) + 4096), at);
+    for (let noise = at + 4096; noise < at + 8192; noise += 1) mixed[noise] = random();
   }
   return [text, table, mixed];
 }
+
+/** Bytes. */
+const VOCABULARY_BYTES = 1024;
+const RECORD_BYTES = 24;
+const SPACE = 0x20;
+const LETTER_A = 0x61;
 
 /** The same sequence each time (Numerical Recipes' linear congruential generator). */
 function randomNumbers(): () => number {

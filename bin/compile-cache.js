@@ -1,0 +1,54 @@
+// Where Node.js keeps the program compiled, from 22.1 on. Code that is loaded from there runs as this user: a directory
+// that another user could have made or could write to is never used.
+const { lstatSync, mkdirSync, realpathSync } = require('node:fs');
+const { homedir } = require('node:os');
+const { dirname, join } = require('node:path');
+
+const GROUP_AND_OTHERS = 0o077;
+const WRITE_BY_OTHERS = 0o022;
+
+/** @param {string} path @param {number} mode of a new one */
+function makeDirectory(path, mode) {
+  try {
+    mkdirSync(path, mode);
+  } catch (error) {
+    if (error.code !== 'EEXIST') throw error;
+  }
+}
+
+/**
+ * @param {string} path @param {number[]} owners @param {number} refused bits of the mode
+ * @returns {boolean} whether it is a directory of one of the owners, with none of the bits
+ */
+function isSafe(path, owners, refused) {
+  const stats = lstatSync(path);
+  return stats.isDirectory() && owners.includes(stats.uid) && (stats.mode & refused) === 0;
+}
+
+/**
+ * Makes the directory if it is missing. Its parents belong to the user or to root, and it belongs to the user, who alone
+ * has access to it.
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {string | undefined} undefined: there is no such place, or the user wants none
+ */
+function compileCacheDirectory(env) {
+  if (process.geteuid === undefined || env.NODE_DISABLE_COMPILE_CACHE) return undefined;
+  const user = process.geteuid();
+  try {
+    const base = env.XDG_CACHE_HOME?.startsWith('/') ? env.XDG_CACHE_HOME : join(homedir(), '.cache');
+    makeDirectory(base, 0o700);
+    const parent = realpathSync(base);
+    if (!isSafe(parent, [user], WRITE_BY_OTHERS)) return undefined;
+    for (let at = parent; at !== dirname(at); at = dirname(at)) {
+      if (!isSafe(dirname(at), [user, 0], WRITE_BY_OTHERS)) return undefined;
+    }
+    const directory = join(parent, 'qcow2c');
+    makeDirectory(directory, 0o700);
+    return isSafe(directory, [user], GROUP_AND_OTHERS) ? directory : undefined;
+  } catch {
+    // A home that is missing or cannot be written to: the program is compiled each time.
+    return undefined;
+  }
+}
+
+module.exports = { compileCacheDirectory };
