@@ -46,7 +46,12 @@ export default defineConfig({
       // CommonJS: Node.js loads it in less than half the CPU time of ES modules.
       output: [
         { format: 'es', entryFileNames: '[name].js', chunkFileNames: '[name]-[hash].js' },
-        { format: 'cjs', entryFileNames: '[name].cjs', chunkFileNames: '[name]-[hash].cjs' },
+        {
+          format: 'cjs',
+          entryFileNames: '[name].cjs',
+          chunkFileNames: '[name]-[hash].cjs',
+          experimentalMinChunkSize: 60_000,
+        },
       ],
     },
   },

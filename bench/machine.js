@@ -34,8 +34,8 @@ export function requirePrograms() {
       `${missing.map(([program]) => program).join(', ')} not found: apt-get install ${packages}`,
     );
   }
-  if (!existsSync(fileURLToPath(new URL('../dist/cli.js', import.meta.url)))) {
-    throw new Error('dist/cli.js not found: npm run build');
+  if (!existsSync(fileURLToPath(new URL('../dist/cli.cjs', import.meta.url)))) {
+    throw new Error('dist/cli.cjs not found: npm run build');
   }
 }
 

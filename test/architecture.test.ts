@@ -111,5 +111,6 @@ test('bin loads the built command line and nothing else of ours', () => {
       ([, name]) => name,
     );
   expect(importsOf('bin/qcow2c.js')).toEqual(['inspector', './start.js', 'fs']);
-  expect(importsOf('bin/start.js')).toEqual(['../dist/cli.js']);
+  expect(importsOf('bin/start.js')).toEqual(['node:module', './compile-cache.js', '../dist/cli.cjs']);
+  expect(importsOf('bin/compile-cache.js')).toEqual(['node:fs', 'node:os', 'node:path']);
 });

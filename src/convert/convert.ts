@@ -9,6 +9,7 @@ import { SECTOR_SIZE } from '../sector.js';
 import { openTarget } from '../storage/open-target.js';
 import { TemporaryFiles } from '../storage/temporary-files.js';
 import { BUILT_WORKER } from '../workers/built-worker.js';
+import { OwnThread } from '../workers/own-thread.js';
 import { ITEM_BYTES } from '../workers/plan.js';
 import { WorkerPool } from '../workers/pool.js';
 import type { Progress } from '../workers/progress.js';
@@ -129,6 +130,7 @@ async function fillOutput(
     readAlignment: Math.max(...read.map(({ readAlignment }) => readAlignment)),
   };
   const fileOf = (fd: number) => input.fileOf(fd) ?? backing?.source.fileOf(fd) ?? oldDisk?.source.fileOf(fd);
+  const isOneItem = input.size !== undefined && input.size <= ITEM_BYTES;
   await using pool = new WorkerPool<ConversionTask>({
     workerEntry,
     threads,
@@ -136,7 +138,7 @@ async function fillOutput(
     setup,
     fileOf,
     arrivals: input.arrives,
-    ownThread: ownThread && input.size !== undefined && input.size <= ITEM_BYTES,
+    ownThread: ownThread && isOneItem ? OwnThread.takeFor(setup) : undefined,
   });
   const itemSettings = {
     itemSize: ITEM_BYTES,

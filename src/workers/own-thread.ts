@@ -3,10 +3,10 @@
  * longer than the work. No system call blocks it: files are read on the thread pool of Node.js before the item begins.
  */
 import { readFully } from '../system/read-fully.js';
-import type { TaskItem, TaskSetup } from './messages/task.js';
+import type { TaskItem } from './messages/task.js';
 import type { AnyTask, Question } from './messages/thread.js';
 import type { Segment } from './segments.js';
-import type { Answerer } from './worker-session.js';
+import { type Answerer, answerer } from './worker-session.js';
 
 /** The thread's memory serves one pool at a time. */
 let isTaken = false;
@@ -14,21 +14,20 @@ let isTaken = false;
 /** The highest level of any engine that compresses an item in about 0.1 seconds, in which no signal is handled. */
 const HIGHEST_LEVEL = 6;
 
-/** @returns whether the calling thread can work on items with this setup without delaying anything noticeably */
-export function suitsOwnThread(setup: AnyTask['setup'] & TaskSetup): boolean {
-  const level = setup.task === 'compress clusters' ? (setup.compressor?.level ?? 0) : 0;
-  return level <= HIGHEST_LEVEL && setup.inflate.length === 0 && setup.readAlignment === 1;
-}
-
 export class OwnThread {
   readonly hasEnded = false;
   #answer: Answerer | undefined;
   #memory: { readonly arrivals: SharedArrayBuffer; readonly itemSize: number } | undefined;
   #settled: Promise<unknown> = Promise.resolve();
 
-  /** @returns undefined while another pool has it */
-  static take(): OwnThread | undefined {
-    if (isTaken) return undefined;
+  /**
+   * @returns undefined while another pool has it, and for a setup with which an item would keep this thread from its
+   *   events: slow levels, payloads to inflate, direct reads
+   */
+  static takeFor(setup: AnyTask['setup']): OwnThread | undefined {
+    const level = setup.task === 'compress clusters' ? (setup.compressor?.level ?? 0) : 0;
+    if (level > HIGHEST_LEVEL || setup.inflate.length > 0 || setup.readAlignment > 1 || isTaken)
+      return undefined;
     isTaken = true;
     return new OwnThread();
   }
@@ -55,7 +54,6 @@ export class OwnThread {
 
   async #ask(question: Question): Promise<unknown> {
     if (question.kind === 'setup') {
-      const { answerer } = await import('./worker-session.js');
       this.#answer = answerer();
       this.#memory = { arrivals: question.memory.arrivals, itemSize: question.setup.itemSize };
     }

@@ -11,7 +11,7 @@ import { acquireThreads, releaseThread } from './idle-threads.js';
 import { type FileOf, failureError, unreadableRange } from './item-failure.js';
 import { type PoolSharedMemory, storesResults } from './messages/task.js';
 import type { AnyTask, ItemReply } from './messages/thread.js';
-import { OwnThread, suitsOwnThread } from './own-thread.js';
+import type { OwnThread } from './own-thread.js';
 import type { UnreadableRange } from './unreadable-range.js';
 import type { WorkerThread } from './worker-thread.js';
 
@@ -31,8 +31,8 @@ export interface PoolOptions<Task extends AnyTask> {
   readonly fileOf: FileOf;
   /** Whether items arrive in memory, see `arrivalSlot`. Default: false. */
   readonly arrivals?: boolean;
-  /** Whether the calling thread works on the items, if no other pool has it and the setup suits it. Default: false. */
-  readonly ownThread?: boolean | undefined;
+  /** Works on the items instead of threads of their own. */
+  readonly ownThread?: OwnThread | undefined;
 }
 
 /** The answer for an item. */
@@ -74,9 +74,8 @@ export class WorkerPool<Task extends AnyTask> {
     setup,
     fileOf,
     arrivals = false,
-    ownThread = false,
+    ownThread,
   }: PoolOptions<Task>) {
-    const own = ownThread && suitsOwnThread(setup) ? OwnThread.take() : undefined;
     this.#itemSize = setup.itemSize;
     this.#fileOf = fileOf;
     const bytes = slots * setup.itemSize;
@@ -90,14 +89,15 @@ export class WorkerPool<Task extends AnyTask> {
     try {
       this.#memory = {
         results: take(storesResults(setup.task)),
-        arrivals: take(arrivals || own !== undefined),
+        arrivals: take(arrivals || ownThread !== undefined),
         cancellation: new Int32Array(new SharedArrayBuffer(4)),
       };
-      const acquired = own === undefined ? acquireThreads(workerEntry, threads) : { threads: [own] };
+      const acquired =
+        ownThread === undefined ? acquireThreads(workerEntry, threads) : { threads: [ownThread] };
       this.#threads = acquired.threads;
       this.threadsRefused = 'refused' in acquired ? acquired.refused : undefined;
     } catch (error) {
-      void own?.end();
+      void ownThread?.end();
       for (const memory of taken) sharedMemory.giveBack(memory);
       throw error;
     }

@@ -71,7 +71,7 @@ test('help that no reader takes is no failure', async () => {
 test('an error on the command line and a text on request come before anything of the conversion is loaded', async () => {
   for (const words of [['--help'], ['convert', '-o', 'help'], ['convert', '-m', '0', 'a', 'b']]) {
     const { stderr } = await cli(words, { under: ['strace', '-f', '-e', 'trace=openat'] });
-    expect(stderr).toMatch(/dist\/cli\.js/);
+    expect(stderr).toMatch(/dist\/cli\.cjs/);
     expect(stderr).not.toMatch(/dist\/convert|piscina|koffi|cli-progress/);
   }
 });

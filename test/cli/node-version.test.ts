@@ -28,6 +28,7 @@ function runWith(version: string): { started: boolean; said: string[]; exitCode:
     expect(name).toBe('./start.js');
     return () => {
       seen.started = true;
+      return new Promise(() => {});
     };
   };
   const console = { error: (line: string) => seen.said.push(line) };

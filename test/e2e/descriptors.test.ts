@@ -55,7 +55,8 @@ let seen: Readonly<Record<string, readonly Attempt[]>>;
 
 beforeAll(async () => {
   mkdirSync(path('out'));
-  writeFileSync(raw, patchworkBytes(1_000_000));
+  // Two items: a disk of one is converted without a thread.
+  writeFileSync(raw, patchworkBytes(3_000_000));
   writeFileSync(path('out', 'old'), 'what was there before');
   const create = ['create', '-q', '-f', 'qcow2'];
   await runOk('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', raw, layer(0)]);

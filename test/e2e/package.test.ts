@@ -14,7 +14,7 @@ test('the package holds what runs and what explains it, and no sources or tests'
     'bin/qcow2c.js',
     'bin/start.js',
     'bin/package.json',
-    'dist/cli.js',
+    'dist/cli.cjs',
     'dist/index.js',
     'dist/worker.js',
     'dist/index.d.ts',
