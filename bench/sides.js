@@ -152,6 +152,7 @@ export const SIDES = [
   qcow2c('sparse1t', 'two-workers', '-m', '2'),
   qcow2c('ext4in1t', 'two-workers', '-m', '2'),
   qcow2c('small', 'plain'),
+  startOfNode('small'),
   fromQcow2('dense-plain', 'direct', 'qcow2c', '-c', ...DIRECT),
   fromQcow2('dense-plain', 'qemu-parallel', 'qemu-img', '-c', ...PARALLEL),
   fromQcow2('dense-zlib', 'passthrough', 'qcow2c', '-c', ...DIRECT),

@@ -6,6 +6,8 @@ const { dirname, join } = require('node:path');
 
 const GROUP_AND_OTHERS = 0o077;
 const WRITE_BY_OTHERS = 0o022;
+/** Others can add entries to such a directory, but not replace those of the user. */
+const STICKY = 0o1000;
 
 /** @param {string} path @param {number} mode of a new one */
 function makeDirectory(path, mode) {
@@ -40,7 +42,8 @@ function compileCacheDirectory(env) {
     const parent = realpathSync(base);
     if (!isSafe(parent, [user], WRITE_BY_OTHERS)) return undefined;
     for (let at = parent; at !== dirname(at); at = dirname(at)) {
-      if (!isSafe(dirname(at), [user, 0], WRITE_BY_OTHERS)) return undefined;
+      const isSticky = (lstatSync(dirname(at)).mode & STICKY) !== 0;
+      if (!isSafe(dirname(at), [user, 0], isSticky ? 0 : WRITE_BY_OTHERS)) return undefined;
     }
     const directory = join(parent, 'qcow2c');
     makeDirectory(directory, 0o700);

@@ -1,0 +1,62 @@
+/** The directory of the compiled program: only the user can have made it, and only the user can write to it. */
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { beforeEach, expect, test } from 'vitest';
+import { useScratch } from '../e2e/scratch.js';
+
+const { compileCacheDirectory } = createRequire(import.meta.url)('../../bin/compile-cache.js') as {
+  compileCacheDirectory(env: NodeJS.ProcessEnv): string | undefined;
+};
+const scratch = useScratch();
+const parent = scratch('parent');
+const base = `${parent}/cache`;
+const directory = `${base}/qcow2c`;
+const find = (env: NodeJS.ProcessEnv = {}) => compileCacheDirectory({ XDG_CACHE_HOME: base, ...env });
+
+/** @returns `path`, after a directory was made */
+function made(place: string, path = place): string {
+  mkdirSync(place, { recursive: true, mode: 0o700 });
+  return path;
+}
+
+beforeEach(() => {
+  rmSync(parent, { recursive: true, force: true });
+  mkdirSync(parent, { mode: 0o755 });
+});
+
+test('it is made for the user alone, and found again', () => {
+  expect(find()).toBe(directory);
+  expect([base, directory].map((path) => statSync(path).mode & 0o777)).toEqual([0o700, 0o700]);
+  expect(find()).toBe(directory);
+});
+
+test('there is none, and none is made, when the user wants none', () => {
+  expect(find({ NODE_DISABLE_COMPILE_CACHE: '1' })).toBeUndefined();
+  expect(existsSync(base)).toBe(false);
+});
+
+test.each<[string, () => void]>([
+  ['that others can read or enter', () => mkdirSync(directory, { mode: 0o755, recursive: true })],
+  ['that only its sticky bit protects', () => chmodSync(made(directory), 0o1777)],
+  ['that is a symbolic link', () => symlinkSync(parent, made(base, directory))],
+  ['that is a file', () => writeFileSync(made(base, directory), '')],
+  ['whose parent others can write to', () => chmodSync(made(base), 0o775)],
+  ['with such a directory above its parent', () => chmodSync(parent, 0o757)],
+  ['of another user', () => chownSync(made(directory), 1, 1)],
+  ['in the home of another user', () => chownSync(made(base), 1, 1)],
+  ['below a directory that is missing', () => rmSync(parent, { recursive: true })],
+])('a directory %s is not used', (_, prepare) => {
+  const old = process.umask(0);
+  prepare();
+  process.umask(old);
+  expect(find()).toBeUndefined();
+});
