@@ -154,10 +154,7 @@ export class Qcow2Output implements Output<CompressClusters> {
     // Bitmaps come first if their bits are known: a file that loses its end then loses data and no bitmap.
     if (sourceSize !== undefined) await this.#writer.writer.body.addBitmaps(bitmaps.of(sourceSize));
     const parts = {
-      pack: ({ guestOffset, length, segments, backing, changed }: PlannedItem, slot: number) => {
-        const clusters = Math.ceil(length / clusterSize);
-        return pool.run({ segments, backing, changed, clusters, length, slot }, guestOffset);
-      },
+      pack: pool.pack,
       store: async (packed: ItemResult<CompressClusters>, { guestOffset, length }: PlannedItem) => {
         await this.#clusters.store(packed, guestCluster(guestOffset / clusterSize));
         if (dataFile !== undefined) {

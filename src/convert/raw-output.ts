@@ -81,7 +81,7 @@ export class RawOutput implements Output<FindRuns> {
     return runPipeline(
       {
         next: items(),
-        pack: ({ segments, length, guestOffset }, slot) => pool.run({ segments, length, slot }, guestOffset),
+        pack: pool.pack,
         store: async ({ bytes, runs, unreadable: lost }, { guestOffset, length }) => {
           await this.#writer.write(guestOffset, bytes.subarray(0, length), runs);
           unreadable.itemDone(lost, guestOffset + length);

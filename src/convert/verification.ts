@@ -163,9 +163,7 @@ async function verifyDigest(
   await runPipeline<ItemResult<FindRuns>>(
     {
       next: async () => (await items.next()).value ?? undefined,
-      pack: ({ guestOffset, length, segments }: PlannedItem, slot) => {
-        return mismatch.about(guestOffset, () => pool.run({ segments, length, slot }, guestOffset));
-      },
+      pack: (item: PlannedItem, slot) => mismatch.about(item.guestOffset, () => pool.pack(item, slot)),
       store: async ({ bytes }, { guestOffset, length }) => digest.add(guestOffset, bytes.subarray(0, length)),
       storedBytes: () => undefined,
     },

@@ -146,6 +146,16 @@ export class WorkerPool<Task extends AnyTask> {
     };
   }
 
+  /** `run` as a stage of the pipeline: works on a planned item in `slot`. */
+  readonly pack = (
+    { guestOffset, ...rest }: Omit<Task['item'], 'slot'> & { readonly guestOffset: number },
+    slot: number,
+  ): Promise<ItemResult<Task>> => {
+    // The compiler does not see that the rest and the slot are an item again.
+    const item: unknown = { ...rest, slot };
+    return this.run(item as Task['item'], guestOffset);
+  };
+
   /** Releases all threads, also in the middle of an item. */
   async close(): Promise<void> {
     this.#closed = true;

@@ -61,7 +61,7 @@ test('only what differs is stored, for any disk over any backing file and any cl
         segments: inside.flatMap(({ index, source, from }) => segmentOf(index, source, from)),
         backing: inside.flatMap(({ index, backing, from }) => segmentOf(index, backing, 2 - from)),
         changed: inside.map(({ index }) => [index, index + 1] as const),
-        ...{ clusters: list.length, length: list.length * CLUSTER },
+        length: list.length * CLUSTER,
       };
       const { sizes, pieces } = pack(item, { keepZeros });
       for (const [index, { source, backing, looked }] of list.entries()) {
@@ -77,13 +77,13 @@ test('only what differs is stored, for any disk over any backing file and any cl
 });
 
 test('without a backing file nothing is as in one', () => {
-  const item = { segments: segmentOf(1, 1, 2), clusters: 2, length: 2 * CLUSTER };
+  const item = { segments: segmentOf(1, 1, 2), length: 2 * CLUSTER };
   expect(pack(item).sizes).toEqual([0, CLUSTER]);
 });
 
 test('a backing file that ends before the cluster holds zeros there', () => {
   const changed = [[0, 3]] as const;
-  const item = { segments: segmentOf(1, 1, 2), changed, clusters: 3, length: 3 * CLUSTER };
+  const item = { segments: segmentOf(1, 1, 2), changed, length: 3 * CLUSTER };
   expect(pack(item).sizes).toEqual([UNCHANGED, CLUSTER, UNCHANGED]);
 });
 
@@ -91,7 +91,7 @@ test('a cluster like the one before, which the backing file has, is stored by it
   const segments = [0, 1, 2].flatMap((index) => segmentOf(index, 1, 2));
   const backing = [...segmentOf(0, 2, 2), ...segmentOf(1, 1, 2), ...segmentOf(2, 2, 2)];
   const changed = [[0, 3]] as const;
-  const { sizes, pieces } = pack({ segments, backing, changed, clusters: 3, length: 3 * CLUSTER });
+  const { sizes, pieces } = pack({ segments, backing, changed, length: 3 * CLUSTER });
   expect(sizes).toEqual([CLUSTER, UNCHANGED, CLUSTER]);
   expect(Buffer.compare(pieces[2]!, CONTENTS[1]!)).toBe(0);
 });
@@ -99,7 +99,7 @@ test('a cluster like the one before, which the backing file has, is stored by it
 test('a backing file that cannot be read is a failure; with salvage nothing is taken for being in it', () => {
   const lost = [{ ...segmentOf(1, 1, 2)[0]!, descriptor: -1 } as Segment];
   const segments = segmentOf(0, 1, 2);
-  const item = { segments, backing: lost, changed: [[0, 3]] as const, clusters: 3, length: 3 * CLUSTER };
+  const item = { segments, backing: lost, changed: [[0, 3]] as const, length: 3 * CLUSTER };
   expect(() => pack(item)).toThrow(ItemError);
   // Zeros in the second cluster, as salvage has them in the backing file: they must be said all the same.
   const { sizes, unreadable } = pack(item, { salvage: true });
@@ -116,7 +116,6 @@ test('the next item has nothing of the last one', () => {
       segments: segmentOf(0, 1, 2),
       backing,
       changed: [[0, 1]],
-      clusters: 2,
       length: 2 * CLUSTER,
       slot: 0,
     },

@@ -26,7 +26,7 @@ afterAll(() => closeSync(descriptor));
 /** The item of `clusters` clusters at `offset` of the disk, as far as the disk goes. */
 function itemAt(offset: number, clusters: number, clusterSize: number, slot = 0): CompressionItem {
   const length = Math.min(clusters * clusterSize, DISK.length - offset);
-  return { segments: [{ kind: 'data', at: 0, length, descriptor, offset }], clusters, length, slot };
+  return { segments: [{ kind: 'data', at: 0, length, descriptor, offset }], length, slot };
 }
 
 /** What the item's clusters are on the disk, zeros behind its end. */
@@ -75,12 +75,11 @@ describe('an item', () => {
       fc.property(ranges, fc.boolean(), ({ clusterBits, offset, clusters, slot }, keepZeros) => {
         const clusterSize = 2 ** clusterBits;
         const setup = setupOf(clusterSize, 6 * clusterSize, { compressor: choice, keepZeros });
-        const { sizes } = new ClusterCompressor(setup, setup, compressor, NO_DECOMPRESSORS).run(
-          itemAt(offset, clusters, clusterSize, slot),
-        );
-        expect(sizes.length).toBe(clusters);
+        const item = itemAt(offset, clusters, clusterSize, slot);
+        const { sizes } = new ClusterCompressor(setup, setup, compressor, NO_DECOMPRESSORS).run(item);
+        expect(sizes.length).toBe(Math.ceil(item.length / clusterSize));
         const pieces = piecesOf(setup, sizes, slot);
-        for (const [index, cluster] of clustersAt(offset, clusters, clusterSize).entries()) {
+        for (const [index, cluster] of clustersAt(offset, sizes.length, clusterSize).entries()) {
           const isZero = cluster.every((byte) => byte === 0);
           const piece = pieces[index]!;
           expect(piece.length === 0).toBe(isZero && !keepZeros);
@@ -153,7 +152,6 @@ describe('the compressor', () => {
     const compressor = new RunLengthCompressor();
     const { sizes } = new ClusterCompressor(setup, setup, compressor, NO_DECOMPRESSORS).run({
       segments: [{ kind: 'data', at: 0, length: clusters.length * 512, descriptor: fd, offset: 0 }],
-      clusters: clusters.length,
       length: clusters.length * 512,
       slot: 0,
     });

@@ -60,7 +60,7 @@ function pack(segments: readonly Segment[], more: Partial<CompressionSetup> = {}
     ['zstd', zlib],
   ]);
   const packer = new ClusterCompressor(setup, setup, setup.compressor && compressor, decompressors);
-  const item: CompressionItem = { segments, clusters: KINDS.length, length, slot: 1 };
+  const item: CompressionItem = { segments, length, slot: 1 };
   const packed = packer.run(item);
   const pieces = piecesOf(setup, packed.sizes, 1);
   return { ...packed, sizes: [...packed.sizes], pieces, asked: compressor.asked };

@@ -60,7 +60,6 @@ function start<Task extends AnyTask = CompressClusters>(
 
 const item = (slot: number, at = slot): CompressionItem => ({
   segments: [{ kind: 'data', at, length: 512, descriptor: 7, offset: 0 }],
-  clusters: 1,
   length: 512,
   slot,
 });
@@ -262,7 +261,6 @@ describe('where the system starts few threads, a pool', () => {
 describe('a failed read', () => {
   const failing = (failure: object): CompressionItem => ({
     segments: failure as unknown as CompressionItem['segments'],
-    clusters: 1,
     length: 512,
     slot: 0,
   });

@@ -94,7 +94,7 @@ test.each<[string, Partial<CompressionSetup>]>([
         const pack = (segments: readonly Segment[]) => {
           const setup = setupOf(size, ITEM, { ...more, readAlignment: unit });
           const packer = new ClusterCompressor(setup, setup, more.compressor && compressor, decompressors);
-          const item: CompressionItem = { segments, clusters: ITEM / size, length, slot: 1 };
+          const item: CompressionItem = { segments, length, slot: 1 };
           const { sizes, ...rest } = packer.run(item);
           return { sizes: [...sizes], slot: Buffer.from(setup.results), ...rest };
         };

@@ -29,7 +29,7 @@ const inVain: Compressor = { compress: () => 0, free: () => {} };
 function pack(clusterSize: number, more: Partial<CompressionSetup>, compressor?: Compressor, from = 0) {
   const setup = setupOf(clusterSize, ITEM, more);
   const segments = [file.data(0, from, ITEM - from)];
-  const item = { segments, clusters: ITEM / clusterSize, length: ITEM, slot: 0 };
+  const item = { segments, length: ITEM, slot: 0 };
   const packed = new ClusterCompressor(setup, setup, compressor, new Map()).run(item);
   return { ...packed, sizes: [...packed.sizes], pieces: piecesOf(setup, packed.sizes) };
 }

@@ -38,7 +38,6 @@ export interface CompressionItem extends TaskItem {
    * [from, to), ascending. Segments cover these only.
    */
   readonly changed?: readonly (readonly [from: number, to: number])[] | undefined;
-  readonly clusters: number;
   /** Bytes of the item: less than its clusters only where the disk ends inside the last one. */
   readonly length: number;
 }

@@ -1,5 +1,6 @@
 /** Finds the clusters of an item that the target's backing file already holds. */
 
+import { roundUp } from '../../arithmetic.js';
 import type { UnreadableItemRange } from '../item-failure.js';
 import type { CompressionItem, CompressionSetup } from '../messages/compression.js';
 import type { SegmentReader } from './segment-reader.js';
@@ -24,7 +25,7 @@ export class BackingComparison {
    * Starts an item: reads the backing file's bytes for it.
    * @throws ItemError
    */
-  begin({ backing = [], changed, clusters, slot }: CompressionItem): void {
+  begin({ backing = [], changed, length, slot }: CompressionItem): void {
     this.#changed = undefined;
     this.#unknown.clear();
     if (changed === undefined) return;
@@ -32,10 +33,11 @@ export class BackingComparison {
     const { clusterSize, itemSize } = this.#setup;
     if (this.#content.length === 0) this.#content = threadMemory.take(itemSize);
     const lost: UnreadableItemRange[] = [];
-    this.#reader.read(backing, slot, this.#content.subarray(0, clusters * clusterSize), lost);
-    for (const { at, length, isKept } of lost) {
-      if (isKept) continue;
-      const last = Math.ceil((at + length) / clusterSize);
+    this.#reader.read(backing, slot, this.#content.subarray(0, roundUp(length, clusterSize)), lost);
+    for (const range of lost) {
+      if (range.isKept) continue;
+      const { at } = range;
+      const last = Math.ceil((at + range.length) / clusterSize);
       for (const index of indices(Math.floor(at / clusterSize), last)) this.#unknown.add(index);
     }
   }

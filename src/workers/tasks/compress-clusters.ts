@@ -52,8 +52,9 @@ export class ClusterCompressor {
 
   /** @throws ItemError, or what an engine throws */
   run(item: CompressionItem): CompressionAnswer {
-    const { clusters, slot, segments } = item;
+    const { length, slot, segments } = item;
     const { clusterSize, itemSize } = this.#setup;
+    const clusters = Math.ceil(length / clusterSize);
     const input = this.#input.subarray(0, clusters * clusterSize);
     const output = new Uint8Array(this.#memory.results, slot * itemSize, itemSize);
     const unreadable: UnreadableItemRange[] = [];
@@ -139,11 +140,15 @@ export class ClusterCompressor {
    * The subclusters to store; undefined where each cluster is stored whole, unless it is zeros. QEMU stores a cluster
    * whole when it cannot be compressed.
    */
-  #touched({ segments, clusters }: CompressionItem, input: Uint8Array): Uint32Array | undefined {
+  #touched({ segments, length }: CompressionItem, input: Uint8Array): Uint32Array | undefined {
     const { keepZeros, subclusters, sparseSize, clusterSize } = this.#setup;
     const isSparse = this.#compressor === undefined && !keepZeros;
     if (isSparse && (subclusters || sparseSize > clusterSize)) {
-      return touchedSubclusters(runsToWrite(input, segments, sparseSize), clusters, clusterSize);
+      return touchedSubclusters(
+        runsToWrite(input, segments, sparseSize),
+        Math.ceil(length / clusterSize),
+        clusterSize,
+      );
     }
     return undefined;
   }
