@@ -3,8 +3,8 @@ import { median, pairwise } from './statistics.js';
 
 /**
  * One counted run: wall and CPU (user + system) in seconds, peak resident memory and output length in bytes.
- * @typedef {{ wall: number, cpu: number, peak: number, size: number }} Sample
- * What is known of one side: its counted runs, and its write calls on the target in the traced run.
+ * @typedef {{ wall: number, cpu: number, peak: number, size: number }} Sample The results of one side: its counted
+ *   runs, and its write calls on the target in the traced run.
  * @typedef {{ runs: Sample[], writes: number }} Measured
  * Everything measured, by the side's id.
  * @typedef {ReadonlyMap<string, Measured>} Results

@@ -123,7 +123,7 @@ function systemFiles(corpus) {
 }
 
 /**
- * All sides in the order in which a round runs them: what is compared stands side by side.
+ * All sides in the order in which a round runs them: compared sides are adjacent.
  * @type {readonly Side[]}
  */
 export const SIDES = [

@@ -1,4 +1,4 @@
-/** The shape of the source tree: who imports whom, who prints. Each rule is shown to fail. */
+/** The structure of the source tree: allowed imports, and modules that may print. Each rule is shown to fail. */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -80,7 +80,7 @@ describe('a rule finds', () => {
   });
 });
 
-/** What of `process` any module may read: facts that change nothing and print nothing. */
+/** The properties of `process` that any module may read: constants without effects. */
 const FACTS = 'platform|arch|versions?|pid|memoryUsage|hrtime|cpuUsage|geteuid|getuid';
 const PRINTS_OR_EXITS = new RegExp(
   `\\bconsole\\b(?=[.;,)])|\\bprocess(?!\\.(${FACTS})\\b)(?=[.;,)[])|node:(process|console)`,

@@ -41,7 +41,7 @@ export async function bitmapsToCopy(
   if (version === 2) throw usageError("Format driver 'qcow2' does not support bitmaps in version 2");
   if (extensions.staleBitmaps) {
     onWarning?.(
-      `a program that knows nothing of bitmaps has modified ${quoted(file.name)}, so all of its bitmaps are ` +
+      `a program without bitmap support has modified ${quoted(file.name)}, so all of its bitmaps are ` +
         'considered inconsistent, and none is copied',
     );
   }

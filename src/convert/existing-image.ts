@@ -157,7 +157,7 @@ function refuseFinding(finding: Finding, { incompatibleFeatures }: Header, file:
   if (isDirty && followsFromRefcounts) return;
   throw new Qcow2cError(
     'ERR_CORRUPT',
-    `Cannot write into ${quoted(file)}: its tables are damaged ('qcow2c check' says how); repair it with ` +
+    `Cannot write into ${quoted(file)}: its tables are damaged ('qcow2c check' lists the errors); repair it with ` +
       "'qcow2c check -r all', or convert without -n to replace it",
     { file, found: kind },
   );

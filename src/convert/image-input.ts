@@ -23,7 +23,7 @@ type ImageOptions = Pick<
 >;
 
 /**
- * Opens the sources, none of which is a stream.
+ * Opens the sources, which must not be streams.
  * @throws Qcow2cError ERR_IO, ERR_FORMAT, ERR_CORRUPT, ERR_UNSUPPORTED, ERR_USAGE; no file stays open then
  */
 export async function openImages(options: ImageOptions): Promise<Input> {

@@ -23,7 +23,7 @@ import { Qcow2Output, type Qcow2Parts } from './qcow2-output.js';
 import { RawOutput } from './raw-output.js';
 import type { TargetBacking } from './target-backing.js';
 
-/** Closes and discards what is not committed when it is disposed of; that never throws. */
+/** Disposal closes the output, and discards it unless it was committed. It never throws. */
 export interface OpenedOutput extends AsyncDisposable {
   readonly output: Output;
   readonly budget: WorkerBudget;

@@ -139,7 +139,7 @@ function refuseOtherFormats(start: Uint8Array, name: string): void {
   throw new Qcow2cError(
     'ERR_UNSUPPORTED',
     `${quoted(name)} looks like a qcow2 image, which cannot be read from a stream; save it in a file first, or ` +
-      'say with -f raw that it is a raw disk',
+      'use -f raw if it is a raw disk',
     { file: name, found: 'qcow2', expected: 'raw' },
   );
 }
@@ -148,7 +148,7 @@ function refuseOtherFormats(start: Uint8Array, name: string): void {
 function emptyStream(file: string): Qcow2cError {
   const message =
     `${quoted(file)} is empty, and no disk has 0 bytes: the program that should write to it has probably failed ` +
-    '(for an empty disk, say -o size=0)';
+    '(for an empty disk use -o size=0)';
   return usageError(message, { file, found: 0 });
 }
 

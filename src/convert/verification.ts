@@ -136,7 +136,7 @@ async function verifyContent(
   const { kind, offset } = decision;
   if (kind === 'unreadable')
     throw decision.side === 0 ? decision.error : mismatch.because(offset, decision.error);
-  throw mismatch.of(offset, 'the sector there does not hold what the source holds');
+  throw mismatch.of(offset, 'the sector differs from the source');
 }
 
 async function verifyDigest(
@@ -174,7 +174,7 @@ async function verifyDigest(
   const range = expected.firstDifference(digest);
   if (range === undefined) return;
   const length = Math.min(range.length, size - range.guestOffset);
-  throw mismatch.of(range.guestOffset, `the ${length} bytes from there are not what came in`);
+  throw mismatch.of(range.guestOffset, `the next ${length} bytes differ from the input`);
 }
 
 /** The map of the target, with its failures told of the target. */

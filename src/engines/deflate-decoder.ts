@@ -234,7 +234,7 @@ export class DeflateDecoder {
 }
 
 function noSymbol(entry: number, what: 'length' | 'distance'): string {
-  return entry === NO_CODE ? `bits stand for no code of a ${what}` : `a ${what} symbol has no meaning`;
+  return entry === NO_CODE ? `bits match no code of a ${what}` : `a ${what} symbol is reserved`;
 }
 
 /** Section 3.2.5: literals, the end of the block, lengths. */

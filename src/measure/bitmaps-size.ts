@@ -23,7 +23,7 @@ export async function bitmapsSize(
   const { file, header, extensions } = source;
   if (extensions.staleBitmaps) {
     onWarning?.(
-      `a program that knows nothing of bitmaps has modified ${quoted(file.name)}, so all of its bitmaps are ` +
+      `a program without bitmap support has modified ${quoted(file.name)}, so all of its bitmaps are ` +
         'considered inconsistent, and none is measured',
     );
   }

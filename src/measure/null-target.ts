@@ -38,7 +38,7 @@ class NullTarget implements TargetFile {
 
   /** Never called: compression into a new image reads nothing back. */
   async read(offset: number): Promise<number> {
-    throw internalError(`a read of what was not kept, at offset ${offset}`);
+    throw internalError(`a read of discarded data at offset ${offset}`);
   }
 
   async punch(): Promise<boolean> {

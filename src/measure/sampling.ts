@@ -17,7 +17,7 @@ import type { Estimate } from './options.js';
 import { type CutItem, cutItems, joinPieces, type PieceSizes, pieceOf } from './pieces.js';
 import { Strata } from './strata.js';
 
-/** Placeholder for compressed clusters of which only the length counts. */
+/** Placeholder for compressed clusters whose bytes do not matter, only the length. */
 const ANY_BYTES = new Uint8Array(ITEM_BYTES);
 
 type PackedItem = ItemResult<CompressClusters>;

@@ -196,7 +196,7 @@ export class ClusterAllocator {
   #goOnToRange(length: number): void {
     while (this.#nextFree + length > this.#rangeEnd) {
       const next = this.#free.shift();
-      if (next === undefined) throw internalError(`no room for ${length} bytes behind the end of the file`);
+      if (next === undefined) throw internalError(`no room for ${length} bytes after the end of the file`);
       this.#nextFree = next.from;
       this.#rangeEnd = next.to;
     }

@@ -21,7 +21,7 @@ export interface ReplacedTables {
   readL2(offset: HostOffset): Promise<Uint8Array>;
 }
 
-/** An image without refcounts: the tables for its new header, and what is needed to count all references again. */
+/** An image without refcounts: the tables for its new header, and the data for counting all references again. */
 export interface UncountedImage {
   readonly l1Offset: HostOffset;
   readonly bitmaps: BitmapsExtension | undefined;

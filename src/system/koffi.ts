@@ -17,7 +17,7 @@ export function loadKoffi(): Koffi {
     const koffiRequire = createRequire(ownRequire.resolve('koffi'));
     return koffiRequire(`@koromix/koffi-${process.platform}-${process.arch}`) as Koffi;
   } catch {
-    // The binary is elsewhere, or koffi says what is wrong.
+    // The binary is elsewhere, or koffi reports the error.
     return ownRequire('koffi') as Koffi;
   }
 }

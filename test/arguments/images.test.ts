@@ -10,14 +10,14 @@ const start = process.cwd();
 afterEach(() => process.chdir(start));
 
 describe('a name', () => {
-  test('starts at the working directory of the call, and is not normalized', () => {
+  test('is relative to the working directory of the call, and is not normalized', () => {
     process.chdir(path(''));
     const here = process.cwd();
     expect(fileName('link/../x.raw', 'target')).toBe(`${here}/link/../x.raw`);
     expect(fileName('/a/../b', 'target')).toBe('/a/../b');
   });
 
-  test('stays as it is where the working directory is not UTF-8', () => {
+  test('is unchanged if the working directory is not UTF-8', () => {
     const odd = Buffer.concat([Buffer.from(path('')), Buffer.from('/odd\xff', 'latin1')]);
     mkdirSync(odd);
     process.chdir(path(''));
@@ -44,7 +44,7 @@ describe('a name', () => {
   });
 });
 
-test('the names of everything that belongs to an image are made absolute', () => {
+test('the names of all files of an image are made absolute', () => {
   process.chdir(path(''));
   const here = process.cwd();
   const given = {

@@ -119,7 +119,7 @@ describe.each(NAMES)('%s', (name) => {
     ],
   );
 
-  test('refuses every value of every argument with a Qcow2cError, or works with it', async () => {
+  test('accepts any value of any argument or refuses it with a Qcow2cError', async () => {
     await fc.assert(
       fc.asyncProperty(argument, json, async (key, value) => {
         const error = await failureOf(name, { ...options, [key]: value });
@@ -152,7 +152,7 @@ describe.each(BUDGETED)('%s', (name) => {
   );
 });
 
-describe('the argument that is wrong is named by its path', () => {
+describe('an error names the wrong argument by its path', () => {
   const target = '/none/at/all.qcow2';
   test.each<[Name, Record<string, unknown>, string]>([
     ['convert', { target }, 'sources'],
@@ -202,6 +202,6 @@ describe('the argument that is wrong is named by its path', () => {
   });
 });
 
-test('a size of 2^62, which is no safe integer, is measured', async () => {
+test('a size of 2^62, above the safe integers, can be measured', async () => {
   expect(await measure({ size: 2 ** 62 })).toMatchObject({ required: 2 ** 62 });
 });

@@ -1,4 +1,4 @@
-/** No word of the command line stands for another than the one that was typed. */
+/** Every word of the command line is the typed one or is refused. */
 import { describe, expect, test } from 'vitest';
 import { refuseUndecodedWords } from '../../src/cli/options/argument-bytes.js';
 
@@ -9,7 +9,7 @@ const odd = Buffer.from('out\xff.qcow2', 'latin1');
 describe('a word with U+FFFD', () => {
   const words = ['convert', '-c', 'in.raw', odd.toString()];
 
-  test('that Node.js put there is refused, with the bytes that were typed', () => {
+  test('inserted by Node.js is refused, with the typed bytes', () => {
     const typed = () => bytes('node', 'qcow2c', 'convert', '-c', 'in.raw', odd);
     expect(() => refuseUndecodedWords(words, typed)).toThrow(
       expect.objectContaining({
@@ -19,16 +19,16 @@ describe('a word with U+FFFD', () => {
     );
   });
 
-  test('that was typed is what it is', () => {
+  test('that was typed is accepted', () => {
     refuseUndecodedWords(words, () => bytes('node', 'qcow2c', ...words));
   });
 
-  test('is refused where the system does not tell what was typed', () => {
+  test('is refused if the system does not provide the typed bytes', () => {
     expect(() => refuseUndecodedWords(words, () => undefined)).toThrow('is not UTF-8');
   });
 });
 
-test('other words are not asked about', () => {
+test('other words do not need the typed bytes', () => {
   refuseUndecodedWords(['convert', 'ÿ€😀'], () => {
     throw new Error('asked');
   });

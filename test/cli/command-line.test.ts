@@ -192,7 +192,7 @@ describe('options of convert', () => {
     });
   });
 
-  test('file names may be anything', () => {
+  test('file names may be any text', () => {
     const names = ['./-', ' ', 'convert', '=', 'in=out,x', './a:b', '/a:b'];
     expect(parse(...names, 'out.qcow2').options.sources).toEqual(names);
     expect(parse('--', '-c', '--progress', '--', '-o').options).toMatchObject({
@@ -211,7 +211,7 @@ describe('options of convert', () => {
     ['-c in out.raw', 'qcow2'],
     ['-O raw in out.qcow2', 'raw'],
     ['-O qcow2 in out.raw', 'qcow2'],
-  ])('convert %s makes %s', (line, format) => {
+  ])('convert %s creates %s', (line, format) => {
     expect(parse(...line.split(' ')).options.targetFormat).toBe(format);
   });
 });
@@ -241,7 +241,7 @@ describe('progress and messages', () => {
     expect(parse('in', 'out.qcow2', ...words)).toMatchObject({ progress, quiet, verbose });
   });
 
-  test('--progress takes no file name for its style', () => {
+  test('--progress does not take a file name as its style', () => {
     expect(parse('--progress', 'in', 'out.qcow2').options.sources).toEqual(['in']);
   });
 });
@@ -258,9 +258,12 @@ describe('texts', () => {
     },
   );
 
-  test.each(['--version', '-V', 'convert --version', 'convert in out -V'])('%s asks for versions', (line) => {
-    expect(parseCommandLine(line.split(' '))).toEqual({ kind: 'versions' });
-  });
+  test.each(['--version', '-V', 'convert --version', 'convert in out -V'])(
+    '%s prints the versions',
+    (line) => {
+      expect(parseCommandLine(line.split(' '))).toEqual({ kind: 'versions' });
+    },
+  );
 
   test.each([
     '-o help',
@@ -281,24 +284,24 @@ describe('texts', () => {
 });
 
 describe('help', () => {
-  test('without a word is that of the program', () => {
+  test("without a command is the program's help", () => {
     expect(parseCommandLine(['help'])).toEqual(parseCommandLine(['--help']));
   });
 
-  test.each(COMMANDS.map(({ table }) => table.name))('of %s is what its --help prints', (name) => {
+  test.each(COMMANDS.map(({ table }) => table.name))('of %s is the output of its --help', (name) => {
     expect(parseCommandLine(['help', name])).toEqual(parseCommandLine([name, '--help']));
   });
 
-  test('of what is left to qemu-img says so', () => {
+  test('of a command of qemu-img names qemu-img', () => {
     expect(failure('help', 'create').message).toBe("qcow2c has no command 'create'; use 'qemu-img create'");
   });
 
-  test('of what is no command suggests one', () => {
+  test('of an unknown command suggests one', () => {
     expect(failure('help', 'ifno').message).toBe("unknown command 'ifno' (Did you mean info?)");
   });
 });
 
-describe('what was probably meant', () => {
+describe('a suggestion', () => {
   const longNames = COMMANDS.flatMap(({ table }) =>
     optionsOf(table)
       .flatMap(({ flags }) => flags)
@@ -306,7 +309,7 @@ describe('what was probably meant', () => {
       .map((flag) => [table.name, flag] as const),
   );
 
-  test.each(longNames)('%s %s is suggested when a letter is missing', (name, flag) => {
+  test.each(longNames)('%s %s is suggested if a letter is missing', (name, flag) => {
     // A letter out of the middle, so that it is not the begin of any.
     const misspelt = flag.slice(0, 3) + flag.slice(4);
     expect(failure(name, misspelt, 'a').message).toMatch(/Did you mean /);
@@ -314,7 +317,7 @@ describe('what was probably meant', () => {
     expect(failure(name, `${misspelt}=x`, 'a').message).toContain(flag);
   });
 
-  test.each(longNames)('%s %s is suggested for the same with one dash', (name, flag) => {
+  test.each(longNames)('%s %s is suggested for the name with one dash', (name, flag) => {
     const words = [name, flag.slice(1), 'a'];
     expect(failure(...words).message).toContain(`(Did you mean ${flag}?)`);
   });
@@ -328,20 +331,20 @@ describe('what was probably meant', () => {
     ['a shell', ['completion', 'fihs'], 'fish'],
     ['a command', ['chekc', 'x'], 'check'],
     ['a command in capitals', ['Convert', 'a', 'b'], 'convert'],
-    ['an option with a value that has none', ['check', '--quiet=1', 'x'], '--quiet'],
+    ['a value of an option without a value', ['check', '--quiet=1', 'x'], '--quiet'],
     ['one dash and a value', ['measure', '-output=json', 'x'], '--output'],
     ['an option of the program', ['--hlep'], '--help'],
   ])('%s', (_what, words, meant) => {
     expect(failure(...words).message).toMatch(`(Did you mean ${meant}?)`);
   });
 
-  test('no option behind two dashes', () => {
+  test('no suggestion after two dashes', () => {
     expect(failure('info', '--', '-output', 'b').message).not.toContain('Did you mean');
   });
 });
 
 describe('operands', () => {
-  test.each(['info', 'check', 'map'])('%s expects one', (name) => {
+  test.each(['info', 'check', 'map'])('%s expects one operand', (name) => {
     for (const files of [[], ['a', 'b'], ['-f', 'raw'], ['--output=json']]) {
       expect(failure(name, ...files).message).toMatch(/^Expecting one image file name/);
     }
@@ -363,13 +366,13 @@ describe('operands', () => {
     );
   });
 
-  test('compare expects two', () => {
+  test('compare expects two operands', () => {
     for (const files of [[], ['a'], ['a', 'b', 'c'], ['-f', 'raw', 'a']]) {
       expect(failure('compare', ...files).message).toMatch(/^Expecting two image file names/);
     }
   });
 
-  test('measure expects one, or a size', () => {
+  test('measure expects one operand, or a size', () => {
     for (const words of [[], ['-O', 'qcow2']]) {
       expect(failure('measure', ...words).message).toBe('Either --size N or one filename must be specified.');
     }
@@ -386,12 +389,12 @@ describe('operands', () => {
     expect(failure('completion', 'nu').message).toBe("unknown shell 'nu' (known: bash, zsh, fish)");
   });
 
-  test('man expects none', () => {
+  test('man expects no operand', () => {
     expect(failure('man', 'convert').message).toMatch(/^Expecting no argument/);
   });
 });
 
-describe('refusals of our own', () => {
+describe('refusals without a counterpart in qemu-img', () => {
   test.each(['amend', 'bench', 'bitmap', 'commit', 'create', 'dd', 'rebase', 'resize', 'snapshot'])(
     '%s is left to qemu-img',
     (name) => {

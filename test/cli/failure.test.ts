@@ -6,7 +6,7 @@ describe('failureText', () => {
   const cause = Object.assign(new Error('ENOSPC: no space'), { errno: -28, code: 'ENOSPC' });
   const error = ioError("Could not write 'x' at offset 512", cause);
 
-  test('is the one sentence of an expected failure', () => {
+  test('is one sentence for an expected failure', () => {
     expect(failureText(error, false)).toBe(
       "qcow2c: Could not write 'x' at offset 512: No space left on device\n",
     );
@@ -19,7 +19,7 @@ describe('failureText', () => {
     expect(more.join('\n')).toContain('ENOSPC: no space');
   });
 
-  test('shows nothing with --debug that could drive the terminal', () => {
+  test('shows no control character with --debug', () => {
     const evil = ioError("Could not read '\x1b[2J\u202e'", new Error('\x9b31m\r'));
     const [, ...story] = failureText(evil, true).split('\n');
     expect(story.join('\n')).toContain("Could not read '\\x1b[2J\\x202e'");
@@ -27,7 +27,7 @@ describe('failureText', () => {
     expect(story.join('')).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202e]/);
   });
 
-  test('says that there are too few descriptors for a part of the program', () => {
+  test('reports too few descriptors for loading a module', () => {
     const shortage = Object.assign(new Error("EMFILE, open 'part.js'"), { errno: -24, code: 'EMFILE' });
     expect(failureText(shortage, false)).toBe(
       'qcow2c: Could not load a part of the program: Too many open files (ulimit -n sets the limit)\n',
@@ -37,13 +37,13 @@ describe('failureText', () => {
   test.each([
     [new TypeError('x is not a function'), 'x is not a function'],
     ['thrown text', 'thrown text'],
-  ])('calls what nobody expected an internal error', (thrown, message) => {
+  ])('calls an unexpected error an internal error', (thrown, message) => {
     expect(failureText(thrown, false)).toBe(`qcow2c: internal error: ${message} (--debug shows more)\n`);
   });
 });
 
 describe('messageLine', () => {
-  test('is one line, and no text in it can drive the terminal', () => {
+  test('is one line without control characters', () => {
     expect(messageLine(' first\n  second\nthird\n')).toBe('qcow2c: first second third\n');
     expect(messageLine('a\x1b[2Jb\rc\u202ed')).toBe('qcow2c: a\\x1b[2Jb\\x0dc\\x202ed\n');
     expect(messageLine('a\u200eb\u061cc\u2067d')).toBe('qcow2c: a\\x200eb\\x61cc\\x2067d\n');

@@ -41,7 +41,7 @@ describe('plain names', () => {
     '1://x',
     'nbd.img:x',
     'Nbd:x',
-  ])('%j is a name in which a colon is no protocol; an image holds it so that QEMU agrees', (name) => {
+  ])('%j has a colon but no protocol; it is stored so that QEMU agrees', (name) => {
     expect([sourceFile(name), targetFile(name)]).toEqual([name, name]);
     expect(storedFile(name)).toBe(`./${name}`);
   });
@@ -54,12 +54,12 @@ describe('plain names', () => {
     expect([sourceFile(name), targetFile(name), storedFile(name)]).toEqual([plain, plain, plain]);
   });
 
-  test('"file:" is dropped once, and what an image holds is still no protocol then', () => {
+  test('"file:" is dropped once, and the stored name still has no protocol', () => {
     expect([sourceFile('file:file:a'), targetFile('file:a:b')]).toEqual(['file:a', 'a:b']);
     expect([storedFile('file:file:a'), storedFile('file:nbd://h')]).toEqual(['./file:a', './nbd://h']);
   });
 
-  test('no name that is taken leads to another file than the one typed', () => {
+  test('every accepted name leads to the typed file', () => {
     fc.assert(
       fc.property(fc.string({ unit: fc.constantFrom('a', ':', '/', '.', 'file:') }), (name) => {
         let plain: string;
@@ -92,7 +92,7 @@ describe('protocols', () => {
     ['null-co://', /'null-co' .*qemu-img convert/],
     ['json:{"driver":"raw"}', /^Protocol 'json' .* \(use --image-opts: /],
     ['host_device:/dev/sda', /'host_device' .*give only the name of the device/],
-  ])('%s is refused with what to do instead', (name, words) => {
+  ])('%s is refused with an alternative', (name, words) => {
     const error = failure(() => sourceFile(name));
     expect(error.code).toBe('ERR_UNSUPPORTED');
     expect(error.message.startsWith(`Could not open '${name}': `)).toBe(true);
@@ -112,7 +112,7 @@ describe('protocols', () => {
     },
   );
 
-  test.each(['', 'file:'])('%j names no file', (name) => {
+  test.each(['', 'file:'])('%j does not name a file', (name) => {
     for (const read of [sourceFile, targetFile, storedFile]) {
       expect(failure(() => read(name))).toMatchObject({
         code: 'ERR_USAGE',

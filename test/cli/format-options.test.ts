@@ -85,7 +85,7 @@ describe('values', () => {
     ['preallocation=falloc', { create: { preallocation: 'falloc' } }],
     ['preallocation=full', { create: { preallocation: 'full' } }],
     ['nocow=off', { create: {} }],
-  ])('%s, of a raw image', (list, expected) => {
+  ])('%s, for a raw image', (list, expected) => {
     expect(read(list, false, 'raw')).toStrictEqual(expected);
   });
 });
@@ -176,7 +176,7 @@ describe('refusals in the words of qemu-img', () => {
     'compression_type=lzma',
     'preallocation=x',
     'backing_file=b,backing_fmt=x',
-  ])('-o %s, but by the name of the key and with what it accepts', async (list) => {
+  ])("-o %s, with the key's name and the accepted values", async (list) => {
     const parameter = /Parameter '.*?'/;
     const [key = ''] = (list.split(',').at(-1) ?? '').split('=');
     const words = await qemuImg(list, false);
@@ -187,13 +187,13 @@ describe('refusals in the words of qemu-img', () => {
   });
 });
 
-describe('refusals of our own', () => {
+describe('refusals without a counterpart in qemu-img', () => {
   test.each([
     ['encryption=on', 'qcow2c does not encrypt'],
     ['encrypt.key-secret=s', 'qcow2c does not encrypt'],
     ['nocow=on', 'set it on the directory or on an existing file, and use -n'],
     ['extent_size_hint=1M', 'set it on the directory or on an existing file, and use -n'],
-  ])('-o %s is not supported, and why', (list, why) => {
+  ])('-o %s is not supported, with the reason', (list, why) => {
     expect(failure(list, false)).toMatchObject({
       code: 'ERR_UNSUPPORTED',
       message: `Option '${list}' is not supported (${why})`,
@@ -217,7 +217,7 @@ describe('refusals of our own', () => {
     });
   });
 
-  test.each(['backing_file', 'data_file'])('%s holds no protocol', (key) => {
+  test.each(['backing_file', 'data_file'])('%s must not have a protocol', (key) => {
     expect(failure(`${key}=nbd://host/disk`, false)).toMatchObject({
       code: 'ERR_UNSUPPORTED',
       message: expect.stringMatching(/^Protocol 'nbd' is not supported \(name a file or a device\)$/),
@@ -232,12 +232,12 @@ describe('refusals of our own', () => {
     });
   });
 
-  test('a size that no file has is out of range', () => {
+  test('a size larger than any file is out of range', () => {
     expect(failure('size=8P', false).message).toBe("Value '8P' is out of range for parameter 'size'");
     expect(read('size=7P', false).create.size).toBe(7 * 2 ** 50);
   });
 
-  test('a window that is neither 12 nor 15 bits is no window', () => {
+  test('a window other than 12 or 15 bits is refused', () => {
     expect(failure('compression_window_bits=13').message).toBe(
       "Parameter 'compression_window_bits' does not accept value '13' (accepted: 12, 15)",
     );
@@ -245,7 +245,7 @@ describe('refusals of our own', () => {
 });
 
 describe('-o help', () => {
-  test('lists in the layout of qemu-img, and its keys by the same names and types', async () => {
+  test('has the layout of qemu-img, and the same names and types of keys', async () => {
     const help = formatOptionsHelp('qcow2');
     const [title, ...lines] = help.trimEnd().split('\n');
     const theirs = (await runOk('qemu-img', ['convert', '-O', 'qcow2', '-o', 'help'])).split('\n');
@@ -257,7 +257,7 @@ describe('-o help', () => {
     for (const line of lines) expect(line.length).toBeLessThanOrEqual(100);
   });
 
-  test('lists exactly the keys that do something, sorted', () => {
+  test('lists exactly the supported keys, sorted', () => {
     const keys = (format: ImageFormat) =>
       [...formatOptionsHelp(format).matchAll(/^ {2}(\w+)=/gm)].map(([, key]) => key);
     expect(keys('qcow2')).toEqual([

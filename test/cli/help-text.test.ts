@@ -22,14 +22,14 @@ describe('help', () => {
     for (const { name } of TABLES) expect(programHelp(TABLES)).toMatch(new RegExp(`^  ${name} `, 'm'));
   });
 
-  test.each(TABLES)('of $name is what --help and -h print', (table) => {
+  test.each(TABLES)('of $name is the output of --help and -h', (table) => {
     const text = commandHelp(table);
     for (const flag of ['--help', '-h']) {
       expect(parseCommandLine([table.name, flag])).toEqual({ kind: 'text', text });
     }
   });
 
-  test.each(TABLES)('of $name shows only options that there are', (table) => {
+  test.each(TABLES)('of $name lists only existing options', (table) => {
     for (const { flags, argument, bare } of optionsOf(table)) {
       for (const flag of flags) {
         expect(commandHelp(table)).toContain(`  ${flags.join(', ')}`);
@@ -44,7 +44,7 @@ describe('help', () => {
     }
   });
 
-  test.each(TABLES)('of $name has examples, and they are command lines that work', (table) => {
+  test.each(TABLES)('of $name has examples that are valid command lines', (table) => {
     expect(table.examples.length).toBeGreaterThan(0);
     for (const { line } of table.examples) {
       const [program, ...words] = line.split(' ');
@@ -53,7 +53,7 @@ describe('help', () => {
     }
   });
 
-  test('of the program has examples that work', () => {
+  test('of the program has examples that are valid command lines', () => {
     const examples = [...programHelp(TABLES).matchAll(/^ {2}qcow2c (.*)$/gm)];
     expect(examples.length).toBeGreaterThan(1);
     for (const [, line = ''] of examples)

@@ -94,12 +94,12 @@ describe('a source', () => {
     'file.read-only=on',
     'file.cache.direct=off',
     'backing.read-only=on',
-  ])('%s changes nothing', (option) => {
+  ])('%s has no effect', (option) => {
     const text = 'driver=qcow2,file.filename=a,backing.file.filename=b';
     expect(readImageOptions(`${text},${option}`, SOURCE)).toEqual(readImageOptions(text, SOURCE));
   });
 
-  test('cache.direct must say what -T says', () => {
+  test('cache.direct must agree with -T', () => {
     const text = (value: string) => `file.filename=a,cache.direct=${value}`;
     const direct = { ...SOURCE, direct: true };
     expect(readImageOptions(text('on'), direct)).toEqual({ file: 'a' });
@@ -116,15 +116,18 @@ describe('a source', () => {
     }
   });
 
-  test.each(['force-share=on', 'file.force-share=on', 'file.locking=off'])('%s bears writers', (option) => {
-    expect(readImageOptions(`driver=qcow2,file.filename=a,${option}`, SOURCE)).toEqual({
-      file: 'a',
-      format: 'qcow2',
-      forceShare: true,
-    });
-  });
+  test.each(['force-share=on', 'file.force-share=on', 'file.locking=off'])(
+    '%s allows concurrent writers',
+    (option) => {
+      expect(readImageOptions(`driver=qcow2,file.filename=a,${option}`, SOURCE)).toEqual({
+        file: 'a',
+        format: 'qcow2',
+        forceShare: true,
+      });
+    },
+  );
 
-  test('-U cannot go with force-share=off', () => {
+  test('-U excludes force-share=off', () => {
     const text = 'file.filename=a,force-share=off';
     expect(readImageOptions(text, SOURCE)).toEqual({ file: 'a' });
     const shared = { ...SOURCE, forceShare: true };
@@ -166,7 +169,7 @@ describe('a source', () => {
     ],
     ['file.filename=a,file.aio=x', "Parameter 'aio' does not accept value 'x'"],
     ['file.filename=a,discard=x', "Parameter 'discard' does not accept value 'x'"],
-  ])('%s is no image', (text, words) => {
+  ])('%s is refused as an image', (text, words) => {
     const { code, message } = failure(() => readImageOptions(text, SOURCE));
     expect(code).toBe('ERR_USAGE');
     expect(message.startsWith(`Could not open '${text}': ${words}`), message).toBe(true);
@@ -181,7 +184,7 @@ describe('a source', () => {
     );
   });
 
-  test('whatever the text is, it is an image or refused', () => {
+  test('any text is an image or refused', () => {
     const word = fc.constantFrom(
       'driver',
       'raw',

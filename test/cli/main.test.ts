@@ -1,4 +1,4 @@
-/** What the program does around its commands: outputs, exit code, error lines, what it loads. */
+/** The program around its commands: outputs, exit code, error lines, loaded modules. */
 import { writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { cli, spawnCli, startCli } from '../e2e/cli.js';
@@ -23,7 +23,7 @@ describe('failures', () => {
     expect(outcome.stderr).toMatch(/^[^\n]*\n$/);
   });
 
-  test('--debug and QCOW2C_DEBUG=1 show where it comes from', async () => {
+  test('--debug and QCOW2C_DEBUG=1 show the stack', async () => {
     const failing = ['convert', '-c', scratch('missing'), scratch('out')];
     const quiet = await cli(failing);
     const debug = [await cli([...failing, '--debug']), await cli(failing, { env: { QCOW2C_DEBUG: '1' } })];
@@ -36,7 +36,7 @@ describe('failures', () => {
   });
 });
 
-describe('as a program of its own, as in the process of the tests,', () => {
+describe('as a separate program and in the process of the tests,', () => {
   const commands = [
     ['convert', '-c', '-p', '-f', 'raw', 'disk.raw', 'image.qcow2'],
     ['info', '--output=json', 'image.qcow2'],
@@ -62,13 +62,13 @@ describe('as a program of its own, as in the process of the tests,', () => {
   );
 });
 
-test('help that no reader takes is no failure', async () => {
+test('help without a reader is not a failure', async () => {
   const running = startCli(['convert', '--help']);
   running.child.stdout!.destroy();
   expect(await running.finished).toMatchObject({ status: 0, stderr: '' });
 });
 
-test('an error on the command line and a text on request come before anything of the conversion is loaded', async () => {
+test('an error on the command line and a requested text are printed before the conversion is loaded', async () => {
   for (const words of [['--help'], ['convert', '-o', 'help'], ['convert', '-m', '0', 'a', 'b']]) {
     const { stderr } = await cli(words, { under: ['strace', '-f', '-e', 'trace=openat'] });
     expect(stderr).toMatch(/dist\/cli\.cjs/);

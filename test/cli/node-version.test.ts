@@ -48,7 +48,7 @@ function isIn(range: string, version: string): boolean {
 }
 const numbersOf = (version: string) => (version.match(/\d+/g) ?? []).map(Number);
 
-test('it starts the program in the versions that package.json names, and in no other', () => {
+test('it starts the program in the versions that package.json names, and in no others', () => {
   const { engines } = JSON.parse(textOf('package.json')) as { engines: { node: string } };
   const minors = [0, 1, 11, 12, 18, 19, 20, 99];
   const versions = Array.from({ length: 31 }, (_, major) =>
@@ -63,7 +63,7 @@ test('it starts the program in the versions that package.json names, and in no o
   }
 });
 
-test.each(['v20.19.0-nightly2025', 'v24.0.0-rc.1'])('it knows the version %s', (version) => {
+test.each(['v20.19.0-nightly2025', 'v24.0.0-rc.1'])('it parses the version %s', (version) => {
   expect(runWith(version).started).toBe(true);
 });
 
@@ -87,7 +87,7 @@ test('its syntax is that of ES5', () => {
   }
 });
 
-test('all that an old Node.js says is one line, and the exit code is 1', async () => {
+test('an old Node.js prints one line, and the exit code is 1', async () => {
   const old = scratch('old.cjs');
   await writeFile(old, `Object.defineProperty(process, 'version', { value: 'v18.20.8' });`);
   expect(await cli(['--version'], { nodeOptions: ['--require', old] })).toEqual({

@@ -3,15 +3,15 @@ import { describe, expect, test } from 'vitest';
 import { warn, writeNotice } from '../../src/cli/progress/notice.js';
 import { RecordedOutput } from './recorded-output.js';
 
-describe('a line beside the progress', () => {
-  test('is the line alone where there is no terminal', () => {
+describe('a line during progress', () => {
+  test('is only the line without a terminal', () => {
     const output = new RecordedOutput();
     warn(output, 'something was left out');
     void writeNotice(output, '    (5 bytes)\n');
     expect(output.text).toBe('qcow2c: warning: something was left out\n    (5 bytes)\n');
   });
 
-  test('is waited for while the reader is behind, until there is room or no reader', async () => {
+  test('is waited for while the buffer is full, until it has room or the reader is gone', async () => {
     const output = new PassThrough({ highWaterMark: 10 });
     expect(writeNotice(output, 'one\n')).toBeUndefined();
     const waits = Array.from({ length: 20 }, () => writeNotice(output, 'a line that is too long\n'));
@@ -26,7 +26,7 @@ describe('a line beside the progress', () => {
     expect(writeNotice(output, 'to nobody\n')).toBeUndefined();
   });
 
-  test('on a terminal takes the bar away, and leaves the bar a place below', () => {
+  test('on a terminal clears the bar, and leaves room for it below', () => {
     const output = new RecordedOutput(80);
     void writeNotice(output, 'a line\n');
     expect(output.text).toBe('\r\x1b[Ka line\n\x1b7');

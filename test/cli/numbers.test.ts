@@ -80,7 +80,7 @@ describe('parseSize', () => {
     expect(parseSize('0x1k')).toBe('malformed');
   });
 
-  test('keeps to 64 bits', () => {
+  test('is limited to 64 bits', () => {
     expect(parseSize('18446744073709551615')).toBe(2n ** 64n - 1n);
     expect(parseSize('18446744073709551616')).toBe('too large');
     expect(parseSize('0xffffffffffffffff')).toBe(2n ** 64n - 1n);
@@ -90,7 +90,7 @@ describe('parseSize', () => {
     expect(parseSize('9'.repeat(1000))).toBe('too large');
   });
 
-  test('any number of bytes survives the way through text', () => {
+  test('any number of bytes survives conversion to text', () => {
     fc.assert(
       fc.property(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), fc.boolean(), (bytes, hexadecimal) => {
         const text = hexadecimal ? `0x${bytes.toString(16)}` : String(bytes);
@@ -118,7 +118,7 @@ describe('parseInteger', () => {
     expect(parseInteger(text)).toBe('malformed');
   });
 
-  test('keeps to 64 bits', () => {
+  test('is limited to 64 bits', () => {
     expect(parseInteger('18446744073709551616')).toBe('too large');
   });
 });

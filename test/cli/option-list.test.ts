@@ -29,7 +29,7 @@ describe('parseOptionList', () => {
     expect(pairs(list)).toEqual(expected);
   });
 
-  test.each(['', ',', ',a=1', ',,a=1', 'a=1,', 'a=1,,,'])('refuses %j, which could not be joined', (list) => {
+  test.each(['', ',', ',a=1', ',,a=1', 'a=1,', 'a=1,,,'])('refuses %j, which cannot be combined', (list) => {
     expect(() => parseOptionList(list)).toThrow(`Invalid option list: ${list}`);
   });
 
@@ -49,7 +49,10 @@ describe('asksForHelp', () => {
     expect(asksForHelp(parseOptionList(list))).toBe(true);
   });
 
-  test.each(['help=1', 'help=on', 'nohelp', 'a=help', 'a=,,help', 'helpx', '?x'])('%j does not', (list) => {
-    expect(asksForHelp(parseOptionList(list))).toBe(false);
-  });
+  test.each(['help=1', 'help=on', 'nohelp', 'a=help', 'a=,,help', 'helpx', '?x'])(
+    '%j does not ask for help',
+    (list) => {
+      expect(asksForHelp(parseOptionList(list))).toBe(false);
+    },
+  );
 });

@@ -36,7 +36,7 @@ describe('barLine', () => {
     [80, true, '  5000 MB   500 MB/s  ratio 0.250  in 0:09'],
     [25, false, '  5000 MB   500 MB/s'],
   ])(
-    'of a stream shows megabytes so far and the time taken (%d columns, finished: %s)',
+    'of a stream shows megabytes so far and the elapsed time (%d columns, finished: %s)',
     (columns, finished, line) => {
       const progress = { ...HALF.progress, guestBytes: undefined };
       expect(barLine({ ...HALF, progress, finished }, columns)).toBe(line);
@@ -51,7 +51,7 @@ describe('barLine', () => {
     [10, ' 50.0%'],
     [4, ' 50'],
     [0, ''],
-  ])('leaves out what has no room in %d columns', (columns, line) => {
+  ])('omits parts that do not fit into %d columns', (columns, line) => {
     expect(barLine(HALF, columns)).toBe(line);
   });
 
@@ -107,7 +107,7 @@ describe('BarDisplay', () => {
     return terminal.text;
   }
 
-  test.each([true, false])('hides the cursor and gives it back (success: %s)', (success) => {
+  test.each([true, false])('hides the cursor and restores it (success: %s)', (success) => {
     const text = draw(80, success);
     expect(text.indexOf(HIDDEN)).toBeGreaterThanOrEqual(0);
     expect(text.lastIndexOf(SHOWN)).toBeGreaterThan(text.lastIndexOf(HIDDEN));
@@ -149,12 +149,12 @@ describe('BarDisplay', () => {
     },
   );
 
-  test('draws nothing where there is no terminal', () => {
+  test('draws nothing without a terminal', () => {
     expect(draw(undefined, true)).toBe('');
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test('listens to no signal', () => {
+  test('does not listen to signals', () => {
     const before = process.listenerCount('SIGINT') + process.listenerCount('SIGTERM');
     const display = new BarDisplay(new RecordedOutput(80), () => Date.now());
     display.start();

@@ -13,7 +13,7 @@ function linesOf(output: RecordedOutput): unknown[] {
 }
 
 describe('JsonDisplay', () => {
-  test('prints an object a line from what the conversion tells first to done', () => {
+  test('prints one object per line, from the first report to the end', () => {
     const output = new RecordedOutput();
     let time = 5000;
     const display = new JsonDisplay(output, () => time);
@@ -39,7 +39,7 @@ describe('JsonDisplay', () => {
     ]);
   });
 
-  test('leaves lines out while nobody reads, and prints the last state all the same', async () => {
+  test('skips lines while the buffer is full, and always prints the last state', async () => {
     const output = new PassThrough({ highWaterMark: 1000 });
     const display = new JsonDisplay(output, () => 0);
     for (let done = 0; done < 100_000; done += 1) {
@@ -52,7 +52,7 @@ describe('JsonDisplay', () => {
     expect(JSON.parse(lines.at(-1) ?? '')).toMatchObject({ state: 'done', guestBytesDone: 99_999 });
   });
 
-  test('of two phases each is one half of the percentage', () => {
+  test('counts each of two phases as one half of the percentage', () => {
     const output = new RecordedOutput();
     const display = new JsonDisplay(output, () => 0);
     display.start();
@@ -71,7 +71,7 @@ describe('JsonDisplay', () => {
     ]);
   });
 
-  test('a stream has no percentage before it is done, and no size', () => {
+  test('a stream has no size, and no percentage before its end', () => {
     const output = new RecordedOutput();
     const display = new JsonDisplay(output, () => 0);
     display.update({ guestBytesDone: 3, guestBytes: undefined, dataBytes: 2, storedBytes: 1 });
@@ -83,7 +83,7 @@ describe('JsonDisplay', () => {
     ]);
   });
 
-  test('a failure before anything is known has neither percentage nor size', () => {
+  test('a failure before the first report has neither percentage nor size', () => {
     const output = new RecordedOutput();
     const display = new JsonDisplay(output, () => 0);
     display.start();
@@ -91,7 +91,7 @@ describe('JsonDisplay', () => {
     expect(linesOf(output)).toMatchObject([{ state: 'failed', percent: null, guestBytes: null }]);
   });
 
-  test('a failure keeps what was reached; an empty disk is done at 100 percent', () => {
+  test('a failure keeps the last percentage; an empty disk ends at 100 percent', () => {
     const [failed, empty] = [new RecordedOutput(), new RecordedOutput()];
     const half = new JsonDisplay(failed, () => 0);
     half.update({ guestBytesDone: 1, guestBytes: 2, dataBytes: 1, storedBytes: 1 });

@@ -25,7 +25,7 @@ function printed(clusters: number, success = true): string {
 describe('QemuDisplay', () => {
   // 64 and 160: shares that lie between two hundredths. 256: steps below one percent.
   test.each([0, 1, 3, 16, 64, 160, 256])(
-    'prints what qemu-img -p prints for %d clusters',
+    'prints the same as qemu-img -p for %d clusters',
     async (clusters) => {
       writeFileSync(scratch('in'), randomBytes(clusters * CLUSTER));
       const args = ['convert', '-c', '-p', '-f', 'raw', '-O', 'qcow2', scratch('in'), scratch('out')];
@@ -34,7 +34,7 @@ describe('QemuDisplay', () => {
     },
   );
 
-  test('of a stream prints no more than its start and its end', () => {
+  test('of a stream prints only its start and its end', () => {
     const output = new RecordedOutput();
     const display = new QemuDisplay(output);
     display.start();
@@ -43,7 +43,7 @@ describe('QemuDisplay', () => {
     expect(output.text).toBe('    (0.00/100%)\r    (100.00/100%)\r\n');
   });
 
-  test('prints what qemu-img -p prints when it fails at once', async () => {
+  test('prints the same as qemu-img -p on an immediate failure', async () => {
     const { stdout } = await run('qemu-img', [
       'convert',
       '-c',

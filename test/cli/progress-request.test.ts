@@ -20,7 +20,7 @@ test.each(['SIGUSR1', 'SIGINFO'])(
   },
 );
 
-test('of a stream the answer is how many bytes have come', () => {
+test('for a stream the answer is the number of bytes read', () => {
   const process = new EventEmitter();
   const stderr = new RecordedOutput();
   const request = new ProgressRequest(process, stderr);
@@ -29,7 +29,7 @@ test('of a stream the answer is how many bytes have come', () => {
   expect(stderr.text).toBe('    (4096 bytes)\n');
 });
 
-test('after the conversion nobody listens any more', () => {
+test('the listener is removed after the conversion', () => {
   const process = new EventEmitter();
   new ProgressRequest(process, new RecordedOutput()).release();
   expect(process.eventNames()).toEqual([]);

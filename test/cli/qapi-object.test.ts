@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { entriesOf, qapiJson } from '../../src/cli/options/qapi-object.js';
 
 describe('qapiJson', () => {
-  it('puts keys in the order of QEMU, whatever the order they come in', () => {
+  it('orders keys as QEMU does, whatever their input order', () => {
     // As qemu-img 7.2 prints them; `children` as later versions do.
     const orders = [
       'children backing-filename-format snapshots virtual-size filename cluster-size format actual-size ' +
@@ -28,13 +28,13 @@ describe('qapiJson', () => {
     }
   });
 
-  it('indents by four, with nothing but line ends inside what is empty', () => {
+  it('indents by four, with only a line end inside empty values', () => {
     expect(qapiJson({ list: [1, [], {}], flag: true, none: undefined })).toBe(
       '{\n    "list": [\n        1,\n        [\n        ],\n        {\n        }\n    ],\n    "flag": true\n}\n',
     );
   });
 
-  it('writes numbers of 64 bits whole', () => {
+  it('writes all digits of 64-bit numbers', () => {
     expect(qapiJson([2n ** 64n - 1n, -5n, 2 ** 53 - 1, 0])).toBe(
       '[\n    18446744073709551615,\n    -5,\n    9007199254740991,\n    0\n]\n',
     );
@@ -46,7 +46,7 @@ describe('qapiJson', () => {
     );
   });
 
-  it('is read back as what it was', () => {
+  it('is parsed back to the same value', () => {
     const value = fc.jsonValue({ maxDepth: 3 }).filter((json) => !JSON.stringify(json).includes('null'));
     fc.assert(
       fc.property(value, (json) => {

@@ -1,4 +1,4 @@
-/** What qemu-img refuses for its arguments alone is refused here in the same words. */
+/** Arguments that qemu-img refuses are refused here with the same message. */
 import { beforeAll, describe, expect, test } from 'vitest';
 import { parseCommandLine } from '../../src/cli/command-line.js';
 import { Qcow2cError } from '../../src/errors.js';
@@ -105,7 +105,7 @@ describe('arguments', () => {
   });
 
   test.each(['snapshot.foo=1', 'snapshot.', 'snapshot.id=1,snapshot.x=2'])(
-    '-l %s, with both sentences of qemu-img in one',
+    '-l %s, with both sentences of qemu-img joined',
     async (text) => {
       const theirs = await qemuImg(['-l', text, 'in.qcow2', 'out']);
       const [, second = '', first = ''] =
@@ -115,7 +115,7 @@ describe('arguments', () => {
   );
 });
 
-describe('options in the place of a name', () => {
+describe('options instead of a name', () => {
   test.each([
     '',
     ',',

@@ -4,29 +4,29 @@ import { suggestion } from '../../src/cli/options/suggestion.js';
 const COMMANDS = ['convert', 'info', 'check', 'compare', 'map', 'measure', 'completion'];
 const OPTIONS = ['--output', '--format', '--force-share', '--cache', '--compress', '--compressed-cache-size'];
 
-describe('a word that is none is taken for', () => {
+describe('an unknown word suggests', () => {
   test.each([
-    ['one with a letter too few', 'ifo', COMMANDS, 'info'],
-    ['one with a letter too many', 'checkk', COMMANDS, 'check'],
-    ['one with another letter', 'inso', COMMANDS, 'info'],
-    ['one with two letters exchanged', 'ocnvert', COMMANDS, 'convert'],
-    ['one with three letters too few', 'cmpltin', COMMANDS, 'completion'],
-    ['one with three letters too many', 'cohnverrtx', COMMANDS, 'convert'],
-    ['one with three other letters', 'mxaxuxe', COMMANDS, 'measure'],
-    ['one with three pairs of letters exchanged', 'ocvnetr', COMMANDS, 'convert'],
-    ['one in capitals', 'INFO', COMMANDS, 'info'],
-    ['one in which more than one thing is wrong', 'compair', COMMANDS, 'compare'],
-    ['what it is the begin of', '--forc', OPTIONS, '--force-share'],
-    ['what it is the begin of, however long', 'compl', COMMANDS, 'completion'],
+    ['a word with a missing letter', 'ifo', COMMANDS, 'info'],
+    ['a word with an extra letter', 'checkk', COMMANDS, 'check'],
+    ['a word with a wrong letter', 'inso', COMMANDS, 'info'],
+    ['a word with two letters swapped', 'ocnvert', COMMANDS, 'convert'],
+    ['a word with three missing letters', 'cmpltin', COMMANDS, 'completion'],
+    ['a word with three extra letters', 'cohnverrtx', COMMANDS, 'convert'],
+    ['a word with three wrong letters', 'mxaxuxe', COMMANDS, 'measure'],
+    ['a word with three pairs of letters swapped', 'ocvnetr', COMMANDS, 'convert'],
+    ['a word in capitals', 'INFO', COMMANDS, 'info'],
+    ['a word with several mistakes', 'compair', COMMANDS, 'compare'],
+    ['the word that it abbreviates', '--forc', OPTIONS, '--force-share'],
+    ['the word that it abbreviates, however long', 'compl', COMMANDS, 'completion'],
     ['an option', '--ouptut', OPTIONS, '--output'],
   ])('%s', (_what, word, known, meant) => {
     expect(suggestion(word, known)).toBe(` (Did you mean ${meant}?)`);
   });
 
   test.each([
-    ['two that are as near', '--fo', ['--foo', '--fob'], '--foo, --fob'],
-    ['all that it is the begin of', '--comp', OPTIONS, '--compress, --compressed-cache-size'],
-    ['each no more than once', 'abx', ['abc', 'abd', 'abc'], 'abc, abd'],
+    ['two equally similar words', '--fo', ['--foo', '--fob'], '--foo, --fob'],
+    ['all words that it abbreviates', '--comp', OPTIONS, '--compress, --compressed-cache-size'],
+    ['each word only once', 'abx', ['abc', 'abd', 'abc'], 'abc, abd'],
   ])('one of %s', (_what, word, known, meant) => {
     expect(suggestion(word, known)).toBe(` (Did you mean one of ${meant}?)`);
   });
@@ -39,7 +39,7 @@ describe('a word that is none is taken for', () => {
     ['only two dashes and something else', '--xyz', ['--abc']],
     ['empty', '', COMMANDS],
     ['of none', 'info', []],
-  ])('none when it is %s', (_what, word, known) => {
+  ])('no word if it is %s', (_what, word, known) => {
     expect(suggestion(word, known)).toBe('');
   });
 });

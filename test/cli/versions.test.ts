@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { VERSION, versionText } from '../../src/cli/versions.js';
 
-test('the version is that of package.json', () => {
+test('the version equals the one in package.json', () => {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
   expect(JSON.parse(text)).toMatchObject({ version: VERSION });
 });

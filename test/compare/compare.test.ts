@@ -1,4 +1,4 @@
-/** The comparison as a library call: disks that a model knows, what it refuses, and how it ends. */
+/** Tests the comparison as a library call: modelled disks, refusals, and its end. */
 import * as fs from 'node:fs';
 import { appendFile, writeFile } from 'node:fs/promises';
 import fc from 'fast-check';
@@ -36,7 +36,7 @@ const FORMS = {
   zstd: (path: string, bytes: Buffer) =>
     qcow2(path, bytes, ['-c', '-o', 'cluster_size=16k,compression_type=zstd,extended_l2=on']),
   overlay: async (path: string, bytes: Buffer) => {
-    // The backing file holds something else behind the first 5000 bytes or so.
+    // The backing file differs after about the first 5000 bytes.
     const base = Buffer.concat([bytes.subarray(0, 10 * SECTOR), Buffer.alloc(3 * SECTOR, 'other')]);
     await qcow2(`${path}.base`, base, ['-c', '-o', 'cluster_size=1k']);
     await writeFile(`${path}.raw`, bytes);
@@ -66,7 +66,7 @@ async function make(name: string, kind: keyof typeof FORMS, bytes: Buffer): Prom
   return { file, format: await FORMS[kind](file, bytes) };
 }
 
-/** What any comparison must say of two disks. */
+/** The expected result for two disks. */
 function modelVerdict(one: readonly number[], other: readonly number[]) {
   const length = Math.max(one.length, other.length);
   for (let sector = 0; sector < length; sector += 1) {
@@ -78,7 +78,7 @@ function modelVerdict(one: readonly number[], other: readonly number[]) {
 }
 
 describe('any two disks in any two formats', () => {
-  test('are told apart at the first sector in which they differ', async () => {
+  test('differ at the first sector with different bytes', async () => {
     const changes = fc.array(fc.tuple(fc.nat(59), fc.nat(3)), { maxLength: 3 });
     const cut = fc.oneof(fc.constant(60), fc.nat(60));
     await fc.assert(
@@ -114,7 +114,7 @@ describe('a comparison', () => {
     ],
   };
 
-  test('says the same with any number of threads, and how far it is', async () => {
+  test('gives the same result and progress with any number of threads', async () => {
     for (const threads of [1, 2, 5]) {
       const seen: Progress[] = [];
       const { verdict } = await compareHere({ ...options, threads, onProgress: (now) => seen.push(now) });
@@ -126,7 +126,7 @@ describe('a comparison', () => {
     }
   });
 
-  test('names the first of many differences, whichever worker is the first', async () => {
+  test('reports the first of many differences, in whatever order the workers finish', async () => {
     const changed = scratch('changed.raw');
     const bytes = textBytes(SIZE);
     for (let at = 5 * MIB + 100; at < SIZE; at += MIB) bytes[at] = 0;
@@ -140,7 +140,7 @@ describe('a comparison', () => {
     expect(Math.max(...seen.map(({ guestBytesDone }) => guestBytesDone))).toBeLessThan(6 * MIB);
   });
 
-  test('of an image with itself reads its payloads: a broken one is broken on both sides', async () => {
+  test('of an image with itself reads its payloads: a broken payload is unreadable on both sides', async () => {
     const broken = scratch('broken.qcow2');
     fs.copyFileSync(image, broken);
     // No payload survives; the tables come before them.
@@ -157,7 +157,7 @@ describe('a comparison', () => {
     }
   });
 
-  test('fails when an image is written to meanwhile, unless there is a difference anyway', async () => {
+  test('fails if an image changes during the run, unless a difference was found', async () => {
     const growing = scratch('growing.raw');
     await writeFile(growing, textBytes(SIZE));
     const images = [{ file: growing, format: 'raw' }, options.images[1]] as const;
@@ -168,7 +168,7 @@ describe('a comparison', () => {
     expect(verdict).toEqual({ kind: 'different-content', offset: SIZE });
   });
 
-  test('ends when it is told to, before it begins and in the middle', async () => {
+  test('can be aborted before the start and in the middle', async () => {
     await expect(compareHere({ ...options, signal: AbortSignal.abort() })).rejects.toMatchObject({
       code: 'ERR_ABORTED',
     });
@@ -183,7 +183,7 @@ describe('a comparison', () => {
     await expect(compareHere({ ...options, threads })).rejects.toMatchObject({ code: 'ERR_USAGE' });
   });
 
-  test('leaves nothing open, however it ends', async () => {
+  test('closes all files, however it ends', async () => {
     const before = await openFiles();
     const missing = [options.images[0], scratch('missing')] as const;
     await expect(compareHere({ images: missing })).rejects.toMatchObject({ code: 'ERR_IO' });

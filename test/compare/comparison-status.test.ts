@@ -1,6 +1,6 @@
 /**
- * The statuses of layers and chains, as QEMU's block layer makes them up. That they are QEMU's to the bit shows in
- * the strict comparisons of test/e2e/compare.test.ts.
+ * The statuses of layers and chains, as in QEMU's block layer. The strict comparisons of test/e2e/compare.test.ts prove
+ * that they equal QEMU's exactly.
  */
 import { statSync, truncateSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
@@ -50,7 +50,7 @@ const statusesIn = (file: string) =>
   withImage(file, ({ layers, source }) => statusesOf(new DiskStatus(layers), source.size));
 
 describe('the status', () => {
-  test('of a raw image says for data and holes where they are, and where it ends', async () => {
+  test('of a raw image has the offsets of data and holes, and its end', async () => {
     const layer = raw({ kind: 'data', length: 5 }, { kind: 'zero', length: 7 }, { kind: 'data', length: 1 });
     expect(await statusesOf(new DiskStatus([layer]), 13)).toEqual([
       [0, 5, DATA | OFFSET | ALLOCATED],
@@ -59,7 +59,7 @@ describe('the status', () => {
     ]);
   });
 
-  test('of a qcow2 image tells data, zeros and nothing apart, and ends with each L2 table', async () => {
+  test('of a qcow2 image distinguishes data, zeros and unallocated ranges, and ends with each L2 table', async () => {
     const image = scratch('one.qcow2');
     await qemuImg.create(image, 96 * KIB, ['-o', 'cluster_size=512']);
     await qemuIo(image, ['write 1k 1k', 'write -z 2k 512', 'write 3k 512', 'write -z 3k 512']);
@@ -76,7 +76,7 @@ describe('the status', () => {
     ]);
   });
 
-  test('of a compressed cluster has no place', async () => {
+  test('of a compressed cluster has no offset', async () => {
     const image = scratch('compressed.qcow2');
     await qemuImg.create(image, 128 * KIB);
     await qemuIo(image, ['write -c 0 64k', 'write -c 64k 64k']);
@@ -86,7 +86,7 @@ describe('the status', () => {
     ]);
   });
 
-  test('of what an overlay leaves out is the backing file, and behind its end zeros', async () => {
+  test("of unallocated ranges of an overlay is the backing file's, and zeros after its end", async () => {
     const [base, image] = [scratch('base.qcow2'), scratch('overlay.qcow2')];
     await qemuImg.create(base, 96 * KIB, ['-o', 'cluster_size=4k']);
     await qemuIo(base, ['write 0 8k', 'write 92k 4k']);
@@ -104,7 +104,7 @@ describe('the status', () => {
     ]);
   });
 
-  test('of what no image holds tells where the last one ends, as in QEMU', async () => {
+  test('of ranges in no image tells where the last image ends, as in QEMU', async () => {
     const [base, image] = [scratch('empty-base.qcow2'), scratch('empty-overlay.qcow2')];
     await qemuImg.create(base, 96 * KIB);
     await qemuImg.create(image, 160 * KIB, ['-b', base, '-F', 'qcow2']);
@@ -114,7 +114,7 @@ describe('the status', () => {
     ]);
   });
 
-  test('of large tables comes in slices, and never for more than an int of bytes', async () => {
+  test('of large tables comes in slices of at most an int of bytes', async () => {
     const [slices, long] = [scratch('slices.qcow2'), scratch('long.qcow2')];
     // 32 MiB of tables are kept whole; more in pieces of 4 KiB, each for 512 clusters.
     for (const [size, length] of [
@@ -133,7 +133,7 @@ describe('the status', () => {
     ]);
   });
 
-  test('of what cannot be known ends the range before it, and is an error when its turn comes', async () => {
+  test('of an unreadable table ends the previous range, and is an error once it is reached', async () => {
     const image = scratch('cut.qcow2');
     await qemuImg.create(image, 2 * GIB, ['-o', 'cluster_size=128k']);
     await qemuIo(image, ['write -z 0 128k']);

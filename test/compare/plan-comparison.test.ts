@@ -46,7 +46,7 @@ const zeros = (length: number): LayerStretch<'zero'> => ({ kind: 'zero', length 
 const data = (length: number): LayerStretch<'data'> => ({ kind: 'data', length });
 
 describe('what is compared', () => {
-  test('is every byte that is not known to be the same, once, with all that either disk has for it', async () => {
+  test('is every byte not known to be equal, once, with the segments of both disks', async () => {
     const kinds = ['zero', 'data', 'compressed'] as const;
     await fc.assert(
       fc.asyncProperty(stretchesOf(kinds), stretchesOf(kinds), fc.boolean(), async (a, b, inOneFile) => {
@@ -85,7 +85,7 @@ describe('what is compared', () => {
     );
   });
 
-  test('is nothing of a disk and itself, however large, and of two that hold nothing', async () => {
+  test('is empty for a disk and itself, however large, and for two empty disks', async () => {
     const list = [data(3 * MIB), zeros(TIB), data(TIB + 512)] as const;
     const [one, other] = [fake(list, 7), fake(list, 7)];
     expect(await planned(one, other)).toEqual({ items: [], verdict: { kind: 'identical' } });
@@ -97,7 +97,7 @@ describe('what is compared', () => {
     expect((await planned(fake([], 7), fake([], 8))).items).toEqual([]);
   });
 
-  test('comes in stretches of up to 2 MiB, and items of no more', async () => {
+  test('comes in steps and items of up to 2 MiB', async () => {
     const one = [zeros(512), data(5 * MIB), zeros(MIB), data(MIB), zeros(TIB), data(512), data(512)];
     const { items } = await planned(fake(one, 7), fake([zeros(2 * TIB)], 8));
     const found = items.map(({ guestOffset, length, stretches }) => [
@@ -121,7 +121,7 @@ describe('what is compared', () => {
     ]);
   });
 
-  test('begins behind the same bytes of one file where 2 MiB counted from their start end', async () => {
+  test('continues after equal bytes of one file at a multiple of 2 MiB from their start', async () => {
     const one = fake([data(5 * MIB), data(MIB)], 7);
     const other = fake([data(5 * MIB), zeros(MIB)], 7);
     const statusAt = async (at: number) => ({ bits: DATA, length: 6 * MIB - at });
@@ -134,7 +134,7 @@ describe('the plan ends early', () => {
   const error = unreadable('disk 7', 1024);
   const before = [data(1024)];
 
-  test('where a map cannot be read, behind everything before it', async () => {
+  test('where a map cannot be read, after all items before it', async () => {
     const lost = fake([...before, { kind: 'unreadable', length: 512 }, data(512)], 7);
     for (const strict of [false, true]) {
       const { items, verdict } = await planned(lost, fake([data(2048)], 8), strict);
@@ -145,7 +145,7 @@ describe('the plan ends early', () => {
     expect(verdict).toMatchObject({ kind: 'unreadable', side: 1, offset: 1024 });
   });
 
-  test('where a status is not known, also behind the end of the other disk', async () => {
+  test('where a status is unknown, also after the end of the other disk', async () => {
     const disk = fake([...before, zeros(1024)], 7);
     const statusAt = (at: number) => (at < 1024 ? disk.statusAt(at) : Promise.reject(error));
     const lost = { ...disk, statusAt };
@@ -154,7 +154,7 @@ describe('the plan ends early', () => {
     expect(await planned(fake([zeros(1024)], 8), lost)).toMatchObject({ items: [{ length: 1024 }], verdict });
   });
 
-  test('when strict, where two statuses differ though the bytes would not', async () => {
+  test('in strict mode, where two statuses differ although the bytes are equal', async () => {
     const [one, other] = [fake([...before, zeros(1024)], 7), fake([...before, zeros(1024)], 8)];
     const statusAt = async (at: number) => ({ bits: at < 1024 ? DATA : ZERO | 0x04, length: 1024 });
     const { items, verdict } = await planned(one, { ...other, statusAt }, true);
@@ -163,7 +163,7 @@ describe('the plan ends early', () => {
     expect((await planned(one, { ...other, statusAt }, false)).verdict).toEqual({ kind: 'identical' });
   });
 
-  test('with an error that is a defect', async () => {
+  test('with an internal error', async () => {
     const disk = fake(before, 7);
     const broken = { ...disk, statusAt: () => Promise.reject(new TypeError('no')) };
     await expect(planned(disk, broken)).rejects.toThrow(TypeError);

@@ -1,4 +1,4 @@
-/** `compare` run in this process and by qemu-img, for tests that hold one against the other. */
+/** Runs `compare` in this process and with qemu-img, for comparison. */
 import { EventEmitter } from 'node:events';
 import { inject } from 'vitest';
 import { compareCommand } from '../../src/cli/compare/command.js';
@@ -50,8 +50,8 @@ export async function theirCompare({ files, words }: Comparison): Promise<Said> 
 }
 
 /**
- * What of both may be held against each other: all but the programs' names, and the reasons at the end of a line
- * of errors, which are one system error's words there and name the place in the file here.
+ * The comparable part of both outputs: without the programs' names and the reasons at the end of error lines. qemu-img
+ * gives only the system error there; qcow2c also names the offset in the file.
  */
 export function comparable({ status, stdout, stderr }: Said): Said {
   const lines = withoutOwnWarnings(stderr)

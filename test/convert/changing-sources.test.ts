@@ -1,4 +1,4 @@
-/** Whichever of the files that a conversion reads changes meanwhile, it is an error and no mix. */
+/** A change of any file that a conversion reads is an error; the target never mixes old and new data. */
 import {
   appendFileSync,
   closeSync,
@@ -47,7 +47,7 @@ beforeAll(async () => {
 beforeEach(() => {
   for (const name of readdirSync(path('made'))) copyFileSync(path('made', name), path('files', name));
   mkdirSync(path('out'), { recursive: true });
-  writeFileSync(target, 'what was there before');
+  writeFileSync(target, 'the old target');
 });
 
 const of = (name: string): Partial<ConvertOptions> => ({ sources: [path('files', name)] });
@@ -68,7 +68,7 @@ const WAYS: readonly (readonly [what: string, changing: string, options: Partial
     'base.raw',
     { ...of('packed.qcow2'), create: { backingFile: path('files', 'base.raw'), backingFormat: 'raw' } },
   ],
-  ['a source that the target is compared with', 'plain.qcow2', { ...of('plain.qcow2'), verify: true }],
+  ['a source during verification', 'plain.qcow2', { ...of('plain.qcow2'), verify: true }],
 ];
 
 /** Writes a few bytes near the end, which the disk ends with too. */
@@ -81,7 +81,7 @@ function overwrite(file: string): void {
 const CHANGES: readonly (readonly [how: string, change: (file: string) => void, words: RegExp])[] = [
   ['is written to', overwrite, /' was written to while it was being read$/],
   [
-    'is written to and gets its time of modification back',
+    'is written to and has its modification time restored',
     (file) => {
       const { atime, mtime } = statSync(file);
       clockTick(path('out', 'clock'));
@@ -97,37 +97,40 @@ const CHANGES: readonly (readonly [how: string, change: (file: string) => void, 
     /' became (300000 bytes long while it was being read$|shorter while it was being read: )/,
   ],
   [
-    'shrinks to nothing',
+    'is truncated to 0 bytes',
     (file) => truncateSync(file, 0),
     /' became (0 bytes long while it was being read$|shorter while it was being read: )/,
   ],
 ];
 
 describe.each(WAYS)('%s', (_, changing, options) => {
-  test.each(CHANGES)('that %s ends the conversion, and the old target stays', async (__, change, words) => {
-    const file = path('files', changing);
-    // A whole number of seconds can be set back without loss.
-    utimesSync(file, 1_700_000_000, 1_700_000_000);
-    const before = await namesBeside(target);
-    let changed = false;
-    const error = await convertHere({
-      sources: [],
-      target,
-      targetFormat: 'qcow2',
-      compress: options.create === undefined,
-      sourceFormat: 'qcow2',
-      threads: 1,
-      onProgress: () => {
-        if (!changed) change(file);
-        changed = true;
-      },
-      ...options,
-    }).catch((reason: unknown) => reason);
-    expect(error).toMatchObject({
-      code: 'ERR_SOURCE_CHANGED',
-      file: expect.stringMatching(new RegExp(`${basename(file)}$`)),
-      message: expect.stringMatching(words),
-    });
-    expect(await namesBeside(target)).toEqual(before);
-  });
+  test.each(CHANGES)(
+    'that %s ends the conversion, and the old target is unchanged',
+    async (__, change, words) => {
+      const file = path('files', changing);
+      // A whole number of seconds can be set back without loss.
+      utimesSync(file, 1_700_000_000, 1_700_000_000);
+      const before = await namesBeside(target);
+      let changed = false;
+      const error = await convertHere({
+        sources: [],
+        target,
+        targetFormat: 'qcow2',
+        compress: options.create === undefined,
+        sourceFormat: 'qcow2',
+        threads: 1,
+        onProgress: () => {
+          if (!changed) change(file);
+          changed = true;
+        },
+        ...options,
+      }).catch((reason: unknown) => reason);
+      expect(error).toMatchObject({
+        code: 'ERR_SOURCE_CHANGED',
+        file: expect.stringMatching(new RegExp(`${basename(file)}$`)),
+        message: expect.stringMatching(words),
+      });
+      expect(await namesBeside(target)).toEqual(before);
+    },
+  );
 });

@@ -24,7 +24,7 @@ const disks = (most: number) =>
 const SIZES = [1, 5, 4095, 4096, 4097, 8192, 20_001];
 
 describe.each(SIZES)('of a disk of %d stretches', (count) => {
-  test('zeros may be given or left out, at the end of a stretch and as a whole', () => {
+  test('zeros may be passed or omitted, at the end of a stretch or for a whole one', () => {
     fc.assert(
       fc.property(disks(count), disks(count), (disk, zeros) => {
         const padded = new Map<number, Uint8Array>(
@@ -41,7 +41,7 @@ describe.each(SIZES)('of a disk of %d stretches', (count) => {
     );
   });
 
-  test('the first stretch that is not the same is in the range that is told', () => {
+  test('the reported range contains the first different stretch', () => {
     fc.assert(
       fc.property(disks(count), fc.nat(count - 1), someBytes, (disk, changed, bytes) => {
         const other = new Map(disk).set(
@@ -59,7 +59,7 @@ describe.each(SIZES)('of a disk of %d stretches', (count) => {
   });
 });
 
-test('stretches that changed places are told apart', () => {
+test('swapped stretches are detected', () => {
   const [a, b] = [Uint8Array.of(1), Uint8Array.of(2)];
   for (const count of [2, 9000]) {
     const one = digestOf(

@@ -58,7 +58,7 @@ describe('the same source and options', () => {
     ],
     ['every cluster stored', { sparseSize: 0 }],
   ])(
-    'give the same bytes at 1, 2 and 5 threads, past the cache and around the page cache: %s',
+    'give the same bytes with 1, 2 and 5 threads, without the write cache and without the page cache: %s',
     async (_, options) => {
       const digests: string[] = [];
       for (const more of [
@@ -87,7 +87,7 @@ describe('the same source and options', () => {
   );
 });
 
-describe('an image of clusters of which some cannot be compressed', () => {
+describe('an image with some incompressible clusters', () => {
   const COUNT = 192;
   // Half prose, half tables: about as compressible as a disk.
   const compressible = (seed: number) => joined(text(CLUSTER / 2, seed), records(CLUSTER / 2, seed));
@@ -123,7 +123,7 @@ describe('a worker that', () => {
     ['runs out of memory', 'runs-out-of-memory', /memory limit/],
     ['cannot be loaded', 'throws-at-load', /the engine is not installed/],
     ['ends its thread while it is loaded', 'exits-at-load', /exited with code: 3/],
-  ])('%s ends the conversion with guest offset and cause, and nothing is left', async (_, worker, reason) => {
+  ])('%s ends the conversion with guest offset and cause, and leaves no file', async (_, worker, reason) => {
     await writeFile(target, 'the old image');
     await turn();
     const before = await namesBeside(target);
@@ -182,7 +182,7 @@ describe('a source that', () => {
     return error;
   }
 
-  test('becomes shorter is noticed at the read that comes short', async () => {
+  test('becomes shorter is detected by the short read', async () => {
     const length = 20 * MIB + 5000;
     expect(await convertWhile(() => truncateSync(changing, length))).toMatchObject({
       code: 'ERR_SOURCE_CHANGED',
@@ -193,7 +193,7 @@ describe('a source that', () => {
     });
   });
 
-  test('becomes shorter by nothing that was still to be read is noticed at the end', async () => {
+  test('loses only bytes that were already read is detected at the end', async () => {
     const length = SIZE - 512;
     expect(await convertWhile(() => truncateSync(changing, length), SIZE - 1)).toMatchObject({
       code: 'ERR_SOURCE_CHANGED',
@@ -202,7 +202,7 @@ describe('a source that', () => {
     });
   });
 
-  test('is written to, or only touched, is noticed at the end', async () => {
+  test('is written to, or only touched, is detected at the end', async () => {
     expect(await convertWhile(() => utimesSync(changing, 1, 1))).toMatchObject({
       code: 'ERR_SOURCE_CHANGED',
       file: changing,
@@ -212,7 +212,7 @@ describe('a source that', () => {
   });
 });
 
-test('the signal ends a conversion at any time before its last tables, and nothing is left', async () => {
+test('the signal aborts a conversion at any time before its last tables, and no file is left', async () => {
   const items = Math.ceil(statSync(raw).size / ITEM_BYTES);
   const before = await namesBeside(target);
   const descriptors = await openFiles();
@@ -237,7 +237,7 @@ test('the signal ends a conversion at any time before its last tables, and nothi
   }
 });
 
-test('conversions of one process do not disturb each other', async () => {
+test('conversions in one process are independent', async () => {
   const targets = ['a', 'b', 'c'].map((name) => path(`${name}.qcow2`));
   await Promise.all(
     targets.map((name) =>
@@ -247,12 +247,12 @@ test('conversions of one process do not disturb each other', async () => {
   expect(new Set(targets.map(digestOf)).size).toBe(1);
 });
 
-describe('what cannot be is refused before anything is made', () => {
+describe('impossible options are refused before any file is created', () => {
   test.each<readonly [string, Partial<ConvertOptions>, string]>([
     ['no source', { sources: [] }, 'ERR_USAGE'],
     ['no threads', { threads: 0 }, 'ERR_USAGE'],
     ['half a thread', { threads: 1.5 }, 'ERR_USAGE'],
-    ['more threads than have room', { threads: 1024 }, 'ERR_USAGE'],
+    ['more threads than allowed', { threads: 1024 }, 'ERR_USAGE'],
     ['compressed raw output', { targetFormat: 'raw', compress: true }, 'ERR_USAGE'],
     ['a raw disk with a backing file', { targetFormat: 'raw', create: { backingFile: 'b' } }, 'ERR_USAGE'],
     ['bitmaps in a raw disk', { targetFormat: 'raw', bitmaps: 'all' }, 'ERR_USAGE'],
@@ -262,14 +262,14 @@ describe('what cannot be is refused before anything is made', () => {
     ['a missing backing file', { create: { backingFile: 'no.raw', backingFormat: 'raw' } }, 'ERR_IO'],
     ['compression beside a data file', { compress: true, create: { dataFile: 'd' } }, 'ERR_USAGE'],
     ['a cache smaller than a cluster', { compressedCacheSize: CLUSTER - 1 }, 'ERR_USAGE'],
-    ['a cache that is no number', { compressedCacheSize: Number.NaN }, 'ERR_USAGE'],
-    ['a cache that no memory holds', { compressedCacheSize: 2 ** 32 + 1 }, 'ERR_USAGE'],
+    ['a cache size that is not a number', { compressedCacheSize: Number.NaN }, 'ERR_USAGE'],
+    ['a cache larger than any memory', { compressedCacheSize: 2 ** 32 + 1 }, 'ERR_USAGE'],
     ['clusters of 3000 bytes', { create: { clusterSize: 3000 } }, 'ERR_USAGE'],
     ['level 99', { compress: true, compressionLevel: 99 }, 'ERR_USAGE'],
     ['the source as target', { target: raw }, 'ERR_USAGE'],
     ['a target that is a directory', { target: path('') }, 'ERR_IO'],
     ['a target below a file', { target: path('source.raw', 'below') }, 'ERR_IO'],
-    ['a signal that was given', { signal: AbortSignal.abort() }, 'ERR_ABORTED'],
+    ['an aborted signal', { signal: AbortSignal.abort() }, 'ERR_ABORTED'],
   ])('%s', async (_, options, code) => {
     const before = await namesBeside(raw);
     const descriptors = await openFiles();

@@ -1,6 +1,6 @@
 /**
- * An image that has lost its end loses the guest clusters that lay there, and no others: QEMU still reads everything
- * whose bytes are left. Images of every kind are cut at many lengths.
+ * A truncated image loses only the guest clusters in its missing part: QEMU still reads all clusters whose bytes are
+ * present. Images of every kind are cut at many lengths.
  */
 import { copyFileSync, openSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { beforeAll, expect, test } from 'vitest';
@@ -131,7 +131,7 @@ test.each(
     ],
     4,
   ),
-)('%s: no cluster is lost whose bytes are there', async (kind, options) => {
+)('%s: every cluster whose bytes are present is kept', async (kind, options) => {
   if (options.keepTarget) copyFileSync(path(kind.endsWith('data') ? 'data.qcow2' : 'existing.qcow2'), image);
   const stream = () => ({ stream: openSync(raw, 'r'), name: 'a stream' });
   const sources = kind.startsWith('a stream') ? [stream()] : [raw];

@@ -25,7 +25,7 @@ beforeAll(async () => {
   );
   await makeSparseDisk(raw, 40 * MIB, parts);
   await run('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', '-c', raw, path('packed.qcow2')]);
-  writeFileSync(target, 'what was there before');
+  writeFileSync(target, 'the old target');
 });
 beforeEach(() => {
   process.on('unhandledRejection', note);
@@ -62,8 +62,8 @@ describe.each(
       [
         ['a raw disk is compressed', () => packed],
         ['a compressed image becomes raw', () => ({ targetFormat: 'raw', sources: [path('packed.qcow2')] })],
-        ['a stream comes in', () => ({ ...packed, sources: [stream()] })],
-        ['other threads go on', () => ({ ...packed, threads: 4 })],
+        ['a stream is read', () => ({ ...packed, sources: [stream()] })],
+        ['other threads continue', () => ({ ...packed, threads: 4 })],
       ],
       2,
     ),
@@ -83,13 +83,13 @@ describe.each(
       ),
     });
     expect(await namesBeside(target)).toEqual(before);
-    expect(readFileSync(target, 'utf8')).toBe('what was there before');
+    expect(readFileSync(target, 'utf8')).toBe('the old target');
     // A thread that died keeps its own descriptors for a moment.
     await vi.waitFor(() => expect(held()).toEqual(start), 20_000);
   });
 });
 
-test('a worker that dies while the target is read back ends the conversion too', async () => {
+test('a worker that dies during verification ends the conversion too', async () => {
   vi.stubEnv('WORKER_DIES', 'exits');
   vi.stubEnv('WORKER_DIES_AT', 'compare disks');
   const before = await namesBeside(target);

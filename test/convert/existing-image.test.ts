@@ -1,6 +1,6 @@
 /**
- * -n into images that hold something: the disk is the source's and behind it what it was, snapshots show what they
- * showed, nothing leaks, and the file does not grow from run to run. qemu-img makes the images and judges them.
+ * -n into images with content: the source replaces the start of the disk, the rest and the snapshots are unchanged, no
+ * cluster leaks, and the file does not grow from run to run. qemu-img makes the images and judges them.
  */
 import { copyFile, readFile, stat, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -81,7 +81,7 @@ const KINDS: readonly (readonly [string, readonly string[]])[] = [
 
 describe.each(sample(KINDS, 3))('an image with %s', (_, created) => {
   test.each([true, false])(
-    'and data takes the disk (compressed: %s), and keeps what is behind',
+    'replaces the start of the disk (compressed: %s) and keeps the data after it',
     async (compress) => {
       await create(target, DISK, created);
       await qemuIo(target, DATA);
@@ -97,7 +97,7 @@ describe.each(sample(KINDS, 3))('an image with %s', (_, created) => {
   );
 });
 
-test('refcounts of one bit, which hold no snapshot, are made anew too', async () => {
+test('refcounts of one bit, which allow no snapshot, are rebuilt too', async () => {
   await create(target, DISK, ['-o', 'refcount_bits=1']);
   await qemuIo(target, DATA);
   const before = await disk(target);
@@ -106,7 +106,7 @@ test('refcounts of one bit, which hold no snapshot, are made anew too', async ()
   await expectSound();
 });
 
-test('zeros of the source hide a backing file, as zero clusters', async () => {
+test('zeros of the source become zero clusters over a backing file', async () => {
   await create(target, DISK, ['-b', base, '-F', 'raw']);
   await writeFile(path('zeros.raw'), Buffer.alloc(DISK));
   await into({ sources: [path('zeros.raw')], compress: true });
@@ -115,7 +115,7 @@ test('zeros of the source hide a backing file, as zero clusters', async () => {
   expect((await stat(target)).size).toBeLessThan(MIB);
 });
 
-test('a source without a byte changes nothing', async () => {
+test('an empty source changes nothing', async () => {
   await create(target, DISK);
   await qemuIo(target, DATA);
   const before = await disk(target);
@@ -125,7 +125,7 @@ test('a source without a byte changes nothing', async () => {
   await expectSound();
 });
 
-test('in a large disk the tables behind the source stay where they are', async () => {
+test('in a large disk the tables after the source keep their offsets', async () => {
   await create(target, 5000 * MIB);
   await qemuIo(target, ['write -P 1 0 1M', 'write -P 2 600M 1M', 'write -P 3 4000M 1M']);
   await into({ compress: true });
@@ -134,7 +134,7 @@ test('in a large disk the tables behind the source stay where they are', async (
   await expectSound();
 });
 
-test('an image that is written into again and again does not grow', async () => {
+test('an image does not grow when it is written into repeatedly', async () => {
   await create(target, DISK);
   await qemuIo(target, ['write -P 1 8M 1M']);
   await runOk('qemu-img', ['snapshot', '-c', 'one', target]);
@@ -153,7 +153,7 @@ test('an image that is written into again and again does not grow', async () => 
   await expectSound();
 }, 60_000);
 
-test('leaked clusters are free, and a dirty image is clean afterwards', async () => {
+test('leaked clusters are reused, and a dirty image is clean afterwards', async () => {
   await create(target, DISK, ['-o', 'lazy_refcounts=on']);
   await qemuIo(target, DATA);
   const before = await disk(target);
@@ -171,7 +171,7 @@ test('leaked clusters are free, and a dirty image is clean afterwards', async ()
   await expectSound();
 });
 
-test('what the header has beyond the tables stays: unknown extensions and compatible bits', async () => {
+test('unknown header extensions and compatible bits are kept', async () => {
   await create(target, DISK, ['-b', base, '-F', 'raw']);
   const bytes = await readFile(target);
   // An unknown extension in the place of the feature names, an unknown compatible and an unknown autoclear bit.
@@ -186,7 +186,7 @@ test('what the header has beyond the tables stays: unknown extensions and compat
   expect(after.subarray(at, at + 1024).equals(bytes.subarray(at, at + 1024))).toBe(true);
 });
 
-test('unknown autoclear bits are cleared before anything is written, and stay so after an error', async () => {
+test('unknown autoclear bits are cleared before any other write, and stay cleared after an error', async () => {
   await create(target, DISK);
   await qemuIo(target, DATA);
   const bytes = await readFile(target);
@@ -213,7 +213,7 @@ describe('bitmaps of the target', () => {
     return specific.data.bitmaps;
   }
 
-  test('stay, and the enabled ones record what was written, as with qemu-img', async () => {
+  test('are kept, and enabled ones record the writes, as with qemu-img', async () => {
     const theirs = path('theirs.qcow2');
     await create(target, DISK);
     for (const args of [
@@ -235,7 +235,7 @@ describe('bitmaps of the target', () => {
     expect(await bitsOf(target, 'enabled')).toEqual([...Array(49).keys(), 128]);
   });
 
-  test('one of the same name as one of the source is an error', async () => {
+  test("with the name of a source's bitmap are an error", async () => {
     const named = path('named.qcow2');
     for (const image of [target, named]) {
       await create(image, DISK);
@@ -278,14 +278,14 @@ describe('bitmaps of the target', () => {
   }
 });
 
-describe('an image that cannot be kept is refused with what to do, and left alone', () => {
+describe('an image that cannot be kept is refused with a remedy, and unchanged', () => {
   test.each<[string, (bytes: Buffer) => void, RegExp]>([
     [
       'marked corrupt',
       (bytes) => bytes.writeUInt8(2, 79),
       /marked corrupt; repair it with 'qcow2c check -r all'/,
     ],
-    ['with an L2 entry that leads nowhere', breakEntry, /tables are damaged .*'qcow2c check -r all'/],
+    ['with an L2 entry past the end of the file', breakEntry, /tables are damaged .*'qcow2c check -r all'/],
     ['with a refcount too low', lowerRefcount, /tables are damaged .*'qcow2c check -r all'/],
     ['encrypted', (bytes) => bytes.writeUInt32BE(1, 32), /it is encrypted; .*qemu-img/],
   ])('%s', async (_, change, words) => {

@@ -14,7 +14,7 @@ import { openFiles } from './open-files.js';
 type Done = (error: NodeJS.ErrnoException | null, ...values: unknown[]) => void;
 type SystemCall = (...args: unknown[]) => void;
 
-/** What the target asks of the system is counted here, and fails at the number that is wished for. */
+/** Counts the target's system calls, and fails the call with the chosen number. */
 const disk = vi.hoisted(() => ({
   operations: [] as { name: string; offset?: unknown; length?: unknown }[],
   /** Descriptors of the target, each with its writes under way. */
@@ -179,7 +179,7 @@ describe.each(
     2,
   ),
 )('with %s', (_, setting) => {
-  test('any operation on the target that fails ends the conversion with its own error and leaves no trace', async () => {
+  test('any failing operation on the target ends the conversion with its own error and leaves no file', async () => {
     await writeFile(target, 'the old image');
     const before = await namesBeside(target);
     await convertOnce(setting);
@@ -224,7 +224,7 @@ describe.each(
     await expectGoodImage(target, setting.source);
   });
 
-  test('a disk that is full from some write on ends it with one of the writes that failed', async () => {
+  test('a disk that becomes full ends the conversion with the error of a failed write', async () => {
     await convertOnce(setting);
     const { length } = disk.operations.filter(({ name }) => name === 'writev');
     const descriptors = await openFiles();
@@ -248,7 +248,7 @@ describe.each(
   });
 });
 
-test('a conversion that is ended while writes are under way and waiting closes nothing under them', async () => {
+test('an aborted conversion closes no descriptor with writes in flight or queued', async () => {
   const compressible = Buffer.concat(
     Array.from({ length: 160 }, (_, seed) =>
       Buffer.concat([randomBytes(45_000, seed), Buffer.alloc(20_536, 1)]),

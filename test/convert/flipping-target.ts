@@ -1,4 +1,4 @@
-/** A target on whose way to the disk one bit is turned over. */
+/** A target with one bit flipped on the way to the disk. */
 import { type openTarget as OpenTarget, openTarget } from '../../src/storage/open-target.js';
 
 /** A bit of a file. */
@@ -9,7 +9,7 @@ export interface Flip {
   readonly bit: number;
 }
 
-/** Turns the bit over in whatever is written there to the file whose name ends in `ending`. */
+/** Flips the bit in the data written at its offset to the file whose name ends in `ending`. */
 export function flippingTarget({ offset: flipped, bit }: Flip, ending = ''): typeof OpenTarget {
   return async (path, mode, inPlace) => {
     const target = await openTarget(path, mode, inPlace);

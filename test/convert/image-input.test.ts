@@ -34,7 +34,7 @@ await create(zstd, 65_536, ['-o', 'compression_type=zstd']);
 await create(overlay, 65_536, ['-b', small, '-F', 'raw']);
 
 describe('opening sources', () => {
-  test('one file is itself, several are joined, each rounded up to a sector; all are closed', async () => {
+  test('one file is read alone, several are concatenated, each rounded up to a sector; all are closed', async () => {
     const before = openFiles();
     {
       await using one = await openImages({ sources: [odd] });
@@ -46,7 +46,7 @@ describe('opening sources', () => {
     expect(openFiles()).toBe(before);
   });
 
-  test('reads past the page cache have to be aligned', async () => {
+  test('reads without the page cache are aligned', async () => {
     for (const sourceCache of ['none', 'directsync'] as const) {
       await using input = await openImages({ sources: [odd, small], sourceCache });
       expect(input.readAlignment).toBe(4096);
@@ -56,14 +56,14 @@ describe('opening sources', () => {
     }
   });
 
-  test('a file that looks like another format is raw when that is said', async () => {
+  test('a file that looks like another format is raw if stated', async () => {
     for (const name of [path('vmdk.raw'), qcow2]) {
       await using input = await openImages({ sources: [name], sourceFormat: 'raw' });
       expect(input.images[0]?.layers[0].format).toBe('raw');
     }
   });
 
-  test('the format of the sources is for names; a reference has its own', async () => {
+  test('`sourceFormat` applies to names; a reference has its own format', async () => {
     const sources = [
       qcow2,
       { file: small, format: 'raw' },
@@ -76,13 +76,13 @@ describe('opening sources', () => {
     expect([...input.compressionTypes]).toEqual(['zlib', 'zstd']);
   });
 
-  test('--isolated is for all of them', async () => {
+  test('--isolated applies to all sources', async () => {
     const sources = [small, { file: overlay, format: 'qcow2' }] as const;
     await using _ = await openImages({ sources });
     await expect(openImages({ sources, isolated: true })).rejects.toThrow(/which --isolated refuses/);
   });
 
-  test('an option of one image gets the only one', async () => {
+  test('an option of a single image applies to the only source', async () => {
     await using one = await openImages({ sources: [small] });
     expect(onlyImage(one)).toBe(one.images[0]);
     await using two = await openImages({ sources: [small, odd] });
@@ -90,9 +90,9 @@ describe('opening sources', () => {
   });
 
   test.each([
-    ['a file that is not there', [small, path('missing')], {}, { code: 'ERR_IO', systemCode: 'ENOENT' }],
+    ['a missing file', [small, path('missing')], {}, { code: 'ERR_IO', systemCode: 'ENOENT' }],
     ['a directory', [small, odd, path('')], {}, { code: 'ERR_UNSUPPORTED', file: path('') }],
-    ['a format that is not read', [small, path('vmdk.raw')], {}, { code: 'ERR_UNSUPPORTED', found: 'vmdk' }],
+    ['an unsupported format', [small, path('vmdk.raw')], {}, { code: 'ERR_UNSUPPORTED', found: 'vmdk' }],
     [
       'a device without a size',
       [small, '/dev/zero'],
@@ -100,24 +100,24 @@ describe('opening sources', () => {
       { code: 'ERR_UNSUPPORTED', file: '/dev/zero' },
     ],
     [
-      'a raw disk said to be qcow2',
+      'a raw disk stated as qcow2',
       [qcow2, small],
       { sourceFormat: 'qcow2' },
       { code: 'ERR_FORMAT', file: small },
     ],
     [
-      'a guessed image that names another',
+      'a probed image that names another',
       [small, overlay],
       {},
       { code: 'ERR_UNSUPPORTED', file: overlay, message: expect.stringMatching(/format was not stated/) },
     ],
     [
-      'a snapshot that is not there',
+      'a missing snapshot',
       [qcow2],
       { snapshot: { idOrName: 'x' } },
       { code: 'ERR_USAGE', message: expect.stringMatching(/^Failed to load snapshot: /) },
     ],
-  ] as const)('%s is refused, and nothing stays open', async (_, sources, options, facts) => {
+  ] as const)('%s is refused, and all files are closed', async (_, sources, options, facts) => {
     const before = openFiles();
     await expect(openImages({ ...options, sources })).rejects.toThrow(expect.objectContaining(facts));
     expect(openFiles()).toBe(before);
@@ -136,7 +136,7 @@ describe('images', () => {
     }) as unknown as OpenedImage;
   const pool = { arrivalSlot: () => new Uint8Array(0) };
 
-  test('are planned with and without a backing file, and say what they are', async () => {
+  test('are planned with and without a backing file, and describe themselves', async () => {
     const parts = [
       new FakeSource('a', [{ kind: 'data', length: ITEM }], 5),
       new FakeSource('b', [{ kind: 'zero', length: ITEM }], 6),
@@ -158,7 +158,7 @@ describe('images', () => {
     expect(parts.map(({ refused }) => refused)).toEqual([1, 1]);
   });
 
-  test('take what cannot be read for zeros when that is asked for, and else end there', async () => {
+  test('replace unreadable ranges with zeros with salvage, and fail without it', async () => {
     const source = new FakeLayer<never>('x', [{ kind: 'unreadable', length: ITEM }] as never);
     const input = imageInput([imageOf(source)]);
     const told: number[] = [];

@@ -1,4 +1,4 @@
-/** What images of several kinds map to, held against `qemu-img map`, sector for sector. */
+/** Compares the maps of several kinds of images with `qemu-img map`, sector by sector. */
 import * as fs from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, expect, test } from 'vitest';

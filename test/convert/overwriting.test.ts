@@ -1,4 +1,4 @@
-/** Which existing files a target may be when its format was not stated; the others stay as they were. */
+/** The existing files that may be overwritten if the target's format was not stated; other files are unchanged. */
 import * as fs from 'node:fs';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { parseCommandLine } from '../../src/cli/command-line.js';
@@ -28,7 +28,7 @@ beforeEach(({ task }) => {
   fs.writeFileSync(here('a.raw'), DISK);
 });
 
-/** Converts as the words of a command line ask for; words that begin with ./ are files of the test. */
+/** Converts according to the words of a command line; words that begin with ./ are files of the test. */
 function convertAs(words: string): Promise<unknown> {
   const args = words.split(' ').map((word) => word.replace(/^(.*=)?\.\//, `$1${directory}/`));
   const request = parseCommandLine(['convert', '-m', '1', ...args]);
@@ -49,7 +49,7 @@ const isQcow2 = (name: string) => fs.readFileSync(here(name)).subarray(0, 4).equ
 describe('a qcow2 target whose format was not stated', () => {
   const advice = /-O qcow2 \(the target is the last name\)$/;
 
-  test('is not the last source, when the target was named first or forgotten', async () => {
+  test('is refused if it is the last source, because the target was named first or is missing', async () => {
     fs.writeFileSync(here('out.qcow2'), IMAGE);
     for (const name of ['b.raw', 'c.raw']) fs.writeFileSync(here(name), DISK);
     await expectRefusal('-c ./out.qcow2 ./a.raw ./b.raw ./c.raw', 'c.raw', 'raw', advice);
@@ -64,7 +64,7 @@ describe('a qcow2 target whose format was not stated', () => {
     ['raw', Buffer.concat([Buffer.alloc(512), IMAGE])],
     ...Object.entries(OTHER_IMAGES),
     ['luks', latin1('LUKS\xba\xbe')],
-  ])('is no file that holds something else, whatever its name: %s', async (found, content) => {
+  ])('must not hold other content, whatever its name: %s', async (found, content) => {
     for (const name of ['b.img', 'b.qcow2']) {
       fs.writeFileSync(here(name), content);
       await expectRefusal(`-c ./a.raw ./${name}`, name, found, advice);
@@ -77,7 +77,7 @@ describe('a qcow2 target whose format was not stated', () => {
     expect([isQcow2('b.img'), isQcow2('b.qcow2')]).toEqual([true, true]);
   });
 
-  test('may be its own earlier image of any name, an empty file, or a new one', async () => {
+  test('may be a qcow2 image of any name, an empty file, or a new one', async () => {
     fs.writeFileSync(here('empty.img'), '');
     fs.writeFileSync(here('of another program.img'), IMAGE);
     for (const name of ['new.img', 'new.qcow2', 'empty.img', 'of another program.img']) {
@@ -89,7 +89,7 @@ describe('a qcow2 target whose format was not stated', () => {
     expect(isQcow2('link.img')).toBe(true);
   });
 
-  test('is decided in the same way by the library, which can be told what to do', async () => {
+  test('is checked in the same way by the library, unless an option allows it', async () => {
     fs.writeFileSync(here('b.raw'), DISK);
     const options = { sources: [here('a.raw')], target: here('b.raw'), threads: 1 };
     await expect(convertHere(options)).rejects.toThrow(advice);
@@ -103,7 +103,7 @@ describe('a qcow2 target whose format was not stated', () => {
 
 describe('a raw target whose format was not stated', () => {
   test.each([['qcow2', IMAGE], ...Object.entries(OTHER_IMAGES)])(
-    'is no file that holds an image in another format: %s',
+    'must not hold an image in another format: %s',
     async (found, content) => {
       fs.writeFileSync(here('b.img'), content);
       const advice = /the target would be a raw disk: .* -O raw \(the target is the last name\)$/;
@@ -114,7 +114,7 @@ describe('a raw target whose format was not stated', () => {
     },
   );
 
-  test('may be a raw disk, as an earlier run has made it, also one that begins as an encrypted volume', async () => {
+  test('may be a raw disk of an earlier run, also one that begins as an encrypted volume', async () => {
     const disk = Buffer.concat([latin1('LUKS\xba\xbe'), Buffer.alloc(506), DISK]);
     fs.writeFileSync(here('a.raw'), disk);
     fs.writeFileSync(here('b.raw'), 'something else');
@@ -125,7 +125,7 @@ describe('a raw target whose format was not stated', () => {
 
 describe('an external data file', () => {
   test.each([['qcow2', IMAGE], ...Object.entries(OTHER_IMAGES)])(
-    'is no file that holds an image, whatever -O says: %s',
+    'must not hold an image, whatever -O says: %s',
     async (found, content) => {
       fs.writeFileSync(here('data'), content);
       const words = '-O qcow2 -o data_file=./data ./a.raw ./tables.qcow2';
@@ -133,7 +133,7 @@ describe('an external data file', () => {
     },
   );
 
-  test('may be that of an earlier run', async () => {
+  test('may be the data file of an earlier run', async () => {
     for (const _ of ['first', 'again']) await convertAs('-o data_file=./data ./a.raw ./tables.qcow2');
     expect(fs.readFileSync(here('data')).equals(DISK)).toBe(true);
   });

@@ -31,7 +31,7 @@ async function itemsOf(
 const fake = (name: string, list: readonly LayerStretch<MappedRange['kind']>[], descriptor: number) =>
   new FakeLayer<MappedRange>(name, list, descriptor);
 
-/** Expects that what is planned is what may differ, cluster for cluster, and that nothing else is read. */
+/** Expects the plan to contain exactly the clusters that may differ, and no other reads. */
 async function expectExact(source: Source, backing: Source, itemSize: number): Promise<PlannedItem[]> {
   const items = await itemsOf(source, backing, { itemSize });
   const ours = await meaningsOf(source);
@@ -76,7 +76,7 @@ async function expectExact(source: Source, backing: Source, itemSize: number): P
   return items;
 }
 
-test('items come now and then where both are zeros and the source mostly cannot be read', async () => {
+test('items are still emitted where both are zeros and most of the source is unreadable', async () => {
   const list = Array.from({ length: 1600 }, (_, index) => ({
     kind: index % 2 === 0 ? ('unreadable' as const) : ('zero' as const),
     length: 512,
@@ -98,7 +98,7 @@ test('items come now and then where both are zeros and the source mostly cannot 
 });
 
 describe('the plan of an overlay', () => {
-  test('has exactly the clusters that may differ, for any two maps with and without files in common', async () => {
+  test('has exactly the clusters that may differ, for any two maps with or without shared files', async () => {
     const kinds = ['zero', 'data', 'compressed'] as const;
     await fc.assert(
       fc.asyncProperty(
@@ -114,7 +114,7 @@ describe('the plan of an overlay', () => {
     );
   });
 
-  test('has exactly what a source’s own layers above its backing file change', async () => {
+  test('has exactly the changes of a source’s layers above its backing file', async () => {
     const kinds = ['unallocated', 'zero', 'data', 'compressed'] as const;
     let leftOut = 0;
     await fc.assert(
@@ -136,7 +136,7 @@ describe('the plan of an overlay', () => {
     expect(leftOut).toBeGreaterThan(100);
   });
 
-  test('strides over what is the same by its map, however large', async () => {
+  test('skips ranges that are equal by their maps in one step, however large', async () => {
     const list = [
       { kind: 'unallocated', length: 3 * TIB + 512 },
       { kind: 'data', length: 1024 },
@@ -178,7 +178,7 @@ describe('the plan of an overlay', () => {
     expect(await itemsOf(zeros, fake('backing', [], 9))).toEqual([]);
   });
 
-  test('takes other places of one file for different ones', async () => {
+  test('treats different offsets of one file as different', async () => {
     const source = fake('source', [{ kind: 'data', length: 16 }], 8);
     const backing = fake('backing', [{ kind: 'data', length: 16 }], 8);
     expect(await itemsOf(source, backing)).toEqual([]);
@@ -190,7 +190,7 @@ describe('the plan of an overlay', () => {
     expect((await itemsOf(source, backing)).length).toBe(1);
   });
 
-  test('takes payloads of other lengths at one place for different ones', async () => {
+  test('treats payloads of different lengths at one offset as different', async () => {
     const source = fake('source', [{ kind: 'compressed', length: 16 }], 8);
     const backing = fake('backing', [{ kind: 'compressed', length: 16 }], 8);
     expect(await itemsOf(source, backing)).toEqual([]);
@@ -204,7 +204,7 @@ describe('the plan of an overlay', () => {
   });
 });
 
-describe('what cannot be read', () => {
+describe('an unreadable range', () => {
   const broken = [
     { kind: 'data', length: 6 },
     { kind: 'unreadable', length: 30 },
@@ -221,7 +221,7 @@ describe('what cannot be read', () => {
     }
   });
 
-  test('of the source is zeros with salvage, and told once for each byte, in order', async () => {
+  test('of the source becomes zeros with salvage, and is reported once, in order', async () => {
     const kinds = ['zero', 'data', 'unreadable'] as const;
     await fc.assert(
       fc.asyncProperty(

@@ -27,7 +27,7 @@ async function planned(
   return items;
 }
 
-test('every byte that is not known to be the same is read, with what both disks have for it', async () => {
+test('every byte not known to be equal is read from both disks', async () => {
   const kinds = ['zero', 'data', 'compressed'] as const;
   await fc.assert(
     fc.asyncProperty(stretchesOf(kinds), stretchesOf(kinds), fc.boolean(), async (a, b, inOneFile) => {
@@ -59,7 +59,7 @@ test('every byte that is not known to be the same is read, with what both disks 
   );
 });
 
-describe('what cannot be read', () => {
+describe('an unreadable range', () => {
   const MIB = 1024 * 1024;
 
   test('in the source is an error, and zeros with salvage', async () => {

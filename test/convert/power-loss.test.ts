@@ -1,7 +1,7 @@
 /**
- * What a power failure at any moment leaves of a conversion. Every write, truncation, sync and renaming of a real
- * run is recorded; then each prefix of that history is cut off, with everything durable that was synced and any
- * choice of what was not. Whenever the target has its name, it must be the whole image.
+ * The result of a power failure at any moment of a conversion. Every write, truncation, sync and renaming of a real run
+ * is recorded; then each prefix of that history is cut off, with everything durable that was synced and any choice of
+ * what was not. Whenever the target has its name, it must be the whole image.
  */
 import * as fs from 'node:fs';
 import { constants, inflateRawSync } from 'node:zlib';
@@ -44,7 +44,7 @@ vi.mock('node:fs', async (importOriginal) => {
       });
     },
     fdatasync(fd: number, done: (error: Error | null) => void) {
-      // What is done while it runs need not be in it.
+      // Operations during a sync need not be covered by it.
       history.push({ kind: 'sync' });
       actual.fdatasync(fd, done);
     },
@@ -109,7 +109,7 @@ async function run(options: Partial<ConvertOptions>): Promise<Buffer> {
   return fs.readFileSync(target);
 }
 
-/** The file after `steps`, each of which was done. @param before what it held; default: nothing */
+/** The file after `steps`, all completed. @param before its old content; default: empty */
 function fileAfter(steps: readonly Step[], before: Buffer = Buffer.alloc(0)): Buffer {
   let file: Buffer = Buffer.from(before);
   const lengthen = (length: number) => {
@@ -130,7 +130,7 @@ function fileAfter(steps: readonly Step[], before: Buffer = Buffer.alloc(0)): Bu
 }
 
 /**
- * What has the target's name after a power failure.
+ * The content under the target's name after a power failure.
  * @param steps that were done before
  * @param survives of the n-th change that was not synced: whether it is there nevertheless
  * @returns undefined: nothing new
@@ -173,19 +173,19 @@ describe('a power failure at any moment', () => {
     ['of an image that is not compressed', { compress: false }],
     ['through the page cache', { targetCache: 'writeback' }],
     ['of a raw disk', { compress: false, targetFormat: 'raw' }],
-  ])('%s leaves the name with all of it, or without it', async (_, options) => {
+  ])('%s leaves the complete image under its name, or no image', async (_, options) => {
     const image = await run(options);
     expect(fileAfter(history).equals(image)).toBe(true);
     expect(history.map(({ kind }) => kind).filter((kind) => kind !== 'write')).toContain('sync-directory');
     expect(isSafe(image)).toBe(true);
   });
 
-  test('would be found to leave half an image where nothing is synced', async () => {
+  test('would leave an incomplete image without syncs, which this test detects', async () => {
     expect(isSafe(await run({ targetCache: 'unsafe' }))).toBe(false);
   });
 });
 
-describe('a power failure while an existing image is written into', () => {
+describe('a power failure during writing into an existing image', () => {
   const DISK = 512 * 1024;
   const CLUSTER = 4096;
   /** Bits 9 to 55 of an L1 or L2 entry. */
@@ -224,7 +224,7 @@ describe('a power failure while an existing image is written into', () => {
     ['compressed', {}],
     ['not compressed', { compress: false }],
     ['compressed, through the page cache', { targetCache: 'writeback' }],
-  ])('%s leaves the old disk or the new one, whole, and the snapshot', async (_, options) => {
+  ])('%s leaves the complete old or new disk, and the snapshot', async (_, options) => {
     const kinds = new Set<string>();
     for (let round = 0; round < 2; round += 1) {
       // The second round writes into space that the first has given back, and cuts the file.
@@ -254,7 +254,7 @@ describe('a power failure while an existing image is written into', () => {
     expect(kinds).toContain('punch');
   });
 
-  test('would be found to destroy both where nothing is synced', async () => {
+  test('would destroy both without syncs, which this test detects', async () => {
     fs.writeFileSync(target, before);
     const image = await run({ keepTarget: true, targetFormat: 'qcow2', targetCache: 'unsafe' });
     const states = [seen(before), seen(image)];

@@ -16,7 +16,7 @@ const bytes = textBytes(5 * 1024 * 1024);
 
 beforeAll(() => writeFile(raw, bytes));
 
-test('makes the same disk as from the file, also with verification', async () => {
+test('gives the same disk as the file, also with verification', async () => {
   const source = { stream: createReadStream(raw) };
   const result = await convertHere({ sources: [source], target, compress: true, verify: true });
   expect(result.virtualSize).toBe(bytes.length);
@@ -43,7 +43,7 @@ test('fails with the stream, and leaves no target', async () => {
   expect(existsSync(lost)).toBe(false);
 });
 
-test('ends with the signal, and does not destroy the stream', async () => {
+test('is aborted by the signal without destroying the stream', async () => {
   const stream = new PassThrough();
   const controller = new AbortController();
   const converting = convertHere({ sources: [{ stream }], target: path('never'), signal: controller.signal });

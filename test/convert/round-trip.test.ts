@@ -72,7 +72,7 @@ const geometries: fc.Arbitrary<{ create: CreateOptions; compress: boolean; spars
     };
   });
 
-test('any disk in any geometry comes back byte for byte, read by us and by qemu-img', async () => {
+test('any disk in any geometry is read back byte for byte, by qcow2c and by qemu-img', async () => {
   const [raw, first, second, back] = ['disk.raw', 'first.qcow2', 'second.qcow2', 'back.raw'].map((name) =>
     path(name),
   ) as [string, string, string, string];
@@ -92,7 +92,7 @@ test('any disk in any geometry comes back byte for byte, read by us and by qemu-
   );
 });
 
-test('any overlay over any other disk shows the disk that it was made from', async () => {
+test('any overlay over any other disk reads as its source', async () => {
   const [raw, base, overlay, back] = ['disk.raw', 'base.raw', 'overlay.qcow2', 'back.raw'].map((name) =>
     path(name),
   ) as [string, string, string, string];

@@ -14,7 +14,7 @@ beforeAll(async () => {
 const same = (target: string) =>
   expect.objectContaining({ code: 'ERR_USAGE', file: target, message: expect.stringContaining('same file') });
 
-test('a file that is read is refused under its name, a link to it, a hard link and another spelling', async () => {
+test('a source is refused as target under its name, a symbolic link, a hard link and another spelling', async () => {
   await mkdir(path('below'));
   await symlink(small, path('link'));
   await link(small, path('hard'));
@@ -24,7 +24,7 @@ test('a file that is read is refused under its name, a link to it, a hard link a
   }
 });
 
-test('a file with the same content, or one that is not there yet, is another', async () => {
+test('a file with the same content, or a missing one, is another file', async () => {
   await writeFile(path('copy'), readFileSync(small));
   for (const target of [path('copy'), path('not-there'), path('no', 'directory'), '/dev/null']) {
     await refuseSameFile([odd, small], target);
@@ -33,7 +33,7 @@ test('a file with the same content, or one that is not there yet, is another', a
   await refuseSameFile([small], path('dangling'));
 });
 
-test('two names of a file that is not there yet are the same', async () => {
+test('two names of a missing file are the same file', async () => {
   await symlink(path(''), path('here'));
   for (const target of [path('new'), path('here', 'new'), path('here', '..', 'here', 'new')]) {
     await expect(refuseSameFile([small, path('new')], target)).rejects.toThrow(same(target));
@@ -41,12 +41,12 @@ test('two names of a file that is not there yet are the same', async () => {
   await refuseSameFile([path('new')], path('newer'));
 });
 
-test('a name under which there can be nothing is left to whoever opens it', async () => {
+test('an impossible name is left to the error of opening it', async () => {
   await refuseSameFile([small], path('small.raw', 'below'));
   await refuseSameFile([path('not-there'), path('not-there', 'below')], small);
 });
 
-test('where nobody can tell what a name leads to, that is an error', async () => {
+test('a name that cannot be resolved is an error', async () => {
   await symlink(path('loop'), path('loop'));
   for (const name of [path('n'.repeat(300)), path('loop')]) {
     const error = expect.objectContaining({ code: 'ERR_IO', file: name });

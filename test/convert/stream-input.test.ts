@@ -75,7 +75,7 @@ async function itemsOf(
 }
 
 describe('a stream', () => {
-  test('comes in items of the whole size, to its last byte, rounded up to a sector', async () => {
+  test('is divided into full items up to its last byte, rounded up to a sector', async () => {
     const lengths = fc.oneof(
       fc.integer({ min: 1, max: 5 * ITEM }),
       fc.constantFrom(1, 511, 512, 513, ITEM - 1, ITEM, ITEM + 1, 3 * ITEM, 3 * ITEM + 512),
@@ -115,7 +115,7 @@ describe('a stream', () => {
     [1001, 1000, /has more bytes: 1000 were expected, as stated by the size$/],
     [1, 0, /has more bytes: 0 were expected/],
     [ITEM + 1, ITEM, /has more bytes: 4096 were expected/],
-  ])('of %i bytes is refused when the size is stated as %i', async (length, expected, words) => {
+  ])('of %i bytes is refused if the stated size is %i', async (length, expected, words) => {
     await expect(itemsOf(Buffer.alloc(length, 1), expected)).rejects.toThrow(
       expect.objectContaining({
         code: 'ERR_USAGE',
@@ -126,7 +126,7 @@ describe('a stream', () => {
     );
   });
 
-  test('without a byte is refused before an item is asked for, unless that is its stated size', async () => {
+  test('of 0 bytes is refused before the first item, unless that is its stated size', async () => {
     for (const trusted of [false, true]) {
       const { stream, asked } = streamOf(Buffer.alloc(0));
       await expect(streamInput(stream, { expected: undefined, trusted })).rejects.toThrow(
@@ -136,7 +136,7 @@ describe('a stream', () => {
           found: 0,
           message:
             "'standard input' is empty, and no disk has 0 bytes: the program that should write to it has probably " +
-            'failed (for an empty disk, say -o size=0)',
+            'failed (for an empty disk use -o size=0)',
         }),
       );
       expect(asked).toEqual([]);
@@ -150,7 +150,7 @@ describe('a stream', () => {
     [512, 513],
     [ITEM, ITEM + 1],
     [3 * ITEM + 1, 3 * ITEM + 2],
-  ])('of %i bytes is refused when at least %i are wanted', async (length, least) => {
+  ])('of %i bytes is refused if the minimum is %i', async (length, least) => {
     await expect(itemsOf(Buffer.alloc(length, 1), undefined, { least })).rejects.toThrow(
       expect.objectContaining({
         code: 'ERR_USAGE',
@@ -164,7 +164,7 @@ describe('a stream', () => {
     expect(disk.length).toBe(Math.ceil(length / 512) * 512);
   });
 
-  test('may fill the room that the target has and no more', async () => {
+  test("may fill the target's size and no more", async () => {
     const settings = { ...SETTINGS, room: 2 * ITEM };
     expect((await itemsOf(Buffer.alloc(2 * ITEM, 1), undefined, { settings })).items.length).toBe(2);
     await expect(itemsOf(Buffer.alloc(2 * ITEM + 1, 1), undefined, { settings })).rejects.toThrow(
@@ -179,7 +179,7 @@ describe('a stream', () => {
   test.each([
     ['qcow2', 'QFI\xfb\0\0\0\x03', /looks like a qcow2 image, which cannot be read from a stream; .* -f raw/],
     ['vmdk', 'KDMV', /looks like a vmdk image \(VMware\), which qcow2c does not read; .* -f raw/],
-  ])('that begins like a %s image is refused, unless it is said to be raw', async (_, mark, words) => {
+  ])('that begins like a %s image is refused, unless it is stated as raw', async (_, mark, words) => {
     for (const length of [8, 512, 3 * ITEM]) {
       const bytes = Buffer.alloc(length, 1);
       bytes.write(mark, 'latin1');
@@ -196,7 +196,7 @@ describe('a stream', () => {
     expect((await itemsOf(bytes, undefined)).items.length).toBe(2);
   });
 
-  test('over a backing file goes with what that holds at the same place', async () => {
+  test('over a backing file is compared with its data at the same offset', async () => {
     const backing = new FakeSource('base', [
       { kind: 'zero', length: 512 },
       { kind: 'data', length: ITEM },
@@ -211,7 +211,7 @@ describe('a stream', () => {
     ]);
   });
 
-  test('that fails is an error, and never changes while it is read', async () => {
+  test('reports a failed read, and is never a changed source', async () => {
     const { stream } = streamOf(Buffer.alloc(1));
     stream.fill = () => Promise.reject(new Error('EIO'));
     const input = await streamInput(stream, { expected: undefined, trusted: false });
@@ -221,11 +221,11 @@ describe('a stream', () => {
 });
 
 describe('opening a stream', () => {
-  test('is none of the images', async () => {
+  test('returns undefined for images', async () => {
     expect(await openStream({ sources: [small, { file: odd }] })).toBeUndefined();
   });
 
-  test('is what the name of a pipe stands for, which is opened without waiting for its writer', async () => {
+  test('accepts the name of a pipe, and opens it without waiting for its writer', async () => {
     const before = openFiles();
     const fifo = path('fifo');
     await runOk('mkfifo', [fifo]);
@@ -244,7 +244,7 @@ describe('opening a stream', () => {
     expect(openFiles()).toBe(before);
   });
 
-  test('is the descriptor under its name, which is closed with it', async () => {
+  test('uses the descriptor of a /dev/fd name, and closes it', async () => {
     const before = openFiles();
     const descriptor = fs.openSync(small, 'r');
     const opened = await openStream({

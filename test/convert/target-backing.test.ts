@@ -52,7 +52,7 @@ describe('the backing file of a target', () => {
     ['absolute', middle, 'qcow2'],
     ['further down', base, 'raw'],
   ] as const)(
-    'that the source stands on is read through the source’s own layers: %s',
+    'that the source is based on is read through the source’s own layers: %s',
     async (_, file, format) => {
       await withBacking({ file: top, format: 'qcow2' }, { file, format }, async (image, backing, more) => {
         expect([more, backing.files, backing.opened]).toEqual([0, [], undefined]);
@@ -112,13 +112,13 @@ describe('the backing file of a target', () => {
       'raw',
       1,
     ],
-  ])('is opened by itself when it is %s', async (_, reference, file, format, count) => {
+  ])('is opened separately if it is %s', async (_, reference, file, format, count) => {
     await withBacking(reference, { file, format }, async (_image, { opened, files }, more) => {
       expect([more, files.length, opened?.layers[0].format]).toEqual([count, count, format]);
     });
   });
 
-  test('is opened by itself when the source is a snapshot of it', async () => {
+  test('is opened separately if the source is a snapshot of it', async () => {
     const file = path('snapshot.qcow2');
     await create(file, MIB);
     await runOk('qemu-img', ['snapshot', '-q', '-c', 'old', file]);
@@ -131,7 +131,7 @@ describe('the backing file of a target', () => {
     await image.source.close();
   });
 
-  test('that is not there is refused by its own name, and nothing stays open', async () => {
+  test('that is missing is refused by its own name, and all files are closed', async () => {
     const before = openFiles();
     const missing = openTargetBacking({ file: 'missing', format: 'qcow2' }, out, undefined, SETTINGS);
     const reason = `Could not open '${path('missing')}': No such file or directory`;
@@ -158,7 +158,7 @@ describe('the backing file of a target', () => {
     expect(openFiles()).toBe(before);
   });
 
-  test('may lead to other files only as its own format lets it', async () => {
+  test('may name other files only if its format allows it', async () => {
     fs.writeFileSync(path('unstated'), forgedQcow2({ backing: 'top.qcow2' }));
     await expect(
       openTargetBacking({ file: 'unstated', format: 'qcow2' }, out, undefined, SETTINGS),

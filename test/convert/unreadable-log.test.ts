@@ -16,7 +16,7 @@ function logged() {
   return { log, told };
 }
 
-test('what was expected and what workers found is told in guest order, when its item has come back', () => {
+test('expected ranges and ranges found by workers are reported in guest order, when their item is done', () => {
   const { log, told } = logged();
   log.expect(range(10, 5));
   log.expect(range(30, 5));
@@ -39,7 +39,7 @@ test('what was expected and what workers found is told in guest order, when its 
   expect(log.bytes).toBe(12 + 202);
 });
 
-test('what is expected twice is told once, and what is new of it too', () => {
+test('a range expected twice is reported once, including its new part', () => {
   const { log, told } = logged();
   log.expect(range(10, 10));
   log.expect(range(10, 10));
@@ -55,7 +55,7 @@ test('what is expected twice is told once, and what is new of it too', () => {
   expect(log.bytes).toBe(15);
 });
 
-test('what no item came back for is told at the end, and counted without a listener', () => {
+test('ranges without an item are reported at the end, and counted without a listener', () => {
   const { log, told } = logged();
   log.expect(range(10, 10));
   log.end();

@@ -1,4 +1,4 @@
-/** What a conversion's options rule out by themselves, with nothing opened. */
+/** Invalid options of a conversion are refused before any file is opened. */
 import { describe, expect, test } from 'vitest';
 import type { ConvertOptions } from '../../src/convert/options.js';
 import { validate } from '../../src/convert/validate.js';
@@ -7,7 +7,7 @@ const PLAIN: ConvertOptions = { sources: ['missing'], target: 'out' };
 const stream = { stream: 0, name: 'standard input' };
 const snapshot = { idOrName: 'x' };
 
-test('what can be is let through, whether the files are there or not', () => {
+test('valid options are accepted, whether the files exist or not', () => {
   for (const options of [
     {},
     { sources: ['a', 'b'] },
@@ -62,7 +62,7 @@ test.each<[Partial<ConvertOptions>, string]>([
   );
 });
 
-test('a stream that is said to be a qcow2 image is refused, with what to do', () => {
+test('a stream stated as qcow2 is refused with a remedy', () => {
   expect(() => validate({ ...PLAIN, sources: [stream], sourceFormat: 'qcow2' })).toThrow(
     expect.objectContaining({
       code: 'ERR_UNSUPPORTED',

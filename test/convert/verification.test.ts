@@ -1,4 +1,4 @@
-/** A target that is wrong on the disk is found out before it gets its name, whatever it was made from. */
+/** A target that is wrong on the disk is detected before it gets its name, for every kind of source. */
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { appendFile, copyFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
@@ -69,7 +69,7 @@ async function placesOf(setting: Setting) {
   return { l1, l2, refcounts: Number(image.readBigUInt64BE(48)), places };
 }
 
-describe('a bit that is turned over on the way to the disk', () => {
+describe('a bit flipped on the way to the disk', () => {
   test.each<readonly [string, Setting, (places: Awaited<ReturnType<typeof placesOf>>) => Flip]>([
     [
       'in a normal cluster',
@@ -94,7 +94,7 @@ describe('a bit that is turned over on the way to the disk', () => {
       { create: { backingFile: 'base.qcow2', backingFormat: 'qcow2' } },
       () => ({ offset: -1, bit: 0 }),
     ],
-  ])('%s is found, and nothing is left', async (_, setting, place) => {
+  ])('%s is detected, and no file is left', async (_, setting, place) => {
     const places = await placesOf(setting);
     let flip = place(places);
     if (flip.offset < 0) {
@@ -114,7 +114,7 @@ describe('a bit that is turned over on the way to the disk', () => {
     await verified(setting);
   });
 
-  test('is found or seen by no guest, wherever it is', async () => {
+  test('is detected wherever a guest can see it', async () => {
     await verified({ compress: true });
     const { length } = readFileSync(target);
     await rm(target);
@@ -138,12 +138,12 @@ describe('a bit that is turned over on the way to the disk', () => {
     );
   });
 
-  test('names the sector of the guest', async () => {
+  test("is reported with the guest's sector", async () => {
     const { places } = await placesOf({});
     const { from } = places.find(({ guest }) => guest === 5)!;
     const error = await failureOf(verified({}, { offset: from + 777, bit: 7 }));
     expect(error).toMatchObject({ code: 'ERR_CORRUPT', guestOffset: 5 * CLUSTER + 512 });
-    expect(error.message).toContain('the sector there does not hold what the source holds');
+    expect(error.message).toContain('the sector differs from the source');
   });
 });
 
@@ -172,7 +172,7 @@ test.each<readonly [string, Setting, Flip | 'guest cluster 17', string]>([
     '',
   ],
   ['several sources', { sources: [raw, raw], targetFormat: 'raw' }, { offset: bytes.length + 5, bit: 1 }, ''],
-])('%s is verified, and a bit in it that was turned over found', async (_, setting, place, ending) => {
+])('%s is verified, and a flipped bit in it is detected', async (_, setting, place, ending) => {
   const result = await verified(setting);
   expect(result.verifiedFrom).toBe('device');
   const flip =
@@ -208,9 +208,9 @@ function writeByte(file: string, at: number): void {
 
 test.each<readonly [string, (file: string) => void | Promise<void>]>([
   ['a byte in a hole', (file) => writeByte(file, 2 * MIB)],
-  ['a file that was cut', (file) => truncate(file, 5000)],
-  ['a file that became longer', (file) => appendFile(file, Buffer.alloc(512))],
-])('%s of a raw disk is found', async (_, spoil) => {
+  ['a truncated file', (file) => truncate(file, 5000)],
+  ['a longer file', (file) => appendFile(file, Buffer.alloc(512))],
+])('%s of a raw disk is detected', async (_, spoil) => {
   const run = convertHere(
     { sources: [raw], sourceFormat: 'raw', target, targetFormat: 'raw', verify: true },
     { openTarget: spoiling(spoil) },
@@ -222,7 +222,7 @@ test.each<readonly [string, (file: string) => void | Promise<void>]>([
 test.each([
   ['a qcow2 image', 'qcow2'],
   ['a raw disk', 'raw'],
-] as const)('%s that is written in place stays, and is said to be wrong', async (_, targetFormat) => {
+] as const)('%s that is written in place is kept and reported as wrong', async (_, targetFormat) => {
   const make = () =>
     targetFormat === 'raw'
       ? writeFile(target, Buffer.alloc(bytes.length + 4096, 1))
@@ -252,11 +252,11 @@ describe('a stream', () => {
     expect((await streamed(setting)).verifiedFrom).toBe('device');
   });
 
-  test('is told from a target with one bit turned over', async () => {
+  test('differs from a target with one flipped bit', async () => {
     const error = await failureOf(
       streamed({ targetFormat: 'raw' }, { offset: 2 * MIB + 2 * MIB - 300_000, bit: 0 }),
     );
-    // That part is a hole, which nobody writes.
+    // That part is a hole, which is not written.
     expect(error).toBeUndefined();
     await rm(target);
     const found = await failureOf(streamed({ targetFormat: 'raw' }, { offset: bytes.length - 600, bit: 0 }));
@@ -270,7 +270,7 @@ describe('a stream', () => {
   });
 });
 
-test('zeros in the place of what cannot be read are expected with salvage', async () => {
+test('zeros in place of unreadable ranges are expected with salvage', async () => {
   const damaged = path('damaged.qcow2');
   await copyFile(path('base.qcow2'), damaged);
   const place = (await clusterPlaces(damaged)).find(({ guest }) => guest === 1)!;
@@ -285,7 +285,7 @@ test('zeros in the place of what cannot be read are expected with salvage', asyn
   expect(await failureOf(run)).toMatchObject({ code: 'ERR_CORRUPT', guestOffset: CLUSTER });
 });
 
-test('a source that is written to meanwhile is what is said to be wrong', async () => {
+test('a source that changed during the run is reported as the error', async () => {
   const source = path('changing.raw');
   await copyFile(raw, source);
   const run = convertHere(
@@ -312,7 +312,7 @@ test('the progress never goes back, and each phase is one half', async () => {
   expect(seen.at(-1)).toMatchObject({ dataBytes, storedBytes });
 });
 
-test('a run that is ended while it verifies leaves nothing behind, and nothing open', async () => {
+test('a run aborted during verification leaves no file and no open descriptor', async () => {
   await verified({});
   await rm(target);
   const before = await namesBeside(target);

@@ -94,7 +94,7 @@ const DIFFERENCES: Readonly<Record<string, Difference>> = {
   },
 };
 
-/** What is repaired is itself what a guest, or a snapshot, has of the image. */
+/** The repaired entry is part of the disk or of a snapshot. */
 const CHANGES_WHAT_IS_SEEN: Readonly<Record<string, string>> = {
   'overlaps/L2 entry for its own L2 table': 'a guest cluster is a table of the image',
   'overlaps/L2 entry for the other L2 table': 'a guest cluster is a table of the image',

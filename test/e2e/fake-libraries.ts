@@ -3,7 +3,7 @@ import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runOk } from '../oracle/run.js';
 
-/** By which the loader asks for them: whoever has the development packages has more than one. */
+/** The names that the loader tries; with development packages installed there are several. */
 const NAMES = {
   isal: ['libisal.so.2', 'libisal.so'],
   libdeflate: ['libdeflate.so.0', 'libdeflate.so'],
@@ -46,7 +46,7 @@ long ZSTD_decompressDCtx(void *d, char *out, unsigned long m, const char *in, un
 long ZSTD_decompressStream_simpleArgs(void *d, char *out, unsigned long m, unsigned long *made, const char *in, unsigned long n, unsigned long *taken) { *made = m; *taken = n; ${body} }\n`,
 };
 
-/** A copy: what is stored behind a length of a twentieth, or nothing at all. */
+/** A copy: stored data with a length of a twentieth, or an empty result. */
 const COPY = 'for (unsigned long i = 0; i < n / 20; i++) out[i] = in[i]; return n / 20;';
 
 /** Sources of libraries that load and do not work, by their defect. */
@@ -167,7 +167,7 @@ const CALLS: Readonly<Record<LibraryName, { gives: string[]; takes: string[]; ot
 export function counting(name: LibraryName, library: string, log: string): string {
   const { gives, takes, others } = CALLS[name];
   // RTLD_LAZY | RTLD_DEEPBIND: or it would call functions of Node's own zstd.
-  // Every argument is a pointer or a number as wide as one; those that a function does not have harm nobody.
+  // Every argument is a pointer or a number as wide as one; extra arguments are ignored.
   const relay = (call: string, note: string) => `
 long ${call}(long a, long b, long c, long d, long e, long f, long g) {
   static long (*real)(long, long, long, long, long, long, long);

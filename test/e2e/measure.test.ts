@@ -32,7 +32,7 @@ function stated({ args }: GeneratedImage): readonly string[] {
   return args.includes('-f') ? args : ['-f', 'qcow2', ...args];
 }
 
-/** What is asked of the target; each image is measured for another of them, and every third for the first too. */
+/** Options of the target. Each image is measured with another one, and every third image with the first one too. */
 const TARGETS: readonly (readonly string[])[] = [
   ['-O', 'qcow2'],
   ['-O', 'qcow2', '-o', 'cluster_size=512'],

@@ -11,7 +11,7 @@ interface Program {
   runCommandLine(words: readonly string[], io: object): Promise<void>;
 }
 
-/** Loaded by Node.js itself, as bin/qcow2c.js loads it: Vitest must not transform what is tested. */
+/** Loaded by Node.js itself, as bin/qcow2c.js loads it: Vitest must not transform the tested code. */
 const load = createRequire(import.meta.url)('../../bin/start.js') as () => Promise<Program>;
 
 /** The end of the run before: the working directory is the process's, so there is one run at a time. */

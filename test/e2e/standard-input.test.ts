@@ -222,7 +222,7 @@ describe('the name of a stream as a source', () => {
     const before = snapshot(path(''));
     const running = startCli(['convert', '-c', '--progress=json', fifo, path('new.qcow2')]);
     onTestFinished(() => void running.child.kill('SIGKILL'));
-    // Opened for writing only where somebody reads: then it waits for the first byte.
+    // Opening for writing succeeds only with a reader, which then waits for the first byte.
     let writer: number | undefined;
     await expect
       .poll(() => {

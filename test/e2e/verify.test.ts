@@ -47,7 +47,7 @@ describe('a write that the disk reports but drops', () => {
     expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
     expect(stderr).toBe(
       `qcow2c: '${target}' was read back and does not hold the content of '${raw}': ` +
-        'at guest offset 0 the sector there does not hold what the source holds\n',
+        'at guest offset 0 the sector differs from the source\n',
     );
     expect(await namesBeside(target)).toEqual(before);
   });

@@ -56,7 +56,7 @@ const COMPRESSORS: readonly (readonly [string, (body: Uint8Array) => Promise<Uin
   ],
 ];
 
-test.each(COMPRESSORS)('%s: every stream is inflated to its end', async (_, compress) => {
+test.each(COMPRESSORS)('%s: every stream is inflated completely', async (_, compress) => {
   for (const body of BODIES) {
     const stream = await compress(body);
     expect(inflateRawSync(stream).equals(body)).toBe(true);
@@ -90,7 +90,7 @@ describe('a second block that begins at bit', () => {
   }
 
   test.each([0, 1, 2, 3, 4, 5, 6, 7])(
-    '%i of a byte, more or less, is inflated; with 32 distances it is not',
+    'about %i of a byte is inflated; with 32 distances it is refused',
     (letters) => {
       const [sound, length] = stream(letters, 2);
       const output = new Uint8Array(length);
@@ -103,7 +103,7 @@ describe('a second block that begins at bit', () => {
   );
 });
 
-test('a stored block whose length and complement differ, behind another one, is not taken', () => {
+test('a later stored block with a wrong complement is refused', () => {
   const stream = (complement?: number) => {
     const writer = new BitWriter();
     writeStored(writer, false, text(10));
@@ -114,7 +114,7 @@ test('a stored block whose length and complement differ, behind another one, is 
   expect(inflater.inflate(stream(7), new Uint8Array(20))).toBeUndefined();
 });
 
-test('streams of very many blocks are left to zlib: each of them costs', () => {
+test('streams of very many blocks are left to zlib, which is faster', () => {
   const writer = new BitWriter();
   for (let blocks = 0; blocks < 100; blocks += 1) writeStored(writer, blocks === 99, text(1));
   expect(inflater.inflate(writer.bytes(), new Uint8Array(100))).toBeUndefined();

@@ -1,4 +1,4 @@
-/** Payloads that do not hold their cluster are never used, whatever is wrong with them. */
+/** Payloads that do not inflate to their cluster are never used. */
 import { deflateRawSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { CheckedCompressor } from '../../src/engines/checked-compressor.js';
@@ -25,13 +25,13 @@ const WRONG: Readonly<Record<string, () => Compressor>> = {
   'yields another byte': () => compressor((input) => deflateRawSync(changed(input))),
   'yields fewer bytes': () => compressor((input) => deflateRawSync(input.subarray(1))),
   'yields more bytes': () => compressor((input) => deflateRawSync(Buffer.concat([input, input]))),
-  'is cut off': () => compressor((input) => deflateRawSync(input).subarray(0, -4)),
-  'has bytes behind it': () => compressor((input) => Buffer.concat([deflateRawSync(input), Buffer.alloc(3)])),
-  'is longer than there is room for': () => compressor(() => Buffer.alloc(5000)),
+  'is truncated': () => compressor((input) => deflateRawSync(input).subarray(0, -4)),
+  'has trailing bytes': () => compressor((input) => Buffer.concat([deflateRawSync(input), Buffer.alloc(3)])),
+  'is longer than the output': () => compressor(() => Buffer.alloc(5000)),
 };
 
 test.each(Object.entries(WRONG))(
-  'a payload that %s is replaced by that of a lower level',
+  'a payload that %s is replaced by one of a lower level',
   async (_, wrong) => {
     const decompressor = await createDecompressor({ type: 'zlib' });
     const checked = new CheckedCompressor(wrong(), [wrong, right, right], decompressor);
@@ -48,7 +48,7 @@ test.each(Object.entries(WRONG))(
   },
 );
 
-test('a cluster that no level gets right is stored as it is', async () => {
+test('a cluster that every level compresses wrongly is stored uncompressed', async () => {
   const wrong = WRONG['yields another byte']!;
   const checked = new CheckedCompressor(wrong(), [wrong], await createDecompressor({ type: 'zlib' }));
   expect(checked.compress(cluster, Buffer.alloc(4095))).toBe(0);
@@ -56,7 +56,7 @@ test('a cluster that no level gets right is stored as it is', async () => {
   checked.free();
 });
 
-test('right payloads and clusters that do not fit are left alone', async () => {
+test('correct payloads and clusters that do not fit are unchanged', async () => {
   const nothing: Compressor = { compress: () => 0, free() {} };
   for (const [engine, size] of [
     [right(), deflateRawSync(cluster).length],
@@ -73,7 +73,7 @@ test.each([
   ['zlib', 'libdeflate', 12],
   ['zlib', 'node', 9],
   ['zstd', 'libzstd', 19],
-] as const)('the trial lets %s by %s pass at every level up to %i', async (type, engine, highest) => {
+] as const)('the trial accepts %s by %s at every level up to %i', async (type, engine, highest) => {
   const decompressor = await createDecompressor({ type });
   for (let level = 1; level <= highest; level += 1) {
     const made = await createCompressor(await chooseCompressor({ type, engine, level }));

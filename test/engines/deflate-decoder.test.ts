@@ -1,4 +1,4 @@
-/** The decoder for deflate symbols beside zlib: what it takes and makes of it, and how far it says a stream looks back. */
+/** Compares the deflate decoder with zlib: accepted streams, output, and largest distance. */
 import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -62,7 +62,7 @@ function isDecoded(bytes: Uint8Array, length: number): boolean {
 }
 
 describe('the farthest distance', () => {
-  test('is the largest of any match', () => {
+  test('is that of the farthest match', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 1, max: 32768 }), { maxLength: 40 }), (distances) => {
         const bytes = stream(32768, distances);
@@ -74,16 +74,16 @@ describe('the farthest distance', () => {
     );
   });
 
-  test.each([1, 2, 3, 4, 5, 6, 7, 8, 9, 24576, 24577, 32767, 32768])('is told exactly: %i', (distance) => {
+  test.each([1, 2, 3, 4, 5, 6, 7, 8, 9, 24576, 24577, 32767, 32768])('is exact: %i', (distance) => {
     expect(farthest(stream(32768, [distance]), 32771)).toBe(distance);
   });
 
-  test('is found before the start of a block too, and refused before the start of the stream', () => {
+  test('may reach before the start of a block, but not before the start of the stream', () => {
     expect(farthest(stream(100, [100]), 103)).toBe(100);
     expect(isDecoded(stream(100, [101]), 103)).toBe(false);
   });
 
-  test.each([9, 10, 11, 12, 13, 14, 15])('is in the window of %i bits that zlib was given', (windowBits) => {
+  test.each([9, 10, 11, 12, 13, 14, 15])('is within the window of %i bits set for zlib', (windowBits) => {
     const body = joined(randomBytes(2 ** windowBits - 300), randomBytes(2 ** windowBits - 300));
     const found = farthest(deflateRawSync(body, { windowBits, level: 9 }), body.length);
     expect(found).toBe(2 ** windowBits - 300);
@@ -93,14 +93,14 @@ describe('the farthest distance', () => {
     }
   });
 
-  test('of bytes without a repetition is 0', () => {
+  test('is 0 for bytes without a repetition', () => {
     expect(farthest(deflateRawSync(randomBytes(1000)), 1000)).toBe(0);
     expect(farthest(deflateRawSync(text(1000), { strategy: constants.Z_HUFFMAN_ONLY }), 1000)).toBe(0);
     expect(farthest(deflateRawSync(new Uint8Array(0)), 0)).toBe(0);
   });
 });
 
-describe('what zlib takes is decoded to its end, and nothing else', () => {
+describe('exactly the streams that zlib accepts are decoded completely', () => {
   test.each(CLUSTERS)('%s, as zlib and libdeflate compress it', async (_, cluster) => {
     const streams = [1, 6, 9].map((level) => deflateRawSync(cluster, { level }));
     streams.push(
@@ -131,7 +131,7 @@ describe('what zlib takes is decoded to its end, and nothing else', () => {
     ['fixed', deflateRawSync(body, { strategy: constants.Z_FIXED })],
     ['stored', deflateRawSync(body, { level: 0 })],
     ['empty blocks before', joined(Uint8Array.of(0, 0, 0, 255, 255, 2, 0), deflateRawSync(body))],
-  ])('%s blocks, with each bit turned over and cut at each byte', (_, bytes) => {
+  ])('%s blocks, with each bit flipped and truncated at each byte', (_, bytes) => {
     expect(isDecoded(bytes, body.length)).toBe(isTakenByZlib(bytes, body.length));
     const wrong: string[] = [];
     const judge = (what: string, changed: Uint8Array) => {
@@ -147,7 +147,7 @@ describe('what zlib takes is decoded to its end, and nothing else', () => {
     expect(wrong).toEqual([]);
   });
 
-  test('the code lengths of a dynamic block end where it says', () => {
+  test('the code lengths of a dynamic block end at the declared number', () => {
     /** One letter and the end of the block, of one bit each; the last lengths are `times` zeros. */
     const dynamic = (times: 1 | 3) => {
       const writer = new BitWriter();
@@ -182,7 +182,7 @@ describe('what zlib takes is decoded to its end, and nothing else', () => {
     expect([isTakenByZlib(dynamic(3), 3), isDecoded(dynamic(3), 3)]).toEqual([false, false]);
   });
 
-  test('streams with several bytes exchanged', () => {
+  test('streams with several changed bytes', () => {
     const streams = [deflateRawSync(body), deflateRawSync(body, { strategy: constants.Z_RLE })];
     fc.assert(
       fc.property(
@@ -198,7 +198,7 @@ describe('what zlib takes is decoded to its end, and nothing else', () => {
     );
   });
 
-  test('random bytes, which are a stream of some length now and then', () => {
+  test('random bytes, which are sometimes a valid stream', () => {
     fc.assert(
       fc.property(fc.uint8Array({ minLength: 1, maxLength: 80 }), (bytes) => {
         let length = 0;
@@ -215,7 +215,7 @@ describe('what zlib takes is decoded to its end, and nothing else', () => {
   });
 });
 
-test('hundreds of thousands of empty blocks are passed over', () => {
+test('hundreds of thousands of empty blocks are skipped', () => {
   // Four empty fixed blocks are five bytes: in a payload of two clusters some hundred thousand of them.
   const writer = new BitWriter();
   for (let block = 0; block < 4; block += 1) {

@@ -1,4 +1,4 @@
-/** Which engine is chosen for which request, on machines that have all of them, some or none. */
+/** The engine chosen for each request, on machines with all engines, some or none. */
 import zlib from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import type { NativeEngine } from '../../src/engines/codec.js';
@@ -32,7 +32,7 @@ const refusal = (code: string, message: string | RegExp) =>
 describe('the choice', () => {
   test.each<[string, CompressorRequest, AvailableEngines, object]>([
     [
-      'zlib: libdeflate where there is one',
+      'zlib: libdeflate if installed',
       { type: 'zlib' },
       EVERYTHING,
       {
@@ -45,13 +45,13 @@ describe('the choice', () => {
       },
     ],
     [
-      'zlib: else the zlib of Node.js',
+      'zlib: otherwise the zlib of Node.js',
       { type: 'zlib' },
       NOTHING,
       { type: 'zlib', engine: 'node', level: 3, windowBits: 15, library: undefined },
     ],
     [
-      'zstd: libzstd where there is one',
+      'zstd: libzstd if installed',
       { type: 'zstd' },
       EVERYTHING,
       {
@@ -76,7 +76,7 @@ describe('the choice', () => {
       { type: 'zlib', engine: 'libdeflate', level: 2, windowBits: 15, library: '/lib/libdeflate.so.0' },
     ],
     [
-      'zlib of level 1, the fastest: level 2 of ISA-L where there is one',
+      'zlib of level 1, the fastest: level 2 of ISA-L if installed',
       { type: 'zlib', level: 1 },
       EVERYTHING,
       { type: 'zlib', engine: 'isal', level: 2, windowBits: 15, library: '/lib/libisal.so.2' },
@@ -88,7 +88,7 @@ describe('the choice', () => {
       { type: 'zlib', engine: 'libdeflate', level: 1, windowBits: 15, library: '/lib/libdeflate.so.0' },
     ],
     [
-      'level 1 of an engine: that',
+      'level 1 of a requested engine: that level',
       { type: 'zlib', level: 1, engine: 'libdeflate' },
       EVERYTHING,
       { type: 'zlib', engine: 'libdeflate', level: 1, windowBits: 15, library: '/lib/libdeflate.so.0' },
@@ -100,7 +100,7 @@ describe('the choice', () => {
       { type: 'zlib', engine: 'isal', level: 2, windowBits: 15, library: '/lib/libisal.so.2' },
     ],
     [
-      'ISA-L on a machine that gives other bytes: with the reason',
+      'ISA-L on a machine with different output: with the reason',
       { type: 'zlib', engine: 'isal', level: 0 },
       { ...EVERYTHING, isalUnportable: () => 'no SSE4.2' },
       {
@@ -113,31 +113,31 @@ describe('the choice', () => {
       },
     ],
     [
-      'zstd for clusters below 64 KiB: what qemu-img runs',
+      'zstd for clusters below 64 KiB: the parameters of qemu-img',
       { type: 'zstd', clusterSize: 32768 },
       EVERYTHING,
       { type: 'zstd', engine: 'libzstd', level: 3, windowBits: 15, library: '/lib/libzstd.so.1' },
     ],
     [
-      'zstd: else the zstd of Node.js',
+      'zstd: otherwise the zstd of Node.js',
       { type: 'zstd' },
       machine('libdeflate', 'nodeZstd'),
       { type: 'zstd', engine: 'node', level: 3, windowBits: 15, library: undefined },
     ],
     [
-      'the engine asked for, though there is a faster one',
+      'the requested engine, even if another one is faster',
       { type: 'zlib', engine: 'node', level: 9 },
       EVERYTHING,
       { type: 'zlib', engine: 'node', level: 9, windowBits: 15, library: undefined },
     ],
     [
-      'a window of 12 bits: the zlib of Node.js, which alone has it',
+      'a window of 12 bits: the zlib of Node.js, the only engine with it',
       { type: 'zlib', windowBits: 12 },
       EVERYTHING,
       { type: 'zlib', engine: 'node', level: 6, windowBits: 12, library: undefined },
     ],
     [
-      'clusters below 16 KiB: a higher level, for there the larger window is no advantage over qemu-img',
+      'clusters below 16 KiB: a higher level, because the larger window is no advantage over qemu-img there',
       { type: 'zlib', clusterSize: 8192 },
       EVERYTHING,
       { type: 'zlib', engine: 'libdeflate', level: 5, windowBits: 15, library: '/lib/libdeflate.so.0' },
@@ -170,7 +170,7 @@ describe('the choice', () => {
     }
   });
 
-  test('an engine that fails its trial at the level is passed over, and refused when it was asked for', async () => {
+  test('an engine that fails its trial at the level is skipped, and refused if requested', async () => {
     const tried: unknown[] = [];
     const available: AvailableEngines = {
       ...EVERYTHING,
@@ -197,7 +197,7 @@ describe('the choice', () => {
     );
   });
 
-  test('only what the request needs is looked for', async () => {
+  test('only the required engines are looked up', async () => {
     const unwanted = () => {
       throw new Error('must not be asked');
     };
@@ -213,7 +213,7 @@ describe('the choice', () => {
     await chooseCompressor({ type: 'zlib', engine: 'node' }, none);
   });
 
-  test('it survives the way to a worker', async () => {
+  test('it can be sent to a worker', async () => {
     const choice = await chooseCompressor({ type: 'zlib' });
     expect(structuredClone(choice)).toEqual(choice);
   });
@@ -222,28 +222,28 @@ describe('the choice', () => {
 describe('refusals', () => {
   test.each<[string, CompressorRequest, AvailableEngines, string, RegExp]>([
     [
-      'zstd without any engine, with what to install',
+      'zstd without any engine, with an installation hint',
       { type: 'zstd' },
       machine('libdeflate'),
       'ERR_ENGINE',
       /^No engine for zstd is installed or works: .*libzstd1 \(libzstd\.so\.1\).*Node\.js 22\.15/,
     ],
     [
-      'libzstd that is missing, though Node.js has zstd',
+      'missing libzstd, although Node.js has zstd',
       { type: 'zstd', engine: 'libzstd' },
       machine('nodeZstd'),
       'ERR_ENGINE',
       /^Engine libzstd is not installed or does not work: .*libzstd\.so\.1/,
     ],
     [
-      'libdeflate that is missing',
+      'missing libdeflate',
       { type: 'zlib', engine: 'libdeflate' },
       NOTHING,
       'ERR_ENGINE',
       /^Engine libdeflate is not installed or does not work: .*libdeflate0/,
     ],
     [
-      'the zstd of a Node.js that has none, though there is libzstd',
+      'the zstd of a Node.js without zstd, although libzstd is installed',
       { type: 'zstd', engine: 'node' },
       machine('libzstd'),
       'ERR_ENGINE',
@@ -258,7 +258,7 @@ describe('refusals', () => {
     ],
     ['libzstd for zlib', { type: 'zlib', engine: 'libzstd' }, NOTHING, 'ERR_USAGE', /libzstd.*zlib/],
     [
-      'ISA-L that is missing',
+      'missing ISA-L',
       { type: 'zlib', engine: 'isal' },
       machine('libdeflate'),
       'ERR_ENGINE',
@@ -310,7 +310,7 @@ describe('refusals', () => {
     );
   });
 
-  test('a library that is gone when the worker wants it', async () => {
+  test('a library that was removed before the worker loads it', async () => {
     for (const [type, engine] of [
       ['zlib', 'isal'],
       ['zlib', 'libdeflate'],
@@ -323,7 +323,7 @@ describe('refusals', () => {
     }
   });
 
-  test('a reader that cannot be', async () => {
+  test('an impossible decompressor', async () => {
     await expect(createDecompressor({ type: 'zstd', engine: 'libdeflate' })).rejects.toEqual(
       refusal('ERR_USAGE', /libdeflate/),
     );
@@ -337,7 +337,7 @@ describe('refusals', () => {
   });
 });
 
-test('the survey names the libraries of this machine and the versions of everything else', async () => {
+test('the survey names the libraries of this machine and the other versions', async () => {
   expect(await surveyEngines()).toEqual({
     isal: {
       file: expect.stringMatching(/^\/.*libisal/),

@@ -1,4 +1,4 @@
-/** What every engine promises through the interface, whichever library stands behind it. */
+/** The contract that every engine fulfils, whatever its library. */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CompressionType } from '../../src/compression-type.js';
@@ -86,7 +86,7 @@ describe.each(COMPRESSORS)('%s', (_, type, engine, windowBits, [lowestLevel, hig
   const choose = (level?: number) => chooseCompressor({ type, engine, windowBits, level });
 
   test.each(CLUSTERS)(
-    '%s come back from every reader, at the lowest, default and highest level',
+    '%s are restored by every decompressor, at the lowest, default and highest level',
     async (__, cluster) => {
       for (const level of [lowestLevel, undefined, highestLevel]) {
         const stream = await withCompressor(await choose(level), (compress) => compress(cluster));
@@ -97,7 +97,7 @@ describe.each(COMPRESSORS)('%s', (_, type, engine, windowBits, [lowestLevel, hig
     },
   );
 
-  test('any bytes come back from every reader', async () => {
+  test('any bytes are restored by every decompressor', async () => {
     const choice = await choose();
     await withCompressor(choice, (compress) => {
       fc.assert(
@@ -112,7 +112,7 @@ describe.each(COMPRESSORS)('%s', (_, type, engine, windowBits, [lowestLevel, hig
     });
   });
 
-  test('the result is the same whatever the compressor did before, at every level', async () => {
+  test('the result does not depend on earlier clusters, at every level', async () => {
     // Above and below 16 KiB, where zstd's parameters differ.
     const clusters = [text(20000), records(4096), randomBytes(20000), text(4096, 7)];
     for (let level = lowestLevel; level <= highestLevel; level += 1) {
@@ -130,7 +130,7 @@ describe.each(COMPRESSORS)('%s', (_, type, engine, windowBits, [lowestLevel, hig
     }
   });
 
-  test('a result that does not fit gives 0, and more room than needed changes nothing', async () => {
+  test('a result that does not fit gives 0, and extra room changes nothing', async () => {
     await withCompressor(await choose(), (compress) => {
       expect(compress(randomBytes(CLUSTER), CLUSTER - 1)).toBeUndefined();
       for (const cluster of [text(CLUSTER), records(CLUSTER)]) {
@@ -143,7 +143,7 @@ describe.each(COMPRESSORS)('%s', (_, type, engine, windowBits, [lowestLevel, hig
     });
   });
 
-  test('nothing is written outside of the output, and input and output may be shared memory', async () => {
+  test('no byte is written outside the output, and input and output may be shared memory', async () => {
     const memory = new Uint8Array(new SharedArrayBuffer(4 * CLUSTER)).fill(0xee);
     const input = memory.subarray(100, 100 + CLUSTER);
     input.set(text(CLUSTER));
@@ -181,7 +181,7 @@ describe.each(READERS)('%s as a reader of %s', async (_, type, create) => {
   const cluster = text(CLUSTER);
   const stream = (await withCompressor(await chooseCompressor({ type }), (compress) => compress(cluster)))!;
 
-  test('bytes after the stream are ignored, be they zeros, noise or the next stream', () => {
+  test('bytes after the stream are ignored: zeros, noise or another stream', () => {
     for (const rest of [new Uint8Array(511), randomBytes(511), stream, stream.subarray(0, 300)]) {
       const padded = new Uint8Array(Buffer.concat([stream, rest]));
       expectSame(inflated(reader, padded, CLUSTER), cluster);
@@ -194,14 +194,14 @@ describe.each(READERS)('%s as a reader of %s', async (_, type, create) => {
     }
   });
 
-  test('a stream that is cut off anywhere is corrupt', () => {
+  test('a stream truncated anywhere is corrupt', () => {
     const lengths = [0, 1, 2, 3, 5, 8, 100, stream.length >> 1, stream.length - 2, stream.length - 1];
     for (const length of lengths) {
       expect(() => inflated(reader, stream.subarray(0, length), CLUSTER), `${length} bytes`).toThrow(corrupt);
     }
   });
 
-  test('bytes that are no stream are corrupt', () => {
+  test('bytes without a stream are corrupt', () => {
     for (const bytes of [new Uint8Array(1000), new Uint8Array(1000).fill(0xff), randomBytes(1000, 3)]) {
       expect(() => inflated(reader, bytes, CLUSTER)).toThrow(corrupt);
     }
@@ -215,7 +215,7 @@ describe.each(READERS)('%s as a reader of %s', async (_, type, create) => {
     expect(() => inflated(reader, bomb!, CLUSTER)).toThrow(corrupt);
   });
 
-  test('whatever bytes are damaged, the reader answers with a cluster or ERR_CORRUPT and works on', () => {
+  test('for any damaged bytes the decompressor returns a cluster or throws ERR_CORRUPT, and stays usable', () => {
     const guarded = new Uint8Array(CLUSTER + 200).fill(0xee);
     const output = guarded.subarray(100, 100 + CLUSTER);
     const damage = fc.array(fc.tuple(fc.nat(stream.length - 1), fc.nat(255)), { minLength: 1, maxLength: 5 });
@@ -238,7 +238,7 @@ describe.each(READERS)('%s as a reader of %s', async (_, type, create) => {
 });
 
 describe.each(READERS)('%s as a reader of %s', (_, type, create) => {
-  test('tells the length of any stream to the byte, whatever follows it', async () => {
+  test('returns the exact length of any stream, whatever follows it', async () => {
     const reader = await create();
     await withCompressor(await chooseCompressor({ type }), (compress) => {
       fc.assert(

@@ -1,4 +1,4 @@
-/** The estimate says "incompressible" to what deflate cannot shrink, and to nothing that it can. */
+/** The estimate is "incompressible" exactly for data that deflate cannot shrink. */
 import { createCipheriv } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { deflateRawSync, gzipSync } from 'node:zlib';
@@ -35,7 +35,7 @@ describe('true', () => {
   });
 
   test.each([4096, 65536])(
-    'for the inside of gzip, libdeflate and zstd streams, in clusters of %i bytes',
+    'for the contents of gzip, libdeflate and zstd streams, in clusters of %i bytes',
     async (size) => {
       const streams = [gzipSync(PROSE), await compressedBy('zlib', 6), await compressedBy('zstd', 3)];
       for (const [index, stream] of streams.entries()) {
@@ -71,11 +71,11 @@ describe('false', () => {
     ['machine code', readFileSync(process.execPath).subarray(2 ** 24, 2 ** 24 + CLUSTER)],
     ['base64', base64],
     ['random bytes with one bit always 0', noise.map((byte) => byte & 0x7f)],
-    ['random bytes a little bent', noise.map((byte, i) => (i % 4 === 0 ? byte & 0x1f : byte))],
-    ['all byte values in order, over and over', noise.map((_, i) => i & 0xff)],
+    ['random bytes with a slight bias', noise.map((byte, i) => (i % 4 === 0 ? byte & 0x1f : byte))],
+    ['all byte values in order, repeatedly', noise.map((_, i) => i & 0xff)],
     ['a counter of 16 bits', noise.map((_, i) => (i & 1 ? i >> 1 : i >> 9))],
     [
-      'pages that start with random bytes and go on in base64',
+      'pages of random bytes followed by base64',
       noise.map((byte, i) => (i % 4096 < 300 ? byte : base64[i]!)),
     ],
     ['one page of zeros in random bytes', noiseWith(new Uint8Array(4096), 5 * 4096)],
@@ -89,7 +89,7 @@ describe('false', () => {
     ['3 KiB of text that the sample misses', noiseWith(text(3000), 2 * 4096 + 768)],
     ['random bytes four times, 16 KiB apart', joined(block, block, block, block)],
     [
-      'the same, a little more apart',
+      'the same, slightly farther apart',
       joined(block, noise.subarray(0, 777), block, block, block).subarray(0, CLUSTER),
     ],
     ['2 KiB of random bytes, twice', noiseWith(noise.subarray(1111, 3159), 20001)],
@@ -101,7 +101,7 @@ describe('false', () => {
     expect(looksIncompressible(cluster)).toBe(false);
   });
 
-  test('for each page of a cluster that is text, wherever it lies', () => {
+  test('for a page of text at any position of a cluster', () => {
     for (let page = 0; page < 16; page += 1) {
       expect(looksIncompressible(noiseWith(text(4096), page * 4096)), `page ${page}`).toBe(false);
     }
@@ -126,7 +126,7 @@ describe('false', () => {
   );
 });
 
-test('the answer depends on the bytes alone: not on where they lie, nor on what was asked before', () => {
+test('the answer depends only on the bytes, not on their address or earlier calls', () => {
   const shared = new Uint8Array(new SharedArrayBuffer(CLUSTER + 3)).subarray(3);
   const clusters = [randomBytes(CLUSTER), text(CLUSTER), randomBytes(CLUSTER, 2), new Uint8Array(CLUSTER)];
   for (const round of [0, 1, 2]) {
@@ -137,7 +137,7 @@ test('the answer depends on the bytes alone: not on where they lie, nor on what 
   }
 });
 
-test('what deflate cannot shrink by a hundredth is the most that is given away', () => {
+test('at most one percent of compression is lost', () => {
   // From clusters that are wholly random to ones that are a tenth text, in steps of 64 bytes, anywhere.
   const place = randomBytes(400, 5);
   for (let step = 0; step <= 100; step += 1) {

@@ -104,12 +104,12 @@ async function ofEngine(): Promise<string> {
 const address = (block: number | undefined) => `0x${(block ?? 0).toString(16)}0000`;
 const [first, second] = blocksOfHashZero();
 
-test('every block that memory is wanted at has the hash 0, and there are thousands', () => {
+test('every address block has the hash 0, and there are thousands', () => {
   expect(new Set(blocksOfHashZero()).size).toBe(4096);
   expect(blocksOfHashZero().every((block) => hashOf(block) === 0)).toBe(true);
 });
 
-test('two streams at a time lie at two such addresses, and memory in use stays as it is', async () => {
+test('two concurrent streams have two such addresses, and memory in use is not replaced', async () => {
   const library = (await loadNativeLibrary(ISAL_NAMES, ISAL_SYMBOL))!;
   const memories = [new IsalMemory(library, 4096), new IsalMemory(library, 4096)];
   const blocks = memories.map((memory) => Number(memory.address / 65_536n));
@@ -119,19 +119,19 @@ test('two streams at a time lie at two such addresses, and memory in use stays a
   for (const memory of memories) memory.free();
 });
 
-describe('where the processor is an x86-64 with SSE4.2', () => {
+describe('on an x86-64 with SSE4.2', () => {
   test.each([
     ['SSE4.2', ['qemu-x86_64', '-cpu', 'Nehalem']],
     ['AVX', ['qemu-x86_64', '-cpu', 'SandyBridge']],
     ['AVX2', ['qemu-x86_64', '-cpu', 'max']],
-    ['what this one has', []],
-  ])('the bytes are those that ISA-L gives with %s', async (_, emulator) => {
+    ['the features of this processor', []],
+  ])('the output equals that of ISA-L with %s', async (_, emulator) => {
     expect(isalUnportable()).toBeUndefined();
     const [command, ...args] = [...emulator, program, file, address(second ?? first)];
     expect(await runOk(command ?? '', args)).toBe(await ofEngine());
   });
 
-  test('they are not those of a processor without it, which the engine says', async () => {
+  test('the output differs without SSE4.2, and the engine reports it', async () => {
     const other = await runOk('qemu-x86_64', ['-cpu', 'qemu64', program, file, address(first)]);
     expect(other).not.toBe(await ofEngine());
     expect(isalUnportable('flags\t\t: fpu sse4_1 sse4_2x\n', 'x64')).toMatch(/no SSE4\.2/);

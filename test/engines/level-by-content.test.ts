@@ -28,7 +28,7 @@ describe('a cluster', () => {
     expect(looksLikeTables(cluster)).toBe(expected);
   });
 
-  test('is judged by its bytes alone, at every size', () => {
+  test('is classified by its bytes alone, at every size', () => {
     fc.assert(
       fc.property(fc.integer({ min: 9, max: 14 }), fc.infiniteStream(fc.nat(255)), (bits, stream) => {
         const cluster = Uint8Array.from({ length: 2 ** bits }, () => stream.next().value as number);
@@ -39,7 +39,7 @@ describe('a cluster', () => {
   });
 });
 
-test('tables go to the one compressor, everything else to the other, and both are freed', () => {
+test('tables go to one compressor, other clusters to the other, and both are freed', () => {
   const calls: string[] = [];
   const named = (name: string): Compressor => ({
     compress: (input, output) => {

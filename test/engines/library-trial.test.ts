@@ -1,4 +1,4 @@
-/** The trial lets the real libraries pass, and none of them with one function that is missing or lies. */
+/** The trial accepts the real libraries, and refuses them with one function missing or wrong. */
 import { describe, expect, test } from 'vitest';
 import { ISAL_SYMBOL } from '../../src/engines/isal.js';
 import { LIBDEFLATE_SYMBOL } from '../../src/engines/libdeflate.js';
@@ -54,16 +54,16 @@ describe.each([
     function_.startsWith(name === 'libzstd' ? 'ZSTD' : name),
   );
 
-  test('that of this machine passes', async () => {
+  test('the library of this machine passes', async () => {
     trial((await loadNativeLibrary(names, symbol))!);
   });
 
-  test.each(functions)('one without %s fails', async (function_) => {
+  test.each(functions)('a library without %s fails', async (function_) => {
     const library = (await loadNativeLibrary(names, symbol))!;
     expect(() => trial(without(library, function_))).toThrow(function_);
   });
 
-  test.each(functions)('one whose %s turns one bit fails', async (function_) => {
+  test.each(functions)('a library whose %s flips one bit fails', async (function_) => {
     const library = (await loadNativeLibrary(names, symbol))!;
     const turned = lying(library, function_, (real, values) => {
       const result = real(...values);
@@ -74,7 +74,7 @@ describe.each([
     expect(() => trial(turned)).toThrow();
   });
 
-  test('one that fails its trial is passed over for the next', async () => {
+  test('a library that fails its trial is skipped', async () => {
     const refused: string[] = [];
     const library = await loadNativeLibrary([...names, ...names], symbol, ({ name: asked }) => {
       refused.push(asked);
@@ -86,16 +86,16 @@ describe.each([
 });
 
 describe('isal', () => {
-  test('that of this machine passes', async () => {
+  test('the library of this machine passes', async () => {
     tryIsal((await loadNativeLibrary(ISAL_NAMES, ISAL_SYMBOL))!);
   });
 
-  test.each([ISAL_SYMBOL, 'isal_deflate_stateless_init'])('one without %s fails', async (function_) => {
+  test.each([ISAL_SYMBOL, 'isal_deflate_stateless_init'])('a library without %s fails', async (function_) => {
     const library = (await loadNativeLibrary(ISAL_NAMES, ISAL_SYMBOL))!;
     expect(() => tryIsal(without(library, function_))).toThrow(function_);
   });
 
-  test('one whose output is of another input fails', async () => {
+  test('a library that compresses another input fails', async () => {
     const library = (await loadNativeLibrary(ISAL_NAMES, ISAL_SYMBOL))!;
     const turned = lying(library, ISAL_SYMBOL, (real, [stream]) => {
       const fields = new DataView(library.view(stream as bigint, 64));

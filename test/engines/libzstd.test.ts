@@ -51,7 +51,7 @@ test.each(FRAMES)('%s is read, whatever follows it', (_, bytes) => {
   }
 });
 
-test.each(FRAMES)('%s ends where libzstd and our own reading of RFC 8878 say', (_, bytes) => {
+test.each(FRAMES)('%s has the end that libzstd and RFC 8878 define', (_, bytes) => {
   expect(readZstdFrame(Buffer.concat([bytes, bytes])).length).toBe(bytes.length);
 });
 
@@ -71,6 +71,6 @@ test('a wrong checksum is corrupt', () => {
   );
 });
 
-test('the library tells its version', () => {
+test('the library reports its version', () => {
   expect(libzstdVersion(library)).toMatch(/^1\.\d+\.\d+$/);
 });

@@ -12,13 +12,13 @@ import {
 test.each([
   ['libdeflate', LIBDEFLATE_NAMES, LIBDEFLATE_SYMBOL],
   ['libzstd', LIBZSTD_NAMES, LIBZSTD_SYMBOL],
-])('%s is found, and by the file that was found it is found again', async (name, names, symbol) => {
+])('%s is found, and found again by its file', async (name, names, symbol) => {
   const library = await loadNativeLibrary(names, symbol);
   expect(library?.path).toMatch(new RegExp(`^/.*${name}`));
   expect((await loadNativeLibrary([library!.path], symbol))?.path).toBe(library!.path);
 });
 
-test('names that do not load are passed over', async () => {
+test('names that do not load are skipped', async () => {
   const library = await loadNativeLibrary(
     ['libnothing-of-this-name.so', '/etc/passwd', '/nowhere/libzstd.so.1', ...LIBZSTD_NAMES],
     LIBZSTD_SYMBOL,
@@ -26,11 +26,11 @@ test('names that do not load are passed over', async () => {
   expect(library?.path).toContain('libzstd');
 });
 
-test('a library without the function that is needed is passed over', async () => {
+test('a library without the required function is skipped', async () => {
   expect(await loadNativeLibrary(LIBDEFLATE_NAMES, LIBZSTD_SYMBOL)).toBeUndefined();
 });
 
-test('without a library the answer is undefined', async () => {
+test('without a library the result is undefined', async () => {
   expect(await loadNativeLibrary([], LIBZSTD_SYMBOL)).toBeUndefined();
   expect(await loadNativeLibrary(['libnothing-of-this-name.so'], LIBZSTD_SYMBOL)).toBeUndefined();
 });
@@ -54,7 +54,7 @@ describe('without koffi', () => {
       'that has no binary for this machine',
       'Cannot find the native Koffi module; did you bundle it correctly?',
     ],
-  ])('%s nothing is native, and Node.js does the work', async (_, message) => {
+  ])('%s is not used, and Node.js does the work', async (_, message) => {
     const native = await withKoffi(() => {
       throw new Error(message);
     });
@@ -72,7 +72,7 @@ describe('without koffi', () => {
   });
 });
 
-describe('when Node.js exports functions of the same names, as it does its zstd since 22.15', () => {
+describe('if Node.js exports functions of the same names, as for zstd since 22.15', () => {
   /** koffi on a machine whose process exports `exported` and whose library has ZSTD_compress2 at 2n. */
   const machine = (exported: Readonly<Record<string, bigint>>) => ({
     load: vi.fn((name: string | null, _options?: { readonly deep?: boolean }) => ({
@@ -99,12 +99,12 @@ describe('when Node.js exports functions of the same names, as it does its zstd 
     expect(await use(glibc)).toEqual({ used: true, options: { deep: true } });
   });
 
-  test('it is not used where the C library cannot do that', async () => {
+  test('it is not used if the C library cannot bind deeply', async () => {
     on('linux');
     expect((await use({ ZSTD_compress2: 1n })).used).toBe(false);
   });
 
-  test('it is used where the functions are the very same, or of no concern', async () => {
+  test('it is used if the functions are the same, or not exported', async () => {
     on('linux');
     expect((await use({ ZSTD_compress2: 2n })).used).toBe(true);
     expect((await use({})).used).toBe(true);

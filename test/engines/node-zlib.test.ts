@@ -1,4 +1,4 @@
-/** What is particular to zlib: its windows. */
+/** Tests of zlib's windows. */
 import { inflateRawSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { NodeZlibCompressor, NodeZlibInflater } from '../../src/engines/node-zlib.js';
@@ -12,7 +12,7 @@ function compressed(windowBits: 12 | 15, cluster: Uint8Array): Uint8Array {
   return output.subarray(0, new NodeZlibCompressor(9, windowBits).compress(cluster, output));
 }
 
-test('a window of 12 bits is 4 KiB: a reader of 12 bits reads what it wrote, as qemu does', () => {
+test('a window of 12 bits is 4 KiB: a decompressor of 12 bits reads it, as in qemu', () => {
   for (const cluster of [repeated(8192), repeated(3000), text(65536)]) {
     const stream = compressed(12, cluster);
     // Its buffers are smaller than a window, so the reader really needs its window to find the distance.
@@ -21,7 +21,7 @@ test('a window of 12 bits is 4 KiB: a reader of 12 bits reads what it wrote, as 
   }
 });
 
-test('a window of 15 bits reaches farther than 4 KiB: a reader of 12 bits refuses it, ours does not', () => {
+test("a window of 15 bits exceeds 4 KiB: a decompressor of 12 bits refuses it, the engine's does not", () => {
   const cluster = repeated(8192);
   const stream = compressed(15, cluster);
   expect(() => inflateRawSync(stream, { windowBits: 12, chunkSize: 64 })).toThrow(/too far back/);

@@ -27,7 +27,7 @@ test.each([
   expect(readZstdFrame(Uint8Array.from([...frame, ...bytes(9)])).length).toBe(frame.length);
 });
 
-test('blocks are followed to the last one, and a run of one byte takes up one byte', () => {
+test('blocks are followed to the last one, and an RLE block takes one byte', () => {
   const frame = [
     ...[...MAGIC, 0x00, 0x50],
     ...[...block(0, COMPRESSED, 300), ...bytes(300)],
@@ -37,7 +37,7 @@ test('blocks are followed to the last one, and a run of one byte takes up one by
   expect(readZstdFrame(Uint8Array.from([...frame, ...bytes(9)])).length).toBe(frame.length);
 });
 
-test('a size that needs all three bytes of a block header is read whole', () => {
+test('a size that uses all three bytes of a block header is read completely', () => {
   const frame = [...MAGIC, 0x00, 0x50, ...block(1, RAW, 0x1f0f0), ...bytes(0x1f0f0)];
   expect(readZstdFrame(Uint8Array.from(frame)).length).toBe(frame.length);
 });
@@ -47,7 +47,7 @@ test('a checksum belongs to the frame', () => {
   expect(readZstdFrame(Uint8Array.from([...frame, ...bytes(9)])).length).toBe(frame.length);
 });
 
-test('a frame that is cut off anywhere is corrupt', () => {
+test('a frame truncated anywhere is corrupt', () => {
   const frame = [
     ...MAGIC,
     0x04,
@@ -78,8 +78,8 @@ test.each([
   ['a single segment with a content size of 2 bytes', [0x60, 0x00, 0xff], 0xff00 + 256],
   ['a single segment with a content size of 4 bytes', [0xa0, 0, 0, 1, 0], 65536],
   ['a single segment with a content size of 8 bytes', [0xe0, 0, 0, 1, 0, 1, 0, 0, 0], 2 ** 32 + 65536],
-  ['a single segment behind a dictionary identifier', [0x21, 0x77, 200], 200],
-])('what a reader must keep: %s', (_, header, window) => {
+  ['a single segment after a dictionary identifier', [0x21, 0x77, 200], 200],
+])('the window: %s', (_, header, window) => {
   const frame = [...MAGIC, ...header, ...block(1, RAW, 5), ...bytes(5)];
   expect(readZstdFrame(Uint8Array.from(frame))).toEqual({
     length: frame.length,
@@ -88,7 +88,7 @@ test.each([
   });
 });
 
-test('a checksum of the content is seen', () => {
+test('a checksum of the content is detected', () => {
   const frame = [...MAGIC, 0x04, 0x00, ...block(1, RAW, 5), ...bytes(5 + 4)];
   expect(readZstdFrame(Uint8Array.from(frame))).toMatchObject({
     length: frame.length,
@@ -96,7 +96,7 @@ test('a checksum of the content is seen', () => {
   });
 });
 
-test('frames are told apart; those that are to be skipped have no content', () => {
+test('frame types are distinguished; skippable frames have no content', () => {
   const skippable = [0x5f, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
   const empty = [...MAGIC, 0x00, 0x50, ...block(1, RAW, 0)];
   const checked = [...MAGIC, 0x04, 0x58, ...block(1, RLE, 9), 0xaa, ...bytes(4)];

@@ -1,6 +1,6 @@
 /**
- * Every corruption of a payload that these tests can make is found when QEMU does not read the cluster, and only then. What that leaves: deflate has no checksum, so a change that makes another valid stream of one cluster
- * cannot be told from the stream that was written; nor can two payloads that changed places.
+ * Every corruption of a payload in these tests is detected exactly if QEMU does not read the cluster. Deflate has no
+ * checksum: a change that gives another valid stream of one cluster cannot be detected; nor can swapped payloads.
  */
 import { writeFile } from 'node:fs/promises';
 import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
@@ -35,8 +35,8 @@ const DEFLATED: readonly (readonly [string, Uint8Array, Buffer])[] = [
   ['fixed codes', short, deflateRawSync(short, { strategy: constants.Z_FIXED })],
   ['one code of one bit', ones, deflateRawSync(ones)],
   ['many fixed lengths of 258', ones, deflateRawSync(ones, { strategy: constants.Z_FIXED })],
-  ['what libdeflate makes', short, await byLibdeflate(short)],
-  ['what libdeflate makes of one letter', ones, await byLibdeflate(ones)],
+  ['output of libdeflate', short, await byLibdeflate(short)],
+  ['output of libdeflate for one letter', ones, await byLibdeflate(ones)],
   ['a stored block before others', short, storedThenDeflated(short)],
 ];
 
@@ -107,7 +107,7 @@ describe.each(DEFLATED)('a deflate stream with %s', (name, cluster, payload) => 
   test('is sound', () => expect(inflated(payload)).toEqual(Buffer.from(cluster)));
 
   test.each([
-    ['each bit turned over', flips],
+    ['each bit flipped', flips],
     ['a cut at each byte', cuts],
   ])('%s: reported as broken exactly when QEMU does not read it', async (_, change) => {
     const changed = change(payload);
@@ -131,7 +131,7 @@ const FRAMES: readonly (readonly [string, Buffer])[] = [
 
 describe.each(FRAMES)('a zstd frame with %s', (name, frame) => {
   test.each([
-    ['each bit turned over', flips],
+    ['each bit flipped', flips],
     ['a cut at each byte', cuts],
   ])('%s: reported as broken exactly when QEMU does not read it', async (_, change) => {
     const changed = change(frame);
@@ -144,7 +144,7 @@ describe.each(FRAMES)('a zstd frame with %s', (name, frame) => {
   });
 });
 
-describe('a compressed cluster descriptor that is wrong', () => {
+describe('a wrong compressed cluster descriptor', () => {
   /** Payloads of several sectors, at the end of the file and nothing behind them. */
   const clusters = [3, 4, 5, 6].map((seed) => Buffer.concat([randomBytes(1500, seed), text(CLUSTER - 1500)]));
   const payloads = clusters.map((cluster) => deflateRawSync(cluster));
@@ -187,7 +187,7 @@ describe('a compressed cluster descriptor that is wrong', () => {
     return { broken, read, expected };
   }
 
-  test('a length that is too short is found, one that is too long is harmless', async () => {
+  test('a length that is too short is detected; one that is too long is harmless', async () => {
     const { file } = await imageOfPayloads();
     const { offset, moreSectors } = readDescriptor(file, 0);
     const counts = Array.from({ length: 15 }, (_, index) => index);
@@ -199,7 +199,7 @@ describe('a compressed cluster descriptor that is wrong', () => {
     expect(read.slice(moreSectors).every((bytes) => bytes?.equals(clusters[0]!))).toBe(true);
   });
 
-  test('an offset that is a little off is found, or read alike by zlib and QEMU', async () => {
+  test('a slightly wrong offset is detected, or zlib and QEMU read the same', async () => {
     const { file } = await imageOfPayloads();
     const { offset, moreSectors } = readDescriptor(file, 1);
     const shifts = Array.from({ length: 401 }, (_, index) => index - 200);
@@ -215,7 +215,7 @@ describe('a compressed cluster descriptor that is wrong', () => {
     }
   });
 
-  test('an offset past the end of the file is found', async () => {
+  test('an offset past the end of the file is detected', async () => {
     const { file } = await imageOfPayloads();
     const offsets = [0, 1, 511, 512, CLUSTER, 2 ** 40, 2 ** 53 - 2 ** 20].map((by) => file.length + by);
     for (const [index, offset] of offsets.entries()) {
@@ -229,7 +229,7 @@ describe('a compressed cluster descriptor that is wrong', () => {
     }
   });
 
-  test('a file that was cut is found out by every payload that is not whole', async () => {
+  test('every incomplete payload of a truncated file is detected', async () => {
     const { file, ends } = await imageOfPayloads();
     const starts = [file.length - payloads.reduce((sum, { length }) => sum + length, 0), ...ends];
     for (const length of starts.flatMap((start) => [start - 1, start, start + 1, start + 700])) {
@@ -240,7 +240,7 @@ describe('a compressed cluster descriptor that is wrong', () => {
     }
   });
 
-  test('payloads that changed places are not: each is a stream of one cluster', async () => {
+  test('swapped payloads are not detected: each is a stream of one cluster', async () => {
     const { file } = await imageOfPayloads();
     const [first, second] = [readDescriptor(file, 0), readDescriptor(file, 1)];
     writeDescriptor(file, 0, second);
@@ -252,7 +252,7 @@ describe('a compressed cluster descriptor that is wrong', () => {
   });
 });
 
-describe('a payload of another length than one cluster', () => {
+describe('a payload that does not yield exactly one cluster', () => {
   const more = (count: number) => text(CLUSTER + count);
   const unfinished = deflateRawSync(text(CLUSTER), { finishFlush: constants.Z_SYNC_FLUSH });
   test.each([
@@ -270,12 +270,12 @@ describe('a payload of another length than one cluster', () => {
     ],
     ['more bytes', 'zlib', deflateRawSync(more(1)), 'the deflate stream yields more bytes than a cluster'],
     [
-      ...['no final block, and zeros behind', 'zlib', Buffer.concat([unfinished, Buffer.alloc(9)])],
+      ...['no final block, followed by zeros', 'zlib', Buffer.concat([unfinished, Buffer.alloc(9)])],
       'the deflate stream has no final block where the cluster ends',
     ],
     [
       ...[
-        'no final block, and a stream behind',
+        'no final block, followed by a stream',
         'zlib',
         Buffer.concat([unfinished, deflateRawSync(text(99))]),
       ],
@@ -289,7 +289,7 @@ describe('a payload of another length than one cluster', () => {
     ['no bytes', 'zstd', zstdFrame(text(0), []), 'the zstd frame yields fewer bytes than a cluster'],
     ['more bytes', 'zstd', zstdFrame(more(1), []), 'the zstd frame yields more bytes than a cluster'],
   ] as readonly (readonly [string, 'zlib' | 'zstd', Buffer, string])[])(
-    '%s (%s): told, and broken exactly when QEMU does not read it',
+    '%s (%s): reported, and broken exactly when QEMU does not read it',
     async (name, compressionType, payload, reason) => {
       const file = path(`${name}-${compressionType}.qcow2`);
       const image = await payloadImage([{ payload }], { clusterSize: CLUSTER, compressionType });

@@ -1,4 +1,4 @@
-/** What examineImage says of whole images: clusters by type, every broken one in guest order, facts of the streams. */
+/** The results of examineImage for whole images: clusters by type, broken ones in guest order, facts of the streams. */
 import { closeSync, openSync } from 'node:fs';
 import { open, readFile, truncate, writeFile } from 'node:fs/promises';
 import { constants, deflateRawSync } from 'node:zlib';
@@ -48,7 +48,7 @@ describe('clusters by type', () => {
     });
   });
 
-  test('with subclusters: data in one of them makes a cluster normal, else zeros make it zero', async () => {
+  test('with subclusters: a cluster with data in one of them is normal, otherwise one with zeros is zero', async () => {
     const file = path('subclusters.qcow2');
     await create(file, 8 * CLUSTER, ['-o', 'extended_l2=on']);
     await qemuIo(file, [
@@ -66,7 +66,7 @@ describe('clusters by type', () => {
     });
   });
 
-  test('of an empty disk, of no disk, and of a large one without a single table', async () => {
+  test('of an empty disk, of a disk of 0 bytes, and of a large one without tables', async () => {
     for (const size of [0, 512, 2 ** 44]) {
       await create(path('empty.qcow2'), size);
       const { clusters } = await examineFile(path('empty.qcow2'), { workerEntry: NOWHERE });
@@ -74,7 +74,7 @@ describe('clusters by type', () => {
     }
   });
 
-  test('in an external data file, with which no cluster is compressed', async () => {
+  test('in an external data file, where no cluster is compressed', async () => {
     const [file, dataFile] = [path('external.qcow2'), path('external.data')];
     await create(file, 4 * CLUSTER, ['-o', `data_file=${dataFile}`]);
     await qemuIo(file, ['write 0 64k', 'write 192k 64k']);
@@ -90,8 +90,8 @@ describe('clusters by type', () => {
   });
 });
 
-describe('what is broken', () => {
-  test('is told in guest order, whichever worker finds it', async () => {
+describe('a broken cluster', () => {
+  test('is reported in guest order, whichever worker finds it', async () => {
     const payloads = Array.from({ length: 400 }, (_, index) => ({ payload: payloadOf(index) }));
     const contents: Content[] = [...payloads, { stored: Buffer.alloc(CLUSTER, 1) }, ...payloads];
     const file = await payloadImage(contents, {});
@@ -117,7 +117,7 @@ describe('what is broken', () => {
     }
   });
 
-  test('is waited for, one after the other', async () => {
+  test('is reported after the previous callback has finished', async () => {
     const file = await payloadImage(
       Array.from({ length: 10 }, (_, index) => ({ payload: payloadOf(index) })),
       {},
@@ -138,7 +138,7 @@ describe('what is broken', () => {
     expect(told).toBe(10);
   });
 
-  test('a cluster that begins behind the end of the file; not one that the file ends in', async () => {
+  test('may begin past the end of the file; a cluster in which the file ends is not broken', async () => {
     const file = await payloadImage(
       [1, 2, 3].map((byte) => ({ stored: Buffer.alloc(CLUSTER, byte) })),
       {},
@@ -158,7 +158,7 @@ describe('what is broken', () => {
     );
   });
 
-  test('a zero cluster in version 2; not the entries that a check of the tables names', async () => {
+  test('may be a zero cluster in version 2; entries that the check of the tables reports are not repeated', async () => {
     const file = await payloadImage(
       [1, 2, 3, 4].map((byte) => ({ stored: Buffer.alloc(CLUSTER, byte) })),
       { compat: 2 },
@@ -172,7 +172,7 @@ describe('what is broken', () => {
     expect(reports[0]!.error.message).toMatch(/: it is a zero cluster, which version 2 has not$/);
   });
 
-  test('a table that the file ends in', async () => {
+  test('may be in a table in which the file ends', async () => {
     const file = await payloadImage([{ payload: payloadOf(0) }, ...new Array<Content>(99).fill('zero')], {});
     // The L2 table once more, at the end, and not all of it.
     const table = Math.ceil(file.length / CLUSTER) * CLUSTER;
@@ -194,7 +194,7 @@ describe('what is broken', () => {
     ]);
   });
 
-  test('what cannot be read, with the reason of the system', async () => {
+  test("may be unreadable, with the system's reason", async () => {
     const file = await payloadImage([{ payload: payloadOf(0) }, 'zero', { payload: payloadOf(1) }], {});
     await writeFile(path('io.qcow2'), file);
     const image = await openImageFile({ file: path('io.qcow2'), format: 'qcow2' }, false);
@@ -251,7 +251,7 @@ describe('snapshots', () => {
     return file;
   }
 
-  test('what they share with the disk is looked at once, what only they have too', async () => {
+  test('clusters shared with the disk are examined once, clusters of snapshots only too', async () => {
     const file = await withSnapshot('shared.qcow2');
     const clusters = { compressed: 5, normal: 1, zero: 0, unallocated: SIZE / CLUSTER - 6 };
     expect(await examineFile(file)).toMatchObject({ clusters, examined: 6, broken: 0 });
@@ -260,7 +260,7 @@ describe('snapshots', () => {
     expect(await examineFile(file)).toMatchObject({ clusters, examined: 6, broken: 0 });
   });
 
-  test('a broken payload is told once, with the snapshot when the disk has it no more', async () => {
+  test('a broken payload is reported once, with the snapshot if the disk no longer has it', async () => {
     const file = await withSnapshot('broken.qcow2');
     await runOk('qemu-img', ['snapshot', '-c', 's2', file]);
     const bytes = await readFile(file);
@@ -279,7 +279,7 @@ describe('snapshots', () => {
     expect(brokenClusters(await examineFile(file, { snapshots: false }), CLUSTER)).toEqual([2]);
   });
 
-  test('one whose L1 table cannot be is left to a check of the tables', async () => {
+  test('an impossible L1 table is left to the check of the tables', async () => {
     const file = await withSnapshot('wrong.qcow2');
     const handle = await open(file, 'r+');
     const header = Buffer.alloc(72);
@@ -291,7 +291,7 @@ describe('snapshots', () => {
 });
 
 describe('facts of the streams', () => {
-  test('of deflate: lengths to the byte, host clusters, the rest of these, the window', async () => {
+  test('of deflate: lengths in bytes, host clusters and their unused rest, the window', async () => {
     const payloads = Array.from({ length: 50 }, (_, index) => payloadOf(index));
     const file = await payloadImage(
       payloads.map((payload) => ({ payload })),
@@ -331,7 +331,7 @@ describe('facts of the streams', () => {
     });
   });
 
-  test.each([10, 11, 12, 13, 14, 15])('the window of %i bits that deflate was given', async (windowBits) => {
+  test.each([10, 11, 12, 13, 14, 15])('the window of %i bits set for deflate', async (windowBits) => {
     const noise = randomBytes(2 ** windowBits - 300);
     const cluster = Buffer.concat([noise, noise, noise, Buffer.alloc(CLUSTER)]).subarray(0, CLUSTER);
     const contents = [
@@ -374,7 +374,7 @@ describe('facts of the streams', () => {
     });
   });
 
-  test('payloads farther apart than the bits for host clusters reach', async () => {
+  test('payloads farther apart than the bitmap of host clusters covers', async () => {
     const clusterSize = 512;
     const payloads = [payloadOf(0, clusterSize), payloadOf(1, clusterSize)];
     const file = await payloadImage(
@@ -394,7 +394,7 @@ describe('facts of the streams', () => {
     expect(facts).toMatchObject({ payloadBytes, hostClusters: 2, wastedBytes: 1024 - payloadBytes });
   });
 
-  test('of an image without payloads, for which no thread is started', async () => {
+  test('of an image without payloads, without starting a thread', async () => {
     await create(path('none.qcow2'), 2 ** 30);
     const { facts } = await examineFile(path('none.qcow2'), { streamFacts: true, workerEntry: NOWHERE });
     const none = { payloadBytes: 0, hostClusters: 0, wastedBytes: 0, window: 0, checksums: 0 };
@@ -402,8 +402,8 @@ describe('facts of the streams', () => {
   });
 });
 
-describe('on the way', () => {
-  test('progress goes up to the size of the disk, and counts what was inflated', async () => {
+describe('during the run', () => {
+  test('progress ends at the size of the disk, and counts inflated bytes', async () => {
     const contents: Content[] = Array.from({ length: 500 }, (_, index) =>
       index % 5 === 0 ? { payload: payloadOf(index) } : 'zero',
     );
@@ -420,7 +420,7 @@ describe('on the way', () => {
     });
   });
 
-  test('the signal ends it', async () => {
+  test('the signal aborts the examination', async () => {
     const contents = Array.from({ length: 200 }, (_, index) => ({ payload: payloadOf(index) }));
     await writeFile(path('abort.qcow2'), await payloadImage(contents, {}));
     const controller = new AbortController();

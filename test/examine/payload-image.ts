@@ -1,4 +1,4 @@
-/** Images whose compressed clusters are whatever a test says, and the L2 entries that lead to them. */
+/** Images with any compressed clusters that a test defines, and their L2 entries. */
 import { guestCluster } from '../../src/qcow2/addresses.js';
 import { type CreateOptions, resolveCreateOptions } from '../../src/qcow2/create-options.js';
 import { allocationUnit } from '../../src/qcow2/image-body.js';

@@ -1,4 +1,4 @@
-/** What QEMU reads of each guest cluster. */
+/** The bytes that QEMU reads from each guest cluster. */
 import { readFile, rm } from 'node:fs/promises';
 import { run } from '../oracle/run.js';
 

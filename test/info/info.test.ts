@@ -36,7 +36,7 @@ const chainOf = (image: ImageReference) => look(image, { backingChain: true });
 const names = (infos: readonly ImageInfo[]) => infos.map(({ file, format }) => `${format} ${file}`);
 
 describe('imageInfo', () => {
-  test('shows a backing name that is not UTF-8, and opens no other file instead', async () => {
+  test('shows a backing name that is not UTF-8, without opening another file', async () => {
     const bytes = forgedQcow2({ backing: 'base?.raw', backingFormat: 'raw' });
     bytes[bytes.indexOf('base?.raw') + 4] = 0xff;
     fs.writeFileSync(path('odd.qcow2'), bytes);
@@ -51,7 +51,7 @@ describe('imageInfo', () => {
     });
   });
 
-  test('tells what a raw disk is', async () => {
+  test('describes a raw disk', async () => {
     const file = raw('disk.raw', 'x'.repeat(600));
     expect(await look({ file })).toEqual([
       {
@@ -68,7 +68,7 @@ describe('imageInfo', () => {
     await expect(look({ file, format: 'raw', offset: 2000 })).rejects.toMatchObject({ code: 'ERR_USAGE' });
   });
 
-  test('tells what a qcow2 image says of itself, and follows none of its names', async () => {
+  test('describes a qcow2 image without following its names', async () => {
     const file = forge('overlay.qcow2', {
       backing: 'sub/nowhere',
       backingFormat: 'vmdk',
@@ -100,12 +100,12 @@ describe('imageInfo', () => {
     ]);
   });
 
-  test('tells that an image needs a data file that it does not name', async () => {
+  test('reports that an image requires a data file that it does not name', async () => {
     const [info] = await look({ file: forge('nameless.qcow2', { hasDataFile: true }) });
     expect(info?.qcow2?.dataFile).toEqual({ name: undefined, raw: false });
   });
 
-  test('leaves a name with a protocol as it is', async () => {
+  test('does not change a name with a protocol', async () => {
     const [info] = await look({ file: forge('remote.qcow2', { backing: 'nbd://host/disk' }) });
     expect(info?.qcow2?.backing?.fullName).toBe('nbd://host/disk');
     const [beside] = await look({ file: forge('beside.qcow2', { backing: 'file:disk.raw' }) });
@@ -115,12 +115,12 @@ describe('imageInfo', () => {
     expect(withDate?.qcow2?.backing?.fullName).toBe(dated.replace('dated.qcow2', 'vm-2026-11-29T08:00.raw'));
   });
 
-  test('tells what AES encrypts', async () => {
+  test('describes AES encryption', async () => {
     const [info] = await look({ file: forge('aes.qcow2', { cryptMethod: 1 }) });
     expect(info?.qcow2?.encryption).toEqual({ format: 'aes' });
   });
 
-  test('cuts identifiers and names of snapshots where QEMU cuts them', async () => {
+  test('truncates identifiers and names of snapshots as QEMU does', async () => {
     const image = forgedQcow2({});
     const table = 16384;
     const entry = Buffer.alloc(40);
@@ -140,7 +140,7 @@ describe('imageInfo', () => {
 });
 
 describe('the chain of an image', () => {
-  test('is told from top to bottom, with formats stated and guessed', async () => {
+  test('is listed from top to bottom, with stated and probed formats', async () => {
     raw('base.raw');
     forge('sub/middle.qcow2', { backing: '../base.raw' });
     const file = forge('top.qcow2', { backing: 'sub/middle.qcow2', backingFormat: 'qcow2' });
@@ -151,13 +151,13 @@ describe('the chain of an image', () => {
     ]);
   });
 
-  test('takes the word of the image above for the format', async () => {
+  test('uses the format stated by the image above', async () => {
     forge('looks-like-qcow2');
     const file = forge('over-raw.qcow2', { backing: 'looks-like-qcow2', backingFormat: 'raw' });
     expect(names(await chainOf({ file }))).toEqual([`qcow2 ${file}`, `raw ${path('looks-like-qcow2')}`]);
   });
 
-  test('is what the caller says where the caller says it', async () => {
+  test('uses the backing file given by the caller', async () => {
     const file = forge('elsewhere.qcow2', { backing: 'nowhere' });
     const other = raw('other.raw');
     expect(names(await chainOf({ file, backing: { file: other } }))).toEqual([
@@ -167,7 +167,7 @@ describe('the chain of an image', () => {
     expect(names(await chainOf({ file, backing: 'none' }))).toEqual([`qcow2 ${file}`]);
   });
 
-  test('ends with an error where it is a loop, whatever the names', async () => {
+  test('ends with an error at a loop, whatever the names', async () => {
     const file = forge('loop.qcow2', { backing: 'sub/../sub/loop.qcow2', backingFormat: 'qcow2' });
     fs.symlinkSync('../loop.qcow2', path('sub/loop.qcow2'));
     const second = `${path()}/sub/../sub/loop.qcow2`;
@@ -191,12 +191,7 @@ describe('the chain of an image', () => {
       'ERR_UNSUPPORTED',
       /in the format 'vmdk', which qcow2c/,
     ],
-    [
-      'a file that is not there',
-      { backing: 'nowhere' },
-      'ERR_IO',
-      /^Could not open '.*nowhere': No such file/,
-    ],
+    ['a missing file', { backing: 'nowhere' }, 'ERR_IO', /^Could not open '.*nowhere': No such file/],
     ['a directory', { backing: 'sub' }, 'ERR_UNSUPPORTED', /but it is a directory$/],
   ])('ends with an error at %s', async (_, forged, code, message) => {
     const refused = expect(chainOf({ file: forge('bad.qcow2', forged) })).rejects;
@@ -204,11 +199,11 @@ describe('the chain of an image', () => {
   });
 });
 
-describe('a deep look', () => {
+describe('info with deep', () => {
   const counts = { compressed: 1, normal: 2, zero: 3, unallocated: 4 };
   const examination = { clusters: counts, examined: 1, broken: 0, facts: undefined };
 
-  test('is taken at every qcow2 image of the chain, with one progress for all', async () => {
+  test('examines every qcow2 image of the chain, with one progress for all', async () => {
     raw('base.raw');
     forge('lowest.qcow2', { backing: 'base.raw', backingFormat: 'raw', size: 2 * MIB });
     forge('lower.qcow2', { backing: 'lowest.qcow2', backingFormat: 'qcow2', size: 3 * MIB });
@@ -255,7 +250,7 @@ describe('a deep look', () => {
     expect(new Set(seen.map(({ guestBytes }) => guestBytes))).toEqual(new Set([6 * MIB]));
   });
 
-  test('that fails leaves nothing open', async () => {
+  test('closes all files when it fails', async () => {
     const file = forge('broken.qcow2');
     const before = openFiles();
     const failing = async () => {

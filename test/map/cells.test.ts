@@ -26,7 +26,7 @@ describe('cells', () => {
     );
   });
 
-  test('hold what was put in, byte for byte', () => {
+  test('sum ranges byte for byte', () => {
     const range = fc.record({
       kind: fc.constantFrom('a' as const, 'b' as const),
       start: fc.integer({ min: 0, max: 9000 }),
@@ -57,13 +57,13 @@ describe('cells', () => {
     );
   });
 
-  test('spread an amount of something else over a range', () => {
+  test('spread another amount evenly over a range', () => {
     const cells = new Cells<'payload'>(0, 4096, 512);
     cells.add('payload', 256, 1024, 100);
     expect([0, 1, 2, 3].map((cell) => cells.of('payload', cell))).toEqual([25, 50, 25, 0]);
   });
 
-  test('know that the last is not full', () => {
+  test('the last cell may be partial', () => {
     const cells = new Cells<'a'>(0, 1300, 512);
     expect([0, 1, 2].map((cell) => cells.bytesIn(cell))).toEqual([512, 512, 276]);
     expect(new Cells<'a'>(0, 0, 512).count).toBe(0);

@@ -1,4 +1,4 @@
-/** Images that are broken in one place each, for tests that ask what becomes of them. */
+/** Images with one defect each, for tests of its effect. */
 const COPIED = 1n << 63n;
 const COMPRESSED = 1n << 62n;
 const OFFSET = 0x00ff_ffff_ffff_fe00n;
@@ -11,7 +11,7 @@ export interface Damage {
   readonly what: string;
   /** The generated image that is broken. */
   readonly image: string;
-  /** Changes the file's bytes in place, or returns what is left of them. */
+  /** Changes the file's bytes in place, or returns the remaining ones. */
   readonly apply: (bytes: Buffer) => Buffer | undefined;
 }
 
@@ -50,14 +50,14 @@ export const DAMAGES: readonly Damage[] = [
   firstCluster('a payload past the end of the file', 'plain/64k', (bytes) => COMPRESSED | pastEnd(bytes)),
   firstCluster('a zero cluster in version 2', 'clusters/4k-v2-zlib', () => 1n),
   firstCluster('a compressed cluster beside a data file', 'data-files/64k', () => COMPRESSED | 0x50000n),
-  firstCluster('a cluster out of its place in a data file', 'data-files/64k', () => COPIED | 0x50000n),
+  firstCluster('a cluster at the wrong offset of a data file', 'data-files/64k', () => COPIED | 0x50000n),
   {
     what: 'subclusters that are data and zeros',
     image: 'subclusters/states-16k',
     apply: (bytes) => write(bytes, l2At(bytes) + 8n, 2n ** 64n - 1n),
   },
   {
-    what: 'a broken entry behind good ones',
+    what: 'a broken entry after valid ones',
     image: 'plain/64k',
     apply: (bytes) => write(bytes, l2At(bytes) + 8n * 9n, COPIED | 0x50200n),
   },
@@ -72,7 +72,7 @@ export const DAMAGES: readonly Damage[] = [
     apply: (bytes) => bytes.subarray(0, Math.floor(bytes.length / 2)),
   },
   {
-    what: 'nothing behind the first cluster',
+    what: 'nothing after the first cluster',
     image: 'clusters/64k-v3-zlib',
     apply: (bytes) => bytes.subarray(0, 65536),
   },

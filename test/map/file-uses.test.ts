@@ -5,7 +5,7 @@ import { Cells } from '../../src/map/cells.js';
 import { type FileKind, USED_KINDS, type UsedKind } from '../../src/map/file-kinds.js';
 import { FileUses, windowsOf } from '../../src/map/file-uses.js';
 
-test('pieces are sectors, of a large file more, of a larger one clusters in several windows', () => {
+test('pieces are sectors, larger for large files, and clusters in several windows for very large ones', () => {
   expect(windowsOf(100, 65536, 1024)).toEqual({ pieceSize: 512, windowSize: 2 ** 19 });
   expect(windowsOf(2 ** 19 + 1, 65536, 1024)).toEqual({ pieceSize: 1024, windowSize: 2 ** 20 });
   expect(windowsOf(2 ** 40, 65536, 1024)).toEqual({ pieceSize: 65536, windowSize: 2 ** 26 });
@@ -13,7 +13,7 @@ test('pieces are sectors, of a large file more, of a larger one clusters in seve
   expect(windowsOf(2 ** 40, 2 ** 21, 1024)).toEqual({ pieceSize: 2 ** 21, windowSize: 2 ** 31 });
 });
 
-test('windows of any size come to what one array of sectors comes to, and nothing counts twice', () => {
+test('windows of any size give the same sums as one array of sectors, and nothing counts twice', () => {
   const SIZE = 40 * 512 + 100;
   const range = fc.tuple(
     fc.constantFrom<UsedKind>('header', 'data', 'compressed', 'slack', 'leaked'),

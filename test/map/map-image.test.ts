@@ -24,7 +24,7 @@ async function makeChain(): Promise<MapOptions['image']> {
   return { file: path('top.qcow2'), format: 'qcow2' };
 }
 
-test('gives every range with the file that it is in', async () => {
+test('yields every range with its file', async () => {
   const image = await makeChain();
   const before = openFiles();
   const found = await ranges({ image });
@@ -39,7 +39,7 @@ test('gives every range with the file that it is in', async () => {
   expect(openFiles()).toBe(before);
 });
 
-test('begins and ends where it is told', async () => {
+test('starts at `start` and ends after `length`', async () => {
   const image = await makeChain();
   const some = await ranges({ image, startOffset: 65000, maxLength: 1000 });
   expect(some.map(({ start, length }) => [start, length])).toEqual([
@@ -55,7 +55,7 @@ test('begins and ends where it is told', async () => {
   ]);
 });
 
-test('closes all files when the caller has seen enough, and when a table is broken', async () => {
+test('closes all files when the caller stops early, and when a table is corrupt', async () => {
   const image = await makeChain();
   const before = openFiles();
   for await (const { start } of mapImage({ image })) {
@@ -68,13 +68,13 @@ test('closes all files when the caller has seen enough, and when a table is brok
   expect(openFiles()).toBe(before);
 });
 
-test('refuses names in images when asked to, and images that are none', async () => {
+test('refuses names in images with `isolated`, and files in another format', async () => {
   const image = await makeChain();
   await expect(ranges({ image, isolated: true })).rejects.toMatchObject({ code: 'ERR_UNSUPPORTED' });
   await expect(ranges({ image: { file: path('missing') } })).rejects.toMatchObject({ systemCode: 'ENOENT' });
 });
 
-test('an abort between two ranges ends the map, and closes every file', async () => {
+test('an abort between two ranges ends the map and closes every file', async () => {
   const image = await makeChain();
   const before = openFiles();
   const controller = new AbortController();

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import type { MapRange } from '../../src/map/options.js';
 import { RangeMerger } from '../../src/map/range-merger.js';
 
-/** A run of bytes of which the same is to be said, without its place on the disk. */
+/** A run of bytes with one status, without its offset on the disk. */
 const kinds = fc.record({
   length: fc.integer({ min: 1, max: 6 }),
   depth: fc.integer({ min: 0, max: 1 }),
@@ -15,7 +15,7 @@ const kinds = fc.record({
     nil: undefined,
   }),
 });
-/** Few different ones one after the other, so that neighbours are often alike. */
+/** A sequence of few different runs, so that neighbours are often equal. */
 const disks = fc
   .array(kinds, { minLength: 1, maxLength: 3 })
   .chain((some) => fc.array(fc.constantFrom(...some), { minLength: 1, maxLength: 12 }))
@@ -23,7 +23,7 @@ const disks = fc
     let start = 0;
     let end: number | undefined;
     return parts.map(({ place, length, ...rest }) => {
-      // A place often goes on where the one before ended.
+      // An offset often continues the previous run.
       const offset = place && (place.offset % 2 === 0 ? (end ?? place.offset) : place.offset);
       const range = { ...rest, start, length, offset, file: place?.file };
       start += length;
@@ -37,7 +37,7 @@ function merged(ranges: readonly MapRange[]): MapRange[] {
   return [...ranges.map((range) => merger.add(range)), merger.end()].filter((range) => range !== undefined);
 }
 
-/** What is said of every single byte. */
+/** The status of every byte. */
 function bytesOf(ranges: readonly MapRange[]): object[] {
   return ranges.flatMap(({ start, length, offset, ...rest }) =>
     Array.from({ length }, (_, into) => ({
@@ -48,7 +48,7 @@ function bytesOf(ranges: readonly MapRange[]): object[] {
   );
 }
 
-test('says of every byte what was said before, in as few ranges as can be', () => {
+test('keeps the status of every byte, in as few ranges as possible', () => {
   fc.assert(
     fc.property(disks, (ranges) => {
       const found = merged(ranges);
@@ -67,7 +67,7 @@ test('says of every byte what was said before, in as few ranges as can be', () =
   );
 });
 
-test('does not depend on how the ranges were cut', () => {
+test('does not depend on how the input ranges were cut', () => {
   const cuts = fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 20 });
   fc.assert(
     fc.property(disks, cuts, (ranges, lengths) => {
@@ -87,7 +87,7 @@ test('does not depend on how the ranges were cut', () => {
   );
 });
 
-test('hands out a range as soon as the next one is different, and the last one at the end', () => {
+test('returns a range as soon as the next one differs, and the last one at the end', () => {
   const rest = { length: 1, depth: 0, present: true, compressed: false, offset: undefined, file: undefined };
   const [data, more, zeros] = [
     { ...rest, start: 0, data: true, zero: false },

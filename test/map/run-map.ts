@@ -1,4 +1,4 @@
-/** `map` run in this process and by qemu-img, for tests that hold one against the other. */
+/** Runs `map` in this process and with qemu-img, for comparison. */
 import { EventEmitter } from 'node:events';
 import { failureText } from '../../src/cli/failure.js';
 import { mapCommand } from '../../src/cli/map/command.js';
@@ -24,7 +24,7 @@ export async function ourMap(file: string, words: MapWords): Promise<Printed> {
   }
 }
 
-/** What qemu-img prints for the same words. */
+/** The output of qemu-img for the same words. */
 export function theirMap(file: string, words: MapWords): Promise<Printed> {
   const { format, output, startOffset, maxLength } = words;
   const options = { f: format, s: startOffset, l: maxLength };
@@ -34,7 +34,7 @@ export function theirMap(file: string, words: MapWords): Promise<Printed> {
   return run('qemu-img', ['map', `--output=${output ?? 'human'}`, ...given, file]);
 }
 
-/** What of our output has to differ from what qemu-img 7.2 prints. */
+/** The known differences from the output of qemu-img 7.2. */
 export function asQemuImgPrintsIt({ status, stdout }: Printed): Pick<Printed, 'status' | 'stdout'> {
   const text = stdout
     // QEMU has this key from 8.2 on.

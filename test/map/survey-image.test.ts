@@ -17,7 +17,7 @@ function totals<Kind extends string>(cells: Cells<Kind>, kinds: readonly Kind[])
   return Object.fromEntries(kinds.map((kind) => [kind, cells.total(kind) / CLUSTER]));
 }
 
-/** The sum of all that is drawn of a cell must be the cell. */
+/** The kinds of a cell must add up to the cell. */
 function expectFull<Kind extends string>(cells: Cells<Kind>, kinds: readonly Kind[]): void {
   for (let cell = 0; cell < cells.count; cell += 1) {
     const sum = kinds.reduce((whole, kind) => whole + cells.of(kind, cell), 0);
@@ -40,7 +40,7 @@ const FILE = [
   ...(['preallocated', 'snapshotData', 'slack', 'leaked', 'unused', 'hole'] as const),
 ];
 
-test('finds everything that is in an image, and where', async () => {
+test('finds the contents of an image and their places', async () => {
   await create(path('all.qcow2'), 64 * CLUSTER);
   await qemuIo(path('all.qcow2'), ['write -P 1 0 640k', 'write -c -P 2 1M 64k', 'write -c -P 3 1088k 64k']);
   await runOk('qemu-img', ['snapshot', '-c', 'before', path('all.qcow2')]);
@@ -69,7 +69,7 @@ test('finds everything that is in an image, and where', async () => {
   expect((await check(path('all.qcow2'))).corruptions).toBe(0);
 });
 
-test('tells what only snapshots have from slack and from leaks', async () => {
+test('distinguishes clusters of snapshots only, slack and leaks', async () => {
   const file = path('three.qcow2');
   await create(file, 64 * CLUSTER);
   // Two payloads of some 10 KiB in a cluster; the disk gives one up, and writes a cluster anew.
@@ -97,7 +97,7 @@ test('tells what only snapshots have from slack and from leaks', async () => {
   expect((await check(file)).leaks).toBeGreaterThanOrEqual(after.total('leaked') / CLUSTER);
 });
 
-test('tells the images of a chain apart, and nothing of a file but the topmost', async () => {
+test('distinguishes the images of a chain, and surveys only the topmost file', async () => {
   const names = ['0', '1', '2', '3', '4'];
   for (const [depth, name] of names.entries()) {
     const backing = depth === 0 ? [] : ['-b', `${names[depth - 1]}.qcow2`, '-F', 'qcow2'];
@@ -112,7 +112,7 @@ test('tells the images of a chain apart, and nothing of a file but the topmost',
   expect(files[0]!.cells.total('data')).toBe(CLUSTER);
 });
 
-test('looks into an external data file', async () => {
+test('surveys an external data file', async () => {
   await runOk('qemu-img', [
     ...['create', '-q', '-f', 'qcow2', '-o', `data_file=${path('d.data')},data_file_raw=off`],
     ...[path('d.qcow2'), '1M'],
@@ -125,7 +125,7 @@ test('looks into an external data file', async () => {
   expect(files[1]!.cells.of('data', (128 * 1024) / files[1]!.cells.cellSize)).toBe(files[1]!.cells.cellSize);
 });
 
-test('tells holes of a raw file from data, and looks at a part of the disk when told so', async () => {
+test('distinguishes holes and data of a raw file, also for a part of the disk', async () => {
   fs.writeFileSync(path('raw'), Buffer.alloc(CLUSTER, 1));
   fs.truncateSync(path('raw'), 8 * CLUSTER);
   const image = { file: path('raw'), format: 'raw' } as const;

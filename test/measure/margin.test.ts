@@ -23,7 +23,7 @@ describe("Student's t", () => {
     expect(tQuantile(freedom)).toBeLessThan(quantile * 1.005);
   });
 
-  test('never rises with them', () => {
+  test('never increases with the degrees of freedom', () => {
     for (let freedom = 0.5; freedom < 100; freedom += 0.1) {
       expect(tQuantile(freedom + 0.1)).toBeLessThanOrEqual(tQuantile(freedom));
     }
@@ -31,7 +31,7 @@ describe("Student's t", () => {
 });
 
 describe('the margin', () => {
-  test('is none when every piece was looked at', () => {
+  test('is 0 if every piece was sampled', () => {
     expect(
       marginOf([
         [1, 10],
@@ -49,13 +49,13 @@ describe('the margin', () => {
     expect(marginOf(strata)).toBeCloseTo(tQuantile(2 * 400) * standardError, -2);
   });
 
-  test('counts strata that were looked at as a whole for nothing', () => {
+  test('ignores strata that were sampled completely', () => {
     const varying = Array.from({ length: 300 }, (_, index) => [9, index % 2 === 0 ? 100 : 900] as const);
     const known = Array.from({ length: 200 }, (_, index) => [1, index % 2 === 0 ? 100 : 900] as const);
     expect(marginOf([...varying, ...known])).toBeCloseTo(marginOf(varying), -3);
   });
 
-  test('is as wide as what a uniform sample can have missed', () => {
+  test('covers the pieces that a uniform sample can miss', () => {
     // Of 6400 pieces 297.6 can be missed with 5 %, by a sample of 1 %: (1 - 1/100) to that power is 0.05.
     const uniform = (value: number) => marginOf(Array.from({ length: 64 }, () => [100, value] as const));
     expect(uniform(0)).toBeCloseTo(298.07 * PIECE, -2);

@@ -65,7 +65,7 @@ async function cut(item: PlannedItem) {
   return found[0]!.pieces;
 }
 
-test('pieces hold what the item holds, and what is in none is zeros', async () => {
+test("pieces hold the item's data; the rest of the item is zeros", async () => {
   await fc.assert(
     fc.asyncProperty(ANY_SEGMENTS, fc.integer({ min: 1, max: 4096 }), async (segments, sectors) => {
       const length = sectors * SECTOR;
@@ -88,7 +88,7 @@ test('pieces hold what the item holds, and what is in none is zeros', async () =
   );
 });
 
-test('joined pieces lie one behind the other', async () => {
+test('joined pieces are contiguous', async () => {
   await fc.assert(
     fc.asyncProperty(ANY_SEGMENTS, async (segments) => {
       const item = { guestOffset: 0, length: ITEM_BYTES, segments };
@@ -104,7 +104,7 @@ test('joined pieces lie one behind the other', async () => {
   );
 });
 
-test('over a backing file the clusters that may differ are cut and joined too', async () => {
+test('with a backing file, clusters that may differ are cut and joined too', async () => {
   const item: PlannedItem = {
     guestOffset: 0,
     length: ITEM_BYTES,

@@ -1,4 +1,4 @@
-/** `measure` run in this process, for tests that hold it against qemu-img and against what convert writes. */
+/** Runs `measure` in this process, for comparison with qemu-img and with the output of convert. */
 import { EventEmitter } from 'node:events';
 import { inject } from 'vitest';
 import { parseCommandLine } from '../../src/cli/command-line.js';
@@ -41,7 +41,7 @@ export async function ourMeasure(args: readonly string[]): Promise<Printed> {
   }
 }
 
-/** What qemu-img prints for the same words. */
+/** The output of qemu-img for the same words. */
 export function theirMeasure(args: readonly string[]): Promise<Printed> {
   return run('qemu-img', ['measure', ...args]);
 }

@@ -1,4 +1,4 @@
-/** Estimates from samples held against the whole: over many samples of disks of many kinds. */
+/** Compares estimates with exact sizes, over many samples of disks of many kinds. */
 import { deflateRawSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import type { NextItem } from '../../src/convert/input.js';
@@ -13,7 +13,7 @@ import { randomBytes, records, text } from '../engines/samples.js';
 const CLUSTER = 65536;
 const PER_ITEM = ITEM_BYTES / CLUSTER;
 
-/** What each cluster of a disk becomes: its compressed length, 0 for zeros, CLUSTER for what cannot be compressed. */
+/** The result for each cluster of a disk: its compressed length, 0 for zeros, CLUSTER if incompressible. */
 type Disk = readonly number[];
 
 /** Work items of a disk; the descriptor stands for the disk, so the offset tells the cluster. */
@@ -36,7 +36,7 @@ function itemsOf(disk: Disk, length: number): () => NextItem {
 
 interface Estimated extends Estimate {
   readonly total: number;
-  /** What every cluster is taken to become. */
+  /** The estimated result for every cluster. */
   readonly disk: Disk;
   /** The clusters that were compressed. */
   readonly compressed: readonly number[];
@@ -84,7 +84,7 @@ function dice(seed: number): () => number {
 
 const compressedLength = (bytes: Uint8Array) => Math.min(CLUSTER, deflateRawSync(bytes, { level: 1 }).length);
 
-/** Clusters of one kind that differ as those of real files do: each is partly something else. */
+/** Clusters of one kind that vary like those of real files: each contains some other data. */
 function clustersOf(count: number, content: (length: number, seed: number) => Uint8Array): Disk {
   const roll = dice(count);
   return Array.from({ length: count }, (_, seed) => {
@@ -108,25 +108,20 @@ const DISKS: Readonly<Record<string, Disk>> = {
   text: prose,
   binaries,
   'text among zeros': prose.flatMap((size, index) => (index % 40 < 25 ? [size] : [size, 0, 0, 0])),
-  'what cannot be compressed': many(3000, () => CLUSTER),
-  'zeros, a few of them not': many(4000, () => (roll() < 0.01 ? 20000 : 0)),
-  'zeros with files in three places': many(4000, (i) =>
+  'incompressible data': many(3000, () => CLUSTER),
+  'zeros with a few other clusters': many(4000, () => (roll() < 0.01 ? 20000 : 0)),
+  'zeros with files at three offsets': many(4000, (i) =>
     [500, 1700, 3100].some((a) => i >= a && i < a + 20) ? 20000 : 0,
   ),
   'every other cluster': many(4000, (i) => (i % 2 === 0 ? CLUSTER : 100)),
   'three of a hundred': many(4000, (i) => (i % 100 < 3 ? CLUSTER : 100)),
-  'one half and the other': many(3000, (i) => (i < 1500 ? CLUSTER : prose[i % 500]!)),
-  'all of it, one behind the other': [
-    ...prose,
-    ...binaries,
-    ...many(300, () => CLUSTER),
-    ...many(500, () => 0),
-  ],
+  'two different halves': many(3000, (i) => (i < 1500 ? CLUSTER : prose[i % 500]!)),
+  'all kinds in sequence': [...prose, ...binaries, ...many(300, () => CLUSTER), ...many(500, () => 0)],
   'a few clusters': prose.slice(0, 90),
 };
 
-describe('the truth lies inside the margin', () => {
-  test.each(Object.entries(DISKS))('of nine samples in ten at least: %s', async (_, disk) => {
+describe('the exact size lies inside the margin', () => {
+  test.each(Object.entries(DISKS))('for at least nine samples in ten: %s', async (_, disk) => {
     const truth = sum(disk);
     const [percentages, seeds] = [[1, 5, 20, 50], 25];
     let inside = 0;
@@ -139,7 +134,7 @@ describe('the truth lies inside the margin', () => {
     expect(inside).toBeGreaterThanOrEqual(0.9 * percentages.length * seeds);
   });
 
-  test('and a larger sample has a smaller one', async () => {
+  test('and a larger sample has a smaller margin', async () => {
     const margins = [];
     for (const percent of [2, 10, 40, 80, 100]) margins.push((await estimate(binaries, percent)).margin);
     expect(margins).toEqual([...margins].sort((a, b) => b - a));
@@ -149,7 +144,7 @@ describe('the truth lies inside the margin', () => {
 });
 
 describe('a sample', () => {
-  test.each([0.5, 3, 33.3, 70])('of %s percent compresses no more', async (percent) => {
+  test.each([0.5, 3, 33.3, 70])('of %s percent compresses only the sample', async (percent) => {
     const disk = many(20_000, (i) => i % 1000);
     const { compressed, sampledBytes, dataBytes } = await estimate(disk, percent);
     expect(compressed.length).toBe(Math.ceil((20_000 * percent) / 100));
@@ -157,28 +152,28 @@ describe('a sample', () => {
     expect(dataBytes).toBe(20_000 * CLUSTER);
   });
 
-  test('of everything gives what every cluster becomes, with no margin', async () => {
+  test('of 100 percent gives the exact size, without a margin', async () => {
     const { disk, margin, sampledBytes, dataBytes } = await estimate(binaries, 100);
     expect(disk).toEqual(binaries);
     expect([margin, sampledBytes]).toEqual([0, dataBytes]);
   });
 
-  test('of a small disk is all of it', async () => {
+  test('of a small disk is the whole disk', async () => {
     const small = prose.slice(0, 64);
     expect(await estimate(small, 1)).toMatchObject({ disk: small, margin: 0 });
   });
 
-  test('of a disk without data is nothing', async () => {
+  test('of a disk without data is empty', async () => {
     expect(await estimate([], 1)).toMatchObject({ total: 0, margin: 0, sampledBytes: 0, dataBytes: 0 });
   });
 
-  test('is the same every time, and another with another seed', async () => {
+  test('is the same for the same seed, and differs for another', async () => {
     const [one, again, other] = [0, 0, 1].map((seed) => estimate(binaries, 20, seed));
     expect(await one).toEqual(await again);
     expect((await other)!.compressed).not.toEqual((await one)!.compressed);
   });
 
-  test('always holds a last piece that is short', async () => {
+  test('always includes a short last piece', async () => {
     const length = 1000 * CLUSTER - 512;
     const disk = many(1000, (i) => (i === 999 ? 5 : 1000));
     const found = await estimate(disk, 10, 0, length);
@@ -187,7 +182,7 @@ describe('a sample', () => {
     expect(found.dataBytes).toBe(length);
   });
 
-  test('leaves what is as in the backing file as it is', async () => {
+  test('keeps clusters equal to the backing file', async () => {
     const changed: [number, number][] = [[3, 5]];
     const item: PlannedItem = {
       guestOffset: ITEM_BYTES,

@@ -9,7 +9,7 @@ const ANY_STRATA = fc.record({
   seed: fc.integer({ min: 0, max: 1000 }),
 });
 
-test('strata are all pieces, in order, of sizes that differ by one at most, and each gives one of its own', () => {
+test('strata cover all pieces in order, their sizes differ by at most one, and each gives one of its pieces', () => {
   fc.assert(
     fc.property(ANY_STRATA, ({ pieces, percent, lastAlone, seed }) => {
       const strata = new Strata(pieces, percent, { lastAlone, seed });
@@ -42,7 +42,7 @@ test.each([
   expect(new Strata(pieces, percent, { lastAlone: false }).count).toBe(count);
 });
 
-test('places in the strata are spread evenly, whatever the seed', () => {
+test('sampled positions in the strata are spread evenly for any seed', () => {
   for (const seed of [0, 1, 2, 12345]) {
     const strata = new Strata(160_000, 1, { lastAlone: false, seed });
     const places = new Array<number>(10).fill(0);

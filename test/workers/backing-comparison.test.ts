@@ -1,4 +1,4 @@
-/** Overlays: what a cluster becomes when the backing file has it, has it not, or cannot be asked. */
+/** Overlays: the result for a cluster that the backing file has, does not have, or cannot read. */
 import { closeSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -46,7 +46,7 @@ function pack(item: Omit<CompressionItem, 'slot'>, more: Partial<CompressionSetu
   return { sizes: [...sizes], pieces: piecesOf(setup, sizes, 2), ...rest };
 }
 
-test('only what differs is stored, for any disk over any backing file and any clusters to look at', () => {
+test('only differences are stored, for any disk over any backing file and any clusters to compare', () => {
   const cluster = fc.record({
     source: fc.nat(3),
     backing: fc.nat(3),
@@ -76,7 +76,7 @@ test('only what differs is stored, for any disk over any backing file and any cl
   );
 });
 
-test('without a backing file nothing is as in one', () => {
+test('without a backing file no cluster is unchanged', () => {
   const item = { segments: segmentOf(1, 1, 2), length: 2 * CLUSTER };
   expect(pack(item).sizes).toEqual([0, CLUSTER]);
 });
@@ -96,7 +96,7 @@ test('a cluster like the one before, which the backing file has, is stored by it
   expect(Buffer.compare(pieces[2]!, CONTENTS[1]!)).toBe(0);
 });
 
-test('a backing file that cannot be read is a failure; with salvage nothing is taken for being in it', () => {
+test('an unreadable backing file is a failure; with salvage no cluster counts as unchanged', () => {
   const lost = [{ ...segmentOf(1, 1, 2)[0]!, descriptor: -1 } as Segment];
   const segments = segmentOf(0, 1, 2);
   const item = { segments, backing: lost, changed: [[0, 3]] as const, length: 3 * CLUSTER };
@@ -108,7 +108,7 @@ test('a backing file that cannot be read is a failure; with salvage nothing is t
   expect(unreadable).toEqual([]);
 });
 
-test('the next item has nothing of the last one', () => {
+test('an item does not depend on the previous one', () => {
   const setup = setupOf(CLUSTER, CLUSTERS * CLUSTER, { salvage: true });
   const packer = new ClusterCompressor(setup, setup, undefined, decompressors);
   const over = (backing: readonly Segment[]): CompressionItem => ({

@@ -58,7 +58,7 @@ function broken(cluster: number): Segment {
   return { ...payload, offset: payload.offset + 1 };
 }
 
-test('equal bytes are equal however they are stored, and ranges without segments are zeros', () => {
+test('equal bytes are equal in any storage, and ranges without segments are zeros', () => {
   const zeros = stretch(3 * CLUSTER, 512, [], []);
   const SAME = { difference: undefined, unreadable: [], unreadableSide: undefined };
   expect(compare(same(0, 2), same(CLUSTER, 5), zeros)).toEqual(SAME);
@@ -78,7 +78,7 @@ test('the first sector that differs is found, counted from the start of its stre
   );
 });
 
-test('reports the first of a difference and a stretch that cannot be read', () => {
+test('reports a difference or an unreadable stretch, whichever comes first', () => {
   const different = stretch(0, CLUSTER, [disk.data(0, 0, CLUSTER)], []);
   const lost = (at: number) => stretch(at, CLUSTER, [disk.data(0, 0, CLUSTER)], [broken(3)]);
   expect(compare(same(0, 1), { ...different, at: CLUSTER }, lost(2 * CLUSTER))).toMatchObject({
@@ -94,7 +94,7 @@ test('reports the first of a difference and a stretch that cannot be read', () =
   });
 });
 
-test('reports the first of two sides that cannot be read, and no difference in that stretch', () => {
+test('reports the first of two unreadable sides, and no difference in that stretch', () => {
   const first = [disk.data(0, 0, 512), { ...broken(3), at: CLUSTER }];
   const both = stretch(512, 2 * CLUSTER, first, [broken(4)]);
   expect(compare(both)).toMatchObject({
@@ -104,7 +104,7 @@ test('reports the first of two sides that cannot be read, and no difference in t
   });
 });
 
-test('a file that ends too early is a stretch that cannot be read', () => {
+test('a truncated file is an unreadable stretch', () => {
   const beyond = { ...disk.data(0, 0, CLUSTER), offset: 2 ** 40 };
   expect(compare(stretch(0, CLUSTER, [], [beyond]))).toMatchObject({
     unreadableSide: 1,

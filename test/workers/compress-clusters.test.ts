@@ -59,7 +59,7 @@ describe('an item', () => {
     ['zlib', 'libdeflate'],
     ['zlib', 'node'],
     ['zstd', 'libzstd'],
-  ] as const)('comes back from %s of %s as it was, for any range and cluster size', async (type, engine) => {
+  ] as const)('is restored from %s of %s, for any range and cluster size', async (type, engine) => {
     const choice = await chooseCompressor({ type, engine });
     const [compressor, decompressor] = [
       await createCompressor(choice),
@@ -129,7 +129,7 @@ describe('an item', () => {
     compressor.free();
   });
 
-  test('is stored cluster by cluster, without zeros, when nothing is to be compressed', () => {
+  test('is stored cluster by cluster, without zeros, if compression is off', () => {
     const setup = setupOf(512, 4096, { sparseSize: 512 });
     const zeros = 2 * 65_536 * CLUSTERS.findIndex(([name]) => name === 'zeros');
     const { sizes } = new ClusterCompressor(setup, setup, undefined, NO_DECOMPRESSORS).run(
@@ -159,7 +159,7 @@ describe('the compressor', () => {
     return { sizes: [...sizes], pieces: piecesOf(setup, sizes), asked: compressor.asked, clusters };
   }
 
-  test('is asked once for a run of equal clusters, also of stored ones, and again behind anything else', async () => {
+  test('is called once for a run of equal clusters, also of stored ones, and again after another cluster', async () => {
     const { sizes, pieces, asked } = await pack([7, 7, 7, 0, 7, 8, 7, 0, 0, 9]);
     expect(sizes).toEqual([5, 5, 5, 0, 5, 5, 5, 0, 0, 5]);
     expect(asked).toEqual([7, 7, 8, 7, 9]);
@@ -167,19 +167,19 @@ describe('the compressor', () => {
     expect(values).toEqual([7, 7, 7, 7, 8, 7, 9]);
   });
 
-  test('that cannot make a cluster smaller has it stored as it is', async () => {
+  test('that cannot shrink a cluster leaves it uncompressed', async () => {
     const { sizes, pieces, clusters } = await pack([1, undefined, undefined, 2]);
     expect(sizes).toEqual([5, 512, 512, 5]);
     expect(pieces.slice(1, 3)).toEqual(clusters.slice(1, 3));
   });
 
-  test('gets zeros too when they are to be kept', async () => {
+  test('gets zeros too if they are kept', async () => {
     const { sizes, asked } = await pack([0, 0, 1, 0], { keepZeros: true });
     expect(sizes).toEqual([5, 5, 5, 5]);
     expect(asked).toEqual([0, 1, 0]);
   });
 
-  test('is not asked for a cluster that does not look compressible', () => {
+  test('is not called for a cluster that looks incompressible', () => {
     const random = 2 * 65_536 * CLUSTERS.findIndex(([name]) => name === 'random bytes');
     const setup = setupOf(65_536, 65_536);
     const compressor = new RunLengthCompressor();
@@ -189,7 +189,7 @@ describe('the compressor', () => {
     expect([[...sizes], compressor.asked]).toEqual([[65_536], []]);
   });
 
-  test('that fails is heard of, and the packer goes on with the next item', () => {
+  test('that fails is reported, and the packer continues with the next item', () => {
     const setup = setupOf(512, 512);
     const compressor = new RunLengthCompressor();
     const packer = new ClusterCompressor(setup, setup, compressor, NO_DECOMPRESSORS);

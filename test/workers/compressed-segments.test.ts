@@ -1,4 +1,4 @@
-/** Segments of compressed clusters: what the file holds, what of it is believed, and how often it is inflated. */
+/** Segments of compressed clusters: reading, validation, and the number of inflations. */
 import * as fs from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { deflateRawSync } from 'node:zlib';
@@ -85,7 +85,7 @@ function failureOf(segments: readonly Segment[]) {
   throw new Error('nothing failed');
 }
 
-test('any parts of compressed clusters come out as they went in, past the page cache too', () => {
+test('any parts of compressed clusters are read back, without the page cache too', () => {
   const pieces = fc.array(
     fc.record({
       gap: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 9000 })),
@@ -121,7 +121,7 @@ test('any parts of compressed clusters come out as they went in, past the page c
 });
 
 describe('a cluster is inflated', () => {
-  test('straight into its place when the segment is all of it', () => {
+  test('directly into its place if the segment covers it', () => {
     const { item } = readItem([segment(0, 0), segment(1, CLUSTER)]);
     const places = inflated.map(({ buffer, byteOffset }) => [buffer === item.buffer, byteOffset]);
     expect(places).toEqual([
@@ -130,13 +130,13 @@ describe('a cluster is inflated', () => {
     ]);
   });
 
-  test('once for all its segments one after the other, whatever other bytes lie between', () => {
+  test('once for all its consecutive segments, whatever bytes lie between', () => {
     const data: Segment = { kind: 'data', at: 512, length: 512, descriptor: cached, offset: 0 };
     readItem([segment(0, 0, 0, 512), data, segment(0, 1024, 1024, 512), segment(0, 2048, 8192, 4096)]);
     expect(inflated.length).toBe(1);
   });
 
-  test('again after another one, and when its descriptor says anything else', () => {
+  test('again after another cluster, and with another descriptor', () => {
     const first = segment(0, 0, 0, 512);
     const others = [
       segment(1, 512, 0, 512),
@@ -148,7 +148,7 @@ describe('a cluster is inflated', () => {
     expect(inflated.length).toBe(5);
   });
 
-  test('again after a failure, and not taken from what that left behind', () => {
+  test('again after a failure, without using its partial result', () => {
     const shared = reader({ salvage: true });
     const [item, unreadable] = [new Uint8Array(ITEM), [] as UnreadableItemRange[]];
     const damaged = { ...segment(1, 0, 0, 512), storedLength: 3000 };
@@ -161,7 +161,7 @@ describe('a cluster is inflated', () => {
   });
 });
 
-test('the payload itself comes without its trailing bytes, for it goes into other images as it is', () => {
+test('a payload for copying has no trailing bytes', () => {
   for (const readAlignment of [1, 4096]) {
     for (const [index, payload] of PAYLOADS.entries()) {
       const cluster = new Uint8Array(CLUSTER);
@@ -175,7 +175,7 @@ test('the payload itself comes without its trailing bytes, for it goes into othe
 describe('a payload', () => {
   const last = PAYLOADS.length - 1;
 
-  test('may end where the file ends, and what its descriptor says beyond reads as zeros', () => {
+  test('may end at the end of the file; bytes beyond read as zeros', () => {
     for (const more of [0, 1, 511, CLUSTER]) {
       for (const [descriptor, readAlignment] of [
         [cached, 1],
@@ -188,7 +188,7 @@ describe('a payload', () => {
     }
   });
 
-  test('that lacks its last zeros is whole, whatever was read before', async () => {
+  test('that lacks its last zeros is complete, whatever was read before', async () => {
     const cluster = Buffer.concat([text(300), Buffer.alloc(212)]);
     await writeFile(scratch('cut'), deflateRawSync(cluster, { level: 0 }).subarray(0, -200));
     const descriptor = fs.openSync(scratch('cut'), 'r');
@@ -206,7 +206,7 @@ describe('a payload', () => {
     });
   });
 
-  test('that is said to be longer than one can be is corrupt, and is not even read', () => {
+  test('with an impossible length is corrupt, and is not read', () => {
     const storedLength = 2 * CLUSTER + 513;
     expect(failureOf([{ ...segment(0, 512), storedLength, descriptor: -1 }])).toMatchObject({
       kind: 'corrupt',
@@ -215,7 +215,7 @@ describe('a payload', () => {
     readItem([{ ...segment(0, 512), storedLength: storedLength - 1 }]);
   });
 
-  test('that is damaged, cut off, or not one cluster is corrupt', () => {
+  test('that is damaged, truncated, or not one cluster is corrupt', () => {
     const whole = segment(0, 512);
     for (const damaged of [
       { ...whole, offset: whole.offset - 1 },
@@ -230,7 +230,7 @@ describe('a payload', () => {
     }
   });
 
-  test('that yields more than a cluster is read as QEMU reads it, and told', () => {
+  test('that yields more than a cluster is read as in QEMU, and reported', () => {
     const longer = { ...segment(0, 512), inflatedLength: CLUSTER / 2, length: CLUSTER / 2 };
     const { descriptor, offset } = longer;
     const { item, unreadable } = readItem([longer]);
@@ -254,7 +254,7 @@ describe('a payload', () => {
     });
   });
 
-  test('is lost alone with salvage: what it yielded and zeros behind, and the reason', () => {
+  test('is lost alone with salvage: its partial output, then zeros, and the reason', () => {
     const damaged = { ...segment(1, CLUSTER, 0, 3000), storedLength: 500 };
     const { item, unreadable } = readItem([segment(0, 0), damaged, segment(2, 2 * CLUSTER)], {
       salvage: true,

@@ -67,7 +67,7 @@ test('counts bytes of streams, and the window so far, rounded up to a power of t
   closeSync(descriptor);
 });
 
-test('without facts only broken payloads are found', async () => {
+test('without facts only broken payloads are reported', async () => {
   const payloads = fileOf('broken', [PAYLOADS[0]!, Uint8Array.of(7, 7, 7), PAYLOADS[1]!]);
   const descriptor = openSync(path('broken'), 'r');
   const examiner = await examine(setupOf(descriptor, { streamFacts: false }));
@@ -88,7 +88,7 @@ test('without facts only broken payloads are found', async () => {
   closeSync(descriptor);
 });
 
-test('reads past the page cache find the same', async () => {
+test('reads without the page cache give the same result', async () => {
   const payloads = fileOf('direct', [...PAYLOADS, Uint8Array.of(7)]);
   const descriptor = openSync(path('direct'), constants.O_RDONLY | constants.O_DIRECT);
   const examiner = await examine(setupOf(descriptor, { readAlignment: 4096 }));
@@ -96,7 +96,7 @@ test('reads past the page cache find the same', async () => {
   closeSync(descriptor);
 });
 
-test('a payload that goes on past the end of the file is broken, even if zeros would complete it', async () => {
+test('a payload that continues past the end of the file is broken, even if zeros would complete it', async () => {
   // A stored block of zeros at the end of the stream.
   const payload = joined(
     deflateRawSync(text(CLUSTER - 100), { finishFlush: zlib.Z_SYNC_FLUSH }),
@@ -116,7 +116,7 @@ test('a payload that goes on past the end of the file is broken, even if zeros w
   closeSync(descriptor);
 });
 
-test('zstd frames are judged as a stream, as QEMU takes them', async () => {
+test('zstd frames are read as a stream, as in QEMU', async () => {
   const [CONTENT_SIZE_FLAG, WINDOW_DESCRIPTOR] = [200, 5];
   const frame = zstdFrame(text(CLUSTER), [[CONTENT_SIZE_FLAG, 0]]);
   const changed = (window: number) =>

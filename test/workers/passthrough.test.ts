@@ -1,4 +1,4 @@
-/** Payloads of the source that go into the target as they are: which do, which do not, and what is counted. */
+/** Payloads of the source that are copied into the target: conditions and counts. */
 import { closeSync } from 'node:fs';
 import { deflateRawSync } from 'node:zlib';
 import fc from 'fast-check';
@@ -69,8 +69,8 @@ function pack(segments: readonly Segment[], more: Partial<CompressionSetup> = {}
 /** The whole cluster of a kind, in its place. */
 const whole = (kind: (typeof KINDS)[number]) => source.compressed(0, at(kind), CLUSTER);
 
-describe('a payload that stands for a whole cluster', () => {
-  test('goes into the slot byte for byte, without what follows it in the file', () => {
+describe('a payload of a whole cluster', () => {
+  test('is copied into the slot byte for byte, without the following bytes of the file', () => {
     const { sizes, pieces, copied, asked } = pack([whole('text'), whole('other')]);
     expect(pieces[0]!.equals(source.payloads[0]!)).toBe(true);
     expect(pieces[1]!.equals(source.payloads[1]!)).toBe(true);
@@ -78,7 +78,7 @@ describe('a payload that stands for a whole cluster', () => {
     expect(sizes.slice(2)).toEqual([0, 0, 0, 0, 0, 0]);
   });
 
-  test('is copied among clusters of other kinds, whichever they are', () => {
+  test('is copied among clusters of any other kinds', () => {
     const isCopied = fc.array(fc.boolean(), { minLength: KINDS.length, maxLength: KINDS.length });
     fc.assert(
       fc.property(isCopied, (flags) => {
@@ -114,7 +114,7 @@ describe('a payload that stands for a whole cluster', () => {
     expect([pieces[2]!.equals(source.payloads[2]!), copied]).toEqual([true, 1]);
   });
 
-  test('is copied where the disk ends inside the cluster and the rest of it is zeros', () => {
+  test('is copied if the disk ends inside the cluster and the rest is zeros', () => {
     for (const length of [DISK.length, DISK.length - 512, DISK.length - CLUSTER / 2]) {
       const last = { ...whole('half'), length: length - at('half') };
       const { pieces, copied } = pack([last], {}, length);
@@ -122,7 +122,7 @@ describe('a payload that stands for a whole cluster', () => {
     }
   });
 
-  test('is made anew when it holds anything behind the end of the disk, which the target must not', () => {
+  test('is recompressed if it has data after the end of the disk, which the target must not have', () => {
     const length = DISK.length - CLUSTER / 2 - 512;
     const last = { ...whole('half'), length: length - at('half') };
     const expected = Buffer.alloc(CLUSTER);
@@ -137,8 +137,8 @@ describe('a payload is not copied', () => {
     ['unless asked for', (segment) => segment, { passthrough: false }],
     ['when nothing is compressed', (segment) => segment, { compressor: undefined }],
     ['of another compression type', (segment) => ({ ...segment, type: 'zstd' }), {}],
-    ['when only a part of it is wanted', (segment) => ({ ...segment, length: CLUSTER - 512 }), {}],
-    ['from another place in the cluster', (segment) => ({ ...segment, at: segment.at + 512 }), {}],
+    ['if only a part of it is needed', (segment) => ({ ...segment, length: CLUSTER - 512 }), {}],
+    ['from another offset in the cluster', (segment) => ({ ...segment, at: segment.at + 512 }), {}],
   ])('%s', (_, change, more) => {
     const segment = change(whole('text'));
     const { copied, asked, pieces } = pack([segment], more);
@@ -151,7 +151,7 @@ describe('a payload is not copied', () => {
     expect(found.length).toBeGreaterThanOrEqual(segment.at + segment.length);
   });
 
-  test('when the disk ends inside a cluster that begins before', () => {
+  test('if the disk ends inside a cluster that begins earlier', () => {
     const segment = source.compressed(0, at('half') + 512, CLUSTER - 512);
     const { copied, asked } = pack([{ ...segment, at: at('half') }], {}, DISK.length - 512);
     const expected = Buffer.alloc(CLUSTER);
@@ -186,11 +186,11 @@ describe('a damaged payload', () => {
   });
   afterAll(() => closeSync(file.descriptor));
 
-  test('is an error although it would only be copied', () => {
+  test('is an error even if it would only be copied', () => {
     expect(() => pack([damaged])).toThrow(ItemError);
   });
 
-  test('with salvage is what it yields and zeros, compressed anew, and its neighbours are copied', () => {
+  test('with salvage is recompressed from its partial output and zeros, and its neighbours are copied', () => {
     const raw = source.data(0, 3 * CLUSTER, CLUSTER);
     const lost = { ...raw, descriptor: -1 };
     const { sizes, asked, copied, unreadable } = pack([damaged, whole('other'), lost], { salvage: true });
@@ -204,7 +204,7 @@ describe('a damaged payload', () => {
     ]);
   });
 
-  test('that QEMU reads is compressed again, without salvage too, and reported', () => {
+  test('that QEMU reads is recompressed, without salvage too, and reported', () => {
     const longer = deflateRawSync(Buffer.concat([DISK.subarray(0, CLUSTER), text(100)]));
     const odd = makeSourceFile(scratch('odd'), Buffer.concat([longer, Buffer.alloc(CLUSTER)]), CLUSTER);
     const segment = { ...damaged, descriptor: odd.descriptor, storedLength: longer.length };

@@ -211,7 +211,7 @@ describe('the pipeline', () => {
     expect(pool.most).toBe(3);
   });
 
-  test('tells progress from nothing to all, never backwards', async () => {
+  test('reports progress from 0 to the end, never backwards', async () => {
     const { progress, run, source, writer } = make(10 * ITEM - 100, 3, ({ finish }) => finish());
     await run();
     const done = progress.map(({ guestBytesDone }) => guestBytesDone);
@@ -226,12 +226,12 @@ describe('the pipeline', () => {
     });
   });
 
-  test('tells where the last item ended, which is all that is known of a stream', async () => {
+  test('returns the end of the last item, the only known size of a stream', async () => {
     const { run } = make(3 * ITEM - 100, 2, ({ finish }) => finish());
     expect(await run()).toBe(3 * ITEM - 100);
   });
 
-  test('has nothing to do for an empty disk but to say that it is done', async () => {
+  test('reports an empty disk as done', async () => {
     const { progress, run } = make(0, 2);
     await run();
     expect(progress.at(-1)).toEqual({ guestBytesDone: 0, guestBytes: 0, dataBytes: 0, storedBytes: 0 });
@@ -239,7 +239,7 @@ describe('the pipeline', () => {
 });
 
 describe('the first error in guest order', () => {
-  test('ends the run, whichever came first in time, and nothing is written behind it', async () => {
+  test('ends the run, whichever came first in time, and no later cluster is written', async () => {
     const { pool, writer, run } = make(20 * ITEM, 4);
     const running = run();
     await turn();
@@ -257,7 +257,7 @@ describe('the first error in guest order', () => {
     expect(pool.packings.length).toBe(length);
   });
 
-  test('may be the writer’s, with the workers still at work', async () => {
+  test('may be the writer’s, while the workers still run', async () => {
     const { pool, writer, run } = make(20 * ITEM, 4);
     writer.failAt = 5;
     const running = run();
@@ -267,7 +267,7 @@ describe('the first error in guest order', () => {
     expect(writer.written).toEqual(expectedOf(5));
   });
 
-  test('may be the source’s map, with items in flight that fail later', async () => {
+  test('may be the source map’s, with items in flight that fail later', async () => {
     const { source, pool, run } = make(20 * ITEM, 4);
     const { map } = source;
     source.map = (offset) =>
@@ -281,7 +281,7 @@ describe('the first error in guest order', () => {
 describe('the signal', () => {
   const aborted = (cause: unknown) => expect.objectContaining({ code: 'ERR_ABORTED', cause });
 
-  test('that was given before ends the run before anything is written', async () => {
+  test('aborted before the run ends it before any write', async () => {
     const { writer, run } = make(20 * ITEM, 4, ({ finish }) => finish());
     await expect(run(AbortSignal.abort('before'))).rejects.toThrow(aborted('before'));
     expect(writer.written).toEqual([]);
@@ -305,7 +305,7 @@ describe('the signal', () => {
     await expect(run(controller.signal)).rejects.toThrow(aborted('late'));
   });
 
-  test('has no listener after the run, and at most one during it', async () => {
+  test('has at most one listener during the run, and none after it', async () => {
     const { signal } = new AbortController();
     const { run, progress } = make(50 * ITEM, 4, ({ finish }) => finish());
     const running = run(signal);
@@ -319,7 +319,7 @@ describe('the signal', () => {
     expect(getEventListeners(signal, 'abort')).toEqual([]);
   });
 
-  test('that comes with a failure ends the run once', async () => {
+  test('aborted together with a failure ends the run once', async () => {
     const { pool, run } = make(20 * ITEM, 4);
     const controller = new AbortController();
     const running = run(controller.signal);

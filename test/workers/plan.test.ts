@@ -46,7 +46,7 @@ function expectOnGrid(
 }
 
 describe('the plan', () => {
-  test('makes items now and then where nothing but holes and unreadable ranges are, for these to be told', async () => {
+  test('still emits items in ranges of only holes and unreadable parts, to report these', async () => {
     const pairs = 800;
     const list = Array.from({ length: 2 * pairs }, (_, index) => ({
       kind: index % 2 === 0 ? ('unreadable' as const) : ('zero' as const),
@@ -79,7 +79,7 @@ describe('the plan', () => {
     expect(most).toBeLessThanOrEqual(MOST_UNREADABLE + 64);
   });
 
-  test('lies on the grid and covers what the map has bytes for, byte for byte and no byte more', async () => {
+  test('lies on the grid and covers exactly the bytes of the map', async () => {
     await fc.assert(
       fc.asyncProperty(
         stretchesOf(['zero', 'data', 'compressed'], 200),
@@ -98,7 +98,7 @@ describe('the plan', () => {
     );
   });
 
-  test('takes what the map cannot tell for zeros with salvage, and tells each byte of it once, in order', async () => {
+  test('treats unreadable parts of the map as zeros with salvage, and reports each byte once, in order', async () => {
     await fc.assert(
       fc.asyncProperty(
         stretchesOf(SOURCE_KINDS, 60),
@@ -135,7 +135,7 @@ describe('the plan', () => {
     );
   });
 
-  test('ends with the reason of what the map cannot tell without salvage, after all items before it', async () => {
+  test("ends with the map's error without salvage, after all items before it", async () => {
     const source = fake([
       { kind: 'data', length: 3 * MIB },
       { kind: 'unreadable', length: MIB },
@@ -146,7 +146,7 @@ describe('the plan', () => {
     await expect(items.next()).rejects.toMatchObject({ code: 'ERR_CORRUPT', offset: 3 * MIB });
   });
 
-  test('asks once for each hole that begins with an item, however large it is', async () => {
+  test('queries each hole that begins with an item once, however large it is', async () => {
     const source = new FakeSource('fake', [
       { kind: 'zero', length: 3 * TIB },
       { kind: 'data', length: MIB },
@@ -170,7 +170,7 @@ describe('the plan', () => {
     ]);
   });
 
-  test('steps over what cannot be read as over a hole', async () => {
+  test('skips unreadable ranges like holes', async () => {
     const source = fake([
       { kind: 'unreadable', length: 3 * TIB },
       { kind: 'data', length: MIB },
@@ -181,7 +181,7 @@ describe('the plan', () => {
     expect(told).toEqual([3 * TIB]);
   });
 
-  test('goes on in the middle of an item behind a hole, and cuts the last item to the disk', async () => {
+  test('continues in the middle of an item after a hole, and cuts the last item to the disk', async () => {
     const source = new FakeSource('fake', [
       { kind: 'zero', length: MIB + 512 },
       { kind: 'data', length: 1024 },
@@ -206,7 +206,7 @@ describe('the plan', () => {
     ]);
   });
 
-  test('cuts a compressed cluster where an item ends, and says how much of it to skip', async () => {
+  test('cuts a compressed cluster at the end of an item, with the number of bytes to skip', async () => {
     const source = fake([
       { kind: 'zero', length: 512 },
       { kind: 'compressed', length: 4096 },
@@ -230,7 +230,7 @@ describe('the plan', () => {
     }
   });
 
-  test('looks no further than the item that is asked for', async () => {
+  test('plans no further than the requested item', async () => {
     const source = new FakeSource('fake', [{ kind: 'data', length: 10 * MIB }]);
     const items = plan(source, { itemSize: MIB, keepZeros: false });
     await items.next();
@@ -247,7 +247,7 @@ describe('the plan', () => {
   });
 });
 
-test('a work item holds whole clusters of any size', () => {
+test('a work item consists of whole clusters of any size', () => {
   for (let clusterBits = 9; clusterBits <= 21; clusterBits += 1)
     expect(ITEM_BYTES % 2 ** clusterBits).toBe(0);
 });

@@ -1,4 +1,4 @@
-/** What planned items say of every byte of a disk, for a comparison with what its map says. */
+/** The source of every byte according to planned items, for comparison with the map. */
 import type { Segment } from '../../src/workers/segments.js';
 
 /**

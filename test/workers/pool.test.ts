@@ -88,7 +88,7 @@ afterEach(async () => {
 });
 
 describe('a pool', () => {
-  test('hands out the slot that the worker filled, for more items than threads', async () => {
+  test('returns the slot that the worker filled, for more items than threads', async () => {
     const pool = start('answers', 2, 8);
     for (const round of [0, 100]) {
       const packed = Array.from({ length: 8 }, (_, slot) => pool.run(item(slot, slot + round), 0));
@@ -100,7 +100,7 @@ describe('a pool', () => {
     }
   });
 
-  test('hands an item of a stream over in the memory of its slot, before and after others', async () => {
+  test('passes an item of a stream in the memory of its slot, before and after others', async () => {
     const pool = start<FindRuns>('takes-arrivals', 2, 4, {}, true);
     for (const round of [1, 2]) {
       const packed = [3, 0, 1, 2].map((slot) => {
@@ -120,7 +120,7 @@ describe('a pool', () => {
     );
   });
 
-  test('begins items in their order, because the caller waits for the oldest', async () => {
+  test('starts items in order, because the caller waits for the oldest', async () => {
     const counter = new Int32Array(new SharedArrayBuffer(4));
     const pool = start('counts', 1, 12, { counter });
     const packed = await Promise.all(Array.from({ length: 12 }, (_, slot) => pool.run(item(slot), slot)));
@@ -286,7 +286,7 @@ describe('a failed read', () => {
     );
   });
 
-  test('that came short is a changed source, with what was expected and what is there', async () => {
+  test('that came short is a changed source, with expected and actual length', async () => {
     const pool = start('reports-failures', 1);
     const failure = { kind: 'short', descriptor: 7, offset: 512, expected: 4096, found: 100 };
     await expect(pool.run(failing(failure), 0)).rejects.toThrow(
@@ -316,7 +316,7 @@ describe('a failed read', () => {
     );
   });
 
-  test('that was salvaged comes with the answer: where on the disk, and why', async () => {
+  test('that was salvaged is part of the answer, with guest offset and reason', async () => {
     const pool = start('salvages', 1);
     const failure = { kind: 'short', descriptor: 7, offset: 512, expected: 4096, found: 100 };
     const { unreadable, bytes } = await pool.run(failing(failure), 2 ** 40);
@@ -354,9 +354,9 @@ describe('a worker that', () => {
     ['ends its thread', 'exits', /exited with code: 3/],
     ['runs out of memory', 'runs-out-of-memory', /memory limit/],
     ['cannot be loaded', 'throws-at-load', /the engine is not installed/],
-    ['cannot have what the setup asks for', 'throws-at-setup', /the engine is not installed/],
+    ['fails at its setup', 'throws-at-setup', /the engine is not installed/],
     ['ends its thread while it is loaded', 'exits-at-load', /exited with code: 3/],
-    ['is not there', 'missing', /missing\.mjs/],
+    ['is missing', 'missing', /missing\.mjs/],
   ])('%s fails its items with guest offset and cause', async (_, worker, reason) => {
     const pool = start(worker, 2);
     const packed = await Promise.allSettled([0, 1, 2, 3].map((slot) => pool.run(item(slot), slot * 65_536)));
@@ -368,7 +368,7 @@ describe('a worker that', () => {
   test.each([
     ['cannot be loaded', 'throws-at-load', /the engine is not installed/],
     ['ends its thread while it is loaded', 'exits-at-load', /exited with code: 3/],
-  ])('%s before there is work fails what comes later', async (_, worker, reason) => {
+  ])('%s before the first item fails later items', async (_, worker, reason) => {
     const loads = scratch(`${worker}.loads`);
     writeFileSync(loads, '');
     vi.stubEnv('WORKER_LOADS', loads);

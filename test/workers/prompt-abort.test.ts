@@ -14,14 +14,14 @@ afterEach(() => {
 
 const forEver = () => new Promise<number>(() => {});
 
-test('what the work returns or throws is passed on', async () => {
+test('the result or error of the work is passed on', async () => {
   const { signal } = new AbortController();
   await expect(endPromptly(signal, async () => 7)).resolves.toBe(7);
   await expect(endPromptly(undefined, async () => 7)).resolves.toBe(7);
   await expect(endPromptly(signal, () => Promise.reject(new Error('no')))).rejects.toThrow('no');
 });
 
-test('work that ends by itself after the signal is waited for', async () => {
+test('work that ends soon after the signal is waited for', async () => {
   const controller = new AbortController();
   let clean = () => {};
   const work = new Promise<never>((_, reject) => {
@@ -49,7 +49,7 @@ test('work is not started after the signal', async () => {
   expect(work).not.toHaveBeenCalled();
 });
 
-test('work that does not end is given up', async () => {
+test('work that does not end is abandoned', async () => {
   const controller = new AbortController();
   const abandon = vi.fn(async () => {});
   const ended = endPromptly(controller.signal, forEver, abandon);
@@ -62,7 +62,7 @@ test('work that does not end is given up', async () => {
   expect(abandon).toHaveBeenCalledTimes(1);
 });
 
-test('what becomes of given-up work is ignored', async () => {
+test('the outcome of abandoned work is ignored', async () => {
   const controller = new AbortController();
   let fail = () => {};
   const work = new Promise<never>((_, reject) => {

@@ -1,4 +1,4 @@
-/** However the source cuts a disk into segments, the same clusters and runs come out. */
+/** The results do not depend on how the source divides a disk into segments. */
 import { closeSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';

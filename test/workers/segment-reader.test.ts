@@ -78,7 +78,7 @@ function failureOf(read: () => void) {
 }
 
 describe('an item', () => {
-  test('gets the segments’ bytes and zeros between them, with aligned reads, for any segments', () => {
+  test('reads the segments’ bytes and zeros between them, with aligned reads, for any segments', () => {
     const pieces = fc.array(
       fc.record({
         gap: fc.oneof(fc.constant(0), fc.constant(4096), fc.integer({ min: 0, max: 9000 })),
@@ -123,7 +123,7 @@ describe('an item', () => {
     expect([koffi.address(into) - koffi.address(item), length, offset]).toEqual([4096n, 16_384, 8192]);
   });
 
-  test('ends with the file’s last bytes, past the page cache too', () => {
+  test('ends with the file’s last bytes, without the page cache too', () => {
     const direct = fs.openSync(file, fs.constants.O_RDONLY | fs.constants.O_DIRECT);
     const last = { ...segment(0, 40_001, SIZE - 40_001), descriptor: direct };
     readItem(4096, [last]);
@@ -132,7 +132,7 @@ describe('an item', () => {
     expect(item[40_001]).toBe(0);
   });
 
-  test.each([1, 4096])('is whole although the system moves a little at a time, alignment %i', (alignment) => {
+  test.each([1, 4096])('is complete although the system returns short reads, alignment %i', (alignment) => {
     let interruptions = 0;
     answerReads((fd, into, at, length, offset) => {
       interruptions += 1;
@@ -146,7 +146,7 @@ describe('an item', () => {
   });
 });
 
-test('what has arrived is taken from the start of the item’s slot', () => {
+test('arrived data is read from the start of the item’s slot', () => {
   const arrivals = new SharedArrayBuffer(3 * ITEM);
   new Uint8Array(arrivals).set(randomBytes(3 * ITEM));
   readItem(4096, [{ kind: 'arrived', at: 512, length: 5000 }], { arrivals, slot: 2 });
@@ -174,7 +174,7 @@ describe('a file that became shorter', () => {
     expect(failure).toEqual({ kind: 'short', descriptor, ...facts });
   });
 
-  test('is short past the page cache too', async () => {
+  test('is short without the page cache too', async () => {
     const direct = fs.openSync(file, fs.constants.O_RDONLY | fs.constants.O_DIRECT);
     for (const length of [20_000, 4096, 100, 0]) {
       await truncate(file, length);
@@ -195,7 +195,7 @@ function segmentAt(offset: number, length: number) {
   return { kind: 'data', at: 0, length, offset } as const;
 }
 
-test('a read that fails is told in plain data with the offset that failed', () => {
+test('a failed read is reported as plain data with the failing offset', () => {
   answerReads((fd, into, at, length, offset) => {
     if (offset >= 8192) throw Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO', errno: -5 });
     return actualRead(fd, into, at, Math.min(length, 4096), offset);
@@ -215,7 +215,7 @@ describe('salvage', () => {
   const salvage = { salvage: true };
   const eio = () => Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO', errno: -5 });
 
-  test('loses only the blocks of the file that cannot be read, and says which', () => {
+  test('loses only the unreadable blocks of the file, and reports them', () => {
     const places = fc.record({
       bad: fc.uniqueArray(fc.nat(Math.floor(SIZE / 4096)), { maxLength: 5 }),
       at: fc.integer({ min: 0, max: 3000 }),
@@ -249,7 +249,7 @@ describe('salvage', () => {
     );
   });
 
-  test('keeps what is left of a file that became shorter', async () => {
+  test('keeps the rest of a file that became shorter', async () => {
     await truncate(file, 20_000);
     const unreadable = readItem(1, [segment(0, 40_000, 8192)], salvage);
     // The block in which the file ends is lost with what is missing.
@@ -265,7 +265,7 @@ describe('salvage', () => {
     ]);
   });
 
-  test('of a file that can be read changes nothing and tries nothing twice', () => {
+  test('of a readable file changes nothing and reads nothing twice', () => {
     expect(readItem(4096, [segment(4096, 16_384, 8192)], salvage)).toEqual([]);
     expect(vi.mocked(fs.readSync).mock.calls.length).toBe(1);
   });

@@ -5,7 +5,7 @@ import { segmentsOf } from '../../src/workers/segments.js';
 import { FakeLayer, meaningsOf, stretchesOf } from '../image/fake-layer.js';
 import { putSegments } from './planned-bytes.js';
 
-test('the segments of a guest range are its bytes and no others, zeros past the end of the disk', async () => {
+test('the segments of a guest range cover exactly its bytes, with zeros past the end of the disk', async () => {
   await fc.assert(
     fc.asyncProperty(
       stretchesOf(['zero', 'data', 'compressed']),
@@ -26,7 +26,7 @@ test('the segments of a guest range are its bytes and no others, zeros past the 
   );
 });
 
-test('what the map cannot tell is an error, where it is needed', async () => {
+test('an unreadable part of the map is an error if it is needed', async () => {
   const source = new FakeLayer<MappedRange>('fake', [
     { kind: 'data', length: 10 },
     { kind: 'unreadable', length: 10 },

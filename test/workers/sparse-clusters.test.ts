@@ -44,19 +44,19 @@ describe('a run of zero clusters', () => {
     return sizes.flatMap((size, index) => (size > 0 ? [index] : []));
   };
 
-  test('that is not shorter than the smallest one to leave out is left out', () => {
+  test('that is at least as long as the sparse size is omitted', () => {
     expect(stored(2048, 2048)).toEqual(BLOCKS);
     expect(stored(2048, 512)).toEqual(BLOCKS);
   });
 
-  test('that is shorter is stored, between others and beside them as far as its piece goes', () => {
+  test('that is shorter is stored, between and beside data of its piece', () => {
     expect(stored(2048, 4096)).toEqual([0, 1, 2, 3, 4, 5, 16, 17, 30, 31]);
     expect(stored(2048, 32_768)).toEqual(Array.from({ length: 32 }, (_, index) => index));
     // Pieces of 16 KiB, of which the second alone is zeros: not enough.
     expect(stored(2048, 24_576)).toEqual(Array.from({ length: 32 }, (_, index) => index));
   });
 
-  test('that the source does not even have is left out, however short', () => {
+  test('that is a hole of the source is omitted, however short', () => {
     expect(stored(2048, 32_768, 3 * 2048)[0]).toBe(3);
   });
 });
@@ -70,7 +70,7 @@ describe('the subclusters', () => {
     expect(sizes).toEqual([ITEM]);
   });
 
-  test('that qemu-img would write with data beside them have theirs too', () => {
+  test('that qemu-img would write with adjacent data have their bit too', () => {
     const { subclusters } = pack(ITEM, { subclusters: true, sparseSize: 4096 });
     expect([...subclusters!]).toEqual([bits([0, 1, 2, 3, 4, 5, 16, 17, 30, 31])]);
   });
@@ -81,7 +81,7 @@ describe('the subclusters', () => {
     expect([...subclusters!]).toEqual([2 ** 3 + 2 ** 15 + 2 ** 19, 0, 2 ** 3, 2 ** 31]);
   });
 
-  test('are all stored with zeros kept, and of a cluster that could not be compressed', () => {
+  test('are all stored if zeros are kept, or if the cluster is incompressible', () => {
     expect([...pack(ITEM, { subclusters: true, keepZeros: true }).subclusters!]).toEqual([0xffffffff]);
     expect([...pack(ITEM, { subclusters: true }, inVain).subclusters!]).toEqual([0xffffffff]);
     const shrinks: Compressor = { compress: () => 9, free: () => {} };
@@ -100,17 +100,17 @@ describe('the runs of a raw disk', () => {
     return new RunFinder(setup, setup, new Map()).run({ segments, length, slot: 1 });
   };
 
-  test('leave out zeros of at least the sparse size', () => {
+  test('omit zeros of at least the sparse size', () => {
     const found = [0, 4096, 4096, 12_288, 32_768, 36_864, 61_440, 65_536];
     expect([...runs({ sparseSize: 4096 }).runs]).toEqual([0, 12_288, ...found.slice(4)]);
     expect([...runs({ sparseSize: 2048 }).runs.slice(0, 4)]).toEqual([0, 2048, 6144, 10_240]);
   });
 
-  test('are the whole disk, and end with it, when zeros are kept', () => {
+  test('are the whole disk, and end with it, if zeros are kept', () => {
     expect([...runs({ keepZeros: true, sparseSize: 0 }, file.descriptor, 5120).runs]).toEqual([0, 5120]);
   });
 
-  test('leave out ranges that could not be read', () => {
+  test('omit unreadable ranges', () => {
     const { runs: found, unreadable } = runs({ salvage: true }, -1);
     expect([...found]).toEqual([]);
     expect(unreadable).toMatchObject([

@@ -1,4 +1,4 @@
-/** Which runs are written: against the rule said in other words, and against what qemu-img writes. */
+/** The written runs, compared with another implementation of the rule and with qemu-img. */
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';

@@ -1,4 +1,4 @@
-/** What a check of a sound image comes to, for tests of what is printed. */
+/** The result of a check of a sound image, for tests of the output. */
 import type { CheckResult } from '../../../src/check/options.js';
 
 export const SOUND: CheckResult = {

@@ -45,7 +45,7 @@ describe('the exit code', () => {
     expect(around.stdout.text).toBe('');
   });
 
-  test('is the signal’s when the check was stopped', async () => {
+  test('is the signal’s if the check was stopped', async () => {
     const around = io(async ({ signal }) => {
       if (signal?.aborted === false) await once(signal, 'abort');
       throw new Qcow2cError('ERR_ABORTED', 'ended');
@@ -58,21 +58,21 @@ describe('the exit code', () => {
   });
 });
 
-describe('what is printed', () => {
+describe('the output', () => {
   const check: CheckIo['check'] = async ({ onFinding, onWarning }) => {
     onWarning?.('strange');
     await onFinding?.({ kind: 'refcount', cluster: 1, found: 2n, expected: 1 }, 'Leaked cluster 1');
     return { ...SOUND, leaks: 1 };
   };
 
-  test('is what is wrong on standard error and the verdict on standard output', async () => {
+  test('has findings on standard error and the verdict on standard output', async () => {
     const around = io(check);
     await checkCommand(REQUEST, around);
     expect(around.stderr.text).toBe('qcow2c: warning: strange\nLeaked cluster 1\n');
     expect(around.stdout.text).toMatch(/^\n1 leaked clusters/);
   });
 
-  test('is no verdict with -q', async () => {
+  test('has no verdict with -q', async () => {
     const around = io(check);
     await checkCommand({ ...REQUEST, quiet: true }, around);
     expect(around.stderr.text).toContain('Leaked cluster 1\n');

@@ -8,7 +8,7 @@ function checkOf(...words: string[]) {
   return request;
 }
 
-test('a name alone is checked, through the page cache and without its data', () => {
+test('by default a check uses the page cache and skips the data', () => {
   expect(checkOf('disk.qcow2')).toEqual({
     kind: 'check',
     options: {
@@ -25,7 +25,7 @@ test('a name alone is checked, through the page cache and without its data', () 
   });
 });
 
-test('every option arrives', () => {
+test('every option is passed on', () => {
   const words = ['-f', 'qcow2', '-r', 'all', '--data', '--output', 'json', '-m', '3', '-T', 'none', '-p'];
   expect(checkOf(...words, 'disk.qcow2')).toMatchObject({
     options: {
@@ -40,16 +40,16 @@ test('every option arrives', () => {
   });
 });
 
-test('-U reads what others may write to, which -r cannot', () => {
+test('-U allows concurrent writers and excludes -r', () => {
   expect(checkOf('-U', 'disk.qcow2')).toMatchObject({ options: { image: { forceShare: true } } });
   expect(() => checkOf('-U', '-r', 'leaks', 'disk.qcow2')).toThrow('force-share=on');
 });
 
-test('-q shows no progress whatever else is asked for', () => {
+test('-q shows no progress, whatever the other options', () => {
   expect(checkOf('-q', '--progress=bar', 'disk.qcow2')).toMatchObject({ quiet: true, progress: 'none' });
 });
 
-test('options in place of a name are kept as they were typed', () => {
+test('options in place of a name are kept as typed', () => {
   const text = 'driver=qcow2,file.filename=disk.qcow2';
   expect(checkOf('--image-opts', text)).toMatchObject({
     name: text,
@@ -57,7 +57,7 @@ test('options in place of a name are kept as they were typed', () => {
   });
 });
 
-describe('what is refused, in qemu-img’s words', () => {
+describe('refusals have qemu-img’s words', () => {
   test.each([
     [[], /^Expecting one image file name \(.*\)$/],
     [['a', 'b'], /^Expecting one image file name \(.*\)$/],
@@ -70,7 +70,7 @@ describe('what is refused, in qemu-img’s words', () => {
     expect(() => checkOf(...words)).toThrow(message);
   });
 
-  test('operands are looked at first', () => {
+  test('operands are checked first', () => {
     expect(() => readCheckWords([], { cache: 'foo' })).toThrow('Expecting one image file name');
   });
 });

@@ -12,11 +12,11 @@ const BAD = {
   compressedClusters: 1,
 };
 
-test('of a sound image there are two lines', () => {
+test('a sound image gives two lines', () => {
   expect(humanText(SOUND)).toBe('No errors were found on the image.\nImage end offset: 262144\n');
 });
 
-test('what is wrong is told by kind, then the clusters', () => {
+test('errors are listed by kind, then the clusters', () => {
   expect(humanText(BAD)).toBe(
     '\n3 errors were found on the image.\n' +
       'Data may be corrupted, or further writes to the image may corrupt it.\n' +
@@ -28,7 +28,7 @@ test('what is wrong is told by kind, then the clusters', () => {
   );
 });
 
-test('a share just between two numbers is the even one, as in C', () => {
+test('a tie is rounded to the even digit, as in C', () => {
   const percent = (fragmentedClusters: number, allocatedClusters: number) =>
     humanText({ ...SOUND, allocatedClusters, fragmentedClusters }).match(/, (.*)% fragmented/)?.[1];
   expect(percent(1, 800)).toBe('0.12');
@@ -39,7 +39,7 @@ test('a share just between two numbers is the even one, as in C', () => {
   expect(percent(800, 800)).toBe('100.00');
 });
 
-test('data that were looked at have a line and two keys of their own', () => {
+test('checked data adds a line and two keys', () => {
   const result = { ...SOUND, data: { examined: 5, broken: 0 } };
   expect(humanText(result)).toContain('\nCompressed clusters examined: 5, broken: 0\n');
   expect(JSON.parse(jsonText(result, 'x'))).toMatchObject({ 'examined-clusters': 5, 'broken-clusters': 0 });
@@ -71,7 +71,7 @@ test('JSON has qemu-img’s keys in its order, without those that are 0', () => 
   });
 });
 
-test('leaks are not called harmless where a table could not be read', () => {
+test('leaks are not called harmless if a table could not be read', () => {
   const text = humanText({ ...SOUND, leaks: 2, unreadTables: 1 });
   expect(text).toMatch(/^They may be in use: /m);
   expect(text).not.toMatch(/no harm/);

@@ -77,7 +77,7 @@ describe('a verdict', () => {
   });
 
   test.each(VERDICTS)(
-    '%j of disks of %j bytes has exit code %i with -q, and errors are told',
+    '%j of disks of %j bytes has exit code %i with -q, and errors are printed',
     async (...expected) => {
       const [verdict, sizes, code, , err] = expected;
       expect(await said({ verdict, sizes }, { quiet: true, p: true })).toEqual({ code, out: '', err });
@@ -91,13 +91,13 @@ describe('progress', () => {
     return { verdict: { kind: 'different-content', offset: 512 }, sizes: SAME };
   };
 
-  test('ends in a line of its own, and not at 100 % when there is a difference', async () => {
+  test('ends on its own line, and not at 100 % after a difference', async () => {
     const around = io(going);
     await compareCommand(request({ p: true }), around);
     expect(around.stdout.text).toBe('    (0.00/100%)\r    (50.00/100%)\r\nContent mismatch at offset 512!\n');
   });
 
-  test('is not shown unless asked for', async () => {
+  test('is shown only on request', async () => {
     const around = io(going);
     await compareCommand(request(), around);
     expect([around.stdout.text, around.stderr.text]).toEqual(['Content mismatch at offset 512!\n', '']);
@@ -105,7 +105,7 @@ describe('progress', () => {
 });
 
 describe('without a verdict', () => {
-  test('an error has exit code 2, and is one line unless more is wanted', async () => {
+  test('an error has exit code 2, and is one line without --debug', async () => {
     for (const [words, line] of [
       [{}, /^qcow2c: the reason of it\n$/],
       [{ debug: true }, /^qcow2c: the reason of it\n.*Qcow2cError.*command\.test/s],
@@ -117,7 +117,7 @@ describe('without a verdict', () => {
     }
   });
 
-  test('words that make no sense have exit code 2, and nothing is opened', async () => {
+  test('invalid words have exit code 2, and no file is opened', async () => {
     const around = io(() => Promise.reject(new Error('opened')));
     expect(await compareCommand(request({ cache: 'foo' }), around)).toBe(2);
     expect(around.stderr.text).toBe('qcow2c: Invalid source cache option: foo\n');

@@ -6,7 +6,7 @@ const requestOf = (...words: string[]) => parseCommandLine(['compare', ...words]
 const optionsOf = (...words: string[]) => compareOptions(requestOf(...words));
 
 describe('the words of compare', () => {
-  test('name two images, and by default nothing else', () => {
+  test('are two images by default', () => {
     expect(optionsOf('one', 'file:other')).toEqual({
       images: [{ file: 'one' }, { file: 'other' }],
       strict: undefined,
@@ -15,7 +15,7 @@ describe('the words of compare', () => {
     });
   });
 
-  test('can be short or long', () => {
+  test('have short and long options', () => {
     const expected = {
       images: [
         { file: 'one', format: 'raw' },
@@ -32,7 +32,7 @@ describe('the words of compare', () => {
     expect(optionsOf('one', ...long, 'other')).toEqual(expected);
   });
 
-  test('can be options in the place of names', () => {
+  test('can be options instead of names', () => {
     const image = 'driver=qcow2,file.filename=a,backing=';
     expect(optionsOf('--image-opts', image, 'driver=raw,file.filename=b,size=1k').images).toEqual([
       { file: 'a', format: 'qcow2', backing: 'none' },
@@ -51,7 +51,7 @@ describe('the words of compare', () => {
     [['--image-opts', '-f', 'raw'], '--image-opts and --format are mutually exclusive'],
     [['-m', '0'], "Invalid number of threads '0'"],
     [['--object', 'secret,id=a'], '--object is not supported'],
-  ])('%j are a complaint of the command, which has an exit code of its own', (words, message) => {
+  ])('%j are refused by the command, with its own exit code', (words, message) => {
     const request = requestOf(...words, 'one', 'two');
     expect(() => compareOptions(request)).toThrow(message);
   });

@@ -15,7 +15,7 @@ describe('the explanation of an option in a list', () => {
     expect(brief(help)).toBe(shown);
   });
 
-  test.each(TABLES)('is short and says what the option does, for $name', (table) => {
+  test.each(TABLES)('is short and describes the option, for $name', (table) => {
     for (const { flags, help } of optionsOf(table)) {
       expect(brief(help).length, flags[0]).toBeLessThanOrEqual(64);
       expect(brief(help).split(' ').length, `${flags[0]}: ${brief(help)}`).toBeGreaterThan(1);
@@ -24,7 +24,7 @@ describe('the explanation of an option in a list', () => {
   });
 });
 
-test.each(TABLES)('words that are offered need no quotes in any shell, for $name', (table) => {
+test.each(TABLES)('offered words need no quotes in any shell, for $name', (table) => {
   for (const row of optionsOf(table)) {
     const offer = offerOf(row);
     const words =

@@ -60,7 +60,7 @@ describe('a conversion that succeeds', () => {
     expect(listeners(around.process)).toBe(0);
   });
 
-  test('says what it did with -v', async () => {
+  test('prints a summary with -v', async () => {
     const around = io(async () => RESULT);
     await convertCommand({ ...REQUEST, verbose: true }, around);
     expect(around.stderr.text).toContain('Clusters: 4 compressed');
@@ -68,13 +68,13 @@ describe('a conversion that succeeds', () => {
   });
 });
 
-describe('what cannot be read', () => {
+describe('an unreadable range', () => {
   const convert: ConvertIo['convert'] = async ({ onUnreadable }) => {
     onUnreadable?.({ guestOffset: 512, length: 512, error: usageError('gone') });
     return { ...RESULT, unreadableBytes: 512 };
   };
 
-  test('is said on standard error, and the conversion succeeds', async () => {
+  test('is reported on standard error, and the conversion succeeds', async () => {
     const around = io(convert);
     expect(await convertCommand(REQUEST, around)).toBe(0);
     expect(around.stderr.text).toBe(
@@ -84,13 +84,13 @@ describe('what cannot be read', () => {
     expect(around.stdout.text).toBe('');
   });
 
-  test('is not said with -q', async () => {
+  test('is not reported with -q', async () => {
     const around = io(convert);
     expect(await convertCommand({ ...REQUEST, quiet: true }, around)).toBe(0);
     expect(around.stderr.text).toBe('');
   });
 
-  test('is summed up only when the conversion succeeds', async () => {
+  test('is summed up only if the conversion succeeds', async () => {
     const around = io(async (options) => {
       await convert(options);
       throw usageError('no');
@@ -100,7 +100,7 @@ describe('what cannot be read', () => {
   });
 });
 
-test.each([false, true])('a warning is said on standard error, also with -q (%s)', async (quiet) => {
+test.each([false, true])('a warning is printed on standard error, also with -q (%s)', async (quiet) => {
   const around = io(async ({ onWarning }) => {
     onWarning?.("Skipping inconsistent bitmap 'a'");
     return RESULT;
@@ -134,7 +134,7 @@ describe('progress', () => {
     expect(around.stderr.text === '').toBe(stderr === '');
   });
 
-  test('is ended before a failure is thrown', async () => {
+  test('is closed before a failure is thrown', async () => {
     const around = io(async () => Promise.reject(usageError('no')), 80);
     await expect(convertCommand({ ...REQUEST, progress: 'bar' }, around)).rejects.toThrow('no');
     expect(around.stderr.text).toMatch(/\[\?25h.*\n$/);
@@ -164,7 +164,7 @@ describe('interruptions', () => {
     expect(listeners(around.process)).toBe(0);
   });
 
-  test('a signal before the conversion has begun ends the command before anything is opened', async () => {
+  test('a signal before the conversion ends the command before any file is opened', async () => {
     let calls = 0;
     const around = io(async () => {
       calls += 1;
@@ -176,7 +176,7 @@ describe('interruptions', () => {
     expect(calls).toBe(0);
   });
 
-  test('a signal that comes too late changes nothing', async () => {
+  test('a signal after the conversion has no effect', async () => {
     const around = io(async () => {
       around.process.emit('SIGINT', 'SIGINT');
       return RESULT;
@@ -184,7 +184,7 @@ describe('interruptions', () => {
     expect(await convertCommand(REQUEST, around)).toBe(0);
   });
 
-  test('another failure after a signal is that failure', async () => {
+  test('another failure after a signal is thrown', async () => {
     const around = io(async () => {
       around.process.emit('SIGINT', 'SIGINT');
       throw new Qcow2cError('ERR_IO', 'Could not write');
@@ -193,7 +193,7 @@ describe('interruptions', () => {
     expect(listeners(around.process)).toBe(0);
   });
 
-  test('an error that nobody caught lets the conversion clean up and is then thrown', async () => {
+  test('an uncaught exception aborts the conversion, which cleans up, and is then thrown', async () => {
     let cleanedUp = false;
     const { promise: begun, resolve: begin } = deferred();
     const around = io(

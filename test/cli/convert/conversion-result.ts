@@ -1,4 +1,4 @@
-/** A finished conversion as the library describes it, for the tests of what is said about it. */
+/** The library's result of a conversion, for tests of the output. */
 import type { ConvertResult } from '../../../src/convert/options.js';
 
 export const RESULT: ConvertResult = {

@@ -3,7 +3,7 @@ import { summary } from '../../../src/cli/convert/summary.js';
 import { RESULT } from './conversion-result.js';
 
 describe('summary', () => {
-  test('says how, where to and how much', () => {
+  test('describes compression, target and amounts', () => {
     expect(summary(RESULT).split('\n')).toEqual([
       'Compression: libdeflate, level 2; worker threads: 3',
       'Target cache mode: none',
@@ -14,26 +14,26 @@ describe('summary', () => {
     ]);
   });
 
-  test('says why O_DIRECT was not used', () => {
+  test('gives the reason why O_DIRECT was not used', () => {
     const directRefused = 'Invalid argument';
     expect(summary({ ...RESULT, targetCache: 'writeback', directRefused })).toContain(
       'Target cache mode: writeback (O_DIRECT was refused: Invalid argument)\n',
     );
   });
 
-  test('says which clusters were copied, stored as zeros or could not be read', () => {
+  test('counts copied, zero and unreadable clusters', () => {
     const text = summary({ ...RESULT, copiedClusters: 3, zeroClusters: 2, unreadableBytes: 65536 });
     expect(text).toContain('Clusters: 4 compressed (3 copied), 1 normal, 2 zero, of 65536 bytes each\n');
     expect(text).toContain('Unreadable: 65536 bytes replaced with zeros\n');
   });
 
-  test('has no clusters to count in a raw disk', () => {
+  test('has no cluster counts for a raw disk', () => {
     const text = summary({ ...RESULT, clusterSize: undefined, compressedClusters: 0, normalClusters: 0 });
     expect(text).not.toContain('Clusters');
     expect(text).toContain('Size: 655360 bytes virtual, 400384 bytes in the file\n');
   });
 
-  test('makes no ratio of nothing, and no engine of none', () => {
+  test('omits the ratio without data, and the engine without compression', () => {
     const text = summary({
       ...RESULT,
       engine: undefined,

@@ -6,7 +6,7 @@ import { RecordedOutput } from '../recorded-output.js';
 const ERROR = ioError("Could not read 'in' at offset 512", new Error('Input/output error'));
 
 describe('UnreadableWarnings', () => {
-  test('prints a line a range in the words of qemu-img, and the sum', () => {
+  test("prints one line per range in qemu-img's words, and the total", () => {
     const stderr = new RecordedOutput();
     const warnings = new UnreadableWarnings(stderr);
     warnings.add({ guestOffset: 512, length: 1024, error: ERROR });
@@ -40,13 +40,13 @@ describe('UnreadableWarnings', () => {
     ]);
   });
 
-  test('says nothing when everything could be read', () => {
+  test('prints nothing if all data was readable', () => {
     const stderr = new RecordedOutput();
     new UnreadableWarnings(stderr).finish('out');
     expect(stderr.text).toBe('');
   });
 
-  test('wipes a line of progress off a terminal first', () => {
+  test('clears a line of progress on a terminal first', () => {
     const stderr = new RecordedOutput(80);
     const warnings = new UnreadableWarnings(stderr);
     warnings.add({ guestOffset: 0, length: 512, error: ERROR });

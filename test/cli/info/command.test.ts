@@ -65,7 +65,7 @@ async function printed(
 }
 
 describe('info', () => {
-  test('prints lines for people', async () => {
+  test('prints lines for human readers', async () => {
     expect(await printed([IMAGE])).toMatchObject({
       exitCode: 0,
       stdout: [
@@ -130,7 +130,7 @@ describe('info', () => {
     );
   });
 
-  test('shows what a deep look found, in both outputs', async () => {
+  test('shows the result of --deep in both outputs', async () => {
     const { stdout } = await printed([withQcow2({ deep: DEEP })], { deep: true });
     expect(stdout.slice(stdout.indexOf('Deep'))).toBe(
       [
@@ -168,13 +168,13 @@ describe('info', () => {
     });
   });
 
-  test('says nothing of payloads where a deep look found none', async () => {
+  test('omits payloads if --deep found none', async () => {
     const facts = { ...DEEP.facts, compressedGuestBytes: 0, payloadBytes: 0, hostClusters: 0 };
     const { stdout } = await printed([withQcow2({ deep: { ...DEEP, facts } })], { deep: true });
     expect(stdout).toMatch(/ {4}broken clusters: 1\n$/);
   });
 
-  test('shows no control character of an image', async () => {
+  test('shows no control character from an image', async () => {
     const name = 'a\nb\x1b[31m\u202e';
     const snapshot = { id: name, name, dateSeconds: 0, dateNanoseconds: 0, vmClock: 0n, vmStateSize: 0n };
     const info = withQcow2({
@@ -221,7 +221,7 @@ describe('info', () => {
     expect(JSON.parse(stdout)).toMatchObject({ format: 'qcow2' });
   });
 
-  test('ends with the code of the signal that stopped it, without output', async () => {
+  test('exits with the code of the signal that stopped it, without output', async () => {
     const [stdout, stderr] = [new RecordedOutput(), new RecordedOutput()];
     const process = new EventEmitter();
     const imageInfo = async ({ signal }: ImageInfoOptions) => {

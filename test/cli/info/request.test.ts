@@ -7,8 +7,8 @@ const refused = (operands: readonly string[], words: InfoWords, code: string, me
     expect.objectContaining({ code, message: expect.stringContaining(message) }),
   );
 
-describe('what info is asked to do', () => {
-  test('is to look at one file, for people, without progress', () => {
+describe('the request of info', () => {
+  test('is one file as text without progress by default', () => {
     expect(parseCommandLine(['info', 'file:x.qcow2'])).toEqual({
       kind: 'info',
       options: { image: { file: 'x.qcow2' }, backingChain: undefined, deep: undefined, threads: undefined },
@@ -17,7 +17,7 @@ describe('what info is asked to do', () => {
     });
   });
 
-  test('is all that can be asked', () => {
+  test('has all options', () => {
     const words = ['--deep', '-m', '3', '-p', '--output=json', '--backing-chain', '-U', '-f', 'qcow2'];
     expect(parseCommandLine(['info', ...words, 'x'])).toEqual({
       kind: 'info',

@@ -18,18 +18,18 @@ describe('sizeText', () => {
     [3144192, '3 MiB'],
     [2 ** 50, '1 PiB'],
     [2n ** 64n - 1n, '16 EiB'],
-  ])('says of %d bytes %s, as qemu-img does', (bytes, text) => {
+  ])('formats %d bytes as %s, as qemu-img does', (bytes, text) => {
     expect(sizeText(bytes)).toBe(text);
   });
 
-  it('rounds halves to the even digit, as printf does', () => {
+  it('rounds ties to the even digit, as printf does', () => {
     expect(sizeText(2.125 * 2 ** 20)).toBe('2.12 MiB');
     expect(sizeText(2.375 * 2 ** 20)).toBe('2.38 MiB');
     expect(sizeText(958.5 * 1024)).toBe('958 KiB');
     expect(sizeText(959.5 * 1024)).toBe('960 KiB');
   });
 
-  it('is never further from the size than half of its third digit', () => {
+  it('differs from the size by at most half of its third digit', () => {
     fc.assert(
       fc.property(fc.bigInt({ min: 1n, max: 2n ** 64n - 1n }), (bytes) => {
         const [number = '', unit = ''] = sizeText(bytes).split(' ');

@@ -13,7 +13,7 @@ const COMMITTED = fileURLToPath(new URL('../../../docs/qcow2c.1', import.meta.ur
 const TABLES = COMMANDS.map(({ table }) => table);
 const PAGE = manualPage(TABLES);
 
-/** @returns what is read on a terminal, without bold type and underlines; lines as long as they come */
+/** @returns the text on a terminal, without bold type and underlines, and with unlimited lines */
 async function rendered(roff: string): Promise<string> {
   const args = ['-man', '-ww', '-Tutf8', '-rLL=1000n', '-P-cbou'];
   const { status, stdout, stderr } = await run('groff', args, { stdin: roff });
@@ -30,7 +30,7 @@ describe('the manual page', () => {
     narrow = await runOk('groff', ['-man', '-Tutf8', '-rLL=78n', '-P-cbou'], { stdin: PAGE });
   });
 
-  test('in docs is what qcow2c man prints (node bin/qcow2c.js man > docs/qcow2c.1)', async () => {
+  test('in docs is the output of qcow2c man (node bin/qcow2c.js man > docs/qcow2c.1)', async () => {
     expect(await readFile(COMMITTED, 'utf8')).toBe(PAGE);
   });
 
@@ -38,11 +38,11 @@ describe('the manual page', () => {
     for (const line of narrow.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80);
   });
 
-  test('breaks no word, for names of options and keys to be found', () => {
+  test('breaks no word, so that names of options and keys can be searched', () => {
     expect(narrow).not.toMatch(/\u2010/);
   });
 
-  test('has the sections that manual pages have', () => {
+  test('has the usual sections of manual pages', () => {
     const titles = text.match(/^[A-Z][A-Z ]*$/gm);
     expect(titles).toEqual([
       ...['NAME', 'SYNOPSIS', 'DESCRIPTION', 'COMMANDS', 'OPTIONS OF EVERY COMMAND', 'OPTIONS OF IMAGES'],
@@ -50,7 +50,7 @@ describe('the manual page', () => {
     ]);
   });
 
-  test.each(TABLES)('tells all of $name', (table) => {
+  test.each(TABLES)('documents all of $name', (table) => {
     for (const line of table.synopsis) expect(text).toMatch(plainly(`       ${line}`));
     for (const { flags, help } of optionsOf(table)) {
       const at = text.search(new RegExp(`^ {7}${flags.join(', ')}\\b`, 'm'));
@@ -61,7 +61,7 @@ describe('the manual page', () => {
     for (const [, meaning] of table.exitCodes) expect(text).toContain(meaning);
   });
 
-  test('tells the keys of -o', () => {
+  test('documents the keys of -o', () => {
     for (const format of ['qcow2', 'raw'] as const) {
       for (const { key, help } of formatOptionKeys(format)) {
         expect(text).toContain(`       ${key}=`);
@@ -90,7 +90,7 @@ describe('text', () => {
     )
     .map((parts) => parts.join(' '));
 
-  test('reads as it was written, whatever troff would make of its letters', async () => {
+  test('is printed unchanged, with all special characters escaped', async () => {
     const samples = [
       ...['.TH', "'br", '\\fB', '-o', '--long-name', "it's", '"quoted"', '`~^', '..', '.\\"', '% \\n(.l'],
       ...fc.sample(words, 200),
@@ -104,7 +104,7 @@ describe('text', () => {
     expect(shown.filter((line) => line !== '')).toEqual(samples.flatMap((text) => [text, text]));
   });
 
-  test('that is wrapped never begins a line with an order', async () => {
+  test('that is wrapped never begins a line with a request', async () => {
     const long = `${'word '.repeat(19)}${'.TH '.repeat(30)}'br \\n`;
     const page = await rendered(
       `.TH X 1\n.SH S\n${lines('.SH')}${entry(italic('.SH'), lines(bold(long.trim())))}`,

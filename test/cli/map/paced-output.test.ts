@@ -9,13 +9,13 @@ function failing(code: string): Writable {
     write: (_chunk, _encoding, done) =>
       done(Object.assign(new Error(code), { code, errno: code === 'ENOSPC' ? -28 : -32 })),
   });
-  // As in main.ts: the event is nobody's.
+  // As in main.ts: the event has no other listener.
   output.on('error', () => {});
   return output;
 }
 
 describe('paced output', () => {
-  test('gathers small texts into few writes and loses none', async () => {
+  test('combines small texts into few writes and loses none', async () => {
     const writes: string[] = [];
     const stdout = new RecordedOutput();
     const write = stdout._write.bind(stdout);
@@ -31,7 +31,7 @@ describe('paced output', () => {
     expect(writes.length).toBe(Math.ceil(stdout.text.length / 65536));
   });
 
-  test('makes no more text than the reader takes', async () => {
+  test('produces text only as fast as the reader takes it', async () => {
     let waiting: (() => void) | undefined;
     const stdout = new Writable({
       write: (_chunk, _encoding, done) => {
@@ -51,7 +51,7 @@ describe('paced output', () => {
     expect(output.isOpen).toBe(true);
   });
 
-  test('says so when nobody reads on, and writes no more', async () => {
+  test('reports a closed reader, and stops writing', async () => {
     const output = new PacedOutput(failing('EPIPE'));
     output.add('some');
     await output.flush();

@@ -22,24 +22,24 @@ describe('the table', () => {
     );
   });
 
-  test('leaves out what reads as zeros', () => {
+  test('omits ranges that read as zeros', () => {
     expect(HUMAN_TEXT.of({ ...DATA, data: false, zero: true, offset: undefined, file: undefined })).toBe('');
     expect(HUMAN_TEXT.of({ ...DATA, zero: true })).toBe('');
     expect(HUMAN_TEXT.of({ ...DATA, length: 0, data: false, present: false, offset: undefined })).toBe('');
   });
 
-  test('shows a name that would drive the terminal or look like a row', () => {
+  test('escapes a name with control characters or line ends', () => {
     expect(HUMAN_TEXT.of({ ...DATA, file: 'a\n0\u001b[2J' })).toMatch(/ a\\x0a0\\x1b\[2J\n$/);
   });
 
-  test('cannot hold a compressed cluster', () => {
+  test('refuses a compressed cluster', () => {
     expect(() => HUMAN_TEXT.of({ ...DATA, compressed: true, offset: undefined })).toThrow(
       'File contains external, encrypted or compressed clusters; use --output=json to list them',
     );
   });
 });
 
-test('the list has an object a line, with the offset last where there is one', () => {
+test('the list has one object per line, with the offset last if present', () => {
   const text = new JsonText();
   const all =
     text.begin +

@@ -4,8 +4,8 @@ import { run } from '../../oracle/run.js';
 
 const parse = (...words: string[]) => parseCommandLine(['map', ...words]);
 
-describe('what map is asked for', () => {
-  test('is a table of all ranges, unless the options say otherwise', () => {
+describe('the request of map', () => {
+  test('is a table of all ranges by default', () => {
     expect(parse('x')).toEqual({ kind: 'map', options: { image: { file: 'x' } }, output: 'human' });
     expect(parse('-f', 'qcow2', '-U', '-s', '1M', '-l', '0x10', '--output=json', 'x')).toEqual({
       kind: 'map',
@@ -21,7 +21,7 @@ describe('what map is asked for', () => {
     expect(parse('--output', 'svg', 'x')).toMatchObject({ output: 'svg' });
   });
 
-  test('may be an image that options describe', () => {
+  test('may be an image described by options', () => {
     expect(parse('--image-opts', 'driver=raw,file.filename=x,offset=512')).toMatchObject({
       options: { image: { file: 'x', format: 'raw', offset: 512 } },
     });
@@ -49,7 +49,7 @@ describe('is refused in the words of qemu-img', () => {
   });
 });
 
-test('refuses other outputs and secrets in words of its own', () => {
+test('refuses other outputs and secrets with its own messages', () => {
   expect(() => parse('--output=xml', 'a')).toThrow(/human, json, svg/);
   expect(() => parse('--object', 'secret,id=s', 'a')).toThrow(/^--object is not supported/);
 });

@@ -1,4 +1,4 @@
-/** What `measure` prints. */
+/** The output of `measure`. */
 import { EventEmitter } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { type MeasureIo, measureCommand } from '../../../src/cli/measure/command.js';
@@ -39,29 +39,29 @@ async function printed(
 }
 
 describe('the figures', () => {
-  test("stand in qemu-img's lines, all their digits", async () => {
+  test("are printed in qemu-img's lines with all digits", async () => {
     expect(await printed(PLAIN)).toBe('required size: 393216\nfully allocated size: 2305843009213693952\n');
     expect(await printed({ ...PLAIN, bitmaps: 0 })).toMatch(/\nbitmaps size: 0\n$/);
   });
 
-  test("stand in qemu-img's JSON, in its order", async () => {
+  test("are printed in qemu-img's JSON, in its order", async () => {
     expect(await printed({ ...PLAIN, bitmaps: 65536 }, 'json')).toBe(
       '{\n    "bitmaps": 65536,\n    "required": 393216,\n    "fully-allocated": 2305843009213693952\n}\n',
     );
   });
 
-  test('of a compressed image look the same to people', async () => {
+  test('of a compressed image have the same lines', async () => {
     expect(await printed({ ...PLAIN, compressed: true })).toBe(await printed(PLAIN));
   });
 
-  test('of an estimate come with its margin behind the number', async () => {
+  test('of an estimate are followed by its margin', async () => {
     const [line] = (await printed({ ...PLAIN, compressed: true, estimate: ESTIMATE })).split('\n');
     expect(line).toBe(
       'required size: 393216 (estimated from 33.3% of the data, +- 4096 bytes at 95% confidence)',
     );
   });
 
-  test('of an estimate from nothing are certain', async () => {
+  test('of an estimate without data are exact', async () => {
     const nothing = { margin: 0, confidence: 95, sampledBytes: 0, dataBytes: 0 };
     expect(await printed({ ...PLAIN, estimate: nothing })).toContain('from 100% of the data, +- 0 bytes');
   });
@@ -96,7 +96,7 @@ describe('progress', () => {
     ['json', undefined, '"percent":25'],
     ['none', 80, ''],
   ] as const)(
-    '%s with a terminal of %s columns leaves standard output to the figures',
+    '%s with a terminal of %s columns leaves standard output to the result',
     async (progress, columns, text) => {
       const around = io(measure, columns);
       expect(await measureCommand({ ...REQUEST, progress }, around)).toBe(0);
@@ -107,7 +107,7 @@ describe('progress', () => {
   );
 });
 
-test('a warning is said on standard error', async () => {
+test('a warning is printed on standard error', async () => {
   const around = io(async ({ onWarning }) => {
     onWarning?.('something is strange');
     return PLAIN;
@@ -116,7 +116,7 @@ test('a warning is said on standard error', async () => {
   expect(around.stderr.text).toBe('qcow2c: warning: something is strange\n');
 });
 
-test('a signal stops it, and no figure is printed', async () => {
+test('a signal stops it, and no result is printed', async () => {
   const around = io(
     ({ signal }) =>
       new Promise((_, reject) =>

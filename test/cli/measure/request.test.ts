@@ -1,4 +1,4 @@
-/** The words of `measure`: what they ask for, and that what qemu-img refuses is refused in its words. */
+/** The words of `measure`: their meaning, and refusals with the message of qemu-img. */
 import { beforeAll, describe, expect, test } from 'vitest';
 import { parseCommandLine } from '../../../src/cli/command-line.js';
 import type { MeasureRequest } from '../../../src/cli/measure/request.js';
@@ -27,7 +27,7 @@ function failure(line: string): Qcow2cError {
   throw new Error(`${line} was not refused`);
 }
 
-describe('what is asked for', () => {
+describe('the request of measure', () => {
   test('is a raw disk by default, as in qemu-img', () => {
     expect(request('in')).toMatchObject({
       options: { source: { file: 'in' }, targetFormat: 'raw', compress: false, size: undefined },
@@ -78,7 +78,7 @@ describe('what is asked for', () => {
     expect(request(`-c --sample ${text} in`).options.sample).toBe(sample);
   });
 
-  test('is a snapshot, or an image that options describe', () => {
+  test('is a snapshot, or an image described by options', () => {
     expect(request('-l snapshot.name=a -f qcow2 in').options.snapshot).toEqual({ id: undefined, name: 'a' });
     expect(request('--image-opts driver=raw,file.filename=in,offset=512').options.source).toEqual({
       file: 'in',
@@ -87,7 +87,7 @@ describe('what is asked for', () => {
     });
   });
 
-  test('is what comes in on standard input', () => {
+  test('is standard input', () => {
     expect(request('-c -f raw -').options).toMatchObject({
       source: { stream: 0, name: 'standard input' },
       sourceFormat: 'raw',
@@ -104,7 +104,7 @@ describe('what is asked for', () => {
     expect(text('-o help')).toMatchObject({ text: expect.stringContaining('Supported raw options') });
   });
 
-  test('can be shown while it is measured', () => {
+  test('can show progress', () => {
     expect(request('-p in').progress).toBe('auto');
     expect(request('--progress in').progress).toBe('auto');
     expect(request('--progress=json in').progress).toBe('json');
@@ -134,7 +134,7 @@ describe("is refused in qemu-img's words", () => {
   });
 });
 
-describe('is refused where qemu-img has no words, or worse ones', () => {
+describe("is refused with better words than qemu-img's", () => {
   test.each([
     ['--size 5E', 'Invalid image size specified. Must be between 0 and 4611686018427387904.'],
     ['-c -O raw in', 'Compression not supported for this file format'],

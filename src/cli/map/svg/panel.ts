@@ -52,7 +52,7 @@ export function drawPanel(
   const heading = text(PANEL_LEFT, top + 14, 'heading', fitted(shown(title), roomForTitle, 'heading'));
   if (count === 0) {
     return {
-      svg: heading + text(PANEL_LEFT, top + 38, 'label', 'There is nothing in it.'),
+      svg: heading + text(PANEL_LEFT, top + 38, 'label', 'Empty'),
       bottom: top + 50,
     };
   }

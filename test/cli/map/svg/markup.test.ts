@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { binarySize, percentage } from '../../../../src/cli/map/svg/binary-size.js';
 import { escaped } from '../../../../src/cli/map/svg/markup.js';
 
-test('text from outside is no markup, whatever it holds', () => {
+test('text from an image is never markup', () => {
   expect(escaped('<script>&"')).toBe('&lt;script&gt;&amp;"');
   expect(escaped('a\u0000b\nc\u001b')).toBe('a\\x00b\\x0ac\\x1b');
   expect(escaped('\ud800 \uffff 😀')).toBe('\ufffd \ufffd 😀');
@@ -21,7 +21,7 @@ test.each([
   expect(binarySize(bytes)).toBe(text);
 });
 
-test('a percentage is 0 or 100 only when it is just that', () => {
+test('a percentage is 0 or 100 only if exact', () => {
   expect([0, 1, 999_999, 1_000_000].map((part) => percentage(part, 1_000_000))).toEqual([
     '0 %',
     '< 0.1 %',

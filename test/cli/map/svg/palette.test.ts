@@ -74,7 +74,7 @@ describe.each(EYES)('eyes that see %s', (_, eyes) => {
   test.each([
     ['disk', DISK],
     ['file', FILE],
-  ])('tell all colours of the %s apart', (_panel, colours) => {
+  ])('distinguish all colours of the %s', (_panel, colours) => {
     const different = [...new Set(colours)];
     const pairs = different.flatMap((one, index) =>
       different.slice(index + 1).map((other) => {

@@ -34,7 +34,7 @@ const small = survey((disk, file) => {
 });
 
 describe('the picture', () => {
-  test('names the image, its sizes, and how much there is of each colour', () => {
+  test('names the image, its sizes, and the amount of each colour', () => {
     const svg = picture(small);
     const texts = [...svg.matchAll(/<text [^>]*>([^<]*)<\/text>/g)].map(([, text]) => text);
     expect(texts[0]).toBe('a&lt;b&gt;.qcow2');
@@ -49,7 +49,7 @@ describe('the picture', () => {
     expect(svg).not.toContain('bitmaps');
   });
 
-  test('tells clusters of snapshots, slack and leaks apart, by colour and in the legend', () => {
+  test('distinguishes clusters of snapshots, slack and leaks by colour and in the legend', () => {
     const svg = picture(
       survey((disk, file) => {
         disk.add('unallocated', 0, 2 ** 40);
@@ -76,7 +76,7 @@ describe('the picture', () => {
     '仮想ディスク・'.repeat(40),
     '🐧'.repeat(100),
     'a b '.repeat(99),
-  ])('has no text that runs into another, in its column or out of the picture: %s', (long) => {
+  ])('has no text that overlaps another or leaves the picture: %s', (long) => {
     const [first, ...others] = small.files;
     const files = [first!, ...others, { name: long, cells: first!.cells }];
     const svg = picture({ ...small, name: long, backingFiles: [long, long], files });
@@ -104,7 +104,7 @@ describe('the picture', () => {
     expect([...new Set(tags)].sort()).toEqual(['desc', 'g', 'path', 'rect', 'style', 'svg', 'text', 'title']);
   });
 
-  test('closes what it opens', () => {
+  test('closes every element', () => {
     const open: string[] = [];
     for (const [, end, tag, alone] of picture(small).matchAll(/<(\/?)([a-z]+)[^<>]*?(\/?)>/g)) {
       if (end === '/') expect(open.pop()).toBe(tag);
@@ -113,7 +113,7 @@ describe('the picture', () => {
     expect(open).toEqual([]);
   });
 
-  test('stays small, whatever the image is', () => {
+  test('stays small for every image', () => {
     const kinds: DiskKind[] = [
       'data',
       'compressed',
@@ -150,8 +150,8 @@ describe('the picture', () => {
     expect(picture(small).length).toBeLessThan(20_000);
   });
 
-  test('of an image without a byte says so', () => {
+  test('of an empty image says so', () => {
     const nothing = { ...small, disk: new Cells<DiskKind>(0, 0, 512), virtualSize: 0 };
-    expect(picture(nothing)).toContain('There is nothing in it.');
+    expect(picture(nothing)).toContain('Empty');
   });
 });

@@ -20,7 +20,7 @@ const shares = fc
   .filter((all) => all.some(({ amount }) => amount > 0));
 
 describe('heights', () => {
-  test('fill the cell, and show everything that is there', () => {
+  test('fill the cell, and show every kind in it', () => {
     fc.assert(
       fc.property(shares, (all) => {
         const found = heights(all);
@@ -36,7 +36,7 @@ describe('heights', () => {
     );
   });
 
-  test('show everything even when a cell holds all kinds there are', () => {
+  test('show every kind even if a cell has all kinds', () => {
     const all = Array.from({ length: 12 }, (_, index) => ({ amount: 10 ** index, empty: index === 11 }));
     expect(
       heights(all)
@@ -45,13 +45,13 @@ describe('heights', () => {
     ).toBe(true);
   });
 
-  test('are the shares where these can be seen', () => {
+  test('are the shares if these are visible', () => {
     const some = [50, 25, 25].map((amount) => ({ amount, empty: false }));
     expect(heights(some)).toEqual([6, 3, 3]);
   });
 });
 
-/** What is painted on a point of the middle of each cell, from below. */
+/** The colours at points of the middle of each cell, from below. */
 function painted(svg: string, cells: number): string[][] {
   const found = Array.from({ length: cells }, (): [bottom: number, colour: string][] => []);
   for (const [, fill, path] of svg.matchAll(/<path fill="([^"]+)" d="([^"]+)"\/>/g)) {
@@ -65,7 +65,7 @@ function painted(svg: string, cells: number): string[][] {
   return found.map((cell) => cell.sort(([a], [b]) => a - b).map(([, colour]) => colour));
 }
 
-test('strips paint each cell with what is in it, neighbours in one piece', () => {
+test('strips paint each cell with its kinds, and merge neighbours', () => {
   const colours = fc.constantFrom('red', 'blue', 'none');
   fc.assert(
     fc.property(fc.array(fc.tuple(colours, colours), { minLength: 1, maxLength: 300 }), (cells) => {

@@ -1,4 +1,4 @@
-/** How wide texts are at most, and how names are made to fit. */
+/** The maximum width of texts, and the shortening of names. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FONT_SIZES, fitted, type TextKind, textWidth } from '../../../../src/cli/map/svg/text-width.js';
@@ -6,8 +6,8 @@ import { FONT_SIZES, fitted, type TextKind, textWidth } from '../../../../src/cl
 const KINDS = Object.keys(FONT_SIZES) as TextKind[];
 
 describe('the width of a text', () => {
-  test('is that of DejaVu Sans at least', () => {
-    // In units of which an em has 2048, from the font itself.
+  test('is at least that of DejaVu Sans', () => {
+    // In units of 1/2048 em, from the font itself.
     const text = 'The data file /var/lib/disk-2026.qcow2 (MiB) @ 100 %';
     const dejavu = 52_000;
     expect(textWidth(text, 'amount') / FONT_SIZES.amount).toBeGreaterThan(dejavu / 2048);
@@ -15,7 +15,7 @@ describe('the width of a text', () => {
     expect(textWidth('iiii', 'label') / FONT_SIZES.label).toBeGreaterThan((4 * 569) / 2048);
   });
 
-  test('grows with the letters, by more for wide ones, and not for what stands on another', () => {
+  test('grows with the letters, more for wide ones, and not for combining marks', () => {
     expect(textWidth('仮想', 'amount')).toBeGreaterThanOrEqual(2 * FONT_SIZES.amount);
     expect(textWidth('🐧', 'amount')).toBeGreaterThan(FONT_SIZES.amount);
     expect(textWidth('e\u0301', 'amount')).toBe(textWidth('e', 'amount'));
@@ -26,13 +26,13 @@ describe('the width of a text', () => {
 });
 
 describe('a name', () => {
-  test('that fits stays as it is; of a long one the middle goes, and more of its end stays', () => {
+  test('that fits is unchanged; a long one loses its middle, and keeps more of its end', () => {
     expect(fitted('short.qcow2', 200, 'amount')).toBe('short.qcow2');
     const long = fitted(`/var/lib/${'x'.repeat(100)}/disk-of-monday.qcow2`, 200, 'amount');
     expect(long).toMatch(/^\/var\/l[^…]*….*-monday\.qcow2$/);
   });
 
-  test('of any characters fits, and none is torn apart', () => {
+  test('of any characters fits, and no character is divided', () => {
     const names = fc.array(fc.constantFrom('a', 'W', '層', 'é', 'e\u0301', '👨‍👩‍👧', ' ', '\u0639', '-'), {
       maxLength: 200,
     });
