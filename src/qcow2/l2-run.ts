@@ -64,7 +64,7 @@ export function l2Run(format: L2Format, view: DataView, at: number, from: number
   const isZero = entry.kind === 'zero' && !extendedL2;
   let host: number | undefined = entry.kind === 'unallocated' ? undefined : entry.offset;
   if (external && host === undefined && !isZero && (raw & COPIED) !== 0n) host = 0;
-  if (isZero && version === 2) return broken('it is a zero cluster, which version 2 has not');
+  if (isZero && version === 2) return broken('it is a zero cluster, which version 2 does not have');
   if (host !== undefined && host % 2 ** clusterBits !== 0) {
     return broken(`its host cluster has the unaligned offset ${host}`);
   }

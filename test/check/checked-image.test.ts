@@ -47,7 +47,7 @@ test('reads past the end of the file return zeros', async () => {
   expect([...into]).toEqual(Array(16).fill(0));
 });
 
-test('a size that is no multiple of a sector is rounded down', async () => {
+test('a size that is not a multiple of a sector is rounded down', async () => {
   const image = await base();
   image.setU64(HEADER.virtualSize, BigInt(65536 + 511));
   expect(diskClusters(await read(image))).toBe(1);

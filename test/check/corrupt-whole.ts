@@ -48,7 +48,7 @@ export const CORRUPT_WHOLE: readonly CorruptImage[] = [
   corrupt('length/cut inside the header', 1, PLAIN, (image) => image.resize(60)),
   corrupt('length/cut inside the refcount table', 2, PLAIN, (image) => image.resize(image.clusterSize + 100)),
   corrupt('length/garbage behind the image', 0, PLAIN, (image) => image.append(3, 0x5a)),
-  corrupt('length/no multiple of 512', 0, PLAIN, (image) =>
+  corrupt('length/not a multiple of 512', 0, PLAIN, (image) =>
     image.resize(image.clusters * image.clusterSize + 77),
   ),
   corrupt('header/refcount table past the end', 2, PLAIN, (image) =>

@@ -359,7 +359,7 @@ describe('an image that a virtual machine has open', () => {
     },
   );
 
-  test('as the backing file of another is looked at with -U', async () => {
+  test('as the backing file of another is read with -U', async () => {
     const file = path('images', 'chains/depth-2.qcow2');
     const middle = path('images', 'chains/depth-2.layer-1');
     await whileQemuIoHolds(middle, 'qcow2', [], async () => {

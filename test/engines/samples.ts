@@ -37,7 +37,7 @@ export function records(length: number, seed = 1): Uint8Array {
   return table;
 }
 
-/** `pieces` one behind the other. */
+/** `pieces` in sequence. */
 export function joined(...pieces: readonly Uint8Array[]): Uint8Array {
   return Buffer.concat(pieces);
 }

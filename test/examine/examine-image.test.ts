@@ -169,7 +169,7 @@ describe('a broken cluster', () => {
     const { clusters, reports } = await examineFile(path('version-2.qcow2'), { workerEntry: NOWHERE });
     expect(clusters).toEqual({ compressed: 0, normal: 2, zero: 0, unallocated: 0 });
     expect(reports).toMatchObject([{ guestOffset: 0, length: CLUSTER, error: { code: 'ERR_CORRUPT' } }]);
-    expect(reports[0]!.error.message).toMatch(/: it is a zero cluster, which version 2 has not$/);
+    expect(reports[0]!.error.message).toMatch(/: it is a zero cluster, which version 2 does not have$/);
   });
 
   test('may be in a table in which the file ends', async () => {

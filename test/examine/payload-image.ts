@@ -14,7 +14,7 @@ export type Content =
   | 'zero'
   | 'unallocated';
 
-/** @returns the file with these guest clusters, the first at guest offset 0, one behind the other */
+/** @returns the file with these guest clusters, the first at guest offset 0, contiguous */
 export async function payloadImage(contents: readonly Content[], options: CreateOptions): Promise<Buffer> {
   const { clusterSize = 65536 } = options;
   const virtualSize = contents.length * clusterSize;

@@ -14,7 +14,7 @@ const scratch = useScratch();
 /** For sources without payloads. */
 const NO_DECOMPRESSORS = new Map();
 
-/** The disk: 64 KiB of everything, one behind the other, twice in a row, and an odd end. */
+/** The disk: 64 KiB of everything in sequence, twice in a row, and an odd end. */
 const DISK = Buffer.concat([...CLUSTERS.flatMap(([, bytes]) => [bytes, bytes]), randomBytes(700, 9)]);
 let descriptor: number;
 beforeAll(async () => {

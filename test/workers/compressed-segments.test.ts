@@ -19,7 +19,7 @@ const scratch = useScratch();
 const CLUSTER = 16_384;
 const ITEM = 4 * CLUSTER;
 
-/** Payloads one behind the other, from an odd offset on, as in an image. */
+/** Contiguous payloads, from an odd offset on, as in an image. */
 const CLUSTERS = [text(CLUSTER), text(CLUSTER, 2), randomBytes(CLUSTER), text(CLUSTER, 3)];
 const PAYLOADS = CLUSTERS.map((cluster) => deflateRawSync(cluster));
 const FIRST = 1234;
