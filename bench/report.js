@@ -107,7 +107,7 @@ ${table(['source', 'what it is'], corpora, 'll')}
 - Before each run the last output is removed and \`sync\` waits for the disk, so no run pays for another's dirty
   pages. Sources are read through the page cache; outputs go to the same disk.
 - Wall time is taken around the whole command, for qcow2c with the start of Node. CPU time (user and system, of
-  all threads) and peak resident memory come from GNU time.
+  all threads) comes from the shell, peak resident memory from GNU time.
 - Without \`-t\`, qcow2c writes with O_DIRECT and syncs, and qemu-img writes to the page cache and does not sync
   (its default is \`unsafe\`): its time then lacks the disk's.
 - The engine loop is one program that starts Node and a worker thread on every core, finds the holes, reads the
