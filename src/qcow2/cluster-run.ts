@@ -6,6 +6,7 @@
 import { roundDown, roundUp } from '../arithmetic.js';
 import type { OverlapGuard } from '../storage/overlap-guard.js';
 import { alignedMemory } from '../system/aligned-memory.js';
+import { copyBytes } from '../system/copy-bytes.js';
 import { type HostOffset, hostOffset } from './addresses.js';
 import type { ClusterAllocator } from './cluster-allocator.js';
 
@@ -62,7 +63,8 @@ export class ClusterRun {
   async addCluster(bytes: Uint8Array, placed: (offset: HostOffset) => void): Promise<void> {
     if (!this.#hasRoom()) await this.place();
     this.#waiting.push({ at: this.#length, placed });
-    this.#memories[this.#turn].set(bytes, this.#takeMemory());
+    const memory = this.#memories[this.#turn];
+    copyBytes(memory, this.#takeMemory(), bytes);
     if (this.#isFull()) await this.place();
   }
 

@@ -4,6 +4,7 @@
  */
 import { roundUp } from '../arithmetic.js';
 import { internalError } from '../errors.js';
+import { copyBytes } from '../system/copy-bytes.js';
 import { SortedRanges } from './sorted-ranges.js';
 
 /** A promise and the functions that settle it. */
@@ -70,7 +71,7 @@ export class CachedHostCluster {
   fill(start: number, bytes: Uint8Array): void {
     if (this.memory === undefined) throw internalError(`host cluster ${this.index} has no slot yet`);
     this.#filled.add(start, start + bytes.length);
-    this.memory.set(bytes, start);
+    copyBytes(this.memory, start, bytes);
     this.changed = true;
   }
 

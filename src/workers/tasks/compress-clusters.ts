@@ -7,6 +7,7 @@ import type { Compressor } from '../../engines/codec.js';
 import { looksIncompressible } from '../../engines/incompressible.js';
 import { UNCHANGED } from '../../qcow2/packed-clusters.js';
 import { ALL_SUBCLUSTERS } from '../../qcow2/subclusters.js';
+import { copyBytes } from '../../system/copy-bytes.js';
 import { throwIfCancelled } from '../cancellation.js';
 import type { UnreadableItemRange } from '../item-failure.js';
 import type { CompressionAnswer, CompressionItem, CompressionSetup } from '../messages/compression.js';
@@ -81,7 +82,7 @@ export class ClusterCompressor {
         size = 0;
       } else if (payload !== undefined && payload.length < clusterSize) {
         size = payload.length;
-        output.set(payload, at);
+        copyBytes(output, at, payload);
         copied += 1;
       } else if (previous !== undefined && same(cluster, previous)) {
         // Fill patterns come in long runs, and equal clusters compress to equal bytes.
@@ -163,7 +164,7 @@ export class ClusterCompressor {
       const size = this.#compressor.compress(cluster, place.subarray(0, cluster.length - 1));
       if (size > 0) return size;
     }
-    place.set(cluster);
+    copyBytes(place, 0, cluster);
     return cluster.length;
   }
 }
