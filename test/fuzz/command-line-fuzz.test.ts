@@ -61,9 +61,9 @@ async function runProgram(mutant: Mutant, { base, image, given, out }: Place, is
   if (/internal error/.test(stderr) || (status === 1 && !/^qcow2c: ./.test(stderr))) problems.push(stderr);
   const left = readdirSync(out).filter((name) => status === 1 || name !== 'target');
   if (left.length > 0) problems.push(`left behind: ${left.join(', ')}`);
-  const { maxRSS, cpu } = JSON.parse(readFileSync(usage, 'utf8')) as { maxRSS: number; cpu: number };
+  const { peakKib, cpu } = JSON.parse(readFileSync(usage, 'utf8')) as { peakKib: number; cpu: number };
   rmSync(usage);
-  if (maxRSS > MOST_MEMORY_KIB) problems.push(`${maxRSS} KiB of memory`);
+  if (peakKib > MOST_MEMORY_KIB) problems.push(`${peakKib} KiB of memory`);
   if (!isTraced && cpu > MOST_CPU_MS) problems.push(`${cpu} ms of processor time`);
   if (isTraced) {
     const opened = (await readTrace(log))
