@@ -29,11 +29,12 @@ const MAY_IMPLEMENT = { raw: ['image'], qcow2: ['image'] };
 
 /** Each package, with the modules that may import it. */
 const PACKAGE_USERS = {
+  commander: 'src/cli/',
   'cli-progress': 'src/cli/progress/',
   koffi: 'src/system/koffi\\.ts$',
   'fs-ext': 'src/system/seek\\.ts$',
 };
-const ANY_PACKAGE = 'node_modules/|^(koffi|fs-ext|cli-progress)$';
+const ANY_PACKAGE = 'node_modules/|^(koffi|fs-ext|commander|cli-progress)$';
 
 const arrows = Object.entries(MAY_IMPORT).flatMap(([directory, targets]) => {
   const types = MAY_IMPLEMENT[directory] ?? [];

@@ -2,11 +2,12 @@
  * Turns the words after `qcow2c` into a request, by the tables of the commands. Pure: prints nothing and opens nothing;
  * throws for words it does not understand.
  */
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { usageError } from '../errors.js';
 import { COMMANDS, type CommandRequest, refuseForeignCommand } from './commands.js';
 import { commandHelp, programHelp } from './help/help-text.js';
-import { type CommandTable, optionsOf } from './options/option-table.js';
-import { readOptionWords, WordsError } from './options/option-words.js';
+import { type CommandTable, type OptionRow, optionsOf } from './options/option-table.js';
+import { suggestion } from './options/suggestion.js';
 import { explainParseError, unknownCommand } from './usage-error.js';
 
 export type Request =
@@ -16,6 +17,9 @@ export type Request =
   /** Print the versions of the program and its engines. */
   | { readonly kind: 'versions' };
 
+const VERSION_FLAGS = '-V, --version';
+/** Every Commander program has this option; every table has a row for it. */
+const HELP_NAME = 'help';
 const TABLES = COMMANDS.map(({ table }) => table);
 
 /**
@@ -30,15 +34,13 @@ export function parseCommandLine(words: readonly string[]): Request {
   if (known === undefined && !name.startsWith('-')) throw unknownCommand(name, TABLES);
   const request =
     known === undefined ? parseProgramOptions(words) : parseOptions(rest, known.table, known.read);
-  return request.kind === 'help' ? parseCommandLine([...request.about, '--help']) : request;
+  return request.kind === 'help' ? parseCommandLine([...request.about, `--${HELP_NAME}`]) : request;
 }
 
 function parseProgramOptions(words: readonly string[]): Request {
+  const request: Request = { kind: 'text', text: programHelp(TABLES) };
   try {
-    const { asked, operands } = readOptionWords(words, []);
-    if (asked === 'version') return { kind: 'versions' };
-    if (asked === undefined && operands.length > 0) throw new WordsError(`unknown command '${operands[0]}'`);
-    return { kind: 'text', text: programHelp(TABLES) };
+    return run(new Command(), words) === 'version' ? { kind: 'versions' } : request;
   } catch (error) {
     throw explainParseError(error, words);
   }
@@ -49,14 +51,66 @@ function parseOptions<Made>(
   table: CommandTable,
   read: (operands: readonly string[], values: object) => Made,
 ): Made | Request {
+  const command = new Command().argument('[operands...]');
+  for (const row of optionsOf(table)) addOption(command, row);
   try {
-    const { asked, operands, values } = readOptionWords(withArguments(words, table), optionsOf(table));
+    const asked = run(command, withArguments(words, table));
     if (asked === 'version') return { kind: 'versions' };
     if (asked === 'help') return { kind: 'text', text: commandHelp(table) };
-    return read(operands, values);
+    return read(command.args, command.opts());
   } catch (error) {
     throw explainParseError(error, words, table);
   }
+}
+
+/**
+ * Lets Commander parse the words and gives the outcome to the command.
+ * @returns the option common to all commands that was given, if any
+ * @throws CommanderError
+ */
+function run(command: Command, words: readonly string[]): 'version' | 'help' | undefined {
+  command
+    .exitOverride()
+    .configureOutput({ writeOut: () => {}, writeErr: () => {}, outputError: () => {} })
+    .configureHelp({ formatHelp: () => '' })
+    .showSuggestionAfterError(false)
+    .version('', VERSION_FLAGS);
+  try {
+    command.parse([...words], { from: 'user' });
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof CommanderError) || error.exitCode !== 0) throw error;
+    return error.code === 'commander.version' ? 'version' : 'help';
+  }
+}
+
+/** Adds an option under all its names; the value is stored under the last name. */
+function addOption(command: Command, { flags, argument, choices, repeatable }: OptionRow): void {
+  const names = [...flags];
+  const main = names.pop() as string;
+  if (main === `--${HELP_NAME}` || VERSION_FLAGS.endsWith(main)) return;
+  const letter = names.findIndex((flag) => !flag.startsWith('--'));
+  const together = letter < 0 ? [main] : [...names.splice(letter, 1), main];
+  // Commander would end the names at a comma.
+  const value =
+    argument === undefined ? '' : ` <${/^[A-Z]+$/.test(argument) ? argument.toLowerCase() : 'list'}>`;
+  const option = withChoices(new Option(together.join(', ') + value), choices);
+  if (repeatable) option.argParser((one: string, all: string[] = []) => [...all, one]);
+  command.addOption(option);
+  for (const alias of names) {
+    command.addOption(withChoices(new Option(alias + value), choices));
+    command.on(`option:${new Option(alias).name()}`, (one: string | null) => {
+      command.setOptionValue(option.attributeName(), one ?? true);
+    });
+  }
+}
+
+function withChoices(option: Option, choices: OptionRow['choices']): Option {
+  if (choices === undefined) return option;
+  return option.argParser((value: string) => {
+    if (choices.includes(value)) return value;
+    throw new InvalidArgumentError(`Allowed choices are ${choices.join(', ')}${suggestion(value, choices)}`);
+  });
 }
 
 /**

@@ -2,9 +2,9 @@
  * The errors of a command line that cannot be parsed: one sentence with a suggested word, or with the command that
  * shows the help.
  */
+import { CommanderError } from 'commander';
 import { Qcow2cError, usageError } from '../errors.js';
 import { type CommandTable, EVERYWHERE, optionsOf } from './options/option-table.js';
-import { WordsError } from './options/option-words.js';
 import { suggestion } from './options/suggestion.js';
 
 export function unknownCommand(name: string, tables: readonly CommandTable[]): Qcow2cError {
@@ -25,8 +25,11 @@ export function explainParseError(error: unknown, words: readonly string[], tabl
   const longNames = (table === undefined ? EVERYWHERE : optionsOf(table))
     .flatMap(({ flags }) => flags)
     .filter((flag) => flag.startsWith('--'));
-  if (error instanceof WordsError) {
-    const sentence = error.message;
+  if (error instanceof CommanderError) {
+    const sentence = error.message
+      .replace(/^error: /, '')
+      .replace(/\.$/, '')
+      .replaceAll('\n', ' ');
     const [, unknown] = /^unknown option '(--[^=']*)/.exec(sentence) ?? [];
     const meant = unknown === undefined ? oneDash(words, longNames) : suggestion(unknown, longNames);
     if (meant !== '' || sentence.includes('Did you mean'))

@@ -69,11 +69,11 @@ export function readConvertWords(
   const bitmaps = words.bitmaps ? (words.skipBrokenBitmaps ? 'skip-broken' : 'all') : undefined;
   validate({ ...read, snapshot, bitmaps });
   const target = readTarget(lastFile, words);
-  if (words.noCreate) refuseCreation(pairs, target.format);
+  if (!words.create) refuseCreation(pairs, target.format);
   return withReason(target.isStated ? undefined : RAW_IMPLIED, () => {
     const draft = readFormatOptions(pairs, target.format);
     readBacking(draft, words, target.format);
-    const keepTarget = words.noCreate === true;
+    const keepTarget = !words.create;
     validate({ ...read, targetFormat: target.format, compress, create: draft.create, keepTarget });
     const { create, ...compression } = formatOptions(draft, target.format, compress);
     const options: ConvertOptions = {
@@ -178,7 +178,7 @@ function readNumbers({ minSize, sparseSize, rateLimit, compressedCacheSize, ...w
 
 /** Refuses options that exclude each other or require another one. */
 function refuseClashes(words: ConvertWords, pairs: readonly OptionPair[]): void {
-  const { compress, copyRangeOffloading, noCreate } = words;
+  const { compress, copyRangeOffloading, create } = words;
   refuseObject(words.object);
   if (words.skipBrokenBitmaps && !words.bitmaps) {
     throw usageError('Use of --skip-broken-bitmaps requires --bitmaps');
@@ -188,9 +188,9 @@ function refuseClashes(words: ConvertWords, pairs: readonly OptionPair[]): void 
     if (words.sparseSize !== undefined) throw usageError('Cannot enable copy offloading when -S is used');
     if (words.salvage) throw usageError('Cannot use copy offloading in salvaging mode');
   }
-  if (words.targetImageOpts && !noCreate) throw usageError('--target-image-opts requires use of -n flag');
-  if (noCreate) refuseCreation(pairs);
-  if (words.targetIsZero && !noCreate) throw usageError('--target-is-zero requires use of -n flag');
+  if (words.targetImageOpts && create) throw usageError('--target-image-opts requires use of -n flag');
+  if (!create) refuseCreation(pairs);
+  if (words.targetIsZero && create) throw usageError('--target-is-zero requires use of -n flag');
   if (words.recompress && !compress) throw usageError('--recompress requires -c');
 }
 

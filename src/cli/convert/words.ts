@@ -22,7 +22,7 @@ export interface ConvertWords extends WorkerBudgetWords {
   readonly minSize?: string;
   readonly sparseSize?: string;
   /** False with -n. */
-  readonly noCreate?: boolean;
+  readonly create?: boolean;
   readonly targetIsZero?: boolean;
   readonly rateLimit?: string;
   readonly verify?: boolean;
