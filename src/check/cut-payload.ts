@@ -43,7 +43,7 @@ export class CutPayloads {
     await file.read(offset, payload);
     try {
       // Loaded on demand, so that other checks start faster.
-      const { createDecompressor } = await import('../engines/engine-choice.js');
+      const { createDecompressor } = await import('../engines/create-engine.js');
       const decompressor = await createDecompressor({ type: header.compressionType });
       try {
         decompressor.decompress(payload, new Uint8Array(geometry.clusterSize));

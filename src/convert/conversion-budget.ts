@@ -1,6 +1,6 @@
 /** The threads, the items in flight and the write cache of a conversion, from the memory that its parts take. */
 import type { CompressorChoice } from '../engines/codec.js';
-import { nodeInflates } from '../engines/engine-choice.js';
+import { nodeInflates } from '../engines/create-engine.js';
 import { usageError } from '../errors.js';
 import { chainMemory } from '../image/chain-memory.js';
 import type { OpenedImage } from '../image/open-image.js';

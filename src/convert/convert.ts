@@ -188,7 +188,8 @@ function progressPhases(onProgress: ConvertOptions['onProgress'], isVerified: bo
 function warnOfCorrections(result: OutputResult, { onWarning }: ConvertOptions): void {
   const { correctedClusters = 0, engine, compressionLevel } = result;
   if (correctedClusters === 0) return;
-  const what = `${engine} compressed ${correctedClusters} clusters wrongly at level ${compressionLevel}`;
+  const level = compressionLevel === undefined ? '' : ` at level ${compressionLevel}`;
+  const what = `${engine} compressed ${correctedClusters} clusters wrongly${level}`;
   onWarning?.(
     `${what}; they were compressed again, and the image is right. Update it, or use another engine`,
   );

@@ -140,9 +140,10 @@ export interface ConvertResult {
   readonly compressedBytes: number;
   /** The engine used; undefined without compression. */
   readonly engine: EngineName | undefined;
+  /** undefined also if the levels depend on the content. */
   readonly compressionLevel: number | undefined;
-  /** The level for binary tables, if it differs. */
-  readonly tableLevel: number | undefined;
+  /** The engines and levels that clusters got by their content, from the least effort to the greatest. */
+  readonly byContent: readonly { readonly engine: EngineName; readonly level: number }[] | undefined;
   /** The reason why the output differs from the engine's on other machines; undefined: it does not. */
   readonly unportable: string | undefined;
   /** Worker threads that compressed. */

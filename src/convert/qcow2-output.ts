@@ -281,8 +281,8 @@ export class Qcow2Output implements Output<CompressClusters> {
       copiedClusters: this.#copied,
       correctedClusters: this.#corrected,
       engine: compressor?.engine,
-      compressionLevel: compressor?.level,
-      tableLevel: compressor?.tableLevel,
+      compressionLevel: compressor?.byContent === undefined ? compressor?.level : undefined,
+      byContent: compressor?.byContent?.map(({ engine, level }) => ({ engine, level })),
       unportable: compressor?.unportable,
       ...writeResult(target),
     };

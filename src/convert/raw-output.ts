@@ -141,7 +141,7 @@ export class RawOutput implements Output<FindRuns> {
       compressedBytes: 0,
       engine: undefined,
       compressionLevel: undefined,
-      tableLevel: undefined,
+      byContent: undefined,
       unportable: undefined,
       ...writeResult(this.#target),
     };

@@ -10,19 +10,21 @@ export type EngineName = NativeEngine | 'node';
 /** The engines that can inflate. */
 export type InflatingEngine = Exclude<EngineName, 'isal'>;
 
-/** The parameters of a compressor. They are plain data: the main thread chooses once and sends them to the workers. */
-export interface CompressorChoice {
-  readonly type: CompressionType;
+/** One engine at one level. */
+export interface EngineLevel {
   readonly engine: EngineName;
   readonly level: number;
-  /** Level for clusters with binary tables; undefined: the same level. libdeflate only. */
-  readonly tableLevel?: number | undefined;
-  /** log2 of the entries of the hash table; undefined: the level's default. libzstd only. */
-  readonly hashLog?: number | undefined;
-  /** Window of deflate in bits: 15 (32 KiB) or 12 (4 KiB, what qemu itself writes; engine `node` only). */
-  readonly windowBits: 12 | 15;
   /** The shared library of a native engine; undefined for `node`. */
   readonly library?: string | undefined;
+}
+
+/** The parameters of a compressor. They are plain data: the main thread chooses once and sends them to the workers. */
+export interface CompressorChoice extends EngineLevel {
+  readonly type: CompressionType;
+  /** Instead of the engine and level: one of these for each cluster, by effort (effort-by-content.ts). */
+  readonly byContent?: readonly EngineLevel[] | undefined;
+  /** Window of deflate in bits: 15 (32 KiB) or 12 (4 KiB, what qemu itself writes; engine `node` only). */
+  readonly windowBits: 12 | 15;
   /** Whether each payload is inflated and compared before use. */
   readonly checks?: boolean | undefined;
   /** The reason why the output differs from the same engine's on other machines; undefined: it does not. */

@@ -1,36 +1,26 @@
-/**
- * Which engine does the work: chosen once on the main thread (`chooseCompressor`), made in each worker
- * (`createCompressor`, `createDecompressor`).
- */
+/** Chooses which engine compresses, at which levels: once, on the main thread. */
 import type { CompressionType } from '../compression-type.js';
 import { Qcow2cError, usageError } from '../errors.js';
-import { BlockwiseInflater } from './blockwise-inflater.js';
-import { CheckedCompressor } from './checked-compressor.js';
-import type {
-  Compressor,
-  CompressorChoice,
-  Decompressor,
-  EngineName,
-  InflatingEngine,
-  NativeEngine,
-} from './codec.js';
+import type { CompressorChoice, EngineLevel, EngineName, NativeEngine } from './codec.js';
 import { compressesRight } from './compression-trial.js';
-import { defaultLevel, levelsOf } from './default-levels.js';
-import { DeflateDecompressor } from './deflate-decompressor.js';
-import { findLibrary, loadLibrary, missingLibrary } from './installed-libraries.js';
-import { ISAL_FASTEST, IsalCompressor, isalUnportable } from './isal.js';
-import { LevelByContent } from './level-by-content.js';
-import { LibdeflateCompressor, LibdeflateInflater } from './libdeflate.js';
-import { LibzstdCompressor, LibzstdDecompressor, libzstdVersion, mayCorrupt } from './libzstd.js';
-import type { NativeLibrary } from './native-library.js';
-import { NodeZlibCompressor, NodeZlibInflater } from './node-zlib.js';
-import { hasNodeZstd, NodeZstdCompressor, NodeZstdDecompressor } from './node-zstd.js';
+import {
+  createCompressor,
+  createDecompressor,
+  decompressorFor,
+  ENGINES,
+  missingEngine,
+} from './create-engine.js';
+import { defaultLevels, levelsOf } from './default-levels.js';
+import { findLibrary } from './installed-libraries.js';
+import { ISAL_FASTEST, isalUnportable } from './isal.js';
+import { libzstdVersion, mayCorrupt } from './libzstd.js';
+import { hasNodeZstd } from './node-zstd.js';
 
 export interface CompressorRequest {
   readonly type: CompressionType;
-  /** Default: the fastest there is. */
+  /** Default: the best there is, and with it ISA-L for what it does as well. */
   readonly engine?: EngineName | undefined;
-  /** Default: the fastest level whose output is not larger than qemu-img's. */
+  /** Default: by content, the fastest levels whose output is not larger than qemu-img's. */
   readonly level?: number | undefined;
   /** Bytes of a guest cluster, which the default level depends on; default 65536. */
   readonly clusterSize?: number | undefined;
@@ -54,9 +44,6 @@ export interface AvailableEngines {
   works(choice: CompressorChoice): Promise<boolean>;
 }
 
-/** The engines that compress and inflate a type, the fastest first. */
-const ENGINES = { zlib: ['libdeflate', 'node'], zstd: ['libzstd', 'node'] } as const;
-
 /** What this machine really has. */
 const installedEngines: AvailableEngines = {
   library: async (engine) => (await findLibrary(engine))?.path,
@@ -70,12 +57,20 @@ const installedEngines: AvailableEngines = {
   works: async (choice) => {
     const decompressor = await createDecompressor(decompressorFor(choice));
     try {
-      const compressor = await createCompressor({ ...choice, checks: false });
-      try {
-        return compressesRight(compressor, decompressor);
-      } finally {
-        compressor.free();
+      for (const level of choice.byContent ?? [choice]) {
+        const compressor = await createCompressor({
+          ...choice,
+          ...level,
+          byContent: undefined,
+          checks: false,
+        });
+        try {
+          if (!compressesRight(compressor, decompressor)) return false;
+        } finally {
+          compressor.free();
+        }
       }
+      return true;
     } finally {
       decompressor.free();
     }
@@ -136,27 +131,50 @@ function fastestFirst(
 }
 
 async function choiceOf(
-  { engine, library }: FoundEngine,
-  { type, level: wanted, clusterSize = 65536, windowBits = 15, checkPayloads = false }: CompressorRequest,
+  found: FoundEngine,
+  request: CompressorRequest,
   available: AvailableEngines,
 ): Promise<CompressorChoice> {
-  const effort =
-    wanted === undefined ? defaultLevel(engine, type, clusterSize, windowBits) : { level: wanted };
-  const { level } = effort;
-  const [lowest, highest] = levelsOf(engine, type);
-  if (!Number.isInteger(level) || level < lowest || level > highest) {
-    throw usageError(`compression level ${level} is out of range for ${engine} (${lowest} to ${highest})`, {
-      expected: `${lowest} to ${highest}`,
-      found: level,
-    });
-  }
+  const { engine } = found;
+  const { type, clusterSize = 65536, windowBits = 15, checkPayloads = false } = request;
+  const levels = request.level ?? defaultLevels(engine, type, clusterSize, windowBits);
+  const level = typeof levels === 'number' ? levels : Math.max(...levels);
+  refuseLevel(level, engine, type);
+  const byContent =
+    typeof levels === 'number' ? undefined : levels.map((each) => ({ ...found, level: each }));
+  const choice = { ...found, type, level, windowBits };
+  const isal = byContent && request.engine === undefined ? await leastEffort(choice, available) : undefined;
+  if (byContent !== undefined && isal !== undefined) byContent[0] = isal;
   const checks = checkPayloads || (type === 'zstd' && mayCorrupt(await available.zstdVersion(engine), level));
-  const unportable = engine === 'isal' ? available.isalUnportable() : undefined;
+  const unportable = engine === 'isal' || isal !== undefined ? available.isalUnportable() : undefined;
   return {
-    ...{ type, engine, ...effort, windowBits, library },
+    ...choice,
+    ...(byContent === undefined ? {} : { byContent }),
     ...(checks ? { checks } : {}),
     ...(unportable === undefined ? {} : { unportable }),
   };
+}
+
+/** @returns ISA-L for the least effort beside libdeflate, where it works */
+async function leastEffort(
+  choice: CompressorChoice,
+  available: AvailableEngines,
+): Promise<(FoundEngine & EngineLevel) | undefined> {
+  if (choice.engine !== 'libdeflate') return undefined;
+  const library = await available.library('isal');
+  if (library === undefined) return undefined;
+  const isal = { engine: 'isal', level: ISAL_FASTEST, library } as const;
+  return (await available.works({ ...choice, ...isal })) ? isal : undefined;
+}
+
+/** @throws Qcow2cError ERR_USAGE when the engine does not have the level */
+function refuseLevel(level: number, engine: EngineName, type: CompressionType): void {
+  const [lowest, highest] = levelsOf(engine, type);
+  if (Number.isInteger(level) && level >= lowest && level <= highest) return;
+  throw usageError(`compression level ${level} is out of range for ${engine} (${lowest} to ${highest})`, {
+    expected: `${lowest} to ${highest}`,
+    found: level,
+  });
 }
 
 interface FoundEngine {
@@ -173,88 +191,4 @@ async function findEngine(
   if (engine === 'node') return type === 'zlib' || available.nodeZstd() ? { engine } : undefined;
   const library = await available.library(engine);
   return library === undefined ? undefined : { engine, library };
-}
-
-/** @param engine the one that was asked for */
-function missingEngine(type: CompressionType, engine: EngineName | undefined): Qcow2cError {
-  if (engine !== undefined && engine !== 'node') {
-    return missingLibrary(`Engine ${engine} is not installed or does not work`, engine);
-  }
-  const what = engine === 'node' ? 'This Node.js has no zstd' : `No engine for ${type} is installed or works`;
-  return missingLibrary(what, type === 'zlib' ? 'libdeflate' : 'libzstd');
-}
-
-/**
- * Makes the compressor that was chosen; run in the worker.
- * @throws Qcow2cError ERR_ENGINE when what was there at the choice is no more
- */
-export async function createCompressor(choice: CompressorChoice): Promise<Compressor> {
-  const { engine, library } = choice;
-  const native = engine === 'node' ? undefined : await loadLibrary(engine, library);
-  if (!choice.checks) return compressorOf(choice, native);
-  const decompressor = await createDecompressor(decompressorFor(choice));
-  try {
-    const lower = LOWER_LEVELS.filter((level) => level < choice.level).map((level) => () => {
-      return compressorOf({ ...choice, level, tableLevel: undefined, hashLog: undefined }, native);
-    });
-    return new CheckedCompressor(compressorOf(choice, native), lower, decompressor);
-  } catch (error) {
-    decompressor.free();
-    throw error;
-  }
-}
-
-/** What is tried instead of a level that has compressed a cluster wrongly. 12 is below the levels that split blocks. */
-const LOWER_LEVELS = [12, 6, 1];
-
-/** @param native the library of a native engine */
-function compressorOf(choice: CompressorChoice, native: NativeLibrary | undefined): Compressor {
-  const { type, engine, level, tableLevel, hashLog, windowBits } = choice;
-  if (native === undefined) {
-    return type === 'zlib' ? new NodeZlibCompressor(level, windowBits) : new NodeZstdCompressor(level);
-  }
-  if (engine === 'libzstd') return new LibzstdCompressor(native, level, hashLog);
-  if (engine === 'isal') return new IsalCompressor(native, level);
-  const usual = new LibdeflateCompressor(native, level);
-  if (tableLevel === undefined) return usual;
-  return new LevelByContent(usual, new LibdeflateCompressor(native, tableLevel));
-}
-
-/** What inflates what a choice has compressed: of Node.js where that is what compresses. */
-function decompressorFor({ type, engine }: CompressorChoice): DecompressorRequest {
-  return { type, engine: engine === 'node' ? 'node' : undefined };
-}
-
-/** @returns whether Node.js alone inflates the type, so that nothing native needs to be loaded */
-export function nodeInflates(type: CompressionType): boolean {
-  return type === 'zlib' || hasNodeZstd();
-}
-
-export interface DecompressorRequest {
-  readonly type: CompressionType;
-  /** Default: the fastest there is. */
-  readonly engine?: InflatingEngine | undefined;
-}
-
-/**
- * Makes a decompressor; run in the worker.
- * @throws Qcow2cError ERR_ENGINE without an engine for the type, ERR_USAGE when the engine does not do it
- */
-export async function createDecompressor({ type, engine }: DecompressorRequest): Promise<Decompressor> {
-  if (engine !== undefined) levelsOf(engine, type);
-  for (const candidate of engine === undefined ? ENGINES[type] : [engine]) {
-    const native = candidate === 'node' ? undefined : await findLibrary(candidate);
-    if (native !== undefined) return nativeDecompressor(type, native);
-    if (candidate === 'node' && type === 'zlib') return new DeflateDecompressor(new NodeZlibInflater());
-    if (candidate === 'node' && hasNodeZstd()) return new NodeZstdDecompressor();
-  }
-  throw missingEngine(type, engine);
-}
-
-function nativeDecompressor(type: CompressionType, native: NativeLibrary): Decompressor {
-  if (type === 'zstd') return new LibzstdDecompressor(native);
-  return new DeflateDecompressor(
-    new NodeZlibInflater(),
-    new BlockwiseInflater(new LibdeflateInflater(native)),
-  );
 }

@@ -35,8 +35,7 @@ export function tryIsal(library: NativeLibrary): void {
 /** @throws if the library lacks a function used here, or does not write and read zstd frames */
 export function tryLibzstd(library: NativeLibrary): void {
   libzstdVersion(library);
-  // With the parameters used here, which old versions lack.
-  const frame = made(new LibzstdCompressor(library, 1, 12));
+  const frame = made(new LibzstdCompressor(library, 1));
   const decompressor = new LibzstdDecompressor(library);
   const read = (input: Buffer, output: Buffer) => {
     demand(decompressor.salvage(input, output) === output.length);

@@ -15,7 +15,6 @@ export const LIBZSTD_SYMBOL = 'ZSTD_compress2';
 
 /** ZSTD_cParameter of zstd.h. */
 const PARAMETER_COMPRESSION_LEVEL = 100;
-const PARAMETER_HASH_LOG = 102;
 
 /** The first level whose strategy turns the block splitter on, for clusters of every size. */
 const FIRST_SPLITTING_LEVEL = 13;
@@ -38,10 +37,9 @@ export class LibzstdCompressor implements Compressor {
 
   /**
    * @param level 1 to 19, checked when the engine is chosen
-   * @param hashLog log2 of the entries of the hash table; undefined: the level's default @throws Qcow2cError ERR_ENGINE
-   *   when the library refuses
+   * @throws Qcow2cError ERR_ENGINE if the library refuses
    */
-  constructor(library: NativeLibrary, level: number, hashLog?: number) {
+  constructor(library: NativeLibrary, level: number) {
     this.#errorName = errorNames(library);
     this.#compress = library.func(LIBZSTD_SYMBOL, SIZE_OR_ERROR, [
       'void *',
@@ -59,12 +57,8 @@ export class LibzstdCompressor implements Compressor {
       'libzstd gave no compression context',
     );
     const { pointer } = this.#context;
-    const set = (parameter: number, value: number) => {
-      const result = setParameter(pointer, parameter, value) as number;
-      if (result < 0) throw this.#failure(result);
-    };
-    set(PARAMETER_COMPRESSION_LEVEL, level);
-    if (hashLog !== undefined) set(PARAMETER_HASH_LOG, hashLog);
+    const result = setParameter(pointer, PARAMETER_COMPRESSION_LEVEL, level) as number;
+    if (result < 0) throw this.#failure(result);
   }
 
   compress(input: Uint8Array, output: Uint8Array): number {

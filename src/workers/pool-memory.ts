@@ -70,6 +70,8 @@ export function poolMemory({
 
 /** Memory of a native engine for each thread, by level and cluster size. */
 function engineBytes(compressor: CompressorChoice | undefined, cluster: number): number {
+  // Compressors of five levels, or three.
+  if (compressor?.byContent !== undefined && compressor.engine !== 'node') return 6 * MIB + cluster;
   switch (compressor?.engine) {
     case 'isal':
       return MIB + cluster;

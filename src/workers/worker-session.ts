@@ -2,7 +2,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { CompressionType } from '../compression-type.js';
 import type { Decompressor } from '../engines/codec.js';
-import { createCompressor, createDecompressor, nodeInflates } from '../engines/engine-choice.js';
+import { createCompressor, createDecompressor, nodeInflates } from '../engines/create-engine.js';
 import { ItemError } from './item-failure.js';
 import type { PoolSharedMemory, Task } from './messages/task.js';
 import type { AnyTask, ItemReply, Question, Reply } from './messages/thread.js';

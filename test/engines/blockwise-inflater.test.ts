@@ -2,7 +2,8 @@
 import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { BlockwiseInflater } from '../../src/engines/blockwise-inflater.js';
-import { chooseCompressor, createCompressor } from '../../src/engines/engine-choice.js';
+import { createCompressor } from '../../src/engines/create-engine.js';
+import { chooseCompressor } from '../../src/engines/engine-choice.js';
 import { LIBDEFLATE_SYMBOL, LibdeflateInflater } from '../../src/engines/libdeflate.js';
 import { LIBDEFLATE_NAMES, loadNativeLibrary } from '../../src/engines/native-library.js';
 import { BitWriter, END_OF_BLOCK, writeDynamicHeader, writeStored, writeTokens } from './deflate-writer.js';

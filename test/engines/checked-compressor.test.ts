@@ -4,7 +4,8 @@ import { expect, test } from 'vitest';
 import { CheckedCompressor } from '../../src/engines/checked-compressor.js';
 import type { Compressor } from '../../src/engines/codec.js';
 import { compressesRight } from '../../src/engines/compression-trial.js';
-import { chooseCompressor, createCompressor, createDecompressor } from '../../src/engines/engine-choice.js';
+import { createCompressor, createDecompressor } from '../../src/engines/create-engine.js';
+import { chooseCompressor } from '../../src/engines/engine-choice.js';
 
 const cluster = Buffer.alloc(4096, 'what is compressed ');
 let freed = 0;

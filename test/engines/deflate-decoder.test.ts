@@ -2,8 +2,9 @@
 import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { createCompressor } from '../../src/engines/create-engine.js';
 import { DeflateDecoder } from '../../src/engines/deflate-decoder.js';
-import { chooseCompressor, createCompressor } from '../../src/engines/engine-choice.js';
+import { chooseCompressor } from '../../src/engines/engine-choice.js';
 import { tries } from '../stage.js';
 import { BitWriter } from './deflate-writer.js';
 import { CLUSTERS, joined, randomBytes, records, text } from './samples.js';

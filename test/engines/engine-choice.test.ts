@@ -2,18 +2,20 @@
 import zlib from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import type { NativeEngine } from '../../src/engines/codec.js';
+import { createCompressor, createDecompressor } from '../../src/engines/create-engine.js';
 import {
   type AvailableEngines,
   type CompressorRequest,
   chooseCompressor,
-  createCompressor,
-  createDecompressor,
 } from '../../src/engines/engine-choice.js';
 import { surveyEngines } from '../../src/engines/survey.js';
 
 const NODE_HAS_ZSTD = 'zstdCompressSync' in zlib;
 
 const FILES = { isal: '/lib/libisal.so.2', libdeflate: '/lib/libdeflate.so.0', libzstd: '/lib/libzstd.so.1' };
+
+const libdeflate = (...levels: number[]) =>
+  levels.map((level) => ({ engine: 'libdeflate', level, library: FILES.libdeflate }));
 
 /** A machine with the engines named. */
 const machine = (...names: (NativeEngine | 'nodeZstd')[]): AvailableEngines => ({
@@ -32,35 +34,58 @@ const refusal = (code: string, message: string | RegExp) =>
 describe('the choice', () => {
   test.each<[string, CompressorRequest, AvailableEngines, object]>([
     [
-      'zlib: libdeflate if installed',
+      'zlib: by content, ISA-L for the least effort, and libdeflate',
       { type: 'zlib' },
       EVERYTHING,
       {
         type: 'zlib',
-        engine: 'libdeflate',
-        level: 1,
-        tableLevel: 2,
+        ...{ engine: 'libdeflate', level: 7, library: FILES.libdeflate },
+        byContent: [{ engine: 'isal', level: 2, library: FILES.isal }, ...libdeflate(2, 3, 5, 7)],
         windowBits: 15,
-        library: '/lib/libdeflate.so.0',
       },
     ],
     [
-      'zlib: otherwise the zlib of Node.js',
+      'zlib without ISA-L: by content, libdeflate',
       { type: 'zlib' },
-      NOTHING,
-      { type: 'zlib', engine: 'node', level: 3, windowBits: 15, library: undefined },
+      machine('libdeflate'),
+      {
+        type: 'zlib',
+        ...{ engine: 'libdeflate', level: 7, library: FILES.libdeflate },
+        byContent: libdeflate(1, 2, 3, 5, 7),
+        windowBits: 15,
+      },
     ],
     [
-      'zstd: libzstd if installed',
+      'zlib of libdeflate: by content, without ISA-L',
+      { type: 'zlib', engine: 'libdeflate' },
+      EVERYTHING,
+      {
+        type: 'zlib',
+        ...{ engine: 'libdeflate', level: 7, library: FILES.libdeflate },
+        byContent: libdeflate(1, 2, 3, 5, 7),
+        windowBits: 15,
+      },
+    ],
+    [
+      'zlib: else the zlib of Node.js, by content',
+      { type: 'zlib' },
+      machine('isal'),
+      {
+        type: 'zlib',
+        ...{ engine: 'node', level: 6 },
+        byContent: [3, 4, 4, 5, 6].map((level) => ({ engine: 'node', level })),
+        windowBits: 15,
+      },
+    ],
+    [
+      'zstd: libzstd where there is one, by content',
       { type: 'zstd' },
       EVERYTHING,
       {
         type: 'zstd',
-        engine: 'libzstd',
-        level: 2,
-        hashLog: 17,
+        ...{ engine: 'libzstd', level: 4, library: FILES.libzstd },
+        byContent: [2, 3, 4].map((level) => ({ engine: 'libzstd', level, library: FILES.libzstd })),
         windowBits: 15,
-        library: '/lib/libzstd.so.1',
       },
     ],
     [
@@ -119,8 +144,8 @@ describe('the choice', () => {
       { type: 'zstd', engine: 'libzstd', level: 3, windowBits: 15, library: '/lib/libzstd.so.1' },
     ],
     [
-      'zstd: otherwise the zstd of Node.js',
-      { type: 'zstd' },
+      'zstd for clusters above 128 KiB: what qemu-img runs; else the zstd of Node.js',
+      { type: 'zstd', clusterSize: 262_144 },
       machine('libdeflate', 'nodeZstd'),
       { type: 'zstd', engine: 'node', level: 3, windowBits: 15, library: undefined },
     ],
@@ -193,8 +218,18 @@ describe('the choice', () => {
     );
     const none = { ...available, works: async () => false };
     await expect(chooseCompressor({ type: 'zlib' }, none)).rejects.toEqual(
-      refusal('ERR_ENGINE', /^Engine libdeflate compresses wrongly at level 1: /),
+      refusal('ERR_ENGINE', /^Engine libdeflate compresses wrongly at level 7: /),
     );
+  });
+
+  test('an ISA-L that fails its trial is not used beside libdeflate', async () => {
+    const available = { ...EVERYTHING, works: async ({ engine }: { engine: string }) => engine !== 'isal' };
+    expect((await chooseCompressor({ type: 'zlib' }, available)).byContent).toEqual(
+      libdeflate(1, 2, 3, 5, 7),
+    );
+    expect(await chooseCompressor({ type: 'zlib', level: 1 }, available)).toMatchObject({
+      engine: 'libdeflate',
+    });
   });
 
   test('only the required engines are looked up', async () => {
@@ -206,7 +241,7 @@ describe('the choice', () => {
       library: (engine) => (engine === wanted ? EVERYTHING.library(engine) : unwanted()),
       nodeZstd: unwanted,
     });
-    await chooseCompressor({ type: 'zlib' }, only('libdeflate'));
+    await chooseCompressor({ type: 'zlib', level: 2 }, only('libdeflate'));
     await chooseCompressor({ type: 'zlib', level: 1 }, only('isal'));
     await chooseCompressor({ type: 'zstd' }, only('libzstd'));
     const none = only();

@@ -3,7 +3,8 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CompressionType } from '../../src/compression-type.js';
 import type { CompressorChoice, Decompressor, EngineName, InflatingEngine } from '../../src/engines/codec.js';
-import { chooseCompressor, createCompressor, createDecompressor } from '../../src/engines/engine-choice.js';
+import { createCompressor, createDecompressor } from '../../src/engines/create-engine.js';
+import { chooseCompressor } from '../../src/engines/engine-choice.js';
 import { hasNodeZstd } from '../../src/engines/node-zstd.js';
 import { CLUSTER, CLUSTERS, randomBytes, records, text } from './samples.js';
 

@@ -4,7 +4,8 @@ import { readFileSync } from 'node:fs';
 import { deflateRawSync, gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { Compressor } from '../../src/engines/codec.js';
-import { chooseCompressor, createCompressor } from '../../src/engines/engine-choice.js';
+import { createCompressor } from '../../src/engines/create-engine.js';
+import { chooseCompressor } from '../../src/engines/engine-choice.js';
 import { looksIncompressible } from '../../src/engines/incompressible.js';
 import { CLUSTER, joined, randomBytes, records, text } from './samples.js';
 

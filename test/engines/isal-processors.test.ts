@@ -4,7 +4,8 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { chooseCompressor, createCompressor } from '../../src/engines/engine-choice.js';
+import { createCompressor } from '../../src/engines/create-engine.js';
+import { chooseCompressor } from '../../src/engines/engine-choice.js';
 import { ISAL_SYMBOL, isalUnportable } from '../../src/engines/isal.js';
 import { blocksOfHashZero, hashOf, IsalMemory } from '../../src/engines/isal-memory.js';
 import { ISAL_NAMES, loadNativeLibrary } from '../../src/engines/native-library.js';

@@ -5,7 +5,8 @@
 import { writeFile } from 'node:fs/promises';
 import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { chooseCompressor, createCompressor, createDecompressor } from '../../src/engines/engine-choice.js';
+import { createCompressor, createDecompressor } from '../../src/engines/create-engine.js';
+import { chooseCompressor } from '../../src/engines/engine-choice.js';
 import { useScratch } from '../e2e/scratch.js';
 import { randomBytes, text } from '../engines/samples.js';
 import { zstdFrame } from '../engines/zstd-frames.js';

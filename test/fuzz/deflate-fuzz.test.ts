@@ -4,7 +4,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Decompressor, InflatingEngine } from '../../src/engines/codec.js';
 import { CorruptPayload } from '../../src/engines/corrupt-payload.js';
-import { createDecompressor } from '../../src/engines/engine-choice.js';
+import { createDecompressor } from '../../src/engines/create-engine.js';
 import { deflateMutant } from '../engines/deflate-mutants.js';
 import { type QemuVerdict, qemuInflates } from '../oracle/qemu-inflate.js';
 import { budget } from './budget.js';

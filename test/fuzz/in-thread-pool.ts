@@ -2,7 +2,7 @@
  * Replaces the worker pool: this thread works on the items, without the time that starting a thread takes. Engines and
  * memory are reused from one conversion to the next, as they are from one item to the next.
  */
-import { createCompressor, createDecompressor } from '../../src/engines/engine-choice.js';
+import { createCompressor, createDecompressor } from '../../src/engines/create-engine.js';
 import { sharedAlignedMemory } from '../../src/system/aligned-memory.js';
 import { failureError, ItemError, unreadableRange } from '../../src/workers/item-failure.js';
 import type { PoolSharedMemory } from '../../src/workers/messages/task.js';

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { CompressionType } from '../../src/compression-type.js';
 import type { Decompressor } from '../../src/engines/codec.js';
-import { createDecompressor } from '../../src/engines/engine-choice.js';
+import { createDecompressor } from '../../src/engines/create-engine.js';
 import { UNCHANGED } from '../../src/qcow2/packed-clusters.js';
 import { ItemError } from '../../src/workers/item-failure.js';
 import type { CompressionItem, CompressionSetup } from '../../src/workers/messages/compression.js';

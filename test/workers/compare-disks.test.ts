@@ -2,7 +2,7 @@
 import { closeSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createDecompressor } from '../../src/engines/engine-choice.js';
+import { createDecompressor } from '../../src/engines/create-engine.js';
 import type { ComparisonSetup, Stretch } from '../../src/workers/messages/comparison.js';
 import type { Segment } from '../../src/workers/segments.js';
 import { DiskComparer } from '../../src/workers/tasks/compare-disks.js';

@@ -5,7 +5,7 @@ import { deflateRawSync } from 'node:zlib';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Decompressor } from '../../src/engines/codec.js';
-import { createDecompressor } from '../../src/engines/engine-choice.js';
+import { createDecompressor } from '../../src/engines/create-engine.js';
 import { alignedMemory } from '../../src/system/aligned-memory.js';
 import type { UnreadableItemRange } from '../../src/workers/item-failure.js';
 import { ItemError } from '../../src/workers/item-failure.js';

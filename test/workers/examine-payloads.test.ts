@@ -2,7 +2,7 @@
 import { closeSync, constants, openSync, writeFileSync } from 'node:fs';
 import { deflateRawSync, constants as zlib } from 'node:zlib';
 import { expect, test } from 'vitest';
-import { createDecompressor } from '../../src/engines/engine-choice.js';
+import { createDecompressor } from '../../src/engines/create-engine.js';
 import type { ExaminationSetup } from '../../src/workers/messages/examination.js';
 import { PayloadExaminer } from '../../src/workers/tasks/examine-payloads.js';
 import { useScratch } from '../e2e/scratch.js';

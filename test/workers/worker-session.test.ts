@@ -2,7 +2,7 @@
 import { closeSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Compressor, CompressorChoice, Decompressor } from '../../src/engines/codec.js';
-import { createCompressor, createDecompressor } from '../../src/engines/engine-choice.js';
+import { createCompressor, createDecompressor } from '../../src/engines/create-engine.js';
 import type { AnyTask } from '../../src/workers/messages/thread.js';
 import { threadMemory } from '../../src/workers/tasks/thread-memory.js';
 import { WorkerSession } from '../../src/workers/worker-session.js';
@@ -10,8 +10,8 @@ import { useScratch } from '../e2e/scratch.js';
 import { makeSourceFile, type SourceFile } from './source-file.js';
 import { memoryOf, runsSetupOf, SLOTS, setupOf } from './worker-setup.js';
 
-vi.mock('../../src/engines/engine-choice.js', async (original) => ({
-  ...(await original<typeof import('../../src/engines/engine-choice.js')>()),
+vi.mock('../../src/engines/create-engine.js', async (original) => ({
+  ...(await original<typeof import('../../src/engines/create-engine.js')>()),
   createCompressor: vi.fn(),
   createDecompressor: vi.fn(),
 }));

@@ -28,11 +28,21 @@ function settling({ settledMs }: ConvertResult): string[] {
   ];
 }
 
-function compression({ engine, compressionLevel, tableLevel, unportable, threads }: ConvertResult): string {
-  const tables = tableLevel === undefined ? '' : ` (${tableLevel} for binary tables)`;
+function compression({ engine, compressionLevel, byContent, unportable, threads }: ConvertResult): string {
   const note = unportable === undefined ? '' : ` (${unportable})`;
-  const how = engine === undefined ? 'none' : `${engine}, level ${compressionLevel}${tables}${note}`;
+  const single = engine === undefined ? 'none' : `${engine}, level ${compressionLevel}`;
+  const how = `${byContent === undefined ? single : `by content, ${levelsText(byContent)}`}${note}`;
   return `Compression: ${how}; worker threads: ${threads}`;
+}
+
+/** Such as: isal level 2; libdeflate levels 2, 3, 5, 7. */
+function levelsText(levels: NonNullable<ConvertResult['byContent']>): string {
+  const engines = [...new Set(levels.map(({ engine }) => engine))];
+  const texts = engines.map((engine) => {
+    const own = new Set(levels.filter((each) => each.engine === engine).map(({ level }) => level));
+    return `${engine} ${own.size === 1 ? 'level' : 'levels'} ${[...own].join(', ')}`;
+  });
+  return texts.join(' and ');
 }
 
 function checkedPayloads({ correctedClusters: wrong }: ConvertResult): string[] {

@@ -14,7 +14,7 @@ export const RESULT: ConvertResult = {
   compressedBytes: 65536,
   engine: 'libdeflate',
   compressionLevel: 2,
-  tableLevel: undefined,
+  byContent: undefined,
   unportable: undefined,
   threads: 3,
   settledMs: 0,

@@ -2,7 +2,7 @@
 import type { CompressionType } from '../../../src/compression-type.js';
 import type { Decompressor } from '../../../src/engines/codec.js';
 import { CorruptPayload } from '../../../src/engines/corrupt-payload.js';
-import { createDecompressor, nodeInflates } from '../../../src/engines/engine-choice.js';
+import { createDecompressor, nodeInflates } from '../../../src/engines/create-engine.js';
 import { ItemError } from '../../../src/workers/item-failure.js';
 import { ClusterInflater } from '../../../src/workers/tasks/cluster-inflater.js';
 import type { PositionalReader } from '../../../src/workers/tasks/positional-reader.js';

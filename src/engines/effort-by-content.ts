@@ -1,0 +1,75 @@
+/**
+ * How hard a cluster is compressed, by what it holds: the least effort at which disks of such clusters are not larger than
+ * qemu-img makes them. Measured in docs/engines.md, with what each threshold separates.
+ */
+import type { CompressionType } from '../compression-type.js';
+import { type ClusterContent, clusterContent } from './cluster-content.js';
+import type { Compressor } from './codec.js';
+
+/** Random and compressed bytes: no effort makes a difference. */
+const NEARLY_RANDOM = 0.0056;
+/** Below it binary data is dense: machine code, packed tables. */
+const DENSE = 0.038;
+/** Numbers in binary hardly ever repeat the byte before. */
+const HARDLY_REPEATS = 0.02;
+const HALF = 0.5;
+
+/** @returns 0 to 4 */
+function deflateEffort(content: ClusterContent): number {
+  const { printable, digits, distinct, collision, repeats1 } = content;
+  if (printable >= HALF) {
+    // Logs, tables and dumps: the numbers in them hide the repeats that a quick search finds.
+    if (digits >= 0.07) return printable >= 0.82 ? 3 : 0;
+    // Text beside something else, such as strings of a program.
+    if (distinct >= 100) return 1;
+    return repeats1 < HARDLY_REPEATS ? 2 : 0;
+  }
+  // Bitmaps, and tables of few values.
+  if (distinct < 10) return 4;
+  if (distinct < 64) return 3;
+  if (collision >= DENSE) return 2;
+  return collision >= NEARLY_RANDOM && repeats1 < HARDLY_REPEATS ? 1 : 0;
+}
+
+/** @returns 0 to 2; 1 is what QEMU does */
+function zstdEffort(content: ClusterContent): number {
+  const { printable, digits, zeros, distinct, collision, nonZeroCollision, repeats2, repeats4 } = content;
+  if (collision < NEARLY_RANDOM) return 0;
+  if (printable >= HALF || distinct < 16) return 1;
+  // Pages of databases with numbers, or with columns filled up with blanks, and whole numbers of 32 bits: a greater effort
+  // makes them larger.
+  const isTable = digits >= 0.07 || (nonZeroCollision >= 0.2 && printable >= 0.4);
+  if (isTable || repeats4 >= repeats2 + 0.15) return 0;
+  if (zeros < 0.03) return 1;
+  return collision < DENSE ? 0 : 2;
+}
+
+/** How many efforts there are. */
+export const EFFORTS: Readonly<Record<CompressionType, number>> = { zlib: 5, zstd: 3 };
+
+/** @returns from 0, the least, to EFFORTS[type] - 1 */
+export function effortFor(type: CompressionType, cluster: Uint8Array): number {
+  const content = clusterContent(cluster);
+  return type === 'zlib' ? deflateEffort(content) : zstdEffort(content);
+}
+
+/** Compresses each cluster with the compressor of its effort. */
+export class EffortByContent implements Compressor {
+  readonly #type: CompressionType;
+  readonly #compressors: readonly Compressor[];
+
+  /** @param compressors by effort; freed with this one */
+  constructor(type: CompressionType, compressors: readonly Compressor[]) {
+    this.#type = type;
+    this.#compressors = compressors;
+  }
+
+  compress(input: Uint8Array, output: Uint8Array): number {
+    const compressor = this.#compressors[effortFor(this.#type, input)] as Compressor;
+    return compressor.compress(input, output);
+  }
+
+  free(): void {
+    for (const compressor of this.#compressors) compressor.free();
+  }
+}

@@ -1,0 +1,83 @@
+import { readFileSync } from 'node:fs';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { Compressor } from '../../src/engines/codec.js';
+import { EFFORTS, EffortByContent, effortFor } from '../../src/engines/effort-by-content.js';
+import { CLUSTER, joined, randomBytes, records, text } from './samples.js';
+
+const code = readFileSync(process.execPath).subarray(2 ** 24, 2 ** 24 + CLUSTER);
+const repeated = (line: string) => Buffer.alloc(CLUSTER, line);
+/** As a measured value is stored: every byte but the highest is noise, the highest hardly changes. */
+const numbers = randomBytes(CLUSTER).map((byte, at) => (at % 2 === 0 ? byte : 0x40 + (byte & 3)));
+
+describe.each<[string, Uint8Array, number, number]>([
+  [
+    'text',
+    repeated('All good books will need a little less than a full week;\t  see the  appendix.\n'),
+    0,
+    1,
+  ],
+  ['text with many numbers', repeated('2026-11-29 08:15:42 host app[1234]: took 31 ms\n'), 3, 1],
+  ['random bytes', randomBytes(CLUSTER), 0, 0],
+  ['text beside random bytes', joined(text(CLUSTER - 20_000), randomBytes(20_000)), 1, 1],
+  ['numbers in binary', numbers, 1, 1],
+  ['one byte value', new Uint8Array(CLUSTER).fill(0xa5), 4, 1],
+  ['records of small numbers', records(CLUSTER), 2, 2],
+])('a cluster of %s', (_, cluster, deflate, zstd) => {
+  test(`takes effort ${deflate} with deflate and ${zstd} with zstd`, () => {
+    expect([effortFor('zlib', cluster), effortFor('zstd', cluster)]).toEqual([deflate, zstd]);
+  });
+});
+
+test('the effort depends on the bytes of the cluster alone', () => {
+  const cluster = fc
+    .array(
+      fc.tuple(fc.constantFrom(text, records, randomBytes), fc.nat(), fc.integer({ min: 1, max: CLUSTER })),
+      {
+        minLength: 1,
+        maxLength: 4,
+      },
+    )
+    .map((parts) => {
+      const pieces = parts.map(([make, seed, length]) => make(length, seed));
+      return joined(...pieces, code).subarray(0, CLUSTER);
+    });
+  fc.assert(
+    fc.property(cluster, cluster, fc.nat(63), (bytes, other, offset) => {
+      for (const type of ['zlib', 'zstd'] as const) {
+        const effort = effortFor(type, bytes);
+        effortFor(type, other);
+        // Between other bytes, in shared memory, after another cluster.
+        const memory = new Uint8Array(new SharedArrayBuffer(2 * CLUSTER)).fill(offset);
+        memory.set(bytes, offset);
+        expect(effortFor(type, memory.subarray(offset, offset + CLUSTER))).toBe(effort);
+        expect(effort).toBeLessThan(EFFORTS[type]);
+      }
+    }),
+    { numRuns: 25 },
+  );
+});
+
+test('large clusters are judged as their parts are', () => {
+  for (const content of [text(CLUSTER), records(CLUSTER), randomBytes(CLUSTER)]) {
+    const large = joined(...Array.from({ length: 32 }, () => content));
+    expect(effortFor('zlib', large)).toBe(effortFor('zlib', content));
+  }
+});
+
+test('each cluster goes to the compressor of its effort, and all are freed', () => {
+  const calls: string[] = [];
+  const named = (name: number): Compressor => ({
+    compress: (input, output) => {
+      calls.push(`${name} ${input.length} ${output.length}`);
+      return 7;
+    },
+    free: () => void calls.push(`${name} freed`),
+  });
+  const compressor = new EffortByContent('zlib', [0, 1, 2, 3, 4].map(named));
+  expect(compressor.compress(randomBytes(CLUSTER), new Uint8Array(5))).toBe(7);
+  expect(compressor.compress(records(CLUSTER), new Uint8Array(6))).toBe(7);
+  expect(calls.splice(0)).toEqual([`0 ${CLUSTER} 5`, `2 ${CLUSTER} 6`]);
+  compressor.free();
+  expect(calls).toEqual(['0 freed', '1 freed', '2 freed', '3 freed', '4 freed']);
+});
