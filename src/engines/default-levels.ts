@@ -17,7 +17,7 @@ const LARGEST_ZSTD_CLUSTER = 131072;
 /** Levels by effort, least first. The least of libdeflate is done by ISA-L where it is installed. */
 const LIBDEFLATE = [1, 2, 3, 5, 7];
 /** The zlib in Node.js finds a little less than others. */
-const NODE_ZLIB = [3, 4, 4, 5, 6];
+const NODE_ZLIB = [4, 4, 5, 5, 6];
 /** QEMU's level is 3. */
 const ZSTD = [2, 3, 4];
 

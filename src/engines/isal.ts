@@ -134,7 +134,7 @@ export function isalUnportable(
   cpuInfo = readCpuInfo(),
   architecture: string = process.arch,
 ): string | undefined {
-  if (architecture !== 'x64') return `bytes differ from those of x86-64`;
+  if (architecture !== 'x64') return 'bytes may differ from those of x86-64';
   if (cpuInfo === undefined || /^flags\s*:.* sse4_2( |$)/m.test(cpuInfo)) return undefined;
   return 'the processor has no SSE4.2: bytes differ from those of processors that have it';
 }

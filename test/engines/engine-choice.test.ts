@@ -73,7 +73,7 @@ describe('the choice', () => {
       {
         type: 'zlib',
         ...{ engine: 'node', level: 6 },
-        byContent: [3, 4, 4, 5, 6].map((level) => ({ engine: 'node', level })),
+        byContent: [4, 4, 5, 5, 6].map((level) => ({ engine: 'node', level })),
         windowBits: 15,
       },
     ],
