@@ -14,6 +14,15 @@ describe('summary', () => {
     ]);
   });
 
+  test('lists the engines and levels chosen by content, and says that other machines give other bytes', () => {
+    const levels = [1, 2, 7].map((level) => ({ engine: 'libdeflate' as const, level }));
+    const byContent = [{ engine: 'isal' as const, level: 2 }, ...levels];
+    const text = summary({ ...RESULT, compressionLevel: undefined, byContent, unportable: 'no SSE4.2' });
+    expect(text).toContain(
+      'Compression: by content, isal level 2 and libdeflate levels 1, 2, 7 (no SSE4.2); worker threads: 3\n',
+    );
+  });
+
   test('gives the reason why O_DIRECT was not used', () => {
     const directRefused = 'Invalid argument';
     expect(summary({ ...RESULT, targetCache: 'writeback', directRefused })).toContain(
