@@ -142,7 +142,7 @@ export interface ConvertResult {
   readonly engine: EngineName | undefined;
   /** undefined also if the levels depend on the content. */
   readonly compressionLevel: number | undefined;
-  /** The engines and levels that clusters got by their content, from the least effort to the greatest. */
+  /** The engines and levels that clusters got by their content, from the lowest level to the highest. */
   readonly byContent: readonly { readonly engine: EngineName; readonly level: number }[] | undefined;
   /** The reason why the output differs from the engine's on other machines; undefined: it does not. */
   readonly unportable: string | undefined;

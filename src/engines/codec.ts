@@ -21,7 +21,7 @@ export interface EngineLevel {
 /** The parameters of a compressor. They are plain data: the main thread chooses once and sends them to the workers. */
 export interface CompressorChoice extends EngineLevel {
   readonly type: CompressionType;
-  /** Instead of the engine and level: one of these for each cluster, by effort (effort-by-content.ts). */
+  /** Instead of the engine and level: one of these for each cluster, by its step (level-by-content.ts). */
   readonly byContent?: readonly EngineLevel[] | undefined;
   /** Window of deflate in bits: 15 (32 KiB) or 12 (4 KiB, what qemu itself writes; engine `node` only). */
   readonly windowBits: 12 | 15;

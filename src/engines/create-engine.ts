@@ -13,9 +13,9 @@ import type {
 } from './codec.js';
 import { levelsOf } from './default-levels.js';
 import { DeflateDecompressor } from './deflate-decompressor.js';
-import { EffortByContent } from './effort-by-content.js';
 import { findLibrary, loadLibrary, missingLibrary } from './installed-libraries.js';
 import { IsalCompressor } from './isal.js';
+import { LevelByContent } from './level-by-content.js';
 import { LibdeflateCompressor, LibdeflateInflater } from './libdeflate.js';
 import { LibzstdCompressor, LibzstdDecompressor } from './libzstd.js';
 import type { NativeLibrary } from './native-library.js';
@@ -42,7 +42,7 @@ export async function createCompressor(choice: CompressorChoice): Promise<Compre
       compressors.push(make(compressorOf(each, await nativeOf(each), type, windowBits)));
     }
     const [only] = compressors as [Compressor];
-    const compressor = byContent === undefined ? only : new EffortByContent(type, compressors);
+    const compressor = byContent === undefined ? only : new LevelByContent(type, compressors);
     if (!checks) return compressor;
     const native = await nativeOf(choice);
     const lower = LOWER_LEVELS.filter((each) => each < level).map(

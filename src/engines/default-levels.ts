@@ -1,6 +1,6 @@
 /**
- * How hard an engine tries if no level is given: the least effort whose output is not larger than what qemu-img makes of
- * the same disk, measured in docs/engines.md; and the levels of each engine. Used where the engine is chosen.
+ * The default levels of each engine: the lowest whose output is not larger than qemu-img's of the same disk, measured in
+ * docs/engines.md; and the range of its levels. Used where the engine is chosen.
  */
 import type { CompressionType } from '../compression-type.js';
 import { usageError } from '../errors.js';
@@ -14,7 +14,7 @@ const LARGE_CLUSTER = 65536;
 /** zstd takes other parameters for larger inputs; for those the levels by content were not measured. */
 const LARGEST_ZSTD_CLUSTER = 131072;
 
-/** Levels by effort, least first. The least of libdeflate is done by ISA-L where it is installed. */
+/** The level of each step (level-by-content.ts). ISA-L replaces the lowest of libdeflate where it is installed. */
 const LIBDEFLATE = [1, 2, 3, 5, 7];
 /** The zlib in Node.js finds a little less than others. */
 const NODE_ZLIB = [4, 4, 5, 5, 6];
@@ -24,7 +24,7 @@ const ZSTD = [2, 3, 4];
 /**
  * @param clusterSize bytes
  * @param windowBits deflate's window
- * @returns one level for all clusters, or the levels by effort
+ * @returns one level for all clusters, or the level of each step
  */
 export function defaultLevels(
   engine: EngineName,

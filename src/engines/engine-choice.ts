@@ -143,7 +143,8 @@ async function choiceOf(
   const byContent =
     typeof levels === 'number' ? undefined : levels.map((each) => ({ ...found, level: each }));
   const choice = { ...found, type, level, windowBits };
-  const isal = byContent && request.engine === undefined ? await leastEffort(choice, available) : undefined;
+  const isal =
+    byContent && request.engine === undefined ? await isalForLowestStep(choice, available) : undefined;
   if (byContent !== undefined && isal !== undefined) byContent[0] = isal;
   const checks = checkPayloads || (type === 'zstd' && mayCorrupt(await available.zstdVersion(engine), level));
   const unportable = engine === 'isal' || isal !== undefined ? available.isalUnportable() : undefined;
@@ -155,8 +156,8 @@ async function choiceOf(
   };
 }
 
-/** @returns ISA-L for the least effort beside libdeflate, where it works */
-async function leastEffort(
+/** @returns ISA-L for the lowest step beside libdeflate, where it works */
+async function isalForLowestStep(
   choice: CompressorChoice,
   available: AvailableEngines,
 ): Promise<(FoundEngine & EngineLevel) | undefined> {

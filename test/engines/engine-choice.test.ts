@@ -34,7 +34,7 @@ const refusal = (code: string, message: string | RegExp) =>
 describe('the choice', () => {
   test.each<[string, CompressorRequest, AvailableEngines, object]>([
     [
-      'zlib: by content, ISA-L for the least effort, and libdeflate',
+      'zlib: by content, ISA-L for the lowest level, and libdeflate',
       { type: 'zlib' },
       EVERYTHING,
       {

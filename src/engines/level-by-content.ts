@@ -1,12 +1,12 @@
 /**
- * How hard a cluster is compressed, by what it holds: the least effort at which disks of such clusters are not larger than
- * qemu-img makes them. Measured in docs/engines.md, with what each threshold separates.
+ * Chooses the level of each cluster by its content: the lowest at which disks of such clusters are not larger than
+ * qemu-img's. Levels are counted in steps, because each engine has other ones. docs/engines.md has the measurements.
  */
 import type { CompressionType } from '../compression-type.js';
 import { type ClusterContent, clusterContent } from './cluster-content.js';
 import type { Compressor } from './codec.js';
 
-/** Random and compressed bytes: no effort makes a difference. */
+/** Random and compressed bytes: the level makes no difference. */
 const NEARLY_RANDOM = 0.0056;
 /** Below it binary data is dense: machine code, packed tables. */
 const DENSE = 0.038;
@@ -15,7 +15,7 @@ const HARDLY_REPEATS = 0.02;
 const HALF = 0.5;
 
 /** @returns 0 to 4 */
-function deflateEffort(content: ClusterContent): number {
+function deflateStep(content: ClusterContent): number {
   const { printable, digits, distinct, collision, repeats1 } = content;
   if (printable >= HALF) {
     // Logs, tables and dumps: the numbers in them hide the repeats that a quick search finds.
@@ -32,40 +32,40 @@ function deflateEffort(content: ClusterContent): number {
 }
 
 /** @returns 0 to 2; 1 is what QEMU does */
-function zstdEffort(content: ClusterContent): number {
+function zstdStep(content: ClusterContent): number {
   const { printable, digits, zeros, distinct, collision, nonZeroCollision, repeats2, repeats4 } = content;
   if (collision < NEARLY_RANDOM) return 0;
   if (printable >= HALF || distinct < 16) return 1;
-  // Pages of databases with numbers, or with columns filled up with blanks, and whole numbers of 32 bits: a greater effort
-  // makes them larger.
+  // Pages of databases with numbers, or with columns filled up with blanks, and whole numbers of 32 bits: higher levels
+  // make them larger.
   const isTable = digits >= 0.07 || (nonZeroCollision >= 0.2 && printable >= 0.4);
   if (isTable || repeats4 >= repeats2 + 0.15) return 0;
   if (zeros < 0.03) return 1;
   return collision < DENSE ? 0 : 2;
 }
 
-/** How many efforts there are. */
-export const EFFORTS: Readonly<Record<CompressionType, number>> = { zlib: 5, zstd: 3 };
+/** Number of steps. */
+export const LEVEL_STEPS: Readonly<Record<CompressionType, number>> = { zlib: 5, zstd: 3 };
 
-/** @returns from 0, the least, to EFFORTS[type] - 1 */
-export function effortFor(type: CompressionType, cluster: Uint8Array): number {
+/** @returns 0, the lowest level, to LEVEL_STEPS[type] - 1 */
+export function levelStepOf(type: CompressionType, cluster: Uint8Array): number {
   const content = clusterContent(cluster);
-  return type === 'zlib' ? deflateEffort(content) : zstdEffort(content);
+  return type === 'zlib' ? deflateStep(content) : zstdStep(content);
 }
 
-/** Compresses each cluster with the compressor of its effort. */
-export class EffortByContent implements Compressor {
+/** Compresses each cluster with the compressor of its step. */
+export class LevelByContent implements Compressor {
   readonly #type: CompressionType;
   readonly #compressors: readonly Compressor[];
 
-  /** @param compressors by effort; freed with this one */
+  /** @param compressors one for each step; freed with this one */
   constructor(type: CompressionType, compressors: readonly Compressor[]) {
     this.#type = type;
     this.#compressors = compressors;
   }
 
   compress(input: Uint8Array, output: Uint8Array): number {
-    const compressor = this.#compressors[effortFor(this.#type, input)] as Compressor;
+    const compressor = this.#compressors[levelStepOf(this.#type, input)] as Compressor;
     return compressor.compress(input, output);
   }
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Compressor } from '../../src/engines/codec.js';
-import { EFFORTS, EffortByContent, effortFor } from '../../src/engines/effort-by-content.js';
+import { LEVEL_STEPS, LevelByContent, levelStepOf } from '../../src/engines/level-by-content.js';
 import { CLUSTER, joined, randomBytes, records, text } from './samples.js';
 
 const code = readFileSync(process.execPath).subarray(2 ** 24, 2 ** 24 + CLUSTER);
@@ -24,12 +24,12 @@ describe.each<[string, Uint8Array, number, number]>([
   ['one byte value', new Uint8Array(CLUSTER).fill(0xa5), 4, 1],
   ['records of small numbers', records(CLUSTER), 2, 2],
 ])('a cluster of %s', (_, cluster, deflate, zstd) => {
-  test(`takes effort ${deflate} with deflate and ${zstd} with zstd`, () => {
-    expect([effortFor('zlib', cluster), effortFor('zstd', cluster)]).toEqual([deflate, zstd]);
+  test(`takes step ${deflate} with deflate and ${zstd} with zstd`, () => {
+    expect([levelStepOf('zlib', cluster), levelStepOf('zstd', cluster)]).toEqual([deflate, zstd]);
   });
 });
 
-test('the effort depends on the bytes of the cluster alone', () => {
+test('the level depends on the bytes of the cluster alone', () => {
   const cluster = fc
     .array(
       fc.tuple(fc.constantFrom(text, records, randomBytes), fc.nat(), fc.integer({ min: 1, max: CLUSTER })),
@@ -45,13 +45,13 @@ test('the effort depends on the bytes of the cluster alone', () => {
   fc.assert(
     fc.property(cluster, cluster, fc.nat(63), (bytes, other, offset) => {
       for (const type of ['zlib', 'zstd'] as const) {
-        const effort = effortFor(type, bytes);
-        effortFor(type, other);
+        const step = levelStepOf(type, bytes);
+        levelStepOf(type, other);
         // Between other bytes, in shared memory, after another cluster.
         const memory = new Uint8Array(new SharedArrayBuffer(2 * CLUSTER)).fill(offset);
         memory.set(bytes, offset);
-        expect(effortFor(type, memory.subarray(offset, offset + CLUSTER))).toBe(effort);
-        expect(effort).toBeLessThan(EFFORTS[type]);
+        expect(levelStepOf(type, memory.subarray(offset, offset + CLUSTER))).toBe(step);
+        expect(step).toBeLessThan(LEVEL_STEPS[type]);
       }
     }),
     { numRuns: 25 },
@@ -61,11 +61,11 @@ test('the effort depends on the bytes of the cluster alone', () => {
 test('large clusters are judged as their parts are', () => {
   for (const content of [text(CLUSTER), records(CLUSTER), randomBytes(CLUSTER)]) {
     const large = joined(...Array.from({ length: 32 }, () => content));
-    expect(effortFor('zlib', large)).toBe(effortFor('zlib', content));
+    expect(levelStepOf('zlib', large)).toBe(levelStepOf('zlib', content));
   }
 });
 
-test('each cluster goes to the compressor of its effort, and all are freed', () => {
+test('each cluster goes to the compressor of its step, and all are freed', () => {
   const calls: string[] = [];
   const named = (name: number): Compressor => ({
     compress: (input, output) => {
@@ -74,7 +74,7 @@ test('each cluster goes to the compressor of its effort, and all are freed', () 
     },
     free: () => void calls.push(`${name} freed`),
   });
-  const compressor = new EffortByContent('zlib', [0, 1, 2, 3, 4].map(named));
+  const compressor = new LevelByContent('zlib', [0, 1, 2, 3, 4].map(named));
   expect(compressor.compress(randomBytes(CLUSTER), new Uint8Array(5))).toBe(7);
   expect(compressor.compress(records(CLUSTER), new Uint8Array(6))).toBe(7);
   expect(calls.splice(0)).toEqual([`0 ${CLUSTER} 5`, `2 ${CLUSTER} 6`]);
