@@ -139,10 +139,14 @@ export function isalUnportable(
   return 'the processor has no SSE4.2: bytes differ from those of processors that have it';
 }
 
+let cpuInfoRead: { readonly text: string | undefined } | undefined;
+
+/** Reads the file once: it has a page for each processor. */
 function readCpuInfo(): string | undefined {
   try {
-    return readFileSync('/proc/cpuinfo', 'latin1');
+    cpuInfoRead ??= { text: readFileSync('/proc/cpuinfo', 'latin1') };
   } catch {
-    return undefined;
+    cpuInfoRead = { text: undefined };
   }
+  return cpuInfoRead.text;
 }

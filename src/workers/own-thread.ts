@@ -12,7 +12,7 @@ import { type Answerer, answerer } from './worker-session.js';
 let isTaken = false;
 
 /** The highest level of any engine that compresses an item in about 0.1 seconds, in which no signal is handled. */
-const HIGHEST_LEVEL = 6;
+const HIGHEST_LEVEL = 7;
 
 export class OwnThread {
   readonly hasEnded = false;

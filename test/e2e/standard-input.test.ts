@@ -104,8 +104,7 @@ describe('an empty stream', () => {
     ['an empty file', redirected('< /dev/null')],
   ] as const;
   const old = path('old.qcow2');
-  const line =
-    /^'standard input' is empty, and no disk has 0 bytes: .* \(for an empty disk, say -o size=0\)$/;
+  const line = /^'standard input' is empty, and no disk has 0 bytes: .* \(for an empty disk use -o size=0\)$/;
 
   test.each(empty)('(%s) is an error, and leaves the target unchanged', async (_, source) => {
     await qemuImg.convert([], [raw], old);

@@ -146,12 +146,12 @@ describe('an item', () => {
   });
 });
 
-test('arrived data is read from the start of the item’s slot', () => {
+test('arrived data is read from its place in the item’s slot', () => {
   const arrivals = new SharedArrayBuffer(3 * ITEM);
   new Uint8Array(arrivals).set(randomBytes(3 * ITEM));
   readItem(4096, [{ kind: 'arrived', at: 512, length: 5000 }], { arrivals, slot: 2 });
   const expected = new Uint8Array(ITEM);
-  expected.set(new Uint8Array(arrivals, 2 * ITEM, 5000), 512);
+  expected.set(new Uint8Array(arrivals, 2 * ITEM + 512, 5000), 512);
   expect(Buffer.compare(item, expected)).toBe(0);
 });
 
