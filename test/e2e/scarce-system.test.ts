@@ -37,7 +37,11 @@ const COMMANDS: readonly (readonly [command: string, ...rest: string[]])[] = [
 describe('with few descriptors', () => {
   test.each(sample(COMMANDS, 2))('%s succeeds or fails with one line', async (...args) => {
     const limits = [20, 25, 30, 36];
-    const runs = limits.map((limit) => cli(args, { under: ['prlimit', `--nofile=${limit}`, '--'] }));
+    // Each run has a target of its own: a second run to the same one would be refused.
+    const wordsFor = (limit: number) => args.map((word) => (word === target ? `${target}.${limit}` : word));
+    const runs = limits.map((limit) =>
+      cli(wordsFor(limit), { under: ['prlimit', `--nofile=${limit}`, '--'] }),
+    );
     for (const { status, signal, stdout, stderr } of await Promise.all(runs)) {
       expect(signal).toBeNull();
       if (status === 0) {
