@@ -1,13 +1,13 @@
 /**
  * System calls that small conversions make on their files fail, one in each conversion, in one process: in `npm test`
- * every eighth call, in `npm run test:all` every call in one of its ways (with worker threads every fifth call), and in
+ * every eighth call, in test/run-all.sh every call in one of its ways (with worker threads every fifth call), and in
  * `npm run sweep` every call in all ways.
  */
 import { fileURLToPath } from 'node:url';
 import { beforeAll, expect, inject, test } from 'vitest';
 import { useScratch } from '../e2e/scratch.js';
 import { run } from '../oracle/run.js';
-import { TESTS_ALL } from '../stage.js';
+import { TESTS_MOST } from '../stage.js';
 import { buildSweep } from './build-sweep.js';
 import { makeSourceFiles } from './source-files.js';
 import type { SweepResult } from './sweep.js';
@@ -19,7 +19,7 @@ if (notBuilt !== undefined) throw new Error(notBuilt);
 const WORKER = fileURLToPath(new URL('../../dist/worker.js', import.meta.url));
 /** `all`, or a part of a path's name for all of that. */
 const wanted = process.env['QCOW2C_SWEEP'];
-const share = wanted !== undefined ? 'all' : TESTS_ALL ? 'some' : 'few';
+const share = wanted !== undefined ? 'all' : TESTS_MOST ? 'some' : 'few';
 const only = wanted === 'all' ? '' : (wanted ?? '');
 
 const path = useScratch();

@@ -195,7 +195,7 @@ describe('the pipeline', () => {
   test('keeps as many items in flight as there are slots, and asks for the next when one is stored', async () => {
     const { pool, run } = make(10 * ITEM, 3);
     const running = run();
-    await turn();
+    while (pool.packings.length < 3) await turn();
     expect(pool.packings.length).toBe(3);
     pool.packings[1]!.finish();
     pool.packings[2]!.finish();
@@ -242,7 +242,7 @@ describe('the first error in guest order', () => {
   test('ends the run, whichever came first in time, and no later cluster is written', async () => {
     const { pool, writer, run } = make(20 * ITEM, 4);
     const running = run();
-    await turn();
+    while (pool.packings.length < 4) await turn();
     pool.packings[3]!.fail(new Error('third'));
     pool.packings[1]!.fail(new Error('first'));
     expect(await stateOf(running)).toBe('waiting');
@@ -261,7 +261,7 @@ describe('the first error in guest order', () => {
     const { pool, writer, run } = make(20 * ITEM, 4);
     writer.failAt = 5;
     const running = run();
-    await turn();
+    while (pool.packings.length < 4) await turn();
     for (const { finish } of pool.packings) finish();
     await expect(running).rejects.toThrow('no space for 5');
     expect(writer.written).toEqual(expectedOf(5));
@@ -323,7 +323,7 @@ describe('the signal', () => {
     const { pool, run } = make(20 * ITEM, 4);
     const controller = new AbortController();
     const running = run(controller.signal);
-    await turn();
+    while (pool.packings.length < 4) await turn();
     pool.packings[0]!.fail(new Error('broken'));
     controller.abort('enough');
     await expect(running).rejects.toThrow();
