@@ -1,7 +1,9 @@
 /** qemu-io and qemu-nbd with an image open, the way a virtual machine has it, for as long as a test wants. */
+
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, rmSync, watch } from 'node:fs';
+import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { start } from './run.js';
 
@@ -43,8 +45,11 @@ export async function whileQemuNbdHolds<Result>(
   const ended = finished.then(({ stderr }) => Promise.reject(new Error(`qemu-nbd ended: ${stderr}`)));
   ended.catch(() => {});
   try {
-    // It listens when it has opened the image.
     while (!existsSync(socket)) await Promise.race([once(watcher, 'change'), ended]);
+    // It listens before it opens the image, and greets a client after that.
+    const client = connect(socket);
+    await Promise.race([once(client, 'data'), ended]);
+    client.destroy();
     return await work();
   } finally {
     watcher.close();
