@@ -1,11 +1,14 @@
 /** Takes the options of each function of the library: which there are, and which values they can have by themselves. */
 import type { CheckOptions } from '../check/options.js';
 import type { CompareOptions } from '../compare/options.js';
+import { COMPRESSION_TYPES } from '../compression-type.js';
 import type { ConvertOptions } from '../convert/options.js';
+import { ENGINE_NAMES } from '../engines/codec.js';
+import { IMAGE_FORMATS } from '../image/image-reference.js';
 import type { ImageInfoOptions } from '../info/image-info.js';
 import type { MapOptions } from '../map/options.js';
 import { LARGEST_SIZE, type MeasureOptions } from '../measure/options.js';
-import type { CreateOptions } from '../qcow2/create-options.js';
+import { type CreateOptions, PREALLOCATIONS } from '../qcow2/create-options.js';
 import { MAX_CLUSTER_BITS, MAX_REFCOUNT_ORDER, MIN_CLUSTER_BITS } from '../qcow2/geometry.js';
 import type { SnapshotSelector } from '../qcow2/snapshot-table.js';
 import { CACHE_MODES } from '../storage/cache-mode.js';
@@ -25,7 +28,7 @@ import {
   wrongArgument,
 } from './takers.js';
 
-const format = oneOf('raw', 'qcow2');
+const format = oneOf(...IMAGE_FORMATS);
 const cacheMode = oneOf(...CACHE_MODES);
 const bytes = wholeNumber(0);
 
@@ -48,7 +51,7 @@ const conversion = {
     fields<CreateOptions>({
       clusterSize: optional(powerOfTwo(MIN_CLUSTER_BITS, MAX_CLUSTER_BITS)),
       compat: optional(oneOf(2, 3)),
-      compressionType: optional(oneOf('zlib', 'zstd')),
+      compressionType: optional(oneOf(...COMPRESSION_TYPES)),
       refcountBits: optional(powerOfTwo(0, MAX_REFCOUNT_ORDER)),
       lazyRefcounts: optional(flag),
       extendedL2: optional(flag),
@@ -56,14 +59,14 @@ const conversion = {
       backingFormat: optional(format),
       dataFile: optional(text),
       dataFileRaw: optional(flag),
-      preallocation: optional(oneOf('off', 'metadata', 'falloc', 'full')),
+      preallocation: optional(oneOf(...PREALLOCATIONS)),
       size: optional(bytes),
     }),
   ),
   // Its range depends on the engine.
   compressionLevel: optional(wholeNumber(Number.MIN_SAFE_INTEGER)),
   compressionWindowBits: optional(oneOf(12, 15)),
-  engine: optional(oneOf('libdeflate', 'libzstd', 'node')),
+  engine: optional(oneOf(...ENGINE_NAMES)),
   checkPayloads: optional(flag),
 };
 

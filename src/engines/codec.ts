@@ -1,11 +1,12 @@
 /** The interface of every compression engine. Engines are synchronous; they run in worker threads. */
 import type { CompressionType } from '../compression-type.js';
 
-/** The engines that are libraries of the system. `isal` only compresses. */
-export type NativeEngine = 'isal' | 'libdeflate' | 'libzstd';
-
 /** The engines by the library that does the work. `node` is the zlib and zstd built into Node.js. */
-export type EngineName = NativeEngine | 'node';
+export const ENGINE_NAMES = ['isal', 'libdeflate', 'libzstd', 'node'] as const;
+export type EngineName = (typeof ENGINE_NAMES)[number];
+
+/** The engines that are libraries of the system. `isal` only compresses. */
+export type NativeEngine = Exclude<EngineName, 'node'>;
 
 /** The engines that can inflate. */
 export type InflatingEngine = Exclude<EngineName, 'isal'>;

@@ -2,7 +2,7 @@
  * The options of a new image, their defaults, and the check of both. The rules, their order and their messages are
  * those of qemu-img (qcow2_co_create in QEMU's block/qcow2.c), because scripts know them.
  */
-import type { CompressionType } from '../compression-type.js';
+import { COMPRESSION_TYPES, type CompressionType } from '../compression-type.js';
 import { Qcow2cError, quoted, usageError } from '../errors.js';
 import {
   type Geometry,
@@ -55,11 +55,15 @@ export interface ImageParameters {
   readonly preallocation: 'off' | 'metadata' | 'falloc' | 'full';
 }
 
-const PREALLOCATIONS = ['off', 'metadata', 'falloc', 'full'];
+export const PREALLOCATIONS = ['off', 'metadata', 'falloc', 'full'] as const;
 const BACKING_FORMATS = ['raw', 'qcow2'];
 /** The specification's bound of backing_file_size. */
 const MAX_BACKING_NAME_BYTES = 1023;
 const needsVersion3 = 'compatibility level 1.1 and above (use version=v3 or greater)';
+
+function isOneOf(known: readonly string[], value: string): boolean {
+  return known.includes(value);
+}
 
 /** Whether `value` is 2^n with n in this range. */
 function isPowerOfTwo(value: number, lowest: number, highest: number): boolean {
@@ -155,9 +159,9 @@ function refuseUnknownValues(values: {
   const { version, compressionType, preallocation, backingFormat } = values;
   const known: readonly (readonly [string, string | number, boolean])[] = [
     ['version', version, version === 2 || version === 3],
-    ['compression-type', compressionType, compressionType === 'zlib' || compressionType === 'zstd'],
-    ['preallocation', preallocation, PREALLOCATIONS.includes(preallocation)],
-    ['backing-fmt', backingFormat, BACKING_FORMATS.includes(backingFormat)],
+    ['compression-type', compressionType, isOneOf(COMPRESSION_TYPES, compressionType)],
+    ['preallocation', preallocation, isOneOf(PREALLOCATIONS, preallocation)],
+    ['backing-fmt', backingFormat, isOneOf(BACKING_FORMATS, backingFormat)],
   ];
   for (const [parameter, value, accepted] of known) {
     if (!accepted) throw usageError(`Parameter '${parameter}' does not accept value '${value}'`);

@@ -2,7 +2,7 @@
  * The part of the header that version 3 added: features, refcount width, compression type. Used by the header's
  * encoder and decoder. Specification: "Header" from byte 72, "Additional fields".
  */
-import type { CompressionType } from '../compression-type.js';
+import { COMPRESSION_TYPES, type CompressionType } from '../compression-type.js';
 import { Qcow2cError, quoted } from '../errors.js';
 import { readU64, writeU32, writeU64 } from './be64.js';
 import { nameIncompatibleFeatures } from './feature-names.js';
@@ -20,8 +20,6 @@ import type { HeaderFields } from './header-fields.js';
 const COMPRESSION_TYPE_AT = 104;
 /** Bytes of a header with the compression type and its padding, as QEMU writes it. */
 export const V3_HEADER_BYTES = 112;
-/** The index of a type is its number in the file. */
-const COMPRESSION_TYPES: readonly CompressionType[] = ['zlib', 'zstd'];
 
 export interface V3Fields {
   readonly incompatibleFeatures: bigint;

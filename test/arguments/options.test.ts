@@ -1,6 +1,7 @@
 /** Wrong arguments of every function of the library are refused, with the name of the argument. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { ENGINE_NAMES } from '../../src/engines/codec.js';
 import { check, compare, convert, imageInfo, mapImage, measure, Qcow2cError } from '../../src/index.js';
 
 const NONE = '/none/at/all';
@@ -200,6 +201,16 @@ describe('an error names the wrong argument by its path', () => {
   ])('%s(%j): %s', async (name, options, argument) => {
     await expectRefused(name, options, argument);
   });
+});
+
+test.each(['convert', 'measure'] as const)('%s takes every engine that the type names', async (name) => {
+  for (const engine of ENGINE_NAMES) {
+    const options = { ...FUNCTIONS[name].options, compress: true, engine };
+    expect([engine, await failureOf(name, options)]).toEqual([
+      engine,
+      expect.objectContaining({ code: 'ERR_IO', systemCode: 'ENOENT' }),
+    ]);
+  }
 });
 
 test('a size of 2^62, above the safe integers, can be measured', async () => {

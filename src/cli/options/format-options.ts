@@ -2,11 +2,11 @@
  * Turns the keys of -o into the library's options, and lists them for `-o help`. The library checks which values can be
  * combined. Keys of qemu-img that qcow2c does not support are refused here.
  */
-import type { CompressionType } from '../../compression-type.js';
+import { COMPRESSION_TYPES, type CompressionType } from '../../compression-type.js';
 import type { ConvertOptions } from '../../convert/options.js';
 import { notWithCompression } from '../../convert/validate.js';
 import { Qcow2cError, usageError } from '../../errors.js';
-import type { ImageFormat } from '../../image/image-reference.js';
+import { IMAGE_FORMATS, type ImageFormat } from '../../image/image-reference.js';
 import { storedFile } from './file-names.js';
 import { backingFormatOf } from './image-formats.js';
 import { type OptionPair, parseOptionList } from './option-list.js';
@@ -101,7 +101,7 @@ const QCOW2_KEYS: Readonly<Record<string, Key>> = {
   backing_fmt: {
     type: '<str>',
     help: 'Format of the backing file: raw or qcow2 (same as -F)',
-    offers: ['raw', 'qcow2'],
+    offers: IMAGE_FORMATS,
     apply: ({ create }, value) => {
       create.backingFormat = backingFormatOf(value);
     },
@@ -132,7 +132,7 @@ const QCOW2_KEYS: Readonly<Record<string, Key>> = {
   compression_type: {
     type: '<str>',
     help: 'Compression type: zlib (the default) or zstd',
-    offers: ['zlib', 'zstd'],
+    offers: COMPRESSION_TYPES,
     apply: ({ create }, value, key) => {
       create.compressionType = oneOf<CompressionType>({ zlib: 'zlib', zstd: 'zstd' }, value, key);
     },

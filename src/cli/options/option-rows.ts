@@ -1,4 +1,5 @@
 /** Options shared by the tables of several commands. */
+import { ENGINE_NAMES } from '../../engines/codec.js';
 import { IMAGE_FORMATS } from '../../image/image-reference.js';
 import { CACHE_MODES } from '../../storage/cache-mode.js';
 import type { OptionRow } from './option-table.js';
@@ -43,7 +44,7 @@ export const CACHE: OptionRow = {
 export const ENGINE: OptionRow = {
   flags: ['--engine'],
   argument: 'NAME',
-  choices: ['auto', 'isal', 'libdeflate', 'libzstd', 'node'],
+  choices: ['auto', ...ENGINE_NAMES],
   help: 'compression engine: auto, isal, libdeflate, libzstd or node (default: auto, the best one installed)',
 };
 
