@@ -112,13 +112,14 @@ function decodeCheckedHeader(first: Uint8Array, file: string): Header {
 
 /** Specification: "Full disk encryption header pointer". */
 function encryptionHeaderOf(area: Uint8Array, header: Header, file: string): FilePlace | undefined {
-  const { headerLength, backingFileOffset, clusterBits } = header;
-  const end = backingFileOffset === 0 ? 2 ** clusterBits : backingFileOffset;
+  const { headerLength, backingFileOffset } = header;
+  const clusterSize = clusterSizeOf(header);
+  const end = backingFileOffset === 0 ? clusterSize : backingFileOffset;
   let place: FilePlace | undefined;
   forEachExtension(area.subarray(headerLength, end), (type, data) => {
     if (type !== EXTENSION_TYPES.encryption || data.length < 16) return;
     const [offset, length] = [Number(readU64(data, 0)), Number(readU64(data, 8))];
-    if (Number.isSafeInteger(offset + length) && offset % 2 ** clusterBits === 0) place = { offset, length };
+    if (Number.isSafeInteger(offset + length) && offset % clusterSize === 0) place = { offset, length };
   });
   if (place !== undefined) return place;
   throw new Qcow2cError(

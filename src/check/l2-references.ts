@@ -32,18 +32,20 @@ export class L2References {
   readonly #extended: boolean;
   readonly #entryBytes: number;
   readonly #clusterBits: number;
+  readonly #clusterSize: number;
   readonly #hasDataFile: boolean;
   readonly #virtualSize: number;
   /** Offset of the next cluster without fragmentation, in bytes; 0 before the first of a table. */
   #contiguous = 0;
 
   constructor(image: CheckedImage, counters: ReferenceCounters, findings: Finding[]) {
-    const { extendedL2, l2EntryBytes, clusterBits } = image.geometry;
+    const { extendedL2, l2EntryBytes, clusterBits, clusterSize } = image.geometry;
     this.#counters = counters;
     this.#findings = findings;
     this.#extended = extendedL2;
     this.#entryBytes = l2EntryBytes;
     this.#clusterBits = clusterBits;
+    this.#clusterSize = clusterSize;
     this.#hasDataFile = image.hasDataFile;
     this.#virtualSize = image.header.virtualSize;
   }
@@ -69,7 +71,7 @@ export class L2References {
     const extended = this.#extended;
     const hasDataFile = this.#hasDataFile;
     const clusterBits = this.#clusterBits;
-    const clusterSize = 2 ** clusterBits;
+    const clusterSize = this.#clusterSize;
     const clustersPerHigh = 2 ** (32 - clusterBits);
     // Bits of the offset that must be 0; those below a sector are not part of it.
     const insideCluster = clusterSize - SECTOR_SIZE;
@@ -177,7 +179,7 @@ export class L2References {
    * needs, and old versions end a preallocated image with the disk.
    */
   #neededBytes(view: DataView, at: number, guestOffset: number): number {
-    const clusterSize = 2 ** this.#clusterBits;
+    const clusterSize = this.#clusterSize;
     const ofDisk = this.#virtualSize - guestOffset;
     // Clusters past the disk hold the state of a virtual machine.
     const most = ofDisk > 0 ? Math.min(clusterSize, ofDisk) : clusterSize;

@@ -37,8 +37,9 @@ export function examinationBudget(
 }
 
 /** The memory of an examination without a cache. */
-export function examinationNeed({ clusterBits, compressionType }: Header): MemoryNeed {
-  const clusterSize = 2 ** clusterBits;
+export function examinationNeed(header: Header): MemoryNeed {
+  const { compressionType } = header;
+  const clusterSize = clusterSizeOf(header);
   const pool = poolMemory({
     task: 'examine payloads',
     itemSize: ITEM_BYTES,

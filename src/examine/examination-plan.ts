@@ -7,7 +7,7 @@ import type { HostFile } from '../image/source.js';
 import { brokenAt } from '../qcow2/cluster-lookup.js';
 import { COMPRESSED, OFFSET_MASK, READS_AS_ZEROS } from '../qcow2/entry-bits.js';
 import { hasDataFile, hasExtendedL2 } from '../qcow2/features.js';
-import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
+import { clusterSizeOf, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import type { Header } from '../qcow2/header.js';
 import { type L2Format, type L2Run, l2Run, unitsOf } from '../qcow2/l2-run.js';
 import type { MarkedClusters } from '../qcow2/marked-clusters.js';
@@ -76,7 +76,7 @@ export class ExaminationPlan {
       extendedL2: hasExtendedL2(parts.header),
       external: hasDataFile(parts.header),
     };
-    this.#clusterSize = 2 ** clusterBits;
+    this.#clusterSize = clusterSizeOf(parts.header);
     this.#diskClusters = Math.ceil(virtualSize / this.#clusterSize);
   }
 

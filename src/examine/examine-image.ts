@@ -91,13 +91,14 @@ export async function examineImage(
 /** Runs all items of the plan through the workers into the findings. */
 async function inflateAll(
   file: ExaminableImage['file'],
-  { clusterBits, compressionType: type, virtualSize }: Header,
+  header: Header,
   plan: ExaminationPlan,
   findings: ExaminationFindings,
   { threads, slots }: WorkerBudget,
   { streamFacts, onProgress, signal, workerEntry = BUILT_WORKER }: ExamineOptions,
 ): Promise<void> {
-  const clusterSize = 2 ** clusterBits;
+  const { compressionType: type, virtualSize } = header;
+  const clusterSize = clusterSizeOf(header);
   const startPool = () =>
     new WorkerPool<ExaminePayloads>({
       workerEntry,

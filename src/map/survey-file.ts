@@ -95,8 +95,8 @@ async function addRefcounts(uses: FileUses, header: Header, file: HostFile): Pro
 }
 
 async function addL1Table(uses: FileUses, header: Header, file: HostFile): Promise<void> {
-  const { l1Offset, l1Entries, clusterBits } = header;
-  const clusterSize = 2 ** clusterBits;
+  const { l1Offset, l1Entries } = header;
+  const clusterSize = clusterSizeOf(header);
   uses.add('l1', l1Offset, roundUp(l1Entries * TABLE_ENTRY_BYTES, clusterSize));
   const table = new TableCache(file, 'zeros');
   for (let index = 0; index < l1Entries; ) {
