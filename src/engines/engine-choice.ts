@@ -57,7 +57,9 @@ const installedEngines: AvailableEngines = {
   works: async (choice) => {
     const decompressor = await createDecompressor(decompressorFor(choice));
     try {
-      for (const level of choice.byContent ?? [choice]) {
+      // ISA-L beside libdeflate was tried before it was added.
+      const levels = (choice.byContent ?? [choice]).filter(({ engine }) => engine === choice.engine);
+      for (const level of levels) {
         const compressor = await createCompressor({
           ...choice,
           ...level,
