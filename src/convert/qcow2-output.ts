@@ -15,7 +15,7 @@ import { CompressedWriteCache } from '../storage/compressed-write-cache.js';
 import { OverlapGuard } from '../storage/overlap-guard.js';
 import { commitInOrder, isInPlace, type Target } from '../storage/target.js';
 import type { CompressClusters } from '../workers/messages/compression.js';
-import { type PipelineSettings, refuseAbort } from '../workers/pipeline.js';
+import { type PipelineSettings, packIn, refuseAbort } from '../workers/pipeline.js';
 import type { PlannedItem } from '../workers/plan.js';
 import type { ItemResult, WorkerPool } from '../workers/pool.js';
 import type { DiskRest } from './disk-rest.js';
@@ -154,7 +154,7 @@ export class Qcow2Output implements Output<CompressClusters> {
     // Bitmaps come first if their bits are known: a file that loses its end then loses data and no bitmap.
     if (sourceSize !== undefined) await this.#writer.writer.body.addBitmaps(bitmaps.of(sourceSize));
     const parts = {
-      pack: pool.pack,
+      pack: packIn(pool),
       store: async (packed: ItemResult<CompressClusters>, { guestOffset, length }: PlannedItem) => {
         await this.#clusters.store(packed, guestCluster(guestOffset / clusterSize));
         if (dataFile !== undefined) {

@@ -3,7 +3,7 @@ import { usageError } from '../errors.js';
 import { RawWriter } from '../raw/raw-writer.js';
 import type { Target } from '../storage/target.js';
 import type { FindRuns } from '../workers/messages/runs.js';
-import { type PipelineSettings, refuseAbort, runPipeline } from '../workers/pipeline.js';
+import { type PipelineSettings, packIn, refuseAbort, runPipeline } from '../workers/pipeline.js';
 import type { WorkerPool } from '../workers/pool.js';
 import type { NextItem } from './input.js';
 import type { ConvertOptions } from './options.js';
@@ -81,7 +81,7 @@ export class RawOutput implements Output<FindRuns> {
     return runPipeline(
       {
         next: items(),
-        pack: pool.pack,
+        pack: packIn(pool),
         store: async ({ bytes, runs, unreadable: lost }, { guestOffset, length }) => {
           await this.#writer.write(guestOffset, bytes.subarray(0, length), runs);
           unreadable.itemDone(lost, guestOffset + length);

@@ -12,7 +12,7 @@ import { closeUnwritten } from '../system/close-unwritten.js';
 import { evictFile } from '../system/evict-file.js';
 import { type ComparableDisk, compareItems } from '../workers/compare-items.js';
 import type { FindRuns } from '../workers/messages/runs.js';
-import { runPipeline } from '../workers/pipeline.js';
+import { packIn, runPipeline } from '../workers/pipeline.js';
 import { ITEM_BYTES, type PlannedItem, plan } from '../workers/plan.js';
 import { type ItemResult, WorkerPool } from '../workers/pool.js';
 import type { Progress } from '../workers/progress.js';
@@ -160,10 +160,11 @@ async function verifyDigest(
   const { threads, slots } = budget;
   const fileOf = (fd: number) => target.source.fileOf(fd);
   await using pool = new WorkerPool<FindRuns>({ workerEntry, threads, slots, setup, fileOf });
+  const pack = packIn(pool);
   await runPipeline<ItemResult<FindRuns>>(
     {
       next: async () => (await items.next()).value ?? undefined,
-      pack: (item: PlannedItem, slot) => mismatch.about(item.guestOffset, () => pool.pack(item, slot)),
+      pack: (item: PlannedItem, slot) => mismatch.about(item.guestOffset, () => pack(item, slot)),
       store: async ({ bytes }, { guestOffset, length }) => digest.add(guestOffset, bytes.subarray(0, length)),
       storedBytes: () => undefined,
     },

@@ -4,7 +4,9 @@
  */
 import { abortedError } from '../errors.js';
 import { onAbort } from '../system/abort-listeners.js';
+import type { AnyTask } from './messages/thread.js';
 import type { PlannedItem } from './plan.js';
+import type { ItemResult, WorkerPool } from './pool.js';
 import type { Progress } from './progress.js';
 
 /** The stages of the pipeline, for any task. */
@@ -16,6 +18,18 @@ export interface PipelineParts<Answer, Item = PlannedItem> {
   store(answer: Answer, item: Item): Promise<void>;
   /** Bytes in the target so far; undefined: there is no target. */
   storedBytes(): number | undefined;
+}
+
+/** @returns the stage that works on planned items in a pool */
+export function packIn<Task extends AnyTask>(pool: Pick<WorkerPool<Task>, 'run'>) {
+  return (
+    { guestOffset, ...rest }: Omit<Task['item'], 'slot'> & { readonly guestOffset: number },
+    slot: number,
+  ): Promise<ItemResult<Task>> => {
+    // The compiler does not see that the rest and the slot are an item again.
+    const item: unknown = { ...rest, slot };
+    return pool.run(item as Task['item'], guestOffset);
+  };
 }
 
 export interface PipelineSettings {

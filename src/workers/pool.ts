@@ -93,9 +93,11 @@ export class WorkerPool<Task extends AnyTask> {
         cancellation: new Int32Array(new SharedArrayBuffer(4)),
       };
       const acquired =
-        ownThread === undefined ? acquireThreads(workerEntry, threads) : { threads: [ownThread] };
+        ownThread === undefined
+          ? acquireThreads(workerEntry, threads)
+          : { threads: [ownThread], refused: undefined };
       this.#threads = acquired.threads;
-      this.threadsRefused = 'refused' in acquired ? acquired.refused : undefined;
+      this.threadsRefused = acquired.refused;
     } catch (error) {
       void ownThread?.end();
       for (const memory of taken) sharedMemory.giveBack(memory);
@@ -145,16 +147,6 @@ export class WorkerPool<Task extends AnyTask> {
       unreadable: unreadable.map((range) => unreadableRange(range, guestOffset, this.#fileOf)),
     };
   }
-
-  /** `run` as a stage of the pipeline: works on a planned item in `slot`. */
-  readonly pack = (
-    { guestOffset, ...rest }: Omit<Task['item'], 'slot'> & { readonly guestOffset: number },
-    slot: number,
-  ): Promise<ItemResult<Task>> => {
-    // The compiler does not see that the rest and the slot are an item again.
-    const item: unknown = { ...rest, slot };
-    return this.run(item as Task['item'], guestOffset);
-  };
 
   /** Releases all threads, also in the middle of an item. */
   async close(): Promise<void> {

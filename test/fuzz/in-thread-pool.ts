@@ -42,14 +42,6 @@ export class WorkerPool<Task extends AnyTask> {
     return this.close();
   }
 
-  readonly pack = (
-    { guestOffset, ...rest }: Omit<Task['item'], 'slot'> & { readonly guestOffset: number },
-    slot: number,
-  ): Promise<ItemResult<Task>> => {
-    const item: unknown = { ...rest, slot };
-    return this.run(item as Task['item'], guestOffset);
-  };
-
   async run(item: Task['item'], guestOffset: number): Promise<ItemResult<Task>> {
     const { setup, fileOf } = this.#options;
     const { itemSize } = setup;
