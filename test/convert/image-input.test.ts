@@ -2,22 +2,14 @@ import * as fs from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { imageInput, onlyImage, openImages, openSettings } from '../../src/convert/image-input.js';
-import type { ItemSettings } from '../../src/convert/input.js';
 import type { OpenedImage } from '../../src/image/open-image.js';
 import { useScratch } from '../e2e/scratch.js';
 import { FakeLayer } from '../image/fake-layer.js';
 import { FakeSource } from '../image/fake-source.js';
 import { create } from '../oracle/qemu-img.js';
+import { ITEM, SETTINGS } from './input-settings.js';
 
 const path = useScratch();
-const ITEM = 4096;
-const SETTINGS: ItemSettings = {
-  itemSize: ITEM,
-  clusterSize: 512,
-  keepZeros: false,
-  backing: undefined,
-  room: undefined,
-};
 const openFiles = () => fs.readdirSync('/proc/self/fd').length;
 const [small, odd, qcow2, zstd, overlay] = [
   'small.raw',

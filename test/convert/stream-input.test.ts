@@ -2,7 +2,6 @@ import * as fs from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { ItemSettings } from '../../src/convert/input.js';
 import { openStream, streamInput } from '../../src/convert/stream-input.js';
 import type { StreamSource } from '../../src/raw/stream-source.js';
 import type { PlannedItem } from '../../src/workers/plan.js';
@@ -10,20 +9,13 @@ import { useScratch } from '../e2e/scratch.js';
 import { randomBytes } from '../e2e/source-images.js';
 import { FakeSource } from '../image/fake-source.js';
 import { runOk } from '../oracle/run.js';
+import { ITEM, SETTINGS } from './input-settings.js';
 
 const path = useScratch();
 const openFiles = () => fs.readdirSync('/proc/self/fd').length;
 const [small, odd] = [path('small.raw'), path('odd.raw')];
 await writeFile(small, Buffer.alloc(1024, 1));
 await writeFile(odd, Buffer.alloc(513, 2));
-const ITEM = 4096;
-const SETTINGS: ItemSettings = {
-  itemSize: ITEM,
-  clusterSize: 512,
-  keepZeros: false,
-  backing: undefined,
-  room: undefined,
-};
 
 /** A stream of these bytes: fills what it is given, less only at its end, as StreamSource does. */
 function streamOf(bytes: Buffer) {

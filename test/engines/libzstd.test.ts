@@ -4,29 +4,13 @@ import { LIBZSTD_SYMBOL, LibzstdDecompressor, libzstdVersion } from '../../src/e
 import { LIBZSTD_NAMES, loadNativeLibrary } from '../../src/engines/native-library.js';
 import { readZstdFrame } from '../../src/engines/zstd-frame.js';
 import { randomBytes, text } from './samples.js';
+import { zstdFrame as frame } from './zstd-frames.js';
 
 const library = (await loadNativeLibrary(LIBZSTD_NAMES, LIBZSTD_SYMBOL))!;
 const decompressor = new LibzstdDecompressor(library);
 
-const createContext = library.func('ZSTD_createCCtx', 'void *', []);
-const setParameter = library.func('ZSTD_CCtx_setParameter', 'intptr_t', ['void *', 'int', 'int']);
-const compress = library.func('ZSTD_compress2', 'intptr_t', [
-  'void *',
-  'void *',
-  'size_t',
-  'const void *',
-  'size_t',
-]);
-
 /** ZSTD_cParameter of zstd.h. */
 const [CONTENT_SIZE_FLAG, CHECKSUM_FLAG] = [200, 201];
-
-function frame(cluster: Uint8Array, parameters: readonly (readonly [number, number])[]): Uint8Array {
-  const context = createContext();
-  for (const [parameter, value] of parameters) expect(setParameter(context, parameter, value)).toBe(value);
-  const output = new Uint8Array(cluster.length + 1024);
-  return output.slice(0, compress(context, output, output.length, cluster, cluster.length) as number);
-}
 
 const CLUSTER = text(2 ** 18);
 const FRAMES: readonly (readonly [string, Uint8Array])[] = [

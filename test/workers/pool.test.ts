@@ -8,6 +8,7 @@ import type { AnyTask } from '../../src/workers/messages/thread.js';
 import { WorkerPool } from '../../src/workers/pool.js';
 import { useScratch } from '../e2e/scratch.js';
 import { turn } from '../storage/promise-state.js';
+import { compressionSetupOf } from './worker-setup.js';
 
 /** Threads that the system still starts. */
 const system = vi.hoisted(() => ({ room: Number.POSITIVE_INFINITY }));
@@ -25,19 +26,7 @@ vi.mock(import('../../src/workers/worker-thread.js'), async (original) => {
 });
 
 const scratch = useScratch();
-const SETUP = {
-  task: 'compress clusters',
-  clusterSize: 512,
-  itemSize: 65_536,
-  compressor: undefined,
-  inflate: [],
-  passthrough: false,
-  keepZeros: false,
-  sparseSize: 4096,
-  subclusters: false,
-  salvage: false,
-  readAlignment: 1,
-} as const;
+const SETUP = compressionSetupOf(512, 65_536);
 type Pool<Task extends AnyTask = CompressClusters> = WorkerPool<Task>;
 const pools: { close(): Promise<void> }[] = [];
 

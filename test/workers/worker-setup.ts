@@ -16,11 +16,11 @@ export function memoryOf(slots = 0): PoolSharedMemory {
 }
 
 /** Nothing is compressed unless `more` has a compressor. */
-export function setupOf(
+export function compressionSetupOf(
   clusterSize: number,
   itemSize: number,
   more: Partial<CompressionSetup> = {},
-): CompressionSetup & PoolSharedMemory {
+): CompressionSetup {
   return {
     task: 'compress clusters',
     clusterSize,
@@ -33,9 +33,17 @@ export function setupOf(
     subclusters: false,
     salvage: false,
     readAlignment: 1,
-    ...memoryOf(SLOTS * itemSize),
     ...more,
   };
+}
+
+/** The same with the memory of its items. */
+export function setupOf(
+  clusterSize: number,
+  itemSize: number,
+  more?: Partial<CompressionSetup>,
+): CompressionSetup & PoolSharedMemory {
+  return { ...compressionSetupOf(clusterSize, itemSize, more), ...memoryOf(SLOTS * itemSize) };
 }
 
 export function runsSetupOf(itemSize: number, more: Partial<RunsSetup> = {}): RunsSetup & PoolSharedMemory {
