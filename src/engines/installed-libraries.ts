@@ -43,7 +43,8 @@ const LOADING: Readonly<Record<NativeEngine, Loading>> = {
 };
 
 /**
- * Libraries that passed the trial in this thread, by requested names and by file: koffi binds a library anew each time.
+ * Libraries that passed the trial in this thread, by requested names and by file. Each is loaded once: koffi would bind
+ * its functions again.
  */
 const triedLibraries = new Map<string, NativeLibrary>();
 

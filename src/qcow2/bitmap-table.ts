@@ -30,7 +30,7 @@ interface BitmapTablePlace {
 }
 
 /**
- * Counts the bits of a bitmap: one for each granule of the disk, the last of which may be partial.
+ * Counts the bits of a bitmap: one for each granule of the disk. The last granule may be partial.
  * @param virtualSize bytes, a multiple of 512
  */
 export function bitmapBits(virtualSize: number, granularityBits: number): number {

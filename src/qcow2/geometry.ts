@@ -65,7 +65,7 @@ export function geometry(clusterBits: number, refcountBits: number, extendedL2 =
 }
 
 /**
- * Counts the entries of an L1 table: one for each L2 table, the last of which may be partly used.
+ * Counts the entries of an L1 table: one for each L2 table. The last table may be partly used.
  * @param virtualSize bytes; 0 needs no entry
  */
 export function l1EntriesFor(geometry: Geometry, virtualSize: number): number {

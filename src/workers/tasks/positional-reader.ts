@@ -38,7 +38,7 @@ export class PositionalReader {
   /**
    * Reads as far as the file goes.
    * @param offset bytes in the file
-   * @returns `length` bytes, valid until the next call, of which the file has the first `found`; the rest is zeros
+   * @returns `length` bytes, valid until the next call. The first `found` are from the file; the rest is zeros
    * @throws ItemError when a read fails
    */
   read(descriptor: number, offset: number, length: number): { bytes: Uint8Array; found: number } {
