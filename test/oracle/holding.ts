@@ -46,15 +46,28 @@ export async function whileQemuNbdHolds<Result>(
   ended.catch(() => {});
   try {
     while (!existsSync(socket)) await Promise.race([once(watcher, 'change'), ended]);
-    // It listens before it opens the image, and greets a client after that.
-    const client = connect(socket);
-    await Promise.race([once(client, 'data'), ended]);
-    client.destroy();
+    await Promise.race([greeting(socket), ended]);
     return await work();
   } finally {
     watcher.close();
     child.kill();
     await finished;
     rmSync(socket, { force: true });
+  }
+}
+
+/** Waits until the server greets a client: it makes its socket, listens, opens the image and greets, in this order. */
+async function greeting(socket: string): Promise<void> {
+  for (;;) {
+    const client = connect(socket);
+    try {
+      await once(client, 'data');
+      return;
+    } catch (error) {
+      // The socket is there, and the server does not listen yet.
+      if ((error as NodeJS.ErrnoException).code !== 'ECONNREFUSED') throw error;
+    } finally {
+      client.destroy();
+    }
   }
 }
