@@ -25,6 +25,11 @@ function optionTable(): string {
   return `\noption | meaning\n--- | ---\n${options.map(row).join('')}\n`;
 }
 
+test('README.md has at most 1,600 words, so that a newcomer reads it', async () => {
+  const words = (await readFile(README, 'utf8')).split(/\s+/).filter((word) => word !== '');
+  expect(words.length).toBeLessThanOrEqual(1600);
+});
+
 test('README.md lists the options of convert with the first words of their help', async () => {
   const text = await readFile(README, 'utf8');
   const [before, between = '', ...none] = text.split(BEGIN);
