@@ -8,7 +8,7 @@ const notBuilt = inject('notBuilt');
 if (notBuilt !== undefined) throw new Error(notBuilt);
 
 /** Threads run no TypeScript: the worker is the one that `npm run build` made. */
-const WORKER = new URL('../../dist/worker.js', import.meta.url);
+const WORKER = new URL('../../dist/worker.cjs', import.meta.url);
 
 /** Converts with this checkout's code; `parts` replaces some of it. */
 export function convertHere(

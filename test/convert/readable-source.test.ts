@@ -24,7 +24,7 @@ test('gives the same disk as the file, also with verification', async () => {
 });
 
 test('measures the same size as the conversion gives', async () => {
-  const workerEntry = new URL('../../dist/worker.js', import.meta.url);
+  const workerEntry = new URL('../../dist/worker.cjs', import.meta.url);
   const streamed = await measureWith(
     { source: { stream: createReadStream(raw) }, compress: true },
     { workerEntry },

@@ -11,7 +11,7 @@ import { withoutOwnWarnings } from '../oracle/own-warnings.js';
 import { run } from '../oracle/run.js';
 
 /** Threads run no TypeScript: the worker is the one that `npm run build` made. */
-const BUILT_WORKER = new URL('../../dist/worker.js', import.meta.url);
+const BUILT_WORKER = new URL('../../dist/worker.cjs', import.meta.url);
 
 export interface Verdict {
   readonly status: number | null;

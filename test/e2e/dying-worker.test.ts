@@ -1,5 +1,5 @@
 /** The built program with a worker that dies in the middle of its work. */
-import { copyFileSync, cpSync, mkdirSync, renameSync, symlinkSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, test } from 'vitest';
 import { ROOT } from './cli.js';
@@ -16,8 +16,9 @@ beforeAll(async () => {
   for (const part of ['bin', 'dist', 'package.json'])
     cpSync(`${ROOT}${part}`, path('qcow2c', part), { recursive: true });
   symlinkSync(`${ROOT}node_modules`, path('qcow2c', 'node_modules'));
-  renameSync(path('qcow2c', 'dist', 'worker.js'), path('qcow2c', 'dist', 'real-worker.js'));
-  copyFileSync(DYING, path('qcow2c', 'dist', 'worker.js'));
+  renameSync(path('qcow2c', 'dist', 'worker.cjs'), path('qcow2c', 'dist', 'real-worker.cjs'));
+  copyFileSync(DYING, path('qcow2c', 'dist', 'dies-later.mjs'));
+  writeFileSync(path('qcow2c', 'dist', 'worker.cjs'), "import('./dies-later.mjs');\n");
   await makeMixedDisk(path('disk.raw'));
   mkdirSync(path('out'));
 });

@@ -8,7 +8,10 @@ import { cliOk, ROOT } from './cli.js';
 
 test('the package holds what runs and what explains it, and no sources or tests', async () => {
   const listing = await runOk('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: ROOT });
-  const [{ files }] = JSON.parse(listing) as [{ files: { path: string }[] }];
+  const [{ files, unpackedSize }] = JSON.parse(listing) as [
+    { files: { path: string }[]; unpackedSize: number },
+  ];
+  expect(unpackedSize).toBeLessThan(1_500_000);
   const paths = files.map(({ path }) => path);
   for (const wanted of [
     'bin/qcow2c.js',
@@ -16,7 +19,8 @@ test('the package holds what runs and what explains it, and no sources or tests'
     'bin/package.json',
     'dist/cli.cjs',
     'dist/index.js',
-    'dist/worker.js',
+    'dist/index.cjs',
+    'dist/worker.cjs',
     'dist/index.d.ts',
   ]) {
     expect(paths).toContain(wanted);

@@ -214,7 +214,7 @@ describe('a broken cluster', () => {
       { file: unreadable, header: image.qcow2!.header },
       {
         ...{ threads: 1, streamFacts: true, snapshots: true },
-        workerEntry: new URL('../../dist/worker.js', import.meta.url),
+        workerEntry: new URL('../../dist/worker.cjs', import.meta.url),
         onBroken: (broken) => void reports.push(broken),
       },
     );

@@ -16,7 +16,7 @@ import { SWEPT_PATHS } from './swept-paths.js';
 const notBuilt = inject('notBuilt');
 if (notBuilt !== undefined) throw new Error(notBuilt);
 
-const WORKER = fileURLToPath(new URL('../../dist/worker.js', import.meta.url));
+const WORKER = fileURLToPath(new URL('../../dist/worker.cjs', import.meta.url));
 /** `all`, or a part of a path's name for all of that. */
 const wanted = process.env['QCOW2C_SWEEP'];
 const share = wanted !== undefined ? 'all' : TESTS_MOST ? 'some' : 'few';

@@ -68,7 +68,7 @@ function newest(directory: string): number {
 }
 
 function notBuilt(): string | undefined {
-  const built = ['cli.cjs', 'index.js', 'worker.js'].map((name) => join(ROOT, 'dist', name));
+  const built = ['cli.cjs', 'index.js', 'worker.cjs'].map((name) => join(ROOT, 'dist', name));
   if (!built.every((file) => existsSync(file))) return 'dist/ is not built; run: npm run build';
   const oldest = Math.min(...built.map((file) => statSync(file).mtimeMs));
   return newest(join(ROOT, 'src')) > oldest ? 'dist/ is older than src/; run: npm run build' : undefined;

@@ -1,5 +1,5 @@
 // The built worker, which dies in the middle of its third item in the way that WORKER_DIES says, or of the first one
-// whose task is WORKER_DIES_AT. Also put in the place of dist/worker.js, with the real one beside it.
+// whose task is WORKER_DIES_AT. Also loaded in the place of dist/worker.cjs, with the real one beside it.
 import { existsSync } from 'node:fs';
 import { parentPort, threadId } from 'node:worker_threads';
 
@@ -29,8 +29,8 @@ const { on } = parentPort;
 parentPort.on = (_, listener) => {
   work = listener;
 };
-const beside = new URL('./real-worker.js', import.meta.url);
-await import(existsSync(beside) ? beside : new URL('../../../dist/worker.js', import.meta.url));
+const beside = new URL('./real-worker.cjs', import.meta.url);
+await import(existsSync(beside) ? beside : new URL('../../../dist/worker.cjs', import.meta.url));
 on.call(parentPort, 'message', (question) => {
   if (question.kind === 'setup' && question.setup.task === WORKER_DIES_AT) left = 0;
   if (question.kind === 'item') left -= 1;
