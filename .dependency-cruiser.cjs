@@ -3,7 +3,7 @@
 
 const LEAVES = 'src/(arithmetic|compression-type|errors|sector)\\.ts$';
 const STACK = ['system', 'storage', 'qcow2', 'raw', 'engines', 'image', 'workers', 'examine'];
-const COMMANDS = ['check', 'compare', 'convert', 'info', 'map', 'measure'];
+const COMMANDS = ['check', 'checksum', 'compare', 'convert', 'info', 'map', 'measure'];
 
 /** The directories that the modules of a directory may import, besides their own and the leaves. */
 const MAY_IMPORT = {
@@ -18,6 +18,8 @@ const MAY_IMPORT = {
   ...Object.fromEntries(COMMANDS.map((command) => [command, STACK])),
   // A conversion into an existing image counts its references as a check does.
   convert: ['check', ...STACK],
+  // A digest is taken of the sources of a conversion.
+  checksum: ['convert', ...STACK],
   // Measuring a compressed image is a conversion into the null target.
   measure: ['convert', ...STACK],
   // The arguments of the library: the options of each command.

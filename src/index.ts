@@ -2,6 +2,8 @@
 import { takeOptions } from './arguments/options.js';
 import { check as checkImage } from './check/check.js';
 import type { CheckOptions, CheckResult } from './check/options.js';
+import { checksum as digestImage } from './checksum/checksum.js';
+import type { ChecksumOptions, ChecksumResult } from './checksum/options.js';
 import { compare as compareImages } from './compare/compare.js';
 import type { CompareOptions, CompareResult } from './compare/options.js';
 import { convert as convertImages } from './convert/convert.js';
@@ -15,6 +17,7 @@ import type { Measurement, MeasureOptions } from './measure/options.js';
 
 export type { CheckTotals, Finding } from './check/findings.js';
 export type { CheckOptions, CheckResult } from './check/options.js';
+export type { ChecksumOptions, ChecksumResult } from './checksum/options.js';
 export type { CompareOptions, CompareResult, Verdict } from './compare/options.js';
 export type { CompressionType } from './compression-type.js';
 export { type Survey, surveyEngines } from './convert/engine-survey.js';
@@ -59,6 +62,14 @@ export async function convert(options: ConvertOptions): Promise<ConvertResult> {
  */
 export async function check(options: CheckOptions): Promise<CheckResult | undefined> {
   return checkImage(takeOptions('check', options));
+}
+
+/**
+ * Computes the digest of a virtual disk.
+ * @throws Qcow2cError
+ */
+export async function checksum(options: ChecksumOptions): Promise<ChecksumResult> {
+  return digestImage(takeOptions('checksum', options));
 }
 
 /**

@@ -26,6 +26,7 @@ need fish fish --version
 need gcc cc --version
 need libc6-dev cc -include stdio.h -xc -fsyntax-only /dev/null
 need groff groff -man -Tutf8 /dev/null
+need python3 python3 -c 'import hashlib'
 need libisal2 shared_library libisal.so.2
 need libdeflate0 shared_library libdeflate.so.0
 need libzstd1 shared_library libzstd.so.1

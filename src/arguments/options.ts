@@ -1,5 +1,6 @@
 /** Takes the options of each function of the library: which there are, and which values they can have by themselves. */
 import type { CheckOptions } from '../check/options.js';
+import type { ChecksumOptions } from '../checksum/options.js';
 import type { CompareOptions } from '../compare/options.js';
 import { COMPRESSION_TYPES } from '../compression-type.js';
 import type { ConvertOptions } from '../convert/options.js';
@@ -101,6 +102,15 @@ const takers = {
     repair: optional(oneOf('leaks', 'all')),
     onFinding: optional(callback<NonNullable<CheckOptions['onFinding']>>()),
     onRebuild: optional(callback<NonNullable<CheckOptions['onRebuild']>>()),
+  }),
+  checksum: options<ChecksumOptions>({
+    ...common,
+    source,
+    sourceFormat: optional(format),
+    snapshot: optional(snapshotSelector),
+    isolated: optional(flag),
+    forceShare: optional(flag),
+    cache: optional(cacheMode),
   }),
   compare: options<CompareOptions>({
     ...common,

@@ -2,6 +2,8 @@
 import { Qcow2cError } from '../errors.js';
 import { type CheckRequest, readCheckWords } from './check/request.js';
 import { CHECK_TABLE } from './check/table.js';
+import { type ChecksumRequest, readChecksumWords } from './checksum/request.js';
+import { CHECKSUM_TABLE } from './checksum/table.js';
 import { type CompareRequest, readCompareWords } from './compare/request.js';
 import { COMPARE_TABLE } from './compare/table.js';
 import { type CompletionRequest, readCompletionWords } from './completion/request.js';
@@ -24,6 +26,7 @@ export type CommandRequest =
   | ConvertRequest
   | InfoRequest
   | CheckRequest
+  | ChecksumRequest
   | CompareRequest
   | MapRequest
   | MeasureRequest
@@ -42,6 +45,7 @@ export const COMMANDS: readonly { readonly table: CommandTable; readonly read: R
   { table: INFO_TABLE, read: readInfoWords },
   { table: CHECK_TABLE, read: readCheckWords },
   { table: COMPARE_TABLE, read: readCompareWords },
+  { table: CHECKSUM_TABLE, read: readChecksumWords },
   { table: MAP_TABLE, read: readMapWords },
   { table: MEASURE_TABLE, read: readMeasureWords },
   { table: COMPLETION_TABLE, read: readCompletionWords },

@@ -108,6 +108,10 @@ async function runRequest(request: Request, io: CommandIo): Promise<number> {
       const { compareCommand } = await import('./compare/command.js');
       return compareCommand(request, io);
     }
+    case 'checksum': {
+      const { checksumCommand } = await import('./checksum/command.js');
+      return checksumCommand(request, io);
+    }
     case 'map': {
       const { mapCommand } = await import('./map/command.js');
       return mapCommand(request, io);

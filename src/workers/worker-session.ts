@@ -8,6 +8,7 @@ import type { PoolSharedMemory, Task } from './messages/task.js';
 import type { AnyTask, ItemReply, Question, Reply } from './messages/thread.js';
 import { DiskComparer } from './tasks/compare-disks.js';
 import { ClusterCompressor } from './tasks/compress-clusters.js';
+import { BlockDigester } from './tasks/digest-blocks.js';
 import { PayloadExaminer } from './tasks/examine-payloads.js';
 import { RunFinder } from './tasks/find-runs.js';
 import { threadMemory } from './tasks/thread-memory.js';
@@ -85,6 +86,8 @@ async function createRunner(
       return new RunFinder(setup, memory, decompressors);
     case 'compare disks':
       return new DiskComparer(setup, memory, decompressors);
+    case 'digest blocks':
+      return new BlockDigester(setup, memory, decompressors);
     case 'examine payloads': {
       const decompressor = await createDecompressor({ type: setup.type });
       engines.push(decompressor);

@@ -2,7 +2,16 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ENGINE_NAMES } from '../../src/engines/codec.js';
-import { check, compare, convert, imageInfo, mapImage, measure, Qcow2cError } from '../../src/index.js';
+import {
+  check,
+  checksum,
+  compare,
+  convert,
+  imageInfo,
+  mapImage,
+  measure,
+  Qcow2cError,
+} from '../../src/index.js';
 
 const NONE = '/none/at/all';
 
@@ -10,6 +19,7 @@ const NONE = '/none/at/all';
 const FUNCTIONS = {
   convert: { call: convert, options: { sources: [NONE], target: '/none/at/all.qcow2' } },
   check: { call: check, options: { image: NONE } },
+  checksum: { call: checksum, options: { source: NONE } },
   compare: { call: compare, options: { images: [NONE, { file: NONE, format: 'raw' }] } },
   imageInfo: { call: imageInfo, options: { image: NONE } },
   mapImage: { call: (options: never) => mapImage(options).next(), options: { image: NONE } },
@@ -133,7 +143,7 @@ describe.each(NAMES)('%s', (name) => {
   });
 });
 
-const BUDGETED: readonly Name[] = ['convert', 'check', 'compare', 'imageInfo', 'measure'];
+const BUDGETED: readonly Name[] = ['convert', 'check', 'checksum', 'compare', 'imageInfo', 'measure'];
 describe.each(BUDGETED)('%s', (name) => {
   const options = {
     ...FUNCTIONS[name].options,
@@ -188,6 +198,9 @@ describe('an error names the wrong argument by its path', () => {
     ['check', { image: ['a'] }, 'image'],
     ['check', { image: NONE, repair: 'some' }, 'repair'],
     ['check', { image: NONE, onFinding: {} }, 'onFinding'],
+    ['checksum', {}, 'source'],
+    ['checksum', { source: { stream: -1 } }, 'source.stream'],
+    ['checksum', { source: NONE, cache: 'fast' }, 'cache'],
     ['compare', { images: [NONE] }, 'images'],
     ['compare', { images: [NONE, NONE, NONE] }, 'images'],
     ['compare', { images: [NONE, null] }, 'images[1]'],

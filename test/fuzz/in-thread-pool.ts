@@ -85,7 +85,7 @@ async function createRunner(setup: AnyTask['setup']): Promise<TaskRunner<AnyTask
   );
   if (setup.task === 'compare disks') return new DiskComparer(setup, memory, decompressors);
   if (setup.task === 'find runs') return new RunFinder(setup, memory, decompressors);
-  if (setup.task === 'examine payloads') throw new Error('no conversion examines payloads');
+  if (setup.task !== 'compress clusters') throw new Error(`no conversion has the task '${setup.task}'`);
   const { compressor } = setup;
   const made = compressor && (await once(compressor, () => createCompressor(compressor)));
   return new ClusterCompressor(setup, memory, made, decompressors);

@@ -36,6 +36,7 @@ const PROOFS: readonly (readonly [string, ...string[]])[] = [
   ['fish', '--version'],
   ['cc', '-include', 'stdio.h', '-xc', '-fsyntax-only', '/dev/null'],
   ['groff', '-man', '-Tutf8', '/dev/null'],
+  ['python3', '-c', 'import hashlib'],
 ];
 const LIBRARIES = ['libisal.so.2', 'libdeflate.so.0', 'libzstd.so.1'];
 

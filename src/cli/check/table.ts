@@ -6,6 +6,7 @@ import {
   IMAGE_OPTS,
   MEMORY,
   NO_OBJECT,
+  OUTPUT,
   PARALLEL,
   PROGRESS,
   SHOW_PROGRESS,
@@ -42,12 +43,7 @@ export const CHECK_TABLE: CommandTable = {
           help: 'repair FILE in place: leaks (free unused clusters) or all (also corruptions that can be repaired without guessing)',
         },
         { flags: ['--data'], help: 'decompress every compressed cluster' },
-        {
-          flags: ['--output'],
-          argument: 'FORMAT',
-          choices: ['human', 'json'],
-          help: 'output format: human or json (default: human)',
-        },
+        OUTPUT,
         {
           ...PARALLEL,
           help: 'maximum number of threads for --data (default: one per available processor, within the CPU quota of the cgroup)',

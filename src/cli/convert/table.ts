@@ -7,6 +7,7 @@ import {
   ENGINE,
   FAST,
   FORCE_SHARE,
+  ISOLATED,
   MEMORY,
   NO_OBJECT,
   PARALLEL,
@@ -63,10 +64,7 @@ export const CONVERT_TABLE: CommandTable = {
           flags: ['--salvage'],
           help: 'replace unreadable data with zeros; report the ranges and continue',
         },
-        {
-          flags: ['--isolated'],
-          help: 'refuse SRC if it names a backing file or data file; also with -f qcow2',
-        },
+        { ...ISOLATED, help: ISOLATED.help.replace('FILE', 'SRC') },
         {
           flags: ['-T', '--source-cache'],
           argument: 'MODE',

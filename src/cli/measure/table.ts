@@ -10,8 +10,9 @@ import {
   IMAGE_OPTS,
   MEMORY,
   NO_OBJECT,
+  OUTPUT,
   PARALLEL,
-  PROGRESS,
+  PROGRESS_ON_STDERR,
   SHOW_PROGRESS,
 } from '../options/option-rows.js';
 import { type CommandTable, EVERYWHERE, SIZES } from '../options/option-table.js';
@@ -85,21 +86,7 @@ export const MEASURE_TABLE: CommandTable = {
     },
     {
       title: 'Messages',
-      options: [
-        {
-          flags: ['--output'],
-          argument: 'FORMAT',
-          choices: ['human', 'json'],
-          help: 'output format: human or json (default: human)',
-        },
-        SHOW_PROGRESS,
-        {
-          ...PROGRESS,
-          choices: ['auto', 'bar', 'json', 'none'],
-          help: 'progress style: auto (bar if standard error is a terminal), bar (on standard error), json (one object per line on standard error) or none',
-        },
-        ...EVERYWHERE,
-      ],
+      options: [OUTPUT, SHOW_PROGRESS, PROGRESS_ON_STDERR, ...EVERYWHERE],
     },
   ],
   notes: [

@@ -23,6 +23,18 @@ export const IMAGE_OPTS: OptionRow = {
   help: "FILE is a list of options, not a name: driver=qcow2,file.filename=FILE and so on (see 'qcow2c help convert')",
 };
 
+export const ISOLATED: OptionRow = {
+  flags: ['--isolated'],
+  help: 'refuse FILE if it names a backing file or data file; also with -f qcow2',
+};
+
+export const OUTPUT: OptionRow = {
+  flags: ['--output'],
+  argument: 'FORMAT',
+  choices: ['human', 'json'],
+  help: 'output format: human or json (default: human)',
+};
+
 export const FORCE_SHARE: OptionRow = {
   flags: ['-U', '--force-share'],
   help: 'read FILE even if a virtual machine is using it: concurrent writes may be missed or read in part',
@@ -78,4 +90,11 @@ export const PROGRESS: OptionRow = {
   bare: 'auto',
   choices: ['auto', 'bar', 'qemu', 'json', 'none'],
   help: "progress style: auto (bar on a terminal, otherwise qemu), bar (on standard error), qemu (as 'qemu-img -p', on standard output), json (one object per line on standard error) or none",
+};
+
+/** --progress of a command whose standard output is for its result. */
+export const PROGRESS_ON_STDERR: OptionRow = {
+  ...PROGRESS,
+  choices: ['auto', 'bar', 'json', 'none'],
+  help: 'progress style: auto (bar if standard error is a terminal), bar (on standard error), json (one object per line on standard error) or none',
 };

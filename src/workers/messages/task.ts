@@ -5,7 +5,12 @@
 import type { CompressionType } from '../../compression-type.js';
 import type { UnreadableItemRange } from '../item-failure.js';
 
-export type TaskName = 'compress clusters' | 'find runs' | 'compare disks' | 'examine payloads';
+export type TaskName =
+  | 'compress clusters'
+  | 'find runs'
+  | 'compare disks'
+  | 'digest blocks'
+  | 'examine payloads';
 
 export interface Task {
   readonly setup: TaskSetup;

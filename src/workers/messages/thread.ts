@@ -2,11 +2,12 @@
 import type { ItemFailure } from '../item-failure.js';
 import type { CompareDisks } from './comparison.js';
 import type { CompressClusters } from './compression.js';
+import type { DigestBlocks } from './digest.js';
 import type { ExaminePayloads } from './examination.js';
 import type { FindRuns } from './runs.js';
 import type { PoolSharedMemory } from './task.js';
 
-export type AnyTask = CompressClusters | FindRuns | CompareDisks | ExaminePayloads;
+export type AnyTask = CompressClusters | FindRuns | CompareDisks | DigestBlocks | ExaminePayloads;
 
 export type Question =
   /** Selects the task of the items that follow. */

@@ -1,0 +1,72 @@
+/** Computes the digest of a disk in the workers. For `checksum`, and for a target that holds more than its source. */
+import { DiskDigest } from './block-digests.js';
+import type { FileOf } from './item-failure.js';
+import type { DigestBlocks, DigestSetup } from './messages/digest.js';
+import { packIn, runPipeline } from './pipeline.js';
+import { ITEM_BYTES, type PlannedItem } from './plan.js';
+import { WorkerPool } from './pool.js';
+import type { Progress } from './progress.js';
+import type { WorkerBudget } from './worker-budget.js';
+
+/** The items of a disk. Holes are left out. */
+export interface DigestedDisk {
+  /** Bytes; undefined: a stream, whose end is the end of the disk. */
+  readonly size: number | undefined;
+  /** The size for showing progress; undefined: not known. */
+  readonly likelySize: number | undefined;
+  /** Whether the bytes of items arrive in the pool's memory. */
+  readonly arrives: boolean;
+  readonly readAlignment: number;
+  readonly compressionTypes: ReadonlySet<DigestSetup['inflate'][number]>;
+  readonly fileOf: FileOf;
+  /** @returns the next item in guest order for a slot of the pool; undefined at the end */
+  items(
+    pool: Pick<WorkerPool<DigestBlocks>, 'arrivalSlot'>,
+  ): (slot: number) => Promise<PlannedItem | undefined>;
+}
+
+export interface DigestSettings {
+  readonly budget: WorkerBudget;
+  /** See TaskSetup. */
+  readonly inflateWithNode?: boolean | undefined;
+  readonly workerEntry: URL;
+  readonly onProgress: ((progress: Progress) => void) | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * @returns the digest in hexadecimal, and the bytes of the disk
+ * @throws Qcow2cError for bytes that cannot be read, ERR_ABORTED, ERR_WORKER; what the items throw
+ */
+export async function digestDisk(
+  disk: DigestedDisk,
+  { budget: { threads, slots }, inflateWithNode, workerEntry, onProgress, signal }: DigestSettings,
+): Promise<{ readonly digest: string; readonly size: number }> {
+  const { readAlignment, fileOf, arrives } = disk;
+  const inflate = [...disk.compressionTypes];
+  const setup = {
+    task: 'digest blocks' as const,
+    ...{ itemSize: ITEM_BYTES, salvage: false },
+    ...{ inflate, inflateWithNode, readAlignment },
+  };
+  await using pool = new WorkerPool<DigestBlocks>({
+    workerEntry,
+    threads,
+    slots,
+    setup,
+    fileOf,
+    arrivals: arrives,
+  });
+  const digest = new DiskDigest(signal);
+  const end = await runPipeline(
+    {
+      next: disk.items(pool),
+      pack: packIn(pool),
+      store: ({ digests }, { guestOffset }) => digest.add(guestOffset, digests),
+      storedBytes: () => undefined,
+    },
+    { slots, guestBytes: disk.likelySize, onProgress, signal },
+  );
+  const size = disk.size ?? end;
+  return { digest: await digest.end(size), size };
+}

@@ -1,0 +1,10 @@
+/** The digest of a disk by another program, written from its definition in another language. */
+import { fileURLToPath } from 'node:url';
+import { runOk } from './run.js';
+
+const PROGRAM = fileURLToPath(new URL('./disk-digest.py', import.meta.url));
+
+/** @param raw a raw disk of whole sectors */
+export async function diskDigest(raw: string): Promise<string> {
+  return (await runOk('python3', [PROGRAM, raw])).trim();
+}
