@@ -6,11 +6,11 @@ import { Qcow2cError, quoted } from '../errors.js';
 import { type HostOffset, hostOffset } from '../qcow2/addresses.js';
 import { readU64, writeU32, writeU64 } from '../qcow2/be64.js';
 import { EXTENSION_TYPES, forEachExtension } from '../qcow2/extension-list.js';
-import { hasDataFile, hasExtendedL2 } from '../qcow2/features.js';
+import { hasDataFile } from '../qcow2/features.js';
 import {
   clusterSizeOf,
   type Geometry,
-  geometry,
+  geometryOf,
   MAX_CLUSTER_BITS,
   MAX_REFCOUNT_TABLE_BYTES,
 } from '../qcow2/geometry.js';
@@ -68,7 +68,7 @@ export async function readCheckedImage(file: ImageFile): Promise<CheckedImage> {
     end: await endOf(file),
     header,
     extensions,
-    geometry: geometry(header.clusterBits, 2 ** header.refcountOrder, hasExtendedL2(header)),
+    geometry: geometryOf(header),
     hasDataFile: hasDataFile(header),
     encryptionHeader: header.cryptMethod === LUKS ? encryptionHeaderOf(area, header, file.name) : undefined,
   };

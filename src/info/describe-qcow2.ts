@@ -12,7 +12,7 @@ import {
   INCOMPATIBLE_CORRUPT,
   INCOMPATIBLE_DIRTY,
 } from '../qcow2/features.js';
-import { clusterSizeOf } from '../qcow2/geometry.js';
+import { clusterSizeOf, geometryOf } from '../qcow2/geometry.js';
 import { type SnapshotEntry, snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
 import { decodeShownName } from '../qcow2/stored-name.js';
 import type { BackingInfo, BitmapInfo, DataFileInfo, Qcow2Info, SnapshotInfo } from './image-info.js';
@@ -32,7 +32,7 @@ export async function describeQcow2(start: Qcow2ImageHeader): Promise<Omit<Qcow2
     version: header.version,
     clusterSize: clusterSizeOf(header),
     compressionType: header.compressionType,
-    refcountBits: 2 ** header.refcountOrder,
+    refcountBits: geometryOf(header).refcountBits,
     lazyRefcounts: (header.compatibleFeatures & COMPATIBLE_LAZY_REFCOUNTS) !== 0n,
     dirty: incompatible(INCOMPATIBLE_DIRTY),
     corrupt: incompatible(INCOMPATIBLE_CORRUPT),

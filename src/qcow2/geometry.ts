@@ -2,6 +2,7 @@
  * The sizes that follow from an image's cluster size and refcount width, and the limits of both. Used by all modules
  * that place or find tables. Specification: "Host cluster management", "Cluster mapping".
  */
+import { hasExtendedL2 } from './features.js';
 
 /** 512 bytes: the specification's smallest cluster ("cluster_bits must not be less than 9"). */
 export const MIN_CLUSTER_BITS = 9;
@@ -62,6 +63,18 @@ export function geometry(clusterBits: number, refcountBits: number, extendedL2 =
     refcountBlockEntries: (clusterSize * 8) / refcountBits,
     refcountMax: Math.min(2 ** refcountBits - 1, Number.MAX_SAFE_INTEGER),
   };
+}
+
+/**
+ * The geometry of an existing image.
+ * @param header decoded, so its fields are within the specification's limits
+ */
+export function geometryOf(
+  header: Readonly<Record<'clusterBits' | 'refcountOrder', number>> & {
+    readonly incompatibleFeatures: bigint;
+  },
+): Geometry {
+  return geometry(header.clusterBits, 2 ** header.refcountOrder, hasExtendedL2(header));
 }
 
 /**

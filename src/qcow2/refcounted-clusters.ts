@@ -4,7 +4,7 @@
  */
 import { Qcow2cError, quoted } from '../errors.js';
 import type { HostFile } from '../image/source.js';
-import { geometry, TABLE_ENTRY_BYTES } from './geometry.js';
+import { geometryOf, TABLE_ENTRY_BYTES } from './geometry.js';
 import type { Header } from './header.js';
 import { TableCache } from './table-cache.js';
 
@@ -32,9 +32,10 @@ export interface RefcountedClusters {
  */
 export async function* refcountedClusters(
   file: Pick<HostFile, 'name' | 'read' | 'size'>,
-  { clusterBits, refcountOrder, refcountTableOffset, refcountTableClusters }: Header,
+  header: Header,
 ): AsyncGenerator<RefcountedClusters> {
-  const { clusterSize, refcountBits, refcountBlockEntries } = geometry(clusterBits, 2 ** refcountOrder);
+  const { refcountTableOffset, refcountTableClusters } = header;
+  const { clusterSize, refcountBits, refcountBlockEntries } = geometryOf(header);
   const clusters = Math.ceil(file.size / clusterSize);
   const table = new TableCache(file, 'zeros');
   const tableEntries = (refcountTableClusters * clusterSize) / TABLE_ENTRY_BYTES;

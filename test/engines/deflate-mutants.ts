@@ -1,4 +1,4 @@
-/** Deflate payloads, right and wrong, from a seed: changed at the level of bits, and made of symbols. */
+/** Makes valid and invalid deflate payloads from a seed: real streams with changed bits, and streams of random symbols. */
 import { constants, deflateRawSync } from 'node:zlib';
 import { Random } from '../fuzz/random.js';
 import {
@@ -25,7 +25,7 @@ export interface DeflateMutant {
 export function deflateMutant(seed: number, index: number): DeflateMutant {
   const random = new Random(seed, index);
   const [payload, length] = random.chance(0.4) ? changedStream(random) : streamOfSymbols(random);
-  // What a stream yields, mostly, or a little more or less.
+  // Mostly the length of the inflated stream, sometimes a little more or less.
   const clusterSize = Math.max(
     1,
     length +

@@ -1,6 +1,6 @@
-/* Loaded in front of the C library (LD_PRELOAD), lets chosen calls on the files of one directory fail: see
- * failing-calls.ts. Calls are counted for each kind of operation; what fails is not done, but for close, whose
- * descriptor is gone whatever it says, and for reads and writes that are cut short. */
+/* Preloaded before the C library (LD_PRELOAD), makes chosen calls on the files of one directory fail: see
+ * failing-calls.ts. It counts the calls of each kind of operation. A failing call has no effect, with two exceptions:
+ * close releases the descriptor, and a short read or write moves its first bytes. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -22,9 +22,9 @@ enum cut { WHOLE, ONE_BYTE, HALF, ALL_BUT_A_SECTOR };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static char directory[PATH_BYTES];
-/* Of open files in the directory; empty for all others. */
+/* Paths of open files in the directory; empty for all other descriptors. */
 static char paths[MOST_FILES][PATH_BYTES];
-/* Whether something was changed through the descriptor. */
+/* Whether the file was changed through the descriptor. */
 static char changed[MOST_FILES];
 static struct {
   char operation[32];
@@ -62,14 +62,15 @@ void faults_disarm(void) {
   pthread_mutex_unlock(&mutex);
 }
 
-/* How many calls of a kind there were. */
+/* Returns the number of calls of one kind. */
 long faults_count(const char *operation) {
   for (int i = 0; i < 32 && seen[i].operation; i++)
     if (strcmp(seen[i].operation, operation) == 0) return seen[i].count;
   return 0;
 }
 
-/* What failed: the first call, its path, its length, and the offsets of all, separated by tabs; empty: nothing. */
+/* Returns the first failed call, its path, its length, and the offsets of all failed calls, separated by tabs; an empty
+ * string if no call failed. */
 const char *faults_report(void) { return report; }
 
 static int watches(const char *path) {
@@ -84,7 +85,7 @@ static void note(int fd, const char *path) {
   changed[fd] = 0;
 }
 
-/* The path of a file that is going to be changed. */
+/* Returns the path of a file, and notes that the file changes. */
 static const char *changed_path(int fd) {
   const char *path = path_of(fd);
   if (path) changed[fd] = 1;
@@ -98,7 +99,7 @@ static long count_one(const char *operation) {
   return ++seen[i].count;
 }
 
-/* Counts a call. Returns whether it is to fail or be cut, and what it is to return or how much to move: *result. */
+/* Counts a call. Returns whether it fails or is cut short. *result is then its return value or the bytes to move. */
 static int strikes(const char *operation, const char *call, const char *path, long offset, long length,
                    long *result) {
   if (!path) return 0;
@@ -109,7 +110,7 @@ static int strikes(const char *operation, const char *call, const char *path, lo
     hit = number >= plan.first && number <= plan.last;
     if (hit && plan.cut != WHOLE) {
       long kept = plan.cut == ONE_BYTE ? 1 : plan.cut == HALF ? length / 2 : length - SECTOR;
-      /* What lasts must leave a way to the end: past the page cache a block is the least. */
+      /* A lasting fault must let the caller finish: a direct call moves at least a block. */
       hit = kept > 0 && kept < length && (plan.last == plan.first || length > BLOCK);
       *result = kept;
     }
@@ -121,7 +122,7 @@ static int strikes(const char *operation, const char *call, const char *path, lo
   return hit;
 }
 
-/* Whether the call fails; errno is set then. */
+/* Returns whether the call fails, with errno set. */
 static int fails(const char *operation, const char *call, const char *path) {
   long unused;
   if (!strikes(operation, call, path, -1, -1, &unused)) return 0;
@@ -189,7 +190,7 @@ static long bytes_of(const struct iovec *parts, int count) {
 
 typedef ssize_t move_call(int, const struct iovec *, int, off_t);
 
-/* A write of which less is done than asked for; a direct one can be done in whole blocks only, and says less. */
+/* A short write. A direct one writes whole blocks and may return less than it wrote. */
 static ssize_t write_parts(const char *name, move_call *real, int fd, const struct iovec *parts, int count, off_t offset) {
   long length = bytes_of(parts, count), kept = length;
   if (!strikes("write", name, changed_path(fd), offset, length, &kept)) return real(fd, parts, count, offset);
@@ -203,7 +204,7 @@ static ssize_t write_parts(const char *name, move_call *real, int fd, const stru
   return result < kept ? result : kept;
 }
 
-/* A read of which less is said to be there than was asked for; a direct one needs all its memory. */
+/* A short read. A direct one needs memory for whole blocks. */
 static ssize_t read_parts(const char *name, move_call *real, int fd, const struct iovec *parts, int count, off_t offset) {
   long length = bytes_of(parts, count), kept = length;
   if (!strikes("read", name, path_of(fd), offset, length, &kept)) return real(fd, parts, count, offset);
@@ -259,7 +260,7 @@ ssize_t read(int fd, void *bytes, size_t length) {
   return read_parts("read", real_readv, fd, &(struct iovec){bytes, length}, 1, -1);
 }
 
-/* What a sync does nobody can see here, and thousands of them take their time: only those that fail are heard of. */
+/* Syncs have no effect that a test could see, and thousands of them are slow: none reaches the kernel. */
 #define SYNC(name) \
   int name(int fd) { \
     REAL(int, #name, int); \
@@ -345,7 +346,7 @@ NAMED(int, unlink, "unlink", -1, (const char *path), (path), const char *)
 NAMED(char *, realpath, "realpath", NULL, (const char *path, char *into), (path, into), const char *, char *)
 NAMED(ssize_t, readlink, "readlink", -1, (const char *path, char *into, size_t length), (path, into, length), const char *, char *, size_t)
 
-/* libuv makes some calls itself: those that the C library may lack, and closing that no signal interrupts. */
+/* libuv makes some system calls itself: ones that the C library may lack, and a close that signals cannot interrupt. */
 long syscall(long number, ...) {
   REAL(long, "syscall", long, ...);
   va_list more;

@@ -54,8 +54,8 @@ export class Sweep implements SweepResult {
     this.#calls = calls;
     this.#place = place;
     this.#workerEntry = workerEntry;
-    process.on('unhandledRejection', (reason) => this.#stray.push(`nobody handled ${reason}`));
-    process.on('uncaughtException', (error) => this.#stray.push(`nobody caught ${error}`));
+    process.on('unhandledRejection', (reason) => this.#stray.push(`an unhandled rejection: ${reason}`));
+    process.on('uncaughtException', (error) => this.#stray.push(`an uncaught exception: ${error}`));
     process.on('warning', (warning) => this.#stray.push(`a warning: ${warning}`));
   }
 

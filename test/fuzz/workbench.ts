@@ -34,7 +34,7 @@ export class Workbench {
   static async open(directory: string, wanted?: ReadonlySet<string>): Promise<Workbench> {
     const images = join(directory, 'images');
     const bases = await makeBaseImages(images, wanted);
-    fs.writeFileSync(join(images, LURE), Buffer.alloc(4096, 'nobody may see this '));
+    fs.writeFileSync(join(images, LURE), Buffer.alloc(4096, 'no guest may see this '));
     return new Workbench(images, join(directory, 'out'), bases);
   }
 

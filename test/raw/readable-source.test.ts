@@ -22,7 +22,7 @@ async function readWhole(source: StreamSource, length: number): Promise<Buffer> 
   return Buffer.concat(parts);
 }
 
-test('every byte comes in order, whatever the sizes of the chunks and of the memories', async () => {
+test('every byte comes in order for all sizes of chunks and memory', async () => {
   const sizes = fc.array(fc.integer({ min: 0, max: 5000 }), { maxLength: 12 });
   await fc.assert(
     fc.asyncProperty(sizes, fc.integer({ min: 1, max: 9000 }), async (chunks, length) => {

@@ -6,7 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 /** @typedef {Awaited<ReturnType<typeof readGauges>>} Gauges */
 
 const KIB = 1024;
-/** What is collected at last may let go of more: memory shared with threads, objects that were waiting for it. */
+/** One collection is not enough: memory shared with threads is freed by the next one. */
 const COLLECTIONS = 3;
 
 /** Sizes in KiB. @param {AbortSignal} signal whose listeners are counted @returns of this process */
@@ -24,7 +24,7 @@ export async function readGauges(signal) {
     external: Math.round(external / KIB),
     buffers: Math.round(arrayBuffers / KIB),
     mappings: mappings.length,
-    // One of them is the directory itself, as it is read.
+    // Without the descriptor of /proc/self/fd itself.
     descriptors: readdirSync('/proc/self/fd').length - 1,
     threads: readdirSync('/proc/self/task').length,
     listeners: process.eventNames().reduce((sum, name) => sum + process.listenerCount(name), 0),

@@ -1,5 +1,5 @@
-// The small images that the soak converts, made with qemu-img and qemu-io: all that a source can be, and what is
-// wrong with some. `makeImages` is all that others need.
+// Makes the small images that the soak converts, with qemu-img and qemu-io: one of each kind of source, and damaged
+// ones.
 import { execFileSync } from 'node:child_process';
 import { createCipheriv } from 'node:crypto';
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
@@ -7,10 +7,10 @@ import { join } from 'node:path';
 
 const CLUSTER = 65_536;
 const CLUSTERS = 48;
-/** Of l1_table_offset in the header. */
+/** The offset of l1_table_offset in the header. */
 const L1_TABLE_OFFSET_AT = 40;
 const OFFSET_BITS = 0x00ff_ffff_ffff_fe00n;
-/** Of a compressed cluster descriptor, with clusters of 64 KiB. */
+/** The host offset in a compressed cluster descriptor, with clusters of 64 KiB. */
 const PAYLOAD_OFFSET_BITS = (1n << 54n) - 1n;
 
 /** @param {string} name @param {...string} args */
@@ -30,7 +30,7 @@ function content() {
 }
 
 /**
- * @param {string} directory that is there and empty
+ * @param {string} directory an existing, empty one
  * @returns the images' paths
  */
 export function makeImages(directory) {
@@ -71,11 +71,11 @@ export function makeImages(directory) {
   return images;
 }
 
-/** Puts a block type that deflate does not have where the first payload begins. @param {string} image */
+/** Writes a block type that deflate does not have at the start of the first payload. @param {string} image */
 function breakPayload(image) {
   const bytes = readFileSync(image);
   const offsetOf = (/** @type {number} */ at) => Number(bytes.readBigUInt64BE(at) & OFFSET_BITS);
-  // The first entry of the L2 table that the first entry of the L1 table names; both are in the specification.
+  // The first entry of the first L2 table; for the layout, see the specification, "Cluster mapping".
   const entry = bytes.readBigUInt64BE(offsetOf(offsetOf(L1_TABLE_OFFSET_AT)));
   const payload = Number(entry & PAYLOAD_OFFSET_BITS);
   bytes.fill(0xff, payload, payload + 16);

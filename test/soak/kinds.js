@@ -1,5 +1,5 @@
-// What the soak has done over and over: conversions of every kind, those that must fail among them, and the other
-// commands. Each kind is told where the images are and what all share, and says what must come of it.
+// The tasks that the soak repeats: conversions of every kind, also ones that must fail, and the other commands. Each
+// kind states its expected result.
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
@@ -10,14 +10,14 @@ import { check, compare, convert, imageInfo, mapImage, measure } from '../../dis
  * @typedef {object} CommandIo
  * @property {ReturnType<typeof import('./images.js').makeImages>} images
  * @property {string} directory for targets
- * @property {AbortSignal} signal of the whole soak: nobody ever aborts it
+ * @property {AbortSignal} signal of the whole soak; never aborted
  * @property {'node' | undefined} engine
  */
 
 /**
  * @typedef {object} Kind
  * @property {string} name
- * @property {boolean} native whether its workers load a native library, whatever engine is asked for
+ * @property {boolean} native whether its workers load a native library with every engine
  * @property {string} expected `done` or the code of the error
  * @property {(io: CommandIo) => Promise<unknown>} run
  */
@@ -37,7 +37,7 @@ const to = ({ directory, signal, engine }, options) =>
     ...options,
   });
 
-/** A conversion that is ended while it runs. @param {CommandIo} io @param {object} options */
+/** A conversion that is aborted while it runs. @param {CommandIo} io @param {object} options */
 function aborted(io, options) {
   const end = new AbortController();
   const onProgress = ({ guestBytesDone }) => guestBytesDone > 0 && end.abort();

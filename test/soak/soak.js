@@ -1,7 +1,10 @@
-// `npm run soak`: thousands of conversions of every kind in one process, through the built library with real
-// threads, and what the process holds every 50. Exit status 1 when it holds more and more, or when one ends otherwise
-// than it should. QCOW2C_SOAK_CONVERSIONS (2000), QCOW2C_SOAK_ENGINE (`node`: no worker loads a native library),
-// QCOW2C_SOAK_DIR (where images are made), QCOW2C_SOAK_LEAK (`descriptor,memory`, one or both: shows that it can fail).
+// `npm run soak`: runs thousands of conversions of every kind in one process, through the built library with real
+// threads, and samples the process's resources after every 50. The exit status is 1 if a resource keeps growing or a
+// conversion has another result than expected. Environment variables:
+// QCOW2C_SOAK_CONVERSIONS  number of conversions (2000)
+// QCOW2C_SOAK_ENGINE       `node`: no worker loads a native library
+// QCOW2C_SOAK_DIR          directory for the images
+// QCOW2C_SOAK_LEAK         `descriptor`, `memory` or both: leaks on purpose, to show that the soak can fail
 import { mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,8 +16,8 @@ import { complaints, growth } from './trend.js';
 /** @typedef {import('./trend.js').Sample} Sample */
 
 /**
- * What may come with each conversion, in KiB, and mappings. Resident memory goes up and down by 10 MiB, whenever V8 and
- * the C library take and return pages; in a short run it says little.
+ * The most that each conversion may add: KiB, and a number of mappings. Resident memory varies by 10 MiB as V8 and the C
+ * library take and return pages, so a short run proves little about it.
  */
 const LONG = { resident: 10, heap: 2, external: 1, buffers: 1, mappings: 0.25 };
 const SHORT = { resident: 400, heap: 20, external: 2, buffers: 2, mappings: 3 };
@@ -63,7 +66,7 @@ try {
     say(Object.values(sample).join('\t'));
   }
   const grown = Object.keys(MOST).map((what) => `${what} ${growth(samples, what).toFixed(2)}`);
-  say(`with each conversion: ${grown.join(', ')}`);
+  say(`growth per conversion: ${grown.join(', ')}`);
   wrong.push(...complaints(samples, MOST));
   for (const line of wrong) say(`WRONG: ${line}`);
   if (wrong.length > 0) process.exitCode = 1;

@@ -1,4 +1,4 @@
-// Whether a row of samples shows growth; pure.
+// Decides whether a series of samples shows growth.
 
 /** @typedef {import('./gauges.js').Gauges} Gauges */
 /** @typedef {Gauges & { conversions: number, workers: number }} Sample taken after that many of both */
@@ -14,8 +14,8 @@ function median(values) {
 }
 
 /**
- * How much of something comes with each conversion once the process has warmed up: the median of the last quarter
- * of the samples against that of the second, so that no single sample counts.
+ * Measures the growth per conversion after the process has warmed up. It compares the median of the last quarter of the
+ * samples with that of the second quarter, so that no single sample decides.
  * @param {readonly Sample[]} samples at least 8 @param {keyof Sample} what @returns {number}
  */
 export function growth(samples, what) {
@@ -26,20 +26,22 @@ export function growth(samples, what) {
 }
 
 /**
- * @param {readonly Sample[]} samples the first quarter is warming up
- * @param {Readonly<Partial<Record<keyof Sample, number>>>} most how much may come with each conversion, in KiB
- *   (mappings: one)
- * @returns {string[]} what grows, a sentence each
+ * @param {readonly Sample[]} samples the process warms up during the first quarter
+ * @param {Readonly<Partial<Record<keyof Sample, number>>>} most allowed growth per conversion, in KiB
+ *   (mappings: a number)
+ * @returns {string[]} a sentence for each resource that grows
  */
 export function complaints(samples, most) {
   const warm = samples.slice(Math.floor(samples.length / 4));
   const counted = COUNTED.flatMap((what) => {
     const seen = [...new Set(warm.map((sample) => sample[what]))];
-    return seen.length === 1 ? [] : [`${what}: ${seen.join(', ')}, where all should be the same`];
+    return seen.length === 1 ? [] : [`${what}: ${seen.join(', ')}, but all should be equal`];
   });
   const grown = Object.entries(most).flatMap(([what, limit]) => {
     const each = growth(samples, what);
-    return each <= limit ? [] : [`${what}: ${each.toFixed(2)} more with each conversion, ${limit} at most`];
+    return each <= limit
+      ? []
+      : [`${what}: ${each.toFixed(2)} more per conversion, at most ${limit} expected`];
   });
   return [...counted, ...grown];
 }

@@ -40,7 +40,7 @@ test.each([
   [
     'replaced by another file',
     () => {
-      fs.writeFileSync(join(directory, 'other'), 'of somebody else');
+      fs.writeFileSync(join(directory, 'other'), 'another user’s file');
       fs.renameSync(join(directory, 'other'), temporary);
     },
     ['.disk.qcow2.qcow2c.tmp', 'disk.qcow2'],
@@ -112,13 +112,13 @@ test('a directory that is removed is an error', async () => {
 test('a directory that is moved away is an error, even if another takes its place', async () => {
   fs.renameSync(directory, scratch('moved'));
   fs.mkdirSync(directory);
-  fs.writeFileSync(path, 'of somebody else');
+  fs.writeFileSync(path, 'another user’s file');
   await expect(target.commit(4096)).rejects.toMatchObject({
     code: 'ERR_IO',
     message: expect.stringMatching(LOST),
   });
   expect(names()).toEqual(['disk.qcow2']);
-  expect(fs.readFileSync(path, 'utf8')).toBe('of somebody else');
+  expect(fs.readFileSync(path, 'utf8')).toBe('another user’s file');
   // No name is left to remove the file by; the next run to that path removes it.
   expect(names(scratch('moved'))).toEqual(['.disk.qcow2.qcow2c.tmp', 'disk.qcow2']);
   expect(fs.readFileSync(join(scratch('moved'), 'disk.qcow2'), 'utf8')).toBe(OLD);
@@ -126,12 +126,12 @@ test('a directory that is moved away is an error, even if another takes its plac
 
 test.each([
   ['removed', () => fs.unlinkSync(path)],
-  ['replaced by another file', () => fs.writeFileSync(path, 'of somebody else')],
+  ['replaced by another file', () => fs.writeFileSync(path, 'another user’s file')],
   [
     'replaced by a link',
     () => {
       fs.unlinkSync(path);
-      fs.writeFileSync(scratch('elsewhere'), 'of somebody else');
+      fs.writeFileSync(scratch('elsewhere'), 'another user’s file');
       fs.symlinkSync(scratch('elsewhere'), path);
     },
   ],
@@ -157,8 +157,8 @@ test('an old target that is replaced by a directory is an error', async () => {
 
 test('a discarded target removes only its own file', async () => {
   fs.renameSync(temporary, join(directory, 'moved'));
-  fs.writeFileSync(temporary, 'of somebody else');
+  fs.writeFileSync(temporary, 'another user’s file');
   await target.discard();
   expect(names()).toEqual(['.disk.qcow2.qcow2c.tmp', 'disk.qcow2', 'moved']);
-  expect(fs.readFileSync(temporary, 'utf8')).toBe('of somebody else');
+  expect(fs.readFileSync(temporary, 'utf8')).toBe('another user’s file');
 });

@@ -90,7 +90,7 @@ describe('3. overlapping or repeated writes are refused', () => {
     ['lies inside', 1040, 10],
     ['encloses', 900, 300],
     ['fills the gap and more between', 1100, 101],
-  ])('a write that %s what is filled changes nothing', async (_, start, length) => {
+  ])('a write that %s the filled range changes nothing', async (_, start, length) => {
     const { storage, cache } = makeCache(1);
     await cache.write(1000, payload(100, 2));
     await cache.write(1200, payload(100, 3));
@@ -115,7 +115,7 @@ describe('3. overlapping or repeated writes are refused', () => {
     expect(clustersOf(storage.writes)).toEqual([1]);
   });
 
-  test('a run of which any part overlaps or lies past a data end is refused as a whole', async () => {
+  test('a run is refused as a whole if any part of it overlaps or lies past a data end', async () => {
     const { storage, cache } = makeCache(4);
     await cache.write(2 * CLUSTER + 5, payload(10));
     cache.setDataEnd(4, 100);
@@ -305,7 +305,7 @@ describe('5. only what has no more bytes to come is rounded up, and nothing is e
     expect(storage.reads).toEqual([]);
   });
 
-  test('gaps are zeros, whatever the memory held before', async () => {
+  test('gaps are zeros, also in memory that held other bytes', async () => {
     const { storage, cache } = makeCache(1);
     await fill(cache, 9);
     await cache.write(100, payload(10));
@@ -705,7 +705,7 @@ describe('12. freeing a cache that still holds bytes is an error unless a write 
 });
 
 describe('13. contiguous finished host clusters leave together, and several writes are in flight', () => {
-  /** Finishes the clusters while the first two writes are held; returns what is written then. */
+  /** Finishes the clusters while the first two writes are held; returns the writes that follow. */
   async function queued(clusterSize: number, clusters: readonly number[], partial: readonly number[] = []) {
     const storage = recordingStorage({ alignment: Math.min(4096, clusterSize) });
     const cache = CompressedWriteCache.create(storage, clusterSize, (clusters.length + 2) * clusterSize);

@@ -30,7 +30,7 @@ const SETUP = compressionSetupOf(512, 65_536);
 type Pool<Task extends AnyTask = CompressClusters> = WorkerPool<Task>;
 const pools: { close(): Promise<void> }[] = [];
 
-/** @param more told to the worker besides its setup */
+/** @param more further fields of the worker's setup */
 function start<Task extends AnyTask = CompressClusters>(
   worker: string,
   threads: number,
@@ -67,7 +67,7 @@ afterEach(async () => {
   system.room = Number.POSITIVE_INFINITY;
   vi.unstubAllEnvs();
   const { length } = threads;
-  // A thread that has ended has no number any more; none may be started in its place.
+  // An ended thread has no number. No thread may be started in its place.
   await vi.waitFor(() => expect(threads.map(({ threadId }) => threadId)).toEqual(new Array(length).fill(-1)));
   await turn();
   process.off('unhandledRejection', noteRejection);
@@ -201,7 +201,7 @@ describe('the threads of a pool', () => {
     expect(threads.map(({ threadId }) => threadId)).toEqual([-1, -1]);
   });
 
-  test('are not handed on when they ended while they waited', async () => {
+  test('are not reused after they ended while idle', async () => {
     await use(start('answers', 2));
     await threads[0]!.terminate();
     await use(start('answers', 2));
@@ -228,7 +228,7 @@ describe('where the system starts few threads, a pool', () => {
     const packed = Array.from({ length: 10 }, (_, slot) => pool.run(item(slot), 0));
     expect((await Promise.all(packed)).length).toBe(10);
     await pool.close();
-    // Given back: the next has them without another being started.
+    // The threads were given back: the next pool uses them and starts none.
     system.room = 0;
     const next = start('answers', 4, 10);
     expect(next.threads).toBe(2);
@@ -275,7 +275,7 @@ describe('a failed read', () => {
     );
   });
 
-  test('that came short is a changed source, with expected and actual length', async () => {
+  test('that was short is a changed source, with expected and actual length', async () => {
     const pool = start('reports-failures', 1);
     const failure = { kind: 'short', descriptor: 7, offset: 512, expected: 4096, found: 100 };
     await expect(pool.run(failing(failure), 0)).rejects.toThrow(
@@ -362,7 +362,7 @@ describe('a worker that', () => {
     writeFileSync(loads, '');
     vi.stubEnv('WORKER_LOADS', loads);
     const pool = start(worker, 1);
-    // It is gone before the first item comes, and none takes its place.
+    // It ends before the first item arrives, and no thread replaces it.
     await vi.waitFor(() => expect(threads.map(({ threadId }) => threadId)).toEqual([-1]), 20_000);
     for (let count = 0; count < 50; count += 1) await turn();
     expect(readFileSync(loads, 'utf8')).toBe('x');

@@ -99,7 +99,7 @@ describe('the runs', () => {
     );
   });
 
-  test('reach into no byte outside of the ranges, whatever is there', () => {
+  test('never touch a byte outside the ranges', () => {
     const bytes = Buffer.alloc(65_536, 1);
     expect(runsToWrite(bytes, [], 4096)).toEqual([]);
     const ranges = [

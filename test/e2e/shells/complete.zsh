@@ -1,13 +1,13 @@
-# complete.zsh COMMANDS CASES OUTPUT: prints what zsh offers for each command line of the file CASES, with its own
-# completion system in a terminal of its own, after it has run COMMANDS, compinit among them. After "> LINE" a word a line, with its
-# description behind a tab.
+# complete.zsh COMMANDS CASES OUTPUT: runs COMMANDS, which include compinit, in a zsh on a pseudo-terminal. Then it
+# writes to OUTPUT what zsh offers for each command line in the file CASES: a line "> COMMAND LINE", and for each offered
+# word a line with the word, a tab and its description.
 zmodload zsh/zpty
 
 print -r -- "$1" >$3.rc
 cat >>$3.rc <<'RC'
 zstyle ':completion:*' list-grouped false
 COLUMNS=300
-# What is added to the list of matches is told as well.
+# Also writes each added match to OUTPUT.
 compadd() {
   if [[ ${@[1,(i)(-|--)]} == *-(O|A|D)\ * ]]; then
     builtin compadd "$@"

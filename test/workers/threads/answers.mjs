@@ -1,4 +1,4 @@
-// Answers at once: one cluster of 16 bytes in the item's slot, all of them what the item's first segment says.
+// Answers at once with one cluster of 16 bytes, each with the value `at` of the item's first segment.
 import { serve } from './serve.mjs';
 
 serve(({ results, itemSize }) => ({ segments, slot }) => {

@@ -1,4 +1,4 @@
-// Counts how often it was told a setup, and to give up what it holds for one.
+// Counts the setups that it received, and the releases.
 import { serve } from './serve.mjs';
 
 let said;

@@ -1,4 +1,4 @@
-// Answers with how many items have been begun before by all workers; each takes a moment.
+// Answers, after a moment, with the number of items that all workers began before.
 import { serve } from './serve.mjs';
 
 const never = new Int32Array(new SharedArrayBuffer(4));

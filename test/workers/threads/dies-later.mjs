@@ -1,12 +1,12 @@
-// The built worker, which dies in the middle of its third item in the way that WORKER_DIES says, or of the first one
-// whose task is WORKER_DIES_AT. Also loaded in the place of dist/worker.cjs, with the real one beside it.
+// The built worker, but it dies during its third item, or during the first item of the task WORKER_DIES_AT. WORKER_DIES
+// is the way. Tests also install it as dist/worker.cjs, with the real worker beside it.
 import { existsSync } from 'node:fs';
 import { parentPort, threadId } from 'node:worker_threads';
 
 const WAYS = {
   exits: () => process.exit(7),
   throws: () => parentPort.postMessage({ thrown: new RangeError('the engine is broken') }),
-  // Nobody is there to catch it, and the item is never answered.
+  // No code catches the error, and the item is never answered.
   'throws later': () => {
     setImmediate(() => {
       throw new RangeError(`thread ${threadId} is broken`);

@@ -1,4 +1,4 @@
-// Ends its thread while it is loaded. The file that the environment names tells how often that was tried.
+// Ends its thread while it is loaded. It appends a byte to the file WORKER_LOADS each time.
 import { appendFileSync } from 'node:fs';
 
 const { WORKER_LOADS } = process.env;

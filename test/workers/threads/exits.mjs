@@ -1,4 +1,4 @@
-// Ends its thread in the middle of an item.
+// Ends its thread during an item.
 import { serve } from './serve.mjs';
 
 serve(() => () => process.exit(3));

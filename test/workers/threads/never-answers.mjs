@@ -1,4 +1,4 @@
-// Is in the middle of an item for ever, as if a read did not come back.
+// Never answers an item, as if a read did not return.
 import { serve } from './serve.mjs';
 
 serve(({ begun }) => () => {

@@ -1,4 +1,4 @@
-// Answers with the failure that the item carries in place of its segments.
+// Answers with the failure in the item's `segments`.
 import { serve } from './serve.mjs';
 
 serve(() => ({ segments }) => ({ failure: segments }));

@@ -1,4 +1,4 @@
-// Takes memory until its thread's limit ends it.
+// Allocates memory until its thread's limit ends it.
 import { serve } from './serve.mjs';
 
 serve(() => () => {

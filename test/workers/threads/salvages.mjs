@@ -1,4 +1,4 @@
-// Answers that a part could not be read, for the reason that the item carries in place of its segments.
+// Answers with an unreadable part. The reason is in the item's `segments`.
 import { serve } from './serve.mjs';
 
 serve(() => ({ segments }) => {

@@ -1,4 +1,4 @@
-// What a worker's module says to the pool, as the real one does: for each setup there is a function that answers items.
+// Speaks the real worker's protocol with the pool: `prepare` makes a function from each setup, and that answers items.
 import { parentPort } from 'node:worker_threads';
 
 /** @param {(setup: any) => (item: any) => unknown} prepare @param {() => void} release */
