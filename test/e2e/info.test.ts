@@ -45,7 +45,7 @@ async function saveMachine(file: string, machine: readonly string[]): Promise<vo
   const stdin = [
     'savevm saved',
     'cont',
-    ...Array(50).fill('info registers'),
+    ...Array(500).fill('info registers'),
     'stop',
     'savevm again',
     'quit',
