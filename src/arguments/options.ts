@@ -67,6 +67,8 @@ const conversion = {
   // Its range depends on the engine.
   compressionLevel: optional(wholeNumber(Number.MIN_SAFE_INTEGER)),
   compressionWindowBits: optional(oneOf(12, 15)),
+  bitmap: optional(text),
+  compareWithBacking: optional(flag),
   engine: optional(oneOf(...ENGINE_NAMES)),
   checkPayloads: optional(flag),
 };

@@ -14,13 +14,19 @@ import { ITEM_BYTES } from '../workers/plan.js';
 import { WorkerPool } from '../workers/pool.js';
 import type { Progress } from '../workers/progress.js';
 import { endPromptly } from '../workers/prompt-abort.js';
+import { ChangedClusters, refuseLargerBacking } from './changed-clusters.js';
 import { onlyImage, openImages, openSettings } from './image-input.js';
 import type { Input } from './input.js';
 import { type OpenedOutput, type OutputParts, openOutput } from './open-output.js';
 import type { ConvertOptions, ConvertResult } from './options.js';
 import type { ConversionTask, OutputResult } from './output.js';
 import { openStreamInput } from './stream-input.js';
-import { openTargetBacking, type TargetBacking } from './target-backing.js';
+import {
+  type BackingReference,
+  backingOfExisting,
+  openTargetBacking,
+  type TargetBacking,
+} from './target-backing.js';
 import { UnreadableLog } from './unreadable-log.js';
 import { validate } from './validate.js';
 import { verifyTarget } from './verification.js';
@@ -62,6 +68,7 @@ async function run(options: ConvertOptions, parts: ConversionParts): Promise<Con
   await using backing = await openBacking(options, input);
   await using opened = await openOutput(options, parts, input, backing);
   const { output, budget } = opened;
+  const changed = changedClusters(input, backing, output.clusterSize);
   const refuseChanges = async () => {
     await input.refuseChanges();
     await backing?.opened?.source.refuseChanges();
@@ -71,11 +78,18 @@ async function run(options: ConvertOptions, parts: ConversionParts): Promise<Con
   let filled: FilledOutput;
   let verifiedFrom: ConvertResult['verifiedFrom'];
   try {
-    filled = await fillOutput(opened, options, parts, input, backing, unreadable, phases.convert);
+    filled = await fillOutput(
+      opened,
+      options,
+      parts,
+      { input, backing, changed },
+      unreadable,
+      phases.convert,
+    );
     await refuseChanges();
     await output.finish(filled.diskSize);
     if (options.verify && input.content !== undefined) {
-      const expected = { name: input.name, content: input.content, refuseChanges };
+      const expected = { name: input.name, content: input.content, changed, refuseChanges };
       verifiedFrom = await verifyTarget(await output.seal(), expected, {
         name: options.target,
         salvage: options.salvage ?? false,
@@ -102,7 +116,17 @@ async function run(options: ConvertOptions, parts: ConversionParts): Promise<Con
     unreadableBytes: unreadable.bytes,
     settledMs: input.settledMs + (backing?.opened?.settledMs ?? 0),
     verifiedFrom,
+    verifiedPart: verifiedFrom && (changed === undefined ? 'disk' : 'changes'),
   };
+}
+
+function changedClusters(
+  { images: [image] }: Input,
+  backing: TargetBacking | undefined,
+  clusterSize: number,
+): ReadDisks['changed'] {
+  if (image?.changes === undefined || backing === undefined) return undefined;
+  return new ChangedClusters(image.changes, image.source, backing.source, clusterSize);
 }
 
 interface FilledOutput extends Pick<ConvertResult, 'threads' | 'threadsRefused'> {
@@ -110,13 +134,20 @@ interface FilledOutput extends Pick<ConvertResult, 'threads' | 'threadsRefused'>
   readonly diskSize: number;
 }
 
+/** The disks that a conversion reads. */
+interface ReadDisks {
+  readonly input: Input;
+  readonly backing: TargetBacking | undefined;
+  /** The clusters to store, if a bitmap lists them. */
+  readonly changed: ChangedClusters | undefined;
+}
+
 /** Runs the items of the input through a worker pool into the output. */
 async function fillOutput(
   { output, budget: { threads, slots }, oldDisk }: OpenedOutput,
-  { signal, salvage = false, engine }: ConvertOptions,
+  { signal, salvage = false, engine, compareWithBacking }: ConvertOptions,
   { workerEntry, ownThread }: Pick<ConversionParts, 'workerEntry' | 'ownThread'>,
-  input: Input,
-  backing: TargetBacking | undefined,
+  { input, backing, changed }: ReadDisks,
   unreadable: UnreadableLog,
   onProgress: ConvertOptions['onProgress'],
 ): Promise<FilledOutput> {
@@ -145,6 +176,8 @@ async function fillOutput(
     keepZeros: setup.keepZeros,
     clusterSize: output.clusterSize,
     backing: backing?.source,
+    changed,
+    compareWithBacking,
     room: output.room,
     signal,
     onUnreadable: salvage ? unreadable.expect.bind(unreadable) : undefined,
@@ -157,16 +190,34 @@ async function fillOutput(
   return { threads: pool.threads, threadsRefused: pool.threadsRefused?.message, diskSize };
 }
 
-/** Opens the backing file that the target is to have. */
+/**
+ * Opens the backing file that the target is to have. With -n, only a bitmap needs the one that the target has.
+ * @throws Qcow2cError as `openTargetBacking`; ERR_USAGE for a backing file that does not fit the bitmap
+ */
 async function openBacking(
-  { create = {}, target, keepTarget, forceShare, ...options }: ConvertOptions,
+  { create = {}, target, keepTarget, bitmap, ...options }: ConvertOptions,
   { images }: Input,
 ): Promise<TargetBacking | undefined> {
   const { backingFile: file, backingFormat: format } = create;
-  // `validate` refuses a backing file without a format.
-  if (file === undefined || format === undefined || keepTarget) return undefined;
+  let reference: BackingReference | undefined;
+  if (!keepTarget) {
+    // `validate` refuses a backing file without a format.
+    if (file !== undefined && format !== undefined) reference = { file, format };
+  } else if (bitmap !== undefined) {
+    reference = await backingOfExisting(target, file);
+  }
+  if (reference === undefined) return undefined;
   const image = images.length === 0 ? undefined : onlyImage({ images });
-  return openTargetBacking({ file, format, forceShare }, target, image, openSettings(options));
+  const { forceShare, ...rest } = options;
+  const backing = await openTargetBacking({ ...reference, forceShare }, target, image, openSettings(rest));
+  if (image === undefined || bitmap === undefined) return backing;
+  try {
+    refuseLargerBacking(image.source, backing.source);
+    return backing;
+  } catch (error) {
+    await backing[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 /** The progress of the conversion and of its verification, as one progress that never goes back. */

@@ -19,6 +19,7 @@ type ImageOptions = Pick<
   | 'isolated'
   | 'forceShare'
   | 'minSize'
+  | 'bitmap'
   | 'onWarning'
 >;
 
@@ -33,7 +34,7 @@ export async function openImages(options: ImageOptions): Promise<Input> {
     const reference = imageReference(source, sourceFormat);
     return [{ ...reference, forceShare: reference.forceShare ?? forceShare }];
   });
-  const settings = openSettings(options);
+  const settings = { ...openSettings(options), bitmap: options.bitmap };
   const images: OpenedImage[] = [];
   try {
     for (const reference of references) images.push(await openImage(reference, snapshot, settings));
@@ -65,9 +66,8 @@ export function imageInput(images: readonly OpenedImage[]): Input & { readonly s
     content: { source, readAlignment, compressionTypes },
     fileOf: (descriptor) => source.fileOf(descriptor),
     items(settings) {
-      const { backing, clusterSize } = settings;
-      const items =
-        backing === undefined ? plan(source, settings) : planOverlay(source, backing, clusterSize, settings);
+      const { backing } = settings;
+      const items = backing === undefined ? plan(source, settings) : planOverlay(source, backing, settings);
       return async () => (await items.next()).value ?? undefined;
     },
     refuseChanges: () => source.refuseChanges(),

@@ -4,6 +4,7 @@ import type { OpenedImage } from '../image/open-image.js';
 import type { Source } from '../image/source.js';
 import type { ComparableDisk } from '../workers/compare-items.js';
 import type { PlannedItem, PlanSettings } from '../workers/plan.js';
+import type { ChangedClusters } from './changed-clusters.js';
 import type { ContentDigest } from './content-digest.js';
 
 /** Returns the next item in guest order, for a slot of the pool; undefined at the end. */
@@ -12,6 +13,10 @@ export type NextItem = (slot: number) => Promise<PlannedItem | undefined>;
 export interface ItemSettings extends PlanSettings {
   /** The disk of the target's backing file; undefined: the target has none. */
   readonly backing: Source | undefined;
+  /** Store these clusters only; undefined: those that differ from the backing file. */
+  readonly changed?: ChangedClusters | undefined;
+  /** With `changed`: compare these clusters with the backing file. Default: false. */
+  readonly compareWithBacking?: boolean | undefined;
   /** Of the target, in bytes. */
   readonly clusterSize: number;
   /** Bytes that fit into the target; undefined: no limit. */

@@ -1,7 +1,7 @@
 /** Opens the output of a conversion. Every refusal that needs no target comes before the target is made. */
 import type { CompressorChoice } from '../engines/codec.js';
 import { chooseCompressor } from '../engines/engine-choice.js';
-import { usageError } from '../errors.js';
+import { quoted, usageError } from '../errors.js';
 import { dataFilePath } from '../image/image-name.js';
 import { type OpenedImage, openImage } from '../image/open-image.js';
 import { type ImageParameters, resolveCreateOptions } from '../qcow2/create-options.js';
@@ -68,6 +68,13 @@ export async function openOutput(
         ? await readExistingImage(inPlace.target, input.size ?? 0, options.signal)
         : undefined;
     const virtualSize = existing?.virtualSize ?? input.size;
+    if (options.bitmap !== undefined && virtualSize !== input.size) {
+      throw usageError(
+        `the disk in ${quoted(options.target)} has ${virtualSize} bytes: with --bitmap it must have the ${input.size} ` +
+          "of the source; resize it with 'qemu-img resize'",
+        { file: options.target, expected: input.size, found: virtualSize },
+      );
+    }
     const parameters = existing?.parameters ?? resolveCreateOptions(options.create ?? {}, input.size);
     const compressor = await chosenCompressor(options, parameters);
     const { geometry } = parameters;

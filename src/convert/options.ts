@@ -57,6 +57,14 @@ export interface ConvertOptions {
   /** The persistent dirty bitmaps of the only source: all of them, or all but inconsistent ones. Default: none. */
   readonly bitmaps?: 'all' | 'skip-broken' | undefined;
   /**
+   * A persistent dirty bitmap of the only source. The target, which must have a backing file, then stores the clusters
+   * that the bitmap lists as changed, and those past the end of a smaller backing file; the others are taken to be the
+   * backing file's. Default: none, and every cluster is compared with a backing file.
+   */
+  readonly bitmap?: string | undefined;
+  /** With `bitmap`: leave out changed clusters whose bytes are those of the backing file. Default: false. */
+  readonly compareWithBacking?: boolean | undefined;
+  /**
    * Compression level; the range depends on the engine. 1 without an engine is the fastest: level 2 of ISA-L if it is
    * installed. Default: the engine's own entry in docs/engines.md.
    */
@@ -100,7 +108,8 @@ export interface ConvertOptions {
   readonly targetIsZero?: boolean | undefined;
   /**
    * Read the finished target back from the device, before it gets its name, and compare it with the sources, which
-   * are read again, or with the digest of a stream. Bitmaps and data that no guest sees are not compared.
+   * are read again, or with the digest of a stream. Bitmaps and data that no guest sees are not compared. With `bitmap`
+   * the clusters that it lists are compared, and the others must be the backing file's.
    */
   readonly verify?: boolean | undefined;
   /** Maximum bytes per second written to the target. */
@@ -154,6 +163,8 @@ export interface ConvertResult {
   readonly settledMs: number;
   /** Where the target was read back from; undefined: it was not verified. */
   readonly verifiedFrom: VerifiedFrom | undefined;
+  /** What was compared: the whole disk, or with `bitmap` the clusters that are stored. undefined: nothing. */
+  readonly verifiedPart: 'disk' | 'changes' | undefined;
   /** The cache mode actually used for the target. */
   readonly targetCache: CacheMode;
   /** The reason why O_DIRECT was refused. */

@@ -21,7 +21,7 @@ export type OutputSetup<Task extends ConversionTask> = Task extends unknown
 /** The part of a conversion's result that depends on the target. */
 export type OutputResult = Omit<
   ConvertResult,
-  'threads' | 'threadsRefused' | 'settledMs' | 'unreadableBytes' | 'verifiedFrom'
+  'threads' | 'threadsRefused' | 'settledMs' | 'unreadableBytes' | 'verifiedFrom' | 'verifiedPart'
 >;
 
 /**

@@ -1,6 +1,7 @@
 /**
- * Plans the items of an image with a backing file: ranges that both disks hold at the same place of the same file are
- * left out; for the others the worker gets the segments of both disks and compares them.
+ * Plans the items of an image with a backing file. Without a bitmap, ranges that both disks hold at the same place of
+ * the same file are left out; for the others the worker gets the segments of both disks and compares them. With a
+ * bitmap, clusters that it does not list are left out; the others are compared only on request.
  */
 import { roundDown, roundUp } from '../arithmetic.js';
 import type { MappedRange, Source } from '../image/source.js';
@@ -8,34 +9,48 @@ import { type ItemPart, walkItems } from '../workers/item-walk.js';
 import { type PlannedItem, type PlanSettings, segmentsOfDisk } from '../workers/plan.js';
 import { type IdentityOf, isSameRange, openFileIdentities } from '../workers/range-identity.js';
 import { cutSegments } from '../workers/segments.js';
+import type { ChangedClusters } from './changed-clusters.js';
+
+interface OverlaySettings extends Pick<PlanSettings, 'itemSize' | 'onUnreadable' | 'signal'> {
+  /** Of the target, in bytes. */
+  readonly clusterSize: number;
+  /** The clusters that a bitmap lists; undefined: all are compared. */
+  readonly changed?: ChangedClusters | undefined;
+  /** Compare the clusters that the bitmap lists, too. */
+  readonly compareWithBacking?: boolean | undefined;
+}
 
 /**
  * @param source the disk to read
  * @param backing the disk of the target's backing file; past its end are zeros
- * @param clusterSize of the target, in bytes
  * @param identityOf tests replace it
- * @returns the items in guest order, none for ranges that are the same by their maps
+ * @returns the items in guest order, none for ranges that are the same by their maps or by the bitmap
  * @throws ERR_ABORTED; what a map throws, or the error of an unreadable range; the backing file is not salvaged
  */
 export async function* planOverlay(
   source: Source,
   backing: Source,
-  clusterSize: number,
-  { itemSize, onUnreadable, signal }: Pick<PlanSettings, 'itemSize' | 'onUnreadable' | 'signal'>,
+  { clusterSize, itemSize, changed, compareWithBacking = false, onUnreadable, signal }: OverlaySettings,
   identityOf: IdentityOf = openFileIdentities(
     (fd) => source.fileOf(fd) ?? backing.fileOf(fd) ?? backing.name,
   ),
 ): AsyncGenerator<PlannedItem> {
-  const isIdle = ([above, below]: readonly MappedRange[]) =>
-    above !== undefined && below !== undefined && isSameRange(above, below, identityOf);
-  const items = walkItems([source, backing], { size: source.size, itemSize, isIdle, onUnreadable, signal });
-  for await (const { guestOffset, length, parts } of items) {
-    const changed = changedClusters(parts, clusterSize);
-    const [segments, below] = [0, 1].map((disk) => {
+  const compares = changed === undefined || compareWithBacking;
+  const isIdle = ([above, below]: readonly MappedRange[], offset: number) => {
+    if (above === undefined) return false;
+    // Past the end of the backing file a hole needs no zero clusters.
+    if (below === undefined) return above.kind === 'zero' && changed?.isNew(offset) === true;
+    return isSameRange(above, below, identityOf);
+  };
+  const settings = { size: source.size, itemSize, isIdle, part: changed, onUnreadable, signal };
+  const disks = compares ? [source, backing] : [source];
+  for await (const { guestOffset, length, parts } of walkItems(disks, settings)) {
+    const clusters = changedClusters(parts, clusterSize);
+    const [segments = [], below] = disks.map((_, disk) => {
       const whole = segmentsOfDisk(parts, disk);
-      return changed.flatMap(([from, to]) => cutSegments(whole, from * clusterSize, to * clusterSize));
+      return clusters.flatMap(([from, to]) => cutSegments(whole, from * clusterSize, to * clusterSize));
     });
-    yield { guestOffset, length, segments: segments ?? [], backing: below ?? [], changed };
+    yield { guestOffset, length, segments, backing: below, changed: clusters };
   }
 }
 

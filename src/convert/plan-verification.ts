@@ -4,7 +4,7 @@
  */
 import type { MappedRange } from '../image/source.js';
 import type { PlannedComparison } from '../workers/compare-items.js';
-import { type MappedDisk, walkItems } from '../workers/item-walk.js';
+import { type MappedDisk, type WalkedPart, walkItems } from '../workers/item-walk.js';
 import type { Stretch } from '../workers/messages/comparison.js';
 import { ITEM_BYTES } from '../workers/plan.js';
 import { type IdentityOf, isSameRange } from '../workers/range-identity.js';
@@ -16,6 +16,8 @@ export interface VerificationSettings {
   readonly identityOf: IdentityOf;
   /** Expect zeros where the source's map is unreadable. */
   readonly salvage: boolean;
+  /** The part to compare; default: all. */
+  readonly part?: WalkedPart | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -26,12 +28,12 @@ export interface VerificationSettings {
 export async function* planVerification(
   source: MappedDisk,
   target: MappedDisk,
-  { size, identityOf, salvage, signal }: VerificationSettings,
+  { size, identityOf, salvage, part, signal }: VerificationSettings,
 ): AsyncGenerator<PlannedComparison> {
   const isIdle = ([one, other]: readonly MappedRange[]) =>
     one !== undefined && other !== undefined && isSameRange(one, other, identityOf);
   const onUnreadable = salvage ? () => {} : undefined;
-  const settings = { size, itemSize: ITEM_BYTES, isIdle, onUnreadable, signal };
+  const settings = { size, itemSize: ITEM_BYTES, isIdle, part, onUnreadable, signal };
   for await (const { guestOffset, length, parts } of walkItems([source, target], settings)) {
     const stretches: OpenStretch[] = [];
     for (const { at, length: bytes, ranges, isIdle: isSame } of parts) {

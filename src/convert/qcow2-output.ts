@@ -61,7 +61,13 @@ type Qcow2Writer =
 
 type Qcow2Options = Pick<
   ConvertOptions,
-  'sparseSize' | 'keepTarget' | 'recompress' | 'compressionLevel' | 'compressionWindowBits' | 'signal'
+  | 'sparseSize'
+  | 'bitmap'
+  | 'keepTarget'
+  | 'recompress'
+  | 'compressionLevel'
+  | 'compressionWindowBits'
+  | 'signal'
 >;
 
 export class Qcow2Output implements Output<CompressClusters> {
@@ -99,8 +105,10 @@ export class Qcow2Output implements Output<CompressClusters> {
     await beginInPlace(parts, guard, unit);
     const cache = CompressedWriteCache.create(guard, unit, cacheSize);
     const file = { guard, cache, firstFree, free: existing?.free };
-    const hidesBacking = existing?.backing !== undefined;
-    const backing = { hasBacking: parameters.backing !== undefined || hidesBacking, hidesBacking };
+    const keepsBacking = existing?.backing !== undefined;
+    const hasBacking = parameters.backing !== undefined || keepsBacking;
+    // With a bitmap, clusters that are passed over are the backing file's.
+    const backing = { hasBacking, hidesBacking: keepsBacking && options.bitmap === undefined };
     if (existing === undefined) {
       const settings = { bitmapClusters: bitmaps.clusters, ...backing };
       const writer = new ImageWriter(parameters, virtualSize, file, settings);

@@ -46,8 +46,9 @@ export function refuseForStream(
     sources,
     sourceFormat,
     snapshot,
+    bitmap,
     bitmaps,
-  }: Pick<ConvertOptions, 'sources' | 'sourceFormat' | 'snapshot' | 'bitmaps'>,
+  }: Pick<ConvertOptions, 'sources' | 'sourceFormat' | 'snapshot' | 'bitmap' | 'bitmaps'>,
 ): void {
   const file = nameOf(source);
   const name = quoted(file);
@@ -68,7 +69,7 @@ export function refuseForStream(
   if (snapshot !== undefined) {
     throw usageError(`Failed to load snapshot: ${name} is a stream of a raw disk, which has none`, { file });
   }
-  if (bitmaps !== undefined) {
+  if (bitmap !== undefined || bitmaps !== undefined) {
     throw usageError(`Source lacks bitmap support: ${name} is a stream of a raw disk`, { file });
   }
   const part = reference && partOf(reference);

@@ -2,13 +2,17 @@
 import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { ioError, Qcow2cError, quoted, reworded } from '../errors.js';
+import { ioError, Qcow2cError, quoted, reworded, usageError } from '../errors.js';
 import { BackingChain } from '../image/backing-chain.js';
 import { backingFilePath } from '../image/image-name.js';
-import type { ImageFormat, ImageReference } from '../image/image-reference.js';
+import { type ImageFormat, type ImageReference, isImageFormat } from '../image/image-reference.js';
 import { type OpenedImage, type OpenSettings, openImage, within } from '../image/open-image.js';
+import { openImageFile } from '../image/open-image-file.js';
 import type { Source } from '../image/source.js';
 import { fileIdentity } from '../system/file-identity.js';
+
+/** The name as the target holds it; the format is trusted. */
+export type BackingReference = ImageReference & { readonly format: ImageFormat };
 
 /** Closes its own layers when it is disposed of; that never throws. */
 export interface TargetBacking extends AsyncDisposable {
@@ -22,13 +26,12 @@ export interface TargetBacking extends AsyncDisposable {
 /**
  * Opens the backing file. If it is one of the source's own files, the layers of the source serve for both: ranges that
  * no layer above it changed are then known to be equal without reading them.
- * @param backing name (as the target will hold it) and format, which is trusted
  * @param target the name of the new image; empty for the null target
  * @param image the only source; undefined when there are several
  * @throws Qcow2cError as openImage
  */
 export async function openTargetBacking(
-  backing: ImageReference & { readonly format: ImageFormat },
+  backing: BackingReference,
   target: string,
   image: OpenedImage | undefined,
   settings: OpenSettings,
@@ -48,6 +51,36 @@ export async function openTargetBacking(
     const owner = target === '' ? '' : ` of the target ${quoted(target)}`;
     throw within(`Could not open the backing file${owner}`, withPlace(error, backing.file, file));
   }
+}
+
+/**
+ * The backing file of an image that is written in place.
+ * @param named the backing file that the caller names; undefined: the target's, whichever it is
+ * @throws Qcow2cError ERR_USAGE if the image has no backing file or another one; as openImageFile
+ */
+export async function backingOfExisting(
+  target: string,
+  named: string | undefined,
+): Promise<BackingReference> {
+  const { file, qcow2 } = await openImageFile({ file: target, format: 'qcow2', forceShare: true }, false);
+  await file.close();
+  const name = qcow2?.backing;
+  const format = qcow2?.extensions.backingFormat;
+  const refuse = (why: string, found?: string) =>
+    usageError(
+      `${quoted(target)} ${why}: with -n and --bitmap the target must have the last backup as its backing file`,
+      {
+        file: target,
+        expected: named,
+        found,
+      },
+    );
+  if (name === undefined) throw refuse('has no backing file');
+  if (named !== undefined && named !== name) throw refuse(`has the backing file ${quoted(name)}`, name);
+  if (!isImageFormat(format)) {
+    throw refuse(`does not state the format of its backing file ${quoted(name)} as raw or qcow2`, format);
+  }
+  return { file: name, format };
 }
 
 /** Adds a hint when the file is missing beside the target but exists in the working directory. */

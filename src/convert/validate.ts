@@ -14,6 +14,7 @@ type KnownOptions = Pick<ConvertOptions, 'sources'> & Partial<ConvertOptions>;
 export function validate(options: KnownOptions): void {
   validateSources(options);
   validateTarget(options);
+  validateBitmap(options);
   refuseMinSize(options.minSize, options.create?.size);
 }
 
@@ -55,6 +56,29 @@ function validateTarget(options: KnownOptions): void {
   if (bitmaps === undefined) return;
   if (targetFormat === 'raw') throw onlyForQcow2("Format driver 'raw' does not support bitmaps");
   if (sources.length > 1) throw usageError('Copying bitmaps only possible with single source');
+}
+
+function validateBitmap(options: KnownOptions): void {
+  const { sources, snapshot, bitmap, compareWithBacking, targetFormat, create = {}, keepTarget } = options;
+  if (bitmap === undefined) {
+    if (!compareWithBacking) return;
+    throw usageError('--compare-with-backing requires --bitmap: without a bitmap -B always compares');
+  }
+  if (targetFormat === 'raw') {
+    throw onlyForQcow2('--bitmap stores changes over a backing file, which a raw target cannot have');
+  }
+  if (sources.length > 1) throw usageError('--bitmap requires a single source');
+  if (snapshot !== undefined) {
+    throw usageError(
+      'A bitmap lists the changes up to the current state of the disk, so --bitmap cannot be used with -l',
+    );
+  }
+  if (create.backingFile === undefined && !keepTarget) {
+    throw usageError(
+      '--bitmap stores changes only: name the backup that has the rest with -B FILE -F FMT, or leave out --bitmap ' +
+        'for a full backup',
+    );
+  }
 }
 
 function refuseWithCompression({ preallocation = 'off', dataFile }: CreateOptions): void {

@@ -18,6 +18,7 @@ import { type ItemResult, WorkerPool } from '../workers/pool.js';
 import type { Progress } from '../workers/progress.js';
 import { openFileIdentities } from '../workers/range-identity.js';
 import { limitBudgetToDisk, type WorkerBudget } from '../workers/worker-budget.js';
+import type { ChangedClusters } from './changed-clusters.js';
 import { ContentDigest } from './content-digest.js';
 import type { VerifiedFrom } from './options.js';
 import type { WrittenTarget } from './output.js';
@@ -30,6 +31,8 @@ export interface Expected {
   readonly name: string;
   /** A disk that can be read again, or the digest of one that cannot. */
   readonly content: ComparableDisk | ContentDigest;
+  /** The clusters that the target may store, if a bitmap lists them; only these are compared. */
+  readonly changed: ChangedClusters | undefined;
   /** @throws Qcow2cError ERR_SOURCE_CHANGED */
   refuseChanges(): Promise<void>;
 }
@@ -65,7 +68,9 @@ export async function verifyTarget(
     if (expected.content instanceof ContentDigest) {
       await verifyDigest(written, target, expected.content, options, mismatch);
     } else {
-      await verifyContent(written, target, expected.content, options, mismatch);
+      const { content, changed } = expected;
+      await verifyContent(written, target, { ...content, changed }, options, mismatch);
+      if (changed !== undefined) await refuseUnchanged(written, target, changed, mismatch);
     }
     return from;
   } catch (error) {
@@ -119,7 +124,7 @@ function refuseOtherShape(
 async function verifyContent(
   { size }: WrittenTarget,
   target: OpenedImage,
-  source: ComparableDisk,
+  source: ComparableDisk & Pick<Expected, 'changed'>,
   { salvage, ...options }: VerificationOptions,
   mismatch: TargetMismatch,
 ): Promise<void> {
@@ -128,6 +133,7 @@ async function verifyContent(
     size,
     identityOf,
     salvage,
+    part: source.changed,
     signal: options.signal,
   });
   const next = async () => (await items.next()).value ?? undefined;
@@ -137,6 +143,25 @@ async function verifyContent(
   if (kind === 'unreadable')
     throw decision.side === 0 ? decision.error : mismatch.because(offset, decision.error);
   throw mismatch.of(offset, 'the sector differs from the source');
+}
+
+/** Refuses clusters that the target stores although the backing file has them. */
+async function refuseUnchanged(
+  { size }: WrittenTarget,
+  { layers: [{ layer }] }: OpenedImage,
+  changed: ChangedClusters,
+  mismatch: TargetMismatch,
+): Promise<void> {
+  for (let at = 0; at < size; ) {
+    const { length, isInside } = await changed.at(at);
+    const end = Math.min(at + length, size);
+    while (!isInside && at < end) {
+      const range = await mismatch.about(at, () => layer.map(at));
+      if (range.kind !== 'unallocated') throw mismatch.of(at, 'it stores a cluster that has not changed');
+      at += range.length;
+    }
+    at = Math.max(at, end);
+  }
 }
 
 async function verifyDigest(

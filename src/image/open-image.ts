@@ -9,6 +9,7 @@ import { RawPart } from '../raw/raw-part.js';
 import { openRawSource, type RawSource } from '../raw/raw-source.js';
 import type { ImageUse } from '../system/image-lock.js';
 import { BackingChain } from './backing-chain.js';
+import { noBitmaps, openBitmap } from './dirty-bitmap.js';
 import {
   guessFormat,
   type Qcow2ImageHeader,
@@ -18,7 +19,7 @@ import {
 } from './image-header.js';
 import type { ImageFormat, ImageReference } from './image-reference.js';
 import { resolveReferencedFiles, type WantedImage, wantedByCaller } from './referenced-files.js';
-import type { Layer, Source } from './source.js';
+import type { ChangeMap, Layer, Source } from './source.js';
 
 /** The lock to take on a file. A raw disk may have writers unless it is copied. */
 export function useOf(format: ImageFormat, forceShare = false, copies = false): ImageUse {
@@ -36,6 +37,8 @@ export interface OpenSettings {
   readonly onWarning?: ((message: string) => void) | undefined;
   /** Whether later writes to the files are detected (`refuseChanges`). */
   readonly detectsChanges?: boolean;
+  /** The dirty bitmap of the topmost image to open. */
+  readonly bitmap?: string | undefined;
 }
 
 /** Whether this thread has warned already that holes cannot be found; it warns once. */
@@ -69,6 +72,8 @@ export interface OpenedImage extends AsyncDisposable {
   readonly compressionTypes: ReadonlySet<CompressionType>;
   /** Milliseconds until every later write had to change a file's times. */
   readonly settledMs: number;
+  /** The content of the dirty bitmap, if one was asked for. */
+  readonly changes: ChangeMap | undefined;
 }
 
 /**
@@ -81,9 +86,11 @@ export async function openImage(
   settings: OpenSettings,
 ): Promise<OpenedImage> {
   const opening = new ChainOpening(settings);
+  let changes: ChangeMap | undefined;
   try {
     let next = await opening.add(wantedByCaller(reference), snapshot);
     while (next !== undefined) next = await opening.add(next, undefined);
+    changes = await changesOf(opening.layers[0], settings.bitmap);
   } catch (error) {
     await Promise.all(opening.layers.map(({ layer }) => layer.close()));
     throw withChain(error, opening.names);
@@ -100,8 +107,18 @@ export async function openImage(
     readAlignment,
     compressionTypes,
     settledMs,
+    changes,
     [Symbol.asyncDispose]: () => source.close(),
   };
+}
+
+async function changesOf(
+  top: OpenedLayer | undefined,
+  bitmap: string | undefined,
+): Promise<ChangeMap | undefined> {
+  if (top === undefined || bitmap === undefined) return undefined;
+  if (top.qcow2 === undefined) throw noBitmaps(top.layer.name, 'is a raw disk');
+  return openBitmap(top.qcow2, bitmap);
 }
 
 /** The images opened so far, each the backing file of the one before. */

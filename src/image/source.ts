@@ -62,6 +62,16 @@ interface Mapped<Range> {
 export type Source = Mapped<MappedRange>;
 export type Layer = Mapped<LayerRange>;
 
+/** What a dirty bitmap says of a disk. */
+export interface ChangeMap {
+  /**
+   * @param offset guest bytes, below the size of the disk; fast in ascending order
+   * @returns bytes from there, at least one, all of which the bitmap lists as changed, or none
+   * @throws Qcow2cError ERR_IO, ERR_CORRUPT
+   */
+  changesAt(offset: number): Promise<{ readonly length: number; readonly isChanged: boolean }>;
+}
+
 /** The file that contains an image of any format: a source of its bytes, and read access for its tables. */
 export interface HostFile extends Source {
   readonly descriptor: number;

@@ -11,6 +11,8 @@ type AsInConvert = Pick<
   | 'isolated'
   | 'targetFormat'
   | 'create'
+  | 'bitmap'
+  | 'compareWithBacking'
   | 'compressionLevel'
   | 'compressionWindowBits'
   | 'engine'
@@ -78,7 +80,7 @@ export function isRaw({
  *   refuses them too (img_measure in qemu-img.c)
  */
 export function validateMeasurement(options: MeasureOptions): void {
-  const { source, size, snapshot, compress = false, sample } = options;
+  const { source, size, snapshot, bitmap, compress = false, sample } = options;
   if (source === undefined && snapshot !== undefined) {
     throw usageError('--image-opts, -f, and -l require a filename argument.');
   }
@@ -89,6 +91,7 @@ export function validateMeasurement(options: MeasureOptions): void {
     throw usageError('--size N cannot be used together with a filename.');
   }
   if (sample !== undefined && !compress) throw usageError('--sample requires -c');
+  if (bitmap !== undefined && !compress) throw usageError('--bitmap requires -c');
   if (compress && isRaw(options)) throw usageError('Compression not supported for this file format');
   if (compress && source === undefined) {
     throw usageError('-c requires a filename argument: --size has nothing to compress');

@@ -57,13 +57,13 @@ export function pieceOf(
 ): PlannedItem {
   const to = Math.min(from + pieceSize, length);
   const piece = { guestOffset: guestOffset + from, length: to - from, segments: cut(segments, from, to) };
-  if (backing === undefined || changed === undefined) return piece;
+  if (changed === undefined) return piece;
   const [first, last] = [from / clusterSize, Math.ceil(to / clusterSize)];
   const inside = changed.flatMap(([start, end]): [number, number][] => {
     const [a, b] = [Math.max(start, first), Math.min(end, last)];
     return a < b ? [[a - first, b - first]] : [];
   });
-  return { ...piece, backing: cut(backing, from, to), changed: inside };
+  return { ...piece, backing: backing && cut(backing, from, to), changed: inside };
 }
 
 /** The parts of segments in [from, to), relative to `from`. */
@@ -77,7 +77,7 @@ function cut(segments: readonly Segment[], from: number, to: number): Segment[] 
  */
 export function joinPieces(pieces: readonly PlannedItem[], sizes: PieceSizes): PlannedItem {
   const { pieceSize, clusterSize } = sizes;
-  const { guestOffset = 0, changed } = pieces[0] ?? {};
+  const { guestOffset = 0, backing, changed } = pieces[0] ?? {};
   const moved = (side: (piece: PlannedItem) => readonly Segment[]) =>
     pieces.flatMap((piece, index) => moveSegments(side(piece), index * pieceSize));
   const joined = {
@@ -89,7 +89,7 @@ export function joinPieces(pieces: readonly PlannedItem[], sizes: PieceSizes): P
   const clusters = pieceSize / clusterSize;
   return {
     ...joined,
-    backing: moved(({ backing = [] }) => backing),
+    backing: backing && moved(({ backing = [] }) => backing),
     changed: pieces.flatMap(({ changed = [] }, index) =>
       changed.map(([from, to]): [number, number] => [from + index * clusters, to + index * clusters]),
     ),

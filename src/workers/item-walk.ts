@@ -28,13 +28,21 @@ export interface WalkedItem {
   readonly parts: readonly ItemPart[];
 }
 
+/** A part of a disk, as ranges. */
+export interface WalkedPart {
+  /** @returns bytes from a guest offset on that are all inside, or all outside; perhaps past the end of the disk */
+  at(offset: number): Promise<{ readonly length: number; readonly isInside: boolean }>;
+}
+
 export interface WalkSettings {
   /** Bytes to walk; a disk that ends before shows zeros from there on. */
   readonly size: number;
   /** The grid in bytes. */
   readonly itemSize: number;
-  /** Whether ranges need no work. An item of idle ranges is left out. */
-  isIdle(ranges: readonly MappedRange[]): boolean;
+  /** Whether ranges from `offset` on, in guest bytes, need no work. An item of idle ranges is left out. */
+  isIdle(ranges: readonly MappedRange[], offset: number): boolean;
+  /** The part of the disks to walk. Outside, no map is asked, and ranges are idle and count as zeros. Default: all. */
+  readonly part?: WalkedPart | undefined;
   /** Called for unreadable ranges of the first disk, which then count as zeros; undefined: they are errors. */
   readonly onUnreadable?: ((range: UnreadableRange) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -53,7 +61,7 @@ export const MOST_UNREADABLE = 256;
  */
 export async function* walkItems(
   disks: readonly MappedDisk[],
-  { size, itemSize, isIdle, onUnreadable, signal }: WalkSettings,
+  { size, itemSize, isIdle, part, onUnreadable, signal }: WalkSettings,
 ): AsyncGenerator<WalkedItem> {
   let at = 0;
   /** Unreadable ranges since the last item. */
@@ -72,13 +80,13 @@ export async function* walkItems(
     }
     let isItem = false;
     while (at < end) {
-      const { ranges, length: common, error } = await rangesAt(disks, at, size);
+      const { ranges, length: common, error, isInside } = await rangesAt(disks, at, size, part);
       if (error !== undefined) {
         if (onUnreadable === undefined) throw error;
         onUnreadable({ guestOffset: at, length: common, error });
         unreadable += 1;
       }
-      const idle = isIdle(ranges);
+      const idle = !isInside || isIdle(ranges, at);
       isItem ||= !idle || unreadable >= MOST_UNREADABLE;
       if (!isItem && at + common >= end) {
         stride = ranges;
@@ -97,10 +105,15 @@ export async function* walkItems(
 }
 
 /** @returns the disks' ranges at an offset, and for how many bytes all of them hold; `error`: the first was unreadable */
-async function rangesAt(disks: readonly MappedDisk[], at: number, size: number) {
+async function rangesAt(disks: readonly MappedDisk[], at: number, size: number, part?: WalkedPart) {
   const ranges: MappedRange[] = [];
   let length = size - at;
   let error: UnreadableRange['error'] | undefined;
+  const here = await part?.at(at);
+  if (here !== undefined) length = Math.min(length, here.length);
+  if (here?.isInside === false) {
+    return { ranges: disks.map(() => ({ kind: 'zero', length }) as const), length, error, isInside: false };
+  }
   for (const [index, disk] of disks.entries()) {
     const range: MappedRange = at < disk.size ? await disk.map(at) : { kind: 'zero', length: size - at };
     length = Math.min(length, range.length);
@@ -113,5 +126,5 @@ async function rangesAt(disks: readonly MappedDisk[], at: number, size: number) 
       ranges.push({ kind: 'zero', length: range.length });
     }
   }
-  return { ranges, length, error };
+  return { ranges, length, error, isInside: true };
 }

@@ -11,7 +11,7 @@ export interface PlannedItem {
   readonly length: number;
   readonly segments: readonly Segment[];
   /** Over a backing file only: its segments, and the clusters that may differ (see CompressionItem). */
-  readonly backing?: readonly Segment[];
+  readonly backing?: readonly Segment[] | undefined;
   readonly changed?: readonly (readonly [from: number, to: number])[];
 }
 

@@ -186,6 +186,8 @@ describe('an error names the wrong argument by its path', () => {
     ['convert', { sources: [NONE], target, create: { compat: '1.1' } }, 'create.compat'],
     ['convert', { sources: [NONE], target, create: { backingFile: 7 } }, 'create.backingFile'],
     ['convert', { sources: [NONE], target, compress: 'yes' }, 'compress'],
+    ['convert', { sources: [NONE], target, bitmap: true }, 'bitmap'],
+    ['convert', { sources: [NONE], target, compareWithBacking: 'no' }, 'compareWithBacking'],
     ['convert', { sources: [NONE], target, snapshot: {} }, 'snapshot'],
     ['convert', { sources: [NONE], target, snapshot: { idOrName: 7 } }, 'snapshot.idOrName'],
     ['convert', { sources: [NONE], target, rateLimit: 0 }, 'rateLimit'],

@@ -23,8 +23,8 @@ async function itemsOf(
   } = {},
 ): Promise<PlannedItem[]> {
   const items: PlannedItem[] = [];
-  const settings = { itemSize, onUnreadable };
-  for await (const item of planOverlay(source, backing, clusterSize, settings, String)) items.push(item);
+  const settings = { clusterSize, itemSize, onUnreadable };
+  for await (const item of planOverlay(source, backing, settings, String)) items.push(item);
   return items;
 }
 

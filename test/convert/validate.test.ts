@@ -17,6 +17,8 @@ test('valid options are accepted, whether the files exist or not', () => {
     { create: { backingFile: 'b' }, keepTarget: true },
     { targetFormat: 'raw', create: { preallocation: 'falloc' } },
     { bitmaps: 'all', snapshot },
+    { bitmap: 'b', create: { backingFile: 'b', backingFormat: 'raw' }, compareWithBacking: true },
+    { bitmap: 'b', keepTarget: true },
     { threads: 1, minSize: 0 },
   ] as const) {
     expect(() => validate({ ...PLAIN, ...options })).not.toThrow();
@@ -30,6 +32,24 @@ test.each<[Partial<ConvertOptions>, string]>([
   [
     { sources: ['a', 'b'], create: { backingFile: 'b', backingFormat: 'raw' } },
     'Having a backing file for the target makes no sense when concatenating multiple input images',
+  ],
+  [
+    { bitmap: 'b' },
+    '--bitmap stores changes only: name the backup that has the rest with -B FILE -F FMT, or leave out --bitmap for ' +
+      'a full backup',
+  ],
+  [
+    { bitmap: 'b', snapshot, create: { backingFile: 'b', backingFormat: 'raw' } },
+    'A bitmap lists the changes up to the current state of the disk, so --bitmap cannot be used with -l',
+  ],
+  [{ bitmap: 'b', sources: ['a', 'b'] }, '--bitmap requires a single source'],
+  [
+    { compareWithBacking: true, create: { backingFile: 'b', backingFormat: 'raw' } },
+    '--compare-with-backing requires --bitmap: without a bitmap -B always compares',
+  ],
+  [
+    { sources: [stream], bitmap: 'b' },
+    "Source lacks bitmap support: 'standard input' is a stream of a raw disk",
   ],
   [
     { create: { backingFile: 'b' } },
@@ -82,6 +102,7 @@ describe('a raw target', () => {
     [{ create: { backingFormat: 'raw' } }, "Backing file format not supported for file format 'raw'"],
     [{ compress: true }, 'Compression not supported for this file format'],
     [{ bitmaps: 'all' }, "Format driver 'raw' does not support bitmaps"],
+    [{ bitmap: 'b' }, '--bitmap stores changes over a backing file, which a raw target cannot have'],
     [
       { create: { preallocation: 'metadata' } },
       "Parameter 'preallocation' does not accept value 'metadata' (accepted: off, falloc, full)",

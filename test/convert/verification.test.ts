@@ -147,6 +147,44 @@ describe('a bit flipped on the way to the disk', () => {
   });
 });
 
+describe('with a bitmap', () => {
+  const disk = path('with-bitmap.qcow2');
+  const setting: Setting = {
+    sources: [disk],
+    sourceFormat: 'qcow2',
+    bitmap: 'changes',
+    create: { backingFile: 'base.qcow2', backingFormat: 'qcow2' },
+  };
+  const CHANGED = 17;
+  beforeAll(async () => {
+    await runOk('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', raw, disk]);
+    await runOk('qemu-img', ['bitmap', '--add', '-g', '64k', disk, 'changes']);
+    await runOk('qemu-io', ['-c', `write -P 7 ${CHANGED * CLUSTER} 64k`, disk]);
+  });
+
+  test('a cluster that the bitmap lists must have the bytes of the source', async () => {
+    const { places } = await placesOf(setting);
+    expect(places.map(({ guest }) => guest)).toEqual([CHANGED]);
+    const flip = { offset: places[0]!.from + 600, bit: 4 };
+    const error = await failureOf(verified(setting, flip));
+    expect(error).toMatchObject({ code: 'ERR_CORRUPT', guestOffset: CHANGED * CLUSTER + 512 });
+  });
+
+  test('no other cluster may be stored', async () => {
+    const { l2 } = await placesOf(setting);
+    // The lowest bit of an entry makes it a zero cluster.
+    const error = await failureOf(verified(setting, { offset: l2 + 3 * 8 + 7, bit: 0 }));
+    expect(error).toMatchObject({ code: 'ERR_CORRUPT', guestOffset: 3 * CLUSTER });
+    expect(error.message).toContain('it stores a cluster that has not changed');
+  });
+
+  test('the result says which part was compared', async () => {
+    expect(await verified(setting)).toMatchObject({ verifiedFrom: 'device', verifiedPart: 'changes' });
+    const { bitmap: _, ...whole } = setting;
+    expect(await verified(whole)).toMatchObject({ verifiedFrom: 'device', verifiedPart: 'disk' });
+  });
+});
+
 test.each<readonly [string, Setting, Flip | 'guest cluster 17', string]>([
   ['a raw disk', { targetFormat: 'raw' }, { offset: 100_000, bit: 1 }, ''],
   ['an external data file', { create: { dataFile: path('target.dat') } }, { offset: 70_000, bit: 1 }, '.dat'],

@@ -2,7 +2,7 @@
 import { copyFile, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { l2Census } from '../oracle/l2-census.js';
-import { create, map } from '../oracle/qemu-img.js';
+import { create } from '../oracle/qemu-img.js';
 import { qemuIo } from '../oracle/qemu-io.js';
 import { runOk } from '../oracle/run.js';
 import { convertWithBoth, expectBothRefuse, expectSameRanges } from './beside-qemu-img.js';
@@ -12,6 +12,7 @@ import { expectFailure } from './failures.js';
 import { expectGoodImage } from './judge.js';
 import { useScratch } from './scratch.js';
 import { patchworkBytes, textBytes } from './source-images.js';
+import { storedClusters } from './stored-clusters.js';
 
 const path = useScratch();
 const KIB = 1024;
@@ -41,16 +42,6 @@ beforeAll(async () => {
   ]);
   await runOk('qemu-img', ['convert', '-f', 'qcow2', '-O', 'raw', source.qcow2, source.raw]);
 });
-
-/** Guest offsets of the clusters that the image itself holds something for. */
-async function storedClusters(file: string, clusterSize: number): Promise<number[]> {
-  const clusters = new Set<number>();
-  for (const { start, length, depth, present } of await map(file, 'qcow2')) {
-    if (depth !== 0 || !present) continue;
-    for (let at = start - (start % clusterSize); at < start + length; at += clusterSize) clusters.add(at);
-  }
-  return [...clusters].sort((a, b) => a - b);
-}
 
 /** Guest offsets of the clusters in which two raw disks differ; past the shorter's end are zeros. */
 async function differingClusters(a: string, b: string, clusterSize: number): Promise<number[]> {

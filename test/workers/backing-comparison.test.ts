@@ -83,8 +83,14 @@ test('without a backing file no cluster is unchanged', () => {
 
 test('a backing file that ends before the cluster holds zeros there', () => {
   const changed = [[0, 3]] as const;
-  const item = { segments: segmentOf(1, 1, 2), changed, length: 3 * CLUSTER };
+  const item = { segments: segmentOf(1, 1, 2), backing: [], changed, length: 3 * CLUSTER };
   expect(pack(item).sizes).toEqual([UNCHANGED, CLUSTER, UNCHANGED]);
+});
+
+test('without the backing file’s bytes every changed cluster is stored, and no other one', () => {
+  const changed = [[1, 3]] as const;
+  const item = { segments: segmentOf(1, 1, 2), changed, length: 4 * CLUSTER };
+  expect(pack(item).sizes).toEqual([UNCHANGED, CLUSTER, 0, UNCHANGED]);
 });
 
 test('a cluster like the one before, which the backing file has, is stored by its own bytes', () => {

@@ -89,6 +89,8 @@ export function readConvertWords(
       create,
       ...compression,
       recompress: words.recompress,
+      bitmap: words.bitmap,
+      compareWithBacking: words.compareWithBacking,
       bitmaps,
       engine: words.engine === 'auto' ? undefined : words.engine,
       checkPayloads: words.checkPayloads,

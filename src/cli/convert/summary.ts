@@ -89,6 +89,9 @@ const VERIFIED = {
   'page cache': 'through the page cache, which could not be evicted',
 };
 
-function verification({ verifiedFrom }: ConvertResult): string[] {
-  return verifiedFrom === undefined ? [] : [`Verified: read back ${VERIFIED[verifiedFrom]}`];
+function verification({ verifiedFrom, verifiedPart }: ConvertResult): string[] {
+  if (verifiedFrom === undefined) return [];
+  const part =
+    verifiedPart === 'changes' ? '; only changed clusters were compared, the backing file was not' : '';
+  return [`Verified: read back ${VERIFIED[verifiedFrom]}${part}`];
 }

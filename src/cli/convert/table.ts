@@ -3,7 +3,9 @@ import { IMAGE_FORMATS } from '../../image/image-reference.js';
 import { CACHE_MODES } from '../../storage/cache-mode.js';
 import { FORMAT_OPTION_OFFERS } from '../options/format-options.js';
 import {
+  BITMAP,
   CHECK_PAYLOADS,
+  COMPARE_WITH_BACKING,
   ENGINE,
   FAST,
   FORCE_SHARE,
@@ -102,6 +104,8 @@ export const CONVERT_TABLE: CommandTable = {
           completes: IMAGE_FORMATS,
           help: 'format of the backing file: raw or qcow2; required with -b',
         },
+        BITMAP,
+        COMPARE_WITH_BACKING,
         {
           flags: ['-S', '--sparse-size'],
           argument: 'SIZE',
@@ -239,6 +243,10 @@ export const CONVERT_TABLE: CommandTable = {
     {
       what: 'Store only the differences from a template',
       line: 'qcow2c convert -c -b template.qcow2 -F qcow2 disk.raw overlay.qcow2',
+    },
+    {
+      what: 'Store only the changes since the last backup, which a dirty bitmap lists',
+      line: 'qcow2c convert -c --bitmap b0 -b mon.qcow2 -F qcow2 disk.qcow2 tue.qcow2',
     },
     {
       what: 'Compress a disk of 20 GiB from a pipe, and keep the old image if it is truncated',

@@ -8,6 +8,8 @@ export interface ConvertWords extends WorkerBudgetWords {
   readonly sourceImageOpts?: boolean;
   readonly sourceCache?: string;
   readonly snapshot?: string;
+  readonly bitmap?: string;
+  readonly compareWithBacking?: boolean;
   readonly bitmaps?: boolean;
   readonly skipBrokenBitmaps?: boolean;
   readonly salvage?: boolean;

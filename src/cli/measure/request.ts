@@ -33,6 +33,8 @@ export interface MeasureWords extends WorkerBudgetWords {
   readonly targetFormat?: string;
   readonly targetFormatOptions?: readonly string[];
   readonly compress?: boolean;
+  readonly bitmap?: string;
+  readonly compareWithBacking?: boolean;
   readonly sample?: string;
   readonly engine?: NonNullable<MeasureOptions['engine']> | 'auto';
   readonly fast?: boolean;
@@ -75,7 +77,7 @@ export function readMeasureWords(
   if (asksForHelp(pairs)) return { kind: 'text', text: formatOptionsHelp(targetFormat) };
   const [file] = operands;
   refuseClashes(operands, words);
-  validateMeasurement({ source: file, size, snapshot, compress, targetFormat, sample });
+  validateMeasurement({ source: file, size, snapshot, bitmap: words.bitmap, compress, targetFormat, sample });
   const source = file === undefined ? {} : readSource(file, words);
   const format = withReason(words.targetFormat === undefined ? RAW_BY_DEFAULT : undefined, () =>
     formatOptions(readFormatOptions(pairs, targetFormat), targetFormat, compress),
@@ -89,6 +91,8 @@ export function readMeasureWords(
       snapshot,
       targetFormat,
       compress,
+      bitmap: words.bitmap,
+      compareWithBacking: words.compareWithBacking,
       sample,
       engine: engine === 'auto' ? undefined : engine,
       checkPayloads: words.checkPayloads,

@@ -2,7 +2,9 @@
 import { IMAGE_FORMATS } from '../../image/image-reference.js';
 import { FORMAT_OPTION_OFFERS } from '../options/format-options.js';
 import {
+  BITMAP,
   CHECK_PAYLOADS,
+  COMPARE_WITH_BACKING,
   ENGINE,
   FAST,
   FORCE_SHARE,
@@ -72,6 +74,11 @@ export const MEASURE_TABLE: CommandTable = {
           flags: ['-c', '--compress'],
           help: 'compute the exact size of a compressed image, by compressing',
         },
+        {
+          ...BITMAP,
+          help: 'count only clusters that this dirty bitmap lists as changed (with -c and -o backing_file=FILE,backing_fmt=FMT)',
+        },
+        COMPARE_WITH_BACKING,
         {
           flags: ['--sample'],
           argument: 'PERCENT',

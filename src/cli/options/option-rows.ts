@@ -65,6 +65,17 @@ export const FAST: OptionRow = {
   help: 'compress as fast as possible, for a few percent more bytes; same as -o compression_level=1',
 };
 
+export const BITMAP: OptionRow = {
+  flags: ['--bitmap'],
+  argument: 'NAME',
+  help: 'store only clusters that this dirty bitmap lists as changed; the backing file must have the others',
+};
+
+export const COMPARE_WITH_BACKING: OptionRow = {
+  flags: ['--compare-with-backing'],
+  help: 'leave out changed clusters that the backing file already has (with --bitmap)',
+};
+
 export const CHECK_PAYLOADS: OptionRow = {
   flags: ['--check-payloads'],
   help: 'decompress each compressed cluster and compare it before writing; a wrong one is compressed again at a lower level (always on for libzstd 1.5.0 to 1.5.4 from level 13, which can corrupt data)',

@@ -31,7 +31,7 @@ export interface CompressionSetup extends TaskSetup {
 export interface CompressionItem extends TaskItem {
   /** Ascending. */
   readonly segments: readonly Segment[];
-  /** With a backing file below the target: its segments for the same range. */
+  /** The segments of the target's backing file in the same range; undefined: it is not compared. */
   readonly backing?: readonly Segment[] | undefined;
   /**
    * With a backing file: the clusters that may differ from it, as pairs of indices from the item's start,

@@ -13,6 +13,8 @@ export class BackingComparison {
   #content: Uint8Array = new Uint8Array(0);
   /** The clusters to compare; the others are known to be the same. Undefined without a backing file. */
   #changed: Set<number> | undefined;
+  /** Whether changed clusters are compared with the backing file; otherwise none is the same. */
+  #compares = false;
   /** With salvage: clusters that the backing file could not be read of. They count as changed. */
   readonly #unknown = new Set<number>();
 
@@ -25,11 +27,13 @@ export class BackingComparison {
    * Starts an item: reads the backing file's bytes for it.
    * @throws ItemError
    */
-  begin({ backing = [], changed, length, slot }: CompressionItem): void {
+  begin({ backing, changed, length, slot }: CompressionItem): void {
     this.#changed = undefined;
+    this.#compares = backing !== undefined;
     this.#unknown.clear();
     if (changed === undefined) return;
     this.#changed = new Set(changed.flatMap(([from, to]) => indices(from, to)));
+    if (backing === undefined) return;
     const { clusterSize, itemSize } = this.#setup;
     if (this.#content.length === 0) this.#content = threadMemory.take(itemSize);
     const lost: UnreadableItemRange[] = [];
@@ -48,6 +52,7 @@ export class BackingComparison {
     if (!this.#changed.has(index)) return true;
     const at = index * cluster.length;
     return (
+      this.#compares &&
       !this.#unknown.has(index) &&
       Buffer.compare(cluster, this.#content.subarray(at, at + cluster.length)) === 0
     );

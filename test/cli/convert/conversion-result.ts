@@ -19,6 +19,7 @@ export const RESULT: ConvertResult = {
   threads: 3,
   settledMs: 0,
   verifiedFrom: undefined,
+  verifiedPart: undefined,
   targetCache: 'none',
   directRefused: undefined,
   threadsRefused: undefined,
