@@ -41,7 +41,7 @@ async function opened(make: (path: string) => Promise<void>): Promise<CheckedIma
 }
 
 describe('in several windows', () => {
-  test.each(sample([...CORRUPT_IMAGES, ...FAR_CORRUPTIONS], 60))(
+  test.each(sample([...CORRUPT_IMAGES, ...FAR_CORRUPTIONS], 24))(
     'finds the same in $name',
     async ({ make }) => {
       const image = await opened(make);

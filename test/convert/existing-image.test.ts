@@ -79,7 +79,7 @@ const KINDS: readonly (readonly [string, readonly string[]])[] = [
   ['a backing file and extended L2 entries', ['-b', base, '-F', 'raw', '-o', 'extended_l2=on']],
 ];
 
-describe.each(sample(KINDS, 3))('an image with %s', (_, created) => {
+describe.each(sample(KINDS, 2))('an image with %s', (_, created) => {
   test.each([true, false])(
     'replaces the start of the disk (compressed: %s) and keeps the data after it',
     async (compress) => {

@@ -156,7 +156,7 @@ async function expectSameRepair({ name, make }: CorruptImage, mode: Mode): Promi
 }
 
 describe.each(BOTH)('-r %s', (mode) => {
-  test.each(sample(CORRUPT_IMAGES, 25))('$name', async (image) => {
+  test.each(sample(CORRUPT_IMAGES, 12))('$name', async (image) => {
     await expectSameRepair(image, mode);
   });
 });

@@ -51,7 +51,7 @@ async function expectSameVerdict(image: string, format?: string): Promise<void> 
 }
 
 describe('the verdict is qemu-img’s for the corrupted image', () => {
-  test.each(sample([...CORRUPT_IMAGES, ...FAR_CORRUPTIONS], 50))('$name', async ({ name, make }) => {
+  test.each(sample([...CORRUPT_IMAGES, ...FAR_CORRUPTIONS], 20))('$name', async ({ name, make }) => {
     const image = path('corrupt.qcow2');
     await make(image);
     if (name === DIRECTORY_MISSING) {
@@ -70,7 +70,7 @@ describe('the verdict is qemu-img’s for the generated image', () => {
   const directory = path('made');
   beforeAll(() => copyImages(directory));
 
-  test.each(sample(images, 25))('$name', async ({ file, args }) => {
+  test.each(sample(images, 12))('$name', async ({ file, args }) => {
     await expectSameVerdict(path('made', file), args.includes('-f') ? 'qcow2' : undefined);
   });
 });

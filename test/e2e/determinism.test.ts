@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { sample } from '../stage.js';
 import { cliOk } from './cli.js';
 import { expectGoodImage } from './judge.js';
 import { useScratch } from './scratch.js';
@@ -23,6 +24,14 @@ async function digestOf(flags: readonly string[]): Promise<string> {
   return digest(path('again.qcow2'));
 }
 
+const WITHOUT_EFFECT: readonly (readonly [string, readonly string[]])[] = [
+  ['-W', ['-W']],
+  ['the page cache', ['-t', 'writeback']],
+  ['sources read around the page cache', ['-T', 'none']],
+  ['a write cache of 2 MiB', ['--compressed-cache-size', '2M']],
+  ['no write cache', ['--compressed-cache-size', '0']],
+];
+
 describe.each([
   ['zlib', ['-c']],
   ['zstd', ['-c', '-o', 'compression_type=zstd']],
@@ -30,22 +39,16 @@ describe.each([
 ])('%s', (name, flags) => {
   const first = path(`${name}.qcow2`);
 
-  test('1, 2, 5 and 16 threads write the same bytes, and so do two runs', async () => {
+  test('any number of threads writes the same bytes, and so do two runs', async () => {
     await cliOk(['convert', ...flags, '-m', '1', raw, first]);
     await expectGoodImage(first, raw);
     const expected = await digest(first);
-    for (const threads of ['2', '5', '16', '2']) {
+    for (const threads of sample(['2', '5', '16', '2'], 2)) {
       expect([threads, await digestOf([...flags, '-m', threads])]).toEqual([threads, expected]);
     }
   });
 
-  test.each([
-    ['-W', ['-W']],
-    ['the page cache', ['-t', 'writeback']],
-    ['sources read around the page cache', ['-T', 'none']],
-    ['a write cache of 2 MiB', ['--compressed-cache-size', '2M']],
-    ['no write cache', ['--compressed-cache-size', '0']],
-  ])('%s changes nothing in the bytes', async (_, more) => {
+  test.each(sample(WITHOUT_EFFECT, 1))('%s changes nothing in the bytes', async (_, more) => {
     expect(await digestOf([...flags, ...more])).toBe(await digest(first));
   });
 });

@@ -57,7 +57,7 @@ describe.each(sample(CLUSTER_SIZES, 3))('clusters of %i bytes', (cluster_size) =
 
   test.each(['zlib', 'zstd'])('version 3, compressed with %s', async (compression_type) => {
     const wanted = { cluster_size, compat: '1.1', compression_type };
-    for (const refcount_bits of widthsFor(cluster_size, compression_type)) {
+    for (const refcount_bits of sample(widthsFor(cluster_size, compression_type), 1)) {
       await small(['-c'], { ...wanted, refcount_bits });
     }
     await large(['-c'], { ...wanted, refcount_bits: compression_type === 'zlib' ? WIDEST : NARROWEST });

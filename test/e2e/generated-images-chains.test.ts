@@ -17,7 +17,7 @@ const path = useScratch();
 beforeAll(() => copyImages(path('')));
 
 describe('images in chains, under every name, laid out in every way, of every size', () => {
-  test.each(sample(readable, 12))('$name', async (image) => {
+  test.each(sample(readable, 6))('$name', async (image) => {
     await expectKinds(path(image.file), image.kinds);
     await expectEveryConversion(path(image.file), image);
   });

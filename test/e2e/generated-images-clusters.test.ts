@@ -10,7 +10,7 @@ const path = useScratch();
 beforeAll(() => copyImages(path('')));
 
 describe('images by geometry and by their kinds of compressed clusters', () => {
-  test.each(sample(images, 12))('$name', async (image) => {
+  test.each(sample(images, 6))('$name', async (image) => {
     await expectKinds(path(image.file), image.kinds);
     await expectEveryConversion(path(image.file), image);
   });

@@ -19,7 +19,7 @@ const path = useScratch();
 beforeAll(() => copyImages(path('images')));
 
 describe('images with subclusters, data files, snapshots, bitmaps and flags', () => {
-  test.each(sample(readable, 12))('$name', async (image) => {
+  test.each(sample(readable, 6))('$name', async (image) => {
     await expectKinds(path('images', image.file), image.kinds);
     await expectEveryConversion(path('images', image.file), image);
   });

@@ -55,7 +55,7 @@ describe('prints the ranges that qemu-img prints', () => {
     (image) => !(image.refused && image.kinds.some((kind) => refused.includes(kind))),
   );
 
-  test.each(sample(read, 40))('$name', async ({ file }) => {
+  test.each(sample(read, 16))('$name', async ({ file }) => {
     const name = enter(file);
     await expectSame(name, { format: 'qcow2', output: 'json' });
     await expectSame(name, { format: 'qcow2', output: 'human' });

@@ -72,7 +72,7 @@ describe('prints what qemu-img prints', () => {
   test.each(
     sample(
       images.filter(({ refused }) => !refused),
-      40,
+      16,
     ),
   )('$name', async (image) => {
     const file = enter(image.file);

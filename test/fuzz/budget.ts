@@ -4,12 +4,12 @@
  *     QCOW2C_FUZZ_SEED           of which seed (1)
  *     QCOW2C_FUZZ_COMPARE_EVERY  every which one that is read is also shown to qemu-img (8)
  */
-import { TESTS_ALL } from '../stage.js';
+import { TESTS_ALL, TESTS_MOST } from '../stage.js';
 
 const given = (name: string, otherwise: number) => Number(process.env[`QCOW2C_FUZZ_${name}`] ?? otherwise);
 
 const isLarge = process.env['QCOW2C_FUZZ_MUTANTS'] !== undefined;
-const mutants = given('MUTANTS', TESTS_ALL ? 1500 : 400);
+const mutants = given('MUTANTS', TESTS_ALL ? 1500 : TESTS_MOST ? 400 : 150);
 
 export const budget = {
   isLarge,
