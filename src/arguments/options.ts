@@ -94,6 +94,7 @@ const takers = {
     keepTarget: optional(flag),
     targetIsZero: optional(flag),
     verify: optional(flag),
+    digest: optional(flag),
     rateLimit: optional(wholeNumber(1)),
   }),
   check: options<CheckOptions>({

@@ -8,6 +8,7 @@ import { storableName } from '../image/protocol.js';
 import { SECTOR_SIZE } from '../sector.js';
 import { openTarget } from '../storage/open-target.js';
 import { TemporaryFiles } from '../storage/temporary-files.js';
+import { DiskDigest } from '../workers/block-digests.js';
 import { BUILT_WORKER } from '../workers/built-worker.js';
 import { OwnThread } from '../workers/own-thread.js';
 import { ITEM_BYTES } from '../workers/plan.js';
@@ -19,7 +20,7 @@ import { onlyImage, openImages, openSettings } from './image-input.js';
 import type { Input } from './input.js';
 import { type OpenedOutput, type OutputParts, openOutput } from './open-output.js';
 import type { ConvertOptions, ConvertResult } from './options.js';
-import type { ConversionTask, OutputResult } from './output.js';
+import type { ConversionTask, OutputResult, WrittenTarget } from './output.js';
 import { openStreamInput } from './stream-input.js';
 import {
   type BackingReference,
@@ -27,6 +28,7 @@ import {
   openTargetBacking,
   type TargetBacking,
 } from './target-backing.js';
+import { digestTarget } from './target-digest.js';
 import { UnreadableLog } from './unreadable-log.js';
 import { validate } from './validate.js';
 import { verifyTarget } from './verification.js';
@@ -77,6 +79,7 @@ async function run(options: ConvertOptions, parts: ConversionParts): Promise<Con
   const unreadable = new UnreadableLog(options.onUnreadable);
   let filled: FilledOutput;
   let verifiedFrom: ConvertResult['verifiedFrom'];
+  let digest: string | undefined;
   try {
     filled = await fillOutput(
       opened,
@@ -87,16 +90,29 @@ async function run(options: ConvertOptions, parts: ConversionParts): Promise<Con
       phases.convert,
     );
     await refuseChanges();
+    digest = await filled.digest?.end(filled.diskSize);
     await output.finish(filled.diskSize);
+    let sealed: Promise<WrittenTarget> | undefined;
+    const seal = () => {
+      sealed ??= output.seal();
+      return sealed;
+    };
+    const reading = {
+      budget,
+      signal: options.signal,
+      inflateWithNode: options.engine === 'node',
+      workerEntry: parts.workerEntry,
+    };
+    // The target shows more than what was read: the rest of an existing disk, or the backing file's clusters.
+    if (options.digest && (digest === undefined || output.result().virtualSize > filled.diskSize)) {
+      digest = await digestTarget(await seal(), { ...reading, onProgress: undefined });
+    }
     if (options.verify && input.content !== undefined) {
       const expected = { name: input.name, content: input.content, changed, refuseChanges };
-      verifiedFrom = await verifyTarget(await output.seal(), expected, {
+      verifiedFrom = await verifyTarget(await seal(), expected, {
         name: options.target,
         salvage: options.salvage ?? false,
-        budget,
-        signal: options.signal,
-        inflateWithNode: options.engine === 'node',
-        workerEntry: parts.workerEntry,
+        ...reading,
         onProgress: phases.verify,
       });
       await refuseChanges();
@@ -117,6 +133,7 @@ async function run(options: ConvertOptions, parts: ConversionParts): Promise<Con
     settledMs: input.settledMs + (backing?.opened?.settledMs ?? 0),
     verifiedFrom,
     verifiedPart: verifiedFrom && (changed === undefined ? 'disk' : 'changes'),
+    digest,
   };
 }
 
@@ -132,6 +149,8 @@ function changedClusters(
 interface FilledOutput extends Pick<ConvertResult, 'threads' | 'threadsRefused'> {
   /** Bytes of the source. */
   readonly diskSize: number;
+  /** Of the source, still to be ended; undefined: not asked for, or not all of the disk was read. */
+  readonly digest: DiskDigest | undefined;
 }
 
 /** The disks that a conversion reads. */
@@ -145,12 +164,13 @@ interface ReadDisks {
 /** Runs the items of the input through a worker pool into the output. */
 async function fillOutput(
   { output, budget: { threads, slots }, oldDisk }: OpenedOutput,
-  { signal, salvage = false, engine, compareWithBacking }: ConvertOptions,
+  { signal, salvage = false, engine, compareWithBacking, digest: asksForDigest = false }: ConvertOptions,
   { workerEntry, ownThread }: Pick<ConversionParts, 'workerEntry' | 'ownThread'>,
   { input, backing, changed }: ReadDisks,
   unreadable: UnreadableLog,
   onProgress: ConvertOptions['onProgress'],
 ): Promise<FilledOutput> {
+  const digests = asksForDigest && changed === undefined;
   const read = [input, backing?.opened, oldDisk].filter((image) => image !== undefined);
   const setup = {
     ...output.setup,
@@ -158,6 +178,7 @@ async function fillOutput(
     inflate: [...new Set(read.flatMap(({ compressionTypes }) => [...compressionTypes]))],
     inflateWithNode: engine === 'node',
     salvage,
+    digests,
     readAlignment: Math.max(...read.map(({ readAlignment }) => readAlignment)),
   };
   const fileOf = (fd: number) => input.fileOf(fd) ?? backing?.source.fileOf(fd) ?? oldDisk?.source.fileOf(fd);
@@ -179,15 +200,17 @@ async function fillOutput(
     changed,
     compareWithBacking,
     room: output.room,
+    readsAll: digests,
     signal,
     onUnreadable: salvage ? unreadable.expect.bind(unreadable) : undefined,
   };
   const items = () => input.items(itemSettings, pool);
   const settings = { slots, guestBytes: input.likelySize, onProgress, signal };
-  const end = await output.run(pool, items, unreadable, settings);
+  const digest = digests ? new DiskDigest(signal) : undefined;
+  const end = await output.run(pool, items, { unreadable, digest }, settings);
   unreadable.end();
   const diskSize = input.size ?? roundUp(end, SECTOR_SIZE);
-  return { threads: pool.threads, threadsRefused: pool.threadsRefused?.message, diskSize };
+  return { threads: pool.threads, threadsRefused: pool.threadsRefused?.message, diskSize, digest };
 }
 
 /**

@@ -112,6 +112,11 @@ export interface ConvertOptions {
    * the clusters that it lists are compared, and the others must be the backing file's.
    */
   readonly verify?: boolean | undefined;
+  /**
+   * Compute the digest of the target's disk (docs/checksum.md). With a backing file, what is the same in it is read
+   * too. Default: false.
+   */
+  readonly digest?: boolean | undefined;
   /** Maximum bytes per second written to the target. */
   readonly rateLimit?: number | undefined;
   /** Called after each work item of 2 MiB; must not throw. */
@@ -165,6 +170,11 @@ export interface ConvertResult {
   readonly verifiedFrom: VerifiedFrom | undefined;
   /** What was compared: the whole disk, or with `bitmap` the clusters that are stored. undefined: nothing. */
   readonly verifiedPart: 'disk' | 'changes' | undefined;
+  /**
+   * The digest of the target's disk in hexadecimal, as `checksum` computes it; undefined: not asked for. Of a raw
+   * target that is longer than the sources: of their part.
+   */
+  readonly digest: string | undefined;
   /** The cache mode actually used for the target. */
   readonly targetCache: CacheMode;
   /** The reason why O_DIRECT was refused. */

@@ -1,6 +1,7 @@
 /** The output of a conversion, for both formats: the workers' task, and the end of the target. */
 import type { ImageReference } from '../image/image-reference.js';
 import type { Target } from '../storage/target.js';
+import type { DiskDigest } from '../workers/block-digests.js';
 import type { CompressClusters } from '../workers/messages/compression.js';
 import type { FindRuns } from '../workers/messages/runs.js';
 import type { TaskSetup } from '../workers/messages/task.js';
@@ -9,6 +10,13 @@ import type { ItemResult, WorkerPool } from '../workers/pool.js';
 import type { NextItem } from './input.js';
 import type { ConvertResult } from './options.js';
 import type { UnreadableLog } from './unreadable-log.js';
+
+/** Takes what the answers of the items say besides the content. */
+export interface ItemRecords {
+  readonly unreadable: UnreadableLog;
+  /** Of the source; undefined: not asked for. */
+  readonly digest: DiskDigest | undefined;
+}
 
 /** The workers' task for a qcow2 image, or for a raw disk. */
 export type ConversionTask = CompressClusters | FindRuns;
@@ -21,7 +29,7 @@ export type OutputSetup<Task extends ConversionTask> = Task extends unknown
 /** The part of a conversion's result that depends on the target. */
 export type OutputResult = Omit<
   ConvertResult,
-  'threads' | 'threadsRefused' | 'settledMs' | 'unreadableBytes' | 'verifiedFrom' | 'verifiedPart'
+  'threads' | 'threadsRefused' | 'settledMs' | 'unreadableBytes' | 'verifiedFrom' | 'verifiedPart' | 'digest'
 >;
 
 /**
@@ -47,7 +55,7 @@ export interface Output<Task extends ConversionTask = ConversionTask> extends As
   run(
     pool: WorkerPool<Task>,
     items: () => NextItem,
-    unreadable: UnreadableLog,
+    records: ItemRecords,
     settings: PipelineSettings,
   ): Promise<number>;
   /** Writes the rest of the target. @param diskSize bytes */

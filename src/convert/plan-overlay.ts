@@ -8,7 +8,7 @@ import type { MappedRange, Source } from '../image/source.js';
 import { type ItemPart, walkItems } from '../workers/item-walk.js';
 import { type PlannedItem, type PlanSettings, segmentsOfDisk } from '../workers/plan.js';
 import { type IdentityOf, isSameRange, openFileIdentities } from '../workers/range-identity.js';
-import { cutSegments } from '../workers/segments.js';
+import { cutSegments, type Segment } from '../workers/segments.js';
 import type { ChangedClusters } from './changed-clusters.js';
 
 interface OverlaySettings extends Pick<PlanSettings, 'itemSize' | 'onUnreadable' | 'signal'> {
@@ -18,6 +18,8 @@ interface OverlaySettings extends Pick<PlanSettings, 'itemSize' | 'onUnreadable'
   readonly changed?: ChangedClusters | undefined;
   /** Compare the clusters that the bitmap lists, too. */
   readonly compareWithBacking?: boolean | undefined;
+  /** Without a bitmap: read what is the same in the source too, for the digest of its disk. Default: false. */
+  readonly readsAll?: boolean | undefined;
 }
 
 /**
@@ -30,35 +32,46 @@ interface OverlaySettings extends Pick<PlanSettings, 'itemSize' | 'onUnreadable'
 export async function* planOverlay(
   source: Source,
   backing: Source,
-  { clusterSize, itemSize, changed, compareWithBacking = false, onUnreadable, signal }: OverlaySettings,
+  { clusterSize, itemSize, changed, compareWithBacking = false, readsAll = false, ...rest }: OverlaySettings,
   identityOf: IdentityOf = openFileIdentities(
     (fd) => source.fileOf(fd) ?? backing.fileOf(fd) ?? backing.name,
   ),
 ): AsyncGenerator<PlannedItem> {
   const compares = changed === undefined || compareWithBacking;
-  const isIdle = ([above, below]: readonly MappedRange[], offset: number) => {
+  const isSame = ([above, below]: readonly MappedRange[], offset: number) => {
     if (above === undefined) return false;
     // Past the end of the backing file a hole needs no zero clusters.
     if (below === undefined) return above.kind === 'zero' && changed?.isNew(offset) === true;
     return isSameRange(above, below, identityOf);
   };
-  const settings = { size: source.size, itemSize, isIdle, part: changed, onUnreadable, signal };
+  const isIdle = (ranges: readonly MappedRange[], offset: number) =>
+    isSame(ranges, offset) && !(readsAll && ranges[0]?.kind !== 'zero');
+  const settings = { size: source.size, itemSize, isIdle, part: changed, ...rest };
   const disks = compares ? [source, backing] : [source];
   for await (const { guestOffset, length, parts } of walkItems(disks, settings)) {
-    const clusters = changedClusters(parts, clusterSize);
-    const [segments = [], below] = disks.map((_, disk) => {
-      const whole = segmentsOfDisk(parts, disk);
-      return clusters.flatMap(([from, to]) => cutSegments(whole, from * clusterSize, to * clusterSize));
-    });
-    yield { guestOffset, length, segments, backing: below, changed: clusters };
+    const isLeftOut = ({ at, ranges, isIdle: idle }: ItemPart) => idle || isSame(ranges, guestOffset + at);
+    const clusters = changedClusters(parts, clusterSize, isLeftOut);
+    const ofChanged = (whole: Segment[]) =>
+      clusters.flatMap(([from, to]) => cutSegments(whole, from * clusterSize, to * clusterSize));
+    const above = segmentsOfDisk(parts, 0);
+    yield {
+      ...{ guestOffset, length, changed: clusters },
+      segments: readsAll ? above : ofChanged(above),
+      backing: compares ? ofChanged(segmentsOfDisk(parts, 1)) : undefined,
+    };
   }
 }
 
 /** The clusters in which anything may differ, as pairs of indices from the item's start. */
-function changedClusters(parts: readonly ItemPart[], clusterSize: number): [from: number, to: number][] {
+function changedClusters(
+  parts: readonly ItemPart[],
+  clusterSize: number,
+  isLeftOut: (part: ItemPart) => boolean,
+): [from: number, to: number][] {
   const changed: [from: number, to: number][] = [];
-  for (const { at, length, isIdle } of parts) {
-    if (isIdle) continue;
+  for (const part of parts) {
+    if (isLeftOut(part)) continue;
+    const { at, length } = part;
     const from = roundDown(at, clusterSize) / clusterSize;
     const to = roundUp(at + length, clusterSize) / clusterSize;
     const last = changed.at(-1);

@@ -25,6 +25,7 @@ import { beginInPlace, freeOldSpace, type InPlaceParts, tablesOf } from './in-pl
 import type { NextItem } from './input.js';
 import type { ConvertOptions } from './options.js';
 import {
+  type ItemRecords,
   type Output,
   type OutputResult,
   type OutputSetup,
@@ -33,7 +34,6 @@ import {
   type WrittenTarget,
   writeResult,
 } from './output.js';
-import type { UnreadableLog } from './unreadable-log.js';
 
 /** The parameters of an image and the files it is written to. */
 export interface Qcow2Parts extends InPlaceParts {
@@ -154,7 +154,7 @@ export class Qcow2Output implements Output<CompressClusters> {
   async run(
     pool: WorkerPool<CompressClusters>,
     items: () => NextItem,
-    unreadable: UnreadableLog,
+    { unreadable, digest }: ItemRecords,
     settings: PipelineSettings,
   ): Promise<number> {
     const { clusterSize } = this;
@@ -169,9 +169,10 @@ export class Qcow2Output implements Output<CompressClusters> {
           const { disk, runs } = unpackNormal(packed, clusterSize, length);
           await dataFile.writer.write(guestOffset, disk, runs);
         }
-        const { copied, corrected } = packed;
+        const { copied, corrected, digests } = packed;
         this.#copied += copied;
         if (corrected !== undefined) this.#corrected = (this.#corrected ?? 0) + corrected;
+        if (digests !== undefined) await digest?.add(guestOffset, digests);
         unreadable.itemDone(packed.unreadable, guestOffset + length);
       },
       storedBytes: () => this.#clusters.storedBytes,

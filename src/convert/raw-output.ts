@@ -8,6 +8,7 @@ import type { WorkerPool } from '../workers/pool.js';
 import type { NextItem } from './input.js';
 import type { ConvertOptions } from './options.js';
 import {
+  type ItemRecords,
   type Output,
   type OutputResult,
   type OutputSetup,
@@ -16,7 +17,6 @@ import {
   writeResult,
 } from './output.js';
 import type { OutputTarget } from './output-target.js';
-import type { UnreadableLog } from './unreadable-log.js';
 
 type RawOptions = Pick<ConvertOptions, 'sparseSize' | 'targetIsZero' | 'create' | 'signal'>;
 
@@ -75,15 +75,16 @@ export class RawOutput implements Output<FindRuns> {
   run(
     pool: WorkerPool<FindRuns>,
     items: () => NextItem,
-    unreadable: UnreadableLog,
+    { unreadable, digest }: ItemRecords,
     settings: PipelineSettings,
   ): Promise<number> {
     return runPipeline(
       {
         next: items(),
         pack: packIn(pool),
-        store: async ({ bytes, runs, unreadable: lost }, { guestOffset, length }) => {
+        store: async ({ bytes, runs, digests, unreadable: lost }, { guestOffset, length }) => {
           await this.#writer.write(guestOffset, bytes.subarray(0, length), runs);
+          if (digests !== undefined) await digest?.add(guestOffset, digests);
           unreadable.itemDone(lost, guestOffset + length);
         },
         storedBytes: () => this.#writer.dataBytes,

@@ -2,6 +2,7 @@
 import { convert } from '../../convert/convert.js';
 import type { ConvertOptions, ConvertResult } from '../../convert/options.js';
 import { quoted } from '../../errors.js';
+import { listLine } from '../checksum/list-line.js';
 import type { CommandIo } from '../command-io.js';
 import { longRun } from '../long-run.js';
 import { warn } from '../progress/notice.js';
@@ -36,6 +37,8 @@ export async function convertCommand(
   );
   if ('exitCode' in ended) return ended.exitCode;
   warnings.finish(options.target);
+  const { digest } = ended.result;
+  if (digest !== undefined) io.stdout.write(listLine(digest, options.target));
   if (verbose) stderr.write(summary(ended.result));
   return 0;
 }

@@ -100,6 +100,7 @@ export function readConvertWords(
       keepTarget,
       targetIsZero: words.targetIsZero,
       verify: words.verify,
+      digest: words.digest,
     };
     validate(options);
     const verbose = !quiet && (words.verbose ?? false);

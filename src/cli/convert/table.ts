@@ -175,6 +175,10 @@ export const CONVERT_TABLE: CommandTable = {
     {
       title: 'Messages',
       options: [
+        {
+          flags: ['--digest'],
+          help: "print the digest of DST's content: the line of 'qcow2c checksum DST', on standard output and also with -q",
+        },
         SHOW_PROGRESS,
         PROGRESS,
         {

@@ -28,6 +28,7 @@ export interface ConvertWords extends WorkerBudgetWords {
   readonly targetIsZero?: boolean;
   readonly rateLimit?: string;
   readonly verify?: boolean;
+  readonly digest?: boolean;
   readonly compress?: boolean;
   readonly recompress?: boolean;
   readonly copyRangeOffloading?: boolean;

@@ -25,6 +25,8 @@ export interface CompressionSetup extends TaskSetup {
   readonly sparseSize: number;
   /** Describe normal clusters by subcluster (extended L2 entries). */
   readonly subclusters: boolean;
+  /** Compute the digests of the item's blocks. Default: false. */
+  readonly digests?: boolean | undefined;
 }
 
 /** A guest range of whole clusters. */
@@ -35,7 +37,7 @@ export interface CompressionItem extends TaskItem {
   readonly backing?: readonly Segment[] | undefined;
   /**
    * With a backing file: the clusters that may differ from it, as pairs of indices from the item's start,
-   * [from, to), ascending. Segments cover these only.
+   * [from, to), ascending. The segments of the backing file cover these only, and so do the others without digests.
    */
   readonly changed?: readonly (readonly [from: number, to: number])[] | undefined;
   /** Bytes of the item: less than its clusters only where the disk ends inside the last one. */
@@ -48,4 +50,6 @@ export interface CompressionAnswer extends TaskAnswer, Omit<PackedClusters, 'byt
   readonly copied: number;
   /** How many clusters the engine compressed wrongly at first; undefined: payloads are not checked. */
   readonly corrected?: number | undefined;
+  /** As in DigestedBlocks, if the setup asks for them. */
+  readonly digests?: Uint8Array | undefined;
 }

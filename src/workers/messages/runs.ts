@@ -15,6 +15,8 @@ export interface RunsSetup extends TaskSetup {
   readonly keepZeros: boolean;
   /** The smallest run of zeros that is not written; a multiple of 512. */
   readonly sparseSize: number;
+  /** Compute the digests of the item's blocks. Default: false. */
+  readonly digests?: boolean | undefined;
 }
 
 /** A guest range. */
@@ -29,4 +31,6 @@ export interface RunsItem extends TaskItem {
 export interface FoundRuns extends TaskAnswer {
   /** The runs to write, as pairs of bytes from the item's start, [from, to), ascending; the rest is zeros. */
   readonly runs: Uint32Array;
+  /** As in DigestedBlocks, if the setup asks for them. */
+  readonly digests?: Uint8Array | undefined;
 }

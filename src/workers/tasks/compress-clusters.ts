@@ -8,6 +8,7 @@ import { looksIncompressible } from '../../engines/incompressible.js';
 import { UNCHANGED } from '../../qcow2/packed-clusters.js';
 import { ALL_SUBCLUSTERS } from '../../qcow2/subclusters.js';
 import { copyBytes } from '../../system/copy-bytes.js';
+import { blockDigests } from '../block-digests.js';
 import { throwIfCancelled } from '../cancellation.js';
 import type { UnreadableItemRange } from '../item-failure.js';
 import type { CompressionAnswer, CompressionItem, CompressionSetup } from '../messages/compression.js';
@@ -76,7 +77,7 @@ export class ClusterCompressor {
       const segment = payloads.get(index * clusterSize);
       const payload = segment && this.#readCompressed(segment, cluster, unreadable);
       let size: number;
-      if (this.#backing.isSame(index, cluster)) {
+      if (this.#backing.isSame(index, cluster) && !isLost(unreadable, index, clusterSize)) {
         size = UNCHANGED;
       } else if (touched === undefined ? this.#isDropped(cluster) : touched[index] === 0) {
         size = 0;
@@ -104,6 +105,8 @@ export class ClusterCompressor {
       copied,
       corrected: corrected === undefined ? undefined : corrected - correctedBefore,
       subclusters,
+      // Every payload is inflated by now.
+      digests: this.#setup.digests ? blockDigests(input.subarray(0, length)) : undefined,
       unreadable,
     };
   }
@@ -167,6 +170,12 @@ export class ClusterCompressor {
     copyBytes(place, 0, cluster);
     return cluster.length;
   }
+}
+
+/** Whether a part of a cluster became zeros, which the backing file need not hold. */
+function isLost(unreadable: readonly UnreadableItemRange[], index: number, clusterSize: number): boolean {
+  const [from, to] = [index * clusterSize, (index + 1) * clusterSize];
+  return unreadable.some(({ at, length, isKept }) => !isKept && at < to && at + length > from);
 }
 
 function same(a: Uint8Array, b: Uint8Array): boolean {

@@ -1,6 +1,7 @@
 /** Reads an item of a raw disk into its slot and finds the runs to write. */
 import { roundUp } from '../../arithmetic.js';
 import { DIRECT_ALIGNMENT } from '../../system/aligned-memory.js';
+import { blockDigests } from '../block-digests.js';
 import type { UnreadableItemRange } from '../item-failure.js';
 import type { FoundRuns, RunsItem, RunsSetup } from '../messages/runs.js';
 import type { PoolSharedMemory } from '../messages/task.js';
@@ -21,13 +22,17 @@ export class RunFinder {
 
   /** @throws ItemError */
   run({ segments, length, slot }: RunsItem): FoundRuns {
-    const { itemSize, keepZeros, sparseSize } = this.#setup;
+    const { itemSize, keepZeros, sparseSize, digests } = this.#setup;
     // Whole blocks, as they are written: zeros follow the end of the disk.
     const room = Math.min(itemSize, roundUp(length, DIRECT_ALIGNMENT));
     const place = new Uint8Array(this.#memory.results, slot * itemSize, room);
     const unreadable: UnreadableItemRange[] = [];
     this.#reader.read(segments, slot, place, unreadable);
     const runs = keepZeros ? [0, length] : runsToWrite(place, segments, sparseSize);
-    return { runs: Uint32Array.from(runs), unreadable };
+    return {
+      runs: Uint32Array.from(runs),
+      digests: digests ? blockDigests(place.subarray(0, length)) : undefined,
+      unreadable,
+    };
   }
 }

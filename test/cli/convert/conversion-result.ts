@@ -18,6 +18,7 @@ export const RESULT: ConvertResult = {
   unportable: undefined,
   threads: 3,
   settledMs: 0,
+  digest: undefined,
   verifiedFrom: undefined,
   verifiedPart: undefined,
   targetCache: 'none',
