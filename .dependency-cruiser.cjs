@@ -2,19 +2,20 @@
 // can fail. Arrows: cli -> commands -> examine -> workers, image -> engines, raw, qcow2 -> storage -> system.
 
 const LEAVES = 'src/(arithmetic|compression-type|errors|sector)\\.ts$';
-const STACK = ['system', 'storage', 'qcow2', 'raw', 'engines', 'image', 'workers', 'examine'];
+const STACK = ['system', 'storage', 'nbd', 'qcow2', 'raw', 'engines', 'image', 'workers', 'examine'];
 const COMMANDS = ['check', 'checksum', 'compare', 'convert', 'info', 'map', 'measure'];
 
 /** The directories that the modules of a directory may import, besides their own and the leaves. */
 const MAY_IMPORT = {
   system: [],
   storage: ['system'],
+  nbd: ['system'],
   qcow2: ['storage', 'system'],
   raw: ['storage', 'system'],
   engines: ['system'],
-  image: ['raw', 'qcow2', 'storage', 'system'],
-  workers: ['image', 'engines', 'qcow2', 'storage', 'system'],
-  examine: ['workers', 'image', 'engines', 'qcow2', 'storage', 'system'],
+  image: ['raw', 'nbd', 'qcow2', 'storage', 'system'],
+  workers: ['image', 'engines', 'nbd', 'qcow2', 'storage', 'system'],
+  examine: ['workers', 'image', 'engines', 'nbd', 'qcow2', 'storage', 'system'],
   ...Object.fromEntries(COMMANDS.map((command) => [command, STACK])),
   // A conversion into an existing image counts its references as a check does.
   convert: ['check', ...STACK],
@@ -26,8 +27,8 @@ const MAY_IMPORT = {
   arguments: [...COMMANDS, ...STACK],
   cli: [...COMMANDS, ...STACK],
 };
-/** raw and qcow2 implement the source interfaces of image: they import its types, and nothing that is loaded. */
-const MAY_IMPLEMENT = { raw: ['image'], qcow2: ['image'] };
+/** raw, nbd and qcow2 implement the source interfaces of image: they import its types, and nothing that is loaded. */
+const MAY_IMPLEMENT = { raw: ['image'], nbd: ['image'], qcow2: ['image'] };
 
 /** Each package, with the modules that may import it. */
 const PACKAGE_USERS = {

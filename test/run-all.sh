@@ -12,9 +12,11 @@ need() { # need PACKAGE COMMAND...: the package is wanted when the command fails
 }
 shared_library() { [[ $(PATH="$PATH:/usr/sbin:/sbin" ldconfig -p) == *"$1"* ]]; }
 
-need qemu-utils sh -c 'qemu-img --version && qemu-io --version'
+need qemu-utils sh -c 'qemu-img --version && qemu-io --version && qemu-nbd --version'
 need qemu-system-x86 qemu-system-x86_64 --version
 need qemu-user qemu-x86_64 --version
+need qemu-system-common qemu-storage-daemon --version
+need nbdkit nbdkit --version
 need p7zip-full 7z i
 need strace strace -V
 need util-linux-extra fincore --version
@@ -30,6 +32,7 @@ need python3 python3 -c 'import hashlib'
 need libisal2 shared_library libisal.so.2
 need libdeflate0 shared_library libdeflate.so.0
 need libzstd1 shared_library libzstd.so.1
+need libnbd0 shared_library libnbd.so.0
 
 if ((${#packages[@]} > 0)); then
   as_root=()

@@ -13,6 +13,7 @@ import {
   type ImageReference,
   type StreamReference,
 } from '../image/image-reference.js';
+import { isNbdName } from '../nbd/nbd-name.js';
 import { fields, flag, isPlain, oneOf, optional, type Taker, wholeNumber, wrongArgument } from './takers.js';
 
 /** Text that the system can take as a name. */
@@ -43,11 +44,15 @@ export const fileName: Taker<string> = (value, argument) => {
   return directory === undefined ? name : `${directory}/${name}`;
 };
 
+/** The name of a file or of an NBD export. @returns the absolute name of a file, the name of an export as it is */
+const placeName: Taker<string> = (value, argument) =>
+  typeof value === 'string' && isNbdName(value) ? text(value, argument) : fileName(value, argument);
+
 const imageFields = fields<ImageReference>({
-  file: fileName,
+  file: placeName,
   format: optional(oneOf(...IMAGE_FORMATS)),
   backing: optional((value, argument) => (value === 'none' ? value : reference(value, argument))),
-  dataFile: optional(fileName),
+  dataFile: optional(placeName),
   forceShare: optional(flag),
   offset: optional(wholeNumber(0)),
   size: optional(wholeNumber(0)),
@@ -61,7 +66,7 @@ function reference(value: unknown, argument: string): ImageReference {
 /** An image as a name or an object. */
 export const image: Taker<Image> = (value, argument) => {
   if (isPlain(value)) return reference(value, argument);
-  if (typeof value === 'string' || value instanceof Uint8Array) return fileName(value, argument);
+  if (typeof value === 'string' || value instanceof Uint8Array) return placeName(value, argument);
   throw wrongArgument(argument, 'a file name or an object with the file name in `file`', value);
 };
 

@@ -9,6 +9,7 @@ import { IMAGE_FORMATS } from '../image/image-reference.js';
 import type { ImageInfoOptions } from '../info/image-info.js';
 import type { MapOptions } from '../map/options.js';
 import { LARGEST_SIZE, type MeasureOptions } from '../measure/options.js';
+import type { NbdOptions } from '../nbd/nbd-options.js';
 import { type CreateOptions, PREALLOCATIONS } from '../qcow2/create-options.js';
 import { MAX_CLUSTER_BITS, MAX_REFCOUNT_ORDER, MIN_CLUSTER_BITS } from '../qcow2/geometry.js';
 import type { SnapshotSelector } from '../qcow2/snapshot-table.js';
@@ -29,6 +30,14 @@ import {
   wrongArgument,
 } from './takers.js';
 
+const nbd = optional(
+  fields<NbdOptions>({
+    tlsCreds: optional(fileName),
+    timeoutMs: optional(wholeNumber(1)),
+    retries: optional(wholeNumber(0)),
+    allowBacking: optional(flag),
+  }),
+);
 const format = oneOf(...IMAGE_FORMATS);
 const cacheMode = oneOf(...CACHE_MODES);
 const bytes = wholeNumber(0);
@@ -39,6 +48,7 @@ const common = {
   memory: optional(wholeNumber(1)),
   onWarning: optional(callback<(message: string) => void>()),
   onProgress: optional(callback<NonNullable<ConvertOptions['onProgress']>>()),
+  nbd,
   signal: optional(abortSignal),
 };
 
@@ -137,6 +147,7 @@ const takers = {
     maxLength: optional(bytes),
     isolated: optional(flag),
     onWarning: common.onWarning,
+    nbd,
     signal: common.signal,
   }),
   measure: options<MeasureOptions>({

@@ -2,12 +2,15 @@
  * Checks an image: opens it without the files that it names, analyses it, and checks its data and repairs it on
  * request.
  */
-import { quoted, usageError } from '../errors.js';
+import { Qcow2cError, quoted, usageError } from '../errors.js';
 import { guessFormat, warnOfCutDisk } from '../image/image-header.js';
-import { type ImageReference, imageReference } from '../image/image-reference.js';
+import { imageReference } from '../image/image-reference.js';
 import { useOf } from '../image/open-image.js';
+import { openNamed } from '../image/open-named.js';
+import { wantedByCaller } from '../image/referenced-files.js';
+import type { OpenedFile } from '../image/source.js';
+import { isNbdName } from '../nbd/nbd-name.js';
 import type { Header } from '../qcow2/header.js';
-import { openRawSource, type RawSource } from '../raw/raw-source.js';
 import { endPromptly } from '../workers/prompt-abort.js';
 import { analyse } from './analysis.js';
 import { type CheckedImage, readCheckedImage } from './checked-image.js';
@@ -60,8 +63,14 @@ async function checkOrRepair(
 /** @returns undefined when the format has no checks */
 async function repairFirst(options: CheckOptions, mode: RepairMode): Promise<RepairOutcome | undefined> {
   const reference = imageReference(options.image);
-  const { direct = false, onFinding, onProgress, onRebuild, onWarning, signal } = options;
-  const file = await openFile(reference, direct);
+  const { onFinding, onProgress, onRebuild, onWarning, signal } = options;
+  if (isNbdName(reference.file)) {
+    throw new Qcow2cError(
+      'ERR_UNSUPPORTED',
+      `${quoted(reference.file)} is an NBD export, which is not repaired`,
+    );
+  }
+  const file = await openFile(options);
   let header: Header;
   let windowClusters: number | undefined;
   try {
@@ -92,9 +101,9 @@ async function checkOpened(
   workerEntry: URL | undefined,
 ): Promise<CheckResult | undefined> {
   const reference = imageReference(options.image);
-  const { direct = false, data = false, onFinding, onProgress, signal } = options;
+  const { data = false, onFinding, onProgress, signal } = options;
   const done = options.repair === undefined ? 0 : SHARE_OF_REPAIR;
-  const file = await openFile(reference, direct);
+  const file = await openFile(options);
   try {
     if ((reference.format ?? (await guessFormat(file))) === 'raw') return undefined;
     await file.lock(useOf('qcow2', reference.forceShare));
@@ -134,9 +143,10 @@ async function checkOpened(
   }
 }
 
-async function openFile({ file }: ImageReference, direct: boolean): Promise<RawSource> {
-  if (file === '') throw usageError('Must specify image file name');
-  return openRawSource(file, direct);
+async function openFile({ image, direct = false, nbd }: CheckOptions): Promise<OpenedFile> {
+  const wanted = wantedByCaller(imageReference(image));
+  if (wanted.file === '') throw usageError('Must specify image file name');
+  return openNamed(wanted, { direct, nbd });
 }
 
 function warn(image: CheckedImage, { onWarning, repair }: CheckOptions): void {

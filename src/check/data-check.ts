@@ -1,9 +1,9 @@
 /** Checks the compressed data of an analysed image. QEMU has no such check. */
 import { CorruptPayload } from '../engines/corrupt-payload.js';
 import { Qcow2cError } from '../errors.js';
+import type { OpenedFile } from '../image/source.js';
 import type { Header } from '../qcow2/header.js';
 import { snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
-import type { RawSource } from '../raw/raw-source.js';
 import type { Progress } from '../workers/progress.js';
 import type { CheckedImage } from './checked-image.js';
 import type { OnFinding } from './findings.js';
@@ -28,7 +28,7 @@ export interface DataCheckOptions {
  */
 export async function checkData(
   { header }: CheckedImage,
-  file: RawSource,
+  file: OpenedFile,
   { onFinding, ...options }: DataCheckOptions,
 ): Promise<NonNullable<CheckResult['data']>> {
   const snapshotCount = await readableSnapshots(file, header);
@@ -56,7 +56,7 @@ export async function checkData(
 }
 
 /** Counts the entries of the snapshot table inside the file; the analysis has reported its faults. */
-async function readableSnapshots(file: RawSource, header: Header): Promise<number> {
+async function readableSnapshots(file: OpenedFile, header: Header): Promise<number> {
   let count = 0;
   try {
     for await (const _ of snapshotEntries(snapshotTableReader(file, header), header)) count += 1;

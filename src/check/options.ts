@@ -1,6 +1,8 @@
 /** The options and the result of `check`. */
+
 import { quoted, usageError } from '../errors.js';
 import { type Image, type ImageFormat, imageReference } from '../image/image-reference.js';
+import type { NbdOptions } from '../nbd/nbd-options.js';
 import type { Progress } from '../workers/progress.js';
 import type { CheckTotals, Finding } from './findings.js';
 import type { RepairMode } from './repair.js';
@@ -26,6 +28,8 @@ export interface CheckOptions {
   readonly onWarning?: ((message: string) => void) | undefined;
   /** Called with growing values, in guest bytes. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
+  /** How NBD exports are opened. */
+  readonly nbd?: NbdOptions | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

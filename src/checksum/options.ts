@@ -1,5 +1,6 @@
 /** The options and the result of `checksum`. */
 import type { Image, ImageFormat, StreamReference } from '../image/image-reference.js';
+import type { NbdOptions } from '../nbd/nbd-options.js';
 import type { SnapshotSelector } from '../qcow2/snapshot-table.js';
 import type { CacheMode } from '../storage/cache-mode.js';
 import type { Progress } from '../workers/progress.js';
@@ -25,6 +26,8 @@ export interface ChecksumOptions {
   readonly onWarning?: ((message: string) => void) | undefined;
   /** Called after each work item (at most 2 MiB); must not throw. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
+  /** How NBD exports are opened. */
+  readonly nbd?: NbdOptions | undefined;
   /** Aborts the call, which rejects with ERR_ABORTED. */
   readonly signal?: AbortSignal | undefined;
 }

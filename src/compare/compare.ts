@@ -29,8 +29,8 @@ export async function compareWith(options: CompareOptions, workerEntry: URL): Pr
 }
 
 async function compareImages(options: CompareOptions, workerEntry: URL): Promise<CompareResult> {
-  const { images, cache, onWarning } = options;
-  const settings = { direct: asksForDirect(cache), isolated: false, detectsChanges: true, onWarning };
+  const { images, cache, onWarning, nbd } = options;
+  const settings = { direct: asksForDirect(cache), isolated: false, detectsChanges: true, onWarning, nbd };
   const open = (image: Image) => openImage(imageReference(image), undefined, settings);
   const one = await open(images[0]);
   try {

@@ -1,6 +1,8 @@
 /** The options and the result of `compare`. */
+
 import type { Qcow2cError } from '../errors.js';
 import type { Image } from '../image/image-reference.js';
+import type { NbdOptions } from '../nbd/nbd-options.js';
 import type { CacheMode } from '../storage/cache-mode.js';
 import type { Decision } from '../workers/compare-items.js';
 import type { Side } from '../workers/messages/comparison.js';
@@ -17,6 +19,8 @@ export interface CompareOptions {
   readonly threads?: number | undefined;
   /** As in ConvertOptions. */
   readonly memory?: number | undefined;
+  /** How NBD exports are opened. */
+  readonly nbd?: NbdOptions | undefined;
   /** Called with a warning, one sentence; must not throw. */
   readonly onWarning?: ((message: string) => void) | undefined;
   /** Called after each work item (at most 2 MiB); must not throw. */

@@ -21,6 +21,7 @@ type ImageOptions = Pick<
   | 'minSize'
   | 'bitmap'
   | 'onWarning'
+  | 'nbd'
 >;
 
 /**
@@ -80,8 +81,9 @@ export function openSettings({
   sourceCache,
   isolated = false,
   onWarning,
-}: Pick<ConvertOptions, 'sourceCache' | 'isolated' | 'onWarning'>): OpenSettings {
-  return { direct: asksForDirect(sourceCache), isolated, copies: true, detectsChanges: true, onWarning };
+  nbd,
+}: Pick<ConvertOptions, 'sourceCache' | 'isolated' | 'onWarning' | 'nbd'>): OpenSettings {
+  return { direct: asksForDirect(sourceCache), isolated, copies: true, detectsChanges: true, onWarning, nbd };
 }
 
 /** The only image. Options that need one are refused for several before any is opened. */

@@ -1,6 +1,8 @@
 /** The options and the result of a conversion, as the library takes and returns them. */
+
 import type { EngineName } from '../engines/codec.js';
 import type { Image, ImageFormat, StreamReference } from '../image/image-reference.js';
+import type { NbdOptions } from '../nbd/nbd-options.js';
 import type { CreateOptions } from '../qcow2/create-options.js';
 import type { SnapshotSelector } from '../qcow2/snapshot-table.js';
 import type { CacheMode } from '../storage/cache-mode.js';
@@ -121,6 +123,8 @@ export interface ConvertOptions {
   readonly rateLimit?: number | undefined;
   /** Called after each work item of 2 MiB; must not throw. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
+  /** How NBD exports are opened. */
+  readonly nbd?: NbdOptions | undefined;
   /** Aborts the conversion, which rejects with ERR_ABORTED and leaves no files. */
   readonly signal?: AbortSignal | undefined;
 }

@@ -62,7 +62,10 @@ export async function backingOfExisting(
   target: string,
   named: string | undefined,
 ): Promise<BackingReference> {
-  const { file, qcow2 } = await openImageFile({ file: target, format: 'qcow2', forceShare: true }, false);
+  const { file, qcow2 } = await openImageFile(
+    { file: target, format: 'qcow2', forceShare: true },
+    { direct: false },
+  );
   await file.close();
   const name = qcow2?.backing;
   const format = qcow2?.extensions.backingFormat;

@@ -13,17 +13,17 @@ import {
 import type { ImageState } from '../qcow2/qcow2-layer.js';
 import { findSnapshot, type SnapshotSelector } from '../qcow2/snapshot-table.js';
 import { decodeShownName, decodeStoredName } from '../qcow2/stored-name.js';
-import type { RawSource } from '../raw/raw-source.js';
 import { SECTOR_SIZE } from '../sector.js';
 import type { ImageFormat } from './image-reference.js';
 import { PROBE_BYTES, probeFormat } from './probe.js';
+import type { OpenedFile } from './source.js';
 
 /** Bytes read to decode a header: more than any accepted header has. */
 const HEADER_BYTES = 4096;
 
 /** A qcow2 image's file and the contents of its first cluster. */
 export interface Qcow2ImageHeader {
-  readonly file: RawSource;
+  readonly file: OpenedFile;
   readonly header: Header;
   readonly extensions: HeaderExtensions;
   /** The backing file's name as stored in the image; undefined if it has none. */
@@ -31,7 +31,7 @@ export interface Qcow2ImageHeader {
 }
 
 /** @throws Qcow2cError ERR_UNSUPPORTED for a known format that qcow2c does not read; ERR_IO */
-export async function guessFormat(file: RawSource): Promise<ImageFormat> {
+export async function guessFormat(file: OpenedFile): Promise<ImageFormat> {
   const start = new Uint8Array(PROBE_BYTES);
   return probeFormat(start.subarray(0, await file.read(0, start)), file.name);
 }
@@ -48,7 +48,7 @@ export type Purpose = 'content' | 'description';
  *   ERR_IO
  */
 export async function readQcow2ImageHeader(
-  file: RawSource,
+  file: OpenedFile,
   purpose: Purpose = 'content',
 ): Promise<Qcow2ImageHeader> {
   const first = new Uint8Array(HEADER_BYTES);

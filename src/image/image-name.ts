@@ -1,6 +1,7 @@
 /** Resolves the names of other files that an image stores. Names that are protocols are refused. */
 import { isAbsolute } from 'node:path';
 import { Qcow2cError, quoted } from '../errors.js';
+import { isNbdName } from '../nbd/nbd-name.js';
 import { protocolOf, storableName } from './protocol.js';
 
 /** QEMU's prefix for a name that is always a file's; QEMU removes it. */
@@ -35,7 +36,11 @@ export function dataFilePath(name: string, image: string): string {
 
 /** The name without `file:`. */
 function filePath(name: string, image: string, role: string): string {
-  if (name.startsWith(FILE_PROTOCOL)) return name.slice(FILE_PROTOCOL.length);
+  if (name.startsWith(FILE_PROTOCOL)) {
+    const path = name.slice(FILE_PROTOCOL.length);
+    // After the prefix the name is a file's, whatever it looks like.
+    return isNbdName(path) ? `./${path}` : path;
+  }
   if (protocolOf(name) === undefined) return name;
   throw new Qcow2cError(
     'ERR_UNSUPPORTED',

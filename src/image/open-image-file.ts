@@ -1,34 +1,35 @@
 /** Opens the file of one image without the files that it names, for commands that examine the image itself. */
 import { usageError } from '../errors.js';
-import { openRawSource, type RawSource } from '../raw/raw-source.js';
 import { guessFormat, type Purpose, type Qcow2ImageHeader, readQcow2ImageHeader } from './image-header.js';
-import type { ImageFormat, ImageReference } from './image-reference.js';
+import type { ImageFormat } from './image-reference.js';
 import { useOf } from './open-image.js';
+import { type OpenNamedSettings, openNamed } from './open-named.js';
+import type { WantedImage } from './referenced-files.js';
+import type { OpenedFile } from './source.js';
 
 export interface ImageFile {
-  readonly file: RawSource;
+  readonly file: OpenedFile;
   readonly format: ImageFormat;
   /** Of a qcow2 image. */
   readonly qcow2: Qcow2ImageHeader | undefined;
 }
 
 /**
- * @param direct use O_DIRECT if the file system supports it
  * @param purpose which parts of a qcow2 image are read
  * @returns the caller closes the file
  * @throws Qcow2cError ERR_IO, ERR_FORMAT, ERR_CORRUPT, ERR_UNSUPPORTED, ERR_USAGE, ERR_IN_USE when another process
  *   writes to a qcow2 image; no file stays open then
  */
 export async function openImageFile(
-  reference: ImageReference,
-  direct: boolean,
+  wanted: WantedImage,
+  settings: OpenNamedSettings,
   purpose: Purpose = 'content',
 ): Promise<ImageFile> {
-  if (reference.file === '') throw usageError('Must specify image file name');
-  const file = await openRawSource(reference.file, direct);
+  if (wanted.file === '') throw usageError('Must specify image file name');
+  const file = await openNamed(wanted, settings);
   try {
-    const format = reference.format ?? (await guessFormat(file));
-    await file.lock(useOf(format, reference.forceShare));
+    const format = wanted.format ?? (await guessFormat(file));
+    await file.lock(useOf(format, wanted.forceShare));
     return {
       file,
       format,

@@ -6,7 +6,6 @@ import { Qcow2cError, quoted, reworded, usageError } from '../errors.js';
 import { Qcow2Layer } from '../qcow2/qcow2-layer.js';
 import type { SnapshotSelector } from '../qcow2/snapshot-table.js';
 import { RawPart } from '../raw/raw-part.js';
-import { openRawSource, type RawSource } from '../raw/raw-source.js';
 import type { ImageUse } from '../system/image-lock.js';
 import { BackingChain } from './backing-chain.js';
 import { noBitmaps, openBitmap } from './dirty-bitmap.js';
@@ -18,19 +17,18 @@ import {
   warnOfCutDisk,
 } from './image-header.js';
 import type { ImageFormat, ImageReference } from './image-reference.js';
+import { type NamedPlace, type OpenNamedSettings, openNamed } from './open-named.js';
 import { resolveReferencedFiles, type WantedImage, wantedByCaller } from './referenced-files.js';
-import type { ChangeMap, Layer, Source } from './source.js';
+import type { ChangeMap, Layer, OpenedFile, Source } from './source.js';
 
 /** The lock to take on a file. A raw disk may have writers unless it is copied. */
 export function useOf(format: ImageFormat, forceShare = false, copies = false): ImageUse {
   return forceShare || (format === 'raw' && !copies) ? 'read beside writers' : 'read';
 }
 
-export interface OpenSettings {
+export interface OpenSettings extends OpenNamedSettings {
   /** Whether the whole disk is copied. A raw disk then may not have writers. */
   readonly copies?: boolean;
-  /** Use O_DIRECT if the file system supports it. */
-  readonly direct: boolean;
   /** Refuse all files that an image names. */
   readonly isolated: boolean;
   /** Called with one sentence for each warning. */
@@ -98,11 +96,10 @@ export async function openImage(
   const [top, ...below] = opening.layers;
   if (top === undefined) throw usageError('Must specify image file name');
   const source = new BackingChain([top.layer, ...below.map(({ layer }) => layer)]);
-  const { names, dataFiles, readAlignment, compressionTypes, settledMs } = opening;
-  const files = [...names, ...dataFiles];
+  const { files, dataFiles, readAlignment, compressionTypes, settledMs } = opening;
   return {
     source,
-    files,
+    files: [...files, ...dataFiles],
     layers: [top, ...below],
     readAlignment,
     compressionTypes,
@@ -126,6 +123,8 @@ class ChainOpening {
   readonly layers: OpenedLayer[] = [];
   /** The names of all images tried so far, the topmost first. */
   readonly names: string[] = [];
+  /** Of these, and of the data files, those that are files. */
+  readonly files: string[] = [];
   readonly dataFiles: string[] = [];
   readonly compressionTypes = new Set<CompressionType>();
   readAlignment = 1;
@@ -141,8 +140,9 @@ class ChainOpening {
   /** Opens one more image. @returns its backing file, if it has one */
   async add(wanted: WantedImage, snapshot: SnapshotSelector | undefined): Promise<WantedImage | undefined> {
     this.names.push(wanted.file);
+    if (wanted.nbd === undefined) this.files.push(wanted.file);
     this.#forceShare ||= wanted.forceShare ?? false;
-    const file = await this.#openFile(wanted.file);
+    const file = await this.#openFile(wanted);
     const opened = [file];
     try {
       this.#refuseLoop(file);
@@ -155,13 +155,8 @@ class ChainOpening {
         return undefined;
       }
       const qcow2 = await readQcow2ImageHeader(file);
-      const { backing, dataFile: dataFileName } = resolveReferencedFiles(
-        wanted,
-        qcow2,
-        this.#settings.isolated,
-      );
-      const dataFile =
-        dataFileName === undefined ? undefined : await this.#openDataFile(wanted, dataFileName);
+      const { backing, dataFile: dataPlace } = resolveReferencedFiles(wanted, qcow2, this.#settings.isolated);
+      const dataFile = dataPlace === undefined ? undefined : await this.#openDataFile(wanted, dataPlace);
       if (dataFile !== undefined) {
         opened.push(dataFile);
         await dataFile.lock(use);
@@ -180,7 +175,7 @@ class ChainOpening {
     }
   }
 
-  #refuseLoop({ name, identity }: RawSource): void {
+  #refuseLoop({ name, identity }: OpenedFile): void {
     if (!this.layers.some((layer) => layer.identity === identity)) return;
     const [top = ''] = this.names;
     throw new Qcow2cError(
@@ -190,7 +185,7 @@ class ChainOpening {
     );
   }
 
-  #addRaw(wanted: WantedImage, file: RawSource, snapshot: SnapshotSelector | undefined): void {
+  #addRaw(wanted: WantedImage, file: OpenedFile, snapshot: SnapshotSelector | undefined): void {
     const { file: name, backing, dataFile, offset = 0, size } = wanted;
     if (snapshot !== undefined) {
       throw usageError(`Failed to load snapshot: ${quoted(name)} is a raw image, which has no snapshots`);
@@ -210,7 +205,7 @@ class ChainOpening {
     });
   }
 
-  #warnOfHoles({ hasLostHoles, name }: RawSource): void {
+  #warnOfHoles({ hasLostHoles, name }: OpenedFile): void {
     const { onWarning } = this.#settings;
     if (!hasLostHoles || hasWarnedOfHoles || onWarning === undefined) return;
     hasWarnedOfHoles = true;
@@ -220,8 +215,8 @@ class ChainOpening {
     );
   }
 
-  async #openFile(name: string): Promise<RawSource> {
-    const file = await openRawSource(name, this.#settings.direct);
+  async #openFile(place: NamedPlace): Promise<OpenedFile> {
+    const file = await openNamed(place, this.#settings);
     try {
       if (this.#settings.detectsChanges) this.settledMs += await file.settle();
     } catch (error) {
@@ -232,10 +227,10 @@ class ChainOpening {
     return file;
   }
 
-  async #openDataFile({ file }: WantedImage, name: string): Promise<RawSource> {
-    this.dataFiles.push(name);
+  async #openDataFile({ file }: WantedImage, place: NamedPlace): Promise<OpenedFile> {
+    if (place.nbd === undefined) this.dataFiles.push(place.file);
     try {
-      return await this.#openFile(name);
+      return await this.#openFile(place);
     } catch (error) {
       throw within(`Could not open ${quoted(file)}: Could not open data file`, error);
     }

@@ -6,6 +6,7 @@
 import { fstat } from 'node:fs';
 import { promisify } from 'node:util';
 import { Qcow2cError } from '../errors.js';
+import { isExportNumber } from '../nbd/open-exports.js';
 import { clusterSizeOf } from '../qcow2/geometry.js';
 import type { Header } from '../qcow2/header.js';
 import { refcountedClusters } from '../qcow2/refcounted-clusters.js';
@@ -19,6 +20,7 @@ const BLOCK_BYTES = 512;
  * @returns whether clearly more clusters are in use than the file has blocks for; false if unknown
  */
 export async function isPreallocated(header: Header, file: HostFile): Promise<boolean> {
+  if (isExportNumber(file.descriptor)) return false;
   const { blocks } = await promisify(fstat)(file.descriptor);
   const allocated = Math.floor((blocks * BLOCK_BYTES) / clusterSizeOf(header));
   const threshold = Math.max(Math.floor((allocated * 10) / 9), allocated + 2);

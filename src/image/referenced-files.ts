@@ -4,13 +4,15 @@
  * the image is qcow2, and never with --isolated. Names that the caller gives are always followed. Opens nothing.
  */
 import { Qcow2cError, quoted, usageError } from '../errors.js';
+import { isNbdName, parseNbdName } from '../nbd/nbd-name.js';
 import { hasDataFile } from '../qcow2/features.js';
 import type { Qcow2ImageHeader } from './image-header.js';
 import { backingFilePath, dataFilePath } from './image-name.js';
 import { type ImageFormat, type ImageReference, isImageFormat } from './image-reference.js';
+import type { NamedPlace } from './open-named.js';
 
 /** An image to be opened. */
-export interface WantedImage extends ImageReference {
+export interface WantedImage extends ImageReference, NamedPlace {
   /**
    * The origin of the image's name if the format was omitted and so is probed: the caller, or the image that names this
    * one as its backing file. Undefined if the format was stated.
@@ -18,16 +20,28 @@ export interface WantedImage extends ImageReference {
   readonly unstatedBy?: 'caller' | 'overlay' | undefined;
 }
 
-/** Paths of the files that belong to an image. */
+/** The files that belong to an image. */
 export interface ReferencedFiles {
   readonly backing: WantedImage | undefined;
-  readonly dataFile: string | undefined;
+  readonly dataFile: NamedPlace | undefined;
 }
 
-/** An image that the caller named. @param format used if the reference states none */
+/**
+ * An image that the caller named.
+ * @param format used if the reference states none
+ * @throws Qcow2cError ERR_USAGE for a malformed name of an NBD export
+ */
 export function wantedByCaller(reference: ImageReference, format?: ImageFormat): WantedImage {
+  const wanted = { ...reference, ...placeOf(reference.file) };
   const stated = reference.format ?? format;
-  return stated === undefined ? { ...reference, unstatedBy: 'caller' } : { ...reference, format: stated };
+  return stated === undefined ? { ...wanted, unstatedBy: 'caller' } : { ...wanted, format: stated };
+}
+
+/** What a name of the caller stands for: a file or an NBD export. */
+function placeOf(name: string): NamedPlace {
+  if (!isNbdName(name)) return { file: name };
+  const nbd = parseNbdName(name);
+  return { file: nbd.name, nbd };
 }
 
 /**
@@ -101,15 +115,15 @@ function backingOf(
 function dataFileOf(
   { file, dataFile }: WantedImage,
   { header, extensions }: Qcow2ImageHeader,
-): string | undefined {
+): NamedPlace | undefined {
   const isExternal = hasDataFile(header);
   if (dataFile !== undefined) {
-    if (isExternal) return dataFile;
+    if (isExternal) return placeOf(dataFile);
     const why = "'data-file' can only be set for images with an external data file";
     throw usageError(`Could not open ${quoted(file)}: ${why}`, { file });
   }
   if (!isExternal) return undefined;
-  if (extensions.dataFile !== undefined) return dataFilePath(extensions.dataFile, file);
+  if (extensions.dataFile !== undefined) return { file: dataFilePath(extensions.dataFile, file) };
   const message = `${quoted(file)} stores its data in another file but does not name it; give the name with --image-opts`;
   throw new Qcow2cError('ERR_CORRUPT', message, { file });
 }

@@ -4,6 +4,7 @@
  */
 import type { CompressionType } from '../compression-type.js';
 import type { Qcow2cError } from '../errors.js';
+import type { ImageUse } from '../system/image-lock.js';
 
 /** Where a file stores a compressed cluster. Lengths and offsets in bytes. */
 export interface CompressedPayload {
@@ -81,4 +82,22 @@ export interface HostFile extends Source {
    * @throws Qcow2cError ERR_IO
    */
   read(offset: number, into: Uint8Array): Promise<number>;
+}
+
+/** A file, a block device or an NBD export that was opened as an image or as a part of one. */
+export interface OpenedFile extends HostFile {
+  /** The same for every name of one file; different files have different identities. */
+  readonly identity: string;
+  /** Offset, length and address of a read on the descriptor must be multiples of this many bytes. */
+  readonly readAlignment: number;
+  /** Whether there are holes that cannot be found and so are read. */
+  readonly hasLostHoles: boolean;
+  /** Takes QEMU's locks for a use of the file, until it is closed. @throws Qcow2cError ERR_IN_USE */
+  lock(use: ImageUse): Promise<void>;
+  /**
+   * Waits until `refuseChanges` detects every later write. Call it before the first read.
+   * @returns milliseconds waited
+   * @throws Qcow2cError ERR_SOURCE_CHANGED, ERR_IO
+   */
+  settle(): Promise<number>;
 }

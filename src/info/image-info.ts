@@ -2,9 +2,11 @@
  * The options and the result of `imageInfo`: plain values, limited in number by QEMU's bounds. Sizes and offsets in
  * bytes.
  */
+
 import type { CompressionType } from '../compression-type.js';
 import type { Examination } from '../examine/examine-image.js';
 import type { Image, ImageFormat } from '../image/image-reference.js';
+import type { NbdOptions } from '../nbd/nbd-options.js';
 import type { Encryption } from '../qcow2/encryption-header.js';
 import type { Progress } from '../workers/progress.js';
 
@@ -22,6 +24,8 @@ export interface ImageInfoOptions {
   readonly onWarning?: ((message: string) => void) | undefined;
   /** Called while clusters are examined. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
+  /** How NBD exports are opened. */
+  readonly nbd?: NbdOptions | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -33,8 +37,8 @@ export interface ImageInfo {
   readonly virtualSize: number;
   /** Of the file or device, rounded up to a multiple of 512. */
   readonly fileSize: number;
-  /** Bytes that the file system has allocated for the file; 0 for a device. */
-  readonly diskSize: number;
+  /** Bytes that the file system has allocated for the file; 0 for a device, undefined for an NBD export. */
+  readonly diskSize: number | undefined;
   readonly isDevice: boolean;
   readonly qcow2: Qcow2Info | undefined;
 }

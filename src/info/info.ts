@@ -9,8 +9,10 @@ import { Qcow2cError, quoted } from '../errors.js';
 import type { Examination, examineImage } from '../examine/examine-image.js';
 import { type Qcow2ImageHeader, warnOfCutDisk } from '../image/image-header.js';
 import { backingFilePath } from '../image/image-name.js';
-import { type ImageReference, imageReference, isImageFormat } from '../image/image-reference.js';
+import { imageReference, isImageFormat } from '../image/image-reference.js';
 import { type ImageFile, openImageFile } from '../image/open-image-file.js';
+import { type WantedImage, wantedByCaller } from '../image/referenced-files.js';
+import { isExportNumber } from '../nbd/open-exports.js';
 import { RawPart } from '../raw/raw-part.js';
 import { SECTOR_SIZE } from '../sector.js';
 import { endPromptly } from '../workers/prompt-abort.js';
@@ -43,9 +45,9 @@ export async function imageInfoWith(
 async function describeImages(options: ImageInfoOptions, examine: typeof examineImage): Promise<ImageInfo[]> {
   const images: NamedImage[] = [];
   try {
-    let next: ImageReference | undefined = imageReference(options.image);
+    let next: WantedImage | undefined = wantedByCaller(imageReference(options.image));
     while (next !== undefined) {
-      const image = await openImageFile(next, false, 'description');
+      const image = await openImageFile(next, { direct: false, nbd: options.nbd }, 'description');
       images.push({ ...image, reference: next });
       if (image.qcow2 !== undefined) warnOfCutDisk(image.qcow2, options.onWarning);
       refuseLoop(images);
@@ -61,7 +63,7 @@ async function describeImages(options: ImageInfoOptions, examine: typeof examine
 }
 
 interface NamedImage extends ImageFile {
-  readonly reference: ImageReference;
+  readonly reference: WantedImage;
 }
 
 function refuseLoop(images: readonly NamedImage[]): void {
@@ -73,11 +75,13 @@ function refuseLoop(images: readonly NamedImage[]): void {
 
 /** The backing file of the caller replaces the image's; `forceShare` applies to the whole chain. */
 function backingOf(
-  { file, backing, forceShare }: ImageReference,
+  { file, backing, forceShare }: WantedImage,
   qcow2: Qcow2ImageHeader | undefined,
-): ImageReference | undefined {
+): WantedImage | undefined {
   if (qcow2 === undefined || backing === 'none') return undefined;
-  if (backing !== undefined) return { ...backing, forceShare: forceShare || backing.forceShare };
+  if (backing !== undefined) {
+    return wantedByCaller({ ...backing, forceShare: forceShare || backing.forceShare });
+  }
   if (qcow2.backing === undefined) return undefined;
   // Bytes that are not UTF-8 were replaced, so the name would lead to another file.
   if (qcow2.backing.includes('\ufffd')) {
@@ -99,7 +103,9 @@ async function describe(
   deep: Examination | undefined,
 ): Promise<ImageInfo> {
   const { offset = 0, size } = reference;
-  const { blocks } = await promisify(fstat)(file.descriptor);
+  const blocks = isExportNumber(file.descriptor)
+    ? undefined
+    : (await promisify(fstat)(file.descriptor)).blocks;
   return {
     file: file.name,
     format,
@@ -108,7 +114,7 @@ async function describe(
         ? RawPart.of(file, offset, size).size
         : qcow2.header.virtualSize - (qcow2.header.virtualSize % SECTOR_SIZE),
     fileSize: file.size,
-    diskSize: blocks * SECTOR_SIZE,
+    diskSize: blocks === undefined ? undefined : blocks * SECTOR_SIZE,
     isDevice: !file.identity.startsWith('file'),
     qcow2: qcow2 === undefined ? undefined : { ...(await describeQcow2(qcow2)), deep },
   };

@@ -39,7 +39,7 @@ export async function* mapImage(options: MapOptions): AsyncGenerator<MapRange, v
 
 async function* rangesOf(options: MapOptions): AsyncGenerator<MapRange, void, undefined> {
   const { startOffset = 0, maxLength = Number.POSITIVE_INFINITY, isolated = false, signal } = options;
-  const settings = { direct: false, isolated, onWarning: options.onWarning };
+  const settings = { direct: false, isolated, onWarning: options.onWarning, nbd: options.nbd };
   const { source, layers } = await openImage(imageReference(options.image), undefined, settings);
   try {
     const end = Math.min(source.size, startOffset + maxLength);

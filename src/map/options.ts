@@ -1,5 +1,7 @@
 /** The options and the ranges of `mapImage`. */
+
 import type { Image } from '../image/image-reference.js';
+import type { NbdOptions } from '../nbd/nbd-options.js';
 
 export interface MapOptions {
   readonly image: Image;
@@ -11,6 +13,8 @@ export interface MapOptions {
   readonly isolated?: boolean | undefined;
   /** Called with a warning, one sentence; must not throw. */
   readonly onWarning?: ((message: string) => void) | undefined;
+  /** How NBD exports are opened. */
+  readonly nbd?: NbdOptions | undefined;
   /** Aborts the call, which rejects with ERR_ABORTED. */
   readonly signal?: AbortSignal | undefined;
 }

@@ -10,6 +10,7 @@ import { Qcow2cError, quoted } from '../errors.js';
 import { type ImageReference, imageReference } from '../image/image-reference.js';
 import { type OpenedImage, openImage } from '../image/open-image.js';
 import { openImageFile } from '../image/open-image-file.js';
+import { wantedByCaller } from '../image/referenced-files.js';
 import { type ImageParameters, resolveCreateOptions } from '../qcow2/create-options.js';
 import { SECTOR_SIZE } from '../sector.js';
 import { BUILT_WORKER } from '../workers/built-worker.js';
@@ -58,6 +59,7 @@ async function measureSource(options: MeasureOptions, parts: MeasureParts): Prom
     direct: false,
     isolated,
     onWarning: options.onWarning,
+    nbd: options.nbd,
   });
   try {
     const diskSize = image.source.size;
@@ -129,7 +131,7 @@ async function readStart(
   reference: ImageReference,
   options: MeasureOptions,
 ): Promise<{ readonly bitmaps: number | undefined; readonly clusterSize: number }> {
-  const { file, qcow2 } = await openImageFile(reference, false);
+  const { file, qcow2 } = await openImageFile(wantedByCaller(reference), { direct: false, nbd: options.nbd });
   try {
     const bitmaps = await bitmapsSize(qcow2, parametersOf(options), options.onWarning);
     return { bitmaps, clusterSize: 2 ** (qcow2?.header.clusterBits ?? 0) };

@@ -21,6 +21,7 @@ type AsInConvert = Pick<
   | 'memory'
   | 'onWarning'
   | 'onProgress'
+  | 'nbd'
   | 'signal'
 >;
 

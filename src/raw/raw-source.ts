@@ -7,7 +7,7 @@ import { stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { roundDown, roundUp } from '../arithmetic.js';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
-import type { HostFile, MappedRange } from '../image/source.js';
+import type { MappedRange, OpenedFile } from '../image/source.js';
 import { SECTOR_SIZE } from '../sector.js';
 import { alignedMemory, DIRECT_ALIGNMENT } from '../system/aligned-memory.js';
 import { closeUnwritten } from '../system/close-unwritten.js';
@@ -30,7 +30,7 @@ interface Version {
   readonly ctimeNs: bigint;
 }
 
-export class RawSource implements HostFile {
+export class RawSource implements OpenedFile {
   readonly name: string;
   readonly size: number;
   /** The same for every name of one file or device; different files have different identities. */

@@ -119,6 +119,22 @@ export async function bindCall(
   };
 }
 
+/** As `SystemCall`, made on another thread. */
+export type AsyncSystemCall = (...parameters: readonly (number | Uint8Array)[]) => Promise<number>;
+
+/** As `bindCall`, for a call that waits. */
+export async function bindAsyncCall(
+  name: string,
+  result: string,
+  parameters: string[],
+): Promise<AsyncSystemCall | undefined> {
+  const libc = load();
+  const call = libc?.find(name, result, parameters);
+  if (libc === undefined || call === undefined) return undefined;
+  return (...given) =>
+    onAnotherThread(call, given, (answer) => (answer < 0 ? -libc.koffi.errno() : Number(answer)));
+}
+
 /**
  * Allocates or frees a part of a file, or frees a part of a device, on another thread: it takes seconds if the file
  * system or device has to write.

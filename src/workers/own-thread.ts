@@ -2,6 +2,7 @@
  * Works on the items of a pool on the thread that has the pool, for disks so small that the start of a thread takes
  * longer than the work. No system call blocks it: files are read on the thread pool of Node.js before the item begins.
  */
+import { openExports } from '../nbd/open-exports.js';
 import { readFully } from '../system/read-fully.js';
 import type { TaskItem } from './messages/task.js';
 import type { AnyTask, Question } from './messages/thread.js';
@@ -28,6 +29,8 @@ export class OwnThread {
     const level = setup.task === 'compress clusters' ? (setup.compressor?.level ?? 0) : 0;
     if (level > HIGHEST_LEVEL || setup.inflate.length > 0 || setup.readAlignment > 1 || isTaken)
       return undefined;
+    // A read from a server would keep this thread from its events.
+    if (openExports().length > 0) return undefined;
     isTaken = true;
     return new OwnThread();
   }

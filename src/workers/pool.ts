@@ -5,6 +5,7 @@
  * result.
  */
 import { internalError, Qcow2cError } from '../errors.js';
+import { openExports } from '../nbd/open-exports.js';
 import { sharedAlignedMemory } from '../system/aligned-memory.js';
 import { BufferPool } from '../system/buffer-pool.js';
 import { acquireThreads, releaseThread } from './idle-threads.js';
@@ -104,7 +105,8 @@ export class WorkerPool<Task extends AnyTask> {
       throw error;
     }
     this.#usable = this.#threads.length;
-    for (const thread of this.#threads) void this.#prepare(thread, setup);
+    const whole = { ...setup, exports: openExports() };
+    for (const thread of this.#threads) void this.#prepare(thread, whole);
   }
 
   /** How many threads there are. */

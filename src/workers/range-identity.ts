@@ -2,6 +2,7 @@
 import { fstatSync } from 'node:fs';
 import { ioError, quoted } from '../errors.js';
 import type { MappedRange } from '../image/source.js';
+import { isExportNumber } from '../nbd/open-exports.js';
 import { fileIdentity } from '../system/file-identity.js';
 
 /**
@@ -39,7 +40,10 @@ export function openFileIdentities(fileOf: (descriptor: number) => string): Iden
     let identity = known.get(descriptor);
     if (identity === undefined) {
       try {
-        identity = fileIdentity(fstatSync(descriptor, { bigint: true }));
+        // Different connections of one export may differ in name only; nothing tells that they are the same.
+        identity = isExportNumber(descriptor)
+          ? `export ${descriptor}`
+          : fileIdentity(fstatSync(descriptor, { bigint: true }));
       } catch (error) {
         const file = fileOf(descriptor);
         throw ioError(`Could not find out which file ${quoted(file)} is`, error, { file });

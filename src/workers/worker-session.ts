@@ -11,6 +11,7 @@ import { ClusterCompressor } from './tasks/compress-clusters.js';
 import { BlockDigester } from './tasks/digest-blocks.js';
 import { PayloadExaminer } from './tasks/examine-payloads.js';
 import { RunFinder } from './tasks/find-runs.js';
+import { releaseExports, takeExports } from './tasks/thread-exports.js';
 import { threadMemory } from './tasks/thread-memory.js';
 
 /** Works on the items of one setup. */
@@ -31,6 +32,7 @@ export class WorkerSession {
   static async create(setup: AnyTask['setup'], memory: PoolSharedMemory): Promise<WorkerSession> {
     const engines: Engine[] = [];
     try {
+      await takeExports(setup, memory);
       return new WorkerSession(await createRunner(setup, memory, engines), engines);
     } catch (error) {
       giveBack(engines);
@@ -60,6 +62,7 @@ export class WorkerSession {
 function giveBack(engines: readonly Engine[]): void {
   for (const engine of engines) engine.free();
   threadMemory.giveBackAll();
+  releaseExports();
 }
 
 /** @param engines receives every engine that is made, also when the next one fails */

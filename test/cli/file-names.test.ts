@@ -81,9 +81,6 @@ describe('protocols', () => {
     ['http://host/disk', /^Protocol 'http' is not supported \(download it first, .*curl .*'\)$/],
     ['https://host/disk', /'https' .*curl/],
     ['ftp://host/disk', /'ftp' .*curl/],
-    ['nbd://host/disk', /^Protocol 'nbd' is not supported \(copy it to a file first: 'nbdcopy /],
-    ['nbd:host:10809', /'nbd' .*nbdcopy .*; a file of that name is '.\/nbd:host:10809'\)$/],
-    ['nbd+unix:///disk?socket=s', /'nbd\+unix' .*nbdcopy/],
     ['ssh://host/disk', /'ssh' .*qemu-img convert/],
     ['rbd:pool/disk', /'rbd' .*qemu-img convert/],
     ['iscsi://host/disk', /'iscsi' .*qemu-img convert/],
@@ -111,6 +108,17 @@ describe('protocols', () => {
       });
     },
   );
+
+  test('the name of an NBD export is a source as it is, and that of a file after file:', () => {
+    for (const name of ['nbd://host/disk', 'nbd:host:10809', 'nbds+unix:///disk?socket=s']) {
+      expect(sourceFile(name)).toBe(name);
+      expect(sourceFile(`file:${name}`)).toBe(`./${name}`);
+      for (const other of [targetFile, storedFile]) {
+        expect(failure(() => other(name)).code).toBe('ERR_UNSUPPORTED');
+      }
+    }
+    expect(failure(() => sourceFile('nbd:x')).code).toBe('ERR_USAGE');
+  });
 
   test.each(['', 'file:'])('%j does not name a file', (name) => {
     for (const read of [sourceFile, targetFile, storedFile]) {

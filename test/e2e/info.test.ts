@@ -308,7 +308,7 @@ describe('the program', () => {
     ['a missing file', ['nosuch'], "Could not open 'nosuch': No such file or directory"],
     ['no file', [], 'Expecting one image file name'],
     ['two files', ['a', 'b'], 'Expecting one image file name'],
-    ['a protocol', ['nbd://host/x'], "Could not open 'nbd://host/x': Protocol 'nbd' is not supported"],
+    ['a protocol', ['ssh://host/x'], "Could not open 'ssh://host/x': Protocol 'ssh' is not supported"],
     [
       'a format and options',
       ['--image-opts', '-f', 'raw', 'x'],

@@ -17,7 +17,7 @@ export interface Examined extends Examination {
 
 /** With two threads and all snapshots, unless `options` say something else. */
 export async function examineFile(path: string, options: Partial<ExamineOptions> = {}): Promise<Examined> {
-  const { file, qcow2 } = await openImageFile({ file: path, format: 'qcow2' }, false);
+  const { file, qcow2 } = await openImageFile({ file: path, format: 'qcow2' }, { direct: false });
   const reports: BrokenCluster[] = [];
   try {
     const examination = await examineImage(qcow2!, {

@@ -82,7 +82,7 @@ describe('clusters by type', () => {
     const clusters = { compressed: 0, normal: 2, zero: 0, unallocated: 2 };
     const options = { workerEntry: NOWHERE };
     expect(await examineFile(file, options)).toMatchObject({ clusters, broken: 0 });
-    const data = await openImageFile({ file: dataFile, format: 'raw' }, false);
+    const data = await openImageFile({ file: dataFile, format: 'raw' }, { direct: false });
     const { reports } = await examineFile(file, { ...options, dataFile: data.file });
     await data.file.close();
     expect(reports).toMatchObject([{ guestOffset: 3 * CLUSTER, hostOffset: 3 * CLUSTER, length: CLUSTER }]);
@@ -197,7 +197,7 @@ describe('a broken cluster', () => {
   test("may be unreadable, with the system's reason", async () => {
     const file = await payloadImage([{ payload: payloadOf(0) }, 'zero', { payload: payloadOf(1) }], {});
     await writeFile(path('io.qcow2'), file);
-    const image = await openImageFile({ file: path('io.qcow2'), format: 'qcow2' }, false);
+    const image = await openImageFile({ file: path('io.qcow2'), format: 'qcow2' }, { direct: false });
     const { name, size, readAlignment } = image.file;
     // The tables are read from the image, payloads from a directory, where every read fails.
     const descriptor = openSync(path(''), 'r');

@@ -26,6 +26,9 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const PROOFS: readonly (readonly [string, ...string[]])[] = [
   ['qemu-img', '--version'],
   ['qemu-io', '--version'],
+  ['qemu-nbd', '--version'],
+  ['qemu-storage-daemon', '--version'],
+  ['nbdkit', '--version'],
   ['7z', 'i'],
   ['qemu-x86_64', '--version'],
   ['strace', '-o', '/dev/null', 'true'],
@@ -38,7 +41,7 @@ const PROOFS: readonly (readonly [string, ...string[]])[] = [
   ['groff', '-man', '-Tutf8', '/dev/null'],
   ['python3', '-c', 'import hashlib'],
 ];
-const LIBRARIES = ['libisal.so.2', 'libdeflate.so.0', 'libzstd.so.1'];
+const LIBRARIES = ['libisal.so.2', 'libdeflate.so.0', 'libzstd.so.1', 'libnbd.so.0'];
 
 async function missing(): Promise<string[]> {
   const complaints = await Promise.all(

@@ -40,9 +40,12 @@ const PACKAGES: Readonly<Record<string, string>> = {
   groff: 'groff',
   python3: 'python3',
   cc: 'gcc libc6-dev',
+  'qemu-nbd': 'qemu-utils',
+  'qemu-storage-daemon': 'qemu-system-common',
+  nbdkit: 'nbdkit',
 };
 export const INSTALL_COMMAND =
-  'apt-get install qemu-utils qemu-system-x86 qemu-user p7zip-full strace util-linux-extra acl attr e2fsprogs zsh fish groff python3 gcc libc6-dev libisal2 libdeflate0 libzstd1';
+  'apt-get install qemu-utils qemu-system-x86 qemu-user p7zip-full strace util-linux-extra acl attr e2fsprogs zsh fish groff python3 gcc libc6-dev nbdkit libnbd0 libisal2 libdeflate0 libzstd1';
 
 /** Programs of the system administrator (mkfs, losetup) are not on everybody's PATH. */
 const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`;

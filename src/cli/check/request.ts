@@ -1,8 +1,10 @@
 /** The request of `check`. Pure; used by the parser of the command line. */
+
 import { type CheckOptions, validateCheck } from '../../check/options.js';
 import { asksForDirect } from '../../storage/cache-mode.js';
 import { readCacheMode } from '../options/cache-option.js';
 import { oneOperand, readImageArgument } from '../options/image-argument.js';
+import { nbdOptions } from '../options/nbd-options.js';
 import { refuseObject } from '../options/object-option.js';
 import { progressStyle } from '../options/progress-option.js';
 import { workerBudgetOptions } from '../options/worker-budget-options.js';
@@ -31,7 +33,14 @@ export function readCheckWords(operands: readonly string[], words: CheckWords): 
   const cache = readCacheMode('source cache', words.cache);
   const wishes = workerBudgetOptions(words);
   const image = readImageArgument(name, words);
-  const options = { image, direct: asksForDirect(cache), data, repair: words.repair, ...wishes };
+  const options = {
+    image,
+    direct: asksForDirect(cache),
+    data,
+    repair: words.repair,
+    ...wishes,
+    ...nbdOptions(words),
+  };
   validateCheck(options);
   return {
     kind: 'check',

@@ -1,4 +1,4 @@
-/** The table of `check`: its options and its help. */
+import { NBD_OPTIONS } from '../options/nbd-options.js';
 import {
   CACHE,
   FORCE_SHARE,
@@ -11,6 +11,7 @@ import {
   PROGRESS,
   SHOW_PROGRESS,
 } from '../options/option-rows.js';
+
 import { type CommandTable, EVERYWHERE } from '../options/option-table.js';
 
 export const CHECK_TABLE: CommandTable = {
@@ -54,6 +55,7 @@ export const CHECK_TABLE: CommandTable = {
         PROGRESS,
         { flags: ['-q', '--quiet'], help: 'print only errors and findings' },
         FORCE_SHARE,
+        ...NBD_OPTIONS,
         NO_OBJECT,
         ...EVERYWHERE,
       ],

@@ -1,8 +1,9 @@
 /** The options of `check` as typed, by the last of their names (see its table). */
+import type { NbdWords } from '../options/nbd-options.js';
 import type { WorkerBudgetWords } from '../options/worker-budget-options.js';
 import type { ProgressStyle } from '../progress/progress-display.js';
 
-export interface CheckWords extends WorkerBudgetWords {
+export interface CheckWords extends WorkerBudgetWords, NbdWords {
   readonly format?: string;
   readonly imageOpts?: boolean;
   readonly repair?: 'leaks' | 'all';

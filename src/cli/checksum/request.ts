@@ -4,6 +4,7 @@ import { usageError } from '../../errors.js';
 import { readCacheMode } from '../options/cache-option.js';
 import { readImageArgument } from '../options/image-argument.js';
 import { sourceFormatOf } from '../options/image-formats.js';
+import { type NbdWords, nbdOptions } from '../options/nbd-options.js';
 import { refuseObject } from '../options/object-option.js';
 import { progressStyle } from '../options/progress-option.js';
 import { readSnapshot } from '../options/snapshot-option.js';
@@ -11,7 +12,7 @@ import { type WorkerBudgetWords, workerBudgetOptions } from '../options/worker-b
 import type { ProgressStyle } from '../progress/progress-display.js';
 
 /** The options as typed, by the last of their names (see the table). */
-export interface ChecksumWords extends WorkerBudgetWords {
+export interface ChecksumWords extends WorkerBudgetWords, NbdWords {
   readonly format?: string;
   readonly imageOpts?: boolean;
   readonly snapshot?: string;
@@ -91,5 +92,6 @@ function commonOptions(words: ChecksumWords): Omit<ChecksumOptions, 'source'> {
     isolated: words.isolated,
     cache: readCacheMode('source cache', words.cache),
     ...workerBudgetOptions(words),
+    ...nbdOptions(words),
   };
 }

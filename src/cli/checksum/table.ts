@@ -1,4 +1,5 @@
 /** The table of `checksum`: its options and its help. */
+import { NBD_OPTIONS } from '../options/nbd-options.js';
 import {
   CACHE,
   FORCE_SHARE,
@@ -44,6 +45,7 @@ export const CHECKSUM_TABLE: CommandTable = {
         ISOLATED,
         CACHE,
         FORCE_SHARE,
+        ...NBD_OPTIONS,
         NO_OBJECT,
         PARALLEL,
         MEMORY,

@@ -6,12 +6,13 @@ import type { CompareOptions } from '../../compare/options.js';
 import { quoted, usageError } from '../../errors.js';
 import { readCacheMode } from '../options/cache-option.js';
 import { readImageArgument } from '../options/image-argument.js';
+import { type NbdWords, nbdOptions } from '../options/nbd-options.js';
 import { refuseObject } from '../options/object-option.js';
 import { type WorkerBudgetWords, workerBudgetOptions } from '../options/worker-budget-options.js';
 import type { ProgressStyle } from '../progress/progress-display.js';
 
 /** The options as typed, by the last of their names (see the table). */
-export interface CompareWords extends WorkerBudgetWords {
+export interface CompareWords extends WorkerBudgetWords, NbdWords {
   readonly aFormat?: string;
   readonly bFormat?: string;
   readonly imageOpts?: boolean;
@@ -66,5 +67,6 @@ export function compareOptions({ files, words }: CompareRequest): CompareOptions
     strict,
     cache,
     ...wishes,
+    ...nbdOptions(words),
   };
 }

@@ -1,5 +1,7 @@
 /** The table of `compare`: its options and its help. */
+
 import { IMAGE_FORMATS } from '../../image/image-reference.js';
+import { NBD_OPTIONS } from '../options/nbd-options.js';
 import {
   CACHE,
   FORCE_SHARE,
@@ -10,6 +12,7 @@ import {
   PROGRESS,
   SHOW_PROGRESS,
 } from '../options/option-rows.js';
+
 import { type CommandTable, EVERYWHERE } from '../options/option-table.js';
 
 export const COMPARE_TABLE: CommandTable = {
@@ -55,6 +58,7 @@ export const COMPARE_TABLE: CommandTable = {
         PROGRESS,
         { flags: ['-q', '--quiet'], help: 'print only errors; the exit code is the verdict' },
         { ...FORCE_SHARE, help: 'read the images even if virtual machines are using them' },
+        ...NBD_OPTIONS,
         NO_OBJECT,
         ...EVERYWHERE,
       ],

@@ -19,6 +19,7 @@ import {
 } from '../options/format-options.js';
 import { backingFormatOf, sourceFormatOf, targetFormatOf, withReason } from '../options/image-formats.js';
 import { readImageOptions, readTargetOptions } from '../options/image-options.js';
+import { nbdOptions } from '../options/nbd-options.js';
 import { refuseObject } from '../options/object-option.js';
 import { asksForHelp, type OptionPair } from '../options/option-list.js';
 import { progressStyle } from '../options/progress-option.js';
@@ -175,6 +176,7 @@ function readNumbers({ minSize, sparseSize, rateLimit, compressedCacheSize, ...w
     sparseSize: sparseSize === undefined ? undefined : readSparseSize(sparseSize),
     rateLimit: rateLimit === undefined ? undefined : readRateLimit(rateLimit),
     ...workerBudgetOptions(words),
+    ...nbdOptions(words),
     compressedCacheSize: compressedCacheSize === undefined ? undefined : readCacheSize(compressedCacheSize),
   };
 }

@@ -1,7 +1,9 @@
 /** The table of `convert`: its options and its help. */
+
 import { IMAGE_FORMATS } from '../../image/image-reference.js';
 import { CACHE_MODES } from '../../storage/cache-mode.js';
 import { FORMAT_OPTION_OFFERS } from '../options/format-options.js';
+import { NBD_OPTIONS } from '../options/nbd-options.js';
 import {
   BITMAP,
   CHECK_PAYLOADS,
@@ -16,6 +18,7 @@ import {
   PROGRESS,
   SHOW_PROGRESS,
 } from '../options/option-rows.js';
+
 import { type CommandTable, EVERYWHERE, SIZES } from '../options/option-table.js';
 
 export const CONVERT_TABLE: CommandTable = {
@@ -74,6 +77,7 @@ export const CONVERT_TABLE: CommandTable = {
           help: 'cache mode for reading SRC (default: writeback); none and directsync bypass the page cache',
         },
         { ...FORCE_SHARE, help: FORCE_SHARE.help.replace('FILE', 'SRC') },
+        ...NBD_OPTIONS,
       ],
     },
     {

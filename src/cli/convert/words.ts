@@ -1,9 +1,10 @@
 /** The options of `convert` as typed, by the last of their names (see its table). */
 import type { ConvertOptions } from '../../convert/options.js';
+import type { NbdWords } from '../options/nbd-options.js';
 import type { WorkerBudgetWords } from '../options/worker-budget-options.js';
 import type { ProgressStyle } from '../progress/progress-display.js';
 
-export interface ConvertWords extends WorkerBudgetWords {
+export interface ConvertWords extends WorkerBudgetWords, NbdWords {
   readonly sourceFormat?: string;
   readonly sourceImageOpts?: boolean;
   readonly sourceCache?: string;

@@ -24,7 +24,7 @@ function* linesOf(info: ImageInfo): Generator<string> {
   yield `image: ${visible(shownFile(info))}`;
   yield `file format: ${format}`;
   yield `virtual size: ${exactSize(virtualSize)}`;
-  yield `disk size: ${sizeText(diskSize)}`;
+  yield `disk size: ${diskSize === undefined ? 'unavailable' : sizeText(diskSize)}`;
   if (qcow2 === undefined) return;
   if (qcow2.encryption !== undefined) yield 'encrypted: yes';
   yield `cluster_size: ${qcow2.clusterSize}`;

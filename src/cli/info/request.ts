@@ -2,6 +2,7 @@
 import { Qcow2cError } from '../../errors.js';
 import type { ImageInfoOptions } from '../../info/image-info.js';
 import { oneOperand, readImageArgument } from '../options/image-argument.js';
+import { type NbdWords, nbdOptions } from '../options/nbd-options.js';
 import { progressStyle } from '../options/progress-option.js';
 import { type WorkerBudgetWords, workerBudgetOptions } from '../options/worker-budget-options.js';
 import type { ProgressStyle } from '../progress/progress-display.js';
@@ -14,7 +15,7 @@ export interface InfoRequest {
 }
 
 /** The options as typed, by the last of their names (see the table). */
-export interface InfoWords extends WorkerBudgetWords {
+export interface InfoWords extends WorkerBudgetWords, NbdWords {
   readonly format?: string;
   readonly imageOpts?: boolean;
   readonly output?: 'human' | 'json';
@@ -40,7 +41,7 @@ export function readInfoWords(operands: readonly string[], words: InfoWords): In
   const name = oneOperand(operands);
   return {
     kind: 'info',
-    options: { image: readImageArgument(name, words), backingChain, deep, ...wishes },
+    options: { image: readImageArgument(name, words), backingChain, deep, ...wishes, ...nbdOptions(words) },
     output,
     progress: progressStyle(words),
   };

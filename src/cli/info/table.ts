@@ -1,4 +1,5 @@
 /** The table of `info`: its options and its help. */
+import { NBD_OPTIONS } from '../options/nbd-options.js';
 import { FORCE_SHARE, FORMAT, IMAGE_OPTS, MEMORY, PARALLEL } from '../options/option-rows.js';
 import { type CommandTable, EVERYWHERE } from '../options/option-table.js';
 
@@ -26,6 +27,7 @@ export const INFO_TABLE: CommandTable = {
           help: 'describe FILE and all its backing files (names in images are followed, even if the format was probed)',
         },
         FORCE_SHARE,
+        ...NBD_OPTIONS,
         {
           flags: ['--object'],
           argument: 'DEFINITION',

@@ -5,10 +5,11 @@
 import type { MapOptions } from '../../map/options.js';
 import { readSize } from '../options/argument-numbers.js';
 import { oneOperand, readImageArgument } from '../options/image-argument.js';
+import { type NbdWords, nbdOptions } from '../options/nbd-options.js';
 import { refuseObject } from '../options/object-option.js';
 
 /** The words of the options, under their last names. */
-export interface MapWords {
+export interface MapWords extends NbdWords {
   readonly format?: string;
   readonly imageOpts?: boolean;
   readonly startOffset?: string;
@@ -35,5 +36,9 @@ export function readMapWords(operands: readonly string[], words: MapWords): MapR
     maxLength: maxLength === undefined ? undefined : readSize('max length', maxLength),
   };
   const name = oneOperand(operands);
-  return { kind: 'map', options: { image: readImageArgument(name, words), ...numbers }, output };
+  return {
+    kind: 'map',
+    options: { image: readImageArgument(name, words), ...numbers, ...nbdOptions(words) },
+    output,
+  };
 }

@@ -1,4 +1,5 @@
 /** The table of `map`: its options and its help. */
+import { NBD_OPTIONS } from '../options/nbd-options.js';
 import { FORCE_SHARE, FORMAT_OF_CHAIN, IMAGE_OPTS, NO_OBJECT } from '../options/option-rows.js';
 import { type CommandTable, EVERYWHERE, SIZES } from '../options/option-table.js';
 
@@ -29,6 +30,7 @@ export const MAP_TABLE: CommandTable = {
           help: 'number of bytes to list (default: up to the end of the disk)',
         },
         FORCE_SHARE,
+        ...NBD_OPTIONS,
         NO_OBJECT,
       ],
     },

@@ -2,6 +2,7 @@
  * Turns the text of measure's options into the library's options, with the checks of qemu-img in its order and words
  * (img_measure in qemu-img.c). Pure; used by the parser of the command line.
  */
+
 import { usageError } from '../../errors.js';
 import { LARGEST_SIZE, type MeasureOptions, validateMeasurement } from '../../measure/options.js';
 import { SECTOR_SIZE } from '../../sector.js';
@@ -14,6 +15,7 @@ import {
 } from '../options/format-options.js';
 import { readImageArgument } from '../options/image-argument.js';
 import { sourceFormatOf, targetFormatOf, withReason } from '../options/image-formats.js';
+import { type NbdWords, nbdOptions } from '../options/nbd-options.js';
 import { parseSize } from '../options/numbers.js';
 import { refuseObject } from '../options/object-option.js';
 import { asksForHelp } from '../options/option-list.js';
@@ -23,7 +25,7 @@ import { type WorkerBudgetWords, workerBudgetOptions } from '../options/worker-b
 import type { ProgressStyle } from '../progress/progress-display.js';
 
 /** The options as typed, by the last of their names (see the table). */
-export interface MeasureWords extends WorkerBudgetWords {
+export interface MeasureWords extends WorkerBudgetWords, NbdWords {
   readonly format?: string;
   readonly imageOpts?: boolean;
   readonly snapshot?: string;
@@ -97,6 +99,7 @@ export function readMeasureWords(
       engine: engine === 'auto' ? undefined : engine,
       checkPayloads: words.checkPayloads,
       ...wishes,
+      ...nbdOptions(words),
     },
     name: file ?? `${size} bytes`,
     output,

@@ -1,6 +1,8 @@
 /** The table of `measure`: its options and its help. */
+
 import { IMAGE_FORMATS } from '../../image/image-reference.js';
 import { FORMAT_OPTION_OFFERS } from '../options/format-options.js';
+import { NBD_OPTIONS } from '../options/nbd-options.js';
 import {
   BITMAP,
   CHECK_PAYLOADS,
@@ -17,6 +19,7 @@ import {
   PROGRESS_ON_STDERR,
   SHOW_PROGRESS,
 } from '../options/option-rows.js';
+
 import { type CommandTable, EVERYWHERE, SIZES } from '../options/option-table.js';
 
 export const MEASURE_TABLE: CommandTable = {
@@ -46,6 +49,7 @@ export const MEASURE_TABLE: CommandTable = {
           help: 'measure an internal snapshot: an identifier or a name, or snapshot.id=ID,snapshot.name=NAME',
         },
         FORCE_SHARE,
+        ...NBD_OPTIONS,
         NO_OBJECT,
         {
           flags: ['-s', '--size'],

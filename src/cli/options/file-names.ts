@@ -4,9 +4,9 @@
  */
 import { Qcow2cError, quoted, usageError } from '../../errors.js';
 import { isProtocol, type Protocol, protocolOf, readsAsProtocol } from '../../image/protocol.js';
+import { isNbdName, parseNbdName } from '../../nbd/nbd-name.js';
 
 const DOWNLOAD = "download it first, or pipe a raw disk: 'curl -L URL | qcow2c convert - OUT'";
-const COPY_NBD = "copy it to a file first: 'nbdcopy URI FILE' or 'qemu-img convert -O raw URI FILE'";
 const MAKE_FILE = "convert it to a file first: 'qemu-img convert -O raw URI FILE'";
 const NAME_DEVICE = 'give only the name of the device';
 
@@ -16,12 +16,12 @@ const INSTEAD: Readonly<Record<Protocol, string>> = {
   https: DOWNLOAD,
   ftp: DOWNLOAD,
   ftps: DOWNLOAD,
-  nbd: COPY_NBD,
-  'nbd+tcp': COPY_NBD,
-  'nbd+unix': COPY_NBD,
-  nbds: COPY_NBD,
-  'nbds+tcp': COPY_NBD,
-  'nbds+unix': COPY_NBD,
+  nbd: MAKE_FILE,
+  'nbd+tcp': MAKE_FILE,
+  'nbd+unix': MAKE_FILE,
+  nbds: MAKE_FILE,
+  'nbds+tcp': MAKE_FILE,
+  'nbds+unix': MAKE_FILE,
   ssh: MAKE_FILE,
   rbd: MAKE_FILE,
   iscsi: MAKE_FILE,
@@ -67,7 +67,8 @@ function plainName(name: string, { opening = '', instead }: Role): string {
   const plain = name.startsWith('file:') ? name.slice('file:'.length) : name;
   if (plain === '')
     throw usageError(`${opening}The 'file' block driver requires a file name`, { file: name });
-  return plain;
+  // Without the prefix it would be the name of an export.
+  return isNbdName(plain) ? `./${plain}` : plain;
 }
 
 /**
@@ -76,6 +77,10 @@ function plainName(name: string, { opening = '', instead }: Role): string {
  * @throws Qcow2cError ERR_UNSUPPORTED or ERR_USAGE for one with a protocol, ERR_USAGE for an empty one
  */
 export function sourceFile(name: string): string {
+  if (isNbdName(name)) {
+    parseNbdName(name);
+    return name;
+  }
   return plainName(name, { opening: `Could not open ${quoted(name)}: ` });
 }
 

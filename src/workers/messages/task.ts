@@ -3,6 +3,7 @@
  * all of it passes between threads.
  */
 import type { CompressionType } from '../../compression-type.js';
+import type { OpenExport } from '../../nbd/open-exports.js';
 import type { UnreadableItemRange } from '../item-failure.js';
 
 export type TaskName =
@@ -31,6 +32,8 @@ export interface TaskSetup {
   readonly salvage: boolean;
   /** Offset, length and address of every read are multiples of this. */
   readonly readAlignment: number;
+  /** The NBD exports whose numbers stand for descriptors. The pool adds them. */
+  readonly exports?: readonly OpenExport[] | undefined;
 }
 
 export interface TaskItem {

@@ -3,8 +3,11 @@
  * unaligned requests go through a bounce buffer.
  */
 import { roundDown, roundUp } from '../../arithmetic.js';
+import { NbdFailure } from '../../nbd/nbd-failure.js';
+import { isExportNumber } from '../../nbd/open-exports.js';
 import { ReadError, readFullySync } from '../../system/read-fully.js';
 import { ItemError } from '../item-failure.js';
+import { readExport } from './thread-exports.js';
 import { threadMemory } from './thread-memory.js';
 
 export class PositionalReader {
@@ -56,8 +59,13 @@ export class PositionalReader {
   /** Reads until `needed` bytes are there or the file ends. @returns bytes read */
   #fill(descriptor: number, offset: number, into: Uint8Array, needed: number): number {
     try {
+      if (isExportNumber(descriptor)) return readExport(descriptor, into.subarray(0, needed), offset);
       return readFullySync(descriptor, into, offset, this.#alignment, needed);
     } catch (error) {
+      if (error instanceof NbdFailure) {
+        const { errno, code, message } = error;
+        throw new ItemError({ kind: 'read', descriptor, offset, errno, code, message });
+      }
       if (!(error instanceof ReadError)) throw error;
       const { errno, code, message } = error.cause;
       throw new ItemError({ kind: 'read', descriptor, offset: offset + error.done, errno, code, message });

@@ -54,7 +54,7 @@ describe('the request of info', () => {
       "Could not open 'a': Format 'vmdk' is not supported",
     );
     refused(['a'], { parallel: '0' }, 'ERR_USAGE', "Invalid number of threads '0'");
-    refused(['nbd:x'], {}, 'ERR_UNSUPPORTED', "Could not open 'nbd:x': Protocol 'nbd' is not supported");
+    refused(['ssh:x'], {}, 'ERR_UNSUPPORTED', "Could not open 'ssh:x': Protocol 'ssh' is not supported");
     refused(['a'], { object: 'secret,id=s' }, 'ERR_UNSUPPORTED', '--object is not supported');
   });
 });

@@ -1,0 +1,28 @@
+/** Opens the file, the block device or the NBD export that holds an image. */
+
+import type { NbdAddress } from '../nbd/nbd-name.js';
+import { type NbdOptions, nbdSettings } from '../nbd/nbd-options.js';
+import { openRawSource } from '../raw/raw-source.js';
+import type { OpenedFile } from './source.js';
+
+/** A name with what it stands for. */
+export interface NamedPlace {
+  /** The name for messages; of a file also its path. */
+  readonly file: string;
+  /** Where the export is; undefined: the name is that of a file. Never made from a name that an image stores, unless that was allowed. */
+  readonly nbd?: NbdAddress | undefined;
+}
+
+export interface OpenNamedSettings {
+  /** Use O_DIRECT if the file system supports it. */
+  readonly direct: boolean;
+  readonly nbd?: NbdOptions | undefined;
+}
+
+/** @throws Qcow2cError ERR_IO, ERR_UNSUPPORTED, ERR_USAGE */
+export async function openNamed({ file, nbd }: NamedPlace, settings: OpenNamedSettings): Promise<OpenedFile> {
+  if (nbd === undefined) return openRawSource(file, settings.direct);
+  // Loaded on demand: other runs start faster.
+  const { NbdSource } = await import('../nbd/nbd-source.js');
+  return NbdSource.open(nbd, await nbdSettings(settings.nbd));
+}

@@ -1,0 +1,196 @@
+/**
+ * The ranges of one meta context of an export, such as base:allocation. The status of the ranges that follow is asked
+ * for ahead, several requests at a time, because a disk is walked from its start to its end.
+ */
+import type { ExtentListener, Libnbd } from './libnbd.js';
+import type { NbdHandle } from './nbd-handle.js';
+
+/** A range of equal flags, from the requested offset on. */
+export interface StatusRange {
+  /** Bytes, at least one. */
+  readonly length: number;
+  /** Bits that the meta context defines, such as READS_AS_ZEROS of base:allocation. */
+  readonly flags: number;
+}
+
+export const BASE_ALLOCATION = 'base:allocation';
+/** The bit of base:allocation that tells zeros. Bit 0 (a hole) alone promises nothing about the content. */
+export const READS_AS_ZEROS = 0x02;
+
+/**
+ * Bytes of one request: the 32-bit call takes less than 4 GiB. A multiple of every block size. A range that one reply
+ * does not cover is asked for again when the walk reaches it.
+ */
+const PIECE = 2 ** 31;
+/** Requests under way, besides the one that is waited for. */
+const AHEAD = 7;
+
+/** Makes requests: see NbdSource. */
+export interface StatusRequests {
+  readonly library: Libnbd;
+  /** @throws NbdFailure */
+  request(begin: (handle: NbdHandle) => number): Promise<void>;
+}
+
+/** A reply: consecutive ranges from `start` on. */
+interface Reply {
+  readonly start: number;
+  /** Of the range that was asked for. */
+  readonly end: number;
+  /** Ends of the ranges, ascending, in bytes of the export, and their flags. */
+  readonly ends: Float64Array;
+  readonly flags: Float64Array;
+}
+
+/** In bytes of the export. */
+interface AwaitedReply {
+  readonly start: number;
+  readonly end: number;
+  readonly reply: Promise<Reply>;
+}
+
+/** Listeners of the requests under way in this thread, by the number that libnbd passes to the callback. */
+const listeners = new Map<number, ExtentListener>();
+let nextListener = 1;
+let pointer: unknown;
+
+export class BlockStatus {
+  readonly #requests: StatusRequests;
+  readonly #context: string;
+  readonly #size: number;
+  /** Replies that came or are awaited, ascending, without gaps. */
+  #replies: AwaitedReply[] = [];
+  #current: Reply | undefined;
+  #index = 0;
+
+  /** @param size of the export in bytes */
+  constructor(requests: StatusRequests, context: string, size: number) {
+    this.#requests = requests;
+    this.#context = context;
+    this.#size = size;
+  }
+
+  /**
+   * @param offset bytes, below the size
+   * @returns the longest range that is known
+   * @throws NbdFailure
+   */
+  async at(offset: number): Promise<StatusRange> {
+    const reply = await this.#replyAt(offset);
+    const end = reply.ends[this.#index] as number;
+    return { length: end - offset, flags: reply.flags[this.#index] as number };
+  }
+
+  /** The reply that covers `offset`; `#index` is then its range. */
+  async #replyAt(offset: number): Promise<Reply> {
+    const known = this.#current;
+    if (known !== undefined && offset >= known.start && offset < lastOf(known.ends)) {
+      this.#index = find(known.ends, offset, this.#index);
+      return known;
+    }
+    this.#current = undefined;
+    // Only a walk that goes on where the last range ended uses what was asked for ahead.
+    while (this.#replies[0] !== undefined && offset >= this.#replies[0].end) this.#replies.shift();
+    if (offset !== this.#replies[0]?.start) this.#replies = [];
+    this.#ask(offset);
+    const [first] = this.#replies;
+    try {
+      if (first === undefined) throw new RangeError(`no status at ${offset}`);
+      const reply = await first.reply;
+      const covered = lastOf(reply.ends);
+      // The rest of the piece is asked for at once, in front of the others.
+      if (covered < first.end) this.#replies[0] = this.#begin(covered, first.end);
+      else this.#replies.shift();
+      this.#current = reply;
+      this.#index = find(reply.ends, offset, 0);
+      return reply;
+    } catch (error) {
+      this.#replies = [];
+      throw error;
+    }
+  }
+
+  /** Keeps requests under way from `offset` on. */
+  #ask(offset: number): void {
+    let at = this.#replies.at(-1)?.end ?? offset;
+    while (this.#replies.length <= AHEAD && at < this.#size) {
+      const end = Math.min(this.#size, at + PIECE - (at % PIECE));
+      this.#replies.push(this.#begin(at, end));
+      at = end;
+    }
+  }
+
+  #begin(start: number, end: number): AwaitedReply {
+    const reply = this.#request(start, end);
+    // It may fail before the walk waits for it.
+    reply.catch(() => {});
+    return { start, end, reply };
+  }
+
+  async #request(start: number, end: number): Promise<Reply> {
+    const { library } = this.#requests;
+    const is64 = library.has('nbd_aio_block_status_64');
+    let found: Reply | undefined;
+    const user = listen((_, context, entries) => {
+      if (context === this.#context) found ??= decode(start, end, this.#size, entries);
+    });
+    try {
+      const callback = { callback: extentPointer(library, is64), user, free: null };
+      await this.#requests.request((handle) => handle.blockStatus(end - start, start, callback, is64));
+    } finally {
+      listeners.delete(user);
+    }
+    // Without an extent nothing is known of the range: it is read.
+    return found ?? { start, end, ends: Float64Array.of(end), flags: Float64Array.of(0) };
+  }
+}
+
+function listen(listener: ExtentListener): number {
+  const user = nextListener;
+  nextListener += 1;
+  listeners.set(user, listener);
+  return user;
+}
+
+/** One callback for all requests: koffi has room for a few thousand only. */
+function extentPointer(library: Libnbd, is64: boolean): unknown {
+  pointer ??= library.onExtents((user, ...extents) => listeners.get(user)?.(user, ...extents), is64);
+  return pointer;
+}
+
+/** Turns lengths and flags into ends; neighbours of equal flags become one. At least one range. */
+function decode(start: number, end: number, size: number, entries: readonly bigint[] | Uint32Array): Reply {
+  const ends: number[] = [];
+  const flags: number[] = [];
+  let at = start;
+  for (let index = 0; index + 1 < entries.length && at < end; index += 2) {
+    const flag = Number(entries[index + 1]);
+    // The last extent may go beyond the request, but not beyond the export.
+    at = Math.min(at + Number(entries[index]), size);
+    if (flags.at(-1) === flag) ends[ends.length - 1] = at;
+    else {
+      ends.push(at);
+      flags.push(flag);
+    }
+  }
+  if (at === start) return { start, end, ends: Float64Array.of(end), flags: Float64Array.of(0) };
+  return { start, end, ends: Float64Array.from(ends), flags: Float64Array.from(flags) };
+}
+
+function lastOf(ends: Float64Array): number {
+  return ends[ends.length - 1] as number;
+}
+
+/** @returns the index of the first end after `offset`, looked for from `from` on if that is not too far */
+function find(ends: Float64Array, offset: number, from: number): number {
+  let low = from > 0 && offset < (ends[from - 1] as number) ? 0 : from;
+  let high = ends.length - 1;
+  if ((ends[low] as number) > offset) return low;
+  if (low < high && (ends[low + 1] as number) > offset) return low + 1;
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    if ((ends[middle] as number) > offset) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}

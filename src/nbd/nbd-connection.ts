@@ -1,0 +1,153 @@
+/**
+ * A connection for the main thread: requests are made at once, any number may be under way, and their answers are
+ * awaited without blocking. The thread's own event loop runs meanwhile; another thread waits for the socket.
+ */
+import { lookup } from 'node:dns/promises';
+import { isIP } from 'node:net';
+import { waitForSocket } from '../system/poll.js';
+import { NbdFailure, silence } from './nbd-failure.js';
+import { type ExportFacts, NbdHandle, type NbdSettings } from './nbd-handle.js';
+import type { NbdAddress } from './nbd-name.js';
+
+/** Milliseconds of one wait: a closed connection is noticed after at most so long. */
+const WAIT = 100;
+
+/** A request under way. */
+interface Pending {
+  resolve(): void;
+  reject(reason: unknown): void;
+}
+
+export class NbdConnection {
+  readonly handle: NbdHandle;
+  readonly #timeoutMs: number;
+  readonly #pending = new Map<number, Pending>();
+  #running = false;
+  #failure: NbdFailure | undefined;
+
+  /**
+   * Connects.
+   * @param contexts the meta contexts to ask for
+   * @param optionMode stop before the export is chosen
+   * @throws Qcow2cError ERR_UNSUPPORTED without libnbd; NbdFailure
+   */
+  static async open(
+    address: NbdAddress,
+    settings: NbdSettings,
+    contexts: readonly string[] = [],
+    optionMode = false,
+  ): Promise<NbdConnection> {
+    await requireHost(address);
+    const handle = new NbdHandle(address, settings, contexts, optionMode);
+    const connection = new NbdConnection(handle, settings.timeoutMs);
+    try {
+      await connection.#advanceUntil(() => !handle.isConnecting);
+      if (!handle.isUsable && !(optionMode && handle.isNegotiating)) {
+        throw new NbdFailure('lost', 'the server closed the connection', { code: 'ENOTCONN' });
+      }
+      return connection;
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+  }
+
+  private constructor(handle: NbdHandle, timeoutMs: number) {
+    this.handle = handle;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** @throws NbdFailure */
+  facts(contexts: readonly string[]): ExportFacts {
+    return this.handle.facts(contexts);
+  }
+
+  /**
+   * Makes a request and waits for its completion.
+   * @param begin makes the request and returns its number
+   * @throws NbdFailure
+   */
+  request(begin: (handle: NbdHandle) => number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) throw this.#failure;
+      this.#pending.set(begin(this.handle), { resolve, reject });
+      if (!this.#running) void this.#run();
+    });
+  }
+
+  /**
+   * Negotiates an option, in option mode.
+   * @param begin starts it
+   * @throws NbdFailure
+   */
+  async negotiate(begin: (handle: NbdHandle) => void): Promise<void> {
+    begin(this.handle);
+    await this.#advanceUntil(() => this.handle.isNegotiating || !this.handle.isConnecting);
+  }
+
+  /** Requests under way fail. */
+  close(): void {
+    this.#fail(new NbdFailure('closed', 'the connection was closed'));
+  }
+
+  /** Serves the socket while requests are under way. */
+  async #run(): Promise<void> {
+    this.#running = true;
+    try {
+      await this.#advanceUntil(() => {
+        for (const [request, { resolve, reject }] of this.#pending) {
+          try {
+            if (!this.handle.isCompleted(request)) continue;
+            this.#pending.delete(request);
+            resolve();
+          } catch (error) {
+            if (!this.handle.isUsable) throw error;
+            this.#pending.delete(request);
+            reject(error);
+          }
+        }
+        return this.#pending.size === 0;
+      });
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  /** @throws NbdFailure, also when the server is silent for too long */
+  async #advanceUntil(isDone: () => boolean): Promise<void> {
+    let silentSince = performance.now();
+    while (!isDone()) {
+      if (this.#failure !== undefined) throw this.#failure;
+      const { descriptor, ...wanted } = this.handle.awaited;
+      const { readable, writable } = await waitForSocket(descriptor, wanted, Math.min(WAIT, this.#timeoutMs));
+      if (this.#failure !== undefined) throw this.#failure;
+      if (readable || writable) {
+        this.handle.notify(readable ? 'readable' : 'writable');
+        silentSince = performance.now();
+      } else if (performance.now() - silentSince >= this.#timeoutMs) {
+        throw silence(this.#timeoutMs);
+      }
+    }
+  }
+
+  /** Ends the connection: libnbd then no longer writes to the memory of requests. */
+  #fail(reason: unknown): void {
+    this.#failure ??= reason instanceof NbdFailure ? reason : new NbdFailure('broken', String(reason));
+    this.handle.close();
+    for (const { reject } of this.#pending.values()) reject(this.#failure);
+    this.#pending.clear();
+  }
+}
+
+/** Finds the host first: libnbd would block the thread while it asks for an address that takes long. */
+async function requireHost({ server }: NbdAddress): Promise<void> {
+  if (server.kind !== 'inet' || isIP(server.host) !== 0) return;
+  try {
+    await lookup(server.host);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new NbdFailure('broken', `the host is not known (${code})`, { code });
+  }
+}

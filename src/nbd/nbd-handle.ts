@@ -1,0 +1,204 @@
+/**
+ * One connection to an NBD server through libnbd. No call here waits, except `poll`: who waits, and how, is up to the
+ * caller (nbd-connection.ts for the main thread, export-reader.ts for workers). One thread at a time may use a handle.
+ */
+import {
+  type Callback,
+  type CallName,
+  type HandleAddress,
+  type Libnbd,
+  loadLibnbd,
+  NO_CALLBACK,
+} from './libnbd.js';
+import { failureOf, NbdFailure } from './nbd-failure.js';
+import type { NbdAddress } from './nbd-name.js';
+
+/** How exports are opened. Plain data. */
+export interface NbdSettings {
+  /** The directory with certificates (ca-cert.pem) or a pre-shared key (keys.psk) for TLS. */
+  readonly tlsCreds?: TlsCredentials | undefined;
+  /** Milliseconds of silence after which a server counts as lost. */
+  readonly timeoutMs: number;
+  /** How often a lost connection is made again. */
+  readonly retries: number;
+}
+
+export type TlsCredentials =
+  | { readonly kind: 'certificates'; readonly directory: string }
+  | { readonly kind: 'psk'; readonly file: string };
+
+export const DEFAULT_NBD_TIMEOUT = 60_000;
+export const DEFAULT_NBD_RETRIES = 3;
+
+/** What the handshake settled. Sizes in bytes. */
+export interface ExportFacts {
+  readonly size: number;
+  /** Offsets and lengths of requests must be multiples of this. */
+  readonly minimumBlock: number;
+  /** The longest request. */
+  readonly maximumRequest: number;
+  /** Whether several connections see the same content. */
+  readonly allowsConnections: boolean;
+  readonly isReadOnly: boolean;
+  /** The meta contexts that were asked for and are there. */
+  readonly contexts: readonly string[];
+}
+
+/** LIBNBD_TLS_REQUIRE and the sizes of nbd_get_block_size. */
+const TLS_REQUIRE = 2;
+const SIZE_MINIMUM = 0;
+const SIZE_MAXIMUM = 2;
+
+/** The longest request where the server states no limit: what every server takes (the protocol's advice). */
+const USUAL_MAXIMUM = 32 * 1024 * 1024;
+/** The largest minimum that the protocol allows. */
+const LARGEST_MINIMUM = 65_536;
+
+export class NbdHandle {
+  readonly library: Libnbd;
+  #address: HandleAddress | undefined;
+
+  /**
+   * @param contexts the meta contexts to ask for
+   * @param optionMode stop before the export is chosen, to ask the server about its exports
+   * @throws Qcow2cError ERR_UNSUPPORTED without libnbd; NbdFailure
+   */
+  constructor(
+    { exportName, server, tls, user }: NbdAddress,
+    { tlsCreds }: NbdSettings,
+    contexts: readonly string[] = [],
+    optionMode = false,
+  ) {
+    this.library = loadLibnbd();
+    this.#address = this.library.create();
+    try {
+      this.#do('nbd_set_export_name', exportName);
+      for (const context of contexts) this.#do('nbd_add_meta_context', context);
+      // Bytes of a failed read are not used.
+      if (this.library.has('nbd_set_pread_initialize')) this.#do('nbd_set_pread_initialize', false);
+      if (optionMode) this.#do('nbd_set_opt_mode', true);
+      if (tls || tlsCreds !== undefined) {
+        this.#do('nbd_set_tls', TLS_REQUIRE);
+        if (user !== undefined) this.#do('nbd_set_tls_username', user);
+        if (tlsCreds?.kind === 'certificates') this.#do('nbd_set_tls_certificates', tlsCreds.directory);
+        if (tlsCreds?.kind === 'psk') this.#do('nbd_set_tls_psk_file', tlsCreds.file);
+      }
+      // Starts the connection; `isConnecting` tells when it is made.
+      if (server.kind === 'unix') this.#do('nbd_aio_connect_unix', server.path);
+      else this.#do('nbd_aio_connect_tcp', server.host, server.port);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  get isConnecting(): boolean {
+    return this.#is('nbd_aio_is_connecting');
+  }
+
+  /** Whether options can be negotiated, in option mode. */
+  get isNegotiating(): boolean {
+    return this.#is('nbd_aio_is_negotiating');
+  }
+
+  /** Whether requests can be made. */
+  get isUsable(): boolean {
+    return this.#is('nbd_aio_is_ready') || this.#is('nbd_aio_is_processing');
+  }
+
+  /** The socket to wait for, and what to wait for. @throws NbdFailure when the connection is gone */
+  get awaited(): { readonly descriptor: number; readonly read: boolean; readonly write: boolean } {
+    const direction = Number(this.#call('nbd_aio_get_direction'));
+    if (direction === 0) throw this.#failure();
+    return {
+      descriptor: this.#do('nbd_aio_get_fd'),
+      read: (direction & 1) !== 0,
+      write: (direction & 2) !== 0,
+    };
+  }
+
+  /** Goes on after the socket became readable, or writable. @throws NbdFailure */
+  notify(is: 'readable' | 'writable'): void {
+    this.#do(is === 'readable' ? 'nbd_aio_notify_read' : 'nbd_aio_notify_write');
+  }
+
+  /**
+   * Waits for the server and goes on, for a thread that may block.
+   * @returns whether something happened in time
+   * @throws NbdFailure
+   */
+  poll(milliseconds: number): boolean {
+    return this.#do('nbd_poll', milliseconds) !== 0;
+  }
+
+  /**
+   * @returns the facts of the connected export
+   * @throws NbdFailure
+   */
+  facts(contexts: readonly string[]): ExportFacts {
+    const minimum = this.#do('nbd_get_block_size', SIZE_MINIMUM);
+    const maximum = this.#do('nbd_get_block_size', SIZE_MAXIMUM);
+    const minimumBlock = Math.min(LARGEST_MINIMUM, Math.max(1, minimum));
+    const most = Math.min(USUAL_MAXIMUM, maximum === 0 ? USUAL_MAXIMUM : maximum);
+    return {
+      size: this.#do('nbd_get_size'),
+      minimumBlock,
+      maximumRequest: Math.max(minimumBlock, most - (most % minimumBlock)),
+      allowsConnections: this.#do('nbd_can_multi_conn') === 1,
+      isReadOnly: this.#do('nbd_is_read_only') === 1,
+      contexts: contexts.filter((context) => this.#do('nbd_can_meta_context', context) === 1),
+    };
+  }
+
+  /**
+   * Requests bytes. `into` must stay as it is until the request is completed or the handle is closed.
+   * @returns the number of the request
+   * @throws NbdFailure
+   */
+  read(into: Uint8Array, offset: number): number {
+    return this.#do('nbd_aio_pread', into, into.length, offset, NO_CALLBACK, 0);
+  }
+
+  /** Requests the status of a range. @returns the number of the request @throws NbdFailure */
+  blockStatus(length: number, offset: number, extents: Callback, is64: boolean): number {
+    const call = is64 ? 'nbd_aio_block_status_64' : 'nbd_aio_block_status';
+    return this.#do(call, length, offset, extents, NO_CALLBACK, 0);
+  }
+
+  /** @returns whether a request is completed @throws NbdFailure if it failed */
+  isCompleted(request: number): boolean {
+    return this.#do('nbd_aio_command_completed', request) === 1;
+  }
+
+  /** Says goodbye if the connection is idle, and frees the handle. */
+  close(): void {
+    const address = this.#address;
+    if (address === undefined) return;
+    if (this.#is('nbd_aio_is_ready')) this.#call('nbd_aio_disconnect', 0);
+    this.#address = undefined;
+    this.library.close(address);
+  }
+
+  /** Makes a call. @returns its result, a safe number @throws NbdFailure if it returns -1 */
+  #do(name: CallName, ...values: readonly unknown[]): number {
+    const result = Number(this.#call(name, ...values));
+    if (result < 0) throw this.#failure();
+    return result;
+  }
+
+  #call(name: CallName, ...values: readonly unknown[]): number | bigint {
+    if (this.#address === undefined) return -1;
+    return this.library.call(name)(this.#address, ...values);
+  }
+
+  #is(name: CallName): boolean {
+    return Number(this.#call(name)) === 1;
+  }
+
+  #failure(): NbdFailure {
+    if (this.#address === undefined) return new NbdFailure('closed', 'the connection was closed');
+    // Before the next call, which may replace it.
+    const error = this.library.error();
+    return failureOf(error, this.isConnecting || this.isNegotiating || this.isUsable);
+  }
+}

@@ -1,0 +1,52 @@
+/** The options about NBD exports that every command takes. */
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ioError, quoted, usageError } from '../errors.js';
+import {
+  DEFAULT_NBD_RETRIES,
+  DEFAULT_NBD_TIMEOUT,
+  type NbdSettings,
+  type TlsCredentials,
+} from './nbd-handle.js';
+
+export interface NbdOptions {
+  /**
+   * The directory with the files for TLS, named as QEMU and libnbd name them: `ca-cert.pem`, and `client-cert.pem` with
+   * `client-key.pem` if the server asks for them; or `keys.psk`. With it every connection is encrypted. Default: the
+   * system's certificates, for URIs that ask for TLS (nbds:).
+   */
+  readonly tlsCreds?: string | undefined;
+  /** Milliseconds of silence after which a server counts as lost. Default: 60 000. */
+  readonly timeoutMs?: number | undefined;
+  /** How often a lost connection is made again before the operation fails. Default: 3. */
+  readonly retries?: number | undefined;
+  /** Follow names of NBD exports that an image stores, of its backing file or data file. Default: false. */
+  readonly allowBacking?: boolean | undefined;
+}
+
+/** @throws Qcow2cError ERR_IO, ERR_USAGE if the directory does not hold the files */
+export async function nbdSettings({ tlsCreds, timeoutMs, retries }: NbdOptions = {}): Promise<NbdSettings> {
+  return {
+    tlsCreds: tlsCreds === undefined ? undefined : await credentialsIn(tlsCreds),
+    timeoutMs: timeoutMs ?? DEFAULT_NBD_TIMEOUT,
+    retries: retries ?? DEFAULT_NBD_RETRIES,
+  };
+}
+
+async function credentialsIn(directory: string): Promise<TlsCredentials> {
+  const has = async (file: string) => {
+    try {
+      await stat(join(directory, file));
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+      throw ioError(`Could not open ${quoted(join(directory, file))}`, error, { file: directory });
+    }
+  };
+  if (await has('keys.psk')) return { kind: 'psk', file: join(directory, 'keys.psk') };
+  if (await has('ca-cert.pem')) return { kind: 'certificates', directory };
+  throw usageError(`${quoted(directory)} (--tls-creds) has neither ca-cert.pem nor keys.psk`, {
+    file: directory,
+    expected: 'ca-cert.pem or keys.psk',
+  });
+}

@@ -1,0 +1,36 @@
+/** The connections of a worker thread to NBD exports. A thread serves one pool at a time; they end with it. */
+import type { ExportReader } from '../../nbd/export-reader.js';
+import { NbdFailure } from '../../nbd/nbd-failure.js';
+import { throwIfCancelled } from '../cancellation.js';
+import type { PoolSharedMemory, TaskSetup } from '../messages/task.js';
+
+let reader: ExportReader | undefined;
+
+/** Takes the exports that a pool reads; connects to none. */
+export async function takeExports(
+  { exports = [] }: Pick<TaskSetup, 'exports'>,
+  memory: Pick<PoolSharedMemory, 'cancellation'>,
+): Promise<void> {
+  releaseExports();
+  if (exports.length === 0) return;
+  // Loaded on demand: other runs start faster.
+  const { ExportReader } = await import('../../nbd/export-reader.js');
+  reader = new ExportReader(exports, () => throwIfCancelled(memory));
+}
+
+/** Ends all connections. */
+export function releaseExports(): void {
+  reader?.close();
+  reader = undefined;
+}
+
+/**
+ * @param number of an export that was taken
+ * @param offset bytes in the export
+ * @returns bytes read; fewer than `into` takes only at the end of the export
+ * @throws NbdFailure
+ */
+export function readExport(number: number, into: Uint8Array, offset: number): number {
+  if (reader === undefined) throw new NbdFailure('closed', 'the export is not open');
+  return reader.read(number, into, offset);
+}
