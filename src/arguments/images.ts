@@ -5,7 +5,7 @@
  */
 import { realpathSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
-import { Readable } from 'node:stream';
+import { Readable, Writable } from 'node:stream';
 import { quoted, usageError } from '../errors.js';
 import {
   IMAGE_FORMATS,
@@ -14,6 +14,7 @@ import {
   type StreamReference,
 } from '../image/image-reference.js';
 import { isNbdName } from '../nbd/nbd-name.js';
+import type { StreamTarget } from '../storage/output-stream.js';
 import { fields, flag, isPlain, oneOf, optional, type Taker, wholeNumber, wrongArgument } from './takers.js';
 
 /** Text that the system can take as a name. */
@@ -82,6 +83,19 @@ const streamFields = fields<StreamReference>({
 /** An image or a stream. */
 export const source: Taker<Image | StreamReference> = (value, argument) =>
   isPlain(value) && 'stream' in value ? streamFields(value, argument) : image(value, argument);
+
+const targetFields = fields<StreamTarget>({
+  stream: (value, argument) => {
+    if (value instanceof Writable) return value;
+    if (typeof value === 'number') return wholeNumber(0, 2 ** 31 - 1)(value, argument);
+    throw wrongArgument(argument, 'a file descriptor or a Writable of Node.js', value);
+  },
+  name: optional(text),
+});
+
+/** The name of a file, or a stream. */
+export const target: Taker<string | StreamTarget> = (value, argument) =>
+  isPlain(value) && 'stream' in value ? targetFields(value, argument) : fileName(value, argument);
 
 /** Half of a surrogate pair becomes U+FFFD in the system's calls, which makes it another name. */
 function isWellFormed(name: string): boolean {

@@ -15,7 +15,7 @@ import { MAX_CLUSTER_BITS, MAX_REFCOUNT_ORDER, MIN_CLUSTER_BITS } from '../qcow2
 import type { SnapshotSelector } from '../qcow2/snapshot-table.js';
 import { CACHE_MODES } from '../storage/cache-mode.js';
 import { MOST_THREADS } from '../workers/worker-budget.js';
-import { fileName, image, source, text } from './images.js';
+import { fileName, image, source, target, text } from './images.js';
 import {
   abortSignal,
   arrayOf,
@@ -88,7 +88,8 @@ const takers = {
     ...common,
     ...conversion,
     sources: arrayOf(source),
-    target: fileName,
+    target,
+    spool: optional(fileName),
     salvage: optional(flag),
     onUnreadable: optional(callback<NonNullable<ConvertOptions['onUnreadable']>>()),
     minSize: optional(bytes),

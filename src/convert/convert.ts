@@ -19,9 +19,11 @@ import { ChangedClusters, refuseLargerBacking } from './changed-clusters.js';
 import { onlyImage, openImages, openSettings } from './image-input.js';
 import type { Input } from './input.js';
 import { type OpenedOutput, type OutputParts, openOutput } from './open-output.js';
-import type { ConvertOptions, ConvertResult } from './options.js';
+import type { ConvertOptions, ConvertResult, NamedTargetOptions } from './options.js';
 import type { ConversionTask, OutputResult, WrittenTarget } from './output.js';
+import { type ConvertOnce, convertToStream } from './stream-conversion.js';
 import { openStreamInput } from './stream-input.js';
+import { openStreamTarget } from './stream-target.js';
 import {
   type BackingReference,
   backingOfExisting,
@@ -64,10 +66,33 @@ export async function convertWith(asked: ConvertOptions, parts: ConversionParts)
   return endPromptly(options.signal, work, () => temporaryFiles.abandon());
 }
 
-/** Every part that is opened closes itself at the end; the output is discarded unless it was committed. */
+/** Every part that is opened closes itself at the end. */
 async function run(options: ConvertOptions, parts: ConversionParts): Promise<ConvertResult> {
+  await using stream = await openStreamTarget(options);
+  // A backing file's name begins at the working directory where the target has no directory.
+  const target = stream === undefined && typeof options.target === 'string' ? options.target : '';
+  const named: NamedTargetOptions = { ...options, target };
   await using input = (await openStreamInput(options)) ?? (await openImages(options));
-  await using backing = await openBacking(options, input);
+  await using backing = await openBacking(named, input);
+  if (stream === undefined) return await convertOnce(named, parts, input, backing);
+  const once: ConvertOnce = (changes, openTarget) =>
+    convertOnce(
+      { ...named, rateLimit: undefined, ...changes, target },
+      { ...parts, openTarget },
+      input,
+      backing,
+    );
+  const readFiles = [...input.images.flatMap(({ files }) => files), ...(backing?.files ?? [])];
+  return await convertToStream(stream, options, input, readFiles, once);
+}
+
+/** Makes the target once. It is discarded unless it was committed. */
+async function convertOnce(
+  options: NamedTargetOptions,
+  parts: ConversionParts,
+  input: Input,
+  backing: TargetBacking | undefined,
+): Promise<ConvertResult> {
   await using opened = await openOutput(options, parts, input, backing);
   const { output, budget } = opened;
   const changed = changedClusters(input, backing, output.clusterSize);
@@ -218,7 +243,7 @@ async function fillOutput(
  * @throws Qcow2cError as `openTargetBacking`; ERR_USAGE for a backing file that does not fit the bitmap
  */
 async function openBacking(
-  { create = {}, target, keepTarget, bitmap, ...options }: ConvertOptions,
+  { create = {}, target, keepTarget, bitmap, ...options }: NamedTargetOptions,
   { images }: Input,
 ): Promise<TargetBacking | undefined> {
   const { backingFile: file, backingFormat: format } = create;

@@ -16,7 +16,7 @@ import { bitmapsOf, existingBitmaps } from './existing-bitmaps.js';
 import { type ExistingImage, readExistingImage } from './existing-image.js';
 import { openSettings } from './image-input.js';
 import type { Input } from './input.js';
-import type { ConvertOptions } from './options.js';
+import type { ConvertOptions, NamedTargetOptions } from './options.js';
 import type { Output, RunClusters } from './output.js';
 import { TargetOpener } from './output-target.js';
 import { Qcow2Output, type Qcow2Parts } from './qcow2-output.js';
@@ -46,7 +46,7 @@ const runAllClusters: RunClusters = (parts, items, _, settings) =>
  * @throws Qcow2cError; the target is discarded then
  */
 export async function openOutput(
-  options: ConvertOptions,
+  options: NamedTargetOptions,
   parts: OutputParts,
   input: Input,
   backing: TargetBacking | undefined,
@@ -125,7 +125,7 @@ function endsInsideCluster(size: number | undefined, { virtualSize, parameters }
   return size === undefined || (size < virtualSize && size % parameters.geometry.clusterSize !== 0);
 }
 
-function openOldDisk(options: ConvertOptions): Promise<OpenedImage> {
+function openOldDisk(options: NamedTargetOptions): Promise<OpenedImage> {
   // The lock for writing on the target is held by this conversion.
   const reference = { file: options.target, format: 'qcow2', forceShare: true } as const;
   return openImage(reference, undefined, { ...openSettings(options), direct: false });
@@ -133,7 +133,7 @@ function openOldDisk(options: ConvertOptions): Promise<OpenedImage> {
 
 async function openDataFile(
   opener: TargetOpener,
-  { target: image, signal }: ConvertOptions,
+  { target: image, signal }: NamedTargetOptions,
   { dataFile }: ImageParameters,
   diskSize: number | undefined,
 ): Promise<Qcow2Parts['dataFile']> {

@@ -6,6 +6,7 @@ import type { NbdOptions } from '../nbd/nbd-options.js';
 import type { CreateOptions } from '../qcow2/create-options.js';
 import type { SnapshotSelector } from '../qcow2/snapshot-table.js';
 import type { CacheMode } from '../storage/cache-mode.js';
+import type { StreamTarget } from '../storage/output-stream.js';
 import type { Progress } from '../workers/progress.js';
 import type { UnreadableRange } from '../workers/unreadable-range.js';
 
@@ -16,8 +17,17 @@ export interface ConvertOptions {
    * this process's descriptors, which are closed afterwards.
    */
   readonly sources: readonly (Image | StreamReference)[];
-  /** The file to create (replaced as a whole when complete) or the device to write to. */
-  readonly target: string;
+  /**
+   * The file to create (replaced as a whole when complete) or the device to write to. Or a stream, which is written from
+   * start to end: an image is compressed twice for it, unless `spool` is given. The name of a pipe is a stream, and so
+   * are /dev/stdout, /dev/fd/3 and the like, whatever is behind them.
+   */
+  readonly target: string | StreamTarget;
+  /**
+   * For a target that is a stream: write the image to a file without a name in this directory, and from there to the
+   * stream. So sources are read once.
+   */
+  readonly spool?: string | undefined;
   /** The format of the sources. Default: probed from their first bytes. */
   readonly sourceFormat?: ImageFormat | undefined;
   /** Read this internal snapshot of the only source instead of its current state. qcow2 only. */
@@ -129,6 +139,9 @@ export interface ConvertOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** The options once the target has a name: its own, or that of a stream for messages. */
+export type NamedTargetOptions = ConvertOptions & { readonly target: string };
+
 /**
  * Where a target was read back from. `device`: past the page cache. `evicted`: the system was asked to drop its pages
  * first. `page cache`: the system could not be asked.
@@ -179,8 +192,8 @@ export interface ConvertResult {
    * target that is longer than the sources: of their part.
    */
   readonly digest: string | undefined;
-  /** The cache mode actually used for the target. */
-  readonly targetCache: CacheMode;
+  /** The cache mode actually used for the target; undefined: a stream has none. */
+  readonly targetCache: CacheMode | undefined;
   /** The reason why O_DIRECT was refused. */
   readonly directRefused: string | undefined;
   /** Write calls on the target and their bytes. */

@@ -3,7 +3,7 @@ import { quoted, usageError } from '../errors.js';
 import type { openTarget } from '../storage/open-target.js';
 import { RateLimit } from '../storage/rate-limit.js';
 import type { Target } from '../storage/target.js';
-import type { ConvertOptions } from './options.js';
+import type { ConvertOptions, NamedTargetOptions } from './options.js';
 import { refuseSameFile } from './same-file.js';
 import {
   contentOfTarget,
@@ -25,7 +25,7 @@ export type OutputTarget = Pick<Target, 'file' | 'kind' | 'existingSize'> & {
 
 /** What the opening of the files of one target needs. */
 export type TargetOptions = Pick<
-  ConvertOptions,
+  NamedTargetOptions,
   | 'target'
   | 'targetFormat'
   | 'targetCache'

@@ -1,7 +1,7 @@
 /** A raw disk as the output of a conversion. */
 import { usageError } from '../errors.js';
 import { RawWriter } from '../raw/raw-writer.js';
-import type { Target } from '../storage/target.js';
+import { isInPlace, type Target } from '../storage/target.js';
 import type { FindRuns } from '../workers/messages/runs.js';
 import { type PipelineSettings, packIn, refuseAbort, runPipeline } from '../workers/pipeline.js';
 import type { WorkerPool } from '../workers/pool.js';
@@ -65,7 +65,7 @@ export class RawOutput implements Output<FindRuns> {
       keepZeros: sparseSize === 0 || create?.preallocation === 'full',
       sparseSize,
     };
-    this.room = kind === 'new' ? undefined : existingSize;
+    this.room = isInPlace(kind) ? existingSize : undefined;
     this.#target = target;
     this.#signal = signal;
     this.#isAllocated = create?.preallocation === 'falloc' && kind === 'new';

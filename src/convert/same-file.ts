@@ -7,17 +7,22 @@ import { layersOf } from '../system/device-layers.js';
 /**
  * @param files the names of every file that is read, and of other files that are written
  * @param target the name of the target
+ * @param title the target's name for messages
  * @throws Qcow2cError ERR_USAGE when one of the files is the target, lies below it or on it (a loop device and its
  *   file, a partition and its disk); ERR_IO when this cannot be found out
  */
-export async function refuseSameFile(files: readonly string[], target: string): Promise<void> {
+export async function refuseSameFile(
+  files: readonly string[],
+  target: string,
+  title = target,
+): Promise<void> {
   const [there, ...thereBelow] = await layersAt(target);
   if (there === undefined) return;
   for (const name of files) {
     const [here, ...hereBelow] = await layersAt(name);
     if (here === undefined) continue;
     if (here !== there && !hereBelow.includes(there) && !thereBelow.includes(here)) continue;
-    throw usageError(`${quoted(name)} and the target ${quoted(target)} are the same file`, { file: target });
+    throw usageError(`${quoted(name)} and the target ${quoted(title)} are the same file`, { file: title });
   }
 }
 

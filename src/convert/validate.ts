@@ -3,6 +3,7 @@ import { type Qcow2cError, usageError } from '../errors.js';
 import { type CreateOptions, noBackingFormat } from '../qcow2/create-options.js';
 import type { ConvertOptions } from './options.js';
 import { isStream, refuseForStream } from './stream-reference.js';
+import { refuseForStreamTarget } from './stream-target.js';
 
 /** The sources, and the other options that are known so far. */
 type KnownOptions = Pick<ConvertOptions, 'sources'> & Partial<ConvertOptions>;
@@ -15,7 +16,15 @@ export function validate(options: KnownOptions): void {
   validateSources(options);
   validateTarget(options);
   validateBitmap(options);
+  validateStream(options);
   refuseMinSize(options.minSize, options.create?.size);
+}
+
+/** The target's name is checked when it is opened: it may be that of a pipe. */
+function validateStream(options: KnownOptions): void {
+  const { target } = options;
+  if (target === undefined || typeof target === 'string') return;
+  refuseForStreamTarget(target, options);
 }
 
 function validateSources(options: KnownOptions): void {

@@ -5,14 +5,7 @@
 import * as fs from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
-import { isForWriting, positionOf } from './descriptor-facts.js';
-
-const STANDARD_NAMES: Readonly<Record<string, number>> = {
-  '/dev/stdin': 0,
-  '/dev/stdout': 1,
-  '/dev/stderr': 2,
-};
-const DESCRIPTOR_NAME = /^\/(?:dev|proc\/self)\/fd\/(\d{1,9})$/;
+import { isForWriting, ownDescriptor, positionOf } from '../system/descriptor-facts.js';
 
 /**
  * Reports whether the file of this name can be read only once, from start to end: a pipe or socket, a character device
@@ -66,12 +59,6 @@ function openDescriptors(): number[] {
   } catch {
     return [];
   }
-}
-
-function ownDescriptor(name: string): number | undefined {
-  if (Object.hasOwn(STANDARD_NAMES, name)) return STANDARD_NAMES[name];
-  const digits = DESCRIPTOR_NAME.exec(name)?.[1];
-  return digits === undefined ? undefined : Number(digits);
 }
 
 function statsOf(descriptor: number): fs.Stats | undefined {

@@ -6,7 +6,7 @@ import * as fs from 'node:fs';
 import type { Readable } from 'node:stream';
 import { isatty } from 'node:tty';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
-import { positionOf } from './descriptor-facts.js';
+import { positionOf } from '../system/descriptor-facts.js';
 import { FileReader } from './descriptor-reader.js';
 import { PipeReader } from './pipe-reader.js';
 import { ReadableReader } from './readable-reader.js';

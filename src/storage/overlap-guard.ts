@@ -74,7 +74,7 @@ export class OverlapGuard implements Storage {
       });
     }
     this.#written.add(offset, end);
-    await this.#storage.write(offset, buffers);
+    await this.#storage.write(offset, buffers, 'tables');
   }
 
   /**
@@ -95,7 +95,7 @@ export class OverlapGuard implements Storage {
   async writeHeader(buffers: readonly Uint8Array[]): Promise<void> {
     if (lengthOf(buffers) > this.#headerSize)
       throw internalError('the header is longer than its reserved space');
-    await this.#storage.write(0, buffers);
+    await this.#storage.write(0, buffers, 'tables');
   }
 
   read(offset: number, into: Uint8Array): Promise<number> {

@@ -60,6 +60,11 @@ export class SortedRanges {
     }
   }
 
+  /** All ranges in order. */
+  *ranges(): Generator<readonly [start: number, end: number]> {
+    for (const [index, start] of this.#starts.entries()) yield [start, this.#ends[index] ?? start];
+  }
+
   /** The parts of [0, end) that are not in the set, in order. */
   *gaps(end: number): Generator<readonly [start: number, end: number]> {
     let at = 0;

@@ -1,3 +1,6 @@
+/** What a write holds: bytes of guest clusters and bitmaps, or the header and tables, which lead to them. */
+export type WriteKind = 'data' | 'tables';
+
 /**
  * The operations that the writer and the compressed write cache need of the file below them: four, with absolute
  * offsets. Implemented by the target file, the overlap guard and the tests.
@@ -13,9 +16,10 @@ export interface Storage {
   readonly alignment: number;
   /**
    * Writes the buffers in order from `offset` (bytes).
+   * @param kind what the bytes are; default: data. Only a storage that writes an image in order needs to know
    * @throws Qcow2cError ERR_IO, naming offset and length, if not every byte was written; any part may have been then
    */
-  write(offset: number, buffers: readonly Uint8Array[]): Promise<void>;
+  write(offset: number, buffers: readonly Uint8Array[], kind?: WriteKind): Promise<void>;
   /**
    * Fills `into` from `offset` (bytes); both are multiples of `alignment`.
    * @returns bytes read; fewer than requested only at the end of the file

@@ -1,19 +1,22 @@
 /** The target of a conversion as its writers see it, whichever kind of target it is. */
+import type { CacheMode } from './cache-mode.js';
 import type { DirectFile } from './direct-file.js';
 import type { SparseStorage } from './storage.js';
 
 /** The part of a `DirectFile` that writers use. */
-export type TargetFile = SparseStorage &
-  Pick<
-    DirectFile,
-    'cacheMode' | 'directRefused' | 'writeCalls' | 'writtenBytes' | 'limitRate' | 'allocate' | 'close'
-  >;
+export interface TargetFile
+  extends SparseStorage,
+    Pick<DirectFile, 'directRefused' | 'writeCalls' | 'writtenBytes' | 'limitRate' | 'allocate' | 'close'> {
+  /** undefined: no file is written. */
+  readonly cacheMode: CacheMode | undefined;
+}
 
 /**
  * `new`: a file under a temporary name, which takes the target's name when it is committed. `existing`: a regular file
- * that is written in place. `device`: a block device, which always is. `null`: nothing is stored.
+ * that is written in place. `device`: a block device, which always is. `stream`: a pipe, which is written from start to
+ * end. `null`: nothing is stored.
  */
-export type TargetKind = 'new' | 'existing' | 'device' | 'null';
+export type TargetKind = 'new' | 'existing' | 'device' | 'stream' | 'null';
 
 /** Reports whether a target holds bytes from before the conversion. */
 export function isInPlace(kind: TargetKind): boolean {

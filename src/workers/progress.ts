@@ -2,10 +2,11 @@
 
 export interface Progress {
   /**
-   * Only of a conversion that verifies: `verify` is the second pass. Its figures on data are those at the end of the
-   * first.
+   * Only of a conversion in two passes. `convert` is followed by `verify`, whose figures on data are those at the end of
+   * the first pass, or for a stream from a spool directory by `write`. `layout` is the first pass over an image for a
+   * stream, and is followed by `write`.
    */
-  readonly phase?: 'convert' | 'verify' | undefined;
+  readonly phase?: 'convert' | 'layout' | 'verify' | 'write' | undefined;
   /** Guest bytes done: read, found to be zero, or skipped as a hole. */
   readonly guestBytesDone: number;
   /** All guest bytes; undefined: a stream of unknown length. */

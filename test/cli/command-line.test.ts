@@ -506,8 +506,24 @@ describe('refusals without a counterpart in qemu-img', () => {
         'terabytes, petabytes and exabytes.',
     ],
     [
-      ['convert', 'a', '-'],
-      "Standard output cannot be the target: an image is not written sequentially (a file of that name is './-')",
+      ['convert', '-n', '-c', 'a', '-'],
+      "'standard output' is a stream, which holds no image to write into: -n is for files and devices",
+    ],
+    [
+      ['convert', '-c', '--verify', 'a', '-'],
+      "'standard output' is a stream, which cannot be read back: add --spool DIR, or compare what the reader has stored",
+    ],
+    [
+      ['convert', '-O', 'raw', '--spool', 'd', '--verify', 'a', '-'],
+      "'standard output' is a stream, which cannot be read back: compare what the reader has stored",
+    ],
+    [
+      ['convert', '-O', 'qcow2', '-o', 'preallocation=metadata', 'a', '-'],
+      "'standard output' is a stream, which has no space to preallocate: write to a file, or leave preallocation out",
+    ],
+    [
+      ['convert', '-O', 'qcow2', '-o', 'data_file=d', 'a', '-'],
+      "'standard output' is a stream, which is one file: write an image with an external data file to a file",
     ],
     [['convert', '--recompress', 'a', 'b'], '--recompress requires -c'],
     [

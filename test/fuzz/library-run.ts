@@ -76,7 +76,7 @@ async function outcomeOf(options: ConvertOptions): Promise<Outcome> {
   const lost: UnreadableRange[] = [];
   try {
     await convert({ ...options, onUnreadable: (range) => lost.push(range) });
-    return { target: options.target, lost, error: undefined };
+    return { target: String(options.target), lost, error: undefined };
   } catch (error) {
     const known = error instanceof Qcow2cError;
     const stack = error instanceof Error ? error.stack : error;

@@ -1,7 +1,10 @@
 /** Runs the requested conversion and prints its summary. */
+import { constants } from 'node:os';
 import { convert } from '../../convert/convert.js';
 import type { ConvertOptions, ConvertResult } from '../../convert/options.js';
-import { quoted } from '../../errors.js';
+import { Qcow2cError, quoted } from '../../errors.js';
+import { outputTitle } from '../../storage/output-stream.js';
+import { ownDescriptor } from '../../system/descriptor-facts.js';
 import { listLine } from '../checksum/list-line.js';
 import type { CommandIo } from '../command-io.js';
 import { longRun } from '../long-run.js';
@@ -15,6 +18,10 @@ export interface ConvertIo extends CommandIo {
   readonly convert: (options: ConvertOptions) => Promise<ConvertResult>;
 }
 
+const STANDARD_OUTPUT = 1;
+/** The exit code that shells report for a program that wrote into a pipe without a reader. */
+const BROKEN_PIPE = 128 + constants.signals.SIGPIPE;
+
 /**
  * @returns 0, or the exit code for the signal that ended the conversion
  * @throws any other error of the conversion
@@ -25,8 +32,12 @@ export async function convertCommand(
 ): Promise<number> {
   const io: ConvertIo = { convert, ...given };
   const { stderr } = io;
+  const { target } = options;
+  const name = typeof target === 'string' ? target : outputTitle(target);
+  // Standard output takes the image and nothing else.
+  const display = descriptorOf(target) === STANDARD_OUTPUT ? { ...io, stdout: stderr } : io;
   const warnings = new UnreadableWarnings(stderr);
-  const ended = await longRun(`Conversion to ${quoted(options.target)}`, progress, io, (hooks) =>
+  const work = longRun(`Conversion to ${quoted(name)}`, progress, display, (hooks) =>
     io.convert({
       ...options,
       ...hooks,
@@ -35,10 +46,23 @@ export async function convertCommand(
       onWarning: (message) => warn(stderr, message),
     }),
   );
+  const ended = await work.catch((error) => {
+    if (isBrokenPipe(error, name)) return { exitCode: BROKEN_PIPE };
+    throw error;
+  });
   if ('exitCode' in ended) return ended.exitCode;
-  warnings.finish(options.target);
+  warnings.finish(name);
   const { digest } = ended.result;
-  if (digest !== undefined) io.stdout.write(listLine(digest, options.target));
+  if (digest !== undefined) display.stdout.write(listLine(digest, name));
   if (verbose) stderr.write(summary(ended.result));
   return 0;
+}
+
+function descriptorOf(target: ConvertOptions['target']): unknown {
+  return typeof target === 'string' ? ownDescriptor(target) : target.stream;
+}
+
+/** Whether the reader of the target has closed it. */
+function isBrokenPipe(error: unknown, target: string): boolean {
+  return error instanceof Qcow2cError && error.systemCode === 'EPIPE' && error.file === target;
 }

@@ -38,8 +38,8 @@ export interface ConvertRequest {
   readonly verbose: boolean;
 }
 
-/** The name of standard input as a source; a file of that name is './-'. */
-const STANDARD_INPUT = '-';
+/** The name of standard input as a source, and of standard output as the target; a file of that name is './-'. */
+const STANDARD_STREAM = '-';
 const TWO_FORMATS = '--image-opts and --format are mutually exclusive';
 /** The reason added to an error about a target that is raw although its format was not stated. */
 const RAW_IMPLIED = "its name does not end in .qcow2; add '-O qcow2'";
@@ -75,7 +75,8 @@ export function readConvertWords(
     const draft = readFormatOptions(pairs, target.format);
     readBacking(draft, words, target.format);
     const keepTarget = !words.create;
-    validate({ ...read, targetFormat: target.format, compress, create: draft.create, keepTarget });
+    const known = { ...read, target: target.file, spool: words.spool, verify: words.verify };
+    validate({ ...known, targetFormat: target.format, compress, create: draft.create, keepTarget });
     const { create, ...compression } = formatOptions(draft, target.format, compress);
     const options: ConvertOptions = {
       ...read,
@@ -84,6 +85,7 @@ export function readConvertWords(
       forceShare: words.forceShare,
       salvage: words.salvage,
       target: target.file,
+      spool: words.spool,
       targetFormat: target.format,
       overwrite: target.isStated ? undefined : 'same format',
       compress,
@@ -133,11 +135,11 @@ function readSources(
 }
 
 function sourceOf(file: string): ConvertOptions['sources'][number] {
-  return file === STANDARD_INPUT ? { stream: 0, name: 'standard input' } : sourceFile(file);
+  return file === STANDARD_STREAM ? { stream: 0, name: 'standard input' } : sourceFile(file);
 }
 
 interface NamedTarget {
-  readonly file: string;
+  readonly file: ConvertOptions['target'];
   readonly format: ImageFormat;
   /** Whether the format was stated; otherwise it follows from other options and the name. */
   readonly isStated: boolean;
@@ -153,7 +155,8 @@ function readTarget(file: string, words: ConvertWords): NamedTarget {
   }
   const implied = words.compress || file.endsWith('.qcow2') ? 'qcow2' : 'raw';
   const format = targetFormatOf(targetFormat ?? implied);
-  return { file: targetFile(file), format, isStated: targetFormat !== undefined };
+  const target = file === STANDARD_STREAM ? { stream: 1, name: 'standard output' } : targetFile(file);
+  return { file: target, format, isStated: targetFormat !== undefined };
 }
 
 /** The error of missing names: the target may be missing, or may have been read as the value of an option. */

@@ -10,7 +10,7 @@ export function summary(result: ConvertResult): string {
     compression(result),
     ...refusedThreads(result),
     ...checkedPayloads(result),
-    target(result),
+    ...target(result),
     ...what,
     sizes(result),
     ...unreadable(result),
@@ -54,9 +54,10 @@ function refusedThreads({ threadsRefused }: ConvertResult): string[] {
   return threadsRefused === undefined ? [] : [`Fewer worker threads than requested: ${threadsRefused}`];
 }
 
-function target({ targetCache, directRefused }: ConvertResult): string {
+function target({ targetCache, directRefused }: ConvertResult): string[] {
+  if (targetCache === undefined) return [];
   const why = directRefused === undefined ? '' : ` (O_DIRECT was refused: ${directRefused})`;
-  return `Target cache mode: ${targetCache}${why}`;
+  return [`Target cache mode: ${targetCache}${why}`];
 }
 
 function clusters(result: ConvertResult, clusterSize: number): string {

@@ -24,7 +24,11 @@ import { type CommandTable, EVERYWHERE, SIZES } from '../options/option-table.js
 export const CONVERT_TABLE: CommandTable = {
   name: 'convert',
   summary: 'convert disk images to a new image',
-  synopsis: ['qcow2c convert [options] SRC [SRC...] DST', 'COMMAND | qcow2c convert [options] - DST'],
+  synopsis: [
+    'qcow2c convert [options] SRC [SRC...] DST',
+    'COMMAND | qcow2c convert [options] - DST',
+    'qcow2c convert [options] SRC [SRC...] - | COMMAND',
+  ],
   operands: 'files',
   description: [
     'Converts the disk image SRC to DST. Several SRC are concatenated. "-", a named pipe or /dev/stdin is a raw disk ' +
@@ -32,6 +36,8 @@ export const CONVERT_TABLE: CommandTable = {
     'DST is written under a temporary name and renamed once it is complete, its length is verified and it is on ' +
       'disk. After an error or a signal an existing DST is unchanged. With -n, or if DST is a device, it is written ' +
       'in place.',
+    'If DST is "-", /dev/stdout, /dev/fd/N or a named pipe, it is written from start to end. SRC is then read twice, ' +
+      'unless --spool is given or the format is raw.',
   ],
   groups: [
     {
@@ -142,6 +148,12 @@ export const CONVERT_TABLE: CommandTable = {
           flags: ['--verify'],
           help: 'read the finished DST back and compare it with SRC; this happens before DST is renamed, and bypasses the page cache if possible',
         },
+        {
+          flags: ['--spool'],
+          argument: 'DIR',
+          completes: 'file',
+          help: 'if DST is a pipe: write the image to an unnamed file in DIR first, so that SRC is read once',
+        },
       ],
     },
     {
@@ -219,6 +231,14 @@ export const CONVERT_TABLE: CommandTable = {
       ],
     },
     {
+      title: 'An image into a pipe',
+      paragraphs: [
+        'The reader of a pipe has the whole image only if qcow2c exits with 0 (set -o pipefail). If SRC changes ' +
+          "meanwhile, qcow2c exits with 1 and the last MiB is missing, which 'qemu-img check' reports.",
+      ],
+      verbatim: ["qcow2c convert -c disk.raw - | ssh host 'cat > disk.qcow2'"],
+    },
+    {
       title: 'Options instead of a name',
       verbatim: [
         'driver=qcow2,file.filename=FILE',
@@ -265,5 +285,6 @@ export const CONVERT_TABLE: CommandTable = {
     ['0', 'success'],
     ['1', 'an error, described in one line on standard error'],
     ['129, 130, 143', 'stopped by SIGHUP, SIGINT or SIGTERM'],
+    ['141', 'the reader closed the pipe that is the target; nothing is printed'],
   ],
 };

@@ -30,6 +30,7 @@ export interface ConvertWords extends WorkerBudgetWords, NbdWords {
   readonly rateLimit?: string;
   readonly verify?: boolean;
   readonly digest?: boolean;
+  readonly spool?: string;
   readonly compress?: boolean;
   readonly recompress?: boolean;
   readonly copyRangeOffloading?: boolean;

@@ -86,11 +86,6 @@ export function sourceFile(name: string): string {
 
 /** As `sourceFile`, for a file to be written. */
 export function targetFile(name: string): string {
-  if (name === '-') {
-    throw usageError(
-      "Standard output cannot be the target: an image is not written sequentially (a file of that name is './-')",
-    );
-  }
   return plainName(name, { instead: 'write to a file and copy it there' });
 }
 

@@ -26,7 +26,8 @@ export function partOf({ guestBytesDone, guestBytes, phase }: Progress): {
   readonly whole: number | undefined;
 } {
   if (phase === undefined || guestBytes === undefined) return { done: guestBytesDone, whole: guestBytes };
-  return { done: guestBytesDone + (phase === 'verify' ? guestBytes : 0), whole: 2 * guestBytes };
+  const isSecond = phase === 'verify' || phase === 'write';
+  return { done: guestBytesDone + (isSecond ? guestBytes : 0), whole: 2 * guestBytes };
 }
 
 /** The same from 0 to 1. */

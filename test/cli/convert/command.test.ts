@@ -48,6 +48,33 @@ function listeners(process: EventEmitter): number {
   return process.eventNames().reduce((sum, name) => sum + process.listenerCount(name), 0);
 }
 
+describe('a conversion to standard output', () => {
+  const options = { sources: ['in'], target: { stream: 1, name: 'standard output' } };
+  const request: ConvertRequest = { ...REQUEST, options, progress: 'qemu', verbose: true };
+
+  test.each([[options.target], ['/dev/stdout'], ['/dev/fd/1']])(
+    'prints nothing there: %j',
+    async (target) => {
+      const around = io(async ({ onProgress }) => {
+        onProgress?.({ guestBytesDone: 1, guestBytes: 1, dataBytes: 1, storedBytes: 1 });
+        return RESULT;
+      });
+      expect(await convertCommand({ ...request, options: { ...options, target } }, around)).toBe(0);
+      expect(around.stdout.text).toBe('');
+      expect(around.stderr.text).toContain('(100.00/100%)');
+    },
+  );
+
+  test('whose reader is gone ends without a word, as a program that SIGPIPE ends', async () => {
+    const file = 'standard output';
+    const around = io(async () => {
+      throw new Qcow2cError('ERR_IO', 'Broken pipe', { file, systemCode: 'EPIPE' });
+    });
+    expect(await convertCommand({ ...request, progress: 'none' }, around)).toBe(141);
+    expect([around.stdout.text, around.stderr.text]).toEqual(['', '']);
+  });
+});
+
 describe('a conversion that succeeds', () => {
   test('gets the options, prints nothing and exits with 0', async () => {
     const around = io(async (options) => {

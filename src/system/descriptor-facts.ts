@@ -1,5 +1,22 @@
-/** Facts about an open descriptor that Linux shows in /proc/self/fdinfo and Node.js has no call for. */
+/**
+ * Open descriptors of this process: the names that Linux gives them, and facts that it shows in /proc/self/fdinfo and
+ * Node.js has no call for.
+ */
 import { readFileSync } from 'node:fs';
+
+const STANDARD_NAMES: Readonly<Record<string, number>> = {
+  '/dev/stdin': 0,
+  '/dev/stdout': 1,
+  '/dev/stderr': 2,
+};
+const DESCRIPTOR_NAME = /^\/(?:dev|proc\/self)\/fd\/(\d{1,9})$/;
+
+/** @returns the descriptor of a name such as /dev/stdout or /dev/fd/3; undefined for any other name */
+export function ownDescriptor(name: string): number | undefined {
+  if (Object.hasOwn(STANDARD_NAMES, name)) return STANDARD_NAMES[name];
+  const digits = DESCRIPTOR_NAME.exec(name)?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}
 
 /** O_WRONLY or O_RDWR. */
 const WRITING = 0o3;

@@ -1,0 +1,106 @@
+/**
+ * A conversion to a stream. A raw disk is written as it is read. The places in a qcow2 image depend on the compressed
+ * sizes of everything before them, so an image is made twice: the first pass keeps its layout only, the second writes it
+ * from start to end. With a spool directory it is made once, in a file.
+ */
+import { resolveCreateOptions } from '../qcow2/create-options.js';
+import { allocationUnit } from '../qcow2/image-body.js';
+import { AscendingFile } from '../storage/ascending-file.js';
+import { forwardTarget } from '../storage/forward-file.js';
+import { ImageLayout } from '../storage/image-layout.js';
+import { LayoutFile } from '../storage/layout-file.js';
+import { OrderedFile } from '../storage/ordered-file.js';
+import type { OutputStream } from '../storage/output-stream.js';
+import { RateLimit } from '../storage/rate-limit.js';
+import { SpoolFile } from '../storage/spool-file.js';
+import type { Target } from '../storage/target.js';
+import type { Progress } from '../workers/progress.js';
+import type { Input } from './input.js';
+import type { ConvertOptions, ConvertResult } from './options.js';
+import { refuseSameFile } from './same-file.js';
+
+/** Makes the image once. @param changes options that differ @param openTarget replaces `openTarget` */
+export type ConvertOnce = (
+  changes: Partial<ConvertOptions>,
+  openTarget: () => Promise<Target>,
+) => Promise<ConvertResult>;
+
+type StreamOptions = Pick<
+  ConvertOptions,
+  'targetFormat' | 'create' | 'spool' | 'targetCache' | 'compressedCacheSize' | 'rateLimit' | 'onProgress'
+>;
+
+/**
+ * @param stream ended once everything is written
+ * @param readFiles every file that is read
+ * @throws Qcow2cError ERR_SOURCE_CHANGED also when the two passes differ
+ */
+export async function convertToStream(
+  stream: OutputStream,
+  options: StreamOptions,
+  input: Input,
+  readFiles: readonly string[],
+  convertOnce: ConvertOnce,
+): Promise<ConvertResult> {
+  const { targetFormat, spool, rateLimit } = options;
+  if (stream.descriptor !== undefined) {
+    await refuseSameFile(readFiles, `/proc/self/fd/${stream.descriptor}`, stream.name);
+  }
+  if (rateLimit !== undefined) stream.limitRate(new RateLimit(rateLimit));
+  if (targetFormat === 'raw') {
+    return convertOnce({}, async () => forwardTarget(new AscendingFile(stream), 'stream'));
+  }
+  const result = await (spool === undefined
+    ? convertTwice(stream, options, input, convertOnce)
+    : convertToSpool(stream, spool, options, convertOnce));
+  const { writeCalls, writtenBytes } = stream;
+  return { ...result, writeCalls, writtenBytes };
+}
+
+async function convertTwice(
+  stream: OutputStream,
+  { create = {}, compressedCacheSize, onProgress }: StreamOptions,
+  input: Input,
+  convertOnce: ConvertOnce,
+): Promise<ConvertResult> {
+  const { geometry } = resolveCreateOptions(create, input.size);
+  const unit = allocationUnit(geometry.clusterSize);
+  // Without a cache, payloads are written as they are.
+  const alignment = compressedCacheSize === 0 ? 1 : unit;
+  const inPhase = (phase: Progress['phase']): ConvertOptions['onProgress'] =>
+    onProgress && ((progress) => onProgress({ ...progress, phase }));
+  await using layout = new ImageLayout();
+  await convertOnce({ digest: false, onProgress: inPhase('layout') }, async () =>
+    forwardTarget(new LayoutFile(layout, stream.name, alignment), 'null'),
+  );
+  // The first pass has given every warning.
+  const silent = { onWarning: undefined, onUnreadable: undefined };
+  return await convertOnce({ ...silent, onProgress: inPhase('write') }, async () =>
+    forwardTarget(new OrderedFile(layout, stream, input.name, { alignment, unit }), 'stream'),
+  );
+}
+
+async function convertToSpool(
+  stream: OutputStream,
+  directory: string,
+  { targetCache = 'unsafe', onProgress }: StreamOptions,
+  convertOnce: ConvertOnce,
+): Promise<ConvertResult> {
+  await using spool = await SpoolFile.open(directory);
+  let last: Progress = { guestBytesDone: 0, guestBytes: 0, dataBytes: 0, storedBytes: 0 };
+  const converting: ConvertOptions['onProgress'] = (progress) => {
+    // Three phases do not fit into two halves.
+    if (progress.phase === 'verify') return;
+    last = progress;
+    onProgress?.({ ...progress, phase: 'convert' });
+  };
+  const result = await convertOnce({ targetCache, onProgress: onProgress && converting }, () =>
+    spool.target(targetCache),
+  );
+  const { fileSize, virtualSize } = result;
+  await spool.sendTo(stream, fileSize, (sent) => {
+    const guestBytesDone = Math.floor((sent / fileSize) * virtualSize);
+    onProgress?.({ ...last, guestBytesDone, guestBytes: virtualSize, phase: 'write' });
+  });
+  return result;
+}

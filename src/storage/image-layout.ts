@@ -1,0 +1,176 @@
+/**
+ * The layout of an image that was written once without keeping its data: the bytes of its tables, the ranges of its
+ * data, and its length. From it the same image can be written a second time from start to end. The tables are kept
+ * compressed, in memory up to a limit and then in a file without a name, so memory does not grow with the disk.
+ */
+import type { FileHandle } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { internalError, ioError, quoted } from '../errors.js';
+import { readFully } from '../system/read-fully.js';
+import { SortedRanges } from './sorted-ranges.js';
+import { openUnnamedFile } from './unnamed-file.js';
+
+/** Bytes of compressed tables in memory: those of a full disk of 1 TiB with the usual clusters. */
+const MOST_IN_MEMORY = 48 * 2 ** 20;
+/** Entries of tables are 64 bits long. */
+const WORD_BYTES = 8;
+const HALF_BYTES = WORD_BYTES / 2;
+
+/** Tables that were written at once, compressed. Offset and length in bytes. */
+interface KeptTables {
+  readonly offset: number;
+  readonly length: number;
+  /** The bytes, or where they are in the file without a name. */
+  readonly kept: Uint8Array | { readonly at: number; readonly length: number };
+}
+
+/** A part of the image; what lies between the parts is zeros. Half-open, in bytes. */
+export interface LayoutPart {
+  readonly kind: 'data' | 'tables';
+  readonly from: number;
+  readonly to: number;
+}
+
+export class ImageLayout implements AsyncDisposable {
+  readonly #mostInMemory: number;
+  readonly #directory: string;
+  readonly #data = new SortedRanges();
+  readonly #tables = new Map<number, KeptTables>();
+  #inMemory = 0;
+  #file: Promise<FileHandle> | undefined;
+  #fileLength = 0;
+  /** Bytes of the image, once it is complete. */
+  length = 0;
+
+  /** @param mostInMemory bytes, @param directory of the file for the rest: replaced by tests */
+  constructor(mostInMemory = MOST_IN_MEMORY, directory = tmpdir()) {
+    this.#mostInMemory = mostInMemory;
+    this.#directory = directory;
+  }
+
+  /** How many times tables were written. */
+  get tableWrites(): number {
+    return this.#tables.size;
+  }
+
+  /** Bytes of data. */
+  addData(offset: number, length: number): void {
+    this.#data.add(offset, offset + length);
+  }
+
+  /** Keeps the bytes of tables. @throws Qcow2cError ERR_IO, ERR_INTERNAL for tables written twice */
+  async addTables(offset: number, bytes: Uint8Array): Promise<void> {
+    if (this.#tables.has(offset)) throw internalError(`tables at offset ${offset} were written twice`);
+    const compressed = deflateRawSync(differences(bytes), { level: 1 });
+    const entry = { offset, length: bytes.length };
+    if (this.#inMemory + compressed.length <= this.#mostInMemory) {
+      this.#inMemory += compressed.length;
+      this.#tables.set(offset, { ...entry, kept: Uint8Array.from(compressed) });
+      return;
+    }
+    const at = this.#fileLength;
+    this.#fileLength += compressed.length;
+    this.#tables.set(offset, { ...entry, kept: { at, length: compressed.length } });
+    this.#file ??= openUnnamedFile(this.#directory);
+    await this.#write(await this.#file, at, compressed);
+  }
+
+  /** The bytes of tables that were written at this offset; undefined: none were. @throws Qcow2cError ERR_IO */
+  async tablesAt(offset: number): Promise<Uint8Array | undefined> {
+    const tables = this.#tables.get(offset);
+    if (tables === undefined) return undefined;
+    const { kept } = tables;
+    const compressed = kept instanceof Uint8Array ? kept : await this.#read(kept.at, kept.length);
+    return sums(inflateRawSync(compressed, { maxOutputLength: Math.max(1, tables.length) }));
+  }
+
+  /** Whether all these bytes were written as data. */
+  holdsData(from: number, to: number): boolean {
+    return this.#data.covers(from, to);
+  }
+
+  /** All parts in the order of the file. Tables are one part for each time that they were written. */
+  *parts(): Generator<LayoutPart> {
+    const tables = [...this.#tables.values()]
+      .map(({ offset, length }): LayoutPart => ({ kind: 'tables', from: offset, to: offset + length }))
+      .sort((one, other) => one.from - other.from);
+    let next = 0;
+    for (const [from, to] of this.#data.ranges()) {
+      for (let part = tables[next]; part !== undefined && part.from < from; part = tables[next]) {
+        yield part;
+        next += 1;
+      }
+      yield { kind: 'data', from, to };
+    }
+    yield* tables.slice(next);
+  }
+
+  /** Frees the file without a name. Never throws. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const file = await this.#file?.catch(() => undefined);
+    await file?.close().catch(() => {});
+  }
+
+  async #write(file: FileHandle, at: number, bytes: Uint8Array): Promise<void> {
+    try {
+      for (let done = 0; done < bytes.length; ) {
+        const { bytesWritten } = await file.write(bytes, done, bytes.length - done, at + done);
+        done += bytesWritten;
+      }
+    } catch (error) {
+      const what = `Could not write the tables to a temporary file in ${quoted(this.#directory)}`;
+      throw ioError(`${what} (TMPDIR names another directory)`, error, { file: this.#directory });
+    }
+  }
+
+  async #read(at: number, length: number): Promise<Uint8Array> {
+    const file = await this.#file;
+    const bytes = new Uint8Array(length);
+    const what = `Could not read the tables back from a temporary file in ${quoted(this.#directory)}`;
+    const found =
+      file === undefined
+        ? 0
+        : await readFully(file.fd, bytes, at).catch((error) => {
+            throw ioError(what, error, { file: this.#directory });
+          });
+    if (found === length) return bytes;
+    throw ioError(what, new Error(`only ${found} of ${length} bytes are there`), { file: this.#directory });
+  }
+}
+
+/**
+ * Each 64-bit word less the one before it, in halves of 32 bits without a borrow. Entries of a table ascend, so their
+ * differences compress to about a third.
+ */
+function differences(bytes: Uint8Array): Uint8Array {
+  return mapWords(
+    bytes,
+    (word, before) => word - before,
+    (input) => input,
+  );
+}
+
+/** The reverse of `differences`. */
+function sums(bytes: Uint8Array): Uint8Array {
+  return mapWords(
+    bytes,
+    (word, before) => word + before,
+    (_, output) => output,
+  );
+}
+
+function mapWords(
+  bytes: Uint8Array,
+  change: (word: number, before: number) => number,
+  previous: (input: DataView, output: DataView) => DataView,
+): Uint8Array {
+  const result = Uint8Array.from(bytes);
+  const input = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const output = new DataView(result.buffer);
+  const before = previous(input, output);
+  for (let at = WORD_BYTES; at + HALF_BYTES <= bytes.length; at += HALF_BYTES) {
+    output.setUint32(at, change(input.getUint32(at), before.getUint32(at - WORD_BYTES)));
+  }
+  return result;
+}

@@ -1,0 +1,192 @@
+/**
+ * The second pass over an image: writes it from start to end. Tables come from the layout that the first pass kept,
+ * before the data that they lead to. Data come from this pass, nearly in order; what comes early waits. The tables of
+ * both passes must be equal, so the output is that of one run over one source.
+ */
+import { internalError, Qcow2cError, quoted } from '../errors.js';
+import { ForwardFile } from './forward-file.js';
+import type { ImageLayout, LayoutPart } from './image-layout.js';
+import type { OutputStream } from './output-stream.js';
+import type { WriteKind } from './storage.js';
+
+/** The least bytes at the end of the image that are written last. */
+const LEAST_HELD_BYTES = 2 ** 20;
+/**
+ * Bytes of early data. The allocator never leaves space more than LONGEST_INTERRUPTION behind; the rest is for runs and
+ * writes in progress.
+ */
+const MOST_EARLY_BYTES = 32 * 2 ** 20;
+
+export class OrderedFile extends ForwardFile {
+  readonly #layout: ImageLayout;
+  readonly #stream: OutputStream;
+  readonly #source: string;
+  readonly #parts: Iterator<LayoutPart>;
+  #part: LayoutPart | undefined;
+  /** Writes that came early, by their offset. */
+  readonly #early = new Map<number, Uint8Array>();
+  #earlyBytes = 0;
+  /** Everything before this position is written. */
+  #position = 0;
+  /** The end of what may be written now: the rest shows that the image is complete. */
+  #allowed: number;
+  #isWriting = false;
+  #writing: Promise<void> = Promise.resolve();
+  #waiting: (() => void)[] = [];
+  #failure: { readonly error: unknown } | undefined;
+  #equalTables = 0;
+
+  /**
+   * @param layout of the first pass, which is complete
+   * @param source its name, for messages
+   * @param sizes.alignment bytes to which writes are padded: with whole units, only unused tables leave gaps
+   * @param sizes.unit bytes of an allocation unit
+   */
+  constructor(
+    layout: ImageLayout,
+    stream: OutputStream,
+    source: string,
+    { alignment, unit }: { readonly alignment: number; readonly unit: number },
+  ) {
+    super(stream.name, alignment, stream);
+    this.#layout = layout;
+    this.#stream = stream;
+    this.#source = source;
+    this.#parts = layout.parts();
+    this.#part = this.#parts.next().value;
+    // A loss of more than a cluster is what 'qemu-img check' always finds.
+    this.#allowed = Math.max(0, layout.length - Math.max(LEAST_HELD_BYTES, 2 * unit));
+  }
+
+  /**
+   * Takes a write of the second pass. Resolves when its bytes are copied or written.
+   * @throws Qcow2cError ERR_SOURCE_CHANGED when the first pass did not write the same; ERR_IO, ERR_ABORTED
+   */
+  async write(offset: number, buffers: readonly Uint8Array[], kind: WriteKind = 'data'): Promise<void> {
+    this.#throwIfFailed();
+    if (kind === 'tables') return this.#compareTables(offset, Buffer.concat(buffers));
+    const bytes = Buffer.concat(buffers);
+    const isKnown = this.#layout.holdsData(offset, offset + bytes.length);
+    if (!isKnown || offset < this.#position || this.#early.has(offset)) throw this.#changed();
+    this.#early.set(offset, bytes);
+    this.#earlyBytes += bytes.length;
+    this.#advance();
+    const most = MOST_EARLY_BYTES + this.#heldBytes;
+    while (this.#earlyBytes > most && this.#isWriting) await this.#progress();
+    this.#throwIfFailed();
+    // Only data that the first pass had elsewhere can be so early.
+    if (this.#earlyBytes > most) throw this.#changed();
+  }
+
+  /** Writes the rest, which shows the reader that the image is complete. */
+  async complete(length: number): Promise<void> {
+    this.#throwIfFailed();
+    if (length !== this.#layout.length || this.#equalTables !== this.#layout.tableWrites) {
+      throw this.#changed();
+    }
+    this.#allowed = length;
+    await this.#writing;
+    this.#advance();
+    await this.#writing;
+    this.#throwIfFailed();
+    if (this.#position !== length) throw this.#changed();
+    await this.#stream.end();
+  }
+
+  /** Bytes that are held back on purpose. */
+  get #heldBytes(): number {
+    return this.#layout.length - this.#allowed;
+  }
+
+  async #compareTables(offset: number, bytes: Uint8Array): Promise<void> {
+    const before = await this.#layout.tablesAt(offset);
+    if (before === undefined || Buffer.compare(before, bytes) !== 0) throw this.#changed();
+    this.#equalTables += 1;
+  }
+
+  /** Starts to write what can be written, unless that is in progress. */
+  #advance(): void {
+    if (this.#isWriting) return;
+    this.#isWriting = true;
+    this.#writing = this.#writeOn();
+  }
+
+  /** Never rejects. */
+  async #writeOn(): Promise<void> {
+    try {
+      while (this.#position < this.#allowed) {
+        const part = this.#part;
+        if (part === undefined || this.#position < part.from) {
+          await this.#writeZeros(part?.from ?? this.#allowed);
+        } else if (this.#position >= part.to) {
+          this.#part = this.#parts.next().value;
+        } else if (part.kind === 'tables') {
+          await this.#writeTables(part.from);
+        } else if (!(await this.#writeData())) {
+          return;
+        }
+        this.#wakeWaiting();
+      }
+    } catch (error) {
+      this.#failure ??= { error };
+    } finally {
+      // At once, so that a write that comes now starts the next round.
+      this.#isWriting = false;
+      this.#wakeWaiting();
+    }
+  }
+
+  async #writeZeros(to: number): Promise<void> {
+    const length = Math.min(to, this.#allowed) - this.#position;
+    await this.#stream.writeZeros(length);
+    this.#position += length;
+  }
+
+  async #writeTables(from: number): Promise<void> {
+    const bytes = await this.#layout.tablesAt(from);
+    if (bytes === undefined) throw internalError(`no tables at offset ${from}`);
+    await this.#writeAllowed(bytes.subarray(this.#position - from));
+  }
+
+  /** @returns false if the data have not come yet */
+  async #writeData(): Promise<boolean> {
+    const at = this.#position;
+    const bytes = this.#early.get(at);
+    if (bytes === undefined) return false;
+    this.#early.delete(at);
+    const rest = await this.#writeAllowed(bytes);
+    this.#earlyBytes -= bytes.length - rest.length;
+    if (rest.length > 0) this.#early.set(this.#position, rest);
+    return true;
+  }
+
+  /** Writes the bytes at the position, up to what is allowed. @returns the rest */
+  async #writeAllowed(bytes: Uint8Array): Promise<Uint8Array> {
+    const allowed = bytes.subarray(0, this.#allowed - this.#position);
+    await this.#stream.write(allowed);
+    this.#position += allowed.length;
+    return bytes.subarray(allowed.length);
+  }
+
+  /** Waits until something was written. Not while nothing is being written. */
+  #progress(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #wakeWaiting(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
+  #throwIfFailed(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  #changed(): Qcow2cError {
+    return new Qcow2cError(
+      'ERR_SOURCE_CHANGED',
+      `${quoted(this.#source)} was changed during the conversion: its second reading gave another image than the ` +
+        `first, so what ${quoted(this.name)} got is incomplete`,
+      { file: this.#source },
+    );
+  }
+}

@@ -1,0 +1,150 @@
+/** The kinds of outputs that are written from start to end. Used by the output stream. */
+import * as fs from 'node:fs';
+import { Socket } from 'node:net';
+import { finished, type Writable } from 'node:stream';
+import { isTransient, MOST_IDLE_ATTEMPTS } from '../system/transient-error.js';
+
+/** Descriptors that belong to the process and stay open. */
+const LAST_STANDARD = 2;
+
+export interface Sink {
+  /** Resolves once the bytes are taken and may be reused. @throws the system's error, or that of `abandon` */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Tells the reader that all bytes were written. */
+  end(): Promise<void>;
+  /** Ends every write, also one that waits for its reader. Never throws. */
+  abandon(): void;
+}
+
+/** A pipe or socket. The event loop waits for the reader, so no thread is blocked and a write can be abandoned. */
+export class PipeSink implements Sink {
+  readonly #socket: Socket;
+
+  constructor(descriptor: number) {
+    this.#socket = new Socket({ fd: descriptor, readable: false, writable: true });
+    // Each write reports its own error.
+    this.#socket.on('error', () => {});
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#socket.write(bytes, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  end(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      finished(this.#socket, { readable: false }, (error) => (error ? reject(error) : resolve()));
+      this.#socket.end();
+    });
+  }
+
+  abandon(): void {
+    this.#socket.destroy();
+  }
+}
+
+/** A file or a device, written from the descriptor's own position on. */
+export class FileSink implements Sink {
+  readonly #descriptor: number;
+  #isAbandoned = false;
+  #inFlight: Promise<void> = Promise.resolve();
+
+  constructor(descriptor: number) {
+    this.#descriptor = descriptor;
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    const writing = this.#write(bytes);
+    this.#inFlight = writing.catch(() => {});
+    return writing;
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
+    let idle = 0;
+    for (let done = 0; done < bytes.length && !this.#isAbandoned; ) {
+      try {
+        const written = await this.#writeOnce(bytes.subarray(done));
+        done += written;
+        idle = written > 0 ? 0 : idle + 1;
+      } catch (error) {
+        idle += 1;
+        if (!isTransient(error) || idle > MOST_IDLE_ATTEMPTS) throw error;
+      }
+      if (idle > MOST_IDLE_ATTEMPTS) throw new Error(`only ${done} bytes were written`);
+    }
+  }
+
+  #writeOnce(bytes: Uint8Array): Promise<number> {
+    return new Promise((resolve, reject) => {
+      fs.write(this.#descriptor, bytes, 0, bytes.length, null, (error, written) =>
+        error ? reject(error) : resolve(written),
+      );
+    });
+  }
+
+  async end(): Promise<void> {
+    if (this.#descriptor <= LAST_STANDARD) return;
+    await new Promise<void>((resolve, reject) => {
+      fs.close(this.#descriptor, (error) => (error ? reject(error) : resolve()));
+    });
+  }
+
+  abandon(): void {
+    this.#isAbandoned = true;
+    // Another file could get the number of a descriptor that is closed under a write.
+    void this.#inFlight.then(() => this.end()).catch(() => {});
+  }
+}
+
+/** A Writable of Node.js. It belongs to the caller, and keeps its listener for errors. */
+export class WritableSink implements Sink {
+  readonly #stream: Writable;
+  #failure: { readonly error: unknown } | undefined;
+  /** Ends the wait of a pending write. */
+  #wake = () => {};
+
+  constructor(stream: Writable) {
+    this.#stream = stream;
+    // Reports a stream that closes before its end as an error.
+    finished(stream, { readable: false }, (error) => {
+      if (error) this.#fail(error);
+    });
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      if (this.#failure !== undefined) return resolve();
+      // The stream may keep what it is given.
+      const goesOn = this.#stream.write(Uint8Array.from(bytes), (error) => {
+        if (error) this.#fail(error);
+        resolve();
+      });
+      // Its buffer has room: the next bytes need not wait until these are written.
+      if (goesOn) resolve();
+    });
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  async end(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      finished(this.#stream, { readable: false }, (error) => {
+        if (error) this.#fail(error);
+        resolve();
+      });
+      this.#stream.end();
+    });
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  abandon(): void {
+    this.#fail(new Error('the output was abandoned'));
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#wake();
+  }
+}
