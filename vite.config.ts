@@ -60,7 +60,8 @@ export default defineConfig({
           ...everyTest,
           name: 'shared',
           include: ['test/**/*.test.ts'],
-          exclude: MOCKING,
+          // Those have a configuration of their own.
+          exclude: [...MOCKING, 'test/packages/**'],
           isolate: false,
         },
       },

@@ -27,6 +27,11 @@ need zsh zsh -f -c 'zmodload zsh/zpty'
 need fish fish --version
 need gcc cc --version
 need libc6-dev cc -include stdio.h -xc -fsyntax-only /dev/null
+need systemd systemd-analyze --version
+need shellcheck shellcheck --version
+need lintian lintian --version
+need umoci umoci --version
+need binutils strip --version
 need groff groff -man -Tutf8 /dev/null
 need python3 python3 -c 'import hashlib'
 need libisal2 shared_library libisal.so.2
