@@ -80,6 +80,20 @@ export function rate(side) {
   return (results) => median(measured(results, side).runs.map(({ size, wall }) => size / wall));
 }
 
+/**
+ * Bytes a second that a side processes beyond a small side, which pays for the start alike.
+ * @param {string} side @param {string} small @param {number} bytes by which the source of `side` is larger
+ */
+export function rateBeyond(side, small, bytes) {
+  return (/** @type {Results} */ results) => bytes / difference('wall', side, small)(results);
+}
+
+/** The share of all cores that a side keeps busy. @param {string} side @param {number} cores */
+export function coresBusy(side, cores) {
+  return (/** @type {Results} */ results) =>
+    median(measured(results, side).runs.map(({ cpu, wall }) => cpu / wall / cores));
+}
+
 /** Write calls for each host cluster of the output. @param {string} side @param {number} clusterSize bytes */
 export function writesPerHostCluster(side, clusterSize) {
   return (/** @type {Results} */ results) => {

@@ -1,12 +1,15 @@
-// The yardstick for overhead: `node engine-loop.js SOURCE LEVEL` only runs libdeflate over the non-zero 64 KiB
+// The yardstick for overhead: `node engine-loop.js SOURCE ENGINE LEVEL` only runs an engine over the non-zero 64 KiB
 // clusters of a raw file, with a worker thread on every core, and throws the result away. Its CPU time holds the
 // start of Node and of the workers, finding the holes (SEEK_DATA, SEEK_HOLE), reading the data through the page
 // cache in items of 1 MiB, the test for zeros and the compression: nothing is handed over, ordered or written.
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
 import koffi from 'koffi';
+import { ENGINES } from './built.js';
 
+const require = createRequire(import.meta.url);
 const CLUSTER = 65536;
 const ITEM = 2 ** 20;
 const SEEK_DATA = 3;
@@ -28,7 +31,7 @@ function items(descriptor, size) {
 }
 
 function main() {
-  const [path, level] = process.argv.slice(2);
+  const [path, engine, level] = process.argv.slice(2);
   const descriptor = openSync(path, 'r');
   const offsets = items(descriptor, fstatSync(descriptor).size);
   const shared = new Float64Array(new SharedArrayBuffer(offsets.length * 8));
@@ -37,7 +40,7 @@ function main() {
   let running = availableParallelism();
   for (let n = running; n > 0; n--) {
     const worker = new Worker(new URL(import.meta.url), {
-      workerData: { descriptor, level: Number(level), shared, next },
+      workerData: { descriptor, engine, level: Number(level), shared, next },
     });
     worker.on('exit', () => {
       if (--running === 0) closeSync(descriptor);
@@ -45,14 +48,11 @@ function main() {
   }
 }
 
-function work() {
-  const { descriptor, level, shared, next } = workerData;
-  const libdeflate = koffi.load('libdeflate.so.0');
-  const allocate = libdeflate.func('void *libdeflate_alloc_compressor(int)');
-  const compress = libdeflate.func(
-    'size_t libdeflate_deflate_compress(void *, const void *, size_t, void *, size_t)',
-  );
-  const compressor = allocate(level);
+async function work() {
+  const { descriptor, engine, level, shared, next } = workerData;
+  const { createCompressor, findLibrary } = require(ENGINES);
+  const library = (await findLibrary(engine))?.path;
+  const compressor = await createCompressor({ type: 'zlib', engine, level, library, windowBits: 15 });
   const input = Buffer.alloc(ITEM);
   const output = Buffer.alloc(CLUSTER);
   const zeros = Buffer.alloc(CLUSTER);
@@ -61,10 +61,10 @@ function work() {
     for (let at = 0; at < length; at += CLUSTER) {
       const cluster = input.subarray(at, Math.min(at + CLUSTER, length));
       if (cluster.equals(zeros)) continue;
-      compress(compressor, cluster, cluster.length, output, CLUSTER - 1);
+      compressor.compress(cluster, output.subarray(0, CLUSTER - 1));
     }
   }
 }
 
 if (isMainThread) main();
-else work();
+else await work();

@@ -5,6 +5,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { makeBuilds } from './builds.js';
 import { corpus, corpusFormat, describeCorpus } from './corpora.js';
 import { seconds } from './format.js';
 import { machineFacts, requireDisk, requirePrograms } from './machine.js';
@@ -82,6 +83,7 @@ async function main() {
   const rows = chosenRows(values.only);
   requirePrograms();
   const directory = requireDisk(values.dir);
+  await makeBuilds();
   const facts = machineFacts(directory);
   const sides = SIDES.filter(({ id }) => rows.some((row) => row.sides.includes(id)));
   const names = [...new Set(sides.map((side) => side.corpus))];

@@ -1,9 +1,11 @@
 // The commands that are measured: ours, qemu-img's, and the yardsticks (engine loop, disk, start of Node).
 import { fileURLToPath } from 'node:url';
+import { FREE_ENGINE_PROGRAM } from './built.js';
 import { corpusFormat } from './corpora.js';
 
 const OURS = fileURLToPath(new URL('../bin/qcow2c.js', import.meta.url));
 const ENGINE_LOOP = fileURLToPath(new URL('engine-loop.js', import.meta.url));
+const INFLATING_LOOP = fileURLToPath(new URL('inflating-loop.js', import.meta.url));
 
 /** The level of qcow2c that is held against the engine loop: both get it by name. */
 export const OVERHEAD_LEVEL = 2;
@@ -87,6 +89,49 @@ function looking(program, name, corpus, against) {
   };
 }
 
+/** @param {string} corpus @param {'isal' | 'libdeflate'} engine @param {number} level @returns {Side} */
+const engineLoop = (corpus, engine, level) => ({
+  id: `${corpus}/${engine}-loop`,
+  corpus,
+  label: `engine loop, ${engine} ${level}`,
+  makes: 'nothing',
+  command: (source) => [process.execPath, ENGINE_LOOP, source, engine, String(level)],
+});
+
+/** @param {string} corpus @returns {Side} */
+const inflatingLoop = (corpus) => ({
+  id: `${corpus}/inflating-loop`,
+  corpus,
+  label: 'inflating loop, libdeflate',
+  makes: 'nothing',
+  command: (source) => [process.execPath, INFLATING_LOOP, source],
+});
+
+/** @param {string} corpus @returns {Side} the program with an engine that costs nothing: its image has no content */
+const freeEngine = (corpus) => ({
+  id: `${corpus}/free-engine`,
+  corpus,
+  label: 'qcow2c convert -c -t none, an engine that costs nothing',
+  makes: 'copy',
+  command: (source, target) => [
+    process.execPath,
+    FREE_ENGINE_PROGRAM,
+    ...['convert', '-f', 'raw', '-O', 'qcow2', '-c', ...DIRECT, source, target],
+  ],
+});
+
+/** @param {string} corpus @param {'qcow2c' | 'qemu-img'} program @param {string[]} options @returns {Side} */
+const rawToRaw = (corpus, program, ...options) => ({
+  id: `${corpus}/${program}-raw-to-raw`,
+  corpus,
+  label: [program, 'convert -O raw', ...options].join(' '),
+  makes: 'raw',
+  command: (source, target) => [
+    ...(program === 'qcow2c' ? [process.execPath, OURS] : ['qemu-img']),
+    ...['convert', '-f', 'raw', '-O', 'raw', ...options, source, target],
+  ],
+});
+
 /** @param {string} corpus @returns {Side} what every command of ours pays before it does anything */
 const startOfNode = (corpus) => ({
   id: `${corpus}/node`,
@@ -111,13 +156,21 @@ function systemFiles(corpus) {
     qcow2c(corpus, 'zstd', ...ZSTD, ...DIRECT),
     qemuImg(corpus, 'qemu-zstd', ...ZSTD, ...PARALLEL),
     qcow2c(corpus, 'overhead', '-o', `compression_level=${OVERHEAD_LEVEL}`, ...DIRECT),
-    {
-      id: `${corpus}/engine-loop`,
-      corpus,
-      label: `engine loop, libdeflate ${OVERHEAD_LEVEL}`,
-      makes: 'nothing',
-      command: (source) => [process.execPath, ENGINE_LOOP, source, String(OVERHEAD_LEVEL)],
-    },
+    engineLoop(corpus, 'libdeflate', OVERHEAD_LEVEL),
+    engineLoop(corpus, 'isal', 2),
+    rawToRaw(corpus, 'qcow2c', ...DIRECT),
+    rawToRaw(corpus, 'qemu-img', ...PARALLEL),
+  ];
+}
+
+/** @param {string} corpus compressed by qemu-img @returns {Side[]} sides that restore and copy it */
+function backup(corpus) {
+  return [
+    fromQcow2(corpus, 'passthrough', 'qcow2c', '-c', ...DIRECT),
+    fromQcow2(corpus, 'qemu-parallel', 'qemu-img', '-c', ...PARALLEL),
+    fromQcow2(corpus, 'raw', 'qcow2c', '-O', 'raw', ...DIRECT),
+    fromQcow2(corpus, 'qemu-raw', 'qemu-img', '-O', 'raw', ...PARALLEL),
+    inflatingLoop(corpus),
   ];
 }
 
@@ -127,6 +180,7 @@ function systemFiles(corpus) {
  */
 export const SIDES = [
   ...systemFiles('dense'),
+  freeEngine('dense'),
   ...systemFiles('ext4'),
   qcow2c('ext4', 'two-workers', '-m', '2'),
   qcow2c('ones', 'direct', ...DIRECT),
@@ -152,13 +206,12 @@ export const SIDES = [
   qcow2c('ext4in1t', 'two-workers', '-m', '2'),
   qcow2c('small', 'plain'),
   startOfNode('small'),
+  freeEngine('small'),
   fromQcow2('dense-plain', 'direct', 'qcow2c', '-c', ...DIRECT),
   fromQcow2('dense-plain', 'qemu-parallel', 'qemu-img', '-c', ...PARALLEL),
-  fromQcow2('dense-zlib', 'passthrough', 'qcow2c', '-c', ...DIRECT),
+  ...backup('dense-zlib'),
   fromQcow2('dense-zlib', 'recompress', 'qcow2c', '-c', '--recompress', ...DIRECT),
-  fromQcow2('dense-zlib', 'qemu-parallel', 'qemu-img', '-c', ...PARALLEL),
-  fromQcow2('dense-zlib', 'raw', 'qcow2c', '-O', 'raw', ...DIRECT),
-  fromQcow2('dense-zlib', 'qemu-raw', 'qemu-img', '-O', 'raw', ...PARALLEL),
+  ...backup('ext4-zlib'),
   fromQcow2('chain', 'direct', 'qcow2c', '-c', ...DIRECT),
   fromQcow2('chain', 'recompress', 'qcow2c', '-c', '--recompress', ...DIRECT),
   fromQcow2('chain', 'qemu-parallel', 'qemu-img', '-c', ...PARALLEL),
