@@ -61,7 +61,7 @@ export default defineConfig({
           name: 'shared',
           include: ['test/**/*.test.ts'],
           // Those have a configuration of their own.
-          exclude: [...MOCKING, 'test/packages/**'],
+          exclude: [...MOCKING, 'test/packages/**', 'test/debian/**'],
           isolate: false,
         },
       },

@@ -31,6 +31,7 @@ need systemd systemd-analyze --version
 need shellcheck shellcheck --version
 need lintian lintian --version
 need umoci umoci --version
+need parallel parallel --version
 need binutils strip --version
 need groff groff -man -Tutf8 /dev/null
 need python3 python3 -c 'import hashlib'

@@ -39,6 +39,9 @@ const PROOFS: readonly (readonly [string, ...string[]])[] = [
   ['fish', '--version'],
   ['cc', '-include', 'stdio.h', '-xc', '-fsyntax-only', '/dev/null'],
   ['groff', '-man', '-Tutf8', '/dev/null'],
+  ['systemd-analyze', '--version'],
+  ['shellcheck', '--version'],
+  ['parallel', '--version'],
   ['python3', '-c', 'import hashlib'],
 ];
 const LIBRARIES = ['libisal.so.2', 'libdeflate.so.0', 'libzstd.so.1', 'libnbd.so.0'];

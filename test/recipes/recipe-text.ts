@@ -1,0 +1,43 @@
+/** The recipes: the files below docs/recipes, and the code blocks of README.md. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ROOT } from '../e2e/cli.js';
+
+export const RECIPES = join(ROOT, 'docs', 'recipes');
+
+/** The files of the recipes, without the page that explains them. */
+export function recipeFiles(): string[] {
+  const files = readdirSync(RECIPES, { recursive: true, withFileTypes: true }).filter((entry) =>
+    entry.isFile(),
+  );
+  return files.map(({ parentPath, name }) => join(parentPath, name)).filter((file) => !file.endsWith('.md'));
+}
+
+/** The code blocks of a language in README.md. */
+export function readmeBlocks(language: string): string[] {
+  const text = readFileSync(join(ROOT, 'README.md'), 'utf8');
+  return [...text.matchAll(/^```(\w+)\n(.*?)^```$/gms)]
+    .filter(([, name]) => name === language)
+    .map(([, , code]) => code!);
+}
+
+/** One instruction of a Dockerfile, with its continued lines joined. */
+export interface Step {
+  readonly instruction: string;
+  readonly words: string;
+}
+
+/** Reads a Dockerfile. @throws Error at an instruction that the recipes do not use */
+export function dockerfileSteps(text: string): Step[] {
+  const lines = text
+    .replaceAll(/^#.*\n/gm, '')
+    .replaceAll(/\\\n\s*/g, '')
+    .trim()
+    .split(/\n+/);
+  return lines.map((line) => {
+    const [, instruction, words] = /^(FROM|ARG|COPY|RUN|WORKDIR|ENTRYPOINT) (.+)$/.exec(line) ?? [];
+    if (instruction === undefined || words === undefined)
+      throw new Error(`Not a step of a Dockerfile: ${line}`);
+    return { instruction, words };
+  });
+}
