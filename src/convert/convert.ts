@@ -75,10 +75,10 @@ async function run(options: ConvertOptions, parts: ConversionParts): Promise<Con
   await using input = (await openStreamInput(options)) ?? (await openImages(options));
   await using backing = await openBacking(named, input);
   if (stream === undefined) return await convertOnce(named, parts, input, backing);
-  const once: ConvertOnce = (changes, ownParts) =>
+  const once: ConvertOnce = (changes, openTarget) =>
     convertOnce(
       { ...named, rateLimit: undefined, ...changes, target },
-      { ...parts, ...ownParts },
+      { ...parts, openTarget },
       input,
       backing,
     );

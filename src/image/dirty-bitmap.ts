@@ -3,7 +3,7 @@ import { Qcow2cError, quoted, usageError } from '../errors.js';
 import { BitmapChanges } from '../qcow2/bitmap-changes.js';
 import { readBitmapDirectory } from '../qcow2/bitmap-directory.js';
 import type { Qcow2ImageHeader } from './image-header.js';
-import type { ChangeMap } from './source.js';
+import type { ChangeMap, OpenedFile } from './source.js';
 
 /** How many names of bitmaps an error lists. */
 const LISTED_NAMES = 10;
@@ -36,8 +36,19 @@ export async function openBitmap(
   return new BitmapChanges(file, header, found);
 }
 
+/**
+ * Opens the bitmap of an export that is a raw disk.
+ * @param offset where the disk begins in the export, in bytes
+ * @throws Qcow2cError ERR_USAGE if the server has no such bitmap, and for a file
+ */
+export function bitmapOfExport(file: OpenedFile, name: string, offset = 0): ChangeMap {
+  if (file.bitmapChanges === undefined) throw noBitmaps(file.name, 'is a raw disk');
+  const changes = file.bitmapChanges(name);
+  return { changesAt: (at) => changes.changesAt(at + offset) };
+}
+
 /** The error of a bitmap in an image that can have none. @param why a clause about the image */
-export function noBitmaps(file: string, why: string): Qcow2cError {
+function noBitmaps(file: string, why: string): Qcow2cError {
   return usageError(`Source lacks bitmap support: ${quoted(file)} ${why}`, { file });
 }
 

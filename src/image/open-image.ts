@@ -8,7 +8,7 @@ import type { SnapshotSelector } from '../qcow2/snapshot-table.js';
 import { RawPart } from '../raw/raw-part.js';
 import type { ImageUse } from '../system/image-lock.js';
 import { BackingChain } from './backing-chain.js';
-import { noBitmaps, openBitmap } from './dirty-bitmap.js';
+import { bitmapOfExport, openBitmap } from './dirty-bitmap.js';
 import {
   guessFormat,
   type Qcow2ImageHeader,
@@ -84,11 +84,9 @@ export async function openImage(
   settings: OpenSettings,
 ): Promise<OpenedImage> {
   const opening = new ChainOpening(settings);
-  let changes: ChangeMap | undefined;
   try {
     let next = await opening.add(wantedByCaller(reference), snapshot);
     while (next !== undefined) next = await opening.add(next, undefined);
-    changes = await changesOf(opening.layers[0], settings.bitmap);
   } catch (error) {
     await Promise.all(opening.layers.map(({ layer }) => layer.close()));
     throw withChain(error, opening.names);
@@ -96,7 +94,7 @@ export async function openImage(
   const [top, ...below] = opening.layers;
   if (top === undefined) throw usageError('Must specify image file name');
   const source = new BackingChain([top.layer, ...below.map(({ layer }) => layer)]);
-  const { files, dataFiles, readAlignment, compressionTypes, settledMs } = opening;
+  const { files, dataFiles, readAlignment, compressionTypes, settledMs, changes } = opening;
   return {
     source,
     files: [...files, ...dataFiles],
@@ -107,15 +105,6 @@ export async function openImage(
     changes,
     [Symbol.asyncDispose]: () => source.close(),
   };
-}
-
-async function changesOf(
-  top: OpenedLayer | undefined,
-  bitmap: string | undefined,
-): Promise<ChangeMap | undefined> {
-  if (top === undefined || bitmap === undefined) return undefined;
-  if (top.qcow2 === undefined) throw noBitmaps(top.layer.name, 'is a raw disk');
-  return openBitmap(top.qcow2, bitmap);
 }
 
 /** The images opened so far, each the backing file of the one before. */
@@ -129,6 +118,8 @@ class ChainOpening {
   readonly compressionTypes = new Set<CompressionType>();
   readAlignment = 1;
   settledMs = 0;
+  /** What the bitmap of the topmost image lists, if one was asked for. */
+  changes: ChangeMap | undefined;
   readonly #settings: OpenSettings;
   /** Options of an image also apply to its backing files. */
   #forceShare = false;
@@ -142,7 +133,8 @@ class ChainOpening {
     this.names.push(wanted.file);
     if (wanted.nbd === undefined) this.files.push(wanted.file);
     this.#forceShare ||= wanted.forceShare ?? false;
-    const file = await this.#openFile(wanted);
+    const bitmap = this.names.length === 1 ? this.#settings.bitmap : undefined;
+    const file = await this.#openFile(wanted, bitmap);
     const opened = [file];
     try {
       this.#refuseLoop(file);
@@ -150,6 +142,7 @@ class ChainOpening {
       const use = useOf(format, this.#forceShare, this.#settings.copies);
       await file.lock(use);
       if (format === 'raw') {
+        if (bitmap !== undefined) this.changes = bitmapOfExport(file, bitmap, wanted.offset);
         this.#addRaw(wanted, file, snapshot);
         this.#warnOfHoles(file);
         return undefined;
@@ -163,6 +156,7 @@ class ChainOpening {
         this.#warnOfHoles(dataFile);
       }
       const state = snapshot === undefined ? undefined : await snapshotState(qcow2, snapshot);
+      if (bitmap !== undefined) this.changes = await openBitmap(qcow2, bitmap);
       warnOfCutDisk(qcow2, this.#settings.onWarning);
       const layer = new Qcow2Layer(qcow2.header, file, dataFile, state);
       const asNamed = wanted.backing === undefined && wanted.dataFile === undefined && snapshot === undefined;
@@ -215,8 +209,8 @@ class ChainOpening {
     );
   }
 
-  async #openFile(place: NamedPlace): Promise<OpenedFile> {
-    const file = await openNamed(place, this.#settings);
+  async #openFile(place: NamedPlace, bitmap?: string): Promise<OpenedFile> {
+    const file = await openNamed(place, this.#settings, bitmap);
     try {
       if (this.#settings.detectsChanges) this.settledMs += await file.settle();
     } catch (error) {

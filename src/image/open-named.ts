@@ -19,10 +19,17 @@ export interface OpenNamedSettings {
   readonly nbd?: NbdOptions | undefined;
 }
 
-/** @throws Qcow2cError ERR_IO, ERR_UNSUPPORTED, ERR_USAGE */
-export async function openNamed({ file, nbd }: NamedPlace, settings: OpenNamedSettings): Promise<OpenedFile> {
+/**
+ * @param bitmap the dirty bitmap of an export that will be read
+ * @throws Qcow2cError ERR_IO, ERR_UNSUPPORTED, ERR_USAGE
+ */
+export async function openNamed(
+  { file, nbd }: NamedPlace,
+  settings: OpenNamedSettings,
+  bitmap?: string,
+): Promise<OpenedFile> {
   if (nbd === undefined) return openRawSource(file, settings.direct);
   // Loaded on demand: other runs start faster.
   const { NbdSource } = await import('../nbd/nbd-source.js');
-  return NbdSource.open(nbd, await nbdSettings(settings.nbd));
+  return NbdSource.open(nbd, await nbdSettings(settings.nbd), bitmap);
 }

@@ -92,6 +92,11 @@ export interface OpenedFile extends HostFile {
   readonly readAlignment: number;
   /** Whether there are holes that cannot be found and so are read. */
   readonly hasLostHoles: boolean;
+  /**
+   * The content of the dirty bitmap for which an export was opened. undefined: a file or a device, which has none.
+   * @throws Qcow2cError ERR_USAGE if the server has no such bitmap
+   */
+  bitmapChanges?(name: string): ChangeMap;
   /** Takes QEMU's locks for a use of the file, until it is closed. @throws Qcow2cError ERR_IN_USE */
   lock(use: ImageUse): Promise<void>;
   /**

@@ -57,16 +57,21 @@ let pointer: unknown;
 export class BlockStatus {
   readonly #requests: StatusRequests;
   readonly #context: string;
+  readonly #unknown: number;
   readonly #size: number;
   /** Replies that came or are awaited, ascending, without gaps. */
   #replies: AwaitedReply[] = [];
   #current: Reply | undefined;
   #index = 0;
 
-  /** @param size of the export in bytes */
-  constructor(requests: StatusRequests, context: string, size: number) {
+  /**
+   * @param unknown the flags of a range of which the server says nothing
+   * @param size of the export in bytes
+   */
+  constructor(requests: StatusRequests, context: string, unknown: number, size: number) {
     this.#requests = requests;
     this.#context = context;
+    this.#unknown = unknown;
     this.#size = size;
   }
 
@@ -140,8 +145,7 @@ export class BlockStatus {
     } finally {
       listeners.delete(user);
     }
-    // Without an extent nothing is known of the range: it is read.
-    return found ?? { start, end, ends: Float64Array.of(end), flags: Float64Array.of(0) };
+    return found ?? { start, end, ends: Float64Array.of(end), flags: Float64Array.of(this.#unknown) };
   }
 }
 
@@ -158,13 +162,22 @@ function extentPointer(library: Libnbd, is64: boolean): unknown {
   return pointer;
 }
 
-/** Turns lengths and flags into ends; neighbours of equal flags become one. At least one range. */
-function decode(start: number, end: number, size: number, entries: readonly bigint[] | Uint32Array): Reply {
+/**
+ * Turns lengths and flags into ends; neighbours of equal flags become one.
+ * @returns at least one range; undefined without any
+ */
+function decode(
+  start: number,
+  end: number,
+  size: number,
+  entries: readonly bigint[] | Uint32Array,
+): Reply | undefined {
   const ends: number[] = [];
   const flags: number[] = [];
   let at = start;
   for (let index = 0; index + 1 < entries.length && at < end; index += 2) {
     const flag = Number(entries[index + 1]);
+    if (Number(entries[index]) === 0) continue;
     // The last extent may go beyond the request, but not beyond the export.
     at = Math.min(at + Number(entries[index]), size);
     if (flags.at(-1) === flag) ends[ends.length - 1] = at;
@@ -173,8 +186,9 @@ function decode(start: number, end: number, size: number, entries: readonly bigi
       flags.push(flag);
     }
   }
-  if (at === start) return { start, end, ends: Float64Array.of(end), flags: Float64Array.of(0) };
-  return { start, end, ends: Float64Array.from(ends), flags: Float64Array.from(flags) };
+  return at === start
+    ? undefined
+    : { start, end, ends: Float64Array.from(ends), flags: Float64Array.from(flags) };
 }
 
 function lastOf(ends: Float64Array): number {

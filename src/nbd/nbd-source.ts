@@ -1,7 +1,7 @@
 /** An NBD export as a source: its map from base:allocation, and reads of its tables and clusters. */
 import { roundDown, roundUp } from '../arithmetic.js';
-import { Qcow2cError, quoted } from '../errors.js';
-import type { MappedRange, OpenedFile } from '../image/source.js';
+import { Qcow2cError, quoted, usageError } from '../errors.js';
+import type { ChangeMap, MappedRange, OpenedFile } from '../image/source.js';
 import { SECTOR_SIZE } from '../sector.js';
 import { BASE_ALLOCATION, BlockStatus, READS_AS_ZEROS, type StatusRange } from './block-status.js';
 import { loadLibnbd } from './libnbd.js';
@@ -24,15 +24,11 @@ export class NbdSource implements OpenedFile {
 
   /**
    * Connects to an export.
-   * @param contexts further meta contexts to ask for, such as qemu:dirty-bitmap:NAME; see `status`
+   * @param bitmap the name of a dirty bitmap that will be read
    * @throws Qcow2cError ERR_UNSUPPORTED without libnbd; ERR_IO
    */
-  static async open(
-    address: NbdAddress,
-    settings: NbdSettings,
-    contexts: readonly string[] = [],
-  ): Promise<NbdSource> {
-    const wanted = [BASE_ALLOCATION, ...contexts];
+  static async open(address: NbdAddress, settings: NbdSettings, bitmap?: string): Promise<NbdSource> {
+    const wanted = [BASE_ALLOCATION, ...(bitmap === undefined ? [] : [bitmapContext(bitmap)])];
     const connection = await connect(address, settings, wanted);
     try {
       return new NbdSource(address, settings, connection, wanted);
@@ -73,7 +69,9 @@ export class NbdSource implements OpenedFile {
     let status = this.#statuses.get(context);
     if (status === undefined) {
       const requests = { library: loadLibnbd(), request: (begin: Begin) => this.#request(begin) };
-      status = new BlockStatus(requests, context, this.#opened.facts.size);
+      // A range without an answer is read: it may hold data, and it may have changed.
+      const unknown = context === BASE_ALLOCATION ? 0 : DIRTY;
+      status = new BlockStatus(requests, context, unknown, this.#opened.facts.size);
       this.#statuses.set(context, status);
     }
     const found = status;
@@ -83,6 +81,26 @@ export class NbdSource implements OpenedFile {
           const what = `Could not read the block status of ${quoted(this.name)} at offset ${offset}`;
           throw nbdError(what, error, { file: this.name, offset });
         }),
+    };
+  }
+
+  bitmapChanges(name: string): ChangeMap {
+    const context = bitmapContext(name);
+    const status = this.status(context);
+    if (status === undefined) {
+      throw usageError(
+        `Dirty bitmap ${quoted(name)} not found: the server of ${quoted(this.name)} has no meta context ` +
+          `${quoted(context)}; 'qcow2c info' lists what it has`,
+        { file: this.name, expected: context },
+      );
+    }
+    const { size } = this.#opened.facts;
+    return {
+      changesAt: async (offset) => {
+        if (offset >= size) return { length: this.size - offset, isChanged: false };
+        const { length, flags } = await status.at(offset);
+        return { length, isChanged: flags % 2 === DIRTY };
+      },
     };
   }
 
@@ -136,6 +154,13 @@ export class NbdSource implements OpenedFile {
   #request(begin: Begin): Promise<void> {
     return this.#connection.request(begin);
   }
+}
+
+/** Bit of qemu:dirty-bitmap. */
+const DIRTY = 1;
+
+function bitmapContext(name: string): string {
+  return `qemu:dirty-bitmap:${name}`;
 }
 
 type Begin = (handle: NbdHandle) => number;

@@ -2,6 +2,7 @@
 import { copyFile, readFile, stat, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { l2Census } from '../oracle/l2-census.js';
+import { whileQemuNbd } from '../oracle/nbd-server.js';
 import { check, create } from '../oracle/qemu-img.js';
 import { qemuIo } from '../oracle/qemu-io.js';
 import { runOk } from '../oracle/run.js';
@@ -195,6 +196,51 @@ describe('with -n', () => {
       [...convert, disk, existing],
       /with --bitmap it must have the 12583424 of the source/,
     );
+  });
+});
+
+describe('over NBD', () => {
+  const socket = path('nbd.socket');
+  const compressed = ['convert', '-c', '--verify', ...over];
+  const fromFile = path('from-file.qcow2');
+  const same = async () => (await readFile(image)).equals(await readFile(fromFile));
+
+  beforeAll(() => cliOk([...compressed, '-f', 'qcow2', '--bitmap', 'fine', disk, fromFile]));
+
+  test('the result is the file’s: by the server’s bitmap of a raw disk, or by the bitmap in a qcow2 image', async () => {
+    const bitmapOf = ['-f', 'qcow2', '-B', 'fine'];
+    await whileQemuNbd(socket, ['-r', '-e', '8', ...bitmapOf, disk], async (server) => {
+      await cliOk([...compressed, '-f', 'raw', '--bitmap', 'fine', server.uri(), image]);
+      expect(await same()).toBe(true);
+      const sized = ['-o', `backing_file=${full},backing_fmt=qcow2`];
+      const measured = await cliOk([
+        'measure',
+        '-c',
+        '-f',
+        'raw',
+        '--bitmap',
+        'fine',
+        ...sized,
+        server.uri(),
+      ]);
+      expect(measured).toContain(`required size: ${(await stat(image)).size}\n`);
+      const words =
+        /^Dirty bitmap 'daily' not found: the server of 'nbd.*' has no meta context 'qemu:dirty-bitmap:daily'/;
+      const args = [...compressed, '-f', 'raw', '--bitmap', 'daily', server.uri(), path('no.qcow2')];
+      await expectFailure(path(''), args, words);
+    });
+    await whileQemuNbd(socket, ['-r', '-e', '8', '-f', 'raw', disk], async (server) => {
+      await cliOk([...compressed, '-f', 'qcow2', '--bitmap', 'fine', server.uri(), image]);
+      expect(await same()).toBe(true);
+    });
+  });
+
+  test('without a bitmap the whole disk is compared', async () => {
+    await whileQemuNbd(socket, ['-r', '-e', '8', '-f', 'qcow2', disk], async (server) => {
+      await cliOk([...compressed, '-f', 'raw', server.uri(), image]);
+    });
+    expect(await compare(disk, image)).toBe('Images are identical.\n');
+    expect(await storedClusters(image, 64 * KIB)).toEqual(listed('fine', 64 * KIB));
   });
 });
 

@@ -49,9 +49,10 @@ const PACKAGES: Readonly<Record<string, string>> = {
   umoci: 'umoci',
   parallel: 'parallel',
   debootstrap: 'debootstrap',
+  xz: 'xz-utils',
 };
 export const INSTALL_COMMAND =
-  'apt-get install qemu-utils qemu-system-x86 qemu-user p7zip-full strace util-linux-extra acl attr e2fsprogs zsh fish groff python3 gcc libc6-dev systemd shellcheck lintian umoci parallel debootstrap nbdkit libnbd0 libisal2 libdeflate0 libzstd1';
+  'apt-get install qemu-utils qemu-system-x86 qemu-user p7zip-full strace util-linux-extra acl attr e2fsprogs zsh fish groff python3 gcc libc6-dev systemd shellcheck lintian umoci parallel debootstrap nbdkit qemu-system-common xz-utils libnbd0 libisal2 libdeflate0 libzstd1';
 
 /** Programs of the system administrator (mkfs, losetup) are not on everybody's PATH. */
 const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`;
