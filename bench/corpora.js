@@ -48,6 +48,10 @@ function call([program, ...args]) {
   if (status !== 0) throw new Error(`${program} failed: ${error?.message ?? stderr.trim()}`);
 }
 
+/** The dirty bitmap of the changed image, and how many pieces of 1 MiB it lists. */
+export const BITMAP = 'changes';
+const CHANGES = 1024;
+
 const TO_QCOW2 = ['convert', '-f', 'raw', '-O', 'qcow2'];
 
 /**
@@ -170,6 +174,32 @@ const MAKERS = {
     what: 'a copy of that image',
     format: 'qcow2',
     make: (path, corpus) => call(['cp', '--sparse=always', corpus('mapped1t'), path]),
+  },
+  before100g: {
+    what: 'a qcow2 image of 100 GiB without data: the backup that the incremental has as its backing file',
+    format: 'qcow2',
+    make: (path) => call(['qemu-img', 'create', '-q', '-f', 'qcow2', path, '100G']),
+  },
+  changed100g: {
+    what: 'a qcow2 image of 100 GiB with a dirty bitmap of 64 KiB granules: 1 MiB of every 100 MiB has changed (1 %)',
+    format: 'qcow2',
+    make(path, corpus) {
+      call(['qemu-img', 'create', '-q', '-f', 'qcow2', path, '100G']);
+      call(['qemu-img', 'bitmap', '--add', '-g', '64k', '-f', 'qcow2', path, BITMAP]);
+      const writes = Array.from({ length: CHANGES }, (_, n) => [
+        ...['-c', `write -q -s ${corpus('small')} ${n * 100}M 1M`],
+      ]);
+      call(['qemu-io', '-f', 'qcow2', ...writes.flat(), path]);
+    },
+  },
+  'changes-only': {
+    what: 'the changes of that image, one after the other',
+    make(path, corpus) {
+      const piece = readFileSync(corpus('small'));
+      writeFile(path, (descriptor) => {
+        for (let n = 0; n < CHANGES; n++) writeFileSync(descriptor, piece);
+      });
+    },
   },
   chain: {
     what: 'an overlay over an overlay over the compressed dense file: each replaces 1 MiB of every 16 MiB',

@@ -228,18 +228,6 @@ export const ROWS = [
   ...systemFiles('dense', 'Dense files', 0.22),
   ...systemFiles('ext4', '4 GiB ext4 disk', 0.24),
   {
-    id: 'pipe',
-    title: 'Dense files into a pipe, zlib',
-    against: 'the file',
-    sides: ['dense/plain', 'dense/pipe'],
-    bars: [
-      // It is compressed twice, and passes the pipe.
-      cpuAtMost('dense/pipe', 'dense/plain', 2.1),
-      sizeAtMost('dense/pipe', 'dense/plain', 1),
-      peakAtMost('pipe', 'dense/pipe', 200),
-    ],
-  },
-  {
     id: 'ones',
     title: '1000 MiB of ones',
     against: 'qemu-img -c -t none',
@@ -414,6 +402,22 @@ export const ROWS = [
         unit: 'times',
         figure: ratio('wall', 'chain/qemu-parallel', 'chain/recompress'),
       },
+    ],
+  },
+  {
+    id: 'incremental',
+    title: 'Incremental of 1 % of 100 GiB',
+    against: 'qcow2c -c of the changed data alone',
+    sides: ['changed100g/file', 'changed100g/nbd', 'changes-only/direct'],
+    bars: ['file', 'nbd'].map((from) => ({
+      label: `wall above that, from ${from === 'nbd' ? 'an export' : 'a file'}`,
+      relation: 'at most',
+      limit: 1,
+      unit: 'seconds',
+      figure: difference('wall', `changed100g/${from}`, 'changes-only/direct'),
+    })),
+    shown: [
+      { label: 'wall time of the changed data', unit: 'seconds', figure: own('wall', 'changes-only/direct') },
     ],
   },
   {

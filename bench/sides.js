@@ -1,7 +1,7 @@
 // The commands that are measured: ours, qemu-img's, and the yardsticks (engine loop, disk, start of Node).
 import { fileURLToPath } from 'node:url';
 import { FREE_ENGINE_PROGRAM } from './built.js';
-import { corpusFormat } from './corpora.js';
+import { BITMAP, corpusFormat } from './corpora.js';
 
 const OURS = fileURLToPath(new URL('../bin/qcow2c.js', import.meta.url));
 const ENGINE_LOOP = fileURLToPath(new URL('engine-loop.js', import.meta.url));
@@ -31,18 +31,6 @@ function qcow2c(corpus, name, ...options) {
     ],
   };
 }
-
-/** @param {string} corpus @returns {Side} a conversion into a pipe, whose reader counts too */
-const intoPipe = (corpus) => ({
-  id: `${corpus}/pipe`,
-  corpus,
-  label: 'qcow2c convert -c into a pipe',
-  makes: 'image',
-  command: (source, target) => [
-    ...['sh', '-c', '"$@" - | cat > "$0"', target],
-    ...[process.execPath, OURS, 'convert', '-f', 'raw', '-O', 'qcow2', '-c', source],
-  ],
-});
 
 /** @param {string} corpus @param {string} name @param {string[]} options @returns {Side} */
 function qemuImg(corpus, name, ...options) {
@@ -77,6 +65,29 @@ function fromQcow2(corpus, name, program, ...options) {
     ],
   };
 }
+
+/** Serves $1 with the bitmap $2 on the socket $3 while the rest of the command runs. */
+const SERVED = [
+  'qemu-nbd --fork -r -f qcow2 -e 8 -B "$2" -k "$3" --pid-file "$3.pid" "$1" || exit',
+  'server=$(cat "$3.pid"); shift 3; "$@"; code=$?; kill "$server"; exit $code',
+].join('\n');
+
+/** @param {boolean} served over NBD @returns {Side} an incremental image from the dirty bitmap */
+const incremental = (served) => ({
+  id: `changed100g/${served ? 'nbd' : 'file'}`,
+  corpus: 'changed100g',
+  label: `qcow2c convert -c --bitmap -B BEFORE${served ? ' from qemu-nbd -r -e 8' : ''}`,
+  makes: 'image',
+  command: (source, target, other) => {
+    const socket = `${target}.socket`;
+    return [
+      ...(served ? ['bash', '-c', SERVED, 'bash', source, BITMAP, socket] : []),
+      ...[process.execPath, OURS, 'convert', '-f', served ? 'raw' : 'qcow2', '-c', ...DIRECT],
+      ...['--bitmap', BITMAP, '-B', other('before100g'), '-F', 'qcow2'],
+      ...[served ? `nbd+unix://?socket=${socket}` : source, target],
+    ];
+  },
+});
 
 /**
  * A side that looks into an image, or compares it with another.
@@ -193,7 +204,6 @@ function backup(corpus) {
 export const SIDES = [
   ...systemFiles('dense'),
   freeEngine('dense'),
-  intoPipe('dense'),
   ...systemFiles('ext4'),
   qcow2c('ext4', 'two-workers', '-m', '2'),
   qcow2c('ones', 'direct', ...DIRECT),
@@ -228,6 +238,9 @@ export const SIDES = [
   fromQcow2('chain', 'direct', 'qcow2c', '-c', ...DIRECT),
   fromQcow2('chain', 'recompress', 'qcow2c', '-c', '--recompress', ...DIRECT),
   fromQcow2('chain', 'qemu-parallel', 'qemu-img', '-c', ...PARALLEL),
+  incremental(false),
+  incremental(true),
+  qcow2c('changes-only', 'direct', ...DIRECT),
   looking('qcow2c', 'check', 'ext4-zlib'),
   looking('qemu-img', 'check', 'ext4-zlib'),
   looking('qcow2c', 'compare', 'ext4-zlib', 'ext4'),
