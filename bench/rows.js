@@ -228,6 +228,18 @@ export const ROWS = [
   ...systemFiles('dense', 'Dense files', 0.22),
   ...systemFiles('ext4', '4 GiB ext4 disk', 0.24),
   {
+    id: 'pipe',
+    title: 'Dense files into a pipe, zlib',
+    against: 'the file',
+    sides: ['dense/plain', 'dense/pipe'],
+    bars: [
+      // It is compressed twice, and passes the pipe.
+      cpuAtMost('dense/pipe', 'dense/plain', 2.1),
+      sizeAtMost('dense/pipe', 'dense/plain', 1),
+      peakAtMost('pipe', 'dense/pipe', 200),
+    ],
+  },
+  {
     id: 'ones',
     title: '1000 MiB of ones',
     against: 'qemu-img -c -t none',

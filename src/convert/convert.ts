@@ -75,10 +75,10 @@ async function run(options: ConvertOptions, parts: ConversionParts): Promise<Con
   await using input = (await openStreamInput(options)) ?? (await openImages(options));
   await using backing = await openBacking(named, input);
   if (stream === undefined) return await convertOnce(named, parts, input, backing);
-  const once: ConvertOnce = (changes, openTarget) =>
+  const once: ConvertOnce = (changes, ownParts) =>
     convertOnce(
       { ...named, rateLimit: undefined, ...changes, target },
-      { ...parts, openTarget },
+      { ...parts, ...ownParts },
       input,
       backing,
     );

@@ -7,9 +7,9 @@ import { resolveCreateOptions } from '../qcow2/create-options.js';
 import { allocationUnit } from '../qcow2/image-body.js';
 import { AscendingFile } from '../storage/ascending-file.js';
 import { forwardTarget } from '../storage/forward-file.js';
-import { ImageLayout } from '../storage/image-layout.js';
+import { ImageLayout, layoutMemory } from '../storage/image-layout.js';
 import { LayoutFile } from '../storage/layout-file.js';
-import { OrderedFile } from '../storage/ordered-file.js';
+import { OrderedFile, orderedMemory } from '../storage/ordered-file.js';
 import type { OutputStream } from '../storage/output-stream.js';
 import { RateLimit } from '../storage/rate-limit.js';
 import { SpoolFile } from '../storage/spool-file.js';
@@ -19,10 +19,10 @@ import type { Input } from './input.js';
 import type { ConvertOptions, ConvertResult } from './options.js';
 import { refuseSameFile } from './same-file.js';
 
-/** Makes the image once. @param changes options that differ @param openTarget replaces `openTarget` */
+/** Makes the image once. @param changes options that differ @param parts replace those of the conversion */
 export type ConvertOnce = (
   changes: Partial<ConvertOptions>,
-  openTarget: () => Promise<Target>,
+  parts: { readonly openTarget: () => Promise<Target>; readonly memory?: number },
 ) => Promise<ConvertResult>;
 
 type StreamOptions = Pick<
@@ -48,7 +48,7 @@ export async function convertToStream(
   }
   if (rateLimit !== undefined) stream.limitRate(new RateLimit(rateLimit));
   if (targetFormat === 'raw') {
-    return convertOnce({}, async () => forwardTarget(new AscendingFile(stream), 'stream'));
+    return convertOnce({}, { openTarget: async () => forwardTarget(new AscendingFile(stream), 'stream') });
   }
   const result = await (spool === undefined
     ? convertTwice(stream, options, input, convertOnce)
@@ -70,13 +70,22 @@ async function convertTwice(
   const inPhase = (phase: Progress['phase']): ConvertOptions['onProgress'] =>
     onProgress && ((progress) => onProgress({ ...progress, phase }));
   await using layout = new ImageLayout();
-  await convertOnce({ digest: false, onProgress: inPhase('layout') }, async () =>
-    forwardTarget(new LayoutFile(layout, stream.name, alignment), 'null'),
+  const clusters = Math.ceil((input.size ?? 0) / geometry.clusterSize);
+  const memory =
+    layoutMemory(clusters * geometry.l2EntryBytes) + Math.min(orderedMemory(unit), input.size ?? 0);
+  await convertOnce(
+    { digest: false, onProgress: inPhase('layout') },
+    { memory, openTarget: async () => forwardTarget(new LayoutFile(layout, stream.name, alignment), 'null') },
   );
   // The first pass has given every warning.
   const silent = { onWarning: undefined, onUnreadable: undefined };
-  return await convertOnce({ ...silent, onProgress: inPhase('write') }, async () =>
-    forwardTarget(new OrderedFile(layout, stream, input.name, { alignment, unit }), 'stream'),
+  const sizes = { alignment, unit };
+  return await convertOnce(
+    { ...silent, onProgress: inPhase('write') },
+    {
+      memory,
+      openTarget: async () => forwardTarget(new OrderedFile(layout, stream, input.name, sizes), 'stream'),
+    },
   );
 }
 
@@ -94,8 +103,9 @@ async function convertToSpool(
     last = progress;
     onProgress?.({ ...progress, phase: 'convert' });
   };
-  const result = await convertOnce({ targetCache, onProgress: onProgress && converting }, () =>
-    spool.target(targetCache),
+  const result = await convertOnce(
+    { targetCache, onProgress: onProgress && converting },
+    { openTarget: () => spool.target(targetCache) },
   );
   const { fileSize, virtualSize } = result;
   await spool.sendTo(stream, fileSize, (sent) => {

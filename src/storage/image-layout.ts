@@ -32,6 +32,12 @@ export interface LayoutPart {
   readonly to: number;
 }
 
+/** @param tableBytes of all tables @returns the most bytes of memory that their layout takes */
+export function layoutMemory(tableBytes: number): number {
+  // Tables whose entries ascend compress to less than half.
+  return Math.min(MOST_IN_MEMORY, Math.ceil(tableBytes / 2));
+}
+
 export class ImageLayout implements AsyncDisposable {
   readonly #mostInMemory: number;
   readonly #directory: string;

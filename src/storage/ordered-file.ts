@@ -17,6 +17,17 @@ const LEAST_HELD_BYTES = 2 ** 20;
  */
 const MOST_EARLY_BYTES = 32 * 2 ** 20;
 
+/** @param unit bytes of an allocation unit @returns the bytes at the end of an image that are written last */
+function heldBytes(unit: number): number {
+  // A loss of more than a cluster is what 'qemu-img check' always finds.
+  return Math.max(LEAST_HELD_BYTES, 2 * unit);
+}
+
+/** @param unit bytes of an allocation unit @returns the most bytes of memory that wait to be written */
+export function orderedMemory(unit: number): number {
+  return MOST_EARLY_BYTES + heldBytes(unit);
+}
+
 export class OrderedFile extends ForwardFile {
   readonly #layout: ImageLayout;
   readonly #stream: OutputStream;
@@ -54,8 +65,7 @@ export class OrderedFile extends ForwardFile {
     this.#source = source;
     this.#parts = layout.parts();
     this.#part = this.#parts.next().value;
-    // A loss of more than a cluster is what 'qemu-img check' always finds.
-    this.#allowed = Math.max(0, layout.length - Math.max(LEAST_HELD_BYTES, 2 * unit));
+    this.#allowed = Math.max(0, layout.length - heldBytes(unit));
   }
 
   /**

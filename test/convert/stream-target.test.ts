@@ -2,30 +2,23 @@ import { createReadStream, writeFileSync } from 'node:fs';
 import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { PassThrough, Writable } from 'node:stream';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import type { ConvertOptions } from '../../src/convert/options.js';
+import { type ClusterPlace, clusterPlaces } from '../e2e/cluster-places.js';
 import { useScratch } from '../e2e/scratch.js';
 import { randomBytes, textBytes } from '../e2e/source-images.js';
+import { check } from '../oracle/qemu-img.js';
+import { qemuIo } from '../oracle/qemu-io.js';
+import { runOk } from '../oracle/run.js';
 import { tries } from '../stage.js';
+import { Collector, Stuck } from '../storage/collector.js';
 import { convertHere } from './built-worker.js';
 import { diskOf, geometries, stretches } from './generated-disks.js';
 import { openFiles } from './open-files.js';
 
 const path = useScratch();
-
-/** Keeps what is written. */
-class Collector extends Writable {
-  readonly #chunks: Buffer[] = [];
-
-  override _write(chunk: Buffer, _: string, done: () => void): void {
-    this.#chunks.push(chunk);
-    done();
-  }
-
-  get bytes(): Buffer {
-    return Buffer.concat(this.#chunks);
-  }
-}
+/** Of the header's autoclear features, in bytes. */
+const AUTOCLEAR_OFFSET = 88;
 
 /** @returns what a conversion writes to a stream */
 async function streamed(options: Omit<ConvertOptions, 'target'>): Promise<Buffer> {
@@ -120,14 +113,39 @@ describe('a stream gets the bytes of the file', () => {
   });
 });
 
-/** A reader that takes one piece and no more. */
-class Stuck extends Writable {
-  bytes = 0;
+describe('every kind of source makes the same image in a stream as in a file', () => {
+  const raw = path('base.raw');
+  const top = path('top.qcow2');
+  beforeAll(async () => {
+    const list = ['text', 'noise', 'zeros', 'text'] as const;
+    await writeFile(raw, diskOf(list.map((kind) => ({ kind, length: 700_000 }))));
+    await runOk('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', raw, '-F', 'raw', top]);
+    await runOk('qemu-img', ['bitmap', '--add', '--granularity', '64k', top, 'dirty']);
+    await qemuIo(top, ['write -q -P 1 100k 70k']);
+    await runOk('qemu-img', ['snapshot', '-c', 'before', top]);
+    await qemuIo(top, ['write -q -P 2 2M 300k', 'write -q -z 0 64k']);
+  });
 
-  override _write(chunk: Buffer): void {
-    this.bytes += chunk.length;
-  }
-}
+  test.each<[string, Partial<ConvertOptions>]>([
+    ['a chain', {}],
+    ['a chain, uncompressed', { compress: false }],
+    ['a chain to a raw disk', { compress: false, targetFormat: 'raw' }],
+    ['a snapshot', { snapshot: { idOrName: 'before' } }],
+    ['an image with bitmaps', { bitmaps: 'all' }],
+    ['changes over the backing file', { create: { backingFile: raw, backingFormat: 'raw' } }],
+    ['two images', { sources: [top, { file: raw, format: 'raw' }], sourceFormat: 'qcow2' }],
+    ['a part of a disk', { sources: [{ file: raw, format: 'raw', offset: 512, size: 1_024_000 }] }],
+  ])('%s', async (_, options) => {
+    const all = { sources: [top], sourceFormat: 'qcow2' as const, compress: true, ...options };
+    const found = await streamed(all);
+    expect(found.equals(await filed(all))).toBe(true);
+    const image = path('streamed');
+    await writeFile(image, found);
+    if (options.targetFormat !== 'raw') {
+      expect(await check(image)).toMatchObject({ corruptions: 0, leaks: 0, checkErrors: 0 });
+    }
+  });
+});
 
 describe('a conversion to a stream', () => {
   const disk = () => path('source.raw');
@@ -175,6 +193,66 @@ describe('a conversion to a stream', () => {
     });
     await expect(running).rejects.toMatchObject({ code: 'ERR_ABORTED' });
     expect([stream.destroyed, stream.writableEnded]).toEqual([false, false]);
+  });
+
+  test('reports each warning once', async () => {
+    const image = path('stale.qcow2');
+    await runOk('qemu-img', ['create', '-q', '-f', 'qcow2', image, '1M']);
+    await runOk('qemu-img', ['bitmap', '--add', image, 'stale']);
+    const bytes = await readFile(image);
+    bytes.fill(0, AUTOCLEAR_OFFSET, AUTOCLEAR_OFFSET + 8);
+    await writeFile(image, bytes);
+    const warnings: string[] = [];
+    await convertHere({
+      sources: [image],
+      sourceFormat: 'qcow2',
+      target: { stream: new Collector() },
+      bitmaps: 'all',
+      onWarning: (message) => warnings.push(message),
+    });
+    expect(warnings).toEqual([expect.stringContaining('none is copied')]);
+  });
+
+  test('counts both passes in its progress', async () => {
+    await writeFile(disk(), textBytes(5 * 2 ** 20));
+    const phases: unknown[] = [];
+    await convertHere({
+      sources: [disk()],
+      sourceFormat: 'raw',
+      target: { stream: new Collector() },
+      compress: true,
+      onProgress: ({ phase, guestBytesDone, guestBytes }) => {
+        if (guestBytesDone === 0 || guestBytesDone === guestBytes) phases.push([phase, guestBytesDone]);
+      },
+    });
+    const end = 5 * 2 ** 20;
+    expect(phases.filter((state, at) => String(state) !== String(phases[at - 1]))).toEqual([
+      ['layout', 0],
+      ['layout', end],
+      ['write', 0],
+      ['write', end],
+    ]);
+  });
+
+  test('reports what --salvage lost once', async () => {
+    const image = path('damaged.qcow2');
+    await writeFile(disk(), textBytes(3 * 2 ** 20));
+    await convertHere({ sources: [disk()], sourceFormat: 'raw', target: image, compress: true });
+    const [{ from: offset }] = (await clusterPlaces(image)) as [ClusterPlace];
+    const bytes = await readFile(image);
+    bytes.fill(0xff, offset, offset + 64);
+    await writeFile(image, bytes);
+    const lost: number[] = [];
+    const { unreadableBytes } = await convertHere({
+      sources: [image],
+      sourceFormat: 'qcow2',
+      target: { stream: new Collector() },
+      compress: true,
+      salvage: true,
+      onUnreadable: ({ length }) => lost.push(length),
+    });
+    expect([lost.length, lost.reduce((sum, length) => sum + length, 0)]).toEqual([1, unreadableBytes]);
+    expect(unreadableBytes).toBeGreaterThan(0);
   });
 
   test('is an error if the source changes between the passes, before a byte is written', async () => {

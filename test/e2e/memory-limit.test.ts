@@ -55,6 +55,7 @@ test.each(
       `convert -c --verify -m ${THREADS} -f raw RAW OUT`,
       `convert -c -o compression_type=zstd,cluster_size=2M,compression_level=9 -m ${THREADS} -f raw RAW OUT`,
       `convert -c -o cluster_size=4k -m ${THREADS} -f raw RAW OUT`,
+      `convert -c -m ${THREADS} -f raw RAW -`,
       `convert -c --engine node -m ${THREADS} -f raw RAW OUT`,
       `convert -O raw -m ${THREADS} SMALL OUT`,
       `compare -m ${THREADS} ZSTD SMALL`,

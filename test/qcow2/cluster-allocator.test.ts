@@ -360,6 +360,18 @@ describe('examples worked out by hand', () => {
     expect([1, 2, 3, 4, 5, 6].map(count)).toEqual([2, 1, 1, 1, 1, 1]);
   });
 
+  test('after more than 16 MiB the stream does not return to its old unit, so an image can be written in order', () => {
+    const { allocator, ends } = make(16, 16, 65_536);
+    const most = 16 * 2 ** 20;
+    expect(allocator.allocateBytes(1000).offset).toBe(65_536);
+    const run = allocator.allocateRun(most / 65_536);
+    expect([run, ends]).toEqual([131_072, []]);
+    expect(allocator.allocateBytes(1000).offset).toBe(66_536);
+    expect(allocator.allocateRun(1)).toBe(131_072 + most);
+    expect(ends).toEqual([[1, 2000]]);
+    expect(allocator.allocateBytes(1000).offset).toBe(131_072 + most + 65_536);
+  });
+
   test('refcounts of one bit give every payload a host cluster of its own, padded within a unit', () => {
     const { allocator, ends, count } = make(9, 1, 4096);
     expect(allocator.allocateBytes(100)).toEqual({ offset: 4096, padding: 0 });
