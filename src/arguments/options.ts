@@ -106,6 +106,7 @@ const takers = {
     targetIsZero: optional(flag),
     verify: optional(flag),
     digest: optional(flag),
+    sha256: optional(flag),
     rateLimit: optional(wholeNumber(1)),
   }),
   check: options<CheckOptions>({

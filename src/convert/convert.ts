@@ -16,11 +16,12 @@ import { WorkerPool } from '../workers/pool.js';
 import type { Progress } from '../workers/progress.js';
 import { endPromptly } from '../workers/prompt-abort.js';
 import { ChangedClusters, refuseLargerBacking } from './changed-clusters.js';
+import { FileDigest } from './file-digest.js';
 import { onlyImage, openImages, openSettings } from './image-input.js';
 import type { Input } from './input.js';
 import { type OpenedOutput, type OutputParts, openOutput } from './open-output.js';
 import type { ConvertOptions, ConvertResult, NamedTargetOptions } from './options.js';
-import type { ConversionTask, OutputResult, WrittenTarget } from './output.js';
+import type { ConversionTask, OnceResult, OutputResult } from './output.js';
 import { type ConvertOnce, convertToStream } from './stream-conversion.js';
 import { openStreamInput } from './stream-input.js';
 import { openStreamTarget } from './stream-target.js';
@@ -30,10 +31,9 @@ import {
   openTargetBacking,
   type TargetBacking,
 } from './target-backing.js';
-import { digestTarget } from './target-digest.js';
+import { proveTarget, type TakenDigests, type TargetProofs } from './target-proofs.js';
 import { UnreadableLog } from './unreadable-log.js';
 import { validate } from './validate.js';
-import { verifyTarget } from './verification.js';
 
 /** The parts of a conversion that measuring and tests replace. */
 export interface ConversionParts extends OutputParts {
@@ -41,6 +41,9 @@ export interface ConversionParts extends OutputParts {
   /** Whether no thread is started for a disk of one item. Default: false. */
   readonly ownThread?: boolean | undefined;
 }
+
+/** Warnings that a result keeps. */
+const MOST_WARNINGS = 1000;
 
 const BUILT_PARTS: ConversionParts = { workerEntry: BUILT_WORKER, ownThread: true, openTarget };
 
@@ -67,23 +70,41 @@ export async function convertWith(asked: ConvertOptions, parts: ConversionParts)
 }
 
 /** Every part that is opened closes itself at the end. */
-async function run(options: ConvertOptions, parts: ConversionParts): Promise<ConvertResult> {
+async function run(given: ConvertOptions, parts: ConversionParts): Promise<ConvertResult> {
+  const startTime = performance.now();
+  const warnings: string[] = [];
+  const onWarning = (message: string) => {
+    if (warnings.length < MOST_WARNINGS) warnings.push(message);
+    given.onWarning?.(message);
+  };
+  const options = { ...given, onWarning };
   await using stream = await openStreamTarget(options);
   // A backing file's name begins at the working directory where the target has no directory.
   const target = stream === undefined && typeof options.target === 'string' ? options.target : '';
   const named: NamedTargetOptions = { ...options, target };
   await using input = (await openStreamInput(options)) ?? (await openImages(options));
   await using backing = await openBacking(named, input);
-  if (stream === undefined) return await convertOnce(named, parts, input, backing);
   const once: ConvertOnce = (changes, ownParts) =>
     convertOnce(
-      { ...named, rateLimit: undefined, ...changes, target },
+      { ...named, rateLimit: undefined, sha256: undefined, ...changes, target },
       { ...parts, ...ownParts },
       input,
       backing,
     );
   const readFiles = [...input.images.flatMap(({ files }) => files), ...(backing?.files ?? [])];
-  return await convertToStream(stream, options, input, readFiles, once);
+  const { dataBytes, ...result } =
+    stream === undefined
+      ? await convertOnce(named, parts, input, backing)
+      : await convertToStream(stream, options, input, readFiles, once);
+  const seconds = Math.round(performance.now() - startTime) / 1000;
+  return {
+    ...result,
+    sources: sourcesOf(input),
+    target: { name: stream?.name ?? target, format: options.targetFormat ?? 'qcow2' },
+    seconds,
+    bytesPerSecond: Math.round(dataBytes / Math.max(seconds, 1e-3)),
+    warnings,
+  };
 }
 
 /** Makes the target once. It is discarded unless it was committed. */
@@ -92,7 +113,7 @@ async function convertOnce(
   parts: ConversionParts,
   input: Input,
   backing: TargetBacking | undefined,
-): Promise<ConvertResult> {
+): Promise<OnceResult> {
   await using opened = await openOutput(options, parts, input, backing);
   const { output, budget } = opened;
   const changed = changedClusters(input, backing, output.clusterSize);
@@ -103,8 +124,7 @@ async function convertOnce(
   const phases = progressPhases(options.onProgress, options.verify === true);
   const unreadable = new UnreadableLog(options.onUnreadable);
   let filled: FilledOutput;
-  let verifiedFrom: ConvertResult['verifiedFrom'];
-  let digest: string | undefined;
+  let proofs: TargetProofs;
   try {
     filled = await fillOutput(
       opened,
@@ -115,33 +135,12 @@ async function convertOnce(
       phases.convert,
     );
     await refuseChanges();
-    digest = await filled.digest?.end(filled.diskSize);
     await output.finish(filled.diskSize);
-    let sealed: Promise<WrittenTarget> | undefined;
-    const seal = () => {
-      sealed ??= output.seal();
-      return sealed;
-    };
-    const reading = {
-      budget,
-      signal: options.signal,
-      inflateWithNode: options.engine === 'node',
+    proofs = await proveTarget(options, {
+      ...{ output, input, changed, budget, refuseChanges, taken: filled },
       workerEntry: parts.workerEntry,
-    };
-    // The target shows more than what was read: the rest of an existing disk, or the backing file's clusters.
-    if (options.digest && (digest === undefined || output.result().virtualSize > filled.diskSize)) {
-      digest = await digestTarget(await seal(), { ...reading, onProgress: undefined });
-    }
-    if (options.verify && input.content !== undefined) {
-      const expected = { name: input.name, content: input.content, changed, refuseChanges };
-      verifiedFrom = await verifyTarget(await seal(), expected, {
-        name: options.target,
-        salvage: options.salvage ?? false,
-        ...reading,
-        onProgress: phases.verify,
-      });
-      await refuseChanges();
-    }
+      onVerify: phases.verify,
+    });
   } catch (error) {
     // An image that changed while it was read may look damaged.
     if (error instanceof Qcow2cError && error.code === 'ERR_CORRUPT') await refuseChanges();
@@ -156,9 +155,8 @@ async function convertOnce(
     threadsRefused: filled.threadsRefused,
     unreadableBytes: unreadable.bytes,
     settledMs: input.settledMs + (backing?.opened?.settledMs ?? 0),
-    verifiedFrom,
-    verifiedPart: verifiedFrom && (changed === undefined ? 'disk' : 'changes'),
-    digest,
+    ...proofs,
+    dataBytes: filled.dataBytes,
   };
 }
 
@@ -171,11 +169,14 @@ function changedClusters(
   return new ChangedClusters(image.changes, image.source, backing.source, clusterSize);
 }
 
-interface FilledOutput extends Pick<ConvertResult, 'threads' | 'threadsRefused'> {
-  /** Bytes of the source. */
-  readonly diskSize: number;
-  /** Of the source, still to be ended; undefined: not asked for, or not all of the disk was read. */
-  readonly digest: DiskDigest | undefined;
+interface FilledOutput extends TakenDigests, Pick<ConvertResult, 'threads' | 'threadsRefused'> {
+  /** Guest bytes of the items. */
+  readonly dataBytes: number;
+}
+
+function sourcesOf({ images, name }: Input): ConvertResult['sources'] {
+  if (images.length === 0) return [{ name, format: 'raw' }];
+  return images.map(({ source, layers: [{ format }] }) => ({ name: source.name, format }));
 }
 
 /** The disks that a conversion reads. */
@@ -189,13 +190,14 @@ interface ReadDisks {
 /** Runs the items of the input through a worker pool into the output. */
 async function fillOutput(
   { output, budget: { threads, slots }, oldDisk }: OpenedOutput,
-  { signal, salvage = false, engine, compareWithBacking, digest: asksForDigest = false }: ConvertOptions,
+  options: ConvertOptions,
   { workerEntry, ownThread }: Pick<ConversionParts, 'workerEntry' | 'ownThread'>,
   { input, backing, changed }: ReadDisks,
   unreadable: UnreadableLog,
   onProgress: ConvertOptions['onProgress'],
 ): Promise<FilledOutput> {
-  const digests = asksForDigest && changed === undefined;
+  const { signal, salvage = false, engine, compareWithBacking, sha256: asksForSha256 = false } = options;
+  const digests = options.digest === true && changed === undefined;
   const read = [input, backing?.opened, oldDisk].filter((image) => image !== undefined);
   const setup = {
     ...output.setup,
@@ -230,12 +232,27 @@ async function fillOutput(
     onUnreadable: salvage ? unreadable.expect.bind(unreadable) : undefined,
   };
   const items = () => input.items(itemSettings, pool);
-  const settings = { slots, guestBytes: input.likelySize, onProgress, signal };
+  let dataBytes = 0;
+  const settings = {
+    slots,
+    guestBytes: input.likelySize,
+    signal,
+    onProgress: (progress: Progress) => {
+      ({ dataBytes } = progress);
+      onProgress?.(progress);
+    },
+  };
   const digest = digests ? new DiskDigest(signal) : undefined;
-  const end = await output.run(pool, items, { unreadable, digest }, settings);
+  const sha256 = asksForSha256 && output.isInOrder ? new FileDigest(signal) : undefined;
+  const end = await output.run(pool, items, { unreadable, digest, sha256 }, settings);
   unreadable.end();
   const diskSize = input.size ?? roundUp(end, SECTOR_SIZE);
-  return { threads: pool.threads, threadsRefused: pool.threadsRefused?.message, diskSize, digest };
+  const { threads: count, threadsRefused } = pool;
+  return {
+    ...{ diskSize, dataBytes, digest, sha256 },
+    threads: count,
+    threadsRefused: threadsRefused?.message,
+  };
 }
 
 /**

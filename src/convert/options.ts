@@ -129,6 +129,11 @@ export interface ConvertOptions {
    * too. Default: false.
    */
   readonly digest?: boolean | undefined;
+  /**
+   * Compute the SHA-256 of the file that is made: while it is written if that is in order, as of a raw disk, otherwise
+   * by reading it once more. Of a device, only the bytes of the image. Default: false.
+   */
+  readonly sha256?: boolean | undefined;
   /** Maximum bytes per second written to the target. */
   readonly rateLimit?: number | undefined;
   /** Called after each work item of 2 MiB; must not throw. */
@@ -148,8 +153,22 @@ export type NamedTargetOptions = ConvertOptions & { readonly target: string };
  */
 export type VerifiedFrom = 'device' | 'evicted' | 'page cache';
 
+/** A name and the format that was stated or probed. */
+export interface NamedImage {
+  readonly name: string;
+  readonly format: ImageFormat;
+}
+
 /** What a finished conversion did. Sizes in bytes. */
 export interface ConvertResult {
+  readonly sources: readonly NamedImage[];
+  readonly target: NamedImage;
+  /** From the call to the result. */
+  readonly seconds: number;
+  /** Guest bytes that were read in a second. */
+  readonly bytesPerSecond: number;
+  /** The warnings, at most the first 1000. */
+  readonly warnings: readonly string[];
   readonly virtualSize: number;
   readonly fileSize: number;
   /** Of a qcow2 image; undefined for a raw disk. */
@@ -169,6 +188,11 @@ export interface ConvertResult {
   readonly unreadableBytes: number;
   /** Sum of the compressed clusters' lengths. */
   readonly compressedBytes: number;
+  /**
+   * What the clusters with data take in the image for each of their guest bytes; undefined: there are none, or the
+   * target is a raw disk.
+   */
+  readonly ratio: number | undefined;
   /** The engine used; undefined without compression. */
   readonly engine: EngineName | undefined;
   /** undefined also if the levels depend on the content. */
@@ -192,6 +216,8 @@ export interface ConvertResult {
    * target that is longer than the sources: of their part.
    */
   readonly digest: string | undefined;
+  /** The SHA-256 of the target's file in hexadecimal; undefined: not asked for. */
+  readonly sha256: string | undefined;
   /** The cache mode actually used for the target; undefined: a stream has none. */
   readonly targetCache: CacheMode | undefined;
   /** The reason why O_DIRECT was refused. */

@@ -7,15 +7,27 @@ import type { FindRuns } from '../workers/messages/runs.js';
 import type { TaskSetup } from '../workers/messages/task.js';
 import type { PipelineParts, PipelineSettings } from '../workers/pipeline.js';
 import type { ItemResult, WorkerPool } from '../workers/pool.js';
+import type { FileDigest } from './file-digest.js';
 import type { NextItem } from './input.js';
 import type { ConvertResult } from './options.js';
 import type { UnreadableLog } from './unreadable-log.js';
+
+/** The result of making the target once. */
+export type OnceResult = Omit<
+  ConvertResult,
+  'sources' | 'target' | 'seconds' | 'bytesPerSecond' | 'warnings'
+> & {
+  /** Guest bytes that were read. */
+  readonly dataBytes: number;
+};
 
 /** Takes what the answers of the items say besides the content. */
 export interface ItemRecords {
   readonly unreadable: UnreadableLog;
   /** Of the source; undefined: not asked for. */
   readonly digest: DiskDigest | undefined;
+  /** Of the file, if it is written in order; undefined: not asked for. */
+  readonly sha256: FileDigest | undefined;
 }
 
 /** The workers' task for a qcow2 image, or for a raw disk. */
@@ -29,7 +41,19 @@ export type OutputSetup<Task extends ConversionTask> = Task extends unknown
 /** The part of a conversion's result that depends on the target. */
 export type OutputResult = Omit<
   ConvertResult,
-  'threads' | 'threadsRefused' | 'settledMs' | 'unreadableBytes' | 'verifiedFrom' | 'verifiedPart' | 'digest'
+  | 'threads'
+  | 'threadsRefused'
+  | 'settledMs'
+  | 'unreadableBytes'
+  | 'verifiedFrom'
+  | 'verifiedPart'
+  | 'digest'
+  | 'sha256'
+  | 'sources'
+  | 'target'
+  | 'seconds'
+  | 'bytesPerSecond'
+  | 'warnings'
 >;
 
 /**
@@ -49,6 +73,8 @@ export interface Output<Task extends ConversionTask = ConversionTask> extends As
   readonly setup: OutputSetup<Task>;
   /** Bytes; the last item is filled up to a multiple of this. */
   readonly clusterSize: number;
+  /** Whether the bytes of the file are those of the items, in order, with zeros between them. */
+  readonly isInOrder: boolean;
   /** Bytes that fit into an existing target; undefined: no limit. */
   readonly room: number | undefined;
   /** Runs all items through the pool into the target. @returns where the last one ended, in bytes */

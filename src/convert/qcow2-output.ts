@@ -73,6 +73,7 @@ type Qcow2Options = Pick<
 export class Qcow2Output implements Output<CompressClusters> {
   readonly setup: OutputSetup<CompressClusters>;
   readonly clusterSize: number;
+  readonly isInOrder = false;
   readonly room: number | undefined;
   readonly #parts: Qcow2Parts;
   readonly #guard: OverlapGuard;
@@ -176,6 +177,7 @@ export class Qcow2Output implements Output<CompressClusters> {
         unreadable.itemDone(packed.unreadable, guestOffset + length);
       },
       storedBytes: () => this.#clusters.storedBytes,
+      ratio: () => this.#clusters.ratio,
     };
     const onEnd = (end: number) => {
       this.#sourceEnd = end;
@@ -287,6 +289,7 @@ export class Qcow2Output implements Output<CompressClusters> {
       fileSize: this.#length,
       clusterSize: this.clusterSize,
       ...this.#clusters.counts,
+      ratio: this.#clusters.ratio,
       copiedClusters: this.#copied,
       correctedClusters: this.#corrected,
       engine: compressor?.engine,

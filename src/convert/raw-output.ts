@@ -26,6 +26,7 @@ const PIECE_BYTES = 4096;
 export class RawOutput implements Output<FindRuns> {
   readonly setup: OutputSetup<FindRuns>;
   readonly clusterSize = PIECE_BYTES;
+  readonly isInOrder: boolean;
   readonly room: number | undefined;
   readonly #target: Target;
   readonly #writer: RawWriter;
@@ -65,6 +66,8 @@ export class RawOutput implements Output<FindRuns> {
       keepZeros: sparseSize === 0 || create?.preallocation === 'full',
       sparseSize,
     };
+    // An existing file may be longer, and a device is. A stream has a digest of its own.
+    this.isInOrder = kind === 'new';
     this.room = isInPlace(kind) ? existingSize : undefined;
     this.#target = target;
     this.#signal = signal;
@@ -75,7 +78,7 @@ export class RawOutput implements Output<FindRuns> {
   run(
     pool: WorkerPool<FindRuns>,
     items: () => NextItem,
-    { unreadable, digest }: ItemRecords,
+    { unreadable, digest, sha256 }: ItemRecords,
     settings: PipelineSettings,
   ): Promise<number> {
     return runPipeline(
@@ -83,7 +86,9 @@ export class RawOutput implements Output<FindRuns> {
         next: items(),
         pack: packIn(pool),
         store: async ({ bytes, runs, digests, unreadable: lost }, { guestOffset, length }) => {
-          await this.#writer.write(guestOffset, bytes.subarray(0, length), runs);
+          const disk = bytes.subarray(0, length);
+          await this.#writer.write(guestOffset, disk, runs);
+          await sha256?.add(guestOffset, disk);
           if (digests !== undefined) await digest?.add(guestOffset, digests);
           unreadable.itemDone(lost, guestOffset + length);
         },
@@ -140,6 +145,7 @@ export class RawOutput implements Output<FindRuns> {
       correctedClusters: undefined,
       zeroClusters: 0,
       compressedBytes: 0,
+      ratio: undefined,
       engine: undefined,
       compressionLevel: undefined,
       byContent: undefined,

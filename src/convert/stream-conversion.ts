@@ -16,18 +16,26 @@ import { SpoolFile } from '../storage/spool-file.js';
 import type { Target } from '../storage/target.js';
 import type { Progress } from '../workers/progress.js';
 import type { Input } from './input.js';
-import type { ConvertOptions, ConvertResult } from './options.js';
+import type { ConvertOptions } from './options.js';
+import type { OnceResult } from './output.js';
 import { refuseSameFile } from './same-file.js';
 
 /** Makes the image once. @param changes options that differ @param parts replace those of the conversion */
 export type ConvertOnce = (
   changes: Partial<ConvertOptions>,
   parts: { readonly openTarget: () => Promise<Target>; readonly memory?: number },
-) => Promise<ConvertResult>;
+) => Promise<OnceResult>;
 
 type StreamOptions = Pick<
   ConvertOptions,
-  'targetFormat' | 'create' | 'spool' | 'targetCache' | 'compressedCacheSize' | 'rateLimit' | 'onProgress'
+  | 'targetFormat'
+  | 'create'
+  | 'spool'
+  | 'targetCache'
+  | 'compressedCacheSize'
+  | 'rateLimit'
+  | 'sha256'
+  | 'onProgress'
 >;
 
 /**
@@ -41,20 +49,22 @@ export async function convertToStream(
   input: Input,
   readFiles: readonly string[],
   convertOnce: ConvertOnce,
-): Promise<ConvertResult> {
-  const { targetFormat, spool, rateLimit } = options;
+): Promise<OnceResult> {
+  const { targetFormat, spool, rateLimit, sha256 } = options;
   if (stream.descriptor !== undefined) {
     await refuseSameFile(readFiles, `/proc/self/fd/${stream.descriptor}`, stream.name);
   }
   if (rateLimit !== undefined) stream.limitRate(new RateLimit(rateLimit));
+  if (sha256) stream.takeDigest();
   if (targetFormat === 'raw') {
-    return convertOnce({}, { openTarget: async () => forwardTarget(new AscendingFile(stream), 'stream') });
+    const parts = { openTarget: async () => forwardTarget(new AscendingFile(stream), 'stream') };
+    return { ...(await convertOnce({}, parts)), sha256: stream.digest };
   }
   const result = await (spool === undefined
     ? convertTwice(stream, options, input, convertOnce)
     : convertToSpool(stream, spool, options, convertOnce));
   const { writeCalls, writtenBytes } = stream;
-  return { ...result, writeCalls, writtenBytes };
+  return { ...result, writeCalls, writtenBytes, sha256: stream.digest };
 }
 
 async function convertTwice(
@@ -62,7 +72,7 @@ async function convertTwice(
   { create = {}, compressedCacheSize, onProgress }: StreamOptions,
   input: Input,
   convertOnce: ConvertOnce,
-): Promise<ConvertResult> {
+): Promise<OnceResult> {
   const { geometry } = resolveCreateOptions(create, input.size);
   const unit = allocationUnit(geometry.clusterSize);
   // Without a cache, payloads are written as they are.
@@ -94,7 +104,7 @@ async function convertToSpool(
   directory: string,
   { targetCache = 'unsafe', onProgress }: StreamOptions,
   convertOnce: ConvertOnce,
-): Promise<ConvertResult> {
+): Promise<OnceResult> {
   await using spool = await SpoolFile.open(directory);
   let last: Progress = { guestBytesDone: 0, guestBytes: 0, dataBytes: 0, storedBytes: 0 };
   const converting: ConvertOptions['onProgress'] = (progress) => {

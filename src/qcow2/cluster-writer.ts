@@ -5,6 +5,7 @@
 import { internalError } from '../errors.js';
 import { type GuestCluster, guestCluster, guestOffset, hostOffset } from './addresses.js';
 import type { ImageParameters } from './create-options.js';
+import { dataRatio } from './data-ratio.js';
 import type { ImageBody } from './image-body.js';
 import {
   ALL_DATA,
@@ -68,6 +69,17 @@ export class ClusterWriter {
   get storedBytes(): number {
     const { compressedBytes, normalClusters } = this.counts;
     return compressedBytes + normalClusters * this.#body.geometry.clusterSize;
+  }
+
+  /** The ratio of the stored clusters (`dataRatio`). */
+  get ratio(): number | undefined {
+    const { compressedClusters, compressedBytes, normalClusters } = this.counts;
+    const { clusterSize } = this.#body.geometry;
+    return dataRatio({
+      compressed: compressedBytes,
+      compressedGuest: compressedClusters * clusterSize,
+      normal: normalClusters * clusterSize,
+    });
   }
 
   /**

@@ -2,6 +2,7 @@
  * The output of a conversion that is written from start to end, each byte once: a pipe, a socket, an open file, or a
  * Writable of Node.js. Waits for a slow reader, so nothing piles up here.
  */
+import { createHash, type Hash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { stat } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
@@ -58,6 +59,8 @@ export class OutputStream implements AsyncDisposable {
   #failure: { readonly error: unknown } | undefined;
   #limit: RateLimit | undefined;
   #zeros: Uint8Array | undefined;
+  #hash: Hash | undefined;
+  #digest: string | undefined;
   #writeCalls = 0;
   #writtenBytes = 0;
   #hasEnded = false;
@@ -102,6 +105,16 @@ export class OutputStream implements AsyncDisposable {
     return this.#writeCalls;
   }
 
+  /** Computes the SHA-256 of all bytes. Call it before the first write. */
+  takeDigest(): void {
+    this.#hash = createHash('sha256');
+  }
+
+  /** The SHA-256 of all bytes in hexadecimal, after `end`; undefined: not asked for. */
+  get digest(): string | undefined {
+    return this.#digest;
+  }
+
   /** Limits the rate of all later writes. */
   limitRate(limit: RateLimit): void {
     this.#limit = limit;
@@ -126,7 +139,7 @@ export class OutputStream implements AsyncDisposable {
     }
   }
 
-  /** Every byte of the output passes here, once and in order: the place for a digest of what was written. */
+  /** Every byte of the output passes here, once and in order. */
   async #writePiece(piece: Uint8Array): Promise<void> {
     this.#throwIfFailed();
     await this.#limit?.admit(piece.length, this.#closing.signal);
@@ -136,6 +149,7 @@ export class OutputStream implements AsyncDisposable {
       this.#fail(this.#ioError(error));
     }
     this.#throwIfFailed();
+    this.#hash?.update(piece);
     this.#writeCalls += 1;
     this.#writtenBytes += piece.length;
   }
@@ -144,6 +158,7 @@ export class OutputStream implements AsyncDisposable {
   async end(): Promise<void> {
     this.#throwIfFailed();
     this.#hasEnded = true;
+    this.#digest = this.#hash?.digest('hex');
     this.#stopListening?.();
     try {
       await this.#sink.end();

@@ -18,6 +18,8 @@ export interface PipelineParts<Answer, Item = PlannedItem> {
   store(answer: Answer, item: Item): Promise<void>;
   /** Bytes in the target so far; undefined: there is no target. */
   storedBytes(): number | undefined;
+  /** As in Progress. */
+  ratio?(): number | undefined;
 }
 
 /** @returns the stage that works on planned items in a pool */
@@ -66,7 +68,14 @@ export async function runPipeline<
   let planned = false;
 
   const report = (guestBytesDone: number) => {
-    onProgress?.({ guestBytesDone, guestBytes, dataBytes, storedBytes: parts.storedBytes() });
+    const [storedBytes, ratio] = [parts.storedBytes(), parts.ratio?.()];
+    onProgress?.({
+      guestBytesDone,
+      guestBytes,
+      dataBytes,
+      storedBytes,
+      ...(ratio !== undefined && { ratio }),
+    });
   };
   report(0);
   for (;;) {

@@ -15,4 +15,9 @@ export interface Progress {
   readonly dataBytes: number;
   /** Bytes that these take in the target; undefined: there is no target. */
   readonly storedBytes: number | undefined;
+  /**
+   * What the clusters stored so far take in the image for each of their guest bytes; undefined: none are stored, or the
+   * target is no image.
+   */
+  readonly ratio?: number | undefined;
 }

@@ -8,8 +8,10 @@ import { ownDescriptor } from '../../system/descriptor-facts.js';
 import { listLine } from '../checksum/list-line.js';
 import type { CommandIo } from '../command-io.js';
 import { longRun } from '../long-run.js';
+import { qapiJson } from '../options/qapi-object.js';
 import { warn } from '../progress/notice.js';
 import type { ConvertRequest } from './request.js';
+import { resultObject } from './result-object.js';
 import { summary } from './summary.js';
 import { UnreadableWarnings } from './unreadable-warnings.js';
 
@@ -27,7 +29,7 @@ const BROKEN_PIPE = 128 + constants.signals.SIGPIPE;
  * @throws any other error of the conversion
  */
 export async function convertCommand(
-  { options, progress, quiet, verbose }: ConvertRequest,
+  { options, output, progress, quiet, verbose }: ConvertRequest,
   given: CommandIo & Partial<ConvertIo>,
 ): Promise<number> {
   const io: ConvertIo = { convert, ...given };
@@ -36,8 +38,10 @@ export async function convertCommand(
   const name = typeof target === 'string' ? target : outputTitle(target);
   // Standard output takes the image and nothing else.
   const display = descriptorOf(target) === STANDARD_OUTPUT ? { ...io, stdout: stderr } : io;
+  // The result is alone on standard output.
+  const shown = output === 'json' ? { ...display, stdout: stderr } : display;
   const warnings = new UnreadableWarnings(stderr);
-  const work = longRun(`Conversion to ${quoted(name)}`, progress, display, (hooks) =>
+  const work = longRun(`Conversion to ${quoted(name)}`, progress, shown, (hooks) =>
     io.convert({
       ...options,
       ...hooks,
@@ -52,8 +56,12 @@ export async function convertCommand(
   });
   if ('exitCode' in ended) return ended.exitCode;
   warnings.finish(name);
-  const { digest } = ended.result;
-  if (digest !== undefined) display.stdout.write(listLine(digest, name));
+  const { digest, sha256 } = ended.result;
+  if (output === 'json') {
+    display.stdout.write(qapiJson(resultObject(ended.result)));
+  } else {
+    for (const each of [digest, sha256]) if (each) display.stdout.write(listLine(each, name));
+  }
   if (verbose) stderr.write(summary(ended.result));
   return 0;
 }

@@ -31,6 +31,8 @@ import type { ConvertWords } from './words.js';
 export interface ConvertRequest {
   readonly kind: 'convert';
   readonly options: ConvertOptions;
+  /** json: print the result as an object on standard output. */
+  readonly output: 'human' | 'json';
   readonly progress: ProgressStyle;
   /** Print errors and warnings only, without the ranges that --salvage replaced with zeros. */
   readonly quiet: boolean;
@@ -104,10 +106,12 @@ export function readConvertWords(
       targetIsZero: words.targetIsZero,
       verify: words.verify,
       digest: words.digest,
+      sha256: words.sha256,
     };
     validate(options);
     const verbose = !quiet && (words.verbose ?? false);
-    return { kind: 'convert', options, progress: progressStyle(words), quiet, verbose };
+    const { output = 'human' } = words;
+    return { kind: 'convert', options, output, progress: progressStyle(words), quiet, verbose };
   });
 }
 

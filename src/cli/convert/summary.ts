@@ -68,12 +68,9 @@ function clusters(result: ConvertResult, clusterSize: number): string {
 }
 
 function sizes(result: ConvertResult): string {
-  const { virtualSize, fileSize, compressedClusters, normalClusters, clusterSize, compressedBytes } = result;
-  const clusterBytes = clusterSize ?? 0;
-  const data = (compressedClusters + normalClusters) * clusterBytes;
-  const stored = compressedBytes + normalClusters * clusterBytes;
-  const ratio = data === 0 ? '' : `, ratio of the data ${(stored / data).toFixed(3)}`;
-  return `Size: ${virtualSize} bytes virtual, ${fileSize} bytes in the file${ratio}`;
+  const { virtualSize, fileSize, ratio } = result;
+  const text = ratio === undefined ? '' : `, ratio of the data ${ratio.toFixed(3)}`;
+  return `Size: ${virtualSize} bytes virtual, ${fileSize} bytes in the file${text}`;
 }
 
 function unreadable({ unreadableBytes }: ConvertResult): string[] {

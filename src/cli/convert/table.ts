@@ -14,6 +14,7 @@ import {
   ISOLATED,
   MEMORY,
   NO_OBJECT,
+  OUTPUT,
   PARALLEL,
   PROGRESS,
   SHOW_PROGRESS,
@@ -194,6 +195,14 @@ export const CONVERT_TABLE: CommandTable = {
         {
           flags: ['--digest'],
           help: "print the digest of DST's content: the line of 'qcow2c checksum DST', on standard output and also with -q",
+        },
+        {
+          flags: ['--sha256'],
+          help: 'print the SHA-256 of the file DST as sha256sum does; also with -q',
+        },
+        {
+          ...OUTPUT,
+          help: 'human or json: print one object with the result on standard output, and progress on standard error (default: human)',
         },
         SHOW_PROGRESS,
         PROGRESS,

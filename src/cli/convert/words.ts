@@ -31,6 +31,8 @@ export interface ConvertWords extends WorkerBudgetWords, NbdWords {
   readonly verify?: boolean;
   readonly digest?: boolean;
   readonly spool?: string;
+  readonly sha256?: boolean;
+  readonly output?: 'human' | 'json';
   readonly compress?: boolean;
   readonly recompress?: boolean;
   readonly copyRangeOffloading?: boolean;

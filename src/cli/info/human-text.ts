@@ -7,7 +7,7 @@ import { quoted } from '../../errors.js';
 import type { Examination } from '../../examine/examine-image.js';
 import type { BackingInfo, ImageInfo, SnapshotInfo } from '../../info/image-info.js';
 import { entriesOf, isList, type QapiValue } from '../options/qapi-object.js';
-import { qcow2Object, shownFile } from './image-object.js';
+import { examinedRatio, qcow2Object, shownFile } from './image-object.js';
 import { sizeText } from './size-text.js';
 
 /** @returns lines for each image with their line ends, an empty line between two */
@@ -34,7 +34,7 @@ function* linesOf(info: ImageInfo): Generator<string> {
   for (const snapshot of qcow2.snapshots) yield snapshotLine(snapshot);
   yield 'Format specific information:';
   yield* objectLines(qcow2Object(qcow2), '    ');
-  if (qcow2.deep !== undefined) yield* ['Deep inspection:', ...deepLines(qcow2.deep)];
+  if (qcow2.deep !== undefined) yield* ['Deep inspection:', ...deepLines(qcow2.deep, qcow2.clusterSize)];
 }
 
 /** Text from the image, escaped to one line. */
@@ -114,7 +114,8 @@ function* objectLines(value: QapiValue, indentation: string): Generator<string> 
 }
 
 /** Not in qemu-img. Payloads of snapshots are counted too: they share host clusters. */
-function deepLines({ clusters, examined, broken, facts }: Examination): string[] {
+function deepLines(deep: Examination, clusterSize: number): string[] {
+  const { clusters, examined, broken, facts } = deep;
   const lines = [
     `compressed clusters: ${clusters.compressed}`,
     `normal clusters: ${clusters.normal}`,
@@ -128,7 +129,7 @@ function deepLines({ clusters, examined, broken, facts }: Examination): string[]
       `payloads: ${examined}`,
       `uncompressed size: ${exactSize(compressedGuestBytes)}`,
       `compressed size: ${exactSize(payloadBytes)}`,
-      `compression ratio: ${(payloadBytes / compressedGuestBytes).toFixed(3)}`,
+      `ratio of the data: ${examinedRatio(deep, clusterSize)?.toFixed(3)}`,
       `host clusters of payloads: ${hostClusters}`,
       `wasted size: ${exactSize(wastedBytes)}`,
       `window size: ${exactSize(window)}`,

@@ -5,6 +5,7 @@
 import type { Examination } from '../../examine/examine-image.js';
 import { readsAsProtocol } from '../../image/protocol.js';
 import type { DataFileInfo, ImageInfo, Qcow2Info, SnapshotInfo } from '../../info/image-info.js';
+import { dataRatio } from '../../qcow2/data-ratio.js';
 import type { Encryption } from '../../qcow2/encryption-header.js';
 import type { QapiObject } from '../options/qapi-object.js';
 
@@ -28,7 +29,7 @@ export function imageObject(info: ImageInfo): QapiObject {
     'backing-filename-format': backing?.format,
     snapshots: qcow2 && qcow2.snapshots.length > 0 ? qcow2.snapshots.map(snapshotObject) : undefined,
     children: [{ name: 'file', info: fileObject(info) }],
-    deep: qcow2?.deep && deepObject(qcow2.deep),
+    deep: qcow2?.deep && deepObject(qcow2.deep, qcow2.clusterSize),
   };
 }
 
@@ -116,7 +117,8 @@ function snapshotObject(snapshot: SnapshotInfo): QapiObject {
 }
 
 /** Not in QEMU; keys follow the style of the schema. */
-function deepObject({ clusters, examined, broken, facts }: Examination): QapiObject {
+function deepObject(deep: Examination, clusterSize: number): QapiObject {
+  const { clusters, examined, broken, facts } = deep;
   return {
     'compressed-clusters': clusters.compressed,
     'normal-clusters': clusters.normal,
@@ -126,9 +128,16 @@ function deepObject({ clusters, examined, broken, facts }: Examination): QapiObj
     payloads: examined,
     'uncompressed-size': facts?.compressedGuestBytes,
     'compressed-size': facts?.payloadBytes,
+    ratio: examinedRatio(deep, clusterSize),
     'host-clusters-of-payloads': facts?.hostClusters,
     'wasted-size': facts?.wastedBytes,
     'window-size': facts?.window,
     'payloads-with-checksum': facts?.checksums,
   };
+}
+
+/** The ratio of the data: compressed clusters, with those of snapshots, and the normal ones of the disk. */
+export function examinedRatio({ clusters, facts }: Examination, clusterSize: number): number | undefined {
+  const { payloadBytes: compressed = 0, compressedGuestBytes: compressedGuest = 0 } = facts ?? {};
+  return dataRatio({ compressed, compressedGuest, normal: clusters.normal * clusterSize });
 }

@@ -70,7 +70,7 @@ export class BarDisplay implements ProgressDisplay {
  * the bar first, then the numbers from the right.
  */
 export function barLine({ progress, elapsed, waited, finished }: BarState, columns: number): string {
-  const { guestBytesDone, guestBytes, dataBytes, storedBytes } = progress;
+  const { guestBytesDone, guestBytes, dataBytes, ratio } = progress;
   const share = guestBytes === undefined ? undefined : finished ? 1 : shareOf(progress);
   const position =
     share === undefined
@@ -78,9 +78,7 @@ export function barLine({ progress, elapsed, waited, finished }: BarState, colum
       : `${(Math.floor(share * 1000) / 10).toFixed(1).padStart(5)}%`;
   const figures = [
     `${speed(dataBytes, elapsed)} MB/s`,
-    ...(storedBytes === undefined
-      ? []
-      : [`ratio ${dataBytes === 0 ? '-' : (storedBytes / dataBytes).toFixed(3)}`]),
+    ...(ratio === undefined ? [] : [`ratio ${ratio.toFixed(3)}`]),
     share === undefined || finished
       ? `in ${duration(elapsed + waited)}`
       : `ETA ${timeLeft(share, elapsed, waited)}`,

@@ -34,7 +34,7 @@ export class JsonDisplay implements ProgressDisplay {
   }
 
   #print(state: 'running' | 'done' | 'failed'): void {
-    const { phase, guestBytesDone, guestBytes, dataBytes, storedBytes } = this.#latest;
+    const { phase, guestBytesDone, guestBytes, dataBytes, storedBytes, ratio } = this.#latest;
     const share = state === 'done' ? 1 : shareOf(this.#latest);
     const percent = share === undefined ? null : Math.floor(share * 10_000) / 100;
     const seconds = Math.round(this.#now() - this.#startTime) / 1000;
@@ -43,6 +43,7 @@ export class JsonDisplay implements ProgressDisplay {
       guestBytes: guestBytes ?? null,
       dataBytes,
       storedBytes: storedBytes ?? null,
+      ...(ratio === undefined ? {} : { ratio }),
     };
     const line = { state, ...(phase === undefined ? {} : { phase }), percent, ...counts, seconds };
     this.#stderr.write(`${JSON.stringify(line)}\n`);

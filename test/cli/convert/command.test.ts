@@ -8,6 +8,7 @@ import { RESULT } from './conversion-result.js';
 
 const REQUEST: ConvertRequest = {
   kind: 'convert',
+  output: 'human',
   options: { sources: ['in'], target: 'out' },
   progress: 'none',
   quiet: false,

@@ -37,7 +37,7 @@ describe('summary', () => {
   });
 
   test('has no cluster counts for a raw disk', () => {
-    const text = summary({ ...RESULT, clusterSize: undefined, compressedClusters: 0, normalClusters: 0 });
+    const text = summary({ ...RESULT, clusterSize: undefined, ratio: undefined });
     expect(text).not.toContain('Clusters');
     expect(text).toContain('Size: 655360 bytes virtual, 400384 bytes in the file\n');
   });
@@ -50,6 +50,7 @@ describe('summary', () => {
       compressedClusters: 0,
       normalClusters: 0,
       compressedBytes: 0,
+      ratio: undefined,
     });
     expect(text).toContain('Compression: none; worker threads: 3\n');
     expect(text).toContain('400384 bytes in the file\n');
