@@ -80,7 +80,7 @@ function fromQcow2(corpus, name, program, ...options) {
 
 /** Serves $1 with the bitmap $2 on the socket $3 while the rest of the command runs. */
 const SERVED = [
-  'qemu-nbd --fork -r -f qcow2 -e 8 -B "$2" -k "$3" --pid-file "$3.pid" "$1" || exit',
+  'qemu-nbd --fork -t -r -f qcow2 -e 8 -B "$2" -k "$3" --pid-file "$3.pid" "$1" || exit',
   'server=$(cat "$3.pid"); shift 3; "$@"; code=$?; kill "$server"; exit $code',
 ].join('\n');
 

@@ -32,7 +32,7 @@ case $1 in
     if grep -q "<incremental>$(cat checkpoint)</incremental>" "$3"; then bitmap=(-B backup-vda); fi
     if [ -e broken ]; then bitmap=(); fi
     sed -n 's/.*<name>\\(.*\\)<.name>.*/\\1/p' "$4" > next
-    qemu-nbd --fork -r -f qcow2 -x vda -k "$socket" -e 8 --pid-file "$PWD/server" "\${bitmap[@]}" disk.qcow2 ;;
+    qemu-nbd --fork -t -r -f qcow2 -x vda -k "$socket" -e 8 --pid-file "$PWD/server" "\${bitmap[@]}" disk.qcow2 ;;
   domjobabort)
     kill "$(cat server)"
     while kill -0 "$(cat server)" 2>/dev/null; do sleep 0.01; done

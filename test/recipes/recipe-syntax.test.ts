@@ -33,7 +33,7 @@ async function verdict(root: string, units: Readonly<Record<string, string>>): P
   await runOk('sh', ['-c', 'cp -t "$0" *.target *.slice', place('usr/lib/systemd/system')], {
     cwd: '/usr/lib/systemd/system',
   });
-  for (const program of ['usr/bin/qcow2c', 'usr/local/sbin/qcow2c-nightly'])
+  for (const program of ['usr/bin/qcow2c', 'usr/local/sbin/qcow2c-nightly', 'usr/local/sbin/backup-machine'])
     await writeFile(place(program), '#!/bin/sh\n', { mode: 0o755 });
   for (const [name, text] of Object.entries(units))
     await writeFile(place(`etc/systemd/system/${name}`), text);
@@ -61,6 +61,15 @@ describe('systemd accepts', () => {
     expect(units).toHaveLength(2);
     const pairs = units.map((text) => [text.slice(0, text.indexOf('\n')), text.slice(text.indexOf('\n'))]);
     expect(await verdict('readme', Object.fromEntries(pairs))).toBe('');
+  });
+
+  test('the units in docs/backup.md', async () => {
+    const units = readmeBlocks('ini', 'docs/backup.md').map((text) => {
+      const [first = ''] = text.split('\n', 1);
+      return [basename(first), text] as const;
+    });
+    expect(units).toHaveLength(2);
+    expect(await verdict('backup', Object.fromEntries(units))).toBe('');
   });
 
   test('no unit with a misspelt setting or a missing program', async () => {
@@ -145,7 +154,12 @@ async function allCommands(): Promise<Commands[]> {
     ...readmeBlocks('yaml').flatMap((text, index) => commandsOf(`readme-${index}`, text)),
     ...readmeBlocks('dockerfile').flatMap((text, index) => dockerCommands(`readme-image-${index}`, text)),
   ];
-  return [...texts, ...jobs.flat(), ...images.flat(), ...readme];
+  const backup = readmeBlocks('bash', 'docs/backup.md').map((text, index) => ({
+    name: `backup-${index}.sh`,
+    // nbdkit sets $uri in the shell that it starts.
+    text: text.startsWith('nbdkit') ? `# shellcheck disable=SC2016\n{\n${text}}\n` : text,
+  }));
+  return [...texts, ...jobs.flat(), ...images.flat(), ...readme, ...backup];
 }
 
 test('shellcheck finds nothing in scripts, CI jobs and Dockerfiles', async () => {

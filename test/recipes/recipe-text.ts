@@ -13,9 +13,9 @@ export function recipeFiles(): string[] {
   return files.map(({ parentPath, name }) => join(parentPath, name)).filter((file) => !file.endsWith('.md'));
 }
 
-/** The code blocks of a language in README.md. */
-export function readmeBlocks(language: string): string[] {
-  const text = readFileSync(join(ROOT, 'README.md'), 'utf8');
+/** The code blocks of a language in README.md, or in another document. */
+export function readmeBlocks(language: string, document = 'README.md'): string[] {
+  const text = readFileSync(join(ROOT, document), 'utf8');
   return [...text.matchAll(/^```(\w+)\n(.*?)^```$/gms)]
     .filter(([, name]) => name === language)
     .map(([, , code]) => code!);
