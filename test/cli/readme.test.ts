@@ -30,6 +30,18 @@ test('README.md has at most 1,600 words, so that a newcomer reads it', async () 
   expect(words.length).toBeLessThanOrEqual(1600);
 });
 
+test('README.md says in five lines what qcow2c is, and each of its recipes has at most ten', async () => {
+  const text = await readFile(README, 'utf8');
+  const [, first] = text.split('\n\n');
+  expect(first!.split('\n')).toHaveLength(5);
+  const recipes = text.slice(text.indexOf('\n## Recipes\n'), text.indexOf('\n## Options of convert\n'));
+  const blocks = [...recipes.matchAll(/^```\w+\n(.*?)^```$/gms)].map(([, code]) =>
+    code!.trimEnd().split('\n'),
+  );
+  expect(blocks).toHaveLength(4);
+  for (const lines of blocks) expect(lines.length).toBeLessThanOrEqual(10);
+});
+
 test('README.md lists the options of convert with the first words of their help', async () => {
   const text = await readFile(README, 'utf8');
   const [before, between = '', ...none] = text.split(BEGIN);

@@ -101,7 +101,8 @@ describe.each([
 
   test('installs a program that works with every library', async () => {
     await cp(disk, join(root, 'images/disk.raw'));
-    await expectWorkingProgram(inRoot(root, ...entry), '/images/disk.raw', '/images/out.qcow2', { env });
+    const images = { here: join(root, 'images'), there: '/images' };
+    await expectWorkingProgram(inRoot(root, ...entry), images, { env });
     // Another version of libdeflate may give other bytes, but the same disk.
     await cliOk(['compare', '-f', 'raw', disk, join(root, 'images/out.qcow2')]);
   });

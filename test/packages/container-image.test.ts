@@ -42,11 +42,16 @@ function program(): Program {
 const env = { NODE_EXTRA_CA_CERTS: undefined, TMPDIR: undefined, HOME: undefined };
 
 test('its command works on a volume, where nothing else can be written', async () => {
-  await expectWorkingProgram(program(), '/images/disk.raw', '/images/out.qcow2', { env });
+  const images = { here: path('bundle/rootfs/images'), there: '/images' };
+  await expectWorkingProgram(program(), images, { env });
   await cliOk(['convert', '-c', '-f', 'raw', path('bundle/rootfs/images/disk.raw'), path('usual.qcow2')]);
   const made = await readFile(path('bundle/rootfs/images/out.qcow2'));
   expect(made.equals(await readFile(path('usual.qcow2')))).toBe(true);
-  expect((await readdir(path('bundle/rootfs/images'))).sort()).toEqual(['disk.raw', 'out.qcow2']);
+  expect((await readdir(path('bundle/rootfs/images'))).sort()).toEqual([
+    'disk.raw',
+    'nbd.qcow2',
+    'out.qcow2',
+  ]);
 });
 
 test('an error has its exit code', async () => {

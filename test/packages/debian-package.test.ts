@@ -39,7 +39,7 @@ test('its files belong to root and can be written by nobody else', async () => {
 
 test('the program works from its place', async () => {
   await makeMixedDisk(path('disk.raw'));
-  await expectWorkingProgram([path('root/usr/bin/qcow2c')], path('disk.raw'), path('out.qcow2'));
+  await expectWorkingProgram([path('root/usr/bin/qcow2c')], { here: path(), there: path() });
 });
 
 test('manual page and completions are what the program prints, in the places of man and the shells', async () => {

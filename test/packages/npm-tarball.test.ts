@@ -22,11 +22,10 @@ const NEEDED = [
 
 const path = useScratch();
 const project = path('project');
-const disk = path('disk.raw');
 beforeAll(async () => {
   await mkdir(project);
   await mkdir(path('needed'));
-  await makeMixedDisk(disk);
+  await makeMixedDisk(path('disk.raw'));
   await writeFile(path('project', 'package.json'), '{"name": "empty", "private": true}');
   const needed = NEEDED.map((name) => `${ROOT}node_modules/${name}`);
   await runOk('npm', ['pack', '--ignore-scripts', '--pack-destination', path('needed'), ...needed]);
@@ -36,7 +35,7 @@ beforeAll(async () => {
 });
 
 test('its program works', async () => {
-  await expectWorkingProgram([path('project/node_modules/.bin/qcow2c')], disk, path('out.qcow2'));
+  await expectWorkingProgram([path('project/node_modules/.bin/qcow2c')], { here: path(), there: path() });
 });
 
 test.each([

@@ -3,7 +3,7 @@ import { cp, mkdir, realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { runOk } from '../oracle/run.js';
 
-const OPTIONAL = ['libdeflate.so.0', 'libisal.so.2', 'libzstd.so.1'];
+const OPTIONAL = ['libdeflate.so.0', 'libisal.so.2', 'libzstd.so.1', 'libnbd.so.0'];
 
 /**
  * Makes the root.
