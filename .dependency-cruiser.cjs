@@ -9,7 +9,7 @@ const COMMANDS = ['check', 'checksum', 'compare', 'convert', 'info', 'map', 'mea
 const MAY_IMPORT = {
   system: [],
   storage: ['system'],
-  nbd: ['system'],
+  nbd: ['storage', 'system'],
   qcow2: ['storage', 'system'],
   raw: ['storage', 'system'],
   engines: ['system'],

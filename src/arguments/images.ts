@@ -95,7 +95,7 @@ const targetFields = fields<StreamTarget>({
 
 /** The name of a file, or a stream. */
 export const target: Taker<string | StreamTarget> = (value, argument) =>
-  isPlain(value) && 'stream' in value ? targetFields(value, argument) : fileName(value, argument);
+  isPlain(value) && 'stream' in value ? targetFields(value, argument) : placeName(value, argument);
 
 /** Half of a surrogate pair becomes U+FFFD in the system's calls, which makes it another name. */
 function isWellFormed(name: string): boolean {

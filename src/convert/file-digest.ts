@@ -1,6 +1,7 @@
 /** The SHA-256 of the file that a conversion makes: while it is written in order, or read once more. */
 import { createHash } from 'node:crypto';
-import { openRawSource } from '../raw/raw-source.js';
+import { type OpenNamedSettings, openNamed } from '../image/open-named.js';
+import { placeOf } from '../image/referenced-files.js';
 import { alignedMemory } from '../system/aligned-memory.js';
 import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
 import { refuseAbort } from '../workers/pipeline.js';
@@ -47,7 +48,7 @@ export class FileDigest {
 }
 
 /**
- * Reads a finished file.
+ * Reads a finished file or export.
  * @param direct whether its file system takes O_DIRECT, which keeps the file out of the page cache
  * @param length bytes; undefined: up to the end of the file
  * @returns the digest in hexadecimal
@@ -56,12 +57,12 @@ export class FileDigest {
 export async function digestOfFile(
   name: string,
   {
-    direct,
     length,
     signal,
-  }: { direct: boolean; length: number | undefined; signal: AbortSignal | undefined },
+    ...settings
+  }: OpenNamedSettings & { readonly length: number | undefined; readonly signal: AbortSignal | undefined },
 ): Promise<string> {
-  const file = await openRawSource(name, direct);
+  const file = await openNamed(placeOf(name), settings);
   try {
     const hash = createHash('sha256');
     const memories = [0, 1].map(() => alignedMemory(ITEM_BYTES).subarray(0, ITEM_BYTES)) as [

@@ -18,7 +18,7 @@ export interface ConvertOptions {
    */
   readonly sources: readonly (Image | StreamReference)[];
   /**
-   * The file to create (replaced as a whole when complete) or the device to write to. Or a stream, which is written from
+   * The file to create (replaced as a whole when complete) or the device or NBD export to write to. Or a stream, which is written from
    * start to end: an image is compressed twice for it, unless `spool` is given. The name of a pipe is a stream, and so
    * are /dev/stdout, /dev/fd/3 and the like, whatever is behind them.
    */
@@ -149,9 +149,9 @@ export type NamedTargetOptions = ConvertOptions & { readonly target: string };
 
 /**
  * Where a target was read back from. `device`: past the page cache. `evicted`: the system was asked to drop its pages
- * first. `page cache`: the system could not be asked.
+ * first. `page cache`: the system could not be asked. `server`: from the server of an NBD export, on a new connection.
  */
-export type VerifiedFrom = 'device' | 'evicted' | 'page cache';
+export type VerifiedFrom = 'device' | 'evicted' | 'page cache' | 'server';
 
 /** A name and the format that was stated or probed. */
 export interface NamedImage {

@@ -1,5 +1,7 @@
 /** Opens the target of a conversion. The rule that says what a conversion writes into stands here. */
 import { quoted, usageError } from '../errors.js';
+import { isNbdName } from '../nbd/nbd-name.js';
+import type { openNbdTarget as OpenNbdTarget } from '../nbd/nbd-target.js';
 import type { openTarget } from '../storage/open-target.js';
 import { RateLimit } from '../storage/rate-limit.js';
 import type { Target } from '../storage/target.js';
@@ -33,6 +35,7 @@ export type TargetOptions = Pick<
   | 'keepTarget'
   | 'create'
   | 'rateLimit'
+  | 'nbd'
   | 'signal'
   | 'onWarning'
 >;
@@ -113,8 +116,10 @@ export class TargetOpener {
   }
 
   async #openFile(name: string, inPlace: boolean, remedy?: string): Promise<Target> {
-    const { targetCache = 'none', signal, onWarning } = this.#options;
-    const target = await this.#open(name, targetCache, inPlace, remedy);
+    const { targetCache = 'none', nbd, signal, onWarning } = this.#options;
+    const target = isNbdName(name)
+      ? await openExport(name, targetCache, nbd)
+      : await this.#open(name, targetCache, inPlace, remedy);
     this.#opened.push(target);
     for (const notice of target.notices) onWarning?.(`${quoted(name)} ${notice}`);
     if (this.#limit !== undefined) target.file.limitRate(this.#limit, signal);
@@ -131,6 +136,13 @@ export class TargetOpener {
     return keepTarget && targetFormat === 'qcow2';
   }
 }
+
+/** Opens an export that is named as the target; no data file is one. */
+const openExport: typeof OpenNbdTarget = async (...parameters) => {
+  // Loaded on demand: other runs start faster.
+  const { openNbdTarget } = await import('../nbd/nbd-target.js');
+  return openNbdTarget(...parameters);
+};
 
 /** An existing image keeps its own options. It has its own backing file too, as in qemu-img. */
 function refuseCreation({

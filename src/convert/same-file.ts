@@ -2,6 +2,7 @@
 import * as fs from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { ioError, type Qcow2cError, quoted, usageError } from '../errors.js';
+import { exportIdentity, isNbdName, parseNbdName } from '../nbd/nbd-name.js';
 import { layersOf } from '../system/device-layers.js';
 
 /**
@@ -27,10 +28,11 @@ export async function refuseSameFile(
 }
 
 /**
- * The identity of the file or device with a name, and of the files and devices below it. A file that does not exist has
- * its path as its identity; a name under which no file can be created has none.
+ * The identity of the file, device or export with a name, and of the files and devices below it. A file that does not
+ * exist has its path as its identity; a name under which no file can be created has none.
  */
 async function layersAt(name: string): Promise<string[]> {
+  if (isNbdName(name)) return [exportIdentity(parseNbdName(name))];
   try {
     return [...layersOf(await fs.stat(name, { bigint: true }))];
   } catch (error) {

@@ -1,5 +1,6 @@
 /** Detects targets that are streams, and refuses options that need a file. */
 import { type Qcow2cError, quoted, usageError } from '../errors.js';
+import { isNbdName } from '../nbd/nbd-name.js';
 import {
   isOutputStreamName,
   OutputStream,
@@ -26,7 +27,7 @@ export async function openStreamTarget(
   options: StreamOptions & Pick<ConvertOptions, 'target' | 'signal'>,
 ): Promise<OutputStream | undefined> {
   const { target, spool, sources, targetFormat } = options;
-  if (typeof target === 'string' && !(await isOutputStreamName(target))) {
+  if (typeof target === 'string' && (isNbdName(target) || !(await isOutputStreamName(target)))) {
     if (spool !== undefined) throw spoolForFile();
     return undefined;
   }

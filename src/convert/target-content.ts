@@ -6,6 +6,7 @@ import { stat } from 'node:fs/promises';
 import { ioError, Qcow2cError, quoted, usageError } from '../errors.js';
 import type { ImageFormat } from '../image/image-reference.js';
 import { PROBE_BYTES, probeFormat } from '../image/probe.js';
+import { isNbdName } from '../nbd/nbd-name.js';
 import { isQcow2 } from '../qcow2/header.js';
 import { openRawSource } from '../raw/raw-source.js';
 import type { Target } from '../storage/target.js';
@@ -102,6 +103,8 @@ async function formatOfFile(path: string): Promise<string | undefined> {
 }
 
 async function holdsBytes(path: string): Promise<boolean> {
+  // An export is overwritten like a device.
+  if (isNbdName(path)) return false;
   try {
     const stats = await stat(path);
     return stats.isFile() && stats.size > 0;

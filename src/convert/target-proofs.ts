@@ -40,8 +40,8 @@ export interface ProofParts {
  */
 export async function proveTarget(options: NamedTargetOptions, parts: ProofParts): Promise<TargetProofs> {
   const { output, input, changed, taken, budget, workerEntry, onVerify, refuseChanges } = parts;
-  const { signal, engine, salvage = false, target: name } = options;
-  const reading = { budget, signal, inflateWithNode: engine === 'node', workerEntry };
+  const { signal, engine, salvage = false, target: name, nbd } = options;
+  const reading = { budget, signal, inflateWithNode: engine === 'node', workerEntry, nbd };
   let sealed: Promise<WrittenTarget> | undefined;
   const seal = () => {
     sealed ??= output.seal();
@@ -58,7 +58,7 @@ export async function proveTarget(options: NamedTargetOptions, parts: ProofParts
     const { reference, kind, direct } = await seal();
     // An existing file may be longer than what was written, and all of it is the file.
     const length = kind === 'device' ? fileSize : undefined;
-    sha256 = await digestOfFile(reference.file, { direct, length, signal });
+    sha256 = await digestOfFile(reference.file, { direct, length, signal, nbd });
   }
   let verifiedFrom: TargetProofs['verifiedFrom'];
   if (options.verify) {

@@ -7,6 +7,8 @@
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import { type OpenedImage, openImage } from '../image/open-image.js';
 import type { MappedRange } from '../image/source.js';
+import { isNbdName } from '../nbd/nbd-name.js';
+import type { NbdOptions } from '../nbd/nbd-options.js';
 import { openForReading } from '../raw/raw-source.js';
 import { closeUnwritten } from '../system/close-unwritten.js';
 import { evictFile } from '../system/evict-file.js';
@@ -41,6 +43,7 @@ export interface VerificationOptions {
   /** The target's name, for messages. */
   readonly name: string;
   readonly salvage: boolean;
+  readonly nbd: NbdOptions | undefined;
   readonly budget: WorkerBudget;
   readonly inflateWithNode: boolean;
   readonly workerEntry: URL;
@@ -61,7 +64,7 @@ export async function verifyTarget(
   const { reference, direct } = written;
   const from = await mismatch.about(0, () => leaveMemory(written));
   await using target = await mismatch.about(0, () =>
-    openImage(reference, undefined, { direct, isolated: false }),
+    openImage(reference, undefined, { direct, isolated: false, nbd: options.nbd }),
   );
   try {
     refuseOtherShape(written, target, mismatch);
@@ -82,6 +85,7 @@ export async function verifyTarget(
 /** Drops the target from the page cache if the cache cannot be bypassed. */
 async function leaveMemory({ reference, direct }: WrittenTarget): Promise<VerifiedFrom> {
   let from: VerifiedFrom = 'device';
+  if (isNbdName(reference.file)) return 'server';
   for (const name of [reference.file, ...(reference.dataFile === undefined ? [] : [reference.dataFile])]) {
     const opened = await openForReading(name, direct);
     try {

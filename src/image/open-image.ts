@@ -60,7 +60,7 @@ export interface OpenedLayer {
 export interface OpenedImage extends AsyncDisposable {
   /** The disk that the guest sees; closing it closes all layers. */
   readonly source: Source;
-  /** Every file that is read, as it was named. */
+  /** Every file and export that is read, as it was named. */
   readonly files: readonly string[];
   /** The topmost first. */
   readonly layers: readonly [OpenedLayer, ...OpenedLayer[]];
@@ -94,10 +94,10 @@ export async function openImage(
   const [top, ...below] = opening.layers;
   if (top === undefined) throw usageError('Must specify image file name');
   const source = new BackingChain([top.layer, ...below.map(({ layer }) => layer)]);
-  const { files, dataFiles, readAlignment, compressionTypes, settledMs, changes } = opening;
+  const { names, dataFiles, readAlignment, compressionTypes, settledMs, changes } = opening;
   return {
     source,
-    files: [...files, ...dataFiles],
+    files: [...names, ...dataFiles],
     layers: [top, ...below],
     readAlignment,
     compressionTypes,
@@ -112,8 +112,6 @@ class ChainOpening {
   readonly layers: OpenedLayer[] = [];
   /** The names of all images tried so far, the topmost first. */
   readonly names: string[] = [];
-  /** Of these, and of the data files, those that are files. */
-  readonly files: string[] = [];
   readonly dataFiles: string[] = [];
   readonly compressionTypes = new Set<CompressionType>();
   readAlignment = 1;
@@ -131,7 +129,6 @@ class ChainOpening {
   /** Opens one more image. @returns its backing file, if it has one */
   async add(wanted: WantedImage, snapshot: SnapshotSelector | undefined): Promise<WantedImage | undefined> {
     this.names.push(wanted.file);
-    if (wanted.nbd === undefined) this.files.push(wanted.file);
     this.#forceShare ||= wanted.forceShare ?? false;
     const bitmap = this.names.length === 1 ? this.#settings.bitmap : undefined;
     const file = await this.#openFile(wanted, bitmap);
@@ -222,7 +219,7 @@ class ChainOpening {
   }
 
   async #openDataFile({ file }: WantedImage, place: NamedPlace): Promise<OpenedFile> {
-    if (place.nbd === undefined) this.dataFiles.push(place.file);
+    this.dataFiles.push(place.file);
     try {
       return await this.#openFile(place);
     } catch (error) {

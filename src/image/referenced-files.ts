@@ -38,7 +38,7 @@ export function wantedByCaller(reference: ImageReference, format?: ImageFormat):
 }
 
 /** What a name of the caller stands for: a file or an NBD export. */
-function placeOf(name: string): NamedPlace {
+export function placeOf(name: string): NamedPlace {
   if (!isNbdName(name)) return { file: name };
   const nbd = parseNbdName(name);
   return { file: nbd.name, nbd };

@@ -4,6 +4,7 @@
  */
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
+import { onAbort } from '../system/abort-listeners.js';
 import { waitForSocket } from '../system/poll.js';
 import { NbdFailure, silence } from './nbd-failure.js';
 import { type ExportFacts, NbdHandle, type NbdSettings } from './nbd-handle.js';
@@ -29,6 +30,7 @@ export class NbdConnection {
    * Connects.
    * @param contexts the meta contexts to ask for
    * @param optionMode stop before the export is chosen
+   * @param signal ends the attempt
    * @throws Qcow2cError ERR_UNSUPPORTED without libnbd; NbdFailure
    */
   static async open(
@@ -36,10 +38,12 @@ export class NbdConnection {
     settings: NbdSettings,
     contexts: readonly string[] = [],
     optionMode = false,
+    signal?: AbortSignal,
   ): Promise<NbdConnection> {
     await requireHost(address);
     const handle = new NbdHandle(address, settings, contexts, optionMode);
     const connection = new NbdConnection(handle, settings.timeoutMs);
+    const stopListening = signal && onAbort(signal, () => connection.close());
     try {
       await connection.#advanceUntil(() => !handle.isConnecting);
       if (!handle.isUsable && !(optionMode && handle.isNegotiating)) {
@@ -49,12 +53,23 @@ export class NbdConnection {
     } catch (error) {
       connection.close();
       throw error;
+    } finally {
+      stopListening?.();
     }
   }
 
   private constructor(handle: NbdHandle, timeoutMs: number) {
     this.handle = handle;
     this.#timeoutMs = timeoutMs;
+  }
+
+  /** Requests under way. */
+  get load(): number {
+    return this.#pending.size;
+  }
+
+  get hasFailed(): boolean {
+    return this.#failure !== undefined;
   }
 
   /** @throws NbdFailure */
@@ -113,6 +128,8 @@ export class NbdConnection {
     } finally {
       this.#running = false;
     }
+    // A caller that got its answer may have made a request before this one ended.
+    if (this.#pending.size > 0) void this.#run();
   }
 
   /** @throws NbdFailure, also when the server is silent for too long */

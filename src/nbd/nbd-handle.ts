@@ -44,6 +44,21 @@ export interface ExportFacts {
   readonly contexts: readonly string[];
 }
 
+/** The requests that change an export, as far as the server takes them. */
+export interface WriteFacts {
+  readonly canFlush: boolean;
+  /** Writes that are durable when they are answered (FUA). */
+  readonly canForce: boolean;
+  readonly canZero: boolean;
+  /** Refusing a request for zeros that would take as long as writing them. */
+  readonly canZeroFast: boolean;
+  readonly canTrim: boolean;
+}
+
+/** LIBNBD_CMD_FLAG_FUA and LIBNBD_CMD_FLAG_FAST_ZERO. */
+const FLAG_FORCE = 1;
+const FLAG_FAST = 16;
+
 /** LIBNBD_TLS_REQUIRE and the sizes of nbd_get_block_size. */
 const TLS_REQUIRE = 2;
 const SIZE_MINIMUM = 0;
@@ -157,6 +172,48 @@ export class NbdHandle {
    */
   read(into: Uint8Array, offset: number): number {
     return this.#do('nbd_aio_pread', into, into.length, offset, NO_CALLBACK, 0);
+  }
+
+  /** @returns what the connected export takes @throws NbdFailure */
+  writeFacts(): WriteFacts {
+    return {
+      canFlush: this.#do('nbd_can_flush') === 1,
+      canForce: this.#do('nbd_can_fua') === 1,
+      canZero: this.#do('nbd_can_zero') === 1,
+      canZeroFast: this.#do('nbd_can_fast_zero') === 1,
+      canTrim: this.#do('nbd_can_trim') === 1,
+    };
+  }
+
+  /**
+   * Writes bytes, which must stay as they are until the request is completed or the handle is closed.
+   * @param isForced answer when they are durable
+   * @returns the number of the request
+   * @throws NbdFailure
+   */
+  write(bytes: Uint8Array, offset: number, isForced: boolean): number {
+    return this.#do('nbd_aio_pwrite', bytes, bytes.length, offset, NO_CALLBACK, isForced ? FLAG_FORCE : 0);
+  }
+
+  /**
+   * Makes a range read as zeros; the server may make a hole of it.
+   * @param isFast refuse the request if it would take as long as writing zeros
+   * @returns the number of the request
+   * @throws NbdFailure
+   */
+  zero(offset: number, length: number, isForced: boolean, isFast: boolean): number {
+    const flags = (isForced ? FLAG_FORCE : 0) | (isFast ? FLAG_FAST : 0);
+    return this.#do('nbd_aio_zero', length, offset, NO_CALLBACK, flags);
+  }
+
+  /** Gives up a range, whose content is then anything. @returns the number of the request @throws NbdFailure */
+  trim(offset: number, length: number, isForced: boolean): number {
+    return this.#do('nbd_aio_trim', length, offset, NO_CALLBACK, isForced ? FLAG_FORCE : 0);
+  }
+
+  /** Makes every completed write durable. @returns the number of the request @throws NbdFailure */
+  flush(): number {
+    return this.#do('nbd_aio_flush', NO_CALLBACK, 0);
   }
 
   /** Requests the status of a range. @returns the number of the request @throws NbdFailure */

@@ -30,6 +30,11 @@ export interface InetServer {
   readonly port: string;
 }
 
+/** The same for every name of an export, as far as names tell. */
+export function exportIdentity({ server, exportName }: NbdAddress): string {
+  return `nbd ${JSON.stringify([server, exportName])}`;
+}
+
 /** The port that IANA assigned to NBD. */
 const NBD_PORT = '10809';
 

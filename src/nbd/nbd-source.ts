@@ -8,7 +8,7 @@ import { loadLibnbd } from './libnbd.js';
 import { NbdConnection } from './nbd-connection.js';
 import { NbdFailure, nbdError, readError } from './nbd-failure.js';
 import type { NbdHandle, NbdSettings } from './nbd-handle.js';
-import type { NbdAddress } from './nbd-name.js';
+import { exportIdentity, type NbdAddress } from './nbd-name.js';
 import { forgetExport, type OpenExport, registerExport } from './open-exports.js';
 
 export class NbdSource implements OpenedFile {
@@ -51,7 +51,7 @@ export class NbdSource implements OpenedFile {
     this.#connection = connection;
     this.#opened = registerExport({ address, settings, facts });
     this.descriptor = this.#opened.number;
-    this.identity = `nbd ${JSON.stringify([address.server, address.exportName])}`;
+    this.identity = exportIdentity(address);
   }
 
   /** What the handshake settled. */

@@ -13,7 +13,7 @@ export interface TargetFile
 
 /**
  * `new`: a file under a temporary name, which takes the target's name when it is committed. `existing`: a regular file
- * that is written in place. `device`: a block device, which always is. `stream`: a pipe, which is written from start to
+ * that is written in place. `device`: a block device or an NBD export, which always is. `stream`: a pipe, which is written from start to
  * end. `null`: nothing is stored.
  */
 export type TargetKind = 'new' | 'existing' | 'device' | 'stream' | 'null';

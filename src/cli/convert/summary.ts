@@ -85,6 +85,7 @@ const VERIFIED = {
   device: 'from the device, bypassing the page cache',
   evicted: 'after eviction from the page cache',
   'page cache': 'through the page cache, which could not be evicted',
+  server: 'from the server',
 };
 
 function verification({ verifiedFrom, verifiedPart }: ConvertResult): string[] {

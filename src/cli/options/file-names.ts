@@ -86,6 +86,10 @@ export function sourceFile(name: string): string {
 
 /** As `sourceFile`, for a file to be written. */
 export function targetFile(name: string): string {
+  if (isNbdName(name)) {
+    parseNbdName(name);
+    return name;
+  }
   return plainName(name, { instead: 'write to a file and copy it there' });
 }
 

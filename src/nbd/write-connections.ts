@@ -1,0 +1,94 @@
+/**
+ * The connections over which an export is written: one, and more of them when all are busy and the server allows it.
+ * A further connection is used once the server has accepted it; a server may let it wait for ever (qemu-nbd -e 2).
+ */
+import { type Libnbd, loadLibnbd } from './libnbd.js';
+import { NbdConnection } from './nbd-connection.js';
+import type { ExportFacts, NbdHandle, NbdSettings, WriteFacts } from './nbd-handle.js';
+import type { NbdAddress } from './nbd-name.js';
+
+/** Each connection that waits takes one of the four threads of Node.js for file operations. */
+const MOST_CONNECTIONS = 3;
+
+export class WriteConnections {
+  readonly library: Libnbd = loadLibnbd();
+  readonly facts: ExportFacts;
+  readonly writeFacts: WriteFacts;
+  readonly #address: NbdAddress;
+  readonly #settings: NbdSettings;
+  readonly #contexts: readonly string[];
+  readonly #connections: NbdConnection[];
+  readonly #closing = new AbortController();
+  /** Connections that are made, or being made. */
+  #wanted = 1;
+
+  /**
+   * Connects.
+   * @param contexts the meta contexts to ask for
+   * @throws Qcow2cError ERR_UNSUPPORTED without libnbd; NbdFailure
+   */
+  static async open(
+    address: NbdAddress,
+    settings: NbdSettings,
+    contexts: readonly string[],
+  ): Promise<WriteConnections> {
+    const first = await NbdConnection.open(address, settings, contexts);
+    try {
+      return new WriteConnections(address, settings, contexts, first);
+    } catch (error) {
+      first.close();
+      throw error;
+    }
+  }
+
+  private constructor(
+    address: NbdAddress,
+    settings: NbdSettings,
+    contexts: readonly string[],
+    first: NbdConnection,
+  ) {
+    this.facts = first.facts(contexts);
+    this.writeFacts = first.handle.writeFacts();
+    this.#address = address;
+    this.#settings = settings;
+    this.#contexts = contexts;
+    this.#connections = [first];
+  }
+
+  get isClosed(): boolean {
+    return this.#closing.signal.aborted;
+  }
+
+  /**
+   * Makes a request on the connection that has the fewest under way, and waits for its completion.
+   * @param begin makes the request and returns its number
+   * @throws NbdFailure
+   */
+  request(begin: (handle: NbdHandle) => number): Promise<void> {
+    const [first, ...others] = this.#connections;
+    if (first === undefined) throw new RangeError('no connection');
+    const idlest = others.reduce((best, other) => (other.load < best.load ? other : best), first);
+    if (idlest.load > 0) this.#addConnection();
+    return idlest.request(begin);
+  }
+
+  /** Requests under way fail. */
+  close(): void {
+    this.#closing.abort();
+    for (const connection of this.#connections) connection.close();
+  }
+
+  #addConnection(): void {
+    if (!this.facts.allowsConnections || this.#wanted === MOST_CONNECTIONS || this.isClosed) return;
+    this.#wanted += 1;
+    const { signal } = this.#closing;
+    void NbdConnection.open(this.#address, this.#settings, this.#contexts, false, signal).then(
+      (connection) => {
+        if (this.isClosed) connection.close();
+        else this.#connections.push(connection);
+      },
+      // The export is written over the others.
+      () => {},
+    );
+  }
+}
