@@ -273,7 +273,7 @@ export class ExportFile implements TargetFile {
     if (!this.#hasStatus) return this.#writeZeros(from, to);
     const { library } = this.#connections;
     const request = (begin: (handle: NbdHandle) => number) => this.#connections.request(begin);
-    const status = new BlockStatus({ library, request }, BASE_ALLOCATION, to);
+    const status = new BlockStatus({ library, request }, BASE_ALLOCATION, 0, to);
     for (let at = from; at < to; ) {
       const { length, flags } = await status.at(at).catch((error) => {
         throw this.#asError(

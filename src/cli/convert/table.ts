@@ -35,7 +35,7 @@ export const CONVERT_TABLE: CommandTable = {
     'Converts the disk image SRC to DST. Several SRC are concatenated. "-", a named pipe or /dev/stdin is a raw disk ' +
       'that is read as a stream.',
     'DST is written under a temporary name and renamed once it is complete, its length is verified and it is on ' +
-      'disk. After an error or a signal an existing DST is unchanged. With -n, or if DST is a device, it is written ' +
+      'disk. After an error or a signal an existing DST is unchanged. With -n, or if DST is a device or an NBD export, it is written ' +
       'in place.',
     'If DST is "-", /dev/stdout, /dev/fd/N or a named pipe, it is written from start to end. SRC is then read twice, ' +
       'unless --spool is given or the format is raw.',
