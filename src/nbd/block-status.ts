@@ -94,25 +94,35 @@ export class BlockStatus {
       return known;
     }
     this.#current = undefined;
-    // Only a walk that goes on where the last range ended uses what was asked for ahead.
-    while (this.#replies[0] !== undefined && offset >= this.#replies[0].end) this.#replies.shift();
-    if (offset !== this.#replies[0]?.start) this.#replies = [];
-    this.#ask(offset);
-    const [first] = this.#replies;
     try {
-      if (first === undefined) throw new RangeError(`no status at ${offset}`);
-      const reply = await first.reply;
-      const covered = lastOf(reply.ends);
-      // The rest of the piece is asked for at once, in front of the others.
-      if (covered < first.end) this.#replies[0] = this.#begin(covered, first.end);
-      else this.#replies.shift();
-      this.#current = reply;
-      this.#index = find(reply.ends, offset, 0);
-      return reply;
+      for (;;) {
+        const reply = await this.#nextReply(offset);
+        // A walk that skips ranges may skip the rest of a piece.
+        if (offset >= lastOf(reply.ends)) continue;
+        this.#current = reply;
+        this.#index = find(reply.ends, offset, 0);
+        return reply;
+      }
     } catch (error) {
       this.#replies = [];
       throw error;
     }
+  }
+
+  /** The first reply whose piece covers `offset`. */
+  async #nextReply(offset: number): Promise<Reply> {
+    // A walk goes upwards: what was asked for ahead serves it wherever it goes on.
+    while (this.#replies[0] !== undefined && offset >= this.#replies[0].end) this.#replies.shift();
+    if (this.#replies[0] !== undefined && offset < this.#replies[0].start) this.#replies = [];
+    this.#ask(offset);
+    const [first] = this.#replies;
+    if (first === undefined) throw new RangeError(`no status at ${offset}`);
+    const reply = await first.reply;
+    const covered = lastOf(reply.ends);
+    // The rest of the piece is asked for at once, in front of the others.
+    if (covered < first.end) this.#replies[0] = this.#begin(Math.max(covered, offset), first.end);
+    else this.#replies.shift();
+    return reply;
   }
 
   /** Keeps requests under way from `offset` on. */

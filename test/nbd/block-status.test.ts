@@ -1,0 +1,95 @@
+/** The block status of an export, for any extents and any server that tells less than it was asked for. */
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { BlockStatus, type StatusRequests } from '../../src/nbd/block-status.js';
+import type { ExtentListener } from '../../src/nbd/libnbd.js';
+import { tries } from '../stage.js';
+
+const CONTEXT = 'qemu:dirty-bitmap:b';
+const GIB = 2 ** 30;
+
+type Extent = readonly [length: number, flags: number];
+
+/**
+ * A server with these extents.
+ * @param most extents of a reply
+ * @param reply changes what it sends
+ */
+function serverOf(extents: readonly Extent[], most: number, reply = (sent: readonly Extent[]) => sent) {
+  const requests: number[] = [];
+  const blockStatus = (
+    length: number,
+    offset: number,
+    { callback, user }: { readonly callback: ExtentListener; readonly user: number },
+  ) => {
+    requests.push(offset);
+    const found: Extent[] = [];
+    let at = 0;
+    for (const [bytes, flags] of extents) {
+      const from = Math.max(at, offset);
+      at += bytes;
+      // The last one may go beyond what was asked for.
+      if (at > offset && from < offset + length && found.length < most) found.push([at - from, flags]);
+    }
+    callback(user, 'base:allocation', [BigInt(length), 3n]);
+    callback(user, CONTEXT, reply(found).flat().map(BigInt));
+    return 1;
+  };
+  const fake = {
+    library: { has: () => true, onExtents: (listener: ExtentListener) => listener },
+    request: async (begin: (handle: object) => number) => void begin({ blockStatus }),
+  };
+  return { requests, asked: fake as unknown as StatusRequests };
+}
+
+/** Checks that the extents have these flags throughout a range. */
+function expectRange(extents: readonly Extent[], offset: number, length: number, flags: number): void {
+  expect(length).toBeGreaterThan(0);
+  let end = 0;
+  for (const [bytes, flag] of extents) {
+    const from = end;
+    end += bytes;
+    if (end > offset && from < offset + length) expect([offset, flag]).toEqual([offset, flags]);
+  }
+  expect(offset + length).toBeLessThanOrEqual(end);
+}
+
+test('every range has its flags, for any walk and any number of extents in a reply', async () => {
+  const length = fc.oneof(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 5 * GIB }));
+  const anyExtents = fc.array(fc.tuple(length, fc.nat(1)), { minLength: 1, maxLength: 20 });
+  const jumps = fc.array(fc.oneof(fc.constant(0), fc.nat(7), fc.nat(3 * GIB)), { maxLength: 15 });
+  await fc.assert(
+    fc.asyncProperty(anyExtents, fc.integer({ min: 1, max: 4 }), jumps, async (extents, most, list) => {
+      const size = extents.reduce((sum, [bytes]) => sum + bytes, 0);
+      const status = new BlockStatus(serverOf(extents, most).asked, CONTEXT, 1, size);
+      for (const start of [0, Math.floor(size / 3)]) {
+        for (let at = start, step = 0; at < size; step += 1) {
+          const { length: bytes, flags } = await status.at(at);
+          expectRange(extents, at, bytes, flags);
+          at += bytes + (list[step] ?? 0);
+        }
+      }
+    }),
+    { numRuns: tries(300) },
+  );
+});
+
+test.each<[string, readonly Extent[]]>([
+  ['no extent', []],
+  ['an extent without a length', [[0, 0]]],
+])('a range of which the server says nothing has the flags of an unknown one: %s', async (_, sent) => {
+  for (const unknown of [0, 1]) {
+    const { asked } = serverOf([[4096, 1 - unknown]], 1, () => sent);
+    const status = new BlockStatus(asked, CONTEXT, unknown, 4096);
+    expect(await status.at(512)).toEqual({ length: 3584, flags: unknown });
+  }
+});
+
+test('a walk over some ranges of a large disk asks for each part once', async () => {
+  const extents = Array.from({ length: 1000 }, (_, index): Extent => [GIB, index % 2]);
+  const { requests, asked } = serverOf(extents, 1000);
+  const status = new BlockStatus(asked, CONTEXT, 1, 1000 * GIB);
+  for (let at = 0; at < 1000 * GIB; at += 10 * GIB + 512) await status.at(at);
+  // Each request asks for 2 GiB.
+  expect(requests.length).toBeLessThanOrEqual(501);
+});
