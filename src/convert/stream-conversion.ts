@@ -14,6 +14,7 @@ import type { OutputStream } from '../storage/output-stream.js';
 import { RateLimit } from '../storage/rate-limit.js';
 import { SpoolFile } from '../storage/spool-file.js';
 import type { Target } from '../storage/target.js';
+import { descriptorPath } from '../system/descriptor-facts.js';
 import type { Progress } from '../workers/progress.js';
 import type { Input } from './input.js';
 import type { ConvertOptions } from './options.js';
@@ -52,7 +53,7 @@ export async function convertToStream(
 ): Promise<OnceResult> {
   const { targetFormat, spool, rateLimit, sha256 } = options;
   if (stream.descriptor !== undefined) {
-    await refuseSameFile(readFiles, `/proc/self/fd/${stream.descriptor}`, stream.name);
+    await refuseSameFile(readFiles, descriptorPath(stream.descriptor), stream.name);
   }
   if (rateLimit !== undefined) stream.limitRate(new RateLimit(rateLimit));
   if (sha256) stream.takeDigest();

@@ -1,6 +1,7 @@
 /** An image in a file without a name, from which it is sent to a stream. */
 import type { FileHandle } from 'node:fs/promises';
 import { ioError, quoted } from '../errors.js';
+import { descriptorPath } from '../system/descriptor-facts.js';
 import { ReadError, readFully } from '../system/read-fully.js';
 import type { CacheMode } from './cache-mode.js';
 import { DirectFile } from './direct-file.js';
@@ -30,7 +31,7 @@ export class SpoolFile implements AsyncDisposable {
 
   /** The file as a target, which can be read back by its path. @throws Qcow2cError ERR_IO */
   async target(mode: CacheMode): Promise<Target> {
-    const path = `/proc/self/fd/${this.#handle.fd}`;
+    const path = descriptorPath(this.#handle.fd);
     const file = await DirectFile.open(path, this.#name, mode);
     const seal = (length: number) => file.truncate(length);
     return {

@@ -18,6 +18,11 @@ export function ownDescriptor(name: string): number | undefined {
   return digits === undefined ? undefined : Number(digits);
 }
 
+/** @returns a name under which this process can open the file of its descriptor again, also one without a name */
+export function descriptorPath(descriptor: number): string {
+  return `${process.platform === 'linux' ? '/proc/self/fd' : '/dev/fd'}/${descriptor}`;
+}
+
 /** O_WRONLY or O_RDWR. */
 const WRITING = 0o3;
 

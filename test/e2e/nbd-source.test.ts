@@ -45,6 +45,13 @@ describe('a raw disk from qemu-nbd', () => {
       await sameAsFile(server, 'zlib', '-c');
       await sameAsFile(server, 'zstd', '-c', '-o', 'compression_type=zstd');
       await sameAsFile(server, 'raw', '-O', 'raw');
+      // Read twice, into a pipe.
+      const [pipe, image] = [scratch('pipe'), scratch('piped.qcow2')];
+      await runOk('mkfifo', [pipe]);
+      const reading = runOk('cp', ['--copy-contents', pipe, image]);
+      await succeeds('convert', '-c', server.uri('disk'), pipe);
+      await reading;
+      expect((await readFile(image)).equals(await readFile(scratch('zlib-nbd')))).toBe(true);
       await succeeds('convert', '-c', '--verify', server.uri('disk'), scratch('verified.qcow2'));
       expect(await succeeds('compare', server.uri('disk'), disk)).toBe('Images are identical.\n');
     });
