@@ -20,6 +20,9 @@ import type { OutputTarget } from './output-target.js';
 
 type RawOptions = Pick<ConvertOptions, 'sparseSize' | 'targetIsZero' | 'create' | 'signal'>;
 
+/** Items that are sent at once to a target that answers late. */
+const STORES = 4;
+
 /** The unit of the workers' items; a raw disk has no clusters. */
 const PIECE_BYTES = 4096;
 
@@ -85,13 +88,14 @@ export class RawOutput implements Output<FindRuns> {
       {
         next: items(),
         pack: packIn(pool),
-        store: async ({ bytes, runs, digests, unreadable: lost }, { guestOffset, length }) => {
-          const disk = bytes.subarray(0, length);
-          await this.#writer.write(guestOffset, disk, runs);
-          await sha256?.add(guestOffset, disk);
+        store: ({ bytes, runs }, { guestOffset, length }) =>
+          this.#writer.write(guestOffset, bytes.subarray(0, length), runs),
+        stored: async ({ bytes, digests, unreadable: lost }, { guestOffset, length }) => {
+          await sha256?.add(guestOffset, bytes.subarray(0, length));
           if (digests !== undefined) await digest?.add(guestOffset, digests);
           unreadable.itemDone(lost, guestOffset + length);
         },
+        stores: this.#target.file.answersLate ? STORES : undefined,
         storedBytes: () => this.#writer.dataBytes,
       },
       settings,

@@ -26,6 +26,7 @@ const FLUSH_BYTES = 2 ** 28;
 export class ExportFile implements TargetFile {
   readonly name: string;
   readonly directRefused: string | undefined = undefined;
+  readonly answersLate = true;
   readonly cacheMode: CacheMode;
   readonly #connections: WriteConnections;
   /** The meta context base:allocation is there. */

@@ -15,6 +15,8 @@ const WAIT = 100;
 
 /** A request under way. */
 interface Pending {
+  /** Made the request. Keeps the memory that libnbd reads or writes. */
+  readonly begin: (handle: NbdHandle) => number;
   resolve(): void;
   reject(reason: unknown): void;
 }
@@ -85,7 +87,7 @@ export class NbdConnection {
   request(begin: (handle: NbdHandle) => number): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#failure !== undefined) throw this.#failure;
-      this.#pending.set(begin(this.handle), { resolve, reject });
+      this.#pending.set(begin(this.handle), { begin, resolve, reject });
       if (!this.#running) void this.#run();
     });
   }

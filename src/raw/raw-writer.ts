@@ -69,7 +69,7 @@ export class RawWriter {
 
   /**
    * Writes an item, and zeroes the bytes between it and the item before. Resolves when the descriptor has taken all
-   * bytes; `bytes` is not copied. Items come in ascending order, one at a time.
+   * bytes; `bytes` is not copied. Items come in ascending order; the one before may still be on its way.
    * @param guestOffset bytes, a multiple of 4096
    * @param bytes the bytes of the item, in page-aligned memory; their number is a multiple of 4096 unless they reach
    *   the disk's end

@@ -9,6 +9,8 @@ export interface TargetFile
     Pick<DirectFile, 'directRefused' | 'writeCalls' | 'writtenBytes' | 'limitRate' | 'allocate' | 'close'> {
   /** undefined: no file is written. */
   readonly cacheMode: CacheMode | undefined;
+  /** Whether the next write is better sent before the last one is answered. Default: false. */
+  readonly answersLate?: boolean;
 }
 
 /**

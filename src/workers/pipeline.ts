@@ -14,8 +14,12 @@ export interface PipelineParts<Answer, Item = PlannedItem> {
   /** @returns the next item in guest order, to be worked on in `slot`; undefined at the end */
   next(slot: number): Promise<Item | undefined>;
   pack(item: Item, slot: number): Promise<Answer>;
-  /** Stores the answer; its slot is free afterwards. Called in guest order. */
+  /** Stores the answer. Called in guest order; `stores` calls may be under way. */
   store(answer: Answer, item: Item): Promise<void>;
+  /** Takes what else the answer says, once it is stored; its slot is free afterwards. Called in guest order, one at a time. */
+  stored?(answer: Answer, item: Item): Promise<void>;
+  /** Answers that are stored at once, at most. Default: 1. A target that answers late needs more. */
+  readonly stores?: number | undefined;
   /** Bytes in the target so far; undefined: there is no target. */
   storedBytes(): number | undefined;
   /** As in Progress. */
@@ -63,6 +67,10 @@ export async function runPipeline<
 ): Promise<number> {
   const window: InFlight<Answer, Item>[] = [];
   const freeSlots = Array.from({ length: slots }, (_, index) => index);
+  /** Answers that are being stored. */
+  const storing: (InFlight<Answer, Item> & { readonly stored: Promise<void> })[] = [];
+  // One slot is left for the workers.
+  const stores = Math.max(1, Math.min(parts.stores ?? 1, slots - 1));
   let dataBytes = 0;
   let end = 0;
   let planned = false;
@@ -76,6 +84,17 @@ export async function runPipeline<
       storedBytes,
       ...(ratio !== undefined && { ratio }),
     });
+  };
+  const finishFirst = async () => {
+    const first = storing.shift();
+    if (first === undefined) return;
+    const { item, slot, packed, stored } = first;
+    await stored;
+    await parts.stored?.(await packed, item);
+    freeSlots.push(slot);
+    dataBytes += item.length;
+    end = item.guestOffset + item.length;
+    report(end);
   };
   report(0);
   for (;;) {
@@ -92,13 +111,14 @@ export async function runPipeline<
       window.push({ item, slot, packed });
     }
     const first = window.shift();
-    if (first === undefined) break;
-    const { item, slot } = first;
-    await parts.store(await orAborted(first.packed, signal), item);
-    freeSlots.push(slot);
-    dataBytes += item.length;
-    end = item.guestOffset + item.length;
-    report(end);
+    if (first === undefined && storing.length === 0) break;
+    if (first !== undefined) {
+      const stored = parts.store(await orAborted(first.packed, signal), first.item);
+      // A failure is thrown in guest order.
+      stored.catch(() => {});
+      storing.push({ ...first, stored });
+    }
+    if (first === undefined || storing.length === stores) await finishFirst();
   }
   refuseAbort(signal);
   report(guestBytes ?? end);

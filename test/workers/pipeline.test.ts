@@ -238,6 +238,54 @@ describe('the pipeline', () => {
   });
 });
 
+describe('several stores at once', () => {
+  /** Stores six items in four slots; `settle` ends the store of an item. */
+  function late() {
+    const stored: number[] = [];
+    const settle: { resolve(): void; reject(error: Error): void }[] = [];
+    let planned = 0;
+    const ended = runPipeline<number, { guestOffset: number; length: number }>(
+      {
+        next: async () => (planned < 6 ? { guestOffset: planned++, length: 1 } : undefined),
+        pack: async ({ guestOffset }) => guestOffset,
+        store: () => new Promise((resolve, reject) => settle.push({ resolve, reject })),
+        stored: async (answer) => void stored.push(answer),
+        stores: 3,
+        storedBytes: () => undefined,
+      },
+      { slots: 4, guestBytes: 6, onProgress: undefined, signal: undefined },
+    );
+    return { stored, settle, ended, planned: () => planned };
+  }
+
+  test('begin in guest order, and a slot is free when its item and all before it are stored', async () => {
+    const { stored, settle, ended, planned } = late();
+    await turn();
+    expect(settle.length).toBe(3);
+    settle[1]!.resolve();
+    await turn();
+    expect([stored, settle.length, planned()]).toEqual([[], 3, 4]);
+    settle[0]!.resolve();
+    await turn();
+    // The second was stored already, so two slots are free again.
+    expect([stored, settle.length, planned()]).toEqual([[0, 1], 5, 6]);
+    for (const { resolve } of settle) resolve();
+    await turn();
+    settle[5]!.resolve();
+    expect(await ended).toBe(6);
+    expect(stored).toEqual([0, 1, 2, 3, 4, 5]);
+  });
+
+  test('report the first failure in guest order', async () => {
+    const { settle, ended } = late();
+    await turn();
+    settle[2]!.reject(new Error('third'));
+    settle[1]!.reject(new Error('second'));
+    settle[0]!.resolve();
+    await expect(ended).rejects.toThrow('second');
+  });
+});
+
 describe('the first error in guest order', () => {
   test('ends the run, whichever came first in time, and no later cluster is written', async () => {
     const { pool, writer, run } = make(20 * ITEM, 4);
