@@ -17,6 +17,14 @@ const FILE_PROTOCOL = 'file:';
 export function backingFilePath(name: string, image: string): string {
   const path = filePath(name, image, 'backing file');
   if (isAbsolute(path) || path !== name) return path;
+  if (isNbdName(image)) {
+    throw new Qcow2cError(
+      'ERR_UNSUPPORTED',
+      `${quoted(image)} has the backing file ${quoted(name)}, and an NBD export is in no directory: give the file ` +
+        'with --image-opts (backing.file.filename=FILE)',
+      { file: image, found: name },
+    );
+  }
   // QEMU puts `./` before an image name that contains a colon.
   const known = storableName(image);
   // The path is joined but not normalised: after a symbolic link, `..` is not the directory before the slash.
@@ -42,6 +50,14 @@ function filePath(name: string, image: string, role: string): string {
     return isNbdName(path) ? `./${path}` : path;
   }
   if (protocolOf(name) === undefined) return name;
+  if (isNbdName(name)) {
+    throw new Qcow2cError(
+      'ERR_UNSUPPORTED',
+      `${quoted(image)} has the ${role} ${quoted(name)}: qcow2c connects to an NBD export only if ` +
+        '--image-opts names it, or with --allow-nbd-backing',
+      { file: image, found: name },
+    );
+  }
   throw new Qcow2cError(
     'ERR_UNSUPPORTED',
     `${quoted(image)} has the ${role} ${quoted(name)}: qcow2c takes the part before the colon for a protocol ` +

@@ -145,7 +145,12 @@ class ChainOpening {
         return undefined;
       }
       const qcow2 = await readQcow2ImageHeader(file);
-      const { backing, dataFile: dataPlace } = resolveReferencedFiles(wanted, qcow2, this.#settings.isolated);
+      const { backing, dataFile: dataPlace } = resolveReferencedFiles(
+        wanted,
+        qcow2,
+        this.#settings.isolated,
+        this.#settings.nbd?.allowBacking,
+      );
       const dataFile = dataPlace === undefined ? undefined : await this.#openDataFile(wanted, dataPlace);
       if (dataFile !== undefined) {
         opened.push(dataFile);

@@ -17,6 +17,8 @@ export interface OpenNamedSettings {
   /** Use O_DIRECT if the file system supports it. */
   readonly direct: boolean;
   readonly nbd?: NbdOptions | undefined;
+  /** Whether to ask the server of an NBD export for its exports and meta contexts. */
+  readonly asksForLists?: boolean | undefined;
 }
 
 /**
@@ -31,5 +33,8 @@ export async function openNamed(
   if (nbd === undefined) return openRawSource(file, settings.direct);
   // Loaded on demand: other runs start faster.
   const { NbdSource } = await import('../nbd/nbd-source.js');
-  return NbdSource.open(nbd, await nbdSettings(settings.nbd), bitmap);
+  return NbdSource.open(nbd, await nbdSettings(settings.nbd), {
+    bitmap,
+    asksForLists: settings.asksForLists,
+  });
 }

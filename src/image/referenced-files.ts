@@ -37,6 +37,14 @@ export function wantedByCaller(reference: ImageReference, format?: ImageFormat):
   return stated === undefined ? { ...wanted, unstatedBy: 'caller' } : { ...wanted, format: stated };
 }
 
+/**
+ * What a name in an image stands for: a file, and an NBD export only if the caller allows such names.
+ * @param path of the file
+ */
+export function storedPlace(name: string, allowNbd: boolean, path: () => string): NamedPlace {
+  return allowNbd && isNbdName(name) ? placeOf(name) : { file: path() };
+}
+
 /** What a name of the caller stands for: a file or an NBD export. */
 export function placeOf(name: string): NamedPlace {
   if (!isNbdName(name)) return { file: name };
@@ -53,9 +61,10 @@ export function resolveReferencedFiles(
   wanted: WantedImage,
   start: Qcow2ImageHeader,
   isolated: boolean,
+  allowNbd = false,
 ): ReferencedFiles {
   refuseNames(wanted, start, isolated);
-  return { backing: backingOf(wanted, start), dataFile: dataFileOf(wanted, start) };
+  return { backing: backingOf(wanted, start, allowNbd), dataFile: dataFileOf(wanted, start, allowNbd) };
 }
 
 function refuseNames(
@@ -92,6 +101,7 @@ function refuseNames(
 function backingOf(
   { file, backing, unstatedBy }: WantedImage,
   { extensions, backing: name }: Qcow2ImageHeader,
+  allowNbd: boolean,
 ): WantedImage | undefined {
   const { backingFormat } = extensions;
   if (backing === 'none') return undefined;
@@ -101,9 +111,9 @@ function backingOf(
     return wantedByCaller(backing, isStated ? backingFormat : undefined);
   }
   if (name === undefined) return undefined;
-  const path = backingFilePath(name, file);
-  if (backingFormat === undefined) return { file: path, unstatedBy: 'overlay' };
-  if (isImageFormat(backingFormat)) return { file: path, format: backingFormat };
+  const place = storedPlace(name, allowNbd, () => backingFilePath(name, file));
+  if (backingFormat === undefined) return { ...place, unstatedBy: 'overlay' };
+  if (isImageFormat(backingFormat)) return { ...place, format: backingFormat };
   throw new Qcow2cError(
     'ERR_UNSUPPORTED',
     `${quoted(file)} has a backing file in the format ${quoted(backingFormat)}, which qcow2c does not read; ` +
@@ -115,6 +125,7 @@ function backingOf(
 function dataFileOf(
   { file, dataFile }: WantedImage,
   { header, extensions }: Qcow2ImageHeader,
+  allowNbd: boolean,
 ): NamedPlace | undefined {
   const isExternal = hasDataFile(header);
   if (dataFile !== undefined) {
@@ -123,7 +134,8 @@ function dataFileOf(
     throw usageError(`Could not open ${quoted(file)}: ${why}`, { file });
   }
   if (!isExternal) return undefined;
-  if (extensions.dataFile !== undefined) return { file: dataFilePath(extensions.dataFile, file) };
+  const { dataFile: name } = extensions;
+  if (name !== undefined) return storedPlace(name, allowNbd, () => dataFilePath(name, file));
   const message = `${quoted(file)} stores its data in another file but does not name it; give the name with --image-opts`;
   throw new Qcow2cError('ERR_CORRUPT', message, { file });
 }

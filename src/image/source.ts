@@ -4,6 +4,7 @@
  */
 import type { CompressionType } from '../compression-type.js';
 import type { Qcow2cError } from '../errors.js';
+import type { ExportDescription } from '../nbd/describe-export.js';
 import type { ImageUse } from '../system/image-lock.js';
 
 /** Where a file stores a compressed cluster. Lengths and offsets in bytes. */
@@ -105,4 +106,6 @@ export interface OpenedFile extends HostFile {
    * @throws Qcow2cError ERR_SOURCE_CHANGED, ERR_IO
    */
   settle(): Promise<number>;
+  /** Of an NBD export that was opened to be described. */
+  readonly description?: ExportDescription | undefined;
 }

@@ -2,6 +2,7 @@
 import type { Qcow2ImageHeader } from '../image/image-header.js';
 import { backingFilePath } from '../image/image-name.js';
 import { protocolOf } from '../image/protocol.js';
+import { isNbdName } from '../nbd/nbd-name.js';
 import { readBitmapDirectory } from '../qcow2/bitmap-directory.js';
 import { readEncryption } from '../qcow2/encryption-header.js';
 import {
@@ -49,7 +50,7 @@ export async function describeQcow2(start: Qcow2ImageHeader): Promise<Omit<Qcow2
 function backingOf({ file, backing: name, extensions }: Qcow2ImageHeader): BackingInfo | undefined {
   if (name === undefined) return undefined;
   // As in QEMU, a name after `file:` is shown unchanged.
-  const isWhole = name.startsWith('file:') || protocolOf(name) !== undefined;
+  const isWhole = isNbdName(file.name) || name.startsWith('file:') || protocolOf(name) !== undefined;
   const fullName = isWhole ? name : backingFilePath(name, file.name);
   return { name, fullName, format: extensions.backingFormat };
 }

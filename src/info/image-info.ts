@@ -6,6 +6,7 @@
 import type { CompressionType } from '../compression-type.js';
 import type { Examination } from '../examine/examine-image.js';
 import type { Image, ImageFormat } from '../image/image-reference.js';
+import type { ExportDescription } from '../nbd/describe-export.js';
 import type { NbdOptions } from '../nbd/nbd-options.js';
 import type { Encryption } from '../qcow2/encryption-header.js';
 import type { Progress } from '../workers/progress.js';
@@ -40,6 +41,8 @@ export interface ImageInfo {
   /** Bytes that the file system has allocated for the file; 0 for a device, undefined for an NBD export. */
   readonly diskSize: number | undefined;
   readonly isDevice: boolean;
+  /** Of an NBD export: what its server tells about it and about other exports. */
+  readonly nbd: ExportDescription | undefined;
   readonly qcow2: Qcow2Info | undefined;
 }
 

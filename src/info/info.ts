@@ -11,7 +11,7 @@ import { type Qcow2ImageHeader, warnOfCutDisk } from '../image/image-header.js';
 import { backingFilePath } from '../image/image-name.js';
 import { imageReference, isImageFormat } from '../image/image-reference.js';
 import { type ImageFile, openImageFile } from '../image/open-image-file.js';
-import { type WantedImage, wantedByCaller } from '../image/referenced-files.js';
+import { storedPlace, type WantedImage, wantedByCaller } from '../image/referenced-files.js';
 import { isExportNumber } from '../nbd/open-exports.js';
 import { RawPart } from '../raw/raw-part.js';
 import { SECTOR_SIZE } from '../sector.js';
@@ -47,11 +47,15 @@ async function describeImages(options: ImageInfoOptions, examine: typeof examine
   try {
     let next: WantedImage | undefined = wantedByCaller(imageReference(options.image));
     while (next !== undefined) {
-      const image = await openImageFile(next, { direct: false, nbd: options.nbd }, 'description');
+      const image = await openImageFile(
+        next,
+        { direct: false, nbd: options.nbd, asksForLists: true },
+        'description',
+      );
       images.push({ ...image, reference: next });
       if (image.qcow2 !== undefined) warnOfCutDisk(image.qcow2, options.onWarning);
       refuseLoop(images);
-      next = options.backingChain ? backingOf(next, image.qcow2) : undefined;
+      next = options.backingChain ? backingOf(next, image.qcow2, options.nbd?.allowBacking) : undefined;
     }
     const deep = options.deep ? await examineImages(images, options, examine) : [];
     const infos: ImageInfo[] = [];
@@ -77,6 +81,7 @@ function refuseLoop(images: readonly NamedImage[]): void {
 function backingOf(
   { file, backing, forceShare }: WantedImage,
   qcow2: Qcow2ImageHeader | undefined,
+  allowNbd = false,
 ): WantedImage | undefined {
   if (qcow2 === undefined || backing === 'none') return undefined;
   if (backing !== undefined) {
@@ -89,8 +94,9 @@ function backingOf(
     throw new Qcow2cError('ERR_UNSUPPORTED', message, { file, expected: 'UTF-8' });
   }
   const { backingFormat: format } = qcow2.extensions;
-  const path = backingFilePath(qcow2.backing, file);
-  if (format === undefined || isImageFormat(format)) return { file: path, format, forceShare };
+  const name = qcow2.backing;
+  const place = storedPlace(name, allowNbd, () => backingFilePath(name, file));
+  if (format === undefined || isImageFormat(format)) return { ...place, format, forceShare };
   throw new Qcow2cError(
     'ERR_UNSUPPORTED',
     `${quoted(file)} has a backing file in the format ${quoted(format)}, which qcow2c does not read`,
@@ -115,6 +121,7 @@ async function describe(
         : qcow2.header.virtualSize - (qcow2.header.virtualSize % SECTOR_SIZE),
     fileSize: file.size,
     diskSize: blocks === undefined ? undefined : blocks * SECTOR_SIZE,
+    nbd: file.description,
     isDevice: !file.identity.startsWith('file'),
     qcow2: qcow2 === undefined ? undefined : { ...(await describeQcow2(qcow2)), deep },
   };

@@ -3,6 +3,7 @@
  * for ahead, several requests at a time, because a disk is walked from its start to its end.
  */
 import type { ExtentListener, Libnbd } from './libnbd.js';
+import { NbdFailure } from './nbd-failure.js';
 import type { NbdHandle } from './nbd-handle.js';
 
 /** A range of equal flags, from the requested offset on. */
@@ -147,11 +148,14 @@ export class BlockStatus {
     const is64 = library.has('nbd_aio_block_status_64');
     let found: Reply | undefined;
     const user = listen((_, context, entries) => {
-      if (context === this.#context) found ??= decode(start, end, this.#size, entries);
+      if (context === this.#context) found ??= decode(start, end, entries);
     });
     try {
       const callback = { callback: extentPointer(library, is64), user, free: null };
       await this.#requests.request((handle) => handle.blockStatus(end - start, start, callback, is64));
+    } catch (error) {
+      // A range whose status the server does not tell has the flags of one of which nothing is known.
+      if (!(error instanceof NbdFailure && error.kind === 'refused')) throw error;
     } finally {
       listeners.delete(user);
     }
@@ -176,20 +180,15 @@ function extentPointer(library: Libnbd, is64: boolean): unknown {
  * Turns lengths and flags into ends; neighbours of equal flags become one.
  * @returns at least one range; undefined without any
  */
-function decode(
-  start: number,
-  end: number,
-  size: number,
-  entries: readonly bigint[] | Uint32Array,
-): Reply | undefined {
+function decode(start: number, end: number, entries: readonly bigint[] | Uint32Array): Reply | undefined {
   const ends: number[] = [];
   const flags: number[] = [];
   let at = start;
   for (let index = 0; index + 1 < entries.length && at < end; index += 2) {
     const flag = Number(entries[index + 1]);
     if (Number(entries[index]) === 0) continue;
-    // The last extent may go beyond the request, but not beyond the export.
-    at = Math.min(at + Number(entries[index]), size);
+    // The last extent may go beyond the request; what follows was asked for already.
+    at = Math.min(at + Number(entries[index]), end);
     if (flags.at(-1) === flag) ends[ends.length - 1] = at;
     else {
       ends.push(at);

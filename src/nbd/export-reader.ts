@@ -1,24 +1,46 @@
 /**
- * Reads exports in a worker thread, which may block: one connection for each export, made at the first read. Waits in
- * short steps, so that a cancelled item ends soon.
+ * Reads exports in a worker thread, which may block: through one connection for each export, made at the first read, or
+ * through the main thread's connection where the server allows no other one. Waits in short steps, so that a cancelled
+ * item ends soon.
  */
 import { roundDown, roundUp } from '../arithmetic.js';
-import { NbdFailure, silence } from './nbd-failure.js';
+import { changedSize, NbdFailure, retryDelay, silence } from './nbd-failure.js';
 import { NbdHandle } from './nbd-handle.js';
 import type { OpenExport } from './open-exports.js';
 
 /** Milliseconds of one wait. */
 const WAIT = 100;
+/**
+ * Milliseconds that a new connection is waited for. Until it is made, the main thread's connection serves: a server may
+ * leave further clients waiting for as long as it has enough of them.
+ */
+const GREETING_PATIENCE = 50;
+/** Bytes of one request; several are under way, so that the server reads ahead. */
+const PIECE = 512 * 1024;
+
+export interface ReaderSurroundings {
+  /** Called before each wait; throws to end a read. */
+  throwIfCancelled(): void;
+  /** Reads whole blocks through the main thread's connection. @throws NbdFailure */
+  readThroughMain(number: number, into: Uint8Array, offset: number): void;
+}
 
 export class ExportReader {
   readonly #exports: ReadonlyMap<number, OpenExport>;
-  readonly #throwIfCancelled: () => void;
+  readonly #surroundings: ReaderSurroundings;
   readonly #connections = new Map<number, NbdHandle>();
+  /** Exports that this thread has been connected to. */
+  readonly #greeted = new Set<number>();
+  /** Exports that are read through the main thread. */
+  readonly #shared: Set<number>;
+  readonly #sleeper = new Int32Array(new SharedArrayBuffer(4));
 
-  /** @param throwIfCancelled called before each wait; throws to end a read */
-  constructor(exports: readonly OpenExport[], throwIfCancelled: () => void) {
+  constructor(exports: readonly OpenExport[], surroundings: ReaderSurroundings) {
     this.#exports = new Map(exports.map((one) => [one.number, one]));
-    this.#throwIfCancelled = throwIfCancelled;
+    this.#surroundings = surroundings;
+    this.#shared = new Set(
+      exports.filter(({ facts }) => !facts.allowsConnections).map(({ number }) => number),
+    );
   }
 
   /**
@@ -32,14 +54,14 @@ export class ExportReader {
     if (opened === undefined) throw new NbdFailure('closed', 'the export is not open');
     const { size, minimumBlock } = opened.facts;
     const found = Math.max(0, Math.min(into.length, size - offset));
+    if (found === 0) return 0;
     const from = roundDown(offset, minimumBlock);
     const to = Math.min(roundUp(offset + found, minimumBlock), size);
-    if (found === 0) return 0;
     if (from === offset && to === offset + found) {
-      this.#fill(opened, into.subarray(0, found), offset);
+      this.#readBlocks(opened, into.subarray(0, found), offset);
     } else {
       const whole = new Uint8Array(to - from);
-      this.#fill(opened, whole, from);
+      this.#readBlocks(opened, whole, from);
       into.set(whole.subarray(offset - from, offset - from + found));
     }
     return found;
@@ -51,15 +73,43 @@ export class ExportReader {
     this.#connections.clear();
   }
 
-  /** Reads a range of whole blocks. */
-  #fill(opened: OpenExport, into: Uint8Array, offset: number): void {
-    const handle = this.#connected(opened);
-    const { maximumRequest } = opened.facts;
-    try {
-      for (let done = 0; done < into.length; done += maximumRequest) {
-        const request = handle.read(into.subarray(done, done + maximumRequest), offset + done);
-        this.#wait(handle, opened, () => handle.isCompleted(request));
+  #readBlocks(opened: OpenExport, into: Uint8Array, offset: number): void {
+    const { number, settings } = opened;
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        const handle = this.#shared.has(number) ? undefined : this.#connected(opened);
+        if (handle === undefined) break;
+        this.#fill(opened, handle, into, offset);
+        return;
+      } catch (error) {
+        const isLost = error instanceof NbdFailure && error.kind === 'lost';
+        if (!isLost || attempt >= settings.retries) throw error;
       }
+      this.#sleep(retryDelay(attempt));
+    }
+    // The main thread tries again by itself.
+    this.#surroundings.readThroughMain(number, into, offset);
+  }
+
+  #fill(opened: OpenExport, handle: NbdHandle, into: Uint8Array, offset: number): void {
+    const { maximumRequest, minimumBlock } = opened.facts;
+    const piece = Math.min(maximumRequest, Math.max(PIECE, minimumBlock));
+    try {
+      const requests: number[] = [];
+      for (let at = 0; at < into.length; at += piece) {
+        requests.push(handle.read(into.subarray(at, at + piece), offset + at));
+      }
+      let failure: unknown;
+      for (const request of requests) {
+        try {
+          this.#wait(handle, opened.settings.timeoutMs, () => handle.isCompleted(request));
+        } catch (error) {
+          if (!(error instanceof NbdFailure && error.kind === 'refused')) throw error;
+          // libnbd writes to the memory of the others still.
+          failure ??= error;
+        }
+      }
+      if (failure !== undefined) throw failure;
     } catch (error) {
       // Otherwise libnbd would write to the memory later.
       if (!(error instanceof NbdFailure && error.kind === 'refused')) this.#drop(opened);
@@ -67,17 +117,30 @@ export class ExportReader {
     }
   }
 
-  #connected(opened: OpenExport): NbdHandle {
-    const known = this.#connections.get(opened.number);
-    if (known !== undefined) return known;
-    const handle = new NbdHandle(opened.address, opened.settings);
-    this.#connections.set(opened.number, handle);
+  /** @returns undefined as long as the server has not greeted this connection, or if it allows no further one */
+  #connected(opened: OpenExport): NbdHandle | undefined {
+    const { number, address, settings, facts } = opened;
+    const known = this.#connections.get(number);
+    if (known !== undefined && !known.isConnecting) return known;
     try {
-      this.#wait(handle, opened, () => !handle.isConnecting);
+      const handle = known ?? new NbdHandle(address, settings);
+      this.#connections.set(number, handle);
+      const patience = performance.now() + (known === undefined ? GREETING_PATIENCE : 0);
+      do {
+        const left = Math.max(0, Math.ceil(patience - performance.now()));
+        if (!handle.poll(left) && left === 0) return undefined;
+      } while (handle.isConnecting);
+      const { size } = handle.facts([]);
+      if (size !== facts.size) throw changedSize(facts.size, size);
+      this.#greeted.add(number);
       return handle;
     } catch (error) {
       this.#drop(opened);
-      throw error;
+      if (this.#greeted.has(number) || !(error instanceof NbdFailure) || error.kind === 'changed')
+        throw error;
+      // A server that takes no further client; if it is gone, the main thread's connection tells.
+      this.#shared.add(number);
+      return undefined;
     }
   }
 
@@ -86,12 +149,20 @@ export class ExportReader {
     this.#connections.delete(number);
   }
 
-  #wait(handle: NbdHandle, { settings: { timeoutMs } }: OpenExport, isDone: () => boolean): void {
+  #wait(handle: NbdHandle, timeoutMs: number, isDone: () => boolean): void {
     let silentSince = performance.now();
     while (!isDone()) {
-      this.#throwIfCancelled();
+      this.#surroundings.throwIfCancelled();
       if (handle.poll(Math.min(WAIT, timeoutMs))) silentSince = performance.now();
       else if (performance.now() - silentSince >= timeoutMs) throw silence(timeoutMs);
+    }
+  }
+
+  #sleep(milliseconds: number): void {
+    const end = performance.now() + milliseconds;
+    for (let left = milliseconds; left > 0; left = end - performance.now()) {
+      this.#surroundings.throwIfCancelled();
+      Atomics.wait(this.#sleeper, 0, 0, Math.min(WAIT, left));
     }
   }
 }

@@ -66,7 +66,6 @@ const CALLS = {
   nbd_set_tls_certificates: ['int', 'str'],
   nbd_set_tls_psk_file: ['int', 'str'],
   nbd_set_tls_username: ['int', 'str'],
-  nbd_supports_tls: ['int'],
   nbd_aio_connect_unix: ['int', 'str'],
   nbd_aio_connect_tcp: ['int', 'str', 'str'],
   nbd_aio_is_connecting: ['int'],
@@ -97,9 +96,7 @@ const CALLS = {
   nbd_can_zero: ['int'],
   nbd_can_fast_zero: ['int'],
   nbd_can_trim: ['int'],
-  nbd_get_structured_replies_negotiated: ['int'],
   nbd_aio_opt_go: ['int', 'CALLBACK'],
-  nbd_aio_opt_abort: ['int'],
   nbd_aio_opt_list: ['int', 'CALLBACK', 'CALLBACK'],
   nbd_aio_opt_list_meta_context: ['int', 'CALLBACK', 'CALLBACK'],
 } as const satisfies Record<string, readonly [result: string, ...parameters: string[]]>;

@@ -1,5 +1,5 @@
 /** Why a request to an NBD server failed, before the export and the offset are added to the message. */
-import { ioError, type Qcow2cError, quoted } from '../errors.js';
+import { ioError, Qcow2cError, quoted } from '../errors.js';
 import { systemError } from '../system/libc.js';
 import type { LibraryError } from './libnbd.js';
 
@@ -13,6 +13,8 @@ export type FailureKind =
   | 'silent'
   /** The server sent what no server may send, or refused the connection. */
   | 'broken'
+  /** After the connection was made again, the export is another one. */
+  | 'changed'
   /** This side closed the connection. */
   | 'closed';
 
@@ -41,6 +43,19 @@ export function silence(milliseconds: number): NbdFailure {
   return new NbdFailure('silent', message, { code: 'ETIMEDOUT' });
 }
 
+/** The export has another size than before the connection was lost. */
+export function changedSize(before: number, now: number): NbdFailure {
+  return new NbdFailure(
+    'changed',
+    `the export had ${before} bytes before the connection was lost, and has ${now} now`,
+  );
+}
+
+/** Milliseconds to wait before a lost connection is made again. @param attempt from 0 on */
+export function retryDelay(attempt: number): number {
+  return Math.min(10_000, 250 * 4 ** attempt);
+}
+
 /** Numbers of errors on Linux and macOS that say that a connection is gone. */
 const LOST = ['ENOTCONN', 'ECONNRESET', 'EPIPE', 'ESHUTDOWN', 'ECONNREFUSED', 'ECONNABORTED', 'ENOENT'];
 
@@ -51,26 +66,42 @@ const LOST = ['ENOTCONN', 'ECONNRESET', 'EPIPE', 'ESHUTDOWN', 'ECONNREFUSED', 'E
  */
 export function failureOf({ message, errno }: LibraryError, isAlive: boolean): NbdFailure {
   // libnbd puts the name of its function first and the system's words last.
-  const words = message.replace(/^nbd_\w+: /, '');
+  const words = quoted(message.replace(/^nbd_\w+: /, '')).slice(1, -1);
   const reason = errno === 0 ? undefined : systemError(errno);
+  if (words.startsWith('handshake: ')) return new NbdFailure('broken', handshakeWords(words));
   if (isAlive) return new NbdFailure('refused', words, reason);
-  if (reason?.code === 'ENOTCONN' || (reason === undefined && /disconnect|closed/.test(words))) {
+  const isGone = /^invalid state: |disconnect|closed/.test(words);
+  if (reason?.code === 'ENOTCONN' || isGone) {
     return new NbdFailure('lost', 'the server closed the connection', { code: 'ENOTCONN' });
   }
   if (LOST.includes(reason?.code ?? '')) return new NbdFailure('lost', words, reason);
   // The number alone says little of what a server did wrong: keep libnbd's words.
-  return new NbdFailure('broken', words, { code: reason?.code });
+  return new NbdFailure('broken', words);
+}
+
+/** libnbd's words for a handshake that failed, without what only its developers need. */
+function handshakeWords(words: string): string {
+  const found = words.replace(/^handshake: /, '').replace(/: [A-Z][^:]*$/, '');
+  if (found.includes('refused TLS')) return 'the server does not offer TLS';
+  if (/TLS/.test(found) && /require|initiate|policy/i.test(found))
+    return `${found} (use nbds: or --tls-creds)`;
+  return found;
 }
 
 /**
  * @param what the operation and the export, without the reason
  * @param cause anything that was thrown
+ * @returns ERR_SOURCE_CHANGED for an export that is another one now, ERR_IO otherwise
  */
 export function nbdError(
   what: string,
   cause: unknown,
   facts: { file: string; offset?: number },
 ): Qcow2cError {
+  if (cause instanceof Qcow2cError) return cause;
+  if (cause instanceof NbdFailure && cause.kind === 'changed') {
+    return new Qcow2cError('ERR_SOURCE_CHANGED', `${what}: ${cause.message}`, { ...facts, cause });
+  }
   return ioError(what, cause, facts);
 }
 

@@ -2,6 +2,7 @@
  * One connection to an NBD server through libnbd. No call here waits, except `poll`: who waits, and how, is up to the
  * caller (nbd-connection.ts for the main thread, export-reader.ts for workers). One thread at a time may use a handle.
  */
+import { quoted, usageError } from '../errors.js';
 import {
   type Callback,
   type CallName,
@@ -25,7 +26,8 @@ export interface NbdSettings {
 
 export type TlsCredentials =
   | { readonly kind: 'certificates'; readonly directory: string }
-  | { readonly kind: 'psk'; readonly file: string };
+  /** `user`: the first of the file, for URIs that name none. */
+  | { readonly kind: 'psk'; readonly file: string; readonly user: string | undefined };
 
 export const DEFAULT_NBD_TIMEOUT = 60_000;
 export const DEFAULT_NBD_RETRIES = 3;
@@ -76,15 +78,21 @@ export class NbdHandle {
   /**
    * @param contexts the meta contexts to ask for
    * @param optionMode stop before the export is chosen, to ask the server about its exports
-   * @throws Qcow2cError ERR_UNSUPPORTED without libnbd; NbdFailure
+   * @throws Qcow2cError ERR_UNSUPPORTED without libnbd, ERR_USAGE for TLS without credentials; NbdFailure
    */
   constructor(
-    { exportName, server, tls, user }: NbdAddress,
+    { name, exportName, server, tls, user }: NbdAddress,
     { tlsCreds }: NbdSettings,
     contexts: readonly string[] = [],
     optionMode = false,
   ) {
     this.library = loadLibnbd();
+    // libnbd would encrypt without knowing whom it talks to.
+    if (tls && tlsCreds === undefined) {
+      throw usageError(`${quoted(name)} needs --tls-creds DIR, a directory with ca-cert.pem or keys.psk`, {
+        file: name,
+      });
+    }
     this.#address = this.library.create();
     try {
       this.#do('nbd_set_export_name', exportName);
@@ -94,7 +102,8 @@ export class NbdHandle {
       if (optionMode) this.#do('nbd_set_opt_mode', true);
       if (tls || tlsCreds !== undefined) {
         this.#do('nbd_set_tls', TLS_REQUIRE);
-        if (user !== undefined) this.#do('nbd_set_tls_username', user);
+        const keyOwner = user ?? (tlsCreds?.kind === 'psk' ? tlsCreds.user : undefined);
+        if (keyOwner !== undefined) this.#do('nbd_set_tls_username', keyOwner);
         if (tlsCreds?.kind === 'certificates') this.#do('nbd_set_tls_certificates', tlsCreds.directory);
         if (tlsCreds?.kind === 'psk') this.#do('nbd_set_tls_psk_file', tlsCreds.file);
       }
@@ -225,6 +234,17 @@ export class NbdHandle {
   /** @returns whether a request is completed @throws NbdFailure if it failed */
   isCompleted(request: number): boolean {
     return this.#do('nbd_aio_command_completed', request) === 1;
+  }
+
+  /** Asks the server for a list, in option mode. @param names the pointer of `Libnbd.onNames` @throws NbdFailure */
+  list(call: 'nbd_aio_opt_list' | 'nbd_aio_opt_list_meta_context', names: unknown): void {
+    this.#do(call, { ...NO_CALLBACK, callback: names }, NO_CALLBACK);
+  }
+
+  /** Chooses the export, in option mode. @param contexts the meta contexts to ask for @throws NbdFailure */
+  go(contexts: readonly string[]): void {
+    for (const context of contexts) this.#do('nbd_add_meta_context', context);
+    this.#do('nbd_aio_opt_go', NO_CALLBACK);
   }
 
   /** Says goodbye if the connection is idle, and frees the handle. */

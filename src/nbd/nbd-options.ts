@@ -1,5 +1,5 @@
 /** The options about NBD exports that every command takes. */
-import { stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ioError, quoted, usageError } from '../errors.js';
 import {
@@ -33,6 +33,15 @@ export async function nbdSettings({ tlsCreds, timeoutMs, retries }: NbdOptions =
   };
 }
 
+/** The name before the first colon of a file of pre-shared keys. */
+async function firstUser(file: string): Promise<string | undefined> {
+  try {
+    return /^([^:#\n]+):/m.exec(await readFile(file, 'utf8'))?.[1];
+  } catch (error) {
+    throw ioError(`Could not open ${quoted(file)}`, error, { file });
+  }
+}
+
 async function credentialsIn(directory: string): Promise<TlsCredentials> {
   const has = async (file: string) => {
     try {
@@ -43,7 +52,10 @@ async function credentialsIn(directory: string): Promise<TlsCredentials> {
       throw ioError(`Could not open ${quoted(join(directory, file))}`, error, { file: directory });
     }
   };
-  if (await has('keys.psk')) return { kind: 'psk', file: join(directory, 'keys.psk') };
+  if (await has('keys.psk')) {
+    const file = join(directory, 'keys.psk');
+    return { kind: 'psk', file, user: await firstUser(file) };
+  }
   if (await has('ca-cert.pem')) return { kind: 'certificates', directory };
   throw usageError(`${quoted(directory)} (--tls-creds) has neither ca-cert.pem nor keys.psk`, {
     file: directory,

@@ -1,15 +1,25 @@
 /** An NBD export as a source: its map from base:allocation, and reads of its tables and clusters. */
+
+import { setTimeout as later } from 'node:timers/promises';
 import { roundDown, roundUp } from '../arithmetic.js';
 import { Qcow2cError, quoted, usageError } from '../errors.js';
 import type { ChangeMap, MappedRange, OpenedFile } from '../image/source.js';
 import { SECTOR_SIZE } from '../sector.js';
 import { BASE_ALLOCATION, BlockStatus, READS_AS_ZEROS, type StatusRange } from './block-status.js';
+import { type ExportDescription, openWithLists, type ServerLists } from './describe-export.js';
 import { loadLibnbd } from './libnbd.js';
 import { NbdConnection } from './nbd-connection.js';
-import { NbdFailure, nbdError, readError } from './nbd-failure.js';
+import { changedSize, NbdFailure, nbdError, readError, retryDelay } from './nbd-failure.js';
 import type { NbdHandle, NbdSettings } from './nbd-handle.js';
 import { exportIdentity, type NbdAddress } from './nbd-name.js';
 import { forgetExport, type OpenExport, registerExport } from './open-exports.js';
+
+export interface ExportWishes {
+  /** The name of a dirty bitmap that will be read; see `NbdSource.bitmapChanges`. */
+  readonly bitmap?: string | undefined;
+  /** Whether to ask the server for its exports and meta contexts; see `NbdSource.description`. */
+  readonly asksForLists?: boolean | undefined;
+}
 
 export class NbdSource implements OpenedFile {
   readonly name: string;
@@ -18,23 +28,36 @@ export class NbdSource implements OpenedFile {
   readonly descriptor: number;
   readonly readAlignment = 1;
   readonly hasLostHoles = false;
+  readonly description: ExportDescription | undefined;
   readonly #opened: OpenExport;
   #connection: NbdConnection;
+  readonly #contexts: readonly string[];
+  #reconnecting: Promise<void> | undefined;
+  readonly #closing = new AbortController();
   readonly #statuses = new Map<string, BlockStatus>();
 
   /**
    * Connects to an export.
-   * @param bitmap the name of a dirty bitmap that will be read
    * @throws Qcow2cError ERR_UNSUPPORTED without libnbd; ERR_IO
    */
-  static async open(address: NbdAddress, settings: NbdSettings, bitmap?: string): Promise<NbdSource> {
+  static async open(
+    address: NbdAddress,
+    settings: NbdSettings,
+    { bitmap, asksForLists = false }: ExportWishes = {},
+  ): Promise<NbdSource> {
     const wanted = [BASE_ALLOCATION, ...(bitmap === undefined ? [] : [bitmapContext(bitmap)])];
-    const connection = await connect(address, settings, wanted);
+    let connection: NbdConnection | undefined;
     try {
-      return new NbdSource(address, settings, connection, wanted);
+      if (!asksForLists) {
+        connection = await NbdConnection.open(address, settings, wanted);
+        return new NbdSource(address, settings, connection, wanted, undefined);
+      }
+      const opened = await openWithLists(address, settings, wanted);
+      connection = opened.connection;
+      return new NbdSource(address, settings, connection, wanted, opened.lists);
     } catch (error) {
-      connection.close();
-      throw connectError(address.name, error);
+      connection?.close();
+      throw error instanceof NbdFailure ? openError(address.name, error) : error;
     }
   }
 
@@ -43,13 +66,19 @@ export class NbdSource implements OpenedFile {
     settings: NbdSettings,
     connection: NbdConnection,
     contexts: readonly string[],
+    lists: ServerLists | undefined,
   ) {
     const facts = connection.facts(contexts);
+    const { minimumBlock, maximumRequest, allowsConnections, isReadOnly } = facts;
+    this.description = lists && { minimumBlock, maximumRequest, allowsConnections, isReadOnly, ...lists };
     requireSafeSize(address.name, facts.size);
     this.name = address.name;
     this.size = roundUp(facts.size, SECTOR_SIZE);
     this.#connection = connection;
-    this.#opened = registerExport({ address, settings, facts });
+    this.#contexts = contexts;
+    this.#opened = registerExport({ address, settings, facts }, (offset, into) =>
+      this.#readBlocks(offset, into),
+    );
     this.descriptor = this.#opened.number;
     this.identity = exportIdentity(address);
   }
@@ -114,17 +143,14 @@ export class NbdSource implements OpenedFile {
   }
 
   async read(offset: number, into: Uint8Array): Promise<number> {
-    const { size, minimumBlock, maximumRequest } = this.#opened.facts;
+    const { size, minimumBlock } = this.#opened.facts;
     const found = Math.max(0, Math.min(into.length, size - offset));
     if (found === 0) return 0;
     const from = roundDown(offset, minimumBlock);
     const to = Math.min(roundUp(offset + found, minimumBlock), size);
     const memory = new Uint8Array(to - from);
     try {
-      for (let done = 0; done < memory.length; done += maximumRequest) {
-        const piece = memory.subarray(done, done + maximumRequest);
-        await this.#request((handle) => handle.read(piece, from + done));
-      }
+      await this.#readBlocks(from, memory);
     } catch (error) {
       throw readError(this.name, offset, error);
     }
@@ -148,11 +174,52 @@ export class NbdSource implements OpenedFile {
 
   async close(): Promise<void> {
     forgetExport(this.#opened);
+    this.#closing.abort();
     this.#connection.close();
   }
 
-  #request(begin: Begin): Promise<void> {
-    return this.#connection.request(begin);
+  /** Reads a range of whole blocks. @throws NbdFailure */
+  async #readBlocks(offset: number, into: Uint8Array): Promise<void> {
+    const { maximumRequest } = this.#opened.facts;
+    for (let done = 0; done < into.length; done += maximumRequest) {
+      const piece = into.subarray(done, done + maximumRequest);
+      await this.#request((handle) => handle.read(piece, offset + done));
+    }
+  }
+
+  /** Makes a request, again after the connection was lost and made again. @throws NbdFailure */
+  async #request(begin: Begin): Promise<void> {
+    for (let attempt = 0; ; attempt += 1) {
+      const connection = this.#connection;
+      try {
+        return await connection.request(begin);
+      } catch (error) {
+        const isLost = error instanceof NbdFailure && error.kind === 'lost';
+        if (!isLost || attempt >= this.#opened.settings.retries || this.#closing.signal.aborted) throw error;
+      }
+      // Requests that were under way together share the next connection.
+      if (connection !== this.#connection) continue;
+      this.#reconnecting ??= this.#reconnect(attempt);
+      await this.#reconnecting;
+    }
+  }
+
+  /** @throws NbdFailure if the export is another one now; a server that is still not there is no error yet */
+  async #reconnect(attempt: number): Promise<void> {
+    const { address, settings, facts } = this.#opened;
+    try {
+      await later(retryDelay(attempt), undefined, { signal: this.#closing.signal }).catch(() => {});
+      if (this.#closing.signal.aborted) return;
+      const connection = await NbdConnection.open(address, settings, this.#contexts);
+      const { size } = connection.facts([]);
+      if (size !== facts.size || this.#closing.signal.aborted) connection.close();
+      if (size !== facts.size) throw changedSize(facts.size, size);
+      this.#connection = connection;
+    } catch (error) {
+      if (!(error instanceof NbdFailure && error.kind === 'lost')) throw error;
+    } finally {
+      this.#reconnecting = undefined;
+    }
   }
 }
 
@@ -165,20 +232,7 @@ function bitmapContext(name: string): string {
 
 type Begin = (handle: NbdHandle) => number;
 
-async function connect(
-  address: NbdAddress,
-  settings: NbdSettings,
-  contexts: readonly string[],
-): Promise<NbdConnection> {
-  try {
-    return await NbdConnection.open(address, settings, contexts);
-  } catch (error) {
-    throw connectError(address.name, error);
-  }
-}
-
-function connectError(name: string, error: unknown): unknown {
-  if (!(error instanceof NbdFailure)) return error;
+function openError(name: string, error: NbdFailure): Qcow2cError {
   return nbdError(`Could not open ${quoted(name)}`, error, { file: name });
 }
 

@@ -18,7 +18,10 @@ export interface OpenExport {
 /** No descriptor of a file has such a number: the system's are ints. */
 const FIRST_NUMBER = 2 ** 31;
 
-const open = new Map<number, OpenExport>();
+/** Reads for a worker that has no connection of its own. @throws NbdFailure */
+export type ExportRead = (offset: number, into: Uint8Array) => Promise<void>;
+
+const open = new Map<number, { readonly entry: OpenExport; readonly read: ExportRead }>();
 let nextNumber = FIRST_NUMBER;
 
 /** Whether a descriptor of a map is the number of an export. */
@@ -26,12 +29,12 @@ export function isExportNumber(descriptor: number): boolean {
   return descriptor >= FIRST_NUMBER;
 }
 
-/** Enters an export into the table. */
-export function registerExport(entry: Omit<OpenExport, 'number'>): OpenExport {
-  const registered = { ...entry, number: nextNumber };
+/** Enters an export into the table. @param read reads whole blocks through the main thread's connection */
+export function registerExport(facts: Omit<OpenExport, 'number'>, read: ExportRead): OpenExport {
+  const entry = { ...facts, number: nextNumber };
   nextNumber += 1;
-  open.set(registered.number, registered);
-  return registered;
+  open.set(entry.number, { entry, read });
+  return entry;
 }
 
 export function forgetExport({ number }: OpenExport): void {
@@ -40,5 +43,10 @@ export function forgetExport({ number }: OpenExport): void {
 
 /** All that are open now. */
 export function openExports(): readonly OpenExport[] {
-  return [...open.values()];
+  return [...open.values()].map(({ entry }) => entry);
+}
+
+/** @returns how to read an export through the main thread's connection; undefined if it is closed */
+export function readOf(number: number): ExportRead | undefined {
+  return open.get(number)?.read;
 }

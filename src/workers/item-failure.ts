@@ -15,6 +15,8 @@ export type ItemFailure =
       readonly errno: number | undefined;
       readonly code: string | undefined;
       readonly message: string;
+      /** The source is another one now: an export had another size after its connection was made again. */
+      readonly isChanged?: true;
     }
   | {
       readonly kind: 'short';
@@ -71,9 +73,13 @@ export function failureError(
   const { offset } = failure;
   switch (failure.kind) {
     case 'read': {
-      const { errno, code, message } = failure;
+      const { errno, code, message, isChanged } = failure;
       const cause = Object.assign(new Error(message), { errno, code });
-      return ioError(`Could not read ${quoted(file)} at offset ${offset}`, cause, { file, offset });
+      const what = `Could not read ${quoted(file)} at offset ${offset}`;
+      if (isChanged) {
+        return new Qcow2cError('ERR_SOURCE_CHANGED', `${what}: ${message}`, { file, offset, cause });
+      }
+      return ioError(what, cause, { file, offset });
     }
     case 'short': {
       const { expected, found } = failure;

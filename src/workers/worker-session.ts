@@ -3,6 +3,7 @@ import type { MessagePort } from 'node:worker_threads';
 import type { CompressionType } from '../compression-type.js';
 import type { Decompressor } from '../engines/codec.js';
 import { createCompressor, createDecompressor, nodeInflates } from '../engines/create-engine.js';
+import type { PostRead } from './brokered-read.js';
 import { ItemError } from './item-failure.js';
 import type { PoolSharedMemory, Task } from './messages/task.js';
 import type { AnyTask, ItemReply, Question, Reply } from './messages/thread.js';
@@ -29,10 +30,14 @@ export class WorkerSession {
   readonly #engines: readonly Engine[];
 
   /** @throws Qcow2cError ERR_ENGINE when an engine is not available */
-  static async create(setup: AnyTask['setup'], memory: PoolSharedMemory): Promise<WorkerSession> {
+  static async create(
+    setup: AnyTask['setup'],
+    memory: PoolSharedMemory,
+    post?: PostRead,
+  ): Promise<WorkerSession> {
     const engines: Engine[] = [];
     try {
-      await takeExports(setup, memory);
+      await takeExports(setup, memory, post);
       return new WorkerSession(await createRunner(setup, memory, engines), engines);
     } catch (error) {
       giveBack(engines);
@@ -102,14 +107,17 @@ async function createRunner(
 /** Answers a question. @throws what an engine throws; the pool adds the guest offset */
 export type Answerer = (question: Question) => Promise<ItemReply<AnyTask['answer']> | undefined>;
 
-/** @returns what serves one pool after the other: setup, items, release */
-export function answerer(): Answerer {
+/**
+ * @param post asks the main thread to read; undefined on the main thread itself
+ * @returns what serves one pool after the other: setup, items, release
+ */
+export function answerer(post?: PostRead): Answerer {
   let session: WorkerSession | undefined;
 
   return async (question) => {
     switch (question.kind) {
       case 'setup':
-        session = await WorkerSession.create(question.setup, question.memory);
+        session = await WorkerSession.create(question.setup, question.memory, post);
         return undefined;
       case 'item':
         try {
@@ -128,7 +136,7 @@ export function answerer(): Answerer {
 
 /** Answers the questions of the main thread. @param port to it */
 export function serve(port: MessagePort): void {
-  const answer = answerer();
+  const answer = answerer((read) => port.postMessage({ read } satisfies Reply));
 
   const reply = async (question: Question): Promise<void> => {
     const said: Reply = await answer(question).then(

@@ -4,6 +4,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { internalError } from '../errors.js';
+import { serveRead } from './brokered-read.js';
 import type { Question, Reply } from './messages/thread.js';
 
 /**
@@ -35,6 +36,10 @@ export class WorkerThread {
       this.#worker.once('exit', () => resolve());
     });
     this.#worker.on('message', (reply: Reply) => {
+      if ('read' in reply) {
+        void serveRead(reply.read);
+        return;
+      }
       const asked = this.#answered();
       if ('thrown' in reply) asked?.reject(reply.thrown);
       else asked?.resolve(reply.answer);

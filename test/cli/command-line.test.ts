@@ -439,7 +439,7 @@ describe('refusals without a counterpart in qemu-img', () => {
     ],
     [
       ['convert', '--object', 'secret,id=x,data=y', 'a', 'b'],
-      '--object is not supported: qcow2c supports neither encrypted images nor network disks',
+      '--object is not supported: qcow2c reads no encrypted images, and --tls-creds names the keys of NBD connections',
     ],
     [
       ['convert'],

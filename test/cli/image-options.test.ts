@@ -127,6 +127,40 @@ describe('a source', () => {
     },
   );
 
+  test.each([
+    ['driver=nbd,server.type=unix,server.path=/run/x,export=vda', 'nbd+unix:///vda?socket=%2Frun%2Fx', 'raw'],
+    ['driver=nbd,server.type=inet,server.host=h,server.port=1,export=a/b', 'nbd://h:1/a%2Fb', 'raw'],
+    ['driver=nbd,host=::1', 'nbd://[::1]/', 'raw'],
+    ['driver=qcow2,file.driver=nbd,file.path=s,file.read-only=on', 'nbd+unix:///?socket=s', 'qcow2'],
+    ['driver=raw,file.filename=nbd://h/x', 'nbd://h/x', 'raw'],
+    ['driver=raw,file.driver=file,file.filename=nbd://h/x', './nbd://h/x', 'raw'],
+  ])('%s is the export or file %s', (text, file, format) => {
+    expect(readImageOptions(text, SOURCE)).toEqual({ file, format });
+  });
+
+  test('the backing file of an image can be an export', () => {
+    const text =
+      'driver=qcow2,file.filename=a,backing.driver=nbd,backing.server.type=unix,backing.server.path=s';
+    expect(readImageOptions(text, SOURCE)).toEqual({
+      file: 'a',
+      format: 'qcow2',
+      backing: { file: 'nbd+unix:///?socket=s', format: 'raw' },
+    });
+  });
+
+  test.each([
+    ['driver=nbd', 'one of path and host must be specified'],
+    ['driver=nbd,path=a,host=b', 'path and host may not be used at the same time'],
+    ['driver=nbd,server.type=inet', "Parameter 'server.host' is missing"],
+    ['driver=nbd,server.type=unix', "Parameter 'server.path' is missing"],
+    ['driver=nbd,server.type=vsock,server.cid=1', "Parameter 'server.type' does not accept value 'vsock'"],
+    ['driver=nbd,host=a,socket=b', "Block protocol 'nbd' doesn't support the option 'socket'"],
+  ])('%s is refused: %s', (text, words) => {
+    const { code, message } = failure(() => readImageOptions(text, SOURCE));
+    expect(code).toBe('ERR_USAGE');
+    expect(message).toContain(words);
+  });
+
   test('-U excludes force-share=off', () => {
     const text = 'file.filename=a,force-share=off';
     expect(readImageOptions(text, SOURCE)).toEqual({ file: 'a' });
@@ -142,8 +176,11 @@ describe('a source', () => {
 
   test.each([
     ['driver=vmdk,file.filename=a', "Format 'vmdk' is not supported (convert it to qcow2 first: "],
-    ['driver=nbd,host=a', "Driver 'nbd' is not supported (the format of a file or a device is raw or qcow2)"],
-    ['file.driver=nbd,file.host=a', "Driver 'nbd' is not supported"],
+    [
+      'driver=nbd,host=a,tls-creds=t',
+      "Option 'tls-creds' is not supported (--tls-creds names the directory)",
+    ],
+    ['driver=ssh,host=a', "Driver 'ssh' is not supported (the format of a file or a device is raw or qcow2)"],
     ['driver=qcow2,file.driver=qcow2,file.file.filename=a', 'An image in a qcow2 image is not supported'],
     ['driver=qcow2,file.filename=a,encrypt.format=luks', 'Encrypted images are not supported'],
     [

@@ -229,7 +229,7 @@ describe('by both programs', () => {
 test.each([
   [`driver=vmdk,file.filename=${raw}`, 'vmdk'],
   [`driver=luks,key-secret=s,file.filename=${raw}`, 'luks'],
-  ['driver=nbd,host=localhost', 'nbd'],
+  ['driver=ssh,host=localhost', 'ssh'],
   [`driver=raw,file.driver=https,file.url=https://localhost/`, 'https'],
   [`driver=raw,file.driver=blkdebug,file.image.filename=${raw}`, 'blkdebug'],
   [`driver=throttle,throttle-group=g,file.filename=${raw}`, 'throttle'],

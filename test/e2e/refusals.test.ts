@@ -116,7 +116,7 @@ describe('other formats', () => {
 });
 
 test.each([
-  ['nbd://localhost/disk', 'nbd'],
+  ['rbd://localhost/disk', 'rbd'],
   ['http://localhost/disk.raw', 'http'],
   ['ssh://localhost/disk.raw', 'ssh'],
   ['rbd:pool/disk', 'rbd'],

@@ -180,10 +180,10 @@ describe('the chain of an image', () => {
 
   test.each<[string, Forged, string, RegExp]>([
     [
-      'a protocol',
+      'an NBD export',
       { backing: 'nbd://host/x' },
       'ERR_UNSUPPORTED',
-      /has the backing file 'nbd:\/\/host\/x'.*protocol/,
+      /has the backing file 'nbd:\/\/host\/x'.*--allow-nbd-backing/,
     ],
     [
       'another format',

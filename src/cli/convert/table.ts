@@ -223,8 +223,17 @@ export const CONVERT_TABLE: CommandTable = {
     {
       paragraphs: [
         'SRC and FILE are names of files or devices. A prefix "file:" is removed. Names that begin with a protocol ' +
-          "of QEMU (nbd:, json: and so on) or like a URI (word://) are refused; write './NAME' for such a file. Any " +
+          "of QEMU (json:, ssh: and so on) or like a URI (word://) are refused; write './NAME' for such a file. Any " +
           'other colon is part of the name, as in vm-2026-11-29T08:00.qcow2.',
+      ],
+    },
+    {
+      title: 'An export of an NBD server as SRC',
+      verbatim: [
+        'nbd://HOST[:PORT]/EXPORT           encrypted: nbds://',
+        'nbd+unix:///EXPORT?socket=PATH     encrypted: nbds+unix://',
+        'nbd:HOST:PORT[:exportname=EXPORT]',
+        'nbd:unix:PATH[:exportname=EXPORT]',
       ],
     },
     {
@@ -256,6 +265,8 @@ export const CONVERT_TABLE: CommandTable = {
         '  [,data-file.filename=FILE]                        other data file',
         'driver=raw,file.filename=FILE[,offset=SIZE][,size=SIZE]',
         'file.filename=FILE                                  probe the format',
+        'driver=nbd,server.type=unix,server.path=PATH[,export=EXPORT]',
+        'driver=nbd,server.type=inet,server.host=HOST[,server.port=PORT]',
       ],
     },
   ],

@@ -7,7 +7,7 @@ import { quoted } from '../../errors.js';
 import type { Examination } from '../../examine/examine-image.js';
 import type { BackingInfo, ImageInfo, SnapshotInfo } from '../../info/image-info.js';
 import { entriesOf, isList, type QapiValue } from '../options/qapi-object.js';
-import { examinedRatio, qcow2Object, shownFile } from './image-object.js';
+import { examinedRatio, nbdObject, qcow2Object, shownFile } from './image-object.js';
 import { sizeText } from './size-text.js';
 
 /** @returns lines for each image with their line ends, an empty line between two */
@@ -20,11 +20,15 @@ export function* humanText(infos: readonly ImageInfo[]): Generator<string> {
 
 /** Yields line by line: names in an image can make the text much longer than the image. */
 function* linesOf(info: ImageInfo): Generator<string> {
-  const { format, virtualSize, diskSize, qcow2 } = info;
+  const { format, virtualSize, diskSize, nbd, qcow2 } = info;
   yield `image: ${visible(shownFile(info))}`;
   yield `file format: ${format}`;
   yield `virtual size: ${exactSize(virtualSize)}`;
   yield `disk size: ${diskSize === undefined ? 'unavailable' : sizeText(diskSize)}`;
+  if (nbd !== undefined) {
+    const { exports, ...known } = nbd;
+    yield* ['NBD export:', ...objectLines(nbdObject(known, exports), '    ')];
+  }
   if (qcow2 === undefined) return;
   if (qcow2.encryption !== undefined) yield 'encrypted: yes';
   yield `cluster_size: ${qcow2.clusterSize}`;

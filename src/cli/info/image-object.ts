@@ -5,6 +5,7 @@
 import type { Examination } from '../../examine/examine-image.js';
 import { readsAsProtocol } from '../../image/protocol.js';
 import type { DataFileInfo, ImageInfo, Qcow2Info, SnapshotInfo } from '../../info/image-info.js';
+import type { ExportDescription } from '../../nbd/describe-export.js';
 import { dataRatio } from '../../qcow2/data-ratio.js';
 import type { Encryption } from '../../qcow2/encryption-header.js';
 import type { QapiObject } from '../options/qapi-object.js';
@@ -34,12 +35,24 @@ export function imageObject(info: ImageInfo): QapiObject {
 }
 
 /** The name as it can be typed: as in qemu-img, a name that looks like a protocol gets a directory before it. */
-export function shownFile({ file }: ImageInfo): string {
+export function shownFile({ file, nbd }: ImageInfo): string {
+  if (nbd !== undefined) return file;
   return readsAsProtocol(file) ? `./${file}` : file;
 }
 
 /** The node below the image's: the file or device. */
 function fileObject(info: ImageInfo): QapiObject {
+  if (info.nbd !== undefined) {
+    const { exports, ...known } = info.nbd;
+    return {
+      filename: shownFile(info),
+      format: 'nbd',
+      'virtual-size': info.fileSize,
+      'dirty-flag': false,
+      'format-specific': { type: 'nbd', data: nbdObject(known, exports) },
+      children: [],
+    };
+  }
   return {
     filename: shownFile(info),
     format: info.isDevice ? 'host_device' : 'file',
@@ -48,6 +61,21 @@ function fileObject(info: ImageInfo): QapiObject {
     'dirty-flag': false,
     'format-specific': { type: 'file', data: {} },
     children: [],
+  };
+}
+
+/** Not in QEMU; keys follow the style of the schema. */
+export function nbdObject(
+  known: Omit<ExportDescription, 'exports'>,
+  exports: ExportDescription['exports'],
+): QapiObject {
+  return {
+    'read-only': known.isReadOnly,
+    'multi-conn': known.allowsConnections,
+    'minimum-block-size': known.minimumBlock,
+    'maximum-request-size': known.maximumRequest,
+    'meta-contexts': known.metaContexts,
+    exports: exports.map(({ name, description }) => ({ name, description: description || undefined })),
   };
 }
 

@@ -1,11 +1,13 @@
 /**
  * Parses the arguments of --image-opts and --target-image-opts, such as driver=qcow2,file.filename=x, for the drivers
- * file, raw and qcow2. A prefix before a dot names another node: file, backing, data-file. The keys are those of
+ * file, nbd, raw and qcow2. A prefix before a dot names another node: file, backing, data-file. The keys are those of
  * BlockdevOptions in QEMU's qapi/block-core.json, the messages those of bdrv_open in block.c.
  */
 import { Qcow2cError, quoted, usageError } from '../../errors.js';
 import type { ImageFormat, ImageReference } from '../../image/image-reference.js';
+import { isNbdName, parseNbdName } from '../../nbd/nbd-name.js';
 import { sourceFormatOf } from './image-formats.js';
+import { readNbdNode } from './nbd-node.js';
 import { splitOptionList } from './option-list.js';
 import { bool, oneOf, size } from './option-values.js';
 
@@ -22,6 +24,8 @@ type Keys = Map<string, string>;
 
 /** Drivers of files, which treat the content as raw. */
 const FILE_DRIVERS: readonly string[] = ['file', 'host_device'];
+
+const NBD_DRIVER = 'nbd';
 
 const ON_OFF_AUTO = { on: true, off: true, auto: true };
 const DETECT_ZEROES = { off: true, on: true, unmap: true };
@@ -66,8 +70,8 @@ export function readTargetOptions(
 function readImage(keys: Keys, use: ImageUse): ImageReference {
   const shared = isShared(keys) ? { forceShare: true } : {};
   const driver = take(keys, 'driver');
-  if (driver !== undefined && FILE_DRIVERS.includes(driver)) {
-    return { file: readFile(keys, use), format: 'raw', ...shared };
+  if (driver === NBD_DRIVER || (driver !== undefined && FILE_DRIVERS.includes(driver))) {
+    return { file: readProtocol(driver, keys, use), format: 'raw', ...shared };
   }
   const format = driver === undefined ? undefined : sourceFormatOf(driver);
   if (format === undefined && ![...keys.keys()].some((key) => /^file(\.|$)/.test(key))) {
@@ -125,13 +129,30 @@ function readBacking(keys: Keys, use: ImageUse): ImageReference['backing'] {
 /** The storage of an image: a file, or a raw node over a whole file. */
 function readStorage(keys: Keys, use: ImageUse): string {
   const driver = take(keys, 'driver');
-  if (driver === undefined || FILE_DRIVERS.includes(driver)) return readFile(keys, use);
+  if (driver === undefined || driver === NBD_DRIVER || FILE_DRIVERS.includes(driver)) {
+    return readProtocol(driver, keys, use);
+  }
   if (sourceFormatOf(driver) !== 'raw') {
     throw new Qcow2cError('ERR_UNSUPPORTED', `An image in a ${driver} image is not supported`);
   }
   const name = readStorage(takeFileNode(keys), use);
   readShared(keys, use);
   refuseRest(keys, 'A raw node that holds an image does not');
+  return name;
+}
+
+/** A file or an NBD export. As in QEMU, a name decides if no driver does. */
+function readProtocol(driver: string | undefined, keys: Keys, use: ImageUse): string {
+  if (driver === NBD_DRIVER) {
+    const name = readNbdNode(keys);
+    readShared(keys, use);
+    refuseRest(keys, "Block protocol 'nbd' doesn't");
+    return name;
+  }
+  const name = readFile(keys, use);
+  if (!isNbdName(name)) return name;
+  if (driver !== undefined) return `./${name}`;
+  parseNbdName(name);
   return name;
 }
 

@@ -6,6 +6,6 @@ export function refuseObject(definition: string | undefined): void {
   if (definition === undefined) return;
   throw new Qcow2cError(
     'ERR_UNSUPPORTED',
-    '--object is not supported: qcow2c supports neither encrypted images nor network disks',
+    '--object is not supported: qcow2c reads no encrypted images, and --tls-creds names the keys of NBD connections',
   );
 }

@@ -43,7 +43,7 @@ export const FORCE_SHARE: OptionRow = {
 export const NO_OBJECT: OptionRow = {
   flags: ['--object'],
   argument: 'DEFINITION',
-  help: 'not supported: encrypted images and network disks are refused',
+  help: 'not supported: encrypted images are refused, and --tls-creds names the keys of NBD connections',
 };
 
 export const CACHE: OptionRow = {

@@ -1,4 +1,5 @@
 /** The messages between a pool and a worker thread. A thread answers each question before it is asked the next one. */
+import type { BrokeredRead } from '../brokered-read.js';
 import type { ItemFailure } from '../item-failure.js';
 import type { CompareDisks } from './comparison.js';
 import type { CompressClusters } from './compression.js';
@@ -19,4 +20,8 @@ export type Question =
 
 export type ItemReply<Answer> = Answer | { readonly failure: ItemFailure };
 
-export type Reply = { readonly answer: unknown } | { readonly thrown: unknown };
+export type Reply =
+  | { readonly answer: unknown }
+  | { readonly thrown: unknown }
+  /** No answer yet: the thread waits for bytes that the main thread reads. */
+  | { readonly read: BrokeredRead };

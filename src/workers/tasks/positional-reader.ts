@@ -63,8 +63,9 @@ export class PositionalReader {
       return readFullySync(descriptor, into, offset, this.#alignment, needed);
     } catch (error) {
       if (error instanceof NbdFailure) {
-        const { errno, code, message } = error;
-        throw new ItemError({ kind: 'read', descriptor, offset, errno, code, message });
+        const { kind, errno, code, message } = error;
+        const changed = kind === 'changed' ? ({ isChanged: true } as const) : {};
+        throw new ItemError({ kind: 'read', descriptor, offset, errno, code, message, ...changed });
       }
       if (!(error instanceof ReadError)) throw error;
       const { errno, code, message } = error.cause;

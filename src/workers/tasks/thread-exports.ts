@@ -1,21 +1,31 @@
 /** The connections of a worker thread to NBD exports. A thread serves one pool at a time; they end with it. */
 import type { ExportReader } from '../../nbd/export-reader.js';
 import { NbdFailure } from '../../nbd/nbd-failure.js';
+import { BrokeredReader, type PostRead } from '../brokered-read.js';
 import { throwIfCancelled } from '../cancellation.js';
 import type { PoolSharedMemory, TaskSetup } from '../messages/task.js';
 
 let reader: ExportReader | undefined;
 
-/** Takes the exports that a pool reads; connects to none. */
+/**
+ * Takes the exports that a pool reads; connects to none.
+ * @param post asks the main thread to read; undefined on the main thread itself
+ */
 export async function takeExports(
   { exports = [] }: Pick<TaskSetup, 'exports'>,
   memory: Pick<PoolSharedMemory, 'cancellation'>,
+  post: PostRead | undefined,
 ): Promise<void> {
   releaseExports();
-  if (exports.length === 0) return;
+  if (exports.length === 0 || post === undefined) return;
   // Loaded on demand: other runs start faster.
   const { ExportReader } = await import('../../nbd/export-reader.js');
-  reader = new ExportReader(exports, () => throwIfCancelled(memory));
+  const cancelled = () => throwIfCancelled(memory);
+  const brokered = new BrokeredReader(post, cancelled);
+  reader = new ExportReader(exports, {
+    throwIfCancelled: cancelled,
+    readThroughMain: (...request) => brokered.read(...request),
+  });
 }
 
 /** Ends all connections. */

@@ -30,6 +30,7 @@ const IMAGE: ImageInfo = {
   fileSize: 197120,
   diskSize: 200704,
   isDevice: false,
+  nbd: undefined,
   qcow2: QCOW2,
 };
 const withQcow2 = (more: Partial<Qcow2Info>): ImageInfo => ({ ...IMAGE, qcow2: { ...QCOW2, ...more } });

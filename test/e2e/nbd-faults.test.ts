@@ -1,0 +1,214 @@
+/**
+ * Servers that fail, hang, lie or send garbage: the command ends with exit code 1 and one line that names the export,
+ * the old target is as it was, and no other file is left.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { whileNbdkit } from '../oracle/nbd-server.js';
+import {
+  BLOCK_STATUS,
+  chunk,
+  contentAt,
+  dataChunk,
+  errorChunk,
+  READ,
+  type Script,
+  scriptedServer,
+  statusChunk,
+} from '../oracle/scripted-nbd-server.js';
+import { cli } from './cli.js';
+import { useScratch } from './scratch.js';
+
+const scratch = useScratch();
+let made = 0;
+
+/** A directory of its own with an old target. */
+async function oldTarget(): Promise<{ target: string; socket: string }> {
+  made += 1;
+  await mkdir(scratch(`${made}`));
+  const target = scratch(`${made}`, 'old.qcow2');
+  await writeFile(target, 'the old target');
+  return { target, socket: scratch(`s${made}`) };
+}
+
+/** @returns the only line of the error */
+async function failsOn(uri: string, target: string, ...options: string[]): Promise<string> {
+  const words = ['convert', '-O', 'qcow2', '-c', '--nbd-timeout', '0.5', ...options, uri, target];
+  const { status, stdout, stderr } = await cli(words);
+  expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+  expect(await readFile(target, 'utf8')).toBe('the old target');
+  expect(await readdir(dirname(target))).toEqual(['old.qcow2']);
+  expect(stderr.split('\n')).toEqual([stderr.trimEnd(), '']);
+  expect(stderr).toContain(uri.replace(/'/g, ''));
+  return stderr;
+}
+
+const reads = (answer: NonNullable<Script['answer']>): Script => ({
+  answer: (request) => (request.type === READ ? answer(request) : undefined),
+});
+const statuses = (answer: NonNullable<Script['answer']>): Script => ({
+  answer: (request) => (request.type === BLOCK_STATUS ? answer(request) : undefined),
+});
+
+describe('a conversion ends with one line', () => {
+  test.each<[string, Script, RegExp]>([
+    [
+      'closes the connection at a read',
+      reads(() => 'close'),
+      /at offset \d+: the server closed the connection/,
+    ],
+    ['resets the connection at a read', reads(() => 'reset'), /at offset \d+: /],
+    ['does not answer a read', reads(() => 'nothing'), /has sent nothing for 0.5 seconds \(--nbd-timeout\)/],
+    ['fails a read', reads((request) => errorChunk(request, 5)), /at offset \d+: Input\/output error/],
+    ['answers a read with garbage', reads(() => randomBytes(64)), /at offset \d+: .*magic/],
+    [
+      'sends more than was asked for',
+      reads((request) => dataChunk(request, contentAt(0, request.length + 4096))),
+      /at offset \d+: /,
+    ],
+    [
+      'sends less than was asked for',
+      reads((request) => dataChunk(request, contentAt(0, request.length - 512))),
+      /at offset \d+: /,
+    ],
+    [
+      'announces a reply of 4 GB',
+      reads(({ cookie }) => chunk(cookie, 1, Buffer.alloc(8)).fill(255, 16, 20)),
+      /offset/,
+    ],
+    [
+      'closes the connection at block status',
+      statuses(() => 'close'),
+      /block status of .* closed the connection/,
+    ],
+    ['does not answer block status', statuses(() => 'nothing'), /block status of .* has sent nothing for/],
+    [
+      'answers block status with garbage',
+      statuses(() => randomBytes(64)),
+      /block status of .* at offset 0: /,
+    ],
+    ['does not greet', { greeting: 'none' }, /Could not open .*has sent nothing for 0.5 seconds/],
+    ['greets with garbage', { greeting: randomBytes(200) }, /Could not open /],
+    ['states a size of 2^62 bytes', { size: 2n ** 62n }, /more than any image can have/],
+    ['states a negative size', { size: 2n ** 64n - 512n }, /Could not open /],
+  ])('when the server %s', async (what, script, words) => {
+    const { target, socket } = await oldTarget();
+    // Only a connection of TCP can be reset.
+    await using server = await scriptedServer(what.includes('resets') ? undefined : socket, script);
+    expect(await failsOn(server.uri, target, '--nbd-retries', '0')).toMatch(words);
+  });
+
+  test('when the size that the server states is a lie', async () => {
+    const { target, socket } = await oldTarget();
+    const beyond = 3 * 2 ** 20;
+    await using server = await scriptedServer(socket, {
+      size: 4 * 2 ** 20,
+      ...reads((request) => (request.offset >= beyond ? errorChunk(request, 22) : undefined)),
+    });
+    expect(await failsOn(server.uri, target)).toContain(': Invalid argument');
+  });
+});
+
+test('a server without room for a second client is read through one connection', async () => {
+  const { target, socket } = await oldTarget();
+  await using server = await scriptedServer(socket, { allowsConnections: false, size: 8 * 2 ** 20 });
+  expect(await cli(['convert', '-O', 'raw', server.uri, target])).toMatchObject({ status: 0, stderr: '' });
+  expect((await readFile(target)).equals(contentAt(0, 8 * 2 ** 20))).toBe(true);
+  expect(server.connections).toBe(1);
+});
+
+describe('a lost connection', () => {
+  test('is made again, and the image is that of a server that never failed', async () => {
+    const { target, socket } = await oldTarget();
+    const size = 8 * 2 ** 20;
+    // Each of the first connections serves a few requests only.
+    await using server = await scriptedServer(socket, {
+      size,
+      answer: ({ index }) => (index % 5 === 4 && index < 20 ? 'close' : undefined),
+    });
+    expect(await cli(['convert', '-O', 'raw', server.uri, target])).toMatchObject({ status: 0, stderr: '' });
+    expect((await readFile(target)).equals(contentAt(0, size))).toBe(true);
+    expect(server.connections).toBeGreaterThan(3);
+  });
+
+  test('to an export that has another size now ends the run', async () => {
+    const { target, socket } = await oldTarget();
+    await using server = await scriptedServer(socket, {
+      size: (connection) => (connection === 0 ? 2 ** 20 : 2 ** 21),
+      allowsConnections: false,
+      ...reads(() => 'close'),
+    });
+    expect(await failsOn(server.uri, target)).toContain(
+      'the export had 1048576 bytes before the connection was lost, and has 2097152 now',
+    );
+  });
+});
+
+describe('block status', () => {
+  test('that fails is no reason to fail: the range is read', async () => {
+    const { target, socket } = await oldTarget();
+    await using server = await scriptedServer(
+      socket,
+      statuses((request) => errorChunk(request, 22)),
+    );
+    expect(await cli(['convert', '-O', 'raw', server.uri, target])).toMatchObject({ status: 0, stderr: '' });
+    expect((await readFile(target)).equals(contentAt(0, 2 ** 20))).toBe(true);
+  });
+
+  test('of a million ranges in one reply, or of none, is taken in pieces', async () => {
+    const { socket } = await oldTarget();
+    const size = 2 ** 29;
+    await using server = await scriptedServer(socket, {
+      size,
+      ...statuses((request) => {
+        if (request.index === 1) return statusChunk(request, [0, 0, 0, 3]);
+        const ranges = Math.min(1_000_000, request.length / 512);
+        return statusChunk(
+          request,
+          Array.from({ length: 2 * ranges }, (_, at) => (at % 2 === 0 ? 512 : at % 4 === 1 ? 0 : 3)),
+        );
+      }),
+    });
+    const { status, stdout } = await cli([
+      'map',
+      '-f',
+      'raw',
+      '--output=json',
+      '--max-length',
+      '64M',
+      server.uri,
+    ]);
+    expect(status).toBe(0);
+    // 65536 ranges are taken of the first reply; the second one tells nothing, so the rest is data.
+    expect(JSON.parse(stdout)).toHaveLength(65_536 + 1);
+  });
+});
+
+test('ranges that cannot be read become zeros with --salvage, and are named', async () => {
+  const { target, socket } = await oldTarget();
+  const bad = 70 * 4096;
+  await using server = await scriptedServer(socket, {
+    ...reads((request) =>
+      request.offset <= bad && request.offset + request.length > bad ? errorChunk(request, 5) : undefined,
+    ),
+  });
+  const { status, stderr } = await cli(['convert', '-O', 'raw', '--salvage', server.uri, target]);
+  expect(status).toBe(0);
+  expect(stderr).toMatch(/at offset 286720: Input\/output error/);
+  const found = await readFile(target);
+  expect(found.subarray(bad, bad + 4096).equals(Buffer.alloc(4096))).toBe(true);
+  expect(found.subarray(bad + 4096, bad + 8192).equals(contentAt(bad + 4096, 4096))).toBe(true);
+});
+
+test('a read error of nbdkit ends the run, and --salvage goes on', async () => {
+  const { target, socket } = await oldTarget();
+  const filter = ['--filter=error', 'pattern', '4M', 'error-pread=EIO', 'error-pread-rate=100%'];
+  await whileNbdkit(socket, filter, async ({ uri }) => {
+    expect(await failsOn(uri(), target)).toMatch(/Could not read .* at offset \d+: Input\/output error/);
+    const { status } = await cli(['convert', '-f', 'raw', '-O', 'raw', '--salvage', uri(), target]);
+    expect(status).toBe(0);
+    expect((await readFile(target)).equals(Buffer.alloc(4 * 2 ** 20))).toBe(true);
+  });
+});
