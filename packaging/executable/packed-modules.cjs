@@ -49,6 +49,9 @@ function argumentsFor({ pathname }) {
   return [pathname.replace('/qcow2c/', ''), opening, koffiFile];
 }
 
+/** @type {Error | undefined} why no directory can be used */
+let refusal;
+
 function requireKoffi(word) {
   if (word !== 'koffi') return refuse(word);
   const known = loaded.get(word);
@@ -67,6 +70,7 @@ requireKoffi.resolve = refuse;
  * @returns the file's name, by which other threads find what is loaded
  */
 function placeKoffi(use) {
+  if (refusal !== undefined) throw refusal;
   const bytes = new Uint8Array(builtin('node:sea').getRawAsset('koffi.node'));
   const directories = [builtin('node:os').tmpdir(), '/var/tmp', '/dev/shm', `/run/user/${process.geteuid()}`];
   let reason;
@@ -80,7 +84,19 @@ function placeKoffi(use) {
       }
     }
   }
+  refusal = reason;
+  if (builtin('node:worker_threads').isMainThread) warn(directories);
   throw reason;
+}
+
+/** Without koffi the program works, but takes no locks, reads holes and uses no library. */
+function warn(directories) {
+  const where = directories.join(', ');
+  builtin('node:fs').writeSync(
+    2,
+    `qcow2c: warning: No file could be loaded from ${where}: ${refusal.message}; compression libraries, NBD, locks and ` +
+      'holes are not available; set TMPDIR to a directory on a file system without noexec\n',
+  );
 }
 
 /** Nothing is left behind, whatever ends the process. The descriptor stays open. */

@@ -45,6 +45,19 @@ describe('in a root directory without Node.js', () => {
       expect(await readdir(join(root, directory))).toEqual([]);
   });
 
+  test('where no file can be executed it warns once, and works', async () => {
+    const mounts = ['/tmp', '/var/tmp', '/dev/shm'].map((name) => `mount -t tmpfs -o noexec tmpfs ${name}`);
+    const [command, ...words] = inRoot(['mount -t proc proc /proc', ...mounts].join('; '));
+    const args = ['convert', '-c', '-m', '2', '-f', 'raw', '/disk.raw', '/out.qcow2'];
+    const { status, stderr } = await run(command, [...words, ...args], { env });
+    const [warning, ...more] = stderr.split('\n').filter((line) => line.includes('TMPDIR'));
+    expect([status, more]).toEqual([0, []]);
+    expect(warning).toMatch(
+      /^qcow2c: warning: No file could be loaded from \/tmp, \/var\/tmp, \/dev\/shm, .*; set TMPDIR to/,
+    );
+    await cliOk(['compare', '-f', 'raw', disk, join(root, 'out.qcow2')]);
+  });
+
   test('it holds the manual page and the completions', async () => {
     const [command, ...words] = inRoot(':');
     const man = await runOk(command, [...words, 'man'], { env });
