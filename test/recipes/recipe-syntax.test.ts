@@ -6,7 +6,7 @@ import { parse } from 'yaml';
 import { parseCommandLine } from '../../src/cli/command-line.js';
 import { useScratch } from '../e2e/scratch.js';
 import { run, runOk } from '../oracle/run.js';
-import { dockerfileSteps, RECIPES, readmeBlocks, recipeFiles } from './recipe-text.js';
+import { dockerfileSteps, documentBlocks, RECIPES, readmeBlocks, recipeFiles } from './recipe-text.js';
 
 const path = useScratch();
 const files = recipeFiles();
@@ -154,15 +154,15 @@ async function allCommands(): Promise<Commands[]> {
     ...readmeBlocks('yaml').flatMap((text, index) => commandsOf(`readme-${index}`, text)),
     ...readmeBlocks('dockerfile').flatMap((text, index) => dockerCommands(`readme-image-${index}`, text)),
   ];
-  const backup = readmeBlocks('bash', 'docs/backup.md').map((text, index) => ({
-    name: `backup-${index}.sh`,
+  const documents = documentBlocks('bash').map((text, index) => ({
+    name: `document-${index}.sh`,
     // nbdkit sets $uri in the shell that it starts.
     text: text.startsWith('nbdkit') ? `# shellcheck disable=SC2016\n{\n${text}}\n` : text,
   }));
-  return [...texts, ...jobs.flat(), ...images.flat(), ...readme, ...backup];
+  return [...texts, ...jobs.flat(), ...images.flat(), ...readme, ...documents];
 }
 
-test('shellcheck finds nothing in scripts, CI jobs and Dockerfiles', async () => {
+test('shellcheck finds nothing in scripts, CI jobs, Dockerfiles and documents', async () => {
   const commands = await allCommands();
   expect(commands.length).toBeGreaterThan(12);
   const names = commands.map(({ name }) => path(name));
@@ -171,13 +171,13 @@ test('shellcheck finds nothing in scripts, CI jobs and Dockerfiles', async () =>
   expect(outcome).toEqual({ status: 0, signal: null, stdout: '', stderr: '' });
 });
 
-test('qcow2c understands every command line without variables, in recipes and README.md', async () => {
+test('qcow2c understands every command line without variables, in recipes, README.md and docs', async () => {
   const scripts = (await allCommands()).map(({ text }) => text);
   const units = await Promise.all(ending('.service').map(read));
-  const texts = [...scripts, ...units, ...readmeBlocks('sh'), ...readmeBlocks('ini')]
+  const texts = [...scripts, ...units, ...readmeBlocks('sh'), ...documentBlocks('sh'), ...readmeBlocks('ini')]
     .join('\n')
     .replaceAll(/(^| )#.*$/gm, '');
-  const lines = [...texts.matchAll(/(?<![\w/-])(?:\/usr\/bin\/)?qcow2c ([^\n#>|&]*)/g)].map(([, words]) =>
+  const lines = [...texts.matchAll(/(?<![\w/-])(?:\/usr\/bin\/)?qcow2c ([^\n#<>|&]*)/g)].map(([, words]) =>
     words!.trim(),
   );
   const plain = lines.filter((line) => !/[$"{]/.test(line));

@@ -21,6 +21,13 @@ export function readmeBlocks(language: string, document = 'README.md'): string[]
     .map(([, , code]) => code!);
 }
 
+/** The code blocks of a language in all documents below docs. */
+export function documentBlocks(language: string): string[] {
+  const names = readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' }).sort();
+  const pages = names.filter((name) => name.endsWith('.md'));
+  return pages.flatMap((name) => readmeBlocks(language, join('docs', name)));
+}
+
 /** One instruction of a Dockerfile, with its continued lines joined. */
 export interface Step {
   readonly instruction: string;
