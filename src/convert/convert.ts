@@ -269,7 +269,7 @@ async function openBacking(
     // `validate` refuses a backing file without a format.
     if (file !== undefined && format !== undefined) reference = { file, format };
   } else if (bitmap !== undefined) {
-    reference = await backingOfExisting(target, file);
+    reference = await backingOfExisting(target, file, options.nbd);
   }
   if (reference === undefined) return undefined;
   const image = images.length === 0 ? undefined : onlyImage({ images });

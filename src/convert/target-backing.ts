@@ -8,6 +8,7 @@ import { backingFilePath } from '../image/image-name.js';
 import { type ImageFormat, type ImageReference, isImageFormat } from '../image/image-reference.js';
 import { type OpenedImage, type OpenSettings, openImage, within } from '../image/open-image.js';
 import { openImageFile } from '../image/open-image-file.js';
+import { wantedByCaller } from '../image/referenced-files.js';
 import type { Source } from '../image/source.js';
 import { fileIdentity } from '../system/file-identity.js';
 
@@ -61,11 +62,10 @@ export async function openTargetBacking(
 export async function backingOfExisting(
   target: string,
   named: string | undefined,
+  nbd: OpenSettings['nbd'],
 ): Promise<BackingReference> {
-  const { file, qcow2 } = await openImageFile(
-    { file: target, format: 'qcow2', forceShare: true },
-    { direct: false },
-  );
+  const wanted = wantedByCaller({ file: target, format: 'qcow2', forceShare: true });
+  const { file, qcow2 } = await openImageFile(wanted, { direct: false, nbd });
   await file.close();
   const name = qcow2?.backing;
   const format = qcow2?.extensions.backingFormat;

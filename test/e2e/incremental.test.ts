@@ -1,5 +1,5 @@
 /** --bitmap: images that store what a persistent dirty bitmap lists as changed, over the backup of the time before. */
-import { copyFile, readFile, stat, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { l2Census } from '../oracle/l2-census.js';
 import { whileQemuNbd } from '../oracle/nbd-server.js';
@@ -174,6 +174,14 @@ describe('with -n', () => {
     await cliOk([...convert, disk, existing]);
     await expectIncremental(disk, existing, 'daily', 16 * KIB);
     await cliOk([...convert, ...over, disk, existing]);
+  });
+
+  test('the target may be in an export', async () => {
+    await create(existing, DISK, ['-b', full, '-F', 'qcow2']);
+    await truncate(existing, 4 * MIB);
+    const served = ['-f', 'raw', '-e', '8', existing];
+    await whileQemuNbd(path('target.socket'), served, ({ uri }) => cliOk([...convert, disk, uri()]));
+    await expectIncremental(disk, existing, 'daily', 64 * KIB);
   });
 
   test('a target without that backing file, or of another size, is refused', async () => {
