@@ -12,10 +12,12 @@ import type { WriteKind } from './storage.js';
 /** The least bytes at the end of the image that are written last. */
 const LEAST_HELD_BYTES = 2 ** 20;
 /**
- * Bytes of early data. The allocator never leaves space more than LONGEST_INTERRUPTION behind; the rest is for runs and
- * writes in progress.
+ * How far data may come before their turn, in bytes of the image. The allocator returns to no cluster that is more than
+ * LONGEST_INTERRUPTION back; the rest is for runs, tables and writes in progress.
  */
-const MOST_EARLY_BYTES = 32 * 2 ** 20;
+const LONGEST_LEAD = 32 * 2 ** 20;
+/** Bytes after which waiting writes get the room that became free. */
+const LARGEST_WRITE = 2 ** 20;
 
 /** @param unit bytes of an allocation unit @returns the bytes at the end of an image that are written last */
 function heldBytes(unit: number): number {
@@ -25,7 +27,7 @@ function heldBytes(unit: number): number {
 
 /** @param unit bytes of an allocation unit @returns the most bytes of memory that wait to be written */
 export function orderedMemory(unit: number): number {
-  return MOST_EARLY_BYTES + heldBytes(unit);
+  return LONGEST_LEAD + heldBytes(unit);
 }
 
 export class OrderedFile extends ForwardFile {
@@ -34,9 +36,10 @@ export class OrderedFile extends ForwardFile {
   readonly #source: string;
   readonly #parts: Iterator<LayoutPart>;
   #part: LayoutPart | undefined;
-  /** Writes that came early, by their offset. */
-  readonly #early = new Map<number, Uint8Array>();
-  #earlyBytes = 0;
+  /** The bytes of the image from the position on, as far as they have come: each at its offset modulo the length. */
+  readonly #ring: Uint8Array;
+  /** The lengths of the writes in the ring, by their offsets. */
+  readonly #early = new Map<number, number>();
   /** Everything before this position is written. */
   #position = 0;
   /** The end of what may be written now: the rest shows that the image is complete. */
@@ -66,26 +69,43 @@ export class OrderedFile extends ForwardFile {
     this.#parts = layout.parts();
     this.#part = this.#parts.next().value;
     this.#allowed = Math.max(0, layout.length - heldBytes(unit));
+    // The last write may be padded.
+    this.#ring = new Uint8Array(Math.min(orderedMemory(unit), layout.length + 2 * unit));
   }
 
   /**
-   * Takes a write of the second pass. Resolves when its bytes are copied or written.
+   * Takes a write of the second pass. Resolves when its bytes are copied.
    * @throws Qcow2cError ERR_SOURCE_CHANGED when the first pass did not write the same; ERR_IO, ERR_ABORTED
    */
   async write(offset: number, buffers: readonly Uint8Array[], kind: WriteKind = 'data'): Promise<void> {
     this.#throwIfFailed();
     if (kind === 'tables') return this.#compareTables(offset, Buffer.concat(buffers));
-    const bytes = Buffer.concat(buffers);
-    const isKnown = this.#layout.holdsData(offset, offset + bytes.length);
+    const end = buffers.reduce((sum, { length }) => sum + length, offset);
+    const isKnown = this.#layout.holdsData(offset, end);
     if (!isKnown || offset < this.#position || this.#early.has(offset)) throw this.#changed();
-    this.#early.set(offset, bytes);
-    this.#earlyBytes += bytes.length;
+    while (end > this.#position + this.#ring.length) {
+      const before = this.#position;
+      this.#advance();
+      await this.#progress();
+      this.#throwIfFailed();
+      // Only data that the first pass had elsewhere can come so early while others are missing.
+      if (!this.#isWriting && this.#position === before) throw this.#changed();
+    }
+    let at = offset;
+    for (const bytes of buffers) {
+      this.#put(at, bytes);
+      at += bytes.length;
+    }
+    this.#early.set(offset, end - offset);
     this.#advance();
-    const most = MOST_EARLY_BYTES + this.#heldBytes;
-    while (this.#earlyBytes > most && this.#isWriting) await this.#progress();
-    this.#throwIfFailed();
-    // Only data that the first pass had elsewhere can be so early.
-    if (this.#earlyBytes > most) throw this.#changed();
+  }
+
+  /** Copies bytes into the ring, in two parts where it ends. */
+  #put(offset: number, bytes: Uint8Array): void {
+    const at = offset % this.#ring.length;
+    const first = bytes.subarray(0, this.#ring.length - at);
+    this.#ring.set(first, at);
+    this.#ring.set(bytes.subarray(first.length), 0);
   }
 
   /** Writes the rest, which shows the reader that the image is complete. */
@@ -101,11 +121,6 @@ export class OrderedFile extends ForwardFile {
     this.#throwIfFailed();
     if (this.#position !== length) throw this.#changed();
     await this.#stream.end();
-  }
-
-  /** Bytes that are held back on purpose. */
-  get #heldBytes(): number {
-    return this.#layout.length - this.#allowed;
   }
 
   async #compareTables(offset: number, bytes: Uint8Array): Promise<void> {
@@ -155,27 +170,29 @@ export class OrderedFile extends ForwardFile {
   async #writeTables(from: number): Promise<void> {
     const bytes = await this.#layout.tablesAt(from);
     if (bytes === undefined) throw internalError(`no tables at offset ${from}`);
-    await this.#writeAllowed(bytes.subarray(this.#position - from));
+    const done = this.#position - from;
+    const part = bytes.subarray(done, done + this.#allowed - this.#position);
+    await this.#stream.write(part);
+    this.#position += part.length;
   }
 
   /** @returns false if the data have not come yet */
   async #writeData(): Promise<boolean> {
-    const at = this.#position;
-    const bytes = this.#early.get(at);
-    if (bytes === undefined) return false;
-    this.#early.delete(at);
-    const rest = await this.#writeAllowed(bytes);
-    this.#earlyBytes -= bytes.length - rest.length;
-    if (rest.length > 0) this.#early.set(this.#position, rest);
+    const start = this.#position;
+    const length = this.#early.get(start);
+    if (length === undefined) return false;
+    const end = Math.min(start + length, this.#allowed);
+    while (this.#position < end) {
+      const at = this.#position % this.#ring.length;
+      const part = this.#ring.subarray(at, Math.min(at + end - this.#position, at + LARGEST_WRITE));
+      await this.#stream.write(part);
+      this.#early.delete(this.#position);
+      this.#position += part.length;
+      const rest = start + length - this.#position;
+      if (rest > 0) this.#early.set(this.#position, rest);
+      this.#wakeWaiting();
+    }
     return true;
-  }
-
-  /** Writes the bytes at the position, up to what is allowed. @returns the rest */
-  async #writeAllowed(bytes: Uint8Array): Promise<Uint8Array> {
-    const allowed = bytes.subarray(0, this.#allowed - this.#position);
-    await this.#stream.write(allowed);
-    this.#position += allowed.length;
-    return bytes.subarray(allowed.length);
   }
 
   /** Waits until something was written. Not while nothing is being written. */

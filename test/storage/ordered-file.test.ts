@@ -79,6 +79,19 @@ describe('the second pass', () => {
     );
   });
 
+  test('writes what leads to the data first, however long it is', async () => {
+    const { bytes, layout, writes } = await imageOf([
+      { kind: 'tables', units: 1 },
+      { kind: 'gap', units: (40 * MIB) / UNIT },
+      { kind: 'data', units: 2 },
+    ]);
+    const stream = new Collector();
+    const file = await openOrdered(layout, stream);
+    await Promise.all(writes.map(({ offset, bytes, kind }) => file.write(offset, [bytes], kind)));
+    await file.complete(layout.length);
+    expect(stream.bytes.equals(bytes)).toBe(true);
+  });
+
   test.each([
     [UNIT, MIB],
     [2 * MIB, 4 * MIB],
