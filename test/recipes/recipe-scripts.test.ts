@@ -67,11 +67,15 @@ describe('the nightly backup', () => {
     }
     expect((await readdir(directory)).sort()).toEqual([
       'disk1-2026-11-28.qcow2',
+      'disk1-2026-11-28.qcow2.digest',
       'disk1-2026-11-29.qcow2',
+      'disk1-2026-11-29.qcow2.digest',
       'disk10-2026-01-01.qcow2',
     ]);
     expect(calls()).toEqual(['create', 'remove', 'create', 'remove', 'create', 'remove']);
-    await cliOk(['compare', '-f', 'raw', path('vg', 'disk1'), join(directory, 'disk1-2026-11-29.qcow2')]);
+    const newest = join(directory, 'disk1-2026-11-29.qcow2');
+    await cliOk(['compare', '-f', 'raw', path('vg', 'disk1'), newest]);
+    expect(await cliOk(['checksum', '--check', `${newest}.digest`])).toBe(`${newest}: OK\n`);
   });
 
   test('that fails has an exit code, keeps every copy, and removes its snapshot', async () => {
