@@ -153,7 +153,7 @@ async function openDataFile(
 function refuseOnDevice({ preallocation, dataFile }: ImageParameters, kinds: readonly unknown[]): void {
   const impossible = ['falloc', 'full', ...(dataFile === undefined ? ['metadata'] : [])];
   if (kinds.includes('device') && impossible.includes(preallocation)) {
-    throw usageError(`Unsupported preallocation mode '${preallocation}' on a device`);
+    throw usageError(`Unsupported preallocation mode '${preallocation}' on a device or an NBD export`);
   }
 }
 

@@ -52,7 +52,7 @@ export class RawOutput implements Output<FindRuns> {
   ): Promise<RawOutput> {
     const preallocation = options.create?.preallocation ?? 'off';
     if (target.kind === 'device' && preallocation !== 'off') {
-      throw usageError(`Unsupported preallocation mode '${preallocation}' on a device`);
+      throw usageError(`Unsupported preallocation mode '${preallocation}' on a device or an NBD export`);
     }
     const output = new RawOutput(options, target, diskSize);
     if (diskSize !== undefined) await output.#allocate(diskSize);

@@ -12,7 +12,7 @@ const FILE_PROTOCOL = 'file:';
  * was named; after `file:` it starts at the working directory (bdrv_get_full_backing_filename in QEMU).
  * @param name as stored in the image
  * @param image the image's own path
- * @throws Qcow2cError ERR_UNSUPPORTED for a name that is a protocol
+ * @throws Qcow2cError ERR_UNSUPPORTED for a name that is a protocol, and for a relative name in an NBD export
  */
 export function backingFilePath(name: string, image: string): string {
   const path = filePath(name, image, 'backing file');
@@ -20,8 +20,8 @@ export function backingFilePath(name: string, image: string): string {
   if (isNbdName(image)) {
     throw new Qcow2cError(
       'ERR_UNSUPPORTED',
-      `${quoted(image)} has the backing file ${quoted(name)}, and an NBD export is in no directory: give the file ` +
-        'with --image-opts (backing.file.filename=FILE)',
+      `${quoted(image)} has the backing file ${quoted(name)}, and an NBD export is in no directory: the name must be ` +
+        'absolute, or be given with --image-opts (backing.file.filename=FILE)',
       { file: image, found: name },
     );
   }

@@ -46,6 +46,7 @@ describe('options of convert', () => {
     ['--compress in out.qcow2', { compress: true }],
     ['a b c out.qcow2', { sources: ['a', 'b', 'c'] }],
     ['-f raw in out.qcow2', { sourceFormat: 'raw' }],
+    ['in nbd://h/a.qcow2', { target: 'nbd://h/a.qcow2', targetFormat: 'raw' }],
     ['--source-format=qcow2 in out.qcow2', { sourceFormat: 'qcow2' }],
     ['-O raw in out.qcow2', { targetFormat: 'raw' }],
     ['--target-format raw in out.qcow2', { targetFormat: 'raw' }],

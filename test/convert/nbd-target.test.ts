@@ -1,10 +1,11 @@
 /** NBD exports as targets: qemu-img judges the file or the export that real servers hold afterwards. */
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { ConvertOptions } from '../../src/convert/options.js';
 import { useScratch } from '../e2e/scratch.js';
 import { patchworkBytes, randomBytes } from '../e2e/source-images.js';
-import { type NbdServer, whileNbdkit, whileQemuNbd } from '../oracle/nbd-server.js';
+import { type NbdServer, whileNbdkit, whileQemuNbd, whileStorageDaemon } from '../oracle/nbd-server.js';
+import { check, create, difference } from '../oracle/qemu-img.js';
 import { runOk } from '../oracle/run.js';
 import { convertHere } from './built-worker.js';
 
@@ -68,5 +69,169 @@ describe('a raw restore', () => {
       await restore(server.uri());
       expect((await read(server)).equals(content)).toBe(true);
     });
+  });
+});
+
+test('a chain is restored in one pass, into an export of qemu-storage-daemon', async () => {
+  const [changed, overlay, file] = [path('changed.raw'), path('overlay.qcow2'), path('daemon.raw')];
+  await writeFile(
+    changed,
+    Buffer.concat([content.subarray(0, 9 * MIB), randomBytes(MIB, 9), content.subarray(10 * MIB)]),
+  );
+  await convertHere({
+    ...{ sources: [changed], sourceFormat: 'raw', target: overlay, compress: true },
+    create: { backingFile: backup, backingFormat: 'qcow2' },
+  });
+  await writeFile(file, randomBytes(SIZE, 8));
+  await whileStorageDaemon(path('s'), file, async ({ uri }) => {
+    await restore(uri('disk'), { sources: [overlay], sourceFormat: 'qcow2' });
+  });
+  expect((await readFile(file)).equals(await readFile(changed))).toBe(true);
+});
+
+describe('a qcow2 image in an export', () => {
+  const into = (target: string, options: Partial<ConvertOptions> = {}) =>
+    convertHere({
+      sources: [disk],
+      sourceFormat: 'raw',
+      target,
+      targetFormat: 'qcow2',
+      threads: 2,
+      ...options,
+    });
+
+  test.each([[true], [false]])('is written in place, compressed: %s', async (compress) => {
+    const file = path('image.raw');
+    await writeFile(file, randomBytes(24 * MIB, 6));
+    await whileQemuNbd(path('s'), ['-e', '4', '-f', 'raw', file], async ({ uri }) => {
+      expect(await into(uri(), { compress, verify: true })).toMatchObject({ verifiedFrom: 'server' });
+    });
+    expect(await check(file)).toMatchObject({ corruptions: 0, leaks: 0, checkErrors: 0 });
+    expect(await difference(disk, file)).toBeUndefined();
+  });
+
+  test('keeps its size and its snapshots with keepTarget, and its old header until the new one is written', async () => {
+    const file = path('kept.raw');
+    await create(file, 30 * MIB);
+    await runOk('qemu-io', ['-f', 'qcow2', '-c', 'write -P 7 0 8M', file]);
+    await runOk('qemu-img', ['snapshot', '-c', 'before', file]);
+    await truncate(file, 64 * MIB);
+    await whileQemuNbd(path('s'), ['-e', '4', '-f', 'raw', file], async ({ uri }) => {
+      await into(uri(), { compress: true, keepTarget: true });
+    });
+    expect(await check(file)).toMatchObject({ corruptions: 0, leaks: 0, checkErrors: 0 });
+    await runOk('qemu-img', ['convert', '-f', 'qcow2', '-O', 'raw', file, path('kept-disk.raw')]);
+    const found = await readFile(path('kept-disk.raw'));
+    expect([found.length, found.subarray(0, SIZE).equals(content)]).toEqual([30 * MIB, true]);
+    await runOk('qemu-img', [
+      'convert',
+      '-f',
+      'qcow2',
+      '-O',
+      'raw',
+      '-l',
+      'before',
+      file,
+      path('before.raw'),
+    ]);
+    expect((await readFile(path('before.raw'))).subarray(0, 8 * MIB).every((byte) => byte === 7)).toBe(true);
+  });
+
+  test('is no image when the conversion ends early, whatever was there before', async () => {
+    const file = path('ended.raw');
+    await create(file, 30 * MIB);
+    await truncate(file, 64 * MIB);
+    const stop = new AbortController();
+    await whileQemuNbd(path('s'), ['-e', '4', '-f', 'raw', file], async ({ uri }) => {
+      const onProgress = ({ guestBytesDone }: { guestBytesDone: number }) => {
+        if (guestBytesDone > 0) stop.abort();
+      };
+      await expect(into(uri(), { signal: stop.signal, onProgress })).rejects.toMatchObject({
+        code: 'ERR_ABORTED',
+      });
+    });
+    expect((await readFile(file)).subarray(0, 512).every((byte) => byte === 0)).toBe(true);
+  });
+
+  test('needs an absolute name for its backing file', async () => {
+    const create = { backingFile: 'backup.qcow2', backingFormat: 'qcow2' } as const;
+    await expect(into('nbd+unix:///?socket=/no', { create })).rejects.toThrow(
+      'an NBD export is in no directory',
+    );
+  });
+});
+
+describe('a failure names the export, the offset and the reason:', () => {
+  test('an export that is too small, before anything is written', async () => {
+    const file = path('small.raw');
+    await writeFile(file, Buffer.alloc(SIZE - 512, 'x'));
+    await whileQemuNbd(path('s'), ['-f', 'raw', file], async ({ uri }) => {
+      await expect(restore(uri())).rejects.toMatchObject({
+        ...{ code: 'ERR_USAGE', file: uri(), expected: SIZE, found: SIZE - 512 },
+      });
+    });
+    expect((await readFile(file)).every((byte) => byte === 0x78)).toBe(true);
+  });
+
+  test('an export that is read-only', async () => {
+    await whileNbdkit(path('s'), ['-r', 'memory', '20M'], async ({ uri }) => {
+      await expect(restore(uri())).rejects.toThrow(
+        `Could not open '${uri()}' for writing: the export is read-only`,
+      );
+    });
+  });
+
+  test.each([
+    ['pwrite', 'ENOSPC', /^Could not write \d+ bytes to 'nbd.*' at offset \d+: No space left on device$/],
+    [
+      'zero',
+      'EPERM',
+      /^Could not write \d+ bytes of zeros to 'nbd.*' at offset \d+: Operation not permitted$/,
+    ],
+  ])('a refused %s', async (request, reason, message) => {
+    const filter = [
+      '--filter=error',
+      'memory',
+      '20M',
+      `error-${request}=${reason}`,
+      `error-${request}-rate=100%`,
+    ];
+    await whileNbdkit(path('s'), filter, async ({ uri }) => {
+      await expect(restore(uri())).rejects.toMatchObject({
+        ...{ code: 'ERR_IO', file: uri(), offset: expect.any(Number), systemCode: reason },
+        message: expect.stringMatching(message),
+      });
+    });
+  });
+
+  test.each([
+    ['SIGKILL', /at offset \d+: (the server closed the connection|Broken pipe|Connection reset by peer)$/],
+    ['SIGSTOP', /at offset \d+: the server has sent nothing for 0.3 seconds \(--nbd-timeout\)$/],
+  ] as const)('a server that gets %s', async (signal, message) => {
+    await whileNbdkit(path('s'), ['memory', '20M'], async ({ child, uri }) => {
+      const onProgress = ({ guestBytesDone }: { guestBytesDone: number }) => {
+        if (guestBytesDone > 0) child.kill(signal);
+      };
+      const failing = restore(uri(), { onProgress, nbd: { timeoutMs: 300 } });
+      await expect(failing).rejects.toMatchObject({
+        code: 'ERR_IO',
+        message: expect.stringMatching(message),
+      });
+    });
+  });
+});
+
+test('requests are multiples of the smallest block of the server and at most its largest', async () => {
+  const sizes = ['blocksize-minimum=64K', 'blocksize-preferred=64K', 'blocksize-maximum=512K'];
+  // Ends inside a block of the disk, not of the export.
+  const uneven = path('uneven.raw');
+  await writeFile(uneven, content.subarray(0, SIZE - 512));
+  const filter = ['--filter=blocksize-policy', 'memory', '20M', ...sizes, 'blocksize-error-policy=error'];
+  await whileNbdkit(path('s'), filter, async (server) => {
+    await restore(server.uri(), { sources: [uneven], sourceFormat: 'raw' });
+    await restore(server.uri(), { sources: [uneven], sourceFormat: 'raw' });
+    expect((await read(server)).equals(Buffer.concat([await readFile(uneven), Buffer.alloc(512)]))).toBe(
+      true,
+    );
   });
 });

@@ -31,6 +31,20 @@ export function whileNbdkit<Result>(
   return whileServing(socket, 'nbdkit', ['-f', '-U', socket, ...args], work);
 }
 
+/** qemu-storage-daemon, which exports FILE, a raw disk, as `disk`. */
+export function whileStorageDaemon<Result>(
+  socket: string,
+  file: string,
+  work: (server: NbdServer) => Promise<Result>,
+): Promise<Result> {
+  const args = [
+    ...['--blockdev', `driver=file,node-name=file,filename=${file}`],
+    ...['--nbd-server', `addr.type=unix,addr.path=${socket},max-connections=8`],
+    ...['--export', 'type=nbd,id=disk,node-name=file,name=disk,writable=on'],
+  ];
+  return whileServing(socket, 'qemu-storage-daemon', args, work);
+}
+
 /** Runs a server until `work` is done; fails when it ends earlier, unless the work ended it. */
 async function whileServing<Result>(
   socket: string,

@@ -6,6 +6,7 @@ import type { ConvertOptions } from '../../convert/options.js';
 import { noEffectInPlace, validate } from '../../convert/validate.js';
 import { type Qcow2cError, quoted, usageError } from '../../errors.js';
 import type { ImageFormat } from '../../image/image-reference.js';
+import { isNbdName } from '../../nbd/nbd-name.js';
 import { asksForDirect } from '../../storage/cache-mode.js';
 import { readCacheSize, readMinSize, readRateLimit, readSparseSize } from '../options/argument-numbers.js';
 import { readCacheMode } from '../options/cache-option.js';
@@ -157,7 +158,8 @@ function readTarget(file: string, words: ConvertWords): NamedTarget {
     const direct = asksForDirect(targetCache);
     return { ...readTargetOptions(file, { direct, forceShare: false }), isStated: true };
   }
-  const implied = words.compress || file.endsWith('.qcow2') ? 'qcow2' : 'raw';
+  // The name of an export says nothing about its content.
+  const implied = words.compress || (file.endsWith('.qcow2') && !isNbdName(file)) ? 'qcow2' : 'raw';
   const format = targetFormatOf(targetFormat ?? implied);
   const target = file === STANDARD_STREAM ? { stream: 1, name: 'standard output' } : targetFile(file);
   return { file: target, format, isStated: targetFormat !== undefined };
