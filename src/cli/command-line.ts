@@ -20,6 +20,9 @@ export type Request =
 const VERSION_FLAGS = '-V, --version';
 /** Every Commander program has this option; every table has a row for it. */
 const HELP_NAME = 'help';
+/** Of lines of progress, in seconds. */
+const SHORTEST_INTERVAL = 0.1;
+const LONGEST_INTERVAL = 86_400;
 const TABLES = COMMANDS.map(({ table }) => table);
 
 /**
@@ -85,7 +88,8 @@ function run(command: Command, words: readonly string[]): 'version' | 'help' | u
 }
 
 /** Adds an option under all its names; the value is stored under the last name. */
-function addOption(command: Command, { flags, argument, choices, repeatable }: OptionRow): void {
+function addOption(command: Command, row: OptionRow): void {
+  const { flags, argument, repeatable } = row;
   const names = [...flags];
   const main = names.pop() as string;
   if (main === `--${HELP_NAME}` || VERSION_FLAGS.endsWith(main)) return;
@@ -94,23 +98,34 @@ function addOption(command: Command, { flags, argument, choices, repeatable }: O
   // Commander would end the names at a comma.
   const value =
     argument === undefined ? '' : ` <${/^[A-Z]+$/.test(argument) ? argument.toLowerCase() : 'list'}>`;
-  const option = withChoices(new Option(together.join(', ') + value), choices);
+  const option = withChoices(new Option(together.join(', ') + value), row);
   if (repeatable) option.argParser((one: string, all: string[] = []) => [...all, one]);
   command.addOption(option);
   for (const alias of names) {
-    command.addOption(withChoices(new Option(alias + value), choices));
+    command.addOption(withChoices(new Option(alias + value), row));
     command.on(`option:${new Option(alias).name()}`, (one: string | null) => {
       command.setOptionValue(option.attributeName(), one ?? true);
     });
   }
 }
 
-function withChoices(option: Option, choices: OptionRow['choices']): Option {
+function withChoices(option: Option, { choices, withSeconds = [] }: OptionRow): Option {
   if (choices === undefined) return option;
   return option.argParser((value: string) => {
     if (choices.includes(value)) return value;
+    const [name = '', seconds] = value.split(/,(.*)/s);
+    if (withSeconds.includes(name)) return `${name},${readSeconds(seconds ?? '')}`;
     throw new InvalidArgumentError(`Allowed choices are ${choices.join(', ')}${suggestion(value, choices)}`);
   });
+}
+
+/** @returns a number of seconds */
+function readSeconds(text: string): string {
+  const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : 0;
+  if (seconds >= SHORTEST_INTERVAL && seconds <= LONGEST_INTERVAL) return String(seconds);
+  throw new InvalidArgumentError(
+    `The interval must be ${SHORTEST_INTERVAL} to ${LONGEST_INTERVAL} seconds, not '${text}'`,
+  );
 }
 
 /**

@@ -19,10 +19,17 @@ export interface RunHooks {
   readonly signal: AbortSignal;
 }
 
+/** What a display needs to know of a result. */
+export interface ResultReaders<Result> {
+  /** Whether it means that the work is complete. Default: it does. */
+  readonly isComplete?: (result: Result) => boolean;
+  /** The result for programs that follow the progress. Default: none. */
+  readonly describe?: (result: Result) => object | undefined;
+}
+
 /**
  * @param what the name of the work, for the message about the signal that stopped it: "Conversion to 'x'"
  * @param run the work; rejects with ERR_ABORTED when its signal has ended it
- * @param isComplete whether a result means that the work is complete
  * @returns its result, or the exit code of the signal that stopped it
  * @throws any other error of the work, or an uncaught exception
  */
@@ -31,7 +38,7 @@ export async function longRun<Result>(
   style: ProgressStyle,
   io: CommandIo,
   run: (hooks: RunHooks) => Promise<Result>,
-  isComplete: (result: Result) => boolean = () => true,
+  { isComplete = () => true, describe = () => undefined }: ResultReaders<Result> = {},
 ): Promise<{ readonly result: Result } | { readonly exitCode: number }> {
   const { process, stderr } = io;
   const interruption = new Interruption(process);
@@ -46,7 +53,7 @@ export async function longRun<Result>(
     };
     const work = () => run({ onProgress, signal });
     const result = await endPromptly(signal, work, undefined, LONGEST_CLEAN_UP);
-    display.end(isComplete(result));
+    display.end(isComplete(result), describe(result));
     return { result };
   } catch (error) {
     display.end(false);

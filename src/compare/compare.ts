@@ -72,7 +72,8 @@ async function verdictOn(
     const status = new DiskStatus(layers);
     return { source, statusAt: (offset) => status.at(offset) };
   };
-  const items = planComparison([diskOf(one), diskOf(other)], strict, identityOf, signal);
+  const planned = () => planComparison([diskOf(one), diskOf(other)], strict, identityOf, signal);
+  const [items, ahead] = [planned(), planned()];
   let verdict: Verdict = { kind: 'identical' };
   const next = async () => {
     const { done, value } = await items.next();
@@ -82,6 +83,10 @@ async function verdictOn(
   };
   const decision = await compareItems(images, next, {
     guestBytes,
+    ahead: async () => {
+      const { done, value } = await ahead.next();
+      return done ? undefined : value;
+    },
     budget,
     salvage: false,
     workerEntry,

@@ -16,6 +16,7 @@ import { WorkerPool } from '../workers/pool.js';
 import type { Progress } from '../workers/progress.js';
 import { endPromptly } from '../workers/prompt-abort.js';
 import { ChangedClusters, refuseLargerBacking } from './changed-clusters.js';
+import { ConversionProgress } from './conversion-progress.js';
 import { FileDigest } from './file-digest.js';
 import { onlyImage, openImages, openSettings } from './image-input.js';
 import type { Input } from './input.js';
@@ -121,25 +122,18 @@ async function convertOnce(
     await input.refuseChanges();
     await backing?.opened?.source.refuseChanges();
   };
-  const phases = progressPhases(options.onProgress, options.verify === true);
+  const progress = new ConversionProgress(options);
   const unreadable = new UnreadableLog(options.onUnreadable);
   let filled: FilledOutput;
   let proofs: TargetProofs;
   try {
-    filled = await fillOutput(
-      opened,
-      options,
-      parts,
-      { input, backing, changed },
-      unreadable,
-      phases.convert,
-    );
+    filled = await fillOutput(opened, options, parts, { input, backing, changed }, unreadable, progress);
     await refuseChanges();
     await output.finish(filled.diskSize);
     proofs = await proveTarget(options, {
       ...{ output, input, changed, budget, refuseChanges, taken: filled },
       workerEntry: parts.workerEntry,
-      onVerify: phases.verify,
+      onVerify: progress.onVerify,
     });
   } catch (error) {
     // An image that changed while it was read may look damaged.
@@ -194,7 +188,7 @@ async function fillOutput(
   { workerEntry, ownThread }: Pick<ConversionParts, 'workerEntry' | 'ownThread'>,
   { input, backing, changed }: ReadDisks,
   unreadable: UnreadableLog,
-  onProgress: ConvertOptions['onProgress'],
+  progress: ConversionProgress,
 ): Promise<FilledOutput> {
   const { signal, salvage = false, engine, compareWithBacking, sha256: asksForSha256 = false } = options;
   const digests = options.digest === true && changed === undefined;
@@ -237,9 +231,22 @@ async function fillOutput(
     slots,
     guestBytes: input.likelySize,
     signal,
-    onProgress: (progress: Progress) => {
-      ({ dataBytes } = progress);
-      onProgress?.(progress);
+    work: progress.weigh({
+      storing: {
+        compressor: undefined,
+        passthrough: false,
+        ...output.setup,
+        clusterSize: output.clusterSize,
+      },
+      ...{ digests, threads, size: input.likelySize },
+      // The main plan reports what cannot be read.
+      items: input.arrives
+        ? undefined
+        : input.items({ ...itemSettings, onUnreadable: salvage ? () => {} : undefined }, pool),
+    }),
+    onProgress: (reported: Progress) => {
+      ({ dataBytes } = reported);
+      progress.onConvert?.(reported);
     },
   };
   const digest = digests ? new DiskDigest(signal) : undefined;
@@ -283,22 +290,6 @@ async function openBacking(
     await backing[Symbol.asyncDispose]();
     throw error;
   }
-}
-
-/** The progress of the conversion and of its verification, as one progress that never goes back. */
-function progressPhases(onProgress: ConvertOptions['onProgress'], isVerified: boolean) {
-  if (onProgress === undefined || !isVerified) return { convert: onProgress, verify: undefined };
-  let last: Pick<Progress, 'dataBytes' | 'storedBytes'> = { dataBytes: 0, storedBytes: 0 };
-  return {
-    convert: (progress: Progress) => {
-      last = progress;
-      onProgress({ ...progress, phase: 'convert' });
-    },
-    verify: ({ guestBytesDone, guestBytes }: Progress) => {
-      const { dataBytes, storedBytes } = last;
-      onProgress({ guestBytesDone, guestBytes, dataBytes, storedBytes, phase: 'verify' });
-    },
-  };
 }
 
 function warnOfCorrections(result: OutputResult, { onWarning }: ConvertOptions): void {

@@ -78,8 +78,9 @@ async function convertTwice(
   const unit = allocationUnit(geometry.clusterSize);
   // Without a cache, payloads are written as they are.
   const alignment = compressedCacheSize === 0 ? 1 : unit;
-  const inPhase = (phase: Progress['phase']): ConvertOptions['onProgress'] =>
-    onProgress && ((progress) => onProgress({ ...progress, phase }));
+  // Both passes take as long.
+  const inPhase = (phase: 'layout' | 'write'): ConvertOptions['onProgress'] =>
+    onProgress && ((progress) => onProgress(inPart(progress, phase, phase === 'layout' ? 0 : 1 / 2, 1 / 2)));
   await using layout = new ImageLayout();
   const clusters = Math.ceil((input.size ?? 0) / geometry.clusterSize);
   const memory =
@@ -100,6 +101,19 @@ async function convertTwice(
   );
 }
 
+/** The part of the time that a finished image takes to its reader. */
+const SENDING = 0.15;
+
+/** A phase's progress as a part of the whole. */
+function inPart(
+  { share, ...progress }: Progress,
+  phase: Progress['phase'],
+  from: number,
+  part: number,
+): Progress {
+  return { ...progress, phase, ...(share !== undefined && { share: from + share * part }) };
+}
+
 async function convertToSpool(
   stream: OutputStream,
   directory: string,
@@ -109,10 +123,8 @@ async function convertToSpool(
   await using spool = await SpoolFile.open(directory);
   let last: Progress = { guestBytesDone: 0, guestBytes: 0, dataBytes: 0, storedBytes: 0 };
   const converting: ConvertOptions['onProgress'] = (progress) => {
-    // Three phases do not fit into two halves.
-    if (progress.phase === 'verify') return;
     last = progress;
-    onProgress?.({ ...progress, phase: 'convert' });
+    onProgress?.(inPart(progress, 'convert', 0, 1 - SENDING));
   };
   const result = await convertOnce(
     { targetCache, onProgress: onProgress && converting },
@@ -121,7 +133,8 @@ async function convertToSpool(
   const { fileSize, virtualSize } = result;
   await spool.sendTo(stream, fileSize, (sent) => {
     const guestBytesDone = Math.floor((sent / fileSize) * virtualSize);
-    onProgress?.({ ...last, guestBytesDone, guestBytes: virtualSize, phase: 'write' });
+    const figures = { ...last, guestBytesDone, guestBytes: virtualSize, share: sent / fileSize };
+    onProgress?.(inPart(figures, 'write', 1 - SENDING, SENDING));
   });
   return result;
 }

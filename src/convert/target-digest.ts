@@ -15,11 +15,13 @@ export async function digestTarget(
   const { source, readAlignment, compressionTypes } = target;
   const { size } = source;
   const { signal } = settings;
-  const items = plan(source, { itemSize: ITEM_BYTES, keepZeros: false, signal });
   const disk = {
     ...{ size, likelySize: size, arrives: false, readAlignment, compressionTypes },
     fileOf: (descriptor: number) => source.fileOf(descriptor),
-    items: () => async () => (await items.next()).value ?? undefined,
+    items: () => {
+      const items = plan(source, { itemSize: ITEM_BYTES, keepZeros: false, signal });
+      return async () => (await items.next()).value ?? undefined;
+    },
   };
   const budget = limitBudgetToDisk(settings.budget, size);
   return (await digestDisk(disk, { ...settings, budget })).digest;

@@ -13,12 +13,14 @@ import { openForReading } from '../raw/raw-source.js';
 import { closeUnwritten } from '../system/close-unwritten.js';
 import { evictFile } from '../system/evict-file.js';
 import { type ComparableDisk, compareItems } from '../workers/compare-items.js';
+import { HASH, readingWork } from '../workers/item-work.js';
 import type { FindRuns } from '../workers/messages/runs.js';
 import { packIn, runPipeline } from '../workers/pipeline.js';
 import { ITEM_BYTES, type PlannedItem, plan } from '../workers/plan.js';
 import { type ItemResult, WorkerPool } from '../workers/pool.js';
 import type { Progress } from '../workers/progress.js';
 import { openFileIdentities } from '../workers/range-identity.js';
+import { WorkAhead } from '../workers/work-ahead.js';
 import { limitBudgetToDisk, type WorkerBudget } from '../workers/worker-budget.js';
 import type { ChangedClusters } from './changed-clusters.js';
 import { ContentDigest } from './content-digest.js';
@@ -133,15 +135,14 @@ async function verifyContent(
   mismatch: TargetMismatch,
 ): Promise<void> {
   const identityOf = openFileIdentities((fd) => source.source.fileOf(fd) ?? mismatch.nameOf(fd, target));
-  const items = planVerification(source.source, readable(target, mismatch), {
-    size,
-    identityOf,
-    salvage,
-    part: source.changed,
-    signal: options.signal,
-  });
-  const next = async () => (await items.next()).value ?? undefined;
-  const decision = await compareItems([source, target], next, { ...options, guestBytes: size, salvage });
+  const { signal } = options;
+  const planned = () => {
+    const settings = { size, identityOf, salvage, part: source.changed, signal };
+    const items = planVerification(source.source, readable(target, mismatch), settings);
+    return async () => (await items.next()).value ?? undefined;
+  };
+  const settings = { ...options, ahead: planned(), guestBytes: size, salvage };
+  const decision = await compareItems([source, target], planned(), settings);
   if (decision === undefined) return;
   const { kind, offset } = decision;
   if (kind === 'unreadable')
@@ -177,7 +178,12 @@ async function verifyDigest(
 ): Promise<void> {
   const digest = new ContentDigest();
   const { map } = readable(target, mismatch);
-  const items = plan({ size, map }, { itemSize: ITEM_BYTES, keepZeros: false, signal });
+  const planned = () => {
+    const items = plan({ size, map }, { itemSize: ITEM_BYTES, keepZeros: false, signal });
+    return async () => (await items.next()).value ?? undefined;
+  };
+  const weigh = (item: PlannedItem) => ({ now: readingWork(item, HASH), later: 0 });
+  const work = onProgress && new WorkAhead<PlannedItem>({ items: planned(), weigh, size, threads: 1 });
   const budget = limitBudgetToDisk(most, size);
   const setup = {
     task: 'find runs' as const,
@@ -192,12 +198,12 @@ async function verifyDigest(
   const pack = packIn(pool);
   await runPipeline<ItemResult<FindRuns>>(
     {
-      next: async () => (await items.next()).value ?? undefined,
+      next: planned(),
       pack: (item: PlannedItem, slot) => mismatch.about(item.guestOffset, () => pack(item, slot)),
       store: async ({ bytes }, { guestOffset, length }) => digest.add(guestOffset, bytes.subarray(0, length)),
       storedBytes: () => undefined,
     },
-    { slots, guestBytes: size, onProgress, signal },
+    { slots, guestBytes: size, work, onProgress, signal },
   );
   expected.end(size);
   digest.end(size);

@@ -5,11 +5,13 @@
 import type { CompressionType } from '../compression-type.js';
 import type { Qcow2cError } from '../errors.js';
 import type { Source } from '../image/source.js';
+import { COMPARE, readingWork } from './item-work.js';
 import type { CompareDisks, Side, Stretch } from './messages/comparison.js';
 import { runPipeline } from './pipeline.js';
 import { ITEM_BYTES } from './plan.js';
 import { type ItemResult, WorkerPool } from './pool.js';
 import type { Progress } from './progress.js';
+import { type ItemWork, WorkAhead } from './work-ahead.js';
 import { limitBudgetToDisk, type WorkerBudget } from './worker-budget.js';
 
 /** Neighbouring stretches to read. In bytes. */
@@ -41,6 +43,8 @@ export interface ComparableDisk {
 }
 
 export interface ComparisonSettings {
+  /** A second plan, to weigh the items for progress. Default: progress is in guest bytes. */
+  readonly ahead?: (() => Promise<PlannedComparison | undefined>) | undefined;
   /** Of the larger disk. */
   readonly guestBytes: number;
   /** At most; a small disk uses less. */
@@ -72,9 +76,13 @@ class Decided extends Error {
 export async function compareItems(
   [one, other]: readonly [ComparableDisk, ComparableDisk],
   next: () => Promise<PlannedComparison | undefined>,
-  { guestBytes, budget: most, salvage, inflateWithNode, workerEntry, onProgress, signal }: ComparisonSettings,
+  settings: ComparisonSettings,
 ): Promise<Decision | undefined> {
+  const { guestBytes, budget: most, salvage, inflateWithNode, workerEntry, onProgress, signal } = settings;
   const { threads, slots } = limitBudgetToDisk(most, guestBytes);
+  const work =
+    onProgress &&
+    new WorkAhead<PlannedComparison>({ items: settings.ahead, weigh: workOf, size: guestBytes, threads });
   // Started with the first item: disks that share their bytes need no threads.
   let pool: WorkerPool<CompareDisks> | undefined;
   const startPool = () =>
@@ -106,7 +114,7 @@ export async function compareItems(
         },
         storedBytes: () => undefined,
       },
-      { slots, guestBytes, onProgress, signal },
+      { slots, guestBytes, work, onProgress, signal },
     );
     return undefined;
   } catch (error) {
@@ -115,6 +123,15 @@ export async function compareItems(
   } finally {
     await pool?.close();
   }
+}
+
+function workOf({ stretches }: PlannedComparison): ItemWork {
+  let now = 0;
+  for (const { segments, length } of stretches) {
+    for (const side of segments) now += readingWork({ segments: side, length });
+    now += length * COMPARE;
+  }
+  return { now, later: 0 };
 }
 
 /** @param guestOffset where the item begins, in bytes */

@@ -1,11 +1,13 @@
 /** Computes the digest of a disk in the workers. For `checksum`, and for a target that holds more than its source. */
 import { DiskDigest } from './block-digests.js';
 import type { FileOf } from './item-failure.js';
+import { HASH, readingWork } from './item-work.js';
 import type { DigestBlocks, DigestSetup } from './messages/digest.js';
 import { packIn, runPipeline } from './pipeline.js';
 import { ITEM_BYTES, type PlannedItem } from './plan.js';
 import { WorkerPool } from './pool.js';
 import type { Progress } from './progress.js';
+import { WorkAhead } from './work-ahead.js';
 import type { WorkerBudget } from './worker-budget.js';
 
 /** The items of a disk. Holes are left out. */
@@ -19,7 +21,10 @@ export interface DigestedDisk {
   readonly readAlignment: number;
   readonly compressionTypes: ReadonlySet<DigestSetup['inflate'][number]>;
   readonly fileOf: FileOf;
-  /** @returns the next item in guest order for a slot of the pool; undefined at the end */
+  /**
+   * Starts at the first item each time it is called; a stream can be started only once.
+   * @returns gives the next item in guest order for a slot of the pool; undefined at the end
+   */
   items(
     pool: Pick<WorkerPool<DigestBlocks>, 'arrivalSlot'>,
   ): (slot: number) => Promise<PlannedItem | undefined>;
@@ -58,6 +63,14 @@ export async function digestDisk(
     arrivals: arrives,
   });
   const digest = new DiskDigest(signal);
+  const work =
+    onProgress &&
+    new WorkAhead<PlannedItem>({
+      items: disk.arrives ? undefined : disk.items(pool),
+      weigh: (item) => ({ now: readingWork(item, HASH), later: 0 }),
+      size: disk.likelySize,
+      threads,
+    });
   const end = await runPipeline(
     {
       next: disk.items(pool),
@@ -65,7 +78,7 @@ export async function digestDisk(
       store: ({ digests }, { guestOffset }) => digest.add(guestOffset, digests),
       storedBytes: () => undefined,
     },
-    { slots, guestBytes: disk.likelySize, onProgress, signal },
+    { slots, guestBytes: disk.likelySize, work, onProgress, signal },
   );
   const size = disk.size ?? end;
   return { digest: await digest.end(size), size };

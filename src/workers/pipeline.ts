@@ -8,6 +8,7 @@ import type { AnyTask } from './messages/thread.js';
 import type { PlannedItem } from './plan.js';
 import type { ItemResult, WorkerPool } from './pool.js';
 import type { Progress } from './progress.js';
+import type { WorkAhead } from './work-ahead.js';
 
 /** The stages of the pipeline, for any task. */
 export interface PipelineParts<Answer, Item = PlannedItem> {
@@ -38,7 +39,9 @@ export function packIn<Task extends AnyTask>(pool: Pick<WorkerPool<Task>, 'run'>
   };
 }
 
-export interface PipelineSettings {
+export interface PipelineSettings<Item extends Pick<PlannedItem, 'guestOffset' | 'length'> = PlannedItem> {
+  /** Weighs the items for progress. Default: progress is in guest bytes. */
+  readonly work?: WorkAhead<Item> | undefined;
   /** Items in flight at most. */
   readonly slots: number;
   /** Bytes; undefined: the source is a stream. */
@@ -63,7 +66,7 @@ export async function runPipeline<
   Item extends Pick<PlannedItem, 'guestOffset' | 'length'> = PlannedItem,
 >(
   parts: PipelineParts<Answer, Item>,
-  { slots, guestBytes, onProgress, signal }: PipelineSettings,
+  { slots, guestBytes, work, onProgress, signal }: PipelineSettings<Item>,
 ): Promise<number> {
   const window: InFlight<Answer, Item>[] = [];
   const freeSlots = Array.from({ length: slots }, (_, index) => index);
@@ -75,9 +78,12 @@ export async function runPipeline<
   let end = 0;
   let planned = false;
 
-  const report = (guestBytesDone: number) => {
+  let lastShare = 0;
+  const report = (guestBytesDone: number, ownShare = work?.share) => {
+    if (ownShare !== undefined) lastShare = Math.max(lastShare, ownShare);
     const [storedBytes, ratio] = [parts.storedBytes(), parts.ratio?.()];
     onProgress?.({
+      ...(ownShare !== undefined && { share: lastShare }),
       guestBytesDone,
       guestBytes,
       dataBytes,
@@ -94,12 +100,14 @@ export async function runPipeline<
     freeSlots.push(slot);
     dataBytes += item.length;
     end = item.guestOffset + item.length;
+    work?.add(item);
     report(end);
   };
   report(0);
   for (;;) {
     for (let slot = planned ? undefined : freeSlots.pop(); slot !== undefined; slot = freeSlots.pop()) {
       refuseAbort(signal);
+      await work?.advance();
       const item = await parts.next(slot);
       if (item === undefined) {
         planned = true;
@@ -121,7 +129,7 @@ export async function runPipeline<
     if (first === undefined || storing.length === stores) await finishFirst();
   }
   refuseAbort(signal);
-  report(guestBytes ?? end);
+  report(guestBytes ?? end, work && 1);
   return end;
 }
 

@@ -7,6 +7,11 @@ export interface Progress {
    * stream, and is followed by `write`.
    */
   readonly phase?: 'convert' | 'layout' | 'verify' | 'write' | undefined;
+  /**
+   * The part of the command's work that is done, from 0 to 1, in proportion to time: all phases count, and holes do not.
+   * It never decreases. undefined: a stream of unknown length.
+   */
+  readonly share?: number | undefined;
   /** Guest bytes done: read, found to be zero, or skipped as a hole. */
   readonly guestBytesDone: number;
   /** All guest bytes; undefined: a stream of unknown length. */

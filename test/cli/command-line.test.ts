@@ -435,7 +435,7 @@ describe('refusals without a counterpart in qemu-img', () => {
     ],
     [
       ['convert', '--progress=dots', 'a', 'b'],
-      "option '--progress <style>' argument 'dots' is invalid. Allowed choices are auto, bar, qemu, json, none; " +
+      "option '--progress <style>' argument 'dots' is invalid. Allowed choices are auto, bar, qemu, log, json, none; " +
         "try 'qcow2c convert --help'",
     ],
     [

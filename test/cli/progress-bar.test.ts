@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { BarDisplay, type BarState, barLine } from '../../src/cli/progress/progress-bar.js';
+import { BarDisplay } from '../../src/cli/progress/progress-bar.js';
+import { type BarState, barLine } from '../../src/cli/progress/progress-bar-line.js';
 import { RecordedOutput } from './recorded-output.js';
 
 const HALF: BarState = {
@@ -31,7 +32,7 @@ describe('barLine', () => {
   test.each([
     [80, false, '  5000 MB   500 MB/s  ratio 0.250  in 0:09'],
     [80, true, '  5000 MB   500 MB/s  ratio 0.250  in 0:09'],
-    [25, false, '  5000 MB   500 MB/s'],
+    [25, false, '  5000 MB  in 0:09'],
   ])(
     'of a stream shows megabytes so far and the elapsed time (%d columns, finished: %s)',
     (columns, finished, line) => {
@@ -43,13 +44,19 @@ describe('barLine', () => {
   test.each([
     [60, ' 50.0%  [=======--------]   500 MB/s  ratio 0.250  ETA 0:07'],
     [50, ' 50.0%   500 MB/s  ratio 0.250  ETA 0:07'],
-    [35, ' 50.0%   500 MB/s  ratio 0.250'],
-    [20, ' 50.0%   500 MB/s'],
+    [40, ' 50.0%   500 MB/s  ETA 0:07'],
+    [35, ' 50.0%   500 MB/s  ETA 0:07'],
+    [20, ' 50.0%  ETA 0:07'],
     [10, ' 50.0%'],
     [4, ' 50'],
     [0, ''],
   ])('omits parts that do not fit into %d columns', (columns, line) => {
     expect(barLine(HALF, columns)).toBe(line);
+  });
+
+  test('follows the share of the work rather than bytes of the disk', () => {
+    const progress = { ...HALF.progress, share: 0.2 };
+    expect(barLine({ ...HALF, progress }, 80)).toMatch(/^ 20\.0% .* ETA 0:31$/);
   });
 
   test('never fills the last column, whatever it shows', () => {

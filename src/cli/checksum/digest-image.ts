@@ -3,7 +3,7 @@ import type { ChecksumOptions, ChecksumResult } from '../../checksum/options.js'
 import { Qcow2cError, quoted } from '../../errors.js';
 import type { CommandIo } from '../command-io.js';
 import { failureText } from '../failure.js';
-import { longRun } from '../long-run.js';
+import { longRun, type RunHooks } from '../long-run.js';
 import type { QapiObject } from '../options/qapi-object.js';
 import { warn } from '../progress/notice.js';
 import { type ChecksumRequest, checksumOptions } from './request.js';
@@ -39,9 +39,10 @@ export async function digestImage(
     const options = checksumOptions(name, words);
     // Standard output is for the digests only; progress goes to standard error.
     const withoutStdout = { ...io, stdout: stderr };
-    return await longRun(`Checksum of ${quoted(name)}`, progress, withoutStdout, (hooks) =>
-      io.checksum({ ...options, ...hooks, onWarning: (message) => warn(stderr, message) }),
-    );
+    const run = (hooks: RunHooks) =>
+      io.checksum({ ...options, ...hooks, onWarning: (message) => warn(stderr, message) });
+    const describe = ({ digest }: ChecksumResult) => ({ filename: name, digest });
+    return await longRun(`Checksum of ${quoted(name)}`, progress, withoutStdout, run, { describe });
   } catch (error) {
     if (!(error instanceof Qcow2cError) || error.code === 'ERR_INTERNAL') throw error;
     if (words.ignoreMissing && error.systemCode === 'ENOENT') return { error };

@@ -30,7 +30,10 @@ export async function compareCommand(
       style,
       io,
       (hooks) => io.compare({ ...options, ...hooks, onWarning: (message) => warn(stderr, message) }),
-      ({ verdict }) => verdict.kind === 'identical',
+      {
+        isComplete: ({ verdict }) => verdict.kind === 'identical',
+        describe: ({ verdict: { kind } }) => ({ verdict: kind }),
+      },
     );
     if ('exitCode' in ended) return ended.exitCode;
     const text = verdictText(ended.result, request.files);

@@ -7,7 +7,7 @@ import { outputTitle } from '../../storage/output-stream.js';
 import { ownDescriptor } from '../../system/descriptor-facts.js';
 import { listLine } from '../checksum/list-line.js';
 import type { CommandIo } from '../command-io.js';
-import { longRun } from '../long-run.js';
+import { longRun, type RunHooks } from '../long-run.js';
 import { qapiJson } from '../options/qapi-object.js';
 import { warn } from '../progress/notice.js';
 import type { ConvertRequest } from './request.js';
@@ -41,15 +41,16 @@ export async function convertCommand(
   // The result is alone on standard output.
   const shown = output === 'json' ? { ...display, stdout: stderr } : display;
   const warnings = new UnreadableWarnings(stderr);
-  const work = longRun(`Conversion to ${quoted(name)}`, progress, shown, (hooks) =>
+  const what = `Conversion to ${quoted(name)}`;
+  const run = (hooks: RunHooks) =>
     io.convert({
       ...options,
       ...hooks,
       onUnreadable: quiet ? undefined : (range) => warnings.add(range),
       // Printed with -q too, as in qemu-img: only a warning tells that a part is missing from the target.
       onWarning: (message) => warn(stderr, message),
-    }),
-  );
+    });
+  const work = longRun(what, progress, shown, run, { describe: resultObject });
   const ended = await work.catch((error) => {
     if (isBrokenPipe(error, name)) return { exitCode: BROKEN_PIPE };
     throw error;

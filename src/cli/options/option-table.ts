@@ -13,6 +13,8 @@ export interface OptionRow {
   readonly bare?: string;
   /** The only valid arguments. */
   readonly choices?: readonly string[];
+  /** The choices that ",SECONDS" may follow. */
+  readonly withSeconds?: readonly string[];
   /**
    * Completions for the argument besides `choices`: file names, words, or a list of KEY=VALUE with the completions for
    * each VALUE.

@@ -3,10 +3,7 @@
  * a terminal. The rules are those of qemu_progress_print in QEMU's util/qemu-progress.c.
  */
 import type { Progress } from '../../workers/progress.js';
-import { type ProgressDisplay, partOf, type StandardStream } from './progress-display.js';
-
-/** Hundredths of a percent in the whole. */
-const COMPLETE = 10_000n;
+import { type ProgressDisplay, type StandardStream, shareOf } from './progress-display.js';
 
 export class QemuDisplay implements ProgressDisplay {
   readonly #stdout: StandardStream;
@@ -18,35 +15,35 @@ export class QemuDisplay implements ProgressDisplay {
   }
 
   start(): void {
-    this.#print(0, 1);
+    this.#print(0);
   }
 
   /** A step of one percent or less is not shown, unless it is the last; nor is progress without a known whole. */
   update(progress: Progress): void {
-    const { done, whole } = partOf(progress);
-    if (whole === undefined) return;
-    const percent = done < whole ? (100 * done) / whole : 100;
+    const share = shareOf(progress);
+    if (share === undefined) return;
+    const percent = 100 * share;
     if (percent <= this.#shown + 1 && percent !== 100) return;
     this.#shown = percent;
-    this.#print(done, whole);
+    this.#print(share);
   }
 
   /** As in qemu-img, a complete conversion prints 100 % once more; a failed one only ends its line. */
   end(success: boolean): void {
-    if (success) this.#print(1, 1);
+    if (success) this.#print(1);
     this.#stdout.write('\n');
   }
 
-  #print(part: number, total: number): void {
-    this.#stdout.write(`    (${percentage(part, total)}/100%)\r`);
+  #print(share: number): void {
+    this.#stdout.write(`    (${percentage(share)}/100%)\r`);
   }
 }
 
 /** A share as a percentage with two decimals; a tie goes to the even digit, as in C's printf. */
-export function percentage(part: number, total: number): string {
-  const [scaled, divisor] = [BigInt(part) * COMPLETE, BigInt(total)];
-  let hundredths = scaled / divisor;
-  const twiceTheRest = 2n * (scaled % divisor);
-  if (twiceTheRest > divisor || (twiceTheRest === divisor && hundredths % 2n === 1n)) hundredths += 1n;
-  return (Number(hundredths) / 100).toFixed(2);
+export function percentage(share: number): string {
+  const scaled = share * 10_000;
+  let hundredths = Math.floor(scaled);
+  const rest = scaled - hundredths;
+  if (rest > 0.5 || (rest === 0.5 && hundredths % 2 === 1)) hundredths += 1;
+  return (hundredths / 100).toFixed(2);
 }

@@ -5,7 +5,7 @@
 import type { EventEmitter } from 'node:events';
 import type { Progress } from '../../workers/progress.js';
 import { writeNotice } from './notice.js';
-import { partOf, type StandardStream } from './progress-display.js';
+import { type StandardStream, shareOf } from './progress-display.js';
 import { percentage } from './progress-qemu.js';
 
 const ASKING = ['SIGUSR1', 'SIGINFO'] as const;
@@ -26,8 +26,8 @@ export class ProgressRequest {
   update(progress: Progress): void {
     if (!this.#asked) return;
     this.#asked = false;
-    const { done, whole } = partOf(progress);
-    const state = whole === undefined ? `${done} bytes` : `${percentage(done, Math.max(whole, 1))}/100%`;
+    const share = shareOf(progress);
+    const state = share === undefined ? `${progress.guestBytesDone} bytes` : `${percentage(share)}/100%`;
     void writeNotice(this.#stderr, `    (${state})\n`);
   }
 

@@ -1,0 +1,89 @@
+/**
+ * Progress tells the time: at every moment its share is that of the processor time of the whole run, within ten points.
+ * Processor time stands for the time that passes, because other work on the machine does not change it.
+ */
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { beforeAll, expect, test } from 'vitest';
+import type { ConvertOptions } from '../../src/convert/options.js';
+import { runOk } from '../oracle/run.js';
+import { cliOk, ROOT } from './cli.js';
+import { useScratch } from './scratch.js';
+import { makeExt4Disk } from './source-images.js';
+
+const path = useScratch();
+const MIB = 1024 * 1024;
+const POINTS = 0.1;
+const [ext4, dense, sparse] = [path('ext4.raw'), path('dense.raw'), path('sparse.raw')];
+const [base, overlay] = [path('base.qcow2'), path('overlay.qcow2')];
+
+/** Programs and libraries of this machine, one after the other. */
+function systemFiles(bytes: number): Buffer {
+  const files: Buffer[] = [];
+  let left = bytes;
+  for (const directory of ['/usr/bin', '/usr/lib/x86_64-linux-gnu', '/usr/lib']) {
+    for (const name of readdirSync(directory).sort()) {
+      const file = join(directory, name);
+      const stats = statSync(file, { throwIfNoEntry: false });
+      if (left <= 0 || !stats?.isFile() || stats.size > 6 * MIB) continue;
+      files.push(readFileSync(file));
+      left -= stats.size;
+    }
+  }
+  return Buffer.concat(files).subarray(0, bytes - (bytes % 512));
+}
+
+beforeAll(async () => {
+  await makeExt4Disk(ext4);
+  const content = systemFiles(160 * MIB);
+  writeFileSync(dense, content);
+  // The base holds the first part of the disk, the overlay the rest.
+  const start = Buffer.from(content);
+  start.fill(0, 90 * MIB);
+  writeFileSync(path('start.raw'), start);
+  await cliOk(['convert', '-c', '-f', 'raw', path('start.raw'), base]);
+  await runOk('qemu-img', [...'convert -O qcow2 -F qcow2 -B'.split(' '), base, dense, overlay]);
+  await runOk('qemu-img', ['create', '-q', '-f', 'raw', sparse, '4G']);
+  await runOk('dd', [`if=${dense}`, `of=${sparse}`, 'bs=1M', 'seek=3000', 'conv=notrunc', 'status=none']);
+  mkdirSync(path('node_modules'));
+  symlinkSync(ROOT, path('node_modules', 'qcow2c'));
+  copyFileSync(fileURLToPath(new URL('./progress-record.mjs', import.meta.url)), path('record.mjs'));
+});
+
+interface Recording {
+  /** The share, and the microseconds of processor time until then. */
+  readonly reports: readonly (readonly [share: number, used: number])[];
+  readonly total: number;
+}
+
+async function record(options: Partial<ConvertOptions>): Promise<Recording> {
+  const all = { target: path('target'), compress: true, threads: 2, ...options };
+  return JSON.parse(await runOk(process.execPath, [path('record.mjs'), JSON.stringify(all)])) as Recording;
+}
+
+const source = (file: string, format: 'raw' | 'qcow2') => ({ sources: [{ file, format }] });
+
+test.each<[string, Partial<ConvertOptions>]>([
+  ['an ext4 disk', source(ext4, 'raw')],
+  ['a dense disk', source(dense, 'raw')],
+  ['a chain of copied and new clusters', source(overlay, 'qcow2')],
+  ['data after 3 GB of holes', source(sparse, 'raw')],
+  ['a dense disk that is verified', { ...source(dense, 'raw'), verify: true }],
+])('of %s', { retry: 2 }, async (_, options) => {
+  const { reports, total } = await record(options);
+  expect(reports.length).toBeGreaterThan(30);
+  const shares = reports.map(([share]) => share);
+  expect(shares).toEqual([...shares].sort((a, b) => a - b));
+  expect([shares[0], shares.at(-1)]).toEqual([0, 1]);
+  const off = reports.map(([share, used]) => Math.abs(share - used / total));
+  expect(Math.max(...off)).toBeLessThan(POINTS);
+});
