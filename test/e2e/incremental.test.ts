@@ -126,7 +126,7 @@ test('a disabled bitmap lists the changes up to that time; later ones are not st
   await copyFile(disk, later);
   await bitmap(later, 'off', '--disable');
   await qemuIo(later, ['write -q -P 9 4M 64k']);
-  await cliOk(['convert', '-c', '-f', 'qcow2', '--bitmap', 'off', ...over, later, image]);
+  await cliOk(['convert', '-c', '-f', 'qcow2', '--verify', '--bitmap', 'off', ...over, later, image]);
   expect(await storedClusters(image, 64 * KIB)).toEqual(listed('daily', 64 * KIB));
   expect(await compare(disk, image)).toBe('Images are identical.\n');
 });
@@ -241,6 +241,18 @@ describe('over NBD', () => {
       await cliOk([...compressed, '-f', 'qcow2', '--bitmap', 'fine', server.uri(), image]);
       expect(await same()).toBe(true);
     });
+  });
+
+  test('a part of an export has its part of the bitmap', async () => {
+    const parent = path('part.qcow2');
+    await create(parent, 10 * MIB);
+    await whileQemuNbd(socket, ['-r', '-e', '8', '-f', 'qcow2', '-B', 'daily', disk], async () => {
+      const part = `driver=raw,offset=2M,size=10M,file.driver=nbd,file.server.type=unix,file.server.path=${socket}`;
+      const base = ['-B', parent, '-F', 'qcow2'];
+      await cliOk(['convert', '-c', '--image-opts', '--verify', '--bitmap', 'daily', ...base, part, image]);
+    });
+    const inPart = listed('daily', 64 * KIB).map((at) => at - 2 * MIB);
+    expect(await storedClusters(image, 64 * KIB)).toEqual(inPart.filter((at) => at >= 0 && at < 10 * MIB));
   });
 
   test('without a bitmap the whole disk is compared', async () => {
