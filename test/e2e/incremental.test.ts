@@ -6,6 +6,7 @@ import { whileQemuNbd } from '../oracle/nbd-server.js';
 import { check, create } from '../oracle/qemu-img.js';
 import { qemuIo } from '../oracle/qemu-io.js';
 import { runOk } from '../oracle/run.js';
+import { BLOCK_STATUS, errorChunk, type NbdRequest, scriptedServer } from '../oracle/scripted-nbd-server.js';
 import { sample } from '../stage.js';
 import { cli, cliOk } from './cli.js';
 import { expectFailure } from './failures.js';
@@ -253,6 +254,19 @@ describe('over NBD', () => {
     });
     const inPart = listed('daily', 64 * KIB).map((at) => at - 2 * MIB);
     expect(await storedClusters(image, 64 * KIB)).toEqual(inPart.filter((at) => at >= 0 && at < 10 * MIB));
+  });
+
+  test.each<[string, (request: NbdRequest) => Buffer | undefined]>([
+    ['nothing', () => undefined],
+    ['an error', (request) => (request.type === BLOCK_STATUS ? errorChunk(request, 5) : undefined)],
+  ])('all is stored if the server tells %s of the bitmap that it has', async (_, answer) => {
+    const parent = path('empty.qcow2');
+    await create(parent, MIB);
+    const script = { size: MIB, context: 'qemu:dirty-bitmap:daily', answer };
+    await using server = await scriptedServer(path('scripted.socket'), script);
+    const base = ['-B', parent, '-F', 'qcow2'];
+    await cliOk(['convert', '-c', '-f', 'raw', '--bitmap', 'daily', ...base, server.uri, image]);
+    expect(await storedClusters(image, 64 * KIB)).toHaveLength(16);
   });
 
   test('without a bitmap the whole disk is compared', async () => {

@@ -21,6 +21,8 @@ export interface Script {
   /** Bytes; by connection, from 0 on. */
   readonly size?: number | bigint | ((connection: number) => number);
   readonly allowsConnections?: boolean;
+  /** A meta context besides base:allocation; the usual reply tells nothing of it. */
+  readonly context?: string;
   /** Replaces the greeting; undefined: nothing is sent. */
   readonly greeting?: Buffer | 'none';
   /** @returns what to send; undefined: the usual reply */
@@ -141,7 +143,7 @@ function serve(socket: Socket, script: Script, size: bigint, nextIndex: () => nu
         const option = input.readUInt32BE(8);
         const data = input.subarray(16, 16 + input.readUInt32BE(12));
         input = input.subarray(16 + data.length);
-        socket.write(optionReply(option, size, script.allowsConnections ?? true));
+        socket.write(optionReply(option, size, script));
         if (option === 7) phase = 'requests';
       } else {
         if (input.length < 28) return;
@@ -172,7 +174,7 @@ function answer(request: NbdRequest, script: Script): void {
   else socket.write(statusChunk(request, [length, 0]));
 }
 
-function optionReply(option: number, size: bigint, allowsConnections: boolean): Buffer {
+function optionReply(option: number, size: bigint, { allowsConnections = true, context }: Script): Buffer {
   const reply = (type: number, payload = Buffer.alloc(0)) =>
     Buffer.concat([Buffer.from('0003e889045565a9', 'hex'), u32(option, type, payload.length), payload]);
   const ack = reply(1);
@@ -182,8 +184,13 @@ function optionReply(option: number, size: bigint, allowsConnections: boolean): 
       return ack;
     // NBD_OPT_LIST_META_CONTEXT, NBD_OPT_SET_META_CONTEXT
     case 9:
-    case 10:
-      return Buffer.concat([reply(4, Buffer.concat([u32(CONTEXT_ID), Buffer.from('base:allocation')])), ack]);
+    case 10: {
+      const names = ['base:allocation', ...(context === undefined ? [] : [context])];
+      const replies = names.map((name, index) => {
+        return reply(4, Buffer.concat([u32(CONTEXT_ID + index), Buffer.from(name)]));
+      });
+      return Buffer.concat([...replies, ack]);
+    }
     // NBD_OPT_GO: NBD_INFO_EXPORT; read-only, and perhaps several connections
     case 7: {
       const flags = Buffer.from([allowsConnections ? 1 : 0, 3]);
