@@ -17,6 +17,7 @@ need qemu-system-x86 qemu-system-x86_64 --version
 need qemu-user qemu-x86_64 --version
 need qemu-system-common qemu-storage-daemon --version
 need nbdkit nbdkit --version
+need openssl openssl version
 need xz-utils xz --version
 need p7zip-full 7z i
 need strace strace -V

@@ -1,5 +1,10 @@
 /** The engines and optional packages of this machine, for `--version`. */
-import { type EngineSurvey, surveyEngines as surveyCompression } from '../engines/survey.js';
+import {
+  type EngineSurvey,
+  type LibraryOrigin,
+  surveyEngines as surveyCompression,
+} from '../engines/survey.js';
+import { findLibnbd } from '../nbd/libnbd.js';
 import { isFsExtInstalled, loadSeek } from '../system/seek.js';
 
 export interface Survey extends EngineSurvey {
@@ -7,10 +12,17 @@ export interface Survey extends EngineSurvey {
   readonly fsExt: boolean;
   /** The package that calls lseek to find holes; undefined: none can, and holes are read. */
   readonly lseek: 'koffi' | 'fs-ext' | undefined;
+  /** The library that connects to NBD exports. */
+  readonly libnbd: Omit<LibraryOrigin, 'note'> | undefined;
 }
 
 /** @returns the engines and optional packages of this machine */
 export async function surveyEngines(): Promise<Survey> {
   const [engines, seek] = await Promise.all([surveyCompression(), loadSeek()]);
-  return { ...engines, fsExt: isFsExtInstalled(), lseek: seek?.through };
+  return { ...engines, fsExt: isFsExtInstalled(), lseek: seek?.through, libnbd: originOfLibnbd() };
+}
+
+function originOfLibnbd(): Survey['libnbd'] {
+  const library = findLibnbd();
+  return library && { version: library.version, file: library.file };
 }

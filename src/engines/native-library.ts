@@ -3,6 +3,7 @@
  * engines. All of it is optional: without koffi or the library the result is `undefined`.
  */
 import { type Koffi, loadKoffi } from '../system/koffi.js';
+import { fileOfSymbol } from '../system/loaded-file.js';
 
 /** A C function: numbers and pointers as koffi takes them; byte arrays go by reference, never copied. */
 export type NativeFunction = (...values: readonly unknown[]) => unknown;
@@ -88,7 +89,7 @@ export async function loadNativeLibrary(
       if (isShadowed(koffi, symbol, address)) continue;
       const library: NativeLibrary = {
         name,
-        path: fileOf(koffi, address) ?? name,
+        path: fileOfSymbol(koffi, address) ?? name,
         func: binder(loaded),
         system: (...signature) => {
           system ??= binder(koffi.load(null));
@@ -131,21 +132,6 @@ function isShadowed(koffi: Koffi, symbol: string, address: unknown): boolean {
 function exportedByProcess(koffi: Koffi, symbol: string): unknown {
   try {
     return koffi.load(null).symbol(symbol);
-  } catch {
-    return undefined;
-  }
-}
-
-/** Size of Dl_info: four pointers. */
-const DL_INFO_BYTES = 4 * 8;
-
-/** The file from which the code at an address was loaded, by dladdr(3) of glibc, musl and macOS. */
-function fileOf(koffi: Koffi, address: unknown): string | undefined {
-  try {
-    const dladdr = koffi.load(null).func('dladdr', 'int', ['void *', 'void *']);
-    const info = new Uint8Array(DL_INFO_BYTES);
-    // The name comes first. No struct is declared for koffi, because koffi would keep each for the life of the thread.
-    return dladdr(address, info) === 0 ? undefined : (koffi.decode(info, 'const char *') ?? undefined);
   } catch {
     return undefined;
   }

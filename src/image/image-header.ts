@@ -37,6 +37,28 @@ export async function guessFormat(file: OpenedFile): Promise<ImageFormat> {
 }
 
 /**
+ * The format of an export for which none was stated: raw, because its content is that of a guest's disk, and a guest
+ * could turn its backup into that of another image by writing a header.
+ * @param onWarning called with one sentence if the export begins as an image does
+ */
+export async function exportFormat(
+  file: OpenedFile,
+  onWarning: ((message: string) => void) | undefined,
+): Promise<'raw'> {
+  const found = await guessFormat(file).catch((error: unknown) => {
+    if (error instanceof Qcow2cError && error.code === 'ERR_UNSUPPORTED') return error.found;
+    throw error;
+  });
+  if (found !== 'raw') {
+    const instead = found === 'qcow2' ? '; -f qcow2 reads the image in it' : '';
+    onWarning?.(
+      `${quoted(file.name)} begins as an image in the format ${found}, and is read as a raw disk${instead}`,
+    );
+  }
+  return 'raw';
+}
+
+/**
  * Why an image is opened. `content`: its clusters, and the files that it names, are read. `description`: only its
  * metadata is read, so it may be encrypted, and bytes in its names that are not UTF-8 are replaced.
  */

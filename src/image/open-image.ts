@@ -10,6 +10,7 @@ import type { ImageUse } from '../system/image-lock.js';
 import { BackingChain } from './backing-chain.js';
 import { bitmapOfExport, openBitmap } from './dirty-bitmap.js';
 import {
+  exportFormat,
   guessFormat,
   type Qcow2ImageHeader,
   readQcow2ImageHeader,
@@ -135,7 +136,7 @@ class ChainOpening {
     const opened = [file];
     try {
       this.#refuseLoop(file);
-      const format = wanted.format ?? (await guessFormat(file));
+      const format = wanted.format ?? (await this.#formatOf(wanted, file));
       const use = useOf(format, this.#forceShare, this.#settings.copies);
       await file.lock(use);
       if (format === 'raw') {
@@ -209,6 +210,10 @@ class ChainOpening {
       `The holes of ${quoted(name)} are read like data, which is slow: neither the package koffi nor fs-ext works ` +
         'here; npm install without --omit=optional installs both',
     );
+  }
+
+  #formatOf({ nbd }: WantedImage, file: OpenedFile): Promise<ImageFormat> {
+    return nbd === undefined ? guessFormat(file) : exportFormat(file, this.#settings.onWarning);
   }
 
   async #openFile(place: NamedPlace, bitmap?: string): Promise<OpenedFile> {

@@ -3,6 +3,7 @@
  * writing. The library's entry; never prints. The rules are those of img_measure in qemu-img.c, qcow2_measure in
  * block/qcow2.c and raw_measure in block/raw-format.c.
  */
+
 import { roundUp } from '../arithmetic.js';
 import type { ConversionParts } from '../convert/convert.js';
 import { isStream, streamName } from '../convert/stream-reference.js';
@@ -11,6 +12,7 @@ import { type ImageReference, imageReference } from '../image/image-reference.js
 import { type OpenedImage, openImage } from '../image/open-image.js';
 import { openImageFile } from '../image/open-image-file.js';
 import { wantedByCaller } from '../image/referenced-files.js';
+import { isNbdName } from '../nbd/nbd-name.js';
 import { type ImageParameters, resolveCreateOptions } from '../qcow2/create-options.js';
 import { SECTOR_SIZE } from '../sector.js';
 import { BUILT_WORKER } from '../workers/built-worker.js';
@@ -131,7 +133,10 @@ async function readStart(
   reference: ImageReference,
   options: MeasureOptions,
 ): Promise<{ readonly bitmaps: number | undefined; readonly clusterSize: number }> {
-  const { file, qcow2 } = await openImageFile(wantedByCaller(reference), { direct: false, nbd: options.nbd });
+  const { file, qcow2 } = await openImageFile(
+    wantedByCaller(reference, isNbdName(reference.file) ? 'raw' : undefined),
+    { direct: false, nbd: options.nbd },
+  );
   try {
     const bitmaps = await bitmapsSize(qcow2, parametersOf(options), options.onWarning);
     return { bitmaps, clusterSize: 2 ** (qcow2?.header.clusterBits ?? 0) };

@@ -1,6 +1,8 @@
 /** Asks a server about its exports and their meta contexts on the way to an export, for info. */
+import { quoted } from '../errors.js';
 import type { Libnbd } from './libnbd.js';
 import { NbdConnection } from './nbd-connection.js';
+import { NbdFailure } from './nbd-failure.js';
 import type { ExportFacts, NbdSettings } from './nbd-handle.js';
 import type { NbdAddress } from './nbd-name.js';
 
@@ -51,6 +53,9 @@ export async function openWithLists(
       };
       await connection.negotiate(() => handle.list('nbd_aio_opt_list_meta_context', pointers.contexts));
       await connection.negotiate(() => handle.go(contexts));
+      if (!handle.isUsable) {
+        throw new NbdFailure('broken', `the server refuses the export ${quoted(address.exportName)}`);
+      }
     }
     return { connection, lists: { exports, metaContexts } };
   } catch (error) {

@@ -4,6 +4,7 @@
  */
 import { Qcow2cError } from '../errors.js';
 import { type Koffi, loadKoffi } from '../system/koffi.js';
+import { fileOfSymbol } from '../system/loaded-file.js';
 
 /** Names of libnbd for the loader: runtime, development, macOS. */
 const NAMES = ['libnbd.so.0', 'libnbd.so', 'libnbd.0.dylib', '/opt/homebrew/lib/libnbd.0.dylib'];
@@ -40,7 +41,7 @@ export interface LibraryError {
 }
 
 export interface Libnbd {
-  /** The name under which the loader found it. */
+  /** The loaded file if the system reports it, otherwise its name. */
   readonly file: string;
   readonly version: string;
   readonly create: () => HandleAddress;
@@ -119,7 +120,7 @@ export function loadLibnbd(): Libnbd {
 }
 
 /** @returns libnbd, or undefined if it is not installed */
-function findLibnbd(): Libnbd | undefined {
+export function findLibnbd(): Libnbd | undefined {
   let koffi: Koffi;
   try {
     koffi = loadKoffi();
@@ -129,7 +130,8 @@ function findLibnbd(): Libnbd | undefined {
   for (const name of NAMES) {
     try {
       // Deep binding, as for the engines: Node.js exports functions of libraries that GnuTLS uses, too.
-      return bind(koffi, name, koffi.load(name, { deep: true }));
+      const library = koffi.load(name, { deep: true });
+      return bind(koffi, fileOfSymbol(koffi, library.symbol('nbd_create')) ?? name, library);
     } catch {
       // Missing, for another machine, or another library of that name: try the next.
     }

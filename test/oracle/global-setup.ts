@@ -29,6 +29,7 @@ const PROOFS: readonly (readonly [string, ...string[]])[] = [
   ['qemu-nbd', '--version'],
   ['qemu-storage-daemon', '--version'],
   ['nbdkit', '--version'],
+  ['openssl', 'version'],
   ['xz', '--version'],
   ['7z', 'i'],
   ['qemu-x86_64', '--version'],

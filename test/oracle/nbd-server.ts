@@ -45,9 +45,18 @@ export function whileStorageDaemon<Result>(
   return whileServing(socket, 'qemu-storage-daemon', args, work);
 }
 
+/** The same on a port of this machine. */
+export async function whileNbdkitOnPort<Result>(
+  port: number,
+  args: readonly string[],
+  work: () => Promise<Result>,
+): Promise<Result> {
+  return whileServing({ port }, 'nbdkit', ['-f', '-p', String(port), ...args], work);
+}
+
 /** Runs a server until `work` is done; fails when it ends earlier, unless the work ended it. */
 async function whileServing<Result>(
-  socket: string,
+  place: string | { readonly port: number },
   program: string,
   args: readonly string[],
   work: (server: NbdServer) => Promise<Result>,
@@ -59,20 +68,21 @@ async function whileServing<Result>(
   });
   early.catch(() => {});
   try {
-    await Promise.race([greeting(socket), early]);
+    await Promise.race([greeting(place), early]);
     isServing = true;
+    const socket = typeof place === 'string' ? place : '';
     return await work({ child, socket, uri: (name = '') => `nbd+unix:///${name}?socket=${socket}` });
   } finally {
     child.kill('SIGKILL');
     await finished;
-    rmSync(socket, { force: true });
+    if (typeof place === 'string') rmSync(place, { force: true });
   }
 }
 
 /** Waits until the server greets a client. */
-async function greeting(socket: string): Promise<void> {
+async function greeting(place: string | { readonly port: number }): Promise<void> {
   for (;;) {
-    const client = connect(socket);
+    const client = typeof place === 'string' ? connect(place) : connect(place.port, 'localhost');
     try {
       await once(client, 'data');
       return;

@@ -43,6 +43,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   'qemu-nbd': 'qemu-utils',
   'qemu-storage-daemon': 'qemu-system-common',
   nbdkit: 'nbdkit',
+  openssl: 'openssl',
   'systemd-analyze': 'systemd',
   shellcheck: 'shellcheck',
   lintian: 'lintian',
@@ -52,7 +53,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   xz: 'xz-utils',
 };
 export const INSTALL_COMMAND =
-  'apt-get install qemu-utils qemu-system-x86 qemu-user p7zip-full strace util-linux-extra acl attr e2fsprogs zsh fish groff python3 gcc libc6-dev systemd shellcheck lintian umoci parallel debootstrap nbdkit qemu-system-common xz-utils libnbd0 libisal2 libdeflate0 libzstd1';
+  'apt-get install qemu-utils qemu-system-x86 qemu-user p7zip-full strace util-linux-extra acl attr e2fsprogs zsh fish groff python3 gcc libc6-dev systemd shellcheck lintian umoci parallel debootstrap nbdkit qemu-system-common xz-utils openssl libnbd0 libisal2 libdeflate0 libzstd1';
 
 /** Programs of the system administrator (mkfs, losetup) are not on everybody's PATH. */
 const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`;
