@@ -5,67 +5,91 @@ import type { Progress } from '../workers/progress.js';
 import { type ItemWork, WorkAhead, type WorkAheadParts } from '../workers/work-ahead.js';
 import type { ConvertOptions } from './options.js';
 
-type ProgressOptions = Pick<ConvertOptions, 'verify' | 'onProgress'>;
+type ProgressOptions = Pick<ConvertOptions, 'verify' | 'digest' | 'sha256' | 'onProgress'>;
 
-interface WeighedRun {
+/** The phases that follow the conversion, in their order, and what each is asked by. */
+const LATER = ['digest', 'sha256', 'verify'] as const;
+type LaterPhase = (typeof LATER)[number];
+/** Of the length of a file to that of its data: it is not known before. */
+const LIKELY_RATIO = 0.5;
+
+interface WeighedRun extends Omit<WorkAheadParts<PlannedItem>, 'weigh'> {
   readonly storing: StoringSetup;
   /** Whether the blocks of the disk are hashed. */
   readonly digests: boolean;
-  /** A second plan of the items; undefined: a stream. */
-  readonly items: WorkAheadParts<PlannedItem>['items'];
-  readonly threads: number;
-  /** Of the disk, in bytes; undefined: not known. */
-  readonly size: number | undefined;
+  /** The phases that will follow. */
+  readonly later: readonly LaterPhase[];
 }
 
 export class ConversionProgress {
+  readonly #onProgress: ProgressOptions['onProgress'];
   readonly #options: ProgressOptions;
-  /** Called with each report; undefined: nobody is interested. */
-  readonly onConvert: ((progress: Progress) => void) | undefined;
-  readonly onVerify: ((progress: Progress) => void) | undefined;
-  #share = 0;
   #work: WorkAhead<PlannedItem> | undefined;
-  #last: Pick<Progress, 'dataBytes' | 'storedBytes' | 'ratio'> = { dataBytes: 0, storedBytes: 0 };
+  #share = 0;
+  #last: Progress = { guestBytesDone: 0, guestBytes: 0, dataBytes: 0, storedBytes: 0 };
+  /** The sums of the later phases' weights, over the items so far. */
+  readonly #weights = new Map<LaterPhase, number>();
 
   constructor(options: ProgressOptions) {
+    this.#onProgress = options.onProgress;
     this.#options = options;
-    const { onProgress, verify } = options;
-    if (onProgress === undefined) return;
-    this.onConvert = (progress) => {
-      this.#last = progress;
-      const { share } = progress;
-      onProgress({
-        ...progress,
-        ...(share !== undefined && { share: this.#upTo(share * this.#ownPart) }),
-        ...(verify && { phase: 'convert' as const }),
-      });
-    };
-    this.onVerify = ({ guestBytesDone, guestBytes, share = 0 }) => {
-      const { dataBytes, storedBytes, ratio } = this.#last;
-      onProgress({
-        share: this.#upTo(this.#ownPart + share * (1 - this.#ownPart)),
-        ...{ guestBytesDone, guestBytes, dataBytes, storedBytes },
-        ...(ratio !== undefined && { ratio }),
-        phase: 'verify',
-      });
-    };
   }
 
   /** @returns what weighs the items; undefined: nobody is interested */
-  weigh({ storing, digests, ...run }: WeighedRun): WorkAhead<PlannedItem> | undefined {
-    if (this.#options.onProgress === undefined) return undefined;
-    const { verify } = this.#options;
+  weigh({ storing, digests, later, ...run }: WeighedRun): WorkAhead<PlannedItem> | undefined {
+    if (this.#onProgress === undefined) return undefined;
     const weigh = (item: PlannedItem): ItemWork => {
       const { segments, backing = [], changed, length } = item;
       const read = readingWork(item, digests ? HASH : 0);
       const below = readingWork({ segments: backing, length });
+      const reread = rereadingWork(item, storing);
+      const bytes = segments.reduce((sum, segment) => sum + segment.length, 0);
+      const weights: Record<LaterPhase, number> = {
+        digest: reread + bytes * HASH,
+        // One thread reads the file.
+        sha256: bytes * LIKELY_RATIO * HASH * run.threads,
+        verify: readingWork({ segments, length }) + reread,
+      };
+      for (const phase of later) {
+        this.#weights.set(phase, (this.#weights.get(phase) ?? 0) + weights[phase]);
+      }
       return {
         now: read + below + storingWork(item, storing, changed),
-        later: verify ? readingWork({ segments, length }) + rereadingWork(item, storing) : 0,
+        later: later.reduce((sum, phase) => sum + weights[phase], 0),
       };
     };
     this.#work = new WorkAhead({ ...run, weigh });
     return this.#work;
+  }
+
+  /** Takes a report of the conversion itself. */
+  convert(progress: Progress): void {
+    this.#last = progress;
+    const { share } = progress;
+    this.#onProgress?.({
+      ...progress,
+      ...(share !== undefined && { share: this.#upTo(share * this.#ownPart) }),
+      ...(this.#options.verify && { phase: 'convert' as const }),
+    });
+  }
+
+  /** @returns takes the reports of a later phase; undefined: nobody is interested */
+  later(phase: LaterPhase): ((progress: Pick<Progress, 'share'> & Partial<Progress>) => void) | undefined {
+    if (this.#onProgress === undefined) return undefined;
+    const { guestBytes, dataBytes, storedBytes, ratio } = this.#last;
+    const sum = (phases: readonly LaterPhase[]) =>
+      phases.reduce((total, each) => total + (this.#weights.get(each) ?? 0), 0);
+    const all = Math.max(1, sum(LATER));
+    const from = sum(LATER.slice(0, LATER.indexOf(phase))) / all;
+    const part = (this.#weights.get(phase) ?? 0) / all;
+    return ({ share = 0, guestBytesDone = this.#last.guestBytesDone, guestBytes: size = guestBytes }) => {
+      this.#onProgress?.({
+        share: this.#upTo(this.#ownPart + (1 - this.#ownPart) * (from + share * part)),
+        ...{ guestBytesDone, guestBytes: size, dataBytes, storedBytes },
+        ...(ratio !== undefined && { ratio }),
+        phase: phase === 'verify' ? 'verify' : 'digest',
+      });
+    };
   }
 
   /** The weight of the later phases becomes known on the way. */

@@ -132,8 +132,7 @@ async function convertOnce(
     await output.finish(filled.diskSize);
     proofs = await proveTarget(options, {
       ...{ output, input, changed, budget, refuseChanges, taken: filled },
-      workerEntry: parts.workerEntry,
-      onVerify: progress.onVerify,
+      ...{ progress, workerEntry: parts.workerEntry },
     });
   } catch (error) {
     // An image that changed while it was read may look damaged.
@@ -166,6 +165,15 @@ function changedClusters(
 interface FilledOutput extends TakenDigests, Pick<ConvertResult, 'threads' | 'threadsRefused'> {
   /** Guest bytes of the items. */
   readonly dataBytes: number;
+}
+
+/** The phases after the conversion itself, as far as they are known before. */
+function laterPhases({ verify, digest, sha256 }: ConvertOptions, isInOrder: boolean, digests: boolean) {
+  return [
+    ...(digest && !digests ? (['digest'] as const) : []),
+    ...(sha256 && !isInOrder ? (['sha256'] as const) : []),
+    ...(verify ? (['verify'] as const) : []),
+  ];
 }
 
 function sourcesOf({ images, name }: Input): ConvertResult['sources'] {
@@ -238,6 +246,7 @@ async function fillOutput(
         ...output.setup,
         clusterSize: output.clusterSize,
       },
+      later: laterPhases(options, output.isInOrder, digests),
       ...{ digests, threads, size: input.likelySize },
       // The main plan reports what cannot be read.
       items: input.arrives
@@ -246,7 +255,7 @@ async function fillOutput(
     }),
     onProgress: (reported: Progress) => {
       ({ dataBytes } = reported);
-      progress.onConvert?.(reported);
+      progress.convert(reported);
     },
   };
   const digest = digests ? new DiskDigest(signal) : undefined;

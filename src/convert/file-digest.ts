@@ -47,22 +47,26 @@ export class FileDigest {
   }
 }
 
+interface FileDigestSettings {
+  /** Bytes; undefined: up to the end of the file. */
+  readonly length: number | undefined;
+  /** Called with the bytes that were read so far. */
+  readonly onRead: ((bytes: number) => void) | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
 /**
  * Reads a finished file or export.
  * @param direct whether its file system takes O_DIRECT, which keeps the file out of the page cache
- * @param length bytes; undefined: up to the end of the file
  * @returns the digest in hexadecimal
  * @throws Qcow2cError ERR_IO, ERR_ABORTED
  */
 export async function digestOfFile(
   name: string,
-  {
-    length,
-    signal,
-    ...settings
-  }: OpenNamedSettings & { readonly length: number | undefined; readonly signal: AbortSignal | undefined },
+  { length, onRead, signal, ...settings }: OpenNamedSettings & FileDigestSettings,
 ): Promise<string> {
   const file = await openNamed(placeOf(name), settings);
+  let next: Promise<Uint8Array> | undefined;
   try {
     const hash = createHash('sha256');
     const memories = [0, 1].map(() => alignedMemory(ITEM_BYTES).subarray(0, ITEM_BYTES)) as [
@@ -74,7 +78,7 @@ export async function digestOfFile(
       const bytes = into.subarray(0, Math.min(into.length, end - at));
       return bytes.subarray(0, await file.read(at, bytes));
     };
-    let next = readAt(0, memories[0]);
+    next = readAt(0, memories[0]);
     for (let at = 0, turn = 1; ; turn = 1 - turn) {
       refuseAbort(signal);
       const bytes = await next;
@@ -84,8 +88,10 @@ export async function digestOfFile(
       next = readAt(at, memories[turn] as Uint8Array);
       next.catch(() => {});
       hash.update(bytes);
+      onRead?.(at);
     }
   } finally {
+    await next?.catch(() => {});
     await file.close();
   }
 }

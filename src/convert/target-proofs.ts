@@ -1,9 +1,9 @@
 /** What is found out about a finished target before it gets its name: its digests, and whether it is the source's. */
 import { internalError } from '../errors.js';
 import type { DiskDigest } from '../workers/block-digests.js';
-import type { Progress } from '../workers/progress.js';
 import type { WorkerBudget } from '../workers/worker-budget.js';
 import type { ChangedClusters } from './changed-clusters.js';
+import type { ConversionProgress } from './conversion-progress.js';
 import { digestOfFile, type FileDigest } from './file-digest.js';
 import type { Input } from './input.js';
 import type { ConvertResult, NamedTargetOptions } from './options.js';
@@ -29,7 +29,7 @@ export interface ProofParts {
   readonly taken: TakenDigests;
   readonly budget: WorkerBudget;
   readonly workerEntry: URL;
-  readonly onVerify: ((progress: Progress) => void) | undefined;
+  readonly progress: ConversionProgress;
   /** @throws Qcow2cError ERR_SOURCE_CHANGED */
   refuseChanges(): Promise<void>;
 }
@@ -39,7 +39,7 @@ export interface ProofParts {
  * @throws Qcow2cError as `verifyTarget`; ERR_IO for a target that cannot be read
  */
 export async function proveTarget(options: NamedTargetOptions, parts: ProofParts): Promise<TargetProofs> {
-  const { output, input, changed, taken, budget, workerEntry, onVerify, refuseChanges } = parts;
+  const { output, input, changed, taken, budget, workerEntry, progress, refuseChanges } = parts;
   const { signal, engine, salvage = false, target: name, nbd } = options;
   const reading = { budget, signal, inflateWithNode: engine === 'node', workerEntry, nbd };
   let sealed: Promise<WrittenTarget> | undefined;
@@ -51,14 +51,16 @@ export async function proveTarget(options: NamedTargetOptions, parts: ProofParts
   let digest = await taken.digest?.end(taken.diskSize);
   // The target shows more than what was read: the rest of an existing disk, or the backing file's clusters.
   if (options.digest && (digest === undefined || virtualSize > taken.diskSize)) {
-    digest = await digestTarget(await seal(), { ...reading, onProgress: undefined });
+    digest = await digestTarget(await seal(), { ...reading, onProgress: progress.later('digest') });
   }
   let sha256 = await taken.sha256?.end(fileSize);
   if (options.sha256 && sha256 === undefined) {
     const { reference, kind, direct } = await seal();
     // An existing file may be longer than what was written, and all of it is the file.
     const length = kind === 'device' ? fileSize : undefined;
-    sha256 = await digestOfFile(reference.file, { direct, length, signal, nbd });
+    const report = progress.later('sha256');
+    const onRead = report && ((bytes: number) => report({ share: Math.min(1, bytes / fileSize) }));
+    sha256 = await digestOfFile(reference.file, { direct, length, onRead, signal, nbd });
   }
   let verifiedFrom: TargetProofs['verifiedFrom'];
   if (options.verify) {
@@ -67,7 +69,7 @@ export async function proveTarget(options: NamedTargetOptions, parts: ProofParts
     const expected = { name: input.name, content, changed, refuseChanges };
     verifiedFrom = await verifyTarget(await seal(), expected, {
       ...{ name, salvage, ...reading },
-      onProgress: onVerify,
+      onProgress: progress.later('verify'),
     });
     await refuseChanges();
   }

@@ -129,7 +129,9 @@ export async function runPipeline<
     if (first === undefined || storing.length === stores) await finishFirst();
   }
   refuseAbort(signal);
-  report(guestBytes ?? end, work && 1);
+  const isKnown = work?.share !== undefined;
+  work?.finish();
+  report(guestBytes ?? end, isKnown ? 1 : undefined);
   return end;
 }
 

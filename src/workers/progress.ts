@@ -2,11 +2,12 @@
 
 export interface Progress {
   /**
-   * Only of a conversion in two passes. `convert` is followed by `verify`, whose figures on data are those at the end of
-   * the first pass, or for a stream from a spool directory by `write`. `layout` is the first pass over an image for a
-   * stream, and is followed by `write`.
+   * Only of a conversion in several passes. `convert` is followed by `digest`, in which the finished target is read for a
+   * digest, and by `verify`; their figures on data are those at the end of the first pass. For a stream from a spool
+   * directory they are followed by `write`. `layout` is the first pass over an image for a stream, and is followed by
+   * `write`.
    */
-  readonly phase?: 'convert' | 'layout' | 'verify' | 'write' | undefined;
+  readonly phase?: 'convert' | 'layout' | 'digest' | 'verify' | 'write' | undefined;
   /**
    * The part of the command's work that is done, from 0 to 1, in proportion to time: all phases count, and holes do not.
    * It never decreases. undefined: a stream of unknown length.

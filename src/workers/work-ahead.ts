@@ -78,6 +78,13 @@ export class WorkAhead<Item extends Place> {
     add(this.#done, item, this.#weigh(item));
   }
 
+  /** Ends the run: what was done is all there was. */
+  finish(): void {
+    Object.assign(this.#counted, this.#done);
+    this.#isCounting = false;
+    this.#isComplete = true;
+  }
+
   /** The part of the run's own work that is done, from 0 to 1; undefined: the size of the disk is not known. */
   get share(): number | undefined {
     const whole = this.#whole('now');
