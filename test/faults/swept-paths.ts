@@ -182,6 +182,15 @@ export const SWEPT_PATHS: readonly SweptPath[] = [
         create: { ...CREATE, backingFile: place.source('plain.qcow2'), backingFormat: 'qcow2' },
       })(place),
   },
+  {
+    name: 'an incremental from a bitmap, verified',
+    options: (place) =>
+      packed('bitmaps.qcow2', {
+        bitmap: 'since',
+        create: { ...CREATE, backingFile: place.source('disk.raw'), backingFormat: 'raw' },
+        verify: true,
+      })(place),
+  },
   { name: 'raw to zlib, verified', options: packed('disk.raw', { verify: true }) },
   {
     name: 'plain qcow2 to raw, buffered, verified',
