@@ -31,6 +31,10 @@ try {
   makeContainerImage(`${NAME}-oci-${ARCHITECTURE}`, join(scratch, 'image'));
   writeFileSync(`${TARGET}/SHA256SUMS`, checksums());
   settle(TARGET, (file) => file === EXECUTABLE);
+  process.stdout.write(readFileSync(`${TARGET}/SHA256SUMS`));
+} catch (error) {
+  process.stderr.write(`npm run package: ${error.message}\n`);
+  process.exitCode = 1;
 } finally {
   rmSync(scratch, { recursive: true });
 }

@@ -107,8 +107,8 @@ function packageOf(file) {
   for (const name of [real, real.replace(/^\/usr/, ''), file, `/usr${file}`]) {
     try {
       return outputOf('dpkg-query', ['--search', name]).split(/[:,]/)[0];
-    } catch {
-      // The next name.
+    } catch (error) {
+      if (!error.message.includes('no path found')) throw error;
     }
   }
   throw new Error(`${file} belongs to no Debian package, so its licence is unknown`);

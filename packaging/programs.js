@@ -7,6 +7,7 @@ const PACKAGES = {
   strip: 'binutils',
   umoci: 'umoci',
   ldd: 'libc-bin',
+  'dpkg-query': 'dpkg',
 };
 
 /**

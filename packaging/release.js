@@ -20,8 +20,7 @@ export const DATE = new Date(EPOCH * 1000);
 export const ARCHITECTURE = { x64: 'amd64', arm64: 'arm64' }[process.arch] ?? unsupported();
 
 function epoch() {
-  const given = process.env.SOURCE_DATE_EPOCH;
-  const text = given ?? outputOf('git', ['-C', ROOT, 'log', '-1', '--format=%ct']);
+  const text = process.env.SOURCE_DATE_EPOCH ?? outputOf('git', ['-C', ROOT, 'log', '-1', '--format=%ct']);
   if (/^\d+\s*$/.test(text)) return Number(text);
   throw new Error(`SOURCE_DATE_EPOCH is not a number of seconds: '${text}'`);
 }
