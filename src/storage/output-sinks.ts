@@ -2,10 +2,14 @@
 import * as fs from 'node:fs';
 import { Socket } from 'node:net';
 import { finished, type Writable } from 'node:stream';
+import { promisify } from 'node:util';
+import { descriptorPath } from '../system/descriptor-facts.js';
 import { isTransient, MOST_IDLE_ATTEMPTS } from '../system/transient-error.js';
 
-/** Descriptors that belong to the process and stay open. */
-const LAST_STANDARD = 2;
+const close = promisify(fs.close);
+
+/** The last of the descriptors that belong to the process and stay open. */
+export const LAST_STANDARD = 2;
 
 export interface Sink {
   /** Resolves once the bytes are taken and may be reused. @throws the system's error, or that of `abandon` */
@@ -20,6 +24,7 @@ export interface Sink {
 export class PipeSink implements Sink {
   readonly #socket: Socket;
 
+  /** @param descriptor of a pipe or socket, which must not block */
   constructor(descriptor: number) {
     this.#socket = new Socket({ fd: descriptor, readable: false, writable: true });
     // Each write reports its own error.
@@ -41,6 +46,31 @@ export class PipeSink implements Sink {
 
   abandon(): void {
     this.#socket.destroy();
+  }
+}
+
+/**
+ * A pipe that was opened again for this process alone: a descriptor that does not block would keep others that share it
+ * from waiting.
+ */
+export class SharedPipeSink extends PipeSink {
+  readonly #shared: number;
+
+  /** @param shared the descriptor that was given @throws the system's error when the pipe cannot be opened again */
+  constructor(shared: number) {
+    const { O_WRONLY, O_NONBLOCK } = fs.constants;
+    super(fs.openSync(descriptorPath(shared), O_WRONLY | O_NONBLOCK));
+    this.#shared = shared;
+  }
+
+  override async end(): Promise<void> {
+    await super.end();
+    await close(this.#shared);
+  }
+
+  override abandon(): void {
+    super.abandon();
+    void close(this.#shared).catch(() => {});
   }
 }
 
@@ -84,10 +114,7 @@ export class FileSink implements Sink {
   }
 
   async end(): Promise<void> {
-    if (this.#descriptor <= LAST_STANDARD) return;
-    await new Promise<void>((resolve, reject) => {
-      fs.close(this.#descriptor, (error) => (error ? reject(error) : resolve()));
-    });
+    if (this.#descriptor > LAST_STANDARD) await close(this.#descriptor);
   }
 
   abandon(): void {

@@ -11,7 +11,14 @@ import { isatty } from 'node:tty';
 import { abortedError, ioError, Qcow2cError, quoted, usageError } from '../errors.js';
 import { onAbort } from '../system/abort-listeners.js';
 import { isForWriting, ownDescriptor, positionOf } from '../system/descriptor-facts.js';
-import { FileSink, PipeSink, type Sink, WritableSink } from './output-sinks.js';
+import {
+  FileSink,
+  LAST_STANDARD,
+  PipeSink,
+  SharedPipeSink,
+  type Sink,
+  WritableSink,
+} from './output-sinks.js';
 import type { RateLimit } from './rate-limit.js';
 
 /** Bytes handed over at once, so that a rate limit is even and an abort is prompt. */
@@ -79,8 +86,10 @@ export class OutputStream implements AsyncDisposable {
         ? new OutputStream(name, sinkOf(stream, name), stream, signal)
         : new OutputStream(name, writableSink(stream, name), undefined, signal);
     }
-    const descriptor = ownDescriptor(target) ?? (await openPipe(target, signal));
-    return new OutputStream(target, sinkOf(descriptor, target), descriptor, signal);
+    const own = ownDescriptor(target);
+    if (own !== undefined) return new OutputStream(target, sinkOf(own, target), own, signal);
+    const pipe = await openPipe(target, signal);
+    return new OutputStream(target, new PipeSink(pipe), pipe, signal);
   }
 
   private constructor(
@@ -217,10 +226,22 @@ function sinkOf(descriptor: number, name: string): Sink {
     if (positionOf(descriptor) !== undefined && !isForWriting(descriptor)) {
       throw Object.assign(new Error('it is not open for writing'), { code: 'EBADF' });
     }
-    return stats.isFIFO() || stats.isSocket() ? new PipeSink(descriptor) : new FileSink(descriptor);
+    if (stats.isFIFO()) return pipeSinkOf(descriptor);
+    return stats.isSocket() ? new PipeSink(descriptor) : new FileSink(descriptor);
   } catch (error) {
     if (error instanceof Qcow2cError) throw error;
     throw ioError(`Could not write to ${quoted(name)}`, error, { file: name });
+  }
+}
+
+function pipeSinkOf(descriptor: number): Sink {
+  try {
+    // Node.js makes its standard streams block again when it ends.
+    if (descriptor > LAST_STANDARD) return new SharedPipeSink(descriptor);
+    return new PipeSink(descriptor);
+  } catch {
+    // It belongs to another user, or nobody reads it, which the first write reports.
+    return new PipeSink(descriptor);
   }
 }
 

@@ -33,6 +33,7 @@ export class SpoolFile implements AsyncDisposable {
   async target(mode: CacheMode): Promise<Target> {
     const path = descriptorPath(this.#handle.fd);
     const file = await DirectFile.open(path, this.#name, mode);
+    file.setFullDiskAdvice('name a directory with room for the whole image');
     const seal = (length: number) => file.truncate(length);
     return {
       file,

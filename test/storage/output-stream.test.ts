@@ -76,6 +76,18 @@ describe('every byte comes in order, and then the end', () => {
     expect(output.writtenBytes).toBe(WRITTEN.length);
   });
 
+  test('through a descriptor of a pipe that others share: it goes on to block, and is closed', async () => {
+    const fifo = await makeFifo('shared');
+    const reader = openReader(fifo);
+    const shared = fs.openSync(fifo, 'w');
+    const output = await OutputStream.open({ stream: shared }, undefined);
+    const flags = fs.readFileSync(`/proc/self/fdinfo/${shared}`, 'latin1');
+    expect(Number.parseInt(/^flags:\t([0-7]+)$/m.exec(flags)![1]!, 8) & fs.constants.O_NONBLOCK).toBe(0);
+    const [found] = await Promise.all([readAll(reader), writeAll(output)]);
+    expect(found.equals(WRITTEN)).toBe(true);
+    expect(() => fs.fstatSync(shared)).toThrow('EBADF');
+  });
+
   test('through a socket', async () => {
     const server = createServer();
     const name = path('socket');
