@@ -105,9 +105,9 @@ async function untilWriting({ child, finished }: Running): Promise<void> {
 
 test('a source that changes in the second pass is an error, and what arrived is no whole image to any check', async () => {
   const noise = path('changing.raw');
-  writeFileSync(noise, randomBytes(24 * MIB));
+  writeFileSync(noise, randomBytes(48 * MIB));
   const [bash, ...rest] = shell(`> '${image}'`).under as string[];
-  const running = startCli(['convert', '-c', '--progress=json', '-f', 'raw', noise, '-'], {
+  const running = startCli(['convert', '-c', '--progress=json,0.1', '-f', 'raw', noise, '-'], {
     under: [bash as string, ...rest, ...slowReads(noise)],
   });
   await untilWriting(running);
@@ -116,7 +116,7 @@ test('a source that changes in the second pass is an error, and what arrived is 
   const lines = stderr.trimEnd().split('\n');
   expect({ status, last: lines.at(-1) }).toEqual({
     status: 1,
-    last: expect.stringMatching(/^qcow2c: '.*changing\.raw' became 25165828 bytes long/),
+    last: expect.stringMatching(/^qcow2c: '.*changing\.raw' became 50331652 bytes long/),
   });
   expect(statSync(image).size).toBeGreaterThan(MIB);
   for (const program of ['qemu-img', 'qcow2c']) {
@@ -144,7 +144,7 @@ describe('the end', () => {
   test('comes at a signal, also while nobody reads', async () => {
     const noise = path('noise.raw');
     writeFileSync(noise, randomBytes(8 * MIB));
-    const running = startCli(['convert', '-c', '--progress=json', noise, '-']);
+    const running = startCli(['convert', '-c', '--progress=json,0.1', noise, '-']);
     running.child.stdout?.pause();
     await untilWriting(running);
     running.child.kill('SIGTERM');
