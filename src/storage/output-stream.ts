@@ -46,13 +46,16 @@ export function outputTitle({ stream, name }: StreamTarget): string {
 /**
  * Reports whether a name is that of an output written from start to end: a named pipe, or one of this process's own
  * descriptors (/dev/stdout, /dev/fd/3), whatever is behind it. Opens nothing.
+ * @throws Qcow2cError ERR_IO if that cannot be found out
  */
 export async function isOutputStreamName(name: string): Promise<boolean> {
   if (ownDescriptor(name) !== undefined) return true;
   try {
     return (await stat(name)).isFIFO();
-  } catch {
-    return false;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return false;
+    throw ioError(`Could not open ${quoted(name)}`, error, { file: name });
   }
 }
 
