@@ -13,6 +13,8 @@ const PROGRAMS = {
   [GNU_TIME]: 'time',
   strace: 'strace',
   'qemu-img': 'qemu-utils',
+  'qemu-nbd': 'qemu-utils',
+  nbdkit: 'nbdkit',
   'mkfs.ext4': 'e2fsprogs',
   dd: 'coreutils',
 };

@@ -432,6 +432,24 @@ export const ROWS = [
       { label: 'wall time of the changed data', unit: 'seconds', figure: own('wall', 'changes-only/direct') },
     ],
   },
+  ...['qemu-nbd', 'nbdkit'].map((server) => ({
+    id: `from-${server}`,
+    title: `Dense files from ${server}, zlib`,
+    against: 'qemu-img -c -W -m 16 -t none from the same export',
+    sides: ['dense/direct', `dense/${server}-qcow2c`, `dense/${server}-qemu-img`],
+    bars: [
+      {
+        label: 'wall time over that from the file',
+        relation: /** @type {const} */ ('at most'),
+        // 0.85 of the speed.
+        limit: 1 / 0.85,
+        unit: /** @type {const} */ ('ratio'),
+        figure: ratio('wall', `dense/${server}-qcow2c`, 'dense/direct'),
+      },
+      timesFaster(`dense/${server}-qcow2c`, `dense/${server}-qemu-img`, 4),
+      peakAtMost(`from ${server}`, `dense/${server}-qcow2c`, 160),
+    ],
+  })),
   {
     id: 'check-ext4',
     title: 'check, 4 GiB ext4 disk in zlib',

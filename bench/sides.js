@@ -84,6 +84,38 @@ const SERVED = [
   'server=$(cat "$3.pid"); shift 3; "$@"; code=$?; kill "$server"; exit $code',
 ].join('\n');
 
+/** The same of the raw disk $1 on the socket $2, by qemu-nbd and by nbdkit. */
+const SERVERS = {
+  'qemu-nbd': 'qemu-nbd --fork -t -r -f raw -e 4 -k "$2" --pid-file "$2.pid" "$1" || exit',
+  nbdkit: 'nbdkit -r -U "$2" --pidfile "$2.pid" file "$1" || exit; until test -S "$2"; do :; done',
+};
+const SERVED_RAW =
+  'socket=$2; server=$(cat "$2.pid"); shift 2; "$@"; code=$?; kill "$server"; rm -f "$socket" "$socket.pid"; exit $code';
+
+/**
+ * Compresses a raw disk that a server exports; the server's start and end count, too.
+ * @param {string} corpus @param {keyof typeof SERVERS} server @param {'qcow2c' | 'qemu-img'} program
+ * @returns {Side}
+ */
+function fromServer(corpus, server, program) {
+  const ours = program === 'qcow2c';
+  const options = ours ? DIRECT : ['-W', '-m', '16', ...DIRECT];
+  return {
+    id: `${corpus}/${server}-${program}`,
+    corpus,
+    label: [program, 'convert -c', ...options, 'from', server].join(' '),
+    makes: 'image',
+    command: (source, target) => {
+      const socket = `${target}.socket`;
+      return [
+        ...['bash', '-c', `rm -f "$2"\n${SERVERS[server]}\n${SERVED_RAW}`, 'bash', source, socket],
+        ...(ours ? [process.execPath, OURS] : ['qemu-img']),
+        ...['convert', '-f', 'raw', '-O', 'qcow2', '-c', ...options, `nbd+unix:///?socket=${socket}`, target],
+      ];
+    },
+  };
+}
+
 /** @param {boolean} served over NBD @returns {Side} an incremental image from the dirty bitmap */
 const incremental = (served) => ({
   id: `changed100g/${served ? 'nbd' : 'file'}`,
@@ -243,6 +275,10 @@ export const SIDES = [
   qcow2c('small', 'plain'),
   startOfNode('small'),
   freeEngine('small'),
+  .../** @type {const} */ (['qemu-nbd', 'nbdkit']).flatMap((server) => [
+    fromServer('dense', server, 'qcow2c'),
+    fromServer('dense', server, 'qemu-img'),
+  ]),
   fromQcow2('dense-plain', 'direct', 'qcow2c', '-c', ...DIRECT),
   fromQcow2('dense-plain', 'qemu-parallel', 'qemu-img', '-c', ...PARALLEL),
   ...backup('dense-zlib'),
