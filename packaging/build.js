@@ -3,15 +3,23 @@
  * the same bytes with the same Node.js, tools and libraries.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { makeBillOfMaterials } from './bill-of-materials.js';
 import { makeContainerImage } from './container-image.js';
 import { makeDebianPackage } from './debian-package.js';
 import { settle } from './file-tree.js';
 import { nodeLicence, programLicences } from './licences.js';
-import { makeNpmTarball } from './npm-tarball.js';
+import { outputOf } from './programs.js';
 import { ARCHITECTURE, ROOT, VERSION } from './release.js';
 import { makeExecutable } from './single-executable.js';
 
@@ -23,7 +31,7 @@ rmSync(TARGET, { recursive: true, force: true });
 mkdirSync(TARGET);
 const scratch = mkdtempSync(join(tmpdir(), 'qcow2c-packages-'));
 try {
-  makeNpmTarball(TARGET, join(scratch, 'npm'));
+  makeNpmTarball(join(scratch, 'npm'));
   makeBillOfMaterials(`${NAME}.cdx.json`, join(scratch, 'materials'));
   makeDebianPackage(`${TARGET}/qcow2c_${VERSION}_${ARCHITECTURE}.deb`, join(scratch, 'deb'));
   makeExecutable(EXECUTABLE, join(scratch, 'executable'));
@@ -37,6 +45,19 @@ try {
   process.exitCode = 1;
 } finally {
   rmSync(scratch, { recursive: true });
+}
+
+/** @param {string} tree a directory that is made: npm keeps the permissions of files, which depend on the umask */
+function makeNpmTarball(tree) {
+  const [{ files }] = JSON.parse(
+    outputOf('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: ROOT }),
+  );
+  for (const { path } of files) {
+    mkdirSync(dirname(join(tree, path)), { recursive: true });
+    copyFileSync(`${ROOT}${path}`, join(tree, path));
+  }
+  settle(tree, (file) => file === join(tree, 'bin/qcow2c.js'));
+  outputOf('npm', ['pack', '--ignore-scripts', '--pack-destination', TARGET, tree], { cwd: ROOT });
 }
 
 /** Of what the executable contains. */

@@ -4,8 +4,7 @@
  */
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { packProgram } from './executable/pack-program.js';
-import { KOFFI_BINARY } from './program-modules.js';
+import { KOFFI_BINARY, programModules } from './program-modules.js';
 import { outputOf } from './programs.js';
 import { ROOT } from './release.js';
 
@@ -14,6 +13,11 @@ const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
 const BLOB = 'NODE_SEA_BLOB';
 /** A process of its own, because it warns of every section of a stripped file. */
 const POSTJECT = fileURLToPath(import.meta.resolve('postject/dist/cli.js'));
+
+const RUNTIME = new URL('executable/packed-modules.cjs', import.meta.url);
+
+/** The executable holds its code compiled. */
+const START = "module.exports = async () => require('../dist/cli.cjs');";
 
 /**
  * Compiles the program with the same V8, which otherwise takes part of each start. Without a fixed seed the bytes would
@@ -50,4 +54,17 @@ export function makeExecutable(target, scratch) {
   // Symbols of Node.js that only a debugger reads.
   outputOf('strip', [target]);
   outputOf(process.execPath, [POSTJECT, target, BLOB, file('blob'), '--sentinel-fuse', FUSE]);
+}
+
+/** @returns {string} a script whose value is a function, see packed-modules.cjs */
+function packProgram() {
+  const packed = programModules().map(({ name, code, needs }) => {
+    // A shell reads the first line of bin/qcow2c.js.
+    const body = name === 'bin/start.js' ? START : code.replace(/^#!.*/, '');
+    const names = `${JSON.stringify(name)}: [${JSON.stringify(needs)}`;
+    return `${names}, function (exports, require, module, __filename) {${body}\n}]`;
+  });
+  const runtime = readFileSync(RUNTIME, 'utf8');
+  const whole = runtime.replace('= PACKED_MODULES', () => `= {\n${packed.join(',\n')}\n}`);
+  return `(function (entry, opening, koffiFile) {${whole}})`;
 }

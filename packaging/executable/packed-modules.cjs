@@ -1,4 +1,4 @@
-// The first half of program.js, the one script that the single executable holds. pack-program.js puts the modules in
+// The first half of program.js, the one script that the single executable holds. single-executable.js puts the modules in
 // the place of PACKED_MODULES, and makes all of it a function with the parameters `entry`, `opening` and `koffiFile`:
 // the module to run, the text of the function that opened this script, and the file of koffi's binary, if the thread that
 // started this one has made it.
