@@ -134,6 +134,7 @@ describe('every kind of source makes the same image in a stream as in a file', (
     ['a snapshot', { snapshot: { idOrName: 'before' } }],
     ['an image with bitmaps', { bitmaps: 'all' }],
     ['changes over the backing file', { create: { backingFile: raw, backingFormat: 'raw' } }],
+    ['what a bitmap lists', { bitmap: 'dirty', create: { backingFile: raw, backingFormat: 'raw' } }],
     ['two images', { sources: [top, { file: raw, format: 'raw' }], sourceFormat: 'qcow2' }],
     ['a part of a disk', { sources: [{ file: raw, format: 'raw', offset: 512, size: 1_024_000 }] }],
   ])('%s', async (_, options) => {
@@ -228,6 +229,35 @@ describe('a conversion to a stream', () => {
       onWarning: (message) => warnings.push(message),
     });
     expect(warnings).toEqual([expect.stringContaining('none is copied')]);
+  });
+
+  test('has the digests of the file', async () => {
+    await writeFile(disk(), diskOf([{ kind: 'text', length: 3_000_000 }]));
+    const options = {
+      sources: [disk()],
+      sourceFormat: 'raw' as const,
+      compress: true,
+      digest: true,
+      sha256: true,
+    };
+    const digests = [];
+    for (const target of [path('digested.qcow2'), { stream: new Collector() }]) {
+      const { digest, sha256 } = await convertHere({ ...options, target });
+      digests.push({ digest, sha256 });
+    }
+    const found = expect.stringMatching(/^[0-9a-f]{64}$/);
+    expect(digests[0]).toEqual({ digest: found, sha256: found });
+    expect(digests[1]).toEqual(digests[0]);
+  });
+
+  test('with a digest and a bitmap needs a spool directory, from which the image is read back', async () => {
+    const create = { backingFile: path('base.raw'), backingFormat: 'raw' as const };
+    const options = { sources: [path('top.qcow2')], sourceFormat: 'qcow2' as const, create, bitmap: 'dirty' };
+    const refused = convertHere({ ...options, digest: true, target: { stream: new Collector() } });
+    await expect(refused).rejects.toMatchObject({ code: 'ERR_USAGE' });
+    const spooled = { ...options, digest: true, spool: path('.'), target: { stream: new Collector() } };
+    const filed = { ...options, digest: true, target: path('changes.qcow2') };
+    expect((await convertHere(spooled)).digest).toBe((await convertHere(filed)).digest);
   });
 
   test('counts both passes in its progress', async () => {
