@@ -1,123 +1,95 @@
-/** Block status against a server in memory: what is asked for, and what is made of the replies. */
-import { describe, expect, test } from 'vitest';
-import { BlockStatus } from '../../src/nbd/block-status.js';
-import type { Callback, ExtentListener, Libnbd } from '../../src/nbd/libnbd.js';
-import { NbdFailure } from '../../src/nbd/nbd-failure.js';
-import type { NbdHandle } from '../../src/nbd/nbd-handle.js';
+/** The block status of an export, for any extents and any server that tells less than it was asked for. */
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { BlockStatus, type StatusRequests } from '../../src/nbd/block-status.js';
+import type { ExtentListener } from '../../src/nbd/libnbd.js';
+import { tries } from '../stage.js';
 
+const CONTEXT = 'qemu:dirty-bitmap:b';
 const GIB = 2 ** 30;
-const UNKNOWN = 7;
 
-type Entries = Parameters<ExtentListener>[2];
+type Extent = readonly [length: number, flags: number];
 
-/** @param reply to a request for `length` bytes at `offset` */
-function statusOf(size: number, is64: boolean, reply: (offset: number, length: number) => Entries) {
-  const asked: [offset: number, length: number][] = [];
-  let underWay = 0;
-  let most = 0;
-  const library = {
-    has: () => is64,
-    onExtents: (listener: ExtentListener) => listener,
-  } as unknown as Libnbd;
-  const request = async (begin: (handle: NbdHandle) => number) => {
-    const calls: (() => void)[] = [];
-    const blockStatus = (length: number, offset: number, { callback, user }: Callback, wide: boolean) => {
-      expect(wide).toBe(is64);
-      asked.push([offset, length]);
-      calls.push(() => (callback as ExtentListener)(user, 'base:allocation', reply(offset, length)));
-      return 1;
-    };
-    begin({ blockStatus } as unknown as NbdHandle);
-    underWay += 1;
-    most = Math.max(most, underWay);
-    await Promise.resolve();
-    underWay -= 1;
-    for (const call of calls) call();
+/**
+ * A server with these extents.
+ * @param most extents of a reply
+ * @param reply changes what it sends
+ */
+function serverOf(extents: readonly Extent[], most: number, reply = (sent: readonly Extent[]) => sent) {
+  const requests: number[] = [];
+  const blockStatus = (
+    length: number,
+    offset: number,
+    { callback, user }: { readonly callback: ExtentListener; readonly user: number },
+  ) => {
+    requests.push(offset);
+    const found: Extent[] = [];
+    let at = 0;
+    for (const [bytes, flags] of extents) {
+      const from = Math.max(at, offset);
+      at += bytes;
+      // The last one may go beyond what was asked for.
+      if (at > offset && from < offset + length && found.length < most) found.push([at - from, flags]);
+    }
+    callback(user, 'base:allocation', [BigInt(length), 3n]);
+    callback(user, CONTEXT, reply(found).flat().map(BigInt));
+    return 1;
   };
-  const status = new BlockStatus({ library, request }, 'base:allocation', UNKNOWN, size);
-  return { status, asked, most: () => most };
+  const fake = {
+    library: { has: () => true, onExtents: (listener: ExtentListener) => listener },
+    request: async (begin: (handle: object) => number) => void begin({ blockStatus }),
+  };
+  return { requests, asked: fake as unknown as StatusRequests };
 }
 
-/** The ranges from the start to the end. */
-async function walk(status: BlockStatus, size: number): Promise<[number, number][]> {
-  const ranges: [number, number][] = [];
-  for (let at = 0; at < size; ) {
-    const { length, flags } = await status.at(at);
-    ranges.push([length, flags]);
-    at += length;
+/** Checks that the extents have these flags throughout a range. */
+function expectRange(extents: readonly Extent[], offset: number, length: number, flags: number): void {
+  expect(length).toBeGreaterThan(0);
+  let end = 0;
+  for (const [bytes, flag] of extents) {
+    const from = end;
+    end += bytes;
+    if (end > offset && from < offset + length) expect([offset, flag]).toEqual([offset, flags]);
   }
-  return ranges;
+  expect(offset + length).toBeLessThanOrEqual(end);
 }
 
-describe.each([
-  ['32', false, (...pairs: number[]) => Uint32Array.from(pairs)],
-  ['64', true, (...pairs: number[]) => pairs.map(BigInt)],
-] as const)('with the %s-bit call', (_, is64, entries) => {
-  test('neighbours of equal flags are one range, and several requests are under way', async () => {
-    const size = 40 * GIB;
-    const { status, asked, most } = statusOf(size, is64, (_offset, length) =>
-      entries(512, 0, 512, 0, length - 1024, 3),
-    );
-    const ranges = await walk(status, size);
-    expect(ranges.slice(0, 2)).toEqual([
-      [1024, 0],
-      [2 * GIB - 1024, 3],
-    ]);
-    expect(ranges).toHaveLength(40);
-    expect(asked).toHaveLength(20);
-    expect(most()).toBe(8);
-  });
-
-  test('a reply for a part of the range is followed by a request for the rest', async () => {
-    const { status, asked } = statusOf(4096, is64, (_offset, length) => entries(Math.min(length, 1024), 3));
-    expect(await walk(status, 4096)).toEqual(Array(4).fill([1024, 3]));
-    expect(asked).toEqual([
-      [0, 4096],
-      [1024, 3072],
-      [2048, 2048],
-      [3072, 1024],
-    ]);
-  });
-
-  test('an extent that goes beyond the request is cut there', async () => {
-    const { status } = statusOf(4096, is64, (_offset, length) => entries(length + 8192, 3));
-    expect(await walk(status, 4096)).toEqual([[4096, 3]]);
-  });
-
-  test('a reply without a range, or with empty ones, tells nothing', async () => {
-    for (const none of [entries(), entries(0, 3), entries(512)]) {
-      const { status } = statusOf(4096, is64, () => none);
-      expect(await walk(status, 4096)).toEqual([[4096, UNKNOWN]]);
-    }
-  });
-
-  test('a range can be asked for again, and in any order', async () => {
-    const size = 10 * GIB;
-    const { status } = statusOf(size, is64, (_offset, length) => entries(1024, 0, length - 1024, 3));
-    for (const [offset, length, flags] of [
-      [9 * GIB, 1024, 0],
-      [0, 1024, 0],
-      [512, 512, 0],
-      [1024, 2 * GIB - 1024, 3],
-      [8 * GIB + 2000, 2 * GIB - 2000, 3],
-      [100, 924, 0],
-    ] as const) {
-      expect(await status.at(offset), `at ${offset}`).toEqual({ length, flags });
-    }
-  });
+test('every range has its flags, for any walk and any number of extents in a reply', async () => {
+  const length = fc.oneof(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 5 * GIB }));
+  const anyExtents = fc.array(fc.tuple(length, fc.nat(1)), { minLength: 1, maxLength: 20 });
+  const jumps = fc.array(fc.oneof(fc.constant(0), fc.nat(7), fc.nat(3 * GIB)), { maxLength: 15 });
+  await fc.assert(
+    fc.asyncProperty(anyExtents, fc.integer({ min: 1, max: 4 }), jumps, async (extents, most, list) => {
+      const size = extents.reduce((sum, [bytes]) => sum + bytes, 0);
+      const status = new BlockStatus(serverOf(extents, most).asked, CONTEXT, 1, size);
+      for (const start of [0, Math.floor(size / 3)]) {
+        for (let at = start, step = 0; at < size; step += 1) {
+          const { length: bytes, flags } = await status.at(at);
+          expectRange(extents, at, bytes, flags);
+          at += bytes + (list[step] ?? 0);
+        }
+      }
+    }),
+    { numRuns: tries(300) },
+  );
 });
 
-test('a refused request tells nothing; a lost connection is an error', async () => {
-  const fails = (failure: NbdFailure) =>
-    new BlockStatus(
-      {
-        library: { has: () => false, onExtents: () => null } as unknown as Libnbd,
-        request: () => Promise.reject(failure),
-      },
-      'base:allocation',
-      UNKNOWN,
-      4096,
-    );
-  expect(await fails(new NbdFailure('refused', 'no')).at(0)).toEqual({ length: 4096, flags: UNKNOWN });
-  await expect(fails(new NbdFailure('lost', 'gone')).at(0)).rejects.toThrow('gone');
+test.each<[string, readonly Extent[]]>([
+  ['no extent', []],
+  ['an extent without a length', [[0, 0]]],
+])('a range of which the server says nothing has the flags of an unknown one: %s', async (_, sent) => {
+  for (const unknown of [0, 1]) {
+    const { asked } = serverOf([[4096, 1 - unknown]], 1, () => sent);
+    const status = new BlockStatus(asked, CONTEXT, unknown, 4096);
+    expect(await status.at(512)).toEqual({ length: 3584, flags: unknown });
+  }
+});
+
+test('a walk over some ranges of a large disk asks for each part once', async () => {
+  const extents = Array.from({ length: 1000 }, (_, index): Extent => [GIB, index % 2]);
+  const { requests, asked } = serverOf(extents, 1000);
+  const status = new BlockStatus(asked, CONTEXT, 1, 1000 * GIB);
+  for (let at = 0; at < 1000 * GIB; at += 10 * GIB + 512) await status.at(at);
+  // Each request asks for 2 GiB.
+  expect(requests.length).toBeLessThanOrEqual(501);
 });
