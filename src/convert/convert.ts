@@ -15,10 +15,10 @@ import { ITEM_BYTES } from '../workers/plan.js';
 import { WorkerPool } from '../workers/pool.js';
 import type { Progress } from '../workers/progress.js';
 import { endPromptly } from '../workers/prompt-abort.js';
-import { ChangedClusters, refuseLargerBacking } from './changed-clusters.js';
+import { ChangedClusters } from './changed-clusters.js';
 import { ConversionProgress } from './conversion-progress.js';
 import { FileDigest } from './file-digest.js';
-import { onlyImage, openImages, openSettings } from './image-input.js';
+import { openImages } from './image-input.js';
 import type { Input } from './input.js';
 import { type OpenedOutput, type OutputParts, openOutput } from './open-output.js';
 import type { ConvertOptions, ConvertResult, NamedTargetOptions } from './options.js';
@@ -26,12 +26,7 @@ import type { ConversionTask, OnceResult, OutputResult } from './output.js';
 import { type ConvertOnce, convertToStream } from './stream-conversion.js';
 import { openStreamInput } from './stream-input.js';
 import { openStreamTarget } from './stream-target.js';
-import {
-  type BackingReference,
-  backingOfExisting,
-  openTargetBacking,
-  type TargetBacking,
-} from './target-backing.js';
+import { openBacking, type TargetBacking } from './target-backing.js';
 import { proveTarget, type TakenDigests, type TargetProofs } from './target-proofs.js';
 import { UnreadableLog } from './unreadable-log.js';
 import { validate } from './validate.js';
@@ -269,36 +264,6 @@ async function fillOutput(
     threads: count,
     threadsRefused: threadsRefused?.message,
   };
-}
-
-/**
- * Opens the backing file that the target is to have. With -n, only a bitmap needs the one that the target has.
- * @throws Qcow2cError as `openTargetBacking`; ERR_USAGE for a backing file that does not fit the bitmap
- */
-async function openBacking(
-  { create = {}, target, keepTarget, bitmap, ...options }: NamedTargetOptions,
-  { images }: Input,
-): Promise<TargetBacking | undefined> {
-  const { backingFile: file, backingFormat: format } = create;
-  let reference: BackingReference | undefined;
-  if (!keepTarget) {
-    // `validate` refuses a backing file without a format.
-    if (file !== undefined && format !== undefined) reference = { file, format };
-  } else if (bitmap !== undefined) {
-    reference = await backingOfExisting(target, file, options.nbd);
-  }
-  if (reference === undefined) return undefined;
-  const image = images.length === 0 ? undefined : onlyImage({ images });
-  const { forceShare, ...rest } = options;
-  const backing = await openTargetBacking({ ...reference, forceShare }, target, image, openSettings(rest));
-  if (image === undefined || bitmap === undefined) return backing;
-  try {
-    refuseLargerBacking(image.source, backing.source);
-    return backing;
-  } catch (error) {
-    await backing[Symbol.asyncDispose]();
-    throw error;
-  }
 }
 
 function warnOfCorrections(result: OutputResult, { onWarning }: ConvertOptions): void {

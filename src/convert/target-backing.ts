@@ -11,9 +11,13 @@ import { openImageFile } from '../image/open-image-file.js';
 import { wantedByCaller } from '../image/referenced-files.js';
 import type { Source } from '../image/source.js';
 import { fileIdentity } from '../system/file-identity.js';
+import { refuseLargerBacking } from './changed-clusters.js';
+import { onlyImage, openSettings } from './image-input.js';
+import type { Input } from './input.js';
+import type { NamedTargetOptions } from './options.js';
 
 /** The name as the target holds it; the format is trusted. */
-export type BackingReference = ImageReference & { readonly format: ImageFormat };
+type BackingReference = ImageReference & { readonly format: ImageFormat };
 
 /** Closes its own layers when it is disposed of; that never throws. */
 export interface TargetBacking extends AsyncDisposable {
@@ -22,6 +26,36 @@ export interface TargetBacking extends AsyncDisposable {
   readonly opened: OpenedImage | undefined;
   /** Every file that is read for it. */
   readonly files: readonly string[];
+}
+
+/**
+ * Opens the backing file that the target is to have. With -n, only a bitmap needs the one that the target has.
+ * @throws Qcow2cError as `openTargetBacking`; ERR_USAGE for a backing file that does not fit the bitmap
+ */
+export async function openBacking(
+  { create = {}, target, keepTarget, bitmap, ...options }: NamedTargetOptions,
+  { images }: Input,
+): Promise<TargetBacking | undefined> {
+  const { backingFile: file, backingFormat: format } = create;
+  let reference: BackingReference | undefined;
+  if (!keepTarget) {
+    // `validate` refuses a backing file without a format.
+    if (file !== undefined && format !== undefined) reference = { file, format };
+  } else if (bitmap !== undefined) {
+    reference = await backingOfExisting(target, file, options.nbd);
+  }
+  if (reference === undefined) return undefined;
+  const image = images.length === 0 ? undefined : onlyImage({ images });
+  const { forceShare, ...rest } = options;
+  const backing = await openTargetBacking({ ...reference, forceShare }, target, image, openSettings(rest));
+  if (image === undefined || bitmap === undefined) return backing;
+  try {
+    refuseLargerBacking(image.source, backing.source);
+    return backing;
+  } catch (error) {
+    await backing[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 /**
@@ -59,7 +93,7 @@ export async function openTargetBacking(
  * @param named the backing file that the caller names; undefined: the target's, whichever it is
  * @throws Qcow2cError ERR_USAGE if the image has no backing file or another one; as openImageFile
  */
-export async function backingOfExisting(
+async function backingOfExisting(
   target: string,
   named: string | undefined,
   nbd: OpenSettings['nbd'],
