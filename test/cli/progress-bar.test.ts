@@ -154,6 +154,30 @@ describe('BarDisplay', () => {
     },
   );
 
+  test.each([
+    ['', 40, `${ESCAPE}[1A\r${ESCAPE}[J`],
+    ['', 20, `${ESCAPE}[3A\r${ESCAPE}[J`],
+    [undefined, 40, ''],
+  ])(
+    'removes the rows of a broken line, in a terminal that breaks lines (%j, %d columns)',
+    (tmux, columns, cleared) => {
+      for (const name of ['VTE_VERSION', 'TERM_PROGRAM', 'KITTY_WINDOW_ID']) vi.stubEnv(name, undefined);
+      vi.stubEnv('TMUX', tmux);
+      const terminal = new RecordedOutput(80);
+      const display = new BarDisplay(terminal, () => Date.now());
+      display.start();
+      display.update({ guestBytesDone: 1, guestBytes: 2, dataBytes: 1, storedBytes: 1, ratio: 0.5 });
+      vi.advanceTimersByTime(1000);
+      terminal.text = '';
+      terminal.columns = columns;
+      vi.advanceTimersByTime(1000);
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: the sequence that clears rows
+      expect(terminal.text.match(/\x1b\[\dA\r\x1b\[J/g) ?? []).toEqual(cleared === '' ? [] : [cleared]);
+      display.end(true);
+      vi.unstubAllEnvs();
+    },
+  );
+
   test('draws nothing without a terminal', () => {
     expect(draw(undefined, true)).toBe('');
     expect(vi.getTimerCount()).toBe(0);

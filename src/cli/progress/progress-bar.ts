@@ -8,9 +8,21 @@ import type { Progress } from '../../workers/progress.js';
 import { barLine } from './progress-bar-line.js';
 import { type ProgressDisplay, type StandardStream, shareOf } from './progress-display.js';
 
+/**
+ * Variables of terminals that break a line in two when they become narrower. Others cut it off; there, clearing the rows
+ * above would remove lines that are not the bar's.
+ */
+const REFLOWING = [
+  ...['TMUX', 'VTE_VERSION', 'KITTY_WINDOW_ID', 'KONSOLE_VERSION', 'WEZTERM_PANE', 'ALACRITTY_WINDOW_ID'],
+  ...['ITERM_SESSION_ID', 'WT_SESSION', 'TERM_PROGRAM'],
+];
+
 export class BarDisplay implements ProgressDisplay {
   readonly #now: () => number;
   readonly #bar: cliProgress.SingleBar;
+  readonly #stderr: StandardStream;
+  /** The characters of the last line that was drawn. */
+  #drawn = 0;
   #startTime = 0;
   #updateTime = 0;
   #progress: Progress = { guestBytesDone: 0, guestBytes: 0, dataBytes: 0, storedBytes: 0 };
@@ -18,6 +30,7 @@ export class BarDisplay implements ProgressDisplay {
 
   constructor(stderr: StandardStream, now: () => number) {
     this.#now = now;
+    this.#stderr = stderr;
     this.#bar = new cliProgress.SingleBar({
       stream: stderr,
       hideCursor: true,
@@ -46,8 +59,18 @@ export class BarDisplay implements ProgressDisplay {
   }
 
   #line(columns: number): string {
+    this.#clearBrokenLine(columns);
     const elapsed = this.#updateTime - this.#startTime;
     const waited = this.#now() - this.#updateTime;
-    return barLine({ progress: this.#progress, elapsed, waited, finished: this.#finished }, columns);
+    const line = barLine({ progress: this.#progress, elapsed, waited, finished: this.#finished }, columns);
+    this.#drawn = line.length;
+    return line;
+  }
+
+  /** After the terminal has become narrower: removes the rows that the last line was broken into. */
+  #clearBrokenLine(columns: number): void {
+    const rows = Math.ceil(this.#drawn / columns) - 1;
+    if (rows <= 0 || REFLOWING.every((name) => process.env[name] === undefined)) return;
+    this.#stderr.write(`\x1b[${rows}A\r\x1b[J`);
   }
 }
