@@ -482,6 +482,39 @@ export const ROWS = [
     ],
   },
   {
+    id: 'digest',
+    title: 'Dense files, zlib, with --digest',
+    against: 'qcow2c -c -t none',
+    sides: ['dense/digest', 'dense/direct'],
+    bars: [
+      {
+        label: 'wall time ratio',
+        relation: 'at most',
+        limit: 1.1,
+        unit: 'ratio',
+        figure: ratio('wall', 'dense/digest', 'dense/direct'),
+      },
+    ],
+    shown: [{ label: 'CPU time ratio', unit: 'ratio', figure: ratio('cpu', 'dense/digest', 'dense/direct') }],
+  },
+  {
+    id: 'checksum',
+    title: 'checksum, 4 GiB ext4 disk in zlib',
+    against: 'qemu-img convert -O raw && sha256sum',
+    sides: ['ext4-zlib/checksum', 'ext4-zlib/raw-sum'],
+    bars: [
+      timesFaster('ext4-zlib/checksum', 'ext4-zlib/raw-sum', 3),
+      peakAtMost('checksum', 'ext4-zlib/checksum', 160),
+    ],
+    shown: [
+      {
+        label: 'CPU time ratio',
+        unit: 'ratio',
+        figure: ratio('cpu', 'ext4-zlib/checksum', 'ext4-zlib/raw-sum'),
+      },
+    ],
+  },
+  {
     id: 'compare-1t',
     title: 'compare, 16 GiB mapped of 1 TiB, and a copy',
     against: 'qemu-img compare',

@@ -156,6 +156,27 @@ function looking(program, name, corpus, against) {
   };
 }
 
+/** @param {string} corpus @returns {Side} */
+const checksum = (corpus) => ({
+  id: `${corpus}/checksum`,
+  corpus,
+  label: 'qcow2c checksum',
+  makes: 'nothing',
+  command: (source) => [process.execPath, OURS, 'checksum', '-f', corpusFormat(corpus), source],
+});
+
+/** @param {string} corpus @returns {Side} qemu-img writes no raw disk into a pipe, so the disk is a file between the two */
+const rawSum = (corpus) => ({
+  id: `${corpus}/raw-sum`,
+  corpus,
+  label: 'qemu-img convert -O raw && sha256sum',
+  makes: 'raw',
+  command: (source, target) => [
+    ...['sh', '-c', 'qemu-img convert -O raw "$@" && shift && sha256sum "$1"', 'sh'],
+    ...[source, target],
+  ],
+});
+
 /** @param {string} corpus @param {'isal' | 'libdeflate'} engine @param {number} level @returns {Side} */
 const engineLoop = (corpus, engine, level) => ({
   id: `${corpus}/${engine}-loop`,
@@ -247,6 +268,7 @@ function backup(corpus) {
  */
 export const SIDES = [
   ...systemFiles('dense'),
+  qcow2c('dense', 'digest', '--digest', ...DIRECT),
   freeEngine('dense'),
   intoPipe('dense'),
   ...systemFiles('ext4'),
@@ -294,6 +316,8 @@ export const SIDES = [
   looking('qemu-img', 'check', 'ext4-zlib'),
   looking('qcow2c', 'compare', 'ext4-zlib', 'ext4'),
   looking('qemu-img', 'compare', 'ext4-zlib', 'ext4'),
+  checksum('ext4-zlib'),
+  rawSum('ext4-zlib'),
   startOfNode('ext4-zlib'),
   looking('qcow2c', 'check', 'mapped1t'),
   looking('qemu-img', 'check', 'mapped1t'),
