@@ -417,6 +417,27 @@ export const ROWS = [
     ],
   },
   {
+    id: 'nbd-restore',
+    title: 'zlib qcow2 restored into qemu-nbd',
+    against: 'qemu-img convert -n',
+    sides: [
+      'dense-zlib/qcow2c-restore',
+      'dense-zlib/qemu-img-restore',
+      'dense-zlib/qemu-img-parallel-restore',
+    ],
+    bars: [
+      timesFaster('dense-zlib/qcow2c-restore', 'dense-zlib/qemu-img-restore', 1.5),
+      peakAtMost('restore', 'dense-zlib/qcow2c-restore', 160),
+    ],
+    shown: [
+      {
+        label: 'times faster (wall) than -n -W -m 16 -t none',
+        unit: 'times',
+        figure: ratio('wall', 'dense-zlib/qemu-img-parallel-restore', 'dense-zlib/qcow2c-restore'),
+      },
+    ],
+  },
+  {
     id: 'incremental',
     title: 'Incremental of 1 % of 100 GiB',
     against: 'qcow2c -c of the changed data alone',

@@ -116,6 +116,31 @@ function fromServer(corpus, server, program) {
   };
 }
 
+/** Serves a new file $2 of the disk size of the image $1 on the socket $3 while the rest of the command runs. */
+const RESTORED = [
+  'size=$(qemu-img info -f qcow2 "$1" | sed -n "s/^virtual size: .*(\\([0-9]*\\) bytes)/\\1/p")',
+  'truncate -s "$size" "$2" || exit',
+  'qemu-nbd --fork -t -f raw -e 8 -k "$3" --pid-file "$3.pid" "$2" || exit',
+  'server=$(cat "$3.pid"); shift 3; "$@"; code=$?; kill "$server"; exit $code',
+].join('\n');
+
+/**
+ * @param {string} corpus @param {'qcow2c' | 'qemu-img'} program @param {string[]} options
+ * @returns {Side} a restore into an export
+ */
+const restored = (corpus, program, ...options) => ({
+  id: `${corpus}/${program}${options.length === 0 ? '' : '-parallel'}-restore`,
+  corpus,
+  label: [program, 'convert -f qcow2 -O raw -n', ...options, 'into qemu-nbd -e 8'].join(' '),
+  makes: 'raw',
+  command: (source, target) => [
+    ...['bash', '-c', RESTORED, 'bash', source, target, `${target}.socket`],
+    ...(program === 'qcow2c' ? [process.execPath, OURS] : ['qemu-img']),
+    ...['convert', '-f', 'qcow2', '-O', 'raw', '-n', ...options],
+    ...[source, `nbd+unix:///?socket=${target}.socket`],
+  ],
+});
+
 /** @param {boolean} served over NBD @returns {Side} an incremental image from the dirty bitmap */
 const incremental = (served) => ({
   id: `changed100g/${served ? 'nbd' : 'file'}`,
@@ -305,6 +330,9 @@ export const SIDES = [
   fromQcow2('dense-plain', 'qemu-parallel', 'qemu-img', '-c', ...PARALLEL),
   ...backup('dense-zlib'),
   fromQcow2('dense-zlib', 'recompress', 'qcow2c', '-c', '--recompress', ...DIRECT),
+  restored('dense-zlib', 'qcow2c'),
+  restored('dense-zlib', 'qemu-img'),
+  restored('dense-zlib', 'qemu-img', ...PARALLEL),
   ...backup('ext4-zlib'),
   fromQcow2('chain', 'direct', 'qcow2c', '-c', ...DIRECT),
   fromQcow2('chain', 'recompress', 'qcow2c', '-c', '--recompress', ...DIRECT),

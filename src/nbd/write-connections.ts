@@ -2,6 +2,7 @@
  * The connections over which an export is written: one, and more of them when all are busy and the server allows it.
  * A further connection is used once the server has accepted it; a server may let it wait for ever (qemu-nbd -e 2).
  */
+import { enlargeSendBuffer } from '../system/socket-buffer.js';
 import { type Libnbd, loadLibnbd } from './libnbd.js';
 import { NbdConnection } from './nbd-connection.js';
 import type { ExportFacts, NbdHandle, NbdSettings, WriteFacts } from './nbd-handle.js';
@@ -9,6 +10,9 @@ import type { NbdAddress } from './nbd-name.js';
 
 /** Each connection that waits takes one of the four threads of Node.js for file operations. */
 const MOST_CONNECTIONS = 3;
+
+/** Room for two writes. */
+const SEND_BYTES = 2 ** 20;
 
 export class WriteConnections {
   readonly library: Libnbd = loadLibnbd();
@@ -34,6 +38,7 @@ export class WriteConnections {
   ): Promise<WriteConnections> {
     const first = await NbdConnection.open(address, settings, contexts);
     try {
+      await enlargeBuffer(address, first);
       return new WriteConnections(address, settings, contexts, first);
     } catch (error) {
       first.close();
@@ -83,7 +88,8 @@ export class WriteConnections {
     this.#wanted += 1;
     const { signal } = this.#closing;
     void NbdConnection.open(this.#address, this.#settings, this.#contexts, false, signal).then(
-      (connection) => {
+      async (connection) => {
+        await enlargeBuffer(this.#address, connection);
         if (this.isClosed) connection.close();
         else this.#connections.push(connection);
       },
@@ -91,4 +97,8 @@ export class WriteConnections {
       () => {},
     );
   }
+}
+
+async function enlargeBuffer({ server }: NbdAddress, { handle }: NbdConnection): Promise<void> {
+  if (server.kind === 'unix') await enlargeSendBuffer(handle.awaited.descriptor, SEND_BYTES);
 }
