@@ -8,6 +8,7 @@ import {
   type StreamReference,
   streamTitle,
 } from '../image/image-reference.js';
+import { isNbdName } from '../nbd/nbd-name.js';
 import { isStreamName } from '../raw/named-stream.js';
 import type { ConvertOptions } from './options.js';
 
@@ -20,7 +21,8 @@ export function isStream(source: SourceReference): source is StreamReference {
 /** The name of a source that is a stream, for messages; undefined for an image. Opens nothing. */
 export async function streamName(source: SourceReference): Promise<string | undefined> {
   const name = nameOf(source);
-  return isStream(source) || (await isStreamName(name)) ? name : undefined;
+  if (isStream(source)) return name;
+  return !isNbdName(name) && (await isStreamName(name)) ? name : undefined;
 }
 
 function nameOf(source: SourceReference): string {

@@ -39,7 +39,8 @@ export class NbdFailure extends Error {
 
 /** The reason of a server that sends nothing. */
 export function silence(milliseconds: number): NbdFailure {
-  const message = `the server has sent nothing for ${milliseconds / 1000} seconds (--nbd-timeout)`;
+  const seconds = milliseconds / 1000;
+  const message = `the server has sent nothing for ${seconds} second${seconds === 1 ? '' : 's'} (--nbd-timeout)`;
   return new NbdFailure('silent', message, { code: 'ETIMEDOUT' });
 }
 

@@ -119,6 +119,16 @@ test('a server without room for a second client is read through one connection',
   expect(server.connections).toBe(1);
 });
 
+test('each worker makes a connection if the server allows several', async () => {
+  const { target, socket } = await oldTarget();
+  await using server = await scriptedServer(socket, { size: 32 * 2 ** 20 });
+  const words = ['convert', '-m', '3', '-O', 'raw', server.uri, target];
+  expect(await cli(words)).toMatchObject({ status: 0, stderr: '' });
+  expect((await readFile(target)).equals(contentAt(0, 32 * 2 ** 20))).toBe(true);
+  expect(server.connections).toBeGreaterThan(2);
+  expect(server.connections).toBeLessThanOrEqual(4);
+});
+
 describe('a lost connection', () => {
   test('is made again, and the image is that of a server that never failed', async () => {
     const { target, socket } = await oldTarget();

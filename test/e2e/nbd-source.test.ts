@@ -45,6 +45,11 @@ describe('a raw disk from qemu-nbd', () => {
       await sameAsFile(server, 'zlib', '-c');
       await sameAsFile(server, 'zstd', '-c', '-o', 'compression_type=zstd');
       await sameAsFile(server, 'raw', '-O', 'raw');
+      await sameAsFile(server, 'recompressed', '-c', '-m', '1', '-o', 'cluster_size=2M');
+      const [joined, copied] = [scratch('joined'), scratch('copied')];
+      await succeeds('convert', '-c', server.uri('disk'), disk, server.uri('disk'), joined);
+      await succeeds('convert', '-c', disk, disk, disk, copied);
+      expect((await readFile(joined)).equals(await readFile(copied))).toBe(true);
       // Read twice, into a pipe.
       const [pipe, image] = [scratch('pipe'), scratch('piped.qcow2')];
       await runOk('mkfifo', [pipe]);
