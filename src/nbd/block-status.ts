@@ -53,7 +53,8 @@ interface AwaitedReply {
 /** Listeners of the requests under way in this thread, by the number that libnbd passes to the callback. */
 const listeners = new Map<number, ExtentListener>();
 let nextListener = 1;
-let pointer: unknown;
+/** The callback of each library: this thread has one, and tests have others. */
+const pointers = new WeakMap<Libnbd, unknown>();
 
 export class BlockStatus {
   readonly #requests: StatusRequests;
@@ -172,7 +173,10 @@ function listen(listener: ExtentListener): number {
 
 /** One callback for all requests: koffi has room for a few thousand only. */
 function extentPointer(library: Libnbd, is64: boolean): unknown {
-  pointer ??= library.onExtents((user, ...extents) => listeners.get(user)?.(user, ...extents), is64);
+  const pointer =
+    pointers.get(library) ??
+    library.onExtents((user, ...extents) => listeners.get(user)?.(user, ...extents), is64);
+  pointers.set(library, pointer);
   return pointer;
 }
 
