@@ -1,12 +1,8 @@
 /** Detects targets that are streams, and refuses options that need a file. */
 import { type Qcow2cError, quoted, usageError } from '../errors.js';
 import { isNbdName } from '../nbd/nbd-name.js';
-import {
-  isOutputStreamName,
-  OutputStream,
-  outputTitle,
-  type StreamTarget,
-} from '../storage/output-stream.js';
+import { isOutputStreamName, outputTitle, type StreamTarget } from '../storage/open-sink.js';
+import { OutputStream } from '../storage/output-stream.js';
 import type { ConvertOptions } from './options.js';
 import { streamName } from './stream-reference.js';
 

@@ -3,7 +3,8 @@ import * as fs from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { PassThrough, Writable } from 'node:stream';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { isOutputStreamName, OutputStream } from '../../src/storage/output-stream.js';
+import { isOutputStreamName } from '../../src/storage/open-sink.js';
+import { OutputStream } from '../../src/storage/output-stream.js';
 import { RateLimit } from '../../src/storage/rate-limit.js';
 import { useScratch } from '../e2e/scratch.js';
 import { randomBytes } from '../e2e/source-images.js';
@@ -178,6 +179,17 @@ describe('a write', () => {
     stream.destroy();
     await expect(writing).rejects.toMatchObject({ code: 'ERR_IO' });
     stream.emit('error', new Error('late'));
+  });
+
+  test('that is the last is given up at the signal, too', async () => {
+    const stream = new Writable({ write: (_, __, done) => done(), final: () => {} });
+    const controller = new AbortController();
+    const output = await OutputStream.open({ stream }, controller.signal);
+    await output.write(BYTES);
+    const ending = output.end();
+    expect(await stateOf(ending)).toBe('waiting');
+    controller.abort();
+    await expect(ending).rejects.toMatchObject({ code: 'ERR_ABORTED' });
   });
 
   test('keeps to the rate', async () => {

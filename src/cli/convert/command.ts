@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { convert } from '../../convert/convert.js';
 import type { ConvertOptions, ConvertResult } from '../../convert/options.js';
 import { Qcow2cError, quoted } from '../../errors.js';
-import { outputTitle } from '../../storage/output-stream.js';
+import { outputTitle } from '../../storage/open-sink.js';
 import { ownDescriptor } from '../../system/descriptor-facts.js';
 import { listLine } from '../checksum/list-line.js';
 import type { CommandIo } from '../command-io.js';
