@@ -12,11 +12,13 @@ import { exitAfter } from './forced-exit.js';
 import { signalOf } from './interruption.js';
 import { refuseUndecodedWords } from './options/argument-bytes.js';
 
-/**
- * Exit codes for an answer that could not be written, for commands whose code is not 1. The output of a conversion is
- * not an answer.
- */
-const CODES_WITHOUT_OUTPUT: Readonly<Record<string, number>> = { convert: 0, compare: 2 };
+/** The exit code if standard output could not be written. Progress may be lost, an answer may not. */
+function codeWithoutAnswer(request: Request): number {
+  if (request.kind === 'compare') return 2;
+  if (request.kind !== 'convert') return 1;
+  const { options, output } = request;
+  return options.digest || options.sha256 || output === 'json' ? 1 : 0;
+}
 
 /** Runs the command line of this process, and ends the process after a signal. */
 export async function main(): Promise<void> {
@@ -40,8 +42,8 @@ export async function main(): Promise<void> {
   process.on('SIGXFSZ', () => {});
 
   const { stdout, stderr } = process;
-  await runCommandLine(words, { stdout, stderr, process, now: () => performance.now() }, (kind) => {
-    codeWithoutOutput = CODES_WITHOUT_OUTPUT[kind] ?? 1;
+  await runCommandLine(words, { stdout, stderr, process, now: () => performance.now() }, (request) => {
+    codeWithoutOutput = codeWithoutAnswer(request);
   });
   const signal = signalOf(Number(process.exitCode));
   if (signal !== undefined) await exitAfter(signal);
@@ -59,18 +61,18 @@ export interface ProgramIo extends CommandIo {
  * Runs a command line and prints a failure. Never rejects. The exit code is also set before the work begins, so that
  * work that never ends is not a success.
  * @param words the words after the program's name
- * @param onRequest called with the kind of the request once the words are understood
+ * @param onRequest called with the request once the words are understood
  */
 export async function runCommandLine(
   words: readonly string[],
   io: ProgramIo,
-  onRequest: (kind: Request['kind']) => void = () => {},
+  onRequest: (request: Request) => void = () => {},
 ): Promise<void> {
   io.process.exitCode = 1;
   try {
     refuseUndecodedWords(words);
     const request = parseCommandLine(words);
-    onRequest(request.kind);
+    onRequest(request);
     io.process.exitCode = FAILED[request.kind] ?? 1;
     io.process.exitCode = await runRequest(request, io);
   } catch (error) {

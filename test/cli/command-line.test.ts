@@ -553,7 +553,7 @@ describe('refusals without a counterpart in qemu-img', () => {
     ],
     [
       ['convert', '-O', 'qcow2', '-b', 'nbd://host/disk', '-F', 'raw', 'a', 'b'],
-      "Protocol 'nbd' is not supported (name a file or a device)",
+      "'nbd://host/disk' is an NBD export, and a new image can name a file or a device only",
     ],
     [
       ['convert', '--compressed-cache-size', '8E', 'a', 'b'],
@@ -561,7 +561,7 @@ describe('refusals without a counterpart in qemu-img', () => {
     ],
   ])('%j', (words, message) => {
     const isUnsupported =
-      /^(--object|Protocol|Could not|File format|Driver|Backing file format) .*not supported/;
+      /^(--object|Protocol|Could not|File format|Driver|Backing file format) .*not supported|is an NBD export/;
     const code =
       isUnsupported.test(message) && !message.includes("for file format 'raw'")
         ? 'ERR_UNSUPPORTED'

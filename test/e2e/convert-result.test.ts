@@ -158,7 +158,7 @@ describe('--sha256 prints what sha256sum prints', () => {
     const under = ['sh', '-c', `"$@" | cat > '${stdout}'`, 'sh'];
     const { stderr } = await spawnCli(['convert', '--sha256', '--digest', ...words, raw, '-'], { under });
     const sum = (await runOk('sha256sum', [stdout])).slice(0, 64);
-    expect(stderr).toBe(`${await diskDigest(raw)}  standard output\n${sum}  standard output\n`);
+    expect(stderr).toBe(`${await diskDigest(raw)}  -\n${sum}  -\n`);
     const json = await spawnCli(['convert', '--sha256', '--output=json', ...words, raw, '-'], { under });
     expect(JSON.parse(json.stderr)).toMatchObject({ filename: 'standard output', sha256: sum });
   });

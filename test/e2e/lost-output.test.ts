@@ -21,6 +21,8 @@ const ANSWERS: readonly (readonly [words: string, codeWithoutOutput: number])[] 
   [`check ${image}`, 1],
   [`compare -f raw -F qcow2 ${raw} ${image}`, 2],
   [`map --output=svg ${image}`, 1],
+  [`convert -c --digest ${raw} ${path('answer.qcow2')}`, 1],
+  [`convert -c --output=json ${raw} ${path('answer.qcow2')}`, 1],
   [`measure -O qcow2 ${raw}`, 1],
   ['--help', 1],
   ['--version', 1],

@@ -10,7 +10,7 @@ import type { CommandIo } from '../command-io.js';
 import { longRun, type RunHooks } from '../long-run.js';
 import { qapiJson } from '../options/qapi-object.js';
 import { warn } from '../progress/notice.js';
-import type { ConvertRequest } from './request.js';
+import { type ConvertRequest, STANDARD_STREAM } from './request.js';
 import { resultObject } from './result-object.js';
 import { summary } from './summary.js';
 import { UnreadableWarnings } from './unreadable-warnings.js';
@@ -61,7 +61,9 @@ export async function convertCommand(
   if (output === 'json') {
     display.stdout.write(qapiJson(resultObject(ended.result)));
   } else {
-    for (const each of [digest, sha256]) if (each) display.stdout.write(listLine(each, name));
+    // Standard output has the name that checksum and sha256sum give to standard input.
+    const listed = typeof target === 'string' ? target : STANDARD_STREAM;
+    for (const each of [digest, sha256]) if (each) display.stdout.write(listLine(each, listed));
   }
   if (verbose) stderr.write(summary(ended.result));
   return 0;

@@ -42,7 +42,7 @@ export interface ConvertRequest {
 }
 
 /** The name of standard input as a source, and of standard output as the target; a file of that name is './-'. */
-const STANDARD_STREAM = '-';
+export const STANDARD_STREAM = '-';
 const TWO_FORMATS = '--image-opts and --format are mutually exclusive';
 /** The reason added to an error about a target that is raw although its format was not stated. */
 const RAW_IMPLIED = "its name does not end in .qcow2; add '-O qcow2'";

@@ -98,6 +98,10 @@ export function targetFile(name: string): string {
  * @returns a name that means the same file when the image is opened
  */
 export function storedFile(name: string): string {
+  if (isNbdName(name)) {
+    const message = `${quoted(name)} is an NBD export, and a new image can name a file or a device only`;
+    throw new Qcow2cError('ERR_UNSUPPORTED', message, { file: name });
+  }
   const plain = plainName(name, { instead: 'name a file or a device' });
   // Without "file:" the rest could look like a protocol.
   return readsAsProtocol(plain) ? `./${plain}` : plain;
