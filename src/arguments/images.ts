@@ -93,7 +93,7 @@ const targetFields = fields<StreamTarget>({
   name: optional(text),
 });
 
-/** The name of a file, or a stream. */
+/** The name of a file or of an NBD export, or a stream. */
 export const target: Taker<string | StreamTarget> = (value, argument) =>
   isPlain(value) && 'stream' in value ? targetFields(value, argument) : placeName(value, argument);
 

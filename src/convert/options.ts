@@ -18,8 +18,8 @@ export interface ConvertOptions {
    */
   readonly sources: readonly (Image | StreamReference)[];
   /**
-   * The file to create (replaced as a whole when complete) or the device or NBD export to write to. Or a stream, which is written from
-   * start to end: an image is compressed twice for it, unless `spool` is given. The name of a pipe is a stream, and so
+   * The file to create (replaced as a whole when complete) or the device or NBD export to write to. Or a stream, which
+   * is written from start to end: an image is compressed twice for it, unless `spool` is given. The name of a pipe is a stream, and so
    * are /dev/stdout, /dev/fd/3 and the like, whatever is behind them.
    */
   readonly target: string | StreamTarget;

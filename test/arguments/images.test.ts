@@ -2,7 +2,7 @@
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { afterEach, describe, expect, test } from 'vitest';
-import { fileName, image, source } from '../../src/arguments/images.js';
+import { fileName, image, source, target } from '../../src/arguments/images.js';
 import { useScratch } from '../e2e/scratch.js';
 
 const path = useScratch();
@@ -15,6 +15,10 @@ describe('a name', () => {
     const here = process.cwd();
     expect(fileName('link/../x.raw', 'target')).toBe(`${here}/link/../x.raw`);
     expect(fileName('/a/../b', 'target')).toBe('/a/../b');
+  });
+
+  test('of an NBD export is unchanged, of an image as of a target', () => {
+    for (const take of [image, target]) expect(take('nbd://host/x', 'it')).toBe('nbd://host/x');
   });
 
   test('is unchanged if the working directory is not UTF-8', () => {
