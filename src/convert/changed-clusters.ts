@@ -10,7 +10,10 @@ import type { WalkedPart } from '../workers/item-walk.js';
 type Disk = Pick<Source, 'name' | 'size'>;
 
 export class ChangedClusters implements WalkedPart {
+  readonly #openBitmap: () => ChangeMap;
   readonly #bitmap: ChangeMap;
+  readonly #disk: Disk;
+  readonly #backing: Disk;
   readonly #clusterSize: number;
   /** From here on every cluster has a byte past the end of the backing file. Guest bytes. */
   readonly #grownFrom: number;
@@ -20,15 +23,24 @@ export class ChangedClusters implements WalkedPart {
   #last = { from: 0, to: 0, isInside: false };
 
   /**
+   * @param openBitmap opens the bitmap for one walk
    * @param disk the disk that the bitmap belongs to
    * @param backing the disk of the target's backing file, at most as large
    * @param clusterSize of the target, in bytes
    */
-  constructor(bitmap: ChangeMap, disk: Disk, backing: Disk, clusterSize: number) {
-    this.#bitmap = bitmap;
+  constructor(openBitmap: () => ChangeMap, disk: Disk, backing: Disk, clusterSize: number) {
+    this.#openBitmap = openBitmap;
+    this.#bitmap = openBitmap();
+    this.#disk = disk;
+    this.#backing = backing;
     this.#clusterSize = clusterSize;
     this.#grownFrom = backing.size < disk.size ? roundDown(backing.size, clusterSize) : disk.size;
     this.#newFrom = roundUp(backing.size, clusterSize);
+  }
+
+  /** The same clusters for another walk at the same time: a walk that jumps back reads the bitmap again. */
+  forAnotherWalk(): ChangedClusters {
+    return new ChangedClusters(this.#openBitmap, this.#disk, this.#backing, this.#clusterSize);
   }
 
   /** @throws Qcow2cError as `changesAt` */

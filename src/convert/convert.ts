@@ -246,7 +246,14 @@ async function fillOutput(
       // The main plan reports what cannot be read.
       items: input.arrives
         ? undefined
-        : input.items({ ...itemSettings, onUnreadable: salvage ? () => {} : undefined }, pool),
+        : input.items(
+            {
+              ...itemSettings,
+              changed: changed?.forAnotherWalk(),
+              onUnreadable: salvage ? () => {} : undefined,
+            },
+            pool,
+          ),
     }),
     onProgress: (reported: Progress) => {
       ({ dataBytes } = reported);

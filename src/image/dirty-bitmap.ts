@@ -9,14 +9,15 @@ import type { ChangeMap, OpenedFile } from './source.js';
 const LISTED_NAMES = 10;
 
 /**
- * Opens a persistent bitmap of a qcow2 image. It may be disabled: then it lists the changes up to that time.
+ * Finds a persistent bitmap of a qcow2 image. It may be disabled: then it lists the changes up to that time.
+ * @returns opens it, for one walk
  * @throws Qcow2cError ERR_USAGE if the image has no such bitmap; ERR_CORRUPT for an inconsistent one, and as
  *   readBitmapDirectory; ERR_IO
  */
 export async function openBitmap(
   { file, header, extensions }: Qcow2ImageHeader,
   name: string,
-): Promise<ChangeMap> {
+): Promise<() => ChangeMap> {
   if (header.version === 2) throw noBitmaps(file.name, 'is a qcow2 image of version 2');
   if (extensions.staleBitmaps) {
     throw inconsistent(file.name, name, 'a program without bitmap support has modified the image');
@@ -33,18 +34,18 @@ export async function openBitmap(
         'over NBD)',
     );
   }
-  return new BitmapChanges(file, header, found);
+  return () => new BitmapChanges(file, header, found);
 }
 
 /**
- * Opens the bitmap of an export that is a raw disk.
+ * Finds the bitmap of an export that is a raw disk.
  * @param offset where the disk begins in the export, in bytes
  * @throws Qcow2cError ERR_USAGE if the server has no such bitmap, and for a file
  */
-export function bitmapOfExport(file: OpenedFile, name: string, offset = 0): ChangeMap {
+export function bitmapOfExport(file: OpenedFile, name: string, offset = 0): () => ChangeMap {
   if (file.bitmapChanges === undefined) throw noBitmaps(file.name, 'is a raw disk');
   const changes = file.bitmapChanges(name);
-  return { changesAt: (at) => changes.changesAt(at + offset) };
+  return () => ({ changesAt: (at) => changes.changesAt(at + offset) });
 }
 
 /** The error of a bitmap in an image that can have none. @param why a clause about the image */

@@ -71,8 +71,8 @@ export interface OpenedImage extends AsyncDisposable {
   readonly compressionTypes: ReadonlySet<CompressionType>;
   /** Milliseconds until every later write had to change a file's times. */
   readonly settledMs: number;
-  /** The content of the dirty bitmap, if one was asked for. */
-  readonly changes: ChangeMap | undefined;
+  /** Opens the dirty bitmap for one walk, if one was asked for. */
+  readonly changes: (() => ChangeMap) | undefined;
 }
 
 /**
@@ -117,8 +117,8 @@ class ChainOpening {
   readonly compressionTypes = new Set<CompressionType>();
   readAlignment = 1;
   settledMs = 0;
-  /** What the bitmap of the topmost image lists, if one was asked for. */
-  changes: ChangeMap | undefined;
+  /** Opens the bitmap of the topmost image, if one was asked for. */
+  changes: (() => ChangeMap) | undefined;
   readonly #settings: OpenSettings;
   /** Options of an image also apply to its backing files. */
   #forceShare = false;

@@ -56,7 +56,41 @@ let nextListener = 1;
 /** The callback of each library: this thread has one, and tests have others. */
 const pointers = new WeakMap<Libnbd, unknown>();
 
+/** Walks at the same time, each with its own requests ahead: one plans a run, the other weighs it. */
+const WALKS = 2;
+
 export class BlockStatus {
+  readonly #newWalk: () => StatusWalk;
+  /** The last used one first. */
+  #walks: StatusWalk[] = [];
+
+  /**
+   * @param unknown the flags of a range of which the server says nothing
+   * @param size of the export in bytes
+   */
+  constructor(requests: StatusRequests, context: string, unknown: number, size: number) {
+    this.#newWalk = () => new StatusWalk(requests, context, unknown, size);
+  }
+
+  /**
+   * @param offset bytes, below the size
+   * @returns the longest range that is known
+   * @throws NbdFailure
+   */
+  at(offset: number): Promise<StatusRange> {
+    const walk = this.#nearest(offset);
+    this.#walks = [walk, ...this.#walks.filter((other) => other !== walk)].slice(0, WALKS);
+    return walk.at(offset);
+  }
+
+  /** The walk that is nearest below an offset: walks go upwards. A new one if there is none. */
+  #nearest(offset: number): StatusWalk {
+    const below = this.#walks.filter(({ start }) => start <= offset).sort((a, b) => b.start - a.start);
+    return below[0] ?? this.#newWalk();
+  }
+}
+
+class StatusWalk {
   readonly #requests: StatusRequests;
   readonly #context: string;
   readonly #unknown: number;
@@ -66,10 +100,6 @@ export class BlockStatus {
   #current: Reply | undefined;
   #index = 0;
 
-  /**
-   * @param unknown the flags of a range of which the server says nothing
-   * @param size of the export in bytes
-   */
   constructor(requests: StatusRequests, context: string, unknown: number, size: number) {
     this.#requests = requests;
     this.#context = context;
@@ -77,11 +107,11 @@ export class BlockStatus {
     this.#size = size;
   }
 
-  /**
-   * @param offset bytes, below the size
-   * @returns the longest range that is known
-   * @throws NbdFailure
-   */
+  /** Where the last reply begins, in bytes. */
+  get start(): number {
+    return this.#current?.start ?? this.#replies[0]?.start ?? 0;
+  }
+
   async at(offset: number): Promise<StatusRange> {
     const reply = await this.#replyAt(offset);
     const end = reply.ends[this.#index] as number;

@@ -40,7 +40,7 @@ test('a cluster is stored if the bitmap lists one of its bytes, or if the backin
         const { size } = source;
         const backing = fake([{ kind: 'data', length: Math.max(0, size - (less % 3 === 0 ? 0 : less)) }]);
         const bits = runs.flatMap(({ length, isChanged }) => Array<boolean>(length).fill(isChanged));
-        const changed = new ChangedClusters(bitmapOf(bits, longest), source, backing, CLUSTER);
+        const changed = new ChangedClusters(() => bitmapOf(bits, longest), source, backing, CLUSTER);
         const ranges: MappedRange['kind'][] = list.flatMap(({ kind, length }) =>
           Array<MappedRange['kind']>(length).fill(kind),
         );
@@ -86,11 +86,34 @@ test('clusters are compared with the backing file on request, and only those of 
   const source = fake([{ kind: 'data', length: 32 }]);
   const backing = new FakeLayer<MappedRange>('other', [{ kind: 'data', length: 32 }], 5);
   const bits = Array.from({ length: 32 }, (_, byte) => byte === 9);
-  const changed = new ChangedClusters(bitmapOf(bits, 32), source, backing, CLUSTER);
+  const changed = new ChangedClusters(() => bitmapOf(bits, 32), source, backing, CLUSTER);
   const settings = { clusterSize: CLUSTER, itemSize: ITEM, changed, compareWithBacking: true };
   const items = [];
   for await (const item of planOverlay(source, backing, settings, String)) items.push(item);
   expect(items).toMatchObject([{ guestOffset: 0, changed: [[2, 3]], backing: [{ at: 8, length: 4 }] }]);
+});
+
+test('walks at the same time each read the bitmap from start to end', async () => {
+  const disk = { name: 'disk', size: 4096 };
+  const asked: number[][] = [];
+  const open = (): ChangeMap => {
+    const own: number[] = [];
+    asked.push(own);
+    return {
+      changesAt: async (offset) => {
+        own.push(offset);
+        return { length: 256, isChanged: offset % 512 === 0 };
+      },
+    };
+  };
+  const one = new ChangedClusters(open, disk, disk, CLUSTER);
+  const other = one.forAnotherWalk();
+  for (let at = 0; at < 4096; at += 512) {
+    await other.at(at + 256);
+    await one.at(at / 2);
+  }
+  expect(asked).toHaveLength(2);
+  for (const own of asked) expect(own).toEqual([...own].sort((a, b) => a - b));
 });
 
 test('a backing file that is larger than the disk is refused', () => {

@@ -93,3 +93,17 @@ test('a walk over some ranges of a large disk asks for each part once', async ()
   // Each request asks for 2 GiB.
   expect(requests.length).toBeLessThanOrEqual(501);
 });
+
+test('two walks, one ahead of the other, ask for each part once each', async () => {
+  const extents = Array.from({ length: 400 }, (_, index): Extent => [GIB, index % 2]);
+  const { requests, asked } = serverOf(extents, 1000);
+  const status = new BlockStatus(asked, CONTEXT, 1, 400 * GIB);
+  const ahead = Array.from({ length: 133 }, (_, index) => index * 3 * GIB);
+  for (const [index, at] of ahead.entries()) {
+    for (const offset of [at, (index * GIB) / 2]) {
+      const { length, flags } = await status.at(offset);
+      expectRange(extents, offset, length, flags);
+    }
+  }
+  expect(requests.length).toBeLessThan(300);
+});
