@@ -165,7 +165,7 @@ export class NbdHandle {
     const minimumBlock = Math.min(LARGEST_MINIMUM, Math.max(1, minimum));
     const most = Math.min(USUAL_MAXIMUM, maximum === 0 ? USUAL_MAXIMUM : maximum);
     return {
-      size: this.#do('nbd_get_size'),
+      size: this.#size(),
       minimumBlock,
       maximumRequest: Math.max(minimumBlock, most - (most % minimumBlock)),
       allowsConnections: this.#do('nbd_can_multi_conn') === 1,
@@ -254,6 +254,15 @@ export class NbdHandle {
     if (this.#is('nbd_aio_is_ready')) this.#call('nbd_aio_disconnect', 0);
     this.#address = undefined;
     this.library.close(address);
+  }
+
+  /** @throws NbdFailure also for a size that libnbd returns as a negative number, without an error */
+  #size(): number {
+    const size = Number(this.#call('nbd_get_size'));
+    if (size >= 0) return size;
+    const failure = this.#failure();
+    if (failure.message !== '') throw failure;
+    throw new NbdFailure('broken', 'the server states a size of 2 ** 63 bytes or more');
   }
 
   /** Makes a call. @returns its result, a safe number @throws NbdFailure if it returns -1 */

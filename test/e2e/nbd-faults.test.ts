@@ -91,8 +91,9 @@ describe('a conversion ends with one line', () => {
     ],
     ['does not greet', { greeting: 'none' }, /Could not open .*has sent nothing for 0.5 seconds/],
     ['greets with garbage', { greeting: randomBytes(200) }, /Could not open /],
+    ['states a size of 2^64-1 bytes', { size: 2n ** 64n - 1n }, /states a size of 2 \*\* 63 bytes or more/],
     ['states a size of 2^62 bytes', { size: 2n ** 62n }, /more than any image can have/],
-    ['states a negative size', { size: 2n ** 64n - 512n }, /Could not open /],
+    ['states a negative size', { size: 2n ** 64n - 512n }, /states a size of 2 \*\* 63 bytes or more/],
   ])('when the server %s', async (what, script, words) => {
     const { target, socket } = await oldTarget();
     // Only a connection of TCP can be reset.
