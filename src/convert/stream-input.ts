@@ -36,6 +36,7 @@ export async function openStreamInput(options: StreamOptions): Promise<Input | u
   try {
     const input = await streamInput(stream, {
       expected: create?.size,
+      canStateSize: create !== undefined,
       least: minSize,
       trusted: sources.some((source) => statedFormat(source, sourceFormat) === 'raw'),
       digest: verify ? new ContentDigest() : undefined,
@@ -70,6 +71,8 @@ export async function openStream(
 export interface StreamFacts {
   /** The exact size; undefined: any size but 0. */
   readonly expected: number | undefined;
+  /** Whether the caller has an option for the size. Default: true. */
+  readonly canStateSize?: boolean | undefined;
   /** The minimum size. */
   readonly least?: number | undefined;
   /** Whether the format was stated as raw; otherwise a stream that begins as a qcow2 image is refused. */
@@ -85,10 +88,10 @@ export interface StreamFacts {
  */
 export async function streamInput(
   stream: StreamSource,
-  { expected, least = 0, trusted, digest }: StreamFacts,
+  { expected, canStateSize = true, least = 0, trusted, digest }: StreamFacts,
 ): Promise<Input> {
   const start = await stream.peek(PROBE_BYTES);
-  if (start.length === 0 && expected === undefined) throw emptyStream(stream.name);
+  if (start.length === 0 && expected === undefined) throw emptyStream(stream.name, canStateSize);
   if (!trusted) refuseOtherFormats(start, stream.name);
   refuseLength(stream.name, start.length, { expected, least, room: undefined }, start.length < PROBE_BYTES);
   const likely = expected ?? stream.total;
@@ -145,10 +148,11 @@ function refuseOtherFormats(start: Uint8Array, name: string): void {
 }
 
 /** A program that fails before it writes anything leaves an empty stream. */
-function emptyStream(file: string): Qcow2cError {
+function emptyStream(file: string, canStateSize: boolean): Qcow2cError {
+  const hint = canStateSize ? ' (for an empty disk use -o size=0)' : '';
   const message =
-    `${quoted(file)} is empty, and no disk has 0 bytes: the program that should write to it has probably failed ` +
-    '(for an empty disk use -o size=0)';
+    `${quoted(file)} is empty, and no disk has 0 bytes: the program that should write to it has probably failed` +
+    hint;
   return usageError(message, { file, found: 0 });
 }
 

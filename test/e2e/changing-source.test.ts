@@ -28,7 +28,7 @@ test.each([
   ],
 ])('a source that %s during the run', async (_, change, line) => {
   const before = snapshot(path('')).filter((entry) => !entry.startsWith('source.raw '));
-  const running = startCli(['convert', '-c', '--progress=json', '-f', 'raw', source, path('new.qcow2')], {
+  const running = startCli(['convert', '-c', '--progress=json,0.1', '-f', 'raw', source, path('new.qcow2')], {
     under: slowReads(source),
   });
   await untilProgress(running);

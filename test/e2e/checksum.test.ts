@@ -168,6 +168,12 @@ describe('an image that cannot be read', () => {
     ]);
   });
 
+  test('is an empty stream too: no disk has 0 bytes', async () => {
+    const { status, stdout, stderr } = await cli(['checksum', '-'], { stdin: '' });
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+    expect(stderr).toMatch(/^qcow2c: 'standard input' is empty, .* has probably failed\n$/);
+  });
+
   test('is described in JSON beside the others', async () => {
     const { status, stdout } = await cli(['checksum', '--output=json', path('missing'), raw]);
     expect(status).toBe(1);

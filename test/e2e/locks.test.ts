@@ -75,7 +75,7 @@ test('an image that a virtual machine only reads is converted, and may be replac
 });
 
 test('no virtual machine can write to an image that is being converted', async () => {
-  const running = startCli(['convert', '-c', '--progress=json', '-f', 'raw', slow, path('slow.qcow2')], {
+  const running = startCli(['convert', '-c', '--progress=json,0.1', '-f', 'raw', slow, path('slow.qcow2')], {
     under: slowReads(slow),
   });
   await untilProgress(running);
@@ -90,7 +90,7 @@ test('no virtual machine can write to an image that is being converted', async (
 test('while an image is replaced it may be read, and no virtual machine gets to write to it', async () => {
   const target = path('replaced.qcow2');
   await create(target, 1_048_576);
-  const running = startCli(['convert', '-c', '--progress=json', '-f', 'raw', slow, target], {
+  const running = startCli(['convert', '-c', '--progress=json,0.1', '-f', 'raw', slow, target], {
     under: slowReads(slow),
   });
   await untilProgress(running);
@@ -108,7 +108,7 @@ test('while an image is replaced it may be read, and no virtual machine gets to 
 
 test('a second run to the same target is refused, and names the first, which continues', async () => {
   const target = path('same.qcow2');
-  const running = startCli(['convert', '-c', '--progress=json', '-f', 'raw', slow, target], {
+  const running = startCli(['convert', '-c', '--progress=json,0.1', '-f', 'raw', slow, target], {
     under: slowReads(slow),
   });
   await untilProgress(running);

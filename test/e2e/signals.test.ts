@@ -22,7 +22,7 @@ describe.each([
   test.each(['new.qcow2', 'old.qcow2'])(`ends the conversion to %s with exit code ${code}`, async (name) => {
     const before = snapshot(path(''));
     const running = startCli(
-      ['convert', '-c', '-O', 'qcow2', '--progress=json', '-f', 'raw', source, path(name)],
+      ['convert', '-c', '-O', 'qcow2', '--progress=json,0.1', '-f', 'raw', source, path(name)],
       {
         under: slowReads(source),
       },
@@ -46,7 +46,7 @@ describe.each([
 test('a second signal does not cut the clean-up short', async () => {
   const before = snapshot(path(''));
   const running = startCli(
-    ['convert', '-c', '-O', 'qcow2', '--progress=json', '-f', 'raw', source, path('new.qcow2')],
+    ['convert', '-c', '-O', 'qcow2', '--progress=json,0.1', '-f', 'raw', source, path('new.qcow2')],
     {
       under: slowReads(source),
     },

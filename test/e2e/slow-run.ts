@@ -10,7 +10,7 @@ export function slowReads(source: string): string[] {
   return injecting('pread64,preadv', 'delay_enter=50000', ['-D', '-P', source]);
 }
 
-/** Resolves when a run with --progress=json has reported that part of the guest is done; throws if it ends before. */
+/** Resolves when a run with --progress=json,0.1 has reported that part of the guest is done; throws if it ends before. */
 export async function untilProgress({ child, finished }: Running): Promise<void> {
   let text = '';
   const progress = new Promise<void>((resolve) => {

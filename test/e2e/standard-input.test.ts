@@ -219,7 +219,7 @@ describe('the name of a stream as a source', () => {
 
   test('that no program writes to can be given up', async () => {
     const before = snapshot(path(''));
-    const running = startCli(['convert', '-c', '--progress=json', fifo, path('new.qcow2')]);
+    const running = startCli(['convert', '-c', '--progress=json,0.1', fifo, path('new.qcow2')]);
     onTestFinished(() => void running.child.kill('SIGKILL'));
     // Opening for writing succeeds only with a reader, which then waits for the first byte.
     let writer: number | undefined;
@@ -364,14 +364,14 @@ test('a stream that cannot be read further is an error with the offset', async (
 });
 
 test('progress is shown without a total', async () => {
-  const json = await cli(['convert', '-c', '--progress=json', '-', image], piped(`cat '${raw}'`));
+  const json = await cli(['convert', '-c', '--progress=json,0.1', '-', image], piped(`cat '${raw}'`));
   expect(json).toMatchObject({ status: 0, stdout: '' });
   const lines = json.stderr
     .trimEnd()
     .split('\n')
     .map((line) => JSON.parse(line));
-  const running = lines.slice(1, -1);
-  expect(running.length).toBeGreaterThan(6);
+  const running = lines.slice(0, -1);
+  expect(running.length).toBeGreaterThan(0);
   for (const line of running)
     expect(line).toMatchObject({ state: 'running', percent: null, guestBytes: null });
   const done = lines.map(({ guestBytesDone }) => guestBytesDone);
@@ -418,7 +418,7 @@ describe('SIGTERM while the writer lives and writes nothing', () => {
     '%s ends the conversion, and leaves nothing',
     async (_, first, line) => {
       const before = snapshot(path(''));
-      const running = startCli(['convert', '-c', '-m', '1', '--progress=json', '-', path('new.qcow2')], {
+      const running = startCli(['convert', '-c', '-m', '1', '--progress=json,0.1', '-', path('new.qcow2')], {
         under: ['bash', '-c', `exec "$0" "$@" ${idle(first)}`],
       });
       onTestFinished(() => void running.child.kill('SIGKILL'));
