@@ -235,3 +235,42 @@ test('requests are multiples of the smallest block of the server and at most its
     );
   });
 });
+
+describe('durability, with a server that logs its writes:', () => {
+  /** Restores into the server. @returns what it was asked for, each kind once, and the warnings */
+  async function logged(options: Partial<ConvertOptions>, ...parameters: string[]) {
+    const log = path('log');
+    await writeFile(log, '');
+    const warnings: string[] = [];
+    const server = [
+      ...['eval', 'get_size=echo 20M', 'pread=head -c $3 /dev/zero'],
+      ...(parameters.some((one) => one.startsWith('flush=')) ? [] : [`flush=echo flush >> ${log}`]),
+      ...[`pwrite=cat > /dev/null; echo "write $5" >> ${log}`, ...parameters],
+    ];
+    await whileNbdkit(path('s'), server, ({ uri }) =>
+      restore(uri(), { ...options, onWarning: (warning) => warnings.push(warning) }),
+    );
+    const lines = (await readFile(log, 'utf8')).split('\n').map((line) => line.trim());
+    return { requests: [...new Set(lines)].filter((line) => line !== '').sort(), warnings };
+  }
+  const WITHOUT_FLUSH = 'can_flush=exit 3';
+
+  test.each<[string, Partial<ConvertOptions>, string[], string[]]>([
+    ['a flush follows the writes', {}, ['can_flush=exit 0'], ['flush', 'write']],
+    ['unsafe sends none', { targetCache: 'unsafe' }, ['can_flush=exit 0'], ['write']],
+    ['without it each write is durable', {}, [WITHOUT_FLUSH, 'can_fua=echo native'], ['write fua']],
+  ])('%s', async (_, options, parameters, requests) => {
+    expect(await logged(options, ...parameters)).toEqual({ requests, warnings: [] });
+  });
+
+  test('a server with neither is reported', async () => {
+    const { requests, warnings } = await logged({}, WITHOUT_FLUSH, 'can_fua=echo none');
+    expect(requests).toEqual(['write']);
+    expect(warnings).toEqual([expect.stringContaining('neither flush nor FUA')]);
+  });
+
+  test('a flush that fails ends the conversion', async () => {
+    const failing = logged({}, 'can_flush=exit 0', 'flush=echo EIO disk >&2; exit 1');
+    await expect(failing).rejects.toThrow(/^Could not sync 'nbd.*': Input\/output error$/);
+  });
+});
