@@ -12,6 +12,8 @@ import type { NbdAddress } from './nbd-name.js';
 
 /** Milliseconds of one wait: a closed connection is noticed after at most so long. */
 const WAIT = 100;
+/** A server accepts more clients than it serves: the others wait for its greeting. */
+const BUSY = '; another client may be using it: qemu-nbd serves one at a time, and N with -e N';
 
 /** A request under way. */
 interface Pending {
@@ -54,7 +56,8 @@ export class NbdConnection {
       return connection;
     } catch (error) {
       connection.close();
-      throw error;
+      const isSilent = error instanceof NbdFailure && error.kind === 'silent';
+      throw isSilent ? new NbdFailure('silent', `${error.message}${BUSY}`, error) : error;
     } finally {
       stopListening?.();
     }
