@@ -79,7 +79,8 @@ export async function runPipeline<
   let planned = false;
 
   let lastShare = 0;
-  const report = (guestBytesDone: number, ownShare = work?.share) => {
+  const report = (guestBytesDone: number) => {
+    const ownShare = work?.share;
     if (ownShare !== undefined) lastShare = Math.max(lastShare, ownShare);
     const [storedBytes, ratio] = [parts.storedBytes(), parts.ratio?.()];
     onProgress?.({
@@ -129,9 +130,10 @@ export async function runPipeline<
     if (first === undefined || storing.length === stores) await finishFirst();
   }
   refuseAbort(signal);
-  const isKnown = work?.share !== undefined;
+  // The end of a stream is no part of a whole that was known.
+  if (work?.share !== undefined) work.finish();
+  report(guestBytes ?? end);
   work?.finish();
-  report(guestBytes ?? end, isKnown ? 1 : undefined);
   return end;
 }
 

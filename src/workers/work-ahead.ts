@@ -42,6 +42,7 @@ export class WorkAhead<Item extends Place> {
   readonly #counted = { now: 0, later: 0, end: 0 };
   #isCounting: boolean;
   #isComplete = false;
+  #isFinished = false;
   #isFirst = true;
 
   constructor({ items, weigh, size, threads }: WorkAheadParts<Item>) {
@@ -83,10 +84,12 @@ export class WorkAhead<Item extends Place> {
     Object.assign(this.#counted, this.#done);
     this.#isCounting = false;
     this.#isComplete = true;
+    this.#isFinished = true;
   }
 
   /** The part of the run's own work that is done, from 0 to 1; undefined: the size of the disk is not known. */
   get share(): number | undefined {
+    if (this.#isFinished) return 1;
     const whole = this.#whole('now');
     if (whole === undefined) return undefined;
     const { now, end } = this.#done;
