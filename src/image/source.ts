@@ -10,7 +10,7 @@ import type { ImageUse } from '../system/image-lock.js';
 /** Where a file stores a compressed cluster. Lengths and offsets in bytes. */
 export interface CompressedPayload {
   readonly type: CompressionType;
-  /** An open descriptor, to be read at `offset` by any thread while the source is open. */
+  /** An open descriptor or export number, to be read at `offset` by any thread while the source is open. */
   readonly descriptor: number;
   readonly offset: number;
   /** The most bytes that the payload may take; bytes past the end of the file read as zeros. */
@@ -25,7 +25,7 @@ export type MappedRange =
   | {
       readonly kind: 'data';
       readonly length: number;
-      /** An open descriptor, to be read at `offset` by any thread while the source is open. */
+      /** An open descriptor or export number, to be read at `offset` by any thread while the source is open. */
       readonly descriptor: number;
       readonly offset: number;
     }

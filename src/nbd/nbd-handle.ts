@@ -260,9 +260,9 @@ export class NbdHandle {
   #size(): number {
     const size = Number(this.#call('nbd_get_size'));
     if (size >= 0) return size;
-    const failure = this.#failure();
-    if (failure.message !== '') throw failure;
-    throw new NbdFailure('broken', 'the server states a size of 2 ** 63 bytes or more');
+    // A connected handle has no other error here, and the thread's last error may be that of an older call.
+    if (this.isUsable) throw new NbdFailure('broken', 'the server states a size of 2 ** 63 bytes or more');
+    throw this.#failure();
   }
 
   /** Makes a call. @returns its result, a safe number @throws NbdFailure if it returns -1 */
