@@ -163,6 +163,17 @@ describe('--sha256 prints what sha256sum prints', () => {
     expect(JSON.parse(json.stderr)).toMatchObject({ filename: 'standard output', sha256: sum });
   });
 
+  test.each(['| cat >', '>'])(
+    'beside an image that goes to standard output through a link, %s',
+    async (to) => {
+      const [link, stdout] = [path('link'), path(`through-link${to.length}`)];
+      await runOk('ln', ['-sf', '/dev/stdout', link]);
+      const under = ['sh', '-c', `"$@" ${to} '${stdout}'`, 'sh'];
+      const { stderr } = await spawnCli(['convert', '-c', '--sha256', raw, link], { under });
+      expect(stderr).toBe(`${(await runOk('sha256sum', [stdout])).slice(0, 64)}  ${link}\n`);
+    },
+  );
+
   test('of a disk with holes at its end, after the digest of its content', async () => {
     const sparse = path('sparse.raw');
     writeFileSync(sparse, randomBytes(1000));

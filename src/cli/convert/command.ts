@@ -1,10 +1,12 @@
 /** Runs the requested conversion and prints its summary. */
+import { fstatSync, statSync } from 'node:fs';
 import { constants } from 'node:os';
 import { convert } from '../../convert/convert.js';
 import type { ConvertOptions, ConvertResult } from '../../convert/options.js';
 import { Qcow2cError, quoted } from '../../errors.js';
 import { outputTitle } from '../../storage/open-sink.js';
 import { ownDescriptor } from '../../system/descriptor-facts.js';
+import { fileIdentity } from '../../system/file-identity.js';
 import { listLine } from '../checksum/list-line.js';
 import type { CommandIo } from '../command-io.js';
 import { longRun, type RunHooks } from '../long-run.js';
@@ -37,7 +39,7 @@ export async function convertCommand(
   const { target } = options;
   const name = typeof target === 'string' ? target : outputTitle(target);
   // Standard output takes the image and nothing else.
-  const display = descriptorOf(target) === STANDARD_OUTPUT ? { ...io, stdout: stderr } : io;
+  const display = isStandardOutput(target) ? { ...io, stdout: stderr } : io;
   // The result is alone on standard output.
   const shown = output === 'json' ? { ...display, stdout: stderr } : display;
   const warnings = new UnreadableWarnings(stderr);
@@ -69,8 +71,17 @@ export async function convertCommand(
   return 0;
 }
 
-function descriptorOf(target: ConvertOptions['target']): unknown {
-  return typeof target === 'string' ? ownDescriptor(target) : target.stream;
+/** Whether the image goes to standard output, under whatever name: a symbolic link to /dev/stdout is one, too. */
+function isStandardOutput(target: ConvertOptions['target']): boolean {
+  if (typeof target !== 'string') return target.stream === STANDARD_OUTPUT;
+  if (ownDescriptor(target) === STANDARD_OUTPUT) return true;
+  try {
+    const facts = [fstatSync(STANDARD_OUTPUT, { bigint: true }), statSync(target, { bigint: true })] as const;
+    return fileIdentity(facts[0]) === fileIdentity(facts[1]);
+  } catch {
+    // A new file, an NBD export, or standard output is closed.
+    return false;
+  }
 }
 
 /** Whether the reader of the target has closed it. */
