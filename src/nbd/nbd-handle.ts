@@ -27,7 +27,7 @@ export interface NbdSettings {
 export type TlsCredentials =
   | { readonly kind: 'certificates'; readonly directory: string }
   /** `user`: the first of the file, for URIs that name none. */
-  | { readonly kind: 'psk'; readonly file: string; readonly user: string | undefined };
+  | { readonly kind: 'psk'; readonly file: string; readonly user: string };
 
 export const DEFAULT_NBD_TIMEOUT = 60_000;
 export const DEFAULT_NBD_RETRIES = 3;

@@ -34,12 +34,13 @@ export async function nbdSettings({ tlsCreds, timeoutMs, retries }: NbdOptions =
 }
 
 /** The name before the first colon of a file of pre-shared keys. */
-async function firstUser(file: string): Promise<string | undefined> {
-  try {
-    return /^([^:#\n]+):/m.exec(await readFile(file, 'utf8'))?.[1];
-  } catch (error) {
+async function firstUser(file: string): Promise<string> {
+  const text = await readFile(file, 'utf8').catch((error) => {
     throw ioError(`Could not open ${quoted(file)}`, error, { file });
-  }
+  });
+  const user = /^([^:#\n]+):/m.exec(text)?.[1];
+  if (user !== undefined) return user;
+  throw usageError(`${quoted(file)} (--tls-creds) has no key: a line with one is USER:KEY`, { file });
 }
 
 async function credentialsIn(directory: string): Promise<TlsCredentials> {

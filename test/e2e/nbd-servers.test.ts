@@ -135,6 +135,9 @@ describe('TLS', () => {
     await mkdir(path('empty'));
     const message = await fails('info', '--tls-creds', path('empty'), 'nbds://localhost/');
     expect(message).toContain('has neither ca-cert.pem nor keys.psk');
+    await writeFile(path('empty/keys.psk'), '# no key\n');
+    const noKey = await fails('info', '--tls-creds', path('empty'), 'nbds://localhost/');
+    expect(noKey).toContain('has no key: a line with one is USER:KEY');
   });
 });
 
