@@ -113,6 +113,8 @@ const COMMANDS: readonly string[] = [
   'convert -f qcow2 --bitmaps FILE OUT',
   'convert -f qcow2 --salvage --progress=json FILE OUT',
   'convert -f qcow2 -l none FILE OUT',
+  'convert -f qcow2 --salvage --output=json FILE OUT',
+  'checksum -f qcow2 --output=json FILE',
 ];
 
 /** The output of a command, and its expected form. */

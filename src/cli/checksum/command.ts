@@ -3,7 +3,7 @@ import { checksum } from '../../checksum/checksum.js';
 import type { CommandIo } from '../command-io.js';
 import { type QapiObject, qapiJson } from '../options/qapi-object.js';
 import { type ChecksumIo, digestImage, errorObject, type Outcome } from './digest-image.js';
-import { listLine } from './list-line.js';
+import { listLine, shownLine } from './list-line.js';
 import type { ChecksumRequest } from './request.js';
 import { ListVerification } from './verification.js';
 
@@ -20,7 +20,7 @@ export async function checksumCommand(
   const objects: QapiObject[] = [];
   const print = async (text: string, object: QapiObject) => {
     if (request.output === 'json') objects.push(object);
-    else await new Promise<void>((resolve) => io.stdout.write(text, () => resolve()));
+    else await new Promise<void>((resolve) => io.stdout.write(shownLine(text, io.stdout), () => resolve()));
   };
   const code = request.words.check
     ? await new ListVerification(request, io, digest, print).run()

@@ -1,4 +1,6 @@
 /** The lines of a list of digests, as sha256sum writes and reads them. Pure. */
+import { quoted } from '../../errors.js';
+import type { StandardStream } from '../progress/progress-display.js';
 
 const ESCAPES: Readonly<Record<string, string>> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r' };
 const MEANT: Readonly<Record<string, string>> = { '\\\\': '\\', '\\n': '\n', '\\r': '\r' };
@@ -7,6 +9,15 @@ const MEANT: Readonly<Record<string, string>> = { '\\\\': '\\', '\\n': '\n', '\\
 export function escapedName(name: string): { readonly mark: '' | '\\'; readonly text: string } {
   const text = name.replace(/[\\\n\r]/g, (character) => ESCAPES[character] as string);
   return { mark: text === name ? '' : '\\', text };
+}
+
+/**
+ * Lines hold names as they are, so that lists can be read again; on a terminal, which a name must not drive, visibly.
+ * @param line with its end, or nothing
+ * @param output that the line is printed on
+ */
+export function shownLine(line: string, { isTTY }: Pick<StandardStream, 'isTTY'>): string {
+  return isTTY && line !== '' ? `${quoted(line.slice(0, -1)).slice(1, -1)}\n` : line;
 }
 
 /** @returns the line, with its end */

@@ -7,7 +7,7 @@ import { Qcow2cError, quoted } from '../../errors.js';
 import { outputTitle } from '../../storage/open-sink.js';
 import { ownDescriptor } from '../../system/descriptor-facts.js';
 import { fileIdentity } from '../../system/file-identity.js';
-import { listLine } from '../checksum/list-line.js';
+import { listLine, shownLine } from '../checksum/list-line.js';
 import type { CommandIo } from '../command-io.js';
 import { longRun, type RunHooks } from '../long-run.js';
 import { qapiJson } from '../options/qapi-object.js';
@@ -65,7 +65,8 @@ export async function convertCommand(
   } else {
     // Standard output has the name that checksum and sha256sum give to standard input.
     const listed = typeof target === 'string' ? target : STANDARD_STREAM;
-    for (const each of [digest, sha256]) if (each) display.stdout.write(listLine(each, listed));
+    for (const each of [digest, sha256])
+      if (each) display.stdout.write(shownLine(listLine(each, listed), display.stdout));
   }
   if (verbose) stderr.write(summary(ended.result));
   return 0;

@@ -63,6 +63,10 @@ export class JsonDisplay implements ProgressDisplay {
       ...(ratio === undefined ? {} : { ratio }),
     };
     const line = { state, ...(phase && { phase }), percent, ...counts, seconds, ...(result && { result }) };
-    this.#stderr.write(`${JSON.stringify(line)}\n`);
+    // The result holds names, which must not drive a terminal.
+    const text = JSON.stringify(line).replace(/[\x7f-\uffff]/g, (character) => {
+      return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+    });
+    this.#stderr.write(`${text}\n`);
   }
 }
