@@ -205,7 +205,10 @@ describe('a failure names the export, the offset and the reason:', () => {
   });
 
   test.each([
-    ['SIGKILL', /at offset \d+: (the server closed the connection|Broken pipe|Connection reset by peer)$/],
+    [
+      'SIGKILL',
+      /at offset \d+: (the server closed the connection|Broken pipe|Connection re(set by peer|fused))$/,
+    ],
     ['SIGSTOP', /at offset \d+: the server has sent nothing for 0.3 seconds \(--nbd-timeout\)$/],
   ] as const)('a server that gets %s', async (signal, message) => {
     await whileNbdkit(path('s'), ['memory', '20M'], async ({ child, uri }) => {

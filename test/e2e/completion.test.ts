@@ -23,7 +23,7 @@ const CASES: readonly (readonly [line: string, ends: readonly string[]])[] = [
   ['qcow2c co', ['convert', 'compare', 'completion']],
   ['qcow2c x', []],
   ['qcow2c --v', ['--version']],
-  ['qcow2c convert --comp', ['--compress', '--compressed-cache-size']],
+  ['qcow2c convert --comp', ['--compare-with-backing', '--compress', '--compressed-cache-size']],
   ['qcow2c convert disk.raw --recomp', ['--recompress']],
   // Arguments
   ['qcow2c info --output=', ['human', 'json']],
@@ -35,7 +35,7 @@ const CASES: readonly (readonly [line: string, ends: readonly string[]])[] = [
   ['qcow2c convert -cO ', ['raw', 'qcow2']],
   ['qcow2c convert -cOr', ['raw']],
   ['qcow2c convert -m ', []],
-  ['qcow2c check --progress=', ['auto', 'bar', 'qemu', 'json', 'none']],
+  ['qcow2c check --progress=', ['auto', 'bar', 'qemu', 'log', 'json', 'none']],
   // An argument that may be left out is never the next word.
   ['qcow2c check --progress ', ['disk.qcow2', 'disk.raw']],
   ['qcow2c check --progress d', ['disk.qcow2', 'disk.raw']],
