@@ -27,11 +27,10 @@ for (const [index, path] of SWEPT_PATHS.entries()) {
   const start = performance.now();
   await sweep.sweep(path, (faults, number) => {
     if (share === 'all') return faults;
-    if (share === 'few' && (number + index) % 20 > 0) return [];
-    if (share === 'some' && (number + index) % 2 > 0) return [];
     // Threads take their time.
-    if (path.threads && (number + index) % 5 > 0) return [];
-    return [faults[(number + index) % faults.length]!];
+    const step = share === 'few' ? 20 : path.threads ? 10 : 2;
+    const turn = (number + index) / step;
+    return Number.isInteger(turn) ? [faults[turn % faults.length]!] : [];
   });
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
   fs.writeSync(

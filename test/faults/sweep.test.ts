@@ -1,7 +1,6 @@
 /**
- * System calls that small conversions make on their files fail, one in each conversion, in one process: in `npm test`
- * every twentieth call, in test/run-all.sh every second call in one of its ways (with worker threads every fifth call), and in
- * `npm run sweep` every call in all ways.
+ * Makes system calls of small conversions fail, one in each conversion, in one process. `npm test` tries every twentieth
+ * call in one way, test/run-all.sh every second one (with worker threads every tenth), `npm run sweep` all calls in all ways.
  */
 import { fileURLToPath } from 'node:url';
 import { beforeAll, expect, inject, test } from 'vitest';
