@@ -122,7 +122,7 @@ function systemFiles(corpus, name, cpu) {
       id: `${corpus}-overhead`,
       title: `${name}, overhead`,
       against: 'the engine loop',
-      sides: [side('overhead'), side('engine-loop')],
+      sides: [side('overhead'), side('libdeflate-loop')],
       bars: [cpuAtMost(side('overhead'), side('libdeflate-loop'), 1.1)],
     },
     {

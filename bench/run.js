@@ -85,6 +85,8 @@ async function main() {
   const directory = requireDisk(values.dir);
   await makeBuilds();
   const facts = machineFacts(directory);
+  const missing = rows.flatMap((row) => row.sides).find((side) => !SIDES.some(({ id }) => id === side));
+  if (missing !== undefined) throw new Error(`no side ${missing}`);
   const sides = SIDES.filter(({ id }) => rows.some((row) => row.sides.includes(id)));
   const names = [...new Set(sides.map((side) => side.corpus))];
   const output = join(directory, 'output');
