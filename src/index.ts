@@ -41,7 +41,7 @@ export type { CreateOptions } from './qcow2/create-options.js';
 export type { Encryption, KeySlot, LuksEncryption } from './qcow2/encryption-header.js';
 export type { SnapshotSelector } from './qcow2/snapshot-table.js';
 export { CACHE_MODES, type CacheMode } from './storage/cache-mode.js';
-export type { StreamTarget } from './storage/open-sink.js';
+export type { StreamTarget } from './storage/stream-name.js';
 export { closeWorkers } from './workers/idle-threads.js';
 export type { Side } from './workers/messages/comparison.js';
 export type { Progress } from './workers/progress.js';

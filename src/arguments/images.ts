@@ -14,7 +14,7 @@ import {
   type StreamReference,
 } from '../image/image-reference.js';
 import { isNbdName } from '../nbd/nbd-name.js';
-import type { StreamTarget } from '../storage/open-sink.js';
+import type { StreamTarget } from '../storage/stream-name.js';
 import { fields, flag, isPlain, oneOf, optional, type Taker, wholeNumber, wrongArgument } from './takers.js';
 
 /** Text that the system can take as a name. */

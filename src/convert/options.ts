@@ -6,7 +6,7 @@ import type { NbdOptions } from '../nbd/nbd-options.js';
 import type { CreateOptions } from '../qcow2/create-options.js';
 import type { SnapshotSelector } from '../qcow2/snapshot-table.js';
 import type { CacheMode } from '../storage/cache-mode.js';
-import type { StreamTarget } from '../storage/open-sink.js';
+import type { StreamTarget } from '../storage/stream-name.js';
 import type { Progress } from '../workers/progress.js';
 import type { UnreadableRange } from '../workers/unreadable-range.js';
 

@@ -1,11 +1,12 @@
 /** A raw disk read from a stream as the input of a conversion. It is read once, from start to end. */
 import { roundUp } from '../arithmetic.js';
 import { Qcow2cError, quoted, usageError } from '../errors.js';
-import { imageReference, streamTitle } from '../image/image-reference.js';
+import { imageReference } from '../image/image-reference.js';
 import { PROBE_BYTES, probeFormat } from '../image/probe.js';
 import { openNamedStream } from '../raw/named-stream.js';
 import { StreamSource } from '../raw/stream-source.js';
 import { SECTOR_SIZE } from '../sector.js';
+import { streamTitle } from '../storage/stream-name.js';
 import { onAbort } from '../system/abort-listeners.js';
 import { segmentsOf } from '../workers/segments.js';
 import { ContentDigest } from './content-digest.js';

@@ -2,14 +2,10 @@
  * Detects sources that are streams, and refuses options that a stream cannot have. For conversions and measurements.
  */
 import { Qcow2cError, quoted, usageError } from '../errors.js';
-import {
-  type ImageFormat,
-  type ImageReference,
-  type StreamReference,
-  streamTitle,
-} from '../image/image-reference.js';
+import type { ImageFormat, ImageReference, StreamReference } from '../image/image-reference.js';
 import { isNbdName } from '../nbd/nbd-name.js';
 import { isStreamName } from '../raw/named-stream.js';
+import { streamTitle } from '../storage/stream-name.js';
 import type { ConvertOptions } from './options.js';
 
 type SourceReference = ConvertOptions['sources'][number];

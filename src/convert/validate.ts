@@ -1,9 +1,9 @@
 /** Checks the options of a conversion before any file is opened, in the words of qemu-img. */
-import { type Qcow2cError, usageError } from '../errors.js';
+import { type Qcow2cError, quoted, usageError } from '../errors.js';
 import { type CreateOptions, noBackingFormat } from '../qcow2/create-options.js';
+import { type StreamTarget, streamTitle } from '../storage/stream-name.js';
 import type { ConvertOptions } from './options.js';
 import { isStream, refuseForStream } from './stream-reference.js';
-import { refuseForStreamTarget } from './stream-target.js';
 
 /** The sources, and the other options that are known so far. */
 type KnownOptions = Pick<ConvertOptions, 'sources'> & Partial<ConvertOptions>;
@@ -87,6 +87,32 @@ function validateBitmap(options: KnownOptions): void {
       '--bitmap stores changes only: name the backup that has the rest with -B FILE -F FMT, or leave out --bitmap ' +
         'for a full backup',
     );
+  }
+}
+
+/** @throws Qcow2cError ERR_USAGE for options that need a file */
+export function refuseForStreamTarget(target: string | StreamTarget, options: KnownOptions): void {
+  const { create = {}, keepTarget, verify, digest, bitmap, spool, targetFormat } = options;
+  const file = typeof target === 'string' ? target : streamTitle(target);
+  const refuse = (what: string, instead: string) =>
+    usageError(`${quoted(file)} is a stream, which ${what}: ${instead}`, { file });
+  if (keepTarget) throw refuse('holds no image to write into', '-n is for files and devices');
+  if (create.preallocation !== undefined && create.preallocation !== 'off') {
+    throw refuse('has no space to preallocate', 'write to a file, or leave preallocation out');
+  }
+  if (create.dataFile !== undefined) {
+    throw refuse('is one file', 'write an image with an external data file to a file');
+  }
+  if (digest && bitmap !== undefined && spool === undefined) {
+    // What a bitmap does not list is read only from the finished image.
+    throw refuse('cannot be read back for a digest', "add --spool DIR, or use 'qcow2c checksum' later");
+  }
+  if (verify && (spool === undefined || targetFormat === 'raw')) {
+    const instead =
+      targetFormat === 'raw'
+        ? 'compare what the reader has stored'
+        : 'add --spool DIR, or compare what the reader has stored';
+    throw refuse('cannot be read back', instead);
   }
 }
 

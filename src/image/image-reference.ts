@@ -46,8 +46,3 @@ export interface StreamReference {
   /** The name for messages. Default: `stream`, or `file descriptor N`. */
   readonly name?: string | undefined;
 }
-
-/** The name of a stream, for messages. */
-export function streamTitle({ stream, name }: StreamReference): string {
-  return name ?? (typeof stream === 'number' ? `file descriptor ${stream}` : 'stream');
-}

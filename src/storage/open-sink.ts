@@ -1,6 +1,5 @@
-/** Finds out what an output is that is written from start to end, and opens it. Used by the output stream. */
+/** Opens an output that is written from start to end, by what it is. Used by the output stream. */
 import * as fs from 'node:fs';
-import { stat } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isatty } from 'node:tty';
@@ -14,42 +13,10 @@ import {
   type Sink,
   WritableSink,
 } from './output-sinks.js';
+import { type StreamTarget, streamTitle } from './stream-name.js';
 
 /** Milliseconds between two attempts to open a named pipe that has no reader yet. */
 const READER_WAIT = 50;
-
-/** An output that is written from start to end. */
-export interface StreamTarget {
-  /**
-   * An open file descriptor, such as 1 for standard output; it is closed afterwards, unless it is 0, 1 or 2. Or a
-   * `Writable` of Node.js in byte mode. It is ended once the image is complete. After an error or an abort it is neither
-   * ended nor destroyed: destroy it, so that its reader sees the failure.
-   */
-  readonly stream: number | Writable;
-  /** The name for messages. Default: `stream`, or `file descriptor N`. */
-  readonly name?: string | undefined;
-}
-
-/** The name of a stream, for messages. */
-export function outputTitle({ stream, name }: StreamTarget): string {
-  return name ?? (typeof stream === 'number' ? `file descriptor ${stream}` : 'stream');
-}
-
-/**
- * Reports whether a name is that of an output written from start to end: a named pipe, or one of this process's own
- * descriptors (/dev/stdout, /dev/fd/3), whatever is behind it. Opens nothing.
- * @throws Qcow2cError ERR_IO if that cannot be found out
- */
-export async function isOutputStreamName(name: string): Promise<boolean> {
-  if (ownDescriptor(name) !== undefined) return true;
-  try {
-    return (await stat(name)).isFIFO();
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ENOTDIR') return false;
-    throw ioError(`Could not open ${quoted(name)}`, error, { file: name });
-  }
-}
 
 /** As `OutputStream.open`. */
 export async function openSink(
@@ -58,7 +25,7 @@ export async function openSink(
 ): Promise<{ readonly name: string; readonly sink: Sink; readonly descriptor: number | undefined }> {
   if (typeof target !== 'string') {
     const { stream } = target;
-    const name = outputTitle(target);
+    const name = streamTitle(target);
     if (typeof stream === 'number') return { name, sink: sinkOf(stream, name), descriptor: stream };
     return { name, sink: writableSink(stream, name), descriptor: undefined };
   }

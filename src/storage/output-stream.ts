@@ -5,9 +5,10 @@
 import { createHash, type Hash } from 'node:crypto';
 import { abortedError, ioError, type Qcow2cError, quoted } from '../errors.js';
 import { onAbort } from '../system/abort-listeners.js';
-import { openSink, type StreamTarget } from './open-sink.js';
+import { openSink } from './open-sink.js';
 import type { Sink } from './output-sinks.js';
 import type { RateLimit } from './rate-limit.js';
+import type { StreamTarget } from './stream-name.js';
 
 /** Bytes handed over at once, so that a rate limit is even and an abort is prompt. */
 const PIECE_BYTES = 256 * 1024;

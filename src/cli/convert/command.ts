@@ -4,7 +4,7 @@ import { constants } from 'node:os';
 import { convert } from '../../convert/convert.js';
 import type { ConvertOptions, ConvertResult } from '../../convert/options.js';
 import { Qcow2cError, quoted } from '../../errors.js';
-import { outputTitle } from '../../storage/open-sink.js';
+import { streamTitle } from '../../storage/stream-name.js';
 import { ownDescriptor } from '../../system/descriptor-facts.js';
 import { fileIdentity } from '../../system/file-identity.js';
 import { listLine, shownLine } from '../checksum/list-line.js';
@@ -37,7 +37,7 @@ export async function convertCommand(
   const io: ConvertIo = { convert, ...given };
   const { stderr } = io;
   const { target } = options;
-  const name = typeof target === 'string' ? target : outputTitle(target);
+  const name = typeof target === 'string' ? target : streamTitle(target);
   // Standard output takes the image and nothing else.
   const display = isStandardOutput(target) ? { ...io, stdout: stderr } : io;
   // The result is alone on standard output.
