@@ -2,7 +2,7 @@
  * The ranges of one meta context of an export, such as base:allocation. The status of the ranges that follow is asked
  * for ahead, several requests at a time, because a disk is walked from its start to its end.
  */
-import type { ExtentListener, Libnbd } from './libnbd.js';
+import type { Extents, Libnbd } from './libnbd.js';
 import { NbdFailure } from './nbd-failure.js';
 import type { NbdHandle } from './nbd-handle.js';
 
@@ -50,12 +50,6 @@ interface AwaitedReply {
   readonly reply: Promise<Reply>;
 }
 
-/** Listeners of the requests under way in this thread, by the number that libnbd passes to the callback. */
-const listeners = new Map<number, ExtentListener>();
-let nextListener = 1;
-/** The callback of each library: this thread has one, and tests have others. */
-const pointers = new WeakMap<Libnbd, unknown>();
-
 /** Walks at the same time, each with its own requests ahead: one plans a run, the other weighs it. */
 const WALKS = 2;
 
@@ -65,7 +59,7 @@ export class BlockStatus {
   #walks: StatusWalk[] = [];
 
   /**
-   * @param unknown the flags of a range of which the server says nothing
+   * @param unknown the flags of a range if the server tells none
    * @param size of the export in bytes
    */
   constructor(requests: StatusRequests, context: string, unknown: number, size: number) {
@@ -178,51 +172,35 @@ class StatusWalk {
     const { library } = this.#requests;
     const is64 = library.has('nbd_aio_block_status_64');
     let found: Reply | undefined;
-    const user = listen((_, context, entries) => {
-      if (context === this.#context) found ??= decode(start, end, entries);
-    });
+    const listening = library.onExtents((context, extents) => {
+      if (context === this.#context) found ??= decode(start, end, extents);
+    }, is64);
     try {
-      const callback = { callback: extentPointer(library, is64), user, free: null };
+      const { callback } = listening;
       await this.#requests.request((handle) => handle.blockStatus(end - start, start, callback, is64));
     } catch (error) {
-      // A range whose status the server does not tell has the flags of one of which nothing is known.
+      // A server that refuses the request has told nothing about the range.
       if (!(error instanceof NbdFailure && error.kind === 'refused')) throw error;
     } finally {
-      listeners.delete(user);
+      listening.stop();
     }
     return found ?? { start, end, ends: Float64Array.of(end), flags: Float64Array.of(this.#unknown) };
   }
-}
-
-function listen(listener: ExtentListener): number {
-  const user = nextListener;
-  nextListener += 1;
-  listeners.set(user, listener);
-  return user;
-}
-
-/** One callback for all requests: koffi has room for a few thousand only. */
-function extentPointer(library: Libnbd, is64: boolean): unknown {
-  const pointer =
-    pointers.get(library) ??
-    library.onExtents((user, ...extents) => listeners.get(user)?.(user, ...extents), is64);
-  pointers.set(library, pointer);
-  return pointer;
 }
 
 /**
  * Turns lengths and flags into ends; neighbours of equal flags become one.
  * @returns at least one range; undefined without any
  */
-function decode(start: number, end: number, entries: readonly bigint[] | Uint32Array): Reply | undefined {
+function decode(start: number, end: number, extents: Extents): Reply | undefined {
   const ends: number[] = [];
   const flags: number[] = [];
   let at = start;
-  for (let index = 0; index + 1 < entries.length && at < end; index += 2) {
-    const flag = Number(entries[index + 1]);
-    if (Number(entries[index]) === 0) continue;
+  for (let index = 0; index + 1 < extents.length && at < end; index += 2) {
+    const flag = Number(extents[index + 1]);
+    if (Number(extents[index]) === 0) continue;
     // The last extent may go beyond the request; what follows was asked for already.
-    at = Math.min(at + Number(entries[index]), end);
+    at = Math.min(at + Number(extents[index]), end);
     if (flags.at(-1) === flag) ends[ends.length - 1] = at;
     else {
       ends.push(at);

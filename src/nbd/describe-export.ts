@@ -1,9 +1,8 @@
 /** Asks a server about its exports and their meta contexts on the way to an export, for info. */
 import { quoted } from '../errors.js';
-import type { Libnbd } from './libnbd.js';
 import { NbdConnection } from './nbd-connection.js';
 import { NbdFailure } from './nbd-failure.js';
-import type { ExportFacts, NbdSettings } from './nbd-handle.js';
+import type { ExportFacts, ListCall, NbdSettings } from './nbd-handle.js';
 import type { NbdAddress } from './nbd-name.js';
 
 /** Names that are taken from one list of the server. */
@@ -37,42 +36,35 @@ export async function openWithLists(
   settings: NbdSettings,
   contexts: readonly string[],
 ): Promise<{ readonly connection: NbdConnection; readonly lists: ServerLists }> {
-  const exports: ListedExport[] = [];
-  const metaContexts: string[] = [];
   const connection = await NbdConnection.open(address, settings, [], true);
   const { handle } = connection;
   try {
-    if (handle.isNegotiating) {
-      const pointers = namePointers(handle.library);
-      listener = (name, description) => {
-        if (exports.length < MOST_NAMES) exports.push({ name, description });
-      };
-      await connection.negotiate(() => handle.list('nbd_aio_opt_list', pointers.exports));
-      listener = (name) => {
-        if (metaContexts.length < MOST_NAMES) metaContexts.push(name);
-      };
-      await connection.negotiate(() => handle.list('nbd_aio_opt_list_meta_context', pointers.contexts));
-      await connection.negotiate(() => handle.go(contexts));
-      if (!handle.isUsable) {
-        throw new NbdFailure('broken', `the server refuses the export ${quoted(address.exportName)}`);
-      }
+    // Servers with the old handshake negotiate nothing.
+    if (!handle.isNegotiating) return { connection, lists: { exports: [], metaContexts: [] } };
+    const exports = await list(connection, 'nbd_aio_opt_list');
+    const found = await list(connection, 'nbd_aio_opt_list_meta_context');
+    await connection.negotiate(() => handle.go(contexts));
+    if (!handle.isUsable) {
+      throw new NbdFailure('broken', `the server refuses the export ${quoted(address.exportName)}`);
     }
-    return { connection, lists: { exports, metaContexts } };
+    return { connection, lists: { exports, metaContexts: found.map(({ name }) => name) } };
   } catch (error) {
     connection.close();
     throw error;
   }
 }
 
-/** Takes the names of the list that is awaited. */
-let listener: (name: string, description: string) => void = () => {};
-let known: { readonly exports: unknown; readonly contexts: unknown } | undefined;
-
-/** One pair of callbacks for all lists: koffi has room for a few thousand only. */
-function namePointers(library: Libnbd) {
-  known ??= {
-    exports: library.onNames((_, name, description) => listener(name, description), true),
-    contexts: library.onNames((_, name) => listener(name, ''), false),
-  };
-  return known;
+/** @returns the names of a list, with their descriptions if it has them */
+async function list(connection: NbdConnection, call: ListCall): Promise<ListedExport[]> {
+  const found: ListedExport[] = [];
+  const { handle } = connection;
+  const listening = handle.library.onNames((name, description) => {
+    if (found.length < MOST_NAMES) found.push({ name, description });
+  }, call === 'nbd_aio_opt_list');
+  try {
+    await connection.negotiate(() => handle.list(call, listening.callback));
+  } finally {
+    listening.stop();
+  }
+  return found;
 }

@@ -5,6 +5,7 @@
 import { Qcow2cError } from '../errors.js';
 import { type Koffi, loadKoffi } from '../system/koffi.js';
 import { fileOfSymbol } from '../system/loaded-file.js';
+import { Listeners, type Listening } from './callbacks.js';
 
 /** Names of libnbd for the loader: runtime, development, macOS. */
 const NAMES = ['libnbd.so.0', 'libnbd.so', 'libnbd.0.dylib', '/opt/homebrew/lib/libnbd.0.dylib'];
@@ -12,27 +13,16 @@ const NAMES = ['libnbd.so.0', 'libnbd.so', 'libnbd.0.dylib', '/opt/homebrew/lib/
 /** The address of a libnbd handle. */
 export type HandleAddress = bigint;
 
-/** A callback that libnbd takes by value: a function pointer, a number for it, and no function that frees it. */
-export interface Callback {
-  readonly callback: unknown;
-  readonly user: number;
-  readonly free: null;
-}
-
-/** No callback. */
-export const NO_CALLBACK: Callback = { callback: null, user: 0, free: null };
-
 type Call = (...values: readonly unknown[]) => number | bigint;
 
-/** What a server says about one range of a meta context: pairs of length and flags. */
-export type ExtentListener = (
-  user: number,
-  context: string,
-  entries: readonly bigint[] | Uint32Array,
-) => void;
+/** The extents of one reply: pairs of length and flags. */
+export type Extents = readonly bigint[] | Uint32Array;
+
+/** Receives the extents of one meta context. */
+export type ExtentListener = (context: string, extents: Extents) => void;
 
 /** Receives a name and its description. */
-export type NameListener = (user: number, name: string, description: string) => void;
+export type NameListener = (name: string, description: string) => void;
 
 /** libnbd's words for the last error of this thread, and the system's number of it (0: none). */
 export interface LibraryError {
@@ -51,10 +41,10 @@ export interface Libnbd {
   readonly call: (name: CallName) => Call;
   /** @returns whether this libnbd has the call */
   readonly has: (name: CallName) => boolean;
-  /** @returns the pointer for a callback of `nbd_aio_block_status`, or of its 64-bit form */
-  readonly onExtents: (listener: ExtentListener, is64: boolean) => unknown;
-  /** @returns the pointer for a callback that receives names */
-  readonly onNames: (listener: NameListener, hasDescription: boolean) => unknown;
+  /** Listens to the replies of a request for block status. @param is64 of its 64-bit form */
+  readonly onExtents: (listener: ExtentListener, is64: boolean) => Listening;
+  /** Listens to the names of a list. @param hasDescription whether the call tells descriptions */
+  readonly onNames: (listener: NameListener, hasDescription: boolean) => Listening;
 }
 
 /** Each call: its result and its parameters after the handle, in koffi's notation. */
@@ -165,6 +155,23 @@ function bind(koffi: Koffi, file: string, library: ReturnType<Koffi['load']>): L
   const nameProto = koffi.proto('int (uintptr_t user, const char *name, const char *description)');
   const contextProto = koffi.proto('int (uintptr_t user, const char *name)');
 
+  const extents = (is64: boolean) =>
+    new Listeners<[string, Extents]>((listener) =>
+      koffi.register((user: number, context: string, _: number, entries: number | bigint, count: number) => {
+        listener(user, context, extentsAt(koffi, BigInt(entries), count, is64));
+        return 0;
+      }, koffi.pointer(extentProto)),
+    );
+  const [extents32, extents64] = [extents(false), extents(true)];
+  const namesOf = (proto: typeof nameProto) =>
+    new Listeners<[string, string]>((listener) =>
+      koffi.register((user: number, name: string, description?: string) => {
+        listener(user, name, description ?? '');
+        return 0;
+      }, koffi.pointer(proto)),
+    );
+  const [names, describedNames] = [namesOf(contextProto), namesOf(nameProto)];
+
   const own: HandleAddress = create();
   const found = String(version(own));
   close(own);
@@ -180,38 +187,25 @@ function bind(koffi: Koffi, file: string, library: ReturnType<Koffi['load']>): L
       return bound;
     },
     has: (name) => find(name) !== undefined,
-    onExtents: (listener, is64) =>
-      koffi.register((user: number, context: string, _: number, entries: number | bigint, count: number) => {
-        listener(user, context, entriesAt(koffi, BigInt(entries), count, is64));
-        return 0;
-      }, koffi.pointer(extentProto)),
-    onNames: (listener, hasDescription) =>
-      koffi.register(
-        (user: number, name: string, description?: string) => {
-          listener(user, name, description ?? '');
-          return 0;
-        },
-        koffi.pointer(hasDescription ? nameProto : contextProto),
-      ),
+    onExtents: (listener, is64) => (is64 ? extents64 : extents32).add(listener),
+    onNames: (listener, hasDescription) => (hasDescription ? describedNames : names).add(listener),
   };
 }
 
 /**
- * Entries of one reply that are taken. A server may send millions; the caller asks again for the rest of the range.
+ * Extents of one reply that are taken. A server may send millions; the caller asks again for the rest of the range.
  */
-const MOST_ENTRIES = 65_536;
+const MOST_EXTENTS = 65_536;
 
-/** Copies pairs of length and flags: 32-bit numbers, or structs of two 64-bit numbers, of which `count` counts pairs. */
-function entriesAt(
-  koffi: Koffi,
-  address: bigint,
-  count: number,
-  is64: boolean,
-): readonly bigint[] | Uint32Array {
+/**
+ * Copies the extents of a reply.
+ * @param count of 64-bit extents; of 32-bit numbers, two for each extent
+ */
+function extentsAt(koffi: Koffi, address: bigint, count: number, is64: boolean): Extents {
   if (is64) {
-    const pairs = Math.min(count, MOST_ENTRIES);
-    return [...new BigUint64Array(koffi.view(address, pairs * 16))];
+    const extents = Math.min(count, MOST_EXTENTS);
+    return [...new BigUint64Array(koffi.view(address, extents * 16))];
   }
-  const numbers = Math.min(count - (count % 2), 2 * MOST_ENTRIES);
+  const numbers = Math.min(count - (count % 2), 2 * MOST_EXTENTS);
   return new Uint32Array(koffi.view(address, numbers * 4)).slice();
 }

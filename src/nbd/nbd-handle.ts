@@ -3,14 +3,8 @@
  * caller (nbd-connection.ts for the main thread, export-reader.ts for workers). One thread at a time may use a handle.
  */
 import { quoted, usageError } from '../errors.js';
-import {
-  type Callback,
-  type CallName,
-  type HandleAddress,
-  type Libnbd,
-  loadLibnbd,
-  NO_CALLBACK,
-} from './libnbd.js';
+import { type Callback, NO_CALLBACK } from './callbacks.js';
+import { type CallName, type HandleAddress, type Libnbd, loadLibnbd } from './libnbd.js';
 import { failureOf, NbdFailure } from './nbd-failure.js';
 import type { NbdAddress } from './nbd-name.js';
 
@@ -28,6 +22,9 @@ export type TlsCredentials =
   | { readonly kind: 'certificates'; readonly directory: string }
   /** `user`: the first of the file, for URIs that name none. */
   | { readonly kind: 'psk'; readonly file: string; readonly user: string };
+
+/** The calls that ask a server for its exports, or for the meta contexts of the chosen one. */
+export type ListCall = 'nbd_aio_opt_list' | 'nbd_aio_opt_list_meta_context';
 
 export const DEFAULT_NBD_TIMEOUT = 60_000;
 export const DEFAULT_NBD_RETRIES = 3;
@@ -236,9 +233,9 @@ export class NbdHandle {
     return this.#do('nbd_aio_command_completed', request) === 1;
   }
 
-  /** Asks the server for a list, in option mode. @param names the pointer of `Libnbd.onNames` @throws NbdFailure */
-  list(call: 'nbd_aio_opt_list' | 'nbd_aio_opt_list_meta_context', names: unknown): void {
-    this.#do(call, { ...NO_CALLBACK, callback: names }, NO_CALLBACK);
+  /** Asks the server for a list, in option mode. @param names of `Libnbd.onNames` @throws NbdFailure */
+  list(call: ListCall, names: Callback): void {
+    this.#do(call, names, NO_CALLBACK);
   }
 
   /** Chooses the export, in option mode. @param contexts the meta contexts to ask for @throws NbdFailure */

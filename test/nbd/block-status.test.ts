@@ -20,7 +20,7 @@ function serverOf(extents: readonly Extent[], most: number, reply = (sent: reado
   const blockStatus = (
     length: number,
     offset: number,
-    { callback, user }: { readonly callback: ExtentListener; readonly user: number },
+    { callback }: { readonly callback: ExtentListener },
   ) => {
     requests.push(offset);
     const found: Extent[] = [];
@@ -31,12 +31,15 @@ function serverOf(extents: readonly Extent[], most: number, reply = (sent: reado
       // The last one may go beyond what was asked for.
       if (at > offset && from < offset + length && found.length < most) found.push([at - from, flags]);
     }
-    callback(user, 'base:allocation', [BigInt(length), 3n]);
-    callback(user, CONTEXT, reply(found).flat().map(BigInt));
+    callback('base:allocation', [BigInt(length), 3n]);
+    callback(CONTEXT, reply(found).flat().map(BigInt));
     return 1;
   };
   const fake = {
-    library: { has: () => true, onExtents: (listener: ExtentListener) => listener },
+    library: {
+      has: () => true,
+      onExtents: (callback: ExtentListener) => ({ callback: { callback }, stop: () => {} }),
+    },
     request: async (begin: (handle: object) => number) => void begin({ blockStatus }),
   };
   return { requests, asked: fake as unknown as StatusRequests };

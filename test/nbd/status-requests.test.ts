@@ -1,30 +1,29 @@
 /** The requests for block status: how many are under way, what is asked for, and what their failures mean. */
 import { describe, expect, test } from 'vitest';
 import { BlockStatus } from '../../src/nbd/block-status.js';
-import type { Callback, ExtentListener, Libnbd } from '../../src/nbd/libnbd.js';
+import type { Callback } from '../../src/nbd/callbacks.js';
+import type { ExtentListener, Extents, Libnbd } from '../../src/nbd/libnbd.js';
 import { NbdFailure } from '../../src/nbd/nbd-failure.js';
 import type { NbdHandle } from '../../src/nbd/nbd-handle.js';
 
 const GIB = 2 ** 30;
 const UNKNOWN = 7;
 
-type Entries = Parameters<ExtentListener>[2];
-
 /** @param reply to a request for `length` bytes at `offset` */
-function statusOf(size: number, is64: boolean, reply: (offset: number, length: number) => Entries) {
+function statusOf(size: number, is64: boolean, reply: (offset: number, length: number) => Extents) {
   const asked: [offset: number, length: number][] = [];
   let underWay = 0;
   let most = 0;
   const library = {
     has: () => is64,
-    onExtents: (listener: ExtentListener) => listener,
+    onExtents: (callback: ExtentListener) => ({ callback: { callback }, stop: () => {} }),
   } as unknown as Libnbd;
   const request = async (begin: (handle: NbdHandle) => number) => {
     const calls: (() => void)[] = [];
-    const blockStatus = (length: number, offset: number, { callback, user }: Callback, wide: boolean) => {
+    const blockStatus = (length: number, offset: number, { callback }: Callback, wide: boolean) => {
       expect(wide).toBe(is64);
       asked.push([offset, length]);
-      calls.push(() => (callback as ExtentListener)(user, 'base:allocation', reply(offset, length)));
+      calls.push(() => (callback as ExtentListener)('base:allocation', reply(offset, length)));
       return 1;
     };
     begin({ blockStatus } as unknown as NbdHandle);
@@ -89,7 +88,7 @@ test('a refused request tells nothing; a lost connection is an error', async () 
   const fails = (failure: NbdFailure) =>
     new BlockStatus(
       {
-        library: { has: () => false, onExtents: () => null } as unknown as Libnbd,
+        library: { has: () => false, onExtents: () => ({ stop: () => {} }) } as unknown as Libnbd,
         request: () => Promise.reject(failure),
       },
       'base:allocation',
