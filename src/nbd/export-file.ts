@@ -306,7 +306,7 @@ export class ExportFile implements TargetFile {
 
   async #trim(from: number, to: number): Promise<void> {
     const what = `Could not trim ${to - from} bytes of ${quoted(this.name)} at offset ${from}`;
-    await this.#change(what, from, 0, (handle) => handle.trim(from, to - from, false));
+    await this.#change(what, from, 0, (handle) => handle.trim(from, to - from));
   }
 
   async #writeZeros(from: number, to: number): Promise<void> {

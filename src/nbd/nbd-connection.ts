@@ -73,10 +73,6 @@ export class NbdConnection {
     return this.#pending.size;
   }
 
-  get hasFailed(): boolean {
-    return this.#failure !== undefined;
-  }
-
   /** @throws NbdFailure */
   facts(contexts: readonly string[]): ExportFacts {
     return this.handle.facts(contexts);

@@ -213,8 +213,8 @@ export class NbdHandle {
   }
 
   /** Gives up a range, whose content is then anything. @returns the number of the request @throws NbdFailure */
-  trim(offset: number, length: number, isForced: boolean): number {
-    return this.#do('nbd_aio_trim', length, offset, NO_CALLBACK, isForced ? FLAG_FORCE : 0);
+  trim(offset: number, length: number): number {
+    return this.#do('nbd_aio_trim', length, offset, NO_CALLBACK, 0);
   }
 
   /** Makes every completed write durable. @returns the number of the request @throws NbdFailure */
