@@ -8,6 +8,7 @@ import { SECTOR_SIZE } from '../sector.js';
 import type { CacheMode } from '../storage/cache-mode.js';
 import type { RateLimit } from '../storage/rate-limit.js';
 import type { TargetFile } from '../storage/target.js';
+import { blockRead, readInRequests } from './block-reads.js';
 import { BASE_ALLOCATION, BlockStatus, READS_AS_ZEROS } from './block-status.js';
 import { NbdFailure, nbdError, readError } from './nbd-failure.js';
 import type { NbdHandle, NbdSettings } from './nbd-handle.js';
@@ -200,28 +201,22 @@ export class ExportFile implements TargetFile {
   }
 
   async read(offset: number, into: Uint8Array): Promise<number> {
-    const { size, minimumBlock } = this.#connections.facts;
-    const found = Math.max(0, Math.min(into.length, size - offset));
-    if (found === 0) return 0;
-    const from = roundDown(offset, minimumBlock);
-    const blocks = new Uint8Array(Math.min(roundUp(offset + found, minimumBlock), size) - from);
-    await this.#fill(from, blocks);
-    into.set(blocks.subarray(offset - from, offset - from + found));
-    return found;
+    const read = blockRead(this.#connections.facts, offset, into);
+    if (read === undefined) return 0;
+    await this.#fill(read.from, read.blocks);
+    return read.finish();
   }
 
   /** Reads whole blocks. */
-  async #fill(offset: number, into: Uint8Array): Promise<void> {
-    const { maximumRequest } = this.#connections.facts;
-    for (let done = 0; done < into.length; done += maximumRequest) {
-      const piece = into.subarray(done, done + maximumRequest);
+  #fill(offset: number, into: Uint8Array): Promise<void> {
+    return readInRequests(this.#connections.facts, offset, into, async (piece, at) => {
       try {
-        await this.#connections.request((handle) => handle.read(piece, offset + done));
+        await this.#connections.request((handle) => handle.read(piece, at));
       } catch (error) {
         if (this.#closing.signal.aborted) throw abortedError(undefined);
-        throw readError(this.name, offset + done, error);
+        throw readError(this.name, at, error);
       }
-    }
+    });
   }
 
   async sync(): Promise<void> {

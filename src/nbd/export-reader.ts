@@ -3,7 +3,7 @@
  * through the main thread's connection where the server allows no other one. Waits in short steps, so that a cancelled
  * item ends soon.
  */
-import { roundDown, roundUp } from '../arithmetic.js';
+import { blockRead } from './block-reads.js';
 import { changedSize, NbdFailure, retryDelay, silence } from './nbd-failure.js';
 import { NbdHandle } from './nbd-handle.js';
 import type { OpenExport } from './open-exports.js';
@@ -52,19 +52,10 @@ export class ExportReader {
   read(number: number, into: Uint8Array, offset: number): number {
     const opened = this.#exports.get(number);
     if (opened === undefined) throw new NbdFailure('closed', 'the export is not open');
-    const { size, minimumBlock } = opened.facts;
-    const found = Math.max(0, Math.min(into.length, size - offset));
-    if (found === 0) return 0;
-    const from = roundDown(offset, minimumBlock);
-    const to = Math.min(roundUp(offset + found, minimumBlock), size);
-    if (from === offset && to === offset + found) {
-      this.#readBlocks(opened, into.subarray(0, found), offset);
-    } else {
-      const whole = new Uint8Array(to - from);
-      this.#readBlocks(opened, whole, from);
-      into.set(whole.subarray(offset - from, offset - from + found));
-    }
-    return found;
+    const read = blockRead(opened.facts, offset, into);
+    if (read === undefined) return 0;
+    this.#readBlocks(opened, read.blocks, read.from);
+    return read.finish();
   }
 
   /** Closes all connections. */

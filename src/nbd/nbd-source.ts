@@ -1,10 +1,11 @@
 /** An NBD export as a source: its map from base:allocation, and reads of its tables and clusters. */
 
 import { setTimeout as later } from 'node:timers/promises';
-import { roundDown, roundUp } from '../arithmetic.js';
+import { roundUp } from '../arithmetic.js';
 import { Qcow2cError, quoted, usageError } from '../errors.js';
 import type { ChangeMap, MappedRange, OpenedFile } from '../image/source.js';
 import { SECTOR_SIZE } from '../sector.js';
+import { blockRead, readInRequests } from './block-reads.js';
 import { BASE_ALLOCATION, BlockStatus, READS_AS_ZEROS, type StatusRange } from './block-status.js';
 import { type ExportDescription, openWithLists, type ServerLists } from './describe-export.js';
 import { loadLibnbd } from './libnbd.js';
@@ -143,19 +144,14 @@ export class NbdSource implements OpenedFile {
   }
 
   async read(offset: number, into: Uint8Array): Promise<number> {
-    const { size, minimumBlock } = this.#opened.facts;
-    const found = Math.max(0, Math.min(into.length, size - offset));
-    if (found === 0) return 0;
-    const from = roundDown(offset, minimumBlock);
-    const to = Math.min(roundUp(offset + found, minimumBlock), size);
-    const memory = new Uint8Array(to - from);
+    const read = blockRead(this.#opened.facts, offset, into);
+    if (read === undefined) return 0;
     try {
-      await this.#readBlocks(from, memory);
+      await this.#readBlocks(read.from, read.blocks);
     } catch (error) {
       throw readError(this.name, offset, error);
     }
-    into.set(memory.subarray(offset - from, offset - from + found));
-    return found;
+    return read.finish();
   }
 
   fileOf(descriptor: number): string | undefined {
@@ -179,12 +175,10 @@ export class NbdSource implements OpenedFile {
   }
 
   /** Reads a range of whole blocks. @throws NbdFailure */
-  async #readBlocks(offset: number, into: Uint8Array): Promise<void> {
-    const { maximumRequest } = this.#opened.facts;
-    for (let done = 0; done < into.length; done += maximumRequest) {
-      const piece = into.subarray(done, done + maximumRequest);
-      await this.#request((handle) => handle.read(piece, offset + done));
-    }
+  #readBlocks(offset: number, into: Uint8Array): Promise<void> {
+    return readInRequests(this.#opened.facts, offset, into, (piece, at) =>
+      this.#request((handle) => handle.read(piece, at)),
+    );
   }
 
   /** Makes a request, again after the connection was lost and made again. @throws NbdFailure */
