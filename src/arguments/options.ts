@@ -14,6 +14,7 @@ import { type CreateOptions, PREALLOCATIONS } from '../qcow2/create-options.js';
 import { MAX_CLUSTER_BITS, MAX_REFCOUNT_ORDER, MIN_CLUSTER_BITS } from '../qcow2/geometry.js';
 import type { SnapshotSelector } from '../qcow2/snapshot-table.js';
 import { CACHE_MODES } from '../storage/cache-mode.js';
+import type { RunOptions } from '../workers/run-options.js';
 import { MOST_THREADS } from '../workers/worker-budget.js';
 import { fileName, image, source, target, text } from './images.js';
 import {
@@ -30,26 +31,30 @@ import {
   wrongArgument,
 } from './takers.js';
 
-const nbd = optional(
-  fields<NbdOptions>({
-    tlsCreds: optional(fileName),
-    timeoutMs: optional(wholeNumber(1)),
-    retries: optional(wholeNumber(0)),
-    allowBacking: optional(flag),
-  }),
-);
 const format = oneOf(...IMAGE_FORMATS);
 const cacheMode = oneOf(...CACHE_MODES);
 const bytes = wholeNumber(0);
 
-/** The options of most functions. */
-const common = {
+/** As `CallOptions`. */
+const call = {
+  onWarning: optional(callback<(message: string) => void>()),
+  nbd: optional(
+    fields<NbdOptions>({
+      tlsCreds: optional(fileName),
+      timeoutMs: optional(wholeNumber(1)),
+      retries: optional(wholeNumber(0)),
+      allowBacking: optional(flag),
+    }),
+  ),
+  signal: optional(abortSignal),
+};
+
+/** As `RunOptions`. */
+const run = {
+  ...call,
   threads: optional(wholeNumber(1, MOST_THREADS)),
   memory: optional(wholeNumber(1)),
-  onWarning: optional(callback<(message: string) => void>()),
-  onProgress: optional(callback<NonNullable<ConvertOptions['onProgress']>>()),
-  nbd,
-  signal: optional(abortSignal),
+  onProgress: optional(callback<NonNullable<RunOptions['onProgress']>>()),
 };
 
 /** The options of a conversion and of its measurement. */
@@ -85,7 +90,7 @@ const conversion = {
 
 const takers = {
   convert: options<ConvertOptions>({
-    ...common,
+    ...run,
     ...conversion,
     sources: arrayOf(source),
     target,
@@ -110,7 +115,7 @@ const takers = {
     rateLimit: optional(wholeNumber(1)),
   }),
   check: options<CheckOptions>({
-    ...common,
+    ...run,
     image,
     direct: optional(flag),
     data: optional(flag),
@@ -119,7 +124,7 @@ const takers = {
     onRebuild: optional(callback<NonNullable<CheckOptions['onRebuild']>>()),
   }),
   checksum: options<ChecksumOptions>({
-    ...common,
+    ...run,
     source,
     sourceFormat: optional(format),
     snapshot: optional(snapshotSelector),
@@ -128,7 +133,7 @@ const takers = {
     cache: optional(cacheMode),
   }),
   compare: options<CompareOptions>({
-    ...common,
+    ...run,
     images: (value, argument) => {
       const [one, other, ...more] = arrayOf(image)(value, argument);
       if (one !== undefined && other !== undefined && more.length === 0) return [one, other];
@@ -138,22 +143,20 @@ const takers = {
     cache: optional(cacheMode),
   }),
   imageInfo: options<ImageInfoOptions>({
-    ...common,
+    ...run,
     image,
     backingChain: optional(flag),
     deep: optional(flag),
   }),
   mapImage: options<MapOptions>({
+    ...call,
     image,
     startOffset: optional(bytes),
     maxLength: optional(bytes),
     isolated: optional(flag),
-    onWarning: common.onWarning,
-    nbd,
-    signal: common.signal,
   }),
   measure: options<MeasureOptions>({
-    ...common,
+    ...run,
     ...conversion,
     source: optional(source),
     size: optional(wholeNumber(0, LARGEST_SIZE)),

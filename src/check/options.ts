@@ -2,12 +2,12 @@
 
 import { quoted, usageError } from '../errors.js';
 import { type Image, type ImageFormat, imageReference } from '../image/image-reference.js';
-import type { NbdOptions } from '../nbd/nbd-options.js';
-import type { Progress } from '../workers/progress.js';
+import type { RunOptions } from '../workers/run-options.js';
 import type { CheckTotals, Finding } from './findings.js';
 import type { RepairMode } from './repair.js';
 
-export interface CheckOptions {
+/** `threads` is for `data`. With less `memory`, findings in a large file may come in another order. */
+export interface CheckOptions extends RunOptions {
   /** Backing and data files named in the image, or here, are not opened. */
   readonly image: Image;
   /** Read without the page cache (O_DIRECT) where the file system supports it. */
@@ -16,21 +16,10 @@ export interface CheckOptions {
   readonly data?: boolean | undefined;
   /** First repair the image in place, as far as this needs no guess; then check it. */
   readonly repair?: RepairMode | undefined;
-  /** Most worker threads for the data. Default: one for each processor that this process may use. */
-  readonly threads?: number | undefined;
-  /** As in ConvertOptions. With less memory, findings in a large file may come in another order. */
-  readonly memory?: number | undefined;
   /** Called for every finding in turn. @param words qemu-img's line or lines for it */
   readonly onFinding?: ((finding: Finding, words: string) => void | Promise<void>) | undefined;
   /** Called before the refcount table and all refcount blocks are replaced. */
   readonly onRebuild?: (() => void) | undefined;
-  /** Called for unusual facts that are not errors. */
-  readonly onWarning?: ((message: string) => void) | undefined;
-  /** Called with growing values, in guest bytes. */
-  readonly onProgress?: ((progress: Progress) => void) | undefined;
-  /** How NBD exports are opened. */
-  readonly nbd?: NbdOptions | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** The totals include findings in the data. */

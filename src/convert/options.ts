@@ -2,15 +2,15 @@
 
 import type { EngineName } from '../engines/codec.js';
 import type { Image, ImageFormat, StreamReference } from '../image/image-reference.js';
-import type { NbdOptions } from '../nbd/nbd-options.js';
 import type { CreateOptions } from '../qcow2/create-options.js';
 import type { SnapshotSelector } from '../qcow2/snapshot-table.js';
 import type { CacheMode } from '../storage/cache-mode.js';
 import type { StreamTarget } from '../storage/stream-name.js';
-import type { Progress } from '../workers/progress.js';
+import type { RunOptions } from '../workers/run-options.js';
 import type { UnreadableRange } from '../workers/unreadable-range.js';
 
-export interface ConvertOptions {
+/** The target does not depend on `threads` and `memory`. An aborted conversion leaves no files. */
+export interface ConvertOptions extends RunOptions {
   /**
    * The sources: references, or names of files in `sourceFormat`. Several are concatenated, each rounded up to 512
    * bytes. A stream must be the only source. The name of a pipe is a stream; /dev/stdin, /dev/fd/3 and the like are
@@ -41,8 +41,6 @@ export interface ConvertOptions {
    * although its payload is malformed (`isKept`). Must not throw.
    */
   readonly onUnreadable?: ((range: UnreadableRange) => void) | undefined;
-  /** Called with each warning, a sentence; the conversion continues. Must not throw. */
-  readonly onWarning?: ((message: string) => void) | undefined;
   /**
    * The minimum size of all sources together, in bytes; a smaller size is an error. The size of a stream is known at
    * its end: a new target is then removed, but a target in place has been written to. Default: 1 for a stream without a
@@ -93,13 +91,6 @@ export interface ConvertOptions {
    * it differs. Default: false, but true for a zstd known to compress wrongly (1.5.0 to 1.5.4 from level 13 on).
    */
   readonly checkPayloads?: boolean | undefined;
-  /** Maximum number of worker threads; default: the number of processors available to this process. */
-  readonly threads?: number | undefined;
-  /**
-   * The memory limit of a process that runs only this call, in bytes; it must be enough for one thread. Default: three
-   * quarters of the limit of its control group. The target does not depend on it.
-   */
-  readonly memory?: number | undefined;
   /** The smallest run of zeros that is not allocated, in bytes; 0 stores every cluster. Default: 4096. */
   readonly sparseSize?: number | undefined;
   /** How the target is written; default: none (O_DIRECT), or writeback where the file system refuses that. */
@@ -136,12 +127,6 @@ export interface ConvertOptions {
   readonly sha256?: boolean | undefined;
   /** Maximum bytes per second written to the target. */
   readonly rateLimit?: number | undefined;
-  /** Called after each work item of 2 MiB; must not throw. */
-  readonly onProgress?: ((progress: Progress) => void) | undefined;
-  /** How NBD exports are opened. */
-  readonly nbd?: NbdOptions | undefined;
-  /** Aborts the conversion, which rejects with ERR_ABORTED and leaves no files. */
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** The options once the target has a name: its own, or that of a stream for messages. */

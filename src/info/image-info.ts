@@ -7,27 +7,16 @@ import type { CompressionType } from '../compression-type.js';
 import type { Examination } from '../examine/examine-image.js';
 import type { Image, ImageFormat } from '../image/image-reference.js';
 import type { ExportDescription } from '../nbd/describe-export.js';
-import type { NbdOptions } from '../nbd/nbd-options.js';
 import type { Encryption } from '../qcow2/encryption-header.js';
-import type { Progress } from '../workers/progress.js';
+import type { RunOptions } from '../workers/run-options.js';
 
-export interface ImageInfoOptions {
+/** `threads`, `memory` and `onProgress` are for `deep`. */
+export interface ImageInfoOptions extends RunOptions {
   readonly image: Image;
   /** Describe the backing files too. */
   readonly backingChain?: boolean | undefined;
   /** Read every compressed cluster of the described qcow2 images. */
   readonly deep?: boolean | undefined;
-  /** With `deep`: maximum number of worker threads; default: one for each processor available to this process. */
-  readonly threads?: number | undefined;
-  /** With `deep`; as in ConvertOptions. */
-  readonly memory?: number | undefined;
-  /** Called with a warning, one sentence; must not throw. */
-  readonly onWarning?: ((message: string) => void) | undefined;
-  /** Called while clusters are examined. */
-  readonly onProgress?: ((progress: Progress) => void) | undefined;
-  /** How NBD exports are opened. */
-  readonly nbd?: NbdOptions | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 export interface ImageInfo {

@@ -1,9 +1,9 @@
 /** The options and the ranges of `mapImage`. */
 
 import type { Image } from '../image/image-reference.js';
-import type { NbdOptions } from '../nbd/nbd-options.js';
+import type { CallOptions } from '../workers/run-options.js';
 
-export interface MapOptions {
+export interface MapOptions extends CallOptions {
   readonly image: Image;
   /** The first byte of the disk to map. Default: 0. */
   readonly startOffset?: number | undefined;
@@ -11,12 +11,6 @@ export interface MapOptions {
   readonly maxLength?: number | undefined;
   /** Refuse every file that an image names; default: false. */
   readonly isolated?: boolean | undefined;
-  /** Called with a warning, one sentence; must not throw. */
-  readonly onWarning?: ((message: string) => void) | undefined;
-  /** How NBD exports are opened. */
-  readonly nbd?: NbdOptions | undefined;
-  /** Aborts the call, which rejects with ERR_ABORTED. */
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** A range of the disk that is stored in one way. The fields and their rules are those of `qemu-img map`. */

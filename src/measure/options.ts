@@ -2,6 +2,7 @@
 import type { ConvertOptions } from '../convert/options.js';
 import { usageError } from '../errors.js';
 import type { Image, StreamReference } from '../image/image-reference.js';
+import type { RunOptions } from '../workers/run-options.js';
 
 /** The options that a measurement shares with the conversion. */
 type AsInConvert = Pick<
@@ -17,19 +18,13 @@ type AsInConvert = Pick<
   | 'compressionWindowBits'
   | 'engine'
   | 'checkPayloads'
-  | 'threads'
-  | 'memory'
-  | 'onWarning'
-  | 'onProgress'
-  | 'nbd'
-  | 'signal'
 >;
 
 /**
  * `targetFormat` is raw by default, as in qemu-img, and qcow2 with `compress`. A relative backing file in `create`
  * starts at the working directory; without `compress` it is not opened.
  */
-export interface MeasureOptions extends AsInConvert {
+export interface MeasureOptions extends AsInConvert, RunOptions {
   /** The image to measure: a reference or a file name. A stream requires `compress`. */
   readonly source?: Image | StreamReference | undefined;
   /** Instead of a source: bytes of an empty disk, at most 2^62; rounded up to 512. */

@@ -23,9 +23,12 @@ export const MOST_THREADS = Math.floor((LARGEST_PIECE / ITEM_BYTES - SPARE_ITEMS
 
 /** The caller's limits. */
 export interface WorkerBudgetOptions {
-  /** At least 1; undefined: one for each processor that this process may use. */
+  /** Maximum number of worker threads; default: the number of processors available to this process. */
   readonly threads?: number | undefined;
-  /** Bytes of the whole process at most; undefined: the share of its control group. */
+  /**
+   * The memory limit of a process that runs only this call, in bytes; it must be enough for one thread. Default: three
+   * quarters of the limit of its control group.
+   */
   readonly memory?: number | undefined;
 }
 

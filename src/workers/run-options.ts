@@ -1,0 +1,20 @@
+/** The options that the commands share. */
+import type { NbdOptions } from '../nbd/nbd-options.js';
+import type { Progress } from './progress.js';
+import type { WorkerBudgetOptions } from './worker-budget.js';
+
+/** The options of every command that reads images. */
+export interface CallOptions {
+  /** Called with each warning, one sentence; the call continues. Must not throw. */
+  readonly onWarning?: ((message: string) => void) | undefined;
+  /** How NBD exports are opened. */
+  readonly nbd?: NbdOptions | undefined;
+  /** Aborts the call, which rejects with ERR_ABORTED. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The options of a command that works through a disk in threads. */
+export interface RunOptions extends CallOptions, WorkerBudgetOptions {
+  /** Called after each part of the work, at most 2 MiB of the disk; must not throw. */
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+}
