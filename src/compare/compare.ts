@@ -7,6 +7,7 @@ import { type OpenedImage, openImage } from '../image/open-image.js';
 import { asksForDirect } from '../storage/cache-mode.js';
 import { BUILT_WORKER } from '../workers/built-worker.js';
 import { compareItems } from '../workers/compare-items.js';
+import { nextOf } from '../workers/pipeline.js';
 import { endPromptly } from '../workers/prompt-abort.js';
 import { openFileIdentities } from '../workers/range-identity.js';
 import { comparisonBudget } from './comparison-budget.js';
@@ -73,7 +74,7 @@ async function verdictOn(
     return { source, statusAt: (offset) => status.at(offset) };
   };
   const planned = () => planComparison([diskOf(one), diskOf(other)], strict, identityOf, signal);
-  const [items, ahead] = [planned(), planned()];
+  const items = planned();
   let verdict: Verdict = { kind: 'identical' };
   const next = async () => {
     const { done, value } = await items.next();
@@ -83,10 +84,7 @@ async function verdictOn(
   };
   const decision = await compareItems(images, next, {
     guestBytes,
-    ahead: async () => {
-      const { done, value } = await ahead.next();
-      return done ? undefined : value;
-    },
+    ahead: nextOf(planned()),
     budget,
     salvage: false,
     workerEntry,

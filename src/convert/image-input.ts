@@ -4,6 +4,7 @@ import { Concatenation } from '../image/concatenation.js';
 import { type ImageReference, imageReference } from '../image/image-reference.js';
 import { type OpenedImage, type OpenSettings, openImage } from '../image/open-image.js';
 import { asksForDirect } from '../storage/cache-mode.js';
+import { nextOf } from '../workers/pipeline.js';
 import { plan } from '../workers/plan.js';
 import type { Input } from './input.js';
 import type { ConvertOptions } from './options.js';
@@ -68,8 +69,7 @@ export function imageInput(images: readonly OpenedImage[]): Input & { readonly s
     fileOf: (descriptor) => source.fileOf(descriptor),
     items(settings) {
       const { backing } = settings;
-      const items = backing === undefined ? plan(source, settings) : planOverlay(source, backing, settings);
-      return async () => (await items.next()).value ?? undefined;
+      return nextOf(backing === undefined ? plan(source, settings) : planOverlay(source, backing, settings));
     },
     refuseChanges: () => source.refuseChanges(),
     [Symbol.asyncDispose]: () => source.close(),

@@ -15,7 +15,7 @@ import { evictFile } from '../system/evict-file.js';
 import { type ComparableDisk, compareItems } from '../workers/compare-items.js';
 import { HASH, readingWork } from '../workers/item-work.js';
 import type { FindRuns } from '../workers/messages/runs.js';
-import { packIn, runPipeline } from '../workers/pipeline.js';
+import { nextOf, packIn, runPipeline } from '../workers/pipeline.js';
 import { ITEM_BYTES, type PlannedItem, plan } from '../workers/plan.js';
 import { type ItemResult, WorkerPool } from '../workers/pool.js';
 import type { Progress } from '../workers/progress.js';
@@ -138,8 +138,7 @@ async function verifyContent(
   const { signal } = options;
   const planned = () => {
     const settings = { size, identityOf, salvage, part: source.changed, signal };
-    const items = planVerification(source.source, readable(target, mismatch), settings);
-    return async () => (await items.next()).value ?? undefined;
+    return nextOf(planVerification(source.source, readable(target, mismatch), settings));
   };
   const settings = { ...options, ahead: planned(), guestBytes: size, salvage };
   const decision = await compareItems([source, target], planned(), settings);
@@ -178,10 +177,7 @@ async function verifyDigest(
 ): Promise<void> {
   const digest = new ContentDigest();
   const { map } = readable(target, mismatch);
-  const planned = () => {
-    const items = plan({ size, map }, { itemSize: ITEM_BYTES, keepZeros: false, signal });
-    return async () => (await items.next()).value ?? undefined;
-  };
+  const planned = () => nextOf(plan({ size, map }, { itemSize: ITEM_BYTES, keepZeros: false, signal }));
   const weigh = (item: PlannedItem) => ({ now: readingWork(item, HASH), later: 0 });
   const work = onProgress && new WorkAhead<PlannedItem>({ items: planned(), weigh, size, threads: 1 });
   const budget = limitBudgetToDisk(most, size);

@@ -8,7 +8,7 @@ import type { Header } from '../qcow2/header.js';
 import { MarkedClusters } from '../qcow2/marked-clusters.js';
 import { BUILT_WORKER } from '../workers/built-worker.js';
 import type { ExaminePayloads } from '../workers/messages/examination.js';
-import { refuseAbort, runPipeline } from '../workers/pipeline.js';
+import { nextOf, refuseAbort, runPipeline } from '../workers/pipeline.js';
 import { ITEM_BYTES } from '../workers/plan.js';
 import { WorkerPool } from '../workers/pool.js';
 import type { Progress } from '../workers/progress.js';
@@ -112,11 +112,7 @@ async function inflateAll(
     });
   // Started with the first payload: an image without compressed clusters needs no thread.
   let pool: WorkerPool<ExaminePayloads> | undefined;
-  const items = plan.items();
-  const next = async () => {
-    const { value, done } = await items.next();
-    return done ? undefined : value;
-  };
+  const next = nextOf(plan.items());
   const pack = async (item: PlannedExamination, slot: number): Promise<ExaminedItem> => {
     const payloads = payloadsOf(item);
     if (payloads.length === 0) return NOTHING_EXAMINED;

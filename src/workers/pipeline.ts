@@ -17,7 +17,10 @@ export interface PipelineParts<Answer, Item = PlannedItem> {
   pack(item: Item, slot: number): Promise<Answer>;
   /** Stores the answer. Called in guest order; `stores` calls may be under way. */
   store(answer: Answer, item: Item): Promise<void>;
-  /** Takes what else the answer says, once it is stored; its slot is free afterwards. Called in guest order, one at a time. */
+  /**
+   * Takes what else the answer says, once it is stored; its slot is free afterwards. Called in guest order, one at a
+   * time.
+   */
   stored?(answer: Answer, item: Item): Promise<void>;
   /** Answers that are stored at once, at most. Default: 1. A target that answers late needs more. */
   readonly stores?: number | undefined;
@@ -25,6 +28,14 @@ export interface PipelineParts<Answer, Item = PlannedItem> {
   storedBytes(): number | undefined;
   /** As in Progress. */
   ratio?(): number | undefined;
+}
+
+/** @returns the stage that plans: it takes the items of a plan one after the other */
+export function nextOf<Item>(plan: AsyncIterator<Item, unknown, undefined>): () => Promise<Item | undefined> {
+  return async () => {
+    const { done, value } = await plan.next();
+    return done ? undefined : value;
+  };
 }
 
 /** @returns the stage that works on planned items in a pool */
