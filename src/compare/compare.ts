@@ -89,7 +89,7 @@ async function verdictOn(
     salvage: false,
     workerEntry,
     // A run that ended early is not complete.
-    onProgress: (progress) => verdict.kind === 'identical' && onProgress?.(progress),
+    onProgress: onProgress && ((progress) => verdict.kind === 'identical' && onProgress(progress)),
     signal,
   });
   return decision ?? verdict;

@@ -136,12 +136,13 @@ async function verifyContent(
 ): Promise<void> {
   const identityOf = openFileIdentities((fd) => source.source.fileOf(fd) ?? mismatch.nameOf(fd, target));
   const { signal } = options;
-  const planned = () => {
-    const settings = { size, identityOf, salvage, part: source.changed, signal };
+  const planned = (part: ChangedClusters | undefined) => {
+    const settings = { size, identityOf, salvage, part, signal };
     return nextOf(planVerification(source.source, readable(target, mismatch), settings));
   };
-  const settings = { ...options, ahead: planned(), guestBytes: size, salvage };
-  const decision = await compareItems([source, target], planned(), settings);
+  const { changed } = source;
+  const settings = { ...options, ahead: planned(changed?.forAnotherWalk()), guestBytes: size, salvage };
+  const decision = await compareItems([source, target], planned(changed), settings);
   if (decision === undefined) return;
   const { kind, offset } = decision;
   if (kind === 'unreadable')
