@@ -2,12 +2,12 @@
  * Computes the digest of a disk's content: of an image with its backing files, of a snapshot, a device or a stream.
  * Never prints, never exits, installs no signal handler.
  */
+import { digestInput } from '../convert/disk-digest.js';
 import { openImages } from '../convert/image-input.js';
 import type { Input } from '../convert/input.js';
 import { openStreamInput } from '../convert/stream-input.js';
 import { chainMemory } from '../image/chain-memory.js';
 import { BUILT_WORKER } from '../workers/built-worker.js';
-import { digestDisk } from '../workers/digest-disk.js';
 import { ITEM_BYTES } from '../workers/plan.js';
 import { poolMemory } from '../workers/pool-memory.js';
 import { endPromptly } from '../workers/prompt-abort.js';
@@ -26,20 +26,15 @@ async function digestSource(options: ChecksumOptions): Promise<ChecksumResult> {
   const { source, cache: sourceCache, onProgress, signal } = options;
   const opening = { ...options, sources: [source], sourceCache };
   await using input = (await openStreamInput(opening)) ?? (await openImages(opening));
-  const { size, likelySize, arrives, readAlignment, compressionTypes, fileOf, images } = input;
-  const planning = {
-    ...{ itemSize: ITEM_BYTES, clusterSize: 1, keepZeros: false },
-    ...{ backing: undefined, room: undefined, signal },
-  };
-  const result = await digestDisk(
-    {
-      ...{ size, likelySize, arrives, readAlignment, compressionTypes, fileOf },
-      items: (pool) => input.items(planning, pool),
-    },
-    { budget: budgetFor(options, input), workerEntry: BUILT_WORKER, onProgress, signal },
-  );
+  const result = await digestInput(input, {
+    budget: budgetFor(options, input),
+    workerEntry: BUILT_WORKER,
+    onProgress,
+    signal,
+  });
   await input.refuseChanges();
-  return { digest: result.digest, virtualSize: result.size, format: images[0]?.layers[0].format ?? 'raw' };
+  const format = input.images[0]?.layers[0].format ?? 'raw';
+  return { digest: result.digest, virtualSize: result.size, format };
 }
 
 /** @throws Qcow2cError ERR_USAGE for a memory limit that is too low */

@@ -4,16 +4,18 @@ import type { DiskDigest } from '../workers/block-digests.js';
 import type { WorkerBudget } from '../workers/worker-budget.js';
 import type { ChangedClusters } from './changed-clusters.js';
 import type { ConversionProgress } from './conversion-progress.js';
+import { digestTarget } from './disk-digest.js';
 import { digestOfFile, type FileDigest } from './file-digest.js';
 import type { Input } from './input.js';
 import type { ConvertResult, NamedTargetOptions } from './options.js';
 import type { Output, WrittenTarget } from './output.js';
-import { digestTarget } from './target-digest.js';
 import { verifyTarget } from './verification.js';
 
 export type TargetProofs = Pick<ConvertResult, 'digest' | 'sha256' | 'verifiedFrom' | 'verifiedPart'>;
 
-/** The digests that were taken while the target was written, not ended yet; undefined: not asked for, or not possible. */
+/**
+ * The digests that were taken while the target was written, not ended yet; undefined: not asked for, or not possible.
+ */
 export interface TakenDigests {
   /** Of the source's disk, which has `diskSize` bytes. */
   readonly digest: DiskDigest | undefined;
