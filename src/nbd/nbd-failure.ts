@@ -110,3 +110,9 @@ export function nbdError(
 export function readError(file: string, offset: number, cause: unknown): Qcow2cError {
   return nbdError(`Could not read ${quoted(file)} at offset ${offset}`, cause, { file, offset });
 }
+
+/** @param offset bytes in the export */
+export function statusError(file: string, offset: number, cause: unknown): Qcow2cError {
+  const what = `Could not read the block status of ${quoted(file)} at offset ${offset}`;
+  return nbdError(what, cause, { file, offset });
+}

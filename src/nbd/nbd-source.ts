@@ -10,7 +10,7 @@ import { BASE_ALLOCATION, BlockStatus, READS_AS_ZEROS, type StatusRange } from '
 import { type ExportDescription, openWithLists, type ServerLists } from './describe-export.js';
 import { loadLibnbd } from './libnbd.js';
 import { NbdConnection } from './nbd-connection.js';
-import { changedSize, NbdFailure, nbdError, readError, retryDelay } from './nbd-failure.js';
+import { changedSize, NbdFailure, nbdError, readError, retryDelay, statusError } from './nbd-failure.js';
 import type { NbdHandle, NbdSettings } from './nbd-handle.js';
 import { exportIdentity, type NbdAddress } from './nbd-name.js';
 import { forgetExport, type OpenExport, registerExport } from './open-exports.js';
@@ -35,7 +35,8 @@ export class NbdSource implements OpenedFile {
   readonly #contexts: readonly string[];
   #reconnecting: Promise<void> | undefined;
   readonly #closing = new AbortController();
-  readonly #statuses = new Map<string, BlockStatus>();
+  /** By meta context. */
+  readonly #statuses = new Map<string, ContextStatus>();
 
   /**
    * Connects to an export.
@@ -84,40 +85,31 @@ export class NbdSource implements OpenedFile {
     this.identity = exportIdentity(address);
   }
 
-  /** What the handshake settled. */
-  get facts() {
-    return this.#opened.facts;
-  }
-
   /**
    * The ranges of a meta context that was asked for.
    * @param context such as base:allocation or qemu:dirty-bitmap:NAME
-   * @returns undefined if the server does not have it; otherwise answers for offsets below the export's size
+   * @returns undefined if the server does not have it
    */
-  status(context: string): { at(offset: number): Promise<StatusRange> } | undefined {
-    if (!this.#opened.facts.contexts.includes(context)) return undefined;
-    let status = this.#statuses.get(context);
-    if (status === undefined) {
-      const requests = { library: loadLibnbd(), request: (begin: Begin) => this.#request(begin) };
-      // A range without an answer is read: it may hold data, and it may have changed.
-      const unknown = context === BASE_ALLOCATION ? 0 : DIRTY;
-      status = new BlockStatus(requests, context, unknown, this.#opened.facts.size);
-      this.#statuses.set(context, status);
-    }
-    const found = status;
-    return {
-      at: (offset) =>
-        found.at(offset).catch((error) => {
-          const what = `Could not read the block status of ${quoted(this.name)} at offset ${offset}`;
-          throw nbdError(what, error, { file: this.name, offset });
-        }),
-    };
+  #status(context: string): ContextStatus | undefined {
+    const known = this.#statuses.get(context);
+    const { contexts, size } = this.#opened.facts;
+    if (known !== undefined || !contexts.includes(context)) return known;
+    const requests = { library: loadLibnbd(), request: (begin: Begin) => this.#request(begin) };
+    // A range without an answer is read: it may hold data, and it may have changed.
+    const unknown = context === BASE_ALLOCATION ? 0 : DIRTY;
+    const ranges = new BlockStatus(requests, context, unknown, size);
+    const status: ContextStatus = (offset) =>
+      ranges.at(offset).catch((error) => {
+        throw statusError(this.name, offset, error);
+      });
+    this.#statuses.set(context, status);
+    return status;
   }
 
   bitmapChanges(name: string): ChangeMap {
     const context = bitmapContext(name);
-    const status = this.status(context);
-    if (status === undefined) {
+    const statusAt = this.#status(context);
+    if (statusAt === undefined) {
       throw usageError(
         `Dirty bitmap ${quoted(name)} not found: the server of ${quoted(this.name)} has no meta context ` +
           `${quoted(context)}; 'qcow2c info' lists what it has`,
@@ -128,7 +120,7 @@ export class NbdSource implements OpenedFile {
     return {
       changesAt: async (offset) => {
         if (offset >= size) return { length: this.size - offset, isChanged: false };
-        const { length, flags } = await status.at(offset);
+        const { length, flags } = await statusAt(offset);
         return { length, isChanged: flags % 2 === DIRTY };
       },
     };
@@ -137,8 +129,8 @@ export class NbdSource implements OpenedFile {
   async map(offset: number): Promise<MappedRange> {
     const { size } = this.#opened.facts;
     if (offset >= size) return { kind: 'zero', length: this.size - offset };
-    const status = this.status(BASE_ALLOCATION);
-    const { length, flags } = (await status?.at(offset)) ?? { length: size - offset, flags: 0 };
+    const statusAt = this.#status(BASE_ALLOCATION);
+    const { length, flags } = (await statusAt?.(offset)) ?? { length: size - offset, flags: 0 };
     if ((flags & READS_AS_ZEROS) !== 0) return { kind: 'zero', length };
     return { kind: 'data', length, descriptor: this.descriptor, offset };
   }
@@ -225,6 +217,9 @@ function bitmapContext(name: string): string {
 }
 
 type Begin = (handle: NbdHandle) => number;
+
+/** Tells the longest known range of a meta context from an offset on, in bytes below the export's size. */
+type ContextStatus = (offset: number) => Promise<StatusRange>;
 
 function openError(name: string, error: NbdFailure): Qcow2cError {
   return nbdError(`Could not open ${quoted(name)}`, error, { file: name });
