@@ -7,9 +7,9 @@ import type { FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { internalError, ioError, quoted } from '../errors.js';
-import { readFully } from '../system/read-fully.js';
+import { writeFully } from '../system/write-fully.js';
 import { SortedRanges } from './sorted-ranges.js';
-import { openUnnamedFile } from './unnamed-file.js';
+import { openUnnamedFile, readBack } from './unnamed-file.js';
 
 /** Bytes of compressed tables in memory: those of a full disk of 1 TiB with the usual clusters. */
 const MOST_IN_MEMORY = 48 * 2 ** 20;
@@ -78,8 +78,7 @@ export class ImageLayout implements AsyncDisposable {
     const at = this.#fileLength;
     this.#fileLength += compressed.length;
     this.#tables.set(offset, { ...entry, kept: { at, length: compressed.length } });
-    this.#file ??= openUnnamedFile(this.#directory);
-    await this.#write(await this.#file, at, compressed);
+    await this.#write(at, compressed);
   }
 
   /** The bytes of tables that were written at this offset; undefined: none were. @throws Qcow2cError ERR_IO */
@@ -118,12 +117,15 @@ export class ImageLayout implements AsyncDisposable {
     await file?.close().catch(() => {});
   }
 
-  async #write(file: FileHandle, at: number, bytes: Uint8Array): Promise<void> {
+  #openFile(): Promise<FileHandle> {
+    this.#file ??= openUnnamedFile(this.#directory);
+    return this.#file;
+  }
+
+  async #write(at: number, bytes: Uint8Array): Promise<void> {
+    const file = await this.#openFile();
     try {
-      for (let done = 0; done < bytes.length; ) {
-        const { bytesWritten } = await file.write(bytes, done, bytes.length - done, at + done);
-        done += bytesWritten;
-      }
+      await writeFully(file.fd, bytes, at);
     } catch (error) {
       const what = `Could not write the tables to a temporary file in ${quoted(this.#directory)}`;
       throw ioError(`${what} (TMPDIR names another directory)`, error, { file: this.#directory });
@@ -131,17 +133,10 @@ export class ImageLayout implements AsyncDisposable {
   }
 
   async #read(at: number, length: number): Promise<Uint8Array> {
-    const file = await this.#file;
     const bytes = new Uint8Array(length);
     const what = `Could not read the tables back from a temporary file in ${quoted(this.#directory)}`;
-    const found =
-      file === undefined
-        ? 0
-        : await readFully(file.fd, bytes, at).catch((error) => {
-            throw ioError(what, error, { file: this.#directory });
-          });
-    if (found === length) return bytes;
-    throw ioError(what, new Error(`only ${found} of ${length} bytes are there`), { file: this.#directory });
+    await readBack(await this.#openFile(), at, bytes, what, { file: this.#directory });
+    return bytes;
   }
 }
 

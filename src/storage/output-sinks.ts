@@ -4,7 +4,7 @@ import { Socket } from 'node:net';
 import { finished, type Writable } from 'node:stream';
 import { promisify } from 'node:util';
 import { descriptorPath } from '../system/descriptor-facts.js';
-import { isTransient, MOST_IDLE_ATTEMPTS } from '../system/transient-error.js';
+import { writeFully } from '../system/write-fully.js';
 
 const close = promisify(fs.close);
 
@@ -77,7 +77,7 @@ export class SharedPipeSink extends PipeSink {
 /** A file or a device, written from the descriptor's own position on. */
 export class FileSink implements Sink {
   readonly #descriptor: number;
-  #isAbandoned = false;
+  readonly #abandoned = new AbortController();
   #inFlight: Promise<void> = Promise.resolve();
 
   constructor(descriptor: number) {
@@ -85,32 +85,9 @@ export class FileSink implements Sink {
   }
 
   write(bytes: Uint8Array): Promise<void> {
-    const writing = this.#write(bytes);
+    const writing = writeFully(this.#descriptor, bytes, null, this.#abandoned.signal);
     this.#inFlight = writing.catch(() => {});
     return writing;
-  }
-
-  async #write(bytes: Uint8Array): Promise<void> {
-    let idle = 0;
-    for (let done = 0; done < bytes.length && !this.#isAbandoned; ) {
-      try {
-        const written = await this.#writeOnce(bytes.subarray(done));
-        done += written;
-        idle = written > 0 ? 0 : idle + 1;
-      } catch (error) {
-        idle += 1;
-        if (!isTransient(error) || idle > MOST_IDLE_ATTEMPTS) throw error;
-      }
-      if (idle > MOST_IDLE_ATTEMPTS) throw new Error(`only ${done} bytes were written`);
-    }
-  }
-
-  #writeOnce(bytes: Uint8Array): Promise<number> {
-    return new Promise((resolve, reject) => {
-      fs.write(this.#descriptor, bytes, 0, bytes.length, null, (error, written) =>
-        error ? reject(error) : resolve(written),
-      );
-    });
   }
 
   async end(): Promise<void> {
@@ -118,7 +95,7 @@ export class FileSink implements Sink {
   }
 
   abandon(): void {
-    this.#isAbandoned = true;
+    this.#abandoned.abort();
     // Another file could get the number of a descriptor that is closed under a write.
     void this.#inFlight.then(() => this.end()).catch(() => {});
   }

@@ -1,13 +1,12 @@
 /** An image in a file without a name, from which it is sent to a stream. */
 import type { FileHandle } from 'node:fs/promises';
-import { ioError, quoted } from '../errors.js';
+import { quoted } from '../errors.js';
 import { descriptorPath } from '../system/descriptor-facts.js';
-import { ReadError, readFully } from '../system/read-fully.js';
 import type { CacheMode } from './cache-mode.js';
 import { DirectFile } from './direct-file.js';
 import type { OutputStream } from './output-stream.js';
 import type { Target } from './target.js';
-import { openUnnamedFile } from './unnamed-file.js';
+import { openUnnamedFile, readBack } from './unnamed-file.js';
 
 const PIECE_BYTES = 2 ** 20;
 
@@ -71,11 +70,7 @@ export class SpoolFile implements AsyncDisposable {
   async #read(offset: number, into: Uint8Array): Promise<void> {
     const file = this.#name;
     const what = `Could not read the ${quoted(file)} at offset ${offset}`;
-    const found = await readFully(this.#handle.fd, into, offset).catch((error) => {
-      throw ioError(what, error instanceof ReadError ? error.cause : error, { file, offset });
-    });
-    if (found === into.length) return;
-    throw ioError(what, new Error(`only ${found} of ${into.length} bytes are there`), { file, offset });
+    await readBack(this.#handle, offset, into, what, { file, offset });
   }
 
   /** Frees the file; never throws. */

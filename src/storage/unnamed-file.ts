@@ -3,7 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ioError, quoted } from '../errors.js';
+import { type ErrorFacts, ioError, quoted } from '../errors.js';
+import { ReadError, readFully } from '../system/read-fully.js';
 
 /** Linux's O_TMPFILE, which Node.js does not name. */
 const UNNAMED = process.platform === 'linux' ? 0o20000000 | constants.O_DIRECTORY : undefined;
@@ -40,4 +41,25 @@ async function openUnlinked(directory: string): Promise<FileHandle> {
   const file = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, OWNER_ONLY);
   await unlink(path);
   return file;
+}
+
+/**
+ * Fills `into` with bytes that were written before.
+ * @param offset bytes
+ * @param what the operation and its file, for the error
+ * @throws Qcow2cError ERR_IO, also when fewer bytes are there
+ */
+export async function readBack(
+  file: FileHandle,
+  offset: number,
+  into: Uint8Array,
+  what: string,
+  facts: ErrorFacts,
+): Promise<void> {
+  try {
+    const found = await readFully(file.fd, into, offset);
+    if (found < into.length) throw new Error(`only ${found} of ${into.length} bytes are there`);
+  } catch (error) {
+    throw ioError(what, error instanceof ReadError ? error.cause : error, facts);
+  }
 }

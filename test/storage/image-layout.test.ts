@@ -1,4 +1,4 @@
-import { readdirSync, readlinkSync } from 'node:fs';
+import { readdirSync, readlinkSync, truncateSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ImageLayout } from '../../src/storage/image-layout.js';
@@ -8,16 +8,22 @@ import { tries } from '../stage.js';
 
 const path = useScratch();
 
-/** The files without a name that this process has open in the scratch directory. */
+/** The descriptors of files without a name in the scratch directory that this process has open. */
+function unnamedDescriptors(): string[] {
+  return readdirSync('/proc/self/fd').filter((descriptor) => nameOf(descriptor).startsWith(path('')));
+}
+
 function unnamedFiles(): string[] {
-  return readdirSync('/proc/self/fd').flatMap((descriptor) => {
-    try {
-      const name = readlinkSync(`/proc/self/fd/${descriptor}`);
-      return name.startsWith(path('')) ? [name] : [];
-    } catch {
-      return [];
-    }
-  });
+  return unnamedDescriptors().map(nameOf);
+}
+
+/** @returns '' for the descriptor of the listing itself, which is closed by now */
+function nameOf(descriptor: string): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${descriptor}`);
+  } catch {
+    return '';
+  }
 }
 
 test('tables are read back as they were written, from memory and from the file', async () => {
@@ -91,6 +97,18 @@ describe('what cannot be kept', () => {
       code: 'ERR_IO',
       file: path('missing'),
       systemCode: 'ENOENT',
+    });
+  });
+
+  test('is an error, too, when it is no longer whole', async () => {
+    await using layout = new ImageLayout(0, path('.'));
+    await layout.addTables(0, Uint8Array.from(randomBytes(4096)));
+    const [descriptor] = unnamedDescriptors();
+    truncateSync(`/proc/self/fd/${descriptor}`, 10);
+    await expect(layout.tablesAt(0)).rejects.toMatchObject({
+      code: 'ERR_IO',
+      file: path('.'),
+      message: expect.stringMatching(/Could not read the tables back .*: only 10 of \d+ bytes are there/),
     });
   });
 
