@@ -10,21 +10,21 @@ export abstract class ForwardFile implements TargetFile {
   readonly alignment: number;
   readonly cacheMode = undefined;
   readonly directRefused = undefined;
-  protected readonly stream: OutputStream | undefined;
+  readonly #stream: OutputStream | undefined;
 
   /** @param alignment bytes to which writes are padded @param stream undefined: nothing is written */
   constructor(name: string, alignment: number, stream: OutputStream | undefined) {
     this.name = name;
     this.alignment = alignment;
-    this.stream = stream;
+    this.#stream = stream;
   }
 
   get writeCalls(): number {
-    return this.stream?.writeCalls ?? 0;
+    return this.#stream?.writeCalls ?? 0;
   }
 
   get writtenBytes(): number {
-    return this.stream?.writtenBytes ?? 0;
+    return this.#stream?.writtenBytes ?? 0;
   }
 
   abstract write(offset: number, buffers: readonly Uint8Array[], kind?: WriteKind): Promise<void>;
@@ -43,7 +43,7 @@ export abstract class ForwardFile implements TargetFile {
   }
 
   limitRate(limit: RateLimit): void {
-    this.stream?.limitRate(limit);
+    this.#stream?.limitRate(limit);
   }
 
   async allocate(): Promise<void> {}

@@ -8,7 +8,9 @@ import { tmpdir } from 'node:os';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { internalError, ioError, quoted } from '../errors.js';
 import { writeFully } from '../system/write-fully.js';
+import { ForwardFile } from './forward-file.js';
 import { SortedRanges } from './sorted-ranges.js';
+import type { WriteKind } from './storage.js';
 import { openUnnamedFile, readBack } from './unnamed-file.js';
 
 /** Bytes of compressed tables in memory: those of a full disk of 1 TiB with the usual clusters. */
@@ -137,6 +139,27 @@ export class ImageLayout implements AsyncDisposable {
     const what = `Could not read the tables back from a temporary file in ${quoted(this.#directory)}`;
     await readBack(await this.#openFile(), at, bytes, what, { file: this.#directory });
     return bytes;
+  }
+}
+
+/** The file of the first pass: keeps the layout and discards the data. */
+export class LayoutFile extends ForwardFile {
+  readonly #layout: ImageLayout;
+
+  /** @param alignment bytes; that of the second pass */
+  constructor(layout: ImageLayout, name: string, alignment: number) {
+    super(name, alignment, undefined);
+    this.#layout = layout;
+  }
+
+  async write(offset: number, buffers: readonly Uint8Array[], kind: WriteKind = 'data'): Promise<void> {
+    const length = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
+    if (kind === 'data') this.#layout.addData(offset, length);
+    else await this.#layout.addTables(offset, Buffer.concat(buffers));
+  }
+
+  async complete(length: number): Promise<void> {
+    this.#layout.length = length;
   }
 }
 
