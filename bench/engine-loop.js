@@ -2,11 +2,11 @@
 // clusters of a raw file, with a worker thread on every core, and throws the result away. Its CPU time holds the
 // start of Node and of the workers, finding the holes (SEEK_DATA, SEEK_HOLE), reading the data through the page
 // cache in items of 1 MiB, the test for zeros and the compression: nothing is handed over, ordered or written.
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { fstatSync, openSync, readSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { availableParallelism } from 'node:os';
-import { isMainThread, Worker, workerData } from 'node:worker_threads';
+import { isMainThread, workerData } from 'node:worker_threads';
 import koffi from 'koffi';
+import { onAllCores } from './all-cores.js';
 import { ENGINES } from './built.js';
 
 const require = createRequire(import.meta.url);
@@ -34,18 +34,7 @@ function main() {
   const [path, engine, level] = process.argv.slice(2);
   const descriptor = openSync(path, 'r');
   const offsets = items(descriptor, fstatSync(descriptor).size);
-  const shared = new Float64Array(new SharedArrayBuffer(offsets.length * 8));
-  shared.set(offsets);
-  const next = new Int32Array(new SharedArrayBuffer(4));
-  let running = availableParallelism();
-  for (let n = running; n > 0; n--) {
-    const worker = new Worker(new URL(import.meta.url), {
-      workerData: { descriptor, engine, level: Number(level), shared, next },
-    });
-    worker.on('exit', () => {
-      if (--running === 0) closeSync(descriptor);
-    });
-  }
+  onAllCores(import.meta.url, descriptor, offsets, { engine, level: Number(level) });
 }
 
 async function work() {

@@ -1,10 +1,10 @@
 // The yardstick for restoring: `node inflating-loop.js IMAGE` only runs libdeflate over the payloads of a qcow2 image
 // whose compression type is zlib, with a worker thread on every core, and throws the clusters away. Its CPU time holds
 // the start of Node and of the workers, the L2 tables and reading the payloads through the page cache.
-import { closeSync, openSync, readSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
-import { isMainThread, Worker, workerData } from 'node:worker_threads';
+import { openSync, readSync } from 'node:fs';
+import { isMainThread, workerData } from 'node:worker_threads';
 import koffi from 'koffi';
+import { onAllCores } from './all-cores.js';
 
 const ENTRY_BYTES = 8;
 /** Payloads that a worker takes at once. */
@@ -47,18 +47,7 @@ function payloads(descriptor) {
 function main() {
   const descriptor = openSync(process.argv[2], 'r');
   const { clusterSize, ranges } = payloads(descriptor);
-  const shared = new Float64Array(new SharedArrayBuffer(ranges.length * 8));
-  shared.set(ranges);
-  const next = new Int32Array(new SharedArrayBuffer(4));
-  let running = availableParallelism();
-  for (let n = running; n > 0; n--) {
-    const worker = new Worker(new URL(import.meta.url), {
-      workerData: { descriptor, clusterSize, shared, next },
-    });
-    worker.on('exit', () => {
-      if (--running === 0) closeSync(descriptor);
-    });
-  }
+  onAllCores(import.meta.url, descriptor, ranges, { clusterSize });
 }
 
 function work() {

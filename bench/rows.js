@@ -1,18 +1,9 @@
 // The rows of the benchmark: which sides each one compares and the bars it has to reach.
-import { availableParallelism } from 'node:os';
-import {
-  beyond,
-  coresBusy,
-  difference,
-  judge,
-  own,
-  rate,
-  rateBeyond,
-  ratio,
-  writesPerHostCluster,
-} from './bars.js';
+import { difference, judge, own, rate, rateBeyond, ratio, writesPerHostCluster } from './bars.js';
+import { backup, systemFiles } from './corpus-rows.js';
 import { figure } from './format.js';
 import { SYSTEM_BYTES } from './system-files.js';
+import { cpuAtMost, cpuRatio, notSlower, peakAtMost, sizeAtMost, timesFaster } from './usual-bars.js';
 
 /**
  * @typedef {import('./bars.js').Bar} Bar
@@ -36,189 +27,11 @@ const AS_FAST_AS_THE_DISK = 1.05;
 /** Two peaks of the same program differ by some pages from run to run; more than this is growth. */
 const SAME_PEAK = 1.05;
 
-/** @param {string} ours @param {string} theirs @param {number} limit @returns {Bar} */
-const cpuAtMost = (ours, theirs, limit) => ({
-  label: 'CPU time ratio',
-  relation: 'at most',
-  limit,
-  unit: 'ratio',
-  figure: ratio('cpu', ours, theirs),
-});
-
-/** @param {string} ours @param {string} theirs @param {number} limit @returns {Bar} */
-const timesFaster = (ours, theirs, limit) => ({
-  label: 'times faster (wall)',
-  relation: 'at least',
-  limit,
-  unit: 'times',
-  figure: ratio('wall', theirs, ours),
-});
-
-/** @param {string} ours @param {string} theirs @param {number} limit @returns {Bar} */
-const sizeAtMost = (ours, theirs, limit) => ({
-  label: 'size',
-  relation: 'at most',
-  limit,
-  unit: 'percent',
-  figure: ratio('size', ours, theirs),
-});
-
-/** @param {string} name @param {string} side @returns {Bar} */
-const busy = (name, side) => ({
-  label: `share of all cores, ${name}`,
-  relation: 'at least',
-  limit: 0.925,
-  unit: 'percent',
-  figure: coresBusy(side, availableParallelism()),
-});
-
-/** @param {string} corpus @param {string} name @param {number} cpu limit of the default's CPU time @returns {Row[]} */
-function systemFiles(corpus, name, cpu) {
-  const side = (/** @type {string} */ id) => `${corpus}/${id}`;
-  return [
-    {
-      id: `${corpus}-zlib`,
-      title: `${name}, zlib`,
-      against: 'qemu-img -c -W -m 16 -t none',
-      sides: [side('direct'), side('qemu-parallel')],
-      bars: [
-        cpuAtMost(side('direct'), side('qemu-parallel'), cpu),
-        timesFaster(side('direct'), side('qemu-parallel'), 4.5),
-        sizeAtMost(side('direct'), side('qemu-parallel'), 1),
-      ],
-    },
-    {
-      id: `${corpus}-plain`,
-      title: `${name}, zlib`,
-      against: 'qemu-img -c',
-      sides: [side('plain'), side('qemu-plain')],
-      bars: [
-        timesFaster(side('plain'), side('qemu-plain'), 6),
-        sizeAtMost(side('plain'), side('qemu-plain'), 1),
-      ],
-    },
-    {
-      id: `${corpus}-fast`,
-      title: `${name}, --fast`,
-      against: 'qemu-img -c -W -m 16 -t none',
-      sides: [side('fast'), side('qemu-parallel')],
-      bars: [
-        cpuAtMost(side('fast'), side('qemu-parallel'), 0.12),
-        timesFaster(side('fast'), side('qemu-parallel'), 7),
-        sizeAtMost(side('fast'), side('qemu-parallel'), 1.05),
-      ],
-    },
-    {
-      id: `${corpus}-zstd`,
-      title: `${name}, both zstd`,
-      against: 'qemu-img -c -W -m 16 -t none',
-      sides: [side('zstd'), side('qemu-zstd')],
-      bars: [
-        timesFaster(side('zstd'), side('qemu-zstd'), 2),
-        sizeAtMost(side('zstd'), side('qemu-zstd'), 1.005),
-      ],
-    },
-    {
-      id: `${corpus}-overhead`,
-      title: `${name}, overhead`,
-      against: 'the engine loop',
-      sides: [side('overhead'), side('libdeflate-loop')],
-      bars: [cpuAtMost(side('overhead'), side('libdeflate-loop'), 1.1)],
-    },
-    {
-      id: `${corpus}-overhead-fast`,
-      title: `${name}, overhead of --fast`,
-      against: 'the engine loop',
-      sides: [side('fast'), side('isal-loop')],
-      bars: [cpuAtMost(side('fast'), side('isal-loop'), 1.25)],
-    },
-    {
-      id: `${corpus}-cores`,
-      title: `${name}, cores kept busy`,
-      sides: [side('direct'), side('fast')],
-      bars: [busy('default', side('direct')), busy('--fast', side('fast'))],
-    },
-    {
-      id: `${corpus}-raw-to-raw`,
-      title: `${name}, raw to raw`,
-      against: 'qemu-img -O raw -W -m 16 -t none',
-      sides: [side('qcow2c-raw-to-raw'), side('qemu-img-raw-to-raw')],
-      bars: [timesFaster(side('qcow2c-raw-to-raw'), side('qemu-img-raw-to-raw'), 1)],
-    },
-  ];
-}
-
-/**
- * @param {string} corpus compressed by qemu-img @param {string} name
- * @returns {Row[]} restoring and copying: the other half of a backup
- */
-function backup(corpus, name) {
-  const side = (/** @type {string} */ id) => `${corpus}/${id}`;
-  return [
-    {
-      id: `${corpus}-passthrough`,
-      title: `${name} in zlib to zlib, payloads copied`,
-      against: 'qemu-img -c -W -m 16 -t none',
-      sides: [side('passthrough'), side('qemu-parallel')],
-      bars: [
-        timesFaster(side('passthrough'), side('qemu-parallel'), 10),
-        peakAtMost('copied payloads', side('passthrough'), 160),
-      ],
-      shown: [
-        {
-          label: 'CPU time ratio',
-          unit: 'ratio',
-          figure: ratio('cpu', side('passthrough'), side('qemu-parallel')),
-        },
-        { label: 'size', unit: 'percent', figure: ratio('size', side('passthrough'), side('qemu-parallel')) },
-      ],
-    },
-    {
-      id: `${corpus}-raw`,
-      title: `${name} in zlib to raw`,
-      against: 'qemu-img -O raw -W -m 16 -t none',
-      sides: [side('raw'), side('qemu-raw')],
-      bars: [timesFaster(side('raw'), side('qemu-raw'), 2.2), peakAtMost('to raw', side('raw'), 160)],
-      shown: [
-        { label: 'CPU time ratio', unit: 'ratio', figure: ratio('cpu', side('raw'), side('qemu-raw')) },
-      ],
-    },
-    {
-      id: `${corpus}-inflating`,
-      title: `${name} in zlib to raw`,
-      against: 'the inflating loop',
-      sides: [side('raw'), side('inflating-loop')],
-      bars: [cpuAtMost(side('raw'), side('inflating-loop'), 1.5)],
-    },
-  ];
-}
-
-/** @param {string} name @param {string} side @param {number} limit MiB @returns {Bar} */
-const peakAtMost = (name, side, limit) => ({
-  label: `peak memory, ${name}`,
-  relation: 'at most',
-  limit: limit * MiB,
-  unit: 'bytes',
-  figure: own('peak', side),
-});
-
 /** @param {string} corpus @param {string} command @returns {string[]} sides */
 const looksInto = (corpus, command) => [
   ...['qcow2c', 'qemu-img'].map((program) => `${corpus}/${program}-${command}`),
   `${corpus}/node`,
 ];
-
-/** Seconds by which a command of ours may exceed qemu-img and the start of Node: our own modules are loaded too. */
-const LOADING = 0.05;
-
-/** @param {string} corpus @param {string} command @returns {Bar} */
-const notSlower = (corpus, command) => ({
-  label: 'wall above qemu-img and the start of Node',
-  relation: 'at most',
-  limit: LOADING,
-  unit: 'seconds',
-  figure: beyond('wall', `${corpus}/qcow2c-${command}`, `${corpus}/qemu-img-${command}`, `${corpus}/node`),
-});
 
 /** A conversion of 1 MiB in starts of Node: 20 has no compile cache. */
 const STARTS = process.version.startsWith('v20.') ? 2.2 : 1.6;
@@ -494,13 +307,7 @@ export const ROWS = [
       timesFaster('ext4-zlib/qcow2c-compare', 'ext4-zlib/qemu-img-compare', 1.5),
       peakAtMost('compare', 'ext4-zlib/qcow2c-compare', 160),
     ],
-    shown: [
-      {
-        label: 'CPU time ratio',
-        unit: 'ratio',
-        figure: ratio('cpu', 'ext4-zlib/qcow2c-compare', 'ext4-zlib/qemu-img-compare'),
-      },
-    ],
+    shown: [cpuRatio('ext4-zlib/qcow2c-compare', 'ext4-zlib/qemu-img-compare')],
   },
   {
     id: 'digest',
@@ -516,7 +323,7 @@ export const ROWS = [
         figure: ratio('wall', 'dense/digest', 'dense/direct'),
       },
     ],
-    shown: [{ label: 'CPU time ratio', unit: 'ratio', figure: ratio('cpu', 'dense/digest', 'dense/direct') }],
+    shown: [cpuRatio('dense/digest', 'dense/direct')],
   },
   {
     id: 'checksum',
@@ -527,13 +334,7 @@ export const ROWS = [
       timesFaster('ext4-zlib/checksum', 'ext4-zlib/raw-sum', 3),
       peakAtMost('checksum', 'ext4-zlib/checksum', 160),
     ],
-    shown: [
-      {
-        label: 'CPU time ratio',
-        unit: 'ratio',
-        figure: ratio('cpu', 'ext4-zlib/checksum', 'ext4-zlib/raw-sum'),
-      },
-    ],
+    shown: [cpuRatio('ext4-zlib/checksum', 'ext4-zlib/raw-sum')],
   },
   {
     id: 'compare-1t',

@@ -1,9 +1,10 @@
 // The commands that are measured: ours, qemu-img's, and the yardsticks (engine loop, disk, start of Node).
 import { fileURLToPath } from 'node:url';
 import { FREE_ENGINE_PROGRAM } from './built.js';
-import { BITMAP, corpusFormat } from './corpora.js';
+import { COMPRESS, DIRECT, PARALLEL, START } from './commands.js';
+import { corpusFormat } from './corpora.js';
+import { fromServer, incremental, restored } from './served-sides.js';
 
-const OURS = fileURLToPath(new URL('../bin/qcow2c.js', import.meta.url));
 const ENGINE_LOOP = fileURLToPath(new URL('engine-loop.js', import.meta.url));
 const INFLATING_LOOP = fileURLToPath(new URL('inflating-loop.js', import.meta.url));
 
@@ -17,20 +18,23 @@ export const OVERHEAD_LEVEL = 2;
  *   command: (source: string, target: string, other: (corpus: string) => string) => string[] }} Side
  */
 
-/** @param {string} corpus @param {string} name @param {string[]} options @returns {Side} */
-function qcow2c(corpus, name, ...options) {
-  return {
+/** @typedef {import('./commands.js').Program} Program */
+
+const ZSTD = ['-o', 'compression_type=zstd'];
+
+/** @param {Program} program @returns {(corpus: string, name: string, ...options: string[]) => Side} */
+const compressing =
+  (program) =>
+  (corpus, name, ...options) => ({
     id: `${corpus}/${name}`,
     corpus,
-    label: ['qcow2c convert -c', ...options].join(' '),
+    label: [program, 'convert -c', ...options].join(' '),
     makes: 'image',
-    command: (source, target) => [
-      process.execPath,
-      OURS,
-      ...['convert', '-f', 'raw', '-O', 'qcow2', '-c', ...options, source, target],
-    ],
-  };
-}
+    command: (source, target) => [...START[program], ...COMPRESS, ...options, source, target],
+  });
+
+const qcow2c = compressing('qcow2c');
+const qemuImg = compressing('qemu-img');
 
 /** @param {string} corpus @returns {Side} a conversion into a pipe, whose reader counts too */
 const intoPipe = (corpus) => ({
@@ -40,31 +44,16 @@ const intoPipe = (corpus) => ({
   makes: 'image',
   command: (source, target) => [
     ...['sh', '-c', '"$@" - | cat > "$0"', target],
-    ...[process.execPath, OURS, 'convert', '-f', 'raw', '-O', 'qcow2', '-c', source],
+    ...[...START.qcow2c, ...COMPRESS, source],
   ],
 });
 
-/** @param {string} corpus @param {string} name @param {string[]} options @returns {Side} */
-function qemuImg(corpus, name, ...options) {
-  return {
-    id: `${corpus}/${name}`,
-    corpus,
-    label: ['qemu-img convert -c', ...options].join(' '),
-    makes: 'image',
-    command: (source, target) => [
-      'qemu-img',
-      ...['convert', '-f', 'raw', '-O', 'qcow2', '-c', ...options, source, target],
-    ],
-  };
-}
-
 /**
  * A side that reads a qcow2 image.
- * @param {string} corpus @param {string} name @param {'qcow2c' | 'qemu-img'} program @param {string[]} options
+ * @param {string} corpus @param {string} name @param {Program} program @param {string[]} options
  * @returns {Side}
  */
 function fromQcow2(corpus, name, program, ...options) {
-  const start = program === 'qcow2c' ? [process.execPath, OURS] : ['qemu-img'];
   const raw = options.includes('raw');
   return {
     id: `${corpus}/${name}`,
@@ -72,107 +61,26 @@ function fromQcow2(corpus, name, program, ...options) {
     label: [program, 'convert -f qcow2', ...options].join(' '),
     makes: raw ? 'raw' : 'image',
     command: (source, target) => [
-      ...start,
+      ...START[program],
       ...['convert', '-f', 'qcow2', ...(raw ? [] : ['-O', 'qcow2']), ...options, source, target],
     ],
   };
 }
 
-/** Serves $1 with the bitmap $2 on the socket $3 while the rest of the command runs. */
-const SERVED = [
-  'qemu-nbd --fork -t -r -f qcow2 -e 8 -B "$2" -k "$3" --pid-file "$3.pid" "$1" || exit',
-  'server=$(cat "$3.pid"); shift 3; "$@"; code=$?; kill "$server"; exit $code',
-].join('\n');
-
-/** The same of the raw disk $1 on the socket $2, by qemu-nbd and by nbdkit. */
-const SERVERS = {
-  'qemu-nbd': 'qemu-nbd --fork -t -r -f raw -e 4 -k "$2" --pid-file "$2.pid" "$1" || exit',
-  nbdkit: 'nbdkit -r -U "$2" --pidfile "$2.pid" file "$1" || exit; until test -S "$2"; do :; done',
-};
-const SERVED_RAW =
-  'socket=$2; server=$(cat "$2.pid"); shift 2; "$@"; code=$?; kill "$server"; rm -f "$socket" "$socket.pid"; exit $code';
-
-/**
- * Compresses a raw disk that a server exports; the server's start and end count, too.
- * @param {string} corpus @param {keyof typeof SERVERS} server @param {'qcow2c' | 'qemu-img'} program
- * @returns {Side}
- */
-function fromServer(corpus, server, program) {
-  const ours = program === 'qcow2c';
-  const options = ours ? DIRECT : ['-W', '-m', '16', ...DIRECT];
-  return {
-    id: `${corpus}/${server}-${program}`,
-    corpus,
-    label: [program, 'convert -c', ...options, 'from', server].join(' '),
-    makes: 'image',
-    command: (source, target) => {
-      const socket = `${target}.socket`;
-      return [
-        ...['bash', '-c', `rm -f "$2"\n${SERVERS[server]}\n${SERVED_RAW}`, 'bash', source, socket],
-        ...(ours ? [process.execPath, OURS] : ['qemu-img']),
-        ...['convert', '-f', 'raw', '-O', 'qcow2', '-c', ...options, `nbd+unix:///?socket=${socket}`, target],
-      ];
-    },
-  };
-}
-
-/** Serves a new file $2 of the disk size of the image $1 on the socket $3 while the rest of the command runs. */
-const RESTORED = [
-  'size=$(qemu-img info -f qcow2 "$1" | sed -n "s/^virtual size: .*(\\([0-9]*\\) bytes)/\\1/p")',
-  'truncate -s "$size" "$2" || exit',
-  'qemu-nbd --fork -t -f raw -e 8 -k "$3" --pid-file "$3.pid" "$2" || exit',
-  'server=$(cat "$3.pid"); shift 3; "$@"; code=$?; kill "$server"; exit $code',
-].join('\n');
-
-/**
- * @param {string} corpus @param {'qcow2c' | 'qemu-img'} program @param {string[]} options
- * @returns {Side} a restore into an export
- */
-const restored = (corpus, program, ...options) => ({
-  id: `${corpus}/${program}${options.length === 0 ? '' : '-parallel'}-restore`,
-  corpus,
-  label: [program, 'convert -f qcow2 -O raw -n', ...options, 'into qemu-nbd -e 8'].join(' '),
-  makes: 'raw',
-  command: (source, target) => [
-    ...['bash', '-c', RESTORED, 'bash', source, target, `${target}.socket`],
-    ...(program === 'qcow2c' ? [process.execPath, OURS] : ['qemu-img']),
-    ...['convert', '-f', 'qcow2', '-O', 'raw', '-n', ...options],
-    ...[source, `nbd+unix:///?socket=${target}.socket`],
-  ],
-});
-
-/** @param {boolean} served over NBD @returns {Side} an incremental image from the dirty bitmap */
-const incremental = (served) => ({
-  id: `changed100g/${served ? 'nbd' : 'file'}`,
-  corpus: 'changed100g',
-  label: `qcow2c convert -c --bitmap -B BEFORE${served ? ' from qemu-nbd -r -e 8' : ''}`,
-  makes: 'image',
-  command: (source, target, other) => {
-    const socket = `${target}.socket`;
-    return [
-      ...(served ? ['bash', '-c', SERVED, 'bash', source, BITMAP, socket] : []),
-      ...[process.execPath, OURS, 'convert', '-f', served ? 'raw' : 'qcow2', '-c', ...DIRECT],
-      ...['--bitmap', BITMAP, '-B', other('before100g'), '-F', 'qcow2'],
-      ...[served ? `nbd+unix://?socket=${socket}` : source, target],
-    ];
-  },
-});
-
 /**
  * A side that looks into an image, or compares it with another.
- * @param {'qcow2c' | 'qemu-img'} program @param {'check' | 'compare'} name @param {string} corpus
+ * @param {Program} program @param {'check' | 'compare'} name @param {string} corpus
  * @param {string} [against] the corpus to compare with
  * @returns {Side}
  */
 function looking(program, name, corpus, against) {
-  const start = program === 'qcow2c' ? [process.execPath, OURS] : ['qemu-img'];
   return {
     id: `${corpus}/${program}-${name}`,
     corpus,
     label: [program, name, ...(against === undefined ? [] : ['with', against])].join(' '),
     makes: 'nothing',
     command: (source, _target, other) => [
-      ...start,
+      ...START[program],
       ...[name, '-f', corpusFormat(corpus)],
       ...(against === undefined ? [] : ['-F', corpusFormat(against)]),
       source,
@@ -187,7 +95,7 @@ const checksum = (corpus) => ({
   corpus,
   label: 'qcow2c checksum',
   makes: 'nothing',
-  command: (source) => [process.execPath, OURS, 'checksum', '-f', corpusFormat(corpus), source],
+  command: (source) => [...START.qcow2c, 'checksum', '-f', corpusFormat(corpus), source],
 });
 
 /** @param {string} corpus @returns {Side} qemu-img writes no raw disk into a pipe, so the disk is a file between the two */
@@ -229,18 +137,18 @@ const freeEngine = (corpus) => ({
   command: (source, target) => [
     process.execPath,
     FREE_ENGINE_PROGRAM,
-    ...['convert', '-f', 'raw', '-O', 'qcow2', '-c', ...DIRECT, source, target],
+    ...[...COMPRESS, ...DIRECT, source, target],
   ],
 });
 
-/** @param {string} corpus @param {'qcow2c' | 'qemu-img'} program @param {string[]} options @returns {Side} */
+/** @param {string} corpus @param {Program} program @param {string[]} options @returns {Side} */
 const rawToRaw = (corpus, program, ...options) => ({
   id: `${corpus}/${program}-raw-to-raw`,
   corpus,
   label: [program, 'convert -O raw', ...options].join(' '),
   makes: 'raw',
   command: (source, target) => [
-    ...(program === 'qcow2c' ? [process.execPath, OURS] : ['qemu-img']),
+    ...START[program],
     ...['convert', '-f', 'raw', '-O', 'raw', ...options, source, target],
   ],
 });
@@ -253,10 +161,6 @@ const startOfNode = (corpus) => ({
   makes: 'nothing',
   command: () => [process.execPath, '-e', '0'],
 });
-
-const DIRECT = ['-t', 'none'];
-const PARALLEL = ['-W', '-m', '16', ...DIRECT];
-const ZSTD = ['-o', 'compression_type=zstd'];
 
 /** @param {string} corpus @returns {Side[]} sides that run beside each other on a disk full of files */
 function systemFiles(corpus) {
