@@ -157,6 +157,14 @@ export function reworded(error: Qcow2cError, message: string): Qcow2cError {
   return new Qcow2cError(code, message, { ...(facts as ErrorFacts), cause: error });
 }
 
+/** Whether nothing more can be read of the file; otherwise a failed read concerns its range alone. */
+export function isFileLost(error: Qcow2cError): boolean {
+  for (let cause: unknown = error.cause; cause instanceof Error; cause = cause.cause) {
+    if ((cause as { readonly isFileLost?: boolean }).isFileLost === true) return true;
+  }
+  return false;
+}
+
 /** The request itself is wrong: a bad value of an option, or options that exclude each other. */
 export function usageError(message: string, facts: ErrorFacts = {}): Qcow2cError {
   return new Qcow2cError('ERR_USAGE', message, facts);

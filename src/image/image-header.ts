@@ -2,7 +2,7 @@
  * Reads the start of an image file: its format and, for qcow2, the contents of the first cluster. Anyone who could
  * write to the file chose these bytes, so nothing in them is trusted.
  */
-import { Qcow2cError, quoted } from '../errors.js';
+import { isFileLost, Qcow2cError, quoted, reworded } from '../errors.js';
 import { decodeHeader, type Header } from '../qcow2/header.js';
 import {
   decodeBackingName,
@@ -32,8 +32,22 @@ export interface Qcow2ImageHeader {
 
 /** @throws Qcow2cError ERR_UNSUPPORTED for a known format that qcow2c does not read; ERR_IO */
 export async function guessFormat(file: OpenedFile): Promise<ImageFormat> {
+  try {
+    return await probe(file);
+  } catch (error) {
+    if (!isReadError(error)) throw error;
+    throw reworded(error, `${error.message}; the format cannot be probed: state it with -f`);
+  }
+}
+
+async function probe(file: OpenedFile): Promise<ImageFormat> {
   const start = new Uint8Array(PROBE_BYTES);
   return probeFormat(start.subarray(0, await file.read(0, start)), file.name);
+}
+
+/** Whether a read failed, and others may not. */
+function isReadError(error: unknown): error is Qcow2cError {
+  return error instanceof Qcow2cError && error.code === 'ERR_IO' && !isFileLost(error);
 }
 
 /**
@@ -45,8 +59,10 @@ export async function exportFormat(
   file: OpenedFile,
   onWarning: ((message: string) => void) | undefined,
 ): Promise<'raw'> {
-  const found = await guessFormat(file).catch((error: unknown) => {
+  const found = await probe(file).catch((error: unknown) => {
     if (error instanceof Qcow2cError && error.code === 'ERR_UNSUPPORTED') return error.found;
+    // The run reports it if it reads this range.
+    if (isReadError(error)) return 'raw';
     throw error;
   });
   if (found !== 'raw') {

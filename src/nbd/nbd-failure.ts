@@ -24,6 +24,8 @@ export class NbdFailure extends Error {
   /** The system's number and name of the reason, where there is one. */
   readonly errno: number | undefined;
   readonly code: string | undefined;
+  /** Nothing more can be read of the export: see `isFileLost`. */
+  readonly isFileLost: boolean;
 
   constructor(
     kind: FailureKind,
@@ -32,6 +34,7 @@ export class NbdFailure extends Error {
   ) {
     super(message);
     this.kind = kind;
+    this.isFileLost = kind !== 'refused';
     this.errno = reason?.errno;
     this.code = reason?.code;
   }

@@ -3,7 +3,7 @@
  * before it is used. A broken entry makes only its own guest clusters unreadable. The clusters themselves are not
  * read. Used by the cluster map, the check and the map of a file. Specification: "Cluster mapping".
  */
-import { Qcow2cError, quoted } from '../errors.js';
+import { isFileLost, Qcow2cError, quoted } from '../errors.js';
 import type { HostFile } from '../image/source.js';
 import { TABLE_ENTRY_BYTES } from './geometry.js';
 import { decodeL1Entry } from './l1-entry.js';
@@ -261,8 +261,9 @@ export function brokenAt(file: string, guestOffset: number, reason: string, offs
   return new Qcow2cError('ERR_CORRUPT', message, { file, offset, guestOffset });
 }
 
-/** @returns an error of the file, which makes its clusters unreadable @throws any other error, as it is */
+/** @returns an error of a part of the file, which makes its clusters unreadable @throws any other error, as it is */
 export function fileErrorOnly(error: unknown): Qcow2cError {
-  if (error instanceof Qcow2cError && (error.code === 'ERR_CORRUPT' || error.code === 'ERR_IO')) return error;
+  if (!(error instanceof Qcow2cError) || isFileLost(error)) throw error;
+  if (error.code === 'ERR_CORRUPT' || error.code === 'ERR_IO') return error;
   throw error;
 }

@@ -15,8 +15,11 @@ export type ItemFailure =
       readonly errno: number | undefined;
       readonly code: string | undefined;
       readonly message: string;
-      /** The source is another one now: an export had another size after its connection was made again. */
-      readonly isChanged?: true;
+      /**
+       * Nothing more can be read of the file: the connection to an export is lost, or the export had another size after
+       * the connection was made again.
+       */
+      readonly file?: 'lost' | 'changed';
     }
   | {
       readonly kind: 'short';
@@ -55,6 +58,11 @@ export class ItemError extends Error {
   }
 }
 
+/** Whether nothing more can be read of the file. */
+export function isFileLost(failure: ItemFailure): boolean {
+  return failure.kind === 'read' && failure.file !== undefined;
+}
+
 /** Names the file behind a descriptor, for messages. */
 export type FileOf = (descriptor: number) => string | undefined;
 
@@ -73,10 +81,10 @@ export function failureError(
   const { offset } = failure;
   switch (failure.kind) {
     case 'read': {
-      const { errno, code, message, isChanged } = failure;
+      const { errno, code, message } = failure;
       const cause = Object.assign(new Error(message), { errno, code });
       const what = `Could not read ${quoted(file)} at offset ${offset}`;
-      if (isChanged) {
+      if (failure.file === 'changed') {
         return new Qcow2cError('ERR_SOURCE_CHANGED', `${what}: ${message}`, { file, offset, cause });
       }
       return ioError(what, cause, { file, offset });

@@ -7,6 +7,8 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { whileNbdkit } from '../oracle/nbd-server.js';
+import * as qemuImg from '../oracle/qemu-img.js';
+import { runOk } from '../oracle/run.js';
 import {
   BLOCK_STATUS,
   chunk,
@@ -222,12 +224,45 @@ test('ranges that cannot be read become zeros with --salvage, and are named', as
   expect(found.subarray(bad + 4096, bad + 8192).equals(contentAt(bad + 4096, 4096))).toBe(true);
 });
 
+describe('--salvage does not replace a server', () => {
+  test.each<[string, NonNullable<Script['answer']>, string]>([
+    ['that closes the connection', () => 'close', 'the server closed the connection'],
+    ['that sends nothing more', () => 'nothing', 'the server has sent nothing for 0.5 seconds'],
+    ['that sends garbage', () => randomBytes(64), 'magic'],
+  ])('%s', async (_, fails, reason) => {
+    const { target, socket } = await oldTarget();
+    const size = 8 * 2 ** 20;
+    const later = reads((request) => (request.offset < size / 2 ? undefined : fails(request)));
+    await using server = await scriptedServer(socket, { size, allowsConnections: false, ...later });
+    const options = ['--salvage', '--nbd-retries', '0'];
+    expect(await failsOn(server.uri, target, ...options)).toContain(reason);
+  });
+
+  test('that is gone when a table of a qcow2 image is read', async () => {
+    const { target, socket } = await oldTarget();
+    await qemuImg.create(scratch('tables.qcow2'), 2 ** 20);
+    await runOk('qemu-io', ['-f', 'qcow2', '-c', 'write 0 1M', scratch('tables.qcow2')]);
+    const content = await readFile(scratch('tables.qcow2'));
+    const l2Table = Number(content.readBigUInt64BE(Number(content.readBigUInt64BE(40))) & 0xfffffffffffe00n);
+    await using server = await scriptedServer(socket, {
+      ...{ size: content.length, content },
+      ...reads(({ offset }) => (offset < l2Table ? undefined : 'close')),
+    });
+    const options = ['-f', 'qcow2', '--salvage', '--nbd-retries', '0'];
+    expect(await failsOn(server.uri, target, ...options)).toContain('the server closed the connection');
+  });
+});
+
 test('a read error of nbdkit ends the run, and --salvage goes on', async () => {
   const { target, socket } = await oldTarget();
   const filter = ['--filter=error', 'pattern', '4M', 'error-pread=EIO', 'error-pread-rate=100%'];
   await whileNbdkit(socket, filter, async ({ uri }) => {
     expect(await failsOn(uri(), target)).toMatch(/Could not read .* at offset \d+: Input\/output error/);
-    const { status } = await cli(['convert', '-f', 'raw', '-O', 'raw', '--salvage', uri(), target]);
+    // Without -f, the first bytes are read for a warning only; info cannot do without them.
+    expect((await cli(['info', uri()])).stderr).toMatch(
+      /error; the format cannot be probed: state it with -f\n$/,
+    );
+    const { status } = await cli(['convert', '-O', 'raw', '--salvage', uri(), target]);
     expect(status).toBe(0);
     expect((await readFile(target)).equals(Buffer.alloc(4 * 2 ** 20))).toBe(true);
   });

@@ -21,6 +21,8 @@ export interface Script {
   /** Bytes; by connection, from 0 on. */
   readonly size?: number | bigint | ((connection: number) => number);
   readonly allowsConnections?: boolean;
+  /** What is served; a request past its end reads zeros. Default: that of `contentAt`. */
+  readonly content?: Buffer;
   /** A meta context besides base:allocation; the usual reply tells nothing of it. */
   readonly context?: string;
   /** Replaces the greeting; undefined: nothing is sent. */
@@ -170,8 +172,15 @@ function answer(request: NbdRequest, script: Script): void {
   if (given === 'close') socket.destroy();
   else if (given === 'reset') socket.resetAndDestroy();
   else if (given !== undefined) socket.write(given);
-  else if (type === READ) socket.write(dataChunk(request, contentAt(offset, length)));
+  else if (type === READ) socket.write(dataChunk(request, contentOf(script, offset, length)));
   else socket.write(statusChunk(request, [length, 0]));
+}
+
+function contentOf({ content }: Script, offset: number, length: number): Buffer {
+  if (content === undefined) return contentAt(offset, length);
+  const bytes = Buffer.alloc(length);
+  content.copy(bytes, 0, offset, offset + length);
+  return bytes;
 }
 
 function optionReply(option: number, size: bigint, { allowsConnections = true, context }: Script): Buffer {

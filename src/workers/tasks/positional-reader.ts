@@ -63,9 +63,10 @@ export class PositionalReader {
       return readFullySync(descriptor, into, offset, this.#alignment, needed);
     } catch (error) {
       if (error instanceof NbdFailure) {
-        const { kind, errno, code, message } = error;
-        const changed = kind === 'changed' ? ({ isChanged: true } as const) : {};
-        throw new ItemError({ kind: 'read', descriptor, offset, errno, code, message, ...changed });
+        const { kind, errno, code, message, isFileLost } = error;
+        const file = kind === 'changed' ? 'changed' : 'lost';
+        const failure = { kind: 'read', descriptor, offset, errno, code, message } as const;
+        throw new ItemError(isFileLost ? { ...failure, file } : failure);
       }
       if (!(error instanceof ReadError)) throw error;
       const { errno, code, message } = error.cause;

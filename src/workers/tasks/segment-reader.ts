@@ -4,7 +4,7 @@
  * payload that QEMU reads is read and noted too.
  */
 import { throwIfCancelled } from '../cancellation.js';
-import { ItemError, type ItemFailure, type UnreadableItemRange } from '../item-failure.js';
+import { ItemError, type ItemFailure, isFileLost, type UnreadableItemRange } from '../item-failure.js';
 import type { PoolSharedMemory, TaskSetup } from '../messages/task.js';
 import type { CompressedSegment, DataSegment, Segment } from '../segments.js';
 import { ClusterInflater, type Decompressors, type InflatedCluster } from './cluster-inflater.js';
@@ -35,7 +35,7 @@ export class SegmentReader {
    * @param segments in ascending order, inside the item
    * @param slot of the item, where bytes arrive
    * @param unreadable receives the ranges that became zeros, and malformed payloads that were read
-   * @throws ItemError without salvage, for the first range that cannot be read
+   * @throws ItemError for a lost file; without salvage, for the first range that cannot be read
    */
   read(
     segments: readonly Segment[],
@@ -132,8 +132,8 @@ export class SegmentReader {
   }
 
   #refuseWithoutSalvage(error: unknown): ItemFailure {
-    if (error instanceof ItemError && this.#setup.salvage) return error.failure;
-    throw error;
+    if (!(error instanceof ItemError) || !this.#setup.salvage || isFileLost(error.failure)) throw error;
+    return error.failure;
   }
 
   #arrived(slot: number, at: number, length: number): Uint8Array {
