@@ -61,7 +61,7 @@ export async function openOutput(
   try {
     if (options.targetFormat === 'raw') {
       const budget = conversionBudget(options, input, read, { geometry: undefined, compressor: undefined });
-      const output = await RawOutput.open(options, await opener.open(), input.size);
+      const output = await RawOutput.open(options, await opener.open(), input);
       return { output, budget, oldDisk, [Symbol.asyncDispose]: () => output[Symbol.asyncDispose]() };
     }
     const inPlace = options.keepTarget ? await opener.open() : undefined;

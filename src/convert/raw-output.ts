@@ -1,11 +1,13 @@
 /** A raw disk as the output of a conversion. */
 import { usageError } from '../errors.js';
-import { RawWriter } from '../raw/raw-writer.js';
+import { RawWriter, smallTarget } from '../raw/raw-writer.js';
+import { SECTOR_SIZE } from '../sector.js';
 import { isInPlace, type Target } from '../storage/target.js';
 import type { FindRuns } from '../workers/messages/runs.js';
 import { type PipelineSettings, packIn, refuseAbort, runPipeline } from '../workers/pipeline.js';
+import { plan } from '../workers/plan.js';
 import type { WorkerPool } from '../workers/pool.js';
-import type { NextItem } from './input.js';
+import type { Input, NextItem } from './input.js';
 import type { ConvertOptions } from './options.js';
 import {
   type ItemRecords,
@@ -18,6 +20,7 @@ import {
 } from './output.js';
 import type { OutputTarget } from './output-target.js';
 
+type RawInput = Pick<Input, 'size' | 'content'>;
 type RawOptions = Pick<ConvertOptions, 'sparseSize' | 'targetIsZero' | 'create' | 'signal'>;
 
 /** Items that are sent at once to a target that answers late. */
@@ -33,6 +36,9 @@ export class RawOutput implements Output<FindRuns> {
   readonly room: number | undefined;
   readonly #target: Target;
   readonly #writer: RawWriter;
+  readonly #input: RawInput;
+  /** Bytes of an export or device; undefined: a file, which grows. */
+  readonly #capacity: number | undefined;
   readonly #signal: AbortSignal | undefined;
   /** Whether every block of the file is allocated. */
   readonly #isAllocated: boolean;
@@ -42,27 +48,22 @@ export class RawOutput implements Output<FindRuns> {
 
   /**
    * @param target opened for this output; the caller discards it on error
-   * @param diskSize bytes; undefined: a stream, whose end is the disk's
    * @throws Qcow2cError ERR_USAGE for a target that is too small, ERR_IO when the disk cannot be preallocated
    */
-  static async open(
-    options: RawOptions,
-    target: OutputTarget,
-    diskSize: number | undefined,
-  ): Promise<RawOutput> {
+  static async open(options: RawOptions, target: OutputTarget, input: RawInput): Promise<RawOutput> {
     const preallocation = options.create?.preallocation ?? 'off';
     if (target.kind === 'device' && preallocation !== 'off') {
       throw usageError(`Unsupported preallocation mode '${preallocation}' on a device or an NBD export`);
     }
-    const output = new RawOutput(options, target, diskSize);
-    if (diskSize !== undefined) await output.#allocate(diskSize);
+    const output = new RawOutput(options, target, input);
+    if (input.size !== undefined) await output.#allocate(input.size);
     return output;
   }
 
   private constructor(
     { sparseSize = SPARSE_SIZE, targetIsZero = false, signal, create }: RawOptions,
     { target, file, kind, existingSize }: OutputTarget,
-    diskSize: number | undefined,
+    input: RawInput,
   ) {
     this.setup = {
       task: 'find runs',
@@ -75,15 +76,18 @@ export class RawOutput implements Output<FindRuns> {
     this.#target = target;
     this.#signal = signal;
     this.#isAllocated = create?.preallocation === 'falloc' && kind === 'new';
-    this.#writer = new RawWriter(file, diskSize, { kind, existingSize, isZero: targetIsZero, signal });
+    this.#input = input;
+    this.#capacity = kind === 'device' ? existingSize : undefined;
+    this.#writer = new RawWriter(file, input.size, { kind, existingSize, isZero: targetIsZero, signal });
   }
 
-  run(
+  async run(
     pool: WorkerPool<FindRuns>,
     items: () => NextItem,
     { unreadable, digest, sha256 }: ItemRecords,
     settings: PipelineSettings,
   ): Promise<number> {
+    await this.#refuseCutDisk(pool);
     return runPipeline(
       {
         next: items(),
@@ -100,6 +104,24 @@ export class RawOutput implements Output<FindRuns> {
       },
       settings,
     );
+  }
+
+  /** Refuses an export that ends inside the last sector of the disk, unless the disk has zeros there. */
+  async #refuseCutDisk(pool: WorkerPool<FindRuns>): Promise<void> {
+    const { content, size } = this.#input;
+    const capacity = this.#capacity ?? Number.POSITIVE_INFINITY;
+    if (size === undefined || capacity >= size || content === undefined || !('source' in content)) return;
+    const guestOffset = size - SECTOR_SIZE;
+    const lastSector = { size: SECTOR_SIZE, map: (at: number) => content.source.map(guestOffset + at) };
+    // The conversion reports what cannot be read.
+    const settings = { itemSize: SECTOR_SIZE, keepZeros: false, onUnreadable: () => {} };
+    for await (const { segments, length } of plan(lastSector, settings)) {
+      const { runs, bytes } = await packIn(pool)({ guestOffset, length, segments }, 0);
+      const cut = bytes.subarray(capacity - guestOffset, length);
+      if (runs.length > 0 && cut.some((byte) => byte !== 0)) {
+        throw smallTarget(this.#target.file.name, capacity, size);
+      }
+    }
   }
 
   async #allocate(diskSize: number): Promise<void> {

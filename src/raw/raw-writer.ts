@@ -4,7 +4,7 @@
  * the end of the disk are unchanged.
  */
 import { roundDown, roundUp } from '../arithmetic.js';
-import { abortedError, internalError, Qcow2cError, quoted } from '../errors.js';
+import { abortedError, internalError, type Qcow2cError, quoted, usageError } from '../errors.js';
 import { SECTOR_SIZE } from '../sector.js';
 import type { SparseStorage } from '../storage/storage.js';
 import { isInPlace, type TargetKind } from '../storage/target.js';
@@ -50,12 +50,7 @@ export class RawWriter {
     const { kind, existingSize } = place;
     // As in qemu-img, a file that ends inside a sector counts as whole sectors.
     if (isInPlace(kind) && diskSize !== undefined && roundUp(existingSize, SECTOR_SIZE) < diskSize) {
-      throw new Qcow2cError(
-        'ERR_USAGE',
-        `output file is smaller than input file: ${quoted(storage.name)} has ${existingSize} bytes, ` +
-          `and ${diskSize} are needed`,
-        { file: storage.name, expected: diskSize, found: existingSize },
-      );
+      throw smallTarget(storage.name, existingSize, diskSize);
     }
     this.#storage = storage;
     this.#diskSize = diskSize ?? Number.POSITIVE_INFINITY;
@@ -162,6 +157,12 @@ export class RawWriter {
     const length = Math.min(unit, room);
     await this.#storage.write(offset, [block.subarray(0, length)]);
   }
+}
+
+/** The error of a target that is smaller than the disk. In bytes. */
+export function smallTarget(file: string, found: number, expected: number): Qcow2cError {
+  const message = `output file is smaller than input file: ${quoted(file)} has ${found} bytes, and ${expected} are needed`;
+  return usageError(message, { file, expected, found });
 }
 
 /** Rounds the runs outward to multiples of `unit`, limited by the item's end, and merges runs that touch. */

@@ -173,6 +173,37 @@ describe('a failure names the export, the offset and the reason:', () => {
     expect((await readFile(file)).every((byte) => byte === 0x78)).toBe(true);
   });
 
+  test('an export that is smaller by less than a sector, unless only zeros have no place', async () => {
+    for (const [tail, isRefused] of [
+      [Buffer.alloc(511, 'x'), true],
+      [Buffer.alloc(511), false],
+    ] as const) {
+      const [small, image] = [path('cut.raw'), path('cut.qcow2')];
+      const disk = Buffer.concat([content.subarray(0, SIZE - 511), tail]);
+      await writeFile(small, disk);
+      await convertHere({ sources: [small], sourceFormat: 'raw', target: image, compress: true });
+      const log = path('writes');
+      await whileNbdkit(
+        path('s'),
+        ['--filter=log', 'memory', String(SIZE - 511), `logfile=${log}`],
+        async (server) => {
+          const restored = restore(server.uri(), { sources: [image] });
+          if (isRefused) {
+            const facts = { code: 'ERR_USAGE', expected: SIZE, found: SIZE - 511 };
+            await expect(restored).rejects.toMatchObject(facts);
+            expect(await readFile(log, 'utf8')).not.toMatch(/ (Write|Zero|Trim) /);
+          } else {
+            await restored;
+            expect(await readFile(log, 'utf8')).toMatch(/ Write /);
+            expect((await read(server)).subarray(0, SIZE - 511).equals(disk.subarray(0, SIZE - 511))).toBe(
+              true,
+            );
+          }
+        },
+      );
+    }
+  });
+
   test('an export that is read-only', async () => {
     await whileNbdkit(path('s'), ['-r', 'memory', '20M'], async ({ uri }) => {
       await expect(restore(uri())).rejects.toThrow(
