@@ -2,10 +2,12 @@ import { basename, dirname } from 'node:path';
 import { expect, test } from 'vitest';
 import { useScratch } from '../e2e/scratch.js';
 import { run } from '../oracle/run.js';
+import { sample } from '../stage.js';
 import { CORRUPT_IMAGES } from './corrupt-images.js';
 
 const scratch = useScratch();
 
+const images = sample(CORRUPT_IMAGES, 40);
 /** Images made and checked concurrently. */
 const LANES = 2;
 
@@ -13,7 +15,7 @@ test('qemu-img reports the intended fault of every corrupted image', async () =>
   const found: Record<string, number | null> = {};
   const lane = async (number: number) => {
     const image = scratch(`image-${number}.qcow2`);
-    for (const { name, make } of CORRUPT_IMAGES.filter((_, index) => index % LANES === number)) {
+    for (const { name, make } of images.filter((_, index) => index % LANES === number)) {
       await make(image);
       // qemu-img resolves the name of a data file against its directory.
       const { status } = await run('qemu-img', ['check', basename(image)], { cwd: dirname(image) });
@@ -21,6 +23,6 @@ test('qemu-img reports the intended fault of every corrupted image', async () =>
     }
   };
   await Promise.all(Array.from({ length: LANES }, (_, number) => lane(number)));
-  expect(found).toEqual(Object.fromEntries(CORRUPT_IMAGES.map(({ name, status }) => [name, status])));
-  expect(Object.keys(found)).toHaveLength(CORRUPT_IMAGES.length);
+  expect(found).toEqual(Object.fromEntries(images.map(({ name, status }) => [name, status])));
+  expect(Object.keys(found)).toHaveLength(images.length);
 });

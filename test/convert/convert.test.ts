@@ -35,12 +35,12 @@ afterEach(async () => {
 beforeAll(() =>
   // More items than any number of threads has slots for: text, noise, holes, zeros, an odd end.
   makeSparseDisk(raw, 24 * MIB + 513, [
-    [0, textBytes(5 * MIB)],
-    [5 * MIB + 4096, randomBytes(2 * MIB)],
+    [0, textBytes(2 * MIB)],
+    [5 * MIB + 4096, randomBytes(MIB)],
     [9 * MIB, Buffer.alloc(MIB)],
-    [11 * MIB - 100, textBytes(3 * MIB)],
+    [11 * MIB - 100, textBytes(2 * MIB)],
     [14 * MIB, Buffer.alloc(3 * MIB, 0xa5)],
-    [18 * MIB, Buffer.concat([randomBytes(100_000, 2), textBytes(5 * MIB)])],
+    [18 * MIB, Buffer.concat([randomBytes(100_000, 2), textBytes(2 * MIB)])],
     [24 * MIB + 512, Buffer.from('!')],
   ]),
 );
@@ -88,7 +88,7 @@ describe('the same source and options', () => {
 });
 
 describe('an image with some incompressible clusters', () => {
-  const COUNT = 192;
+  const COUNT = 96;
   // Half prose, half tables: about as compressible as a disk.
   const compressible = (seed: number) => joined(text(CLUSTER / 2, seed), records(CLUSTER / 2, seed));
 

@@ -8,7 +8,7 @@ import type { ConvertOptions } from '../../src/convert/options.js';
 import { useScratch } from '../e2e/scratch.js';
 import { randomBytes, textBytes } from '../e2e/source-images.js';
 import { runOk } from '../oracle/run.js';
-import { sample } from '../stage.js';
+import { sample, TESTS_ALL } from '../stage.js';
 import { convertHere } from './built-worker.js';
 
 const path = useScratch();
@@ -108,7 +108,11 @@ test.each(
         { compress: true, create: { clusterSize: 512, refcountBits: 1 } },
       ],
       ['zlib in clusters of 4 KiB', { compress: true, create: { clusterSize: 4096 } }],
-      ['zlib in clusters of 2 MiB', { compress: true, create: { clusterSize: 2 * MIB } }],
+      // QEMU inflates a cluster once for each of its sectors.
+      [
+        'zlib in large clusters',
+        { compress: true, create: { clusterSize: TESTS_ALL ? 2 * MIB : 256 * KIB } },
+      ],
       ['zstd', { compress: true, create: { compressionType: 'zstd' } }],
       ['no compression', {}],
       ['no compression, clusters of 4 KiB', { create: { clusterSize: 4096 } }],

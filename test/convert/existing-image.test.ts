@@ -129,7 +129,7 @@ test('in a large disk the tables after the source keep their offsets', async () 
   await create(target, 5000 * MIB);
   await qemuIo(target, ['write -P 1 0 1M', 'write -P 2 600M 1M', 'write -P 3 4000M 1M']);
   await into({ compress: true });
-  await qemuIo(target, ['read -P 2 600M 1M', 'read -P 3 4000M 1M', 'read -P 0 4M 500M']);
+  await qemuIo(target, ['read -P 2 600M 1M', 'read -P 3 4000M 1M', 'read -P 0 4M 60M']);
   expect(await difference(source, target)).toMatch(/mismatch|larger/);
   await expectSound();
 });
@@ -138,18 +138,19 @@ test('an image does not grow when it is written into repeatedly', async () => {
   await create(target, DISK);
   await qemuIo(target, ['write -P 1 8M 1M']);
   await runOk('qemu-img', ['snapshot', '-c', 'one', target]);
+  const NOISE = 3 * MIB;
   const noise = path('noise.raw');
-  await writeFile(noise, randomBytes(6 * MIB, 3));
+  await writeFile(noise, randomBytes(NOISE, 3));
   const lengths: number[] = [];
   for (let run = 0; run < 8; run += 1) {
     await into({ sources: [noise], compress: true });
     lengths.push((await stat(target)).size);
   }
   // The new image, the old one, and what the snapshot holds.
-  expect(Math.max(...lengths)).toBeLessThan(2 * 6 * MIB + 4 * MIB);
+  expect(Math.max(...lengths)).toBeLessThan(2 * NOISE + 4 * MIB);
   expect(lengths.slice(4, 6)).toEqual(lengths.slice(6, 8));
   const { blocks } = await stat(target);
-  expect(blocks * 512).toBeLessThan(6 * MIB + 3 * MIB);
+  expect(blocks * 512).toBeLessThan(NOISE + 3 * MIB);
   await expectSound();
 }, 60_000);
 

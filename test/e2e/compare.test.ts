@@ -10,7 +10,7 @@ import { runOk } from '../oracle/run.js';
 import { sample } from '../stage.js';
 import { cli } from './cli.js';
 import { clusterPlaces } from './cluster-places.js';
-import { copyImages, listImages } from './generated-images.js';
+import { copyImages, filesOf, listImages } from './generated-images.js';
 import { useScratch } from './scratch.js';
 import { textBytes } from './source-images.js';
 
@@ -21,7 +21,7 @@ const ONLY =
   'sizes/(nothing|one-sector|more-than-whole-sectors)|chains/(depth-3|overlay-larger|middle-smaller))$';
 const images = listImages(ONLY);
 const path = useScratch();
-beforeAll(() => copyImages(path('')));
+beforeAll(() => copyImages(path(''), filesOf(images)));
 
 async function expectAsQemuImg(comparison: Comparison): Promise<void> {
   const [ours, theirs] = await Promise.all([ourCompare(comparison), theirCompare(comparison)]);
@@ -86,11 +86,10 @@ describe('large disks are allocated in the same way, or not, as for qemu-img', (
       await qemuImg.create(image, size, ['-o', `cluster_size=${kinds[index]}`]);
       await qemuIo(image, ['write -z 1G 5M', 'write 2400M 4M']);
     }
-    for (const [index, one] of made.entries()) {
-      for (const other of made.slice(index)) {
-        for (const strict of [false, true]) {
-          await expectAsQemuImg({ files: [one, other], words: { ...BOTH_QCOW2, strict } });
-        }
+    const pairs = made.flatMap((one, index) => made.slice(index).map((other) => [one, other] as const));
+    for (const files of sample(pairs, 4)) {
+      for (const strict of [false, true]) {
+        await expectAsQemuImg({ files, words: { ...BOTH_QCOW2, strict } });
       }
     }
   });

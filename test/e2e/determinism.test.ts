@@ -7,11 +7,11 @@ import { sample } from '../stage.js';
 import { cliOk } from './cli.js';
 import { expectGoodImage } from './judge.js';
 import { useScratch } from './scratch.js';
-import { makeExt4Disk } from './source-images.js';
+import { makeMixedDisk } from './source-images.js';
 
 const path = useScratch();
-const raw = path('ext4.raw');
-beforeAll(() => makeExt4Disk(raw));
+const raw = path('mixed.raw');
+beforeAll(() => makeMixedDisk(raw));
 
 async function digest(file: string): Promise<string> {
   const hash = createHash('sha256');

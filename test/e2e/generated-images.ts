@@ -12,6 +12,7 @@ import { l2Census } from '../oracle/l2-census.js';
 import { withoutOwnWarnings } from '../oracle/own-warnings.js';
 import * as qemuImg from '../oracle/qemu-img.js';
 import { run, runOk } from '../oracle/run.js';
+import { sample } from '../stage.js';
 import { cli } from './cli.js';
 
 const MAKE_IMAGES = fileURLToPath(new URL('../../fixtures/make-images.js', import.meta.url));
@@ -30,28 +31,43 @@ export interface GeneratedImage {
   readonly refused: boolean;
 }
 
+let everyImage: readonly GeneratedImage[] | undefined;
+
 /** The images whose names match `only`, without making them. */
-export function listImages(only = ''): GeneratedImage[] {
-  const output = execFileSync(process.execPath, [MAKE_IMAGES, '--list', '--only', only], {
-    encoding: 'utf8',
-  });
-  return JSON.parse(output) as GeneratedImage[];
+export function listImages(only = ''): readonly GeneratedImage[] {
+  everyImage ??= JSON.parse(execFileSync(process.execPath, [MAKE_IMAGES, '--list'], { encoding: 'utf8' }));
+  return everyImage!.filter(({ name }) => new RegExp(only).test(name));
 }
 
-/** Makes them. */
-export async function generateImages(directory: string, only: string): Promise<void> {
-  await runOk(process.execPath, [MAKE_IMAGES, directory, '--only', only]);
+/**
+ * Those of them that are tested: see test/stage.ts. All test files take the same, because most of the time goes into
+ * making them.
+ */
+export function sampleImages(only = ''): readonly GeneratedImage[] {
+  const files = new Set(sample([...new Set(listImages().map(({ file }) => file))], 24));
+  return listImages(only).filter(({ file }) => files.has(file));
 }
 
-/** Makes all images at the first call in a run of the tests, while other callers wait, and copies them at every call. */
-export async function copyImages(directory: string): Promise<void> {
+/** Makes these files. */
+export async function generateImages(directory: string, files: readonly string[]): Promise<void> {
+  await runOk(process.execPath, [MAKE_IMAGES, directory, ...files]);
+}
+
+/**
+ * Copies these files, and with them all that others have asked for. Each is made once in a run of the tests, and other
+ * callers wait for it.
+ */
+export async function copyImages(directory: string, files: Iterable<string>): Promise<void> {
   const made = join(inject('scratch'), 'generated-images');
-  // Some images name others by their absolute paths: they are made where they stay.
-  const make = 'test -e "$1.done" || { "$2" "$3" "$1" && : > "$1.done"; }';
-  await runOk('flock', [`${made}.lock`, 'sh', '-c', make, 'sh', made, process.execPath, MAKE_IMAGES]);
   await mkdir(directory, { recursive: true });
-  await runOk('cp', ['-a', '--reflink=auto', `${made}/.`, directory]);
+  // Some images name others by their absolute paths: they are made where they stay.
+  const script = 'to=$1; shift; "$@" && cp -a --reflink=auto "$3/." "$to"';
+  const words = [directory, process.execPath, MAKE_IMAGES, made, ...new Set(files)];
+  await runOk('flock', [`${made}.lock`, 'sh', '-c', script, 'sh', ...words]);
 }
+
+/** The file of each image. */
+export const filesOf = (images: readonly GeneratedImage[]): string[] => images.map(({ file }) => file);
 
 /** The kinds that show in the L2 tables. */
 const IN_L2_TABLES = [

@@ -10,16 +10,20 @@ import { withoutOwnWarnings } from '../oracle/own-warnings.js';
 import { run, runOk } from '../oracle/run.js';
 import { sample } from '../stage.js';
 import { cli, cliOk } from './cli.js';
-import { copyImages, listImages } from './generated-images.js';
+import { copyImages, filesOf, listImages, sampleImages } from './generated-images.js';
 import { useScratch } from './scratch.js';
 
 const path = useScratch();
 /** Once each: qemu-img maps the present state of an image, without its snapshots. */
-const images = listImages().filter(({ args }) => !args.includes('-l'));
+const images = sampleImages().filter(({ args }) => !args.includes('-l'));
+const loops = listImages().filter(({ kinds }) => kinds.includes('loop'));
 const home = process.cwd();
 afterAll(() => process.chdir(home));
 beforeAll(async () => {
-  await copyImages(path('images'));
+  const named = ['clusters/512-v3-zlib', 'clusters/64k-v3-zlib', 'plain/64k', 'sizes/nothing'];
+  const broken = DAMAGES.map(({ image }) => image);
+  const files = [...named, ...broken].map((name) => `${name}.qcow2`);
+  await copyImages(path('images'), [...filesOf([...images, ...loops]), ...files]);
   // lseek answers differently until the blocks of a file are on the disk.
   await runOk('find', [path('images'), '-type', 'f', '-exec', 'sync', '{}', '+']);
 }, 180_000);
@@ -63,7 +67,7 @@ describe('prints the ranges that qemu-img prints', () => {
 
   test.each(
     sample(
-      read.filter((_, index) => index % 6 === 0),
+      read.filter((_, index) => index % 3 === 0),
       6,
     ),
   )('from an odd place and up to another: $name', async ({ file }) => {
@@ -95,7 +99,7 @@ describe('prints the ranges that qemu-img prints', () => {
     await expectSame('raw', { format: 'raw', output: 'json' });
   });
 
-  test.each(images.filter(({ kinds }) => kinds.includes('loop')))('and refuses $name', async ({ file }) => {
+  test.each(loops)('and refuses $name', async ({ file }) => {
     const { status, stdout, stderr } = await ourMap(enter(file), { format: 'qcow2', output: 'json' });
     expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
     expect(stderr).toMatch(/^qcow2c: .* form a loop/);

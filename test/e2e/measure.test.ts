@@ -12,13 +12,14 @@ import { withoutOwnWarnings } from '../oracle/own-warnings.js';
 import { runOk } from '../oracle/run.js';
 import { sample } from '../stage.js';
 import { cli, cliOk } from './cli.js';
-import { copyImages, type GeneratedImage, listImages } from './generated-images.js';
+import { copyImages, filesOf, type GeneratedImage, listImages, sampleImages } from './generated-images.js';
 import { useScratch } from './scratch.js';
 
 const path = useScratch();
-const images = listImages().map((image, index) => ({ ...image, index }));
+const images = sampleImages().map((image, index) => ({ ...image, index }));
+const refusedImages = listImages().filter(({ refused }) => refused);
 const home = process.cwd();
-beforeAll(() => copyImages(path('images')), 120_000);
+beforeAll(() => copyImages(path('images'), filesOf([...images, ...refusedImages])), 120_000);
 afterAll(() => process.chdir(home));
 
 /** Both look for relative names of data files in the working directory. */
@@ -127,15 +128,12 @@ describe('prints what qemu-img prints', () => {
   });
 });
 
-test.each(images.filter(({ refused }) => refused))(
-  'measures nothing that is refused: $name',
-  async (image) => {
-    const file = enter(image.file);
-    const ours = await ourMeasure([...image.args, '-c', file]);
-    expect(ours).toMatchObject({ status: 1, stdout: '' });
-    expect(ours.stderr).toMatch(/^qcow2c: /);
-  },
-);
+test.each(refusedImages)('measures nothing that is refused: $name', async (image) => {
+  const file = enter(image.file);
+  const ours = await ourMeasure([...image.args, '-c', file]);
+  expect(ours).toMatchObject({ status: 1, stdout: '' });
+  expect(ours.stderr).toMatch(/^qcow2c: /);
+});
 
 /** Options of a compressed image; each is tried on several images. */
 const COMPRESSED: readonly string[] = [
@@ -175,10 +173,9 @@ async function expectExactSize(args: readonly string[], file: string): Promise<v
 }
 
 describe('with -c is the size of the file that convert -c makes', () => {
-  const some = images.filter(
-    ({ kinds, refused, index }) => index % 6 === 0 && !refused && !kinds.includes('beyond-raw'),
-  );
-  test.each(some.map((image, nth) => ({ ...image, options: COMPRESSED[nth % COMPRESSED.length]! })))(
+  const readable = images.filter(({ kinds, refused }) => !refused && !kinds.includes('beyond-raw'));
+  const tested = sample(readable, COMPRESSED.length).slice(0, 48);
+  test.each(tested.map((image, nth) => ({ ...image, options: COMPRESSED[nth % COMPRESSED.length]! })))(
     '$name, $options',
     async (image) => {
       const file = enter(image.file);

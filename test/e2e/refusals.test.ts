@@ -2,7 +2,7 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import * as qemuImg from '../oracle/qemu-img.js';
-import { run, runOk } from '../oracle/run.js';
+import { runOk } from '../oracle/run.js';
 import { convertWithBoth, expectBothRefuse, expectSameGuest } from './beside-qemu-img.js';
 import { cliOk } from './cli.js';
 import { expectFailure } from './failures.js';
@@ -132,13 +132,9 @@ describe('encrypted images', () => {
   const secret = ['--object', 'secret,id=s,data=geheim'];
   const encrypted = path('encrypted.qcow2');
 
-  /** qemu-img measures how fast the processor is for LUKS, and gives up where the clock is too coarse for it. */
-  async function createLuks(args: readonly string[]): Promise<void> {
-    for (let attempt = 1; ; attempt++) {
-      const { status, stderr } = await run('qemu-img', ['create', '-q', ...secret, ...args, '1M']);
-      if (status === 0) return;
-      if (attempt === 10 || !stderr.includes('accurate CPU usage')) throw new Error(stderr);
-    }
+  async function createAes(): Promise<void> {
+    const options = 'encrypt.format=aes,encrypt.key-secret=s';
+    await runOk('qemu-img', ['create', '-q', ...secret, '-f', 'qcow2', '-o', options, encrypted, '1M']);
   }
 
   async function isRefused(kind: string): Promise<void> {
@@ -152,19 +148,21 @@ describe('encrypted images', () => {
   }
 
   test('qcow2 with AES is refused by name, under an overlay too', async () => {
-    const options = 'encrypt.format=aes,encrypt.key-secret=s';
-    await runOk('qemu-img', ['create', '-q', ...secret, '-f', 'qcow2', '-o', options, encrypted, '1M']);
+    await createAes();
     await isRefused('AES');
   });
 
   test('qcow2 with LUKS is refused by name, under an overlay too', async () => {
-    const options = 'encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10';
-    await createLuks(['-f', 'qcow2', '-o', options, encrypted]);
+    await createAes();
+    const bytes = await readFile(encrypted);
+    bytes.writeUInt32BE(2, 32);
+    await writeFile(encrypted, bytes);
     await isRefused('LUKS');
   });
 
   test('a LUKS disk is refused by name', async () => {
-    await createLuks(['-f', 'luks', '-o', 'key-secret=s,iter-time=10', path('disk.luks')]);
+    const header = Buffer.concat([Buffer.from('LUKS\xba\xbe\0\x01', 'latin1'), Buffer.alloc(1024 * KIB)]);
+    await writeFile(path('disk.luks'), header);
     const convert = (...args: string[]) => ['convert', ...args, '-O', 'raw', path('disk.luks'), none];
     await expectFailure(path(''), convert(), /disk\.luks' looks like a luks image/);
     await expectFailure(path(''), convert('-f', 'luks'), /Format 'luks' is not supported/);

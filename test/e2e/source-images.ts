@@ -2,11 +2,10 @@
 import { createCipheriv } from 'node:crypto';
 import { mkdir, open, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { map } from '../oracle/qemu-img.js';
 import { runOk } from '../oracle/run.js';
+import { TESTS_MOST } from '../stage.js';
 
-const MAKE_SAMPLE = fileURLToPath(new URL('../../fixtures/make-sample.js', import.meta.url));
 const MIB = 1024 * 1024;
 export const TIB = 1024 * 1024 * MIB;
 
@@ -51,9 +50,17 @@ export async function makeHoles(path: string, bytes: Uint8Array): Promise<void> 
   await makeSparseDisk(path, bytes.length, parts);
 }
 
-/** The sample of fixtures/: 64 MiB less 37 sectors of text, zeros, random bytes, a patchwork and holes. */
+/** 16 MiB less 37 sectors: text, random bytes, written zeros, a patchwork of all of them, and holes between. */
 export async function makeMixedDisk(path: string): Promise<void> {
-  await runOk(process.execPath, [MAKE_SAMPLE, path]);
+  const size = 16 * MIB - 37 * 512;
+  await makeSparseDisk(path, size, [
+    [0, textBytes(MIB)],
+    [2 * MIB, randomBytes(MIB / 2)],
+    [3 * MIB, Buffer.alloc(MIB)],
+    [5 * MIB, patchworkBytes(MIB + 12_345)],
+    [11 * MIB + 12_345, textBytes(MIB / 2)],
+    [size - 150_000, textBytes(150_000)],
+  ]);
 }
 
 /** A sparse file of `size` bytes with `parts` written at their offsets. */
@@ -77,11 +84,11 @@ export async function makeTebibyteDisk(path: string): Promise<void> {
   ]);
 }
 
-/** Directories whose files every Linux system has, each with how many bytes of them are taken at most. */
-const SYSTEM_FILES: readonly (readonly [directory: string, bytes: number])[] = [
-  ['/usr/bin', 24 * MIB],
-  ['/usr/lib', 40 * MIB],
-  ['/usr/share', 32 * MIB],
+/** Directories whose files every Linux system has, each with its part of a disk. */
+const SYSTEM_FILES: readonly (readonly [directory: string, share: number])[] = [
+  ['/usr/bin', 0.25],
+  ['/usr/lib', 0.42],
+  ['/usr/share', 0.33],
 ];
 const LARGEST_FILE = 8 * MIB;
 
@@ -105,12 +112,12 @@ async function someFiles(directory: string, bytes: number): Promise<string[]> {
   return files;
 }
 
-/** A real ext4 file system of 320 MiB with about 96 MiB of this machine's programs, libraries and documents. */
-export async function makeExt4Disk(path: string): Promise<void> {
+/** A real ext4 file system of 320 MiB with about `mib` MiB of this machine's programs, libraries and documents. */
+export async function makeExt4Disk(path: string, mib = TESTS_MOST ? 96 : 24): Promise<void> {
   const staging = `${path}.files`;
   await mkdir(staging);
-  for (const [directory, bytes] of SYSTEM_FILES) {
-    const files = await someFiles(directory, bytes);
+  for (const [directory, share] of SYSTEM_FILES) {
+    const files = await someFiles(directory, share * mib * MIB);
     await runOk('xargs', ['-0', 'cp', '--parents', '-t', staging], { stdin: files.join('\0') });
   }
   // A file that is already compressed, as most of a disk's photographs and packages are.
