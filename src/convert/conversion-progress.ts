@@ -35,7 +35,7 @@ export class ConversionProgress {
     this.#options = options;
   }
 
-  /** @returns what weighs the items; undefined: nobody is interested */
+  /** Plans the items ahead of the run. @returns undefined without `onProgress`: nothing is planned then */
   weigh({ storing, digests, later, ...run }: WeighedRun): WorkAhead<PlannedItem> | undefined {
     if (this.#onProgress === undefined) return undefined;
     const weigh = (item: PlannedItem): ItemWork => {
@@ -73,7 +73,7 @@ export class ConversionProgress {
     });
   }
 
-  /** @returns takes the reports of a later phase; undefined: nobody is interested */
+  /** @returns a callback for the reports of a later phase; undefined without `onProgress` */
   later(phase: LaterPhase): ((progress: Pick<Progress, 'share'> & Partial<Progress>) => void) | undefined {
     if (this.#onProgress === undefined) return undefined;
     const { guestBytes, dataBytes, storedBytes, ratio } = this.#last;

@@ -18,8 +18,8 @@ import type { FindRuns } from '../workers/messages/runs.js';
 import { nextOf, packIn, runPipeline } from '../workers/pipeline.js';
 import { ITEM_BYTES, type PlannedItem, plan } from '../workers/plan.js';
 import { type ItemResult, WorkerPool } from '../workers/pool.js';
-import type { Progress } from '../workers/progress.js';
 import { openFileIdentities } from '../workers/range-identity.js';
+import type { RunOptions } from '../workers/run-options.js';
 import { WorkAhead } from '../workers/work-ahead.js';
 import { limitBudgetToDisk, type WorkerBudget } from '../workers/worker-budget.js';
 import type { ChangedClusters } from './changed-clusters.js';
@@ -41,7 +41,7 @@ export interface Expected {
   refuseChanges(): Promise<void>;
 }
 
-export interface VerificationOptions {
+export interface VerificationOptions extends Pick<RunOptions, 'onProgress' | 'signal'> {
   /** The target's name, for messages. */
   readonly name: string;
   readonly salvage: boolean;
@@ -49,8 +49,6 @@ export interface VerificationOptions {
   readonly budget: WorkerBudget;
   readonly inflateWithNode: boolean;
   readonly workerEntry: URL;
-  readonly onProgress: ((progress: Progress) => void) | undefined;
-  readonly signal: AbortSignal | undefined;
 }
 
 /**

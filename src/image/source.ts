@@ -68,7 +68,7 @@ export type Layer = Mapped<LayerRange>;
 export interface ChangeMap {
   /**
    * @param offset guest bytes, below the size of the disk; fast in ascending order
-   * @returns bytes from there, at least one, all of which the bitmap lists as changed, or none
+   * @returns the run from there, at least one byte long: the bitmap lists all of it as changed, or none of it
    * @throws Qcow2cError ERR_IO, ERR_CORRUPT
    */
   changesAt(offset: number): Promise<{ readonly length: number; readonly isChanged: boolean }>;

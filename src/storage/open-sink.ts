@@ -42,7 +42,7 @@ async function openPipe(name: string, signal: AbortSignal | undefined): Promise<
     try {
       return fs.openSync(name, fs.constants.O_WRONLY | fs.constants.O_NONBLOCK);
     } catch (error) {
-      // ENXIO: nobody has it open for reading.
+      // ENXIO: it has no reader yet.
       if ((error as NodeJS.ErrnoException).code !== 'ENXIO') {
         throw ioError(`Could not open ${quoted(name)}`, error, { file: name });
       }
@@ -75,7 +75,7 @@ function pipeSinkOf(descriptor: number): Sink {
     if (descriptor > LAST_STANDARD) return new SharedPipeSink(descriptor);
     return new PipeSink(descriptor);
   } catch {
-    // It belongs to another user, or nobody reads it, which the first write reports.
+    // The pipe belongs to another user, or it has no reader. The first write reports a missing reader.
     return new PipeSink(descriptor);
   }
 }

@@ -10,7 +10,7 @@ import type { CompareDisks, Side, Stretch } from './messages/comparison.js';
 import { runPipeline } from './pipeline.js';
 import { ITEM_BYTES } from './plan.js';
 import { type ItemResult, WorkerPool } from './pool.js';
-import type { Progress } from './progress.js';
+import type { RunOptions } from './run-options.js';
 import { type ItemWork, WorkAhead } from './work-ahead.js';
 import { limitBudgetToDisk, type WorkerBudget } from './worker-budget.js';
 
@@ -42,7 +42,7 @@ export interface ComparableDisk {
   readonly compressionTypes: ReadonlySet<CompressionType>;
 }
 
-export interface ComparisonSettings {
+export interface ComparisonSettings extends Pick<RunOptions, 'onProgress' | 'signal'> {
   /** A second plan, to weigh the items for progress. Default: progress is in guest bytes. */
   readonly ahead?: (() => Promise<PlannedComparison | undefined>) | undefined;
   /** Of the larger disk. */
@@ -54,8 +54,6 @@ export interface ComparisonSettings {
   /** See TaskSetup. */
   readonly inflateWithNode?: boolean;
   readonly workerEntry: URL;
-  readonly onProgress: ((progress: Progress) => void) | undefined;
-  readonly signal: AbortSignal | undefined;
 }
 
 /** Ends the pipeline: later items do not matter. */

@@ -6,7 +6,7 @@ import type { DigestBlocks, DigestSetup } from './messages/digest.js';
 import { packIn, runPipeline } from './pipeline.js';
 import { ITEM_BYTES, type PlannedItem } from './plan.js';
 import { WorkerPool } from './pool.js';
-import type { Progress } from './progress.js';
+import type { RunOptions } from './run-options.js';
 import { WorkAhead } from './work-ahead.js';
 import type { WorkerBudget } from './worker-budget.js';
 
@@ -30,13 +30,11 @@ export interface DigestedDisk {
   ): (slot: number) => Promise<PlannedItem | undefined>;
 }
 
-export interface DigestSettings {
+export interface DigestSettings extends Pick<RunOptions, 'onProgress' | 'signal'> {
   readonly budget: WorkerBudget;
   /** See TaskSetup. */
   readonly inflateWithNode?: boolean | undefined;
   readonly workerEntry: URL;
-  readonly onProgress: ((progress: Progress) => void) | undefined;
-  readonly signal: AbortSignal | undefined;
 }
 
 /**
