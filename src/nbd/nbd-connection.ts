@@ -101,9 +101,9 @@ export class NbdConnection {
     await this.#advanceUntil(() => this.handle.isNegotiating || !this.handle.isConnecting);
   }
 
-  /** Requests under way fail. */
-  close(): void {
-    this.#fail(new NbdFailure('closed', 'the connection was closed'));
+  /** Requests under way and later ones fail. */
+  close(reason = new NbdFailure('closed', 'the connection was closed')): void {
+    this.#fail(reason);
   }
 
   /** Serves the socket while requests are under way. */

@@ -74,7 +74,7 @@ export function failureOf({ message, errno }: LibraryError, isAlive: boolean): N
   const reason = errno === 0 ? undefined : systemError(errno);
   if (words.startsWith('handshake: ')) return new NbdFailure('broken', handshakeWords(words));
   if (isAlive) return new NbdFailure('refused', words, reason);
-  const isGone = /^invalid state: |disconnect|closed/.test(words);
+  const isGone = /^invalid state: |in state (DEAD|CLOSED)|disconnect|closed/.test(words);
   if (reason?.code === 'ENOTCONN' || isGone) {
     return new NbdFailure('lost', 'the server closed the connection', { code: 'ENOTCONN' });
   }

@@ -5,6 +5,7 @@
 import { enlargeSendBuffer } from '../system/socket-buffer.js';
 import { type Libnbd, loadLibnbd } from './libnbd.js';
 import { NbdConnection } from './nbd-connection.js';
+import { NbdFailure } from './nbd-failure.js';
 import type { ExportFacts, NbdHandle, NbdSettings, WriteFacts } from './nbd-handle.js';
 import type { NbdAddress } from './nbd-name.js';
 
@@ -73,7 +74,7 @@ export class WriteConnections {
     const [first, ...others] = this.#connections;
     if (first === undefined) throw new RangeError('no connection');
     const idlest = others.reduce((best, other) => (other.load < best.load ? other : best), first);
-    if (idlest.load > 0) this.#addConnection();
+    if (idlest.load > 0) void this.#addConnection();
     return idlest.request(begin);
   }
 
@@ -83,20 +84,33 @@ export class WriteConnections {
     for (const connection of this.#connections) connection.close();
   }
 
-  #addConnection(): void {
+  async #addConnection(): Promise<void> {
     if (!this.facts.allowsConnections || this.#wanted === MOST_CONNECTIONS || this.isClosed) return;
     this.#wanted += 1;
     const { signal } = this.#closing;
-    void NbdConnection.open(this.#address, this.#settings, this.#contexts, false, signal).then(
-      async (connection) => {
-        await enlargeBuffer(this.#address, connection);
-        if (this.isClosed) connection.close();
-        else this.#connections.push(connection);
-      },
+    let connection: NbdConnection | undefined;
+    try {
+      connection = await NbdConnection.open(this.#address, this.#settings, this.#contexts, false, signal);
+      await enlargeBuffer(this.#address, connection);
+      if (this.isClosed) connection.close();
+      else this.#connections.push(connection);
+      const { size } = connection.facts([]);
+      if (size === this.facts.size) return;
+      const failure = otherSize(this.facts.size, size);
+      for (const one of this.#connections) one.close(failure);
+    } catch {
       // The export is written over the others.
-      () => {},
-    );
+      connection?.close();
+    }
   }
+}
+
+/** A second connection leads to an export of another size. */
+function otherSize(first: number, second: number): NbdFailure {
+  return new NbdFailure(
+    'broken',
+    `the server states ${first} bytes on one connection, and ${second} on another`,
+  );
 }
 
 async function enlargeBuffer({ server }: NbdAddress, { handle }: NbdConnection): Promise<void> {

@@ -5,6 +5,10 @@
 import { createServer, type Server, type Socket } from 'node:net';
 
 export const READ = 0;
+export const WRITE = 1;
+export const FLUSH = 3;
+export const TRIM = 4;
+export const WRITE_ZEROES = 6;
 export const BLOCK_STATUS = 7;
 
 export interface NbdRequest {
@@ -21,6 +25,8 @@ export interface Script {
   /** Bytes; by connection, from 0 on. */
   readonly size?: number | bigint | ((connection: number) => number);
   readonly allowsConnections?: boolean;
+  /** Takes writes, trims, write-zeroes and flushes, and forgets what they bring. `without`: all but this request. */
+  readonly isWritable?: boolean | { readonly without: number };
   /** What is served; a request past its end reads zeros. Default: that of `contentAt`. */
   readonly content?: Buffer;
   /** A meta context besides base:allocation; the usual reply tells nothing of it. */
@@ -118,6 +124,11 @@ export function dataChunk({ cookie, offset }: NbdRequest, data: Buffer): Buffer 
   return chunk(cookie, 1, Buffer.concat([u64(BigInt(offset)), data]));
 }
 
+/** The reply to a request without data. */
+export function doneChunk({ cookie }: Pick<NbdRequest, 'cookie'>): Buffer {
+  return chunk(cookie, 0, Buffer.alloc(0));
+}
+
 export function errorChunk({ cookie }: NbdRequest, errno: number): Buffer {
   return chunk(cookie, 0x8001, Buffer.concat([u32(errno), Buffer.alloc(2)]));
 }
@@ -149,6 +160,9 @@ function serve(socket: Socket, script: Script, size: bigint, nextIndex: () => nu
         if (option === 7) phase = 'requests';
       } else {
         if (input.length < 28) return;
+        const isWrite = input.readUInt16BE(6) === WRITE;
+        const bytes = 28 + (isWrite ? input.readUInt32BE(24) : 0);
+        if (input.length < bytes) return;
         const request: NbdRequest = {
           type: input.readUInt16BE(6),
           cookie: Buffer.from(input.subarray(8, 16)),
@@ -157,7 +171,7 @@ function serve(socket: Socket, script: Script, size: bigint, nextIndex: () => nu
           socket,
           index: nextIndex(),
         };
-        input = input.subarray(28);
+        input = input.subarray(bytes);
         if (request.type === 2) socket.end();
         else answer(request, script);
       }
@@ -173,7 +187,8 @@ function answer(request: NbdRequest, script: Script): void {
   else if (given === 'reset') socket.resetAndDestroy();
   else if (given !== undefined) socket.write(given);
   else if (type === READ) socket.write(dataChunk(request, contentOf(script, offset, length)));
-  else socket.write(statusChunk(request, [length, 0]));
+  else if (type === BLOCK_STATUS) socket.write(statusChunk(request, [length, 0]));
+  else socket.write(doneChunk(request));
 }
 
 function contentOf({ content }: Script, offset: number, length: number): Buffer {
@@ -183,7 +198,23 @@ function contentOf({ content }: Script, offset: number, length: number): Buffer 
   return bytes;
 }
 
-function optionReply(option: number, size: bigint, { allowsConnections = true, context }: Script): Buffer {
+/** The low byte of the transmission flags: read-only; or flush, trim and write-zeroes. */
+function writeFlags(isWritable: Script['isWritable'] = false): number {
+  if (isWritable === false) return 3;
+  const without = isWritable === true ? undefined : isWritable.without;
+  const flags = [
+    [FLUSH, 4],
+    [TRIM, 32],
+    [WRITE_ZEROES, 64],
+  ] as const;
+  return flags.reduce((sum, [request, flag]) => sum + (request === without ? 0 : flag), 1);
+}
+
+function optionReply(
+  option: number,
+  size: bigint,
+  { allowsConnections = true, isWritable, context }: Script,
+): Buffer {
   const reply = (type: number, payload = Buffer.alloc(0)) =>
     Buffer.concat([Buffer.from('0003e889045565a9', 'hex'), u32(option, type, payload.length), payload]);
   const ack = reply(1);
@@ -200,9 +231,9 @@ function optionReply(option: number, size: bigint, { allowsConnections = true, c
       });
       return Buffer.concat([...replies, ack]);
     }
-    // NBD_OPT_GO: NBD_INFO_EXPORT; read-only, and perhaps several connections
+    // NBD_OPT_GO: NBD_INFO_EXPORT
     case 7: {
-      const flags = Buffer.from([allowsConnections ? 1 : 0, 3]);
+      const flags = Buffer.from([allowsConnections ? 1 : 0, writeFlags(isWritable)]);
       return Buffer.concat([reply(3, Buffer.concat([Buffer.from([0, 0]), u64(size), flags])), ack]);
     }
     // NBD_REP_ERR_UNSUP
