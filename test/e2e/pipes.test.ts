@@ -141,7 +141,21 @@ describe('the end', () => {
     expect(status).toBe(1);
   });
 
-  test('comes at a signal, also while nobody reads', async () => {
+  test.each([
+    ['/dev/stderr', "2> 'IMAGE'"],
+    ['/dev/fd/2', "2>&1 | cat > 'IMAGE'"],
+    ['-', "2>&1 | cat > 'IMAGE'"],
+    ['-', "> 'IMAGE' 2>&1"],
+    ['/proc/self/fd/5', "5>&2 2> 'IMAGE' 5>&2"],
+  ])('is a refusal where standard error would mix messages into the image: %s %s', async (target, rest) => {
+    const { status } = await cli(['convert', '-c', '-v', raw, target], shell(rest.replace('IMAGE', image)));
+    expect(status).toBe(1);
+    expect(readFileSync(image, 'utf8')).toMatch(
+      /^qcow2c: Refusing to write an image to '[^']+': standard error goes there too, [^\n]*\n$/,
+    );
+  });
+
+  test('comes at a signal, also while the reader does not read', async () => {
     const noise = path('noise.raw');
     writeFileSync(noise, randomBytes(8 * MIB));
     const running = startCli(['convert', '-c', '--progress=json,0.1', noise, '-']);

@@ -1,12 +1,9 @@
 /** Runs the requested conversion and prints its summary. */
-import { fstatSync, statSync } from 'node:fs';
 import { constants } from 'node:os';
 import { convert } from '../../convert/convert.js';
 import type { ConvertOptions, ConvertResult } from '../../convert/options.js';
 import { Qcow2cError, quoted } from '../../errors.js';
 import { streamTitle } from '../../storage/stream-name.js';
-import { ownDescriptor } from '../../system/descriptor-facts.js';
-import { fileIdentity } from '../../system/file-identity.js';
 import { listLine, shownLine } from '../checksum/list-line.js';
 import type { CommandIo } from '../command-io.js';
 import { longRun, type RunHooks } from '../long-run.js';
@@ -15,6 +12,7 @@ import { warn } from '../progress/notice.js';
 import { type ConvertRequest, STANDARD_STREAM } from './request.js';
 import { resultObject } from './result-object.js';
 import { summary } from './summary.js';
+import { isStandardOutput, refuseStandardError } from './target-descriptor.js';
 import { UnreadableWarnings } from './unreadable-warnings.js';
 
 /** Includes the library functions, so that tests can replace them. */
@@ -22,7 +20,6 @@ export interface ConvertIo extends CommandIo {
   readonly convert: (options: ConvertOptions) => Promise<ConvertResult>;
 }
 
-const STANDARD_OUTPUT = 1;
 /** The exit code that shells report for a program that wrote into a pipe without a reader. */
 const BROKEN_PIPE = 128 + constants.signals.SIGPIPE;
 
@@ -38,6 +35,7 @@ export async function convertCommand(
   const { stderr } = io;
   const { target } = options;
   const name = typeof target === 'string' ? target : streamTitle(target);
+  refuseStandardError(target);
   // Standard output takes the image and nothing else.
   const display = isStandardOutput(target) ? { ...io, stdout: stderr } : io;
   // The result is alone on standard output.
@@ -70,19 +68,6 @@ export async function convertCommand(
   }
   if (verbose) stderr.write(summary(ended.result));
   return 0;
-}
-
-/** Whether the image goes to standard output, under whatever name: a symbolic link to /dev/stdout is one, too. */
-function isStandardOutput(target: ConvertOptions['target']): boolean {
-  if (typeof target !== 'string') return target.stream === STANDARD_OUTPUT;
-  if (ownDescriptor(target) === STANDARD_OUTPUT) return true;
-  try {
-    const facts = [fstatSync(STANDARD_OUTPUT, { bigint: true }), statSync(target, { bigint: true })] as const;
-    return fileIdentity(facts[0]) === fileIdentity(facts[1]);
-  } catch {
-    // A new file, an NBD export, or standard output is closed.
-    return false;
-  }
 }
 
 /** Whether the reader of the target has closed it. */
