@@ -1,3 +1,4 @@
+/** The table of `check`: its options and its help. */
 import { NBD_OPTIONS } from '../options/nbd-options.js';
 import {
   CACHE,
@@ -11,8 +12,7 @@ import {
   PROGRESS,
   SHOW_PROGRESS,
 } from '../options/option-rows.js';
-
-import { type CommandTable, EVERYWHERE } from '../options/option-table.js';
+import { type CommandTable, EVERYWHERE, STOPPED } from '../options/option-table.js';
 
 export const CHECK_TABLE: CommandTable = {
   name: 'check',
@@ -86,6 +86,6 @@ export const CHECK_TABLE: CommandTable = {
     ['2', 'there are corruptions'],
     ['3', 'there are leaked clusters, but no corruptions'],
     ['63', 'the format has no checks (raw)'],
-    ['129, 130, 143', 'stopped by SIGHUP, SIGINT or SIGTERM'],
+    STOPPED,
   ],
 };

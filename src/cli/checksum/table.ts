@@ -12,8 +12,9 @@ import {
   PARALLEL,
   PROGRESS_ON_STDERR,
   SHOW_PROGRESS,
+  SNAPSHOT,
 } from '../options/option-rows.js';
-import { type CommandTable, EVERYWHERE } from '../options/option-table.js';
+import { type CommandTable, EVERYWHERE, STOPPED } from '../options/option-table.js';
 
 export const CHECKSUM_TABLE: CommandTable = {
   name: 'checksum',
@@ -37,11 +38,7 @@ export const CHECKSUM_TABLE: CommandTable = {
       options: [
         FORMAT_OF_CHAIN,
         IMAGE_OPTS,
-        {
-          flags: ['-l', '--snapshot'],
-          argument: 'SNAPSHOT',
-          help: 'read an internal snapshot: an identifier or a name, or snapshot.id=ID,snapshot.name=NAME',
-        },
+        SNAPSHOT,
         ISOLATED,
         CACHE,
         FORCE_SHARE,
@@ -97,6 +94,6 @@ export const CHECKSUM_TABLE: CommandTable = {
   exitCodes: [
     ['0', 'all images were read and, with --check, match'],
     ['1', 'an image could not be read or does not match, or the command line is wrong'],
-    ['129, 130, 143', 'stopped by SIGHUP, SIGINT or SIGTERM'],
+    STOPPED,
   ],
 };

@@ -1,5 +1,4 @@
 /** The table of `compare`: its options and its help. */
-
 import { IMAGE_FORMATS } from '../../image/image-reference.js';
 import { NBD_OPTIONS } from '../options/nbd-options.js';
 import {
@@ -12,8 +11,7 @@ import {
   PROGRESS,
   SHOW_PROGRESS,
 } from '../options/option-rows.js';
-
-import { type CommandTable, EVERYWHERE } from '../options/option-table.js';
+import { type CommandTable, EVERYWHERE, STOPPED } from '../options/option-table.js';
 
 export const COMPARE_TABLE: CommandTable = {
   name: 'compare',
@@ -86,6 +84,6 @@ export const COMPARE_TABLE: CommandTable = {
     ['2', 'an image could not be opened, or another error'],
     ['3', 'the allocation of an image is unknown'],
     ['4', 'an image could not be read'],
-    ['129, 130, 143', 'stopped by SIGHUP, SIGINT or SIGTERM'],
+    STOPPED,
   ],
 };

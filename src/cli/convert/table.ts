@@ -1,5 +1,4 @@
 /** The table of `convert`: its options and its help. */
-
 import { IMAGE_FORMATS } from '../../image/image-reference.js';
 import { CACHE_MODES } from '../../storage/cache-mode.js';
 import { FORMAT_OPTION_OFFERS } from '../options/format-options.js';
@@ -18,9 +17,9 @@ import {
   PARALLEL,
   PROGRESS,
   SHOW_PROGRESS,
+  SNAPSHOT,
 } from '../options/option-rows.js';
-
-import { type CommandTable, EVERYWHERE, SIZES } from '../options/option-table.js';
+import { type CommandTable, EVERYWHERE, SIZES, STOPPED } from '../options/option-table.js';
 
 export const CONVERT_TABLE: CommandTable = {
   name: 'convert',
@@ -59,11 +58,7 @@ export const CONVERT_TABLE: CommandTable = {
           argument: 'SIZE',
           help: 'refuse SRC if it is smaller (see below); the size of a stream is known at its end',
         },
-        {
-          flags: ['-l', '--snapshot'],
-          argument: 'SNAPSHOT',
-          help: 'read an internal snapshot: an identifier or a name, or snapshot.id=ID,snapshot.name=NAME',
-        },
+        SNAPSHOT,
         {
           flags: ['--bitmaps'],
           help: 'copy the persistent dirty bitmaps',
@@ -153,7 +148,7 @@ export const CONVERT_TABLE: CommandTable = {
           flags: ['--spool'],
           argument: 'DIR',
           completes: 'file',
-          help: 'if DST is a pipe: write the image to an unnamed file in DIR first, so that SRC is read once',
+          help: 'write the image to an unnamed file in DIR first (only if DST is a pipe, so that SRC is read once)',
         },
       ],
     },
@@ -202,7 +197,7 @@ export const CONVERT_TABLE: CommandTable = {
         },
         {
           ...OUTPUT,
-          help: 'human or json: print one object with the result on standard output, and progress on standard error (default: human)',
+          help: 'output format: human, or json (one object with the result on standard output, and progress on standard error) (default: human)',
         },
         SHOW_PROGRESS,
         PROGRESS,
@@ -304,7 +299,7 @@ export const CONVERT_TABLE: CommandTable = {
   exitCodes: [
     ['0', 'success'],
     ['1', 'an error, described in one line on standard error'],
-    ['129, 130, 143', 'stopped by SIGHUP, SIGINT or SIGTERM'],
+    STOPPED,
     ['141', 'the reader closed the pipe that is the target; nothing is printed'],
   ],
 };

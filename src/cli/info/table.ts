@@ -1,7 +1,15 @@
 /** The table of `info`: its options and its help. */
 import { NBD_OPTIONS } from '../options/nbd-options.js';
-import { FORCE_SHARE, FORMAT, IMAGE_OPTS, MEMORY, PARALLEL } from '../options/option-rows.js';
-import { type CommandTable, EVERYWHERE } from '../options/option-table.js';
+import {
+  FORCE_SHARE,
+  FORMAT,
+  IMAGE_OPTS,
+  MEMORY,
+  PARALLEL,
+  PROGRESS,
+  SHOW_PROGRESS,
+} from '../options/option-rows.js';
+import { type CommandTable, EVERYWHERE, STOPPED } from '../options/option-table.js';
 
 export const INFO_TABLE: CommandTable = {
   name: 'info',
@@ -47,13 +55,10 @@ export const INFO_TABLE: CommandTable = {
           help: 'maximum number of threads for --deep (default: one per available processor, within the CPU quota of the cgroup)',
         },
         MEMORY,
-        { flags: ['-p'], help: 'show progress of --deep; same as --progress=auto' },
+        { ...SHOW_PROGRESS, help: 'show progress of --deep; same as --progress=auto' },
         {
-          flags: ['--progress'],
-          argument: 'STYLE',
-          bare: 'auto',
-          choices: ['auto', 'bar', 'qemu', 'json', 'none'],
-          help: "progress style, on standard error: auto (bar on a terminal, otherwise qemu), bar, qemu (as 'qemu-img -p'), json (one object per line) or none",
+          ...PROGRESS,
+          help: "progress style, on standard error: auto (bar on a terminal, otherwise qemu), bar, qemu (as 'qemu-img -p'), log or log,SECONDS (a line every 10 or SECONDS seconds), json or json,SECONDS (an object a line, every second) or none",
         },
       ],
     },
@@ -78,9 +83,5 @@ export const INFO_TABLE: CommandTable = {
     { what: 'Show how well an image is compressed', line: 'qcow2c info --deep -p disk.qcow2' },
     { what: 'A raw disk whose content looks like an image', line: 'qcow2c info -f raw disk.raw' },
   ],
-  exitCodes: [
-    ['0', 'success'],
-    ['1', 'an error, described in one line on standard error'],
-    ['129, 130, 143', 'stopped by SIGHUP, SIGINT or SIGTERM'],
-  ],
+  exitCodes: [['0', 'success'], ['1', 'an error, described in one line on standard error'], STOPPED],
 };

@@ -1,5 +1,4 @@
 /** The table of `measure`: its options and its help. */
-
 import { IMAGE_FORMATS } from '../../image/image-reference.js';
 import { FORMAT_OPTION_OFFERS } from '../options/format-options.js';
 import { NBD_OPTIONS } from '../options/nbd-options.js';
@@ -18,9 +17,9 @@ import {
   PARALLEL,
   PROGRESS_ON_STDERR,
   SHOW_PROGRESS,
+  SNAPSHOT,
 } from '../options/option-rows.js';
-
-import { type CommandTable, EVERYWHERE, SIZES } from '../options/option-table.js';
+import { type CommandTable, EVERYWHERE, SIZES, STOPPED } from '../options/option-table.js';
 
 export const MEASURE_TABLE: CommandTable = {
   name: 'measure',
@@ -43,11 +42,7 @@ export const MEASURE_TABLE: CommandTable = {
       options: [
         FORMAT_OF_CHAIN,
         IMAGE_OPTS,
-        {
-          flags: ['-l', '--snapshot'],
-          argument: 'SNAPSHOT',
-          help: 'measure an internal snapshot: an identifier or a name, or snapshot.id=ID,snapshot.name=NAME',
-        },
+        { ...SNAPSHOT, help: SNAPSHOT.help.replace('read', 'measure') },
         FORCE_SHARE,
         ...NBD_OPTIONS,
         NO_OBJECT,
@@ -126,9 +121,5 @@ export const MEASURE_TABLE: CommandTable = {
       line: 'qcow2c measure -c --output=json -f qcow2 -l before-upgrade disk.qcow2',
     },
   ],
-  exitCodes: [
-    ['0', 'success'],
-    ['1', 'an error, described in one line on standard error'],
-    ['129, 130, 143', 'stopped by SIGHUP, SIGINT or SIGTERM'],
-  ],
+  exitCodes: [['0', 'success'], ['1', 'an error, described in one line on standard error'], STOPPED],
 };

@@ -53,8 +53,10 @@ export interface CommandTable {
   readonly notes: readonly Note[];
   /** Each is a valid command line, its words separated by single blanks. */
   readonly examples: readonly { readonly what: string; readonly line: string }[];
-  readonly exitCodes: readonly (readonly [codes: string, meaning: string])[];
+  readonly exitCodes: readonly ExitCode[];
 }
+
+type ExitCode = readonly [codes: string, meaning: string];
 
 /** Options of every command, at the end of its last group. */
 export const EVERYWHERE: readonly OptionRow[] = [
@@ -62,6 +64,9 @@ export const EVERYWHERE: readonly OptionRow[] = [
   { flags: ['-V', '--version'], help: 'print the version and the compression engines found' },
   { flags: ['-h', '--help'], help: 'print this help' },
 ];
+
+/** The exit codes of a command that a signal stops in an orderly way. */
+export const STOPPED: ExitCode = ['129, 130, 143', 'stopped by SIGHUP, SIGINT or SIGTERM'];
 
 export const SIZES: Note = {
   paragraphs: ['SIZE is in bytes; the suffixes k, M, G, T, P and E are powers of 1024.'],
