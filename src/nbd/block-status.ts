@@ -2,9 +2,10 @@
  * The ranges of one meta context of an export, such as base:allocation. The status of the ranges that follow is asked
  * for ahead, several requests at a time, because a disk is walked from its start to its end.
  */
-import type { Extents, Libnbd } from './libnbd.js';
+import type { Libnbd } from './libnbd.js';
 import { NbdFailure } from './nbd-failure.js';
 import type { NbdHandle } from './nbd-handle.js';
+import { rangesOf, type StatusRanges, unknownRange } from './status-ranges.js';
 
 /** A range of equal flags, from the requested offset on. */
 export interface StatusRange {
@@ -33,22 +34,20 @@ export interface StatusRequests {
   request(begin: (handle: NbdHandle) => number): Promise<void>;
 }
 
-/** A reply: consecutive ranges from `start` on. */
-interface Reply {
-  readonly start: number;
-  /** Of the range that was asked for. */
-  readonly end: number;
-  /** Ends of the ranges, ascending, in bytes of the export, and their flags. */
-  readonly ends: Float64Array;
-  readonly flags: Float64Array;
-}
-
-/** In bytes of the export. */
+/** The reply to a request for the status of a range. In bytes of the export. */
 interface AwaitedReply {
   readonly start: number;
   readonly end: number;
-  readonly reply: Promise<Reply>;
+  readonly reply: Promise<StatusRanges>;
 }
+
+/**
+ * Replies that cover little cost more than reading: bytes that could be read instead of waiting for a reply, and instead
+ * of handling an extent; and the loss after which the rest of a piece is read.
+ */
+const REPLY_BYTES = 2 ** 16;
+const EXTENT_BYTES = 2 ** 10;
+const MOST_LOST_BYTES = 2 ** 26;
 
 /** Walks at the same time, each with its own requests ahead: one plans a run, the other weighs it. */
 const WALKS = 2;
@@ -91,8 +90,10 @@ class StatusWalk {
   readonly #size: number;
   /** Replies that came or are awaited, ascending, without gaps. */
   #replies: AwaitedReply[] = [];
-  #current: Reply | undefined;
+  #current: StatusRanges | undefined;
   #index = 0;
+  /** What the replies cost more than reading would have, in bytes. */
+  #lostBytes = 0;
 
   constructor(requests: StatusRequests, context: string, unknown: number, size: number) {
     this.#requests = requests;
@@ -113,7 +114,7 @@ class StatusWalk {
   }
 
   /** The reply that covers `offset`; `#index` is then its range. */
-  async #replyAt(offset: number): Promise<Reply> {
+  async #replyAt(offset: number): Promise<StatusRanges> {
     const known = this.#current;
     if (known !== undefined && offset >= known.start && offset < lastOf(known.ends)) {
       this.#index = find(known.ends, offset, this.#index);
@@ -136,7 +137,7 @@ class StatusWalk {
   }
 
   /** The first reply whose piece covers `offset`. */
-  async #nextReply(offset: number): Promise<Reply> {
+  async #nextReply(offset: number): Promise<StatusRanges> {
     // A walk goes upwards: what was asked for ahead serves it wherever it goes on.
     while (this.#replies[0] !== undefined && offset >= this.#replies[0].end) this.#replies.shift();
     if (this.#replies[0] !== undefined && offset < this.#replies[0].start) this.#replies = [];
@@ -146,9 +147,17 @@ class StatusWalk {
     const reply = await first.reply;
     const covered = lastOf(reply.ends);
     // The rest of the piece is asked for at once, in front of the others.
-    if (covered < first.end) this.#replies[0] = this.#begin(Math.max(covered, offset), first.end);
+    if (covered < first.end) this.#replies[0] = this.#beginRest(reply, Math.max(covered, offset), first.end);
     else this.#replies.shift();
     return reply;
+  }
+
+  /** Asks for the rest of a piece, unless the replies cost more than reading. */
+  #beginRest({ start, ends, extents }: StatusRanges, from: number, end: number): AwaitedReply {
+    const gain = lastOf(ends) - start - REPLY_BYTES - extents * EXTENT_BYTES;
+    this.#lostBytes = Math.max(0, this.#lostBytes - gain);
+    if (this.#lostBytes < MOST_LOST_BYTES) return this.#begin(from, end);
+    return { start: from, end, reply: Promise.resolve(unknownRange(from, end, this.#unknown)) };
   }
 
   /** Keeps requests under way from `offset` on. */
@@ -168,12 +177,12 @@ class StatusWalk {
     return { start, end, reply };
   }
 
-  async #request(start: number, end: number): Promise<Reply> {
+  async #request(start: number, end: number): Promise<StatusRanges> {
     const { library } = this.#requests;
     const is64 = library.has('nbd_aio_block_status_64');
-    let found: Reply | undefined;
+    let found: StatusRanges | undefined;
     const listening = library.onExtents((context, extents) => {
-      if (context === this.#context) found ??= decode(start, end, extents);
+      if (context === this.#context) found ??= rangesOf(extents, start, end, this.#unknown);
     }, is64);
     try {
       const { callback } = listening;
@@ -184,32 +193,8 @@ class StatusWalk {
     } finally {
       listening.stop();
     }
-    return found ?? { start, end, ends: Float64Array.of(end), flags: Float64Array.of(this.#unknown) };
+    return found ?? unknownRange(start, end, this.#unknown);
   }
-}
-
-/**
- * Turns lengths and flags into ends; neighbours of equal flags become one.
- * @returns at least one range; undefined without any
- */
-function decode(start: number, end: number, extents: Extents): Reply | undefined {
-  const ends: number[] = [];
-  const flags: number[] = [];
-  let at = start;
-  for (let index = 0; index + 1 < extents.length && at < end; index += 2) {
-    const flag = Number(extents[index + 1]);
-    if (Number(extents[index]) === 0) continue;
-    // The last extent may go beyond the request; what follows was asked for already.
-    at = Math.min(at + Number(extents[index]), end);
-    if (flags.at(-1) === flag) ends[ends.length - 1] = at;
-    else {
-      ends.push(at);
-      flags.push(flag);
-    }
-  }
-  return at === start
-    ? undefined
-    : { start, end, ends: Float64Array.from(ends), flags: Float64Array.from(flags) };
 }
 
 function lastOf(ends: Float64Array): number {

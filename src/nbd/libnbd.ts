@@ -16,9 +16,9 @@ export type HandleAddress = bigint;
 type Call = (...values: readonly unknown[]) => number | bigint;
 
 /** The extents of one reply: pairs of length and flags. */
-export type Extents = readonly bigint[] | Uint32Array;
+export type Extents = ArrayLike<number> | ArrayLike<bigint>;
 
-/** Receives the extents of one meta context. */
+/** Receives the extents of one meta context, whose memory is libnbd's again when it returns. */
 export type ExtentListener = (context: string, extents: Extents) => void;
 
 /** Receives a name and its description. */
@@ -192,20 +192,12 @@ function bind(koffi: Koffi, file: string, library: ReturnType<Koffi['load']>): L
   };
 }
 
-/**
- * Extents of one reply that are taken. A server may send millions; the caller asks again for the rest of the range.
- */
-const MOST_EXTENTS = 65_536;
+/** Extents of one reply that are looked at. A server may send millions; the caller asks again for the rest of the range. */
+const MOST_EXTENTS = 2 ** 20;
 
-/**
- * Copies the extents of a reply.
- * @param count of 64-bit extents; of 32-bit numbers, two for each extent
- */
+/** @param count of extents with 64 bits; with 32 bits, of numbers, two for each extent */
 function extentsAt(koffi: Koffi, address: bigint, count: number, is64: boolean): Extents {
-  if (is64) {
-    const extents = Math.min(count, MOST_EXTENTS);
-    return [...new BigUint64Array(koffi.view(address, extents * 16))];
-  }
+  if (is64) return new BigUint64Array(koffi.view(address, Math.min(count, MOST_EXTENTS) * 16));
   const numbers = Math.min(count - (count % 2), 2 * MOST_EXTENTS);
-  return new Uint32Array(koffi.view(address, numbers * 4)).slice();
+  return new Uint32Array(koffi.view(address, numbers * 4));
 }
