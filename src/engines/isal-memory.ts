@@ -61,8 +61,8 @@ function mapAtHashZero(map: NativeFunction, unmap: NativeFunction, length: numbe
   throw new Qcow2cError('ERR_ENGINE', 'the system gave no memory for ISA-L');
 }
 
-/** @returns 4096 blocks of addresses with the hash 0 */
-export function blocksOfHashZero(): readonly number[] {
+/** @returns 4096 blocks of addresses with the hash 0, each computed when it is asked for */
+export function* blocksOfHashZero(): Generator<number> {
   // A CRC is linear: the XOR of two blocks has the XOR of their hashes. This is Gaussian elimination.
   const pivots: { readonly block: number; readonly hash: number }[] = [];
   const solutions: number[] = [];
@@ -74,11 +74,11 @@ export function blocksOfHashZero(): readonly number[] {
     if (hash === 0) solutions.push(block);
     else pivots.push({ block, hash });
   }
-  return solutions.reduceRight(
-    (blocks, solution, index) =>
-      index === solutions.length - 1 ? [solution] : blocks.flatMap((block) => [block, block ^ solution]),
-    [] as number[],
-  );
+  // The last solution alone has the top bit, so every block gets it.
+  const top = solutions.pop() as number;
+  for (let choice = 0; choice < 2 ** solutions.length; choice += 1) {
+    yield solutions.reduce((block, solution, index) => ((choice >> index) & 1 ? block ^ solution : block), top);
+  }
 }
 
 /** @param block bits 16 to 47 of an address @returns ISA-L's hash of it */
