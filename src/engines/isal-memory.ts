@@ -77,7 +77,10 @@ export function* blocksOfHashZero(): Generator<number> {
   // The last solution alone has the top bit, so every block gets it.
   const top = solutions.pop() as number;
   for (let choice = 0; choice < 2 ** solutions.length; choice += 1) {
-    yield solutions.reduce((block, solution, index) => ((choice >> index) & 1 ? block ^ solution : block), top);
+    yield solutions.reduce(
+      (block, solution, index) => ((choice >> index) & 1 ? block ^ solution : block),
+      top,
+    );
   }
 }
 

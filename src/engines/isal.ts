@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { Qcow2cError } from '../errors.js';
+import { copyBytes } from '../system/copy-bytes.js';
 import type { Compressor } from './codec.js';
 import { IsalMemory } from './isal-memory.js';
 import type { NativeFunction, NativeLibrary } from './native-library.js';
@@ -88,7 +89,7 @@ export class IsalCompressor implements Compressor {
     const size = this.#stream.getUint32(TOTAL_OUT, isLittleEndian);
     if (size > stored - SMALLEST_GAIN) return storeBlocks(input, output, stored);
     if (size > output.length) return 0;
-    output.set(this.#room.subarray(0, size));
+    copyBytes(output, 0, this.#room.subarray(0, size));
     return size;
   }
 
@@ -120,7 +121,7 @@ function storeBlocks(input: Uint8Array, output: Uint8Array, size: number): numbe
     const isLast = start + LARGEST_STORED >= input.length;
     output.set([isLast ? 1 : 0, block.length & 0xff, block.length >> 8], at);
     output.set([~block.length & 0xff, (~block.length >> 8) & 0xff], at + 3);
-    output.set(block, at + STORED_HEADER_BYTES);
+    copyBytes(output, at + STORED_HEADER_BYTES, block);
     at += STORED_HEADER_BYTES + block.length;
   }
   return size;
