@@ -1,8 +1,11 @@
 #!/usr/bin/env sh
-':' //; trap '' USR1; exec node --inspect-port=192.0.2.1:9229 "$0" "$@"
+':' //; trap '' USR1; true 2>/dev/null 3>&1 || exec 1</dev/null; exec node --inspect-port=192.0.2.1:9229 "$0" "$@"
 process.on('SIGUSR1', function ignore() {});
 // The lines above are a shell script and JavaScript. All of the file is ES5 and CommonJS, so that a Node.js of any age
 // can read it and say that it is too old.
+//
+// The shell replaces a closed standard output (`>&-`) by one that refuses every write. Node.js would open /dev/null in its
+// place, and an answer would be lost without an error.
 //
 // SIGUSR1 asks for progress, and the commands that show it add their listeners. Without a listener Node.js opens its
 // debugger on that signal, through which every user of the machine can run code as the user of this process.

@@ -41,6 +41,15 @@ test.each(ANSWERS)('%s: an answer that cannot be written is a failure', async (w
   });
 });
 
+test.each(ANSWERS)('%s: so is an answer for a closed standard output', async (words, code) => {
+  // By its name, as users start it: node alone would open /dev/null for it.
+  const environment = `PATH="$(dirname '${process.execPath}'):$PATH"`;
+  expect(await run('bash', ['-c', `${environment} '${ROOT}bin/qcow2c.js' ${words} >&-`])).toMatchObject({
+    status: code,
+    stderr: 'qcow2c: Could not write standard output: Bad file descriptor\n',
+  });
+});
+
 test('an image is made even if its progress cannot be shown', async () => {
   for (const [progress, outputs] of [
     ['-p', '> /dev/full'],
