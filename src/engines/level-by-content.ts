@@ -8,27 +8,29 @@ import type { Compressor } from './codec.js';
 
 /** Random and compressed bytes: the level makes no difference. */
 const NEARLY_RANDOM = 0.0056;
-/** Below it binary data is dense: machine code, packed tables. */
+/** Below it binary data is dense: packed tables, pictures. */
 const DENSE = 0.038;
-/** Numbers in binary hardly ever repeat the byte before. */
-const HARDLY_REPEATS = 0.02;
 const HALF = 0.5;
 
-/** @returns 0 to 4 */
+/** @returns 0 to 2 */
 function deflateStep(content: ClusterContent): number {
-  const { printable, digits, distinct, collision, repeats1 } = content;
-  if (printable >= HALF) {
-    // Logs, tables and dumps: the numbers in them hide the repeats that a quick search finds.
-    if (digits >= 0.07) return printable >= 0.82 ? 3 : 0;
-    // Text beside something else, such as strings of a program.
-    if (distinct >= 100) return 1;
-    return repeats1 < HARDLY_REPEATS ? 2 : 0;
+  const { printable, digits, zeros, high, distinct, nonZeroCollision, repeats4 } = content;
+  // Random and compressed bytes, pictures, very dense tables.
+  if (nonZeroCollision < 0.013) return 0;
+  // Bitmaps and tables of few values; tables and numbers of 32 bits.
+  if (distinct < 16 || repeats4 >= 0.366) return 1;
+  // Columns of digits; content with gaps of zeros: a quick search finds nearly all there is.
+  if (digits >= 0.28 || zeros >= 0.35) return 0;
+  if (nonZeroCollision < 0.03) {
+    // Sounds, pictures, numbers of 16 bits.
+    if (high >= 0.468) return 2;
+    // Machine code. Other dense data gains little.
+    return nonZeroCollision < 0.028 && high < 0.4 && digits < 0.05 ? 1 : 0;
   }
-  // Bitmaps, and tables of few values.
-  if (distinct < 10) return 4;
-  if (distinct < 64) return 3;
-  if (collision >= DENSE) return 2;
-  return collision >= NEARLY_RANDOM && repeats1 < HARDLY_REPEATS ? 1 : 0;
+  // Other binary data.
+  if (printable < 0.556) return 2;
+  // Logs and dumps: the numbers in them hide the repeats that a quick search finds. Then text.
+  return digits >= 0.042 ? 1 : 0;
 }
 
 /** @returns 0 to 2; 1 is what QEMU does */
@@ -45,7 +47,7 @@ function zstdStep(content: ClusterContent): number {
 }
 
 /** Number of steps. */
-export const LEVEL_STEPS: Readonly<Record<CompressionType, number>> = { zlib: 5, zstd: 3 };
+export const LEVEL_STEPS: Readonly<Record<CompressionType, number>> = { zlib: 3, zstd: 3 };
 
 /** @returns 0, the lowest level, to LEVEL_STEPS[type] - 1 */
 export function levelStepOf(type: CompressionType, cluster: Uint8Array): number {
