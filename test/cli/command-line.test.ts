@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { parseCommandLine } from '../../src/cli/command-line.js';
 import { COMMANDS } from '../../src/cli/commands.js';
 import { compareOptions } from '../../src/cli/compare/request.js';
-import { formatOptionsHelp } from '../../src/cli/options/format-options.js';
+import { formatOptionsHelp } from '../../src/cli/options/format-option-keys.js';
 import { optionsOf } from '../../src/cli/options/option-table.js';
 import type { ConvertOptions } from '../../src/convert/options.js';
 import { Qcow2cError } from '../../src/errors.js';

@@ -1,9 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { formatOptionsHelp } from '../../src/cli/options/format-option-keys.js';
 import {
   type FormatOptions,
   formatOptions,
-  formatOptionsHelp,
   readFormatOptions,
 } from '../../src/cli/options/format-options.js';
 import { parseOptionList } from '../../src/cli/options/option-list.js';

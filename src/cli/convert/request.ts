@@ -11,13 +11,8 @@ import { asksForDirect } from '../../storage/cache-mode.js';
 import { readCacheSize, readMinSize, readRateLimit, readSparseSize } from '../options/argument-numbers.js';
 import { readCacheMode } from '../options/cache-option.js';
 import { sourceFile, storedFile, targetFile } from '../options/file-names.js';
-import {
-  type FormatDraft,
-  formatOptionPairs,
-  formatOptions,
-  formatOptionsHelp,
-  readFormatOptions,
-} from '../options/format-options.js';
+import { type FormatDraft, formatOptionsHelp } from '../options/format-option-keys.js';
+import { formatOptionPairs, formatOptions, readFormatOptions } from '../options/format-options.js';
 import { backingFormatOf, sourceFormatOf, targetFormatOf, withReason } from '../options/image-formats.js';
 import { readImageOptions, readTargetOptions } from '../options/image-options.js';
 import { nbdOptions } from '../options/nbd-options.js';

@@ -1,7 +1,7 @@
 /** The table of `convert`: its options and its help. */
 import { IMAGE_FORMATS } from '../../image/image-reference.js';
 import { CACHE_MODES } from '../../storage/cache-mode.js';
-import { FORMAT_OPTION_OFFERS } from '../options/format-options.js';
+import { FORMAT_OPTION_OFFERS } from '../options/format-option-keys.js';
 import { NBD_OPTIONS } from '../options/nbd-options.js';
 import {
   BITMAP,

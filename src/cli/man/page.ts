@@ -1,6 +1,6 @@
 /** The manual page qcow2c(1), generated from the tables of the commands. docs/qcow2c.1 is its output. */
 import { flagsText } from '../help/help-text.js';
-import { formatOptionKeys } from '../options/format-options.js';
+import { formatOptionKeys } from '../options/format-option-keys.js';
 import {
   type CommandTable,
   EVERYWHERE,

@@ -7,12 +7,8 @@ import { usageError } from '../../errors.js';
 import { LARGEST_SIZE, type MeasureOptions, validateMeasurement } from '../../measure/options.js';
 import { SECTOR_SIZE } from '../../sector.js';
 import { readSize } from '../options/argument-numbers.js';
-import {
-  formatOptionPairs,
-  formatOptions,
-  formatOptionsHelp,
-  readFormatOptions,
-} from '../options/format-options.js';
+import { formatOptionsHelp } from '../options/format-option-keys.js';
+import { formatOptionPairs, formatOptions, readFormatOptions } from '../options/format-options.js';
 import { readImageArgument } from '../options/image-argument.js';
 import { sourceFormatOf, targetFormatOf, withReason } from '../options/image-formats.js';
 import { type NbdWords, nbdOptions } from '../options/nbd-options.js';

@@ -1,6 +1,6 @@
 /** The table of `measure`: its options and its help. */
 import { IMAGE_FORMATS } from '../../image/image-reference.js';
-import { FORMAT_OPTION_OFFERS } from '../options/format-options.js';
+import { FORMAT_OPTION_OFFERS } from '../options/format-option-keys.js';
 import { NBD_OPTIONS } from '../options/nbd-options.js';
 import {
   BITMAP,

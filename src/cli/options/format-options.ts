@@ -1,204 +1,26 @@
 /**
- * Turns the keys of -o into the library's options, and lists them for `-o help`. The library checks which values can be
- * combined. Keys of qemu-img that qcow2c does not support are refused here.
+ * Reads the lists of -o and turns them into the library's options. The library checks which values can be combined. Keys
+ * of qemu-img that qcow2c does not support are refused here.
  */
-import { COMPRESSION_TYPES, type CompressionType } from '../../compression-type.js';
 import type { ConvertOptions } from '../../convert/options.js';
 import { notWithCompression } from '../../convert/validate.js';
 import { Qcow2cError, usageError } from '../../errors.js';
-import { IMAGE_FORMATS, type ImageFormat } from '../../image/image-reference.js';
-import { storedFile } from './file-names.js';
-import { backingFormatOf } from './image-formats.js';
+import type { ImageFormat } from '../../image/image-reference.js';
+import {
+  applyFormatOption,
+  type CreateOptions,
+  type FormatDraft,
+  formatOptionKeys,
+  hasFormatOption,
+  PREALLOCATION,
+} from './format-option-keys.js';
 import { type OptionPair, parseOptionList } from './option-list.js';
-import { bool, integer, oneOf, size } from './option-values.js';
+import { oneOf } from './option-values.js';
 import { suggestion, withHint } from './suggestion.js';
-
-type CreateOptions = NonNullable<ConvertOptions['create']>;
-type Preallocation = NonNullable<CreateOptions['preallocation']>;
 
 /** The options set by the lists of -o. */
 export type FormatOptions = Pick<ConvertOptions, 'compressionLevel' | 'compressionWindowBits'> & {
   readonly create: CreateOptions;
-};
-
-/** The values of the keys read so far; a later key replaces an earlier one. */
-export interface FormatDraft {
-  readonly create: { -readonly [K in keyof CreateOptions]: CreateOptions[K] };
-  compressionLevel?: number;
-  compressionWindowBits?: 12 | 15;
-  /** As typed: with compression every value is refused; without compression the value is parsed. */
-  preallocation?: string;
-  /** Keys for features that qcow2c does not support, with their values. */
-  readonly refused: Map<string, string>;
-}
-
-type ValueType = '<bool (on/off)>' | '<num>' | '<size>' | '<str>';
-
-interface Key {
-  readonly type: ValueType;
-  /** The help text; undefined for keys that are always refused. */
-  readonly help?: string;
-  /** What a shell offers for the value. */
-  readonly offers?: readonly string[];
-  /** @throws Qcow2cError ERR_USAGE when the value is not of the key's type */
-  readonly apply: (draft: FormatDraft, value: string, key: string) => void;
-}
-
-/** A key that is accepted when off, and requests an unsupported feature when on. */
-const refusedWhenOn: Key = {
-  type: '<bool (on/off)>',
-  apply: ({ refused }, value, key) => {
-    if (bool(value, key)) refused.set(key, value);
-    else refused.delete(key);
-  },
-};
-
-const refusedAlways: Key = { type: '<str>', apply: ({ refused }, value, key) => refused.set(key, value) };
-
-const PREALLOCATION: Readonly<Record<ImageFormat, Readonly<Record<string, Preallocation>>>> = {
-  raw: { off: 'off', falloc: 'falloc', full: 'full' },
-  qcow2: { off: 'off', metadata: 'metadata', falloc: 'falloc', full: 'full' },
-};
-
-function preallocation(format: ImageFormat): Key {
-  return {
-    type: '<str>',
-    help: `Preallocation: ${Object.keys(PREALLOCATION[format]).join(', ')} (default: off)`,
-    offers: Object.keys(PREALLOCATION[format]),
-    apply: (draft, value) => {
-      draft.preallocation = value;
-    },
-  };
-}
-
-/** Keys of the image's file, for every format. */
-const FILE_KEYS: Readonly<Record<string, Key>> = {
-  extent_size_hint: {
-    type: '<size>',
-    apply: ({ refused }, value, key) => {
-      size(value, key);
-      refused.set(key, value);
-    },
-  },
-  nocow: refusedWhenOn,
-  size: {
-    type: '<size>',
-    help: 'Size of a disk from standard input; otherwise ignored, as in qemu-img',
-    apply: ({ create }, value, key) => {
-      create.size = size(value, key);
-    },
-  },
-};
-
-const QCOW2_KEYS: Readonly<Record<string, Key>> = {
-  backing_file: {
-    type: '<str>',
-    help: 'Store only clusters that differ from this image (same as -b)',
-    apply: ({ create }, value) => {
-      create.backingFile = storedFile(value);
-    },
-  },
-  backing_fmt: {
-    type: '<str>',
-    help: 'Format of the backing file: raw or qcow2 (same as -F)',
-    offers: IMAGE_FORMATS,
-    apply: ({ create }, value) => {
-      create.backingFormat = backingFormatOf(value);
-    },
-  },
-  cluster_size: {
-    type: '<size>',
-    help: 'Cluster size, a power of two from 512 to 2M (default: 64k)',
-    offers: ['512', '4k', '16k', '64k', '256k', '1M', '2M'],
-    apply: ({ create }, value, key) => {
-      create.clusterSize = size(value, key);
-    },
-  },
-  compat: {
-    type: '<str>',
-    help: 'Format version: v2 (0.10) or v3 (1.1, the default)',
-    offers: ['v2', 'v3'],
-    apply: ({ create }, value, key) => {
-      create.compat = oneOf<2 | 3>({ '0.10': 2, v2: 2, '1.1': 3, v3: 3 }, value, key);
-    },
-  },
-  compression_level: {
-    type: '<num>',
-    help: 'Higher is smaller and slower; the range depends on the engine',
-    apply: (draft, value, key) => {
-      draft.compressionLevel = integer(value, key);
-    },
-  },
-  compression_type: {
-    type: '<str>',
-    help: 'Compression type: zlib (the default) or zstd',
-    offers: COMPRESSION_TYPES,
-    apply: ({ create }, value, key) => {
-      create.compressionType = oneOf<CompressionType>({ zlib: 'zlib', zstd: 'zstd' }, value, key);
-    },
-  },
-  compression_window_bits: {
-    type: '<num>',
-    help: 'Deflate window: 15 (the default) or 12, as qemu-img uses',
-    offers: ['12', '15'],
-    apply: (draft, value, key) => {
-      draft.compressionWindowBits = oneOf<12 | 15>({ 12: 12, 15: 15 }, String(integer(value, key)), key);
-    },
-  },
-  data_file: {
-    type: '<str>',
-    help: 'Store data in this file and only tables in the image',
-    apply: ({ create }, value) => {
-      create.dataFile = storedFile(value);
-    },
-  },
-  data_file_raw: {
-    type: '<bool (on/off)>',
-    help: 'Keep the data file readable as a raw disk',
-    offers: ['on', 'off'],
-    apply: ({ create }, value, key) => {
-      create.dataFileRaw = bool(value, key);
-    },
-  },
-  'encrypt.cipher-alg': refusedAlways,
-  'encrypt.cipher-mode': refusedAlways,
-  'encrypt.format': refusedAlways,
-  'encrypt.hash-alg': refusedAlways,
-  'encrypt.iter-time': refusedAlways,
-  'encrypt.ivgen-alg': refusedAlways,
-  'encrypt.ivgen-hash-alg': refusedAlways,
-  'encrypt.key-secret': refusedAlways,
-  encryption: refusedWhenOn,
-  extended_l2: {
-    type: '<bool (on/off)>',
-    help: 'Divide each cluster into 32 subclusters',
-    offers: ['on', 'off'],
-    apply: ({ create }, value, key) => {
-      create.extendedL2 = bool(value, key);
-    },
-  },
-  lazy_refcounts: {
-    type: '<bool (on/off)>',
-    help: 'Let QEMU postpone refcount updates',
-    offers: ['on', 'off'],
-    apply: ({ create }, value, key) => {
-      create.lazyRefcounts = bool(value, key);
-    },
-  },
-  preallocation: preallocation('qcow2'),
-  refcount_bits: {
-    type: '<num>',
-    help: 'Bits per refcount, a power of two from 1 to 64 (default: 16)',
-    offers: ['1', '2', '4', '8', '16', '32', '64'],
-    apply: ({ create }, value, key) => {
-      create.refcountBits = integer(value, key);
-    },
-  },
-};
-
-const KEYS: Readonly<Record<ImageFormat, Readonly<Record<string, Key>>>> = {
-  raw: { ...FILE_KEYS, preallocation: preallocation('raw') },
-  qcow2: { ...FILE_KEYS, ...QCOW2_KEYS },
 };
 
 /**
@@ -230,9 +52,7 @@ export function formatOptionPairs({
 export function readFormatOptions(pairs: readonly OptionPair[], format: ImageFormat): FormatDraft {
   const draft: FormatDraft = { create: {}, refused: new Map() };
   for (const { key, value } of pairs) {
-    const known = Object.hasOwn(KEYS[format], key) ? KEYS[format][key] : undefined;
-    if (known === undefined) throw unknownKey(key, format);
-    known.apply(draft, value, key);
+    if (!applyFormatOption(draft, key, value, format)) throw unknownKey(key, format);
   }
   return draft;
 }
@@ -242,7 +62,7 @@ function unknownKey(key: string, format: ImageFormat): Qcow2cError {
   const message = `Invalid parameter '${key}'`;
   const meant = suggestedKey(key, format);
   if (meant !== '') return usageError(message + meant);
-  const isOfQcow2 = Object.hasOwn(KEYS.qcow2, key);
+  const isOfQcow2 = hasFormatOption(key, 'qcow2');
   const meantOfQcow2 = isOfQcow2 ? '' : suggestedKey(key, 'qcow2');
   if (!isOfQcow2 && meantOfQcow2 === '') {
     return usageError(`${message} ('-O ${format} -o help' lists the keys)`);
@@ -291,34 +111,3 @@ export function formatOptions(draft: FormatDraft, format: ImageFormat, compress:
   const allocated = oneOf(PREALLOCATION[format], preallocation, 'preallocation');
   return { ...options, create: { ...create, preallocation: allocated } };
 }
-
-/** A key of -o, for documentation. */
-export interface FormatOptionKey {
-  readonly key: string;
-  readonly type: string;
-  readonly help: string;
-  /** What a shell offers for the value. */
-  readonly offers: readonly string[];
-}
-
-/** The keys of a format, by name. */
-export function formatOptionKeys(format: ImageFormat): readonly FormatOptionKey[] {
-  return Object.entries(KEYS[format])
-    .flatMap(([key, { type, help, offers = [] }]) =>
-      help === undefined ? [] : [{ key, type, help, offers }],
-    )
-    .sort((a, b) => (a.key < b.key ? -1 : 1));
-}
-
-/** What `-o help` prints for a format: one line for each key, in the layout of qemu-img. */
-export function formatOptionsHelp(format: ImageFormat): string {
-  const lines = formatOptionKeys(format).map(
-    ({ key, type, help }) => `  ${`${key}=${type}`.padEnd(22)} - ${help}\n`,
-  );
-  return `Supported ${format} options:\n${lines.join('')}`;
-}
-
-/** The completions for the lists of -o: the keys of qcow2, which include those of raw, each with its values. */
-export const FORMAT_OPTION_OFFERS: Readonly<Record<string, readonly string[]>> = Object.fromEntries(
-  formatOptionKeys('qcow2').map(({ key, offers }) => [key, offers]),
-);

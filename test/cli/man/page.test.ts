@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { COMMANDS } from '../../../src/cli/commands.js';
 import { manualPage } from '../../../src/cli/man/page.js';
 import { bold, entry, italic, lines, verbatim } from '../../../src/cli/man/roff.js';
-import { formatOptionKeys } from '../../../src/cli/options/format-options.js';
+import { formatOptionKeys } from '../../../src/cli/options/format-option-keys.js';
 import { optionsOf } from '../../../src/cli/options/option-table.js';
 import { run, runOk } from '../../oracle/run.js';
 
