@@ -16,7 +16,7 @@ export interface StatusRanges {
 /** Ranges of one reply, at most: a server may send any number. */
 const MOST_RANGES = 65_536;
 
-/** A single range, of which the server tells nothing. @param flags that it counts with */
+/** A range without an answer of the server. @param flags that it counts with */
 export function unknownRange(start: number, end: number, flags: number): StatusRanges {
   return { start, ends: Float64Array.of(end), flags: Float64Array.of(flags), extents: 0 };
 }

@@ -76,7 +76,7 @@ const ANSWERS: [string, (request: NbdRequest) => Buffer | 'close' | 'nothing', s
     ({ cookie }) => chunk(cookie, 0, Buffer.alloc(0)).fill(255, 16, 20),
     'invalid server reply length',
   ],
-  ['bytes that nobody asked for', (request) => dataChunk(request, Buffer.alloc(512)), 'invalid command'],
+  ['data that was not requested', (request) => dataChunk(request, Buffer.alloc(512)), 'invalid command'],
   ['a part of a reply', (request) => doneChunk(request).subarray(0, 9), 'sent nothing|cookie|magic'],
   ['the end of the connection', () => 'close', 'the server closed the connection|Broken pipe|reset by peer'],
   ['nothing', () => 'nothing', 'the server has sent nothing for 0.3 seconds \\(--nbd-timeout\\)'],

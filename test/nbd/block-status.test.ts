@@ -89,7 +89,7 @@ test('every range has its flags, for any walk and any number of extents in a rep
 test.each<[string, readonly Extent[]]>([
   ['no extent', []],
   ['an extent without a length', [[0, 0]]],
-])('a range of which the server says nothing has the flags of an unknown one: %s', async (_, sent) => {
+])('a range without an answer counts as unknown: %s', async (_, sent) => {
   for (const unknown of [0, 1]) {
     const { asked } = serverOf([[4096, 1 - unknown]], 1, () => sent);
     const status = new BlockStatus(asked, CONTEXT, unknown, 4096);
