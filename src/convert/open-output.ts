@@ -89,7 +89,7 @@ export async function openOutput(
     const { target, kind, holds, existingSize } = inPlace ?? (await opener.open());
     refuseOnDevice(parameters, [kind, dataFile?.target.kind]);
     if (existing !== undefined && endsInsideCluster(input.size, existing)) {
-      oldDisk = await openOldDisk(options);
+      oldDisk = await openOldDisk(options, opener.writtenExport);
     }
     const output = await Qcow2Output.open(options, {
       parameters,
@@ -128,10 +128,13 @@ function endsInsideCluster(size: number | undefined, { virtualSize, parameters }
   return size === undefined || (size < virtualSize && size % parameters.geometry.clusterSize !== 0);
 }
 
-function openOldDisk(options: NamedTargetOptions): Promise<OpenedImage> {
+function openOldDisk(
+  options: NamedTargetOptions,
+  written: TargetOpener['writtenExport'],
+): Promise<OpenedImage> {
   // The lock for writing on the target is held by this conversion.
   const reference = { file: options.target, format: 'qcow2', forceShare: true } as const;
-  return openImage(reference, undefined, { ...openSettings(options), direct: false });
+  return openImage(reference, undefined, { ...openSettings(options), direct: false, written });
 }
 
 async function openDataFile(

@@ -1,7 +1,7 @@
 /** Opens the target of a conversion. The rule that says what a conversion writes into stands here. */
 import { quoted, usageError } from '../errors.js';
 import { isNbdName } from '../nbd/nbd-name.js';
-import type { openNbdTarget as OpenNbdTarget } from '../nbd/nbd-target.js';
+import type { NbdTarget, openNbdTarget as OpenNbdTarget } from '../nbd/nbd-target.js';
 import type { openTarget } from '../storage/open-target.js';
 import { RateLimit } from '../storage/rate-limit.js';
 import type { Target } from '../storage/target.js';
@@ -47,6 +47,7 @@ export class TargetOpener {
   readonly #limit: RateLimit | undefined;
   readonly #readFiles: readonly string[];
   readonly #opened: Target[] = [];
+  #writtenExport: NbdTarget['file'] | undefined;
 
   /** @param readFiles every file that the conversion reads */
   constructor(options: TargetOptions, open: typeof openTarget, readFiles: readonly string[]) {
@@ -55,6 +56,11 @@ export class TargetOpener {
     this.#open = open;
     this.#readFiles = readFiles;
     this.#limit = rateLimit === undefined ? undefined : new RateLimit(rateLimit);
+  }
+
+  /** The NBD export that was opened, if the target is one. */
+  get writtenExport(): NbdTarget['file'] | undefined {
+    return this.#writtenExport;
   }
 
   /**
@@ -117,9 +123,14 @@ export class TargetOpener {
 
   async #openFile(name: string, inPlace: boolean, remedy?: string): Promise<Target> {
     const { targetCache = 'none', nbd, signal, onWarning } = this.#options;
-    const target = isNbdName(name)
-      ? await openExport(name, targetCache, nbd)
-      : await this.#open(name, targetCache, inPlace, remedy);
+    let target: Target;
+    if (isNbdName(name)) {
+      const opened = await openExport(name, targetCache, nbd);
+      this.#writtenExport = opened.file;
+      target = opened;
+    } else {
+      target = await this.#open(name, targetCache, inPlace, remedy);
+    }
     this.#opened.push(target);
     for (const notice of target.notices) onWarning?.(`${quoted(name)} ${notice}`);
     if (this.#limit !== undefined) target.file.limitRate(this.#limit, signal);

@@ -1,5 +1,6 @@
 /** Opens the file, the block device or the NBD export that holds an image. */
 
+import type { ExportFile } from '../nbd/export-file.js';
 import type { NbdAddress } from '../nbd/nbd-name.js';
 import { type NbdOptions, nbdSettings } from '../nbd/nbd-options.js';
 import { openRawSource } from '../raw/raw-source.js';
@@ -19,6 +20,8 @@ export interface OpenNamedSettings {
   readonly nbd?: NbdOptions | undefined;
   /** Whether to ask the server of an NBD export for its exports and meta contexts. */
   readonly asksForLists?: boolean | undefined;
+  /** See ExportWishes. */
+  readonly written?: ExportFile | undefined;
 }
 
 /**
@@ -36,5 +39,6 @@ export async function openNamed(
   return NbdSource.open(nbd, await nbdSettings(settings.nbd), {
     bitmap,
     asksForLists: settings.asksForLists,
+    written: settings.written,
   });
 }

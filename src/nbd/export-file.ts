@@ -9,9 +9,10 @@ import { blockRead } from './block-reads.js';
 import { BASE_ALLOCATION } from './block-status.js';
 import { ExportRequests } from './export-requests.js';
 import { ExportZeros } from './export-zeros.js';
+import type { NbdConnection } from './nbd-connection.js';
 import { NbdFailure, nbdError } from './nbd-failure.js';
 import type { NbdSettings } from './nbd-handle.js';
-import type { NbdAddress } from './nbd-name.js';
+import { exportIdentity, type NbdAddress } from './nbd-name.js';
 import { WriteConnections } from './write-connections.js';
 
 /** Largest alignment of writes that is asked for; for larger blocks of a server the rest of a block is read first. */
@@ -22,6 +23,9 @@ export class ExportFile implements TargetFile {
   readonly directRefused: string | undefined = undefined;
   readonly answersLate = true;
   readonly cacheMode: CacheMode;
+  /** As in NbdSource. */
+  readonly identity: string;
+  readonly connection: NbdConnection;
   readonly #requests: ExportRequests;
   readonly #zeros: ExportZeros;
   readonly #closing = new AbortController();
@@ -37,7 +41,7 @@ export class ExportFile implements TargetFile {
     try {
       const connections = await WriteConnections.open(address, settings, [BASE_ALLOCATION]);
       const { isReadOnly, size } = connections.facts;
-      if (!isReadOnly && Number.isSafeInteger(size)) return new ExportFile(address.name, mode, connections);
+      if (!isReadOnly && Number.isSafeInteger(size)) return new ExportFile(address, mode, connections);
       connections.close();
       if (!isReadOnly) throw new NbdFailure('broken', `its size of ${size} bytes is not possible`);
       throw new NbdFailure('refused', 'the export is read-only', { code: 'EROFS' });
@@ -47,8 +51,11 @@ export class ExportFile implements TargetFile {
     }
   }
 
-  private constructor(name: string, mode: CacheMode, connections: WriteConnections) {
+  private constructor(address: NbdAddress, mode: CacheMode, connections: WriteConnections) {
+    const { name } = address;
     this.name = name;
+    this.identity = exportIdentity(address);
+    this.connection = connections.first;
     this.cacheMode = mode;
     this.#requests = new ExportRequests(name, mode, connections);
     this.#zeros = new ExportZeros(this.#requests, (offset, zeros) => this.write(offset, [zeros]));

@@ -8,6 +8,7 @@ import { SECTOR_SIZE } from '../sector.js';
 import { blockRead, readInRequests } from './block-reads.js';
 import { BASE_ALLOCATION, BlockStatus, READS_AS_ZEROS, type StatusRange } from './block-status.js';
 import { type ExportDescription, openWithLists, type ServerLists } from './describe-export.js';
+import type { ExportFile } from './export-file.js';
 import { loadLibnbd } from './libnbd.js';
 import { NbdConnection } from './nbd-connection.js';
 import { changedSize, NbdFailure, nbdError, readError, retryDelay, statusError } from './nbd-failure.js';
@@ -20,6 +21,8 @@ export interface ExportWishes {
   readonly bitmap?: string | undefined;
   /** Whether to ask the server for its exports and meta contexts; see `NbdSource.description`. */
   readonly asksForLists?: boolean | undefined;
+  /** An export that is written now. If it is the one to open, it is read over the connection that it has. */
+  readonly written?: ExportFile | undefined;
 }
 
 export class NbdSource implements OpenedFile {
@@ -32,6 +35,8 @@ export class NbdSource implements OpenedFile {
   readonly description: ExportDescription | undefined;
   readonly #opened: OpenExport;
   #connection: NbdConnection;
+  /** Whether the connection is closed by its owner. */
+  readonly #isShared: boolean;
   readonly #contexts: readonly string[];
   #reconnecting: Promise<void> | undefined;
   readonly #closing = new AbortController();
@@ -45,9 +50,12 @@ export class NbdSource implements OpenedFile {
   static async open(
     address: NbdAddress,
     settings: NbdSettings,
-    { bitmap, asksForLists = false }: ExportWishes = {},
+    { bitmap, asksForLists = false, written }: ExportWishes = {},
   ): Promise<NbdSource> {
     const wanted = [BASE_ALLOCATION, ...(bitmap === undefined ? [] : [bitmapContext(bitmap)])];
+    if (written?.identity === exportIdentity(address)) {
+      return new NbdSource(address, { ...settings, retries: 0 }, written.connection, wanted, undefined, true);
+    }
     let connection: NbdConnection | undefined;
     try {
       if (!asksForLists) {
@@ -69,14 +77,18 @@ export class NbdSource implements OpenedFile {
     connection: NbdConnection,
     contexts: readonly string[],
     lists: ServerLists | undefined,
+    isShared = false,
   ) {
-    const facts = connection.facts(contexts);
+    const found = connection.facts(contexts);
+    // Workers then read through the main thread.
+    const facts = isShared ? { ...found, allowsConnections: false } : found;
     const { minimumBlock, maximumRequest, allowsConnections, isReadOnly } = facts;
     this.description = lists && { minimumBlock, maximumRequest, allowsConnections, isReadOnly, ...lists };
     requireSafeSize(address.name, facts.size);
     this.name = address.name;
     this.size = roundUp(facts.size, SECTOR_SIZE);
     this.#connection = connection;
+    this.#isShared = isShared;
     this.#contexts = contexts;
     this.#opened = registerExport({ address, settings, facts }, (offset, into) =>
       this.#readBlocks(offset, into),
@@ -163,7 +175,7 @@ export class NbdSource implements OpenedFile {
   async close(): Promise<void> {
     forgetExport(this.#opened);
     this.#closing.abort();
-    this.#connection.close();
+    if (!this.#isShared) this.#connection.close();
   }
 
   /** Reads a range of whole blocks. @throws NbdFailure */

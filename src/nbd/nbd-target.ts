@@ -5,11 +5,13 @@ import { ExportFile } from './export-file.js';
 import { parseNbdName } from './nbd-name.js';
 import { type NbdOptions, nbdSettings } from './nbd-options.js';
 
+export type NbdTarget = Target & { readonly file: ExportFile };
+
 /**
  * @param name of the export
  * @throws Qcow2cError ERR_USAGE for a malformed name; ERR_UNSUPPORTED without libnbd; ERR_IO
  */
-export async function openNbdTarget(name: string, mode: CacheMode, options?: NbdOptions): Promise<Target> {
+export async function openNbdTarget(name: string, mode: CacheMode, options?: NbdOptions): Promise<NbdTarget> {
   const file = await ExportFile.open(parseNbdName(name), await nbdSettings(options), mode);
   let isSealed = false;
   const discard = () => file.close();

@@ -19,6 +19,8 @@ export class WriteConnections {
   readonly library: Libnbd = loadLibnbd();
   readonly facts: ExportFacts;
   readonly writeFacts: WriteFacts;
+  /** The first one. An export can also be read as a source over it. */
+  readonly first: NbdConnection;
   readonly #address: NbdAddress;
   readonly #settings: NbdSettings;
   readonly #contexts: readonly string[];
@@ -58,6 +60,7 @@ export class WriteConnections {
     this.#address = address;
     this.#settings = settings;
     this.#contexts = contexts;
+    this.first = first;
     this.#connections = [first];
   }
 
@@ -71,9 +74,7 @@ export class WriteConnections {
    * @throws NbdFailure
    */
   request(begin: (handle: NbdHandle) => number): Promise<void> {
-    const [first, ...others] = this.#connections;
-    if (first === undefined) throw new RangeError('no connection');
-    const idlest = others.reduce((best, other) => (other.load < best.load ? other : best), first);
+    const idlest = this.#connections.reduce((best, other) => (other.load < best.load ? other : best));
     if (idlest.load > 0) void this.#addConnection();
     return idlest.request(begin);
   }

@@ -137,6 +137,25 @@ describe('a qcow2 image in an export', () => {
     expect((await readFile(path('before.raw'))).subarray(0, 8 * MIB).every((byte) => byte === 7)).toBe(true);
   });
 
+  test('keeps the rest of the last cluster, over the only connection that a server allows', async () => {
+    const [file, small] = [path('rest.raw'), path('small.raw')];
+    const end = MIB + 512;
+    await writeFile(small, content.subarray(0, end));
+    await create(file, 30 * MIB);
+    await runOk('qemu-io', ['-f', 'qcow2', '-c', 'write -P 7 0 2M', file]);
+    await truncate(file, 64 * MIB);
+    await whileQemuNbd(path('s'), ['-f', 'raw', file], async ({ uri }) => {
+      await into(uri(), {
+        ...{ sources: [small], compress: true, keepTarget: true, nbd: { timeoutMs: 5000 } },
+      });
+    });
+    await runOk('qemu-img', ['convert', '-f', 'qcow2', '-O', 'raw', file, path('rest-disk.raw')]);
+    const found = (await readFile(path('rest-disk.raw'))).subarray(0, 2 * MIB);
+    expect(found.equals(Buffer.concat([content.subarray(0, end), Buffer.alloc(2 * MIB - end, 7)]))).toBe(
+      true,
+    );
+  });
+
   test('is no image when the conversion ends early, whatever was there before', async () => {
     const file = path('ended.raw');
     await create(file, 30 * MIB);
