@@ -11,11 +11,11 @@ import { convertHere } from './built-worker.js';
 
 const path = useScratch();
 const MIB = 2 ** 20;
-const SIZE = 20 * MIB;
+const SIZE = 10 * MIB;
 /** Data, then zeros, then data up to the end. */
 const disk = path('disk.raw');
 const backup = path('backup.qcow2');
-const content = Buffer.concat([patchworkBytes(6 * MIB), Buffer.alloc(11 * MIB), randomBytes(3 * MIB, 7)]);
+const content = Buffer.concat([patchworkBytes(3 * MIB), Buffer.alloc(6 * MIB), randomBytes(MIB, 7)]);
 
 beforeAll(async () => {
   await writeFile(disk, content);
@@ -39,7 +39,7 @@ describe('a raw restore', () => {
       expect(await restore(uri(), { verify: true })).toMatchObject({ verifiedFrom: 'server' });
     });
     expect((await readFile(file)).equals(content)).toBe(true);
-    expect((await stat(file)).blocks * 512).toBeLessThan(10 * MIB);
+    expect((await stat(file)).blocks * 512).toBeLessThan(5 * MIB);
   });
 
   test('leaves what is behind the disk, and with targetIsZero also what reads as zeros already', async () => {
@@ -49,7 +49,7 @@ describe('a raw restore', () => {
     await whileQemuNbd(path('s'), ['-f', 'raw', file], async ({ uri }) => {
       await restore(uri(), { keepTarget: true, targetIsZero: true });
       const hidden = await readFile(file);
-      expect(hidden.subarray(8 * MIB, 16 * MIB).equals(old.subarray(8 * MIB, 16 * MIB))).toBe(true);
+      expect(hidden.subarray(4 * MIB, 8 * MIB).equals(old.subarray(4 * MIB, 8 * MIB))).toBe(true);
       await restore(uri());
     });
     expect((await readFile(file)).equals(Buffer.concat([content, old.subarray(SIZE)]))).toBe(true);
@@ -63,7 +63,7 @@ describe('a raw restore', () => {
   ] as const)('works with nbdkit: %s', async (_, filters) => {
     const old = path('old.raw');
     await writeFile(old, randomBytes(SIZE, 5));
-    await whileNbdkit(path('s'), [...filters, 'memory', '20M'], async (server) => {
+    await whileNbdkit(path('s'), [...filters, 'memory', '10M'], async (server) => {
       await restore(server.uri(), { sources: [old], sourceFormat: 'raw' });
       expect((await read(server)).equals(await readFile(old))).toBe(true);
       await restore(server.uri());
@@ -76,7 +76,7 @@ test('a chain is restored in one pass, into an export of qemu-storage-daemon', a
   const [changed, overlay, file] = [path('changed.raw'), path('overlay.qcow2'), path('daemon.raw')];
   await writeFile(
     changed,
-    Buffer.concat([content.subarray(0, 9 * MIB), randomBytes(MIB, 9), content.subarray(10 * MIB)]),
+    Buffer.concat([content.subarray(0, 5 * MIB), randomBytes(MIB, 9), content.subarray(6 * MIB)]),
   );
   await convertHere({
     ...{ sources: [changed], sourceFormat: 'raw', target: overlay, compress: true },
@@ -102,7 +102,7 @@ describe('a qcow2 image in an export', () => {
 
   test.each([[true], [false]])('is written in place, compressed: %s', async (compress) => {
     const file = path('image.raw');
-    await writeFile(file, randomBytes(24 * MIB, 6));
+    await writeFile(file, randomBytes(12 * MIB, 6));
     await whileQemuNbd(path('s'), ['-e', '4', '-f', 'raw', file], async ({ uri }) => {
       expect(await into(uri(), { compress, verify: true })).toMatchObject({ verifiedFrom: 'server' });
     });
@@ -224,7 +224,7 @@ describe('a failure names the export, the offset and the reason:', () => {
   });
 
   test('an export that is read-only', async () => {
-    await whileNbdkit(path('s'), ['-r', 'memory', '20M'], async ({ uri }) => {
+    await whileNbdkit(path('s'), ['-r', 'memory', '10M'], async ({ uri }) => {
       await expect(restore(uri())).rejects.toThrow(
         `Could not open '${uri()}' for writing: the export is read-only`,
       );
@@ -242,7 +242,7 @@ describe('a failure names the export, the offset and the reason:', () => {
     const filter = [
       '--filter=error',
       'memory',
-      '20M',
+      '10M',
       `error-${request}=${reason}`,
       `error-${request}-rate=100%`,
     ];
@@ -261,11 +261,15 @@ describe('a failure names the export, the offset and the reason:', () => {
     ],
     ['SIGSTOP', /at offset \d+: the server has sent nothing for 0.3 seconds \(--nbd-timeout\)$/],
   ] as const)('a server that gets %s', async (signal, message) => {
-    await whileNbdkit(path('s'), ['memory', '20M'], async ({ child, uri }) => {
+    // Long enough that writes follow the first progress.
+    const long = path('long.raw');
+    await writeFile(long, randomBytes(24 * MIB, 5));
+    await whileNbdkit(path('s'), ['memory', '24M'], async ({ child, uri }) => {
       const onProgress = ({ guestBytesDone }: { guestBytesDone: number }) => {
         if (guestBytesDone > 0) child.kill(signal);
       };
-      const failing = restore(uri(), { onProgress, nbd: { timeoutMs: 300 } });
+      const sources = { sources: [long], sourceFormat: 'raw' } as const;
+      const failing = restore(uri(), { ...sources, onProgress, nbd: { timeoutMs: 300 } });
       await expect(failing).rejects.toMatchObject({
         code: 'ERR_IO',
         message: expect.stringMatching(message),
@@ -279,7 +283,7 @@ test('requests are multiples of the smallest block of the server and at most its
   // Ends inside a block of the disk, not of the export.
   const uneven = path('uneven.raw');
   await writeFile(uneven, content.subarray(0, SIZE - 512));
-  const filter = ['--filter=blocksize-policy', 'memory', '20M', ...sizes, 'blocksize-error-policy=error'];
+  const filter = ['--filter=blocksize-policy', 'memory', '10M', ...sizes, 'blocksize-error-policy=error'];
   await whileNbdkit(path('s'), filter, async (server) => {
     await restore(server.uri(), { sources: [uneven], sourceFormat: 'raw' });
     await restore(server.uri(), { sources: [uneven], sourceFormat: 'raw' });
@@ -296,7 +300,7 @@ describe('durability, with a server that logs its writes:', () => {
     await writeFile(log, '');
     const warnings: string[] = [];
     const server = [
-      ...['eval', 'get_size=echo 20M', 'pread=head -c $3 /dev/zero'],
+      ...['eval', 'get_size=echo 10M', 'pread=head -c $3 /dev/zero'],
       ...(parameters.some((one) => one.startsWith('flush=')) ? [] : [`flush=echo flush >> ${log}`]),
       ...[`pwrite=cat > /dev/null; echo "write $5" >> ${log}`, ...parameters],
     ];

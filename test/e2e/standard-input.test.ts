@@ -31,11 +31,11 @@ const MIB = 1024 * KIB;
  * of the last item has held text before.
  */
 const content = Buffer.concat([
-  textBytes(1_500_000),
+  textBytes(500_000),
   Buffer.alloc(5 * MIB),
-  randomBytes(700_000),
-  textBytes(2 * MIB),
-  Buffer.alloc(3 * MIB + 41 * 512),
+  randomBytes(300_000),
+  textBytes(900_000),
+  Buffer.alloc(MIB + 41 * 512),
 ]);
 const DISK_SIZE = Math.ceil(content.length / 512) * 512;
 beforeAll(() => writeFileSync(raw, content));
@@ -383,16 +383,16 @@ test('progress is shown without a total', async () => {
   expect(stdout).toBe('    (0.00/100%)\r    (100.00/100%)\r\n');
 
   const sized = ['convert', '-c', '-p', '-o', `size=${content.length}`, '-', image];
-  expect((await cliOk(sized, piped(`cat '${raw}'`))).split('\r').length).toBeGreaterThan(6);
+  expect((await cliOk(sized, piped(`cat '${raw}'`))).split('\r').length).toBeGreaterThan(4);
 });
 
 test('memory does not grow with the stream', async () => {
   const report = 'process.on("exit",()=>console.log(process.resourceUsage().maxRSS))';
   const nodeOptions = ['--import', `data:text/javascript,${encodeURIComponent(report)}`];
-  const command = `{ head -c 3G /dev/zero; yes 'a line of text' | head -c 256M; }`;
+  const command = `{ head -c 1G /dev/zero; yes 'a line of text' | head -c 256M; }`;
   const stdout = await cliOk(['convert', '-c', '-', image], { ...piped(command), nodeOptions });
   expect(Number(stdout) / 1024).toBeLessThan(200);
-  expect((await qemuImg.info(image)).virtualSize).toBe(3.25 * 1024 * MIB);
+  expect((await qemuImg.info(image)).virtualSize).toBe(1.25 * 1024 * MIB);
 });
 
 describe('SIGTERM while the writer lives and writes nothing', () => {
