@@ -13,7 +13,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { basename } from 'node:path';
-import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import type { ConvertOptions } from '../../src/convert/options.js';
 import { useScratch } from '../e2e/scratch.js';
 import { makeSparseDisk, namesBeside, randomBytes } from '../e2e/source-images.js';
@@ -43,9 +43,10 @@ beforeAll(async () => {
   mkdirSync(path('files'));
   await image('convert', '-f', 'raw', '-O', 'qcow2', '-o', external, 'base.raw', 'external.qcow2');
   copyFileSync(path('files', 'data.raw'), made('data.raw'));
+  for (const name of readdirSync(path('made'))) restore(name);
 });
+const restore = (name: string) => copyFileSync(path('made', name), path('files', name));
 beforeEach(() => {
-  for (const name of readdirSync(path('made'))) copyFileSync(path('made', name), path('files', name));
   mkdirSync(path('out'), { recursive: true });
   writeFileSync(target, 'the old target');
 });
@@ -108,6 +109,7 @@ describe.each(WAYS)('%s', (_, changing, options) => {
     'that %s ends the conversion, and the old target is unchanged',
     async (__, change, words) => {
       const file = path('files', changing);
+      onTestFinished(() => restore(changing));
       // A whole number of seconds can be set back without loss.
       utimesSync(file, 1_700_000_000, 1_700_000_000);
       const before = await namesBeside(target);

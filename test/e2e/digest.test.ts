@@ -11,17 +11,17 @@ import { makeHoles, patchworkBytes, randomBytes, textBytes } from './source-imag
 
 const path = useScratch();
 const MIB = 1024 * 1024;
-const SIZE = 11 * MIB + 5 * 512;
+const SIZE = 6 * MIB + 5 * 512;
 const [raw, image, changed] = [path('disk.raw'), path('disk.qcow2'), path('changed.raw')];
 
 beforeAll(async () => {
   const content = Buffer.alloc(SIZE);
-  Buffer.concat([textBytes(1_200_000), Buffer.alloc(3 * MIB), patchworkBytes(3 * MIB)]).copy(content);
+  Buffer.concat([textBytes(1_200_000), Buffer.alloc(2 * MIB), patchworkBytes(MIB)]).copy(content);
   randomBytes(66_000).copy(content, SIZE - 66_000);
   await makeHoles(raw, content);
   await runOk('qemu-img', ['convert', '-O', 'qcow2', '-c', raw, image]);
   randomBytes(200_000, 1).copy(content, 2 * MIB + 1000);
-  content.fill(0, 5 * MIB, 6 * MIB);
+  content.fill(0, 4 * MIB, 5 * MIB);
   await makeHoles(changed, content);
 });
 
@@ -127,7 +127,7 @@ test('of an incremental image: what its backing file shows belongs to it', async
   await runOk('qemu-img', ['bitmap', '--add', '-f', 'qcow2', disk, 'daily']);
   await qemuIo(disk, ['write -q -P 3 4M 70k']);
   await runOk('qemu-img', ['bitmap', '--disable', '-f', 'qcow2', disk, 'daily']);
-  await qemuIo(disk, ['write -q -P 4 9M 64k']);
+  await qemuIo(disk, ['write -q -P 4 5M 64k']);
   const found = await digestOfBoth(
     [...'-c -f qcow2 --verify --bitmap daily -F qcow2 -B'.split(' '), full, disk],
     daily,
@@ -139,9 +139,9 @@ test('of an incremental image: what its backing file shows belongs to it', async
 describe('of an existing target (-n)', () => {
   test.each(['-c', '-S 0', ''])('convert -n %s covers the rest of a larger disk', async (flags) => {
     for (const [size, clusters] of [
-      ['20M', '4k'],
+      ['9M', '4k'],
       [`${SIZE}`, '64k'],
-      ['12M', '2M'],
+      ['8M', '2M'],
     ] as const) {
       const target = path('existing.qcow2');
       await runOk('qemu-img', [

@@ -17,8 +17,8 @@ const raw = path('disk.raw');
 const target = path('old.qcow2');
 beforeAll(() =>
   makeSparseDisk(raw, 40_000_000, [
-    [0, textBytes(3_000_000)],
-    [10_000_000, randomBytes(3_000_000)],
+    [0, textBytes(1_000_000)],
+    [10_000_000, randomBytes(1_000_000)],
     [39_000_000, textBytes(1_000_000)],
   ]),
 );

@@ -18,7 +18,7 @@ const image = path('image.qcow2');
 const MIB = 2 ** 20;
 
 beforeAll(async () => {
-  writeFileSync(raw, Buffer.concat([patchworkBytes(5 * MIB), textBytes(3 * MIB), Buffer.alloc(9 * MIB)]));
+  writeFileSync(raw, Buffer.concat([patchworkBytes(2 * MIB), textBytes(MIB), Buffer.alloc(5 * MIB)]));
   await cliOk(['convert', '-c', raw, file]);
 });
 

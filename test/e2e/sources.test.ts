@@ -3,6 +3,7 @@ import { readFile, symlink, writeFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { info } from '../oracle/qemu-img.js';
 import { runOk } from '../oracle/run.js';
+import { sample } from '../stage.js';
 import { cliOk } from './cli.js';
 import { expectGoodImage } from './judge.js';
 import { useScratch } from './scratch.js';
@@ -19,7 +20,7 @@ function content(length: number): Buffer {
   return bytes;
 }
 
-test.each([1, 511, 512, 513, 4095, 65_535, 65_536, 65_537, 1_048_575, 1_048_577, 3_000_001])(
+test.each(sample([1, 511, 512, 513, 4095, 65_535, 65_536, 65_537, 1_048_575, 1_048_577, 3_000_001], 6))(
   'a source of %i bytes is rounded up to a sector and padded with zeros',
   async (length) => {
     const raw = path('odd.raw');
@@ -106,7 +107,7 @@ test('a qcow2 source, probed or named, gives the image that its raw disk gives',
   for (const source of [qcow2, plain]) {
     for (const flags of [[], ['-f', 'qcow2']]) {
       await cliOk(['convert', '-c', ...flags, source, image]);
-      expect(await readFile(image)).toEqual(await readFile(qcow2));
+      expect((await readFile(image)).equals(await readFile(qcow2))).toBe(true);
     }
   }
 });
