@@ -27,7 +27,7 @@ export interface CheckResult extends CheckTotals {
   readonly format: ImageFormat;
   /** With `data`: compressed clusters inflated, and broken ones among them. */
   readonly data: { readonly examined: number; readonly broken: number } | undefined;
-  /** With `repair`: what was repaired; the other results describe the image after the repair. */
+  /** With `repair`: the repairs that were made; the other results describe the image after them. */
   readonly repaired: { readonly leaksFixed: number; readonly corruptionsFixed: number } | undefined;
 }
 

@@ -9,7 +9,7 @@ import { openDisplay } from './progress/open-display.js';
 import type { ProgressStyle } from './progress/progress-display.js';
 import { ProgressRequest } from './progress/progress-request.js';
 
-/** Milliseconds after a signal. Before that, the library abandons a call that does not return, and cleans up. */
+/** Milliseconds after a signal. The library takes less to abandon a call that does not return, and to clean up. */
 const LONGEST_CLEAN_UP = 800;
 
 /** The callbacks and the signal that the work gets. */

@@ -22,8 +22,8 @@ import type { ConvertOptions } from './options.js';
 const MIB = 2 ** 20;
 
 /**
- * Default bytes of the compressed write cache: what two merged writes in flight hold, and as much again
- * to be filled meanwhile. At least four allocation units.
+ * Default bytes of the compressed write cache: two merged writes in flight, and as much again to be filled meanwhile.
+ * At least four allocation units.
  */
 const CACHE_BYTES = 8 * MIB;
 /** Runs of normal clusters and tables, one being filled and one being written, at most; or zeros for a raw disk. */

@@ -7,10 +7,10 @@ import type { ConvertOptions } from './options.js';
 
 type ProgressOptions = Pick<ConvertOptions, 'verify' | 'digest' | 'sha256' | 'onProgress'>;
 
-/** The phases that follow the conversion, in their order, and what each is asked by. */
+/** The phases after the conversion, in their order. Each has the name of the option that asks for it. */
 const LATER = ['digest', 'sha256', 'verify'] as const;
 type LaterPhase = (typeof LATER)[number];
-/** Of the length of a file to that of its data: it is not known before. */
+/** The assumed length of a file over that of its data; the true one is known at the end. */
 const LIKELY_RATIO = 0.5;
 
 interface WeighedRun extends Omit<WorkAheadParts<PlannedItem>, 'weigh'> {

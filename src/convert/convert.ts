@@ -45,10 +45,10 @@ const BUILT_PARTS: ConversionParts = { workerEntry: BUILT_WORKER, ownThread: tru
 
 /**
  * Converts disk images to a qcow2 image or a raw disk.
- * @throws Qcow2cError. The target is then as it was before, and no other file is left behind, unless the directory could
- *   not be synced: then the image has its name, and may lose it in a power failure. After the signal the call rejects
- *   even if a system call does not return; threads and descriptors that the call holds are released when it does
- *   (docs/reliability.md, "Calls that do not return")
+ * @throws Qcow2cError. The target is then as it was before, and no other file is left behind, unless the directory
+ *   could not be synced: then the image has its name, and may lose it in a power failure. After the signal the call
+ *   rejects even if a system call does not return; threads and descriptors that the call holds are released when it
+ *   does (docs/reliability.md, "Calls that do not return")
  */
 export async function convert(options: ConvertOptions): Promise<ConvertResult> {
   return convertWith(options, BUILT_PARTS);
@@ -283,7 +283,7 @@ function warnOfCorrections(result: OutputResult, { onWarning }: ConvertOptions):
   );
 }
 
-/** The names as QEMU, too, reads them as names of files. */
+/** The names in a form that QEMU takes for names of files. */
 function withStorableNames(create: ConvertOptions['create'] = {}): ConvertOptions['create'] {
   const { backingFile, dataFile } = create;
   return {

@@ -19,7 +19,7 @@ export interface ItemSettings extends PlanSettings {
   readonly compareWithBacking?: boolean | undefined;
   /** Of the target, in bytes. */
   readonly clusterSize: number;
-  /** Over a backing file: read also what is the same in it. Default: false. */
+  /** Over a backing file: read clusters that equal its own, too. Default: false. */
   readonly readsAll?: boolean | undefined;
   /** Bytes that fit into the target; undefined: no limit. */
   readonly room: number | undefined;

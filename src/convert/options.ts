@@ -19,8 +19,8 @@ export interface ConvertOptions extends RunOptions {
   readonly sources: readonly (Image | StreamReference)[];
   /**
    * The file to create (replaced as a whole when complete) or the device or NBD export to write to. Or a stream, which
-   * is written from start to end: an image is compressed twice for it, unless `spool` is given. The name of a pipe is a stream, and so
-   * are /dev/stdout, /dev/fd/3 and the like, whatever is behind them.
+   * is written from start to end: an image is compressed twice for it, unless `spool` is given. The name of a pipe is a
+   * stream, and so are /dev/stdout, /dev/fd/3 and the like, whatever is behind them.
    */
   readonly target: string | StreamTarget;
   /**
@@ -68,15 +68,15 @@ export interface ConvertOptions extends RunOptions {
   readonly bitmaps?: 'all' | 'skip-broken' | undefined;
   /**
    * A persistent dirty bitmap of the only source. The target, which must have a backing file, then stores the clusters
-   * that the bitmap lists as changed, and those past the end of a smaller backing file; the others are taken to be the
-   * backing file's. Default: none, and every cluster is compared with a backing file.
+   * that the bitmap lists as changed, and those past the end of a smaller backing file; it is assumed that the backing
+   * file has the others. Default: none, and every cluster is compared with a backing file.
    */
   readonly bitmap?: string | undefined;
   /** With `bitmap`: leave out changed clusters whose bytes are those of the backing file. Default: false. */
   readonly compareWithBacking?: boolean | undefined;
   /**
    * Compression level; the range depends on the engine. 1 without an engine is the fastest: level 2 of ISA-L if it is
-   * installed. Default: the engine's own entry in docs/engines.md.
+   * installed. Default: see docs/engines.md.
    */
   readonly compressionLevel?: number | undefined;
   /** Deflate window in bits; default 15. 12 is the window that qemu-img writes. */
@@ -116,8 +116,8 @@ export interface ConvertOptions extends RunOptions {
    */
   readonly verify?: boolean | undefined;
   /**
-   * Compute the digest of the target's disk (docs/checksum.md). With a backing file, what is the same in it is read
-   * too. Default: false.
+   * Compute the digest of the target's disk (docs/checksum.md). With a backing file, clusters that equal its own are
+   * read too. Default: false.
    */
   readonly digest?: boolean | undefined;
   /**
@@ -194,11 +194,11 @@ export interface ConvertResult {
   readonly settledMs: number;
   /** Where the target was read back from; undefined: it was not verified. */
   readonly verifiedFrom: VerifiedFrom | undefined;
-  /** What was compared: the whole disk, or with `bitmap` the clusters that are stored. undefined: nothing. */
+  /** The part that was compared: the whole disk, or with `bitmap` the clusters that are stored. undefined: nothing. */
   readonly verifiedPart: 'disk' | 'changes' | undefined;
   /**
-   * The digest of the target's disk in hexadecimal, as `checksum` computes it; undefined: not asked for. Of a raw
-   * target that is longer than the sources: of their part.
+   * The digest of the target's disk in hexadecimal, as `checksum` computes it; undefined: not asked for. For a raw
+   * target that is longer than the sources, only their part counts.
    */
   readonly digest: string | undefined;
   /** The SHA-256 of the target's file in hexadecimal; undefined: not asked for. */

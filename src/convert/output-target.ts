@@ -1,4 +1,4 @@
-/** Opens the target of a conversion. The rule that says what a conversion writes into stands here. */
+/** Opens the target of a conversion, and decides what a conversion may write into. */
 import { quoted, usageError } from '../errors.js';
 import { isNbdName } from '../nbd/nbd-name.js';
 import type { NbdTarget, openNbdTarget as OpenNbdTarget } from '../nbd/nbd-target.js';
@@ -64,8 +64,8 @@ export class TargetOpener {
   }
 
   /**
-   * Refuses a target that is one of the files to be read, or that probably is not meant to be overwritten. Opens no file
-   * for writing.
+   * Refuses a target that is one of the files to be read, or that probably is not meant to be overwritten. Opens no
+   * file for writing.
    * @throws Qcow2cError ERR_USAGE, ERR_IO
    */
   async refuse(): Promise<void> {

@@ -21,7 +21,7 @@ export type OnceResult = Omit<
   readonly dataBytes: number;
 };
 
-/** Takes what the answers of the items say besides the content. */
+/** Receives the facts in the items' answers besides the content. */
 export interface ItemRecords {
   readonly unreadable: UnreadableLog;
   /** Of the source; undefined: not asked for. */

@@ -18,7 +18,9 @@ interface OverlaySettings extends Pick<PlanSettings, 'itemSize' | 'onUnreadable'
   readonly changed?: ChangedClusters | undefined;
   /** Compare the clusters that the bitmap lists, too. */
   readonly compareWithBacking?: boolean | undefined;
-  /** Without a bitmap: read what is the same in the source too, for the digest of its disk. Default: false. */
+  /**
+   * Without a bitmap: read ranges that are the same in both disks, too, for the digest of the source's. Default: false.
+   */
   readonly readsAll?: boolean | undefined;
 }
 

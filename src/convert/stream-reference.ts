@@ -26,7 +26,7 @@ function nameOf(source: SourceReference): string {
   return isStream(source) ? streamTitle(source) : source.file;
 }
 
-/** The format that the caller states for a source. @param format of sources that are no more than a name */
+/** The format that the caller states for a source. @param format of sources given as a name alone */
 export function statedFormat(
   source: SourceReference,
   format: ImageFormat | undefined,

@@ -1,4 +1,6 @@
-/** The errors of a target that was read back and is wrong, with the names that its files get. For `verifyTarget`. */
+/**
+ * The errors of a target that was read back and is wrong. They name its files by their final names. For `verifyTarget`.
+ */
 import { Qcow2cError, quoted } from '../errors.js';
 import type { OpenedImage } from '../image/open-image.js';
 import type { WrittenTarget } from './output.js';
@@ -51,7 +53,7 @@ export class TargetMismatch {
     return name === reference.file ? this.#name : name;
   }
 
-  /** The result of `read`, with its failures told of the target. @throws Qcow2cError; other errors unchanged */
+  /** The result of `read`; its failures become errors of the target. @throws Qcow2cError; other errors unchanged */
   async about<T>(offset: number, read: () => Promise<T>): Promise<T> {
     try {
       return await read();

@@ -1,4 +1,4 @@
-/** What is found out about a finished target before it gets its name: its digests, and whether it is the source's. */
+/** The proofs of a finished target before it gets its name: its digests, and the comparison with the source. */
 import { internalError } from '../errors.js';
 import type { DiskDigest } from '../workers/block-digests.js';
 import type { WorkerBudget } from '../workers/worker-budget.js';

@@ -5,7 +5,7 @@ import type { OutputStream } from './output-stream.js';
 
 export class AscendingFile extends ForwardFile {
   readonly #stream: OutputStream;
-  /** The end of the last write that was asked for, in bytes. */
+  /** The end of the last write, in bytes. */
   #end = 0;
   /** Calls are written in their order. */
   #last: Promise<void> = Promise.resolve();

@@ -93,8 +93,8 @@ export class CompressedWriteCache implements WriteQueueOwner {
   }
 
   /**
-   * What the file would hold once everything is flushed: cached host clusters as they would be written,
-   * the storage's bytes elsewhere, zeros past its end.
+   * Returns the content that the file has after a flush: cached host clusters, the storage's bytes elsewhere, and zeros
+   * past its end.
    * @param maxBytes length of the result
    */
   async read(offset: number, maxBytes: number): Promise<Uint8Array> {
@@ -115,7 +115,7 @@ export class CompressedWriteCache implements WriteQueueOwner {
   }
 
   /**
-   * Says that nothing will be written to this host cluster past `end`. Needs no slot and never waits.
+   * Declares that nothing will be written to this host cluster past `end`. Needs no slot and never waits.
    * @param hostCluster index, named explicitly: an end on a boundary cannot be taken for the next cluster's
    * @param end bytes from the host cluster's start
    * @throws Qcow2cError ERR_INTERNAL when set twice, out of bounds, or below what is already there

@@ -1,4 +1,4 @@
-/** Opens an output that is written from start to end, by what it is. Used by the output stream. */
+/** Opens the sink for an output that is written from start to end. Used by the output stream. */
 import * as fs from 'node:fs';
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,4 +1,4 @@
-/** Opens a target. The rule that decides which kind of target a name is stands here. */
+/** Opens a target, and decides which kind of target a name is. */
 import type { Stats } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { ioError, Qcow2cError, quoted } from '../errors.js';

@@ -1,7 +1,7 @@
 /**
  * The second pass over an image: writes it from start to end. Tables come from the layout that the first pass kept,
- * before the data that they lead to. Data come from this pass, nearly in order; what comes early waits. The tables of
- * both passes must be equal, so the output is that of one run over one source.
+ * before the data that they lead to. Data come from this pass, nearly in order; a write that comes early waits. The
+ * tables of both passes must be equal, so the output is that of one run over one source.
  */
 import { internalError, Qcow2cError, quoted } from '../errors.js';
 import { ForwardFile } from './forward-file.js';
@@ -42,7 +42,7 @@ export class OrderedFile extends ForwardFile {
   readonly #early = new Map<number, number>();
   /** Everything before this position is written. */
   #position = 0;
-  /** The end of what may be written now: the rest shows that the image is complete. */
+  /** Bytes before this may be written now. The rest shows that the image is complete. */
   #allowed: number;
   #isWriting = false;
   #writing: Promise<void> = Promise.resolve();
@@ -195,7 +195,7 @@ export class OrderedFile extends ForwardFile {
     return true;
   }
 
-  /** Waits until something was written. Not while nothing is being written. */
+  /** Waits until something was written. Call it only while a write is in progress. */
   #progress(): Promise<void> {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }

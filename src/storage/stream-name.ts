@@ -1,6 +1,6 @@
 /**
- * The names of streams: in messages, and which names are those of an output stream. Apart from the module that opens
- * them, because the program reads names before it needs a stream.
+ * The names of streams, in messages and as targets. Apart from the module that opens streams, which most runs do not
+ * load.
  */
 import { stat } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
@@ -11,8 +11,8 @@ import { ownDescriptor } from '../system/descriptor-facts.js';
 export interface StreamTarget {
   /**
    * An open file descriptor, such as 1 for standard output; it is closed afterwards, unless it is 0, 1 or 2. Or a
-   * `Writable` of Node.js in byte mode. It is ended once the image is complete. After an error or an abort it is neither
-   * ended nor destroyed: destroy it, so that its reader sees the failure.
+   * `Writable` of Node.js in byte mode. It is ended once the image is complete. After an error or an abort it is
+   * neither ended nor destroyed: destroy it, so that its reader sees the failure.
    */
   readonly stream: number | Writable;
   /** The name for messages. Default: `stream`, or `file descriptor N`. */

@@ -12,7 +12,7 @@ export function escapedName(name: string): { readonly mark: '' | '\\'; readonly 
 }
 
 /**
- * Lines hold names as they are, so that lists can be read again; on a terminal, which a name must not drive, visibly.
+ * A list holds names as they are, so that it can be read again. On a terminal their control characters are escaped.
  * @param line with its end, or nothing
  * @param output that the line is printed on
  */

@@ -18,8 +18,8 @@ export function isStandardOutput(target: Target): boolean {
 }
 
 /**
- * Refuses a target whose bytes would mix with messages: standard error, and a stream that it was redirected to (`2>&1`).
- * A file that is named is no such target: the image gets a file of its own.
+ * Refuses a target whose bytes would mix with messages: standard error, and a stream that it was redirected to
+ * (`2>&1`). A file that is named is no such target: the image gets a file of its own.
  * @throws Qcow2cError ERR_USAGE
  */
 export function refuseStandardError(target: Target): void {
@@ -34,7 +34,7 @@ export function refuseStandardError(target: Target): void {
   );
 }
 
-/** @param isMeant of the target's file; by default any file */
+/** @param isMeant whether the target's file counts; by default any does */
 function isSameFile(
   target: Target,
   descriptor: number,
@@ -42,7 +42,7 @@ function isSameFile(
 ): boolean {
   try {
     const [one, other] = [statsOf(target), fstatSync(descriptor, { bigint: true })];
-    // Of devices, /dev/null loses all bytes, and a terminal is refused as a target anyway.
+    // Bytes for /dev/null are lost anyway, and a terminal is refused as a target.
     if (one === undefined || one.isCharacterDevice() || !isMeant(one)) return false;
     return fileIdentity(one) === fileIdentity(other);
   } catch {
