@@ -58,7 +58,7 @@ export const INFO_TABLE: CommandTable = {
         { ...SHOW_PROGRESS, help: 'show progress of --deep; same as --progress=auto' },
         {
           ...PROGRESS,
-          help: "progress style, on standard error: auto (bar on a terminal, otherwise qemu), bar, qemu (as 'qemu-img -p'), log or log,SECONDS (a line every 10 or SECONDS seconds), json or json,SECONDS (an object a line, every second) or none",
+          help: "progress style, on standard error: auto (bar on a terminal, otherwise qemu), bar, qemu (as 'qemu-img -p'), log or log,SECONDS (a line every 10 or SECONDS seconds), json or json,SECONDS (one object per line, every 1 or SECONDS seconds) or none",
         },
       ],
     },

@@ -22,16 +22,16 @@ export const NBD_OPTIONS: readonly OptionRow[] = [
   {
     flags: ['--nbd-timeout'],
     argument: 'SECONDS',
-    help: 'fail if an NBD server sends nothing for so long (default: 60)',
+    help: 'fail if an NBD server sends nothing for this time (default: 60)',
   },
   {
     flags: ['--nbd-retries'],
     argument: 'N',
-    help: 'reconnect to an NBD server so often after a lost connection (default: 3)',
+    help: 'attempts to reconnect to an NBD server after a lost connection (default: 3)',
   },
   {
     flags: ['--allow-nbd-backing'],
-    help: 'follow names of NBD exports in images: backing and data files (by default they are refused)',
+    help: 'follow names of NBD exports in images, as backing and data files (by default they are refused)',
   },
 ];
 

@@ -107,12 +107,12 @@ export const PROGRESS: OptionRow = {
   bare: 'auto',
   choices: ['auto', 'bar', 'qemu', 'log', 'json', 'none'],
   withSeconds: ['log', 'json'],
-  help: "progress style: auto (bar on a terminal, otherwise qemu), bar (on standard error), qemu (as 'qemu-img -p', on standard output), log or log,SECONDS (a line every 10 or SECONDS seconds on standard error), json or json,SECONDS (an object a line, every second, on standard error) or none",
+  help: "progress style: auto (bar on a terminal, otherwise qemu), bar (on standard error), qemu (as 'qemu-img -p', on standard output), log or log,SECONDS (a line every 10 or SECONDS seconds on standard error), json or json,SECONDS (one object per line, every 1 or SECONDS seconds on standard error) or none",
 };
 
 /** --progress of a command whose standard output is for its result. */
 export const PROGRESS_ON_STDERR: OptionRow = {
   ...PROGRESS,
   choices: ['auto', 'bar', 'log', 'json', 'none'],
-  help: 'progress style, on standard error: auto (bar on a terminal), bar, log or log,SECONDS (a line every 10 or SECONDS seconds), json or json,SECONDS (an object a line, every second) or none',
+  help: 'progress style, on standard error: auto (bar on a terminal), bar, log or log,SECONDS (a line every 10 or SECONDS seconds), json or json,SECONDS (one object per line, every 1 or SECONDS seconds) or none',
 };
