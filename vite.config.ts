@@ -52,7 +52,8 @@ export default defineConfig({
   plugins: [moduleEntry()],
   test: {
     globalSetup: ['test/oracle/global-setup.ts'],
-    maxWorkers: availableParallelism(),
+    // Tests wait for disks, servers and other programs a third of their time.
+    maxWorkers: Math.ceil(1.5 * availableParallelism()),
     projects: [
       // One set of modules for all of them: a process for each file would take longer than most files.
       {

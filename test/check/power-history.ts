@@ -13,11 +13,14 @@ export class HistoryFile implements Storage {
   readonly alignment = 1;
   readonly steps: Step[] = [];
   bytes: Buffer;
+  /** Begins with the bytes, so that growing by a cluster copies nothing most of the times. */
+  #room: Buffer;
   /** Number of writes that succeed; all later ones fail. */
   failsAfter = Number.POSITIVE_INFINITY;
 
   constructor(bytes: Buffer) {
-    this.bytes = Buffer.from(bytes);
+    this.#room = Buffer.from(bytes);
+    this.bytes = this.#room;
   }
 
   async read(offset: number, into: Uint8Array): Promise<number> {
@@ -30,8 +33,11 @@ export class HistoryFile implements Storage {
     const step = { offset, bytes: Buffer.concat(buffers) };
     this.steps.push(step);
     const end = offset + step.bytes.length;
-    if (end > this.bytes.length)
-      this.bytes = Buffer.concat([this.bytes, Buffer.alloc(end - this.bytes.length)]);
+    if (end > this.#room.length) {
+      this.#room = Buffer.alloc(2 * end);
+      this.bytes.copy(this.#room);
+    }
+    if (end > this.bytes.length) this.bytes = this.#room.subarray(0, end);
     step.bytes.copy(this.bytes, offset);
   }
 

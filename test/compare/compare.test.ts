@@ -11,6 +11,7 @@ import { useScratch } from '../e2e/scratch.js';
 import { makeHoles, textBytes } from '../e2e/source-images.js';
 import * as qemuImg from '../oracle/qemu-img.js';
 import { runOk } from '../oracle/run.js';
+import { tries } from '../stage.js';
 import { compareHere } from './run-compare.js';
 
 const scratch = useScratch();
@@ -92,7 +93,7 @@ describe('any two disks in any two formats', () => {
         if (one.length === other.length) return;
         expect((await compareHere({ images, strict: true })).verdict).toEqual({ kind: 'different-size' });
       }),
-      { numRuns: 25 },
+      { numRuns: tries(100) },
     );
   });
 });

@@ -6,6 +6,7 @@ import { type Disk, planComparison } from '../../src/compare/plan-comparison.js'
 import type { MappedRange } from '../../src/image/source.js';
 import type { PlannedComparison } from '../../src/workers/compare-items.js';
 import { FakeLayer, type LayerStretch, meaningsOf, stretchesOf, unreadable } from '../image/fake-layer.js';
+import { tries } from '../stage.js';
 import { putSegments } from '../workers/planned-bytes.js';
 
 const MIB = 2 ** 20;
@@ -81,7 +82,7 @@ describe('what is compared', () => {
           else expect(read).toEqual([ours, theirs]);
         }
       }),
-      { numRuns: 300 },
+      { numRuns: tries(300) },
     );
   });
 

@@ -35,11 +35,11 @@ afterEach(async () => {
 beforeAll(() =>
   // More items than any number of threads has slots for: text, noise, holes, zeros, an odd end.
   makeSparseDisk(raw, 24 * MIB + 513, [
-    [0, textBytes(2 * MIB)],
-    [5 * MIB + 4096, randomBytes(MIB)],
+    [0, textBytes(MIB)],
+    [5 * MIB + 4096, randomBytes(MIB / 2)],
     [9 * MIB, Buffer.alloc(MIB)],
-    [11 * MIB - 100, textBytes(2 * MIB)],
-    [14 * MIB, Buffer.alloc(3 * MIB, 0xa5)],
+    [11 * MIB - 100, textBytes(MIB)],
+    [14 * MIB, Buffer.alloc(MIB, 0xa5)],
     [18 * MIB, Buffer.concat([randomBytes(100_000, 2), textBytes(2 * MIB)])],
     [24 * MIB + 512, Buffer.from('!')],
   ]),

@@ -7,6 +7,7 @@ import type { MappedRange, Source } from '../../src/image/source.js';
 import type { PlannedItem } from '../../src/workers/plan.js';
 import type { UnreadableRange } from '../../src/workers/unreadable-range.js';
 import { FakeLayer, type LayerStretch, meaningsOf, stretchesOf } from '../image/fake-layer.js';
+import { tries } from '../stage.js';
 import { putSegments } from '../workers/planned-bytes.js';
 
 const TIB = 2 ** 40;
@@ -110,7 +111,7 @@ describe('the plan of an overlay', () => {
           await expectExact(fake('source', ours, 8), fake('backing', theirs, descriptor), itemSize);
         },
       ),
-      { numRuns: 200 },
+      { numRuns: tries(200) },
     );
   });
 
@@ -131,9 +132,9 @@ describe('the plan of an overlay', () => {
           leftOut += Math.ceil(source.size / itemSize) - items.length;
         },
       ),
-      { numRuns: 200 },
+      { numRuns: tries(200) },
     );
-    expect(leftOut).toBeGreaterThan(100);
+    expect(leftOut).toBeGreaterThan(tries(100));
   });
 
   test('skips ranges that are equal by their maps in one step, however large', async () => {
@@ -251,7 +252,7 @@ describe('an unreadable range', () => {
           );
         },
       ),
-      { numRuns: 150 },
+      { numRuns: tries(150) },
     );
   });
 });

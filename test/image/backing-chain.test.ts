@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { BackingChain } from '../../src/image/backing-chain.js';
 import type { Layer } from '../../src/image/source.js';
+import { tries } from '../stage.js';
 import { FakeLayer, meaningOf, meaningsOf, stretchesOf } from './fake-layer.js';
 
 const KINDS = ['unallocated', 'zero', 'data', 'compressed', 'unreadable'] as const;
@@ -32,7 +33,7 @@ test('every byte comes from the topmost layer that allocates it, for layers of a
         expect(meaningOf(range, range.length - 1)).toBe(expected[place + range.length - 1]);
       }
     }),
-    { numRuns: 300 },
+    { numRuns: tries(300) },
   );
 });
 

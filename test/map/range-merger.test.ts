@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { MapRange } from '../../src/map/options.js';
 import { RangeMerger } from '../../src/map/range-merger.js';
+import { tries } from '../stage.js';
 
 /** A run of bytes with one status, without its offset on the disk. */
 const kinds = fc.record({
@@ -63,7 +64,7 @@ test('keeps the status of every byte, in as few ranges as possible', () => {
       const begins = single.filter((byte, index) => isNew(byte, single[index - 1])).map((byte) => byte['at']);
       expect(found.map(({ start }) => start)).toEqual(begins);
     }),
-    { numRuns: 500 },
+    { numRuns: tries(500) },
   );
 });
 

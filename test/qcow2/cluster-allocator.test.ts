@@ -5,6 +5,7 @@ import { readU64 } from '../../src/qcow2/be64.js';
 import { ClusterAllocator, type StreamPlace } from '../../src/qcow2/cluster-allocator.js';
 import { type Geometry, geometry } from '../../src/qcow2/geometry.js';
 import { RecountedRefcounts, Refcounts } from '../../src/qcow2/refcounts.js';
+import { tries } from '../stage.js';
 
 const WIDTHS = [1, 2, 4, 8, 16, 32, 64];
 const SECTOR = 512;
@@ -289,7 +290,7 @@ describe('the allocator', () => {
           expect([cluster, count]).toEqual([cluster, model.references.get(cluster) ?? 0]);
         }
       }),
-      { numRuns: 300 },
+      { numRuns: tries(300) },
     );
   });
 

@@ -4,6 +4,7 @@ import { ioError } from '../../src/errors.js';
 import type { LayerRange } from '../../src/image/source.js';
 import { ClusterMap, type MappedImage } from '../../src/qcow2/cluster-map.js';
 import { MemoryHostFile } from '../image/memory-host-file.js';
+import { tries } from '../stage.js';
 import { expectedSectors, type Sector, sectorsOf } from './cluster-map-model.js';
 
 const SECTOR = 512;
@@ -206,11 +207,11 @@ describe('the map of any image', () => {
           expect(first).toEqual(further(expected[index]!, at % SECTOR));
         }
       }),
-      { numRuns: 600 },
+      { numRuns: tries(600) },
     );
     // All states occurred.
     for (const kind of ['compressed', 'data', 'unallocated', 'unreadable', 'zero']) {
-      expect(seen.get(kind), kind).toBeGreaterThan(100);
+      expect(seen.get(kind), kind).toBeGreaterThan(tries(100));
     }
   });
 

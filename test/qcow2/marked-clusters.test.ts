@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { MarkedClusters } from '../../src/qcow2/marked-clusters.js';
+import { tries } from '../stage.js';
 
 const CLUSTER = 512;
 
@@ -45,7 +46,7 @@ test('each host cluster counts once, for any order, window and number of passes'
         expect(passes).toBeLessThanOrEqual(1 + Math.ceil(fileSize / CLUSTER / (windowBytes * 8)));
       },
     ),
-    { numRuns: 500 },
+    { numRuns: tries(500) },
   );
 });
 

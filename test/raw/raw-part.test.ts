@@ -7,6 +7,7 @@ import { useScratch } from '../e2e/scratch.js';
 import { randomBytes } from '../e2e/source-images.js';
 import { MemoryHostFile } from '../image/memory-host-file.js';
 import { run, runOk } from '../oracle/run.js';
+import { tries } from '../stage.js';
 
 const path = useScratch();
 
@@ -49,7 +50,7 @@ test('a part contains exactly its bytes of the file, for any offset and any hole
       bytes.copy(expected, 0, offset, offset + part.size);
       expect((await contentOf(part, file)).equals(expected)).toBe(true);
     }),
-    { numRuns: 300 },
+    { numRuns: tries(300) },
   );
 });
 

@@ -7,6 +7,7 @@ import { ITEM_BYTES, type PlannedItem, plan } from '../../src/workers/plan.js';
 import type { UnreadableRange } from '../../src/workers/unreadable-range.js';
 import { FakeLayer, type LayerStretch, meaningsOf, stretchesOf } from '../image/fake-layer.js';
 import { FakeSource } from '../image/fake-source.js';
+import { tries } from '../stage.js';
 import { putSegments } from './planned-bytes.js';
 
 const TIB = 2 ** 40;
@@ -94,7 +95,7 @@ describe('the plan', () => {
           expect(found).toEqual(await meaningsOf(source));
         },
       ),
-      { numRuns: 200 },
+      { numRuns: tries(200) },
     );
   });
 
@@ -131,7 +132,7 @@ describe('the plan', () => {
           expect(log.bytes).toBe(meanings.filter(isUnreadable).length);
         },
       ),
-      { numRuns: 200 },
+      { numRuns: tries(200) },
     );
   });
 
