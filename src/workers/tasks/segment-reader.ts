@@ -3,6 +3,7 @@
  * salvage, unreadable bytes become zeros and are noted, in the smallest pieces that can be told apart. A malformed
  * payload that QEMU reads is read and noted too.
  */
+import { isExportNumber } from '../../nbd/open-exports.js';
 import { throwIfCancelled } from '../cancellation.js';
 import { ItemError, type ItemFailure, isFileLost, type UnreadableItemRange } from '../item-failure.js';
 import type { PoolSharedMemory, TaskSetup } from '../messages/task.js';
@@ -12,6 +13,9 @@ import { PositionalReader } from './positional-reader.js';
 
 /** A failed read is tried again in pieces of this many bytes: disks fail in blocks. */
 const SALVAGED_PIECE = 4096;
+
+/** Bytes between two segments of an export that are read in one request; less than the usual cluster. */
+const MOST_ZEROS_READ = 2 ** 15;
 
 export type ReaderSetup = Pick<TaskSetup, 'readAlignment' | 'salvage' | 'itemSize'>;
 export type ReaderMemory = Pick<PoolSharedMemory, 'arrivals' | 'cancellation'>;
@@ -44,14 +48,16 @@ export class SegmentReader {
     unreadable: UnreadableItemRange[],
   ): void {
     let filled = 0;
-    for (const segment of segments) {
+    let read: ReadRun | undefined;
+    for (const [index, segment] of segments.entries()) {
       throwIfCancelled(this.#memory);
       const { at, length } = segment;
+      if (read === undefined || index > read.last) read = this.#readTogether(segments, index, item);
       if (at > filled) item.fill(0, filled, at);
       const place = item.subarray(at, at + length);
       switch (segment.kind) {
         case 'data':
-          this.#readData(segment, place, unreadable);
+          if (!read.isRead) this.#readData(segment, place, unreadable);
           break;
         case 'compressed':
           this.#orZeros(segment, place, unreadable, () => this.#inflate(segment, place, unreadable));
@@ -81,6 +87,24 @@ export class SegmentReader {
     );
     noteFlaw(unreadable, segment, inflated);
     return inflated?.payload;
+  }
+
+  /**
+   * Reads segments of an export that are near each other, from the first one on, in one request: each request costs
+   * more than the zeros between them.
+   */
+  #readTogether(segments: readonly Segment[], first: number, item: Uint8Array): ReadRun {
+    const run = nearSegments(segments, first);
+    if (run === undefined) return { last: first, isRead: false };
+    const { last, descriptor, offset, at, length } = run;
+    try {
+      this.#reader.readInto(descriptor, offset, item.subarray(at, at + length));
+      return { last, isRead: true };
+    } catch (error) {
+      // One by one, to find the range that cannot be read.
+      if (!(error instanceof ItemError) || isFileLost(error.failure)) throw error;
+      return { last, isRead: false };
+    }
   }
 
   #inflate(segment: CompressedSegment, place: Uint8Array, unreadable: UnreadableItemRange[]): void {
@@ -139,6 +163,31 @@ export class SegmentReader {
   #arrived(slot: number, at: number, length: number): Uint8Array {
     return new Uint8Array(this.#memory.arrivals, slot * this.#setup.itemSize + at, length);
   }
+}
+
+/** Consecutive segments up to the one with the index `last`, and whether their bytes are in the item. */
+interface ReadRun {
+  readonly last: number;
+  readonly isRead: boolean;
+}
+
+/** @returns one segment over two or more of an export that are near each other; undefined: the first one is alone */
+function nearSegments(
+  segments: readonly Segment[],
+  first: number,
+): (DataSegment & { readonly last: number }) | undefined {
+  const start = segments[first];
+  if (start?.kind !== 'data' || !isExportNumber(start.descriptor)) return undefined;
+  let last = first;
+  let length = start.length;
+  for (let next = segments[last + 1]; next?.kind === 'data'; next = segments[last + 1]) {
+    const distance = next.at - start.at;
+    if (next.descriptor !== start.descriptor || next.offset - start.offset !== distance) break;
+    if (distance - length > MOST_ZEROS_READ) break;
+    length = distance + next.length;
+    last += 1;
+  }
+  return last === first ? undefined : { ...start, length, last };
 }
 
 /** Notes a malformed payload: the bytes of the segment that became zeros, or that all of them were read. */
