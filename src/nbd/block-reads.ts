@@ -1,6 +1,6 @@
 /** Reads of any bytes, made of whole blocks: a server may refuse requests for less than its smallest block. */
 import { roundDown, roundUp } from '../arithmetic.js';
-import type { ExportFacts } from './nbd-handle.js';
+import type { ExportFacts } from './export-facts.js';
 
 /** A read of any bytes as a read of whole blocks. */
 export interface BlockRead {

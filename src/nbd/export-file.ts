@@ -11,8 +11,8 @@ import { ExportRequests } from './export-requests.js';
 import { ExportZeros } from './export-zeros.js';
 import type { NbdConnection } from './nbd-connection.js';
 import { NbdFailure, nbdError } from './nbd-failure.js';
-import type { NbdSettings } from './nbd-handle.js';
 import { exportIdentity, type NbdAddress } from './nbd-name.js';
+import type { NbdSettings } from './nbd-options.js';
 import { WriteConnections } from './write-connections.js';
 
 /** Largest alignment of writes that is asked for; for larger blocks of a server the rest of a block is read first. */

@@ -6,8 +6,9 @@ import { abortedError, ioError, quoted } from '../errors.js';
 import type { CacheMode } from '../storage/cache-mode.js';
 import { readInRequests } from './block-reads.js';
 import { BASE_ALLOCATION, BlockStatus, type StatusRange } from './block-status.js';
+import type { ExportFacts, WriteFacts } from './export-facts.js';
 import { readError, statusError } from './nbd-failure.js';
-import type { ExportFacts, NbdHandle, WriteFacts } from './nbd-handle.js';
+import type { NbdHandle } from './nbd-handle.js';
 import type { WriteConnections } from './write-connections.js';
 
 /**

@@ -6,9 +6,11 @@ import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { onAbort } from '../system/abort-listeners.js';
 import { waitForSocket } from '../system/poll.js';
+import type { ExportFacts } from './export-facts.js';
 import { NbdFailure, silence } from './nbd-failure.js';
-import { type ExportFacts, NbdHandle, type NbdSettings } from './nbd-handle.js';
+import { NbdHandle } from './nbd-handle.js';
 import type { NbdAddress } from './nbd-name.js';
+import type { NbdSettings } from './nbd-options.js';
 
 /** Milliseconds of one wait: a closed connection is noticed after at most so long. */
 const WAIT = 100;

@@ -1,58 +1,17 @@
 /**
- * One connection to an NBD server through libnbd. No call here waits, except `poll`: who waits, and how, is up to the
- * caller (nbd-connection.ts for the main thread, export-reader.ts for workers). One thread at a time may use a handle.
+ * One connection to an NBD server through libnbd. No call here waits, except `poll`: nbd-connection.ts waits for the main
+ * thread, export-reader.ts for workers. One thread at a time may use a handle.
  */
 import { quoted, usageError } from '../errors.js';
 import { type Callback, NO_CALLBACK } from './callbacks.js';
+import type { ExportFacts, WriteFacts } from './export-facts.js';
 import { type CallName, type HandleAddress, type Libnbd, loadLibnbd } from './libnbd.js';
 import { failureOf, NbdFailure } from './nbd-failure.js';
 import type { NbdAddress } from './nbd-name.js';
-
-/** How exports are opened. Plain data. */
-export interface NbdSettings {
-  /** The directory with certificates (ca-cert.pem) or a pre-shared key (keys.psk) for TLS. */
-  readonly tlsCreds?: TlsCredentials | undefined;
-  /** Milliseconds of silence after which a server counts as lost. */
-  readonly timeoutMs: number;
-  /** How often a lost connection is made again. */
-  readonly retries: number;
-}
-
-export type TlsCredentials =
-  | { readonly kind: 'certificates'; readonly directory: string }
-  /** `user`: the first of the file, for URIs that name none. */
-  | { readonly kind: 'psk'; readonly file: string; readonly user: string };
+import type { NbdSettings } from './nbd-options.js';
 
 /** The calls that ask a server for its exports, or for the meta contexts of the chosen one. */
 export type ListCall = 'nbd_aio_opt_list' | 'nbd_aio_opt_list_meta_context';
-
-export const DEFAULT_NBD_TIMEOUT = 60_000;
-export const DEFAULT_NBD_RETRIES = 3;
-
-/** What the handshake settled. Sizes in bytes. */
-export interface ExportFacts {
-  readonly size: number;
-  /** Offsets and lengths of requests must be multiples of this. */
-  readonly minimumBlock: number;
-  /** The longest request. */
-  readonly maximumRequest: number;
-  /** Whether several connections see the same content. */
-  readonly allowsConnections: boolean;
-  readonly isReadOnly: boolean;
-  /** The meta contexts that were asked for and are there. */
-  readonly contexts: readonly string[];
-}
-
-/** The requests that change an export, as far as the server takes them. */
-export interface WriteFacts {
-  readonly canFlush: boolean;
-  /** Writes that are durable when they are answered (FUA). */
-  readonly canForce: boolean;
-  readonly canZero: boolean;
-  /** Refusing a request for zeros that would take as long as writing them. */
-  readonly canZeroFast: boolean;
-  readonly canTrim: boolean;
-}
 
 /** LIBNBD_CMD_FLAG_FUA and LIBNBD_CMD_FLAG_FAST_ZERO. */
 const FLAG_FORCE = 1;
@@ -84,7 +43,7 @@ export class NbdHandle {
     optionMode = false,
   ) {
     this.library = loadLibnbd();
-    // libnbd would encrypt without knowing whom it talks to.
+    // libnbd would encrypt without checking the server.
     if (tls && tlsCreds === undefined) {
       throw usageError(`${quoted(name)} needs --tls-creds DIR, a directory with ca-cert.pem or keys.psk`, {
         file: name,

@@ -2,18 +2,30 @@
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ioError, quoted, usageError } from '../errors.js';
-import {
-  DEFAULT_NBD_RETRIES,
-  DEFAULT_NBD_TIMEOUT,
-  type NbdSettings,
-  type TlsCredentials,
-} from './nbd-handle.js';
+
+/** How exports are opened. Plain data. */
+export interface NbdSettings {
+  /** The directory with certificates (ca-cert.pem) or a pre-shared key (keys.psk) for TLS. */
+  readonly tlsCreds?: TlsCredentials | undefined;
+  /** Milliseconds of silence after which a server counts as lost. */
+  readonly timeoutMs: number;
+  /** How often a lost connection is made again. */
+  readonly retries: number;
+}
+
+export type TlsCredentials =
+  | { readonly kind: 'certificates'; readonly directory: string }
+  /** `user`: the first of the file, for URIs that name none. */
+  | { readonly kind: 'psk'; readonly file: string; readonly user: string };
+
+const DEFAULT_NBD_TIMEOUT = 60_000;
+const DEFAULT_NBD_RETRIES = 3;
 
 export interface NbdOptions {
   /**
    * The directory with the files for TLS, named as QEMU and libnbd name them: `ca-cert.pem`, and `client-cert.pem` with
-   * `client-key.pem` if the server asks for them; or `keys.psk`. With it every connection is encrypted. Default: the
-   * system's certificates, for URIs that ask for TLS (nbds:).
+   * `client-key.pem` if the server asks for them; or `keys.psk`. With it every connection is encrypted. URIs that ask
+   * for TLS (nbds:) need it.
    */
   readonly tlsCreds?: string | undefined;
   /** Milliseconds of silence after which a server counts as lost. Default: 60 000. */

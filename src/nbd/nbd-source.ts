@@ -12,8 +12,9 @@ import type { ExportFile } from './export-file.js';
 import { loadLibnbd } from './libnbd.js';
 import { NbdConnection } from './nbd-connection.js';
 import { changedSize, NbdFailure, nbdError, readError, retryDelay, statusError } from './nbd-failure.js';
-import type { NbdHandle, NbdSettings } from './nbd-handle.js';
+import type { NbdHandle } from './nbd-handle.js';
 import { exportIdentity, type NbdAddress } from './nbd-name.js';
+import type { NbdSettings } from './nbd-options.js';
 import { forgetExport, type OpenExport, registerExport } from './open-exports.js';
 
 export interface ExportWishes {
