@@ -121,16 +121,11 @@ async function expectSameAsQemuImg(file: string): Promise<void> {
 }
 
 describe('every generated image is described as qemu-img describes it', () => {
-  test.each(sample(images, 16))('$file', ({ file }) => expectSameAsQemuImg(path('images', file)));
+  test.each(images)('$file', ({ file }) => expectSameAsQemuImg(path('images', file)));
 });
 
 describe('every chain of generated images is described as qemu-img describes it', () => {
-  test.each(
-    sample(
-      images.filter(({ kinds }) => kinds.includes('chain')),
-      6,
-    ),
-  )('$file', async ({ file }) => {
+  test.each(images.filter(({ kinds }) => kinds.includes('chain')))('$file', async ({ file }) => {
     const image = path('images', file);
     const human = await run('qemu-img', ['info', '--backing-chain', image]);
     const words = { backingChain: true };

@@ -8,7 +8,6 @@ import { DAMAGES } from '../map/damage.js';
 import { asQemuImgPrintsIt, ourMap, theirMap } from '../map/run-map.js';
 import { withoutOwnWarnings } from '../oracle/own-warnings.js';
 import { run, runOk } from '../oracle/run.js';
-import { sample } from '../stage.js';
 import { cli, cliOk } from './cli.js';
 import { copyImages, filesOf, listImages, sampleImages } from './generated-images.js';
 import { useScratch } from './scratch.js';
@@ -59,22 +58,20 @@ describe('prints the ranges that qemu-img prints', () => {
     (image) => !(image.refused && image.kinds.some((kind) => refused.includes(kind))),
   );
 
-  test.each(sample(read, 16))('$name', async ({ file }) => {
+  test.each(read)('$name', async ({ file }) => {
     const name = enter(file);
     await expectSame(name, { format: 'qcow2', output: 'json' });
     await expectSame(name, { format: 'qcow2', output: 'human' });
   });
 
-  test.each(
-    sample(
-      read.filter((_, index) => index % 3 === 0),
-      6,
-    ),
-  )('from an odd place and up to another: $name', async ({ file }) => {
-    const name = enter(file);
-    await expectSame(name, { format: 'qcow2', output: 'json', startOffset: '70001', maxLength: '123457' });
-    await expectSame(name, { format: 'qcow2', output: 'human', startOffset: '0x1ff', maxLength: '1M' });
-  });
+  test.each(read.filter((_, index) => index % 3 === 0))(
+    'from an odd place and up to another: $name',
+    async ({ file }) => {
+      const name = enter(file);
+      await expectSame(name, { format: 'qcow2', output: 'json', startOffset: '70001', maxLength: '123457' });
+      await expectSame(name, { format: 'qcow2', output: 'human', startOffset: '0x1ff', maxLength: '1M' });
+    },
+  );
 
   test('past the end of the disk, for no length, and of a disk of no size', async () => {
     const name = enter('plain/64k.qcow2');
