@@ -65,7 +65,7 @@ const ONLY_WE_REFUSE: readonly Reason[] = [
   { words: /which --isolated refuses$/, reason: 'names are not followed with --isolated' },
   {
     words: /its format was not stated/,
-    reason: 'names are not followed in an image whose format was guessed',
+    reason: 'names are not followed if the format was probed',
   },
   {
     words:
