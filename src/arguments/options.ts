@@ -55,6 +55,7 @@ const run = {
   threads: optional(wholeNumber(1, MOST_THREADS)),
   memory: optional(wholeNumber(1)),
   onProgress: optional(callback<NonNullable<RunOptions['onProgress']>>()),
+  wantsShare: optional(callback<NonNullable<RunOptions['wantsShare']>>()),
 };
 
 /** The options of a conversion and of its measurement. */

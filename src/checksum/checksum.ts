@@ -23,13 +23,14 @@ export async function checksum(options: ChecksumOptions): Promise<ChecksumResult
 }
 
 async function digestSource(options: ChecksumOptions): Promise<ChecksumResult> {
-  const { source, cache: sourceCache, onProgress, signal } = options;
+  const { source, cache: sourceCache, onProgress, wantsShare, signal } = options;
   const opening = { ...options, sources: [source], sourceCache };
   await using input = (await openStreamInput(opening)) ?? (await openImages(opening));
   const result = await digestInput(input, {
     budget: budgetFor(options, input),
     workerEntry: BUILT_WORKER,
     onProgress,
+    wantsShare,
     signal,
   });
   await input.refuseChanges();

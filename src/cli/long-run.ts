@@ -15,6 +15,8 @@ const LONGEST_CLEAN_UP = 800;
 /** The callbacks and the signal that the work gets. */
 export interface RunHooks {
   readonly onProgress: (progress: Progress) => void;
+  /** undefined: always, because a display shows it. */
+  readonly wantsShare: (() => boolean) | undefined;
   /** Aborted by a signal or an uncaught exception. */
   readonly signal: AbortSignal;
 }
@@ -51,7 +53,8 @@ export async function longRun<Result>(
       display.update(state);
       request.update(state);
     };
-    const work = () => run({ onProgress, signal });
+    const wantsShare = style === 'none' ? () => request.wantsShare() : undefined;
+    const work = () => run({ onProgress, wantsShare, signal });
     const result = await endPromptly(signal, work, undefined, LONGEST_CLEAN_UP);
     display.end(isComplete(result), describe(result));
     return { result };

@@ -61,7 +61,7 @@ async function compareOpened(
 
 async function verdictOn(
   images: readonly [OpenedImage, OpenedImage],
-  { strict = false, threads, memory, onProgress, signal }: CompareOptions,
+  { strict = false, threads, memory, onProgress, wantsShare, signal }: CompareOptions,
   workerEntry: URL,
 ): Promise<Verdict> {
   const [one, other] = images;
@@ -90,6 +90,7 @@ async function verdictOn(
     workerEntry,
     // A run that ended early is not complete.
     onProgress: onProgress && ((progress) => verdict.kind === 'identical' && onProgress(progress)),
+    wantsShare,
     signal,
   });
   return decision ?? verdict;

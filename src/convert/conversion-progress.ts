@@ -2,10 +2,10 @@
 import { HASH, readingWork, rereadingWork, type StoringSetup, storingWork } from '../workers/item-work.js';
 import type { PlannedItem } from '../workers/plan.js';
 import type { Progress } from '../workers/progress.js';
-import { type ItemWork, WorkAhead, type WorkAheadParts } from '../workers/work-ahead.js';
+import { type ItemWork, type WorkAhead, type WorkAheadParts, workAhead } from '../workers/work-ahead.js';
 import type { ConvertOptions } from './options.js';
 
-type ProgressOptions = Pick<ConvertOptions, 'verify' | 'digest' | 'sha256' | 'onProgress'>;
+type ProgressOptions = Pick<ConvertOptions, 'verify' | 'digest' | 'sha256' | 'onProgress' | 'wantsShare'>;
 
 /** The phases after the conversion, in their order. Each has the name of the option that asks for it. */
 const LATER = ['digest', 'sha256', 'verify'] as const;
@@ -35,9 +35,8 @@ export class ConversionProgress {
     this.#options = options;
   }
 
-  /** Plans the items ahead of the run. @returns undefined without `onProgress`: nothing is planned then */
+  /** As `workAhead`. */
   weigh({ storing, digests, later, ...run }: WeighedRun): WorkAhead<PlannedItem> | undefined {
-    if (this.#onProgress === undefined) return undefined;
     const weigh = (item: PlannedItem): ItemWork => {
       const { segments, backing = [], changed, length } = item;
       const read = readingWork(item, digests ? HASH : 0);
@@ -58,7 +57,7 @@ export class ConversionProgress {
         later: later.reduce((sum, phase) => sum + weights[phase], 0),
       };
     };
-    this.#work = new WorkAhead({ ...run, weigh });
+    this.#work = workAhead(this.#options, { ...run, weigh });
     return this.#work;
   }
 

@@ -42,8 +42,8 @@ export interface ProofParts {
  */
 export async function proveTarget(options: NamedTargetOptions, parts: ProofParts): Promise<TargetProofs> {
   const { output, input, changed, taken, budget, workerEntry, progress, refuseChanges } = parts;
-  const { signal, engine, salvage = false, target: name, nbd } = options;
-  const reading = { budget, signal, inflateWithNode: engine === 'node', workerEntry, nbd };
+  const { signal, wantsShare, engine, salvage = false, target: name, nbd } = options;
+  const reading = { budget, signal, wantsShare, inflateWithNode: engine === 'node', workerEntry, nbd };
   let sealed: Promise<WrittenTarget> | undefined;
   const seal = () => {
     sealed ??= output.seal();

@@ -20,7 +20,7 @@ import { ITEM_BYTES, type PlannedItem, plan } from '../workers/plan.js';
 import { type ItemResult, WorkerPool } from '../workers/pool.js';
 import { openFileIdentities } from '../workers/range-identity.js';
 import type { RunOptions } from '../workers/run-options.js';
-import { WorkAhead } from '../workers/work-ahead.js';
+import { workAhead } from '../workers/work-ahead.js';
 import { limitBudgetToDisk, type WorkerBudget } from '../workers/worker-budget.js';
 import type { ChangedClusters } from './changed-clusters.js';
 import { ContentDigest } from './content-digest.js';
@@ -41,7 +41,7 @@ export interface Expected {
   refuseChanges(): Promise<void>;
 }
 
-export interface VerificationOptions extends Pick<RunOptions, 'onProgress' | 'signal'> {
+export interface VerificationOptions extends Pick<RunOptions, 'onProgress' | 'wantsShare' | 'signal'> {
   /** The target's name, for messages. */
   readonly name: string;
   readonly salvage: boolean;
@@ -171,14 +171,15 @@ async function verifyDigest(
   { size }: WrittenTarget,
   target: OpenedImage,
   expected: ContentDigest,
-  { budget: most, inflateWithNode, workerEntry, onProgress, signal }: VerificationOptions,
+  options: VerificationOptions,
   mismatch: TargetMismatch,
 ): Promise<void> {
+  const { budget: most, inflateWithNode, workerEntry, onProgress, signal } = options;
   const digest = new ContentDigest();
   const { map } = readable(target, mismatch);
   const planned = () => nextOf(plan({ size, map }, { itemSize: ITEM_BYTES, keepZeros: false, signal }));
   const weigh = (item: PlannedItem) => ({ now: readingWork(item, HASH), later: 0 });
-  const work = onProgress && new WorkAhead<PlannedItem>({ items: planned(), weigh, size, threads: 1 });
+  const work = workAhead<PlannedItem>(options, { items: planned(), weigh, size, threads: 1 });
   const budget = limitBudgetToDisk(most, size);
   const setup = {
     task: 'find runs' as const,

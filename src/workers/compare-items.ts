@@ -11,7 +11,7 @@ import { runPipeline } from './pipeline.js';
 import { ITEM_BYTES } from './plan.js';
 import { type ItemResult, WorkerPool } from './pool.js';
 import type { RunOptions } from './run-options.js';
-import { type ItemWork, WorkAhead } from './work-ahead.js';
+import { type ItemWork, workAhead } from './work-ahead.js';
 import { limitBudgetToDisk, type WorkerBudget } from './worker-budget.js';
 
 /** Neighbouring stretches to read. In bytes. */
@@ -42,7 +42,7 @@ export interface ComparableDisk {
   readonly compressionTypes: ReadonlySet<CompressionType>;
 }
 
-export interface ComparisonSettings extends Pick<RunOptions, 'onProgress' | 'signal'> {
+export interface ComparisonSettings extends Pick<RunOptions, 'onProgress' | 'wantsShare' | 'signal'> {
   /** A second plan, to weigh the items for progress. Default: progress is in guest bytes. */
   readonly ahead?: (() => Promise<PlannedComparison | undefined>) | undefined;
   /** Of the larger disk. */
@@ -78,9 +78,8 @@ export async function compareItems(
 ): Promise<Decision | undefined> {
   const { guestBytes, budget: most, salvage, inflateWithNode, workerEntry, onProgress, signal } = settings;
   const { threads, slots } = limitBudgetToDisk(most, guestBytes);
-  const work =
-    onProgress &&
-    new WorkAhead<PlannedComparison>({ items: settings.ahead, weigh: workOf, size: guestBytes, threads });
+  const planned = { items: settings.ahead, weigh: workOf, size: guestBytes, threads };
+  const work = workAhead<PlannedComparison>(settings, planned);
   // Started with the first item: disks that share their bytes need no threads.
   let pool: WorkerPool<CompareDisks> | undefined;
   const startPool = () =>

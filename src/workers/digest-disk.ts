@@ -7,7 +7,7 @@ import { packIn, runPipeline } from './pipeline.js';
 import { ITEM_BYTES, type PlannedItem } from './plan.js';
 import { WorkerPool } from './pool.js';
 import type { RunOptions } from './run-options.js';
-import { WorkAhead } from './work-ahead.js';
+import { workAhead } from './work-ahead.js';
 import type { WorkerBudget } from './worker-budget.js';
 
 /** The items of a disk. Holes are left out. */
@@ -30,7 +30,7 @@ export interface DigestedDisk {
   ): (slot: number) => Promise<PlannedItem | undefined>;
 }
 
-export interface DigestSettings extends Pick<RunOptions, 'onProgress' | 'signal'> {
+export interface DigestSettings extends Pick<RunOptions, 'onProgress' | 'wantsShare' | 'signal'> {
   readonly budget: WorkerBudget;
   /** See TaskSetup. */
   readonly inflateWithNode?: boolean | undefined;
@@ -43,8 +43,10 @@ export interface DigestSettings extends Pick<RunOptions, 'onProgress' | 'signal'
  */
 export async function digestDisk(
   disk: DigestedDisk,
-  { budget: { threads, slots }, inflateWithNode, workerEntry, onProgress, signal }: DigestSettings,
+  settings: DigestSettings,
 ): Promise<{ readonly digest: string; readonly size: number }> {
+  const { budget, inflateWithNode, workerEntry, onProgress, signal } = settings;
+  const { threads, slots } = budget;
   const { readAlignment, fileOf, arrives } = disk;
   const inflate = [...disk.compressionTypes];
   const setup = {
@@ -61,14 +63,12 @@ export async function digestDisk(
     arrivals: arrives,
   });
   const digest = new DiskDigest(signal);
-  const work =
-    onProgress &&
-    new WorkAhead<PlannedItem>({
-      items: disk.arrives ? undefined : disk.items(pool),
-      weigh: (item) => ({ now: readingWork(item, HASH), later: 0 }),
-      size: disk.likelySize,
-      threads,
-    });
+  const work = workAhead<PlannedItem>(settings, {
+    items: disk.arrives ? undefined : disk.items(pool),
+    weigh: (item) => ({ now: readingWork(item, HASH), later: 0 }),
+    size: disk.likelySize,
+    threads,
+  });
   const end = await runPipeline(
     {
       next: disk.items(pool),

@@ -10,7 +10,7 @@ export interface Progress {
   readonly phase?: 'convert' | 'layout' | 'digest' | 'verify' | 'write' | undefined;
   /**
    * The part of the command's work that is done, from 0 to 1, in proportion to time: all phases count, and holes do not.
-   * It never decreases. undefined: a stream of unknown length.
+   * It never decreases. undefined: a stream of unknown length, or `wantsShare` was not true yet.
    */
   readonly share?: number | undefined;
   /** Guest bytes done: read, found to be zero, or skipped as a hole. */

@@ -17,4 +17,9 @@ export interface CallOptions {
 export interface RunOptions extends CallOptions, WorkerBudgetOptions {
   /** Called after each part of the work, at most 2 MiB of the disk; must not throw. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
+  /**
+   * Whether `onProgress` needs `share`, for which the work is planned a second time. Asked before each item until it is
+   * true; until then `share` is left out. Must not throw. Default: `share` is always there.
+   */
+  readonly wantsShare?: (() => boolean) | undefined;
 }

@@ -4,6 +4,7 @@
  * steps between its items, only to be weighed. Until that is complete, the rest of the disk is taken to be like its start.
  */
 import type { PlannedItem } from './plan.js';
+import type { RunOptions } from './run-options.js';
 
 /** Milliseconds of counting before the first item, and before each later one. */
 const FIRST_STEP = 40;
@@ -33,6 +34,14 @@ export interface WorkAheadParts<Item extends Place> {
   readonly size: number | undefined;
 }
 
+/** @returns undefined without `onProgress`: nothing is planned ahead then */
+export function workAhead<Item extends Place>(
+  { onProgress, wantsShare }: Pick<RunOptions, 'onProgress' | 'wantsShare'>,
+  parts: WorkAheadParts<Item>,
+): WorkAhead<Item> | undefined {
+  return onProgress && new WorkAhead(parts, wantsShare);
+}
+
 export class WorkAhead<Item extends Place> {
   readonly #items: WorkAheadParts<Item>['items'];
   readonly #weigh: WorkAheadParts<Item>['weigh'];
@@ -40,12 +49,18 @@ export class WorkAhead<Item extends Place> {
   readonly #start: number;
   readonly #done = { now: 0, later: 0, end: 0 };
   readonly #counted = { now: 0, later: 0, end: 0 };
+  readonly #isWanted: () => boolean;
+  /** Until the share is wanted for the first time. */
+  #isPutOff: boolean;
   #isCounting: boolean;
   #isComplete = false;
   #isFinished = false;
   #isFirst = true;
 
-  constructor({ items, weigh, size, threads }: WorkAheadParts<Item>) {
+  /** @param isWanted see RunOptions.wantsShare */
+  constructor({ items, weigh, size, threads }: WorkAheadParts<Item>, isWanted?: () => boolean) {
+    this.#isWanted = isWanted ?? (() => true);
+    this.#isPutOff = items !== undefined && isWanted !== undefined;
     this.#items = items;
     this.#weigh = weigh;
     this.#size = size;
@@ -56,6 +71,8 @@ export class WorkAhead<Item extends Place> {
   /** Counts some of the items. Call it before each item of the run is planned, never at the same time. */
   async advance(): Promise<void> {
     if (!this.#isCounting) return;
+    if (this.#isPutOff && !this.#isWanted()) return;
+    this.#isPutOff = false;
     const until = performance.now() + (this.#isFirst ? FIRST_STEP : LATER_STEP);
     this.#isFirst = false;
     try {
@@ -87,9 +104,10 @@ export class WorkAhead<Item extends Place> {
     this.#isFinished = true;
   }
 
-  /** The part of the run's own work that is done, from 0 to 1; undefined: the size of the disk is not known. */
+  /** The part of the run's own work that is done, from 0 to 1; undefined: not wanted yet, or the size of the disk is not known. */
   get share(): number | undefined {
     if (this.#isFinished) return 1;
+    if (this.#isPutOff) return undefined;
     const whole = this.#whole('now');
     if (whole === undefined) return undefined;
     const { now, end } = this.#done;

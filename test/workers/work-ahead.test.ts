@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { readingWork, storingWork } from '../../src/workers/item-work.js';
 import type { CompressedSegment } from '../../src/workers/segments.js';
-import { WorkAhead } from '../../src/workers/work-ahead.js';
+import { WorkAhead, type WorkAheadParts } from '../../src/workers/work-ahead.js';
 
 const MIB = 1024 * 1024;
 /** Large, so that the start of threads weighs little beside them. */
@@ -17,9 +17,14 @@ interface Item {
 
 const item = (at: number, work = WORK): Item => ({ guestOffset: at * MIB, length: MIB, work });
 
-function workOn(items: readonly Item[] | undefined, size: number | undefined, onItem?: () => void) {
+function workOn(
+  items: readonly Item[] | undefined,
+  size: number | undefined,
+  onItem?: () => void,
+  isWanted?: () => boolean,
+) {
   let next = 0;
-  return new WorkAhead<Item>({
+  const parts: WorkAheadParts<Item> = {
     items:
       items &&
       (async () => {
@@ -29,7 +34,8 @@ function workOn(items: readonly Item[] | undefined, size: number | undefined, on
     weigh: ({ work: now, later = 0 }) => ({ now, later }),
     size: size === undefined ? undefined : size * MIB,
     threads: 2,
-  });
+  };
+  return new WorkAhead<Item>(parts, isWanted);
 }
 
 describe('the share of the work', () => {
@@ -82,6 +88,28 @@ describe('the share of the work', () => {
     await work.advance();
     work.add(item(1));
     expect(work.share).toBeCloseTo(0.5, 2);
+  });
+
+  test('costs no plan before it is wanted, and is right from then on', async () => {
+    let planned = 0;
+    let isWanted = false;
+    const items = [item(0), item(1), item(900), item(901)];
+    const onItem = () => {
+      planned += 1;
+    };
+    const work = workOn(items, 1000, onItem, () => isWanted);
+    await work.advance();
+    work.add(items[0]!);
+    expect({ planned, share: work.share }).toEqual({ planned: 0, share: undefined });
+    isWanted = true;
+    await work.advance();
+    expect(planned).toBe(5);
+    expect(work.share).toBeCloseTo(0.25, 2);
+    isWanted = false;
+    work.add(items[1]!);
+    expect(work.share).toBeCloseTo(0.5, 2);
+    work.finish();
+    expect(work.share).toBe(1);
   });
 
   test('leaves its part to later phases', async () => {

@@ -14,6 +14,10 @@ export class ProgressRequest {
   readonly #process: EventEmitter;
   readonly #stderr: StandardStream;
   #asked = false;
+  #wasEverAsked = false;
+  /** Whether the run asks if the share is wanted, and plans its work only then. */
+  #plansOnRequest = false;
+  #hasWaited = false;
 
   /** @param process emits signals under their names */
   constructor(process: EventEmitter, stderr: StandardStream) {
@@ -22,13 +26,27 @@ export class ProgressRequest {
     for (const name of ASKING) process.on(name, this.#onSignal);
   }
 
-  /** Answers when the next piece is done, at most some hundredths of a second later. */
+  /** For `RunOptions.wantsShare`: the work is planned ahead from the first signal on. */
+  wantsShare(): boolean {
+    this.#plansOnRequest = true;
+    return this.#wasEverAsked;
+  }
+
+  /** Answers when the next piece is done, or the one after it: at most some hundredths of a second later. */
   update(progress: Progress): void {
-    if (!this.#asked) return;
+    if (!this.#asked || this.#waitsForPlan(progress)) return;
     this.#asked = false;
     const share = shareOf(progress);
     const state = share === undefined ? `${progress.guestBytesDone} bytes` : `${percentage(share)}/100%`;
     void writeNotice(this.#stderr, `    (${state})\n`);
+  }
+
+  /** The plan begins before the next piece: the first answer waits for that one. */
+  #waitsForPlan({ share, guestBytesDone, guestBytes }: Progress): boolean {
+    const isLast = guestBytesDone === guestBytes;
+    if (share !== undefined || isLast || !this.#plansOnRequest || this.#hasWaited) return false;
+    this.#hasWaited = true;
+    return true;
   }
 
   release(): void {
@@ -37,5 +55,6 @@ export class ProgressRequest {
 
   readonly #onSignal = (): void => {
     this.#asked = true;
+    this.#wasEverAsked = true;
   };
 }
