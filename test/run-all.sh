@@ -51,7 +51,9 @@ fi
 
 # Builds, too.
 npm ci
-npm run lint
+npm run lint &
+lint=$!
 npm run typecheck
+wait "$lint"
 QCOW2C_TESTS=most npx vitest run --reporter=default --reporter=json \
   --outputFile.json=node_modules/.cache/test-results.json
