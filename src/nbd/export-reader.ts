@@ -4,9 +4,10 @@
  * item ends soon.
  */
 import { blockRead } from './block-reads.js';
-import { changedSize, NbdFailure, retryDelay, silence } from './nbd-failure.js';
+import { changedSize, NbdFailure, retryDelay } from './nbd-failure.js';
 import { NbdHandle } from './nbd-handle.js';
 import type { OpenExport } from './open-exports.js';
+import { ServerClock } from './server-clock.js';
 
 /** Milliseconds of one wait. */
 const WAIT = 100;
@@ -119,7 +120,8 @@ export class ExportReader {
       const patience = performance.now() + (known === undefined ? GREETING_PATIENCE : 0);
       do {
         const left = Math.max(0, Math.ceil(patience - performance.now()));
-        if (!handle.poll(left) && left === 0) return undefined;
+        handle.poll(left);
+        if (left === 0 && handle.isConnecting) return undefined;
       } while (handle.isConnecting);
       const { size } = handle.facts([]);
       if (size !== facts.size) throw changedSize(facts.size, size);
@@ -141,11 +143,11 @@ export class ExportReader {
   }
 
   #wait(handle: NbdHandle, timeoutMs: number, isDone: () => boolean): void {
-    let silentSince = performance.now();
+    const clock = new ServerClock(timeoutMs);
     while (!isDone()) {
       this.#surroundings.throwIfCancelled();
-      if (handle.poll(Math.min(WAIT, timeoutMs))) silentSince = performance.now();
-      else if (performance.now() - silentSince >= timeoutMs) throw silence(timeoutMs);
+      if (handle.poll(Math.min(WAIT, timeoutMs))) clock.heard();
+      clock.check();
     }
   }
 

@@ -7,15 +7,19 @@ import { isIP } from 'node:net';
 import { onAbort } from '../system/abort-listeners.js';
 import { waitForSocket } from '../system/poll.js';
 import type { ExportFacts } from './export-facts.js';
-import { NbdFailure, silence } from './nbd-failure.js';
+import { NbdFailure } from './nbd-failure.js';
 import { NbdHandle } from './nbd-handle.js';
 import type { NbdAddress } from './nbd-name.js';
 import type { NbdSettings } from './nbd-options.js';
+import { ServerClock } from './server-clock.js';
 
 /** Milliseconds of one wait: a closed connection is noticed after at most so long. */
 const WAIT = 100;
 /** A server accepts more clients than it serves: the others wait for its greeting. */
 const BUSY = '; another client may be using it: qemu-nbd serves one at a time, and N with -e N';
+
+/** Milliseconds that libnbd may work on a handshake: it keeps each name that is sent. One millisecond is usual. */
+const HANDSHAKE_WORK = 2000;
 
 /** A request under way. */
 interface Pending {
@@ -111,21 +115,24 @@ export class NbdConnection {
   /** Serves the socket while requests are under way. */
   async #run(): Promise<void> {
     this.#running = true;
+    const clock = new ServerClock(this.#timeoutMs);
     try {
       await this.#advanceUntil(() => {
         for (const [request, { resolve, reject }] of this.#pending) {
           try {
             if (!this.handle.isCompleted(request)) continue;
             this.#pending.delete(request);
+            clock.answered();
             resolve();
           } catch (error) {
             if (!this.handle.isUsable) throw error;
             this.#pending.delete(request);
+            clock.answered();
             reject(error);
           }
         }
         return this.#pending.size === 0;
-      });
+      }, clock);
     } catch (error) {
       this.#fail(error);
     } finally {
@@ -135,20 +142,22 @@ export class NbdConnection {
     if (this.#pending.size > 0) void this.#run();
   }
 
-  /** @throws NbdFailure, also when the server is silent for too long */
-  async #advanceUntil(isDone: () => boolean): Promise<void> {
-    let silentSince = performance.now();
+  /** @throws NbdFailure, also as `ServerClock.check` */
+  async #advanceUntil(
+    isDone: () => boolean,
+    clock = new ServerClock(this.#timeoutMs, HANDSHAKE_WORK),
+  ): Promise<void> {
     while (!isDone()) {
       if (this.#failure !== undefined) throw this.#failure;
       const { descriptor, ...wanted } = this.handle.awaited;
       const { readable, writable } = await waitForSocket(descriptor, wanted, Math.min(WAIT, this.#timeoutMs));
       if (this.#failure !== undefined) throw this.#failure;
       if (readable || writable) {
+        const start = performance.now();
         this.handle.notify(readable ? 'readable' : 'writable');
-        silentSince = performance.now();
-      } else if (performance.now() - silentSince >= this.#timeoutMs) {
-        throw silence(this.#timeoutMs);
+        clock.heard(performance.now() - start);
       }
+      clock.check();
     }
   }
 

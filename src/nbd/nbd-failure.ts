@@ -40,13 +40,6 @@ export class NbdFailure extends Error {
   }
 }
 
-/** The reason of a server that sends nothing. */
-export function silence(milliseconds: number): NbdFailure {
-  const seconds = milliseconds / 1000;
-  const message = `the server has sent nothing for ${seconds} second${seconds === 1 ? '' : 's'} (--nbd-timeout)`;
-  return new NbdFailure('silent', message, { code: 'ETIMEDOUT' });
-}
-
 /** The export has another size than before the connection was lost. */
 export function changedSize(before: number, now: number): NbdFailure {
   return new NbdFailure(

@@ -18,6 +18,7 @@ import {
   READ,
   type Script,
   scriptedServer,
+  sendEndlessly,
   statusChunk,
 } from '../oracle/scripted-nbd-server.js';
 import { cli } from './cli.js';
@@ -121,6 +122,37 @@ describe('a conversion ends with one line', () => {
       expect(await failsOn(server.uri, target)).toContain(': Invalid argument');
     },
   );
+});
+
+describe('a server that sends bytes without end', () => {
+  test.each([true, false])(
+    'and never the last part of a reply ends the run (several connections: %s)',
+    async (allowsConnections) => {
+      const { target, socket } = await oldTarget();
+      await using server = await scriptedServer(socket, {
+        allowsConnections,
+        ...reads((request) => {
+          if (request.offset === 0 && request.length <= 4096) return undefined;
+          const payload = Buffer.alloc(9);
+          payload.writeBigUInt64BE(BigInt(request.offset));
+          sendEndlessly(request.socket, chunk(request.cookie, 1, payload, false));
+          return 'nothing';
+        }),
+      });
+      expect(await failsOn(server.uri, target, '--nbd-timeout', '0.1')).toMatch(
+        /at offset \d+: the server has sent bytes for 1 second, but no whole answer \(--nbd-timeout\)$/m,
+      );
+    },
+  );
+
+  test.each([
+    ['meta contexts', 10],
+    ['facts of the export', 7],
+  ])('in the handshake ends the run: %s', async (_, endlessOption) => {
+    const { target, socket } = await oldTarget();
+    await using server = await scriptedServer(socket, { endlessOption });
+    expect(await failsOn(server.uri, target)).toMatch(/: the server sends a handshake without end$/m);
+  });
 });
 
 test('a server without room for a second client is read through one connection', async () => {

@@ -33,6 +33,8 @@ export interface Script {
   readonly context?: string;
   /** Replaces the greeting; undefined: nothing is sent. */
   readonly greeting?: Buffer | 'none';
+  /** An option of the handshake whose reply is repeated without end. */
+  readonly endlessOption?: number;
   /** @returns what to send; undefined: the usual reply */
   readonly answer?: (request: NbdRequest) => Buffer | 'nothing' | 'close' | 'reset' | undefined;
 }
@@ -138,6 +140,19 @@ export function statusChunk({ cookie }: NbdRequest, extents: readonly number[]):
   return chunk(cookie, 5, Buffer.concat([u32(CONTEXT_ID), u32List(extents)]));
 }
 
+/** Sends the same bytes for as long as the client takes them. */
+export function sendEndlessly(socket: Socket, bytes: Buffer): void {
+  const many = Buffer.concat(Array<Buffer>(1000).fill(bytes));
+  const send = () => {
+    while (socket.writable && socket.write(many));
+    if (socket.writable) socket.once('drain', send);
+  };
+  send();
+}
+
+/** The end of a reply to an option. */
+const OPTION_ACK_BYTES = 20;
+
 function serve(socket: Socket, script: Script, size: bigint, nextIndex: () => number): void {
   const { greeting } = script;
   if (greeting === 'none') return;
@@ -156,7 +171,10 @@ function serve(socket: Socket, script: Script, size: bigint, nextIndex: () => nu
         const option = input.readUInt32BE(8);
         const data = input.subarray(16, 16 + input.readUInt32BE(12));
         input = input.subarray(16 + data.length);
-        socket.write(optionReply(option, size, script));
+        const reply = optionReply(option, size, script);
+        if (option === script.endlessOption)
+          return sendEndlessly(socket, reply.subarray(0, -OPTION_ACK_BYTES));
+        socket.write(reply);
         if (option === 7) phase = 'requests';
       } else {
         if (input.length < 28) return;
