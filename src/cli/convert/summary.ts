@@ -35,7 +35,7 @@ function compression({ engine, compressionLevel, byContent, unportable, threads 
   return `Compression: ${how}; worker threads: ${threads}`;
 }
 
-/** Such as: isal level 2; libdeflate levels 2, 3, 5, 7. */
+/** Such as: isal level 2; libdeflate levels 4, 5. */
 function levelsText(levels: NonNullable<ConvertResult['byContent']>): string {
   const engines = [...new Set(levels.map(({ engine }) => engine))];
   const texts = engines.map((engine) => {
