@@ -21,8 +21,7 @@ export interface ClusterContent {
   readonly collision: number;
   /** The same of the bytes other than zero. */
   readonly nonZeroCollision: number;
-  /** Bytes equal to the one before, to that two before, and to that four before. */
-  readonly repeats1: number;
+  /** Bytes equal to that two before, and to that four before. */
   readonly repeats2: number;
   readonly repeats4: number;
 }
@@ -36,11 +35,10 @@ export function clusterContent(cluster: Uint8Array): ClusterContent {
   // The same number of bytes for every cluster size: `distinct` would grow with it. Odd, for the same reason as above.
   const stride = Math.max(1, Math.floor((cluster.length / CLUSTER) * STRIDE)) | 1;
   let samples = 0;
-  let [repeats1, repeats2, repeats4] = [0, 0, 0];
+  let [repeats2, repeats4] = [0, 0];
   for (let at = stride >> 1; at < cluster.length; at += stride) {
     const byte = cluster[at] as number;
     counts[byte] = (counts[byte] as number) + 1;
-    if (cluster[at - 1] === byte) repeats1 += 1;
     if (cluster[at - 2] === byte) repeats2 += 1;
     if (cluster[at - 4] === byte) repeats4 += 1;
     samples += 1;
@@ -65,7 +63,6 @@ export function clusterContent(cluster: Uint8Array): ClusterContent {
     distinct,
     collision: squares / samples ** 2,
     nonZeroCollision: nonZeros === 0 ? 1 : (squares - zeros ** 2) / nonZeros ** 2,
-    repeats1: repeats1 / samples,
     repeats2: repeats2 / samples,
     repeats4: repeats4 / samples,
   };

@@ -14,23 +14,18 @@ const HALF = 0.5;
 
 /** @returns 0 to 2 */
 function deflateStep(content: ClusterContent): number {
-  const { printable, digits, zeros, high, distinct, nonZeroCollision, repeats4 } = content;
-  // Random and compressed bytes, pictures, very dense tables.
-  if (nonZeroCollision < 0.013) return 0;
-  // Bitmaps and tables of few values; tables and numbers of 32 bits.
-  if (distinct < 16 || repeats4 >= 0.366) return 1;
-  // Columns of digits; content with gaps of zeros: a quick search finds nearly all there is.
-  if (digits >= 0.28 || zeros >= 0.35) return 0;
-  if (nonZeroCollision < 0.03) {
-    // Sounds, pictures, numbers of 16 bits.
-    if (high >= 0.468) return 2;
-    // Machine code. Other dense data gains little.
-    return nonZeroCollision < 0.028 && high < 0.4 && digits < 0.05 ? 1 : 0;
-  }
+  const { digits, zeros, high, nonZeroCollision, repeats4 } = content;
+  const isMixed = digits >= 0.09 && high >= 0.1;
+  const isCode = nonZeroCollision >= 0.013 && nonZeroCollision < 0.0315 && high < 0.38 && digits < 0.035;
+  // Sounds, pictures and numbers of 16 bits.
+  const isSamples = nonZeroCollision >= 0.017 && high >= 0.38 && repeats4 < 0.03;
+  if (isMixed || isCode || isSamples) return 2;
+  // Random, compressed and other dense bytes: no level gains much. Gaps: a quick search finds them.
+  if (nonZeroCollision < 0.0325 || zeros >= 0.58) return 0;
   // Other binary data.
-  if (printable < 0.556) return 2;
-  // Logs and dumps: the numbers in them hide the repeats that a quick search finds. Then text.
-  return digits >= 0.042 ? 1 : 0;
+  if (high >= 0.09) return 2;
+  // Logs and markup: the numbers in them hide the repeats that a quick search finds. Then text.
+  return digits >= 0.014 && zeros < 0.05 && repeats4 >= 0.0335 ? 1 : 0;
 }
 
 /** @returns 0 to 2; 1 is what QEMU does */
