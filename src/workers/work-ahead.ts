@@ -11,9 +11,9 @@ const FIRST_STEP = 40;
 const LATER_STEP = 3;
 
 /** The start of a worker thread and its first items, which run before their code is compiled. As `ItemWork`. */
-const THREAD_START = 110e6;
+const THREAD_START = 90e6;
 /** The same for the main thread. */
-const MAIN_START = 60e6;
+const MAIN_START = 50e6;
 
 /** The weights of an item: estimated nanoseconds of a processor. Only their proportions matter. */
 export interface ItemWork {
