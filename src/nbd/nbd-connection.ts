@@ -6,6 +6,7 @@ import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { onAbort } from '../system/abort-listeners.js';
 import { waitForSocket } from '../system/poll.js';
+import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
 import type { ExportFacts } from './export-facts.js';
 import { NbdFailure } from './nbd-failure.js';
 import { NbdHandle } from './nbd-handle.js';
@@ -148,6 +149,8 @@ export class NbdConnection {
     clock = new ServerClock(this.#timeoutMs, HANDSHAKE_WORK),
   ): Promise<void> {
     while (!isDone()) {
+      // The server may send faster than this side reads.
+      await yieldToEventLoop(undefined);
       if (this.#failure !== undefined) throw this.#failure;
       const { descriptor, ...wanted } = this.handle.awaited;
       const { readable, writable } = await waitForSocket(descriptor, wanted, Math.min(WAIT, this.#timeoutMs));

@@ -11,6 +11,9 @@ export const TRIM = 4;
 export const WRITE_ZEROES = 6;
 export const BLOCK_STATUS = 7;
 
+/** An option of the handshake. */
+export const SET_META_CONTEXT = 10;
+
 export interface NbdRequest {
   readonly type: number;
   readonly cookie: Buffer;
@@ -242,7 +245,7 @@ function optionReply(
       return ack;
     // NBD_OPT_LIST_META_CONTEXT, NBD_OPT_SET_META_CONTEXT
     case 9:
-    case 10: {
+    case SET_META_CONTEXT: {
       const names = ['base:allocation', ...(context === undefined ? [] : [context])];
       const replies = names.map((name, index) => {
         return reply(4, Buffer.concat([u32(CONTEXT_ID + index), Buffer.from(name)]));
