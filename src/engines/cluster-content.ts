@@ -13,16 +13,15 @@ export interface ClusterContent {
   readonly printable: number;
   readonly digits: number;
   readonly zeros: number;
+  /** Bytes below 16. */
+  readonly low: number;
   /** Bytes from 128 on. */
   readonly high: number;
   /** How many of the 256 byte values occur. */
   readonly distinct: number;
-  /** The chance that two bytes are equal: 1/256 for random bytes, 1 for one value only. */
-  readonly collision: number;
-  /** The same of the bytes other than zero. */
+  /** The chance that two of the bytes other than zero are equal: 1/255 for random bytes, 1 for one value only. */
   readonly nonZeroCollision: number;
-  /** Bytes equal to that two before, and to that four before. */
-  readonly repeats2: number;
+  /** Bytes equal to that four before. */
   readonly repeats4: number;
 }
 
@@ -35,15 +34,14 @@ export function clusterContent(cluster: Uint8Array): ClusterContent {
   // The same number of bytes for every cluster size: `distinct` would grow with it. Odd, for the same reason as above.
   const stride = Math.max(1, Math.floor((cluster.length / CLUSTER) * STRIDE)) | 1;
   let samples = 0;
-  let [repeats2, repeats4] = [0, 0];
+  let repeats4 = 0;
   for (let at = stride >> 1; at < cluster.length; at += stride) {
     const byte = cluster[at] as number;
     counts[byte] = (counts[byte] as number) + 1;
-    if (cluster[at - 2] === byte) repeats2 += 1;
     if (cluster[at - 4] === byte) repeats4 += 1;
     samples += 1;
   }
-  let [distinct, squares, printable, digits, high] = [0, 0, 0, 0, 0];
+  let [distinct, squares, printable, digits, low, high] = [0, 0, 0, 0, 0, 0];
   for (let byte = 0; byte < 256; byte += 1) {
     const count = counts[byte] as number;
     if (count === 0) continue;
@@ -51,6 +49,7 @@ export function clusterContent(cluster: Uint8Array): ClusterContent {
     squares += count * count;
     if ((byte >= 32 && byte < 127) || (byte >= 9 && byte <= 13)) printable += count;
     if (byte >= 48 && byte < 58) digits += count;
+    if (byte < 16) low += count;
     if (byte >= 128) high += count;
   }
   const zeros = counts[0] as number;
@@ -59,11 +58,10 @@ export function clusterContent(cluster: Uint8Array): ClusterContent {
     printable: printable / samples,
     digits: digits / samples,
     zeros: zeros / samples,
+    low: low / samples,
     high: high / samples,
     distinct,
-    collision: squares / samples ** 2,
     nonZeroCollision: nonZeros === 0 ? 1 : (squares - zeros ** 2) / nonZeros ** 2,
-    repeats2: repeats2 / samples,
     repeats4: repeats4 / samples,
   };
 }

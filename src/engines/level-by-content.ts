@@ -6,12 +6,6 @@ import type { CompressionType } from '../compression-type.js';
 import { type ClusterContent, clusterContent } from './cluster-content.js';
 import type { Compressor } from './codec.js';
 
-/** Random and compressed bytes: the level makes no difference. */
-const NEARLY_RANDOM = 0.0056;
-/** Below it binary data is dense: packed tables, pictures. */
-const DENSE = 0.038;
-const HALF = 0.5;
-
 /** @returns 0 to 2 */
 function deflateStep(content: ClusterContent): number {
   const { digits, zeros, high, nonZeroCollision, repeats4 } = content;
@@ -30,15 +24,15 @@ function deflateStep(content: ClusterContent): number {
 
 /** @returns 0 to 2; 1 is what QEMU does */
 function zstdStep(content: ClusterContent): number {
-  const { printable, digits, zeros, distinct, collision, nonZeroCollision, repeats2, repeats4 } = content;
-  if (collision < NEARLY_RANDOM) return 0;
-  if (printable >= HALF || distinct < 16) return 1;
-  // Pages of databases with numbers, or with columns filled up with blanks, and whole numbers of 32 bits: higher levels
-  // make them larger.
-  const isTable = digits >= 0.07 || (nonZeroCollision >= 0.2 && printable >= 0.4);
-  if (isTable || repeats4 >= repeats2 + 0.15) return 0;
-  if (zeros < 0.03) return 1;
-  return collision < DENSE ? 0 : 2;
+  const { printable, low, high, distinct, repeats4 } = content;
+  // Text beside small numbers, such as pages of databases.
+  if (printable >= 0.39 && low >= 0.255) return 1;
+  const isTable = distinct >= 135 && repeats4 >= 0.188;
+  const isCode = high >= 0.086 && low >= 0.21 && repeats4 < 0.123;
+  // The last are random, compressed and other dense bytes.
+  if (isTable || isCode || distinct >= 228) return 0;
+  // Other binary data, then text and tables of few values.
+  return distinct >= 130 ? 2 : 1;
 }
 
 /** Number of steps. */

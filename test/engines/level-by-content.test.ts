@@ -24,18 +24,18 @@ describe.each<[string, Uint8Array, number, number]>([
     1,
   ],
   ['random bytes', randomBytes(CLUSTER), 0, 0],
-  ['random bytes between zeros', joined(randomBytes(CLUSTER / 2), new Uint8Array(CLUSTER / 2)), 0, 2],
+  ['random bytes between zeros', joined(randomBytes(CLUSTER / 2), new Uint8Array(CLUSTER / 2)), 0, 0],
   [
     'text with numbers beside random bytes',
     joined(repeated('item 5678: 31.5 ms\n').subarray(0, 30_000), randomBytes(35_536)),
     2,
-    1,
+    0,
   ],
-  ['text beside random bytes', joined(text(CLUSTER - 20_000), randomBytes(20_000)), 2, 1],
-  ['text beside more random bytes', joined(text(CLUSTER - 40_000), randomBytes(40_000)), 2, 1],
-  ['numbers of 16 bits', numbers, 2, 1],
+  ['text beside random bytes', joined(text(CLUSTER - 20_000), randomBytes(20_000)), 2, 2],
+  ['text beside more random bytes', joined(text(CLUSTER - 40_000), randomBytes(40_000)), 2, 0],
+  ['numbers of 16 bits', numbers, 2, 0],
   ['one byte value', new Uint8Array(CLUSTER).fill(0xa5), 2, 1],
-  ['records of 16 bytes', records(CLUSTER), 2, 2],
+  ['records of 16 bytes', records(CLUSTER), 2, 0],
 ])('a cluster of %s', (_, cluster, deflate, zstd) => {
   test(`takes step ${deflate} with deflate and ${zstd} with zstd`, () => {
     expect([levelStepOf('zlib', cluster), levelStepOf('zstd', cluster)]).toEqual([deflate, zstd]);
