@@ -3,15 +3,18 @@
  * writes, counts them, limits their rate and reports their errors.
  */
 import * as fs from 'node:fs';
+import { constants } from 'node:os';
 import { promisify } from 'node:util';
 import { roundDown } from '../arithmetic.js';
 import { ioError, quoted } from '../errors.js';
 import { DIRECT_ALIGNMENT } from '../system/aligned-memory.js';
-import { ALLOCATE, fallocate, PUNCH_HOLE } from '../system/libc.js';
+import { ALLOCATE, fallocate, PUNCH_HOLE, systemError } from '../system/libc.js';
+import { processLimit } from '../system/process-limits.js';
 import { ReadError, readFully } from '../system/read-fully.js';
 import { isTransient, MOST_IDLE_ATTEMPTS } from '../system/transient-error.js';
 import type { CacheMode } from './cache-mode.js';
 import { DirectDescriptor } from './direct-descriptor.js';
+import { isRefusal } from './open-direct.js';
 import type { RateLimit } from './rate-limit.js';
 import type { SparseStorage } from './storage.js';
 
@@ -249,9 +252,12 @@ export class DirectFile implements SparseStorage {
         `could not write ${length} bytes at offset ${offset}`;
       return ioError(what, cause, { file: this.name, offset, expected: end, found: this.#capacity });
     }
+    // A limit inside the write makes it unaligned, which O_DIRECT refuses.
+    const isCut = isRefusal(cause) && end > (processLimit('Max file size') ?? Number.POSITIVE_INFINITY);
+    const reason = isCut ? systemError(constants.errno.EFBIG) : cause;
     const what = `Could not write ${length} bytes to ${quoted(this.name)} at offset ${offset}`;
     const facts = { file: this.name, offset, expected: length };
-    const error = ioError(what, cause, facts);
+    const error = ioError(what, reason, facts);
     const isFull = error.systemCode === 'ENOSPC' || error.systemCode === 'EDQUOT';
     if (!isFull || this.#fullDiskAdvice === undefined) return error;
     return ioError(`${what} (${this.#fullDiskAdvice})`, cause, facts);

@@ -1,7 +1,8 @@
 /** Limits of the system on worker threads: the descriptors that they need, and their number. */
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { ioError, type Qcow2cError } from '../errors.js';
 import { reachedThreadLimit } from '../system/control-groups.js';
+import { processLimit } from '../system/process-limits.js';
 
 /** A thread's event loop opens five descriptors at most, and loading modules up to seven at once. */
 const DESCRIPTORS_PER_THREAD = 12;
@@ -37,7 +38,7 @@ export function requireDescriptorHeadroom(threads: number): void {
 export function threadError(cause: unknown): Qcow2cError {
   const reason = Object.assign(new Error('EAGAIN', { cause }), { errno: EAGAIN, code: 'EAGAIN' });
   const group = reachedThreadLimit();
-  const user = group === undefined ? userThreadLimit() : undefined;
+  const user = group === undefined ? processLimit('Max processes') : undefined;
   const limit =
     group !== undefined
       ? `pids.max of the control group is ${group}`
@@ -45,14 +46,4 @@ export function threadError(cause: unknown): Qcow2cError {
         ? `ulimit -u is ${user}`
         : 'too many threads, or too little memory for another';
   return ioError(`Could not start a worker thread (${limit})`, reason, { expected: group ?? user });
-}
-
-/** The limit on the threads of this user (RLIMIT_NPROC); undefined: none, or unknown. */
-function userThreadLimit(): number | undefined {
-  try {
-    const soft = /^Max processes +(\d+) /m.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1];
-    return soft === undefined ? undefined : Number(soft);
-  } catch {
-    return undefined;
-  }
 }
