@@ -11,9 +11,9 @@ import { median } from './statistics.js';
  * @typedef {{ lines: string[], height: number }} Panel a panel's elements and the height it takes
  */
 
-const WIDTH = 1190;
-const LEFT = 560;
-const RIGHT = 1000;
+const WIDTH = 1490;
+const LEFT = 830;
+const RIGHT = 1270;
 const LINE = 20;
 const TITLE = 62;
 const COLORS = {
@@ -74,7 +74,7 @@ function barsPanel(top, judged) {
       if (n === 0) body.push(rowName(row, baseline));
       body.push(text(LEFT - 8, baseline, verdict.label, 'text-anchor="end"'));
       const color = verdict.reached ? COLORS.ours : COLORS.missed;
-      const width = (x(verdict.share) - LEFT).toFixed(1);
+      const width = Math.max(0, x(verdict.share) - LEFT).toFixed(1);
       body.push(`<rect x="${LEFT}" y="${y + 4}" width="${width}" height="${LINE - 7}" fill="${color}"/>`);
       const words = `${figure(verdict.value, verdict.unit)} (${verdict.relation} ${limit(verdict.limit, verdict.unit)})`;
       body.push(text(RIGHT + 8, baseline, words));
