@@ -49,9 +49,8 @@ export class WorkAhead<Item extends Place> {
   readonly #start: number;
   readonly #done = { now: 0, later: 0, end: 0 };
   readonly #counted = { now: 0, later: 0, end: 0 };
-  readonly #isWanted: () => boolean;
-  /** Until the share is wanted for the first time. */
-  #isPutOff: boolean;
+  /** Whether the share is wanted; undefined from then on. */
+  #isWanted: (() => boolean) | undefined;
   #isCounting: boolean;
   #isComplete = false;
   #isFinished = false;
@@ -59,8 +58,7 @@ export class WorkAhead<Item extends Place> {
 
   /** @param isWanted see RunOptions.wantsShare */
   constructor({ items, weigh, size, threads }: WorkAheadParts<Item>, isWanted?: () => boolean) {
-    this.#isWanted = isWanted ?? (() => true);
-    this.#isPutOff = items !== undefined && isWanted !== undefined;
+    this.#isWanted = items && isWanted;
     this.#items = items;
     this.#weigh = weigh;
     this.#size = size;
@@ -71,8 +69,8 @@ export class WorkAhead<Item extends Place> {
   /** Counts some of the items. Call it before each item of the run is planned, never at the same time. */
   async advance(): Promise<void> {
     if (!this.#isCounting) return;
-    if (this.#isPutOff && !this.#isWanted()) return;
-    this.#isPutOff = false;
+    if (this.#isWanted?.() === false) return;
+    this.#isWanted = undefined;
     const until = performance.now() + (this.#isFirst ? FIRST_STEP : LATER_STEP);
     this.#isFirst = false;
     try {
@@ -107,7 +105,7 @@ export class WorkAhead<Item extends Place> {
   /** The part of the run's own work that is done, from 0 to 1; undefined: not wanted yet, or the size of the disk is not known. */
   get share(): number | undefined {
     if (this.#isFinished) return 1;
-    if (this.#isPutOff) return undefined;
+    if (this.#isWanted !== undefined) return undefined;
     const whole = this.#whole('now');
     if (whole === undefined) return undefined;
     const { now, end } = this.#done;
