@@ -1,9 +1,10 @@
 /** An NBD export as the file of a target: takes writes of any length, and sends the server whole blocks. */
 import { roundDown, roundUp } from '../arithmetic.js';
-import { internalError, ioError, quoted } from '../errors.js';
+import { internalError, quoted } from '../errors.js';
 import { SECTOR_SIZE } from '../sector.js';
 import type { CacheMode } from '../storage/cache-mode.js';
 import type { RateLimit } from '../storage/rate-limit.js';
+import { pastCapacity } from '../storage/storage.js';
 import type { TargetFile } from '../storage/target.js';
 import { blockRead } from './block-reads.js';
 import { BASE_ALLOCATION } from './block-status.js';
@@ -105,11 +106,8 @@ export class ExportFile implements TargetFile {
     const inside = bytes.subarray(0, Math.max(0, size - offset));
     const isPadding = end - size < SECTOR_SIZE && bytes.subarray(inside.length).every((byte) => byte === 0);
     if (isPadding) return inside;
-    const what =
-      `${quoted(this.name)} is too small: it has ${size} bytes, and at least ${end} are needed; ` +
-      `could not write ${bytes.length} bytes at offset ${offset}`;
     const cause = Object.assign(new Error('No space left on device'), { code: 'ENOSPC' });
-    throw ioError(what, cause, { file: this.name, offset, expected: end, found: size });
+    throw pastCapacity(this.name, size, offset, bytes.length, cause);
   }
 
   /** Writes bytes inside the export. */

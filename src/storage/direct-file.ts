@@ -16,7 +16,7 @@ import type { CacheMode } from './cache-mode.js';
 import { DirectDescriptor } from './direct-descriptor.js';
 import { isRefusal } from './open-direct.js';
 import type { RateLimit } from './rate-limit.js';
-import type { SparseStorage } from './storage.js';
+import { pastCapacity, type SparseStorage } from './storage.js';
 
 const stat = promisify(fs.fstat);
 const writeVector: (fd: number, buffers: readonly Uint8Array[], position: number) => Promise<number> = (
@@ -247,10 +247,7 @@ export class DirectFile implements SparseStorage {
   #writeError(cause: unknown, offset: number, length: number): Error {
     const end = offset + length;
     if (this.#capacity !== undefined && end > this.#capacity) {
-      const what =
-        `${quoted(this.name)} is too small: it has ${this.#capacity} bytes, and at least ${end} are needed; ` +
-        `could not write ${length} bytes at offset ${offset}`;
-      return ioError(what, cause, { file: this.name, offset, expected: end, found: this.#capacity });
+      return pastCapacity(this.name, this.#capacity, offset, length, cause);
     }
     // A limit inside the write makes it unaligned, which O_DIRECT refuses.
     const isCut = isRefusal(cause) && end > (processLimit('Max file size') ?? Number.POSITIVE_INFINITY);
@@ -260,7 +257,7 @@ export class DirectFile implements SparseStorage {
     const error = ioError(what, reason, facts);
     const isFull = error.systemCode === 'ENOSPC' || error.systemCode === 'EDQUOT';
     if (!isFull || this.#fullDiskAdvice === undefined) return error;
-    return ioError(`${what} (${this.#fullDiskAdvice})`, cause, facts);
+    return ioError(`${what} (${this.#fullDiskAdvice})`, reason, facts);
   }
 }
 

@@ -1,3 +1,5 @@
+import { ioError, type Qcow2cError, quoted } from '../errors.js';
+
 /** What a write holds: bytes of guest clusters and bitmaps, or the header and tables, which lead to them. */
 export type WriteKind = 'data' | 'tables';
 
@@ -36,4 +38,19 @@ export interface SparseStorage extends Storage {
    * @returns false if the system refuses; any part of the range may be unchanged then
    */
   punch(offset: number, length: number): Promise<boolean>;
+}
+
+/** The error of a write past the end of a device or an export. In bytes. */
+export function pastCapacity(
+  name: string,
+  capacity: number,
+  offset: number,
+  length: number,
+  cause: unknown,
+): Qcow2cError {
+  const expected = offset + length;
+  const what =
+    `${quoted(name)} is too small: it has ${capacity} bytes, and at least ${expected} are needed; ` +
+    `could not write ${length} bytes at offset ${offset}`;
+  return ioError(what, cause, { file: name, offset, expected, found: capacity });
 }
