@@ -12,7 +12,7 @@ import {
   PARALLEL,
   PROGRESS_ON_STDERR,
   SHOW_PROGRESS,
-  SNAPSHOT,
+  snapshotOption,
 } from '../options/option-rows.js';
 import { type CommandTable, EVERYWHERE, STOPPED } from '../options/option-table.js';
 
@@ -38,7 +38,7 @@ export const CHECKSUM_TABLE: CommandTable = {
       options: [
         FORMAT_OF_CHAIN,
         IMAGE_OPTS,
-        SNAPSHOT,
+        snapshotOption('read'),
         ISOLATED,
         CACHE,
         FORCE_SHARE,

@@ -17,7 +17,7 @@ import {
   PARALLEL,
   PROGRESS,
   SHOW_PROGRESS,
-  SNAPSHOT,
+  snapshotOption,
 } from '../options/option-rows.js';
 import { type CommandTable, EVERYWHERE, SIZES, STOPPED } from '../options/option-table.js';
 
@@ -58,7 +58,7 @@ export const CONVERT_TABLE: CommandTable = {
           argument: 'SIZE',
           help: 'refuse SRC if it is smaller (see below); the size of a stream is known at its end',
         },
-        SNAPSHOT,
+        snapshotOption('read'),
         {
           flags: ['--bitmaps'],
           help: 'copy the persistent dirty bitmaps',

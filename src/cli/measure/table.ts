@@ -17,7 +17,7 @@ import {
   PARALLEL,
   PROGRESS_ON_STDERR,
   SHOW_PROGRESS,
-  SNAPSHOT,
+  snapshotOption,
 } from '../options/option-rows.js';
 import { type CommandTable, EVERYWHERE, SIZES, STOPPED } from '../options/option-table.js';
 
@@ -42,7 +42,7 @@ export const MEASURE_TABLE: CommandTable = {
       options: [
         FORMAT_OF_CHAIN,
         IMAGE_OPTS,
-        { ...SNAPSHOT, help: SNAPSHOT.help.replace('read', 'measure') },
+        snapshotOption('measure'),
         FORCE_SHARE,
         ...NBD_OPTIONS,
         NO_OBJECT,

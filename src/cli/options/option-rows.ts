@@ -28,11 +28,14 @@ export const ISOLATED: OptionRow = {
   help: 'refuse FILE if it names a backing file or data file; also with -f qcow2',
 };
 
-export const SNAPSHOT: OptionRow = {
-  flags: ['-l', '--snapshot'],
-  argument: 'SNAPSHOT',
-  help: 'read an internal snapshot: an identifier or a name, or snapshot.id=ID,snapshot.name=NAME',
-};
+/** @param verb what the command does with the snapshot */
+export function snapshotOption(verb: string): OptionRow {
+  return {
+    flags: ['-l', '--snapshot'],
+    argument: 'SNAPSHOT',
+    help: `${verb} an internal snapshot: an identifier or a name, or snapshot.id=ID,snapshot.name=NAME`,
+  };
+}
 
 export const OUTPUT: OptionRow = {
   flags: ['--output'],
