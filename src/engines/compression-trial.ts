@@ -40,7 +40,6 @@ function sample(): Uint8Array {
     const record = (at - TEXT_BYTES) / RECORD_BYTES;
     bytes[at] = record;
     bytes[at + 1] = record >> 8;
-    bytes[at + 2] = 0;
     bytes[at + 9] = random() & 0x1f;
   }
   for (let at = NOISE_START; at < SAMPLE_BYTES / 2; at += 1) bytes[at] = random();
