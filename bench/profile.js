@@ -61,6 +61,7 @@ async function samplesByPlace(recording) {
     const place = placeOf(sample[2], sample[1]);
     samples.set(place, (samples.get(place) ?? 0) + 1);
   }
+  if (samples.size === 0) throw new Error(`perf script found no sample in ${recording}`);
   return samples;
 }
 
@@ -71,7 +72,10 @@ async function profile(argv, recording) {
     ['record', '-q', '-F', `${SAMPLES_A_SECOND}`, '-o', recording, '--', ...argv],
     { encoding: 'utf8' },
   );
-  if (status !== 0) throw new Error(`perf record failed: ${error?.message ?? stderr.trim()}`);
+  if (status !== 0)
+    throw new Error(
+      `perf record failed: ${error === undefined ? stderr.trim() : `${error.message} (Debian: linux-perf)`}`,
+    );
   return samplesByPlace(recording);
 }
 
