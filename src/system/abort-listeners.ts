@@ -1,6 +1,6 @@
 /**
- * Listens to the AbortSignals of callers. Any number of conversions may share a signal: each signal gets one listener
- * here, so Node.js does not warn of a leak, and loses it when the last conversion has ended.
+ * Listens to the AbortSignals of callers. Any number of conversions may share a signal. Each signal gets one listener,
+ * so that Node.js does not warn of a leak. The listener is removed when the last conversion has ended.
  */
 
 interface Listening {

@@ -25,7 +25,7 @@ export const DIRECT_ALIGNMENT = 4096;
 
 /**
  * @returns page-aligned, zeroed memory of at least `bytes` bytes that only this thread can access
- * @throws RangeError for more than 4 GiB; Qcow2cError ERR_IO (ENOMEM) when the system has not enough
+ * @throws RangeError for more than 4 GiB; Qcow2cError ERR_IO (ENOMEM) when the system lacks the memory
  */
 export function alignedMemory(bytes: number): Uint8Array {
   return new Uint8Array(wasmMemory(bytes, false));
@@ -39,7 +39,7 @@ export function sharedAlignedMemory(bytes: number): SharedArrayBuffer {
 function wasmMemory(bytes: number, shared: boolean): ArrayBuffer | SharedArrayBuffer {
   const pages = Math.max(1, Math.ceil(bytes / WASM_PAGE));
   if (pages * WASM_PAGE > LARGEST_PIECE)
-    throw new RangeError(`${bytes} bytes in one piece of aligned memory`);
+    throw new RangeError(`cannot allocate ${bytes} bytes of aligned memory in one piece`);
   try {
     return new WebAssembly.Memory({ initial: pages, maximum: pages, shared }).buffer;
   } catch (cause) {

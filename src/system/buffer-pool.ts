@@ -1,6 +1,6 @@
 /**
- * Large buffers that one run after the other uses. The garbage collector would free shared memory late: only once all
- * threads that have seen it collect, and its size does not make them collect sooner.
+ * Large buffers that successive runs reuse. The garbage collector would free shared memory late: only once all threads
+ * that have seen it collect, and its size does not make them collect sooner.
  */
 export class BufferPool<Piece extends { readonly byteLength: number }> {
   readonly #make: (bytes: number) => Piece;
@@ -14,7 +14,7 @@ export class BufferPool<Piece extends { readonly byteLength: number }> {
 
   /**
    * @returns a buffer of at least `bytes` bytes with the bytes of its last use: the smallest free one that is large
-   *   enough, or else a new one that replaces a free one, so that there are never more buffers than were lent at once
+   *   enough. If there is none, a new one replaces a free one, so there are never more buffers than were lent at once
    * @throws errors of `make`
    */
   take(bytes: number): Piece {

@@ -4,8 +4,8 @@ import { promisify } from 'node:util';
 
 /**
  * Closes a descriptor through which nothing was written. The system may report the error of an earlier write when a
- * file is closed. This error is not about our use of the file, and the descriptor is closed in any case, so it is
- * ignored.
+ * file is closed. That write was not made through this descriptor, and the descriptor is closed in any case, so the
+ * error is ignored.
  * @throws the system's error for a descriptor that is not open, which is a defect
  */
 export async function closeUnwritten(descriptor: number): Promise<void> {

@@ -24,21 +24,23 @@ interface Membership {
   readonly path: string;
 }
 
-/** @param read tests replace it */
+/** @param read tests replace it @returns the lowest limits of this process's groups */
 export function groupLimits(read: ReadText = readSystemText): GroupLimits {
   let processors: number | undefined;
   let memory: number | undefined;
   for (const { controllers, readHere } of groupsWith(['cpu', 'memory'], read)) {
     if (controllers === undefined) {
-      processors = lower(processors, quotaOf(readHere('cpu.max')));
-      memory = lower(memory, numberOf(readHere('memory.max')), numberOf(readHere('memory.high')));
+      processors = lowestOf(processors, quotaOf(readHere('cpu.max')));
+      memory = lowestOf(memory, numberOf(readHere('memory.max')), numberOf(readHere('memory.high')));
       continue;
     }
     if (controllers.includes('cpu')) {
       const quota = readHere('cpu.cfs_quota_us')?.trim();
-      processors = lower(processors, quotaOf(`${quota} ${readHere('cpu.cfs_period_us')}`));
+      processors = lowestOf(processors, quotaOf(`${quota} ${readHere('cpu.cfs_period_us')}`));
     }
-    if (controllers.includes('memory')) memory = lower(memory, numberOf(readHere('memory.limit_in_bytes')));
+    if (controllers.includes('memory')) {
+      memory = lowestOf(memory, numberOf(readHere('memory.limit_in_bytes')));
+    }
   }
   return { processors, memory };
 }
@@ -54,7 +56,7 @@ export function reachedThreadLimit(read: ReadText = readSystemText): number | un
     const current = numberOf(readHere('pids.current'));
     return limit !== undefined && current !== undefined && current >= limit ? limit : undefined;
   });
-  return lower(...reached);
+  return lowestOf(...reached);
 }
 
 /** @returns the groups of this process that may have one of the controllers, and all groups above them */
@@ -97,7 +99,7 @@ function membershipsIn(text: string): Membership[] {
 
 /** @returns the directories of a group and of all groups above it, if they are mounted */
 function groupsOf({ controllers, path }: Membership, mounts: readonly Mount[]): string[] {
-  // Such a path leads out of the container, where the group is not visible.
+  // A path with '..' leads out of the container, where the group is not visible.
   if (path.split('/').includes('..')) return [];
   const isOf = ({ type, options }: Mount) =>
     controllers === undefined
@@ -126,8 +128,8 @@ function numberOf(text: string | undefined): number | undefined {
   return Number.isSafeInteger(value) ? value : undefined;
 }
 
-/** The lowest known limit. */
-function lower(...limits: readonly (number | undefined)[]): number | undefined {
+/** @returns the lowest known limit */
+function lowestOf(...limits: readonly (number | undefined)[]): number | undefined {
   const known = limits.filter((limit) => limit !== undefined);
   return known.length === 0 ? undefined : Math.min(...known);
 }

@@ -1,6 +1,6 @@
 /**
- * Open descriptors of this process: the names that Linux gives them, and facts that it shows in /proc/self/fdinfo and
- * Node.js has no call for.
+ * Open descriptors of this process: their names in /dev and /proc, and their position and access mode. Node.js has no
+ * call for the last two; Linux lists them in /proc/self/fdinfo.
  */
 import { readFileSync } from 'node:fs';
 
@@ -18,13 +18,13 @@ export function ownDescriptor(name: string): number | undefined {
   return digits === undefined ? undefined : Number(digits);
 }
 
-/** @returns a name under which this process can open the file of its descriptor again, also one without a name */
+/** @returns a path by which this process can open the descriptor's file again, even if the file has no name */
 export function descriptorPath(descriptor: number): string {
   return `${process.platform === 'linux' ? '/proc/self/fd' : '/dev/fd'}/${descriptor}`;
 }
 
-/** O_WRONLY or O_RDWR. */
-const WRITING = 0o3;
+/** The access mode in the flags (O_ACCMODE); O_RDONLY is 0. */
+const ACCESS_MODE = 0o3;
 
 /** @returns bytes from the start of the file; undefined if unknown */
 export function positionOf(descriptor: number): number | undefined {
@@ -35,7 +35,7 @@ export function positionOf(descriptor: number): number | undefined {
 /** Whether the descriptor is open for writing; false if unknown. */
 export function isForWriting(descriptor: number): boolean {
   const flags = factOf(descriptor, /^flags:\t([0-7]+)$/m);
-  return flags !== undefined && (Number.parseInt(flags.slice(-1), 8) & WRITING) !== 0;
+  return flags !== undefined && (Number.parseInt(flags.slice(-1), 8) & ACCESS_MODE) !== 0;
 }
 
 function factOf(descriptor: number, line: RegExp): string | undefined {

@@ -31,7 +31,7 @@ function addBelow(number: string, sys: string, layers: Set<string>): void {
   }
 }
 
-/** The disk of a partition, whose directory is inside the disk's. */
+/** @returns the disk of a partition: its directory is inside the disk's */
 function disksOf(device: string): string[] {
   if (textOf(join(device, 'partition')) === undefined) return [];
   try {
@@ -42,7 +42,7 @@ function disksOf(device: string): string[] {
   }
 }
 
-/** The devices that a mapped device (LVM, encryption, RAID) consists of. */
+/** @returns the devices below a mapped device (LVM, encryption, RAID) */
 function slavesOf(device: string): string[] {
   try {
     const names = readdirSync(join(device, 'slaves'));
@@ -70,7 +70,8 @@ function identityAt(path: string): string | undefined {
 }
 
 /**
- * Linux's makedev, 32 bits wide in its lower half: mmmMMMmm, with the rest of both numbers above.
+ * Decodes a device number of Linux. Its hexadecimal digits are MMMMMmmmmmmMMMmm: M of the major number, m of the minor
+ * (makedev(3) in glibc).
  * @returns MAJOR:MINOR
  */
 export function deviceNumber(rdev: bigint): string {

@@ -1,4 +1,4 @@
-/** Finds the holes of a sparse file with lseek(2). Where lseek cannot be called, a file has none. */
+/** Finds the holes of a sparse file with lseek(2). Where lseek cannot be called, the whole file counts as data. */
 import { statfs } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { ioError, quoted } from '../errors.js';
@@ -13,15 +13,15 @@ const { EINTR, EINVAL, ENOTSUP, EOPNOTSUPP, ENXIO } = constants.errno;
 
 /**
  * File systems that answer from their own tables: Linux's ext2 to ext4, XFS, Btrfs, Bcachefs, F2FS, ZFS, tmpfs (also
- * devtmpfs, for devices) and ramfs, by their magic numbers in statfs(2). Every other one may ask another process or
- * machine, as FUSE and NFS do, and is asked on another thread, so that signals and timers go on. That costs 25 µs a
- * call instead of 0.3 µs.
+ * devtmpfs, for devices) and ramfs, by their magic numbers in statfs(2). Any other file system may wait for a process
+ * or a machine, as FUSE and NFS do. It is called on another thread, so that signals and timers go on, which costs 25 µs
+ * a call instead of 0.3 µs.
  */
 const LOCAL_FILE_SYSTEMS = new Set([
   0xef53, 0x58465342, 0x9123683e, 0xca451a4e, 0xf2f52010, 0x2fc12fc1, 0x01021994, 0x858458f6,
 ]);
 
-/** A stretch of data in a file, in bytes. */
+/** A range of data in a file, in bytes. */
 export interface DataRange {
   readonly start: number;
   readonly end: number;
@@ -36,12 +36,12 @@ export class HoleFinder {
   readonly #seek: Seek | undefined;
   readonly #descriptor: number;
   readonly #name: string;
-  /** How this file's file system is to be asked; undefined before the first question. */
+  /** The call for this file's file system; undefined before its first use. */
   #call: Call | undefined;
-  /** False once the file system has said that it knows no holes. */
+  /** False once the file system has reported that it has no holes. */
   #knowsHoles = true;
 
-  /** @param name for messages @throws Qcow2cError ERR_IO when no descriptor is left to load a package with */
+  /** @param name for messages @throws Qcow2cError ERR_IO when no free descriptor is left to load a package */
   static async open(descriptor: number, name: string): Promise<HoleFinder> {
     return new HoleFinder(await loadSeek(), descriptor, name);
   }
@@ -72,7 +72,7 @@ export class HoleFinder {
       const what = `Could not look for holes in ${quoted(this.#name)} at offset ${at}`;
       throw ioError(what, systemError(error), { file: this.#name, offset: at });
     }
-    // An answer that cannot be right comes from a file system that is broken, or a file that is being written to.
+    // An impossible answer comes from a broken file system, or from a file that is being written to.
     if (error > 0 || start < offset || end <= start) {
       this.#knowsHoles = false;
       return { start: offset, end: size };
@@ -96,7 +96,7 @@ async function callFor(seek: Seek, descriptor: number): Promise<Call> {
     const { type } = await statfs(`/proc/self/fd/${descriptor}`);
     return LOCAL_FILE_SYSTEMS.has(type) ? seek.now : seek.later;
   } catch {
-    // Without /proc nothing is known of the file system.
+    // Without /proc the file system is unknown.
     return seek.later;
   }
 }

@@ -1,13 +1,13 @@
 /**
- * QEMU's locks on image files: no program reads an image that a virtual machine writes to, and no virtual machine writes to
- * an image that is being read. Each permission has two bytes: a process that uses the permission locks the first, and a
- * process that forbids it to others locks the second (raw_apply_lock_bytes and raw_check_lock_bytes in QEMU's
- * block/file-posix.c). Locks are advisory and end with the open file.
+ * QEMU's locks on image files: no program reads an image that a virtual machine writes to, and no virtual machine
+ * writes to an image that is being read. Each permission has two bytes: a process that uses the permission locks the
+ * first, and a process that forbids it to others locks the second (raw_apply_lock_bytes and raw_check_lock_bytes in
+ * QEMU's block/file-posix.c). Locks are advisory and end with the open file.
  */
 import { Qcow2cError, quoted } from '../errors.js';
 import { isByteLocked, lockByte } from './libc.js';
 
-/** Permissions on an image (BLK_PERM_* in QEMU): the number of their bytes from each of the two bases. */
+/** Permissions on an image (BLK_PERM_* in QEMU): the distance of their bytes from each of the two bases. */
 const READ = 0;
 const WRITE = 1;
 const RESIZE = 3;

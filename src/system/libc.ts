@@ -1,23 +1,21 @@
 /**
- * The C library's calls that Node.js lacks, made through koffi: fallocate(2), lseek(2), posix_fadvise(3) and the locks
- * of fcntl(2). Without koffi or the call the result is ENOSYS.
+ * The C library's calls that Node.js lacks, made through koffi: fallocate(2), lseek(2), posix_fadvise(3), the locks of
+ * fcntl(2), _exit(2), and others by name (`bindCall`). Without koffi or the call, functions for one call return ENOSYS,
+ * and functions that bind a call return undefined.
  */
 import { endianness } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import { ioError } from '../errors.js';
 import { type Koffi, lacksDescriptor, loadKoffi } from './koffi.js';
 
-/**
- * Modes of fallocate: allocate and keep the content; the same and keep the length; free, which makes zeros, and keep
- * the length.
- */
+/** Mode of fallocate: allocate blocks, keep the content, and lengthen the file if needed. */
 export const ALLOCATE = 0;
+/** Mode of fallocate: the same without changing the length. */
 export const ALLOCATE_KEEPING_LENGTH = 0x01;
+/** Mode of fallocate: free blocks, which then read as zeros, and keep the length. */
 export const PUNCH_HOLE = 0x01 | 0x02;
 
-/**
- * Linux's locks of an open file rather than a process: fcntl's commands, and the constants of struct flock in 64 bits.
- */
+/** Linux's open file description locks: fcntl's commands, and the constants of struct flock with 64-bit offsets. */
 const OFD_GET = 36;
 const OFD_SET = 37;
 const READ_LOCK = 0;
@@ -27,28 +25,28 @@ const FLOCK_BYTES = 32;
 const hasLocks =
   process.platform === 'linux' && ['x64', 'arm64', 'riscv64', 's390x', 'ppc64'].includes(process.arch);
 
-/** Machines that pass variable arguments like fixed ones. */
+/** Whether the machine passes variable arguments like fixed ones. */
 const takesThreeArguments = hasLocks && ['x64', 'arm64', 'riscv64'].includes(process.arch);
 
-/** Linux's number on all machines except s390x with 32 bits. */
+/** POSIX_FADV_DONTNEED on all machines of Linux except s390 with 32 bits. */
 const DONT_NEED = 4;
 
 /** The number is the same on all systems. */
 const EINTR = 4;
-const isLittle = endianness() === 'LE';
 const ENOSYS = process.platform === 'darwin' ? 78 : 38;
+const isLittle = endianness() === 'LE';
 
 type Bound = ReturnType<ReturnType<Koffi['load']>['func']>;
 
 interface LibC {
   readonly koffi: Koffi;
-  /** A call by its name, with its types in koffi's notation; undefined if the C library lacks it. */
+  /** Binds a call by its name, with its types in koffi's notation; undefined if the C library lacks it. */
   readonly find: (name: string, result: string, parameters: string[]) => Bound | undefined;
   readonly fallocate: Bound | undefined;
   readonly lseek: Bound | undefined;
   readonly fadvise: Bound | undefined;
   readonly fcntl: Bound | undefined;
-  /** The same without variable arguments, which koffi does not support on another thread. */
+  /** fcntl without variable arguments, which koffi does not support on another thread. */
   readonly lock: Bound | undefined;
 }
 
@@ -100,7 +98,8 @@ export type SystemCall = (...parameters: readonly (number | string | Uint8Array)
 /**
  * Binds a call that returns an integer, and -1 for an error. koffi never frees a binding, so bind a call once only.
  * @param name of the call
- * @param result and parameters: their types in koffi's notation
+ * @param result its type in koffi's notation
+ * @param parameters their types in koffi's notation
  * @returns undefined without koffi, or if the C library lacks the call
  * @throws Qcow2cError ERR_IO as `load`
  */
@@ -122,7 +121,7 @@ export async function bindCall(
 /** As `SystemCall`, made on another thread. */
 export type AsyncSystemCall = (...parameters: readonly (number | Uint8Array)[]) => Promise<number>;
 
-/** As `bindCall`, for a call that waits. */
+/** As `bindCall`, for a call that may block. */
 export async function bindAsyncCall(
   name: string,
   result: string,
@@ -189,10 +188,10 @@ async function onAnotherThread(
   }
 }
 
-/** lseek(2). Both return the new offset in bytes, or the negative number of the error. */
+/** lseek(2). Both functions return the new offset in bytes, or the negative number of the error. */
 export interface Lseek {
   now(descriptor: number, offset: number, whence: number): number;
-  /** The same on another thread, for file systems that may be slow. */
+  /** Calls lseek on another thread, for file systems that may be slow. */
   later(descriptor: number, offset: number, whence: number): Promise<number>;
 }
 
@@ -218,7 +217,7 @@ export async function loadLseek(): Promise<Lseek | undefined> {
  */
 export async function dropCachedPages(descriptor: number): Promise<NodeJS.ErrnoException | undefined> {
   const call = process.platform === 'linux' ? load()?.fadvise : undefined;
-  // The only call here that returns its error.
+  // Unlike the other calls, posix_fadvise returns its error.
   const errno: unknown = call === undefined ? ENOSYS : call(descriptor, 0, 0, DONT_NEED);
   return errno === 0 ? undefined : systemError(typeof errno === 'number' ? errno : ENOSYS);
 }
@@ -290,6 +289,6 @@ export function exitAtOnce(code: number): void {
   try {
     loadKoffi().load(null).func('_exit', 'void', ['int'])(code);
   } catch {
-    // The caller uses another way then.
+    // The caller then ends the process in another way.
   }
 }

@@ -14,7 +14,7 @@ export interface Mount {
   readonly options: readonly string[];
 }
 
-/** @returns every mount that this process sees; none if the system does not tell */
+/** @returns every mount that this process sees; an empty list without /proc */
 export function readMounts(): Mount[] {
   try {
     return mountsIn(readFileSync('/proc/self/mountinfo', 'latin1'));

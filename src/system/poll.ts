@@ -18,8 +18,8 @@ let calls: { readonly now: SystemCall; readonly later: AsyncSystemCall } | undef
 
 /**
  * @param wanted the events to wait for
- * @param milliseconds at most
- * @returns the events; an error of the socket or its end makes it readable. Neither: the time is over
+ * @param milliseconds the longest wait
+ * @returns the events that occurred; none after the longest wait. An error or the end of the stream counts as readable
  * @throws Error with the system's `errno`
  */
 export async function waitForSocket(
@@ -33,7 +33,7 @@ export async function waitForSocket(
   entry.setInt32(0, descriptor, isLittle);
   entry.setInt16(4, (wanted.read ? POLLIN : 0) | (wanted.write ? POLLOUT : 0), isLittle);
   const memory = new Uint8Array(entry.buffer);
-  // Most answers are there already: another thread costs more than the call.
+  // Usually an event has occurred already, and another thread would cost more than the call.
   if (calls.now(memory, 1, 0) === 0) await calls.later(memory, 1, milliseconds);
   const events = entry.getInt16(6, isLittle);
   return {

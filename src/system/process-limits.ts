@@ -1,9 +1,9 @@
-/** The limits that the system sets to this process (getrlimit(2)), as far as Linux lists them. */
+/** Limits of this process (getrlimit(2)), as listed by Linux in /proc. */
 import { readFileSync } from 'node:fs';
 
 /**
- * @param name as in /proc/self/limits: bytes for a size, else a number
- * @returns the soft limit; undefined: none, or unknown
+ * @param name as in /proc/self/limits
+ * @returns the soft limit (of a size in bytes); undefined: unlimited or unknown
  */
 export function processLimit(name: 'Max processes' | 'Max file size'): number | undefined {
   try {

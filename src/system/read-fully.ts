@@ -1,6 +1,6 @@
 /**
- * Reads a descriptor until the requested bytes are read or the file ends: one loop for asynchronous callers and one for
- * synchronous callers. Interrupted and short reads are continued.
+ * Reads a descriptor until the requested bytes are read or the file ends, in one loop for asynchronous callers and one
+ * for synchronous callers. Interrupted and short reads are continued.
  */
 import * as fs from 'node:fs';
 import { roundDown } from '../arithmetic.js';
@@ -10,7 +10,7 @@ import { isTransient, MOST_IDLE_ATTEMPTS } from './transient-error.js';
 export class ReadError extends Error {
   override readonly name = 'ReadError';
   override readonly cause: NodeJS.ErrnoException;
-  /** Bytes from the start of the request to the read that failed; all of them were read. */
+  /** Bytes of the request that were read before the read that failed. */
   readonly done: number;
 
   constructor(cause: unknown, done: number) {
@@ -22,8 +22,8 @@ export class ReadError extends Error {
 
 /**
  * @param position bytes from the file's start; null: the descriptor's own position, as of a pipe
- * @param alignment O_DIRECT only: `position`, `into.length` and the address of `into` are multiples of it, and so is the
- *   start of every read. A direct read can end anywhere when the file ends or the read is cut short.
+ * @param alignment bytes, for O_DIRECT: `position`, `into.length` and the address of `into` are multiples of it, and so
+ *   is the start of every read. A direct read can end anywhere when the file ends or the read is cut short.
  * @param signal stops the loop before the next read
  * @returns bytes read; fewer than `into` takes at the file's end or after the signal
  * @throws ReadError
@@ -53,8 +53,8 @@ export async function readFully(
 }
 
 /**
- * The same for a thread that may block.
- * @param needed enough bytes to return; the last read may return more
+ * As `readFully`, for a thread that may block.
+ * @param needed bytes after which no further read is made; the last read may return more
  */
 export function readFullySync(
   descriptor: number,

@@ -16,17 +16,17 @@ const MOST_LINKS = 40;
  * @throws the system's error; Qcow2cError ERR_UNSUPPORTED for a link to a name that is not UTF-8
  */
 export async function resolvedPath(path: string): Promise<string> {
-  let place = path;
+  let current = path;
   for (let links = 0; ; links += 1) {
-    const target = await linkTarget(place);
+    const target = await linkTarget(current);
     if (target === undefined) break;
     if (links === MOST_LINKS) {
       throw Object.assign(new Error('too many symbolic links encountered'), { errno: -40, code: 'ELOOP' });
     }
-    place = isAbsolute(target) ? target : `${dirname(place)}/${target}`;
+    current = isAbsolute(target) ? target : `${dirname(current)}/${target}`;
   }
-  const directory = decoded(await fs.realpath(dirname(place), { encoding: 'buffer' }));
-  return directory === undefined ? place : join(directory, basename(place));
+  const directory = decoded(await fs.realpath(dirname(current), { encoding: 'buffer' }));
+  return directory === undefined ? current : join(directory, basename(current));
 }
 
 /** @returns undefined for a missing file or one that is not a symbolic link */
@@ -46,6 +46,7 @@ async function linkTarget(path: string): Promise<string | undefined> {
   }
 }
 
+/** @returns undefined for bytes that are not UTF-8 */
 function decoded(bytes: Buffer): string | undefined {
   const name = bytes.toString();
   return Buffer.from(name).equals(bytes) ? name : undefined;

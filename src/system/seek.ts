@@ -18,7 +18,7 @@ let loaded: Promise<Seek | undefined> | undefined;
 
 /**
  * @returns undefined where neither package can call lseek
- * @throws Qcow2cError ERR_IO when no descriptor is left to load koffi with; the next call tries again
+ * @throws Qcow2cError ERR_IO when no free descriptor is left to load koffi; the next call tries again
  */
 export function loadSeek(): Promise<Seek | undefined> {
   loaded ??= load().catch((error) => {
@@ -34,7 +34,7 @@ async function load(): Promise<Seek | undefined> {
   return isMainThread ? loadFsExt() : undefined;
 }
 
-/** @returns whether the package is there, without loading it */
+/** Whether the package fs-ext is installed. Does not load it. */
 export function isFsExtInstalled(): boolean {
   try {
     createRequire(import.meta.url).resolve('fs-ext');
@@ -79,7 +79,7 @@ function negativeNumberOf(error: unknown): number {
   return -number;
 }
 
-/** @returns the offset of the end in bytes, on Linux also a device's; undefined when it cannot be had */
+/** @returns the offset of the end in bytes, on Linux also a device's; undefined if it is unknown */
 export async function seekEnd(descriptor: number): Promise<number | undefined> {
   const end = (await loadSeek())?.now(descriptor, 0, SEEK_END);
   return end !== undefined && end >= 0 ? end : undefined;

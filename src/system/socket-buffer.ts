@@ -1,4 +1,4 @@
-/** Enlarges the send buffer of a Unix socket, so that a writer need not wait for the reader of each part. */
+/** Enlarges the send buffer of a Unix socket, so that a writer waits for its reader less often. */
 import { bindCall, type SystemCall } from './libc.js';
 
 /** SOL_SOCKET, SO_SNDBUF and SO_SNDBUFFORCE (which only root may use) of Linux. */
@@ -9,8 +9,9 @@ const SO_SNDBUFFORCE = 32;
 let call: SystemCall | undefined;
 
 /**
- * Does what the system allows: without privileges, up to net.core.wmem_max on Linux, and nothing elsewhere.
- * @param descriptor of a Unix socket. TCP sockets adapt their buffers themselves
+ * Linux only. Without privileges the size is limited to net.core.wmem_max. Errors are ignored.
+ * @param descriptor of a Unix socket; TCP sockets adapt their buffers themselves
+ * @param bytes of the buffer
  */
 export async function enlargeSendBuffer(descriptor: number, bytes: number): Promise<void> {
   if (process.platform !== 'linux') return;

@@ -1,7 +1,7 @@
 /**
- * Waits until the next write to a file must change its time stamps. File systems store times in steps. Two writes
- * within one step get the same time, so a reader that starts between them cannot detect the second. Git calls such
- * files "racily clean".
+ * Waits until the next write to a file must change its time stamps. File systems store times in steps, and two writes
+ * within one step get the same time. A reader that starts between them cannot detect the second. Git calls such files
+ * "racily clean".
  */
 import { type BigIntStats, fstat, statfsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -36,7 +36,7 @@ export interface SettledTimes {
  * Call it before the first read. It does not wait for a file that last changed longer ago than one step.
  * @param descriptor of a regular file
  * @param name of the file, for messages and to find out the kind of its file system
- * @param clock since the epoch, as the file's times are
+ * @param clock counts from the epoch, as the file's times do; tests replace it
  * @returns the times to compare with after the last read
  * @throws Qcow2cError ERR_SOURCE_CHANGED when the file changes again and again meanwhile; the system's error
  */
@@ -60,9 +60,9 @@ export async function settleTimes(
 }
 
 /**
- * How long a write could still leave the file's times unchanged, in ms.
  * @param isFatFile called only if the answer matters
  * @param now milliseconds since the epoch
+ * @returns milliseconds for which a write could still leave the file's times unchanged
  */
 export function untilTickIsOver(
   { ctimeNs }: Pick<BigIntStats, 'ctimeNs'>,
@@ -70,11 +70,11 @@ export function untilTickIsOver(
   now: number,
 ): number {
   const hasFractions = ctimeNs % 1_000_000_000n !== 0n;
-  // Whole seconds may be chance, once in a billion files; then the wait is only longer than needed.
+  // A finer clock shows whole seconds by chance, once in a billion files; then the wait is longer than needed.
   const tick = hasFractions ? 0 : isFatFile() ? FAT_TICK_MS : SECOND_MS;
   const step = tick + KERNEL_TICK_MS;
   const changed = Number(ctimeNs / 1_000_000n);
-  // A time in the future comes from another machine, or the clock was set back: only waiting helps.
+  // A time in the future comes from another machine, or the clock was set back. Then wait for one step at most.
   return Math.max(0, Math.min(changed + step - now, step));
 }
 

@@ -1,6 +1,6 @@
 /**
- * Errors of a read or write that pass by themselves: interrupted calls and full queues. The caller retries, but not for
- * ever: an error that stays is a fault.
+ * Errors of a read or write that pass by themselves: interrupted calls and full queues. The caller retries a limited
+ * number of times: an error that stays is a fault.
  */
 
 /** Consecutive attempts that may transfer no byte before an operation fails. */

@@ -4,7 +4,7 @@
  */
 import { abortedError } from '../errors.js';
 
-/** Longest time without other work, in milliseconds; short enough not to be noticed. */
+/** Longest time without other work, in milliseconds: too short to be noticed. */
 const LONGEST_WAIT = 50;
 
 let lastTurn = performance.now();
