@@ -1,8 +1,8 @@
 /**
  * The margin of error of an estimate: the standard error of a stratified sample with one piece from each stratum, times
  * Student's t. One piece does not show the variance of its stratum, so neighbouring strata are compared. Differences
- * between whole strata count too, so the margin is too wide rather than too narrow. docs/measure.md has the formulas
- * (collapsed strata: W. G. Cochran, Sampling Techniques, section 5A.12).
+ * between whole strata count too, so the margin is too wide rather than too narrow (collapsed strata: W. G. Cochran,
+ * Sampling Techniques, section 5A.12).
  */
 
 /** Percent. */

@@ -1,7 +1,7 @@
 /**
  * Converts to the null target and compresses only a sample. Every other piece of the data counts as the sampled piece
  * of its stratum, cluster by cluster. All pieces go through the writer, so tables, refcounts and padding are counted,
- * and a sample of 100 % gives the exact size. docs/measure.md describes the method.
+ * and a sample of 100 % gives the exact size.
  */
 import type { NextItem } from '../convert/input.js';
 import type { RunClusters } from '../convert/output.js';

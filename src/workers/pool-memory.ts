@@ -1,7 +1,6 @@
 /**
  * The memory of a worker pool: for each thread its share of Node.js, its engines and buffers, for each slot the shared
- * memory and the description of an item. Figures without a formula were measured and rounded up (docs/reliability.md,
- * "Resources").
+ * memory and the description of an item. Figures without a formula were measured and rounded up.
  */
 import type { CompressorChoice } from '../engines/codec.js';
 import { storesResults, type TaskName } from './messages/task.js';
