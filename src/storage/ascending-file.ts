@@ -1,4 +1,4 @@
-/** An output whose writes come in ascending order, such as that of a raw disk. What is not written becomes zeros. */
+/** A raw disk as a stream: its writes come in ascending order, and the gaps between them become zeros. */
 import { internalError } from '../errors.js';
 import { ForwardFile } from './forward-file.js';
 import type { OutputStream } from './output-stream.js';
@@ -7,7 +7,7 @@ export class AscendingFile extends ForwardFile {
   readonly #stream: OutputStream;
   /** The end of the last write, in bytes. */
   #end = 0;
-  /** Calls are written in their order. */
+  /** The last call: each call writes after the one before. */
   #last: Promise<void> = Promise.resolve();
 
   constructor(stream: OutputStream) {
@@ -15,7 +15,7 @@ export class AscendingFile extends ForwardFile {
     this.#stream = stream;
   }
 
-  /** Calls may overlap in time; each begins where the one before ends, or after it. */
+  /** Calls may overlap in time. Each range begins where the one before ends, or after it. */
   write(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
     const gap = this.#advance(offset);
     for (const { length } of buffers) this.#end += length;

@@ -7,7 +7,7 @@ export const CACHE_MODES = ['none', 'directsync', 'writethrough', 'writeback', '
 
 export type CacheMode = (typeof CACHE_MODES)[number];
 
-/** Whether a mode uses O_DIRECT. @param mode undefined: the default of sources, which uses the page cache */
+/** Whether a mode uses O_DIRECT. @param mode undefined: the default for sources, the page cache */
 export function asksForDirect(mode: string | undefined): boolean {
   return mode === 'none' || mode === 'directsync';
 }

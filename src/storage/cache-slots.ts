@@ -1,6 +1,6 @@
 /**
  * The memory of the compressed write cache: slots of one host cluster each. A host cluster gets a slot when its first
- * bytes arrive and keeps it until it leaves. When all slots are lent, host clusters wait in the order in which they asked.
+ * bytes arrive and keeps it until it leaves. When all slots are lent, host clusters wait in order.
  */
 import { AlignedSlab } from '../system/aligned-memory.js';
 import { type CachedHostCluster, signal } from './cached-host-cluster.js';
@@ -9,21 +9,23 @@ export class CacheSlots {
   readonly #clusterSize: number;
   readonly #waiting: CachedHostCluster[] = [];
   #slab: AlignedSlab | undefined;
-  /** Slots lent at once at most, slots in the slab, and slots lent now. */
+  /** The most slots to be lent at once. */
   #limit: number;
+  /** Slots in the slab. */
   #capacity: number;
+  /** Slots lent now. */
   #lent = 0;
 
   /**
    * @param clusterSize bytes of a slot
-   * @param bytes of all slots; 0: there are none
+   * @param bytes of all slots; 0: no slots
    * @throws RangeError for less than one slot, or more than there is memory
    */
   constructor(clusterSize: number, bytes: number) {
     this.#clusterSize = clusterSize;
     this.#limit = bytes === 0 ? 0 : this.#slotsIn(bytes);
     this.#capacity = this.#limit;
-    // Now, so that too much is refused here and not at a write; pages cost nothing before their first use.
+    // Allocated here, so that too large a size is refused now and not at a write. Unused pages cost nothing.
     if (bytes > 0) this.#slab = new AlignedSlab(this.#capacity, clusterSize);
   }
 

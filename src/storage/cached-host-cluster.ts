@@ -1,6 +1,6 @@
 /**
  * One host cluster in the compressed write cache: its bytes, the filled ranges, the end of its data and the state of
- * its write. Bookkeeping only; the cache decides.
+ * its write. It keeps this record only; the cache decides when to write.
  */
 import { roundUp } from '../arithmetic.js';
 import { internalError } from '../errors.js';
@@ -52,7 +52,7 @@ export class CachedHostCluster {
     return this.#dataEnd ?? this.clusterSize;
   }
 
-  /** Filled up to its data end, so that no byte follows. A cluster without bytes is never finished. */
+  /** Whether it is filled up to its data end, so no byte follows. A cluster without bytes is never finished. */
   get isFinished(): boolean {
     return this.#filled.count > 0 && this.#filled.covers(0, this.dataEnd);
   }
@@ -75,7 +75,7 @@ export class CachedHostCluster {
     this.changed = true;
   }
 
-  /** Allowed once, and not below what is filled. */
+  /** Sets the data end, once. @param end bytes from the cluster's start, not below the end of the filled bytes */
   setDataEnd(end: number): void {
     if (!Number.isInteger(end) || end < 0 || end > this.clusterSize) {
       throw internalError(`data end ${end} lies outside host cluster ${this.index}`);
@@ -92,9 +92,9 @@ export class CachedHostCluster {
   }
 
   /**
-   * The bytes as they go to the descriptor: from the cluster's start, zeros where nothing is filled,
-   * rounded up with zeros.
-   * @param unit what to round up to, in bytes, at most the cluster size
+   * @param unit bytes, at most the cluster size
+   * @returns the bytes to write: from the cluster's start to the end of the filled bytes, padded to a multiple of
+   *   `unit`; unfilled bytes and the padding are zeros
    */
   image(unit: number): Uint8Array {
     if (this.memory === undefined) throw internalError(`host cluster ${this.index} has no bytes`);

@@ -44,7 +44,7 @@ export interface ClaimedFile {
  * @param name of the target, for messages
  * @param permissions of the file, before the umask
  * @param temporaryFiles of the run: lists the file until it is released
- * @throws Qcow2cError ERR_IN_USE when another run is making the same target; ERR_IO; no file is left behind then
+ * @throws Qcow2cError ERR_IN_USE when another run writes the same target; ERR_IO; no file is left behind then
  */
 export async function claimTemporary(
   path: string,
@@ -151,7 +151,7 @@ async function identityAt(path: string): Promise<string | undefined> {
   }
 }
 
-/** Nothing was written through it. */
+/** Closes the file, which releases its lock. Nothing was written through the handle, so errors are ignored. */
 async function letGo(handle: fs.FileHandle): Promise<void> {
   await handle.close().catch(() => {});
 }
@@ -164,8 +164,9 @@ async function removeLeftover(path: string, name: string): Promise<void> {
     if (owner === 'gone') return;
     if (typeof owner === 'object') {
       try {
-        if (!owner.sure) {
-          const message = `${quoted(path)} exists: another run is making ${quoted(name)}, or was killed; if no run is in progress, remove the file`;
+        if (!owner.isLocked) {
+          const question = `another run is writing ${quoted(name)}, or was killed`;
+          const message = `${quoted(path)} exists: ${question}; if no run is in progress, remove the file`;
           throw new Qcow2cError('ERR_IN_USE', message, { file: name });
         }
         await fs.unlink(path);
@@ -186,8 +187,8 @@ async function removeLeftover(path: string, name: string): Promise<void> {
 interface Locked {
   readonly handle: fs.FileHandle;
   readonly identity: string;
-  /** Whether locks are supported here. */
-  readonly sure: boolean;
+  /** False if the file system does not support locks. */
+  readonly isLocked: boolean;
 }
 
 /** Opens and locks the file that has the name `path` now. @throws the system's error */
@@ -211,14 +212,14 @@ async function lockAt(path: string): Promise<Locked | 'held' | 'gone'> {
       await letGo(handle);
       return 'gone';
     }
-    return { handle, identity, sure: reason === undefined };
+    return { handle, identity, isLocked: reason === undefined };
   } catch (error) {
     await letGo(handle);
     throw error;
   }
 }
 
-/** The process that has the file open; undefined if /proc does not tell. */
+/** @returns the number of a process that has the file open; undefined if /proc shows none */
 async function processWith(path: string): Promise<string | undefined> {
   const real = await fs.realpath(path).catch(() => path);
   for (const id of await fs.readdir('/proc').catch(() => [])) {
@@ -231,6 +232,7 @@ async function processWith(path: string): Promise<string | undefined> {
 }
 
 function inUse(name: string, id: string | undefined): Qcow2cError {
-  const who = id === undefined ? 'another run' : `process ${id}`;
-  return new Qcow2cError('ERR_IN_USE', `${quoted(name)} is being made by ${who}`, { file: name, found: id });
+  const writer = id === undefined ? 'another run' : `process ${id}`;
+  const message = `${quoted(name)} is being written by ${writer} (wait until it has ended)`;
+  return new Qcow2cError('ERR_IN_USE', message, { file: name, found: id });
 }

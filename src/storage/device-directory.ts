@@ -1,6 +1,6 @@
 /**
- * Refuses to create a file in a directory of devices. A mistyped name of a volume would create a file in memory, which
- * looks like a finished image until the machine restarts.
+ * Refuses to create a file in a directory of devices. A mistyped name of a volume would create a file in memory. The
+ * file would look like a finished image until the machine restarts.
  */
 import * as fs from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -9,7 +9,7 @@ import { deviceNumber } from '../system/device-layers.js';
 import { readMounts } from '../system/mounts.js';
 
 const DEVICES = '/dev';
-/** Files are kept here on purpose (shm_overview(7)). */
+/** Programs keep files here on purpose (shm_overview(7)). */
 const SHARED_MEMORY = '/dev/shm';
 
 /**
@@ -18,7 +18,7 @@ const SHARED_MEMORY = '/dev/shm';
  * @throws Qcow2cError ERR_USAGE; the system's error when the directory does not exist
  */
 export async function refuseDeviceDirectory(path: string, name: string): Promise<void> {
-  // A Buffer, because the directory's own name need not be UTF-8. The names looked for in it are.
+  // A Buffer, because the directory's own name need not be UTF-8. The names compared with it are ASCII.
   const directory = (await fs.realpath(dirname(path), { encoding: 'buffer' })).toString('latin1');
   if (isWithin(SHARED_MEMORY, directory)) return;
   if (!isWithin(DEVICES, directory) && !(await isDeviceFileSystem(dirname(path)))) return;

@@ -8,7 +8,7 @@ import { ioError, quoted } from '../errors.js';
 import { DIRECT_ALIGNMENT } from '../system/aligned-memory.js';
 import { fileIdentity } from '../system/file-identity.js';
 import { asksForDirect, type CacheMode } from './cache-mode.js';
-import { isRefusal, openAsAsked, openBuffered } from './open-direct.js';
+import { isRefusal, openBuffered, openInMode } from './open-direct.js';
 
 const closeFile = promisify(fs.close);
 const stat = promisify(fs.fstat);
@@ -18,19 +18,20 @@ export class DirectDescriptor {
   readonly #path: string;
   readonly #name: string;
   readonly #mode: CacheMode;
-  /** The last one is used. Earlier ones stay open, because accesses on them may be in progress. */
+  /** The last one is used. Earlier ones stay open, because accesses through them may be in progress. */
   readonly #descriptors: number[];
   #direct: boolean;
   #directRefused: string | undefined;
   /** Whether a direct write has succeeded. From then on EINVAL is an error and not a refusal of O_DIRECT. */
   #directWorks = false;
-  #leaving: Promise<void> | undefined;
+  /** Settles when the file is open without O_DIRECT. */
+  #reopening: Promise<void> | undefined;
 
   /**
    * Opens `path` for reading and writing.
    * @param name the file's name for messages
    * @param flags further open flags, such as O_CREAT | O_EXCL
-   * @param permissions of a file that is made, before the umask
+   * @param permissions of a created file, before the umask
    * @throws Qcow2cError ERR_IO
    */
   static async open(
@@ -41,7 +42,7 @@ export class DirectDescriptor {
     permissions: number,
   ): Promise<DirectDescriptor> {
     try {
-      const { descriptor, directRefused } = await openAsAsked(path, mode, flags, permissions);
+      const { descriptor, directRefused } = await openInMode(path, mode, flags, permissions);
       return new DirectDescriptor(path, name, mode, descriptor, directRefused);
     } catch (error) {
       const verb = (flags & fs.constants.O_CREAT) !== 0 ? 'create' : 'open';
@@ -64,6 +65,7 @@ export class DirectDescriptor {
     this.#directRefused = directRefused;
   }
 
+  /** The descriptor to use; -1 after `close`. */
   get fd(): number {
     return this.#descriptors.at(-1) ?? -1;
   }
@@ -99,14 +101,14 @@ export class DirectDescriptor {
    * @returns whether to retry the access
    * @throws Qcow2cError ERR_IO when the file cannot be opened again
    */
-  async hasLeftDirect(error: unknown, direct: boolean): Promise<boolean> {
+  async reopenIfRefused(error: unknown, direct: boolean): Promise<boolean> {
     if (!direct || !isRefusal(error)) return false;
-    if (this.#leaving === undefined) {
+    if (this.#reopening === undefined) {
       if (this.#directWorks) return false;
-      this.#leaving = this.#leaveDirect();
+      this.#reopening = this.#reopenBuffered();
     }
     // Other accesses that used O_DIRECT may fail after the first has reopened the file; they are retried too.
-    await this.#leaving;
+    await this.#reopening;
     return true;
   }
 
@@ -118,7 +120,7 @@ export class DirectDescriptor {
     }
   }
 
-  async #leaveDirect(): Promise<void> {
+  async #reopenBuffered(): Promise<void> {
     try {
       const direct = await identityOf(this.fd);
       this.#descriptors.push(await openBuffered(this.#path, this.#mode));

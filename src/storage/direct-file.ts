@@ -41,7 +41,7 @@ export class DirectFile implements SparseStorage {
   #fullDiskAdvice: string | undefined;
   #limit: RateLimit | undefined;
   /** Cancels the waits for the rate limit. */
-  #hurry: AbortSignal = this.#closing.signal;
+  #limitSignal: AbortSignal = this.#closing.signal;
   #writeCalls = 0;
   #writtenBytes = 0;
 
@@ -49,7 +49,7 @@ export class DirectFile implements SparseStorage {
    * Opens `path` for reading and writing.
    * @param name the file's name for messages
    * @param flags further open flags, such as O_CREAT | O_EXCL
-   * @param permissions of a file that is made, before the umask
+   * @param permissions of a created file, before the umask
    * @throws Qcow2cError ERR_IO
    */
   static async open(
@@ -100,7 +100,7 @@ export class DirectFile implements SparseStorage {
    */
   limitRate(limit: RateLimit, signal?: AbortSignal): void {
     this.#limit = limit;
-    if (signal !== undefined) this.#hurry = AbortSignal.any([this.#closing.signal, signal]);
+    if (signal !== undefined) this.#limitSignal = AbortSignal.any([this.#closing.signal, signal]);
   }
 
   /** States that the file is a device of this many bytes. The error of a write past its end reports the size. */
@@ -129,7 +129,7 @@ export class DirectFile implements SparseStorage {
 
   async #writeAll(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
     const length = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
-    if (this.#limit !== undefined) await this.#limit.admit(length, this.#hurry);
+    if (this.#limit !== undefined) await this.#limit.admit(length, this.#limitSignal);
     let done = 0;
     let idle = 0;
     while (done < length) {
@@ -144,8 +144,8 @@ export class DirectFile implements SparseStorage {
         // After a short direct write the next one must start aligned again.
         if (direct && done < length) done = roundDown(done, DIRECT_ALIGNMENT);
       } catch (error) {
-        const passes = isTransient(error) || (await this.#descriptor.hasLeftDirect(error, direct));
-        if (idle === MOST_IDLE_ATTEMPTS || !passes) {
+        const mayRetry = isTransient(error) || (await this.#descriptor.reopenIfRefused(error, direct));
+        if (idle === MOST_IDLE_ATTEMPTS || !mayRetry) {
           throw this.#writeError(error, offset, length);
         }
       }
@@ -163,7 +163,7 @@ export class DirectFile implements SparseStorage {
         return await readFully(this.fd, into, offset, this.alignment);
       } catch (error) {
         if (!(error instanceof ReadError)) throw error;
-        if (await this.#descriptor.hasLeftDirect(error.cause, direct)) continue;
+        if (await this.#descriptor.reopenIfRefused(error.cause, direct)) continue;
         const at = offset + error.done;
         const what = `Could not read ${quoted(this.name)} at offset ${at}`;
         throw ioError(what, error.cause, { file: this.name, offset: at });
@@ -249,7 +249,7 @@ export class DirectFile implements SparseStorage {
     if (this.#capacity !== undefined && end > this.#capacity) {
       return pastCapacity(this.name, this.#capacity, offset, length, cause);
     }
-    // A limit inside the write makes it unaligned, which O_DIRECT refuses.
+    // A limit inside the write shortens it to an unaligned length, which O_DIRECT refuses.
     const isCut = isRefusal(cause) && end > (processLimit('Max file size') ?? Number.POSITIVE_INFINITY);
     const reason = isCut ? systemError(constants.errno.EFBIG) : cause;
     const what = `Could not write ${length} bytes to ${quoted(this.name)} at offset ${offset}`;

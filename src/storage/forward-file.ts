@@ -1,4 +1,4 @@
-/** The file of a target that is written from start to end, or not at all: nothing is read back, and holes stay zeros. */
+/** The file of a target that is written from start to end, or not at all. It is never read back and has no holes. */
 import { internalError } from '../errors.js';
 import type { OutputStream } from './output-stream.js';
 import type { RateLimit } from './rate-limit.js';
@@ -37,7 +37,7 @@ export abstract class ForwardFile implements TargetFile {
     throw internalError(`a read at offset ${offset} of an output that is only written`);
   }
 
-  /** Zeros of a new disk need no hole. */
+  /** A stream cannot have holes. @returns false */
   async punch(): Promise<boolean> {
     return false;
   }

@@ -1,7 +1,7 @@
 /**
  * The layout of an image that was written once without keeping its data: the bytes of its tables, the ranges of its
- * data, and its length. From it the same image can be written a second time from start to end. The tables are kept
- * compressed, in memory up to a limit and then in a file without a name, so memory does not grow with the disk.
+ * data, and its length. With the layout the same image can be written a second time, from start to end. The tables are
+ * kept compressed, in memory up to a limit and then in a file without a name, so memory does not grow with the disk.
  */
 import type { FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -19,7 +19,7 @@ const MOST_IN_MEMORY = 48 * 2 ** 20;
 const WORD_BYTES = 8;
 const HALF_BYTES = WORD_BYTES / 2;
 
-/** Tables that were written at once, compressed. Offset and length in bytes. */
+/** Tables that one call wrote, compressed. Offset and length in bytes. */
 interface KeptTables {
   readonly offset: number;
   readonly length: number;
@@ -27,14 +27,14 @@ interface KeptTables {
   readonly kept: Uint8Array | { readonly at: number; readonly length: number };
 }
 
-/** A part of the image; what lies between the parts is zeros. Half-open, in bytes. */
+/** A part of the image; the bytes between the parts are zeros. Half-open, in bytes. */
 export interface LayoutPart {
   readonly kind: 'data' | 'tables';
   readonly from: number;
   readonly to: number;
 }
 
-/** @param tableBytes of all tables @returns the most bytes of memory that their layout takes */
+/** @param tableBytes bytes of all tables @returns the most bytes of memory that their layout takes */
 export function layoutMemory(tableBytes: number): number {
   // Tables whose entries ascend compress to less than half.
   return Math.min(MOST_IN_MEMORY, Math.ceil(tableBytes / 2));
@@ -51,18 +51,18 @@ export class ImageLayout implements AsyncDisposable {
   /** Bytes of the image, once it is complete. */
   length = 0;
 
-  /** @param mostInMemory bytes, @param directory of the file for the rest: replaced by tests */
+  /** @param mostInMemory bytes of compressed tables @param directory of the file for the rest; tests replace both */
   constructor(mostInMemory = MOST_IN_MEMORY, directory = tmpdir()) {
     this.#mostInMemory = mostInMemory;
     this.#directory = directory;
   }
 
-  /** How many times tables were written. */
+  /** The number of calls that wrote tables. */
   get tableWrites(): number {
     return this.#tables.size;
   }
 
-  /** Bytes of data. */
+  /** Records a range of data. Offset and length in bytes. */
   addData(offset: number, length: number): void {
     this.#data.add(offset, offset + length);
   }
@@ -83,7 +83,7 @@ export class ImageLayout implements AsyncDisposable {
     await this.#write(at, compressed);
   }
 
-  /** The bytes of tables that were written at this offset; undefined: none were. @throws Qcow2cError ERR_IO */
+  /** @returns the tables that one call wrote at this offset; undefined if none did @throws Qcow2cError ERR_IO */
   async tablesAt(offset: number): Promise<Uint8Array | undefined> {
     const tables = this.#tables.get(offset);
     if (tables === undefined) return undefined;
@@ -97,7 +97,7 @@ export class ImageLayout implements AsyncDisposable {
     return this.#data.covers(from, to);
   }
 
-  /** All parts in the order of the file. Tables are one part for each time that they were written. */
+  /** All parts in the order of the file, with one part for each call that wrote tables. */
   *parts(): Generator<LayoutPart> {
     const tables = [...this.#tables.values()]
       .map(({ offset, length }): LayoutPart => ({ kind: 'tables', from: offset, to: offset + length }))
@@ -146,7 +146,7 @@ export class ImageLayout implements AsyncDisposable {
 export class LayoutFile extends ForwardFile {
   readonly #layout: ImageLayout;
 
-  /** @param alignment bytes; that of the second pass */
+  /** @param alignment of the second pass, in bytes */
   constructor(layout: ImageLayout, name: string, alignment: number) {
     super(name, alignment, undefined);
     this.#layout = layout;
@@ -164,8 +164,8 @@ export class LayoutFile extends ForwardFile {
 }
 
 /**
- * Each 64-bit word less the one before it, in halves of 32 bits without a borrow. Entries of a table ascend, so their
- * differences compress to about a third.
+ * Subtracts from each 64-bit word the one before it, in halves of 32 bits without a borrow. Entries of a table ascend,
+ * so their differences compress to about a third.
  */
 function differences(bytes: Uint8Array): Uint8Array {
   return mapWords(

@@ -28,7 +28,7 @@ export async function openInPlaceTarget(
     throw error;
   });
   const isFile = kind === 'existing';
-  // Another writer could still change the size before the lock is held.
+  // Read under the lock: before, another writer could still change the size.
   const { size: existingSize, allocatedBytes } = await sizesOf(file, isFile);
   if (!isFile) file.setCapacity(existingSize);
   let isSealed = false;

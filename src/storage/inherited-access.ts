@@ -1,6 +1,6 @@
 /**
- * Copies to a new target from the file that it replaces: owner, group, permissions, access control list, security label
- * and `user.*` attributes. At no time can a user read the new file who could not read the old one.
+ * Copies owner, group, permissions, access control list, security label and `user.*` attributes to a new target from
+ * the file that it replaces. A user without access to the old file never gets access to the new one.
  */
 import { fchmod, fchown, fstatSync, type Stats } from 'node:fs';
 import { promisify } from 'node:util';
@@ -14,24 +14,22 @@ const PERMISSIONS = 0o7777;
 const OWNER_RIGHTS = 0o700;
 const GROUP_RIGHTS = 0o070;
 const OTHERS_RIGHTS = 0o007;
-/** They make a program run as the owner, or the group, of its file. */
+/** With these bits a program runs as the owner, or the group, of its file. */
 const SET_UID = 0o4000;
 const SET_GID = 0o2000;
-/** Leaves the owner or the group unchanged in fchown(2). */
+/** Tells fchown(2) to leave the owner or the group unchanged. */
 const UNCHANGED = -1;
 
-/**
- * The attributes with a file's access control list: POSIX's (acl(5)), and that of a file on an NFS server of version 4.
- */
+/** The attributes that hold access control lists: POSIX's (acl(5)), and those of NFS version 4. */
 const ACCESS_LISTS = ['system.posix_acl_access', 'system.nfs4_acl'];
-/** SELinux and Smack decide by these which programs may read a file. */
+/** The attributes by which SELinux and Smack decide which programs may read a file. */
 const SECURITY_LABELS = ['security.selinux', 'security.SMACK64'];
 
 /**
  * @param descriptor of the new file, which is empty and accessible to its owner only
  * @param old the file that it replaces
  * @param attributes tests replace them
- * @returns notices about what could not be copied, as sentences about the target: fewer users can read it than before
+ * @returns a notice for each property that could not be copied, as a sentence about the target
  * @throws the system's error when the access cannot be copied or cannot be read
  */
 export async function inheritAccess(
@@ -61,8 +59,8 @@ export async function inheritAccess(
 }
 
 /**
- * Finds out whether access may depend on lists or labels that only the missing functions could read.
- * @returns the reason to leave the file accessible to its owner only
+ * Finds out whether access may depend on lists or labels that cannot be read.
+ * @returns the reason to leave the file accessible to its owner only; undefined: there are no such lists or labels
  */
 function unknownRules({ mode: made }: Stats, mode: number): string | undefined {
   const everyone = GROUP_RIGHTS | OTHERS_RIGHTS;
@@ -102,7 +100,7 @@ function takeOverRules(
   return undefined;
 }
 
-/** qemu-img writes into the old file, which keeps them. @returns a notice when some could not be copied */
+/** Copies the `user.*` attributes, as qemu-img keeps them. @returns a notice when some could not be copied */
 function takeOverUserAttributes(known: ExtendedAttributes, descriptor: number, old: number): string[] {
   const lost: string[] = [];
   const failure = refusal(() => {
@@ -120,7 +118,7 @@ function takeOverUserAttributes(known: ExtendedAttributes, descriptor: number, o
   return [`has lost the attribute ${first}${more} of the file that it replaces`];
 }
 
-/** @returns the system's reason for the failure */
+/** @returns the system's reason if the attempt fails */
 function refusal(attempt: () => void): string | undefined {
   try {
     attempt();

@@ -75,7 +75,7 @@ export async function replaceTarget(
   }
 }
 
-/** @param path absolute and without symbolic links @param name as the caller gave it */
+/** @param path absolute and without symbolic links @param name as the caller gave it, for messages */
 async function openUnderTemporaryName(
   path: string,
   name: string,
@@ -101,7 +101,7 @@ async function openUnderTemporaryName(
       ? error
       : failure(`Could not create ${quoted(name)}`, error);
   });
-  // Once the name is released it may belong to another run.
+  // After the release the temporary name may belong to another run.
   let isClaimed = true;
   const discard = async () => {
     if (!isClaimed) return;
@@ -173,8 +173,9 @@ async function openUnderTemporaryName(
 }
 
 /**
- * The temporary name starts with a dot and ends in `.qcow2c.tmp`. It is always the same for a target, so that a run
- * finds the file of another run, or the one that a killed run left behind.
+ * Makes the temporary name of a target: it starts with a dot and ends in `.qcow2c.tmp`. It is always the same for a
+ * target, so that a run finds the file of another run, or the one that a killed run left behind.
+ * @param base the target's name without its directory
  */
 function temporaryName(base: string): string {
   const suffix = '.qcow2c.tmp';

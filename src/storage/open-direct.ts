@@ -5,24 +5,24 @@ import { asksForDirect, type CacheMode } from './cache-mode.js';
 
 const openFile = promisify(fs.open);
 
-/** Undefined on systems without O_DIRECT (macOS, Windows). */
+/** undefined on systems without O_DIRECT (macOS, Windows). */
 const O_DIRECT: number | undefined = fs.constants.O_DIRECT;
 const O_DSYNC: number = fs.constants.O_DSYNC ?? 0;
-/** A file opened with both flags did not exist before. */
-const MADE_BY_US = fs.constants.O_CREAT | fs.constants.O_EXCL;
+/** A file that was opened with both flags did not exist before. */
+const CREATES = fs.constants.O_CREAT | fs.constants.O_EXCL;
 
 export interface Opened {
   readonly descriptor: number;
-  /** Why O_DIRECT is not used although the mode asks for it. */
+  /** Why O_DIRECT is not used although the mode asks for it; undefined otherwise. */
   readonly directRefused: string | undefined;
 }
 
 /**
  * @param flags further open flags, such as O_CREAT | O_EXCL
- * @param permissions of a file that is made, before the umask
+ * @param permissions of a created file, before the umask
  * @throws the system's error
  */
-export async function openAsAsked(
+export async function openInMode(
   path: string,
   mode: CacheMode,
   flags: number,
@@ -38,12 +38,12 @@ export async function openAsAsked(
   return { descriptor: await openBuffered(path, mode, flags, permissions), directRefused };
 }
 
-/** Opens the file through the page cache, whatever the mode asks for. */
+/** Opens the file through the page cache in any mode. Parameters and errors as for `openInMode`. */
 export function openBuffered(path: string, mode: CacheMode, flags = 0, permissions = 0): Promise<number> {
   return openFile(path, openFlags(mode, flags), permissions);
 }
 
-/** @returns a descriptor with O_DIRECT; undefined if it is refused, and then no file is left behind */
+/** @returns a descriptor with O_DIRECT; undefined if that is refused: then a file that the open created is removed */
 async function openDirect(path: string, flags: number, permissions: number): Promise<number | undefined> {
   if (O_DIRECT === undefined) return undefined;
   try {
@@ -51,7 +51,7 @@ async function openDirect(path: string, flags: number, permissions: number): Pro
   } catch (error) {
     if (!isRefusal(error)) throw error;
     // The refused open may have created the file. Without both flags the file may have existed before.
-    if ((flags & MADE_BY_US) === MADE_BY_US) await promisify(fs.unlink)(path).catch(() => {});
+    if ((flags & CREATES) === CREATES) await promisify(fs.unlink)(path).catch(() => {});
     return undefined;
   }
 }

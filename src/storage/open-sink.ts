@@ -18,7 +18,7 @@ import { type StreamTarget, streamTitle } from './stream-name.js';
 /** Milliseconds between two attempts to open a named pipe that has no reader yet. */
 const READER_WAIT = 50;
 
-/** As `OutputStream.open`. */
+/** Parameters and errors as for `OutputStream.open`. @returns descriptor: undefined for a Writable */
 export async function openSink(
   target: string | StreamTarget,
   signal: AbortSignal | undefined,
@@ -94,7 +94,7 @@ function writableSink(stream: Writable, name: string): Sink {
   throw usageError(`${quoted(name)} cannot be the target: ${problem}`, { file: name });
 }
 
-/** Why a stream takes no bytes. */
+/** @returns why the stream takes no bytes; undefined if it takes them */
 function problemOf(stream: Writable): string | undefined {
   if (stream.writableObjectMode) return 'it is in object mode and takes no bytes';
   if (stream.errored !== null) return `it has failed: ${stream.errored.message}`;

@@ -1,4 +1,4 @@
-/** Opens a target, and decides which kind of target a name is. */
+/** Opens a target; the file behind the name decides its kind. */
 import type { Stats } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { ioError, Qcow2cError, quoted } from '../errors.js';

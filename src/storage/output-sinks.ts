@@ -8,7 +8,7 @@ import { writeFully } from '../system/write-fully.js';
 
 const close = promisify(fs.close);
 
-/** The last of the descriptors that belong to the process and stay open. */
+/** Standard error. Descriptors up to this one belong to the process and stay open. */
 export const LAST_STANDARD = 2;
 
 export interface Sink {
@@ -16,7 +16,7 @@ export interface Sink {
   write(bytes: Uint8Array): Promise<void>;
   /** Tells the reader that all bytes were written. */
   end(): Promise<void>;
-  /** Ends every write, also one that waits for its reader. Never throws. */
+  /** Ends every pending write with an error, even one that waits for its reader. Never throws. */
   abandon(): void;
 }
 
@@ -50,8 +50,8 @@ export class PipeSink implements Sink {
 }
 
 /**
- * A pipe that was opened again for this process alone: a descriptor that does not block would keep others that share it
- * from waiting.
+ * A pipe that is opened again for this process alone. The given descriptor may be shared with other processes, and
+ * making it non-blocking would break their writes.
  */
 export class SharedPipeSink extends PipeSink {
   readonly #shared: number;
@@ -96,7 +96,7 @@ export class FileSink implements Sink {
 
   abandon(): void {
     this.#abandoned.abort();
-    // Another file could get the number of a descriptor that is closed under a write.
+    // If the descriptor is closed during a write, another file could get its number.
     void this.#inFlight.then(() => this.end()).catch(() => {});
   }
 }
@@ -125,7 +125,7 @@ export class WritableSink implements Sink {
         if (error) this.#fail(error);
         resolve();
       });
-      // Its buffer has room: the next bytes need not wait until these are written.
+      // The stream's buffer has room, so the next write may begin.
       if (goesOn) resolve();
     });
     if (this.#failure !== undefined) throw this.#failure.error;

@@ -15,7 +15,7 @@ const PIECE_BYTES = 256 * 1024;
 
 export class OutputStream implements AsyncDisposable {
   readonly name: string;
-  /** undefined: a Writable. */
+  /** undefined for a Writable. */
   readonly descriptor: number | undefined;
   readonly #sink: Sink;
   readonly #stopListening: (() => void) | undefined;
@@ -30,7 +30,7 @@ export class OutputStream implements AsyncDisposable {
   #hasEnded = false;
 
   /**
-   * @param target a stream, or a name that `isOutputStreamName`. A named pipe is opened once it has a reader.
+   * @param target a stream, or a name for which `isOutputStreamName` is true; a named pipe opens once it has a reader
    * @param signal makes every pending and later write fail with ERR_ABORTED
    * @throws Qcow2cError ERR_UNSUPPORTED for a terminal or a directory; ERR_USAGE for a Writable that cannot take bytes;
    *   ERR_IO; ERR_ABORTED
@@ -52,12 +52,12 @@ export class OutputStream implements AsyncDisposable {
     this.#stopListening = signal && onAbort(signal, () => this.#fail(abortedError(signal.reason)));
   }
 
-  /** Bytes that were written so far: the place in the output. */
+  /** Bytes written so far: the position in the output. */
   get writtenBytes(): number {
     return this.#writtenBytes;
   }
 
-  /** Pieces that were handed over so far. */
+  /** Pieces written so far. */
   get writeCalls(): number {
     return this.#writeCalls;
   }
@@ -125,7 +125,7 @@ export class OutputStream implements AsyncDisposable {
     this.#digest = this.#hash?.digest('hex');
   }
 
-  /** Closes the output where it is, unless it was ended; never throws. */
+  /** Abandons the output, unless it was ended. Never throws. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#hasEnded) this.#fail(abortedError(undefined));
     this.#stopListening?.();

@@ -1,6 +1,7 @@
 /**
  * The last check before the descriptor: payload never overwrites a table or the space reserved for one, and a table
- * never overwrites another. All writes of a conversion pass through it. Rule: QEMU's qcow2_pre_write_overlap_check.
+ * never overwrites another. All writes of a conversion pass through it. The rule is that of QEMU's
+ * qcow2_pre_write_overlap_check.
  */
 import { internalError } from '../errors.js';
 import { SortedRanges } from './sorted-ranges.js';
@@ -15,8 +16,9 @@ export interface FileRange {
 export class OverlapGuard implements Storage {
   readonly #storage: Storage;
   readonly #headerSize: number;
-  /** The reserved parts for tables, including the header's, and the parts of them that are written. */
+  /** The parts reserved for tables, including the header. */
   readonly #tables = new SortedRanges();
+  /** The reserved parts that are written. */
   readonly #written = new SortedRanges();
 
   /**

@@ -1,11 +1,11 @@
 /**
- * Spreads writes over time, up to a number of bytes a second. Several files may share one limit. A leaky bucket like
- * QEMU's throttling of a target (util/throttle.c), applied to the bytes written.
+ * Limits the bytes written per second by delaying writes. Several files may share one limit. It is a leaky bucket like
+ * QEMU's throttling of a target (util/throttle.c).
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { abortedError } from '../errors.js';
 
-/** Unused time that later writes may use up, in milliseconds, because timers are late. As in QEMU. */
+/** Unused milliseconds that later writes may use up, because timers are late. As in QEMU. */
 const BURST = 100;
 /** Longest wait of a timer in Node.js, in milliseconds. A longer one would end at once. */
 const LONGEST_TIMER = 2 ** 31 - 1;

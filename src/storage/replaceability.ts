@@ -15,7 +15,7 @@ const { EBUSY, EPERM } = constants.errno;
 const STICKY = 0o1000;
 /** The right to remove files of other users from a sticky directory, as a bit of CapEff (capabilities(7)). */
 const CAP_FOWNER = 1n << 3n;
-/** No image file is shorter than a sector, or takes less than a block. */
+/** Bytes allocated as a test for room: every image takes at least a block. */
 const BLOCK_BYTES = 4096;
 /** Errors of a file system or system that cannot preallocate. */
 const NO_PREALLOCATION = ['ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EINVAL'];
@@ -24,8 +24,8 @@ const OF_THE_DIRECTORY = ['EACCES', 'EPERM', 'EROFS', 'EBUSY', 'EXDEV', 'ENOSPC'
 
 /**
  * @param path of an existing regular file, absolute and without symbolic links
- * @param name as the caller gave it
- * @param remedy what to do instead, for the message
+ * @param name as the caller gave it, for the message
+ * @param remedy advice for the message
  * @throws Qcow2cError ERR_IO; the system's error
  */
 export async function refuseIrreplaceable(path: string, name: string, remedy: string): Promise<void> {
@@ -64,10 +64,11 @@ function mayRenameAll(): boolean {
 }
 
 /**
- * Rewords the error of a call that creates a second file beside an existing one, or renames it to that one's name.
+ * Rewords the error of creating a second file beside an existing one, or of renaming it to that file's name.
  * @param what the operation, without the reason
  * @param error the system's, or one with the system's as its cause
  * @param name of the target
+ * @param remedy advice for the message
  */
 export function replacementError(what: string, error: unknown, name: string, remedy: string): Qcow2cError {
   const cause = error instanceof Qcow2cError && error.cause !== undefined ? error.cause : error;

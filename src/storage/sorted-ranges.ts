@@ -1,7 +1,7 @@
 /**
- * A set of numbers stored as sorted, disjoint, half-open ranges; adjacent ranges are merged. The cache stores the
- * filled bytes of a host cluster in one, the overlap guard the places of the tables. Most ranges come in ascending
- * order, so the search starts at the end.
+ * A set of numbers stored as sorted, disjoint, half-open ranges; adjacent ranges are merged. The cache keeps the
+ * filled bytes of a host cluster in such a set, and the overlap guard the ranges of the tables. Most ranges come in
+ * ascending order, so a range past the last one is found without a search.
  */
 import { internalError } from '../errors.js';
 

@@ -28,7 +28,7 @@ export class SpoolFile implements AsyncDisposable {
     return `temporary file in ${this.#directory}`;
   }
 
-  /** The file as a target, which can be read back by its path. @throws Qcow2cError ERR_IO */
+  /** @returns the file as a target, which can be read back by its path @throws Qcow2cError ERR_IO */
   async target(mode: CacheMode): Promise<Target> {
     const path = descriptorPath(this.#handle.fd);
     const file = await DirectFile.open(path, this.#name, mode);

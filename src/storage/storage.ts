@@ -1,6 +1,7 @@
+/** The interface of every file that the writers of images write to. */
 import { ioError, type Qcow2cError, quoted } from '../errors.js';
 
-/** What a write holds: bytes of guest clusters and bitmaps, or the header and tables, which lead to them. */
+/** The content of a write: bytes of guest clusters and bitmaps, or the header and tables, which lead to them. */
 export type WriteKind = 'data' | 'tables';
 
 /**
@@ -18,8 +19,8 @@ export interface Storage {
   readonly alignment: number;
   /**
    * Writes the buffers in order from `offset` (bytes).
-   * @param kind what the bytes are; default: data. Only a storage that writes an image in order needs to know
-   * @throws Qcow2cError ERR_IO, naming offset and length, if not every byte was written; any part may have been then
+   * @param kind default: data. Only a storage that writes an image in order uses it
+   * @throws Qcow2cError ERR_IO, naming offset and length, unless every byte was written; any part may be written then
    */
   write(offset: number, buffers: readonly Uint8Array[], kind?: WriteKind): Promise<void>;
   /**
@@ -40,7 +41,7 @@ export interface SparseStorage extends Storage {
   punch(offset: number, length: number): Promise<boolean>;
 }
 
-/** The error of a write past the end of a device or an export. In bytes. */
+/** @returns the error of a write past the end of a device or an export; sizes and offsets in bytes */
 export function pastCapacity(
   name: string,
   capacity: number,

@@ -1,6 +1,5 @@
 /**
- * The names of streams, in messages and as targets. Apart from the module that opens streams, which most runs do not
- * load.
+ * The names of streams, in messages and as targets. Kept apart from `output-stream.ts`, which most runs do not load.
  */
 import { stat } from 'node:fs/promises';
 import type { Writable } from 'node:stream';

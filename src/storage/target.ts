@@ -1,4 +1,4 @@
-/** The target of a conversion as its writers see it, whichever kind of target it is. */
+/** The interface of every kind of target. */
 import type { CacheMode } from './cache-mode.js';
 import type { DirectFile } from './direct-file.js';
 import type { SparseStorage } from './storage.js';
@@ -9,18 +9,18 @@ export interface TargetFile
     Pick<DirectFile, 'directRefused' | 'writeCalls' | 'writtenBytes' | 'limitRate' | 'allocate' | 'close'> {
   /** undefined: no file is written. */
   readonly cacheMode: CacheMode | undefined;
-  /** Whether the next write is better sent before the last one is answered. Default: false. */
+  /** Whether several writes should be in flight, because each is answered late. Default: false. */
   readonly answersLate?: boolean;
 }
 
 /**
  * `new`: a file under a temporary name, which takes the target's name when it is committed. `existing`: a regular file
- * that is written in place. `device`: a block device or an NBD export, which always is. `stream`: a pipe, which is written from start to
- * end. `null`: nothing is stored.
+ * that is written in place. `device`: a block device or an NBD export, always written in place. `stream`: a pipe, which
+ * is written from start to end. `null`: nothing is stored.
  */
 export type TargetKind = 'new' | 'existing' | 'device' | 'stream' | 'null';
 
-/** Reports whether a target holds bytes from before the conversion. */
+/** Whether a target may hold bytes from before the conversion. */
 export function isInPlace(kind: TargetKind): boolean {
   return kind === 'existing' || kind === 'device';
 }
@@ -34,7 +34,7 @@ export interface Target {
   readonly existingSize: number;
   /** Bytes that an existing file took on the disk when it was opened; undefined for other kinds. */
   readonly allocatedBytes?: number | undefined;
-  /** Attributes that a new file could not take over from the file it replaces: sentences about the target. */
+  /** A sentence about the target for each attribute that could not be copied from the replaced file. */
   readonly notices: readonly string[];
   /**
    * The first half of `commit`, with every step that can fail for lack of space: sets the length in bytes (except of a
@@ -61,9 +61,9 @@ export interface TargetWithLength {
 
 /**
  * Commits targets that belong together in the given order: a data file before the image that refers to it. All of them
- * are sealed before the first gets its name, so an image never has its name without its data file. On error every name
- * is as it was, unless the system could not rename a later target, could not sync the directory of an earlier one, or
- * stopped in between: then the earlier target has its name already and keeps it.
+ * are sealed before the first gets its name, so an image never has its name without its data file. On error the
+ * names are unchanged, with one exception: if a later target cannot be renamed, the directory of an earlier one cannot
+ * be synced, or the system stops in between, the earlier target keeps its new name.
  * @throws Qcow2cError ERR_IO; every target is closed, and targets without a name are removed
  */
 export async function commitInOrder(targets: readonly TargetWithLength[]): Promise<void> {

@@ -36,7 +36,7 @@ export class TemporaryFiles {
     return this.#isAbandoned;
   }
 
-  /** @returns call it when the file has its final name, or has been removed */
+  /** Adds a file. @returns a function to call when the file has its final name or has been removed */
   add(path: string, { dev, ino }: BigIntStats): () => void {
     const file = { path, device: dev, inode: ino };
     this.#files.add(file);

@@ -1,4 +1,4 @@
-/** Reads at any offset and length from a storage that requires aligned reads. Used to read tables of a target. */
+/** Reads at any offset and length from a storage that requires aligned reads. Used for the tables of a target. */
 import { roundDown, roundUp } from '../arithmetic.js';
 import { alignedMemory } from '../system/aligned-memory.js';
 import type { Storage } from './storage.js';

@@ -1,6 +1,6 @@
 /**
- * Writes at any offset and length to a storage that requires aligned writes. The compressed write cache exists to avoid
- * this; it is used when the cache is bypassed or stopped.
+ * Writes at any offset and length to a storage that requires aligned writes, by read-modify-write. The compressed write
+ * cache avoids this; it uses this writer when it is bypassed or stopped.
  */
 import { roundDown, roundUp } from '../arithmetic.js';
 import { alignedMemory } from '../system/aligned-memory.js';

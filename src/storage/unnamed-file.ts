@@ -1,4 +1,4 @@
-/** Files without a name: the system frees them when they are closed, also after a crash. */
+/** Files without a name: the system frees them when they are closed, even by a crash. */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open, unlink } from 'node:fs/promises';
@@ -47,7 +47,7 @@ async function openUnlinked(directory: string): Promise<FileHandle> {
  * Fills `into` with bytes that were written before.
  * @param offset bytes
  * @param what the operation and its file, for the error
- * @throws Qcow2cError ERR_IO, also when fewer bytes are there
+ * @throws Qcow2cError ERR_IO, also when the file ends before
  */
 export async function readBack(
   file: FileHandle,

@@ -1,6 +1,6 @@
 /**
- * Sends host clusters of the compressed write cache to the storage: at once while a writer is free, otherwise in order
- * and contiguous ones as one larger write. Knows neither slots nor waiting writes.
+ * Sends host clusters of the compressed write cache to the storage. While a writer is free, a cluster is written at
+ * once. Otherwise clusters wait in order, and contiguous ones leave as one larger write.
  */
 import { type CachedHostCluster, signal } from './cached-host-cluster.js';
 import type { Storage } from './storage.js';
@@ -14,7 +14,7 @@ const MOST_BUFFERS = 1024;
 /** Finished clusters are rounded up to at least this many bytes: the page of every disk. */
 const SMALLEST_UNIT = 4096;
 
-/** Told when a write ends. */
+/** Receives the outcome of each write. */
 export interface WriteQueueOwner {
   /** The clusters are on the descriptor; called before `written` of each is settled. */
   wrote(clusters: readonly CachedHostCluster[]): void;
@@ -22,7 +22,7 @@ export interface WriteQueueOwner {
   failed(error: unknown): void;
 }
 
-/** What leaves in one write. */
+/** The clusters of one write. */
 interface Run {
   readonly clusters: readonly CachedHostCluster[];
   readonly buffers: readonly Uint8Array[];

@@ -116,7 +116,7 @@ test('a second run to the same target is refused, and names the first, which con
   const { status, stderr } = await cli(['convert', '-c', '-f', 'raw', raw, target]);
   expect({ status, stderr }).toEqual({
     status: 1,
-    stderr: `qcow2c: '${target}' is being made by process ${running.child.pid}\n`,
+    stderr: `qcow2c: '${target}' is being written by process ${running.child.pid} (wait until it has ended)\n`,
   });
   running.child.kill('SIGCONT');
   expect((await running.finished).status).toBe(0);

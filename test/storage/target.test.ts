@@ -68,7 +68,7 @@ describe('a new target', () => {
     const first = await openTarget(path, 'none', false);
     await expect(openTarget(path, 'none', false)).rejects.toMatchObject({
       code: 'ERR_IN_USE',
-      message: `'${path}' is being made by another run`,
+      message: `'${path}' is being written by another run (wait until it has ended)`,
     });
     await complete(first, 1);
     await complete(await openTarget(path, 'none', false), 2);
