@@ -20,7 +20,7 @@ export class BackingChain implements Source {
     this.size = layers[0].size;
   }
 
-  /** Ranges that no layer allocates read as zeros, and so do ranges past the end of a shorter backing file. */
+  /** Maps to zeros ranges that no layer allocates, and ranges past the end of a shorter backing file. */
   async map(offset: number): Promise<MappedRange> {
     let length = this.size - offset;
     for (const { layer, answers } of this.#layers) {

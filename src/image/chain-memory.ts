@@ -6,13 +6,14 @@ import type { OpenedImage } from './open-image.js';
 
 /** Bytes for one image of a chain: pieces of its tables, and the description of the open image. */
 const LAYER_BYTES = 512 * 1024;
-/** Bytes for a raw disk, which is read in pieces of any length. */
+/** Bytes that stand for the cluster size of a raw disk, which is read in pieces of any length. */
 const NO_CLUSTERS = 65536;
 
 /** In bytes. */
 export interface ChainMemory {
+  /** For the tables in the main thread. */
   readonly tables: number;
-  /** The smallest unit that is looked up: a cluster or a subcluster. */
+  /** `smallest`: the smallest unit of a map, a cluster or a subcluster. `largest`: the largest cluster. */
   readonly clusters: { readonly smallest: number; readonly largest: number };
 }
 

@@ -1,6 +1,6 @@
 /**
- * Answers for an image and its backing files: is a guest range allocated, and where is it stored? A range that a layer
- * does not allocate is looked up in the layer below (get_block_status in qemu-img.c).
+ * The block status of an image with its backing files: whether a guest range is allocated, and where it is stored. A
+ * range that a layer does not allocate is looked up in the layer below (get_block_status in qemu-img.c).
  */
 import { type LayerStatus, statusOf } from './layer-status.js';
 import type { OpenedLayer } from './open-image.js';

@@ -1,5 +1,5 @@
 /**
- * Joins several sources end to end. Each source begins where the one before it ends, which is a multiple of a sector.
+ * Joins several sources end to end. Each source begins where the one before it ends, at a multiple of a sector.
  */
 import { internalError } from '../errors.js';
 import type { MappedRange, Source } from './source.js';

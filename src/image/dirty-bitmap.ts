@@ -1,4 +1,4 @@
-/** Finds the dirty bitmap that says what has changed on a disk. */
+/** Finds a dirty bitmap, which lists the changes of a disk. */
 import { Qcow2cError, quoted, usageError } from '../errors.js';
 import { BitmapChanges } from '../qcow2/bitmap-changes.js';
 import { readBitmapDirectory } from '../qcow2/bitmap-directory.js';
@@ -9,8 +9,8 @@ import type { ChangeMap, OpenedFile } from './source.js';
 const LISTED_NAMES = 10;
 
 /**
- * Finds a persistent bitmap of a qcow2 image. It may be disabled: then it lists the changes up to that time.
- * @returns opens it, for one walk
+ * Finds a persistent bitmap of a qcow2 image. A disabled bitmap lists the changes up to the time of disabling.
+ * @returns a function that opens the bitmap for one walk
  * @throws Qcow2cError ERR_USAGE if the image has no such bitmap; ERR_CORRUPT for an inconsistent one, and as
  *   readBitmapDirectory; ERR_IO
  */
@@ -39,7 +39,8 @@ export async function openBitmap(
 
 /**
  * Finds the bitmap of an export that is a raw disk.
- * @param offset where the disk begins in the export, in bytes
+ * @param offset of the disk in the export, in bytes
+ * @returns a function that opens the bitmap for one walk
  * @throws Qcow2cError ERR_USAGE if the server has no such bitmap, and for a file
  */
 export function bitmapOfExport(file: OpenedFile, name: string, offset = 0): () => ChangeMap {

@@ -1,6 +1,6 @@
 /**
- * Reads the start of an image file: its format and, for qcow2, the contents of the first cluster. Anyone who could
- * write to the file chose these bytes, so nothing in them is trusted.
+ * Reads the start of an image file: its format and, for qcow2, the contents of the first cluster. Any program with
+ * write access to the file may have chosen these bytes, so none of them are trusted.
  */
 import { isFileLost, Qcow2cError, quoted, reworded } from '../errors.js';
 import { decodeHeader, type Header } from '../qcow2/header.js';
@@ -30,7 +30,10 @@ export interface Qcow2ImageHeader {
   readonly backing: string | undefined;
 }
 
-/** @throws Qcow2cError ERR_UNSUPPORTED for a known format that qcow2c does not read; ERR_IO */
+/**
+ * Probes the format of a file.
+ * @throws Qcow2cError ERR_UNSUPPORTED for a known format that qcow2c does not read; ERR_IO
+ */
 export async function guessFormat(file: OpenedFile): Promise<ImageFormat> {
   try {
     return await probe(file);
@@ -45,15 +48,15 @@ async function probe(file: OpenedFile): Promise<ImageFormat> {
   return probeFormat(start.subarray(0, await file.read(0, start)), file.name);
 }
 
-/** Whether a read failed, and others may not. */
+/** Whether a read failed, but other reads of the file may succeed. */
 function isReadError(error: unknown): error is Qcow2cError {
   return error instanceof Qcow2cError && error.code === 'ERR_IO' && !isFileLost(error);
 }
 
 /**
- * The format of an export for which none was stated: raw, because its content is that of a guest's disk, and a guest
- * could turn its backup into that of another image by writing a header.
- * @param onWarning called with one sentence if the export begins as an image does
+ * The format of an export if none was stated: raw. Its content is that of a guest's disk, and a guest could write the
+ * header of an image onto its disk to have another file backed up.
+ * @param onWarning called with one sentence if the export begins like an image
  */
 export async function exportFormat(
   file: OpenedFile,
@@ -61,7 +64,7 @@ export async function exportFormat(
 ): Promise<'raw'> {
   const found = await probe(file).catch((error: unknown) => {
     if (error instanceof Qcow2cError && error.code === 'ERR_UNSUPPORTED') return error.found;
-    // The run reports it if it reads this range.
+    // If the run reads this range, it reports the error.
     if (isReadError(error)) return 'raw';
     throw error;
   });
@@ -75,8 +78,8 @@ export async function exportFormat(
 }
 
 /**
- * Why an image is opened. `content`: its clusters, and the files that it names, are read. `description`: only its
- * metadata is read, so it may be encrypted, and bytes in its names that are not UTF-8 are replaced.
+ * The purpose of opening an image. `content`: its clusters, and the files that it names, are read. `description`: only
+ * its metadata is read, so it may be encrypted, and bytes in its names that are not UTF-8 are replaced.
  */
 export type Purpose = 'content' | 'description';
 

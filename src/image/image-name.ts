@@ -4,12 +4,12 @@ import { Qcow2cError, quoted } from '../errors.js';
 import { isNbdName } from '../nbd/nbd-name.js';
 import { protocolOf, storableName } from './protocol.js';
 
-/** QEMU's prefix for a name that is always a file's; QEMU removes it. */
+/** QEMU's prefix that marks the rest of a name as that of a file. */
 const FILE_PROTOCOL = 'file:';
 
 /**
- * Resolves a backing file's name. A relative name starts at the directory of the image that stores it, as that image
- * was named; after `file:` it starts at the working directory (bdrv_get_full_backing_filename in QEMU).
+ * Resolves a backing file's name. A relative name starts at the directory of the image that stores it, as the image is
+ * named; after `file:` it starts at the working directory (bdrv_get_full_backing_filename in QEMU).
  * @param name as stored in the image
  * @param image the image's own path
  * @throws Qcow2cError ERR_UNSUPPORTED for a name that is a protocol, and for a relative name in an NBD export
@@ -42,11 +42,11 @@ export function dataFilePath(name: string, image: string): string {
   return filePath(name, image, 'data file');
 }
 
-/** The name without `file:`. */
+/** Removes `file:`. @param role of the file, for the message */
 function filePath(name: string, image: string, role: string): string {
   if (name.startsWith(FILE_PROTOCOL)) {
     const path = name.slice(FILE_PROTOCOL.length);
-    // After the prefix the name is a file's, whatever it looks like.
+    // After the prefix every name is a file's, even one that looks like an export's.
     return isNbdName(path) ? `./${path}` : path;
   }
   if (protocolOf(name) === undefined) return name;

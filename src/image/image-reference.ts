@@ -39,8 +39,8 @@ export function imageReference(image: Image, format?: ImageFormat): ImageReferen
 export interface StreamReference {
   /**
    * An open file descriptor, such as 0 for standard input; it is closed afterwards, unless it is 0, 1 or 2. Or a
-   * `Readable` of Node.js in byte mode from which nothing has been read; it is never destroyed: after an error or an
-   * abort the caller decides what becomes of it.
+   * `Readable` of Node.js in byte mode from which nothing has been read. It is never destroyed: after an error or an
+   * abort, that is up to the caller.
    */
   readonly stream: number | Readable;
   /** The name for messages. Default: `stream`, or `file descriptor N`. */

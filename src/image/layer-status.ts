@@ -1,6 +1,6 @@
 /**
- * Answers for one image of a chain: is a guest range allocated, and where is it stored? The answers equal those of
- * QEMU's block layer byte for byte (bdrv_co_block_status in block/io.c with the parts of block/qcow2.c,
+ * The block status of one image of a chain: whether a guest range is allocated, and where it is stored. The answers
+ * equal those of QEMU's block layer byte for byte (bdrv_co_block_status in block/io.c with the parts of block/qcow2.c,
  * block/raw-format.c and block/file-posix.c).
  */
 import type { ClusterLookup } from '../qcow2/cluster-lookup.js';
@@ -21,17 +21,19 @@ export interface LayerStatus {
   readonly zero: boolean;
   /** For compressed clusters: the most bytes that their payloads may take. */
   readonly storedLength: number | undefined;
-  /** File offset of the first byte; the other bytes follow it. */
+  /** The place of the first byte; the other bytes follow it. */
   readonly place: Place | undefined;
 }
 
+/** A place in a file. */
 export interface Place {
+  /** Bytes. */
   readonly offset: number;
   /** The name of the file. */
   readonly file: string;
 }
 
-/** Neither data nor zero: the range belongs to the backing file. */
+/** @returns the status at a guest offset in bytes. Neither data nor zero: the range belongs to the backing file */
 export type StatusOf = (offset: number) => Promise<LayerStatus>;
 
 /**
@@ -90,7 +92,7 @@ class Qcow2Status {
     return host === undefined ? undefined : { offset: host, file: this.#data.name };
   }
 
-  /** In a preallocated image the holes of the file, not the tables, tell where data was written. */
+  /** In a preallocated image the holes of the file, not its tables, show which clusters were written. */
   async #written(host: number, length: number): Promise<Pick<LayerStatus, 'length' | 'zero'>> {
     const { size } = this.#data;
     // Everything past the end of the file reads as zeros.

@@ -1,5 +1,5 @@
 /**
- * Opens an image with all its backing files and external data files. If one of them cannot be opened, none stays open.
+ * Opens an image with all its backing files and external data files. If one of them cannot be opened, all are closed.
  */
 import type { CompressionType } from '../compression-type.js';
 import { Qcow2cError, quoted, reworded, usageError } from '../errors.js';
@@ -47,11 +47,9 @@ let hasWarnedOfHoles = false;
 export interface OpenedLayer {
   readonly layer: Layer;
   readonly format: ImageFormat;
-  /** The same for every name of one file; different files have different identities. */
+  /** Equal for all names of one file, and different for other files. */
   readonly identity: string;
-  /**
-   * Whether the image was opened whole, with its own backing file and data file, as any other program would open it.
-   */
+  /** Whether the whole image was opened with the files that it names, as any other program would open it. */
   readonly asNamed: boolean;
   /** A qcow2 image's file and the contents of its first cluster. */
   readonly qcow2: Qcow2ImageHeader | undefined;
@@ -61,7 +59,7 @@ export interface OpenedLayer {
 export interface OpenedImage extends AsyncDisposable {
   /** The disk that the guest sees; closing it closes all layers. */
   readonly source: Source;
-  /** Every file and export that is read, as it was named. */
+  /** The names of all files and exports that are read, as given. */
   readonly files: readonly string[];
   /** The topmost first. */
   readonly layers: readonly [OpenedLayer, ...OpenedLayer[]];
@@ -69,9 +67,9 @@ export interface OpenedImage extends AsyncDisposable {
   readonly readAlignment: number;
   /** Compression types of the layers that may contain compressed clusters. */
   readonly compressionTypes: ReadonlySet<CompressionType>;
-  /** Milliseconds until every later write had to change a file's times. */
+  /** Milliseconds waited until every later write had to change the times of its file. */
   readonly settledMs: number;
-  /** Opens the dirty bitmap for one walk, if one was asked for. */
+  /** Opens the requested dirty bitmap for one walk; undefined if none was requested. */
   readonly changes: (() => ChangeMap) | undefined;
 }
 
@@ -117,7 +115,7 @@ class ChainOpening {
   readonly compressionTypes = new Set<CompressionType>();
   readAlignment = 1;
   settledMs = 0;
-  /** Opens the bitmap of the topmost image, if one was asked for. */
+  /** Opens the requested bitmap of the topmost image. */
   changes: (() => ChangeMap) | undefined;
   readonly #settings: OpenSettings;
   /** Options of an image also apply to its backing files. */
@@ -244,7 +242,7 @@ export function within(what: string, error: unknown): unknown {
   return reworded(error, `${what}: ${error.message}`);
 }
 
-/** Names the images that lead to the backing file with the error. */
+/** Adds to the error of a backing file the names of the images above it. */
 function withChain(error: unknown, names: readonly string[]): unknown {
   const above = names.slice(0, -1);
   if (above.length === 0) return error;

@@ -1,16 +1,18 @@
 /** Opens the file, the block device or the NBD export that holds an image. */
-
 import type { ExportFile } from '../nbd/export-file.js';
 import type { NbdAddress } from '../nbd/nbd-name.js';
 import { type NbdOptions, nbdSettings } from '../nbd/nbd-options.js';
 import { openRawSource } from '../raw/raw-source.js';
 import type { OpenedFile } from './source.js';
 
-/** A name with what it stands for. */
+/** A name, and the file or export that it stands for. */
 export interface NamedPlace {
   /** The name for messages; of a file also its path. */
   readonly file: string;
-  /** Where the export is; undefined: the name is that of a file. Never made from a name that an image stores, unless that was allowed. */
+  /**
+   * The address of the export; undefined: the name is that of a file. A name stored in an image is an export's only
+   * with the caller's permission (`storedPlace`).
+   */
   readonly nbd?: NbdAddress | undefined;
 }
 

@@ -17,7 +17,7 @@ const BLOCK_BYTES = 512;
 
 /**
  * @param header of the image in `file`
- * @returns whether clearly more clusters are in use than the file has blocks for; false if unknown
+ * @returns whether clearly more clusters are in use than the blocks of the file can hold; false if unknown
  */
 export async function isPreallocated(header: Header, file: HostFile): Promise<boolean> {
   if (isExportNumber(file.descriptor)) return false;

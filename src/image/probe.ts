@@ -29,7 +29,7 @@ const IMAGE_MARKS: readonly Mark[] = [
   { format: 'parallels', at: 0, bytes: 'WithouFreSpacExt' },
 ];
 
-/** Common names of formats that differ from QEMU's names. */
+/** Products by which users know a format better than by QEMU's name. */
 const KNOWN_AS: Readonly<Record<string, string>> = {
   vmdk: 'VMware',
   vdi: 'VirtualBox',
@@ -72,6 +72,7 @@ const UNPACKER: Readonly<Record<string, string>> = {
 /**
  * @param start the file's first PROBE_BYTES bytes, or all of a shorter file
  * @param file the file's name, for the message
+ * @returns raw if no other format matches
  * @throws Qcow2cError ERR_UNSUPPORTED for a known image format that qcow2c does not read, and for a compressed file
  */
 export function probeFormat(start: Uint8Array, file: string): 'raw' | 'qcow2' {

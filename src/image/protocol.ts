@@ -1,7 +1,7 @@
 /**
- * Decides whether a name is a protocol. In QEMU every name with a colon before any slash is one (path_has_protocol in
- * block.c), even `vm-2026-11-29T08:00.qcow2`, which QEMU then refuses. In qcow2c a name is a protocol only if it starts
- * with a protocol name that QEMU knows or looks like a URI. Every other name is a file's.
+ * Decides whether a name has a protocol. In QEMU every name with a colon before any slash has one (path_has_protocol in
+ * block.c), even `vm-2026-11-29T08:00.qcow2`, which QEMU then refuses. In qcow2c a name has a protocol only if it
+ * starts with a protocol name that QEMU knows or looks like a URI. Every other name is a file's.
  */
 
 /** The protocol names of QEMU's block drivers (`protocol_name`) except `file`; and `json:`, which QEMU treats alike. */
@@ -20,8 +20,8 @@ export function isProtocol(word: string): word is Protocol {
 }
 
 /**
- * @returns the word before the colon, if QEMU knows it as a protocol or the name looks like a URI; undefined for a
- *   file's name, with or without the prefix `file:`
+ * @returns the word before the colon if QEMU knows it as a protocol or the name looks like a URI; undefined for the
+ *   name of a file, with or without the prefix `file:`
  */
 export function protocolOf(name: string): string | undefined {
   const word = /^([^:/]*):/.exec(name)?.[1];
@@ -29,7 +29,7 @@ export function protocolOf(name: string): string | undefined {
   return isProtocol(word) || /^[a-z][a-z0-9+.-]*:\/\//.test(name) ? word : undefined;
 }
 
-/** Whether QEMU takes the name for a protocol, even if it is not one. */
+/** Whether QEMU takes the start of the name for a protocol, even where qcow2c does not. */
 export function readsAsProtocol(name: string): boolean {
   return /^[^/:]*:/.test(name);
 }

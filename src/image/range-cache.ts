@@ -1,6 +1,6 @@
 /**
- * Looks up ranges and caches the last answer. A caller that walks several layers in step asks each layer again at every
- * boundary of the others; without the cache each question would search the tables again.
+ * Caches the last range that was looked up. A walk over several layers looks up each layer again at every boundary of
+ * the others. Without the cache each lookup would search the tables.
  */
 
 export class RangeCache<Answer extends { readonly length: number }> {
@@ -18,7 +18,7 @@ export class RangeCache<Answer extends { readonly length: number }> {
     this.#later = later;
   }
 
-  /** @throws any error of `ask` */
+  /** @param offset bytes @returns the range from there on @throws any error of `ask` */
   async at(offset: number): Promise<Answer> {
     const into = offset - this.#start;
     if (this.#last !== undefined && into >= 0 && into < this.#last.length) {

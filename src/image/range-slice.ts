@@ -1,7 +1,7 @@
-/** Returns the rest of a mapped range from some byte on. */
+/** Cuts mapped ranges. */
 import type { LayerRange } from './source.js';
 
-/** @param bytes from the range's start, less than its length */
+/** @param bytes from the range's start, less than its length @returns the rest of the range from there on */
 export function sliceRange<Range extends LayerRange>(range: Range, bytes: number): Range {
   const length = range.length - bytes;
   if (range.kind === 'data') return { ...range, length, offset: range.offset + bytes };

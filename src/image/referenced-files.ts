@@ -1,7 +1,8 @@
 /**
- * Decides which other files an image may refer to. A guest can write a forged qcow2 header into a raw disk, and this
- * header can name any file of the host. So names stored in an image are followed only if a trusted source states that
- * the image is qcow2, and never with --isolated. Names that the caller gives are always followed. Opens nothing.
+ * Decides which other files an image may refer to. A guest can write a forged qcow2 header into a raw disk, and the
+ * header can name any file of the host. Names stored in an image are followed only if the caller or a trusted overlay
+ * states that the image is qcow2, and never with --isolated. Names that the caller gives are always followed. Opens
+ * nothing.
  */
 import { Qcow2cError, quoted, usageError } from '../errors.js';
 import { isNbdName, parseNbdName } from '../nbd/nbd-name.js';
@@ -14,8 +15,8 @@ import type { NamedPlace } from './open-named.js';
 /** An image to be opened. */
 export interface WantedImage extends ImageReference, NamedPlace {
   /**
-   * The origin of the image's name if the format was omitted and so is probed: the caller, or the image that names this
-   * one as its backing file. Undefined if the format was stated.
+   * The origin of the image's name if no format was stated and the format is probed: the caller, or the overlay that
+   * names this image as its backing file. undefined if the format was stated.
    */
   readonly unstatedBy?: 'caller' | 'overlay' | undefined;
 }
@@ -27,7 +28,7 @@ export interface ReferencedFiles {
 }
 
 /**
- * An image that the caller named.
+ * @param reference an image that the caller named
  * @param format used if the reference states none
  * @throws Qcow2cError ERR_USAGE for a malformed name of an NBD export
  */
@@ -38,14 +39,14 @@ export function wantedByCaller(reference: ImageReference, format?: ImageFormat):
 }
 
 /**
- * What a name in an image stands for: a file, and an NBD export only if the caller allows such names.
- * @param path of the file
+ * Resolves a name stored in an image: that of a file, or of an NBD export if the caller allows these.
+ * @param path resolves the name of a file
  */
 export function storedPlace(name: string, allowNbd: boolean, path: () => string): NamedPlace {
   return allowNbd && isNbdName(name) ? placeOf(name) : { file: path() };
 }
 
-/** What a name of the caller stands for: a file or an NBD export. */
+/** Resolves a name from the caller: that of a file or an NBD export. @throws Qcow2cError ERR_USAGE as parseNbdName */
 export function placeOf(name: string): NamedPlace {
   if (!isNbdName(name)) return { file: name };
   const nbd = parseNbdName(name);

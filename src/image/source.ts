@@ -1,13 +1,13 @@
 /**
- * The interface of every source: a size and a map. The map says where the bytes of a guest range are stored; the
- * workers read and inflate them through the descriptors in the map.
+ * The interface of every source: a size and a map. The map tells where the bytes of a guest range are stored. Workers
+ * read and inflate them through the descriptors in the map.
  */
 import type { CompressionType } from '../compression-type.js';
 import type { Qcow2cError } from '../errors.js';
 import type { ExportDescription } from '../nbd/describe-export.js';
 import type { ImageUse } from '../system/image-lock.js';
 
-/** Where a file stores a compressed cluster. Lengths and offsets in bytes. */
+/** The payload of a compressed cluster in a file. Lengths and offsets in bytes. */
 export interface CompressedPayload {
   readonly type: CompressionType;
   /** An open descriptor or export number, to be read at `offset` by any thread while the source is open. */
@@ -64,7 +64,7 @@ interface Mapped<Range> {
 export type Source = Mapped<MappedRange>;
 export type Layer = Mapped<LayerRange>;
 
-/** What a dirty bitmap says of a disk. */
+/** The content of a dirty bitmap. */
 export interface ChangeMap {
   /**
    * @param offset guest bytes, below the size of the disk; fast in ascending order
@@ -74,7 +74,7 @@ export interface ChangeMap {
   changesAt(offset: number): Promise<{ readonly length: number; readonly isChanged: boolean }>;
 }
 
-/** The file that contains an image of any format: a source of its bytes, and read access for its tables. */
+/** The file that contains an image of any format: its map, and reads for its tables. */
 export interface HostFile extends Source {
   readonly descriptor: number;
   /**
@@ -87,18 +87,18 @@ export interface HostFile extends Source {
 
 /** A file, a block device or an NBD export that was opened as an image or as a part of one. */
 export interface OpenedFile extends HostFile {
-  /** The same for every name of one file; different files have different identities. */
+  /** Equal for all names of one file, and different for other files. */
   readonly identity: string;
   /** Offset, length and address of a read on the descriptor must be multiples of this many bytes. */
   readonly readAlignment: number;
-  /** Whether there are holes that cannot be found and so are read. */
+  /** Whether the file has holes that cannot be found, and that are therefore read. */
   readonly hasLostHoles: boolean;
   /**
-   * The content of the dirty bitmap for which an export was opened. undefined: a file or a device, which has none.
+   * The content of the dirty bitmap for which an export was opened. Missing for a file or a device.
    * @throws Qcow2cError ERR_USAGE if the server has no such bitmap
    */
   bitmapChanges?(name: string): ChangeMap;
-  /** Takes QEMU's locks for a use of the file, until it is closed. @throws Qcow2cError ERR_IN_USE */
+  /** Takes QEMU's locks for a use of the file. Closing the file releases them. @throws Qcow2cError ERR_IN_USE */
   lock(use: ImageUse): Promise<void>;
   /**
    * Waits until `refuseChanges` detects every later write. Call it before the first read.
@@ -106,6 +106,6 @@ export interface OpenedFile extends HostFile {
    * @throws Qcow2cError ERR_SOURCE_CHANGED, ERR_IO
    */
   settle(): Promise<number>;
-  /** Of an NBD export that was opened to be described. */
+  /** Present for an NBD export that was opened to be described. */
   readonly description?: ExportDescription | undefined;
 }

@@ -1,4 +1,4 @@
-/** Reads a file or device from its descriptor's position to its end, for a stream as a source. */
+/** Reads a file or device as a stream source: from the descriptor's position to the end. */
 import { abortedError } from '../errors.js';
 import { closeUnwritten } from '../system/close-unwritten.js';
 import { ReadError, readFully } from '../system/read-fully.js';
@@ -10,7 +10,7 @@ export class FileReader {
   readonly #descriptor: number;
   readonly #closing = new AbortController();
   #received = 0;
-  /** The current fill. Its read cannot be cancelled, but files answer soon. */
+  /** The pending fill. A read of a file cannot be cancelled, but it returns soon. */
   #filling: Promise<unknown> | undefined;
 
   /** @param descriptor closed with the reader unless it is standard input, output or error */

@@ -1,6 +1,6 @@
 /**
  * Names that refer to a stream: named pipes, and the names that Linux gives to this process's own descriptors
- * (/dev/stdin, and /dev/fd/63 of a shell's `<(...)`). For the commands that read a stream as a source.
+ * (/dev/stdin, and /dev/fd/63 of a shell's `<(...)`). Used by the commands that read a stream as a source.
  */
 import * as fs from 'node:fs';
 import { stat } from 'node:fs/promises';
@@ -8,9 +8,9 @@ import { ioError, Qcow2cError, quoted } from '../errors.js';
 import { isForWriting, ownDescriptor, positionOf } from '../system/descriptor-facts.js';
 
 /**
- * Reports whether the file of this name can be read only once, from start to end: a pipe or socket, a character device
- * of one of this process's descriptors, or a file whose descriptor is no longer at its start. Opens nothing. A name
- * that does not exist is not a stream.
+ * Whether the file of this name can be read only once, from start to end: a pipe or socket, a character device behind
+ * one of this process's descriptors, or a file whose descriptor is no longer at its start. Opens nothing. A name that
+ * does not exist is not a stream.
  */
 export async function isStreamName(name: string): Promise<boolean> {
   const descriptor = ownDescriptor(name);
@@ -40,7 +40,7 @@ export async function openNamedStream(
   }
 }
 
-/** A pipe does not end while this process itself could write to it. Node.js's own pipes are of this kind too. */
+/** Refuses a pipe that this process can write to, because it would never end. Node.js has such pipes of its own. */
 async function refuseOwnWriter(name: string): Promise<void> {
   const pipe = await statsAt(name);
   if (!pipe?.isFIFO() || !openDescriptors().some((descriptor) => writesTo(descriptor, pipe))) return;

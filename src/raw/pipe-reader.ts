@@ -1,7 +1,7 @@
 /**
- * Reads a pipe or socket to its end, for a stream as a source. The event loop waits for the bytes, so no thread is
- * blocked and the read can be cancelled at any time. Buffers at most one read that was not requested and, at the end,
- * the rest of the pipe.
+ * Reads a pipe or socket as a stream source, to its end. The event loop waits for the bytes, so no thread is blocked
+ * and the read can be cancelled at any time. Buffers at most one read that was not requested and, at the end, the rest
+ * of the pipe.
  */
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import { abortedError } from '../errors.js';
@@ -81,7 +81,7 @@ export class PipeReader {
     this.#socket.destroy();
   }
 
-  /** Copies bytes of the rest into `memory`; returns their number. */
+  /** Copies bytes of the rest into `memory`. @returns their number */
   #takeRest(memory: Uint8Array): number {
     const part = this.#rest.subarray(0, memory.length);
     memory.set(part);
@@ -110,7 +110,7 @@ export class PipeReader {
 
   readonly #onEnd = (): void => {
     if (this.#failure !== undefined) return;
-    this.#takeLeft();
+    this.#drain();
     this.#ended = true;
     const demand = this.#demand;
     if (demand === undefined) return;
@@ -123,7 +123,7 @@ export class PipeReader {
    * short. A pipe may still hold bytes then (in packet mode each read returns a single write), and a broken connection
    * may still report an error.
    */
-  #takeLeft(): void {
+  #drain(): void {
     const parts = [this.#rest];
     let length = 0;
     for (let ended = false; !ended && length <= MOST_LEFT_BYTES; ) {

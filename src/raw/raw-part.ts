@@ -7,13 +7,13 @@ import { SECTOR_SIZE } from '../sector.js';
 export class RawPart implements Source {
   readonly name: string;
   readonly size: number;
-  /** Where the part begins in the file, in bytes. */
+  /** Offset of the part in the file, in bytes. */
   readonly start: number;
   readonly #file: HostFile;
 
   /**
    * @param file closed with the part
-   * @param offset bytes from the start of the file to the part
+   * @param offset of the part in the file, in bytes
    * @param size bytes; undefined: to the end of the file
    * @returns the file itself when the part is the whole file
    * @throws Qcow2cError ERR_USAGE when the part ends outside the file (raw_apply_options in QEMU)

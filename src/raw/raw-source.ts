@@ -1,6 +1,6 @@
 /**
- * A raw image: a regular file, whose holes are found and never read, or a block device. The readers of other formats
- * also read their tables and clusters through this class.
+ * A raw image: a regular file, or a block device. Holes of a file are found and never read. The readers of qcow2 also
+ * read tables and clusters through this class.
  */
 import * as fs from 'node:fs';
 import { stat } from 'node:fs/promises';
@@ -33,12 +33,12 @@ interface Version {
 export class RawSource implements OpenedFile {
   readonly name: string;
   readonly size: number;
-  /** The same for every name of one file or device; different files have different identities. */
+  /** Equal for all names of one file or device, and different for other files. */
   readonly identity: string;
   /** Offset, length and address of a read on the descriptor must be multiples of this many bytes. */
   readonly readAlignment: number;
   readonly descriptor: number;
-  /** Whether the file has holes that cannot be found and so are read. */
+  /** Whether the file has holes that cannot be found, and that are therefore read. */
   readonly hasLostHoles: boolean;
   readonly #holes: HoleFinder;
   #version: Version;
@@ -150,7 +150,7 @@ export class RawSource implements OpenedFile {
     if (Number(size) !== this.#version.size) throw this.#changedSize(Number(size));
     if (mtimeNs !== this.#version.mtimeNs) throw this.#changed('was written to', Number(size));
     if (ctimeNs === this.#version.ctimeNs) return;
-    const what = 'was changed, perhaps only in its name or permissions (ctime shows no more),';
+    const what = 'was changed, perhaps only in its name or permissions (only its ctime differs),';
     throw this.#changed(what, Number(size));
   }
 
@@ -179,7 +179,7 @@ export class RawSource implements OpenedFile {
     return ioError(what, error, { file: this.name });
   }
 
-  /** Takes QEMU's locks for a use of the file, until it is closed. @throws Qcow2cError ERR_IN_USE */
+  /** Takes QEMU's locks for a use of the file. Closing the file releases them. @throws Qcow2cError ERR_IN_USE */
   lock(use: ImageUse): Promise<void> {
     return lockImage(this.descriptor, this.name, use);
   }
@@ -192,7 +192,7 @@ export class RawSource implements OpenedFile {
 /**
  * Opens a file or block device for reading.
  * @param direct use O_DIRECT if the file system supports it
- * @returns the descriptor and the alignment that reads on it must have, in bytes
+ * @returns the descriptor, and whether it uses O_DIRECT
  * @throws Qcow2cError ERR_IO; ERR_UNSUPPORTED for directories, pipes and character devices
  */
 export async function openForReading(

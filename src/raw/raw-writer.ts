@@ -16,11 +16,11 @@ const WRITERS = 4;
 const ZERO_BYTES = 2 * 1024 * 1024;
 
 /** The target before the conversion. */
-export interface RawPlace {
+export interface RawTarget {
   readonly kind: TargetKind;
   /** Bytes of the file or device before the conversion; 0 for a new file. */
   readonly existingSize: number;
-  /** Whether all these bytes are known to be zeros, so that nothing needs to be zeroed. */
+  /** Whether all these bytes are known to be zeros, so that none need to be zeroed. */
   readonly isZero: boolean;
   /** Cancels a long write of zeros. */
   readonly signal?: AbortSignal | undefined;
@@ -36,8 +36,8 @@ export class RawWriter {
   readonly #storage: SparseStorage;
   /** Infinity for a disk whose size is known only at its end. */
   readonly #diskSize: number;
-  readonly #place: RawPlace;
-  /** Every byte before this position is written or zero, or in progress. */
+  readonly #target: RawTarget;
+  /** Every byte before this position is written, zero or being written. */
   #position = 0;
   #dataBytes = 0;
   #zeros: Uint8Array | undefined;
@@ -46,25 +46,25 @@ export class RawWriter {
    * @param diskSize bytes, a multiple of 512; undefined if it is given to `finish`
    * @throws Qcow2cError ERR_USAGE when the target is too small for the disk
    */
-  constructor(storage: SparseStorage, diskSize: number | undefined, place: RawPlace) {
-    const { kind, existingSize } = place;
+  constructor(storage: SparseStorage, diskSize: number | undefined, target: RawTarget) {
+    const { kind, existingSize } = target;
     // As in qemu-img, a file that ends inside a sector counts as whole sectors.
     if (isInPlace(kind) && diskSize !== undefined && roundUp(existingSize, SECTOR_SIZE) < diskSize) {
       throw smallTarget(storage.name, existingSize, diskSize);
     }
     this.#storage = storage;
     this.#diskSize = diskSize ?? Number.POSITIVE_INFINITY;
-    this.#place = place;
+    this.#target = target;
   }
 
-  /** Bytes of the runs written. */
+  /** Bytes of the runs written so far. */
   get dataBytes(): number {
     return this.#dataBytes;
   }
 
   /**
    * Writes an item, and zeroes the bytes between it and the item before. Resolves when the descriptor has taken all
-   * bytes; `bytes` is not copied. Items come in ascending order; the one before may still be on its way.
+   * bytes; `bytes` is not copied. Items come in ascending order. The previous item may still be being written.
    * @param guestOffset bytes, a multiple of 4096
    * @param bytes the bytes of the item, in page-aligned memory; their number is a multiple of 4096 unless they reach
    *   the disk's end
@@ -88,7 +88,7 @@ export class RawWriter {
 
   /**
    * Zeroes the rest of the disk.
-   * @param diskSize bytes, a multiple of 512, if the constructor was given none
+   * @param diskSize bytes, a multiple of 512; default: that of the constructor
    * @returns the length for the target's file: that of the disk, or of a larger existing file
    * @throws Qcow2cError ERR_IO, ERR_ABORTED
    */
@@ -96,7 +96,7 @@ export class RawWriter {
     const tasks: (() => Promise<void>)[] = [];
     this.#addGap(tasks, diskSize);
     await runConcurrently(tasks);
-    return Math.max(diskSize, this.#place.existingSize);
+    return Math.max(diskSize, this.#target.existingSize);
   }
 
   /** Advances to `end` and zeroes the bytes up to it. */
@@ -106,8 +106,8 @@ export class RawWriter {
       throw internalError(`bytes ${from} to ${end} are not in the unwritten part of the disk`);
     }
     this.#position = end;
-    if (end === from || this.#place.isZero) return;
-    if (isInPlace(this.#place.kind)) {
+    if (end === from || this.#target.isZero) return;
+    if (isInPlace(this.#target.kind)) {
       tasks.push(() => this.#zero(from, end));
     } else if (from === 0) {
       // The first block of a new file is written even if it is zeros, as in QEMU (allocate_first_block): a reader
@@ -116,7 +116,7 @@ export class RawWriter {
     }
   }
 
-  /** Punches holes for the whole blocks. Writes zeros at the edges, and everywhere if holes are refused. */
+  /** Punches holes for whole blocks. Writes zeros at the edges, and everywhere if the system refuses holes. */
   async #zero(from: number, to: number): Promise<void> {
     const start = Math.min(roundUp(from, DIRECT_ALIGNMENT), to);
     const end = Math.max(roundDown(to, DIRECT_ALIGNMENT), start);
@@ -127,7 +127,7 @@ export class RawWriter {
 
   async #writeZeros(from: number, to: number): Promise<void> {
     for (let at = from; at < to; at += ZERO_BYTES) {
-      const { signal } = this.#place;
+      const { signal } = this.#target;
       if (signal?.aborted) throw abortedError(signal.reason);
       this.#zeros ??= alignedMemory(ZERO_BYTES);
       await this.#writePart(at, this.#zeros.subarray(0, Math.min(ZERO_BYTES, to - at)));
@@ -147,19 +147,19 @@ export class RawWriter {
    * Writes the last, partial block of the disk. The rest of the block keeps the bytes that a larger target has there.
    */
   async #writeLastBlock(offset: number, bytes: Uint8Array, unit: number): Promise<void> {
-    const { kind, existingSize } = this.#place;
+    const { kind, existingSize } = this.#target;
     const block = alignedMemory(unit).subarray(0, unit);
     if (existingSize > offset + bytes.length) await this.#storage.read(offset, block);
     block.set(bytes);
-    // A file gets its length afterwards; a device that ends here takes no byte more. A device that ends before, under a
-    // disk of unknown size, fails this write itself.
+    // A file gets its length afterwards. A write to a device must not go past its end. A device that ends before the
+    // bytes, under a disk of unknown size, fails this write itself.
     const room = kind === 'device' ? Math.max(existingSize - offset, bytes.length) : unit;
     const length = Math.min(unit, room);
     await this.#storage.write(offset, [block.subarray(0, length)]);
   }
 }
 
-/** The error of a target that is smaller than the disk. In bytes. */
+/** The error of a target that is too small. @param found its bytes @param expected bytes of the disk */
 export function smallTarget(file: string, found: number, expected: number): Qcow2cError {
   const message = `output file is smaller than input file: ${quoted(file)} has ${found} bytes, and ${expected} are needed`;
   return usageError(message, { file, expected, found });

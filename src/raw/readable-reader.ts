@@ -1,7 +1,7 @@
 /**
- * Reads a Readable of Node.js to its end, for a stream as a source. The stream stays paused, so it buffers no more than
- * its high-water mark. It belongs to the caller: it is never destroyed here, and keeps its listener for errors, so that
- * an error that comes later ends no process.
+ * Reads a Readable of Node.js as a stream source, to its end. The stream stays paused, so it buffers no more than its
+ * high-water mark. It belongs to the caller and is never destroyed here. Its listener for errors stays, so that a later
+ * error does not end the process.
  */
 import { finished, type Readable } from 'node:stream';
 import { abortedError, quoted, usageError } from '../errors.js';
@@ -9,7 +9,7 @@ import { abortedError, quoted, usageError } from '../errors.js';
 export class ReadableReader {
   readonly #stream: Readable;
   #received = 0;
-  /** The part of the last chunk that was not asked for. */
+  /** The part of the last chunk that was not requested. */
   #rest: Uint8Array = new Uint8Array(0);
   #ended = false;
   #failure: { readonly error: unknown } | undefined;
@@ -18,7 +18,7 @@ export class ReadableReader {
 
   /**
    * @param name for messages
-   * @throws Qcow2cError ERR_USAGE for a stream whose first bytes are lost, or that yields other things than bytes
+   * @throws Qcow2cError ERR_USAGE for a stream whose first bytes are lost, or that does not yield bytes
    */
   constructor(stream: Readable, name: string) {
     const problem = problemOf(stream);
@@ -34,14 +34,14 @@ export class ReadableReader {
     });
   }
 
-  /** Bytes handed out so far. */
+  /** Bytes read so far. */
   get received(): number {
     return this.#received;
   }
 
   /**
-   * One at a time.
-   * @returns how many bytes came; fewer than `memory` takes only at the end, then always 0
+   * Fills `memory`. Only one call may be pending.
+   * @returns bytes read; fewer than `memory` takes only at the end, then always 0
    * @throws the stream's error; Qcow2cError ERR_ABORTED once closed
    */
   async fill(memory: Uint8Array): Promise<number> {
@@ -71,7 +71,7 @@ export class ReadableReader {
     this.#wake();
   }
 
-  /** @returns no bytes when the stream has none yet, or none any more */
+  /** @returns the next bytes; none if the stream has none now */
   #next(): Uint8Array {
     const chunk: unknown = this.#stream.read();
     if (chunk === null) return new Uint8Array(0);
@@ -80,7 +80,7 @@ export class ReadableReader {
   }
 }
 
-/** Why a stream does not yield the bytes of a disk from the first to the last. */
+/** @returns why the stream does not yield all bytes of a disk; undefined if it does */
 function problemOf(stream: Readable): string | undefined {
   if (stream.readableObjectMode) return 'it is in object mode and yields no bytes';
   if (stream.readableEncoding !== null) return 'it has an encoding and yields text, not bytes';

@@ -1,6 +1,6 @@
 /**
- * A raw disk from an open descriptor, usually standard input, or from a Readable: it is read once, from start to end.
- * The main thread reads it into the memory of the workers.
+ * A raw disk that is read once, from start to end: from an open descriptor, usually standard input, or from a Readable.
+ * The main thread reads it into memory that it shares with the workers.
  */
 import * as fs from 'node:fs';
 import type { Readable } from 'node:stream';
@@ -22,7 +22,7 @@ export class StreamSource {
   /** Bytes left in a file, if known. */
   readonly total: number | undefined;
   readonly #reader: PipeReader | FileReader | ReadableReader;
-  /** The position in the file of the first byte. */
+  /** Position of the first byte in the file. */
   readonly #start: number;
   /** Bytes that `peek` has read and `fill` has not returned yet. */
   #head: Uint8Array = new Uint8Array(0);
@@ -30,8 +30,8 @@ export class StreamSource {
   /**
    * @param stream a descriptor is closed with the source, unless it is standard input, output or error; a Readable
    *   is not destroyed
-   * @throws Qcow2cError ERR_UNSUPPORTED for a terminal or directory; ERR_IO when the descriptor is not open; ERR_USAGE for
-   *   a Readable that cannot be read from its start
+   * @throws Qcow2cError ERR_UNSUPPORTED for a terminal or directory; ERR_IO when the descriptor is not open; ERR_USAGE
+   *   for a Readable that cannot be read from its start
    */
   static open({ stream, name }: NamedStream): StreamSource {
     if (typeof stream !== 'number')

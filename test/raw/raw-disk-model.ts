@@ -1,5 +1,5 @@
 /** Disks for the raw writer: items with runs, the target's bytes before, and its expected bytes afterwards. */
-import type { RawPlace, RawWriter } from '../../src/raw/raw-writer.js';
+import type { RawTarget, RawWriter } from '../../src/raw/raw-writer.js';
 import { alignedMemory } from '../../src/system/aligned-memory.js';
 import { payload } from '../storage/recording-storage.js';
 
@@ -58,6 +58,6 @@ export function expectedContent(
   return content;
 }
 
-export function placeOver(kind: RawPlace['kind'], before: Uint8Array, isZero = false): RawPlace {
+export function targetOver(kind: RawTarget['kind'], before: Uint8Array, isZero = false): RawTarget {
   return { kind, existingSize: before.length, isZero };
 }

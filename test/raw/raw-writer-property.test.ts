@@ -5,7 +5,7 @@ import { roundUp } from '../../src/arithmetic.js';
 import { RawWriter } from '../../src/raw/raw-writer.js';
 import { tries } from '../stage.js';
 import { expectSameBytes, RecordingStorage } from '../storage/recording-storage.js';
-import { type DiskItem, expectedContent, placeOver, SECTOR, writeDisk } from './raw-disk-model.js';
+import { type DiskItem, expectedContent, SECTOR, targetOver, writeDisk } from './raw-disk-model.js';
 
 /** Sectors of an item. Real items are larger; both sizes are multiples of a block. */
 const ITEM = 24;
@@ -76,7 +76,7 @@ test('a target holds the bytes of the disk, and keeps its own bytes after the en
         return undefined;
       };
 
-      const writer = new RawWriter(storage, diskSize, placeOver(plan.kind, before, plan.zeroed));
+      const writer = new RawWriter(storage, diskSize, targetOver(plan.kind, before, plan.zeroed));
       const length = await scheduler.waitFor(writeDisk(writer, items));
 
       expectSameBytes(storage.bytes(0, length), expectedContent(before, diskSize, items));
