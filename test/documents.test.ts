@@ -1,9 +1,10 @@
 /** The documents: links lead to files and headings, and named source files exist. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { ROOT } from './e2e/cli.js';
 
+const ROOT = fileURLToPath(new URL('../', import.meta.url));
 const read = (name: string) => readFileSync(join(ROOT, name), 'utf8');
 const below = (directory: string) =>
   readdirSync(join(ROOT, directory), { recursive: true, encoding: 'utf8' }).map((name) =>
