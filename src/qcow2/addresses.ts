@@ -1,6 +1,6 @@
 /**
- * Numbers that must not be mixed up: offsets on the virtual disk and offsets in the image file. The compiler keeps
- * them apart. All are safe integers, checked when they are created.
+ * Offsets and cluster indexes on the virtual disk and in the image file, as types that the compiler keeps apart. All
+ * are safe integers, checked when they are created.
  */
 import { internalError } from '../errors.js';
 

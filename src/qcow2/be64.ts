@@ -6,29 +6,29 @@ import { Qcow2cError } from '../errors.js';
 
 const view = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
-/** The unsigned 64-bit number at byte `at`. @throws RangeError when it is not wholly inside `bytes` */
+/** The unsigned 64-bit number at byte `at`. @throws RangeError unless all of it is inside `bytes` */
 export function readU64(bytes: Uint8Array, at: number): bigint {
   return view(bytes).getBigUint64(at);
 }
 
-/** Writes the unsigned 64-bit `value` at byte `at`. @throws RangeError when it would not be wholly inside `bytes` */
+/** Writes the unsigned 64-bit `value` at byte `at`. @throws RangeError unless all of it fits into `bytes` */
 export function writeU64(bytes: Uint8Array, at: number, value: bigint): void {
   view(bytes).setBigUint64(at, value);
 }
 
-/** The unsigned 32-bit number at byte `at`. @throws RangeError when it is not wholly inside `bytes` */
+/** The unsigned 32-bit number at byte `at`. @throws RangeError unless all of it is inside `bytes` */
 export function readU32(bytes: Uint8Array, at: number): number {
   return view(bytes).getUint32(at);
 }
 
-/** Writes the unsigned 32-bit `value` at byte `at`. @throws RangeError when it would not be wholly inside `bytes` */
+/** Writes the unsigned 32-bit `value` at byte `at`. @throws RangeError unless all of it fits into `bytes` */
 export function writeU32(bytes: Uint8Array, at: number, value: number): void {
   view(bytes).setUint32(at, value);
 }
 
 /**
  * Converts a 64-bit field to a number.
- * @param what names the field at the start of a sentence: "The L1 table offset of 'x.qcow2'"
+ * @param what the field, as the start of a sentence: "The L1 table offset of 'x.qcow2'"
  * @throws Qcow2cError ERR_CORRUPT past 2^53 - 1 (8 PiB)
  */
 export function narrow(value: bigint, what: string): number {

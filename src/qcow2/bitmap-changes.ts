@@ -1,4 +1,5 @@
 /** Turns the bits of a bitmap into ranges of the disk. Specification: "Bitmap data". */
+import { roundDown } from '../arithmetic.js';
 import type { ChangeMap } from '../image/source.js';
 import { SECTOR_SIZE } from '../sector.js';
 import type { Storage } from '../storage/storage.js';
@@ -27,7 +28,7 @@ export class BitmapChanges implements ChangeMap {
     image: Pick<Header, 'clusterBits' | 'virtualSize'>,
     bitmap: Bitmap,
   ) {
-    const virtualSize = image.virtualSize - (image.virtualSize % SECTOR_SIZE);
+    const virtualSize = roundDown(image.virtualSize, SECTOR_SIZE);
     this.#read = () => readBitmap(file, image, bitmap, { clusterSize: PIECE_BYTES, virtualSize });
     this.#granularity = 2 ** bitmap.granularityBits;
     this.#pieces = this.#read();
@@ -56,7 +57,7 @@ export class BitmapChanges implements ChangeMap {
   }
 }
 
-/** The end of the bits from `bit` on that equal it. Bits are counted from the lowest of the first byte on. */
+/** @returns the end of the run of equal bits that begins at `bit`. Bit 0 is the lowest of the first byte */
 function runEnd(bytes: Uint8Array, bit: number): number {
   const value = isSet(bytes, bit);
   const filled = value ? 0xff : 0;

@@ -5,13 +5,14 @@
  *     an entry: bitmap_table_offset (8 bytes), bitmap_table_size (4), flags (4), type (1), granularity_bits (1),
  *               name_size (2), extra_data_size (4), extra data, name, padding to a multiple of 8
  */
+import { roundDown } from '../arithmetic.js';
 import { internalError, quoted } from '../errors.js';
 import { SECTOR_SIZE } from '../sector.js';
 import type { Storage } from '../storage/storage.js';
 import type { HostOffset } from './addresses.js';
 import { readU32, readU64, writeU32, writeU64 } from './be64.js';
 import { bitmapTableEntries, MAX_BITMAP_BYTES } from './bitmap-table.js';
-import { TABLE_ENTRY_BYTES } from './geometry.js';
+import { clusterSizeOf, TABLE_ENTRY_BYTES } from './geometry.js';
 import type { Header } from './header.js';
 import type { BitmapsExtension } from './header-extensions.js';
 import { decodeStoredName, type NameDecoder } from './stored-name.js';
@@ -23,9 +24,10 @@ const MIN_GRANULARITY_BITS = 9;
 const MAX_GRANULARITY_BITS = 31;
 const MAX_NAME_BYTES = 1023;
 const DIRTY_TRACKING = 1;
+/** Flags in_use and auto. */
 const IN_USE = 1;
 const AUTO = 2;
-/** Flag: a reader that does not understand the extra data may still use the bitmap. */
+/** Flag extra_data_compatible: a reader that does not understand the extra data may use the bitmap. */
 const EXTRA_DATA_COMPATIBLE = 4;
 const KNOWN_FLAGS = IN_USE | AUTO | EXTRA_DATA_COMPATIBLE;
 
@@ -58,8 +60,8 @@ export interface Bitmap extends NewBitmap {
  * @param image the header of the image in `file`
  * @param extension the bitmaps extension; present only while the bitmaps are consistent with the disk
  * @returns the bitmaps in the order of the directory
- * @throws Qcow2cError ERR_CORRUPT for what contradicts the specification or the disk's size; ERR_UNSUPPORTED for
- *   reserved flags and types, and for extra data that must be understood, as in QEMU; ERR_IO
+ * @throws Qcow2cError ERR_CORRUPT for an entry that contradicts the specification or the disk's size; ERR_UNSUPPORTED
+ *   for reserved flags and types, and for extra data that a reader must understand, as in QEMU; ERR_IO
  */
 export async function readBitmapDirectory(
   file: Pick<Storage, 'name' | 'read'>,
@@ -110,7 +112,7 @@ async function nextBitmap(
     throw reader.unsupported(
       'extra_data_size',
       at + 20,
-      '0 without the flag that it is compatible',
+      '0 without the flag extra_data_compatible',
       extraSize,
     );
   }
@@ -126,7 +128,7 @@ async function nextBitmap(
   return { name, granularityBits, auto: (flags & AUTO) !== 0, ...table, inUse };
 }
 
-/** Checks the place of the bitmap's table. Its size must fit the disk, unless the bitmap is in use. */
+/** Checks offset and size of the bitmap's table. The size must fit the disk, unless the bitmap is in use. */
 function decodeTable(
   reader: TableReader,
   at: number,
@@ -134,13 +136,13 @@ function decodeTable(
   bitmap: Pick<Header, 'clusterBits' | 'virtualSize'> & Pick<Bitmap, 'granularityBits' | 'inUse'>,
 ): Pick<Bitmap, 'tableOffset' | 'tableEntries'> {
   const { virtualSize, granularityBits } = bitmap;
-  const clusterSize = 2 ** bitmap.clusterBits;
+  const clusterSize = clusterSizeOf(bitmap);
   const tableEntries = readU32(fixed, 8);
   const maxEntries = MAX_BITMAP_BYTES / clusterSize;
   if (tableEntries < 1 || tableEntries > maxEntries) {
     throw reader.corrupt('bitmap_table_size', at + 8, `1 to ${maxEntries}`, tableEntries);
   }
-  const diskSize = virtualSize - (virtualSize % SECTOR_SIZE);
+  const diskSize = roundDown(virtualSize, SECTOR_SIZE);
   const needed = bitmapTableEntries(diskSize, granularityBits, clusterSize);
   if (tableEntries !== needed && !bitmap.inUse) {
     throw reader.corrupt('bitmap_table_size', at + 8, `${needed} for the disk's size`, tableEntries);
@@ -167,8 +169,9 @@ export function encodeBitmapDirectory(bitmaps: readonly NewBitmap[]): Uint8Array
 }
 
 /**
- * Counts the clusters that these bitmaps take at most in a new image: bits, tables and directory.
+ * Counts the most clusters that these bitmaps take in a new image: bits, tables and directory.
  * @param virtualSize bytes of the new image's disk
+ * @param clusterSize bytes of its clusters
  */
 export function clustersOfBitmaps(
   bitmaps: readonly Bitmap[],

@@ -1,8 +1,8 @@
 /**
- * Reads the bits of one bitmap and divides them into clusters of another image. Memory holds one cluster of bits,
- * whatever the bitmap's size. Specification: "Bitmap data".
+ * Reads the bits of one bitmap and divides them into clusters of another image. Memory holds one cluster of bits.
+ * Specification: "Bitmap data".
  */
-import { roundUp } from '../arithmetic.js';
+import { roundDown, roundUp } from '../arithmetic.js';
 import { Qcow2cError, quoted } from '../errors.js';
 import { SECTOR_SIZE } from '../sector.js';
 import type { Storage } from '../storage/storage.js';
@@ -15,7 +15,7 @@ import {
   MAX_BITMAP_BYTES,
   nextBitmapTableEntry,
 } from './bitmap-table.js';
-import { TABLE_ENTRY_BYTES } from './geometry.js';
+import { clusterSizeOf, TABLE_ENTRY_BYTES } from './geometry.js';
 import type { Header } from './header.js';
 import type { TableBudget } from './table-budget.js';
 import type { TableReader } from './table-reader.js';
@@ -29,9 +29,9 @@ export type BitmapCluster =
 
 /**
  * Reads the bits in the order of the disk, from the lowest bit of the first byte on: one bit for each granule of the
- * target's disk. Bits past the end of the source's disk are 0. The tail bits of the last cluster are 0 too, whatever
- * the source holds there, as the specification requires. Clusters that hold only zeros or only ones are reported as
- * such; QEMU writes ones as data, but reads both. A last cluster that the bits do not fill is never `ones`.
+ * target's disk. Bits past the end of the source's disk are 0, and so are the tail bits of the last cluster, as the
+ * specification requires. Clusters that hold only zeros or only ones are reported as such; QEMU writes ones as data,
+ * but reads both. A last cluster that the bits do not fill is never `ones`.
  * @param image the header of the image in `file`
  * @param bitmap from the directory of that image, not in use
  * @param target cluster size and disk size in bytes
@@ -51,10 +51,10 @@ export async function* readBitmap(
   const targetBits = bitmapBits(target.virtualSize, granularityBits);
   const clusters = bitmapTableEntries(target.virtualSize, granularityBits, clusterSize);
   if (clusters * clusterSize > MAX_BITMAP_BYTES) throw tooLarge(bitmap, file.name);
-  const diskSize = image.virtualSize - (image.virtualSize % SECTOR_SIZE);
+  const diskSize = roundDown(image.virtualSize, SECTOR_SIZE);
   const bits = Math.min(bitmapBits(diskSize, granularityBits), targetBits);
 
-  const source = new SourceBits(file, 2 ** image.clusterBits, bitmap, budget);
+  const source = new SourceBits(file, clusterSizeOf(image), bitmap, budget);
   const bytes = new Uint8Array(clusterSize);
   for (let index = 0; index < clusters; index += 1) {
     const start = index * clusterSize;
@@ -117,7 +117,7 @@ class SourceBits {
   }
 }
 
-/** @param count how many bits to keep, from the lowest of the first byte on; 0, or more than all, is valid */
+/** @param count bits to keep, from the lowest of the first byte on; may be below 0 or above the number of bits */
 function clearFrom(bytes: Uint8Array, count: number): void {
   const kept = Math.max(0, count);
   const whole = Math.floor(kept / 8);

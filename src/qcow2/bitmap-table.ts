@@ -1,6 +1,6 @@
 /**
- * The table of one bitmap. Each entry describes a cluster of bits: all zeros, all ones, or stored at an offset. Used
- * by the bitmap reader and the image writer. Specification: "Bitmap table", "Bitmap data".
+ * The table of one bitmap. Each entry describes a cluster of bits: all zeros, all ones, or stored at an offset.
+ * Specification: "Bitmap table", "Bitmap data".
  */
 import { internalError, quoted } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
@@ -12,7 +12,7 @@ import { TableReader } from './table-reader.js';
 /** QEMU's bound on the bits of a bitmap (BME_MAX_PHYS_SIZE), in bytes, rounded to whole clusters. */
 export const MAX_BITMAP_BYTES = 512 * 1024 * 1024;
 
-/** Bit 0 without an offset: every bit is set. */
+/** Entry with bit 0 set and no offset: every bit of the cluster is set. */
 const ALL_ONES = 1n;
 /** Bits 9 to 55: the cluster's offset. */
 const OFFSET_MASK = (1n << 56n) - (1n << 9n);

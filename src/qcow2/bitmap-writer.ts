@@ -1,6 +1,6 @@
 /**
- * Writes the dirty bitmaps of a new image: their bits in runs of clusters, then the tables and the directory. Only
- * the tables' places stay in memory. Used by the image writer. Specification: "Bitmaps".
+ * Writes the dirty bitmaps of an image: their bits in runs of clusters, then the tables and the directory. Only the
+ * offsets of the tables stay in memory. Specification: "Bitmaps".
  */
 import { roundUp } from '../arithmetic.js';
 import type { OverlapGuard } from '../storage/overlap-guard.js';
@@ -45,7 +45,7 @@ export class BitmapWriter {
     this.#stream = stream;
   }
 
-  /** @param clusters the bits; each cluster is copied before the next is requested */
+  /** Writes bits and table of one bitmap. @param clusters each is copied before the next is requested */
   async add({ bitmap, clusters }: BitmapContent): Promise<void> {
     const entries: BitmapTableEntry[] = [];
     for await (const cluster of clusters) {

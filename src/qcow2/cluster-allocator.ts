@@ -1,8 +1,8 @@
 /**
  * Allocates the space of the image file, upwards only. Compressed clusters form a stream and get one byte range after
  * another. Normal clusters get runs of whole clusters. L2 tables and refcount blocks get areas of clusters, which lie
- * before the clusters that they point to or count. The allocator also counts the references. The layout follows from
- * the order of the calls alone.
+ * before the clusters that they point to or count. The allocator also counts the references. The layout depends only on
+ * the order of the calls.
  */
 import { roundDown, roundUp } from '../arithmetic.js';
 import { internalError } from '../errors.js';
@@ -11,16 +11,16 @@ import type { FreeRange } from './free-range.js';
 import type { Geometry } from './geometry.js';
 import type { Refcounts } from './refcounts.js';
 
-/** The size of a new area, as a part of the tables allocated so far. It bounds the space that stays unused. */
+/** A new area has room for one table for each eight tables allocated so far, which bounds the unused space. */
 const AREA_PART = 8;
 /** Least bytes of an area, unless a cluster is larger or no more tables can follow. */
 const SMALLEST_AREA = 16 * 1024;
-/** Largest area in bytes, unless a cluster is larger. Its tables stay in memory until all of them are complete. */
+/** Most bytes of an area, unless a cluster is larger. Its tables stay in memory until all of them are complete. */
 const LARGEST_AREA = 256 * 1024;
 
 /**
- * Bytes after which the stream does not go on in the space that it left: an image that is written from start to end
- * keeps what lies between in memory. The space that this wastes is below half a percent.
+ * Bytes after which the stream does not return to the space that it left. An image that is written from start to end
+ * keeps the clusters between in memory. The wasted space is below half a percent.
  */
 const LONGEST_INTERRUPTION = 16 * 1024 * 1024;
 
@@ -28,7 +28,7 @@ const LONGEST_INTERRUPTION = 16 * 1024 * 1024;
 export interface AllocationObserver {
   /** No byte will be written to this unit (index) past `end` (bytes from its start). */
   setDataEnd(unit: number, end: number): void;
-  /** Tables lie in these clusters from now on. All places of the previous area are taken. */
+  /** These clusters are a new area of tables. All clusters of the previous area are taken. */
   beginTableArea(offset: HostOffset, clusters: number): void;
 }
 
@@ -59,15 +59,19 @@ export class ClusterAllocator {
   #nextFree: number;
   /** End of the range that holds `#nextFree`. */
   #rangeEnd: number;
-  /** Place of the next compressed cluster, and end of the space that the stream owns there. */
+  /** Offset of the next compressed cluster. */
   #cursor: number;
+  /** End of the space that the stream has. */
   #streamEnd: number;
-  /** Place of the next table, and end of the area. */
+  /** Offset of the next table. */
   #nextTable = 0;
+  /** End of the current area of tables. */
   #areaEnd = 0;
-  /** Tables allocated so far, and how many L2 tables may follow. */
+  /** Tables allocated so far. */
   #tables = 0;
+  /** L2 tables that may follow. */
   #further = 0;
+  /** End of the last byte in use. */
   #end: number;
 
   /**
@@ -107,7 +111,7 @@ export class ClusterAllocator {
     return hostCluster(this.#nextFree / this.#geometry.clusterSize);
   }
 
-  /** End of the last byte in use. */
+  /** End of the last byte in use, in bytes. */
   get end(): number {
     return this.#end;
   }
@@ -157,7 +161,7 @@ export class ClusterAllocator {
   }
 
   /**
-   * Counts one reference to each host cluster of a range that was reserved, or was taken from the start.
+   * Counts one reference to each host cluster of a range that was reserved, or that lies before the first free one.
    * @param length bytes
    */
   count(offset: HostOffset, length: number): void {
@@ -187,12 +191,12 @@ export class ClusterAllocator {
   }
 
   /**
-   * Finds room for `length` bytes, and first allocates the refcount blocks that count them.
-   * @returns the offset of the room
+   * Allocates the refcount blocks for the next `length` bytes, then finds free space for the bytes.
+   * @returns the offset of the space
    */
   #makeRoom(length: number): number {
     for (let before = -1; before !== this.#nextFree; ) {
-      this.#goOnToRange(length);
+      this.#advanceToRange(length);
       before = this.#nextFree;
       this.#placeBlocks(length);
     }
@@ -200,7 +204,7 @@ export class ClusterAllocator {
   }
 
   /** Moves to the first free range with room for `length` bytes. */
-  #goOnToRange(length: number): void {
+  #advanceToRange(length: number): void {
     while (this.#nextFree + length > this.#rangeEnd) {
       const next = this.#free.shift();
       if (next === undefined) throw internalError(`no room for ${length} bytes after the end of the file`);
@@ -248,7 +252,7 @@ export class ClusterAllocator {
     const wanted = Math.max(Math.floor(this.#tables / AREA_PART), SMALLEST_AREA / clusterSize);
     const most = Math.min(largestArea(this.#geometry, this.#unit), 1 + this.#further);
     const length = roundUp(Math.max(1, Math.min(wanted, most)) * clusterSize, this.#unit);
-    this.#goOnToRange(this.#unit);
+    this.#advanceToRange(this.#unit);
     this.#nextTable = this.#nextFree;
     this.#nextFree += Math.min(length, this.#rangeEnd - this.#nextFree);
     this.#areaEnd = this.#nextFree;

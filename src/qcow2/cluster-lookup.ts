@@ -1,11 +1,11 @@
 /**
  * Finds guest clusters in the tables of an image: L1 entry, L2 entry, offset in the file. Every offset is checked
  * before it is used. A broken entry makes only its own guest clusters unreadable. The clusters themselves are not
- * read. Used by the cluster map, the check and the map of a file. Specification: "Cluster mapping".
+ * read. Specification: "Cluster mapping".
  */
 import { isFileLost, Qcow2cError, quoted } from '../errors.js';
 import type { HostFile } from '../image/source.js';
-import { TABLE_ENTRY_BYTES } from './geometry.js';
+import { clusterSizeOf, TABLE_ENTRY_BYTES } from './geometry.js';
 import { decodeL1Entry } from './l1-entry.js';
 import { type L2Format, type L2Run, l2Run, unitsOf } from './l2-run.js';
 import { entriesTogether, type PastEnd, TableCache, type TableEntries } from './table-cache.js';
@@ -22,16 +22,16 @@ export interface ImageTables extends L2Format {
 export interface LookupSettings {
   /** How tables past the end of the file are handled. */
   readonly pastEnd: PastEnd;
-  /** Whether clusters without data are distinguished by the host clusters allocated for them. */
+  /** Whether the host clusters allocated for clusters without data are reported. */
   readonly keptPlaces: boolean;
   /** Whether compressed clusters are reported one by one, or together with those that follow. */
   readonly compressed: 'each' | 'together';
 }
 
-/** What the tables tell about the guest bytes from the requested offset on. Lengths and offsets in bytes. */
+/** The mapping of the guest bytes from the requested offset on. Lengths and offsets in bytes. */
 export type FoundClusters = {
   readonly length: number;
-} /** `host`: offset of the space reserved for the first byte and the following ones, if any; only on request. */ & (
+} /** `host`: offset of the space allocated for the range, if any; only with `keptPlaces`. */ & (
   | { readonly kind: 'unallocated' | 'zero'; readonly host: number | undefined }
   /** `host`: offset of the first byte; the others follow it. */
   | { readonly kind: 'normal'; readonly host: number }
@@ -69,7 +69,7 @@ export class ClusterLookup {
     this.#name = file.name;
     this.#tables = new TableCache(file, settings.pastEnd);
     this.#settings = settings;
-    this.#clusterSize = 2 ** image.clusterBits;
+    this.#clusterSize = clusterSizeOf(image);
     this.#entryBytes = image.extendedL2 ? 2 * TABLE_ENTRY_BYTES : TABLE_ENTRY_BYTES;
     this.#l2Entries = this.#clusterSize / this.#entryBytes;
     this.#unitSize = this.#clusterSize / unitsOf(image);
@@ -77,7 +77,7 @@ export class ClusterLookup {
 
   /**
    * @param guest bytes, below the virtual size
-   * @returns what lies there, at most up to the next table, cluster or piece of a table
+   * @returns the mapping from there on, at most up to the next table, cluster or piece of a table
    */
   async find(guest: number): Promise<FoundClusters> {
     const untilEnd = this.#image.virtualSize - guest;
@@ -85,7 +85,7 @@ export class ClusterLookup {
     const found = await this.#nextTable(Math.floor(guest / reach));
     if (found === undefined) return { kind: 'unallocated', length: untilEnd, host: undefined };
     const start = found.index * reach;
-    // The range before it is unallocated. The next call returns this table.
+    // The range before the table is unallocated. The next call finds this table.
     if (start > guest) return { kind: 'unallocated', length: start - guest, host: undefined };
     if ('offset' in found) return this.#findInTable(guest, start, found.offset);
     const length = Math.min(untilEnd, start + found.count * reach - guest);
@@ -94,8 +94,8 @@ export class ClusterLookup {
 
   /**
    * Makes the error of an entry that cannot be interpreted.
-   * @param reason continues a sentence about it
-   * @param offset of the entry in the file, where it is known
+   * @param reason a clause about the cluster
+   * @param offset of the entry in the file, if known
    */
   broken(guest: number, reason: string, offset?: number): Qcow2cError {
     return brokenAt(this.#name, guest, reason, offset);
@@ -171,7 +171,7 @@ export class ClusterLookup {
         return {
           kind: run.kind,
           length,
-          host: this.#settings.keptPlaces ? behind(run.host, inUnit) : undefined,
+          host: this.#settings.keptPlaces ? after(run.host, inUnit) : undefined,
         };
     }
   }
@@ -202,13 +202,13 @@ export class ClusterLookup {
   /**
    * Counts the entries that continue the first one and need no decoding: most are the previous one plus a cluster,
    * and holes are zeros.
-   * @returns 0 or 1 when this cannot be told
+   * @returns 0 or 1 if all entries must be decoded
    */
   #alike(run: L2Run, view: DataView, at: number, count: number): number {
     if (this.#image.extendedL2) return 0;
     const isZero = run.kind === 'unallocated' && view.getBigUint64(at) === 0n;
     if (run.kind !== 'normal' && !isZero) return 0;
-    // Larger numbers are no offsets (see `narrow`).
+    // A larger number is not a valid offset (see `narrow`).
     const isSafe = run.kind !== 'normal' || Number.isSafeInteger(run.host + count * this.#clusterSize);
     return isSafe ? entriesInStep(view, at, count, isZero ? 0 : this.#clusterSize) : 0;
   }
@@ -224,13 +224,13 @@ export class ClusterLookup {
       default: {
         if (next.kind !== run.kind) return false;
         const hasPlace = run.kind === 'normal' || keptPlaces;
-        return !hasPlace || next.host === behind(run.host, units * this.#unitSize);
+        return !hasPlace || next.host === after(run.host, units * this.#unitSize);
       }
     }
   }
 }
 
-/** @returns how many entries from `at` on exceed the previous one by `step`, at least 1 */
+/** @returns the number of entries from `at` on that each exceed the one before by `step`, at least 1 */
 function entriesInStep(view: DataView, at: number, count: number, step: number): number {
   let high = view.getUint32(at);
   let low = view.getUint32(at + 4);
@@ -240,28 +240,31 @@ function entriesInStep(view: DataView, at: number, count: number, step: number):
       low -= 2 ** 32;
       high += 1;
     }
-    const place = at + index * TABLE_ENTRY_BYTES;
-    if (view.getUint32(place + 4) !== low || view.getUint32(place) !== high) return index;
+    const entryAt = at + index * TABLE_ENTRY_BYTES;
+    if (view.getUint32(entryAt + 4) !== low || view.getUint32(entryAt) !== high) return index;
   }
   return count;
 }
 
-/** The offset that many bytes after another, if there is one. */
-function behind(host: number | undefined, bytes: number): number | undefined {
+/** @returns the offset `bytes` after `host`; undefined without one */
+function after(host: number | undefined, bytes: number): number | undefined {
   return host === undefined ? undefined : host + bytes;
 }
 
 /**
- * Makes the error of an entry that describes the guest cluster at `guestOffset` wrongly.
- * @param reason continues a sentence about it
- * @param offset of the entry in the file, where it is known
+ * Makes the error of an invalid entry for the guest cluster at `guestOffset`.
+ * @param reason a clause about the cluster
+ * @param offset of the entry in the file, if known
  */
 export function brokenAt(file: string, guestOffset: number, reason: string, offset?: number): Qcow2cError {
   const message = `${quoted(file)} is broken at guest offset ${guestOffset}: ${reason}`;
   return new Qcow2cError('ERR_CORRUPT', message, { file, offset, guestOffset });
 }
 
-/** @returns an error of a part of the file, which makes its clusters unreadable @throws any other error, as it is */
+/**
+ * @returns the error, if it concerns a part of the file, so that only clusters of this part are unreadable
+ * @throws any other error, unchanged
+ */
 export function fileErrorOnly(error: unknown): Qcow2cError {
   if (!(error instanceof Qcow2cError) || isFileLost(error)) throw error;
   if (error.code === 'ERR_CORRUPT' || error.code === 'ERR_IO') return error;

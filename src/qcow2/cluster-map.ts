@@ -1,13 +1,14 @@
 /**
- * Tells where to read the bytes of guest clusters: compares the tables with the length of the files. Used by readers
- * of the disk. Specification: "Cluster mapping".
+ * Tells where to read the bytes of guest clusters: looks them up in the tables and compares the offsets with the length
+ * of the files. Specification: "Cluster mapping".
  */
 import type { CompressionType } from '../compression-type.js';
 import { quoted } from '../errors.js';
 import type { HostFile, LayerRange } from '../image/source.js';
 import { ClusterLookup, fileErrorOnly, type ImageTables } from './cluster-lookup.js';
+import { clusterSizeOf } from './geometry.js';
 
-/** What the map needs from the image. */
+/** Properties of an image that its map needs. */
 export interface MappedImage extends Omit<ImageTables, 'external'> {
   readonly compressionType: CompressionType;
 }
@@ -29,12 +30,12 @@ export class ClusterMap {
     this.#descriptor = file.descriptor;
     this.#data = dataFile ?? file;
     this.#type = image.compressionType;
-    this.#clusterSize = 2 ** image.clusterBits;
+    this.#clusterSize = clusterSizeOf(image);
   }
 
   /**
    * @param guest bytes, below the virtual size
-   * @returns what lies there, at most up to the next table, cluster or piece of a table
+   * @returns the range from there on, at most up to the next table, cluster or piece of a table
    */
   async map(guest: number): Promise<LayerRange> {
     const found = await this.#lookup.find(guest);

@@ -1,7 +1,7 @@
 /**
- * Gathers normal clusters into a run of contiguous host clusters, and writes a run at once. Few runs interrupt the
- * stream of compressed clusters less often; each interruption wastes the rest of a host cluster. Reserved clusters
- * take a place in the run, but no memory and no write: they stay holes of the file.
+ * Gathers normal clusters into runs of contiguous host clusters, and writes each run at once. Each run interrupts the
+ * stream of compressed clusters, which wastes the rest of a host cluster, so there should be few. Reserved clusters are
+ * part of a run but are not written: they stay holes of the file.
  */
 import { roundDown, roundUp } from '../arithmetic.js';
 import type { OverlapGuard } from '../storage/overlap-guard.js';
@@ -10,10 +10,10 @@ import { copyBytes } from '../system/copy-bytes.js';
 import { type HostOffset, hostOffset } from './addresses.js';
 import type { ClusterAllocator } from './cluster-allocator.js';
 
-/** Bytes gathered before a run is placed. Larger writes do not make disks faster. */
+/** Bytes gathered before a run gets its place in the file. Larger writes do not make disks faster. */
 const RUN_BYTES = 2 * 1024 * 1024;
 
-/** Most callbacks that wait. Only many single reservations reach this; clusters with bytes fill the memory first. */
+/** Most waiting callbacks. Only single reservations can reach this; clusters with bytes fill the memory first. */
 const MOST_WAITING = 8192;
 
 interface Waiting {
@@ -22,7 +22,7 @@ interface Waiting {
   readonly placed: (offset: HostOffset) => void;
 }
 
-/** Contiguous clusters in the file and in memory. In bytes. */
+/** Clusters that are contiguous in the file and in memory. In bytes. */
 interface Piece {
   /** From the run's start, a multiple of the unit; so is `memoryAt`. */
   readonly at: number;
@@ -39,10 +39,11 @@ export class ClusterRun {
   #turn: 0 | 1 = 0;
   #waiting: Waiting[] = [];
   #pieces: Piece[] = [];
-  /** Bytes of the run so far, and of the memory. */
+  /** Bytes of the run so far. */
   #length = 0;
+  /** Bytes of memory in use. */
   #filled = 0;
-  /** Bytes that callers hold until the run is placed. */
+  /** Bytes of tables that callers keep until the run is placed. */
   #kept = 0;
   #inFlight: Promise<void> = Promise.resolve();
 
@@ -69,9 +70,9 @@ export class ClusterRun {
   }
 
   /**
-   * Waits until all clusters added before have places, because a table may refer to them.
-   * @param bytes of the table; once these fill a run, the run is placed
-   * @param placed called then, or at once when no cluster waits
+   * Calls back when all clusters added before have places. A table that refers to them can then be written.
+   * @param bytes of the table, which waits in memory: once these reach the size of a run, the run is placed
+   * @param placed called then, or at once if no cluster waits
    */
   async whenPlaced(bytes: number, placed: () => void): Promise<void> {
     if (this.#waiting.length === 0) return placed();
@@ -119,7 +120,7 @@ export class ClusterRun {
     await this.#inFlight;
   }
 
-  /** Zero bytes before the next cluster, where reserved clusters share a unit with written ones. */
+  /** The zero bytes to write before the next cluster, if reserved clusters share a unit with written ones. */
   #gap(): { readonly behind: number; readonly before: number; readonly joins: boolean } {
     const last = this.#pieces.at(-1);
     if (last === undefined) {

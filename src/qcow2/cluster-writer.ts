@@ -32,11 +32,11 @@ export interface ImageCounts {
   compressedBytes: number;
 }
 
-/** Whether guest clusters without an entry show a backing file. */
+/** The rules for guest clusters without an L2 entry. */
 export interface BackingRules {
   /** The image has a backing file, so zeros need an entry. */
   readonly hasBacking?: boolean;
-  /** Guest clusters that are passed over hide the backing file, because it belongs to the content that is replaced. */
+  /** Skipped guest clusters become zeros that hide the backing file, because it belongs to the replaced content. */
   readonly hidesBacking?: boolean;
 }
 
@@ -51,7 +51,7 @@ export class ClusterWriter {
   readonly #parameters: ImageParameters;
   readonly #hasBacking: boolean;
   readonly #hidesBacking: boolean;
-  /** The first guest cluster that is neither stored nor passed over. */
+  /** The first guest cluster that is neither stored nor skipped. */
   #next = guestCluster(0);
 
   constructor(
@@ -83,8 +83,8 @@ export class ClusterWriter {
   }
 
   /**
-   * Stores packed clusters; their bytes are copied before this resolves, except those of an external data file, which the
-   * caller writes.
+   * Stores packed clusters. Their bytes are copied before this resolves, except those of an external data file, which
+   * the caller writes.
    * @param first guest cluster, higher than all stored before
    * @throws Qcow2cError ERR_IO
    */
@@ -130,18 +130,19 @@ export class ClusterWriter {
    * Stores contiguous guest clusters compressed; not with an external data file. Payloads without a gap in the file go
    * to the cache in one call.
    * @param lengths of each payload in bytes, shorter than a cluster
-   * @param payloads one after the other, and perhaps more bytes; copied before this resolves
-   * @returns the payloads' bytes
+   * @param payloads without gaps, perhaps followed by other bytes; copied before this resolves
+   * @returns the number of the payloads' bytes
    */
   async writeCompressed(first: GuestCluster, lengths: Uint32Array, payloads: Uint8Array): Promise<number> {
     this.#expectDataFile(false);
     const { allocator, cache, geometry } = this.#body;
-    /** The clusters that have their place and are not yet in the cache: from `pending` on, at `place` in the file. */
+    /** The first cluster that has its place but is not yet in the cache, with its offset in the file. */
     let pending = 0;
     let place = 0;
+    /** Where its payload begins, and where the last one ends. */
     let from = 0;
     let at = 0;
-    const hand = async (to: number) => {
+    const sendUpTo = async (to: number) => {
       if (to > pending)
         await cache.writeRun(place, lengths.subarray(pending, to), payloads.subarray(from, at));
       pending = to;
@@ -152,14 +153,14 @@ export class ClusterWriter {
       for (let index = 0; index < clusters; index += 1) {
         const length = lengths[begin + index] ?? 0;
         const { offset, padding } = allocator.allocateBytes(length);
-        if (offset !== place + at - from) await hand(begin + index);
+        if (offset !== place + at - from) await sendUpTo(begin + index);
         if (padding > 0) await cache.write(offset - padding, new Uint8Array(padding));
         if (from === at) place = offset;
         setEntry(encodeCompressedCluster(offset, length, geometry.clusterBits), 0n, index);
         at += length;
       }
     });
-    await hand(lengths.length);
+    await sendUpTo(lengths.length);
     this.counts.compressedClusters += lengths.length;
     this.counts.compressedBytes += at;
     return at;
@@ -204,8 +205,8 @@ export class ClusterWriter {
   }
 
   /**
-   * Preallocates guest clusters: each gets a host cluster that is not written. They read as the file's present
-   * content (zeros, in a hole); with extended L2 entries as unallocated.
+   * Preallocates guest clusters: each gets a host cluster that is not written. They read as the content of the file
+   * there (zeros in a hole); with extended L2 entries as unallocated.
    */
   async reserve(first: GuestCluster, count = 1): Promise<void> {
     const { geometry, dataFile } = this.#parameters;
@@ -253,12 +254,12 @@ export class ClusterWriter {
 
   #expectDataFile(expected: boolean): void {
     if ((this.#parameters.dataFile !== undefined) !== expected) {
-      throw internalError(`a cluster in the ${expected ? 'data' : 'image'} file, where none can be`);
+      throw internalError(`a cluster for the ${expected ? 'data' : 'image'} file, which holds no clusters`);
     }
   }
 }
 
-/** The end of the clusters from `index` on that are stored together: compressed ones, or zeros. */
+/** @returns the end of the clusters from `index` on that are stored together: compressed ones, or zeros */
 function runEnd(sizes: Uint32Array, index: number, clusterSize: number): number {
   const size = sizes[index] ?? 0;
   let end = index + 1;

@@ -1,6 +1,6 @@
 /**
- * The options of a new image, their defaults, and the check of both. The rules, their order and their messages are
- * those of qemu-img (qcow2_co_create in QEMU's block/qcow2.c), because scripts know them.
+ * The options of a new image, their defaults and their validation. The rules, their order and their messages are those
+ * of qemu-img (qcow2_co_create in QEMU's block/qcow2.c), because scripts know them.
  */
 import { COMPRESSION_TYPES, type CompressionType } from '../compression-type.js';
 import { Qcow2cError, quoted, usageError } from '../errors.js';
@@ -15,6 +15,7 @@ import {
   MIN_EXTENDED_L2_CLUSTER_BITS,
   TABLE_ENTRY_BYTES,
 } from './geometry.js';
+import { MAX_BACKING_NAME_BYTES } from './header.js';
 import { type HeaderNames, headerBytes, type NewBackingFile, type NewDataFile } from './new-header.js';
 
 export interface CreateOptions {
@@ -24,7 +25,7 @@ export interface CreateOptions {
   readonly compat?: 2 | 3 | undefined;
   /** Default zlib, which every reader knows; zstd needs version 3. */
   readonly compressionType?: CompressionType | undefined;
-  /** Width of a refcount: a power of two up to 64. Default 16; version 2 has no other. */
+  /** Width of a refcount: a power of two up to 64. Default 16, the only width of version 2. */
   readonly refcountBits?: number | undefined;
   /** Allows later writers to postpone refcount updates. Default false; needs version 3. */
   readonly lazyRefcounts?: boolean | undefined;
@@ -39,11 +40,11 @@ export interface CreateOptions {
   readonly dataFileRaw?: boolean | undefined;
   /** The preallocation besides the data. Default off. Not with compression. */
   readonly preallocation?: 'off' | 'metadata' | 'falloc' | 'full' | undefined;
-  /** Bytes of a disk that is read from a stream; otherwise the sources have the size. */
+  /** Bytes of a disk that is read from a stream; other sources have a size of their own. */
   readonly size?: number | undefined;
 }
 
-/** Options with defaults applied, checked. */
+/** Valid options, with defaults applied. */
 export interface ImageParameters {
   readonly version: 2 | 3;
   readonly geometry: Geometry;
@@ -57,8 +58,6 @@ export interface ImageParameters {
 
 export const PREALLOCATIONS = ['off', 'metadata', 'falloc', 'full'] as const;
 const BACKING_FORMATS = ['raw', 'qcow2'];
-/** The specification's bound of backing_file_size. */
-const MAX_BACKING_NAME_BYTES = 1023;
 const needsVersion3 = 'compatibility level 1.1 and above (use version=v3 or greater)';
 
 function isOneOf(known: readonly string[], value: string): boolean {
@@ -72,7 +71,8 @@ function isPowerOfTwo(value: number, lowest: number, highest: number): boolean {
 }
 
 /**
- * @param virtualSize bytes; undefined for a stream, whose size is known at its end only
+ * Validates options and applies the defaults.
+ * @param virtualSize bytes; undefined for a stream, whose size is known at its end
  * @throws Qcow2cError ERR_USAGE for an invalid value or combination; ERR_LIMIT when the disk needs an L1 table larger
  *   than QEMU opens, or the names do not fit into the first cluster
  */
@@ -177,7 +177,7 @@ function newBackingFile(
   return { file, format };
 }
 
-/** A guest could forge a probed format, so the format must be given. */
+/** The error of a backing file without a format. A guest could forge a probed format, so the format must be given. */
 export function noBackingFormat(): Qcow2cError {
   return usageError(
     'Use of backing file requires explicit backing format (state it with -F raw or -F qcow2)',

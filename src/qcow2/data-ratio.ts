@@ -1,15 +1,16 @@
-/** The one definition of an image's ratio, for progress, summaries, `info --deep` and results. */
+/** The ratio of an image, as shown by progress, summaries, `info --deep` and results. */
 
 /** In bytes. */
 export interface StoredData {
-  /** Lengths of the compressed clusters in the image, and their guest bytes. */
+  /** Compressed clusters in the image. */
   readonly compressed: number;
+  /** The guest bytes of these clusters. */
   readonly compressedGuest: number;
-  /** Guest bytes of the normal clusters, which take as many in the image. */
+  /** Normal clusters, which take as many bytes in the image as on the disk. */
   readonly normal: number;
 }
 
-/** @returns what the clusters with data take in the image for each of their guest bytes; undefined: there are none */
+/** @returns bytes in the image divided by guest bytes, of the clusters with data; undefined: there are none */
 export function dataRatio({ compressed, compressedGuest, normal }: StoredData): number | undefined {
   const data = compressedGuest + normal;
   return data === 0 ? undefined : (compressed + normal) / data;

@@ -1,6 +1,6 @@
 /**
- * What an encrypted image says of its encryption without any key. Used by info. Specification: "Full disk encryption
- * header pointer"; LUKS On-Disk Format Specification 1.2.3, "The partition header".
+ * Describes the encryption of an image, which needs no key. Specification: "Full disk encryption header pointer"; LUKS
+ * On-Disk Format Specification 1.2.3, "The partition header".
  *
  *     LUKS header: magic (6 bytes), version (2), cipher_name (32), cipher_mode (32), hash_spec (32),
  *                  payload_offset (4), key_bytes (4), mk_digest (20), mk_digest_salt (32), mk_digest_iter (4),
@@ -12,6 +12,7 @@ import { SECTOR_SIZE } from '../sector.js';
 import type { Storage } from '../storage/storage.js';
 import { readU32, readU64 } from './be64.js';
 import { EXTENSION_TYPES, forEachExtension } from './extension-list.js';
+import { clusterSizeOf } from './geometry.js';
 import type { Header } from './header.js';
 import { headerAreaBytes } from './header-extensions.js';
 
@@ -31,7 +32,7 @@ const SLOT_ENABLED = 0x00ac71f3;
 /** Text fields are copied from the file and not interpreted. */
 export interface LuksEncryption {
   readonly format: 'luks';
-  /** With its key length in bits: aes-256. */
+  /** Cipher with its key length in bits: aes-256. */
   readonly cipher: string;
   readonly cipherMode: string;
   /** Generator of initialization vectors; undefined if the mode names none. */
@@ -48,7 +49,7 @@ export interface LuksEncryption {
 export interface KeySlot {
   /** From the LUKS header, in bytes. */
   readonly keyOffset: number;
-  /** Of a slot that holds a key. */
+  /** undefined: the slot holds no key. */
   readonly active: { readonly iterations: number; readonly stripes: number } | undefined;
 }
 
@@ -102,7 +103,7 @@ async function luksOffset(
   forEachExtension(bytes.subarray(header.headerLength, end), (type, data) => {
     if (type !== EXTENSION_TYPES.encryption || data.length !== POINTER_BYTES) return;
     const value = Number(readU64(data, 0));
-    offset = value % 2 ** header.clusterBits === 0 && Number.isSafeInteger(value) ? value : undefined;
+    offset = value % clusterSizeOf(header) === 0 && Number.isSafeInteger(value) ? value : undefined;
   });
   return offset;
 }
@@ -135,7 +136,7 @@ function decodeSlot(bytes: Uint8Array, at: number): KeySlot {
   };
 }
 
-/** Decodes text up to a NUL. */
+/** Decodes text up to a NUL. @param length of its field, in bytes */
 function text(bytes: Uint8Array, at: number, length: number): string {
   const [word = ''] = Buffer.from(bytes.subarray(at, at + length))
     .toString('utf8')

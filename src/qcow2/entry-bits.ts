@@ -1,6 +1,6 @@
 /**
- * The bits that entries of L1 and L2 tables share, as 64-bit values and as the two 32-bit halves. The halves serve the
- * check, which visits every entry of an image: a bigint for each would cost more than the rest of its work.
+ * The bits of entries of L1 and L2 tables, as 64-bit values and as two 32-bit halves. The check uses the halves: it
+ * visits every entry of an image, and a bigint for each would cost more than the rest of its work.
  * Specification: "L1 table entry", "L2 table entry", "Standard Cluster Descriptor".
  */
 
@@ -33,7 +33,7 @@ export function wholeEntry(high: number, low: number): bigint {
   return (BigInt(high) << 32n) | BigInt(low);
 }
 
-/** @returns x of the specification: how many low bits of a compressed cluster descriptor are the offset */
+/** @returns x of the specification: the number of low bits of a compressed cluster descriptor that hold the offset */
 export function compressedOffsetBits(clusterBits: number): number {
   return 62 - (clusterBits - 8);
 }

@@ -1,6 +1,5 @@
 /**
- * The list of extensions after the header, independent of their content. Used by the decoders of file names, bitmaps,
- * feature names and the encryption header's place. Specification: "Header extensions".
+ * The list of extensions after the header, independent of their content. Specification: "Header extensions".
  *
  *     every extension: type (4 bytes), length (4 bytes), data, padding to a multiple of 8
  *     the last one:    type 0, length 0

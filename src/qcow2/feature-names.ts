@@ -1,6 +1,5 @@
 /**
- * The feature name table, which gives readers names for unknown features. Used by the header's encoder and decoder.
- * Specification: "Feature name table".
+ * The feature name table, from which readers take the names of unknown features. Specification: "Feature name table".
  */
 import { EXTENSION_TYPES, forEachExtension } from './extension-list.js';
 

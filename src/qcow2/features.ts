@@ -44,7 +44,7 @@ export const FEATURES: readonly Feature[] = [
   { kind: 'autoclear', mask: AUTOCLEAR_RAW_DATA_FILE, name: 'raw external data' },
 ];
 
-/** All incompatible features of the specification. Images with others must be refused. */
+/** All incompatible features of the specification. A reader must refuse images with others. */
 export const KNOWN_INCOMPATIBLE =
   INCOMPATIBLE_DIRTY |
   INCOMPATIBLE_CORRUPT |

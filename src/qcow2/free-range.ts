@@ -1,4 +1,4 @@
-/** Unused space of an image file. Used by the allocator and the writer of an image that is replaced. */
+/** Unused space of an image file that is written in place. */
 
 /** Half-open, in bytes; multiples of the allocation unit. `to` is Infinity for the space after the file. */
 export interface FreeRange {
@@ -6,7 +6,7 @@ export interface FreeRange {
   readonly to: number;
 }
 
-/** A free range of this length in bytes, twice the longest run of clusters, is used in a file of any size. */
+/** Free ranges of this many bytes, twice the longest run of clusters, are used in a file of any size. */
 const LARGE_RANGE = 4 * 1024 * 1024;
 /** Ranges shorter than this, in bytes, are not used. */
 const SMALLEST_RANGE = 64 * 1024;

@@ -1,6 +1,6 @@
 /**
- * The sizes that follow from an image's cluster size and refcount width, and the limits of both. Used by all modules
- * that place or find tables. Specification: "Host cluster management", "Cluster mapping".
+ * The sizes that follow from an image's cluster size and refcount width, and the limits of both. Specification: "Host
+ * cluster management", "Cluster mapping".
  */
 import { hasExtendedL2 } from './features.js';
 
@@ -40,14 +40,14 @@ export interface Geometry {
   readonly refcountOrder: number;
   /** Refcounts in a refcount block, which is one cluster. */
   readonly refcountBlockEntries: number;
-  /** The highest refcount the width holds; for 64 bits the highest safe integer, which no file reaches. */
+  /** The highest refcount of this width; for 64 bits the highest safe integer, which no file reaches. */
   readonly refcountMax: number;
 }
 
 /**
  * @param clusterBits log2 of the cluster size in bytes, MIN_CLUSTER_BITS to MAX_CLUSTER_BITS
  * @param refcountBits 1, 2, 4, 8, 16, 32 or 64
- * @param extendedL2 only from MIN_EXTENDED_L2_CLUSTER_BITS on; callers have checked all three
+ * @param extendedL2 only with at least MIN_EXTENDED_L2_CLUSTER_BITS; callers have checked all three
  */
 export function geometry(clusterBits: number, refcountBits: number, extendedL2 = false): Geometry {
   const clusterSize = 2 ** clusterBits;

@@ -1,11 +1,12 @@
 /**
- * The header extensions that qcow2c reads and writes: names of other files, feature names, the place of the bitmaps.
+ * The header extensions that qcow2c reads and writes: names of other files, feature names, place of the bitmaps.
  * Specification: "Header extensions"; bounds: qcow2_read_extensions in QEMU.
  */
 import type { HostOffset } from './addresses.js';
 import { readU32, writeU32, writeU64 } from './be64.js';
 import { EXTENSION_PREFIX_BYTES, EXTENSION_TYPES, forEachExtension } from './extension-list.js';
 import { AUTOCLEAR_BITMAPS, hasDataFile } from './features.js';
+import { clusterSizeOf } from './geometry.js';
 import type { Header } from './header.js';
 import { HeaderFields } from './header-fields.js';
 import { decodeStoredName, type NameDecoder } from './stored-name.js';
@@ -21,9 +22,9 @@ const MAX_BITMAP_DIRECTORY_BYTES = 1024 * MAX_BITMAPS;
 /** Bytes of the smallest directory entry: 24 bytes, a name of one byte, padding to a multiple of 8. */
 const MIN_BITMAP_ENTRY_BYTES = 32;
 
-/** Where the bitmap directory is. Specification: "Bitmaps extension". */
+/** The place of the bitmap directory. Specification: "Bitmaps extension". */
 export interface BitmapsExtension {
-  /** Bitmaps, 1 to 65535. */
+  /** Number of bitmaps, 1 to 65535. */
   readonly count: number;
   /** Bytes, at least 32 for each bitmap, at most 64 MiB. */
   readonly directorySize: number;
@@ -33,23 +34,23 @@ export interface BitmapsExtension {
 export interface HeaderExtensions {
   /** As stored in the image; any image format. */
   readonly backingFormat?: string | undefined;
-  /** The external data file's name. Images may lack it even if the feature's bit is set. */
+  /** The external data file's name. It may be missing even if the feature's bit is set. */
   readonly dataFile?: string | undefined;
   /** Present only while the bitmaps are consistent with the data (autoclear bit). */
   readonly bitmaps?: BitmapsExtension | undefined;
-  /** A program that does not know bitmaps has written to the image since they were saved. */
+  /** Set if a program without bitmap support has written to the image since the bitmaps were saved. */
   readonly staleBitmaps?: true | undefined;
 }
 
-type WhereNamesAre = Pick<Header, 'clusterBits' | 'headerLength' | 'backingFileOffset' | 'backingFileSize'>;
+type NamePlaces = Pick<Header, 'clusterBits' | 'headerLength' | 'backingFileOffset' | 'backingFileSize'>;
 
 /**
  * Counts the bytes at the start of the file that hold the header, its extensions and the backing file's name: at most
  * one cluster, 2 MiB.
  */
-export function headerAreaBytes(header: WhereNamesAre): number {
-  const { backingFileOffset, backingFileSize, clusterBits } = header;
-  return backingFileOffset === 0 ? 2 ** clusterBits : backingFileOffset + backingFileSize;
+export function headerAreaBytes(header: NamePlaces): number {
+  const { backingFileOffset, backingFileSize } = header;
+  return backingFileOffset === 0 ? clusterSizeOf(header) : backingFileOffset + backingFileSize;
 }
 
 /**
@@ -60,7 +61,7 @@ export function headerAreaBytes(header: WhereNamesAre): number {
  */
 export function decodeBackingName(
   bytes: Uint8Array,
-  { backingFileOffset: offset, backingFileSize: size }: WhereNamesAre,
+  { backingFileOffset: offset, backingFileSize: size }: NamePlaces,
   file: string,
   decodeName: NameDecoder = decodeStoredName,
 ): string | undefined {
@@ -73,17 +74,17 @@ export function decodeBackingName(
  * cluster. Unknown extensions are skipped.
  * @param bytes the file's first `headerAreaBytes` bytes; missing bytes count as zeros, as in QEMU
  * @throws Qcow2cError ERR_CORRUPT for an extension that does not end inside the list, or whose content is out of
- *   bounds;
- *   ERR_UNSUPPORTED for a name that is not UTF-8, unless `decodeName` accepts it
+ *   bounds; ERR_UNSUPPORTED for a name that is not UTF-8, unless `decodeName` accepts it
  */
 export function decodeExtensions(
   bytes: Uint8Array,
-  header: WhereNamesAre & Pick<Header, 'incompatibleFeatures' | 'autoclearFeatures'>,
+  header: NamePlaces & Pick<Header, 'incompatibleFeatures' | 'autoclearFeatures'>,
   file: string,
   decodeName: NameDecoder = decodeStoredName,
 ): HeaderExtensions {
-  const { headerLength, backingFileOffset, clusterBits } = header;
-  const end = backingFileOffset === 0 ? 2 ** clusterBits : backingFileOffset;
+  const { headerLength, backingFileOffset } = header;
+  const clusterSize = clusterSizeOf(header);
+  const end = backingFileOffset === 0 ? clusterSize : backingFileOffset;
   const area = new Uint8Array(Math.max(end, headerLength) + EXTENSION_PREFIX_BYTES);
   area.set(bytes.subarray(0, end));
   const fields = new HeaderFields(area, file);
@@ -103,7 +104,7 @@ export function decodeExtensions(
     } else if (type === EXTENSION_TYPES.bitmaps && (header.autoclearFeatures & AUTOCLEAR_BITMAPS) === 0n) {
       found = { ...found, staleBitmaps: true };
     } else if (type === EXTENSION_TYPES.bitmaps) {
-      found = { ...found, bitmaps: decodeBitmapsExtension(fields, data, at, 2 ** clusterBits) };
+      found = { ...found, bitmaps: decodeBitmapsExtension(fields, data, at, clusterSize) };
     }
   });
   if (broken !== undefined) {

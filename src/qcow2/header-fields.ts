@@ -1,6 +1,6 @@
 /**
- * Reads fields of an untrusted header together with their bounds. The error of an invalid field names file, field,
- * offset, expected and found. Used by the header's decoder.
+ * Reads fields of an untrusted header and checks their bounds. The error of an invalid field names the file, the field,
+ * its offset, and the expected and the found value.
  */
 import { Qcow2cError, quoted } from '../errors.js';
 import { type HostOffset, hostOffset } from './addresses.js';
@@ -37,7 +37,8 @@ export class HeaderFields {
 
   /**
    * Reads the offset of a table of `length` bytes: aligned to a cluster, with a safe integer as its end, and outside
-   * the first cluster unless the table is empty. @throws Qcow2cError ERR_CORRUPT
+   * the first cluster unless the table is empty.
+   * @throws Qcow2cError ERR_CORRUPT
    */
   tableOffset(field: string, at: number, length: number, clusterSize: number): HostOffset {
     const offset = this.u64(field, at, Number.MAX_SAFE_INTEGER - length);

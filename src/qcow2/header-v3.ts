@@ -1,6 +1,6 @@
 /**
- * The part of the header that version 3 added: features, refcount width, compression type. Used by the header's
- * encoder and decoder. Specification: "Header" from byte 72, "Additional fields".
+ * The part of the header that version 3 added: features, refcount width, compression type. Specification: "Header" from
+ * byte 72, "Additional fields".
  */
 import { COMPRESSION_TYPES, type CompressionType } from '../compression-type.js';
 import { Qcow2cError, quoted } from '../errors.js';
@@ -16,7 +16,7 @@ import {
 import { MAX_REFCOUNT_ORDER, MIN_EXTENDED_L2_CLUSTER_BITS } from './geometry.js';
 import type { HeaderFields } from './header-fields.js';
 
-/** Offset of the compression type; a header may end before it. */
+/** Offset of the compression type. A header may end before it. */
 const COMPRESSION_TYPE_AT = 104;
 /** Bytes of a header with the compression type and its padding, as QEMU writes it. */
 export const V3_HEADER_BYTES = 112;

@@ -5,8 +5,9 @@
 import { Qcow2cError, quoted } from '../errors.js';
 import type { HostOffset } from './addresses.js';
 import { readU32, readU64 } from './be64.js';
-import { INCOMPATIBLE_EXTENDED_L2 } from './features.js';
+import { hasExtendedL2 } from './features.js';
 import {
+  type Geometry,
   geometry,
   MAX_CLUSTER_BITS,
   MAX_L1_BYTES,
@@ -20,13 +21,12 @@ import { decodeV3Fields, V2_DEFAULTS, type V3Fields } from './header-v3.js';
 /** "QFI" and 0xfb. */
 export const HEADER_MAGIC = 0x514649fb;
 export const V2_HEADER_BYTES = 72;
-/**
- * QEMU's bound (QCOW_MAX_SNAPSHOTS), and the part of a snapshot table entry before extra data, identifier and name.
- */
+/** QEMU's bound (QCOW_MAX_SNAPSHOTS). */
 export const MAX_SNAPSHOTS = 65536;
+/** Bytes of a snapshot table entry before extra data, identifier and name. */
 export const SNAPSHOT_FIXED_BYTES = 40;
 /** The specification's bound of backing_file_size. */
-const MAX_BACKING_NAME_BYTES = 1023;
+export const MAX_BACKING_NAME_BYTES = 1023;
 /** The highest crypt_method: LUKS. */
 const MAX_CRYPT_METHOD = 2;
 
@@ -81,7 +81,7 @@ export function decodeHeader(bytes: Uint8Array, file: string): Header {
   const maxTableClusters = MAX_REFCOUNT_TABLE_BYTES / clusterSize;
   const refcountTableClusters = fields.u32('refcount_table_clusters', 56, 1, maxTableClusters);
   const snapshotCount = fields.u32('nb_snapshots', 60, 0, MAX_SNAPSHOTS);
-  const disk = decodeDisk(bytes, fields, clusterSize, v3Fields.incompatibleFeatures);
+  const disk = decodeDisk(bytes, fields, geometry(clusterBits, 16, hasExtendedL2(v3Fields)));
   const table = (field: string, at: number, length: number) =>
     fields.tableOffset(field, at, length, clusterSize);
   return {
@@ -99,15 +99,13 @@ export function decodeHeader(bytes: Uint8Array, file: string): Header {
   };
 }
 
-/** Decodes the disk's size and an L1 table that covers it. Further L1 entries hold the VM state of snapshots. */
+/** Decodes the disk's size and the length of an L1 table that covers it. Further entries hold snapshots' VM state. */
 function decodeDisk(
   bytes: Uint8Array,
   fields: HeaderFields,
-  clusterSize: number,
-  incompatibleFeatures: bigint,
+  { clusterSize, l2Entries }: Geometry,
 ): Pick<Header, 'virtualSize' | 'l1Entries'> {
-  const extendedL2 = (incompatibleFeatures & INCOMPATIBLE_EXTENDED_L2) !== 0n;
-  const l2TableReach = clusterSize * geometry(Math.log2(clusterSize), 16, extendedL2).l2Entries;
+  const l2TableReach = clusterSize * l2Entries;
   const maxL1Entries = MAX_L1_BYTES / TABLE_ENTRY_BYTES;
 
   const size = readU64(bytes, 24);
@@ -124,8 +122,8 @@ function decodeDisk(
 }
 
 /**
- * Decodes the place of the backing file's name, which lies inside the first cluster. Without a name its length is
- * undefined.
+ * Decodes the place of the backing file's name, which lies inside the first cluster. Without a name the field of its
+ * length has no meaning.
  */
 function decodeBackingFile(
   fields: HeaderFields,

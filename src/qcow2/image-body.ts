@@ -1,7 +1,7 @@
 /**
- * The part of an image that is written as its guest clusters come: clusters, L2 tables, refcount blocks and bitmaps, and
- * the space that they take. Tables lie before the clusters that they point to. What leads to them (L1 table, refcount
- * table, header) is written last, by `ImageWriter` for a new image and by `ReplacementWriter` for an existing one.
+ * The part of an image that is written while guest clusters arrive: clusters, L2 tables, refcount blocks and bitmaps,
+ * and the allocation of their space. Tables lie before the clusters that they point to. L1 table, refcount table and
+ * header are written last, by `ImageWriter` for a new image and by `ReplacementWriter` for an existing one.
  */
 import type { CompressedWriteCache } from '../storage/compressed-write-cache.js';
 import type { OverlapGuard } from '../storage/overlap-guard.js';
@@ -23,13 +23,13 @@ export function allocationUnit(clusterSize: number): number {
   return Math.max(clusterSize, DIRECT_ALIGNMENT);
 }
 
-/** Where an image is written. */
+/** The file that an image is written to. */
 export interface ImageFile {
   /** The target; it reserves at least the first allocation unit, for the header. */
   readonly guard: OverlapGuard;
-  /** Over the same guard, with allocationUnit(cluster size) as its cluster size. */
+  /** Writes to the same guard; its cluster size is the allocation unit. */
   readonly cache: CompressedWriteCache;
-  /** Offset after the header where the image may begin, in bytes, a multiple of the unit. */
+  /** The first offset after the header that the image may use, in bytes, a multiple of the unit. */
   readonly firstFree: number;
   /** The free ranges of a file with content, see ClusterAllocator. */
   readonly free?: readonly FreeRange[] | undefined;
@@ -80,8 +80,8 @@ export class ImageBody {
   }
 
   /**
-   * Stores dirty bitmaps, once. Version 3 only. Call it before the first guest cluster if possible: QEMU cannot open
-   * an image that has lost its bitmap directory, and takes lost bits for clean.
+   * Stores dirty bitmaps. Call it once, for version 3 only, and before the first guest cluster if possible: QEMU cannot
+   * open an image that has lost its bitmap directory, and takes lost bits for clean.
    * @param bitmaps with their bits for this image's cluster and disk size (readBitmap)
    */
   async addBitmaps(bitmaps: readonly BitmapContent[]): Promise<void> {

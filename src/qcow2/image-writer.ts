@@ -1,6 +1,6 @@
 /**
- * Writes a new image: guest clusters in ascending order, then the tables that lead to them, the header last. Memory does
- * not grow with the image, except for the L1 and the refcount table.
+ * Writes a new image: guest clusters in ascending order, then the tables that lead to them, the header last. Memory
+ * does not grow with the image, except for the L1 and the refcount table.
  */
 import { roundUp } from '../arithmetic.js';
 import { internalError } from '../errors.js';
@@ -18,7 +18,7 @@ import { type RootPlaces, RootTables } from './root-tables.js';
 
 /** Settings of the writer besides the image's parameters. */
 export interface WriterSettings extends BackingRules {
-  /** Host clusters that bitmaps will take at most, including their tables. */
+  /** The most host clusters that bitmaps will take, including their tables. */
   readonly bitmapClusters?: number;
 }
 
@@ -30,7 +30,7 @@ export class ImageWriter {
   readonly #roots: RootTables;
 
   /**
-   * @param virtualSize bytes, a multiple of 512; undefined when only `finish` is given the size
+   * @param virtualSize bytes, a multiple of 512; undefined if the size is given to `finish`
    * @throws Qcow2cError ERR_LIMIT when the refcount table would be larger than QEMU opens
    */
   constructor(
@@ -51,11 +51,11 @@ export class ImageWriter {
   }
 
   /**
-   * Writes the remaining data, syncs, and writes tables and header. The caller makes these durable.
-   * @param options.inPlace the file has its final name: sync once more before the header, so that it names complete
-   *   tables
+   * Writes the remaining data, syncs, and writes tables and header. The caller then syncs tables and header.
+   * @param options.inPlace the file has its final name already: sync once more before the header is written, so that it
+   *   points to complete tables
    * @param options.beforeHeader called before the header is written
-   * @param options.virtualSize bytes, a multiple of 512, if the constructor was not given it
+   * @param options.virtualSize bytes, a multiple of 512; default: that of the constructor
    * @returns the file's length in bytes: up to the last sector in use
    * @throws Qcow2cError ERR_LIMIT when the refcount table would be larger than QEMU opens, or the header does not
    *   fit into a cluster

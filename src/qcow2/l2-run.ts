@@ -1,6 +1,6 @@
 /**
  * Decodes an L2 entry from a given subcluster on; without extended entries a cluster is one unit. An entry is
- * accepted only if QEMU accepts it (qcow2_get_host_offset in block/qcow2-cluster.c). Used by the cluster lookup.
+ * accepted only if QEMU accepts it (qcow2_get_host_offset in block/qcow2-cluster.c).
  */
 import { Qcow2cError } from '../errors.js';
 import { COPIED } from './entry-bits.js';
@@ -20,26 +20,28 @@ export interface L2Format {
 /** `units`: number of clusters or subclusters with the same state, at least one. */
 export type L2Run = {
   readonly units: number;
-} /** `host`: where the first unit has a place of its own, though nothing that counts is there, in bytes. */ & (
+} /** `host`: offset of the space allocated for the first unit, which holds no valid data, in bytes. */ & (
   | { readonly kind: 'unallocated' | 'zero'; readonly host?: number | undefined }
   /** `host`: offset of the first unit in bytes; the others follow it. */
   | { readonly kind: 'normal'; readonly host: number }
   | { readonly kind: 'compressed'; readonly offset: number; readonly storedLength: number }
-  /** The entry is invalid; `reason` continues a sentence about the cluster. */
+  /** The entry is invalid; `reason` is a clause about the cluster. */
   | { readonly kind: 'broken'; readonly reason: string }
 );
 
 const UNALLOCATED: L2Run = { kind: 'unallocated', units: 1 };
 
-/** Units of a cluster. */
+/** The number of units of a cluster. */
 export function unitsOf({ extendedL2 }: Pick<L2Format, 'extendedL2'>): number {
   return extendedL2 ? SUBCLUSTERS : 1;
 }
 
 /**
- * @param view holds the entry, `at` bytes from its start
- * @param from the first unit
+ * @param view holds the entry
+ * @param at offset of the entry in `view`, in bytes
+ * @param from index of the first unit
  * @param guest offset of the cluster on the disk, in bytes
+ * @returns the units from `from` on that have the same state
  */
 export function l2Run(format: L2Format, view: DataView, at: number, from: number, guest: number): L2Run {
   const { version, clusterBits, extendedL2, external } = format;

@@ -1,8 +1,8 @@
 /**
  * The L1 table and the current L2 table. Guest clusters come in ascending order. A table gets its place in the file
- * before its first cluster does, so that a file without its end has lost only the clusters there. An L2 table is
- * complete when a cluster beyond its range comes, and leaves memory then. The L1 table grows on demand, because the
- * size of a stream is known last.
+ * before its first cluster, so a file that loses its end loses only the clusters there. An L2 table is complete when a
+ * cluster after its range comes, and then leaves memory. The L1 table grows on demand, because the size of a stream is
+ * known at its end.
  */
 import { internalError } from '../errors.js';
 import { type GuestCluster, guestCluster, type HostOffset } from './addresses.js';
@@ -15,7 +15,7 @@ import { encodeL1Entry } from './l1-entry.js';
 import type { TableAreas } from './table-areas.js';
 
 /**
- * Sets one L2 entry, now or once its cluster is placed.
+ * Sets one L2 entry. Call it at once, or when the cluster gets its place.
  * @param subclusters the second number of an extended entry
  * @param index of the entry among those requested
  */
@@ -27,13 +27,13 @@ export class L2Tables {
   readonly #allocator: ClusterAllocator;
   readonly #run: ClusterRun;
   readonly #areas: TableAreas;
-  /** The L1 table in its on-disk form, or longer. */
+  /** The L1 table as it is written, followed by unused entries. */
   #l1 = new Uint8Array(0);
   #index = -1;
   #table: { readonly offset: HostOffset; readonly bytes: Uint8Array } | undefined;
   #end = guestCluster(0);
 
-  /** @param virtualSize bytes; undefined: up to the format's limit */
+  /** @param virtualSize bytes; undefined: unknown, up to the format's limit */
   constructor(
     geometry: Geometry,
     virtualSize: number | undefined,
@@ -107,9 +107,10 @@ export class L2Tables {
   }
 
   /**
-   * Takes over entries of the L1 table of an image that is replaced; their L2 tables stay in place. The current
-   * table must be completed, and no other follows.
-   * @param from the first entry, `entries`: its bytes and those of the following entries
+   * Keeps entries of the L1 table of an image that is replaced; their L2 tables stay in place. The current table must
+   * be completed, and no other table may follow.
+   * @param from index of the first entry
+   * @param entries bytes of this and the following entries
    */
   keepL1(from: number, entries: Uint8Array): void {
     if (this.#table !== undefined || from <= this.#index) throw internalError(`L1 entry ${from} is in use`);

@@ -1,6 +1,6 @@
 /**
- * Marks the host clusters of a file that byte ranges touch, with one bit for each. The result is exact for files of
- * any size, in bounded memory: a file too large for one window is read again for the next.
+ * Marks the host clusters of a file that byte ranges touch, with one bit for each. Memory is bounded and the result is
+ * exact: for a file that is larger than one window, the caller adds all ranges again for each window.
  */
 import { roundDown } from '../arithmetic.js';
 
@@ -9,7 +9,7 @@ const WINDOW_BYTES = 32 * 1024 * 1024;
 /** Fewest bytes of the bits, unless the file needs less. */
 const LEAST_BYTES = 1024 * 1024;
 
-/** @returns bytes of the bits for a file with enough memory, and the fewest possible */
+/** @returns bytes of memory for the bits of a file: `wanted` for one window, and the least that works */
 export function markedClustersBytes(
   fileSize: number,
   clusterSize: number,
@@ -22,7 +22,7 @@ export class MarkedClusters {
   readonly #fileSize: number;
   readonly #clusterSize: number;
   readonly #bits: Uint8Array;
-  /** The host clusters of the window: the first, and how many. */
+  /** The first host cluster of the window. */
   #first = 0;
   /** The lowest touched cluster after the window. */
   #next: number | undefined;

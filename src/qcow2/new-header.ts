@@ -20,7 +20,7 @@ import { HEADER_MAGIC, V2_HEADER_BYTES } from './header.js';
 import { type BitmapsExtension, encodeBitmapsExtension } from './header-extensions.js';
 import { encodeV3Fields, V2_DEFAULTS, V3_HEADER_BYTES } from './header-v3.js';
 
-/** Up to this cluster size QEMU omits the feature name table, to leave room for a backing name. */
+/** Up to this cluster size QEMU omits the feature name table, to leave room for a backing file's name. */
 const MAX_CLUSTER_BITS_WITHOUT_FEATURE_NAMES = 12;
 
 export interface NewBackingFile {
@@ -42,7 +42,7 @@ export interface HeaderNames {
   readonly dataFile?: NewDataFile | undefined;
 }
 
-/** Decisions of an image's writer; other header fields follow from these or are fixed. Sizes in bytes. */
+/** The values that the writer of an image chooses; the other fields of the header follow. Sizes in bytes. */
 export interface NewHeader extends HeaderNames {
   readonly version: 2 | 3;
   readonly clusterBits: number;

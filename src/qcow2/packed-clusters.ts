@@ -1,11 +1,12 @@
-/** Guest clusters of one range in the form in which the file stores them, one after the other in memory. */
+/** Guest clusters of one range as the file stores them, one after the other in memory. */
 
 /**
- * Bytes of each guest cluster: 0 for a zero cluster, the cluster size for an uncompressed one, UNCHANGED for one that
- * is as in the backing file, otherwise the length of the compressed cluster.
+ * Stored bytes of each guest cluster: 0 for a zero cluster, the cluster size for an uncompressed one, UNCHANGED for one
+ * that equals the backing file's, otherwise the length of the compressed cluster.
  */
 export type ClusterSizes = Uint32Array;
 
+/** The size of a cluster that equals the backing file's. */
 export const UNCHANGED = 0xffffffff;
 
 export interface PackedClusters {
@@ -15,7 +16,7 @@ export interface PackedClusters {
    * are zeros over a backing file, otherwise unallocated. Undefined: all hold data.
    */
   readonly subclusters: Uint32Array | undefined;
-  /** The stored clusters without gaps, and perhaps more bytes. */
+  /** The stored clusters without gaps, perhaps followed by other bytes. */
   readonly bytes: Uint8Array;
 }
 

@@ -1,4 +1,5 @@
 /** A qcow2 image as a layer of a chain: its cluster map, and the files that hold its data. */
+import { roundDown } from '../arithmetic.js';
 import type { HostFile, Layer, LayerRange } from '../image/source.js';
 import { SECTOR_SIZE } from '../sector.js';
 import { ClusterLookup, type ImageTables, type LookupSettings } from './cluster-lookup.js';
@@ -6,7 +7,7 @@ import { ClusterMap } from './cluster-map.js';
 import { hasExtendedL2 } from './features.js';
 import type { Header } from './header.js';
 
-/** The L1 table to be read. With a snapshot's table, the disk still has its present size. */
+/** An L1 table, active or of a snapshot, and the size of the disk, which is that of the image for a snapshot too. */
 export interface ImageState {
   readonly l1Offset: number;
   readonly l1Entries: number;
@@ -19,8 +20,9 @@ export class Qcow2Layer implements Layer {
   /** Whole sectors: QEMU rounds the size down. */
   readonly size: number;
   readonly header: Header;
-  /** The image, and the external data file if it has one. */
+  /** The file of the image. */
   readonly file: HostFile;
+  /** The external data file; undefined: the image holds its clusters. */
   readonly dataFile: HostFile | undefined;
   readonly #tables: ImageTables;
   readonly #map: ClusterMap;
@@ -33,7 +35,7 @@ export class Qcow2Layer implements Layer {
    */
   constructor(header: Header, file: HostFile, dataFile: HostFile | undefined, state: ImageState = header) {
     this.name = file.name;
-    this.size = state.virtualSize - (state.virtualSize % SECTOR_SIZE);
+    this.size = roundDown(state.virtualSize, SECTOR_SIZE);
     this.header = header;
     this.file = file;
     this.dataFile = dataFile;
@@ -53,7 +55,7 @@ export class Qcow2Layer implements Layer {
     this.#map = new ClusterMap({ ...this.#tables, compressionType }, file, dataFile);
   }
 
-  /** A lookup of the tables that ignores the length of the files. It caches tables of its own. */
+  /** Creates a lookup that ignores the length of the files, with a table cache of its own. */
   lookup(settings: Omit<LookupSettings, 'keptPlaces'>): ClusterLookup {
     return new ClusterLookup(this.#tables, this.file, { ...settings, keptPlaces: true });
   }

@@ -1,6 +1,6 @@
 /**
- * Bounds the size of the refcount table of a new image. Its place is reserved before the compressed size is known.
- * Used for the tables after the header.
+ * Bounds the size of the refcount table of a new image, because its place is reserved before the compressed size is
+ * known.
  */
 import { largestArea } from './cluster-allocator.js';
 import { type Geometry, MAX_REFCOUNT_TABLE_BYTES, TABLE_ENTRY_BYTES } from './geometry.js';

@@ -1,6 +1,6 @@
 /**
- * Reads the refcounts of an image block by block and tells which clusters of the file are in use. Used for the map
- * of a file. Specification: "Host cluster management".
+ * Reads the refcounts of an image block by block and tells which clusters of the file are in use. Specification: "Host
+ * cluster management".
  */
 import { Qcow2cError, quoted } from '../errors.js';
 import type { HostFile } from '../image/source.js';
@@ -44,7 +44,7 @@ export async function* refcountedClusters(
   for (let index = 0; index < entries; index += 1) {
     const at = refcountTableOffset + index * TABLE_ENTRY_BYTES;
     const { view, at: inView } = await table.entriesFrom(at, TABLE_ENTRY_BYTES);
-    // Past 2^53 the number is rounded, but it lies past the end of any file anyway.
+    // A number past 2^53 is rounded, but then lies past the end of any file.
     const offset = Number(view.getBigUint64(inView) & OFFSET_MASK);
     if (offset === 0) continue;
     if (offset % clusterSize !== 0) {
@@ -67,7 +67,7 @@ export async function* refcountedClusters(
   }
 }
 
-/** Whether an entry of a refcount block is not 0, whatever its width. */
+/** Whether an entry of a refcount block is not 0. @param bits its width: 1 to 64 */
 function isNotZero(block: Uint8Array, index: number, bits: number): boolean {
   if (bits === 16) return block[2 * index] !== 0 || block[2 * index + 1] !== 0;
   const firstBit = index * bits;

@@ -9,7 +9,7 @@ import { writeU64 } from './be64.js';
 import { type Geometry, MAX_REFCOUNT_TABLE_BYTES, TABLE_ENTRY_BYTES } from './geometry.js';
 import { getRefcount, setRefcount } from './refcount-block.js';
 
-/** A refcount block that no longer changes. */
+/** A refcount block and its place in the file. */
 export interface RefcountBlock {
   /** Offset in the file, in bytes. */
   readonly offset: HostOffset;
@@ -23,7 +23,7 @@ export class Refcounts {
   readonly #open = new Map<number, RefcountBlock>();
   /** Offsets of the blocks in bytes; undefined: no cluster of the block is counted. */
   readonly #table: (HostOffset | undefined)[] = [];
-  /** Blocks below this index were returned, except those kept open. */
+  /** Blocks below this index are closed, except those kept open. */
   #closed = 0;
   /** Indexes of blocks that stay open until the end. */
   #kept = { first: 0, end: 0 };
@@ -32,7 +32,7 @@ export class Refcounts {
     this.#geometry = geometry;
   }
 
-  /** Entries that the refcount table needs: up to the last block with a place. */
+  /** The number of entries in the refcount table, up to the last block with a place. */
   get tableEntries(): number {
     return this.#table.length;
   }
@@ -74,12 +74,15 @@ export class Refcounts {
     this.#open.set(index, { offset, bytes: new Uint8Array(this.#geometry.clusterSize) });
   }
 
-  /** Counts one more reference; the cluster's block has its place. @throws Qcow2cError ERR_INTERNAL past the width's maximum */
+  /**
+   * Counts one more reference. The cluster's block must have its place.
+   * @throws Qcow2cError ERR_INTERNAL past the width's maximum
+   */
   increment(cluster: HostCluster): void {
     const { refcountBlockEntries, refcountBits } = this.#geometry;
     const block = this.#open.get(this.#blockOf(cluster));
     if (block === undefined) {
-      throw internalError(`host cluster ${cluster} is counted before or after its block is there`);
+      throw internalError(`host cluster ${cluster} is counted while its refcount block is not open`);
     }
     const entry = cluster % refcountBlockEntries;
     setRefcount(block.bytes, entry, refcountBits, getRefcount(block.bytes, entry, refcountBits) + 1);
@@ -128,8 +131,8 @@ export class Refcounts {
   }
 }
 
-/** An offset past the end of any file. */
-const NOWHERE = hostOffset(2 ** 50);
+/** Stands for the place of a block that has none: an offset past the end of any file. */
+const NO_PLACE = hostOffset(2 ** 50);
 
 /**
  * The refcounts of an image that is replaced. Its blocks take no space yet: they get their places at the end, when
@@ -137,7 +140,7 @@ const NOWHERE = hostOffset(2 ** 50);
  */
 export class RecountedRefcounts extends Refcounts {
   override isPlaced(cluster: HostCluster): boolean {
-    if (!super.isPlaced(cluster)) this.place(cluster, NOWHERE);
+    if (!super.isPlaced(cluster)) this.place(cluster, NO_PLACE);
     return true;
   }
 

@@ -7,6 +7,7 @@ import type { HostOffset } from './addresses.js';
 import { readU64, writeU32, writeU64 } from './be64.js';
 import { EXTENSION_TYPES, encodeExtension, forEachExtension } from './extension-list.js';
 import { AUTOCLEAR_BITMAPS, INCOMPATIBLE_DIRTY, KNOWN_AUTOCLEAR } from './features.js';
+import { clusterSizeOf } from './geometry.js';
 import type { Header } from './header.js';
 import { type BitmapsExtension, encodeBitmapsExtension } from './header-extensions.js';
 
@@ -25,8 +26,8 @@ export interface ReplacedTablePlaces {
 }
 
 /**
- * Makes the header name other tables. Only its first 512 bytes change, so that a disk writes the change completely
- * or not at all. The image is no longer dirty and has no bitmaps: a bitmaps extension becomes stale.
+ * Makes the header point to other tables. Only its first 512 bytes change, so a disk writes the change completely or
+ * not at all. The image is no longer dirty and has no bitmaps: a bitmaps extension becomes stale.
  * @param bytes at least the first cluster of the image, with its present header
  */
 export function replaceTables(bytes: Uint8Array, { version }: Header, places: ReplacedTablePlaces): void {
@@ -35,7 +36,7 @@ export function replaceTables(bytes: Uint8Array, { version }: Header, places: Re
   writeU32(bytes, REFCOUNT_TABLE_AT + 8, places.refcountTableClusters);
   if (version === 2) return;
   writeU64(bytes, INCOMPATIBLE_AT, readU64(bytes, INCOMPATIBLE_AT) & ~INCOMPATIBLE_DIRTY);
-  // A writer must clear autoclear bits that it does not know, or whose condition it does not keep.
+  // A writer must clear autoclear bits that it does not know, and those whose promise it breaks.
   writeU64(bytes, AUTOCLEAR_AT, 0n);
 }
 
@@ -54,12 +55,12 @@ export function clearUnknownAutoclear(bytes: Uint8Array, { version, autoclearFea
 /**
  * Writes the bitmaps extension after the other extensions, removes the present one, and moves the backing file's name
  * after it.
- * @param bytes as `replaceTables` has left them
+ * @param bytes the first cluster, after `replaceTables`
  * @throws Qcow2cError ERR_LIMIT when the first cluster has no room for it
  */
 export function replaceBitmaps(bytes: Uint8Array, header: Header, bitmaps: BitmapsExtension): void {
-  const { headerLength, backingFileOffset, backingFileSize, clusterBits } = header;
-  const clusterSize = 2 ** clusterBits;
+  const { headerLength, backingFileOffset, backingFileSize } = header;
+  const clusterSize = clusterSizeOf(header);
   const listEnd = backingFileOffset === 0 ? clusterSize : backingFileOffset;
   const list: Uint8Array[] = [];
   forEachExtension(bytes.slice(headerLength, listEnd), (type, data) => {

@@ -1,6 +1,6 @@
 /**
- * Writes the new disk of an existing image into the file's free space, except for refcounts and header: its references
- * can be counted only after everything else is written.
+ * Writes the new disk of an existing image into the file's free space, without refcounts and header: references are
+ * counted after everything else is written.
  */
 import { roundUp } from '../arithmetic.js';
 import { type GuestCluster, type HostOffset, hostOffset } from './addresses.js';
@@ -13,7 +13,7 @@ import { allocationUnit, ImageBody, type ImageFile } from './image-body.js';
 import { decodeL1Entry } from './l1-entry.js';
 import { RecountedRefcounts } from './refcounts.js';
 
-/** The tables of an image that is replaced. The new image takes over the part after the new content. */
+/** The tables of an image that is replaced. The new image keeps the part after the new content. */
 export interface ReplacedTables {
   /** The L1 table. */
   readonly l1: Uint8Array;
@@ -21,11 +21,11 @@ export interface ReplacedTables {
   readL2(offset: HostOffset): Promise<Uint8Array>;
 }
 
-/** An image without refcounts: the tables for its new header, and the data for counting all references again. */
+/** A written image without refcounts: the tables for its new header, and the space for its new refcounts. */
 export interface UncountedImage {
   readonly l1Offset: HostOffset;
   readonly bitmaps: BitmapsExtension | undefined;
-  /** Indexes of refcount blocks for the clusters allocated so far. */
+  /** @returns indexes of the refcount blocks that count the clusters allocated so far */
   blocksInUse(): Iterable<number>;
   /** Allocates contiguous clusters. @returns the offset of the first */
   allocate(clusters: number): HostOffset;
@@ -39,7 +39,7 @@ export class ReplacementWriter {
 
   /**
    * @param virtualSize bytes of the image's disk
-   * @param l1Entries of the image
+   * @param l1Entries entries of the image's L1 table
    */
   constructor(
     parameters: ImageParameters,
@@ -56,8 +56,8 @@ export class ReplacementWriter {
   }
 
   /**
-   * Takes over the rest of the image, from a guest cluster on. Its L2 tables stay in place. If one of them also maps
-   * clusters before `first`, its other entries are copied.
+   * Keeps the rest of the image, from a guest cluster on. Its L2 tables stay in place. If one of them also maps
+   * clusters before `first`, its other entries are copied to a new table.
    * @param virtualSize bytes of the image's disk
    */
   async keepRest(first: GuestCluster, { l1, readL2 }: ReplacedTables, virtualSize: number): Promise<void> {

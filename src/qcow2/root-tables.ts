@@ -1,6 +1,6 @@
 /**
- * The refcount table and the L1 table of a new image. Their places are reserved directly after the header, so that a
- * file without its end still has them. They are written last. Used by the image writer.
+ * The refcount table and the L1 table of a new image. Their places are reserved directly after the header, so a file
+ * that loses its end still has them. They are written last.
  */
 import { roundUp } from '../arithmetic.js';
 import { internalError } from '../errors.js';
@@ -12,14 +12,14 @@ import { refcountTableBound } from './refcount-table-bound.js';
 import type { Refcounts } from './refcounts.js';
 import type { TableStream } from './table-stream.js';
 
-/** From this cluster size on, the L1 table of a disk of unknown size gets one cluster: 4 TiB for 64 KiB. */
+/** From this cluster size on, a disk of unknown size gets an L1 table of one cluster: for 4 TiB with 64 KiB. */
 const WHOLE_L1_BYTES = 64 * 1024;
-/** Bytes reserved with smaller clusters: 64 GiB for 4 KiB, 1 GiB for 512 bytes. */
+/** Bytes of the L1 table with smaller clusters: for 64 GiB with 4 KiB, for 1 GiB with 512 bytes. */
 const SMALL_CLUSTERS_L1_BYTES = 256 * 1024;
 
 /** Parameters that bound the size of the tables. */
 export interface RootBounds {
-  /** Bytes; undefined: known at the end. */
+  /** Bytes; undefined: not known yet. */
   readonly virtualSize: number | undefined;
   /** Whether guest clusters lie in an external data file. */
   readonly external: boolean;
@@ -46,7 +46,7 @@ export class RootTables {
   readonly #refcounts: Refcounts;
   readonly #reserved: RootPlaces;
 
-  /** Reserves the places. Create it before other space is allocated. @param unit bytes, as in the allocator */
+  /** Reserves the places. Create it before other space is allocated. @param unit of allocation, in bytes */
   constructor(
     geometry: Geometry,
     unit: number,
@@ -74,7 +74,7 @@ export class RootTables {
       bitmaps: bitmapClusters,
     });
     this.#reserved = { refcountTable: this.#reserve(refcountTable), l1: this.#reserve(l1) };
-    // The part in use is known last, so these refcounts stay open.
+    // The used part is known at the end, so these refcounts stay open.
     refcounts.keepOpen(this.#clusterAt(this.#reserved.refcountTable.offset), allocator.firstFree);
   }
 
@@ -88,7 +88,7 @@ export class RootTables {
     const l1 = this.#take(this.#reserved.l1, l1Bytes);
     const needed = this.#clustersFor(this.#refcounts.tableEntries);
     const fits = needed <= this.#reserved.refcountTable.clusters;
-    const clusters = fits ? needed : this.#clustersBehind(needed);
+    const clusters = fits ? needed : this.#clustersAtEnd(needed);
     const refcountTable = this.#take(this.#reserved.refcountTable, clusters * this.#geometry.clusterSize);
     if (this.#clustersFor(this.#refcounts.tableEntries) > clusters) {
       throw internalError(
@@ -98,7 +98,7 @@ export class RootTables {
     return { l1, refcountTable };
   }
 
-  /** Writes both tables. @param l1Table exactly its entries */
+  /** Writes both tables. @param l1Table the bytes of its entries */
   async write({ l1, refcountTable }: RootPlaces, l1Table: Uint8Array, stream: TableStream): Promise<void> {
     await stream.write(refcountTable.offset, [this.#refcounts.encodeTable(refcountTable.clusters)]);
     await stream.write(l1.offset, [l1Table]);
@@ -119,7 +119,7 @@ export class RootTables {
   }
 
   /** Clusters of a refcount table at the end of the file: it counts itself and the blocks for it. */
-  #clustersBehind(needed: number): number {
+  #clustersAtEnd(needed: number): number {
     const { clusterSize, refcountBlockEntries } = this.#geometry;
     const spare = 2 * largestArea(this.#geometry, this.#unit) + (2 * this.#unit) / clusterSize;
     for (let clusters = needed; ; ) {

@@ -1,6 +1,6 @@
 /**
- * Reads the entries of a snapshot table one after another, so that memory does not grow with the table. Used to find
- * a snapshot, and to visit all. Specification: "Snapshots"; bounds: qcow2_do_read_snapshots in QEMU.
+ * Reads the entries of a snapshot table one after another, so that memory does not grow with the table. Specification:
+ * "Snapshots"; bounds: qcow2_do_read_snapshots in QEMU.
  *
  *     an entry: l1_table_offset (8 bytes), l1_size (4), id_str_size (2), name_size (2), date_sec (4), date_nsec (4),
  *               vm_clock_nsec (8), vm_state_size (4), extra_data_size (4), extra data, id_str, name, padding to a
@@ -80,7 +80,7 @@ async function nextEntry(reader: TableReader): Promise<SnapshotEntry> {
   }
   const extra = (await reader.take(extraLength)).slice();
   const extraField = (at: number) => (extra.length >= at + 8 ? readU64(extra, at) : undefined);
-  // Invalid UTF-8 is replaced, as in the program's arguments.
+  // Invalid UTF-8 is replaced, as Node.js does in the program's arguments.
   const id = decodeShownName(await reader.take(Math.floor(lengths / 0x10000))) ?? '';
   const name = decodeShownName(await reader.take(lengths % 0x10000)) ?? '';
   const length = reader.offset - offset;

@@ -2,13 +2,13 @@
 import { Qcow2cError, quoted } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
 import type { HostOffset } from './addresses.js';
-import { INCOMPATIBLE_EXTENDED_L2 } from './features.js';
+import { hasExtendedL2 } from './features.js';
 import { clusterSizeOf, geometry, MAX_L1_BYTES, TABLE_ENTRY_BYTES } from './geometry.js';
 import type { Header } from './header.js';
 import { type SnapshotEntry, snapshotEntries, snapshotTableReader } from './snapshot-entry.js';
 import type { TableReader } from './table-reader.js';
 
-/** Selects a snapshot by identifier, by name, by both, or by a word that may be either (identifiers first). */
+/** Selects a snapshot by identifier, by name, by both, or by a word: an identifier, else a name. */
 export type SnapshotSelector =
   | { readonly idOrName: string }
   | { readonly id?: string | undefined; readonly name?: string | undefined };
@@ -81,7 +81,7 @@ function inWords(selector: SnapshotSelector): string {
   return `with ${parts.join(' and ') || 'neither identifier nor name'}`;
 }
 
-/** Checks the numbers of the entry. */
+/** Checks the L1 table of the entry. */
 function decodeSnapshot(reader: TableReader, image: ImageWithSnapshots, entry: SnapshotEntry): Snapshot {
   const { id, name, offset, l1Entries } = entry;
   const most = MAX_L1_BYTES / TABLE_ENTRY_BYTES;
@@ -96,13 +96,9 @@ function decodeSnapshot(reader: TableReader, image: ImageWithSnapshots, entry: S
  * Counts the entries of a snapshot's L1 table that describe the disk. The others hold the state of the virtual
  * machine. If the image has grown since, they would read as the disk's.
  */
-function diskEntries(
-  { clusterBits, incompatibleFeatures }: ImageWithSnapshots,
-  { vmStateSize, diskSize }: SnapshotEntry,
-): number {
+function diskEntries(image: ImageWithSnapshots, { vmStateSize, diskSize }: SnapshotEntry): number {
   // Without a disk size the image cannot have grown: QEMU resizes no version 2 image with snapshots.
   if (vmStateSize === 0n || diskSize === undefined) return Number.POSITIVE_INFINITY;
-  const extendedL2 = (incompatibleFeatures & INCOMPATIBLE_EXTENDED_L2) !== 0n;
-  const { clusterSize, l2Entries } = geometry(clusterBits, 16, extendedL2);
+  const { clusterSize, l2Entries } = geometry(image.clusterBits, 16, hasExtendedL2(image));
   return Math.ceil(Number(diskSize) / (clusterSize * l2Entries));
 }

@@ -1,17 +1,18 @@
 /**
- * The names of other files in an image: the backing file's and the external data file's. Any author of an image can
- * write any text there, so callers decide whether they trust a name before they open the file.
+ * The names stored in an image: of the backing file, the external data file, bitmaps and snapshots. The author of an
+ * image can write any text there, so callers decide whether they trust a name before they open a file.
  */
 import { Qcow2cError, quoted } from '../errors.js';
 
-/** Decodes a name; undefined: no name is stored. */
+/** Decodes a stored name. @returns undefined if no name is stored */
 export type NameDecoder = typeof decodeStoredName;
 
 /**
  * @param bytes the name in the image, up to a NUL, as in QEMU
- * @param what names it in a message: "The backing file's name in 'x.qcow2'"
+ * @param what the kind of name, for the message: "backing file's name"
+ * @param file the image's name, for the message
  * @param offset of the name in the file, in bytes
- * @returns the name; undefined for an empty one, which means none in QEMU
+ * @returns the name; undefined for an empty one, which QEMU treats as none
  * @throws Qcow2cError ERR_UNSUPPORTED when it is not UTF-8
  */
 export function decodeStoredName(

@@ -1,7 +1,6 @@
 /**
- * Writes the L2 tables and refcount blocks of a new image to their places. An area is written at once when all of its
- * tables are complete, so that small clusters share an aligned write and several tables make one large write. Used by
- * the image writer.
+ * Writes the L2 tables and refcount blocks of an image to their areas. An area is written at once when all of its
+ * tables are complete, so that small clusters share an aligned write and several tables make one large write.
  */
 import { internalError } from '../errors.js';
 import type { OverlapGuard } from '../storage/overlap-guard.js';
@@ -20,8 +19,9 @@ export class TableAreas {
   readonly #clusterSize: number;
   readonly #guard: OverlapGuard;
   readonly #stream: TableStream;
-  /** Areas with incomplete tables. Only the last has free places. */
+  /** Areas with incomplete tables. Only the last may have room for further tables. */
   readonly #open: Area[] = [];
+  /** Areas that are complete and not yet being written. */
   #complete: Area[] = [];
   #inFlight: Promise<void> = Promise.resolve();
 
@@ -43,7 +43,7 @@ export class TableAreas {
     const area = this.#open[index];
     const place = area === undefined ? -1 : (offset - area.offset) / this.#clusterSize;
     if (area === undefined || place < 0 || !Number.isInteger(place) || area.tables[place] !== undefined) {
-      throw internalError(`a table at offset ${offset}, which is no place of one`);
+      throw internalError(`a table at offset ${offset}, where no area has room for one`);
     }
     area.tables[place] = bytes;
     area.complete += 1;

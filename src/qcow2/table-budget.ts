@@ -1,12 +1,11 @@
 /**
- * Bounds the total size of an image's tables by the length of its file. Valid tables do not overlap. Without a
- * bound, a small file could keep a reader busy for years with tables that do. Used where all tables of a kind are
- * read.
+ * Bounds the total size of an image's tables by the length of its file. Valid tables do not overlap. Without a bound, a
+ * small file with overlapping tables could keep a reader busy for years. Used where all tables of a kind are read.
  */
 import { Qcow2cError, quoted } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
 
-/** Bytes by which damaged tables may overlap. Reading these takes well below a second. */
+/** Bytes by which damaged tables may overlap. Reading them takes much less than a second. */
 const MOST_SHARED = 64 * 1024 * 1024;
 
 export class TableBudget {
@@ -16,7 +15,7 @@ export class TableBudget {
 
   /**
    * @param file the image; its size in bytes includes holes
-   * @param what the tables: "L1 tables of snapshots"
+   * @param what the tables, for the message: "L1 tables of snapshots"
    * @param mostShared bytes by which they may overlap
    */
   constructor(
@@ -31,7 +30,8 @@ export class TableBudget {
 
   /**
    * Call it before a table is read.
-   * @param offset of the table in the file, and its length in bytes; bytes past the end of the file do not count
+   * @param offset of the table in the file, in bytes
+   * @param length of the table in bytes; bytes past the end of the file do not count
    * @throws Qcow2cError ERR_CORRUPT when the file cannot hold so many tables
    */
   take(offset: number, length: number): void {

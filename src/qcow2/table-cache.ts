@@ -1,13 +1,12 @@
 /**
- * Caches the tables of an image in pieces. The most recently used pieces stay in memory, up to a limit. Used by the
- * cluster lookup.
+ * Caches the tables of an image in pieces. The most recently used pieces stay in memory, up to a limit.
  */
 import { Qcow2cError, quoted } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
 
 /** Bytes of a piece: the L2 entries of 512 MiB at the usual cluster size. */
 const PIECE_BYTES = 65536;
-/** A sequential reader needs a piece of the L1 and one of an L2 table; a chain has as many for each image. */
+/** A sequential reader needs a piece of the L1 table and one of an L2 table. Each image of a chain has a cache. */
 const MOST_PIECES = 4;
 
 /** Consecutive entries of a table in memory. */
@@ -27,7 +26,7 @@ interface Piece {
 }
 
 /**
- * Counts the entries that are read at once. If the read fails, none of them is known.
+ * Counts the entries that one read covers, from a given one on. If the read fails, all of them are unknown.
  * @param offset of the first one in the file, in bytes
  * @param length of an entry in bytes
  */

@@ -1,6 +1,6 @@
 /**
- * Reads an untrusted table from its first byte to its last through a small window, whatever its length. Used for
- * tables whose entries are read once: snapshots and bitmaps.
+ * Reads an untrusted table of any length from its first byte to its last through a small window. Used for tables whose
+ * entries are read once: snapshots and bitmaps.
  */
 import { internalError, Qcow2cError, quoted } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
@@ -25,7 +25,7 @@ export class TableReader {
   #window: { readonly offset: number; readonly bytes: Uint8Array };
   #offset: number;
 
-  /** @param what names the table in a message: "snapshot table" */
+  /** @param what the table, for messages: "snapshot table" */
   constructor(file: Pick<Storage, 'name' | 'read'>, what: string, place: TablePlace) {
     this.#file = file;
     this.#what = what;
@@ -80,7 +80,7 @@ export class TableReader {
     return this.#fieldError('ERR_CORRUPT', field, at, expected, found);
   }
 
-  /** Makes the error for a value that the format allows, now or later, but qcow2c does not. */
+  /** Makes the error for a value that the format, or a later version of it, allows and qcow2c does not support. */
   unsupported(field: string, at: number, expected: string, found: number | bigint | string): Qcow2cError {
     return this.#fieldError('ERR_UNSUPPORTED', field, at, expected, found);
   }

@@ -1,4 +1,4 @@
-/** Writes consecutive tables through one aligned buffer, whatever their size. */
+/** Writes consecutive tables of any size through one aligned buffer. */
 import { roundUp } from '../arithmetic.js';
 import type { OverlapGuard } from '../storage/overlap-guard.js';
 import { alignedMemory } from '../system/aligned-memory.js';

@@ -6,7 +6,7 @@ import { Qcow2cError } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
 import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
 import { fileErrorOnly } from './cluster-lookup.js';
-import { TABLE_ENTRY_BYTES } from './geometry.js';
+import { clusterSizeOf, TABLE_ENTRY_BYTES } from './geometry.js';
 import { decodeL1Entry } from './l1-entry.js';
 import { TableCache } from './table-cache.js';
 
@@ -22,7 +22,7 @@ export interface L1Table {
   readonly l1Entries: number;
 }
 
-/** Consecutive guest clusters, as all states map them. */
+/** The L2 entries of consecutive guest clusters in all states. */
 export interface TablePiece {
   readonly kind: 'entries';
   /** Offset of the first cluster on the disk, in bytes. */
@@ -39,7 +39,7 @@ export interface PieceOfTable {
   readonly view: DataView;
 }
 
-/** A guest range whose content in a state is unknown. */
+/** A guest range that a state maps in an unknown way, because a table is broken or cannot be read. */
 export interface LostPiece {
   readonly kind: 'lost';
   /** In bytes. */
@@ -60,7 +60,7 @@ export interface WalkedImage {
 /**
  * @param states at least one
  * @returns pieces in guest order; nothing where no state has an L2 table
- * @throws errors not caused by the file; Qcow2cError ERR_ABORTED
+ * @throws errors that do not concern a part of the file (`fileErrorOnly`); Qcow2cError ERR_ABORTED
  */
 export async function* walkTables(
   file: Pick<Storage, 'name' | 'read'>,
@@ -68,7 +68,7 @@ export async function* walkTables(
   states: readonly L1Table[],
   signal?: AbortSignal | undefined,
 ): AsyncGenerator<TablePiece | LostPiece> {
-  const clusterSize = 2 ** clusterBits;
+  const clusterSize = clusterSizeOf({ clusterBits });
   const entryBytes = extendedL2 ? 2 * TABLE_ENTRY_BYTES : TABLE_ENTRY_BYTES;
   const reach = clusterSize * (clusterSize / entryBytes);
   const l1Tables = new TableCache(file);
@@ -97,7 +97,7 @@ export async function* walkTables(
       for (const [state, view] of views.entries()) {
         const table = l2TableOffset(view.getBigUint64(index * TABLE_ENTRY_BYTES), clusterSize);
         if (table === undefined) continue;
-        if (table !== 'senseless') {
+        if (table !== 'invalid') {
           if (!found.has(table)) found.set(table, state);
           continue;
         }
@@ -138,18 +138,21 @@ async function* walkSideBySide(
 }
 
 /** @returns undefined for an L1 entry without an L2 table */
-function l2TableOffset(raw: bigint, clusterSize: number): number | 'senseless' | undefined {
+function l2TableOffset(raw: bigint, clusterSize: number): number | 'invalid' | undefined {
   if (raw === 0n) return undefined;
   try {
     const { l2TableOffset: offset } = decodeL1Entry(raw);
-    return offset === undefined || offset % clusterSize === 0 ? offset : 'senseless';
+    return offset === undefined || offset % clusterSize === 0 ? offset : 'invalid';
   } catch (error) {
-    if (error instanceof Qcow2cError && error.code === 'ERR_CORRUPT') return 'senseless';
+    if (error instanceof Qcow2cError && error.code === 'ERR_CORRUPT') return 'invalid';
     throw error;
   }
 }
 
-/** A power of two, so that no piece of an L2 table crosses a boundary between pieces of the file. */
+/**
+ * @returns entries of each table that are read at once: a power of two, so that no piece of an L2 table crosses a
+ *   boundary between pieces of the file
+ */
 function entriesEach(tables: number, entryBytes: number): number {
   const bytes = Math.min(LARGEST_PIECE_BYTES, MEMORY_BYTES / tables);
   return 2 ** Math.floor(Math.log2(Math.max(1, bytes / entryBytes)));
@@ -167,8 +170,8 @@ function lossOf({ offset, error }: LostEntries): Pick<LostPiece, 'offset' | 'err
 }
 
 /**
- * Reads entries into a view. Zeros replace entries that cannot be read, and follow the last one.
- * @returns the range from the first to the last entry that could not be read
+ * Reads entries into a view. If an entry cannot be read, it and all later ones are zeros. Zeros follow the last one.
+ * @returns the first entry that could not be read
  */
 async function readEntries(
   tables: TableCache,
