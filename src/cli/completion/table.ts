@@ -26,10 +26,13 @@ export const COMPLETION_TABLE: CommandTable = {
     },
     {
       title: 'In zsh',
+      verbatim: ['source <(qcow2c completion zsh)        now, or in ~/.zshrc after compinit'],
+    },
+    {
+      title: 'In zsh, loaded on demand',
       verbatim: [
-        'source <(qcow2c completion zsh)        now, or in ~/.zshrc after compinit',
-        'qcow2c completion zsh > ~/.zsh/_qcow2c and in ~/.zshrc, before compinit:',
-        'fpath=(~/.zsh $fpath)',
+        'mkdir -p ~/.zsh; qcow2c completion zsh > ~/.zsh/_qcow2c',
+        'fpath=(~/.zsh $fpath)                  in ~/.zshrc before compinit',
       ],
     },
     {

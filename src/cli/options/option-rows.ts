@@ -25,7 +25,7 @@ export const IMAGE_OPTS: OptionRow = {
 
 export const ISOLATED: OptionRow = {
   flags: ['--isolated'],
-  help: 'refuse FILE if it names a backing file or data file; also with -f qcow2',
+  help: 'refuse FILE if it names a backing file or data file; even with -f qcow2',
 };
 
 /** @param verb what the command does with the snapshot */
