@@ -1,10 +1,13 @@
-/** The documents: links lead to files and headings, and named source files exist. */
+/** The documents: links lead to files and headings, named source files exist, and together they stay short. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
+/** Of all documents below docs, without the recipes. */
+const MOST_WORDS = 12_000;
+
 const read = (name: string) => readFileSync(join(ROOT, name), 'utf8');
 const below = (directory: string) =>
   readdirSync(join(ROOT, directory), { recursive: true, encoding: 'utf8' }).map((name) =>
@@ -64,4 +67,9 @@ test('source files refer to documents and headings that exist', () => {
       .map(([reference]) => `${file}: ${reference}`);
   });
   expect(missing).toEqual([]);
+});
+
+test(`the documents have at most ${MOST_WORDS} words together, so that they are read`, () => {
+  const words = DOCS.flatMap((name) => read(`docs/${name}`).trim().split(/\s+/));
+  expect(words.length).toBeLessThanOrEqual(MOST_WORDS);
 });
