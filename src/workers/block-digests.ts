@@ -1,7 +1,7 @@
 /**
- * The digest of a virtual disk, as blkhash 0.9 and newer define it: the SHA-256 of the SHA-256 of each block of 64 KiB,
- * one after the other (the last block may be shorter), followed by the length of the disk in bytes as a 64-bit
- * little-endian number. Workers compute the digests of blocks; `DiskDigest` puts them together in guest order.
+ * The digest of a virtual disk, as blkhash 0.9 and newer define it: the SHA-256 of a list that holds the SHA-256 of
+ * each block of 64 KiB (the last block may be shorter), and then the length of the disk in bytes as a 64-bit
+ * little-endian number. Workers compute the digests of blocks; `DiskDigest` joins them in guest order.
  */
 import { createHash, hash } from 'node:crypto';
 import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
@@ -11,7 +11,7 @@ const DIGEST_BYTES = 32;
 
 const ZEROS = new Uint8Array(BLOCK_BYTES);
 const ZERO_DIGEST = sha256(ZEROS);
-/** The digest of a block of zeros, repeated: a run of zeros is hashed in large pieces. */
+/** The digest of a block of zeros, repeated, so that a run of zeros is hashed in large pieces. */
 const ZERO_DIGESTS = Buffer.alloc(8192 * DIGEST_BYTES, ZERO_DIGEST);
 
 function sha256(bytes: Uint8Array): Buffer {
@@ -19,8 +19,8 @@ function sha256(bytes: Uint8Array): Buffer {
 }
 
 /**
- * @param bytes of the disk, from the start of a block on; they end with a block, or with the disk
- * @returns the digests of the blocks, one after the other. A block of zeros is compared, not hashed
+ * @param bytes of the disk; they begin with a block, and end with a block or with the disk
+ * @returns the digests of the blocks, one after the other. A block of zeros is recognised and not hashed
  */
 export function blockDigests(bytes: Uint8Array): Uint8Array {
   const digests = new Uint8Array(Math.ceil(bytes.length / BLOCK_BYTES) * DIGEST_BYTES);
@@ -35,7 +35,7 @@ export function blockDigests(bytes: Uint8Array): Uint8Array {
 export class DiskDigest {
   readonly #hash = createHash('sha256');
   readonly #signal: AbortSignal | undefined;
-  /** Where the added blocks end, in bytes. */
+  /** The end of the added blocks, in bytes. */
   #end = 0;
 
   constructor(signal?: AbortSignal) {
@@ -43,7 +43,7 @@ export class DiskDigest {
   }
 
   /**
-   * Adds a range; what lies between the last range and this one is zeros.
+   * Adds a range. Bytes between the previous range and this one are zeros.
    * @param guestOffset bytes, a multiple of BLOCK_BYTES, after the previous range
    * @param digests of its blocks. Only the last range of a disk may end inside a block
    * @throws Qcow2cError ERR_ABORTED
@@ -55,7 +55,7 @@ export class DiskDigest {
   }
 
   /**
-   * Ends the disk; what follows the last range is zeros.
+   * Ends the disk. Bytes after the last range are zeros.
    * @param size of the disk in bytes
    * @returns the digest in hexadecimal
    * @throws Qcow2cError ERR_ABORTED

@@ -1,25 +1,26 @@
 /**
- * Reads of a worker that the main thread makes, for a server that allows one connection only. The worker blocks until
- * the main thread has filled the memory that both share; the main thread's event loop serves many workers at once.
+ * Reads that the main thread makes for workers, because the server allows one connection only. The worker blocks until
+ * the main thread has filled memory that both share. The main thread's event loop serves many workers at once.
  */
 import { type FailureKind, NbdFailure } from '../nbd/nbd-failure.js';
 import { readOf } from '../nbd/open-exports.js';
 
-/** Milliseconds of one wait. */
+/** Milliseconds of a wait, after which the worker checks for cancellation. */
 const WAIT = 100;
-/** Room for the reason of a failure. */
+/** Least bytes of the shared memory: room for the reason of a failure. */
 const LEAST_BYTES = 4096;
 
-/** States of a request, in the first number of `state`; the second is the length of the failure's JSON in `memory`. */
+/** Values of the first number of `state`. The second is the length of the failure's JSON in `memory`, in bytes. */
 const PENDING = 0;
 const DONE = 1;
 const FAILED = 2;
 
 export interface BrokeredRead {
-  /** Of the export. */
+  /** The number of the export. */
   readonly number: number;
-  /** Bytes in the export, and how many to read. */
+  /** Position in the export, in bytes. */
   readonly offset: number;
+  /** Bytes to read. */
   readonly length: number;
   readonly memory: SharedArrayBuffer;
   readonly state: Int32Array;
@@ -45,7 +46,12 @@ export class BrokeredReader {
     this.#throwIfCancelled = throwIfCancelled;
   }
 
-  /** @throws NbdFailure */
+  /**
+   * Fills `into` and blocks the thread until then.
+   * @param number of the export
+   * @param offset bytes in the export
+   * @throws NbdFailure
+   */
   read(number: number, into: Uint8Array, offset: number): void {
     const { length } = into;
     if (this.#memory.byteLength < length) this.#memory = new SharedArrayBuffer(Math.max(length, LEAST_BYTES));
@@ -66,7 +72,7 @@ export class BrokeredReader {
   }
 }
 
-/** The main thread's side. Never rejects. */
+/** The main thread's side: serves one request. Never rejects. */
 export async function serveRead({ number, offset, length, memory, state }: BrokeredRead): Promise<void> {
   let outcome = DONE;
   try {

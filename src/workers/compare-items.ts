@@ -14,7 +14,7 @@ import type { RunOptions } from './run-options.js';
 import { type ItemWork, workAhead } from './work-ahead.js';
 import { limitBudgetToDisk, type WorkerBudget } from './worker-budget.js';
 
-/** Neighbouring stretches to read. In bytes. */
+/** An item of a comparison: adjacent stretches to read. In bytes. */
 export interface PlannedComparison {
   readonly guestOffset: number;
   /** At most ITEM_BYTES. */
@@ -22,7 +22,7 @@ export interface PlannedComparison {
   readonly stretches: readonly Stretch[];
 }
 
-/** Why two disks are not known to be the same. Offsets in bytes of the virtual disk. */
+/** The reason why the comparison ends early. Offsets in bytes of the virtual disk. */
 export type Decision =
   /** The sector of 512 bytes at `offset` differs. */
   | { readonly kind: 'different-content'; readonly offset: number }
@@ -43,11 +43,11 @@ export interface ComparableDisk {
 }
 
 export interface ComparisonSettings extends Pick<RunOptions, 'onProgress' | 'wantsShare' | 'signal'> {
-  /** A second plan, to weigh the items for progress. Default: progress is in guest bytes. */
+  /** A second plan of the same items, to weigh them for progress. Default: progress is in guest bytes. */
   readonly ahead?: (() => Promise<PlannedComparison | undefined>) | undefined;
-  /** Of the larger disk. */
+  /** Size of the larger disk. */
   readonly guestBytes: number;
-  /** At most; a small disk uses less. */
+  /** The largest budget; a small disk uses less. */
   readonly budget: WorkerBudget;
   /** Expect zeros where the first disk cannot be read. */
   readonly salvage: boolean;
@@ -56,7 +56,7 @@ export interface ComparisonSettings extends Pick<RunOptions, 'onProgress' | 'wan
   readonly workerEntry: URL;
 }
 
-/** Ends the pipeline: later items do not matter. */
+/** Thrown to end the pipeline at the first decision. */
 class Decided extends Error {
   readonly decision: Decision;
 
@@ -67,9 +67,9 @@ class Decided extends Error {
 }
 
 /**
- * @param next the next item in guest order; undefined: there is none
+ * @param next gives the next item in guest order; undefined at the end
  * @returns the first decision in guest order; undefined: all items are equal
- * @throws Qcow2cError ERR_ABORTED, ERR_WORKER; what `next` throws
+ * @throws Qcow2cError ERR_ABORTED, ERR_WORKER; errors of `next`
  */
 export async function compareItems(
   [one, other]: readonly [ComparableDisk, ComparableDisk],
@@ -80,7 +80,7 @@ export async function compareItems(
   const { threads, slots } = limitBudgetToDisk(most, guestBytes);
   const planned = { items: settings.ahead, weigh: workOf, size: guestBytes, threads };
   const work = workAhead<PlannedComparison>(settings, planned);
-  // Started with the first item: disks that share their bytes need no threads.
+  // Started for the first item, because disks that share all their bytes have none.
   let pool: WorkerPool<CompareDisks> | undefined;
   const startPool = () =>
     new WorkerPool<CompareDisks>({
@@ -131,7 +131,7 @@ function workOf({ stretches }: PlannedComparison): ItemWork {
   return { now, later: 0 };
 }
 
-/** @param guestOffset where the item begins, in bytes */
+/** @param guestOffset start of the item, in bytes @returns undefined if the item does not end the comparison */
 function decidedBy(
   { difference, unreadable: [part], unreadableSide: side }: ItemResult<CompareDisks>,
   guestOffset: number,

@@ -1,4 +1,4 @@
-/** Computes the digest of a disk in the workers. For `checksum`, and for a target that holds more than its source. */
+/** Computes the digest of a disk in the workers: for `checksum`, and for a target that holds more than its source. */
 import { DiskDigest } from './block-digests.js';
 import type { FileOf } from './item-failure.js';
 import { HASH, readingWork } from './item-work.js';
@@ -14,16 +14,16 @@ import type { WorkerBudget } from './worker-budget.js';
 export interface DigestedDisk {
   /** Bytes; undefined: a stream, whose end is the end of the disk. */
   readonly size: number | undefined;
-  /** The size for showing progress; undefined: not known. */
+  /** The size for progress, in bytes; undefined: unknown. */
   readonly likelySize: number | undefined;
-  /** Whether the bytes of items arrive in the pool's memory. */
+  /** Whether the bytes of items arrive in the pool's memory, as those of a stream do. */
   readonly arrives: boolean;
   readonly readAlignment: number;
   readonly compressionTypes: ReadonlySet<DigestSetup['inflate'][number]>;
   readonly fileOf: FileOf;
   /**
-   * Starts at the first item each time it is called; a stream can be started only once.
-   * @returns gives the next item in guest order for a slot of the pool; undefined at the end
+   * Starts at the first item. A stream can be started only once.
+   * @returns a function that gives the next item in guest order for a slot of the pool; undefined at the end
    */
   items(
     pool: Pick<WorkerPool<DigestBlocks>, 'arrivalSlot'>,
@@ -39,7 +39,7 @@ export interface DigestSettings extends Pick<RunOptions, 'onProgress' | 'wantsSh
 
 /**
  * @returns the digest in hexadecimal, and the bytes of the disk
- * @throws Qcow2cError for bytes that cannot be read, ERR_ABORTED, ERR_WORKER; what the items throw
+ * @throws Qcow2cError for bytes that cannot be read, ERR_ABORTED, ERR_WORKER; errors of the items
  */
 export async function digestDisk(
   disk: DigestedDisk,

@@ -1,13 +1,13 @@
 /**
- * The idle worker threads of this process, which wait for the next pool. There are never more threads than pools used
- * at the same time, and idle threads do not keep the process alive.
+ * The idle worker threads of this process, which wait for the next pool. There are never more threads than all pools
+ * used at the same time. Idle threads do not keep the process alive.
  */
 import type { Qcow2cError } from '../errors.js';
 import type { OwnThread } from './own-thread.js';
 import { requireDescriptorHeadroom, threadError } from './thread-limits.js';
 import { WorkerThread } from './worker-thread.js';
 
-/** Milliseconds for a thread to notice the cancellation, which it checks often. A thread that takes longer hangs. */
+/** Milliseconds for a thread to notice the cancellation. It checks often, so a thread that takes longer hangs. */
 const PATIENCE = 2000;
 
 const idle = new Set<WorkerThread>();

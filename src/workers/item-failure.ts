@@ -43,11 +43,11 @@ export interface UnreadableItemRange {
   readonly at: number;
   readonly length: number;
   readonly failure: ItemFailure;
-  /** All bytes were read: QEMU reads the malformed payload, or salvaging recovered it. Also without salvage. */
+  /** Set if all bytes were read: QEMU reads the malformed payload (also without salvage), or salvaging recovered it. */
   readonly isKept?: true;
 }
 
-/** Ends an item, or the part of it that is salvaged. Thrown and caught inside a worker only. */
+/** Ends the work on an item, or on the part of it that is salvaged. Thrown and caught inside a worker only. */
 export class ItemError extends Error {
   override readonly name = 'ItemError';
   readonly failure: ItemFailure;
@@ -63,7 +63,7 @@ export function isFileLost(failure: ItemFailure): boolean {
   return failure.kind === 'read' && failure.file !== undefined;
 }
 
-/** Names the file behind a descriptor, for messages. */
+/** @returns the name of the file behind a descriptor, for messages; undefined if unknown */
 export type FileOf = (descriptor: number) => string | undefined;
 
 /**
@@ -111,7 +111,7 @@ export function failureError(
   }
 }
 
-/** @param guestOffset start of the item, in bytes */
+/** Converts a range of an item to one of the disk, with its error. @param guestOffset start of the item, in bytes */
 export function unreadableRange(
   { at, length, failure, isKept }: UnreadableItemRange,
   guestOffset: number,

@@ -1,6 +1,6 @@
 /**
- * The walk behind every planner: goes through one map, or through two side by side, and cuts it into items on a fixed
- * grid. Idle ranges, which need no work, are stepped over in one stride when an item holds nothing else.
+ * The walk behind every planner: goes through one map, or through two in parallel, and cuts the disk into items on a
+ * fixed grid. Idle ranges need no work. If they fill whole items, they are skipped in one stride.
  */
 import { roundDown } from '../arithmetic.js';
 import { sliceRange } from '../image/range-slice.js';
@@ -15,7 +15,7 @@ export interface ItemPart {
   /** From the item's start. */
   readonly at: number;
   readonly length: number;
-  /** The range of each disk, from the start of the part, perhaps longer. None is unreadable. */
+  /** The range of each disk, from the start of the part on; it may be longer. None is unreadable. */
   readonly ranges: readonly MappedRange[];
   readonly isIdle: boolean;
 }
@@ -28,36 +28,36 @@ export interface WalkedItem {
   readonly parts: readonly ItemPart[];
 }
 
-/** A part of a disk, as ranges. */
+/** A part of a disk that consists of ranges. */
 export interface WalkedPart {
-  /** @returns bytes from a guest offset on that are all inside, or all outside; perhaps past the end of the disk */
+  /** @returns the bytes from a guest offset on that are all inside, or all outside; may go past the end of the disk */
   at(offset: number): Promise<{ readonly length: number; readonly isInside: boolean }>;
 }
 
 export interface WalkSettings {
-  /** Bytes to walk; a disk that ends before shows zeros from there on. */
+  /** Bytes to walk. A disk that ends before reads as zeros from there on. */
   readonly size: number;
   /** The grid in bytes. */
   readonly itemSize: number;
-  /** Whether ranges from `offset` on, in guest bytes, need no work. An item of idle ranges is left out. */
+  /** Whether ranges from `offset` on, in guest bytes, need no work. An item with only idle ranges is omitted. */
   isIdle(ranges: readonly MappedRange[], offset: number): boolean;
-  /** The part of the disks to walk. Outside, no map is asked, and ranges are idle and count as zeros. Default: all. */
+  /** The part of the disks to walk. Ranges outside are not looked up, are idle and count as zeros. Default: all. */
   readonly part?: WalkedPart | undefined;
-  /** Called for unreadable ranges of the first disk, which then count as zeros; undefined: they are errors. */
+  /** Called for unreadable ranges of the first disk, which then count as zeros. Default: they are errors. */
   readonly onUnreadable?: ((range: UnreadableRange) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Unreadable ranges after which an item follows even if it is idle. The caller keeps them until the item is done, so
- * an item bounds how many there are.
+ * Unreadable ranges after which an item is emitted even if it is idle. The caller keeps the ranges until the item is
+ * done, so this bounds their number.
  */
 export const MOST_UNREADABLE = 256;
 
 /**
  * @param disks one, or two that are compared
  * @returns the items in guest order
- * @throws what a map throws, or the error of an unreadable range; ERR_ABORTED
+ * @throws errors of the maps, or the error of an unreadable range; Qcow2cError ERR_ABORTED
  */
 export async function* walkItems(
   disks: readonly MappedDisk[],
@@ -66,7 +66,7 @@ export async function* walkItems(
   let at = 0;
   /** Unreadable ranges since the last item. */
   let unreadable = 0;
-  /** The stride that led to `at`, from `strideStart` on. */
+  /** The idle ranges that were skipped up to `at`, from `strideStart` on. */
   let stride: readonly MappedRange[] = [];
   let strideStart = 0;
   while (at < size) {
@@ -104,7 +104,10 @@ export async function* walkItems(
   }
 }
 
-/** @returns the disks' ranges at an offset, and for how many bytes all of them hold; `error`: the first was unreadable */
+/**
+ * @returns the disks' ranges at an offset, and the bytes that all of them cover; `error` if the first disk's range is
+ *   unreadable
+ */
 async function rangesAt(disks: readonly MappedDisk[], at: number, size: number, part?: WalkedPart) {
   const ranges: MappedRange[] = [];
   let length = size - at;

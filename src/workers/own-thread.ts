@@ -1,5 +1,5 @@
 /**
- * Works on the items of a pool on the thread that has the pool, for disks so small that the start of a thread takes
+ * Works on the items of a pool on the pool's own thread, for disks so small that the start of another thread takes
  * longer than the work. No system call blocks it: files are read on the thread pool of Node.js before the item begins.
  */
 import { openExports } from '../nbd/open-exports.js';
@@ -12,7 +12,7 @@ import { type Answerer, answerer } from './worker-session.js';
 /** The thread's memory serves one pool at a time. */
 let isTaken = false;
 
-/** The highest level of any engine that compresses an item in about 0.1 seconds, in which no signal is handled. */
+/** The highest level at which every engine compresses an item within about 0.1 s, for which signals must wait. */
 const HIGHEST_LEVEL = 7;
 
 export class OwnThread {
@@ -22,14 +22,14 @@ export class OwnThread {
   #settled: Promise<unknown> = Promise.resolve();
 
   /**
-   * @returns undefined while another pool has it, and for a setup with which an item would keep this thread from its
-   *   events: slow levels, payloads to inflate, direct reads
+   * @returns undefined while another pool has it, and for a setup whose items would block the event loop: slow levels,
+   *   payloads to inflate, direct reads
    */
   static takeFor(setup: AnyTask['setup']): OwnThread | undefined {
     const level = setup.task === 'compress clusters' ? (setup.compressor?.level ?? 0) : 0;
     if (level > HIGHEST_LEVEL || setup.inflate.length > 0 || setup.readAlignment > 1 || isTaken)
       return undefined;
-    // A read from a server would keep this thread from its events.
+    // A read from a server would block the event loop.
     if (openExports().length > 0) return undefined;
     isTaken = true;
     return new OwnThread();
@@ -64,7 +64,7 @@ export class OwnThread {
     return this.#answer?.({ kind: 'item', item: await this.#withArrived(question.item) });
   }
 
-  /** The item with the bytes of files in memory, as if they had come through a stream. */
+  /** @returns the item with the bytes of its files in memory, as those of a stream */
   async #withArrived(item: AnyTask['item']): Promise<AnyTask['item']> {
     if (!('segments' in item)) return item;
     const segments: Segment[] = [];
@@ -72,7 +72,7 @@ export class OwnThread {
     return { ...item, segments };
   }
 
-  /** @returns the segment as it is where it cannot be read: the item's reader then finds out why */
+  /** @returns the segment unchanged if it cannot be read: the item's reader then reports the error */
   async #arrived(segment: Segment, { slot }: TaskItem): Promise<Segment> {
     if (segment.kind !== 'data' || this.#memory === undefined) return segment;
     const { at, length, descriptor, offset } = segment;

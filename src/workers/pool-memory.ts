@@ -1,6 +1,6 @@
 /**
- * The memory of a worker pool: for each thread its share of Node.js, its engines and buffers, for each slot the shared
- * memory and the description of an item. Figures without a formula were measured and rounded up.
+ * Estimates the memory of a worker pool: of each thread with its engines and buffers, and of each slot with the
+ * description of an item. Figures without a formula were measured and rounded up.
  */
 import type { CompressorChoice } from '../engines/codec.js';
 import { storesResults, type TaskName } from './messages/task.js';
@@ -9,22 +9,23 @@ const MIB = 2 ** 20;
 
 /** A thread of Node.js with the modules of a worker, its stack and its young generation. */
 export const THREAD_BYTES = 14 * MIB;
-/** The engines of Node.js allocate buffers for each cluster, which remain until a garbage collection. */
+/** The engines of Node.js allocate buffers for each cluster, which stay until a garbage collection. */
 const NODE_ENGINE_BYTES = 40 * MIB;
-/** An item's description takes this for each of its pieces, in either thread. */
+/** The description of a piece of an item, in the main thread and in a worker. */
 const PIECE_BYTES = 3 * 1024;
-/** The same for a comparison, which describes the pieces of two disks. */
+/** The same in a comparison, for the pieces of two disks. */
 const COMPARED_PIECE_BYTES = 12 * 1024;
-/** The main thread's heap grows by this for each piece that an item of one disk can have, and by this at most. */
+/** Growth of the main thread's heap for each piece that an item of a disk can have. */
 const HEAP_BYTES = 48 * 1024;
+/** The most that the heap grows for a disk. */
 const MOST_HEAP_BYTES = 64 * MIB;
 
 /** The work of the pool. Sizes in bytes. */
 export interface PoolWork {
   readonly task: TaskName;
-  /** Of the largest work item. */
+  /** Size of the largest item. */
   readonly itemSize: number;
-  /** Whether items arrive in memory. */
+  /** Whether items arrive in memory, as those of a stream do. */
   readonly arrivals: boolean;
   readonly compressor: CompressorChoice | undefined;
   /** Whether Node.js inflates. */
@@ -35,12 +36,13 @@ export interface PoolWork {
 
 /** In bytes. */
 export interface PoolMemory {
-  /** For any number of threads. */
+  /** Independent of threads and slots. */
   readonly fixed: number;
   readonly perThread: number;
   readonly perSlot: number;
 }
 
+/** @returns the most memory that such a pool takes */
 export function poolMemory({
   task,
   itemSize,
@@ -67,9 +69,9 @@ export function poolMemory({
   };
 }
 
-/** Memory of a native engine for each thread, by level and cluster size. */
+/** @returns bytes of a native engine for each thread, by level and cluster size */
 function engineBytes(compressor: CompressorChoice | undefined, cluster: number): number {
-  // Compressors of five levels, or three.
+  // By content: three compressors, one for each step (LEVEL_STEPS).
   if (compressor?.byContent !== undefined && compressor.engine !== 'node') return 6 * MIB + cluster;
   switch (compressor?.engine) {
     case 'isal':

@@ -1,12 +1,12 @@
-/** Ends a run soon after its caller's signal, even if a system call under way does not return. */
+/** Ends a run soon after its caller's signal, even if a system call does not return. */
 import { abortedError, Qcow2cError } from '../errors.js';
 import { onAbort } from '../system/abort-listeners.js';
 
-/** Milliseconds for a run to stop and clean up after the signal. It usually takes a few. */
+/** Milliseconds for a run to stop and clean up after the signal. A run usually takes a few. */
 export const CLEAN_UP_TIME = 400;
 
 /**
- * @param work rejects with ERR_ABORTED after the signal, as soon as the calls under way allow. It is not started if the
+ * @param work rejects with ERR_ABORTED after the signal, as soon as its pending calls return. It is not started if the
  *   signal came before.
  * @param abandon called, and awaited, when the work has not ended in time. The work goes on in the background until
  *   its calls return; its outcome is ignored.
@@ -47,7 +47,7 @@ export async function endPromptly<Result>(
   }
 }
 
-/** Parts of the run do not know the reason: they see that a file was closed, or add their own words. */
+/** Adds the signal's reason: a part of the run that only noticed a closed file does not know it. */
 function withReason(error: unknown, reason: unknown): unknown {
   const isWithout = error instanceof Qcow2cError && error.code === 'ERR_ABORTED' && error.cause !== reason;
   return isWithout ? abortedError(reason) : error;

@@ -1,4 +1,4 @@
-/** Decides by their maps whether two ranges hold the same bytes: a byte of a file equals itself and is not read. */
+/** Decides by their maps whether two ranges are the same bytes of a file, which then need not be read and compared. */
 import { fstatSync } from 'node:fs';
 import { ioError, quoted } from '../errors.js';
 import type { MappedRange } from '../image/source.js';
@@ -40,7 +40,7 @@ export function openFileIdentities(fileOf: (descriptor: number) => string): Iden
     let identity = known.get(descriptor);
     if (identity === undefined) {
       try {
-        // Different connections of one export may differ in name only; nothing tells that they are the same.
+        // Two names of one export cannot be recognised as the same.
         identity = isExportNumber(descriptor)
           ? `export ${descriptor}`
           : fileIdentity(fstatSync(descriptor, { bigint: true }));

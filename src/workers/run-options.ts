@@ -5,7 +5,7 @@ import type { WorkerBudgetOptions } from './worker-budget.js';
 
 /** The options of every command that reads images. */
 export interface CallOptions {
-  /** Called with each warning, one sentence; the call continues. Must not throw. */
+  /** Called with one sentence for each warning; the call continues. Must not throw. */
   readonly onWarning?: ((message: string) => void) | undefined;
   /** How NBD exports are opened. */
   readonly nbd?: NbdOptions | undefined;
@@ -18,8 +18,8 @@ export interface RunOptions extends CallOptions, WorkerBudgetOptions {
   /** Called after each part of the work, at most 2 MiB of the disk; must not throw. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   /**
-   * Whether `onProgress` needs `share`, for which the work is planned a second time. Asked before each item until it is
-   * true; until then `share` is left out. Must not throw. Default: `share` is always there.
+   * Whether `onProgress` needs `share`, for which the work is planned a second time. Called before each item until it
+   * returns true; until then `share` is undefined. Must not throw. Default: always true.
    */
   readonly wantsShare?: (() => boolean) | undefined;
 }

@@ -1,4 +1,4 @@
-/** Segments: the parts of an item that a source has bytes for. A worker reads them; the rest of the item is zeros. */
+/** Segments: the parts of an item for which a source has bytes. A worker reads them; the rest of the item is zeros. */
 import type { CompressionType } from '../compression-type.js';
 import type { MappedRange, Source } from '../image/source.js';
 
@@ -15,7 +15,7 @@ interface SegmentPlace {
 export interface DataSegment extends SegmentPlace {
   readonly kind: 'data';
   readonly descriptor: number;
-  /** In the file behind the descriptor. */
+  /** Offset in the file behind the descriptor. */
   readonly offset: number;
 }
 
@@ -24,7 +24,7 @@ export interface CompressedSegment extends SegmentPlace {
   readonly kind: 'compressed';
   readonly type: CompressionType;
   readonly descriptor: number;
-  /** Of the payload in the file. */
+  /** Offset of the payload in the file. */
   readonly offset: number;
   /** Largest possible length of the payload; bytes past the end of the file read as zeros. */
   readonly storedLength: number;
@@ -34,15 +34,15 @@ export interface CompressedSegment extends SegmentPlace {
   readonly skip: number;
 }
 
-/** Bytes that have arrived in memory, from a stream or a file: in the item's slot of `arrivals`, at the segment's place. */
+/** Bytes that have arrived in memory, from a stream or a file: in the item's slot of `arrivals`, at `at`. */
 export interface ArrivedSegment extends SegmentPlace {
   readonly kind: 'arrived';
 }
 
 /**
- * @param range that the segment begins with
- * @param at bytes from the item's start
- * @param length bytes of it, at most the range's
+ * @param range the segment is its first part
+ * @param at start of the segment, in bytes from the item's start
+ * @param length bytes of the segment
  * @returns undefined for a range without bytes: zeros, or unreadable
  */
 export function segmentOf(range: MappedRange, at: number, length: number): Segment | undefined {
@@ -62,9 +62,10 @@ export function segmentOf(range: MappedRange, at: number, length: number): Segme
 }
 
 /**
- * All segments of a guest range.
- * @param from bytes, and `length` bytes from there; past the source's end are zeros
- * @throws what the source's map throws, or the error of an unreadable range
+ * @param from start of a guest range, in bytes
+ * @param length bytes of the range; bytes past the source's end are zeros
+ * @returns all segments of the range
+ * @throws errors of the source's map, or the error of an unreadable range
  */
 export async function segmentsOf(source: Source, from: number, length: number): Promise<Segment[]> {
   const segments: Segment[] = [];
@@ -80,7 +81,7 @@ export async function segmentsOf(source: Source, from: number, length: number): 
   return segments;
 }
 
-/** The parts of segments in [from, to), bytes from the item's start. None of them has arrived from a stream. */
+/** @returns the parts of the segments in [from, to), bytes from the item's start. No segment may be `arrived` */
 export function cutSegments(segments: readonly Segment[], from: number, to: number): Segment[] {
   const inside: Segment[] = [];
   for (const segment of segments) {
@@ -94,7 +95,7 @@ export function cutSegments(segments: readonly Segment[], from: number, to: numb
   return inside;
 }
 
-/** The same segments, `bytes` further from the item's start. */
+/** @returns the segments moved by `bytes` away from the item's start */
 export function moveSegments(segments: readonly Segment[], bytes: number): Segment[] {
   return segments.map((segment) => ({ ...segment, at: segment.at + bytes }));
 }

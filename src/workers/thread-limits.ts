@@ -1,4 +1,4 @@
-/** Limits of the system on worker threads: the descriptors that they need, and their number. */
+/** The system's limits on worker threads: their number, and the descriptors that they need. */
 import { closeSync, openSync } from 'node:fs';
 import { ioError, type Qcow2cError } from '../errors.js';
 import { reachedThreadLimit } from '../system/control-groups.js';
@@ -7,15 +7,15 @@ import { processLimit } from '../system/process-limits.js';
 /** A thread's event loop opens five descriptors at most, and loading modules up to seven at once. */
 const DESCRIPTORS_PER_THREAD = 12;
 
-/** A directory that always exists, also where /dev is empty. */
+/** A directory that always exists, even if /dev is empty. */
 const ROOT = '/';
 
 /** pthread_create(3) fails with EAGAIN for every limit. */
 const EAGAIN = -11;
 
 /**
- * Checks that the process can open the descriptors that new threads need. A thread that finds none left reports little of
- * the reason, and Node.js does not close the descriptors that it had opened.
+ * Checks that the process can open the descriptors that new threads need. If a thread cannot open them, its error lacks
+ * the reason, and Node.js leaks those that it had opened.
  * @throws Qcow2cError ERR_IO (EMFILE, ENFILE) when the process or the system allows fewer
  */
 export function requireDescriptorHeadroom(threads: number): void {
@@ -32,8 +32,8 @@ export function requireDescriptorHeadroom(threads: number): void {
 }
 
 /**
- * @returns the error for a thread that the system cannot start; it names the limit that is the likely reason
  * @param cause thrown by the constructor of Worker: ERR_WORKER_INIT_FAILED, without the system's reason
+ * @returns the error for a thread that the system cannot start; it names the limit that is the likely reason
  */
 export function threadError(cause: unknown): Qcow2cError {
   const reason = Object.assign(new Error('EAGAIN', { cause }), { errno: EAGAIN, code: 'EAGAIN' });

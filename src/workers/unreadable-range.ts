@@ -6,8 +6,6 @@ export interface UnreadableRange {
   readonly guestOffset: number;
   readonly length: number;
   readonly error: Qcow2cError;
-  /**
-   * All bytes of the range were read. Its payload is malformed, but QEMU reads it, or salvaging recovered it.
-   */
+  /** Set if all bytes were read: the payload is malformed, but QEMU reads it, or salvaging recovered it. */
   readonly isKept?: true;
 }

@@ -5,20 +5,20 @@ import { LARGEST_PIECE } from '../system/aligned-memory.js';
 import { type GroupLimits, groupLimits } from '../system/control-groups.js';
 import { ITEM_BYTES } from './plan.js';
 
-/** Items in flight for each thread: one in work and one waiting, so that no thread is idle. */
+/** Items in flight for each thread: one that it works on and one that waits, so that no thread is idle. */
 const ITEMS_PER_WORKER = 2;
-/** Further items in flight: finished ones that wait for their turn. */
+/** Further items in flight: finished ones that wait for earlier items. */
 const SPARE_ITEMS = 2;
-/** The fewest items in flight besides those in work: one that is being stored. */
+/** The fewest items in flight besides those that threads work on: one that is being stored. */
 const LEAST_SPARE_ITEMS = 1;
 /** The share of a control group's limit to plan with; the rest is for its other processes and the page cache. */
 const SHARE_OF_GROUP = 3 / 4;
 const MIB = 2 ** 20;
 
 /** Bytes of Node.js with the program before the first thread starts, and of the growth of its heap. */
-export const PROCESS_BYTES = 88 * 2 ** 20;
+export const PROCESS_BYTES = 88 * MIB;
 
-/** As many threads as have room for their items in one piece of memory. */
+/** The most threads whose items fit into one piece of memory. */
 export const MOST_THREADS = Math.floor((LARGEST_PIECE / ITEM_BYTES - SPARE_ITEMS) / ITEMS_PER_WORKER);
 
 /** The caller's limits. */
@@ -34,49 +34,51 @@ export interface WorkerBudgetOptions {
 
 /** The memory of a run. In bytes, measured and rounded up. */
 export interface MemoryNeed {
-  /** For any budget: the process itself and its tables. */
+  /** Independent of the budget: the process itself and its tables. */
   readonly fixed: number;
   readonly perThread: number;
-  /** Of an item in flight. */
+  /** For each item in flight. */
   readonly perSlot: number;
-  /** Of a cache that also works with less than the wanted size. */
+  /** For a cache that also works with less than the wanted size. */
   readonly cache?: { readonly wanted: number; readonly least: number } | undefined;
 }
 
 export interface WorkerBudget {
   readonly threads: number;
-  /** Items in flight at most. */
+  /** The most items in flight. */
   readonly slots: number;
   /** Bytes of the cache. */
   readonly cache: number;
 }
 
 /**
- * The output is the same for any budget. Where memory is short, slots are reduced first, then threads, then the cache.
+ * Chooses the budget of a run. The output is the same for any budget. If memory is short, slots are reduced first, then
+ * threads, then the cache. A control group's limit never reduces the budget below one thread.
+ * @param options the caller's limits
  * @param guestBytes of the disk, which may have work for fewer threads; undefined: unknown
- * @param groups tests replace them
- * @throws Qcow2cError ERR_USAGE when the caller's limit is below the need of one thread. A control group's limit never
- *   gives less than one thread
+ * @param need the memory of the run
+ * @param groups the limits of control groups; tests replace them
+ * @throws Qcow2cError ERR_USAGE when the caller's memory limit is too low for one thread
  */
 export function planWorkerBudget(
-  wishes: WorkerBudgetOptions,
+  options: WorkerBudgetOptions,
   guestBytes: number | undefined,
   need: MemoryNeed,
   groups: GroupLimits = groupLimits(),
 ): WorkerBudget {
-  refuseThreads(wishes.threads);
+  refuseThreads(options.threads);
   const processors = Math.min(availableParallelism(), groups.processors ?? Number.POSITIVE_INFINITY);
-  const wanted = limitBudgetToDisk(fullBudget(wishes.threads ?? processors, need), guestBytes);
+  const wanted = limitBudgetToDisk(fullBudget(options.threads ?? processors, need), guestBytes);
   const least = { threads: 1, slots: 1 + LEAST_SPARE_ITEMS, cache: need.cache?.least ?? 0 };
   const leastBytes = bytesOf(least, need);
-  if (wishes.memory !== undefined && !(wishes.memory >= leastBytes)) {
+  if (options.memory !== undefined && !(options.memory >= leastBytes)) {
     throw usageError(
-      `A memory limit of ${limitText(wishes.memory)} is too low: this run takes at least ` +
+      `A memory limit of ${limitText(options.memory)} is too low: this run takes at least ` +
         `${Math.ceil(leastBytes / MIB)} MiB`,
-      { expected: leastBytes, found: wishes.memory },
+      { expected: leastBytes, found: options.memory },
     );
   }
-  const room = wishes.memory ?? Math.floor((groups.memory ?? Number.POSITIVE_INFINITY) * SHARE_OF_GROUP);
+  const room = options.memory ?? Math.floor((groups.memory ?? Number.POSITIVE_INFINITY) * SHARE_OF_GROUP);
   if (bytesOf(wanted, need) <= room) return wanted;
   for (let { threads } = wanted; threads >= 1; threads -= 1) {
     const fewest = { threads, slots: threads + LEAST_SPARE_ITEMS, cache: wanted.cache };
@@ -93,12 +95,12 @@ function refuseThreads(threads: number | undefined): void {
   throw usageError(`The number of threads must be 1 to ${MOST_THREADS}, not ${threads}`, { found: threads });
 }
 
-/** In MiB, the unit of the option. A smaller number was probably meant in that unit. */
+/** In MiB, the unit of the option, or in bytes for a limit below 1 MiB, which was probably meant in MiB. */
 function limitText(bytes: number): string {
   return bytes < MIB ? `${bytes} bytes` : `${Number((bytes / MIB).toFixed(2))} MiB`;
 }
 
-/** Limits a budget to the items of a disk. @param guestBytes undefined: unknown */
+/** @param guestBytes of the disk; undefined: unknown @returns the budget, limited to the items of the disk */
 export function limitBudgetToDisk(budget: WorkerBudget, guestBytes: number | undefined): WorkerBudget {
   const items = Math.max(1, Math.ceil((guestBytes ?? Number.MAX_SAFE_INTEGER) / ITEM_BYTES));
   if (budget.threads <= items) return budget;

@@ -1,4 +1,4 @@
-/** A worker thread's work for one pool: its engines, its memory and the task that the setup selects. */
+/** The session of a worker thread with one pool: engines, memory and the task that the setup selects. */
 import type { MessagePort } from 'node:worker_threads';
 import type { CompressionType } from '../compression-type.js';
 import type { Decompressor } from '../engines/codec.js';
@@ -17,7 +17,7 @@ import { threadMemory } from './tasks/thread-memory.js';
 
 /** Works on the items of one setup. */
 export interface TaskRunner<Kind extends Task> {
-  /** @throws ItemError, or what an engine throws */
+  /** @throws ItemError, or an error of an engine */
   run(item: Kind['item']): Kind['answer'];
 }
 
@@ -52,7 +52,7 @@ export class WorkerSession {
 
   /**
    * @param item of the setup's task
-   * @throws ItemError, or what an engine throws
+   * @throws ItemError, or an error of an engine
    */
   run(item: AnyTask['item']): AnyTask['answer'] {
     return this.#runner.run(item);
@@ -70,14 +70,14 @@ function giveBack(engines: readonly Engine[]): void {
   releaseExports();
 }
 
-/** @param engines receives every engine that is made, also when the next one fails */
+/** @param engines receives every engine that is created, even if a later one fails */
 async function createRunner(
   setup: AnyTask['setup'],
   memory: PoolSharedMemory,
   engines: Engine[],
 ): Promise<TaskRunner<AnyTask>> {
   const decompressors = new Map<CompressionType, Decompressor>();
-  // One after the other: when one fails, those before it are in `engines`.
+  // One after the other: if one fails, the earlier ones are in `engines`.
   for (const type of setup.inflate) {
     const engine = setup.inflateWithNode && nodeInflates(type) ? 'node' : undefined;
     const decompressor = await createDecompressor({ type, engine });
@@ -104,12 +104,12 @@ async function createRunner(
   }
 }
 
-/** Answers a question. @throws what an engine throws; the pool adds the guest offset */
+/** Answers a question. @throws errors of an engine, without the guest offset, which the pool adds */
 export type Answerer = (question: Question) => Promise<ItemReply<AnyTask['answer']> | undefined>;
 
 /**
  * @param post asks the main thread to read; undefined on the main thread itself
- * @returns what serves one pool after the other: setup, items, release
+ * @returns a function that serves one pool after another: setup, items, release
  */
 export function answerer(post?: PostRead): Answerer {
   let session: WorkerSession | undefined;
@@ -134,16 +134,16 @@ export function answerer(post?: PostRead): Answerer {
   };
 }
 
-/** Answers the questions of the main thread. @param port to it */
+/** Answers the questions of the main thread. @param port the port to the main thread */
 export function serve(port: MessagePort): void {
   const answer = answerer((read) => port.postMessage({ read } satisfies Reply));
 
   const reply = async (question: Question): Promise<void> => {
-    const said: Reply = await answer(question).then(
+    const message: Reply = await answer(question).then(
       (result) => ({ answer: result }),
       (thrown: unknown) => ({ thrown }),
     );
-    port.postMessage(said);
+    port.postMessage(message);
   };
 
   port.on('message', (question: Question) => void reply(question));

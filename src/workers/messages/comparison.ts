@@ -12,13 +12,13 @@ export interface ComparisonSetup extends TaskSetup {
   readonly task: 'compare disks';
 }
 
-/** Guest ranges of two disks. */
+/** The same guest ranges of two disks. */
 export interface ComparisonItem extends TaskItem {
   /** Ascending. */
   readonly stretches: readonly Stretch[];
 }
 
-/** A range that is read as a whole. In bytes. */
+/** A range that is read and compared as a whole. In bytes. */
 export interface Stretch {
   /** From the item's start. */
   readonly at: number;

@@ -1,4 +1,4 @@
-/** The task of a conversion to qcow2: read items and pack their clusters, compressed or as they are. */
+/** The task of a conversion to qcow2: read items and pack their clusters, compressed or uncompressed. */
 import type { CompressorChoice } from '../../engines/codec.js';
 import type { PackedClusters } from '../../qcow2/packed-clusters.js';
 import type { Segment } from '../segments.js';
@@ -15,9 +15,9 @@ export interface CompressionSetup extends TaskSetup {
   readonly task: 'compress clusters';
   /** Of the target's guest clusters; divides the item size. */
   readonly clusterSize: number;
-  /** undefined: store every cluster as it is. */
+  /** undefined: store every cluster uncompressed. */
   readonly compressor: CompressorChoice | undefined;
-  /** Copy a compressed cluster of the source where the target can hold it unchanged. */
+  /** Copy compressed clusters of the source that the target can hold unchanged. */
   readonly passthrough: boolean;
   /** Store zero clusters like any other (-S 0). */
   readonly keepZeros: boolean;
@@ -37,7 +37,8 @@ export interface CompressionItem extends TaskItem {
   readonly backing?: readonly Segment[] | undefined;
   /**
    * With a backing file: the clusters that may differ from it, as pairs of indices from the item's start,
-   * [from, to), ascending. The segments of the backing file cover these only, and so do the others without digests.
+   * [from, to), ascending. The segments of the backing file cover these clusters only, and without digests so do the
+   * segments of the source.
    */
   readonly changed?: readonly (readonly [from: number, to: number])[] | undefined;
   /** Bytes of the item: less than its clusters only where the disk ends inside the last one. */
@@ -46,9 +47,9 @@ export interface CompressionItem extends TaskItem {
 
 /** The clusters lie in the item's slot. */
 export interface CompressionAnswer extends TaskAnswer, Omit<PackedClusters, 'bytes'> {
-  /** How many compressed clusters were copied from the source. */
+  /** Number of compressed clusters that were copied from the source. */
   readonly copied: number;
-  /** How many clusters the engine compressed wrongly at first; undefined: payloads are not checked. */
+  /** Number of clusters that the engine compressed wrongly at first; undefined: payloads are not checked. */
   readonly corrected?: number | undefined;
   /** As in DigestedBlocks, if the setup asks for them. */
   readonly digests?: Uint8Array | undefined;

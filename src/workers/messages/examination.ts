@@ -11,11 +11,11 @@ export interface ExaminePayloads extends Task {
 export interface ExaminationSetup extends TaskSetup {
   readonly task: 'examine payloads';
   readonly type: CompressionType;
-  /** Of the image's file. */
+  /** The descriptor of the image's file. */
   readonly descriptor: number;
   /** Each payload inflates to exactly this many bytes. */
   readonly clusterSize: number;
-  /** Find the facts that only the content of each stream shows (`StreamFacts`). */
+  /** Collect the facts of each stream (`StreamFacts`). */
   readonly streamFacts: boolean;
 }
 
@@ -30,16 +30,16 @@ export interface ExaminationItem extends TaskItem {
   readonly payloads: Float64Array;
 }
 
-/** Facts of the sound streams of an item. */
+/** Facts of the valid streams of an item. */
 export interface StreamFacts {
   /** Bytes of the streams, without the trailing bytes in their last sectors. */
   readonly payloadBytes: number;
   /**
-   * Bytes that a reader must keep to inflate each of them. Deflate: the longest distance, rounded up to a power of two;
-   * an earlier item can have raised it. Zstandard: the largest window in a frame header.
+   * Bytes that a reader must keep to inflate each stream. Deflate: the longest distance, rounded up to a power of two;
+   * it may come from an earlier item. Zstandard: the largest window in a frame header.
    */
   readonly window: number;
-  /** How many end in a checksum of their content (zstd). */
+  /** Number of streams with a checksum of their content (zstd). */
   readonly checksums: number;
 }
 

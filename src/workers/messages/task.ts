@@ -24,11 +24,11 @@ export interface TaskSetup {
   readonly task: TaskName;
   /** Of the largest item. */
   readonly itemSize: number;
-  /** The compression types of the payloads in segments. */
+  /** The compression types of the payloads to inflate. */
   readonly inflate: readonly CompressionType[];
   /** Inflate with Node.js where it can, without loading a library of the system. Default: false. */
   readonly inflateWithNode?: boolean | undefined;
-  /** Replace what cannot be read or inflated by zeros instead of failing. In a comparison: on the first disk only. */
+  /** Replace bytes that cannot be read or inflated by zeros, instead of failing. In a comparison: of the first disk. */
   readonly salvage: boolean;
   /** Offset, length and address of every read are multiples of this. */
   readonly readAlignment: number;
@@ -42,7 +42,7 @@ export interface TaskItem {
 }
 
 export interface TaskAnswer {
-  /** Ascending. Without salvage: malformed payloads that were read all the same. */
+  /** Ascending. Without salvage: only malformed payloads that QEMU reads, and that were therefore read. */
   readonly unreadable: readonly UnreadableItemRange[];
 }
 
@@ -52,7 +52,7 @@ export interface PoolSharedMemory {
   readonly results: SharedArrayBuffer;
   /** Slots of the same size in which the items of a stream arrive; empty for other sources. */
   readonly arrivals: SharedArrayBuffer;
-  /** Its only element is not 0 after the pool was closed; see `throwIfCancelled`. */
+  /** One number, which is not 0 once the pool is closed; see `throwIfCancelled`. */
   readonly cancellation: Int32Array;
 }
 

@@ -15,7 +15,7 @@ export type Question =
   | { readonly kind: 'setup'; readonly setup: AnyTask['setup']; readonly memory: PoolSharedMemory }
   /** Answered with an ItemReply. */
   | { readonly kind: 'item'; readonly item: AnyTask['item'] }
-  /** Frees what the thread holds for the pool. */
+  /** Frees the engines, memory and connections that the thread holds for the pool. */
   | { readonly kind: 'release' };
 
 export type ItemReply<Answer> = Answer | { readonly failure: ItemFailure };

@@ -1,5 +1,4 @@
 /** Finds the clusters of an item that the target's backing file already holds. */
-
 import { roundUp } from '../../arithmetic.js';
 import type { UnreadableItemRange } from '../item-failure.js';
 import type { CompressionItem, CompressionSetup } from '../messages/compression.js';
@@ -9,13 +8,13 @@ import { threadMemory } from './thread-memory.js';
 export class BackingComparison {
   readonly #setup: CompressionSetup;
   readonly #reader: SegmentReader;
-  /** The backing file's bytes for the item. Allocated for the first item that is compared. */
+  /** The backing file's bytes of the item. Allocated for the first item that is compared. */
   #content: Uint8Array = new Uint8Array(0);
   /** The clusters to compare; the others are known to be the same. Undefined without a backing file. */
   #changed: Set<number> | undefined;
-  /** Whether changed clusters are compared with the backing file; otherwise none is the same. */
+  /** Whether changed clusters are compared with the backing file. Otherwise all of them count as different. */
   #compares = false;
-  /** With salvage: clusters that the backing file could not be read of. They count as changed. */
+  /** With salvage: clusters that could not be read from the backing file. They count as different. */
   readonly #unknown = new Set<number>();
 
   constructor(setup: CompressionSetup, reader: SegmentReader) {
@@ -46,7 +45,7 @@ export class BackingComparison {
     }
   }
 
-  /** @returns whether a cluster of the item is as in the backing file; false without one */
+  /** @returns whether a cluster of the item equals the backing file's; false without a backing file */
   isSame(index: number, cluster: Uint8Array): boolean {
     if (this.#changed === undefined) return false;
     if (!this.#changed.has(index)) return true;

@@ -1,11 +1,12 @@
 /**
- * Reads payloads and inflates them. The compressed cluster descriptor is not trusted: the length is bounded, and the
- * file may end early. Only payloads that QEMU reads pass; with salvage, the recoverable part of any payload.
+ * Reads payloads and inflates them. The compressed cluster descriptor is not trusted: its length is bounded, and the
+ * file may end before it. A payload that QEMU does not read is an error; with salvage, its recoverable part is used.
  */
 import type { CompressionType } from '../../compression-type.js';
 import type { Decompressor } from '../../engines/codec.js';
 import { CorruptPayload } from '../../engines/corrupt-payload.js';
 import { internalError } from '../../errors.js';
+import { SECTOR_SIZE } from '../../sector.js';
 import { ItemError, type ItemFailure } from '../item-failure.js';
 import type { CompressedSegment } from '../segments.js';
 import type { PositionalReader } from './positional-reader.js';
@@ -13,16 +14,16 @@ import type { PositionalReader } from './positional-reader.js';
 export type Decompressors = ReadonlyMap<CompressionType, Decompressor>;
 
 /**
- * The most a compressed cluster descriptor can say (specification: "Compressed Clusters Descriptor"): a sector
- * and 2^(cluster_bits - 8) - 1 additional ones.
+ * The most bytes that a compressed cluster descriptor can describe: a sector and 2^(cluster_bits - 8) - 1 additional
+ * ones. Specification: "Compressed Clusters Descriptor".
  */
-const mostStored = (clusterSize: number) => 2 * clusterSize + 512;
+const mostStored = (clusterSize: number) => 2 * clusterSize + SECTOR_SIZE;
 
-/** The result for a payload that could be read; without salvage, for one that QEMU reads. */
+/** The outcome for a payload that could be read. Without salvage, QEMU reads it too. */
 export interface InflatedCluster {
-  /** The payload without trailing bytes, valid until the next read; undefined unless it is one of exactly a cluster. */
+  /** The payload without trailing bytes, valid until the next read; undefined if it does not yield just a cluster. */
   readonly payload: Uint8Array | undefined;
-  /** Why the payload is malformed, and how many bytes of the cluster it yielded; the rest is zeros. */
+  /** Why the payload is malformed, and the number of bytes of the cluster that it yielded; the rest is zeros. */
   readonly flaw: { readonly failure: ItemFailure; readonly yielded: number } | undefined;
 }
 
@@ -34,7 +35,7 @@ export class ClusterInflater {
   /** The cluster in `#scratch`, and the result for its payload. */
   #last: { readonly segment: CompressedSegment; readonly inflated: InflatedCluster } | undefined;
 
-  /** @param salvage recover what a payload holds that QEMU does not read, instead of failing */
+  /** @param salvage use the recoverable part of a payload that QEMU does not read, instead of failing */
   constructor(reader: PositionalReader, decompressors: Decompressors, salvage: boolean) {
     this.#reader = reader;
     this.#decompressors = decompressors;
@@ -44,7 +45,7 @@ export class ClusterInflater {
   /**
    * Inflates the whole cluster of a segment.
    * @param into receives `inflatedLength` bytes; undefined content after a failure
-   * @throws ItemError when a read fails; without salvage also when QEMU does not read the payload
+   * @throws ItemError when a read fails; without salvage also for a payload that QEMU does not read
    */
   inflateInto(segment: CompressedSegment, into: Uint8Array): InflatedCluster {
     const { type, descriptor, offset, storedLength, inflatedLength, at } = segment;
@@ -70,7 +71,7 @@ export class ClusterInflater {
   }
 
   /**
-   * Inflates into memory of its own. Segments of the same cluster one after the other inflate it once.
+   * Inflates into memory of its own. Successive segments of the same cluster inflate it once.
    * @returns the whole cluster of a segment, valid until the next call, and the result for its payload
    * @throws ItemError as `inflateInto`
    */

@@ -1,5 +1,4 @@
 /** Reads the stretches of two disks, up to the first that differs or cannot be read. */
-
 import { SECTOR_SIZE } from '../../sector.js';
 import { ItemError, type ItemFailure } from '../item-failure.js';
 import type { Compared, ComparisonItem, ComparisonSetup } from '../messages/comparison.js';
@@ -40,12 +39,12 @@ export class DiskComparer {
   }
 }
 
-/** A failure in a stretch that begins at `at`, counted from the item's start. */
+/** @returns a failure with its position counted from the item's start. @param at start of its stretch in the item */
 function inItem(failure: ItemFailure, at: number): ItemFailure {
   return failure.kind === 'corrupt' ? { ...failure, at: at + failure.at } : failure;
 }
 
-/** @returns the first sector that differs, in bytes; undefined: none does */
+/** @returns offset of the first sector that differs, in bytes; undefined if all are equal */
 function firstDifference(one: Uint8Array, other: Uint8Array): number | undefined {
   if (Buffer.compare(one, other) === 0) return undefined;
   for (let at = 0; ; at += SECTOR_SIZE) {

@@ -1,4 +1,4 @@
-/** Checks that each payload of an item inflates to exactly one cluster, and on request collects facts of the streams. */
+/** Checks that each payload of an item inflates to exactly one cluster. On request collects facts of the streams. */
 import type { Decompressor } from '../../engines/codec.js';
 import { CorruptPayload } from '../../engines/corrupt-payload.js';
 import { DeflateDecoder, LARGEST_WINDOW } from '../../engines/deflate-decoder.js';
@@ -46,7 +46,7 @@ export class PayloadExaminer {
       const [at = 0, offset = 0, storedLength = 0] = payloads.subarray(index * PAYLOAD_FIELDS);
       try {
         const stream = this.#inflate(offset, storedLength);
-        if (this.#setup.streamFacts) this.#look(stream, facts);
+        if (this.#setup.streamFacts) this.#collectFacts(stream, facts);
       } catch (error) {
         const isKept = error instanceof CorruptPayload && error.isReadable;
         const failure = this.#failure(error, offset, at);
@@ -64,7 +64,7 @@ export class PayloadExaminer {
   #inflate(offset: number, storedLength: number): Uint8Array {
     const { bytes, found } = this.#reader.read(this.#setup.descriptor, offset, storedLength);
     if (found === 0) throw new CorruptPayload('it lies past the end of the file');
-    // Bytes past the end of the file were read as zeros. Zeros can end a stream, but not the one that was written.
+    // Bytes past the end of the file were read as zeros. If zeros end the stream, its written end is lost.
     const pastEnd = () => new CorruptPayload('it goes on past the end of the file');
     try {
       const length = this.#decompressor.decompress(bytes, this.#cluster);
@@ -75,7 +75,7 @@ export class PayloadExaminer {
     }
   }
 
-  #look(stream: Uint8Array, facts: Totals): void {
+  #collectFacts(stream: Uint8Array, facts: Totals): void {
     facts.payloadBytes += stream.length;
     if (this.#setup.type === 'zstd') {
       const frames = readZstdFrames(stream);
@@ -83,7 +83,7 @@ export class PayloadExaminer {
       if (frames.every(({ hasChecksum }) => hasChecksum)) facts.checksums += 1;
       return;
     }
-    // Slower than inflating; needless once the largest possible window is found.
+    // This is slower than inflating, and needless once the largest possible window is found.
     if (this.#window < LARGEST_WINDOW) {
       const { farthest } = this.#decoder.decode(stream, this.#cluster);
       if (farthest > this.#window) this.#window = 2 ** Math.ceil(Math.log2(farthest));

@@ -23,7 +23,7 @@ export class RunFinder {
   /** @throws ItemError */
   run({ segments, length, slot }: RunsItem): FoundRuns {
     const { itemSize, keepZeros, sparseSize, digests } = this.#setup;
-    // Whole blocks, as they are written: zeros follow the end of the disk.
+    // Whole blocks are written, so zeros follow the end of the disk.
     const room = Math.min(itemSize, roundUp(length, DIRECT_ALIGNMENT));
     const place = new Uint8Array(this.#memory.results, slot * itemSize, room);
     const unreadable: UnreadableItemRange[] = [];

@@ -39,9 +39,9 @@ export class PositionalReader {
   }
 
   /**
-   * Reads as far as the file goes.
+   * Reads up to the end of the file.
    * @param offset bytes in the file
-   * @returns `length` bytes, valid until the next call. The first `found` are from the file; the rest is zeros
+   * @returns `length` bytes, valid until the next call: `found` bytes of the file, then zeros
    * @throws ItemError when a read fails
    */
   read(descriptor: number, offset: number, length: number): { bytes: Uint8Array; found: number } {
@@ -56,7 +56,7 @@ export class PositionalReader {
     return { bytes, found };
   }
 
-  /** Reads until `needed` bytes are there or the file ends. @returns bytes read */
+  /** Reads until `needed` bytes are read or the file ends. @returns bytes read */
   #fill(descriptor: number, offset: number, into: Uint8Array, needed: number): number {
     try {
       if (isExportNumber(descriptor)) return readExport(descriptor, into.subarray(0, needed), offset);

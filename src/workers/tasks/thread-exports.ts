@@ -8,7 +8,7 @@ import type { PoolSharedMemory, TaskSetup } from '../messages/task.js';
 let reader: ExportReader | undefined;
 
 /**
- * Takes the exports that a pool reads; connects to none.
+ * Takes the exports that a pool reads. The first read of an export connects to it.
  * @param post asks the main thread to read; undefined on the main thread itself
  */
 export async function takeExports(

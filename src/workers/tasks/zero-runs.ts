@@ -1,23 +1,23 @@
 /**
- * The ranges of a disk to write when nothing is compressed, by qemu-img's rule, so that the same ranges result; and the
- * subclusters that they touch.
+ * Finds the ranges of a disk to write if nothing is compressed, and the subclusters that they touch. The rule is
+ * that of qemu-img, so the ranges are the same.
  */
 import { SUBCLUSTERS } from '../../qcow2/subclusters.js';
 
 /** Zeros to compare with; longer pieces are compared in several steps. */
 const ZEROS = Buffer.alloc(65536);
 
-/** A range that the source has bytes for, in bytes from the item's start. */
+/** A range for which the source has bytes, in bytes from the item's start. */
 export interface DataRange {
   readonly at: number;
   readonly length: number;
 }
 
 /**
- * Finds the runs to write. Each range is taken by itself and cut at multiples of the largest power of two not
- * above `sparseSize`. Pieces of zeros are left out: at the ends of the range always, between other pieces when they are
- * at least `sparseSize` bytes together. The rule is that of is_allocated_sectors_min in QEMU's qemu-img.c.
- * @param bytes of the item; what lies outside the ranges is never written
+ * Finds the runs to write. Each range is cut at multiples of the largest power of two not above `sparseSize`. Pieces of
+ * zeros are omitted: at the ends of the range always, between other pieces if they have at least `sparseSize` bytes
+ * together (is_allocated_sectors_min in QEMU's qemu-img.c).
+ * @param bytes of the item; bytes outside the ranges are never written
  * @param ranges ascending
  * @param sparseSize bytes, at least 512
  * @returns pairs of bytes from the item's start, [from, to), ascending, none touching the next
@@ -28,7 +28,7 @@ export function runsToWrite(bytes: Uint8Array, ranges: readonly DataRange[], spa
   const runs: number[] = [];
   for (const { at, length } of ranges) {
     const end = at + length;
-    // Empty so far; grows to the end of each piece with data.
+    // The run so far is empty. Each piece with data extends it.
     let from = at;
     let to = at;
     for (let piece = at, next: number; piece < end; piece = next) {
@@ -49,8 +49,8 @@ export function runsToWrite(bytes: Uint8Array, ranges: readonly DataRange[], spa
  * @param runs pairs of bytes from the item's start, [from, to), ascending
  * @param clusters of the item
  * @param clusterSize bytes
- * @returns for each cluster the subclusters that a run touches, bit n for subcluster n; 0 for none. Clusters
- *   smaller than 32 sectors have none: there any bits say that a run touches the cluster
+ * @returns for each cluster the subclusters that a run touches, bit n for subcluster n; 0 for none. For clusters
+ *   smaller than 32 sectors, which have no subclusters, any bit means that a run touches the cluster
  */
 export function touchedSubclusters(
   runs: readonly number[],
