@@ -105,7 +105,7 @@ test('only the command line prints, exits, reads the environment or listens to s
   expect(`if (process.platform === 'linux') this.process({ process: 1 });`).not.toMatch(PRINTS_OR_EXITS);
 });
 
-test('bin loads the built command line and nothing else of ours', () => {
+test('bin loads only the built command line', () => {
   const importsOf = (path: string) =>
     [...readFileSync(join(ROOT, path), 'utf8').matchAll(/(?:require|import)\(?\s*['"]([^'"]+)['"]/g)].map(
       ([, name]) => name,

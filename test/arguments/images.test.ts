@@ -1,4 +1,4 @@
-/** The library opens the file that its caller names, whatever happens to the working directory later. */
+/** The library opens the file that its caller names, even if the working directory changes later. */
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { afterEach, describe, expect, test } from 'vitest';

@@ -95,7 +95,7 @@ export const CORRUPT_REFCOUNTS: readonly CorruptImage[] = [
     image.setRefcount(block / image.clusterSize, 1);
     image.setU64(image.refcountTableEntryAt(1), BigInt(block));
   }),
-  corrupt('refcounts/unused refcount block that nobody counts', 2, PLAIN, (image) =>
+  corrupt('refcounts/unused refcount block without a reference', 2, PLAIN, (image) =>
     image.setU64(image.refcountTableEntryAt(1), BigInt(image.append())),
   ),
   corrupt('refcounts/corrupt and leaked', 2, PLAIN, (image) => {

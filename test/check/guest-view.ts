@@ -73,7 +73,7 @@ export function guestView(bytes: Buffer): string[] {
     const where = `${state}/${guestCluster}`;
     const flags = raw & ~COPIED;
     if ((raw & COMPRESSED) !== 0n) return `${where} compressed ${flags.toString(16)}`;
-    // A zero cluster reads as zeros, whatever its offset.
+    // A zero cluster reads as zeros, with any offset.
     if (!extended && (raw & ZERO_FLAG) !== 0n) return `${where} zero`;
     if (extended && (subclusters & 0xffff_ffffn) === 0n) return `${where} zero ${subclusters.toString(16)}`;
     if (flags === 0n) return undefined;

@@ -38,7 +38,7 @@ async function walked(file: SizedFile, entries: number, wants = (_: number) => t
   return { tables, seen };
 }
 
-test('tables come in the order of the entries, whatever their order in the file', async () => {
+test('tables come in the order of the entries, for any order in the file', async () => {
   const clusters = [9, 10, 11, 5, 30, 6, 6, 12, 9];
   const file = fileWith(
     clusters.map((cluster) => cluster * CLUSTER),

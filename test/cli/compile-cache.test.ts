@@ -39,7 +39,7 @@ test('it is made for the user alone, and found again', () => {
   expect(find()).toBe(directory);
 });
 
-test('there is none, and none is made, when the user wants none', () => {
+test('NODE_DISABLE_COMPILE_CACHE prevents the directory', () => {
   expect(find({ NODE_DISABLE_COMPILE_CACHE: '1' })).toBeUndefined();
   expect(existsSync(base)).toBe(false);
 });

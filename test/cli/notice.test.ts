@@ -23,7 +23,7 @@ describe('a line during progress', () => {
     const last = writeNotice(output, 'and another line\n');
     output.destroy();
     await last;
-    expect(writeNotice(output, 'to nobody\n')).toBeUndefined();
+    expect(writeNotice(output, 'to a closed output\n')).toBeUndefined();
   });
 
   test('on a terminal clears the bar, and leaves room for it below', () => {

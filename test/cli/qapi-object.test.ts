@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { entriesOf, qapiJson } from '../../src/cli/options/qapi-object.js';
 
 describe('qapiJson', () => {
-  it('orders keys as QEMU does, whatever their input order', () => {
+  it('orders keys as QEMU does, for any input order', () => {
     // As qemu-img 7.2 prints them; `children` as later versions do.
     const orders = [
       'children backing-filename-format snapshots virtual-size filename cluster-size format actual-size ' +

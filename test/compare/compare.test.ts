@@ -127,7 +127,7 @@ describe('a comparison', () => {
     }
   });
 
-  test('reports the first of many differences, in whatever order the workers finish', async () => {
+  test('reports the first of many differences, for any order of answers', async () => {
     const changed = scratch('changed.raw');
     const bytes = textBytes(SIZE);
     for (let at = 5 * MIB + 100; at < SIZE; at += MIB) bytes[at] = 0;

@@ -46,7 +46,7 @@ async function planned(one: Disk, other: Disk, strict = false) {
 const zeros = (length: number): LayerStretch<'zero'> => ({ kind: 'zero', length });
 const data = (length: number): LayerStretch<'data'> => ({ kind: 'data', length });
 
-describe('what is compared', () => {
+describe('the compared part', () => {
   test('is every byte not known to be equal, once, with the segments of both disks', async () => {
     const kinds = ['zero', 'data', 'compressed'] as const;
     await fc.assert(

@@ -88,7 +88,7 @@ vi.mock('node:fs', async (original) => {
       if (underWay > 0) disk.closedUnderWrites.push(descriptor);
       disk.descriptors.delete(descriptor);
       const fails = counts('close');
-      // As on Linux: the descriptor is gone, whatever close says.
+      // As on Linux: the descriptor is closed even if close reports an error.
       actual.close(descriptor, (error) => done(fails ? noSpace() : error));
     },
   };

@@ -1,4 +1,4 @@
-/** Servers that fail, hang, lie or send garbage while an export is written: the conversion ends with one clear error. */
+/** Servers that fail, hang, lie or send garbage while an export is written: the conversion ends with one error. */
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -99,7 +99,7 @@ test.each(REQUESTS.filter(([, type]) => type !== BLOCK_STATUS))(
 );
 
 describe('a size', () => {
-  test('that is a lie', async () => {
+  test('larger than the export really is', async () => {
     const isBeyond = ({ offset, length }: NbdRequest) => offset + length > 7 * MIB;
     const script = answers(WRITE, (request) => (isBeyond(request) ? errorChunk(request, 22) : undefined));
     expect(await failure(script)).toMatch(
@@ -111,7 +111,7 @@ describe('a size', () => {
     expect(await failure({ size })).toMatch(/^Could not open 'URI' for writing: /);
   });
 
-  test('that is another on the second connection', async () => {
+  test('that differs on the second connection', async () => {
     const script: Script = {
       size: (connection) => (connection === 0 ? SIZE : SIZE - MIB),
       ...answers(WRITE, () => 'nothing'),

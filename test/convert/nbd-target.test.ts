@@ -42,7 +42,7 @@ describe('a raw restore', () => {
     expect((await stat(file)).blocks * 512).toBeLessThan(5 * MIB);
   });
 
-  test('leaves what is behind the disk, and with targetIsZero also what reads as zeros already', async () => {
+  test('leaves the bytes after the disk, and with targetIsZero also those for which the source has zeros', async () => {
     const file = path('longer.raw');
     const old = randomBytes(SIZE + MIB, 4);
     await writeFile(file, old);
@@ -156,7 +156,7 @@ describe('a qcow2 image in an export', () => {
     );
   });
 
-  test('is no image when the conversion ends early, whatever was there before', async () => {
+  test('is no image when the conversion ends early, even if it held one before', async () => {
     const file = path('ended.raw');
     await create(file, 30 * MIB);
     await truncate(file, 64 * MIB);
@@ -192,7 +192,7 @@ describe('a failure names the export, the offset and the reason:', () => {
     expect((await readFile(file)).every((byte) => byte === 0x78)).toBe(true);
   });
 
-  test('an export that is smaller by less than a sector, unless only zeros have no place', async () => {
+  test('an export that is smaller by less than a sector is refused, unless the missing bytes are zeros', async () => {
     for (const [tail, isRefused] of [
       [Buffer.alloc(511, 'x'), true],
       [Buffer.alloc(511), false],

@@ -64,7 +64,7 @@ describe('a qcow2 target whose format was not stated', () => {
     ['raw', Buffer.concat([Buffer.alloc(512), IMAGE])],
     ...Object.entries(OTHER_IMAGES),
     ['luks', latin1('LUKS\xba\xbe')],
-  ])('must not hold other content, whatever its name: %s', async (found, content) => {
+  ])('must not hold other content, under any name: %s', async (found, content) => {
     for (const name of ['b.img', 'b.qcow2']) {
       fs.writeFileSync(here(name), content);
       await expectRefusal(`-c ./a.raw ./${name}`, name, found, advice);
@@ -125,7 +125,7 @@ describe('a raw target whose format was not stated', () => {
 
 describe('an external data file', () => {
   test.each([['qcow2', IMAGE], ...Object.entries(OTHER_IMAGES)])(
-    'must not hold an image, whatever -O says: %s',
+    'must not hold an image, with any -O: %s',
     async (found, content) => {
       fs.writeFileSync(here('data'), content);
       const words = '-O qcow2 -o data_file=./data ./a.raw ./tables.qcow2';

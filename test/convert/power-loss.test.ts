@@ -201,7 +201,7 @@ describe('a power failure during writing into an existing image', () => {
     before = fs.readFileSync(pristine);
   });
 
-  /** What the guest sees, or saw when the snapshot was taken; entries are followed whatever flags they have. */
+  /** The disk of the guest, now or in the snapshot. Entries are followed with any flags. */
   function seen(file: Buffer, ofSnapshot = false): string {
     const l1At = ofSnapshot ? Number(file.readBigUInt64BE(64)) : 40;
     const entry = (at: number) => file.readBigUInt64BE(at);

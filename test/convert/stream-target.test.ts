@@ -281,7 +281,7 @@ describe('a conversion to a stream', () => {
     ]);
   });
 
-  test('reports what --salvage lost once', async () => {
+  test('reports each range that --salvage lost once', async () => {
     const image = path('damaged.qcow2');
     await writeFile(disk(), textBytes(3 * 2 ** 20));
     await convertHere({ sources: [disk()], sourceFormat: 'raw', target: image, compress: true });

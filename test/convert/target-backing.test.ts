@@ -106,7 +106,7 @@ describe('the backing file of a target', () => {
       2,
     ],
     [
-      'the source’s, of which the caller takes a part',
+      'the source’s, limited by the caller to a part',
       { file: middle, format: 'qcow2', backing: { file: base, format: 'raw', offset: MIB } },
       base,
       'raw',

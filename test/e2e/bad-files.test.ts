@@ -161,7 +161,7 @@ describe('targets', () => {
     expect((await run('stat', ['-c', '%a', path('private.qcow2')])).stdout).toBe('600\n');
   });
 
-  test('whose name is as long as names can be work', async () => {
+  test('with the longest possible name work', async () => {
     const long = path(`${'n'.repeat(249)}.qcow2`);
     await cliOk(['convert', '-c', raw, long]);
     await expectGoodImage(long, raw);

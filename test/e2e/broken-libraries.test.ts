@@ -79,7 +79,7 @@ describe.each(sample(['libdeflate', 'libzstd'] as const, 1))('%s', (name) => {
     await expectFallback(name, await inFront(name, library, directory()), true);
   });
 
-  // The loader refuses such files whatever they were made of.
+  // The loader refuses such files for every library.
   test.each(
     name === 'libdeflate' ? sample(Object.entries(UNLOADABLE), 1) : Object.entries(UNLOADABLE).slice(0, 1),
   )('one %s is passed over', async (_, spoil) => {

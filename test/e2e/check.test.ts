@@ -144,7 +144,7 @@ describe('the data', () => {
     await runOk('qemu-img', ['convert', '-c', '-f', 'raw', '-O', 'qcow2', path('data.raw'), image]);
   });
 
-  test('is looked at on request', async () => {
+  test('is decompressed on request', async () => {
     const { status, stdout, stderr } = await ourCheck(image, { data: true });
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect(stdout).toMatch(/^Compressed clusters examined: 17, broken: 0$/m);

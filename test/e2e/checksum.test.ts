@@ -265,7 +265,7 @@ describe('--check says what sha256sum -c says', () => {
     }
   });
 
-  test('about several lists, of which one is missing, and about standard input', async () => {
+  test('about several lists, one of them missing, and about standard input', async () => {
     const list = `${good(sums.ours)[0]}\n`;
     writeFileSync(`${there}/one`, list);
     const seen = await cli(['checksum', '-c', '-f', 'raw', 'none', 'one'], { cwd: there });

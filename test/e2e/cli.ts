@@ -46,9 +46,9 @@ function commandOf(args: readonly string[], options: CliOptions): [command: stri
 }
 
 /**
- * Runs qcow2c to its end, whatever that is: in this process where only the working directory is asked for, because a
- * start of Node.js takes longer than most commands. A word that only a process of its own can tell (a standard stream,
- * bytes that are not UTF-8) starts one.
+ * Runs qcow2c to its end: in this process if only the working directory is given, because a start of Node.js takes
+ * longer than most commands. A word that needs a process of its own (a standard stream, bytes that are not UTF-8)
+ * starts one.
  */
 export function cli(args: readonly string[], options: CliOptions = {}): Promise<Outcome> {
   const { cwd, ...others } = options;

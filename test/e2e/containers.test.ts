@@ -1,4 +1,4 @@
-/** Inside a control group, and inside a container: threads follow the quota, buffers the limit, and nothing is killed. */
+/** In a control group and in a container: threads follow the quota, buffers the limit, and no process is killed. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -123,7 +123,7 @@ if (reason !== undefined) {
   }
 
   describe('in a container, which sees its group as the root', () => {
-    test('that is so here', () =>
+    test('the group of the container is shown as the root', () =>
       withControlGroup({}, async ({ contained: [command, ...rest] }) => {
         const groups = await runOk(command!, [...rest, 'cat', '/proc/self/cgroup']);
         expect(groups).toMatch(/^(0:|\d+:memory):\/$/m);

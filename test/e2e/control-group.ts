@@ -1,4 +1,4 @@
-/** Control groups with limits for tests, of whichever version this machine has. Only for root. */
+/** Control groups with limits for tests, of the version that this machine has. Only for root. */
 import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { runOk } from '../oracle/run.js';

@@ -23,7 +23,7 @@ async function resultOf(...args: string[]): Promise<Record<string, unknown>> {
 }
 
 describe('the object of --output=json', () => {
-  test('names and measures what was read and written', async () => {
+  test('has the names and formats of sources and target, and all sizes', async () => {
     const result = await resultOf('-c', '--digest', '--sha256', '--verify', '-m', '2', raw, image);
     expect(result).toEqual({
       sources: [{ filename: raw, format: 'raw' }],
@@ -133,7 +133,7 @@ describe('--sha256 prints what sha256sum prints', () => {
     },
   );
 
-  test('of an existing file: all of it, also what lies behind the disk', async () => {
+  test('of an existing file: all of it, with the bytes after the disk', async () => {
     const target = path('longer.raw');
     for (const size of [8 * MIB, 9 * MIB + 77]) {
       writeFileSync(target, randomBytes(size));

@@ -64,7 +64,7 @@ describe.each<readonly [string, Forged]>([
     );
   });
 
-  test('is the bytes it is with -f raw, isolated or not', async () => {
+  test('is read as raw bytes with -f raw, isolated or not', async () => {
     const bytes = writeForgedDisk(forged);
     for (const target of [
       ['-O', 'qcow2', '-c'],

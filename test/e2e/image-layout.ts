@@ -1,4 +1,4 @@
-/** Where an image of ours keeps what, read from its bytes alone: for judging the order of writes. */
+/** The places of the parts of an image of qcow2c, read from its bytes alone: for judging the order of writes. */
 import { readFile } from 'node:fs/promises';
 
 const OFFSET_BITS = 0x00ff_ffff_ffff_fe00n;

@@ -73,7 +73,7 @@ describe('import { convert } from "qcow2c"', () => {
     expect(done.length).toBeGreaterThan(5);
   });
 
-  test('an AbortSignal ends a conversion before or during it, and is nothing to it afterwards', () => {
+  test('an AbortSignal ends a conversion before or during it, and has no effect afterwards', () => {
     const aborted = { error: { name: 'AbortError', code: 'ERR_ABORTED', typed: true } };
     expect(report['abortedBefore']).toMatchObject(aborted);
     expect(report['abortedDuring']).toMatchObject(aborted);
@@ -88,7 +88,7 @@ describe('import { convert } from "qcow2c"', () => {
     expect(report['noSources']).toMatchObject({ error: { code: 'ERR_USAGE', typed: true } });
   });
 
-  test('a conversion after failed ones works, and nothing is left open, installed or lying about', async () => {
+  test('a conversion after failed ones works, and no open file, listener or temporary file is left', async () => {
     expect(report['again']).toHaveProperty('result');
     await expectGoodImage(join(out, 'again.qcow2'), raw);
     expect(report.openFiles).toEqual([]);

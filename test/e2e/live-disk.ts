@@ -1,7 +1,7 @@
 /**
  * The disk of a running guest: a qcow2 image in qemu-storage-daemon with an export that a client writes to, and frozen
  * views of it with dirty bitmaps. They are made as libvirt makes them: a backup job without a copy of its own puts a
- * copy-before-write filter above the disk, and an overlay takes what the guest overwrites.
+ * copy-before-write filter above the disk, and an overlay keeps the clusters that the guest overwrites.
  */
 import { rm } from 'node:fs/promises';
 import { create } from '../oracle/qemu-img.js';

@@ -1,4 +1,4 @@
-/** Who may name an NBD export: the caller. A name in an image opens no connection. */
+/** Only the caller can name an NBD export: a name in an image opens no connection. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { convert, mapImage } from '../../src/index.js';

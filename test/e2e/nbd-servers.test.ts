@@ -1,4 +1,4 @@
-/** NBD servers as they are run: with TLS, with block sizes, with few clients, with a qcow2 image, killed at any moment. */
+/** NBD servers as they are run: with TLS, block sizes, few clients or a qcow2 image, and killed at any moment. */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { watch } from 'node:fs';
@@ -93,7 +93,7 @@ describe('TLS', () => {
     await whileNbdkitOnPort(port, ['--tls=require', `--tls-certificates=${pki}`, 'file', disk], async () => {
       const uri = (host: string) => `nbds://${host}:${port}/`;
       await expectDisk('--tls-creds', client, uri('localhost'));
-      // A directory with credentials asks for TLS, whatever the name says.
+      // A directory with credentials asks for TLS, for any name.
       await expectDisk('--tls-creds', client, `nbd://localhost:${port}/`);
       const target = path('none');
       expect(await fails('convert', '--tls-creds', client, uri('127.0.0.1'), target)).toContain(

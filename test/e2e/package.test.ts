@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { runOk } from '../oracle/run.js';
 import { cliOk, ROOT } from './cli.js';
 
-test('the package holds what runs and what explains it, and no sources or tests', async () => {
+test('the package holds program, library and documents, and no sources or tests', async () => {
   const listing = await runOk('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: ROOT });
   const [{ files, unpackedSize }] = JSON.parse(listing) as [
     { files: { path: string }[]; unpackedSize: number },

@@ -179,7 +179,7 @@ async function damage(
   return place;
 }
 
-/** Expects that nothing is made of it: with the payload copied, and with it compressed anew. */
+/** Expects that the conversion fails without a target: when copying the payload, and when recompressing it. */
 async function refuses(source: string, { from }: ClusterPlace, flags: readonly string[]): Promise<void> {
   const line = new RegExp(`guest offset ${12 * CLUSTER} .*\\(payload at offset ${from} of '${source}'\\)$`);
   for (const more of [[], ['--recompress']]) {

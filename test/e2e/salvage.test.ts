@@ -200,7 +200,7 @@ describe.each(DAMAGES)('%s', (_, make) => {
   });
 });
 
-test('a sound source is converted with --salvage without a word, as without', async () => {
+test('a readable source gives the same bytes with --salvage, and no message', async () => {
   const { status, stdout, stderr } = await cli(['convert', '--salvage', '-c', path('zlib.qcow2'), target]);
   expect([status, stdout, stderr]).toEqual([0, '', '']);
   const made = await readFile(target);

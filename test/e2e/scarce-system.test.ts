@@ -55,7 +55,7 @@ describe('with few descriptors', () => {
 });
 
 describe('with few threads', () => {
-  // Any user but root has a limit on threads, and one who runs nothing else has them all to himself.
+  // Every user but root has a limit on threads. A user without other processes can use all of them.
   const other = ['--reuid=54321', '--regid=54321', '--clear-groups', '--'];
   const under = (most: number) => [
     ...(isRoot ? ['setpriv', ...other] : []),

@@ -28,7 +28,7 @@ test.each([
   if (!options.includes(raw)) await expectGoodImage(target, raw);
 });
 
-test('a stream is made without a word', async () => {
+test('a stream is converted without a message', async () => {
   const running = startCli(['convert', '-c', '--verify', '-', target], {
     under: ['sh', '-c', 'exec "$@" < "$0"', raw],
   });

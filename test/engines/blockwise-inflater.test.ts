@@ -1,4 +1,4 @@
-/** Streams of several blocks: inflated as zlib does, whatever lies between the blocks, and no bad header passes. */
+/** Streams of several blocks are inflated as by zlib, with any bits between the blocks, and bad headers are refused. */
 import { constants, deflateRawSync, inflateRawSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { BlockwiseInflater } from '../../src/engines/blockwise-inflater.js';

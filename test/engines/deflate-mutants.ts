@@ -1,4 +1,4 @@
-/** Makes valid and invalid deflate payloads from a seed: real streams with changed bits, and streams of random symbols. */
+/** Makes valid and invalid deflate payloads from a seed: streams with changed bits, and streams of random symbols. */
 import { constants, deflateRawSync } from 'node:zlib';
 import { Random } from '../fuzz/random.js';
 import {
@@ -36,11 +36,11 @@ export function deflateMutant(seed: number, index: number): DeflateMutant {
         [1, random.below(300) - 150],
       ]),
   );
-  return { payload: joined(payload, behind(random)), clusterSize };
+  return { payload: joined(payload, trailingBytes(random)), clusterSize };
 }
 
-/** What lies behind a payload: nothing, zeros to the sector's end, noise, another stream. */
-function behind(random: Random): Uint8Array {
+/** The bytes after a payload: none, zeros to the sector's end, noise, or another stream. */
+function trailingBytes(random: Random): Uint8Array {
   switch (random.below(4)) {
     case 0:
       return new Uint8Array(0);
@@ -56,7 +56,7 @@ function behind(random: Random): Uint8Array {
 const { Z_FIXED, Z_HUFFMAN_ONLY, Z_RLE, Z_DEFAULT_STRATEGY, Z_FINISH, Z_SYNC_FLUSH, Z_PARTIAL_FLUSH } =
   constants;
 
-/** A compressor's stream, with some bits turned over, bytes exchanged, cut out or cut off. */
+/** A compressor's stream with flipped bits or replaced bytes, perhaps cut off. @returns also the length of its input */
 function changedStream(random: Random): [Uint8Array, number] {
   const length = 1 + random.below(1500);
   const body = random.chance(0.5)
@@ -66,7 +66,7 @@ function changedStream(random: Random): [Uint8Array, number] {
     deflateRawSync(body, {
       level: random.pick([0, 1, 6, 9]),
       strategy: random.pick([Z_FIXED, Z_HUFFMAN_ONLY, Z_RLE, Z_DEFAULT_STRATEGY, Z_DEFAULT_STRATEGY]),
-      // Small blocks: several of them.
+      // A small memLevel makes several small blocks.
       memLevel: random.pick([1, 9]),
       windowBits: random.pick([9, 12, 15]),
       // The two flushes leave the final block out.
@@ -78,7 +78,7 @@ function changedStream(random: Random): [Uint8Array, number] {
     }),
   );
   for (let changes = random.below(4); changes > 0 && stream.length > 0; changes -= 1) {
-    // Headers are where most goes wrong.
+    // Most changes are in headers, because these have the most rules.
     const at = random.chance(0.5) ? random.below(Math.min(80, stream.length)) : random.below(stream.length);
     if (random.chance(0.7)) stream[at]! ^= 1 << random.below(8);
     else stream[at] = random.below(256);
@@ -87,7 +87,7 @@ function changedStream(random: Random): [Uint8Array, number] {
   return [kept, length];
 }
 
-/** Blocks whose codes and symbols are what a compressor would not choose. @returns also what they seem to yield */
+/** Blocks with codes and symbols that no compressor chooses. @returns also the length that they seem to yield */
 function streamOfSymbols(random: Random): [Uint8Array, number] {
   const writer = new BitWriter();
   let made = 0;
@@ -114,7 +114,7 @@ function streamOfSymbols(random: Random): [Uint8Array, number] {
         break;
       }
       case 3:
-        // The reserved type, now and then, and what comes then.
+        // A header alone, sometimes of the reserved type; the next block's bits follow.
         writer.number(0, 1);
         writer.number(random.chance(0.2) ? 3 : 0, 2);
         break;
@@ -132,7 +132,7 @@ function streamOfSymbols(random: Random): [Uint8Array, number] {
   return [writer.bytes(), made];
 }
 
-/** Code lengths of the code lengths, right or not. */
+/** Code lengths of the code lengths, valid or not. */
 function oddOwnLengths(random: Random): number[] {
   const lengths = new Array<number>(19).fill(0);
   switch (random.below(3)) {
@@ -146,7 +146,7 @@ function oddOwnLengths(random: Random): number[] {
   }
 }
 
-/** Mostly a complete code for some symbols; else one or no code, or one that is not complete, or too much so. */
+/** Mostly a complete code for some symbols; sometimes a single or no code, or an incomplete or oversubscribed one. */
 function codesFor(random: Random): DynamicCodes {
   const lengthCount = random.weighed([
     [8, 257 + random.below(30)],
@@ -174,7 +174,7 @@ function someSymbols(random: Random, count: number, needed: readonly number[]): 
   ]);
   const symbols = new Set(needed);
   for (let tries = 0; tries < wanted; tries += 1) {
-    // The last ones are those that zlib and libdeflate differ about.
+    // zlib and libdeflate treat the last symbols differently.
     symbols.add(random.chance(0.3) ? count - 1 - random.below(Math.min(count, 4)) : random.below(count));
   }
   return [...symbols];
@@ -190,7 +190,7 @@ function lengthsFor(random: Random, count: number, symbols: readonly number[]): 
   return lengths;
 }
 
-/** Lengths of a complete code: a leaf is split until there are enough. One symbol gets one bit. */
+/** Lengths of a complete code: leaves are split until there are `count`. A single symbol gets one bit. */
 function completeLengths(random: Random, count: number): number[] {
   if (count <= 1) return [1];
   const leaves = [1, 1];
@@ -203,7 +203,7 @@ function completeLengths(random: Random, count: number): number[] {
   return leaves;
 }
 
-/** Symbols that the codes have, with a few that do not belong there. @returns also what they yield */
+/** Symbols that the codes have, with a few invalid ones. @returns also the length that they yield */
 function tokensFor(random: Random, { lengths, distances }: DynamicCodes, before: number): [Token[], number] {
   const symbols = lengths.flatMap((length, symbol) =>
     length > 0 && symbol !== END_OF_BLOCK ? [symbol] : [],
@@ -220,10 +220,10 @@ function tokensFor(random: Random, { lengths, distances }: DynamicCodes, before:
     }
     const extraBits = lengthExtraBits(symbol);
     const lengthExtra = random.below(2 ** extraBits);
-    // Mostly one that has been made already, or the last symbols.
+    // Mostly a distance within the output so far, or one of the last symbols.
     const reachable = places.filter((place) => place < 2 * Math.log2(before + made + 1) - 1 || place > 29);
     const usable = reachable.length > 0 && random.chance(0.9) ? reachable : places;
-    // Without a code for a distance, bits of zero length: a match of an empty code.
+    // If no distance has a code, the match has a distance of zero bits.
     const distance = usable.length > 0 ? random.pick(usable) : 0;
     const distanceExtra = random.below(2 ** distanceExtraBits(distance));
     tokens.push({ length: symbol, lengthExtra, distance, distanceExtra });

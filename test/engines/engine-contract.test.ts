@@ -1,4 +1,4 @@
-/** The contract that every engine fulfils, whatever its library. */
+/** The contract that every engine fulfils, with any library. */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CompressionType } from '../../src/compression-type.js';
@@ -239,7 +239,7 @@ describe.each(READERS)('%s as a reader of %s', async (_, type, create) => {
 });
 
 describe.each(READERS)('%s as a reader of %s', (_, type, create) => {
-  test('returns the exact length of any stream, whatever follows it', async () => {
+  test('returns the exact length of any stream, with any bytes after it', async () => {
     const reader = await create();
     await withCompressor(await chooseCompressor({ type }), (compress) => {
       fc.assert(

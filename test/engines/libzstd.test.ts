@@ -26,7 +26,7 @@ const FRAMES: readonly (readonly [string, Uint8Array])[] = [
   ],
 ];
 
-test.each(FRAMES)('%s is read, whatever follows it', (_, bytes) => {
+test.each(FRAMES)('%s is read, with any bytes after it', (_, bytes) => {
   const output = new Uint8Array(CLUSTER.length);
   for (const rest of [new Uint8Array(0), new Uint8Array(300), randomBytes(300), bytes]) {
     output.fill(0);

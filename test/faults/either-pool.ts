@@ -3,7 +3,7 @@ import type { AnyTask } from '../../src/workers/messages/thread.js';
 import { type PoolOptions, WorkerPool as Threads } from '../../src/workers/pool.js';
 import { WorkerPool as InThread } from '../fuzz/in-thread-pool.js';
 
-/** Which it is from now on. */
+/** Whether conversions use threads from now on. */
 export const budget = { threads: false };
 
 /** Replaces the class: it constructs an object of one of the two. */

@@ -1,6 +1,6 @@
 /**
- * Lets chosen system calls of this process fail, whichever thread makes them: failing-calls.c, which must have been
- * loaded in front of the C library (LD_PRELOAD). Used by the sweep's process.
+ * Makes chosen system calls of this process fail, in any thread, by failing-calls.c, which must be loaded before the C
+ * library (LD_PRELOAD). Used by the sweep's process.
  */
 import { constants } from 'node:os';
 import koffi from 'koffi';

@@ -1,4 +1,4 @@
-/** Judges what came of a conversion in which one system call failed. Used by the sweep. */
+/** Judges the outcome of a conversion in which one system call failed. Used by the sweep. */
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { dirname } from 'node:path';

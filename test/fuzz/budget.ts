@@ -1,8 +1,8 @@
 /**
- * How much is fuzzed: by default what every test run can afford. `npm run fuzz` does more, and is told by
- *     QCOW2C_FUZZ_MUTANTS        how many mutants (20000)
- *     QCOW2C_FUZZ_SEED           of which seed (1)
- *     QCOW2C_FUZZ_COMPARE_EVERY  every which one that is read is also shown to qemu-img (8)
+ * The amount of fuzzing: by default a few seconds in every test run. `npm run fuzz` does more, by these variables:
+ *     QCOW2C_FUZZ_MUTANTS        number of mutants (20000)
+ *     QCOW2C_FUZZ_SEED           their seed (1)
+ *     QCOW2C_FUZZ_COMPARE_EVERY  compare every nth mutant that is read with qemu-img (8)
  */
 import { TESTS_ALL, TESTS_MOST } from '../stage.js';
 

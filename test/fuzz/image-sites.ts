@@ -1,5 +1,5 @@
 /**
- * Where a valid image keeps what: every number of its tables and every stretch of bytes, by kind. Independent
+ * The places of a valid image: every number of its tables and every stretch of bytes, by kind. Independent
  * of src, so that the mutator and the reader do not share their mistakes. Offsets and lengths in bytes.
  */
 

@@ -17,7 +17,7 @@ import type { TaskRunner } from '../../src/workers/worker-session.js';
 const SLOTS = 4;
 let results: SharedArrayBuffer | undefined;
 let arrivals: SharedArrayBuffer | undefined;
-/** Engines, by what they were asked to be. */
+/** Engines by their requests. */
 const engines = new Map<string, Promise<unknown>>();
 
 export class WorkerPool<Task extends AnyTask> {

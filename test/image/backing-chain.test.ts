@@ -17,7 +17,7 @@ test('every byte comes from the topmost layer that allocates it, for layers of a
       const expected = (own[0] ?? []).map((_, at) => {
         for (const meanings of own) {
           const meaning = meanings[at];
-          // Past the end of a layer are zeros, whatever the layers below hold.
+          // Past the end of a layer are zeros, even if layers below have data there.
           if (meaning === undefined) return 'zero';
           if (meaning !== 'unallocated') return meaning;
         }

@@ -220,7 +220,7 @@ describe('a backing file’s format', () => {
       code: 'ERR_UNSUPPORTED',
       message: /give its format with --image-opts \(backing\.driver=qcow2\), or store it in the overlay/,
     });
-    // A caller who states the format may.
+    // If the caller states the format, the file is opened.
     const backing = { file: base, format: 'qcow2', dataFile: path('forged/secret') } as const;
     const { files } = await opened({
       ...trusted(image),

@@ -167,7 +167,7 @@ describe('the chain of an image', () => {
     expect(names(await chainOf({ file, backing: 'none' }))).toEqual([`qcow2 ${file}`]);
   });
 
-  test('ends with an error at a loop, whatever the names', async () => {
+  test('ends with an error at a loop, under any names', async () => {
     const file = forge('loop.qcow2', { backing: 'sub/../sub/loop.qcow2', backingFormat: 'qcow2' });
     fs.symlinkSync('../loop.qcow2', path('sub/loop.qcow2'));
     const second = `${path()}/sub/../sub/loop.qcow2`;

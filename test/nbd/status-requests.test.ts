@@ -1,4 +1,4 @@
-/** The requests for block status: how many are under way, what is asked for, and what their failures mean. */
+/** The requests for block status: their ranges, their number in flight, and their failures. */
 import { describe, expect, test } from 'vitest';
 import { BlockStatus } from '../../src/nbd/block-status.js';
 import type { Callback } from '../../src/nbd/callbacks.js';
@@ -84,7 +84,7 @@ describe.each([
   });
 });
 
-test('a refused request tells nothing; a lost connection is an error', async () => {
+test('a refused request gives an unknown status; a lost connection is an error', async () => {
   const fails = (failure: NbdFailure) =>
     new BlockStatus(
       {

@@ -1,5 +1,5 @@
 /**
- * qemu-img as the judge of what is written: the reference implementation's opinion as plain values.
+ * qemu-img as the judge of images: the verdict of the reference implementation as plain values.
  */
 import { run, runOk } from './run.js';
 

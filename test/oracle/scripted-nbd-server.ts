@@ -30,7 +30,7 @@ export interface Script {
   readonly allowsConnections?: boolean;
   /** Takes writes, trims, write-zeroes and flushes, and forgets what they bring. `without`: all but this request. */
   readonly isWritable?: boolean | { readonly without: number };
-  /** What is served; a request past its end reads zeros. Default: that of `contentAt`. */
+  /** The content; a request past its end reads zeros. Default: that of `contentAt`. */
   readonly content?: Buffer;
   /** A meta context besides base:allocation; the usual reply tells nothing of it. */
   readonly context?: string;

@@ -12,7 +12,7 @@ interface Message {
 export class StorageDaemon implements AsyncDisposable {
   readonly #running: Running;
   readonly #lines: Interface;
-  /** Answers and events that nobody has waited for. */
+  /** Answers and events that no call has waited for. */
   readonly #messages: Message[] = [];
   #arrived = () => {};
 

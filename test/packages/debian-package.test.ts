@@ -1,6 +1,6 @@
 /**
- * The .deb: Debian's own checker, its fields, and its content, laid out in a directory. `npm run test:debian` installs it
- * in a Debian system.
+ * The .deb: Debian's own checker, its fields, and its content, laid out in a directory. `npm run test:debian` installs
+ * it in a Debian system.
  */
 import { mkdir, readFile } from 'node:fs/promises';
 import { gunzipSync } from 'node:zlib';
@@ -30,7 +30,7 @@ test('it depends on a Node.js that is new enough, and recommends the libraries',
   expect(await field('Architecture')).toBe((await runOk('dpkg', ['--print-architecture'])).trim());
 });
 
-test('its files belong to root and can be written by nobody else', async () => {
+test('its files belong to root, and no other user can write to them', async () => {
   const listing = (await runOk('dpkg-deb', ['--contents', DEBIAN_PACKAGE])).trim().split('\n');
   expect(listing.length).toBeGreaterThan(20);
   for (const line of listing)

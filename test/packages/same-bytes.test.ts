@@ -27,7 +27,7 @@ async function digestsOf(directory: string): Promise<Record<string, string>> {
 test('a build of a copy has the same bytes', async () => {
   const date = (await runOk('git', ['log', '-1', '--format=%ct'], { cwd: ROOT })).trim();
   await mkdir(copy);
-  // What is tracked, as it is now.
+  // The tracked files with their present content.
   await runOk('sh', ['-c', `git ls-files -z | xargs -0 cp --parents -t "$0"`, copy], { cwd: ROOT });
   await runOk('cp', ['-a', '--reflink=auto', join(ROOT, 'node_modules'), copy]);
   const env = { SOURCE_DATE_EPOCH: date, TZ: 'Pacific/Kiritimati', HOME: copy, LC_ALL: 'C.UTF-8' };
@@ -41,7 +41,7 @@ test('SHA256SUMS holds for every package', async () => {
   await runOk('sha256sum', ['--check', '--strict', 'SHA256SUMS'], { cwd: dirname(CHECKSUMS) });
 });
 
-test('the SBOM lists what the program uses, and nothing of what makes or tests it', async () => {
+test('the SBOM lists the packages that the program uses, and none that build or test it', async () => {
   const { bomFormat, components, metadata } = JSON.parse(await readFile(MATERIALS, 'utf8')) as {
     bomFormat: string;
     components: { name: string }[];

@@ -33,7 +33,7 @@ test('every byte comes in order for all sizes of chunks and memory', async () =>
   );
 });
 
-test('no more is read from a fast stream than is asked for, and a small buffer', async () => {
+test('reads from a fast stream only the requested bytes and a small buffer', async () => {
   let produced = 0;
   const stream = new Readable({
     highWaterMark: 64 * 1024,
@@ -49,7 +49,7 @@ test('no more is read from a fast stream than is asked for, and a small buffer',
   stream.destroy();
 });
 
-test('a slow stream is waited for', async () => {
+test('waits for a slow stream', async () => {
   const stream = new PassThrough();
   const source = StreamSource.open({ stream, name });
   const filled = source.fill(new Uint8Array(6));

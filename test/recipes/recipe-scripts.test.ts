@@ -115,7 +115,7 @@ describe('the incremental backup', () => {
   ] as const;
   const backup = () => script('incremental/qcow2c-incremental', [disk, directory]);
 
-  test('stores the whole disk at first and on Sundays, else what changed; each day can be restored', async () => {
+  test('stores the whole disk at first and on Sundays, otherwise only changes; each day can be restored', async () => {
     await mkdir(directory);
     for (const [index, [date, weekday]] of days.entries()) {
       content.fill(`day ${index}`, index * 131_072, index * 131_072 + 4096);
@@ -161,7 +161,7 @@ describe('many images with GNU parallel', () => {
     expect(await images()).toEqual(['a.qcow2', "b it's.qcow2", 'c.qcow2', 'd.qcow2']);
   });
 
-  test('a second run does what failed, and nothing else', async () => {
+  test('a second run converts only the images that failed', async () => {
     await run('rmdir', [join(directory, 'c.qcow2')]);
     await run('rm', [join(directory, 'a.qcow2')]);
     expect(await all()).toEqual(succeeded);

@@ -6,7 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 /** @typedef {Awaited<ReturnType<typeof readGauges>>} Gauges */
 
 const KIB = 1024;
-/** One collection is not enough: memory shared with threads is freed by the next one. */
+/** Memory that threads share is freed by a later collection than the first. */
 const COLLECTIONS = 3;
 
 /** Sizes in KiB. @param {AbortSignal} signal whose listeners are counted @returns of this process */
@@ -24,7 +24,7 @@ export async function readGauges(signal) {
     external: Math.round(external / KIB),
     buffers: Math.round(arrayBuffers / KIB),
     mappings: mappings.length,
-    // Without the descriptor of /proc/self/fd itself.
+    // The descriptor of /proc/self/fd itself does not count.
     descriptors: readdirSync('/proc/self/fd').length - 1,
     threads: readdirSync('/proc/self/task').length,
     listeners: process.eventNames().reduce((sum, name) => sum + process.listenerCount(name), 0),

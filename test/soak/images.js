@@ -16,7 +16,7 @@ const PAYLOAD_OFFSET_BITS = (1n << 54n) - 1n;
 /** @param {string} name @param {...string} args */
 const run = (name, ...args) => void execFileSync(name, args, { stdio: ['ignore', 'ignore', 'inherit'] });
 
-/** Two work items: text, bytes that do not compress, zeros. */
+/** The disk, two work items long: text, random bytes and zeros. */
 function content() {
   const noise = createCipheriv('aes-128-ctr', Buffer.alloc(16, 7), Buffer.alloc(16));
   const disk = Buffer.alloc(CLUSTERS * CLUSTER);

@@ -1,5 +1,5 @@
-// The tasks that the soak repeats: conversions of every kind, also ones that must fail, and the other commands. Each
-// kind states its expected result.
+// The tasks that the soak repeats: conversions of every kind, some of which must fail, and the other commands. Each
+// kind has its expected result.
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
@@ -27,7 +27,7 @@ const ZSTD = { create: { compressionType: 'zstd' } };
 
 /** @param {CommandIo} io @param {object} options */
 const to = ({ directory, signal, engine }, options) =>
-  // One target becomes raw and qcow2 in turn.
+  // All conversions have the same target, raw or qcow2 in turn.
   convert({
     target: join(directory, 'target'),
     targetFormat: 'qcow2',
@@ -97,7 +97,7 @@ export const KINDS = [
     to(all, { sources: [all.images.plain], compress: true, verify: true }),
   ),
   kind('compressed payloads copied', (all) => to(all, { sources: [all.images.zlib], compress: true })),
-  kind('compressed anew, small clusters', (all) =>
+  kind('recompressed, small clusters', (all) =>
     to(all, { sources: [all.images.zlib], compress: true, create: { clusterSize: 4096 } }),
   ),
   kind('zlib to raw', (all) => to(all, { sources: [all.images.zlib], targetFormat: 'raw' })),

@@ -90,8 +90,8 @@ test('parts come in the order of the file, and data that touch are one part', as
   expect(await layout.tablesAt(8192)).toBeUndefined();
 });
 
-describe('what cannot be kept', () => {
-  test('is an error that names the directory', async () => {
+describe('an error of the kept tables', () => {
+  test('names the directory in which no file can be created', async () => {
     await using layout = new ImageLayout(0, path('missing'));
     await expect(layout.addTables(0, new Uint8Array(8))).rejects.toMatchObject({
       code: 'ERR_IO',
@@ -100,7 +100,7 @@ describe('what cannot be kept', () => {
     });
   });
 
-  test('is an error, too, when it is no longer whole', async () => {
+  test('names the directory whose file became shorter', async () => {
     await using layout = new ImageLayout(0, path('.'));
     await layout.addTables(0, Uint8Array.from(randomBytes(4096)));
     const [descriptor] = unnamedDescriptors();
@@ -112,7 +112,7 @@ describe('what cannot be kept', () => {
     });
   });
 
-  test('is a table that is written twice', async () => {
+  test('is thrown for a table that is written twice', async () => {
     await using layout = new ImageLayout();
     await layout.addTables(0, new Uint8Array(8));
     await expect(layout.addTables(0, new Uint8Array(8))).rejects.toMatchObject({ code: 'ERR_INTERNAL' });

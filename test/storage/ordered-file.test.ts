@@ -51,7 +51,7 @@ async function openOrdered(layout: ImageLayout, stream: Collector | Stuck, unit 
 const CHANGED = { code: 'ERR_SOURCE_CHANGED', file: 'the disk' };
 
 describe('the second pass', () => {
-  test('writes any layout from start to end, in whatever order its parts come', async () => {
+  test('writes any layout from start to end, for any order of its parts', async () => {
     const part = fc.record({
       kind: fc.constantFrom('data' as const, 'tables' as const, 'gap' as const),
       units: fc.integer({ min: 1, max: 80 }),
@@ -79,7 +79,7 @@ describe('the second pass', () => {
     );
   });
 
-  test('writes what leads to the data first, however long it is', async () => {
+  test('writes tables of any length before the data that they lead to', async () => {
     const { bytes, layout, writes } = await imageOf([
       { kind: 'tables', units: 1 },
       { kind: 'gap', units: (40 * MIB) / UNIT },

@@ -1,4 +1,4 @@
-/** Outputs that are written from start to end: what is one, how it is opened, and what its reader gets. */
+/** Outputs that are written from start to end: their names, their opening, and the bytes that their reader gets. */
 import * as fs from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { PassThrough, Writable } from 'node:stream';

@@ -105,7 +105,7 @@ export class RecordingStorage implements SparseStorage {
     this.failWhen = (_, at) => (at === index ? { error, taken } : undefined);
   }
 
-  /** The content, whatever the file's length. */
+  /** The content, also past the file's length. */
   bytes(offset: number, length: number): Uint8Array {
     const bytes = new Uint8Array(length);
     for (let at = 0; at < length; ) {

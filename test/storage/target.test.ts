@@ -488,7 +488,7 @@ describe('without the right to write', () => {
   });
 
   test('another group gets the rights of others', async () => {
-    // Without root, a file cannot be given to a group of which the user is no member: then the group stays, with its
+    // Without root, a file cannot be given to a group without the user as a member: then the group stays, with its
     // rights.
     const isRoot = process.geteuid?.() === 0;
     fs.chmodSync(directory, 0o777);

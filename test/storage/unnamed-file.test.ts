@@ -1,4 +1,4 @@
-/** Files without a name, where the file system has such files and where it has not. */
+/** Files without a name, on file systems with and without O_TMPFILE. */
 import * as fs from 'node:fs/promises';
 import { afterEach, expect, test, vi } from 'vitest';
 import { openUnnamedFile } from '../../src/storage/unnamed-file.js';

@@ -125,7 +125,7 @@ export class CacheModel {
   }
 
   /**
-   * Describes what is wrong with `found`, bytes of the file from `offset` on; undefined if correct.
+   * Describes the error of `found`, bytes of the file from `offset` on; undefined if correct.
    * @param exactly whether the padding is known too, because no write failed
    */
   wrongWith(found: Uint8Array, offset: number, exactly: boolean): string | undefined {

@@ -48,7 +48,7 @@ function makeCache(slots: number, storage: RecordingStorage = recordingStorage()
 const shuffled = (count: number) => Array.from({ length: count }, (_, at) => (at * 7919) % count);
 const clustersOf = (writes: readonly RecordedWrite[]) => writes.map(({ offset }) => offset / CLUSTER);
 
-describe('1. host clusters are found by hash', () => {
+describe('1. host clusters are looked up by index', () => {
   test('a write looks at no host cluster but its own, however many are cached', async () => {
     const storage = recordingStorage();
     const cache = CompressedWriteCache.create(storage, 4096, 1000 * 4096);
@@ -72,7 +72,7 @@ describe('2. a host cluster is one page-aligned buffer, its filled bytes are sor
     expectSameBytes(storage.bytes(0, CLUSTER), bytes);
   });
 
-  test('what goes to the storage is the memory that was filled, and no copy of it', async () => {
+  test('the storage gets the filled memory itself, and no copy of it', async () => {
     const { storage, cache } = makeCache(1);
     for (const cluster of [3, 9, 27]) {
       await fill(cache, cluster);
@@ -182,7 +182,7 @@ describe('4. a finished host cluster is written at once', () => {
     expect(clustersOf(storage.writes)).toEqual([0, 5]);
   });
 
-  test('but not while a byte is missing, also not because room is needed', async () => {
+  test('but not while a byte is missing, even if another write needs a slot', async () => {
     const { storage, cache } = makeCache(2);
     await fill(cache, 0, 1);
     await fill(cache, 1, 0, CLUSTER - 1);
@@ -194,7 +194,7 @@ describe('4. a finished host cluster is written at once', () => {
     expect(clustersOf(storage.writes)).toEqual([0]);
   });
 
-  test('and leaves: nothing is kept for reading', async () => {
+  test('and leaves the cache: a read goes to the storage', async () => {
     const { storage, cache } = makeCache(1);
     await fill(cache, 0);
     await turn();
@@ -258,7 +258,7 @@ describe('4. and 7. for a run of compressed clusters in one call', () => {
   });
 });
 
-describe('5. only what has no more bytes to come is rounded up, and nothing is ever read back', () => {
+describe('5. only finished or flushed host clusters are padded, and nothing is read back', () => {
   test.each([
     ['512, at least 4 KiB', 512, CLUSTER, 4096],
     ['1, at least 4 KiB', 1, CLUSTER, 4096],
@@ -318,7 +318,7 @@ describe('5. only what has no more bytes to come is rounded up, and nothing is e
   });
 });
 
-describe('6. a write to a host cluster that is being written waits until that is over', () => {
+describe('6. a write to a host cluster in flight waits until that write ends', () => {
   test('it neither changes the bytes under way nor goes beside them', async () => {
     const { storage, cache } = makeCache(2);
     await cache.write(0, payload(10));
@@ -352,7 +352,7 @@ describe('6. a write to a host cluster that is being written waits until that is
   });
 });
 
-describe('7. waiters are woken when what they wait for is true, and not before', () => {
+describe('7. a waiting write wakes when it can go on, and not before', () => {
   test('a slot is free when the write of its last user is over, not when it begins', async () => {
     const { storage, cache } = makeCache(1);
     storage.hold();
@@ -509,7 +509,7 @@ describe('8. errors are returned and sticky', () => {
   });
 });
 
-describe('9. the overlap check is made where bytes go to the descriptor', () => {
+describe('9. every write to the descriptor passes the overlap check', () => {
   const TABLE = 3;
 
   async function guarded(cacheSize: number) {
@@ -591,7 +591,7 @@ describe('10. the limit counts host clusters that hold bytes', () => {
   });
 });
 
-describe('11. the alignment is asked of the storage each time', () => {
+describe('11. the alignment is read from the storage for each access', () => {
   test('rounding follows it', async () => {
     const { storage, cache } = makeCache(1);
     for (const [cluster, alignment, length] of [
@@ -729,11 +729,11 @@ describe('13. contiguous finished host clusters leave together, and several writ
       .map(({ offset, buffers }) => [offset / clusterSize, buffers.length] as const);
   }
 
-  test('what waits together leaves as one larger write', async () => {
+  test('contiguous clusters that wait together leave as one larger write', async () => {
     expect(await queued(CLUSTER, [5, 6, 7, 8])).toEqual([[5, 4]]);
   });
 
-  test('in the order in which they were finished, each as long as the neighbours go', async () => {
+  test('writes leave in the order in which their first clusters were finished', async () => {
     expect(await queued(CLUSTER, [9, 20, 21, 10, 4, 22])).toEqual([
       [9, 2],
       [20, 3],
@@ -741,7 +741,7 @@ describe('13. contiguous finished host clusters leave together, and several writ
     ]);
   });
 
-  test('a partial one is the last of its write', async () => {
+  test('a partly filled cluster is the last of its write', async () => {
     expect(await queued(CLUSTER, [5, 6, 7, 8], [6])).toEqual([
       [5, 2],
       [7, 2],
@@ -769,7 +769,7 @@ describe('13. contiguous finished host clusters leave together, and several writ
     ]);
   });
 
-  test('a lane that is free takes the next at once', async () => {
+  test('a free writer takes the next clusters at once', async () => {
     const { storage, cache } = makeCache(6);
     storage.hold();
     for (const cluster of [0, 2, 4, 6]) await fill(cache, cluster);

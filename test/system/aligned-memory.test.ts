@@ -76,7 +76,7 @@ describe('a slab', () => {
     expect(slab.take()).toBeUndefined();
   });
 
-  test('refuses a slot that it has not lent, and one that was returned already', () => {
+  test('refuses memory that is not one of its slots, and a slot that was returned already', () => {
     const slab = new AlignedSlab(1, 4096);
     const slot = slab.take()!;
     expect(() => slab.giveBack(slot.slice())).toThrow('not lent');

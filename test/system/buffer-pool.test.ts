@@ -34,7 +34,7 @@ test('a buffer is large enough and lent to one user at a time, and no more are k
           }
         }
         memory.giveBackAll();
-        // A kept buffer is replaced before a new one is added, whatever its size.
+        // A kept buffer of any size is replaced before a new one is added.
         const before = made.length;
         const kept = new Set<object>();
         while (made.length === before) kept.add(memory.take(0));

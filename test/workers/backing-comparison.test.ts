@@ -93,7 +93,7 @@ test('without the backing file’s bytes every changed cluster is stored, and no
   expect(pack(item).sizes).toEqual([UNCHANGED, CLUSTER, 0, UNCHANGED]);
 });
 
-test('a cluster like the one before, which the backing file has, is stored by its own bytes', () => {
+test('a cluster that equals an omitted one before it is stored with its own bytes', () => {
   const segments = [0, 1, 2].flatMap((index) => segmentOf(index, 1, 2));
   const backing = [...segmentOf(0, 2, 2), ...segmentOf(1, 1, 2), ...segmentOf(2, 2, 2)];
   const changed = [[0, 3]] as const;

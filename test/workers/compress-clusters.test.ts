@@ -103,7 +103,7 @@ describe('an item', () => {
     decompressor.free();
   });
 
-  test('gives the same bytes whatever the worker packed before', async () => {
+  test('gives the same bytes after any earlier items', async () => {
     const choice = await chooseCompressor({ type: 'zlib' });
     const compressor = await createCompressor(choice);
     const setup = setupOf(4096, 65_536, { compressor: choice });

@@ -30,7 +30,7 @@ const FILE = Buffer.concat([Buffer.alloc(FIRST, 0xee), ...PAYLOADS]);
 let cached: number;
 let direct: number;
 let zlib: Decompressor;
-/** Counts and remembers what is inflated, and where to. */
+/** Counts the calls of a decompressor and records their inputs and outputs. */
 const inflated: Uint8Array[] = [];
 beforeAll(async () => {
   await writeFile(scratch('payloads'), FILE);
@@ -130,7 +130,7 @@ describe('a cluster is inflated', () => {
     ]);
   });
 
-  test('once for all its consecutive segments, whatever bytes lie between', () => {
+  test('once for all its consecutive segments, even with bytes between them', () => {
     const data: Segment = { kind: 'data', at: 512, length: 512, descriptor: cached, offset: 0 };
     readItem([segment(0, 0, 0, 512), data, segment(0, 1024, 1024, 512), segment(0, 2048, 8192, 4096)]);
     expect(inflated.length).toBe(1);
@@ -188,7 +188,7 @@ describe('a payload', () => {
     }
   });
 
-  test('that lacks its last zeros is complete, whatever was read before', async () => {
+  test('that lacks its last zeros is complete, after any earlier read', async () => {
     const cluster = Buffer.concat([text(300), Buffer.alloc(212)]);
     await writeFile(scratch('cut'), deflateRawSync(cluster, { level: 0 }).subarray(0, -200));
     const descriptor = fs.openSync(scratch('cut'), 'r');

@@ -160,7 +160,7 @@ afterEach(async () => {
 });
 
 describe('the pipeline', () => {
-  test('gives the writer every cluster in guest order, whatever order the workers finish in', async () => {
+  test('gives the writer every cluster in guest order, for any order of answers', async () => {
     const cases = fc.record({
       clusters: fc.integer({ min: 0, max: 60 }),
       odd: fc.constantFrom(0, 1, 100),
@@ -297,7 +297,7 @@ describe('the first error in guest order', () => {
     pool.packings[0]!.finish();
     await expect(running).rejects.toThrow('first');
     const { length } = pool.packings;
-    // What is still in flight may fail or finish as it likes.
+    // Items in flight may still fail or finish.
     pool.packings[2]!.fail(new Error('second'));
     pool.packings.at(-1)!.finish();
     await turn();

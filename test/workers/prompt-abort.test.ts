@@ -1,4 +1,4 @@
-/** A run ends soon after its signal, whatever it waits for. */
+/** A run ends soon after its signal, even while it waits for the system. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { abortedError } from '../../src/errors.js';
 import { CLEAN_UP_TIME, endPromptly } from '../../src/workers/prompt-abort.js';

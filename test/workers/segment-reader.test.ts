@@ -252,7 +252,7 @@ describe('salvage', () => {
   test('keeps the rest of a file that became shorter', async () => {
     await truncate(file, 20_000);
     const unreadable = readItem(1, [segment(0, 40_000, 8192)], salvage);
-    // The block in which the file ends is lost with what is missing.
+    // The block in which the file ends is lost together with the missing bytes.
     const expected = Buffer.alloc(ITEM);
     CONTENT.copy(expected, 0, 8192, 16_384);
     expect(Buffer.compare(item, expected)).toBe(0);

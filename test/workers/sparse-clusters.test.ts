@@ -52,7 +52,7 @@ describe('a run of zero clusters', () => {
   test('that is shorter is stored, between and beside data of its piece', () => {
     expect(stored(2048, 4096)).toEqual([0, 1, 2, 3, 4, 5, 16, 17, 30, 31]);
     expect(stored(2048, 32_768)).toEqual(Array.from({ length: 32 }, (_, index) => index));
-    // Pieces of 16 KiB, of which the second alone is zeros: not enough.
+    // Pieces of 16 KiB. Only the second is zeros, which is too little.
     expect(stored(2048, 24_576)).toEqual(Array.from({ length: 32 }, (_, index) => index));
   });
 

@@ -1,4 +1,4 @@
-/** Progress in proportion to time: the work that is known before, and what is assumed while it is not. */
+/** Progress in proportion to time: the planned work, and the estimate while the plan is incomplete. */
 import { describe, expect, test } from 'vitest';
 import { readingWork, storingWork } from '../../src/workers/item-work.js';
 import type { CompressedSegment } from '../../src/workers/segments.js';
@@ -78,7 +78,7 @@ describe('the share of the work', () => {
     expect(unknown.share).toBe(1);
   });
 
-  test('goes on with what is known when the plan fails: the run meets the same error', async () => {
+  test('keeps the last estimate when the plan fails: the run meets the same error', async () => {
     const work = new WorkAhead<Item>({
       items: () => Promise.reject(new Error('a broken table')),
       weigh: ({ work: now }) => ({ now, later: 0 }),

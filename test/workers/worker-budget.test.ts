@@ -30,7 +30,7 @@ describe('the number of threads', () => {
     expect(threads(processors + 100)).toBe(processors);
   });
 
-  test('is the one that was asked for, whatever the quota', () => {
+  test('is the requested one, even above the quota', () => {
     expect(budget(7, undefined, { ...FREE, processors: 1 }).threads).toBe(7);
   });
 
@@ -82,7 +82,7 @@ describe('where memory is short', () => {
     );
   });
 
-  test('three quarters of what a control group leaves are planned with', () => {
+  test('the plan uses three quarters of a control group’s memory', () => {
     const within = (memory: number) => budget(4, undefined, { ...FREE, memory });
     expect(within(4000)).toEqual({ threads: 4, slots: 10, cache: 80 });
     expect(within(1600)).toEqual({ threads: 1, slots: 2, cache: 80 });
@@ -90,7 +90,7 @@ describe('where memory is short', () => {
     expect(within(1)).toEqual({ threads: 1, slots: 2, cache: 20 });
   });
 
-  test("the caller's limit counts, whatever the control group's", () => {
+  test('the limit of the caller replaces that of the control group', () => {
     expect(budget(4, 1580, { ...FREE, memory: 1 })).toEqual({ threads: 4, slots: 10, cache: 80 });
   });
 });

@@ -13,7 +13,7 @@ const scratch = useScratch();
 const SECTOR = 512;
 const ITEM = 2 * 1024 * 1024;
 
-/** Sectors of data and of zeros in turn, of which each length is drawn from `lengths`; sparse bytes in data. */
+/** Runs of data and of zeros in turn, with lengths from `lengths` in sectors; data has sparse bytes. */
 function disk(size: number, seed: number, lengths: readonly number[]): Buffer {
   const dice = randomBytes(10_000, seed);
   const bytes = Buffer.alloc(size);

@@ -45,7 +45,7 @@ test('-U allows concurrent writers and excludes -r', () => {
   expect(() => checkOf('-U', '-r', 'leaks', 'disk.qcow2')).toThrow('force-share=on');
 });
 
-test('-q shows no progress, whatever the other options', () => {
+test('-q shows no progress, with any other options', () => {
   expect(checkOf('-q', '--progress=bar', 'disk.qcow2')).toMatchObject({ quiet: true, progress: 'none' });
 });
 

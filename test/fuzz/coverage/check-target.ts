@@ -9,7 +9,7 @@ import { MemoryImage } from './memory-image.js';
 import { attempt, type Outcome, promise, promiseSame } from './promises.js';
 
 const REFUSED: readonly ErrorCode[] = ['ERR_FORMAT', 'ERR_CORRUPT', 'ERR_UNSUPPORTED'];
-/** Images that take longer to go through, which is what they say. */
+/** Images that take long to check because of the sizes in their headers. */
 const MOST_L1_ENTRIES = 4096;
 const MOST_SNAPSHOTS = 8;
 const MOST_REFCOUNT_TABLE = 2 ** 17;
