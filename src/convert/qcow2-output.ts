@@ -1,11 +1,9 @@
 /** A qcow2 image as the output of a conversion: how it is begun, filled, finished and committed. */
 import { roundUp } from '../arithmetic.js';
-import type { CompressorChoice } from '../engines/codec.js';
 import { backingFilePath } from '../image/image-name.js';
 import { guestCluster } from '../qcow2/addresses.js';
 import type { BitmapContent } from '../qcow2/bitmap-writer.js';
 import type { ClusterWriter } from '../qcow2/cluster-writer.js';
-import type { ImageParameters } from '../qcow2/create-options.js';
 import { allocationUnit } from '../qcow2/image-body.js';
 import { ImageWriter } from '../qcow2/image-writer.js';
 import { unpackNormal } from '../qcow2/packed-clusters.js';
@@ -18,6 +16,7 @@ import type { CompressClusters } from '../workers/messages/compression.js';
 import { type PipelineSettings, packIn, refuseAbort } from '../workers/pipeline.js';
 import type { PlannedItem } from '../workers/plan.js';
 import type { ItemResult, WorkerPool } from '../workers/pool.js';
+import { type CompressionOptions, type CompressionParts, compressionSetup } from './compression-setup.js';
 import type { DiskRest } from './disk-rest.js';
 import type { ExistingImage } from './existing-image.js';
 import { type ReplacedImage, replaceImage } from './image-replacement.js';
@@ -30,17 +29,14 @@ import {
   type OutputResult,
   type OutputSetup,
   type RunClusters,
-  SPARSE_SIZE,
   type WrittenTarget,
   writeResult,
 } from './output.js';
 
 /** The parameters of an image and the files it is written to. */
-export interface Qcow2Parts extends InPlaceParts {
-  readonly parameters: ImageParameters;
+export interface Qcow2Parts extends InPlaceParts, CompressionParts {
   /** Bytes; undefined: a stream, whose end is the end of the disk. */
   readonly virtualSize: number | undefined;
-  readonly compressor: CompressorChoice | undefined;
   /** Bytes of the compressed write cache. */
   readonly cacheSize: number;
   /** The external data file, which takes the guest clusters. */
@@ -59,16 +55,7 @@ type Qcow2Writer =
   | { readonly writer: ImageWriter; readonly existing: undefined }
   | { readonly writer: ReplacementWriter; readonly existing: ExistingImage };
 
-type Qcow2Options = Pick<
-  ConvertOptions,
-  | 'sparseSize'
-  | 'bitmap'
-  | 'keepTarget'
-  | 'recompress'
-  | 'compressionLevel'
-  | 'compressionWindowBits'
-  | 'signal'
->;
+type Qcow2Options = CompressionOptions & Pick<ConvertOptions, 'bitmap' | 'keepTarget' | 'signal'>;
 
 export class Qcow2Output implements Output<CompressClusters> {
   readonly setup: OutputSetup<CompressClusters>;
@@ -121,35 +108,22 @@ export class Qcow2Output implements Output<CompressClusters> {
   }
 
   private constructor(
-    { sparseSize = SPARSE_SIZE, keepTarget = false, recompress, signal, ...options }: Qcow2Options,
+    options: Qcow2Options,
     parts: Qcow2Parts,
     guard: OverlapGuard,
     cache: CompressedWriteCache,
     writer: Qcow2Writer,
   ) {
-    const { compressor, parameters, virtualSize, existing } = parts;
-    const { geometry, version, preallocation } = parameters;
-    const { compressionLevel, compressionWindowBits } = options;
-    const recompresses = recompress || compressionLevel !== undefined || compressionWindowBits !== undefined;
-    const hasBacking = parameters.backing !== undefined || existing?.backing !== undefined;
-    this.clusterSize = geometry.clusterSize;
-    this.setup = {
-      task: 'compress clusters',
-      clusterSize: geometry.clusterSize,
-      compressor,
-      passthrough: compressor !== undefined && !recompresses,
-      // Version 2 has no zero clusters, so only data hides a backing file.
-      keepZeros: sparseSize === 0 || preallocation === 'full' || (version === 2 && hasBacking),
-      sparseSize,
-      subclusters: geometry.extendedL2 && compressor === undefined,
-    };
-    this.room = keepTarget ? virtualSize : undefined;
+    const { parameters, virtualSize } = parts;
+    this.clusterSize = parameters.geometry.clusterSize;
+    this.setup = compressionSetup(options, parts);
+    this.room = options.keepTarget ? virtualSize : undefined;
     this.#parts = parts;
     this.#guard = guard;
     this.#cache = cache;
     this.#writer = writer;
     this.#clusters = writer.writer.clusters;
-    this.#signal = signal;
+    this.#signal = options.signal;
   }
 
   async run(

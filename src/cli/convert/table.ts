@@ -1,4 +1,4 @@
-/** The table of `convert`: its options and its help. */
+/** The table of `convert`: its options, examples and exit codes. */
 import { IMAGE_FORMATS } from '../../image/image-reference.js';
 import { CACHE_MODES } from '../../storage/cache-mode.js';
 import { FORMAT_OPTION_OFFERS } from '../options/format-option-keys.js';
@@ -19,7 +19,8 @@ import {
   SHOW_PROGRESS,
   snapshotOption,
 } from '../options/option-rows.js';
-import { type CommandTable, EVERYWHERE, SIZES, STOPPED } from '../options/option-table.js';
+import { type CommandTable, EVERYWHERE, STOPPED } from '../options/option-table.js';
+import { CONVERT_NOTES } from './notes.js';
 
 export const CONVERT_TABLE: CommandTable = {
   name: 'convert',
@@ -213,58 +214,7 @@ export const CONVERT_TABLE: CommandTable = {
       ],
     },
   ],
-  notes: [
-    SIZES,
-    {
-      paragraphs: [
-        'SRC and FILE are names of files or devices. A prefix "file:" is removed. Names that begin with a protocol ' +
-          "of QEMU (json:, ssh: and so on) or like a URI (word://) are refused; write './NAME' for such a file. Any " +
-          'other colon is part of the name, as in vm-2026-11-29T08:00.qcow2.',
-      ],
-    },
-    {
-      title: 'An export of an NBD server as SRC',
-      verbatim: [
-        'nbd://HOST[:PORT]/EXPORT           encrypted: nbds://',
-        'nbd+unix:///EXPORT?socket=PATH     encrypted: nbds+unix://',
-        'nbd:HOST:PORT[:exportname=EXPORT]',
-        'nbd:unix:PATH[:exportname=EXPORT]',
-      ],
-    },
-    {
-      title: 'A disk from a pipe',
-      paragraphs: [
-        'The reader of a pipe cannot see that the writing program failed: a truncated disk looks complete. An empty ' +
-          'stream is an error (unless -o size=0 is given). To detect other truncated streams, the safest way first:',
-      ],
-      verbatim: [
-        '-o size=SIZE     any other length is an error; DST is unchanged',
-        '--min-size SIZE  a shorter disk is an error; DST is unchanged',
-        'set -o pipefail  the shell reports the failure; DST is replaced',
-      ],
-    },
-    {
-      title: 'An image into a pipe',
-      paragraphs: [
-        'The reader of a pipe has the whole image only if qcow2c exits with 0 (set -o pipefail). If SRC changes ' +
-          "meanwhile, qcow2c exits with 1 and the last MiB is missing, which 'qemu-img check' reports.",
-      ],
-      verbatim: ["qcow2c convert -c disk.raw - | ssh host 'cat > disk.qcow2'"],
-    },
-    {
-      title: 'Options instead of a name',
-      verbatim: [
-        'driver=qcow2,file.filename=FILE',
-        '  [,backing.driver=FMT,backing.file.filename=FILE]  other backing file',
-        '  [,backing=]                                       no backing file',
-        '  [,data-file.filename=FILE]                        other data file',
-        'driver=raw,file.filename=FILE[,offset=SIZE][,size=SIZE]',
-        'file.filename=FILE                                  probe the format',
-        'driver=nbd,server.type=unix,server.path=PATH[,export=EXPORT]',
-        'driver=nbd,server.type=inet,server.host=HOST[,server.port=PORT]',
-      ],
-    },
-  ],
+  notes: CONVERT_NOTES,
   examples: [
     { what: 'Compress a disk and show progress', line: 'qcow2c convert -c -p disk.raw disk.qcow2' },
     {
