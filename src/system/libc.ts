@@ -1,7 +1,7 @@
 /**
- * The C library's calls that Node.js lacks, made through koffi: fallocate(2), lseek(2), posix_fadvise(3), the locks of
- * fcntl(2), _exit(2), and others by name (`bindCall`). Without koffi or the call, functions for one call return ENOSYS,
- * and functions that bind a call return undefined.
+ * The C library's calls that Node.js lacks, made through koffi: fallocate(2), lseek(2), the locks of fcntl(2), _exit(2),
+ * and others by name (`bindCall`). Without koffi or the call, functions for one call return ENOSYS, and functions that
+ * bind a call return undefined.
  */
 import { endianness } from 'node:os';
 import { getSystemErrorName } from 'node:util';
@@ -28,9 +28,6 @@ const hasLocks =
 /** Whether the machine passes variable arguments like fixed ones. */
 const takesThreeArguments = hasLocks && ['x64', 'arm64', 'riscv64'].includes(process.arch);
 
-/** POSIX_FADV_DONTNEED on all machines of Linux except s390 with 32 bits. */
-const DONT_NEED = 4;
-
 /** The number is the same on all systems. */
 const EINTR = 4;
 const ENOSYS = process.platform === 'darwin' ? 78 : 38;
@@ -44,7 +41,6 @@ interface LibC {
   readonly find: (name: string, result: string, parameters: string[]) => Bound | undefined;
   readonly fallocate: Bound | undefined;
   readonly lseek: Bound | undefined;
-  readonly fadvise: Bound | undefined;
   readonly fcntl: Bound | undefined;
   /** fcntl without variable arguments, which koffi does not support on another thread. */
   readonly lock: Bound | undefined;
@@ -86,7 +82,6 @@ function bind(koffi: Koffi): LibC {
     find,
     fallocate: find('fallocate', 'int', ['int', 'int', 'int64', 'int64']),
     lseek: find('lseek', 'int64', ['int', 'int64', 'int']),
-    fadvise: find('posix_fadvise', 'int', ['int', 'int64', 'int64', 'int']),
     fcntl: hasLocks ? loaded.func('int fcntl(int, int, ...)') : undefined,
     lock: takesThreeArguments ? find('fcntl', 'int', ['int', 'int', 'void *']) : undefined,
   };
@@ -209,17 +204,6 @@ export async function loadLseek(): Promise<Lseek | undefined> {
     now: (descriptor, offset, whence) => outcome(call(descriptor, offset, whence)),
     later: (descriptor, offset, whence) => onAnotherThread(call, [descriptor, offset, whence], outcome),
   };
-}
-
-/**
- * Asks the system to drop a file from the page cache. Pages that are not on the disk yet stay, so sync first.
- * @returns undefined on success, or the error
- */
-export async function dropCachedPages(descriptor: number): Promise<NodeJS.ErrnoException | undefined> {
-  const call = process.platform === 'linux' ? load()?.fadvise : undefined;
-  // Unlike the other calls, posix_fadvise returns its error.
-  const errno: unknown = call === undefined ? ENOSYS : call(descriptor, 0, 0, DONT_NEED);
-  return errno === 0 ? undefined : systemError(typeof errno === 'number' ? errno : ENOSYS);
 }
 
 /**
