@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { inject } from 'vitest';
 import { type Outcome, type Running, type RunOptions, run, start } from '../oracle/run.js';
+import { type NamedPipe, whileWriting } from './named-pipe.js';
 import { runHere } from './program-here.js';
 
 const notBuilt = inject('notBuilt');
@@ -17,6 +18,8 @@ export interface CliOptions extends RunOptions {
   readonly program?: string | undefined;
   /** Options for Node.js itself. */
   readonly nodeOptions?: readonly string[] | undefined;
+  /** A named pipe among the arguments, and what writes to it: a stream for a run in this process. */
+  readonly pipe?: NamedPipe | undefined;
 }
 
 /**
@@ -51,7 +54,8 @@ function commandOf(args: readonly string[], options: CliOptions): [command: stri
  * starts one.
  */
 export function cli(args: readonly string[], options: CliOptions = {}): Promise<Outcome> {
-  const { cwd, ...others } = options;
+  const { cwd, pipe, ...others } = options;
+  if (pipe !== undefined) return whileWriting(pipe, () => cli(args, { cwd, ...others }));
   const needsProcess =
     Object.values(others).some((value) => value !== undefined) ||
     args.some((word) => word === '-' || /\ufffd|\/dev\/(std|fd)|\/proc\/self/.test(word));

@@ -99,8 +99,8 @@ test('over a backing file only differing clusters are in the data file, and zero
 });
 
 test('a stream gets a data file that ends where it ends', async () => {
-  const under = ['sh', '-c', `cat '${raw}' | "$0" "$@"`];
-  await cliOk(['convert', ...args, '-o', `data_file=${data},data_file_raw=on`, '-', image], { under });
+  const pipe = { fifo: path('fifo'), command: `cat '${raw}'` };
+  await cliOk(['convert', ...args, '-o', `data_file=${data},data_file_raw=on`, pipe.fifo, image], { pipe });
   await expectGoodImage(image, raw);
   expect((await readFile(data)).equals(bytes)).toBe(true);
 });

@@ -52,8 +52,9 @@ test.each(['off', 'falloc', 'full'])(
 test.each(['falloc', 'full'])(
   'a raw disk that comes as a stream has all its blocks with %s',
   async (mode) => {
-    const under = ['sh', '-c', `cat '${raw}' | "$0" "$@"`];
-    await cliOk(['convert', '-O', 'raw', '-o', `preallocation=${mode}`, '-', path('stream.raw')], { under });
+    const pipe = { fifo: path('fifo'), command: `cat '${raw}'` };
+    const args = ['convert', '-O', 'raw', '-o', `preallocation=${mode}`, pipe.fifo, path('stream.raw')];
+    await cliOk(args, { pipe });
     expect((await readFile(path('stream.raw'))).equals(await readFile(raw))).toBe(true);
     expect(await taken(path('stream.raw'))).toBeGreaterThanOrEqual(DISK);
   },

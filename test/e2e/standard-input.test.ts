@@ -1,4 +1,7 @@
-/** A raw disk from standard input: the same image as from a file, for any length, and clean failures. */
+/**
+ * A raw disk from a stream: the same image as from a file, for any length, and clean failures. What standard input has
+ * of its own is tested with one; the rest with a named pipe, which needs no process for qcow2c.
+ */
 import {
   closeSync,
   constants,
@@ -42,6 +45,9 @@ beforeAll(() => writeFileSync(raw, content));
 
 /** Runs qcow2c behind a pipe to which the shell's `command` writes. */
 const piped = (command: string): CliOptions => ({ under: ['sh', '-c', `${command} | "$0" "$@"`] });
+const fifo = useScratch()('stream');
+/** A stream of the name `fifo`, to which the shell's `command` writes. */
+const stream = (command: string): CliOptions => ({ pipe: { fifo, command } });
 /** Runs qcow2c with a redirection of its standard input. */
 const redirected = (redirection: string): CliOptions => ({
   under: ['sh', '-c', `exec "$0" "$@" ${redirection}`],
@@ -69,17 +75,17 @@ test.each(
 test('with small clusters leaves room for a large L1 table, which stays a hole', async () => {
   const flags = ['-c', '-o', 'cluster_size=4k'];
   await cliOk(['convert', ...flags, raw, path('small.qcow2')]);
-  await cliOk(['convert', ...flags, '-', path('small-pipe.qcow2')], piped(`cat '${raw}'`));
+  await cliOk(['convert', ...flags, fifo, path('small-pipe.qcow2')], stream(`cat '${raw}'`));
   await expectGoodImage(path('small-pipe.qcow2'), raw);
-  const [file, stream] = [statSync(path('small.qcow2')), statSync(path('small-pipe.qcow2'))];
-  expect(stream.size - file.size).toBeLessThan(512 * KIB);
+  const [fromFile, fromPipe] = [statSync(path('small.qcow2')), statSync(path('small-pipe.qcow2'))];
+  expect(fromPipe.size - fromFile.size).toBeLessThan(512 * KIB);
   // Some file systems allocate a few blocks more around a hole.
-  expect((stream.blocks - file.blocks) * 512).toBeLessThan(64 * KIB);
+  expect((fromPipe.blocks - fromFile.blocks) * 512).toBeLessThan(64 * KIB);
 });
 
 test('a compressed disk is converted without being unpacked to a file', async () => {
   writeFileSync(path('disk.gz'), gzipSync(content, { level: 1 }));
-  await cliOk(['convert', '-c', '-', image], piped(`zcat '${path('disk.gz')}'`));
+  await cliOk(['convert', '-c', fifo, image], stream(`zcat '${path('disk.gz')}'`));
   await expectGoodImage(image, raw);
 });
 
@@ -88,9 +94,9 @@ test.each(sample([1, 512, 65_537, 2 * MIB, 2 * MIB + 1], 2))(
   async (length) => {
     const odd = path('odd.raw');
     writeFileSync(odd, Buffer.concat([textBytes(length - 1), Buffer.from([0x5a])]));
-    await cliOk(['convert', '-c', '-', image], piped(`cat '${odd}'`));
+    await cliOk(['convert', '-c', fifo, image], stream(`cat '${odd}'`));
     await expectGoodImage(image, odd);
-    await cliOk(['convert', '-O', 'raw', '-', path('out.raw')], piped(`cat '${odd}'`));
+    await cliOk(['convert', '-O', 'raw', fifo, path('out.raw')], stream(`cat '${odd}'`));
     const disk = readFileSync(path('out.raw'));
     expect(disk.length).toBe(Math.ceil(length / 512) * 512);
     expect(disk.equals(Buffer.concat([readFileSync(odd), Buffer.alloc(disk.length - length)]))).toBe(true);
@@ -99,86 +105,86 @@ test.each(sample([1, 512, 65_537, 2 * MIB, 2 * MIB + 1], 2))(
 
 describe('an empty stream', () => {
   const empty = [
-    ['a program that failed', piped('false')],
-    ['a closed standard input', redirected('<&-')],
-    ['an empty file', redirected('< /dev/null')],
+    ['a program that failed', fifo, stream('false')],
+    ['a closed standard input', '-', redirected('<&-')],
+    ['an empty file', '-', redirected('< /dev/null')],
   ] as const;
   const old = path('old.qcow2');
-  const line = /^'standard input' is empty, and no disk has 0 bytes: .* \(for an empty disk use -o size=0\)$/;
+  const line = /^'[^']+' is empty, and no disk has 0 bytes: .* \(for an empty disk use -o size=0\)$/;
 
-  test.each(empty)('(%s) is an error, and leaves the target unchanged', async (_, source) => {
+  test.each(empty)('(%s) is an error, and leaves the target unchanged', async (_, name, source) => {
     await qemuImg.convert([], [raw], old);
     // Every way to an empty stream is refused alike; one of them goes through all kinds of targets.
-    const isFirst = source === empty[0][1];
+    const isFirst = name === fifo;
     for (const flags of isFirst ? ['-c', '-O qcow2', '-c --verify', '-O raw -n'] : ['-c']) {
-      await expectFailure(path(''), ['convert', ...flags.split(' '), '-', old], line, source);
+      await expectFailure(path(''), ['convert', ...flags.split(' '), name, old], line, source);
     }
     if (!isFirst) return;
     const existing = path('existing.qcow2');
     await qemuImg.create(existing, 8 * MIB);
-    await expectFailure(path(''), ['convert', '-c', '-n', '-', existing], line, source);
-    const measured = await cli(['measure', '-c', '-'], source);
+    await expectFailure(path(''), ['convert', '-c', '-n', name, existing], line, source);
+    const measured = await cli(['measure', '-c', name], source);
     expect(measured).toMatchObject({ status: 1, stdout: '' });
-    expect(measured.stderr).toMatch(/^qcow2c: 'standard input' is empty/);
+    expect(measured.stderr).toMatch(/^qcow2c: '[^']+' is empty/);
   });
 
-  test.each(sample(empty, 1))('(%s) is a disk of 0 bytes with -o size=0', async (_, source) => {
+  test.each(sample(empty, 1))('(%s) is a disk of 0 bytes with -o size=0', async (_, name, source) => {
     for (const flag of ['-c', '-Oqcow2']) {
-      await cliOk(['convert', flag, '-o', 'size=0', '-', image], source);
+      await cliOk(['convert', flag, '-o', 'size=0', name, image], source);
       expect((await qemuImg.info(image)).virtualSize).toBe(0);
       expect(await qemuImg.check(image)).toMatchObject({ corruptions: 0, leaks: 0, checkErrors: 0 });
     }
-    if (source !== empty[0][1]) return;
+    if (name !== fifo) return;
     rmSync(path('out.raw'), { force: true });
-    await cliOk(['convert', '-O', 'raw', '-o', 'size=0', '-', path('out.raw')], source);
+    await cliOk(['convert', '-O', 'raw', '-o', 'size=0', name, path('out.raw')], source);
     expect(statSync(path('out.raw')).size).toBe(0);
-    await cliOk(['measure', '-c', '-o', 'size=0', '-'], source);
+    await cliOk(['measure', '-c', '-o', 'size=0', name], source);
   });
 });
 
 test('--min-size keeps the old image when the stream is shorter, for any kind of target', async () => {
   writeFileSync(path('old'), 'what was there before');
   for (const flags of ['-c', '-O qcow2', '-O raw']) {
-    for (const [source, name] of [
-      [['-'], 'standard input'],
-      [[path('part.raw')], path('part.raw')],
-    ] as const) {
+    for (const name of [fifo, path('part.raw')]) {
       writeFileSync(path('part.raw'), content.subarray(0, 3 * MIB));
-      const args = ['convert', ...flags.split(' '), '--min-size', '3145729', ...source, path('new')];
+      const args = ['convert', ...flags.split(' '), '--min-size', '3145729', name, path('new')];
       const line = new RegExp(
         `^'${name}' .* 3145728 bytes: at least 3145729 were expected \\(--min-size\\)$`,
       );
-      const options = name === 'standard input' ? piped(`cat '${path('part.raw')}'`) : {};
+      const options = name === fifo ? stream(`cat '${path('part.raw')}'`) : {};
       await expectFailure(path(''), args, line, options);
     }
   }
-  await cliOk(['convert', '-c', '--min-size=3M', '-', image], piped(`cat '${path('part.raw')}'`));
+  await cliOk(['convert', '-c', '--min-size=3M', fifo, image], stream(`cat '${path('part.raw')}'`));
   await expectGoodImage(image, path('part.raw'));
 });
 
 describe('the name of a stream as a source', () => {
-  const fifo = path('fifo');
-  beforeAll(() => runOk('mkfifo', [fifo]));
+  /** A named pipe that no program writes to. */
+  const idle = path('idle');
+  beforeAll(() => runOk('mkfifo', [idle]));
   const shell = (script: string): CliOptions => ({ under: ['bash', '-c', script] });
 
   test.each(
     sample(
       [
         ['/dev/stdin of a pipe', '/dev/stdin', `cat '${raw}' | "$0" "$@"`],
+        ['/dev/fd/3 of a file', '/dev/fd/3', `"$0" "$@" 3< '${raw}'`],
         ['/dev/stdin of a file', '/dev/stdin', `"$0" "$@" < '${raw}'`],
         ['/dev/fd/3 of a pipe', '/dev/fd/3', `"$0" "$@" 3< <(cat '${raw}')`],
-        ['/dev/fd/3 of a file', '/dev/fd/3', `"$0" "$@" 3< '${raw}'`],
-        ['a named pipe', fifo, `cat '${raw}' > '${fifo}' & "$0" "$@"`],
-        [
-          'a named pipe whose writer comes later',
-          fifo,
-          `{ sleep 0.5; cat '${raw}' > '${fifo}'; } & "$0" "$@"`,
-        ],
       ],
-      3,
+      1,
     ),
   )('%s is the disk that comes out of it', async (_, name, script) => {
     await cliOk(['convert', '-c', name, image], shell(script));
+    await expectGoodImage(image, raw);
+  });
+
+  test.each([
+    ['a named pipe', `cat '${raw}'`],
+    ['a named pipe whose writer comes later', `sleep 0.5; cat '${raw}'`],
+  ])('%s is the disk that comes out of it', async (_, command) => {
+    await cliOk(['convert', '-c', fifo, image], stream(command));
     await expectGoodImage(image, raw);
   });
 
@@ -190,21 +196,20 @@ describe('the name of a stream as a source', () => {
   });
 
   test('can be measured and given by --image-opts', async () => {
-    const script = `cat '${raw}' > '${fifo}' & "$0" "$@"`;
     const fromFile = await cliOk(['measure', '-c', raw]);
-    expect(await cliOk(['measure', '-c', fifo], shell(script))).toBe(fromFile);
+    expect(await cliOk(['measure', '-c', fifo], stream(`cat '${raw}'`))).toBe(fromFile);
     const options = ['--image-opts', `driver=raw,file.filename=${fifo}`];
-    await cliOk(['convert', '-c', ...options, image], shell(script));
+    await cliOk(['convert', '-c', ...options, image], stream(`cat '${raw}'`));
     await expectGoodImage(image, raw);
   });
 
   test.each([
     [
-      ['-f', 'qcow2', fifo],
-      /^'.*fifo' is a stream, which can only be a raw disk: .*; save it to a file first$/,
+      ['-f', 'qcow2', idle],
+      /^'.*idle' is a stream, which can only be a raw disk: .*; save it to a file first$/,
     ],
-    [[raw, fifo], /^'.*fifo' is a stream, which must be the only source; join the parts on the way/],
-    [['-B', fifo, '-F', 'raw', raw], /backing file .*it is a pipe; save its output to a file first$/],
+    [[raw, idle], /^'.*idle' is a stream, which must be the only source; join the parts on the way/],
+    [['-B', idle, '-F', 'raw', raw], /backing file .*it is a pipe; save its output to a file first$/],
     [['/dev/null'], /^Could not open '\/dev\/null': .* it is a character device$/],
     [['/dev/fd/5'], /^Could not read '\/dev\/fd\/5': it is open for writing in this process too/],
   ])('with %j is refused with what to do', async (args, line) => {
@@ -212,7 +217,7 @@ describe('the name of a stream as a source', () => {
   });
 
   test.each(['info', 'check', 'map', 'compare'])('is none that %s reads', async (command) => {
-    const files = command === 'compare' ? [raw, fifo] : [fifo];
+    const files = command === 'compare' ? [raw, idle] : [idle];
     const { status, stderr } = await cli([command, ...files]);
     expect(status).toBe(command === 'compare' ? 2 : 1);
     expect(stderr).toMatch(/it is a pipe; save its output to a file first\n$/);
@@ -220,14 +225,14 @@ describe('the name of a stream as a source', () => {
 
   test('that no program writes to can be given up', async () => {
     const before = snapshot(path(''));
-    const running = startCli(['convert', '-c', '--progress=json,0.1', fifo, path('new.qcow2')]);
+    const running = startCli(['convert', '-c', '--progress=json,0.1', idle, path('new.qcow2')]);
     onTestFinished(() => void running.child.kill('SIGKILL'));
     // Opening for writing succeeds only with a reader, which then waits for the first byte.
     let writer: number | undefined;
     await expect
       .poll(() => {
         try {
-          writer ??= openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK);
+          writer ??= openSync(idle, constants.O_WRONLY | constants.O_NONBLOCK);
         } catch {}
         return writer;
       })
@@ -240,8 +245,6 @@ describe('the name of a stream as a source', () => {
 });
 
 test('standard input can be a file; bytes read before are not part of the disk', async () => {
-  await cliOk(['convert', '-c', '-', image], redirected(`< '${raw}'`));
-  await expectGoodImage(image, raw);
   writeFileSync(path('rest.raw'), content.subarray(3 * 512));
   const skipping = `dd of=/dev/null bs=512 count=3 status=none; exec "$0" "$@"`;
   await cliOk(['convert', '-c', '-', image], {
@@ -257,7 +260,7 @@ test('an overlay stores the clusters of the stream that differ from the backing 
   randomBytes(5000).copy(bytes, 4 * MIB);
   writeFileSync(changed, bytes);
   const flags = ['convert', '-c', '-B', raw, '-F', 'raw'];
-  await cliOk([...flags, '-', image], piped(`cat '${changed}'`));
+  await cliOk([...flags, fifo, image], stream(`cat '${changed}'`));
   await expectGoodImage(image, changed);
   expect(statSync(image).size).toBeLessThan(600 * KIB);
 });
@@ -267,38 +270,38 @@ describe('-o size=', () => {
   beforeAll(() => writeFileSync(disk, Buffer.concat([textBytes(2_999_999), Buffer.from([0x5a])])));
 
   test('equal to the length of the stream gives that disk', async () => {
-    await cliOk(['convert', '-c', '-o', 'size=3000000', '-', image], piped(`cat '${disk}'`));
+    await cliOk(['convert', '-c', '-o', 'size=3000000', fifo, image], stream(`cat '${disk}'`));
     await expectGoodImage(image, disk);
-    await cliOk(['convert', '-c', '-o', 'size=1M', '-', image], piped(`head -c 1M '${disk}'`));
+    await cliOk(['convert', '-c', '-o', 'size=1M', fifo, image], stream(`head -c 1M '${disk}'`));
     expect((await qemuImg.info(image)).virtualSize).toBe(MIB);
-    await cliOk(['convert', '-c', '-o', 'size=0', '-', image], piped(':'));
+    await cliOk(['convert', '-c', '-o', 'size=0', fifo, image], stream(':'));
     expect((await qemuImg.info(image)).virtualSize).toBe(0);
   });
 
   test.each(
     sample(
       [
-        ['3000001', '-c -O qcow2', /^'standard input' ended after 3000000 bytes: 3000001 were expected/],
-        ['64M', '-O qcow2', /^'standard input' ended after 3000000 bytes: 67108864 were expected/],
-        ['3M', '-O raw', /^'standard input' ended after 3000000 bytes: 3145728 were expected/],
-        ['2999999', '-c -O qcow2', /^'standard input' has more bytes: 2999999 were expected/],
-        ['2M', '-O qcow2', /^'standard input' has more bytes: 2097152 were expected/],
-        ['0', '-O raw', /^'standard input' has more bytes: 0 were expected/],
+        ['3000001', '-c -O qcow2', /^'[^']+' ended after 3000000 bytes: 3000001 were expected/],
+        ['64M', '-O qcow2', /^'[^']+' ended after 3000000 bytes: 67108864 were expected/],
+        ['3M', '-O raw', /^'[^']+' ended after 3000000 bytes: 3145728 were expected/],
+        ['2999999', '-c -O qcow2', /^'[^']+' has more bytes: 2999999 were expected/],
+        ['2M', '-O qcow2', /^'[^']+' has more bytes: 2097152 were expected/],
+        ['0', '-O raw', /^'[^']+' has more bytes: 0 were expected/],
       ] as const,
       2,
     ),
   )('%s is not the length of the stream, which is refused with %s', async (size, flags, line) => {
     writeFileSync(path('old'), 'what was there before');
     for (const target of [path('new'), path('old')]) {
-      const args = ['convert', ...flags.split(' '), '-o', `size=${size}`, '-', target];
-      await expectFailure(path(''), args, line, piped(`cat '${disk}'`));
+      const args = ['convert', ...flags.split(' '), '-o', `size=${size}`, fifo, target];
+      await expectFailure(path(''), args, line, stream(`cat '${disk}'`));
     }
   });
 
   test('finds out when the writer died', async () => {
     const dying = `{ sh -c 'head -c 1000000 "${disk}"; kill -9 $$'; true; } 2> /dev/null`;
-    const args = ['convert', '-c', '-o', 'size=3000000', '-', path('new.qcow2')];
-    await expectFailure(path(''), args, /ended after 1000000 bytes/, piped(dying));
+    const args = ['convert', '-c', '-o', 'size=3000000', fifo, path('new.qcow2')];
+    await expectFailure(path(''), args, /ended after 1000000 bytes/, stream(dying));
   });
 });
 
@@ -307,15 +310,15 @@ describe('a stream that looks like a qcow2 image', () => {
   beforeAll(() => qemuImg.convert([], [raw], inner));
 
   test('is refused', async () => {
-    const line = /^'standard input' looks like a qcow2 image/;
+    const line = /^'[^']+' looks like a qcow2 image/;
     for (const flags of [['-c'], ['-O', 'raw']]) {
-      const args = ['convert', ...flags, '-', path('new.qcow2')];
-      await expectFailure(path(''), args, line, piped(`cat '${inner}'`));
+      const args = ['convert', ...flags, fifo, path('new.qcow2')];
+      await expectFailure(path(''), args, line, stream(`cat '${inner}'`));
     }
   });
 
   test('is a disk like any other with -f raw', async () => {
-    await cliOk(['convert', '-c', '-f', 'raw', '-', image], piped(`cat '${inner}'`));
+    await cliOk(['convert', '-c', '-f', 'raw', fifo, image], stream(`cat '${inner}'`));
     await expectGoodImage(image, inner);
   });
 });
@@ -365,7 +368,7 @@ test('a stream that cannot be read further is an error with the offset', async (
 });
 
 test('progress is shown without a total', async () => {
-  const json = await cli(['convert', '-c', '--progress=json,0.1', '-', image], piped(`cat '${raw}'`));
+  const json = await cli(['convert', '-c', '--progress=json,0.1', fifo, image], stream(`cat '${raw}'`));
   expect(json).toMatchObject({ status: 0, stdout: '' });
   const lines = json.stderr
     .trimEnd()
@@ -379,21 +382,21 @@ test('progress is shown without a total', async () => {
   expect(done).toEqual([...done].sort((a, b) => a - b));
   expect(lines.at(-1)).toMatchObject({ state: 'done', percent: 100, guestBytesDone: DISK_SIZE });
 
-  const { status, stdout, stderr } = await cli(['convert', '-c', '-p', '-', image], piped(`cat '${raw}'`));
+  const { status, stdout, stderr } = await cli(['convert', '-c', '-p', fifo, image], stream(`cat '${raw}'`));
   expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
   expect(stdout).toBe('    (0.00/100%)\r    (100.00/100%)\r\n');
 
-  const sized = ['convert', '-c', '-p', '-o', `size=${content.length}`, '-', image];
-  expect((await cliOk(sized, piped(`cat '${raw}'`))).split('\r').length).toBeGreaterThan(4);
+  const sized = ['convert', '-c', '-p', '-o', `size=${content.length}`, fifo, image];
+  expect((await cliOk(sized, stream(`cat '${raw}'`))).split('\r').length).toBeGreaterThan(4);
 });
 
 test('memory does not grow with the stream', async () => {
   const report = 'process.on("exit",()=>console.log(process.resourceUsage().maxRSS))';
   const nodeOptions = ['--import', `data:text/javascript,${encodeURIComponent(report)}`];
-  const command = `{ head -c 1G /dev/zero; yes 'a line of text' | head -c 256M; }`;
+  const command = `{ head -c 256M /dev/zero; yes 'a line of text' | head -c 256M; }`;
   const stdout = await cliOk(['convert', '-c', '-', image], { ...piped(command), nodeOptions });
   expect(Number(stdout) / 1024).toBeLessThan(200);
-  expect((await qemuImg.info(image)).virtualSize).toBe(1.25 * 1024 * MIB);
+  expect((await qemuImg.info(image)).virtualSize).toBe(512 * MIB);
 });
 
 describe('SIGTERM while the writer lives and writes nothing', () => {
