@@ -9,6 +9,42 @@ const MOCKING = readdirSync('test', { recursive: true, encoding: 'utf8' })
   .map((file) => `test/${file}`)
   .filter((file) => file.endsWith('.test.ts') && /\bvi\.(mock|doMock)\(/.test(readFileSync(file, 'utf8')));
 
+/** Campaigns and long stories, which test/run-all.sh and `npm run test:all` run, and `npm test` does not. */
+const LONG = [
+  'architecture',
+  'check/cut-images',
+  'check/repair-power-loss',
+  'e2e/backup-document',
+  'e2e/broken-libraries',
+  'e2e/containers',
+  'e2e/debugger-signal',
+  'e2e/descriptors',
+  'e2e/dying-worker',
+  'e2e/erring-engines',
+  'e2e/generated-images-*',
+  'e2e/hanging-calls',
+  'e2e/killed-anytime',
+  'e2e/library-in-threads',
+  'e2e/live-backup',
+  'e2e/memory-limit',
+  'e2e/nbd-matrix',
+  'e2e/optional-packages',
+  'e2e/package',
+  'e2e/progress-time',
+  'e2e/scarce-system',
+  'e2e/small-disks',
+  'e2e/untrusted-memory',
+  'engines/isal-processors',
+  'faults/sweep',
+  'fuzz/command-line-fuzz',
+  'fuzz/deflate-fuzz',
+  'fuzz/reader-fuzz',
+  'measure/sampling',
+  'recipes/recipe-scripts',
+  'soak/soak',
+].map((name) => `test/${name}.test.ts`);
+const omitted = process.env['QCOW2C_TESTS'] === 'few' ? LONG : [];
+
 const everyTest = { testTimeout: 120_000, hookTimeout: 120_000 };
 
 /**
@@ -62,11 +98,11 @@ export default defineConfig({
           name: 'shared',
           include: ['test/**/*.test.ts'],
           // Those have a configuration of their own.
-          exclude: [...MOCKING, 'test/packages/**', 'test/debian/**'],
+          exclude: [...MOCKING, ...omitted, 'test/packages/**', 'test/debian/**'],
           isolate: false,
         },
       },
-      { test: { ...everyTest, name: 'isolated', include: MOCKING } },
+      { test: { ...everyTest, name: 'isolated', include: MOCKING, exclude: omitted } },
     ],
   },
 });

@@ -19,6 +19,7 @@ import { useScratch } from '../e2e/scratch.js';
 import { makeSparseDisk, namesBeside, randomBytes } from '../e2e/source-images.js';
 import { runOk } from '../oracle/run.js';
 import { clockTick } from '../raw/clock-tick.js';
+import { shortened } from '../stage.js';
 import { convertHere } from './built-worker.js';
 
 const path = useScratch();
@@ -104,7 +105,7 @@ const CHANGES: readonly (readonly [how: string, change: (file: string) => void, 
   ],
 ];
 
-describe.each(WAYS)('%s', (_, changing, options) => {
+describe.each(shortened(WAYS, 2))('%s', (_, changing, options) => {
   test.each(CHANGES)(
     'that %s ends the conversion, and the old target is unchanged',
     async (__, change, words) => {

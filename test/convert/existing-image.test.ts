@@ -11,7 +11,7 @@ import { patchworkBytes, randomBytes } from '../e2e/source-images.js';
 import { check, create, difference } from '../oracle/qemu-img.js';
 import { qemuIo } from '../oracle/qemu-io.js';
 import { runOk } from '../oracle/run.js';
-import { sample } from '../stage.js';
+import { longTest, sample } from '../stage.js';
 import { convertHere } from './built-worker.js';
 
 const path = useScratch();
@@ -134,25 +134,29 @@ test('in a large disk the tables after the source keep their offsets', async () 
   await expectSound();
 });
 
-test('an image does not grow when it is written into repeatedly', async () => {
-  await create(target, DISK);
-  await qemuIo(target, ['write -P 1 8M 1M']);
-  await runOk('qemu-img', ['snapshot', '-c', 'one', target]);
-  const NOISE = 3 * MIB;
-  const noise = path('noise.raw');
-  await writeFile(noise, randomBytes(NOISE, 3));
-  const lengths: number[] = [];
-  for (let run = 0; run < 8; run += 1) {
-    await into({ sources: [noise], compress: true });
-    lengths.push((await stat(target)).size);
-  }
-  // The new image, the old one, and what the snapshot holds.
-  expect(Math.max(...lengths)).toBeLessThan(2 * NOISE + 4 * MIB);
-  expect(lengths.slice(4, 6)).toEqual(lengths.slice(6, 8));
-  const { blocks } = await stat(target);
-  expect(blocks * 512).toBeLessThan(NOISE + 3 * MIB);
-  await expectSound();
-}, 60_000);
+longTest(
+  'an image does not grow when it is written into repeatedly',
+  async () => {
+    await create(target, DISK);
+    await qemuIo(target, ['write -P 1 8M 1M']);
+    await runOk('qemu-img', ['snapshot', '-c', 'one', target]);
+    const NOISE = 3 * MIB;
+    const noise = path('noise.raw');
+    await writeFile(noise, randomBytes(NOISE, 3));
+    const lengths: number[] = [];
+    for (let run = 0; run < 8; run += 1) {
+      await into({ sources: [noise], compress: true });
+      lengths.push((await stat(target)).size);
+    }
+    // The new image, the old one, and what the snapshot holds.
+    expect(Math.max(...lengths)).toBeLessThan(2 * NOISE + 4 * MIB);
+    expect(lengths.slice(4, 6)).toEqual(lengths.slice(6, 8));
+    const { blocks } = await stat(target);
+    expect(blocks * 512).toBeLessThan(NOISE + 3 * MIB);
+    await expectSound();
+  },
+  60_000,
+);
 
 test('leaked clusters are reused, and a dirty image is clean afterwards', async () => {
   await create(target, DISK, ['-o', 'lazy_refcounts=on']);

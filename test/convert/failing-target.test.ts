@@ -176,6 +176,7 @@ describe.each(
         },
       ],
     ],
+    1,
     2,
   ),
 )('with %s', (_, setting) => {

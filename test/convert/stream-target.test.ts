@@ -11,7 +11,7 @@ import { randomBytes, textBytes } from '../e2e/source-images.js';
 import { check } from '../oracle/qemu-img.js';
 import { qemuIo } from '../oracle/qemu-io.js';
 import { run, runOk } from '../oracle/run.js';
-import { tries } from '../stage.js';
+import { longTest, tries } from '../stage.js';
 import { Collector, Stuck } from '../storage/collector.js';
 import { convertHere } from './built-worker.js';
 import { diskOf, geometries, stretches } from './generated-disks.js';
@@ -103,7 +103,7 @@ describe('a stream gets the bytes of the file', () => {
     expect(found.equals(await filed({ ...options, sources: [disk] }))).toBe(true);
   });
 
-  test('where compressed clusters are interrupted by more than an output keeps in memory', async () => {
+  longTest('where compressed clusters are interrupted by more than an output keeps in memory', async () => {
     const disk = path('interrupted.raw');
     const [text, noise] = [textBytes(65_536), randomBytes(40 * 2 ** 20, 9)];
     await writeFile(disk, Buffer.concat([text, noise, text, noise, text]));

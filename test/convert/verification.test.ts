@@ -12,6 +12,7 @@ import { useScratch } from '../e2e/scratch.js';
 import { makeHoles, namesBeside, randomBytes, textBytes } from '../e2e/source-images.js';
 import * as qemuImg from '../oracle/qemu-img.js';
 import { runOk } from '../oracle/run.js';
+import { shortened } from '../stage.js';
 import { convertHere } from './built-worker.js';
 import { type Flip, flippingTarget } from './flipping-target.js';
 import { openFiles } from './open-files.js';
@@ -196,32 +197,47 @@ describe('with a bitmap', () => {
   });
 });
 
-test.each<readonly [string, Setting, Flip | 'guest cluster 17', string]>([
-  ['a raw disk', { targetFormat: 'raw' }, { offset: 100_000, bit: 1 }, ''],
-  ['an external data file', { create: { dataFile: path('target.dat') } }, { offset: 70_000, bit: 1 }, '.dat'],
-  [
-    'an overlay',
-    {
-      sources: [path('overlay.qcow2')],
-      sourceFormat: 'qcow2',
-      create: { backingFile: 'base.qcow2', backingFormat: 'qcow2' },
-    },
-    'guest cluster 17',
-    '',
-  ],
-  [
-    'a snapshot',
-    {
-      sources: [path('snapshots.qcow2')],
-      sourceFormat: 'qcow2',
-      snapshot: { name: 'then' },
-      targetFormat: 'raw',
-    },
-    { offset: MIB + 5, bit: 1 },
-    '',
-  ],
-  ['several sources', { sources: [raw, raw], targetFormat: 'raw' }, { offset: bytes.length + 5, bit: 1 }, ''],
-])('%s is verified, and a flipped bit in it is detected', async (_, setting, place, ending) => {
+test.each(
+  shortened<readonly [string, Setting, Flip | 'guest cluster 17', string]>(
+    [
+      ['a raw disk', { targetFormat: 'raw' }, { offset: 100_000, bit: 1 }, ''],
+      [
+        'an external data file',
+        { create: { dataFile: path('target.dat') } },
+        { offset: 70_000, bit: 1 },
+        '.dat',
+      ],
+      [
+        'an overlay',
+        {
+          sources: [path('overlay.qcow2')],
+          sourceFormat: 'qcow2',
+          create: { backingFile: 'base.qcow2', backingFormat: 'qcow2' },
+        },
+        'guest cluster 17',
+        '',
+      ],
+      [
+        'a snapshot',
+        {
+          sources: [path('snapshots.qcow2')],
+          sourceFormat: 'qcow2',
+          snapshot: { name: 'then' },
+          targetFormat: 'raw',
+        },
+        { offset: MIB + 5, bit: 1 },
+        '',
+      ],
+      [
+        'several sources',
+        { sources: [raw, raw], targetFormat: 'raw' },
+        { offset: bytes.length + 5, bit: 1 },
+        '',
+      ],
+    ],
+    4,
+  ),
+)('%s is verified, and a flipped bit in it is detected', async (_, setting, place, ending) => {
   const result = await verified(setting);
   expect(result.verifiedFrom).toBe('device');
   const flip =

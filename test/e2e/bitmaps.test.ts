@@ -5,6 +5,7 @@ import { create } from '../oracle/qemu-img.js';
 import { qemuIo } from '../oracle/qemu-io.js';
 import { run, runOk } from '../oracle/run.js';
 import { type DecodedBitmap, decodeImage } from '../qcow2/image-decoder.js';
+import { shortened } from '../stage.js';
 import { convertWithBoth, expectBothRefuse, expectSameGuest } from './beside-qemu-img.js';
 import { cli } from './cli.js';
 import { expectFailure } from './failures.js';
@@ -71,15 +72,20 @@ async function decoded(image: string): Promise<(Omit<DecodedBitmap, 'bits'> & { 
   });
 }
 
-test.each<[string[]]>([
-  [[]],
-  [['-c']],
-  [['-c', '-o', 'cluster_size=512']],
-  [['-o', 'cluster_size=4k']],
-  [['-o', 'cluster_size=2M']],
-  [['-o', 'extended_l2=on,refcount_bits=64']],
-  [['-o', 'preallocation=metadata']],
-])(
+test.each(
+  shortened<[string[]]>(
+    [
+      [['-c']],
+      [['-c', '-o', 'cluster_size=512']],
+      [['-o', 'cluster_size=4k']],
+      [['-o', 'cluster_size=2M']],
+      [[]],
+      [['-o', 'preallocation=metadata']],
+      [['-o', 'extended_l2=on,refcount_bits=64']],
+    ],
+    3,
+  ),
+)(
   'names, granularities, flags and bits are the source’s and those of qemu-img’s copy, with %j',
   async (flags) => {
     const args = ['--bitmaps', '-f', 'qcow2', '-O', 'qcow2', ...flags];

@@ -6,7 +6,7 @@ import { diskDigest } from '../oracle/disk-digest.js';
 import { create } from '../oracle/qemu-img.js';
 import { qemuIo } from '../oracle/qemu-io.js';
 import { run, runOk } from '../oracle/run.js';
-import { sample } from '../stage.js';
+import { longTest, sample } from '../stage.js';
 import { cli, cliOk, startCli } from './cli.js';
 import { expectFailure, snapshot } from './failures.js';
 import { noLoopDevices, withLoopDevice } from './loop-device.js';
@@ -50,6 +50,7 @@ describe('the digest of one disk is the same', () => {
         '-O qcow2 -c -o cluster_size=1k',
         '-O qcow2 -c -o compression_type=zstd,cluster_size=2M',
       ],
+      2,
       4,
     ),
   )('in an image of qemu-img convert %s', async (options) => {
@@ -95,7 +96,7 @@ test.each([0, 512, 65_536 - 512, 65_536, 65_536 + 512, 2 * MIB, 2 * MIB + 512])(
   },
 );
 
-test('1 TiB with a hole up to its last sector has the digest of its definition', async () => {
+longTest('1 TiB with a hole up to its last sector has the digest of its definition', async () => {
   const disk = path('large.raw');
   await makeSparseDisk(disk, TIB, [[TIB - 512, randomBytes(512)]]);
   const expected = execFileSync(

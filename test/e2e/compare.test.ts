@@ -41,7 +41,7 @@ function changeByte(file: string, at: number): void {
 }
 
 describe('the verdict equals qemu-img’s for', () => {
-  test.each(sample(images, 5))('$name and copies of it', async ({ file }) => {
+  test.each(sample(images, 3, 5))('$name and copies of it', async ({ file }) => {
     const image = path(file);
     const raw = `${image}.raw`;
     await runOk('qemu-img', ['convert', '-f', 'qcow2', '-O', 'raw', image, raw]);
@@ -87,7 +87,7 @@ describe('large disks are allocated in the same way, or not, as for qemu-img', (
       await qemuIo(image, ['write -z 1G 5M', 'write 2400M 4M']);
     }
     const pairs = made.flatMap((one, index) => made.slice(index).map((other) => [one, other] as const));
-    for (const files of sample(pairs, 4)) {
+    for (const files of sample(pairs, 2, 4)) {
       for (const strict of [false, true]) {
         await expectAsQemuImg({ files, words: { ...BOTH_QCOW2, strict } });
       }

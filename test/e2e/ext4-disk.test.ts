@@ -4,6 +4,7 @@ import { beforeAll, expect, test } from 'vitest';
 import { convert } from '../oracle/qemu-img.js';
 import { runOk } from '../oracle/run.js';
 import { extract } from '../oracle/seven-zip.js';
+import { longTest } from '../stage.js';
 import { cliOk } from './cli.js';
 import { expectGoodImage } from './judge.js';
 import { useScratch } from './scratch.js';
@@ -27,7 +28,7 @@ test('zlib: correct, not larger than qemu-img’s image, and 7-Zip reads it bit 
   await runOk('e2fsck', ['-fn', disk]);
 });
 
-test('zstd: correct, and at most 1 % larger than qemu-img’s image', async () => {
+longTest('zstd: correct, and at most 1 % larger than qemu-img’s image', async () => {
   const image = path('zstd.qcow2');
   await cliOk(['convert', '-c', '-o', 'compression_type=zstd', raw, image]);
   await expectGoodImage(image, raw);
@@ -36,7 +37,7 @@ test('zstd: correct, and at most 1 % larger than qemu-img’s image', async () =
   expect((await stat(image)).size).toBeLessThanOrEqual((await stat(path('theirs-zstd.qcow2'))).size * 1.01);
 });
 
-test('normal clusters: correct, and not larger than qemu-img’s image', async () => {
+longTest('normal clusters: correct, and not larger than qemu-img’s image', async () => {
   const image = path('normal.qcow2');
   await cliOk(['convert', '-O', 'qcow2', raw, image]);
   expect((await expectGoodImage(image, raw)).compressedClusters).toBe(0);

@@ -5,7 +5,7 @@
 import { writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { runOk } from '../oracle/run.js';
-import { sample, TESTS_ALL } from '../stage.js';
+import { longTest, sample, TESTS_ALL } from '../stage.js';
 import { cli, cliOk, injecting, ONE_THREAD } from './cli.js';
 import { expectFailure, snapshot } from './failures.js';
 import { expectGoodImage } from './judge.js';
@@ -23,8 +23,9 @@ beforeAll(() =>
   ]),
 );
 
-describe('each operation on the target', () => {
-  test('whichever operation fails, the run fails in one line and the old target stays', async () => {
+longTest(
+  'whichever operation on the target fails, the run fails in one line and the old target stays',
+  async () => {
     const args = [
       'convert',
       '-c',
@@ -58,8 +59,8 @@ describe('each operation on the target', () => {
     // a matter of time.
     expect(failures).toBeGreaterThanOrEqual(6);
     await expectGoodImage(target, raw);
-  });
-});
+  },
+);
 
 describe('one line and exit code 1 through the program, when', () => {
   const [image, middle, top] = [path('image.qcow2'), path('middle.qcow2'), path('top.qcow2')];

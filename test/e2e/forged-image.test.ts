@@ -5,6 +5,7 @@ import { type Forged, forgedQcow2 } from '../image/forged-qcow2.js';
 import { map } from '../oracle/qemu-img.js';
 import { runOk } from '../oracle/run.js';
 import { readTrace, underStrace, unquote } from '../oracle/strace.js';
+import { shortened } from '../stage.js';
 import { cli } from './cli.js';
 import { expectFailure, snapshot } from './failures.js';
 import { useScratch } from './scratch.js';
@@ -44,12 +45,17 @@ async function holdsSecret(image: string): Promise<boolean> {
   return isThere;
 }
 
-describe.each<readonly [string, Forged]>([
-  ['its backing file', { backing: '../host/secret' }],
-  ['its backing file, of version 2', { version: 2, backing: '../host/secret' }],
-  ['its backing file in a stated format', { backing: '../host/secret', backingFormat: 'raw' }],
-  ['its data file', { dataFile: secret }],
-])('a raw disk that names a secret as %s', (_, relative) => {
+describe.each(
+  shortened<readonly [string, Forged]>(
+    [
+      ['its backing file', { backing: '../host/secret' }],
+      ['its backing file, of version 2', { version: 2, backing: '../host/secret' }],
+      ['its backing file in a stated format', { backing: '../host/secret', backingFormat: 'raw' }],
+      ['its data file', { dataFile: secret }],
+    ],
+    2,
+  ),
+)('a raw disk that names a secret as %s', (_, relative) => {
   const forged: Forged = { ...relative, ...(relative.backing && { backing: secret }) };
 
   test('is refused without a stated format; nothing is left, and the secret is never opened', async () => {

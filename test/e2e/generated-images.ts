@@ -44,7 +44,7 @@ export function listImages(only = ''): readonly GeneratedImage[] {
  * making them.
  */
 export function sampleImages(only = ''): readonly GeneratedImage[] {
-  const files = new Set(sample([...new Set(listImages().map(({ file }) => file))], 18));
+  const files = new Set(sample([...new Set(listImages().map(({ file }) => file))], 12, 18));
   return listImages(only).filter(({ file }) => files.has(file));
 }
 

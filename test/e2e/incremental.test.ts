@@ -98,6 +98,7 @@ describe.each(
       ['fine', 64 * KIB, ['-O', 'qcow2', '-o', 'extended_l2=on']],
       ['fine', 4 * KIB, ['-O', 'qcow2', '-o', 'cluster_size=4k']],
     ],
+    2,
     4,
   ),
 )('the bitmap %s over clusters of %d bytes, with %j', (name, clusterSize, flags) => {

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { run } from '../oracle/run.js';
+import { longTest } from '../stage.js';
 import { ROOT } from './cli.js';
 import { expectGoodImage } from './judge.js';
 import { useScratch } from './scratch.js';
@@ -113,7 +114,7 @@ test('the example of docs/library.md works', async () => {
   expect(stdout).toMatch(/^(\d+ \d+\n)+$/);
 });
 
-test('the declarations of the package suit a strict program, and catch a wrong one', () => {
+longTest('the declarations of the package suit a strict program, and catch a wrong one', () => {
   const program = path('program.mts');
   writeFileSync(
     program,

@@ -22,6 +22,7 @@ import {
   sendEndlessly,
   statusChunk,
 } from '../oracle/scripted-nbd-server.js';
+import { longTest } from '../stage.js';
 import { cli } from './cli.js';
 import { useScratch } from './scratch.js';
 
@@ -126,7 +127,7 @@ describe('a conversion ends with one line', () => {
 });
 
 describe('a server that sends bytes without end', () => {
-  test('and never the last part of a reply ends the run', async () => {
+  longTest('and never the last part of a reply ends the run', async () => {
     const { target, socket } = await oldTarget();
     await using server = await scriptedServer(
       socket,
@@ -206,7 +207,7 @@ describe('block status', () => {
     expect((await readFile(target)).equals(contentAt(0, 2 ** 20))).toBe(true);
   });
 
-  test('of a million ranges in one reply, or of none, is taken in pieces', async () => {
+  longTest('of a million ranges in one reply, or of none, is taken in pieces', async () => {
     const { socket } = await oldTarget();
     const size = 2 ** 29;
     await using server = await scriptedServer(socket, {

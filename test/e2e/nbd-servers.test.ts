@@ -11,7 +11,7 @@ import { roundUp } from '../../src/arithmetic.js';
 import { Random } from '../fuzz/random.js';
 import { whileNbdkit, whileNbdkitOnPort, whileQemuNbd } from '../oracle/nbd-server.js';
 import { runOk } from '../oracle/run.js';
-import { tries } from '../stage.js';
+import { shortened, tries } from '../stage.js';
 import { cli, startCli } from './cli.js';
 import { useScratch } from './scratch.js';
 import { makeMixedDisk, makeSparseDisk, TIB } from './source-images.js';
@@ -149,10 +149,15 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-test.each([
-  ['512', '65536'],
-  ['65536', '1048576'],
-])('requests are multiples of %s bytes, and at most %s bytes', async (minimum, maximum) => {
+test.each(
+  shortened(
+    [
+      ['512', '65536'],
+      ['65536', '1048576'],
+    ] as const,
+    1,
+  ),
+)('requests are multiples of %s bytes, and at most %s bytes', async (minimum, maximum) => {
   const sizes = [`blocksize-minimum=${minimum}`, `blocksize-maximum=${maximum}`, 'blocksize-preferred=65536'];
   const args = ['--filter=blocksize-policy', 'file', disk, ...sizes, 'blocksize-error-policy=error'];
   await whileNbdkit(path('s'), args, async ({ uri }) => {
@@ -164,7 +169,7 @@ test.each([
   });
 });
 
-test.each(['1', '2', '4'])('a server for %s clients serves four workers', async (clients) => {
+test.each(shortened(['1', '2', '4'], 1))('a server for %s clients serves four workers', async (clients) => {
   await whileQemuNbd(path('s'), ['-r', '-e', clients, '-f', 'raw', disk], ({ uri }) =>
     expectDisk('-m', '4', uri()),
   );

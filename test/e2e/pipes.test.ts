@@ -3,6 +3,7 @@ import { appendFileSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { type Running, run, runOk } from '../oracle/run.js';
 import { readTrace, underStrace } from '../oracle/strace.js';
+import { shortened } from '../stage.js';
 import { type CliOptions, cli, cliOk, startCli } from './cli.js';
 import { snapshot } from './failures.js';
 import { expectGoodImage } from './judge.js';
@@ -28,13 +29,18 @@ const shell = (rest: string): CliOptions => ({
 });
 
 describe('the bytes of the file go', () => {
-  test.each([
-    ['-', `| cat > '${image}'`],
-    ['-', `> '${image}'`],
-    ['/dev/stdout', `| cat > '${image}'`],
-    ['/dev/fd/5', `5> '${image}'`],
-    ['/proc/self/fd/5', `5> >(cat > '${image}'); wait $!`],
-  ])('to %s %s', async (target, rest) => {
+  test.each(
+    shortened(
+      [
+        ['-', `| cat > '${image}'`],
+        ['-', `> '${image}'`],
+        ['/dev/stdout', `| cat > '${image}'`],
+        ['/dev/fd/5', `5> '${image}'`],
+        ['/proc/self/fd/5', `5> >(cat > '${image}'); wait $!`],
+      ] as const,
+      2,
+    ),
+  )('to %s %s', async (target, rest) => {
     await cliOk(['convert', '-c', raw, target], shell(rest));
     await runOk('cmp', [image, file]);
     await expectGoodImage(image, raw);
@@ -141,13 +147,18 @@ describe('the end', () => {
     expect(status).toBe(1);
   });
 
-  test.each([
-    ['/dev/stderr', "2> 'IMAGE'"],
-    ['/dev/fd/2', "2>&1 | cat > 'IMAGE'"],
-    ['-', "2>&1 | cat > 'IMAGE'"],
-    ['-', "> 'IMAGE' 2>&1"],
-    ['/proc/self/fd/5', "5>&2 2> 'IMAGE' 5>&2"],
-  ])('is a refusal where standard error would mix messages into the image: %s %s', async (target, rest) => {
+  test.each(
+    shortened(
+      [
+        ['/dev/stderr', "2> 'IMAGE'"],
+        ['/dev/fd/2', "2>&1 | cat > 'IMAGE'"],
+        ['-', "2>&1 | cat > 'IMAGE'"],
+        ['-', "> 'IMAGE' 2>&1"],
+        ['/proc/self/fd/5', "5>&2 2> 'IMAGE' 5>&2"],
+      ] as const,
+      1,
+    ),
+  )('is a refusal where standard error would mix messages into the image: %s %s', async (target, rest) => {
     const { status } = await cli(['convert', '-c', '-v', raw, target], shell(rest.replace('IMAGE', image)));
     expect(status).toBe(1);
     expect(readFileSync(image, 'utf8')).toMatch(

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { createCompressor } from '../../src/engines/create-engine.js';
 import { DeflateDecoder } from '../../src/engines/deflate-decoder.js';
 import { chooseCompressor } from '../../src/engines/engine-choice.js';
-import { tries } from '../stage.js';
+import { shortened, tries } from '../stage.js';
 import { BitWriter } from './deflate-writer.js';
 import { CLUSTERS, joined, randomBytes, records, text } from './samples.js';
 
@@ -126,13 +126,18 @@ describe('exactly the streams that zlib accepts are decoded completely', () => {
   });
 
   const body = joined(text(300), records(300), new Uint8Array(300), randomBytes(30));
-  test.each([
-    ['dynamic', deflateRawSync(body)],
-    ['Huffman only', deflateRawSync(body, { strategy: constants.Z_HUFFMAN_ONLY })],
-    ['fixed', deflateRawSync(body, { strategy: constants.Z_FIXED })],
-    ['stored', deflateRawSync(body, { level: 0 })],
-    ['empty blocks before', joined(Uint8Array.of(0, 0, 0, 255, 255, 2, 0), deflateRawSync(body))],
-  ])('%s blocks, with each bit flipped and truncated at each byte', (_, bytes) => {
+  test.each(
+    shortened(
+      [
+        ['dynamic', deflateRawSync(body)],
+        ['Huffman only', deflateRawSync(body, { strategy: constants.Z_HUFFMAN_ONLY })],
+        ['fixed', deflateRawSync(body, { strategy: constants.Z_FIXED })],
+        ['stored', deflateRawSync(body, { level: 0 })],
+        ['empty blocks before', joined(Uint8Array.of(0, 0, 0, 255, 255, 2, 0), deflateRawSync(body))],
+      ] as const,
+      2,
+    ),
+  )('%s blocks, with each bit flipped and truncated at each byte', (_, bytes) => {
     expect(isDecoded(bytes, body.length)).toBe(isTakenByZlib(bytes, body.length));
     const wrong: string[] = [];
     const judge = (what: string, changed: Uint8Array) => {

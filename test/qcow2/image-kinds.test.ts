@@ -10,7 +10,7 @@ import { randomBytes } from '../e2e/source-images.js';
 import { check, info, map } from '../oracle/qemu-img.js';
 import { qemuIo } from '../oracle/qemu-io.js';
 import { runOk } from '../oracle/run.js';
-import { tries } from '../stage.js';
+import { shortened, tries } from '../stage.js';
 import { RecordingStorage } from '../storage/recording-storage.js';
 import { type DecodedCluster, decodeImage } from './image-decoder.js';
 import { bytesOf, guestBytes, type ImagePlan, type Step, writeImage } from './image-steps.js';
@@ -276,23 +276,28 @@ function mixedSteps({ clusterSize = 65_536, extendedL2 = false, compat, dataFile
 }
 
 describe('an image on disk', () => {
-  test.each<[string, CreateOptions]>([
-    ['extended L2 entries', { extendedL2: true, clusterSize: 16_384 }],
-    [
-      'extended L2 entries and refcounts of 1 bit',
-      { extendedL2: true, clusterSize: 16_384, refcountBits: 1 },
-    ],
-    ['extended L2 entries of large clusters', { extendedL2: true }],
-    ['zero clusters', { clusterSize: 4096 }],
-    ['zero clusters of 512 bytes', { clusterSize: 512 }],
-    ['version 2', { clusterSize: 4096, compat: 2 }],
-    ['an external data file', { clusterSize: 4096, dataFile: 'x.data' }],
-    ['an external data file of 512-byte clusters', { clusterSize: 512, dataFile: 'x.data' }],
-    [
-      'an external data file and extended L2 entries',
-      { extendedL2: true, clusterSize: 16_384, dataFile: 'x.data' },
-    ],
-  ])('with %s, with and without a backing file, is valid for qemu-img', async (_, options) => {
+  test.each(
+    shortened<[string, CreateOptions]>(
+      [
+        ['extended L2 entries', { extendedL2: true, clusterSize: 16_384 }],
+        [
+          'extended L2 entries and refcounts of 1 bit',
+          { extendedL2: true, clusterSize: 16_384, refcountBits: 1 },
+        ],
+        ['extended L2 entries of large clusters', { extendedL2: true }],
+        ['zero clusters', { clusterSize: 4096 }],
+        ['zero clusters of 512 bytes', { clusterSize: 512 }],
+        ['version 2', { clusterSize: 4096, compat: 2 }],
+        ['an external data file', { clusterSize: 4096, dataFile: 'x.data' }],
+        ['an external data file of 512-byte clusters', { clusterSize: 512, dataFile: 'x.data' }],
+        [
+          'an external data file and extended L2 entries',
+          { extendedL2: true, clusterSize: 16_384, dataFile: 'x.data' },
+        ],
+      ],
+      3,
+    ),
+  )('with %s, with and without a backing file, is valid for qemu-img', async (_, options) => {
     const steps = mixedSteps(options);
     const { clusterSize = 65_536 } = options;
     const virtualSize = (endOf(steps) + 3) * clusterSize + 512;
