@@ -17,6 +17,8 @@ export interface EngineLevel {
   readonly level: number;
   /** The shared library of a native engine; undefined for `node`. */
   readonly library?: string | undefined;
+  /** libzstd: log2 of the entries of its search tables; undefined: the level's own. */
+  readonly tableLog?: number | undefined;
 }
 
 /** The parameters of a compressor. They are plain data: the main thread chooses once and sends them to the workers. */

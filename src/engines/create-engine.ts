@@ -38,8 +38,12 @@ export async function createCompressor(choice: CompressorChoice): Promise<Compre
   };
   try {
     const compressors: Compressor[] = [];
+    let libzstd: LibzstdCompressor | undefined;
     for (const each of byContent ?? [choice]) {
-      compressors.push(make(compressorOf(each, await nativeOf(each), type, windowBits)));
+      const compressor =
+        libzstd?.atLevel(each.level) ?? make(compressorOf(each, await nativeOf(each), type, windowBits));
+      if (compressor instanceof LibzstdCompressor) libzstd = compressor;
+      compressors.push(compressor);
     }
     const [only] = compressors as [Compressor];
     const compressor = byContent === undefined ? only : new LevelByContent(type, compressors);
@@ -65,7 +69,7 @@ const LOWER_LEVELS = [12, 6, 1];
 
 /** @param native the library of a native engine */
 function compressorOf(
-  { engine, level }: EngineLevel,
+  { engine, level, tableLog }: EngineLevel,
   native: NativeLibrary | undefined,
   type: CompressionType,
   windowBits: 12 | 15,
@@ -73,7 +77,7 @@ function compressorOf(
   if (native === undefined) {
     return type === 'zlib' ? new NodeZlibCompressor(level, windowBits) : new NodeZstdCompressor(level);
   }
-  if (engine === 'libzstd') return new LibzstdCompressor(native, level);
+  if (engine === 'libzstd') return new LibzstdCompressor(native, level, tableLog);
   return engine === 'isal' ? new IsalCompressor(native, level) : new LibdeflateCompressor(native, level);
 }
 

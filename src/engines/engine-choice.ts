@@ -10,7 +10,7 @@ import {
   ENGINES,
   missingEngine,
 } from './create-engine.js';
-import { defaultLevels, levelsOf } from './default-levels.js';
+import { defaultLevels, levelsOf, ZSTD_TABLE_LOG } from './default-levels.js';
 import { findLibrary } from './installed-libraries.js';
 import { ISAL_FASTEST, isalUnportable } from './isal.js';
 import { libzstdVersion, mayCorrupt } from './libzstd.js';
@@ -142,8 +142,9 @@ async function choiceOf(
   const levels = request.level ?? defaultLevels(engine, type, clusterSize, windowBits);
   const level = typeof levels === 'number' ? levels : Math.max(...levels);
   refuseLevel(level, engine, type);
-  const byContent =
-    typeof levels === 'number' ? undefined : levels.map((each) => ({ ...found, level: each }));
+  const tableLog = engine === 'libzstd' ? ZSTD_TABLE_LOG : undefined;
+  const byContent: EngineLevel[] | undefined =
+    typeof levels === 'number' ? undefined : levels.map((each) => ({ ...found, level: each, tableLog }));
   const choice = { ...found, type, level, windowBits };
   const isal =
     byContent && request.engine === undefined ? await isalForLowestStep(choice, available) : undefined;

@@ -22,17 +22,19 @@ function deflateStep(content: ClusterContent): number {
   return digits >= 0.014 && zeros < 0.05 && repeats4 >= 0.0335 ? 1 : 0;
 }
 
-/** @returns 0 to 2; 1 is what QEMU does */
+/** @returns 0 to 2 */
 function zstdStep(content: ClusterContent): number {
-  const { printable, low, high, distinct, repeats4 } = content;
-  // Text beside small numbers, such as pages of databases.
-  if (printable >= 0.39 && low >= 0.255) return 1;
-  const isTable = distinct >= 135 && repeats4 >= 0.188;
-  const isCode = high >= 0.086 && low >= 0.21 && repeats4 < 0.123;
-  // The last are random, compressed and other dense bytes.
-  if (isTable || isCode || distinct >= 228) return 0;
-  // Other binary data, then text and tables of few values.
-  return distinct >= 130 ? 2 : 1;
+  const { printable, zeros, low, high, distinct, repeats4 } = content;
+  // Text in ASCII.
+  if (high < 0.0009) return 1;
+  // Random, compressed and other dense bytes, then text in other alphabets: no level gains much.
+  if (repeats4 < 0.05 || low < 0.012) return 0;
+  // Tables of few values.
+  if (distinct < 140) return 2;
+  // Machine code.
+  if (printable < 0.283) return 0;
+  // Names and text beside numbers, with gaps and without.
+  return zeros >= 0.156 ? 1 : 2;
 }
 
 /** Number of steps. */

@@ -1,6 +1,6 @@
 /**
  * The engine libzstd: makes one plain zstd frame a cluster through the system's shared library, for the workers. One
- * context serves all clusters; its output does not depend on earlier clusters (tested).
+ * context serves all clusters and levels; its output does not depend on earlier clusters (tested).
  */
 import { Qcow2cError } from '../errors.js';
 import type { Compressor, Decompressor } from './codec.js';
@@ -15,6 +15,8 @@ export const LIBZSTD_SYMBOL = 'ZSTD_compress2';
 
 /** ZSTD_cParameter of zstd.h. */
 const PARAMETER_COMPRESSION_LEVEL = 100;
+const PARAMETER_HASH_LOG = 102;
+const PARAMETER_CHAIN_LOG = 103;
 
 /** The first level whose strategy turns the block splitter on, for clusters of every size. */
 const FIRST_SPLITTING_LEVEL = 13;
@@ -33,13 +35,18 @@ const SIZE_OR_ERROR = 'intptr_t';
 export class LibzstdCompressor implements Compressor {
   readonly #context: NativeContext;
   readonly #compress: NativeFunction;
+  readonly #setParameter: NativeFunction;
   readonly #errorName: NativeFunction;
+  readonly #level: number;
+  #levelOfContext: number | undefined;
 
   /**
    * @param level 1 to 19, checked when the engine is chosen
+   * @param tableLog log2 of the entries of the search tables, which libzstd limits to what the window can use; default:
+   *   the level's
    * @throws Qcow2cError ERR_ENGINE if the library refuses
    */
-  constructor(library: NativeLibrary, level: number) {
+  constructor(library: NativeLibrary, level: number, tableLog?: number) {
     this.#errorName = errorNames(library);
     this.#compress = library.func(LIBZSTD_SYMBOL, SIZE_OR_ERROR, [
       'void *',
@@ -48,7 +55,7 @@ export class LibzstdCompressor implements Compressor {
       'const void *',
       'size_t',
     ]);
-    const setParameter = library.func('ZSTD_CCtx_setParameter', SIZE_OR_ERROR, ['void *', 'int', 'int']);
+    this.#setParameter = library.func('ZSTD_CCtx_setParameter', SIZE_OR_ERROR, ['void *', 'int', 'int']);
     const create = library.func('ZSTD_createCCtx', 'void *', []);
     this.#context = new NativeContext(
       library,
@@ -56,12 +63,27 @@ export class LibzstdCompressor implements Compressor {
       create,
       'libzstd gave no compression context',
     );
-    const { pointer } = this.#context;
-    const result = setParameter(pointer, PARAMETER_COMPRESSION_LEVEL, level) as number;
-    if (result < 0) throw this.#failure(result);
+    this.#level = level;
+    if (tableLog === undefined) return;
+    this.#set(PARAMETER_HASH_LOG, tableLog);
+    this.#set(PARAMETER_CHAIN_LOG, tableLog);
   }
 
   compress(input: Uint8Array, output: Uint8Array): number {
+    return this.#compressAt(this.#level, input, output);
+  }
+
+  /**
+   * @returns a compressor of another level in the same context: the tables of several contexts do not fit into the
+   *   processor's cache together. Ends with this one
+   */
+  atLevel(level: number): Compressor {
+    return { compress: (input, output) => this.#compressAt(level, input, output), free: () => {} };
+  }
+
+  #compressAt(level: number, input: Uint8Array, output: Uint8Array): number {
+    if (level !== this.#levelOfContext) this.#set(PARAMETER_COMPRESSION_LEVEL, level);
+    this.#levelOfContext = level;
     const result = this.#compress(
       this.#context.pointer,
       output,
@@ -72,6 +94,11 @@ export class LibzstdCompressor implements Compressor {
     if (result >= 0) return result;
     if (result === DOES_NOT_FIT) return 0;
     throw this.#failure(result);
+  }
+
+  #set(parameter: number, value: number): void {
+    const result = this.#setParameter(this.#context.pointer, parameter, value) as number;
+    if (result < 0) throw this.#failure(result);
   }
 
   free(): void {

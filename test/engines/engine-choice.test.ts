@@ -84,7 +84,23 @@ describe('the choice', () => {
       {
         type: 'zstd',
         ...{ engine: 'libzstd', level: 4, library: FILES.libzstd },
-        byContent: [2, 3, 4].map((level) => ({ engine: 'libzstd', level, library: FILES.libzstd })),
+        byContent: [2, 3, 4].map((level) => ({
+          engine: 'libzstd',
+          level,
+          library: FILES.libzstd,
+          tableLog: 17,
+        })),
+        windowBits: 15,
+      },
+    ],
+    [
+      'zstd of Node.js: by content, with the tables of the levels',
+      { type: 'zstd' },
+      machine('nodeZstd'),
+      {
+        type: 'zstd',
+        ...{ engine: 'node', level: 4 },
+        byContent: [2, 3, 4].map((level) => ({ engine: 'node', level })),
         windowBits: 15,
       },
     ],
