@@ -69,7 +69,7 @@ export async function openStream(
 }
 
 /** The caller's statements about a stream. Sizes in bytes. */
-export interface StreamFacts {
+export interface StreamStatements {
   /** The exact size; undefined: any size but 0. */
   readonly expected: number | undefined;
   /** Whether the caller has an option for the size. Default: true. */
@@ -89,7 +89,7 @@ export interface StreamFacts {
  */
 export async function streamInput(
   stream: StreamSource,
-  { expected, canStateSize = true, least = 0, trusted, digest }: StreamFacts,
+  { expected, canStateSize = true, least = 0, trusted, digest }: StreamStatements,
 ): Promise<Input> {
   const start = await stream.peek(PROBE_BYTES);
   if (start.length === 0 && expected === undefined) throw emptyStream(stream.name, canStateSize);

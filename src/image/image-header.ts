@@ -10,7 +10,7 @@ import {
   type HeaderExtensions,
   headerAreaBytes,
 } from '../qcow2/header-extensions.js';
-import type { ImageState } from '../qcow2/qcow2-layer.js';
+import type { DiskState } from '../qcow2/qcow2-layer.js';
 import { findSnapshot, type SnapshotSelector } from '../qcow2/snapshot-table.js';
 import { decodeShownName, decodeStoredName } from '../qcow2/stored-name.js';
 import { SECTOR_SIZE } from '../sector.js';
@@ -136,7 +136,7 @@ function refuseEncryption({ cryptMethod }: Header, file: string): void {
 export async function snapshotState(
   { file, header }: Qcow2ImageHeader,
   selector: SnapshotSelector,
-): Promise<ImageState> {
+): Promise<DiskState> {
   const { l1Offset, l1Entries } = await findSnapshot(file, header, selector);
   return { l1Offset, l1Entries, virtualSize: header.virtualSize };
 }

@@ -5,7 +5,7 @@
  */
 import type { ClusterLookup } from '../qcow2/cluster-lookup.js';
 import { Qcow2Layer } from '../qcow2/qcow2-layer.js';
-import type { PastEnd } from '../qcow2/table-cache.js';
+import type { PastEndRule } from '../qcow2/table-cache.js';
 import { RawPart } from '../raw/raw-part.js';
 import type { OpenedLayer } from './open-image.js';
 import { isPreallocated } from './preallocation.js';
@@ -43,7 +43,7 @@ export type StatusOf = (offset: number) => Promise<LayerStatus>;
  */
 export function statusOf(
   { layer }: OpenedLayer,
-  pastEnd: PastEnd,
+  pastEnd: PastEndRule,
   compressed: 'each' | 'together' = 'each',
 ): StatusOf {
   if (layer instanceof Qcow2Layer) return new Qcow2Status(layer, layer.lookup({ pastEnd, compressed })).at;

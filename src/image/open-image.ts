@@ -6,7 +6,7 @@ import { Qcow2cError, quoted, reworded, usageError } from '../errors.js';
 import { Qcow2Layer } from '../qcow2/qcow2-layer.js';
 import type { SnapshotSelector } from '../qcow2/snapshot-table.js';
 import { RawPart } from '../raw/raw-part.js';
-import type { ImageUse } from '../system/image-lock.js';
+import type { LockUse } from '../system/image-lock.js';
 import { BackingChain } from './backing-chain.js';
 import { bitmapOfExport, openBitmap } from './dirty-bitmap.js';
 import {
@@ -23,7 +23,7 @@ import { resolveReferencedFiles, type WantedImage, wantedByCaller } from './refe
 import type { ChangeMap, Layer, OpenedFile, Source } from './source.js';
 
 /** The lock to take on a file. A raw disk may have writers unless it is copied. */
-export function useOf(format: ImageFormat, forceShare = false, copies = false): ImageUse {
+export function useOf(format: ImageFormat, forceShare = false, copies = false): LockUse {
   return forceShare || (format === 'raw' && !copies) ? 'read beside writers' : 'read';
 }
 

@@ -5,7 +5,7 @@
 import type { CompressionType } from '../compression-type.js';
 import type { Qcow2cError } from '../errors.js';
 import type { ExportDescription } from '../nbd/describe-export.js';
-import type { ImageUse } from '../system/image-lock.js';
+import type { LockUse } from '../system/image-lock.js';
 
 /** The payload of a compressed cluster in a file. Lengths and offsets in bytes. */
 export interface CompressedPayload {
@@ -99,7 +99,7 @@ export interface OpenedFile extends HostFile {
    */
   bitmapChanges?(name: string): ChangeMap;
   /** Takes QEMU's locks for a use of the file. Closing the file releases them. @throws Qcow2cError ERR_IN_USE */
-  lock(use: ImageUse): Promise<void>;
+  lock(use: LockUse): Promise<void>;
   /**
    * Waits until `refuseChanges` detects every later write. Call it before the first read.
    * @returns milliseconds waited

@@ -8,7 +8,7 @@ import type { HostFile } from '../image/source.js';
 import { clusterSizeOf, TABLE_ENTRY_BYTES } from './geometry.js';
 import { decodeL1Entry } from './l1-entry.js';
 import { type L2Format, type L2Run, l2Run, unitsOf } from './l2-run.js';
-import { entriesTogether, type PastEnd, TableCache, type TableEntries } from './table-cache.js';
+import { entriesTogether, type PastEndRule, TableCache, type TableEntries } from './table-cache.js';
 
 /** Format and start of the tables. Sizes and offsets in bytes. */
 export interface ImageTables extends L2Format {
@@ -21,7 +21,7 @@ export interface ImageTables extends L2Format {
 /** Choices of the caller. */
 export interface LookupSettings {
   /** How tables past the end of the file are handled. */
-  readonly pastEnd: PastEnd;
+  readonly pastEnd: PastEndRule;
   /** Whether the host clusters allocated for clusters without data are reported. */
   readonly keptPlaces: boolean;
   /** Whether compressed clusters are reported one by one, or together with those that follow. */

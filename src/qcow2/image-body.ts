@@ -24,7 +24,7 @@ export function allocationUnit(clusterSize: number): number {
 }
 
 /** The file that an image is written to. */
-export interface ImageFile {
+export interface ImageTarget {
   /** The target; it reserves at least the first allocation unit, for the header. */
   readonly guard: OverlapGuard;
   /** Writes to the same guard; its cluster size is the allocation unit. */
@@ -53,7 +53,7 @@ export class ImageBody {
     geometry: Geometry,
     virtualSize: number | undefined,
     refcounts: Refcounts,
-    { guard, cache, firstFree, free }: ImageFile,
+    { guard, cache, firstFree, free }: ImageTarget,
   ) {
     const { clusterSize } = geometry;
     const unit = allocationUnit(clusterSize);

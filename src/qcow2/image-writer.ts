@@ -11,7 +11,7 @@ import { type BackingRules, ClusterWriter } from './cluster-writer.js';
 import type { ImageParameters } from './create-options.js';
 import { COMPATIBLE_LAZY_REFCOUNTS } from './features.js';
 import { l1EntriesFor, TABLE_ENTRY_BYTES } from './geometry.js';
-import { allocationUnit, ImageBody, type ImageFile } from './image-body.js';
+import { allocationUnit, ImageBody, type ImageTarget } from './image-body.js';
 import { encodeHeader } from './new-header.js';
 import { Refcounts } from './refcounts.js';
 import { type RootPlaces, RootTables } from './root-tables.js';
@@ -36,7 +36,7 @@ export class ImageWriter {
   constructor(
     parameters: ImageParameters,
     virtualSize: number | undefined,
-    file: ImageFile,
+    file: ImageTarget,
     { bitmapClusters = 0, ...backing }: WriterSettings = {},
   ) {
     const { geometry, dataFile } = parameters;

@@ -8,7 +8,7 @@ import { hasExtendedL2 } from './features.js';
 import type { Header } from './header.js';
 
 /** An L1 table, active or of a snapshot, and the size of the disk, which is that of the image for a snapshot too. */
-export interface ImageState {
+export interface DiskState {
   readonly l1Offset: number;
   readonly l1Entries: number;
   /** Bytes. */
@@ -33,7 +33,7 @@ export class Qcow2Layer implements Layer {
    * @param file the image; closed with the layer
    * @param dataFile the external data file, likewise; undefined: the image holds its clusters
    */
-  constructor(header: Header, file: HostFile, dataFile: HostFile | undefined, state: ImageState = header) {
+  constructor(header: Header, file: HostFile, dataFile: HostFile | undefined, state: DiskState = header) {
     this.name = file.name;
     this.size = roundDown(state.virtualSize, SECTOR_SIZE);
     this.header = header;

@@ -9,7 +9,7 @@ import { type BackingRules, ClusterWriter } from './cluster-writer.js';
 import type { ImageParameters } from './create-options.js';
 import { TABLE_ENTRY_BYTES } from './geometry.js';
 import type { BitmapsExtension } from './header-extensions.js';
-import { allocationUnit, ImageBody, type ImageFile } from './image-body.js';
+import { allocationUnit, ImageBody, type ImageTarget } from './image-body.js';
 import { decodeL1Entry } from './l1-entry.js';
 import { RecountedRefcounts } from './refcounts.js';
 
@@ -44,7 +44,7 @@ export class ReplacementWriter {
   constructor(
     parameters: ImageParameters,
     virtualSize: number | undefined,
-    file: ImageFile,
+    file: ImageTarget,
     l1Entries: number,
     backing: BackingRules,
   ) {

@@ -35,16 +35,16 @@ export function entriesTogether(offset: number, length: number): number {
 }
 
 /** How entries past the end of the file are handled; QEMU reads zeros. */
-export type PastEnd = 'refused' | 'zeros';
+export type PastEndRule = 'refused' | 'zeros';
 
 export class TableCache {
   readonly #file: Pick<Storage, 'name' | 'read'>;
   /** By index; the least recently used piece comes first. */
   readonly #pieces = new Map<number, Piece>();
   #last: Piece | undefined;
-  readonly #pastEnd: PastEnd;
+  readonly #pastEnd: PastEndRule;
 
-  constructor(file: Pick<Storage, 'name' | 'read'>, pastEnd: PastEnd = 'refused') {
+  constructor(file: Pick<Storage, 'name' | 'read'>, pastEnd: PastEndRule = 'refused') {
     this.#file = file;
     this.#pastEnd = pastEnd;
   }

@@ -14,7 +14,7 @@ import { closeUnwritten } from '../system/close-unwritten.js';
 import { deviceSize } from '../system/device-size.js';
 import { fileIdentity } from '../system/file-identity.js';
 import { type DataRange, HoleFinder } from '../system/holes.js';
-import { type ImageUse, lockImage } from '../system/image-lock.js';
+import { type LockUse, lockImage } from '../system/image-lock.js';
 import { ReadError, readFully } from '../system/read-fully.js';
 import { settleTimes } from '../system/timestamp-tick.js';
 
@@ -180,7 +180,7 @@ export class RawSource implements OpenedFile {
   }
 
   /** Takes QEMU's locks for a use of the file. Closing the file releases them. @throws Qcow2cError ERR_IN_USE */
-  lock(use: ImageUse): Promise<void> {
+  lock(use: LockUse): Promise<void> {
     return lockImage(this.descriptor, this.name, use);
   }
 

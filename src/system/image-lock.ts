@@ -27,9 +27,9 @@ interface Lock {
  * `read`: other processes may not write. `read beside writers`: they may (qemu-img -U, and qemu-img's commands that
  * read a raw disk without copying it). `write`: other processes may not write.
  */
-export type ImageUse = 'read' | 'read beside writers' | 'write';
+export type LockUse = 'read' | 'read beside writers' | 'write';
 
-const LOCKS: Readonly<Record<ImageUse, Lock>> = {
+const LOCKS: Readonly<Record<LockUse, Lock>> = {
   read: { does: [READ], refuses: [WRITE, RESIZE] },
   'read beside writers': { does: [READ], refuses: [] },
   write: { does: [READ, WRITE, RESIZE], refuses: [WRITE, RESIZE] },
@@ -42,7 +42,7 @@ const LOCKS: Readonly<Record<ImageUse, Lock>> = {
  * @param name the file's name for the message
  * @throws Qcow2cError ERR_IN_USE
  */
-export async function lockImage(descriptor: number, name: string, use: ImageUse): Promise<void> {
+export async function lockImage(descriptor: number, name: string, use: LockUse): Promise<void> {
   const { does, refuses } = LOCKS[use];
   const bytes = [
     ...does.map((permission) => USED_BASE + permission),
@@ -60,7 +60,7 @@ export async function lockImage(descriptor: number, name: string, use: ImageUse)
 }
 
 /** Advice for the user. Only a reader can continue: two writers would destroy the image. */
-const REMEDIES: Readonly<Record<ImageUse, string>> = {
+const REMEDIES: Readonly<Record<LockUse, string>> = {
   read:
     'stop the virtual machine or the program that writes to it, or read it anyway with -U: recent writes may then ' +
     'be missing or incomplete, as after a power failure',
@@ -68,7 +68,7 @@ const REMEDIES: Readonly<Record<ImageUse, string>> = {
   write: 'stop the virtual machine or the program that uses it first',
 };
 
-function inUse(name: string, use: ImageUse, lock: string): Qcow2cError {
+function inUse(name: string, use: LockUse, lock: string): Qcow2cError {
   const question = `is another process using the image ${quoted(name)}?`;
   const message = `Failed to get ${lock} lock: ${question} (${REMEDIES[use]})`;
   return new Qcow2cError('ERR_IN_USE', message, { file: name });

@@ -1,7 +1,7 @@
 /** QEMU's locks, taken by qcow2c and by a real QEMU program, in both directions. */
 import * as fs from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { type ImageUse, lockImage } from '../../src/system/image-lock.js';
+import { type LockUse, lockImage } from '../../src/system/image-lock.js';
 import { useScratch } from '../e2e/scratch.js';
 import { whileQemuIoHolds } from '../oracle/holding.js';
 import { create } from '../oracle/qemu-img.js';
@@ -12,7 +12,7 @@ const path = scratch('image.qcow2');
 beforeAll(() => create(path, 1_048_576));
 
 /** Opens the image for a use; undefined if refused, with the reason in `refusals`. */
-async function open(use: ImageUse): Promise<{ close(): void } | { readonly refusal: string }> {
+async function open(use: LockUse): Promise<{ close(): void } | { readonly refusal: string }> {
   const descriptor = fs.openSync(path, use === 'write' ? 'r+' : 'r');
   try {
     await lockImage(descriptor, path, use);
@@ -24,7 +24,7 @@ async function open(use: ImageUse): Promise<{ close(): void } | { readonly refus
   }
 }
 
-async function refusalOf(use: ImageUse): Promise<string | undefined> {
+async function refusalOf(use: LockUse): Promise<string | undefined> {
   const opened = await open(use);
   if ('refusal' in opened) return opened.refusal;
   opened.close();
@@ -63,7 +63,7 @@ describe('while a QEMU program', () => {
 });
 
 describe('while we have an image open', () => {
-  test.each<[ImageUse, boolean, boolean]>([
+  test.each<[LockUse, boolean, boolean]>([
     ['read', true, false],
     ['write', false, false],
     ['read beside writers', true, true],

@@ -3,7 +3,7 @@ import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { SUBCLUSTERS } from '../../src/qcow2/subclusters.js';
-import { type DataRange, runsToWrite, touchedSubclusters } from '../../src/workers/tasks/zero-runs.js';
+import { type ItemRange, runsToWrite, touchedSubclusters } from '../../src/workers/tasks/zero-runs.js';
 import { useScratch } from '../e2e/scratch.js';
 import { randomBytes } from '../engines/samples.js';
 import { map } from '../oracle/qemu-img.js';
@@ -31,7 +31,7 @@ function disk(size: number, seed: number, lengths: readonly number[]): Buffer {
 }
 
 /** The runs of the whole disk, item by item. */
-function runsOf(bytes: Buffer, ranges: readonly DataRange[], sparseSize: number): [number, number][] {
+function runsOf(bytes: Buffer, ranges: readonly ItemRange[], sparseSize: number): [number, number][] {
   const found: [number, number][] = [];
   for (let base = 0; base < bytes.length; base += ITEM) {
     const item = bytes.subarray(base, base + ITEM);
@@ -149,7 +149,7 @@ describe('qemu-img writes the same ranges', () => {
     [1, 1000, 128, 256],
   ];
   /** Sources by what they are: written in full, so that qemu-img sees one range; and with holes. */
-  const SOURCES: readonly (readonly [string, Buffer, readonly DataRange[]])[] = [
+  const SOURCES: readonly (readonly [string, Buffer, readonly ItemRange[]])[] = [
     ...LENGTHS.map((lengths, index) => {
       const bytes = disk(ITEM * 1.5 + 5 * SECTOR, index + 1, lengths);
       return [`a full disk of ${lengths} sectors`, bytes, [{ at: 0, length: bytes.length }]] as const;
@@ -166,7 +166,7 @@ describe('qemu-img writes the same ranges', () => {
     ],
   ];
 
-  async function source(bytes: Buffer, ranges: readonly DataRange[]): Promise<string> {
+  async function source(bytes: Buffer, ranges: readonly ItemRange[]): Promise<string> {
     const file = scratch('source.raw');
     const descriptor = openSync(file, 'w');
     for (const { at, length } of ranges) writeSync(descriptor, bytes, at, length, at);

@@ -8,7 +8,7 @@ import { SUBCLUSTERS } from '../../qcow2/subclusters.js';
 const ZEROS = Buffer.alloc(65536);
 
 /** A range for which the source has bytes, in bytes from the item's start. */
-export interface DataRange {
+export interface ItemRange {
   readonly at: number;
   readonly length: number;
 }
@@ -22,7 +22,7 @@ export interface DataRange {
  * @param sparseSize bytes, at least 512
  * @returns pairs of bytes from the item's start, [from, to), ascending, none touching the next
  */
-export function runsToWrite(bytes: Uint8Array, ranges: readonly DataRange[], sparseSize: number): number[] {
+export function runsToWrite(bytes: Uint8Array, ranges: readonly ItemRange[], sparseSize: number): number[] {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   const unit = 2 ** Math.floor(Math.log2(sparseSize));
   const runs: number[] = [];

@@ -7,7 +7,7 @@ import type { ClusterLookup, FoundClusters } from '../../../src/qcow2/cluster-lo
 import { INCOMPATIBLE_EXTENDED_L2 } from '../../../src/qcow2/features.js';
 import type { Header } from '../../../src/qcow2/header.js';
 import { type L2Format, l2Run } from '../../../src/qcow2/l2-run.js';
-import { type ImageState, Qcow2Layer } from '../../../src/qcow2/qcow2-layer.js';
+import { type DiskState, Qcow2Layer } from '../../../src/qcow2/qcow2-layer.js';
 import { walkTables } from '../../../src/qcow2/table-walk.js';
 import { sectorAt, sectorsOf } from '../../qcow2/cluster-map-model.js';
 import type { MemoryImage } from './memory-image.js';
@@ -27,7 +27,7 @@ export async function promiseMap(
   header: Header,
   file: MemoryImage,
   dataFile: MemoryImage | undefined,
-  state: ImageState = header,
+  state: DiskState = header,
 ): Promise<void> {
   const layer = new Qcow2Layer(header, file, dataFile, state);
   const extendedL2 = (header.incompatibleFeatures & INCOMPATIBLE_EXTENDED_L2) !== 0n;
@@ -154,7 +154,7 @@ async function promiseWalk(
   format: L2Format,
   size: number,
   lookup: ClusterLookup,
-  { l1Offset, l1Entries }: ImageState,
+  { l1Offset, l1Entries }: DiskState,
   ask: <T>(question: () => Promise<T>) => Promise<T>,
 ): Promise<void> {
   const state = { l1Offset, l1Entries: Math.min(l1Entries, MOST_L1_ENTRIES) };
