@@ -47,18 +47,23 @@ beforeAll(() =>
 );
 
 describe('the same source and options', () => {
-  test.each<readonly [string, Omit<ConvertOptions, 'sources' | 'target'>]>([
-    ['zlib', { compress: true }],
-    [
-      'zstd with clusters of 4 KiB',
-      { compress: true, create: { compressionType: 'zstd', clusterSize: 4096 } },
-    ],
-    [
-      'zlib with clusters of 512 bytes and refcounts of 2 bits',
-      { compress: true, create: { clusterSize: 512, refcountBits: 2 } },
-    ],
-    ['every cluster stored', { sparseSize: 0 }],
-  ])(
+  test.each(
+    shortened<readonly [string, Omit<ConvertOptions, 'sources' | 'target'>]>(
+      [
+        ['zlib', { compress: true }],
+        [
+          'zstd with clusters of 4 KiB',
+          { compress: true, create: { compressionType: 'zstd', clusterSize: 4096 } },
+        ],
+        [
+          'zlib with clusters of 512 bytes and refcounts of 2 bits',
+          { compress: true, create: { clusterSize: 512, refcountBits: 2 } },
+        ],
+        ['every cluster stored', { sparseSize: 0 }],
+      ],
+      2,
+    ),
+  )(
     'give the same bytes with 1, 2 and 5 threads, without the write cache and without the page cache: %s',
     async (_, options) => {
       const digests: string[] = [];
@@ -119,13 +124,18 @@ describe('an image with some incompressible clusters', () => {
 });
 
 describe('a worker that', () => {
-  test.each([
-    ['throws', 'throws', /the engine is broken/],
-    ['ends its thread', 'exits', /exited with code: 3/],
-    ['runs out of memory', 'runs-out-of-memory', /memory limit/],
-    ['cannot be loaded', 'throws-at-load', /the engine is not installed/],
-    ['ends its thread while it is loaded', 'exits-at-load', /exited with code: 3/],
-  ])('%s ends the conversion with guest offset and cause, and leaves no file', async (_, worker, reason) => {
+  test.each(
+    shortened(
+      [
+        ['throws', 'throws', /the engine is broken/],
+        ['ends its thread', 'exits', /exited with code: 3/],
+        ['runs out of memory', 'runs-out-of-memory', /memory limit/],
+        ['cannot be loaded', 'throws-at-load', /the engine is not installed/],
+        ['ends its thread while it is loaded', 'exits-at-load', /exited with code: 3/],
+      ] as const,
+      3,
+    ),
+  )('%s ends the conversion with guest offset and cause, and leaves no file', async (_, worker, reason) => {
     await writeFile(target, 'the old image');
     await turn();
     const before = await namesBeside(target);

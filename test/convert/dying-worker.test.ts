@@ -48,6 +48,7 @@ describe.each(
       ['rejects later', /thread \d+ is broken/],
       ['runs out of memory', /memory limit/],
     ] as const,
+    1,
     2,
   ),
 )('a worker that %s', (way, reason) => {

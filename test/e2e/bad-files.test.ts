@@ -48,11 +48,16 @@ describe.each([
     await fails(['-m', '1', '-f', 'raw', raw, target], line, under);
   });
 
-  test.each([
-    ['no space', 'ENOSPC', /: No space left on device$/i],
-    ['a full quota', 'EDQUOT', /: Disk quota exceeded$/i],
-    ['a broken disk', 'EIO', /: (I\/O|Input\/output) error$/],
-  ])('%s, met by the first write or by a later one', async (_name, error, reason) => {
+  test.each(
+    shortened(
+      [
+        ['no space', 'ENOSPC', /: No space left on device$/i],
+        ['a full quota', 'EDQUOT', /: Disk quota exceeded$/i],
+        ['a broken disk', 'EIO', /: (I\/O|Input\/output) error$/],
+      ] as const,
+      2,
+    ),
+  )('%s, met by the first write or by a later one', async (_name, error, reason) => {
     const advice = (code: string) =>
       target === old && code !== 'EIO'
         ? ' \\(the old file takes its space until the new one is complete; with -n it is written in place\\)'

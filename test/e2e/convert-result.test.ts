@@ -125,14 +125,13 @@ test('the ratio is the same number in the object, in -v, in progress and in info
 });
 
 describe('--sha256 prints what sha256sum prints', () => {
-  test.each(['-c', '-O qcow2', '-O raw', '-O raw -S 0', '-c -t writeback', '-c --verify', '-c -q'])(
-    'of a new file, convert %s',
-    async (flags) => {
-      const target = path(flags.includes('raw') ? 'target.raw' : 'target.qcow2');
-      const printed = await cliOk(['convert', '--sha256', ...flags.split(' '), raw, target]);
-      expect(printed).toBe(await runOk('sha256sum', [target]));
-    },
-  );
+  test.each(
+    shortened(['-c', '-O qcow2', '-O raw', '-O raw -S 0', '-c -t writeback', '-c --verify', '-c -q'], 3),
+  )('of a new file, convert %s', async (flags) => {
+    const target = path(flags.includes('raw') ? 'target.raw' : 'target.qcow2');
+    const printed = await cliOk(['convert', '--sha256', ...flags.split(' '), raw, target]);
+    expect(printed).toBe(await runOk('sha256sum', [target]));
+  });
 
   test('of an existing file: all of it, with the bytes after the disk', async () => {
     const target = path('longer.raw');
@@ -167,7 +166,7 @@ describe('--sha256 prints what sha256sum prints', () => {
     },
   );
 
-  test.each(['| cat >', '>'])(
+  test.each(shortened(['| cat >', '>'], 1))(
     'beside an image that goes to standard output through a link, %s',
     async (to) => {
       const [link, stdout] = [path('link'), path(`through-link${to.length}`)];

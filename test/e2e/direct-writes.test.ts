@@ -11,7 +11,7 @@ import {
   underStrace,
   unquote,
 } from '../oracle/strace.js';
-import { sample } from '../stage.js';
+import { longTest, sample } from '../stage.js';
 import { cliOk } from './cli.js';
 import { layoutOf, overlaps } from './image-layout.js';
 import { expectGoodImage } from './judge.js';
@@ -172,7 +172,7 @@ test('the write cache turns a write a guest cluster into at most a write a host 
   expect(bypassed.target.length).toBeGreaterThan(512);
 });
 
-test('-t unsafe never syncs, -t writethrough and -t directsync make every write durable', async () => {
+longTest('-t unsafe never syncs, -t writethrough and -t directsync make every write durable', async () => {
   const unsafe = await traced(['-c', '-t', 'unsafe']);
   const { file } = unsafe.target[0]!.call;
   expect(unsafe.calls.filter((c) => /sync/.test(c.name) && c.file === file)).toEqual([]);

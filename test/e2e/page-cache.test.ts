@@ -3,6 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { cachedBytes, evict } from '../oracle/fincore.js';
 import * as qemuImg from '../oracle/qemu-img.js';
+import { shortened } from '../stage.js';
 import { cliOk } from './cli.js';
 import { useScratch } from './scratch.js';
 import { randomBytes, textBytes } from './source-images.js';
@@ -22,12 +23,17 @@ beforeEach(async () => {
   for (const file of [raw, image]) await evict(file);
 });
 
-test.each([
-  ['compressed', ['-c']],
-  ['plain', ['-O', 'qcow2']],
-  ['raw', ['-O', 'raw']],
-  ['compressed and verified', ['-c', '-O', 'qcow2', '--verify']],
-])('in default mode the target (%s) leaves nothing there', async (_, options) => {
+test.each(
+  shortened(
+    [
+      ['compressed', ['-c']],
+      ['plain', ['-O', 'qcow2']],
+      ['raw', ['-O', 'raw']],
+      ['compressed and verified', ['-c', '-O', 'qcow2', '--verify']],
+    ] as const,
+    2,
+  ),
+)('in default mode the target (%s) leaves nothing there', async (_, options) => {
   await cliOk(['convert', ...options, raw, target]);
   expect(await cachedBytes(target)).toBe(0);
   // fincore reports the pages once the file is read.
@@ -40,11 +46,16 @@ test('neither does an external data file', async () => {
   expect([await cachedBytes(target), await cachedBytes(path('data'))]).toEqual([0, 0]);
 });
 
-test.each([
-  ['raw', raw, []],
-  ['qcow2', image, []],
-  ['raw, read twice', raw, ['--verify']],
-])(
+test.each(
+  shortened(
+    [
+      ['raw', raw, []],
+      ['qcow2', image, []],
+      ['raw, read twice', raw, ['--verify']],
+    ] as const,
+    1,
+  ),
+)(
   '-T none reads the source (%s) without filling it, as reading through it does',
   async (_, source, options) => {
     expect(await cachedBytes(source)).toBe(0);

@@ -71,7 +71,7 @@ async function expectSamePayloads(source: string): Promise<void> {
   }
 }
 
-describe.each(TYPES)('%s payloads', (type) => {
+describe.each(shortened(TYPES, 1))('%s payloads', (type) => {
   const option = ['-o', `compression_type=${type}`];
 
   test.each(['qemu-img', 'qcow2c'])(

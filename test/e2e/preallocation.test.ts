@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { create, map } from '../oracle/qemu-img.js';
 import { qemuIo } from '../oracle/qemu-io.js';
 import { decodeImage } from '../qcow2/image-decoder.js';
-import { sample } from '../stage.js';
+import { sample, shortened } from '../stage.js';
 import { convertWithBoth, expectBothRefuse, expectSameGuest, expectSameRanges } from './beside-qemu-img.js';
 import { cliOk } from './cli.js';
 import { expectGoodImage } from './judge.js';
@@ -49,7 +49,7 @@ test.each(['off', 'falloc', 'full'])(
   },
 );
 
-test.each(['falloc', 'full'])(
+test.each(shortened(['falloc', 'full'], 1))(
   'a raw disk that comes as a stream has all its blocks with %s',
   async (mode) => {
     const pipe = { fifo: path('fifo'), command: `cat '${raw}'` };
@@ -61,7 +61,7 @@ test.each(['falloc', 'full'])(
 );
 
 describe.each(['off', 'metadata', 'falloc', 'full'])('an image with %s', (mode) => {
-  test.each(sample(['', ',cluster_size=4k', ',cluster_size=2M', ',compat=0.10', ',refcount_bits=1'], 2))(
+  test.each(sample(['', ',cluster_size=4k', ',cluster_size=2M', ',compat=0.10', ',refcount_bits=1'], 1, 2))(
     'has the blocks and ranges of qemu-img, %s',
     async (options) => {
       const args = ['-f', 'raw', '-O', 'qcow2', '-o', `preallocation=${mode}${options}`];

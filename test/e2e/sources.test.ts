@@ -20,7 +20,7 @@ function content(length: number): Buffer {
   return bytes;
 }
 
-test.each(sample([1, 511, 512, 513, 4095, 65_535, 65_536, 65_537, 1_048_575, 1_048_577, 3_000_001], 6))(
+test.each(sample([1, 511, 512, 513, 4095, 65_535, 65_536, 65_537, 1_048_575, 1_048_577, 3_000_001], 3, 6))(
   'a source of %i bytes is rounded up to a sector and padded with zeros',
   async (length) => {
     const raw = path('odd.raw');

@@ -3,7 +3,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { beforeAll, beforeEach, expect, test } from 'vitest';
 import { runOk } from '../oracle/run.js';
-import { sample } from '../stage.js';
+import { sample, shortened } from '../stage.js';
 import { cliOk } from './cli.js';
 import { observed } from './observed-run.js';
 import { useScratch } from './scratch.js';
@@ -42,6 +42,7 @@ test.each(
       ['measure -c -f raw RAW', [3]],
       ['measure -c --sample 60 -f raw RAW', [3]],
     ],
+    1,
     3,
   ),
 )('%s has as many workers as -m says, in all its passes together', async (line, counts) => {
@@ -64,7 +65,7 @@ test('without -m there are as many as there are processors', async () => {
   expect(run.mostWorkers).toBeLessThanOrEqual(availableParallelism());
 });
 
-test.each(['1', '9'])(
+test.each(shortened(['1', '9'], 1))(
   'UV_THREADPOOL_SIZE=%s sets the number of threads for file operations',
   async (size) => {
     const env = { UV_THREADPOOL_SIZE: size };

@@ -8,6 +8,7 @@ import { useScratch } from '../e2e/scratch.js';
 import { create } from '../oracle/qemu-img.js';
 import { qemuIo } from '../oracle/qemu-io.js';
 import { run, runOk } from '../oracle/run.js';
+import { longTest } from '../stage.js';
 import { type Forged, forgedQcow2 } from './forged-qcow2.js';
 
 const path = useScratch();
@@ -387,7 +388,7 @@ describe('a chain', () => {
     await refused(trusted(self), { code: 'ERR_CORRUPT', message: /form a loop/ });
   });
 
-  test('may be 300 images deep', async () => {
+  longTest('may be 300 images deep', async () => {
     const names = Array.from({ length: 300 }, (_, index) => `${index}`);
     const files = chainOf('deep', names);
     const { source, files: found, layers } = await openImage(trusted(files[0]!), undefined, PLAIN);

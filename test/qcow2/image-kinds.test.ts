@@ -10,7 +10,7 @@ import { randomBytes } from '../e2e/source-images.js';
 import { check, info, map } from '../oracle/qemu-img.js';
 import { qemuIo } from '../oracle/qemu-io.js';
 import { runOk } from '../oracle/run.js';
-import { shortened, tries } from '../stage.js';
+import { longTest, shortened, tries } from '../stage.js';
 import { RecordingStorage } from '../storage/recording-storage.js';
 import { type DecodedCluster, decodeImage } from './image-decoder.js';
 import { bytesOf, guestBytes, type ImagePlan, type Step, writeImage } from './image-steps.js';
@@ -173,7 +173,7 @@ describe('an image in memory', () => {
     expect(untouched).toBeGreaterThanOrEqual(3 * (18 - 2 * (Math.max(4096, clusterSize) / clusterSize - 1)));
   });
 
-  test('is written in few pieces when millions of clusters are reserved', async () => {
+  longTest('is written in few pieces when millions of clusters are reserved', async () => {
     const count = 2_000_000;
     const steps: Step[] = [
       { kind: 'stored', first: 0 },
