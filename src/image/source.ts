@@ -56,7 +56,7 @@ interface Mapped<Range> {
   map(offset: number): Promise<Range>;
   /** The file of a descriptor of this source; undefined for other descriptors. */
   fileOf(descriptor: number): string | undefined;
-  /** @throws Qcow2cError ERR_SOURCE_CHANGED when a file is no longer what it was when it was opened */
+  /** @throws Qcow2cError ERR_SOURCE_CHANGED when a file has changed since it was opened */
   refuseChanges(): Promise<void>;
   close(): Promise<void>;
 }

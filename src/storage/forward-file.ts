@@ -51,7 +51,7 @@ export abstract class ForwardFile implements TargetFile {
   async close(): Promise<void> {}
 }
 
-/** @param kind of the target; the stream belongs to the caller, who closes it after an error */
+/** @param kind of the target @returns a target that does not close the stream after an error: the caller does */
 export function forwardTarget(file: ForwardFile, kind: 'stream' | 'null'): Target {
   return {
     file,

@@ -1,7 +1,7 @@
 /**
- * The second pass over an image: writes it from start to end. Tables come from the layout that the first pass kept,
- * before the data that they lead to. Data come from this pass, nearly in order; a write that comes early waits. The
- * tables of both passes must be equal, so the output is that of one run over one source.
+ * The second pass over an image: writes it from start to end. Tables are taken from the layout that the first pass
+ * kept, and written before the data that they lead to. Data come from this pass, nearly in order; a write that comes
+ * early waits. The tables of both passes must be equal, so the output is the image of the second pass.
  */
 import { internalError, Qcow2cError, quoted } from '../errors.js';
 import { ForwardFile } from './forward-file.js';
@@ -9,19 +9,19 @@ import type { ImageLayout, LayoutPart } from './image-layout.js';
 import type { OutputStream } from './output-stream.js';
 import type { WriteKind } from './storage.js';
 
-/** The least bytes at the end of the image that are written last. */
+/** The fewest bytes at the end of the image that are written last. */
 const LEAST_HELD_BYTES = 2 ** 20;
 /**
  * How far data may come before their turn, in bytes of the image. The allocator returns to no cluster that is more than
  * LONGEST_INTERRUPTION back; the rest is for runs, tables and writes in progress.
  */
 const LONGEST_LEAD = 32 * 2 ** 20;
-/** Bytes after which waiting writes get the room that became free. */
+/** Bytes of one write to the stream. After each, waiting writes get the memory that became free. */
 const LARGEST_WRITE = 2 ** 20;
 
 /** @param unit bytes of an allocation unit @returns the bytes at the end of an image that are written last */
 function heldBytes(unit: number): number {
-  // A loss of more than a cluster is what 'qemu-img check' always finds.
+  // 'qemu-img check' always detects the loss of more than a cluster.
   return Math.max(LEAST_HELD_BYTES, 2 * unit);
 }
 
@@ -36,13 +36,13 @@ export class OrderedFile extends ForwardFile {
   readonly #source: string;
   readonly #parts: Iterator<LayoutPart>;
   #part: LayoutPart | undefined;
-  /** The bytes of the image from the position on, as far as they have come: each at its offset modulo the length. */
+  /** Bytes of the image that came early, each at its offset modulo the length of the ring. */
   readonly #ring: Uint8Array;
   /** The lengths of the writes in the ring, by their offsets. */
   readonly #early = new Map<number, number>();
   /** Everything before this position is written. */
   #position = 0;
-  /** Bytes before this may be written now. The rest shows that the image is complete. */
+  /** Bytes before this offset may be written now. The rest is held back until the image is complete. */
   #allowed: number;
   #isWriting = false;
   #writing: Promise<void> = Promise.resolve();
@@ -108,7 +108,7 @@ export class OrderedFile extends ForwardFile {
     this.#ring.set(bytes.subarray(first.length), 0);
   }
 
-  /** Writes the rest, which shows the reader that the image is complete. */
+  /** Writes the rest, by which the reader knows that the image is complete. */
   async complete(length: number): Promise<void> {
     this.#throwIfFailed();
     if (length !== this.#layout.length || this.#equalTables !== this.#layout.tableWrites) {
@@ -129,7 +129,7 @@ export class OrderedFile extends ForwardFile {
     this.#equalTables += 1;
   }
 
-  /** Starts to write what can be written, unless that is in progress. */
+  /** Starts to write the bytes that may be written now, unless a write is in progress. */
   #advance(): void {
     if (this.#isWriting) return;
     this.#isWriting = true;
@@ -212,7 +212,7 @@ export class OrderedFile extends ForwardFile {
     return new Qcow2cError(
       'ERR_SOURCE_CHANGED',
       `${quoted(this.#source)} was changed during the conversion: its second reading gave another image than the ` +
-        `first, so what ${quoted(this.name)} got is incomplete`,
+        `first, so the image in ${quoted(this.name)} is incomplete`,
       { file: this.#source },
     );
   }

@@ -120,7 +120,7 @@ export class WritableSink implements Sink {
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
       if (this.#failure !== undefined) return resolve();
-      // The stream may keep what it is given.
+      // The stream may keep the bytes, so it gets a copy.
       const goesOn = this.#stream.write(Uint8Array.from(bytes), (error) => {
         if (error) this.#fail(error);
         resolve();

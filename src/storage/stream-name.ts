@@ -30,9 +30,9 @@ export function streamTitle({
 }
 
 /**
- * Reports whether a name is that of an output written from start to end: a named pipe, or one of this process's own
- * descriptors (/dev/stdout, /dev/fd/3), whatever is behind it. Opens nothing.
- * @throws Qcow2cError ERR_IO if that cannot be found out
+ * Whether a name is that of an output written from start to end: a named pipe, or a descriptor of this process
+ * (/dev/stdout, /dev/fd/3) for any kind of file. Opens nothing.
+ * @throws Qcow2cError ERR_IO if the name cannot be examined
  */
 export async function isOutputStreamName(name: string): Promise<boolean> {
   if (ownDescriptor(name) !== undefined) return true;

@@ -1,7 +1,7 @@
 /**
- * The C library's calls that Node.js lacks, made through koffi: fallocate(2), lseek(2), the locks of fcntl(2), _exit(2),
- * and others by name (`bindCall`). Without koffi or the call, functions for one call return ENOSYS, and functions that
- * bind a call return undefined.
+ * The C library's calls that Node.js lacks, made through koffi: fallocate(2), lseek(2), the locks of fcntl(2),
+ * _exit(2), and others by name (`bindCall`). Without koffi or the call, functions for one call return ENOSYS, and
+ * functions that bind a call return undefined.
  */
 import { endianness } from 'node:os';
 import { getSystemErrorName } from 'node:util';

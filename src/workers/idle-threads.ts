@@ -44,7 +44,7 @@ export function acquireThreads(entry: URL, count: number): AcquiredThreads {
 }
 
 /**
- * Takes a thread back from its pool once it is idle and has freed what it held for the pool.
+ * Takes a thread back from its pool once it is idle and has freed its engines and memory.
  * @param isKept false: ends the thread afterwards
  */
 export async function releaseThread(thread: WorkerThread | OwnThread, isKept: boolean): Promise<void> {
