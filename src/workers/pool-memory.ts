@@ -71,7 +71,7 @@ export function poolMemory({
 
 /** @returns bytes of a native engine for each thread, by level and cluster size */
 function engineBytes(compressor: CompressorChoice | undefined, cluster: number): number {
-  // By content: three compressors, one for each step (LEVEL_STEPS).
+  // By content: a compressor for each step (LEVEL_STEPS), or one context of libzstd for all of them.
   if (compressor?.byContent !== undefined && compressor.engine !== 'node') return 6 * MIB + cluster;
   switch (compressor?.engine) {
     case 'isal':
