@@ -32,11 +32,12 @@ const STREAM_BYTES = 128 * 1024;
 /** Bytes of a level's state: ISAL_DEF_LVL1_REQ and ISAL_DEF_LVL2_REQ. */
 const LEVEL_STATE_BYTES = [0, 20_480, 69_632] as const;
 /**
- * Literals and matches in a block: the rest of the level's buffer. By default there are 65,536, more than a cluster has.
- * Codes that follow the content make clusters up to 1 % smaller, for 8 % more time. The number determines the ends of
- * blocks, so it must never change.
+ * Literals and matches in a block, which are the rest of the level's buffer: ISA-L's own number, at least those of a
+ * cluster of 64 KiB. It determines the ends of blocks, as does the other, so neither must ever change.
  */
-const TOKENS_PER_BLOCK = 10_240;
+const TOKENS_PER_BLOCK = 65_536;
+/** Codes that follow the content make payloads 1 % smaller, and take a fifth more time. */
+export const ISAL_SHORT_BLOCK = 10_240;
 const TOKEN_BYTES = 4;
 
 /** A stored block of deflate: its header, and the most bytes in one. */
@@ -63,12 +64,13 @@ export class IsalCompressor implements Compressor {
   #roomAddress = 0n;
 
   /**
-   * @param level 0 to 2, checked when the engine is chosen @throws Qcow2cError ERR_ENGINE if the library or the system
-   *   fails
+   * @param level 0 to 2, checked when the engine is chosen
+   * @param tokensPerBlock literals and matches, for levels 1 and 2
+   * @throws Qcow2cError ERR_ENGINE if the library or the system fails
    */
-  constructor(library: NativeLibrary, level: number) {
+  constructor(library: NativeLibrary, level: number, tokensPerBlock = TOKENS_PER_BLOCK) {
     const stateBytes = LEVEL_STATE_BYTES[level] ?? 0;
-    const bufferBytes = stateBytes === 0 ? 0 : stateBytes + TOKEN_BYTES * TOKENS_PER_BLOCK;
+    const bufferBytes = stateBytes === 0 ? 0 : stateBytes + TOKEN_BYTES * tokensPerBlock;
     this.#deflate = library.func(ISAL_SYMBOL, 'int', ['uint64_t']);
     const initialise = library.func('isal_deflate_stateless_init', 'void', ['uint64_t']);
     const copy = library.system('memcpy', 'uint64_t', ['void *', 'const void *', 'size_t']);

@@ -40,7 +40,10 @@ describe('the choice', () => {
       {
         type: 'zlib',
         ...{ engine: 'libdeflate', level: 5, library: FILES.libdeflate },
-        byContent: [{ engine: 'isal', level: 2, library: FILES.isal }, ...libdeflate(4, 5)],
+        byContent: [
+          { engine: 'isal', level: 2, library: FILES.isal, tokensPerBlock: 10_240 },
+          ...libdeflate(4, 5),
+        ],
         windowBits: 15,
       },
     ],
