@@ -19,7 +19,7 @@ export class CacheSlots {
   /**
    * @param clusterSize bytes of a slot
    * @param bytes of all slots; 0: no slots
-   * @throws RangeError for less than one slot, or more than there is memory
+   * @throws RangeError for less than one slot, or more than the memory of the machine
    */
   constructor(clusterSize: number, bytes: number) {
     this.#clusterSize = clusterSize;
@@ -31,7 +31,7 @@ export class CacheSlots {
 
   /**
    * Shrinking takes effect as host clusters leave.
-   * @throws RangeError for less than one slot, or more than there is memory; the size is then as before
+   * @throws RangeError for less than one slot, or more than the memory of the machine; the size is then as before
    */
   resize(bytes: number): void {
     const limit = this.#slotsIn(bytes);

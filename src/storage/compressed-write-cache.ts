@@ -36,7 +36,7 @@ export class CompressedWriteCache implements WriteQueueOwner {
    * @param storage where host clusters go
    * @param clusterSize bytes of a host cluster, a power of two and a multiple of the storage's alignment
    * @param cacheSize bytes of host clusters held at most; 0: bypass, every write goes straight to the storage
-   * @throws RangeError when cacheSize is neither 0 nor at least one cluster, or is more than there is memory
+   * @throws RangeError when cacheSize is neither 0 nor at least one cluster, or is more than the memory of the machine
    */
   static create(storage: Storage, clusterSize: number, cacheSize: number): CompressedWriteCache {
     return new CompressedWriteCache(storage, clusterSize, cacheSize);
@@ -118,7 +118,7 @@ export class CompressedWriteCache implements WriteQueueOwner {
    * Declares that nothing will be written to this host cluster past `end`. Needs no slot and never waits.
    * @param hostCluster index, named explicitly: an end on a boundary cannot be taken for the next cluster's
    * @param end bytes from the host cluster's start
-   * @throws Qcow2cError ERR_INTERNAL when set twice, out of bounds, or below what is already there
+   * @throws Qcow2cError ERR_INTERNAL when set twice, out of bounds, or below the bytes that are already there
    */
   setDataEnd(hostCluster: number, end: number): void {
     if (this.#stopped) return;
@@ -157,7 +157,7 @@ export class CompressedWriteCache implements WriteQueueOwner {
 
   /**
    * Sets how many bytes of host clusters are held at most. Shrinking takes effect as clusters leave.
-   * @throws RangeError for less than one cluster or more than there is memory; the size is then as before
+   * @throws RangeError for less than one cluster or more than the memory of the machine; the size is then as before
    */
   setCacheSize(bytes: number): void {
     this.#slots.resize(bytes);
@@ -270,8 +270,11 @@ export class CompressedWriteCache implements WriteQueueOwner {
   async #writeEachStraight(offset: number, lengths: ArrayLike<number>, bytes: Uint8Array): Promise<void> {
     for (let index = 0, at = 0; index < lengths.length; index += 1) {
       const length = lengths[index] ?? 0;
-      for (const { index, start, part } of this.#partsOf(offset + at, bytes.subarray(at, at + length))) {
-        await this.#writeStraight(index * this.#clusterSize + start, part);
+      for (const { index: host, start, part } of this.#partsOf(
+        offset + at,
+        bytes.subarray(at, at + length),
+      )) {
+        await this.#writeStraight(host * this.#clusterSize + start, part);
       }
       at += length;
     }

@@ -1,6 +1,6 @@
 /**
- * Hands items to the workers as slots become free, and stores the results in guest order, whatever order the workers
- * finish in. The layout of the target depends on that order alone.
+ * Hands items to the workers as slots become free, and stores the results in guest order. The workers may finish in any
+ * order; the layout of the target does not depend on it.
  */
 import { abortedError } from '../errors.js';
 import { onAbort } from '../system/abort-listeners.js';
@@ -18,11 +18,11 @@ export interface PipelineParts<Answer, Item = PlannedItem> {
   /** Stores the answer. Called in guest order; `stores` calls may be under way. */
   store(answer: Answer, item: Item): Promise<void>;
   /**
-   * Takes what else the answer says, once it is stored; its slot is free afterwards. Called in guest order, one at a
+   * Takes the rest of an answer whose bytes are stored. Afterwards its slot is free. Called in guest order, one at a
    * time.
    */
   stored?(answer: Answer, item: Item): Promise<void>;
-  /** Answers that are stored at once, at most. Default: 1. A target that answers late needs more. */
+  /** The most answers that are stored at the same time. Default: 1. A target that answers late needs more. */
   readonly stores?: number | undefined;
   /** Bytes in the target so far; undefined: there is no target. */
   storedBytes(): number | undefined;

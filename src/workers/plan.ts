@@ -21,7 +21,7 @@ export interface PlanSettings {
   /** Plan holes too. */
   readonly keepZeros: boolean;
   /** Called for unreadable ranges, which then count as zeros; undefined: they are errors. */
-  readonly onUnreadable?: ((stretch: UnreadableRange) => void) | undefined;
+  readonly onUnreadable?: ((range: UnreadableRange) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

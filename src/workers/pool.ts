@@ -1,7 +1,7 @@
 /**
  * The worker threads of one run and the memory that they share with the main thread. Generic over the task: the setup
  * selects it, and items and answers follow from it. Threads and memory are used again by the next pool. The caller
- * decides about the order of items and about how many are in flight: it lends a slot to each item until it has used the
+ * decides about the order of items and about how many are in flight. Each item has a slot until the caller has used its
  * result.
  */
 import { internalError, Qcow2cError } from '../errors.js';
@@ -52,7 +52,7 @@ interface Job {
 }
 
 export class WorkerPool<Task extends AnyTask> {
-  /** All that were acquired. */
+  /** Acquired threads, also those that were lost since. */
   readonly #threads: readonly (WorkerThread | OwnThread)[];
   /** Why there are fewer threads than requested. */
   readonly threadsRefused: Qcow2cError | undefined;

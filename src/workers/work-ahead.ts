@@ -1,7 +1,8 @@
 /**
- * How much of a run's work is done, as time goes. Holes take no time, and a byte to compress takes more than one to
- * inflate, so bytes of the disk tell little. The run's items are planned a second time, ahead of the run and in small
- * steps between its items, only to be weighed. Until that is complete, the rest of the disk is taken to be like its start.
+ * Estimates which share of a run's time has passed. Bytes of the disk are no measure of it: holes take no time, and a
+ * byte to compress takes more than one to inflate. So the items are planned a second time, ahead of the run and in small
+ * steps between its items, only to be weighed. Until that is complete, the estimate assumes that the rest of the disk is
+ * like its start.
  */
 import type { PlannedItem } from './plan.js';
 import type { RunOptions } from './run-options.js';
@@ -28,7 +29,7 @@ export interface WorkAheadParts<Item extends Place> {
   /** A second plan of the items, which needs no slot; undefined: they are not known before. */
   readonly items: ((slot: number) => Promise<Item | undefined>) | undefined;
   weigh(item: Item): ItemWork;
-  /** That are started. */
+  /** The number of threads that are started. */
   readonly threads: number;
   /** Of the disk, in bytes; undefined: not known. */
   readonly size: number | undefined;
@@ -94,7 +95,7 @@ export class WorkAhead<Item extends Place> {
     add(this.#done, item, this.#weigh(item));
   }
 
-  /** Ends the run: what was done is all there was. */
+  /** Ends the run: the items that are done are all. */
   finish(): void {
     Object.assign(this.#counted, this.#done);
     this.#isCounting = false;
@@ -102,7 +103,10 @@ export class WorkAhead<Item extends Place> {
     this.#isFinished = true;
   }
 
-  /** The part of the run's own work that is done, from 0 to 1; undefined: not wanted yet, or the size of the disk is not known. */
+  /**
+   * The share of the run's own work that is done, from 0 to 1. undefined: it is not wanted yet, or the size of the disk
+   * is not known.
+   */
   get share(): number | undefined {
     if (this.#isFinished) return 1;
     if (this.#isWanted !== undefined) return undefined;

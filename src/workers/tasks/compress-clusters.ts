@@ -1,6 +1,6 @@
 /**
- * Packs an item of a qcow2 image: reads it, drops zero clusters, copies payloads of the source where the target can hold
- * them, compresses the other clusters, and puts the results one after the other into the item's slot. The result
+ * Packs an item of a qcow2 image: reads it, drops zero clusters, copies payloads of the source where the target can
+ * hold them, compresses the other clusters, and puts the results one after the other into the item's slot. The result
  * depends only on the item's bytes, never on earlier items, so that the output is the same for any number of threads.
  */
 import type { Compressor } from '../../engines/codec.js';
@@ -52,7 +52,7 @@ export class ClusterCompressor {
     this.#zeros = new Uint8Array(setup.clusterSize);
   }
 
-  /** @throws ItemError, or what an engine throws */
+  /** @throws ItemError, or the error of an engine */
   run(item: CompressionItem): CompressionAnswer {
     const { length, slot, segments } = item;
     const { clusterSize, itemSize } = this.#setup;

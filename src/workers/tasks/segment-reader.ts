@@ -138,7 +138,7 @@ export class SegmentReader {
     }
   }
 
-  /** Returns what `read` returns. With salvage, a failure fills `place` with zeros. */
+  /** Calls `read` and returns its result. With salvage, a failure fills `place` with zeros instead. */
   #orZeros<T>(
     { at, length }: Pick<Segment, 'at' | 'length'>,
     place: Uint8Array,
