@@ -12,6 +12,7 @@ const MOCKING = readdirSync('test', { recursive: true, encoding: 'utf8' })
 /** Campaigns and long stories, which test/run-all.sh and `npm run test:all` run, and `npm test` does not. */
 const LONG = [
   'architecture',
+  'check/corrupt-images',
   'check/cut-images',
   'check/repair-power-loss',
   'e2e/backup-document',
@@ -21,13 +22,15 @@ const LONG = [
   'e2e/descriptors',
   'e2e/dying-worker',
   'e2e/erring-engines',
+  'e2e/ext4-disk',
   'e2e/generated-images-*',
   'e2e/hanging-calls',
-  'e2e/killed-anytime',
   'e2e/image-size',
+  'e2e/killed-anytime',
   'e2e/library-in-threads',
   'e2e/live-backup',
   'e2e/memory-limit',
+  'e2e/native-memory',
   'e2e/nbd-matrix',
   'e2e/optional-packages',
   'e2e/package',
@@ -42,6 +45,7 @@ const LONG = [
   'fuzz/deflate-fuzz',
   'fuzz/reader-fuzz',
   'measure/sampling',
+  'qcow2/bitmaps-snapshots-oracle',
   'recipes/recipe-scripts',
   'soak/soak',
 ].map((name) => `test/${name}.test.ts`);

@@ -7,7 +7,7 @@ import { type Comparison, comparable, ourCompare, theirCompare } from '../compar
 import * as qemuImg from '../oracle/qemu-img.js';
 import { qemuIo } from '../oracle/qemu-io.js';
 import { runOk } from '../oracle/run.js';
-import { sample } from '../stage.js';
+import { longTest, sample } from '../stage.js';
 import { cli } from './cli.js';
 import { clusterPlaces } from './cluster-places.js';
 import { copyImages, filesOf, listImages } from './generated-images.js';
@@ -64,7 +64,7 @@ describe('the verdict equals qemu-img’s for', () => {
     await expectAsQemuImg({ files: [raw, image], words: { aFormat: 'raw', bFormat: 'qcow2', strict: true } });
   });
 
-  test('images and others', async () => {
+  longTest('images and others', async () => {
     for (const [index, { file }] of images.entries()) {
       const other = images[(index + 1) % images.length]?.file ?? file;
       for (const strict of [false, true]) {

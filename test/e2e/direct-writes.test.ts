@@ -160,7 +160,7 @@ describe.each(sample(SHAPES, 2))('%s', (_, flags) => {
   });
 });
 
-test('the write cache turns a write a guest cluster into at most a write a host cluster', async () => {
+longTest('the write cache turns a write a guest cluster into at most a write a host cluster', async () => {
   const ones = path('ones.raw');
   await makeSparseDisk(ones, 32 * MIB, [[0, Buffer.alloc(32 * MIB, 1)]]);
   const cached = await traced(['-c'], ones);

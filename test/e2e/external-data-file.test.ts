@@ -3,6 +3,7 @@ import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { run, runOk } from '../oracle/run.js';
+import { shortened } from '../stage.js';
 import { type Both, convertWithBoth, expectBothRefuse, expectSameRanges } from './beside-qemu-img.js';
 import { cliOk } from './cli.js';
 import { clusterPlaces } from './cluster-places.js';
@@ -27,16 +28,21 @@ async function dataFileOf(file: string, cwd = path('')): Promise<Record<string, 
   return { name, isRaw };
 }
 
-test.each([
-  '',
-  ',cluster_size=512',
-  ',cluster_size=4k',
-  ',cluster_size=2M',
-  ',extended_l2=on',
-  ',data_file_raw=on',
-  ',data_file_raw=on,cluster_size=4k',
-  ',preallocation=metadata,cluster_size=4k',
-])('data_file=NAME%s makes an image with the ranges of qemu-img', async (options) => {
+test.each(
+  shortened(
+    [
+      '',
+      ',cluster_size=512',
+      ',cluster_size=4k',
+      ',cluster_size=2M',
+      ',extended_l2=on',
+      ',data_file_raw=on',
+      ',data_file_raw=on,cluster_size=4k',
+      ',preallocation=metadata,cluster_size=4k',
+    ],
+    4,
+  ),
+)('data_file=NAME%s makes an image with the ranges of qemu-img', async (options) => {
   const named = (program: keyof Both) => path(`${program}.data`);
   const withOptions = (program: keyof Both) => [...args, '-o', `data_file=${named(program)}${options}`];
   const both = await convertWithBoth(withOptions, [raw], path('image'));

@@ -53,7 +53,7 @@ describe.each(
       ['its backing file in a stated format', { backing: '../host/secret', backingFormat: 'raw' }],
       ['its data file', { dataFile: secret }],
     ],
-    2,
+    1,
   ),
 )('a raw disk that names a secret as %s', (_, relative) => {
   const forged: Forged = { ...relative, ...(relative.backing && { backing: secret }) };

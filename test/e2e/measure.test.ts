@@ -142,8 +142,8 @@ const COMPRESSED: readonly string[] = [
   'compat=0.10,cluster_size=32k',
   'compression_level=2,lazy_refcounts=on',
   'backing_file=backing,backing_fmt=raw',
-  'backing_file=backing,backing_fmt=raw,compat=0.10,cluster_size=8k',
   'compression_window_bits=12,cluster_size=128k,refcount_bits=64',
+  'backing_file=backing,backing_fmt=raw,compat=0.10,cluster_size=8k',
 ];
 
 /** The size of the file that convert makes with the same words. */

@@ -91,14 +91,13 @@ describe.each(
   });
 });
 
-test.each([[[]], [['-c']], [['-o', 'cluster_size=2M']], [['-o', 'compat=0.10']]])(
-  'a raw disk over a compressed image is stored where it differs, with %j',
-  async (flags) => {
-    const over = ['-b', base.compressed, '-F', 'qcow2'];
-    await cliOk(['convert', '-f', 'raw', '-O', 'qcow2', ...flags, ...over, source.raw, image]);
-    await expectOnlyDifferences(flags.includes('cluster_size=2M') ? 2 * MIB : 64 * KIB);
-  },
-);
+test.each(
+  shortened([[[]], [['-c']], [['-o', 'cluster_size=2M']], [['-o', 'compat=0.10']]] as [string[]][], 2),
+)('a raw disk over a compressed image is stored where it differs, with %j', async (flags) => {
+  const over = ['-b', base.compressed, '-F', 'qcow2'];
+  await cliOk(['convert', '-f', 'raw', '-O', 'qcow2', ...flags, ...over, source.raw, image]);
+  await expectOnlyDifferences(flags.includes('cluster_size=2M') ? 2 * MIB : 64 * KIB);
+});
 
 test('an overlay of a raw file, from an overlay of it and from a raw disk', async () => {
   const other = path('over-raw.qcow2');

@@ -72,7 +72,7 @@ describe('the bytes of the file go', () => {
   });
 });
 
-test('no file is opened for writing, and nothing is made', async () => {
+longTest('no file is opened for writing, and nothing is made', async () => {
   const log = path('trace');
   const before = snapshot(path(''));
   await cliOk(['convert', '-c', raw, '-'], {

@@ -17,7 +17,7 @@ import { gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import * as qemuImg from '../oracle/qemu-img.js';
 import { type Running, run, runOk } from '../oracle/run.js';
-import { sample } from '../stage.js';
+import { longTest, sample } from '../stage.js';
 import { type CliOptions, cli, cliOk, injecting, ONE_THREAD, ROOT, startCli } from './cli.js';
 import { expectFailure, snapshot } from './failures.js';
 import { expectGoodImage } from './judge.js';
@@ -230,12 +230,15 @@ describe('the name of a stream as a source', () => {
     // Opening for writing succeeds only with a reader, which then waits for the first byte.
     let writer: number | undefined;
     await expect
-      .poll(() => {
-        try {
-          writer ??= openSync(idle, constants.O_WRONLY | constants.O_NONBLOCK);
-        } catch {}
-        return writer;
-      })
+      .poll(
+        () => {
+          try {
+            writer ??= openSync(idle, constants.O_WRONLY | constants.O_NONBLOCK);
+          } catch {}
+          return writer;
+        },
+        { timeout: 30_000 },
+      )
       .toBeDefined();
     running.child.kill('SIGINT');
     expect((await running.finished).status).toBe(130);
@@ -390,7 +393,7 @@ test('progress is shown without a total', async () => {
   expect((await cliOk(sized, stream(`cat '${raw}'`))).split('\r').length).toBeGreaterThan(4);
 });
 
-test('memory does not grow with the stream', async () => {
+longTest('memory does not grow with the stream', async () => {
   const report = 'process.on("exit",()=>console.log(process.resourceUsage().maxRSS))';
   const nodeOptions = ['--import', `data:text/javascript,${encodeURIComponent(report)}`];
   const command = `{ head -c 256M /dev/zero; yes 'a line of text' | head -c 256M; }`;

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { roundDown, roundUp } from '../../src/arithmetic.js';
 import { BlockStatus, type StatusRequests } from '../../src/nbd/block-status.js';
 import type { ExtentListener } from '../../src/nbd/libnbd.js';
-import { tries } from '../stage.js';
+import { longTest, tries } from '../stage.js';
 
 const CONTEXT = 'qemu:dirty-bitmap:b';
 const GIB = 2 ** 30;
@@ -127,7 +127,7 @@ async function walk(status: BlockStatus, size: number): Promise<number[]> {
   return lengths;
 }
 
-test('extents of single bytes are one range that is read', async () => {
+longTest('extents of single bytes are one range that is read', async () => {
   const size = 2 ** 20;
   const extents = Array.from({ length: size }, (_, index): Extent => [1, index % 2]);
   const { requests, asked } = serverOf(extents, size);

@@ -12,7 +12,7 @@ import { OverlapGuard } from '../../src/storage/overlap-guard.js';
 import { expectGoodImage } from '../e2e/judge.js';
 import { useScratch } from '../e2e/scratch.js';
 import { makeSparseDisk, randomBytes } from '../e2e/source-images.js';
-import { shortened, tries } from '../stage.js';
+import { longTest, shortened, tries } from '../stage.js';
 import { turn } from '../storage/promise-state.js';
 import { RecordingStorage } from '../storage/recording-storage.js';
 import { decodeImage } from './image-decoder.js';
@@ -189,7 +189,7 @@ describe('an image in memory', () => {
     );
   });
 
-  test('is valid with clusters of 2 MiB too', async () => {
+  longTest('is valid with clusters of 2 MiB too', async () => {
     const clusters = [0, 0.5, 1, 0.999].map((noise, index) => ({ index: index * 2, noise }));
     for (const cacheUnits of [0, 4]) {
       await judge({ ...plain, clusterBits: 21, cacheUnits, clusters });

@@ -6,6 +6,7 @@ import { ClusterAllocator } from '../../src/qcow2/cluster-allocator.js';
 import { geometry } from '../../src/qcow2/geometry.js';
 import { getRefcount } from '../../src/qcow2/refcount-block.js';
 import { type RefcountBlock, Refcounts } from '../../src/qcow2/refcounts.js';
+import { longTest } from '../stage.js';
 
 const WIDTHS = [1, 2, 4, 8, 16, 32, 64];
 const internal = expect.objectContaining({ code: 'ERR_INTERNAL' });
@@ -99,7 +100,7 @@ describe('counting', () => {
   });
 });
 
-test('a closed block never changes, in long sequences with blocks of 64 entries', () => {
+longTest('a closed block never changes, in long sequences with blocks of 64 entries', () => {
   const request = fc.oneof(
     { weight: 5, arbitrary: fc.record({ bytes: fc.integer({ min: 1, max: 511 }) }) },
     { weight: 1, arbitrary: fc.record({ clusters: fc.integer({ min: 1, max: 150 }) }) },
