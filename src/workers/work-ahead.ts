@@ -1,8 +1,8 @@
 /**
  * Estimates which share of a run's time has passed. Bytes of the disk are no measure of it: holes take no time, and a
- * byte to compress takes more than one to inflate. So the items are planned a second time, ahead of the run and in small
- * steps between its items, only to be weighed. Until that is complete, the estimate assumes that the rest of the disk is
- * like its start.
+ * byte to compress takes more than one to inflate. So the items are planned a second time, ahead of the run and in
+ * small steps between its items, only to be weighed. Until that is complete, the estimate assumes that the rest of the
+ * disk is like its start.
  */
 import type { PlannedItem } from './plan.js';
 import type { RunOptions } from './run-options.js';
