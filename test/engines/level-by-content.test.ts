@@ -13,8 +13,25 @@ const numbers = randomBytes(CLUSTER).map((byte, at) => (at % 2 === 0 ? byte : 0x
 describe.each<[string, Uint8Array, number, number]>([
   [
     'text',
-    repeated('All good books will need a little less than a full week;\t  see the  appendix.\n'),
+    repeated(
+      'All good books will need a little less than a full week;\t  see the  appendix (P. VI).\n' +
+        '"Quite Just", Zoe Yates of Kent & Oxford Hills; But: [Gone, Home]! Did U Find X?\n',
+    ),
     0,
+    1,
+  ],
+  ['text full of numbers', repeated('4711;2026-11-29;31.5;"yes";52.520008\n'), 2, 1],
+  [
+    'random bytes in Base64',
+    Buffer.from(Buffer.from(randomBytes(CLUSTER)).toString('base64')).subarray(0, CLUSTER),
+    1,
+    1,
+  ],
+  ['text of few letters', repeated('GATTACACCGTAATGCCGTTAAGCTTAGGACCATG'), 1, 1],
+  [
+    'small numbers with gaps',
+    new Uint8Array(Uint32Array.from({ length: CLUSTER / 4 }, (_, at) => 1 + (at % 31) * 0x10001).buffer),
+    2,
     1,
   ],
   [
