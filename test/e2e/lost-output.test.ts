@@ -1,7 +1,7 @@
 /** Standard output that is not read to its end, and one that cannot be written. */
 import { beforeAll, expect, test } from 'vitest';
 import { run } from '../oracle/run.js';
-import { shortened } from '../stage.js';
+import { sample, shortened } from '../stage.js';
 import { cliOk, ROOT } from './cli.js';
 import { useScratch } from './scratch.js';
 import { makeSparseDisk, textBytes } from './source-images.js';
@@ -30,7 +30,7 @@ const ANSWERS: readonly (readonly [words: string, codeWithoutOutput: number])[] 
   ['man', 1],
 ];
 
-test.each(shortened(ANSWERS, 4))(
+test.each(sample(ANSWERS, 4, 5))(
   '%s: a reader that has gone is no failure, as in a pipe to head',
   async (words) => {
     const { stdout, stderr } = await shell(`qcow2c ${words} | true; echo "\${PIPESTATUS[0]}"`);
@@ -38,14 +38,14 @@ test.each(shortened(ANSWERS, 4))(
   },
 );
 
-test.each(shortened(ANSWERS, 4))('%s: an answer that cannot be written is a failure', async (words, code) => {
+test.each(sample(ANSWERS, 4, 5))('%s: an answer that cannot be written is a failure', async (words, code) => {
   expect(await shell(`qcow2c ${words} > /dev/full`)).toMatchObject({
     status: code,
     stderr: 'qcow2c: Could not write standard output: No space left on device\n',
   });
 });
 
-test.each(shortened(ANSWERS, 3))('%s: so is an answer for a closed standard output', async (words, code) => {
+test.each(sample(ANSWERS, 3, 5))('%s: so is an answer for a closed standard output', async (words, code) => {
   // By its name, as users start it: node alone would open /dev/null for it.
   const environment = `PATH="$(dirname '${process.execPath}'):$PATH"`;
   expect(await run('bash', ['-c', `${environment} '${ROOT}bin/qcow2c.js' ${words} >&-`])).toMatchObject({

@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { run } from '../oracle/run.js';
-import { shortened } from '../stage.js';
+import { sample } from '../stage.js';
 import { type CliOptions, cli, ROOT } from './cli.js';
 import { expectGoodImage } from './judge.js';
 import { useScratch } from './scratch.js';
@@ -76,7 +76,7 @@ describe('off a terminal', () => {
 
 test('standard streams that are closed or full change nothing in the image', async () => {
   for (const redirection of ['<&- >&- 2>&-', '>/dev/full 2>/dev/full']) {
-    for (const style of shortened(['json', 'bar', 'qemu'], 1)) {
+    for (const style of sample(['json', 'bar', 'qemu'], 1, 2)) {
       const under = ['sh', '-c', `exec "$0" "$@" ${redirection}`];
       expect(await convert([`--progress=${style}`], { under })).toMatchObject({ status: 0 });
       await expectGoodImage(path('image.qcow2'), raw);

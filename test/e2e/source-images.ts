@@ -4,7 +4,7 @@ import { mkdir, open, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { map } from '../oracle/qemu-img.js';
 import { runOk } from '../oracle/run.js';
-import { TESTS_MOST } from '../stage.js';
+import { TESTS_ALL } from '../stage.js';
 
 const MIB = 1024 * 1024;
 export const TIB = 1024 * 1024 * MIB;
@@ -113,7 +113,7 @@ async function someFiles(directory: string, bytes: number): Promise<string[]> {
 }
 
 /** A real ext4 file system of 320 MiB with about `mib` MiB of this machine's programs, libraries and documents. */
-export async function makeExt4Disk(path: string, mib = TESTS_MOST ? 96 : 24): Promise<void> {
+export async function makeExt4Disk(path: string, mib = TESTS_ALL ? 96 : 24): Promise<void> {
   const staging = `${path}.files`;
   await mkdir(staging);
   for (const [directory, share] of SYSTEM_FILES) {

@@ -4,7 +4,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { sample } from '../stage.js';
+import { sample, TESTS_ALL } from '../stage.js';
 import { cli } from './cli.js';
 import { useScratch } from './scratch.js';
 import {
@@ -79,7 +79,9 @@ describe('tables that share their bytes', () => {
     ['L1 tables', 'check --data', SNAPSHOTS, /The L1 tables in '[^']*' share their bytes/],
     ['L1 tables', 'info --deep', SNAPSHOTS, /The L1 tables of snapshots in '[^']*' share their bytes/],
     // Ten million entries are read before.
-    ['bitmap tables', 'check', BITMAPS, /The tables of bitmaps in '[^']*' share their bytes/],
+    ...(TESTS_ALL
+      ? ([['bitmap tables', 'check', BITMAPS, /The tables of bitmaps in '[^']*' share their bytes/]] as const)
+      : []),
   ] as const)('%s end %s', async (_, command, forgery, line) => {
     const image = path('shared.qcow2');
     writeForgery(image, forgery);
