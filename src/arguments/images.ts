@@ -65,11 +65,15 @@ function reference(value: unknown, argument: string): ImageReference {
 }
 
 /** An image as a name or an object. */
-export const image: Taker<Image> = (value, argument) => {
-  if (isPlain(value)) return reference(value, argument);
+export const image: Taker<Image> = (value, argument) =>
+  imageOr('an object with the file name in `file`', value, argument);
+
+/** @param other what it may be instead of a file name, for messages */
+function imageOr(other: string, value: unknown, argument: string): Image {
+  if (isPlain(value) && !(value instanceof Readable)) return reference(value, argument);
   if (typeof value === 'string' || value instanceof Uint8Array) return placeName(value, argument);
-  throw wrongArgument(argument, 'a file name or an object with the file name in `file`', value);
-};
+  throw wrongArgument(argument, `a file name or ${other}`, value);
+}
 
 const streamFields = fields<StreamReference>({
   stream: (value, argument) => {
@@ -82,7 +86,9 @@ const streamFields = fields<StreamReference>({
 
 /** An image or a stream. */
 export const source: Taker<Image | StreamReference> = (value, argument) =>
-  isPlain(value) && 'stream' in value ? streamFields(value, argument) : image(value, argument);
+  isPlain(value) && 'stream' in value
+    ? streamFields(value, argument)
+    : imageOr('an object with `file` or `stream`', value, argument);
 
 const targetFields = fields<StreamTarget>({
   stream: (value, argument) => {
@@ -94,8 +100,11 @@ const targetFields = fields<StreamTarget>({
 });
 
 /** The name of a file or of an NBD export, or a stream. */
-export const target: Taker<string | StreamTarget> = (value, argument) =>
-  isPlain(value) && 'stream' in value ? targetFields(value, argument) : placeName(value, argument);
+export const target: Taker<string | StreamTarget> = (value, argument) => {
+  if (isPlain(value) && 'stream' in value) return targetFields(value, argument);
+  if (typeof value === 'string' || value instanceof Uint8Array) return placeName(value, argument);
+  throw wrongArgument(argument, 'a file name or an object with `stream`', value);
+};
 
 /** Half of a surrogate pair becomes U+FFFD in the system's calls, which makes it another name. */
 function isWellFormed(name: string): boolean {

@@ -22,7 +22,14 @@ function describe(value: unknown): string {
   if (typeof value === 'string') return `the string ${quoted(value.slice(0, SHOWN_CHARACTERS))}`;
   if (value instanceof Uint8Array) return 'bytes';
   if (Array.isArray(value)) return `an array of ${value.length}`;
-  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+  if (typeof value !== 'object') return `a ${typeof value}`;
+  const tag = tagOf(value);
+  return tag === 'Object' ? 'an object' : `an object of type ${quoted(tag.slice(0, SHOWN_CHARACTERS))}`;
+}
+
+/** @returns `Object` for plain objects and most classes, and the type of built-in objects, such as `Promise` */
+function tagOf(value: object): string {
+  return Object.prototype.toString.call(value).slice('[object '.length, -1);
 }
 
 export function optional<Type>(take: Taker<Type>): Taker<Type | undefined> {
@@ -103,7 +110,10 @@ export function fields<Type extends object>(
   };
 }
 
-/** Neither an array, nor bytes, nor a function. */
+/**
+ * Whether a value can hold named properties: not an array, bytes or a function, and not a Promise or a Map, which would
+ * seem to be an object without options.
+ */
 export function isPlain(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value);
+  return typeof value === 'object' && value !== null && ['Object', 'Module'].includes(tagOf(value));
 }

@@ -26,10 +26,10 @@ export class ReadableReader {
       throw usageError(`${quoted(name)} cannot be a source: ${problem}`, { file: name });
     this.#stream = stream;
     stream.on('readable', () => this.#wake());
-    // Reports a stream that closes before its end as an error.
+    // Reports a stream that closes before its end as an error, but not one that emits 'error' without an error.
     finished(stream, { writable: false }, (error) => {
-      if (error) this.#failure ??= { error };
-      else this.#ended = true;
+      if (!error && stream.readableEnded) this.#ended = true;
+      else this.#failure ??= { error: error ?? new Error('it failed without an error') };
       this.#wake();
     });
   }

@@ -110,10 +110,7 @@ export class WritableSink implements Sink {
 
   constructor(stream: Writable) {
     this.#stream = stream;
-    // Reports a stream that closes before its end as an error.
-    finished(stream, { readable: false }, (error) => {
-      if (error) this.#fail(error);
-    });
+    finished(stream, { readable: false }, (error) => this.#noteEnd(error));
   }
 
   async write(bytes: Uint8Array): Promise<void> {
@@ -135,7 +132,7 @@ export class WritableSink implements Sink {
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
       finished(this.#stream, { readable: false }, (error) => {
-        if (error) this.#fail(error);
+        this.#noteEnd(error);
         resolve();
       });
       this.#stream.end();
@@ -145,6 +142,11 @@ export class WritableSink implements Sink {
 
   abandon(): void {
     this.#fail(new Error('the output was abandoned'));
+  }
+
+  /** @param error also for a stream that closes before its end, but none for one that emits 'error' without an error */
+  #noteEnd(error: Error | null | undefined): void {
+    if (error || !this.#stream.writableFinished) this.#fail(error ?? new Error('it failed without an error'));
   }
 
   #fail(error: unknown): void {

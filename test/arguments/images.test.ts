@@ -1,8 +1,9 @@
 /** The library opens the file that its caller names, even if the working directory changes later. */
 import { closeSync, mkdirSync, openSync } from 'node:fs';
-import { Readable } from 'node:stream';
+import { PassThrough, Readable } from 'node:stream';
 import { afterEach, describe, expect, test } from 'vitest';
 import { fileName, image, source, target } from '../../src/arguments/images.js';
+import type { Taker } from '../../src/arguments/takers.js';
 import { useScratch } from '../e2e/scratch.js';
 
 const path = useScratch();
@@ -74,6 +75,21 @@ test('a source can be a descriptor or a Readable', () => {
   const stream = Readable.from([]);
   expect(source({ stream }, 'source')).toEqual({ stream });
   expect(() => source({ stream: new ReadableStream() }, 'source')).toThrow(
-    "'source.stream' must be a file descriptor or a Readable of Node.js, not an object",
+    "'source.stream' must be a file descriptor or a Readable of Node.js, not an object of type 'ReadableStream'",
   );
+});
+
+describe('a value that is no image is refused, with what is expected', () => {
+  const other = 'a file name or an object with';
+  test.each<[Taker<unknown>, unknown, string]>([
+    [image, 7, `${other} the file name in \`file\`, not the number 7`],
+    [image, new URL('file:///a'), `${other} the file name in \`file\`, not an object of type 'URL'`],
+    [image, Promise.resolve('a'), `${other} the file name in \`file\`, not an object of type 'Promise'`],
+    [source, Readable.from([]), `${other} \`file\` or \`stream\`, not an object`],
+    [source, 0, `${other} \`file\` or \`stream\`, not the number 0`],
+    [target, new PassThrough(), `${other} \`stream\`, not an object`],
+    [target, { file: 'a' }, `${other} \`stream\`, not an object`],
+  ])('%o %o', (take, value, expected) => {
+    expect(() => take(value, 'it')).toThrow(`'it' must be ${expected}`);
+  });
 });

@@ -58,12 +58,25 @@ describe.each(NAMES)('%s', (name) => {
     expect(await failureOf(name, options)).toMatchObject({ code: 'ERR_IO', systemCode: 'ENOENT' });
   });
 
-  test.each([[undefined], [null], [7], ['a.qcow2'], [[]], [() => {}], [new Uint8Array(4)]])(
-    'refuses %s as its options',
-    async (value) => {
-      await expectRefused(name, value, 'options');
-    },
-  );
+  const wrong = [
+    undefined,
+    null,
+    7,
+    'a.qcow2',
+    [],
+    () => {},
+    new Uint8Array(4),
+    new Map(),
+    Promise.resolve({}),
+  ];
+  test.each(wrong.map((value) => [value]))('refuses %s as its options', async (value) => {
+    await expectRefused(name, value, 'options');
+  });
+
+  test('refuses a Promise or a Map as an object of options', async () => {
+    await expectRefused(name, { ...options, nbd: Promise.resolve({ retries: 0 }) }, 'nbd');
+    await expectRefused(name, { ...options, nbd: new Map([['retries', 0]]) }, 'nbd');
+  });
 
   test('refuses an unknown option, unless it is undefined', async () => {
     await expectRefused(name, { ...options, thread: 2 }, 'thread');

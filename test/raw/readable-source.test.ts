@@ -87,6 +87,15 @@ describe('an error', () => {
     });
   });
 
+  test.each([null, undefined])('comes from a stream that emits %s as its error', async (nothing) => {
+    const stream = new PassThrough({ autoDestroy: false });
+    const source = StreamSource.open({ stream, name });
+    stream.write('abc');
+    expect(await source.fill(new Uint8Array(3))).toBe(3);
+    stream.emit('error', nothing);
+    await expect(source.fill(new Uint8Array(3))).rejects.toMatchObject({ code: 'ERR_IO', offset: 3 });
+  });
+
   test('comes from a stream that becomes text on the way', async () => {
     const stream = new PassThrough();
     const source = StreamSource.open({ stream, name });

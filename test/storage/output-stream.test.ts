@@ -181,6 +181,19 @@ describe('a write', () => {
     stream.emit('error', new Error('late'));
   });
 
+  test('to a Writable that emits no error as its error fails at the end, too', async () => {
+    const stream = new Writable({ autoDestroy: false, write: (_, __, done) => done(), final: () => {} });
+    const output = await OutputStream.open({ stream }, undefined);
+    await output.write(BYTES);
+    const ending = output.end();
+    expect(await stateOf(ending)).toBe('waiting');
+    stream.emit('error', null);
+    await expect(ending).rejects.toMatchObject({
+      code: 'ERR_IO',
+      message: expect.stringMatching(/without an error/),
+    });
+  });
+
   test('that is the last is given up at the signal, too', async () => {
     const stream = new Writable({ write: (_, __, done) => done(), final: () => {} });
     const controller = new AbortController();
