@@ -67,7 +67,8 @@ async function repairFirst(options: CheckOptions, mode: RepairMode): Promise<Rep
   if (isNbdName(reference.file)) {
     throw new Qcow2cError(
       'ERR_UNSUPPORTED',
-      `${quoted(reference.file)} is an NBD export, which is not repaired`,
+      `${quoted(reference.file)} is an NBD export, which is not repaired: stop its server and repair the file ` +
+        'behind it, or repair a copy',
     );
   }
   const file = await openFile(options);

@@ -76,7 +76,7 @@ export function isRaw({
  *   refuses them too (img_measure in qemu-img.c)
  */
 export function validateMeasurement(options: MeasureOptions): void {
-  const { source, size, snapshot, bitmap, compress = false, sample } = options;
+  const { source, size, snapshot, bitmap, compareWithBacking = false, compress = false, sample } = options;
   if (source === undefined && snapshot !== undefined) {
     throw usageError('--image-opts, -f, and -l require a filename argument.');
   }
@@ -88,6 +88,7 @@ export function validateMeasurement(options: MeasureOptions): void {
   }
   if (sample !== undefined && !compress) throw usageError('--sample requires -c');
   if (bitmap !== undefined && !compress) throw usageError('--bitmap requires -c');
+  if (compareWithBacking && !compress) throw usageError('--compare-with-backing requires -c');
   if (compress && isRaw(options)) throw usageError('Compression not supported for this file format');
   if (compress && source === undefined) {
     throw usageError('-c requires a filename argument: --size has nothing to compress');

@@ -21,7 +21,7 @@ export async function holdExisting(path: string): Promise<HeldFile> {
   // Not used for writing.
   const letGo = () => file.close().catch(() => {});
   try {
-    await lockImage(file.fd, path, 'read');
+    await lockImage(file.fd, path, 'replace');
     return { descriptor: file.fd, stats: await file.stat(), letGo };
   } catch (error) {
     await letGo();

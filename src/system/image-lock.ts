@@ -25,14 +25,16 @@ interface Lock {
 
 /**
  * `read`: other processes may not write. `read beside writers`: they may (qemu-img -U, and qemu-img's commands that
- * read a raw disk without copying it). `write`: other processes may not write.
+ * read a raw disk without copying it). `write`: other processes may not write. `replace`: as `read`, of a file that will
+ * lose its name.
  */
-export type LockUse = 'read' | 'read beside writers' | 'write';
+export type LockUse = 'read' | 'read beside writers' | 'write' | 'replace';
 
 const LOCKS: Readonly<Record<LockUse, Lock>> = {
   read: { does: [READ], refuses: [WRITE, RESIZE] },
   'read beside writers': { does: [READ], refuses: [] },
   write: { does: [READ, WRITE, RESIZE], refuses: [WRITE, RESIZE] },
+  replace: { does: [READ], refuses: [WRITE, RESIZE] },
 };
 
 /**
@@ -66,6 +68,7 @@ const REMEDIES: Readonly<Record<LockUse, string>> = {
     'be missing or incomplete, as after a power failure',
   'read beside writers': 'stop the program that forbids readers first',
   write: 'stop the virtual machine or the program that uses it first',
+  replace: 'stop the virtual machine or the program that writes to it first, or choose another target',
 };
 
 function inUse(name: string, use: LockUse, lock: string): Qcow2cError {

@@ -288,6 +288,11 @@ test('measure -c computes the size of the image', async () => {
     `required size: ${(await stat(image)).size} `,
   );
   await expectFailure(path(''), ['measure', '--bitmap', 'daily', disk], /--bitmap requires -c/);
+  await expectFailure(
+    path(''),
+    ['measure', '--compare-with-backing', disk],
+    /--compare-with-backing requires -c/,
+  );
 });
 
 describe('refused before anything is made:', () => {

@@ -44,6 +44,10 @@ describe('while a QEMU program', () => {
       expect(await refusalOf('write')).toBe(
         `Failed to get "write" lock: ${question} (stop the virtual machine or the program that uses it first)`,
       );
+      expect(await refusalOf('replace')).toBe(
+        `Failed to get shared "write" lock: ${question} (stop the virtual machine or the program that writes to it ` +
+          'first, or choose another target)',
+      );
       expect(await refusalOf('read beside writers')).toBeUndefined();
     });
   });
@@ -67,6 +71,7 @@ describe('while we have an image open', () => {
     ['read', true, false],
     ['write', false, false],
     ['read beside writers', true, true],
+    ['replace', true, false],
   ])('for "%s" QEMU may read it: %s, and write to it: %s', async (use, mayRead, mayWrite) => {
     const opened = await open(use);
     if ('refusal' in opened) throw new Error(opened.refusal);
