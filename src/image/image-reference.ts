@@ -38,9 +38,9 @@ export function imageReference(image: Image, format?: ImageFormat): ImageReferen
 /** A raw disk of unknown length that is read once, from start to end. */
 export interface StreamReference {
   /**
-   * An open file descriptor, such as 0 for standard input; it is closed afterwards, unless it is 0, 1 or 2. Or a
-   * `Readable` of Node.js in byte mode from which nothing has been read. It is never destroyed: after an error or an
-   * abort, that is up to the caller.
+   * An open file descriptor, such as 0 for standard input; it is closed after reading, unless it is 0, 1 or 2. A call
+   * that is refused leaves it open. Or a `Readable` of Node.js in byte mode from which nothing has been read. It is
+   * never destroyed: after an error or an abort, that is up to the caller.
    */
   readonly stream: number | Readable;
   /** The name for messages. Default: `stream`, or `file descriptor N`. */

@@ -9,9 +9,9 @@ import { ownDescriptor } from '../system/descriptor-facts.js';
 /** An output that is written from start to end. */
 export interface StreamTarget {
   /**
-   * An open file descriptor, such as 1 for standard output; it is closed afterwards, unless it is 0, 1 or 2. Or a
-   * `Writable` of Node.js in byte mode. It is ended once the image is complete. After an error or an abort it is
-   * neither ended nor destroyed: destroy it, so that its reader sees the failure.
+   * An open file descriptor, such as 1 for standard output; it is closed after writing, unless it is 0, 1 or 2. A call
+   * that is refused leaves it open. Or a `Writable` of Node.js in byte mode. It is ended once the image is complete.
+   * After an error or an abort it is neither ended nor destroyed: destroy it, so that its reader sees the failure.
    */
   readonly stream: number | Writable;
   /** The name for messages. Default: `stream`, or `file descriptor N`. */
