@@ -60,7 +60,8 @@ test.each(
       ['look', raw, 1, convert],
       ['look', raw, 2, convert],
       ['look', target, 1, convert],
-      ['look', target, 2, convert],
+      ['look', target, 3, convert],
+      ['look', target, 4, convert],
       ['look', raw, 1, ['measure', '-c', '-f', 'raw', raw]],
       ['open', raw, 1, convert],
       ['lock', raw, 1, convert],
@@ -88,12 +89,13 @@ test.each(
 )('%s of %s, call %i: %j', async (calls, file, from, args) => {
   const under = args.includes('-') ? ['sh', '-c', `exec "$0" "$@" <'${raw}'`] : [];
   const { status, signal, stderr } = await terminated({ calls, file, from }, args, { under });
-  // map has nothing to clean up, so the signal ends the process.
-  const isMap = args[0] === 'map';
+  // The signal itself ends map, and convert while it compares the target with its standard streams: there is nothing
+  // to clean up.
+  const isEarly = args[0] === 'map' || (file === target && from === 1 && calls === 'look');
   expect({ status, signal }).toEqual(
-    isMap ? { status: null, signal: 'SIGTERM' } : { status: 143, signal: null },
+    isEarly ? { status: null, signal: 'SIGTERM' } : { status: 143, signal: null },
   );
-  if (!isMap) expect(stderr).toMatch(/^qcow2c: [^\n]* stopped by SIGTERM\n$/);
+  if (!isEarly) expect(stderr).toMatch(/^qcow2c: [^\n]* stopped by SIGTERM\n$/);
   expect(readdirSync(dirname(target))).toEqual([]);
 });
 
