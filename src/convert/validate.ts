@@ -40,6 +40,8 @@ function validateSources(options: KnownOptions): void {
 function validateTarget(options: KnownOptions): void {
   const { sources, targetFormat, bitmaps, compress = false, create = {}, keepTarget = false } = options;
   const { backingFile, backingFormat, preallocation } = create;
+  if (options.targetIsZero && !keepTarget) throw usageError('--target-is-zero requires use of -n flag');
+  if (options.recompress && !compress) throw usageError('--recompress requires -c');
   if (targetFormat === 'raw') {
     if (backingFile !== undefined) throw onlyForQcow2("Backing file not supported for file format 'raw'");
     if (backingFormat !== undefined) {

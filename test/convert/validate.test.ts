@@ -19,6 +19,8 @@ test('valid options are accepted, whether the files exist or not', () => {
     { bitmaps: 'all', snapshot },
     { bitmap: 'b', create: { backingFile: 'b', backingFormat: 'raw' }, compareWithBacking: true },
     { bitmap: 'b', keepTarget: true },
+    { recompress: true, compress: true },
+    { targetIsZero: true, keepTarget: true },
     { threads: 1, minSize: 0 },
   ] as const) {
     expect(() => validate({ ...PLAIN, ...options })).not.toThrow();
@@ -27,6 +29,8 @@ test('valid options are accepted, whether the files exist or not', () => {
 
 test.each<[Partial<ConvertOptions>, string]>([
   [{ sources: [] }, 'Must specify image file name'],
+  [{ targetIsZero: true }, '--target-is-zero requires use of -n flag'],
+  [{ recompress: true }, '--recompress requires -c'],
   [{ sources: ['a', 'b'], snapshot }, 'No support for concatenating multiple snapshot'],
   [{ sources: ['a', 'b'], bitmaps: 'all' }, 'Copying bitmaps only possible with single source'],
   [

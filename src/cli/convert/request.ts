@@ -199,8 +199,6 @@ function refuseClashes(words: ConvertWords, pairs: readonly OptionPair[]): void 
   }
   if (words.targetImageOpts && create) throw usageError('--target-image-opts requires use of -n flag');
   if (!create) refuseCreation(pairs);
-  if (words.targetIsZero && create) throw usageError('--target-is-zero requires use of -n flag');
-  if (words.recompress && !compress) throw usageError('--recompress requires -c');
 }
 
 /** Keys of -o that say how clusters are compressed. They apply to an existing image, too. */
