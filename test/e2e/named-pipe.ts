@@ -1,7 +1,6 @@
 /** Streams for runs of qcow2c in the process of the test: only standard input itself needs a process of its own. */
-import { closeSync, constants, openSync, rmSync } from 'node:fs';
-import { setTimeout as wait } from 'node:timers/promises';
-import { runOk } from '../oracle/run.js';
+import { rmSync } from 'node:fs';
+import { runOk, start } from '../oracle/run.js';
 
 export interface NamedPipe {
   /** Its path. It is made for the run and removed afterwards. */
@@ -16,18 +15,13 @@ export async function whileWriting<Result>(
   read: () => Promise<Result>,
 ): Promise<Result> {
   await runOk('mkfifo', [fifo]);
-  let isWriting = true;
-  const writing = runOk('sh', ['-c', `{ ${command}; } > "$0" 2> /dev/null || true`, fifo]).finally(() => {
-    isWriting = false;
-  });
+  const writer = start('sh', ['-c', `{ ${command}; } > "$0" 2> /dev/null`, fifo]);
   try {
     return await read();
   } finally {
-    // A run that was refused did not open the pipe: the writer then waits for a reader.
-    while (isWriting) {
-      closeSync(openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK));
-      await Promise.race([writing, wait(20)]);
-    }
+    // A run that was refused did not open the pipe: the writer still waits for a reader.
+    writer.child.kill('SIGKILL');
+    await writer.finished;
     rmSync(fifo);
   }
 }
