@@ -268,15 +268,12 @@ export class CompressedWriteCache implements WriteQueueOwner {
   }
 
   async #writeEachStraight(offset: number, lengths: ArrayLike<number>, bytes: Uint8Array): Promise<void> {
-    for (let index = 0, at = 0; index < lengths.length; index += 1) {
-      const length = lengths[index] ?? 0;
-      for (const { index: host, start, part } of this.#partsOf(
-        offset + at,
-        bytes.subarray(at, at + length),
-      )) {
-        await this.#writeStraight(host * this.#clusterSize + start, part);
+    for (let cluster = 0, at = 0; cluster < lengths.length; cluster += 1) {
+      const payload = bytes.subarray(at, at + (lengths[cluster] ?? 0));
+      for (const { index, start, part } of this.#partsOf(offset + at, payload)) {
+        await this.#writeStraight(index * this.#clusterSize + start, part);
       }
-      at += length;
+      at += payload.length;
     }
   }
 
