@@ -10,7 +10,7 @@ import { countersBytes, countersIn } from './reference-counters.js';
 const TABLES_BYTES = 8 * 2 ** 20;
 
 /** In bytes, except for the number of clusters. */
-export interface CountersMemory {
+interface CountersMemory {
   readonly bytes: number;
   /** Host clusters of a window; undefined: the largest number. */
   readonly windowClusters: number | undefined;

@@ -9,7 +9,7 @@ import type { CheckedImage } from './checked-image.js';
 import type { OnFinding } from './findings.js';
 import type { CheckResult } from './options.js';
 
-export interface DataCheckOptions {
+interface DataCheckOptions {
   readonly threads: number | undefined;
   readonly memory: number | undefined;
   /** Bytes used by the analysis. */

@@ -5,7 +5,7 @@
  */
 
 /** Place and value of a table entry in the image. */
-export interface EntryPlace {
+interface EntryPlace {
   /** Offset of the entry in the file, in bytes. */
   readonly at: number;
   /** Its present value, without the second number of an extended L2 entry. */
@@ -22,7 +22,7 @@ export interface WrongRefcount {
 }
 
 /** Bit 63 of an entry of the active L1 table disagrees with the refcount of its L2 table. */
-export interface WrongCopiedFlagOfTable extends EntryPlace {
+interface WrongCopiedFlagOfTable extends EntryPlace {
   readonly kind: 'copied-flag-l2-table';
   readonly index: number;
   /** The refcount of the L2 table in the image. */
@@ -32,14 +32,14 @@ export interface WrongCopiedFlagOfTable extends EntryPlace {
 }
 
 /** Bit 63 of an L2 entry of the active L1 table disagrees with the refcount of its cluster. */
-export interface WrongCopiedFlagOfCluster extends EntryPlace {
+interface WrongCopiedFlagOfCluster extends EntryPlace {
   readonly kind: 'copied-flag-cluster';
   readonly refcount: bigint;
   readonly fixed: bigint;
 }
 
 /** An L2 entry names a host cluster that is not aligned to a cluster. */
-export interface UnalignedCluster extends EntryPlace {
+interface UnalignedCluster extends EntryPlace {
   readonly kind: 'cluster-unaligned';
   /** The repaired value, if the guest loses no data: a zero cluster without a host cluster. */
   readonly fixed:
@@ -52,13 +52,13 @@ export interface UnalignedCluster extends EntryPlace {
 }
 
 /** An entry of the refcount table that QEMU does not accept as a refcount block. */
-export interface WrongRefcountTableEntry extends EntryPlace {
+interface WrongRefcountTableEntry extends EntryPlace {
   readonly kind: 'refcount-table-reserved-bits' | 'refcount-block-unaligned' | 'refcount-block-outside';
   readonly index: number;
 }
 
 /** A second reference to the host cluster of a refcount block. */
-export interface SharedRefcountBlock {
+interface SharedRefcountBlock {
   readonly kind: 'refcount-block-shared';
   /** Index of the entry in the refcount table. */
   readonly index: number;
@@ -67,7 +67,7 @@ export interface SharedRefcountBlock {
 }
 
 /** A place in the snapshot table. */
-export interface SnapshotPlace {
+interface SnapshotPlace {
   /** Index of the entry in the snapshot table. */
   readonly index: number;
   readonly id: string;
@@ -116,7 +116,7 @@ interface Missing {
 }
 
 /** The part ends a cluster or more past the end of the file. QEMU reports this too. It is not counted. */
-export interface PastEnd extends Missing {
+interface PastEnd extends Missing {
   readonly kind: 'past-end';
 }
 
@@ -169,7 +169,7 @@ export type Finding =
 export type OnFinding = (finding: Finding) => void | Promise<void>;
 
 /** The total that a finding counts in. */
-export type Weight = 'corruption' | 'leak' | 'check-error' | 'none';
+type Weight = 'corruption' | 'leak' | 'check-error' | 'none';
 
 export function weightOf(finding: Finding): Weight {
   switch (finding.kind) {

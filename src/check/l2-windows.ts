@@ -26,7 +26,7 @@ export interface L1EntryHalves {
 }
 
 /** Receives the entries. Its handling of L2 entries takes most of the time and must not wait. */
-export interface TableVisitor {
+interface TableVisitor {
   /** Called for an L1 entry that is not 0. @returns whether to read its L2 table */
   l1Entry(entry: L1EntryHalves): boolean | Promise<boolean>;
   /**

@@ -8,7 +8,7 @@ import type { ReferenceCounters } from './reference-counters.js';
 const PIECE_CLUSTERS = 32768;
 
 /** Results besides findings. */
-export interface ComparisonOutcome {
+interface ComparisonOutcome {
   /** The last cluster with a refcount or a reference; 0 when there is none. */
   readonly highest: number;
   /** A cluster has references but no refcount; its refcount block may be missing. */

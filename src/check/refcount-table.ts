@@ -18,7 +18,7 @@ const UNREADABLE_FROM = 2n ** 63n - 2n ** 30n;
 /** A refcount that does not fit into 32 bits or is unknown; `RefcountReader.refcountOf` tells which. */
 export const ASK = 0xffffffff;
 
-export interface RefcountTableEntry {
+interface RefcountTableEntry {
   readonly index: number;
   /** Offset of the entry in the file, in bytes. */
   readonly at: number;
@@ -57,7 +57,7 @@ export async function* refcountTableEntries(image: ImageWithRefcounts): AsyncGen
 }
 
 /** A refcount, or the reason why it is unknown. */
-export type FoundRefcount = { readonly value: bigint } | { readonly reason: string };
+type FoundRefcount = { readonly value: bigint } | { readonly reason: string };
 
 export class RefcountReader {
   readonly #image: ImageWithRefcounts;

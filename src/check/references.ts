@@ -28,7 +28,7 @@ const UNREADABLE_FROM = 2n ** 63n - 2n ** 30n;
 const SLICE_CLUSTERS = 8192;
 
 /** What the counting needs besides the image. */
-export interface CountingParts {
+interface CountingParts {
   readonly counters: ReferenceCounters;
   /** Receives findings in order; emptied by `flush`. */
   readonly findings: Finding[];

@@ -13,7 +13,7 @@ import type { CheckedImage } from './checked-image.js';
 import type { RepairFile } from './repair-file.js';
 import type { TablePointers } from './repair-header.js';
 
-export type NewRefcounts = Pick<TablePointers, 'refcountTableOffset' | 'refcountTableClusters'>;
+type NewRefcounts = Pick<TablePointers, 'refcountTableOffset' | 'refcountTableClusters'>;
 
 /**
  * Writes the refcounts and makes them durable. The image's present refcount table and blocks are not counted.

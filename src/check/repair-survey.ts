@@ -43,7 +43,7 @@ export interface Survey {
   readonly end: number;
 }
 
-export interface SurveyOptions {
+interface SurveyOptions {
   /** Clusters of the repair itself. */
   readonly own?: readonly ClusterRange[] | undefined;
   readonly onFinding?: ((finding: Finding) => void | Promise<void>) | undefined;

@@ -22,7 +22,7 @@ export interface RunHooks {
 }
 
 /** What a display needs to know of a result. */
-export interface ResultReaders<Result> {
+interface ResultReaders<Result> {
   /** Whether it means that the work is complete. Default: it does. */
   readonly isComplete?: (result: Result) => boolean;
   /** The result for programs that follow the progress. Default: none. */

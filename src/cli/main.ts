@@ -52,7 +52,7 @@ export async function main(): Promise<void> {
 /** Exit codes for a failure before the command runs, for commands where 1 has another meaning. */
 const FAILED: Readonly<Record<string, number>> = { compare: 2 };
 
-export interface ProgramIo extends CommandIo {
+interface ProgramIo extends CommandIo {
   /** Emits signals, and receives the exit code. */
   readonly process: EventEmitter & { exitCode?: number | string | null | undefined };
 }

@@ -10,7 +10,7 @@ import { onlyImage } from './image-input.js';
 import type { ConvertOptions } from './options.js';
 
 /** The bitmaps to copy. */
-export interface BitmapCopy {
+interface BitmapCopy {
   /** The maximum number of host clusters that they take in a new image. */
   readonly clusters: number;
   readonly contents: readonly BitmapContent[];

@@ -18,7 +18,7 @@ type Digest = Uint8Array | undefined;
 const NO_DIGEST = new Uint8Array(DIGEST_BYTES);
 
 /** A range of the disk, in bytes. */
-export interface DigestedRange {
+interface DigestedRange {
   readonly guestOffset: number;
   readonly length: number;
 }

@@ -30,7 +30,7 @@ const CACHE_BYTES = 8 * MIB;
 const RUN_BYTES = 4 * MIB;
 
 /** The facts of the target that are known before it is opened. */
-export interface PlannedOutput {
+interface PlannedOutput {
   /** undefined: a raw disk. */
   readonly geometry: Geometry | undefined;
   readonly compressor: CompressorChoice | undefined;

@@ -26,7 +26,7 @@ export interface ItemSettings extends PlanSettings {
 }
 
 /** The memory of a pool in which the items of a stream arrive. */
-export interface ArrivalMemory {
+interface ArrivalMemory {
   /** @returns the whole slot */
   arrivalSlot(slot: number): Uint8Array;
 }

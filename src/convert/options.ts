@@ -139,7 +139,7 @@ export type NamedTargetOptions = ConvertOptions & { readonly target: string };
 export type VerifiedFrom = 'device' | 'evicted' | 'page cache' | 'server';
 
 /** A name and the format that was stated or probed. */
-export interface NamedImage {
+interface NamedImage {
   readonly name: string;
   readonly format: ImageFormat;
 }

@@ -26,7 +26,7 @@ export type OutputTarget = Pick<Target, 'file' | 'kind' | 'existingSize'> & {
 };
 
 /** What the opening of the files of one target needs. */
-export type TargetOptions = Pick<
+type TargetOptions = Pick<
   NamedTargetOptions,
   | 'target'
   | 'targetFormat'

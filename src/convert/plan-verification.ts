@@ -10,7 +10,7 @@ import { ITEM_BYTES } from '../workers/plan.js';
 import { type IdentityOf, isSameRange } from '../workers/range-identity.js';
 import { type Segment, segmentOf } from '../workers/segments.js';
 
-export interface VerificationSettings {
+interface VerificationSettings {
   /** Bytes of the disks to compare; a disk that ends before shows zeros from there on. */
   readonly size: number;
   readonly identityOf: IdentityOf;

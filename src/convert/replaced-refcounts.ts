@@ -16,7 +16,7 @@ import type { ExistingImage } from './existing-image.js';
 /** Bytes of refcount blocks that are allocated together. */
 const RUN_BYTES = 2 * 1024 * 1024;
 
-export interface BlockPlaces {
+interface BlockPlaces {
   /** The offset of each refcount block, by index. */
   readonly places: ReadonlyMap<number, HostOffset>;
   /** The refcount table, in whole clusters. */

@@ -69,7 +69,7 @@ export async function openStream(
 }
 
 /** The caller's statements about a stream. Sizes in bytes. */
-export interface StreamStatements {
+interface StreamStatements {
   /** The exact size; undefined: any size but 0. */
   readonly expected: number | undefined;
   /** Whether the caller has an option for the size. Default: true. */

@@ -28,7 +28,7 @@ const FORMATS_OF_DISKS = ['raw', 'luks'];
  * The content of a target that is written in place. `image`: a qcow2 image. `nothing`: no data, or the remains of a
  * killed conversion. `data`: any other content, with its format in one word.
  */
-export type TargetContent = 'image' | 'nothing' | { readonly data: string };
+type TargetContent = 'image' | 'nothing' | { readonly data: string };
 
 /**
  * @param target open and locked for writing

@@ -23,7 +23,7 @@ export interface TakenDigests {
   readonly diskSize: number;
 }
 
-export interface ProofParts {
+interface ProofParts {
   readonly output: Output;
   readonly input: Input;
   /** The clusters that are stored, if a bitmap lists them. */

@@ -30,7 +30,7 @@ import { planVerification } from './plan-verification.js';
 import { TargetMismatch } from './target-mismatch.js';
 
 /** The content that the target must have. */
-export interface Expected {
+interface Expected {
   /** The source's name, for messages. */
   readonly name: string;
   /** A disk that can be read again, or the digest of one that cannot. */
@@ -41,7 +41,7 @@ export interface Expected {
   refuseChanges(): Promise<void>;
 }
 
-export interface VerificationOptions extends Pick<RunOptions, 'onProgress' | 'wantsShare' | 'signal'> {
+interface VerificationOptions extends Pick<RunOptions, 'onProgress' | 'wantsShare' | 'signal'> {
   /** The target's name, for messages. */
   readonly name: string;
   readonly salvage: boolean;

@@ -93,7 +93,7 @@ export function nodeInflates(type: CompressionType): boolean {
   return type === 'zlib' || hasNodeZstd();
 }
 
-export interface DecompressorRequest {
+interface DecompressorRequest {
   readonly type: CompressionType;
   /** Default: the fastest there is. */
   readonly engine?: InflatingEngine | undefined;

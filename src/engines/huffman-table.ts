@@ -16,7 +16,7 @@ export const NO_CODE = 0;
  * How complete a code is. `single`: one code of one bit. `empty`: no code at all. zlib accepts these two for lengths
  * and distances (inftrees.c), and refuses `incomplete` and `oversubscribed`.
  */
-export type Completeness = 'complete' | 'single' | 'empty' | 'incomplete' | 'oversubscribed';
+type Completeness = 'complete' | 'single' | 'empty' | 'incomplete' | 'oversubscribed';
 
 /**
  * @param lengths holds the code length of each symbol in bits, 0 for a symbol without a code, 15 at most

@@ -33,7 +33,7 @@ const CONTENT_SIZE_BASE = 256;
 export const FEWER_BYTES = 'the zstd frame yields fewer bytes than a cluster';
 
 /** A frame with content. Lengths and positions in bytes. */
-export interface ZstdFrame {
+interface ZstdFrame {
   readonly length: number;
   /** The window: output that the decoder must keep. */
   readonly window: number;
@@ -42,7 +42,7 @@ export interface ZstdFrame {
 }
 
 /** A frame's header, and the position of its first block. */
-export interface ZstdFrameHeader {
+interface ZstdFrameHeader {
   readonly length: number;
   readonly window: number;
   readonly hasChecksum: boolean;

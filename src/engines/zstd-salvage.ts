@@ -23,7 +23,7 @@ const WINDOW_DESCRIPTOR = 12 << 3;
 const PLAIN_HEADER = MAGIC_BYTES + 2;
 
 /** @returns the output length of a whole frame; undefined if it does not inflate or does not fit */
-export type InflateFrame = (frame: Uint8Array, output: Uint8Array) => number | undefined;
+type InflateFrame = (frame: Uint8Array, output: Uint8Array) => number | undefined;
 
 /** @returns number of bytes written to `output`, from its start */
 export function salvageFrames(input: Uint8Array, output: Uint8Array, inflate: InflateFrame): number {

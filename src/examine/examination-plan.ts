@@ -47,7 +47,7 @@ export interface PlannedExamination {
   readonly found: readonly FoundCluster[];
 }
 
-export interface PlanParts {
+interface PlanParts {
   readonly file: HostFile;
   readonly header: Header;
   readonly dataFile: HostFile | undefined;

@@ -23,11 +23,11 @@ import {
 import { type ClusterCounts, ExaminationPlan, type PlannedExamination } from './examination-plan.js';
 import { imageStates } from './image-states.js';
 
-export type { OnBroken, StreamTotals } from './examination-findings.js';
+export type { StreamTotals } from './examination-findings.js';
 export type { ClusterCounts } from './examination-plan.js';
 
 /** An open image, as `readQcow2ImageHeader` and `openImageFile` give it. */
-export interface ExaminableImage {
+interface ExaminableImage {
   /** Stays open. */
   readonly file: HostFile & { readonly readAlignment: number };
   readonly header: Header;

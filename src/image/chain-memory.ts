@@ -10,7 +10,7 @@ const LAYER_BYTES = 512 * 1024;
 const NO_CLUSTERS = 65536;
 
 /** In bytes. */
-export interface ChainMemory {
+interface ChainMemory {
   /** For the tables in the main thread. */
   readonly tables: number;
   /** `smallest`: the smallest unit of a map, a cluster or a subcluster. `largest`: the largest cluster. */

@@ -26,7 +26,7 @@ export interface LayerStatus {
 }
 
 /** A place in a file. */
-export interface Place {
+interface Place {
   /** Bytes. */
   readonly offset: number;
   /** The name of the file. */

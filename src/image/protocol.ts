@@ -5,7 +5,7 @@
  */
 
 /** The protocol names of QEMU's block drivers (`protocol_name`) except `file`; and `json:`, which QEMU treats alike. */
-export const PROTOCOLS = [
+const PROTOCOLS = [
   ...['http', 'https', 'ftp', 'ftps'],
   ...['nbd', 'nbd+tcp', 'nbd+unix', 'nbds', 'nbds+tcp', 'nbds+unix'],
   ...['ssh', 'rbd', 'iscsi', 'iser', 'nfs', 'gluster', 'gluster+tcp', 'gluster+unix', 'gluster+rdma'],

@@ -22,7 +22,7 @@ export interface WantedImage extends ImageReference, NamedPlace {
 }
 
 /** The files that belong to an image. */
-export interface ReferencedFiles {
+interface ReferencedFiles {
   readonly backing: WantedImage | undefined;
   readonly dataFile: NamedPlace | undefined;
 }

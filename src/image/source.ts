@@ -8,7 +8,7 @@ import type { ExportDescription } from '../nbd/describe-export.js';
 import type { LockUse } from '../system/image-lock.js';
 
 /** The payload of a compressed cluster in a file. Lengths and offsets in bytes. */
-export interface CompressedPayload {
+interface CompressedPayload {
   readonly type: CompressionType;
   /** An open descriptor or export number, to be read at `offset` by any thread while the source is open. */
   readonly descriptor: number;

@@ -8,7 +8,7 @@ const MOST_PIECES = 2 ** 25;
 /** Payloads begin and end anywhere, but their length is known to the sector. */
 const SMALLEST_PIECE = 512;
 
-export interface Windows {
+interface Windows {
   /** Bytes of a piece, a power of two: a sector, or more in a large file, up to a cluster. */
   readonly pieceSize: number;
   /** Bytes of a window of the file, a multiple of the cluster size. */

@@ -6,7 +6,7 @@ import { Cells } from './cells.js';
 import type { MapOptions } from './options.js';
 
 /** Backing files that get a kind of their own; the last kind covers all deeper ones. */
-export const BACKING_KINDS = ['backing1', 'backing2', 'backing3'] as const;
+const BACKING_KINDS = ['backing1', 'backing2', 'backing3'] as const;
 
 export type DiskKind =
   /** Stored in the topmost image, uncompressed or compressed. */

@@ -32,7 +32,7 @@ export async function measure(options: MeasureOptions): Promise<Measurement> {
 }
 
 /** Parts replaced by tests. */
-export interface MeasureParts extends Pick<ConversionParts, 'workerEntry'> {
+interface MeasureParts extends Pick<ConversionParts, 'workerEntry'> {
   /** Selects another sample. */
   readonly seed?: number | undefined;
 }

@@ -23,7 +23,7 @@ const ANY_BYTES = new Uint8Array(ITEM_BYTES);
 type PackedItem = ItemResult<CompressClusters>;
 type Parts = Omit<PipelineParts<PackedItem>, 'next'>;
 
-export interface SamplingOptions {
+interface SamplingOptions {
   /** Above 0, up to 100. */
   readonly percent: number;
   /** Bytes of a piece, which is compressed or skipped as a whole; a power of two up to the items' size. */

@@ -3,7 +3,7 @@ import { roundDown, roundUp } from '../arithmetic.js';
 import type { ExportFacts } from './export-facts.js';
 
 /** A read of any bytes as a read of whole blocks. */
-export interface BlockRead {
+interface BlockRead {
   /** Where the blocks begin, in bytes of the export. */
   readonly from: number;
   /** Receives the blocks. It is the caller's memory if only whole blocks are read. */

@@ -10,7 +10,7 @@ import type { NbdSettings } from './nbd-options.js';
 /** Names that are taken from one list of the server. */
 const MOST_NAMES = 1000;
 
-export interface ListedExport {
+interface ListedExport {
   readonly name: string;
   /** For people; empty: none. */
   readonly description: string;

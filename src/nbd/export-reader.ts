@@ -19,7 +19,7 @@ const GREETING_PATIENCE = 50;
 /** Bytes of one request; several are under way, so that the server reads ahead. */
 const PIECE = 512 * 1024;
 
-export interface ReaderSurroundings {
+interface ReaderSurroundings {
   /** Called before each wait; throws to end a read. */
   throwIfCancelled(): void;
   /** Reads whole blocks through the main thread's connection. @throws NbdFailure */

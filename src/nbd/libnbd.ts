@@ -22,7 +22,7 @@ export type Extents = ArrayLike<number> | ArrayLike<bigint>;
 export type ExtentListener = (context: string, extents: Extents) => void;
 
 /** Receives a name and its description. */
-export type NameListener = (name: string, description: string) => void;
+type NameListener = (name: string, description: string) => void;
 
 /** libnbd's words for the last error of this thread, and the system's number of it (0: none). */
 export interface LibraryError {

@@ -17,13 +17,13 @@ export interface NbdAddress {
   readonly user: string | undefined;
 }
 
-export interface UnixServer {
+interface UnixServer {
   readonly kind: 'unix';
   /** Of the socket. */
   readonly path: string;
 }
 
-export interface InetServer {
+interface InetServer {
   readonly kind: 'inet';
   readonly host: string;
   /** A number, or the name of a service. */

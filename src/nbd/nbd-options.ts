@@ -13,7 +13,7 @@ export interface NbdSettings {
   readonly retries: number;
 }
 
-export type TlsCredentials =
+type TlsCredentials =
   | { readonly kind: 'certificates'; readonly directory: string }
   /** `user`: the first of the file, for URIs that name none. */
   | { readonly kind: 'psk'; readonly file: string; readonly user: string };

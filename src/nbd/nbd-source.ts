@@ -17,7 +17,7 @@ import { exportIdentity, type NbdAddress } from './nbd-name.js';
 import type { NbdSettings } from './nbd-options.js';
 import { forgetExport, type OpenExport, registerExport } from './open-exports.js';
 
-export interface ExportWishes {
+interface ExportWishes {
   /** The name of a dirty bitmap that will be read; see `NbdSource.bitmapChanges`. */
   readonly bitmap?: string | undefined;
   /** Whether to ask the server for its exports and meta contexts; see `NbdSource.description`. */

@@ -20,7 +20,7 @@ export interface OpenExport {
 const FIRST_NUMBER = 2 ** 31;
 
 /** Reads for a worker that has no connection of its own. @throws NbdFailure */
-export type ExportRead = (offset: number, into: Uint8Array) => Promise<void>;
+type ExportRead = (offset: number, into: Uint8Array) => Promise<void>;
 
 const open = new Map<number, { readonly entry: OpenExport; readonly read: ExportRead }>();
 let nextNumber = FIRST_NUMBER;

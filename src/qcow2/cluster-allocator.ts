@@ -25,7 +25,7 @@ const LARGEST_AREA = 256 * 1024;
 const LONGEST_INTERRUPTION = 16 * 1024 * 1024;
 
 /** Receives the allocator's decisions. Its methods must not wait. */
-export interface AllocationObserver {
+interface AllocationObserver {
   /** No byte will be written to this unit (index) past `end` (bytes from its start). */
   setDataEnd(unit: number, end: number): void;
   /** These clusters are a new area of tables. All clusters of the previous area are taken. */

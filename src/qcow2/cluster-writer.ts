@@ -22,7 +22,7 @@ import { type PackedClusters, UNCHANGED } from './packed-clusters.js';
 import { ALL_SUBCLUSTERS } from './subclusters.js';
 
 /** Counts of the clusters written so far. */
-export interface ImageCounts {
+interface ImageCounts {
   compressedClusters: number;
   /** Stored uncompressed, in the image or in its external data file; reserved clusters do not count. */
   normalClusters: number;

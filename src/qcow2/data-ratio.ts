@@ -1,7 +1,7 @@
 /** The ratio of an image, as shown by progress, summaries, `info --deep` and results. */
 
 /** In bytes. */
-export interface StoredData {
+interface StoredData {
   /** Compressed clusters in the image. */
   readonly compressed: number;
   /** The guest bytes of these clusters. */

@@ -17,7 +17,7 @@ import { Refcounts } from './refcounts.js';
 import { type RootPlaces, RootTables } from './root-tables.js';
 
 /** Settings of the writer besides the image's parameters. */
-export interface WriterSettings extends BackingRules {
+interface WriterSettings extends BackingRules {
   /** The most host clusters that bitmaps will take, including their tables. */
   readonly bitmapClusters?: number;
 }

@@ -5,7 +5,7 @@ import { type HostOffset, hostOffset } from './addresses.js';
 import { narrow } from './be64.js';
 import { COPIED, OFFSET_MASK } from './entry-bits.js';
 
-export interface L1Entry {
+interface L1Entry {
   /** Offset of the L2 table; undefined when all of its guest clusters are unallocated. */
   readonly l2TableOffset: HostOffset | undefined;
   readonly copied: boolean;

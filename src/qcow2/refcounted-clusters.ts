@@ -12,7 +12,7 @@ import { TableCache } from './table-cache.js';
 const OFFSET_MASK = (1n << 64n) - (1n << 9n);
 
 /** A refcount block and the clusters that it counts. */
-export interface RefcountedClusters {
+interface RefcountedClusters {
   /** Offset of the block in the file, in bytes. */
   readonly offset: number;
   /** The first cluster that it counts, by its index in the file. */

@@ -14,7 +14,7 @@ import { decodeL1Entry } from './l1-entry.js';
 import { RecountedRefcounts } from './refcounts.js';
 
 /** The tables of an image that is replaced. The new image keeps the part after the new content. */
-export interface ReplacedTables {
+interface ReplacedTables {
   /** The L1 table. */
   readonly l1: Uint8Array;
   /** Reads an L2 table. @param offset in the file, in bytes */

@@ -13,7 +13,7 @@ export type SnapshotSelector =
   | { readonly idOrName: string }
   | { readonly id?: string | undefined; readonly name?: string | undefined };
 
-export interface Snapshot {
+interface Snapshot {
   /** Unique in the image. */
   readonly id: string;
   /** May be empty or repeated. */

@@ -9,7 +9,7 @@ export const SUBCLUSTERS = 32;
 /** A bit for every subcluster. */
 export const ALL_SUBCLUSTERS = 2 ** SUBCLUSTERS - 1;
 
-export type SubclusterKind = 'unallocated' | 'zero' | 'normal';
+type SubclusterKind = 'unallocated' | 'zero' | 'normal';
 
 /**
  * Whether the bits of any subcluster contradict each other or the entry. QEMU then refuses the whole entry.

@@ -10,7 +10,7 @@ import { type HostOffset, hostOffset } from './addresses.js';
 const WINDOW_BYTES = 65536;
 
 /** Offset and length of a table in bytes. Both are safe integers, and so is their sum. */
-export interface TablePlace {
+interface TablePlace {
   readonly offset: number;
   /** Most bytes of the table. */
   readonly length: number;

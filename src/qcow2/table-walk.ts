@@ -32,7 +32,7 @@ export interface TablePiece {
   readonly tables: readonly PieceOfTable[];
 }
 
-export interface PieceOfTable {
+interface PieceOfTable {
   /** Index of the first state with this table. */
   readonly state: number;
   /** Holds only these entries; valid until the next piece. */
@@ -52,7 +52,7 @@ export interface LostPiece {
   readonly error: Qcow2cError | undefined;
 }
 
-export interface WalkedImage {
+interface WalkedImage {
   readonly clusterBits: number;
   readonly extendedL2: boolean;
 }

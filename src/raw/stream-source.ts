@@ -12,7 +12,7 @@ import { PipeReader } from './pipe-reader.js';
 import { ReadableReader } from './readable-reader.js';
 
 /** A descriptor or a Readable, and its name for messages. */
-export interface NamedStream {
+interface NamedStream {
   readonly stream: number | Readable;
   readonly name: string;
 }

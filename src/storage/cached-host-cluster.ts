@@ -8,7 +8,7 @@ import { copyBytes } from '../system/copy-bytes.js';
 import { SortedRanges } from './sorted-ranges.js';
 
 /** A promise and the functions that settle it. */
-export interface Signal {
+interface Signal {
   readonly promise: Promise<void>;
   readonly resolve: () => void;
   readonly reject: (reason: unknown) => void;

@@ -19,7 +19,7 @@ const MOST_ATTEMPTS = 16;
 /** Errors of a lock that another process holds. Any other error means that locks are not supported here. */
 const HELD = ['EAGAIN', 'EACCES'];
 
-export interface ClaimedFile {
+interface ClaimedFile {
   readonly file: DirectFile;
   /**
    * Verifies that the temporary name still belongs to this file.

@@ -11,7 +11,7 @@ const O_DSYNC: number = fs.constants.O_DSYNC ?? 0;
 /** A file that was opened with both flags did not exist before. */
 const CREATES = fs.constants.O_CREAT | fs.constants.O_EXCL;
 
-export interface Opened {
+interface Opened {
   readonly descriptor: number;
   /** Why O_DIRECT is not used although the mode asks for it; undefined otherwise. */
   readonly directRefused: string | undefined;

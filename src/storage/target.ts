@@ -54,7 +54,7 @@ export interface Target {
 }
 
 /** A target and the length of the finished file, in bytes. */
-export interface TargetWithLength {
+interface TargetWithLength {
   readonly target: Target;
   readonly length: number;
 }

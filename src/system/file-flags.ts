@@ -9,7 +9,7 @@ const ATTRIBUTES_AT = 8;
 const IMMUTABLE = 0x10n;
 const APPEND_ONLY = 0x20n;
 
-export type FileFlag = 'immutable' | 'append-only';
+type FileFlag = 'immutable' | 'append-only';
 
 let bound: Promise<SystemCall | undefined> | undefined;
 

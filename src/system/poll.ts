@@ -9,7 +9,7 @@ const POLLHUP = 0x010;
 const POLLNVAL = 0x020;
 const isLittle = endianness() === 'LE';
 
-export interface SocketEvents {
+interface SocketEvents {
   readonly readable: boolean;
   readonly writable: boolean;
 }

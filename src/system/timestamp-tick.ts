@@ -19,7 +19,7 @@ const FAT_MAGIC = 0x4d44;
 const LONGEST_WAIT_MS = FAT_TICK_MS + KERNEL_TICK_MS;
 
 /** Tells the time and waits, both in milliseconds. */
-export interface WaitingClock {
+interface WaitingClock {
   now(): number;
   wait(ms: number): Promise<unknown>;
 }
@@ -27,7 +27,7 @@ export interface WaitingClock {
 const SYSTEM_CLOCK: WaitingClock = { now: () => Date.now(), wait: (ms) => delay(ms) };
 
 /** The times of a file, and the milliseconds until a later write had to change them. */
-export interface SettledTimes {
+interface SettledTimes {
   readonly stats: BigIntStats;
   readonly waitedMs: number;
 }

@@ -42,7 +42,7 @@ export interface ComparableDisk {
   readonly compressionTypes: ReadonlySet<CompressionType>;
 }
 
-export interface ComparisonSettings extends Pick<RunOptions, 'onProgress' | 'wantsShare' | 'signal'> {
+interface ComparisonSettings extends Pick<RunOptions, 'onProgress' | 'wantsShare' | 'signal'> {
   /** A second plan of the same items, to weigh them for progress. Default: progress is in guest bytes. */
   readonly ahead?: (() => Promise<PlannedComparison | undefined>) | undefined;
   /** Size of the larger disk. */

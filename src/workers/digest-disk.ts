@@ -11,7 +11,7 @@ import { workAhead } from './work-ahead.js';
 import type { WorkerBudget } from './worker-budget.js';
 
 /** The items of a disk. Holes are left out. */
-export interface DigestedDisk {
+interface DigestedDisk {
   /** Bytes; undefined: a stream, whose end is the end of the disk. */
   readonly size: number | undefined;
   /** The size for progress, in bytes; undefined: unknown. */

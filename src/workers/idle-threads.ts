@@ -13,7 +13,7 @@ const PATIENCE = 2000;
 const idle = new Set<WorkerThread>();
 
 /** The threads of a pool. */
-export interface AcquiredThreads {
+interface AcquiredThreads {
   /** At least one. */
   readonly threads: readonly WorkerThread[];
   /** Why there are fewer threads than requested. */

@@ -20,7 +20,7 @@ export interface ItemPart {
   readonly isIdle: boolean;
 }
 
-export interface WalkedItem {
+interface WalkedItem {
   readonly guestOffset: number;
   /** The item size; less only at the end of the disk. */
   readonly length: number;
@@ -34,7 +34,7 @@ export interface WalkedPart {
   at(offset: number): Promise<{ readonly length: number; readonly isInside: boolean }>;
 }
 
-export interface WalkSettings {
+interface WalkSettings {
   /** Bytes to walk. A disk that ends before reads as zeros from there on. */
   readonly size: number;
   /** The grid in bytes. */

@@ -35,7 +35,7 @@ export interface CompressedSegment extends SegmentPlace {
 }
 
 /** Bytes that have arrived in memory, from a stream or a file: in the item's slot of `arrivals`, at `at`. */
-export interface ArrivedSegment extends SegmentPlace {
+interface ArrivedSegment extends SegmentPlace {
   readonly kind: 'arrived';
 }
 

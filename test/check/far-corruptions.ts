@@ -6,7 +6,7 @@ import { writeFile } from 'node:fs/promises';
 import { baseImage } from './corrupt-bases.js';
 import { COMPRESSED, COPIED, HEADER, ImageBytes } from './corrupt-image-bytes.js';
 
-export interface FarCorruption {
+interface FarCorruption {
   readonly name: string;
   readonly make: (path: string) => Promise<void>;
 }

@@ -1,7 +1,7 @@
 /** The places of the parts of a valid image in its file: by a walk that shares no code with the program. */
 import { COMPRESSED, HEADER, type ImageBytes, ZERO_FLAG } from './corrupt-image-bytes.js';
 
-export interface ImagePlace {
+interface ImagePlace {
   readonly part: string;
   readonly offset: number;
   /** Bytes that must be in the file. */

@@ -24,7 +24,7 @@ export interface Comparison {
   readonly words: CompareWords;
 }
 
-export interface Said {
+interface Said {
   readonly status: number | null;
   readonly stdout: string;
   readonly stderr: string;

@@ -3,14 +3,14 @@ import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { runOk } from '../oracle/run.js';
 
-export interface Limits {
+interface Limits {
   /** Bytes. */
   readonly memory?: number | undefined;
   /** Processors' worth of time. */
   readonly processors?: number | undefined;
 }
 
-export interface ControlGroup {
+interface ControlGroup {
   /** A command that runs another in the group. */
   readonly under: readonly string[];
   /** The same in namespaces of its own, in which the group is the root, as in a container. */

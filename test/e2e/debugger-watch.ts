@@ -9,7 +9,7 @@ export const HOLD = fileURLToPath(new URL('./hold-until-stdin-ends.cjs', import.
 
 const SIGUSR1_BIT = 1n << 9n;
 
-export interface Watched extends Outcome {
+interface Watched extends Outcome {
   /** How many of the looks found a socket that listens. */
   readonly listening: number;
   readonly looks: number;

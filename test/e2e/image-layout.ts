@@ -5,12 +5,12 @@ const OFFSET_BITS = 0x00ff_ffff_ffff_fe00n;
 const COMPRESSED = 1n << 62n;
 
 /** Bytes of the file, `to` excluded. */
-export interface HostRange {
+interface HostRange {
   readonly from: number;
   readonly to: number;
 }
 
-export interface ImageLayout {
+interface ImageLayout {
   readonly clusterSize: number;
   readonly header: HostRange;
   /** The tables that make data reachable from the header: the level 1 table and the refcount table. */

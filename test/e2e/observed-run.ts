@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import type { Outcome } from '../oracle/run.js';
 import { type CliOptions, cli } from './cli.js';
 
-export interface Observed {
+interface Observed {
   readonly outcome: Outcome;
   /** Largest resident size of the process, in KiB: what getrusage has for it is its parent's, too. */
   readonly peak: number;

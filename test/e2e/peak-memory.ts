@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import type { Outcome } from '../oracle/run.js';
 import { cli } from './cli.js';
 
-export interface PeakOutcome extends Outcome {
+interface PeakOutcome extends Outcome {
   /** KiB. */
   readonly peak: number;
 }

@@ -16,7 +16,7 @@ import {
 } from './deflate-writer.js';
 import { joined, records, text } from './samples.js';
 
-export interface DeflateMutant {
+interface DeflateMutant {
   readonly payload: Uint8Array;
   /** Bytes. */
   readonly clusterSize: number;

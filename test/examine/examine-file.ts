@@ -10,7 +10,7 @@ if (notBuilt !== undefined) throw new Error(notBuilt);
 /** Threads run no TypeScript: the worker is the one that `npm run build` made. */
 const WORKER = new URL('../../dist/worker.cjs', import.meta.url);
 
-export interface Examined extends Examination {
+interface Examined extends Examination {
   /** In the order in which they were told. */
   readonly reports: readonly BrokenCluster[];
 }

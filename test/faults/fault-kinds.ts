@@ -60,7 +60,7 @@ export const WORDS: Readonly<Record<string, string>> = {
 };
 
 /** Results of a fault in place of its error; `either`: one of the two. */
-export type Verdict =
+type Verdict =
   | 'the same result'
   | 'either'
   | 'its error, and a file that has its name keeps it'

@@ -16,7 +16,7 @@ export interface Outcome {
   readonly files: string;
 }
 
-export interface Case {
+interface Case {
   readonly path: SweptPath;
   readonly planned: PlannedFault;
   /** The call that failed, if one did. */

@@ -20,14 +20,14 @@ import { directoryContent, judge, type Outcome } from './judge.js';
 import { type Place, prepareTarget, type SweptPath } from './swept-paths.js';
 
 /** A run whose outcome is wrong. */
-export interface Finding {
+interface Finding {
   readonly path: string;
   readonly planned: PlannedFault;
   readonly failed: FailedCall | undefined;
   readonly problems: readonly string[];
 }
 
-export interface SweepCounts {
+interface SweepCounts {
   runs: number;
   /** Calls that were made to fail; the others could not be cut any shorter. */
   failedCalls: number;

@@ -11,7 +11,7 @@ const MOST_MEMORY = 256 * 1024 * 1024;
 /** qemu-img refuses most mutants that are refused here. */
 const REFUSALS_LESS_OFTEN = 5;
 
-export interface FuzzResult {
+interface FuzzResult {
   readonly mutants: number;
   readonly successes: number;
   /** With qemu-img. */

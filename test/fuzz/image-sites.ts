@@ -25,7 +25,7 @@ export interface ImageSites {
 }
 
 /** Names in an image, as they stand there. */
-export interface ImageNames {
+interface ImageNames {
   readonly backing: string | undefined;
   readonly backingFormat: string | undefined;
   readonly dataFile: string | undefined;

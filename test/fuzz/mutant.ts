@@ -4,9 +4,9 @@ import { type Mutation, mutate } from './mutator.js';
 import { Random } from './random.js';
 
 /** How the reader opens the image: with its format given or probed, or with names refused. */
-export type Trust = 'stated' | 'guessed' | 'isolated';
+type Trust = 'stated' | 'guessed' | 'isolated';
 /** How it is converted: `packed` copies payloads; `bitmaps` copies bitmaps. */
-export type Target = 'raw' | 'plain' | 'packed' | 'bitmaps';
+type Target = 'raw' | 'plain' | 'packed' | 'bitmaps';
 
 export interface Mutant {
   readonly base: string;

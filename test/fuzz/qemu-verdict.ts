@@ -11,7 +11,7 @@ import type { Outcome } from './library-run.js';
 import type { Mutant } from './mutant.js';
 import type { Place } from './workbench.js';
 
-export interface Verdict {
+interface Verdict {
   readonly finding?: string;
   readonly excuse?: string;
 }

@@ -84,7 +84,7 @@ export function unreadable(file: string, offset: number): Qcow2cError {
 }
 
 /** The meaning of one byte of a map: `undefined` is zero, data is a file and an offset in it. */
-export type ByteMeaning = 'zero' | 'unallocated' | string;
+type ByteMeaning = 'zero' | 'unallocated' | string;
 
 /** Equal for ranges that show the same bytes. @param bytes from the range's start */
 export function meaningOf(range: LayerRange, bytes: number): ByteMeaning {

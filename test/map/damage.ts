@@ -7,7 +7,7 @@ const CLUSTER_BITS_AT = 20;
 const L1_OFFSET_AT = 40;
 const REFCOUNT_TABLE_AT = 48;
 
-export interface Damage {
+interface Damage {
   readonly what: string;
   /** The generated image that is broken. */
   readonly image: string;

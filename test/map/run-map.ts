@@ -6,7 +6,7 @@ import { type MapWords, readMapWords } from '../../src/cli/map/request.js';
 import { RecordedOutput } from '../cli/recorded-output.js';
 import { run } from '../oracle/run.js';
 
-export interface Printed {
+interface Printed {
   readonly status: number | null;
   readonly stdout: string;
   readonly stderr: string;

@@ -15,7 +15,7 @@ if (notBuilt !== undefined) throw new Error(notBuilt);
 /** Threads run no TypeScript: the worker is the one that `npm run build` made. */
 const WORKER = new URL('../../dist/worker.cjs', import.meta.url);
 
-export interface Printed {
+interface Printed {
   readonly status: number | null;
   readonly stdout: string;
   readonly stderr: string;

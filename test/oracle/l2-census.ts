@@ -10,7 +10,7 @@ const EXTENDED_L2 = 1n << 4n;
 const DATA_FILE = 1n << 2n;
 
 /** How many clusters (or, of `subclusters`, clusters whose subclusters differ) an image has of each kind. */
-export interface L2Census {
+interface L2Census {
   unallocated: number;
   normal: number;
   compressed: number;

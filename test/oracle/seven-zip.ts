@@ -3,7 +3,7 @@ import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run } from './run.js';
 
-export interface Extraction {
+interface Extraction {
   /** 7-Zip said "Everything is Ok". */
   readonly ok: boolean;
   /** Every line with a warning or an error. */

@@ -2,7 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
-export interface SpawnRequest {
+interface SpawnRequest {
   readonly program: string;
   readonly args: readonly string[];
   readonly cwd: string;

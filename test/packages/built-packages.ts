@@ -23,7 +23,7 @@ export const IMAGE = join(DIRECTORY, `qcow2c-${version}-oci-${debianArchitecture
 export type Program = readonly [command: string, ...words: string[]];
 
 /** A directory, by its name here and by its name for the program. */
-export interface Place {
+interface Place {
   readonly here: string;
   readonly there: string;
 }

@@ -10,7 +10,7 @@ const OFFSET = 0x00fffffffffffe00n;
 const LARGEST = BigInt(Number.MAX_SAFE_INTEGER);
 
 /** A file for the model: whole words at offsets, and the file's own map of a sector. */
-export interface ModelFile {
+interface ModelFile {
   /** A multiple of 512. */
   readonly size: number;
   readonly bytes: { readonly length: number; readBigUInt64BE(offset: number): bigint };

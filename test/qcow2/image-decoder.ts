@@ -21,7 +21,7 @@ export interface DecodedBitmap {
   readonly bits: Buffer;
 }
 
-export interface DecodedImage {
+interface DecodedImage {
   readonly clusterSize: number;
   readonly virtualSize: number;
   readonly bitmaps: readonly DecodedBitmap[];
@@ -34,7 +34,7 @@ export interface DecodedImage {
   readonly tables: readonly DecodedTable[];
 }
 
-export interface DecodedTable {
+interface DecodedTable {
   readonly kind: 'L1' | 'L2' | 'refcount table' | 'refcount block';
   /** Of its last byte, in the file. */
   readonly end: number;

@@ -29,7 +29,7 @@ export function documentBlocks(language: string): string[] {
 }
 
 /** One instruction of a Dockerfile, with its continued lines joined. */
-export interface Step {
+interface Step {
   readonly instruction: string;
   readonly words: string;
 }

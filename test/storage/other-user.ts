@@ -23,7 +23,7 @@ try {
   console.log(JSON.stringify({ code, systemCode, file, message }));
 }`;
 
-export interface OtherUser {
+interface OtherUser {
   readonly uid: number;
   /** Makes a directory, of this process's user, that the other user can access. */
   directory(name: string): string;

@@ -20,7 +20,7 @@ export interface RecordedWrite {
   state: 'under way' | 'done' | 'failed';
 }
 
-export interface RecordedHole {
+interface RecordedHole {
   readonly offset: number;
   readonly length: number;
 }
@@ -31,7 +31,7 @@ export interface Failure {
   readonly taken: number;
 }
 
-export interface RecordingOptions {
+interface RecordingOptions {
   readonly alignment?: number | undefined;
   /** Value of bytes that were never written: a device is not full of zeros. Default 0. */
   readonly background?: number | undefined;

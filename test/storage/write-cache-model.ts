@@ -16,7 +16,7 @@ function byteAt(cluster: number, at: number, life: number): number {
   return 1 + ((cluster * 57 + at * 31 + life * 101) % 200);
 }
 
-export class ModelCluster {
+class ModelCluster {
   readonly index: number;
   /** Counts uses: a dropped host cluster may be used again. */
   readonly life: number;

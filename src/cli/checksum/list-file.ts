@@ -7,7 +7,7 @@ import { type ListedDigest, readListLine } from './list-line.js';
 const LONGEST_LINE = 65536;
 const LINE_FEED = 0x0a;
 
-export interface ListEntry {
+interface ListEntry {
   /** From 1. */
   readonly number: number;
   /** `unreadable`: its name is not UTF-8. */

@@ -12,7 +12,7 @@ import { type WorkerBudgetWords, workerBudgetOptions } from '../options/worker-b
 import type { ProgressStyle } from '../progress/progress-display.js';
 
 /** The options as typed, by the last of their names (see the table). */
-export interface ChecksumWords extends WorkerBudgetWords, NbdWords {
+interface ChecksumWords extends WorkerBudgetWords, NbdWords {
   readonly format?: string;
   readonly imageOpts?: boolean;
   readonly snapshot?: string;

@@ -16,7 +16,7 @@ export const EXIT_CODES: Readonly<Record<Verdict['kind'], number>> = {
 export const NO_VERDICT = 2;
 
 /** The texts for each stream. */
-export interface VerdictText {
+interface VerdictText {
   /** For standard output; not printed with -q. */
   readonly stdout: string;
   readonly stderr: string;

@@ -15,7 +15,7 @@ import type { InfoRequest } from './request.js';
 const PIECE_LENGTH = 65536;
 
 /** Includes the library functions, so that tests can replace them. */
-export interface InfoIo extends CommandIo {
+interface InfoIo extends CommandIo {
   readonly imageInfo: typeof imageInfo;
 }
 

@@ -19,7 +19,7 @@ export interface MapWords extends NbdWords {
   readonly object?: string;
 }
 
-export type MapOutput = 'human' | 'json' | 'svg';
+type MapOutput = 'human' | 'json' | 'svg';
 
 export interface MapRequest {
   readonly kind: 'map';

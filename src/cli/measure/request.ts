@@ -21,7 +21,7 @@ import { type WorkerBudgetWords, workerBudgetOptions } from '../options/worker-b
 import type { ProgressStyle } from '../progress/progress-display.js';
 
 /** The options as typed, by the last of their names (see the table). */
-export interface MeasureWords extends WorkerBudgetWords, NbdWords {
+interface MeasureWords extends WorkerBudgetWords, NbdWords {
   readonly format?: string;
   readonly imageOpts?: boolean;
   readonly snapshot?: string;

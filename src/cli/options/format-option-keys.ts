@@ -208,7 +208,7 @@ export function hasFormatOption(key: string, format: ImageFormat): boolean {
 }
 
 /** A key of -o, for documentation. */
-export interface FormatOptionKey {
+interface FormatOptionKey {
   readonly key: string;
   readonly type: string;
   readonly help: string;

@@ -7,7 +7,7 @@ import { sourceFormatOf } from './image-formats.js';
 import { readImageOptions } from './image-options.js';
 
 /** The options that apply to the name, as typed. */
-export interface ImageWords {
+interface ImageWords {
   /** The value of -f. */
   readonly format?: string | undefined;
   /** --image-opts: the operand is a list of options, not a name. */

@@ -10,7 +10,7 @@ const INTEGER =
   /^[ \t\n\v\f\r]*(?<sign>[+-]?)(?:0x(?<hex>[0-9a-f]+)|0(?<octal>[0-7]*)|(?<decimal>[1-9][0-9]*))$/i;
 
 /** Text that is not a number of the expected kind, or exceeds 64 bits. */
-export type NumberFault = 'malformed' | 'too large';
+type NumberFault = 'malformed' | 'too large';
 
 /**
  * A size in bytes: decimal with an optional suffix (b, k, M, G, T, P, E; powers of 1024), and with a suffix also a

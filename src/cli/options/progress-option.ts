@@ -1,7 +1,7 @@
 /** Reads -p, --progress and -q: the style of a command's progress. */
 import type { ProgressStyle } from '../progress/progress-display.js';
 
-export interface ProgressWords {
+interface ProgressWords {
   /** -p */
   readonly p?: boolean;
   readonly progress?: ProgressStyle;

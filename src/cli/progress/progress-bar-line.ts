@@ -17,7 +17,7 @@ export interface BarState {
 }
 
 /** The figures of a line, padded so that a line that is drawn again does not jump. */
-export interface ProgressFigures {
+interface ProgressFigures {
   /** Percent, or megabytes of a stream. */
   readonly position: string;
   /** The time left; of a stream and at the end, the time that has passed. */

@@ -21,7 +21,7 @@ interface Inflated {
   readonly cluster: Uint8Array;
 }
 
-export interface Payload {
+interface Payload {
   readonly bytes: Uint8Array;
   /** Bytes of the cluster that it is of: 512 to 4096. */
   readonly clusterSize: number;
