@@ -2,6 +2,7 @@
 import type { CompressionType } from '../compression-type.js';
 import { type ImageFormat, imageReference } from '../image/image-reference.js';
 import { openImage } from '../image/open-image.js';
+import { clusterSizeOf } from '../qcow2/geometry.js';
 import { Qcow2Layer } from '../qcow2/qcow2-layer.js';
 import type { Cells } from './cells.js';
 import type { MapOptions } from './options.js';
@@ -33,7 +34,7 @@ export async function surveyImage(options: MapOptions): Promise<ImageSurvey> {
   try {
     const [top, ...below] = opened.layers;
     const { layer, format, qcow2 } = top;
-    const clusterSize = qcow2 && 2 ** qcow2.header.clusterBits;
+    const clusterSize = qcow2 && clusterSizeOf(qcow2.header);
     const disk = await surveyDisk(opened, options, clusterSize);
     return {
       name: layer.name,

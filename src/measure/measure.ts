@@ -14,6 +14,7 @@ import { openImageFile } from '../image/open-image-file.js';
 import { wantedByCaller } from '../image/referenced-files.js';
 import { isNbdName } from '../nbd/nbd-name.js';
 import { type ImageParameters, resolveCreateOptions } from '../qcow2/create-options.js';
+import { clusterSizeOf } from '../qcow2/geometry.js';
 import { SECTOR_SIZE } from '../sector.js';
 import { BUILT_WORKER } from '../workers/built-worker.js';
 import { endPromptly } from '../workers/prompt-abort.js';
@@ -139,7 +140,7 @@ async function readStart(
   );
   try {
     const bitmaps = await bitmapsSize(qcow2, parametersOf(options), options.onWarning);
-    return { bitmaps, clusterSize: 2 ** (qcow2?.header.clusterBits ?? 0) };
+    return { bitmaps, clusterSize: qcow2 === undefined ? 1 : clusterSizeOf(qcow2.header) };
   } finally {
     await file.close();
   }
