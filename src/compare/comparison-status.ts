@@ -6,8 +6,7 @@
 import { roundDown, roundUp } from '../arithmetic.js';
 import { type LayerStatus, type StatusOf, statusOf } from '../image/layer-status.js';
 import type { OpenedLayer } from '../image/open-image.js';
-import { hasExtendedL2 } from '../qcow2/features.js';
-import { clusterSizeOf, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
+import { geometryOf } from '../qcow2/geometry.js';
 import type { Header } from '../qcow2/header.js';
 
 /** Values of QEMU's include/block/block-common.h; two statuses are equal if all of these are. */
@@ -149,9 +148,8 @@ function continues(first: LayerStatus, next: LayerStatus, length: number): boole
 
 /** Bytes of the disk covered by the entries that QEMU reads at once. */
 function sliceReach(header: Header, size: number): number {
-  const clusterSize = clusterSizeOf(header);
-  const entryBytes = hasExtendedL2(header) ? 2 * TABLE_ENTRY_BYTES : TABLE_ENTRY_BYTES;
-  const allTables = roundUp(Math.ceil(size / clusterSize) * entryBytes, clusterSize);
+  const { clusterSize, l2EntryBytes } = geometryOf(header);
+  const allTables = roundUp(Math.ceil(size / clusterSize) * l2EntryBytes, clusterSize);
   const slice = allTables > L2_CACHE_BYTES ? Math.min(clusterSize, L2_SLICE_BYTES) : clusterSize;
-  return (slice / entryBytes) * clusterSize;
+  return (slice / l2EntryBytes) * clusterSize;
 }

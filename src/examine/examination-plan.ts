@@ -7,9 +7,9 @@ import type { HostFile } from '../image/source.js';
 import { brokenAt } from '../qcow2/cluster-lookup.js';
 import { COMPRESSED, OFFSET_MASK, READS_AS_ZEROS } from '../qcow2/entry-bits.js';
 import { hasDataFile, hasExtendedL2 } from '../qcow2/features.js';
-import { clusterSizeOf, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
+import { clusterSizeOf, l2EntryBytes } from '../qcow2/geometry.js';
 import type { Header } from '../qcow2/header.js';
-import { type L2Format, type L2Run, l2Run, unitsOf } from '../qcow2/l2-run.js';
+import { type L2Format, type L2Run, l2Run, unitSizeOf, unitsOf } from '../qcow2/l2-run.js';
 import type { MarkedClusters } from '../qcow2/marked-clusters.js';
 import { type L1Table, type LostPiece, type TablePiece, walkTables } from '../qcow2/table-walk.js';
 import { ITEM_BYTES } from '../workers/plan.js';
@@ -133,7 +133,7 @@ export class ExaminationPlan {
   /** One guest cluster in all tables that describe it. */
   #passCluster({ guest: first, tables }: TablePiece, index: number): void {
     const guest = first + index * this.#clusterSize;
-    const at = index * (this.#format.extendedL2 ? 2 * TABLE_ENTRY_BYTES : TABLE_ENTRY_BYTES);
+    const at = index * l2EntryBytes(this.#format);
     const seen = tables.length > 1 ? new Set<bigint>() : undefined;
     for (const { state, view } of tables) {
       if (seen !== undefined) {
@@ -157,7 +157,7 @@ export class ExaminationPlan {
     for (let unit = 0; unit < unitsOf(this.#format); ) {
       const run = l2Run(this.#format, view, at, unit, guest);
       if (run.kind === 'normal') {
-        return { ...run, host: run.host - (unit * this.#clusterSize) / unitsOf(this.#format) };
+        return { ...run, host: run.host - unit * unitSizeOf(this.#format) };
       }
       if (whole === undefined || run.kind === 'zero') whole = run;
       unit += run.units;

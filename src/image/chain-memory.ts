@@ -1,7 +1,6 @@
 /** Memory that opened images need: for their tables in the main thread and for their clusters in the workers. */
-import { hasExtendedL2 } from '../qcow2/features.js';
-import { clusterSizeOf } from '../qcow2/geometry.js';
-import { SUBCLUSTERS } from '../qcow2/subclusters.js';
+import { clusterSizeOf, geometryOf } from '../qcow2/geometry.js';
+import { unitSizeOf } from '../qcow2/l2-run.js';
 import type { OpenedImage } from './open-image.js';
 
 /** Bytes for one image of a chain: pieces of its tables, and the description of the open image. */
@@ -22,7 +21,7 @@ export function chainMemory(images: readonly OpenedImage[]): ChainMemory {
   const layers = images.flatMap((image) => image.layers);
   const headers = layers.flatMap(({ qcow2 }) => qcow2?.header ?? []);
   const sizes = headers.map(clusterSizeOf);
-  const pieces = headers.map((header) => clusterSizeOf(header) / (hasExtendedL2(header) ? SUBCLUSTERS : 1));
+  const pieces = headers.map((header) => unitSizeOf(geometryOf(header)));
   return {
     tables: layers.length * LAYER_BYTES,
     clusters: {

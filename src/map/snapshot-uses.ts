@@ -2,8 +2,7 @@
 import { Qcow2cError } from '../errors.js';
 import { type ImageState, imageStates } from '../examine/image-states.js';
 import type { HostFile } from '../image/source.js';
-import { hasExtendedL2 } from '../qcow2/features.js';
-import { clusterSizeOf, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
+import { clusterSizeOf, geometryOf, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import type { Header } from '../qcow2/header.js';
 import { decodeL1Entry } from '../qcow2/l1-entry.js';
 import { decodeL2Entry, type L2Entry } from '../qcow2/l2-entry.js';
@@ -49,17 +48,16 @@ async function addClusters(
   header: Header,
   file: HostFile,
 ): Promise<void> {
-  const { clusterBits } = header;
-  const extendedL2 = hasExtendedL2(header);
-  const entryBytes = extendedL2 ? 2 * TABLE_ENTRY_BYTES : TABLE_ENTRY_BYTES;
-  for await (const piece of walkTables(file, { clusterBits, extendedL2 }, states)) {
+  const geometry = geometryOf(header);
+  const { clusterBits, clusterSize, l2EntryBytes } = geometry;
+  for await (const piece of walkTables(file, geometry, states)) {
     if (piece.kind === 'lost') continue;
     for (const { state, view } of piece.tables) {
       // Also used by the disk.
       if (state === 0) continue;
       for (let index = 0; index < piece.count; index += 1) {
-        const entry = ifSound(() => decodeL2Entry(view.getBigUint64(index * entryBytes), clusterBits));
-        if (entry !== undefined) addCluster(uses, entry, clusterSizeOf(header));
+        const entry = ifSound(() => decodeL2Entry(view.getBigUint64(index * l2EntryBytes), clusterBits));
+        if (entry !== undefined) addCluster(uses, entry, clusterSize);
       }
     }
   }

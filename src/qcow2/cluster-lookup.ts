@@ -5,9 +5,9 @@
  */
 import { isFileLost, Qcow2cError, quoted } from '../errors.js';
 import type { HostFile } from '../image/source.js';
-import { clusterSizeOf, TABLE_ENTRY_BYTES } from './geometry.js';
+import { clusterSizeOf, l2EntryBytes, TABLE_ENTRY_BYTES } from './geometry.js';
 import { decodeL1Entry } from './l1-entry.js';
-import { type L2Format, type L2Run, l2Run, unitsOf } from './l2-run.js';
+import { type L2Format, type L2Run, l2Run, unitSizeOf, unitsOf } from './l2-run.js';
 import { entriesTogether, type PastEndRule, TableCache, type TableEntries } from './table-cache.js';
 
 /** Format and start of the tables. Sizes and offsets in bytes. */
@@ -70,9 +70,9 @@ export class ClusterLookup {
     this.#tables = new TableCache(file, settings.pastEnd);
     this.#settings = settings;
     this.#clusterSize = clusterSizeOf(image);
-    this.#entryBytes = image.extendedL2 ? 2 * TABLE_ENTRY_BYTES : TABLE_ENTRY_BYTES;
+    this.#entryBytes = l2EntryBytes(image);
     this.#l2Entries = this.#clusterSize / this.#entryBytes;
-    this.#unitSize = this.#clusterSize / unitsOf(image);
+    this.#unitSize = unitSizeOf(image);
   }
 
   /**

@@ -24,6 +24,11 @@ export function clusterSizeOf({ clusterBits }: { readonly clusterBits: number })
   return 2 ** clusterBits;
 }
 
+/** @returns the bytes of an L2 entry: 8, or 16 with a second number that describes subclusters */
+export function l2EntryBytes({ extendedL2 }: { readonly extendedL2: boolean }): number {
+  return extendedL2 ? 2 * TABLE_ENTRY_BYTES : TABLE_ENTRY_BYTES;
+}
+
 export interface Geometry {
   readonly clusterBits: number;
   /** Bytes. */
@@ -50,14 +55,14 @@ export interface Geometry {
  * @param extendedL2 only with at least MIN_EXTENDED_L2_CLUSTER_BITS; callers have checked all three
  */
 export function geometry(clusterBits: number, refcountBits: number, extendedL2 = false): Geometry {
-  const clusterSize = 2 ** clusterBits;
-  const l2EntryBytes = extendedL2 ? 2 * TABLE_ENTRY_BYTES : TABLE_ENTRY_BYTES;
+  const clusterSize = clusterSizeOf({ clusterBits });
+  const entryBytes = l2EntryBytes({ extendedL2 });
   return {
     clusterBits,
     clusterSize,
     extendedL2,
-    l2EntryBytes,
-    l2Entries: clusterSize / l2EntryBytes,
+    l2EntryBytes: entryBytes,
+    l2Entries: clusterSize / entryBytes,
     refcountBits,
     refcountOrder: Math.log2(refcountBits),
     refcountBlockEntries: (clusterSize * 8) / refcountBits,

@@ -4,7 +4,7 @@
  */
 import { Qcow2cError } from '../errors.js';
 import { COPIED } from './entry-bits.js';
-import { TABLE_ENTRY_BYTES } from './geometry.js';
+import { clusterSizeOf, TABLE_ENTRY_BYTES } from './geometry.js';
 import { decodeL2Entry, type L2Entry } from './l2-entry.js';
 import { isContradictory, SUBCLUSTERS, subclusterRun } from './subclusters.js';
 
@@ -34,6 +34,11 @@ const UNALLOCATED: L2Run = { kind: 'unallocated', units: 1 };
 /** The number of units of a cluster. */
 export function unitsOf({ extendedL2 }: Pick<L2Format, 'extendedL2'>): number {
   return extendedL2 ? SUBCLUSTERS : 1;
+}
+
+/** @returns the bytes of a unit: of a cluster, or of a subcluster if the image has them */
+export function unitSizeOf(format: Pick<L2Format, 'clusterBits' | 'extendedL2'>): number {
+  return clusterSizeOf(format) / unitsOf(format);
 }
 
 /**
@@ -84,6 +89,6 @@ export function l2Run(format: L2Format, view: DataView, at: number, from: number
     return broken('its subclusters have contradictory bits');
   }
   const { kind, count } = subclusterRun(data, zero, from);
-  const first = host === undefined ? undefined : host + (from * 2 ** clusterBits) / SUBCLUSTERS;
+  const first = host === undefined ? undefined : host + from * unitSizeOf(format);
   return kind === 'normal' ? { kind, units: count, host: first ?? 0 } : { kind, units: count, host: first };
 }

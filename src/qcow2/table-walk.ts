@@ -6,7 +6,7 @@ import { Qcow2cError } from '../errors.js';
 import type { Storage } from '../storage/storage.js';
 import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
 import { fileErrorOnly } from './cluster-lookup.js';
-import { clusterSizeOf, TABLE_ENTRY_BYTES } from './geometry.js';
+import { clusterSizeOf, l2EntryBytes, TABLE_ENTRY_BYTES } from './geometry.js';
 import { decodeL1Entry } from './l1-entry.js';
 import { TableCache } from './table-cache.js';
 
@@ -64,12 +64,12 @@ interface WalkedImage {
  */
 export async function* walkTables(
   file: Pick<Storage, 'name' | 'read'>,
-  { clusterBits, extendedL2 }: WalkedImage,
+  image: WalkedImage,
   states: readonly L1Table[],
   signal?: AbortSignal | undefined,
 ): AsyncGenerator<TablePiece | LostPiece> {
-  const clusterSize = clusterSizeOf({ clusterBits });
-  const entryBytes = extendedL2 ? 2 * TABLE_ENTRY_BYTES : TABLE_ENTRY_BYTES;
+  const clusterSize = clusterSizeOf(image);
+  const entryBytes = l2EntryBytes(image);
   const reach = clusterSize * (clusterSize / entryBytes);
   const l1Tables = new TableCache(file);
   const l2Tables = new TableCache(file);
