@@ -29,7 +29,7 @@ export function countersMemory(
 ): CountersMemory {
   const analysis = { fixed: PROCESS_BYTES + TABLES_BYTES, perThread: 0, perSlot: 0 };
   const need: MemoryNeed = data ? examinationNeed(header) : analysis;
-  const wishes = countersBytes(fileSize, clusterSizeOf(header));
-  const { cache } = planWorkerBudget({ memory, threads: 1 }, undefined, { ...need, cache: wishes });
-  return { bytes: cache, windowClusters: cache < wishes.wanted ? countersIn(cache) : undefined };
+  const counters = countersBytes(fileSize, clusterSizeOf(header));
+  const { cache } = planWorkerBudget({ memory, threads: 1 }, undefined, { ...need, cache: counters });
+  return { bytes: cache, windowClusters: cache < counters.wanted ? countersIn(cache) : undefined };
 }

@@ -15,7 +15,7 @@ import {
  * @throws Qcow2cError ERR_USAGE for a memory limit that is too low
  */
 export function comparisonBudget(
-  wishes: WorkerBudgetOptions,
+  options: WorkerBudgetOptions,
   images: readonly OpenedImage[],
   guestBytes: number,
 ): WorkerBudget {
@@ -28,5 +28,5 @@ export function comparisonBudget(
     inflatesWithNode: false,
     clusters,
   });
-  return planWorkerBudget(wishes, guestBytes, { ...pool, fixed: PROCESS_BYTES + tables + pool.fixed });
+  return planWorkerBudget(options, guestBytes, { ...pool, fixed: PROCESS_BYTES + tables + pool.fixed });
 }

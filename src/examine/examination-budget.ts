@@ -29,11 +29,11 @@ export interface ExaminationOptions extends WorkerBudgetOptions {
 export function examinationBudget(
   fileSize: number,
   header: Header,
-  { streamFacts, held = 0, ...wishes }: ExaminationOptions,
+  { streamFacts, held = 0, ...options }: ExaminationOptions,
 ): WorkerBudget {
   const { fixed, ...need } = examinationNeed(header);
   const cache = streamFacts ? markedClustersBytes(fileSize, clusterSizeOf(header)) : undefined;
-  return planWorkerBudget(wishes, header.virtualSize, { ...need, fixed: fixed + held, cache });
+  return planWorkerBudget(options, header.virtualSize, { ...need, fixed: fixed + held, cache });
 }
 
 /** The memory of an examination without a cache. */

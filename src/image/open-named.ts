@@ -22,7 +22,7 @@ export interface OpenNamedSettings {
   readonly nbd?: NbdOptions | undefined;
   /** Whether to ask the server of an NBD export for its exports and meta contexts. */
   readonly asksForLists?: boolean | undefined;
-  /** See ExportWishes. */
+  /** See ExportRequest. */
   readonly written?: ExportFile | undefined;
 }
 

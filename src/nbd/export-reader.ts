@@ -19,7 +19,7 @@ const GREETING_PATIENCE = 50;
 /** Bytes of one request; several are under way, so that the server reads ahead. */
 const PIECE = 512 * 1024;
 
-interface ReaderSurroundings {
+interface ReaderCallbacks {
   /** Called before each wait; throws to end a read. */
   throwIfCancelled(): void;
   /** Reads whole blocks through the main thread's connection. @throws NbdFailure */
@@ -28,7 +28,7 @@ interface ReaderSurroundings {
 
 export class ExportReader {
   readonly #exports: ReadonlyMap<number, OpenExport>;
-  readonly #surroundings: ReaderSurroundings;
+  readonly #callbacks: ReaderCallbacks;
   readonly #connections = new Map<number, NbdHandle>();
   /** Exports that this thread has been connected to. */
   readonly #greeted = new Set<number>();
@@ -36,9 +36,9 @@ export class ExportReader {
   readonly #shared: Set<number>;
   readonly #sleeper = new Int32Array(new SharedArrayBuffer(4));
 
-  constructor(exports: readonly OpenExport[], surroundings: ReaderSurroundings) {
+  constructor(exports: readonly OpenExport[], callbacks: ReaderCallbacks) {
     this.#exports = new Map(exports.map((one) => [one.number, one]));
-    this.#surroundings = surroundings;
+    this.#callbacks = callbacks;
     this.#shared = new Set(
       exports.filter(({ facts }) => !facts.allowsConnections).map(({ number }) => number),
     );
@@ -80,7 +80,7 @@ export class ExportReader {
       this.#sleep(retryDelay(attempt));
     }
     // The main thread tries again by itself.
-    this.#surroundings.readThroughMain(number, into, offset);
+    this.#callbacks.readThroughMain(number, into, offset);
   }
 
   #fill(opened: OpenExport, handle: NbdHandle, into: Uint8Array, offset: number): void {
@@ -145,7 +145,7 @@ export class ExportReader {
   #wait(handle: NbdHandle, timeoutMs: number, isDone: () => boolean): void {
     const clock = new ServerClock(timeoutMs);
     while (!isDone()) {
-      this.#surroundings.throwIfCancelled();
+      this.#callbacks.throwIfCancelled();
       if (handle.poll(Math.min(WAIT, timeoutMs))) clock.heard();
       clock.check();
     }
@@ -154,7 +154,7 @@ export class ExportReader {
   #sleep(milliseconds: number): void {
     const end = performance.now() + milliseconds;
     for (let left = milliseconds; left > 0; left = end - performance.now()) {
-      this.#surroundings.throwIfCancelled();
+      this.#callbacks.throwIfCancelled();
       Atomics.wait(this.#sleeper, 0, 0, Math.min(WAIT, left));
     }
   }

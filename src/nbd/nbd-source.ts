@@ -17,7 +17,7 @@ import { exportIdentity, type NbdAddress } from './nbd-name.js';
 import type { NbdSettings } from './nbd-options.js';
 import { forgetExport, type OpenExport, registerExport } from './open-exports.js';
 
-interface ExportWishes {
+interface ExportRequest {
   /** The name of a dirty bitmap that will be read; see `NbdSource.bitmapChanges`. */
   readonly bitmap?: string | undefined;
   /** Whether to ask the server for its exports and meta contexts; see `NbdSource.description`. */
@@ -51,7 +51,7 @@ export class NbdSource implements OpenedFile {
   static async open(
     address: NbdAddress,
     settings: NbdSettings,
-    { bitmap, asksForLists = false, written }: ExportWishes = {},
+    { bitmap, asksForLists = false, written }: ExportRequest = {},
   ): Promise<NbdSource> {
     const wanted = [BASE_ALLOCATION, ...(bitmap === undefined ? [] : [bitmapContext(bitmap)])];
     if (written?.identity === exportIdentity(address)) {

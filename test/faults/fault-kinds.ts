@@ -133,7 +133,7 @@ const EXCEPTIONS: readonly Exception[] = [
     verdict: 'either',
     why: 'refcounts of an image that is written into are asked for once more, one by one; other tables are an error',
   },
-  { operations: ['advise'], verdict: 'the same result', why: 'it is a wish' },
+  { operations: ['advise'], verdict: 'the same result', why: 'it is only a hint' },
   {
     operations: ['chown'],
     verdict: 'the same result',

@@ -97,14 +97,14 @@ describe('encodeBitmapDirectory', () => {
   });
 
   it('refuses names and granularities that QEMU does not read', () => {
-    const wishes = [
+    const refused = [
       { name: '' },
       { name: 'x'.repeat(1024) },
       { granularityBits: 8 },
       { granularityBits: 32 },
     ];
-    for (const wish of wishes) {
-      expect(() => encodeBitmapDirectory([{ ...example, ...wish }])).toThrow(
+    for (const fields of refused) {
+      expect(() => encodeBitmapDirectory([{ ...example, ...fields }])).toThrow(
         expect.objectContaining({ code: 'ERR_INTERNAL' }),
       );
     }

@@ -121,7 +121,7 @@ describe('encodeHeader', () => {
   });
 
   it('refuses features of version 3 in version 2', () => {
-    const wishes = [
+    const features = [
       { compressionType: 'zstd' },
       { refcountOrder: 3 },
       { compatibleFeatures: COMPATIBLE_LAZY_REFCOUNTS },
@@ -129,8 +129,8 @@ describe('encodeHeader', () => {
       { dataFile: { name: 'x.data', raw: false } },
       { bitmaps: { count: 1, directorySize: 32, directoryOffset: hostOffset(0x50000) } },
     ] as const;
-    for (const wish of wishes) {
-      expect(() => encodeHeader({ ...plain, version: 2, ...wish })).toThrow(
+    for (const feature of features) {
+      expect(() => encodeHeader({ ...plain, version: 2, ...feature })).toThrow(
         expect.objectContaining({ code: 'ERR_INTERNAL' }),
       );
     }

@@ -31,14 +31,14 @@ export function readCheckWords(operands: readonly string[], words: CheckWords): 
   refuseObject(words.object);
   const { data = false, output = 'human', quiet = false } = words;
   const cache = readCacheMode('source cache', words.cache);
-  const wishes = workerBudgetOptions(words);
+  const budget = workerBudgetOptions(words);
   const image = readImageArgument(name, words);
   const options = {
     image,
     direct: asksForDirect(cache),
     data,
     repair: words.repair,
-    ...wishes,
+    ...budget,
     ...nbdOptions(words),
   };
   validateCheck(options);

@@ -57,7 +57,7 @@ export function readCompareWords(operands: readonly string[], words: CompareWord
 export function compareOptions({ files, words }: CompareRequest): CompareOptions {
   const { aFormat, bFormat, object, strict } = words;
   refuseObject(object);
-  const wishes = workerBudgetOptions(words);
+  const budget = workerBudgetOptions(words);
   const cache = readCacheMode('source cache', words.cache);
   return {
     images: [
@@ -66,7 +66,7 @@ export function compareOptions({ files, words }: CompareRequest): CompareOptions
     ],
     strict,
     cache,
-    ...wishes,
+    ...budget,
     ...nbdOptions(words),
   };
 }

@@ -37,11 +37,11 @@ export function readInfoWords(operands: readonly string[], words: InfoWords): In
       '--object is not supported: info reads headers, which needs no secret',
     );
   }
-  const wishes = workerBudgetOptions(words);
+  const budget = workerBudgetOptions(words);
   const name = oneOperand(operands);
   return {
     kind: 'info',
-    options: { image: readImageArgument(name, words), backingChain, deep, ...wishes, ...nbdOptions(words) },
+    options: { image: readImageArgument(name, words), backingChain, deep, ...budget, ...nbdOptions(words) },
     output,
     progress: progressStyle(words),
   };

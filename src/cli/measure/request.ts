@@ -70,7 +70,7 @@ export function readMeasureWords(
   const size = words.size === undefined ? undefined : readImageSize(words.size);
   const snapshot = words.snapshot === undefined ? undefined : readSnapshot(words.snapshot);
   const sample = words.sample === undefined ? undefined : readPercent(words.sample);
-  const wishes = workerBudgetOptions(words);
+  const budget = workerBudgetOptions(words);
   const targetFormat = targetFormatOf(words.targetFormat ?? (compress ? 'qcow2' : 'raw'));
   if (asksForHelp(pairs)) return { kind: 'text', text: formatOptionsHelp(targetFormat) };
   const [file] = operands;
@@ -94,7 +94,7 @@ export function readMeasureWords(
       sample,
       engine: engine === 'auto' ? undefined : engine,
       checkPayloads: words.checkPayloads,
-      ...wishes,
+      ...budget,
       ...nbdOptions(words),
     },
     name: file ?? `${size} bytes`,
