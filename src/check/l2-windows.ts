@@ -81,8 +81,8 @@ export class TableWalk {
         const wanted = visitor.l1Entry({ index, at: start + at, high, low, l2Offset });
         // Entries past the end of the file are 0 and need no visit.
         if ((typeof wanted === 'boolean' ? wanted : await wanted) && l2Offset < this.#file.size) {
-          const turn = yieldToEventLoop(signal);
-          if (turn !== undefined) await turn;
+          const pause = yieldToEventLoop(signal);
+          if (pause !== undefined) await pause;
           const table = this.#l2Tables.loaded(l2Offset) ?? (await this.#l2Tables.load(view, at));
           for (let from = 0; from < l2Entries; from += SLICE_ENTRIES) {
             visitor.l2Entries(table, l2Offset, from, Math.min(from + SLICE_ENTRIES, l2Entries));

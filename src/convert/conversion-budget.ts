@@ -36,8 +36,8 @@ interface PlannedOutput {
   readonly compressor: CompressorChoice | undefined;
   /** An image that is written into. */
   readonly existing?: ExistingImage | undefined;
-  /** Bytes that the caller takes besides. */
-  readonly besides?: number | undefined;
+  /** Bytes that the caller holds. */
+  readonly callerBytes?: number | undefined;
 }
 
 /**
@@ -49,7 +49,7 @@ export function conversionBudget(
   options: ConvertOptions,
   input: Input,
   read: readonly OpenedImage[],
-  { geometry, compressor, existing, besides = 0 }: PlannedOutput,
+  { geometry, compressor, existing, callerBytes = 0 }: PlannedOutput,
 ): WorkerBudget {
   const { tables, clusters } = chainMemory(read);
   const made = geometry?.clusterSize ?? clusters.largest;
@@ -66,7 +66,7 @@ export function conversionBudget(
   const l1 = geometry === undefined ? 0 : l1Bytes(geometry, existing?.virtualSize ?? input.size);
   const counters = existing === undefined ? 0 : countersBytesOf(existing);
   return planWorkerBudget(options, input.size, {
-    fixed: PROCESS_BYTES + RUN_BYTES + tables + 2 * l1 + counters + first.fixed + besides,
+    fixed: PROCESS_BYTES + RUN_BYTES + tables + 2 * l1 + counters + first.fixed + callerBytes,
     perThread: first.perThread + second.perThread,
     perSlot: first.perSlot + second.perSlot,
     cache: geometry && cacheNeed(geometry.clusterSize, options),

@@ -34,8 +34,8 @@ export interface OpenedOutput extends AsyncDisposable {
 /** The parts of opening an output that measuring and tests replace. */
 export interface OutputParts {
   readonly openTarget: typeof openTarget;
-  /** Bytes that the caller takes besides; default: 0. */
-  readonly memory?: number | undefined;
+  /** Bytes that the caller holds; default: 0. */
+  readonly callerBytes?: number | undefined;
   /** Runs the items of a qcow2 image; default: all of them, through `runPipeline`. */
   readonly runClusters?: RunClusters | undefined;
 }
@@ -80,7 +80,7 @@ export async function openOutput(
     const parameters = existing?.parameters ?? resolveCreateOptions(options.create ?? {}, input.size);
     const compressor = await chosenCompressor(options, parameters);
     const { geometry } = parameters;
-    const planned = { geometry, compressor, existing, besides: parts.memory };
+    const planned = { geometry, compressor, existing, callerBytes: parts.callerBytes };
     const budget = conversionBudget(options, input, read, planned);
     const kept = existing === undefined ? [] : await bitmapsOf(existing);
     const names = kept.map(({ name }) => name);

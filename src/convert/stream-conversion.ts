@@ -23,7 +23,7 @@ import { refuseSameFile } from './same-file.js';
 /** Makes the image once. @param changes options that differ @param parts replace those of the conversion */
 export type ConvertOnce = (
   changes: Partial<ConvertOptions>,
-  parts: { readonly openTarget: () => Promise<Target>; readonly memory?: number },
+  parts: { readonly openTarget: () => Promise<Target>; readonly callerBytes?: number },
 ) => Promise<OnceResult>;
 
 type StreamOptions = Pick<
@@ -82,11 +82,14 @@ async function convertTwice(
     onProgress && ((progress) => onProgress(inPart(progress, phase, phase === 'layout' ? 0 : 1 / 2, 1 / 2)));
   await using layout = new ImageLayout();
   const clusters = Math.ceil((input.size ?? 0) / geometry.clusterSize);
-  const memory =
+  const callerBytes =
     layoutMemory(clusters * geometry.l2EntryBytes) + Math.min(orderedMemory(unit), input.size ?? 0);
   await convertOnce(
     { digest: false, onProgress: inPhase('layout') },
-    { memory, openTarget: async () => forwardTarget(new LayoutFile(layout, stream.name, alignment), 'null') },
+    {
+      callerBytes,
+      openTarget: async () => forwardTarget(new LayoutFile(layout, stream.name, alignment), 'null'),
+    },
   );
   // The first pass has given every warning.
   const silent = { onWarning: undefined, onUnreadable: undefined };
@@ -94,7 +97,7 @@ async function convertTwice(
   return await convertOnce(
     { ...silent, onProgress: inPhase('write') },
     {
-      memory,
+      callerBytes,
       openTarget: async () => forwardTarget(new OrderedFile(layout, stream, input.name, sizes), 'stream'),
     },
   );

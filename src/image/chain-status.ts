@@ -18,10 +18,10 @@ interface AnsweringLayer {
   readonly answers: RangeCache<LayerStatus>;
 }
 
-function laterStatus(status: LayerStatus, bytes: number): LayerStatus {
+function sliceStatus(status: LayerStatus, bytes: number): LayerStatus {
   const { length, place } = status;
-  const later = place && { ...place, offset: place.offset + bytes };
-  return { ...status, length: length - bytes, place: later };
+  const rest = place && { ...place, offset: place.offset + bytes };
+  return { ...status, length: length - bytes, place: rest };
 }
 
 export class StatusChain {
@@ -31,7 +31,7 @@ export class StatusChain {
   constructor(layers: readonly OpenedLayer[]) {
     this.#layers = layers.map((opened) => ({
       size: opened.layer.size,
-      answers: new RangeCache(statusOf(opened, 'zeros', 'together'), laterStatus),
+      answers: new RangeCache(statusOf(opened, 'zeros', 'together'), sliceStatus),
     }));
   }
 

@@ -46,8 +46,8 @@ async function* rangesOf(options: MapOptions): AsyncGenerator<MapRange, void, un
     const chain = new StatusChain(layers);
     const merger = new RangeMerger();
     for (let start = startOffset; start < end; ) {
-      const turn = yieldToEventLoop(signal);
-      if (turn !== undefined) await turn;
+      const pause = yieldToEventLoop(signal);
+      if (pause !== undefined) await pause;
       const range = rangeOf(await chain.at(start), start, end);
       const complete = merger.add(range);
       if (complete !== undefined) yield complete;

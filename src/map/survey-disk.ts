@@ -45,8 +45,8 @@ export async function surveyDisk(
   const end = Math.min(source.size, startOffset + maxLength);
   const cells = new Cells<DiskKind>(Math.min(startOffset, end), end, smallestCell(clusterSize));
   for (let at = startOffset; at < end; ) {
-    const turn = yieldToEventLoop(undefined);
-    if (turn !== undefined) await turn;
+    const pause = yieldToEventLoop(undefined);
+    if (pause !== undefined) await pause;
     const status = await chain.at(at);
     const length = Math.min(status.length, end - at);
     cells.add(kindOf(status), at, length);

@@ -165,8 +165,8 @@ interface HostClusters {
 async function* hostClusters(layer: Qcow2Layer): AsyncGenerator<HostClusters> {
   const lookup = layer.lookup({ pastEnd: 'zeros', compressed: 'each' });
   for (let guest = 0; guest < layer.size; ) {
-    const turn = yieldToEventLoop(undefined);
-    if (turn !== undefined) await turn;
+    const pause = yieldToEventLoop(undefined);
+    if (pause !== undefined) await pause;
     const found = await lookup.find(guest);
     const { length } = found;
     const place = { guest, guestLength: length };

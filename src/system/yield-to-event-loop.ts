@@ -7,7 +7,7 @@ import { abortedError } from '../errors.js';
 /** Longest time without other work, in milliseconds: too short to be noticed. */
 const LONGEST_WAIT = 50;
 
-let lastTurn = performance.now();
+let lastYield = performance.now();
 
 /**
  * Call it in every step of such a loop, and await the result unless it is undefined.
@@ -15,10 +15,10 @@ let lastTurn = performance.now();
  * @throws Qcow2cError ERR_ABORTED, by rejecting, if the signal has aborted
  */
 export function yieldToEventLoop(signal: AbortSignal | undefined): Promise<void> | undefined {
-  if (performance.now() - lastTurn < LONGEST_WAIT) return undefined;
+  if (performance.now() - lastYield < LONGEST_WAIT) return undefined;
   return new Promise((resolve, reject) => {
     setImmediate(() => {
-      lastTurn = performance.now();
+      lastYield = performance.now();
       if (signal?.aborted) reject(abortedError(signal.reason));
       else resolve();
     });

@@ -9,20 +9,20 @@ const scratch = useScratch();
 
 const images = sample(CORRUPT_IMAGES, 40);
 /** Images made and checked concurrently. */
-const LANES = 2;
+const CONCURRENT = 2;
 
 test('qemu-img reports the intended fault of every corrupted image', async () => {
   const found: Record<string, number | null> = {};
-  const lane = async (number: number) => {
+  const checkShare = async (number: number) => {
     const image = scratch(`image-${number}.qcow2`);
-    for (const { name, make } of images.filter((_, index) => index % LANES === number)) {
+    for (const { name, make } of images.filter((_, index) => index % CONCURRENT === number)) {
       await make(image);
       // qemu-img resolves the name of a data file against its directory.
       const { status } = await run('qemu-img', ['check', basename(image)], { cwd: dirname(image) });
       found[name] = status;
     }
   };
-  await Promise.all(Array.from({ length: LANES }, (_, number) => lane(number)));
+  await Promise.all(Array.from({ length: CONCURRENT }, (_, number) => checkShare(number)));
   expect(found).toEqual(Object.fromEntries(images.map(({ name, status }) => [name, status])));
   expect(Object.keys(found)).toHaveLength(images.length);
 });

@@ -258,7 +258,7 @@ test('an aborted conversion closes no descriptor with writes in flight or queued
   await writeFile(path('large.raw'), compressible);
   const before = await namesBeside(target);
   const descriptors = await openFiles();
-  // The writes take turns of different length: when one is over, the other lane is in the middle of its own.
+  // The writes take turns of different length: when one is over, the other writer is in the middle of its own.
   for (const turns of [50, 200, 1000]) {
     disk.operations.length = 0;
     disk.turnsOf = (number) => turns * (1 + (number % 3));
