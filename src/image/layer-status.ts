@@ -57,6 +57,11 @@ export function statusOf(
 
 const NOTHING = { data: false, zero: false, storedLength: undefined, place: undefined };
 
+/** @param places as in FoundClusters @returns the sum of their lengths in bytes */
+function storedLengthOf(places: readonly number[]): number {
+  return places.reduce((sum, value, index) => (index % 2 === 1 ? sum + value : sum), 0);
+}
+
 class Qcow2Status {
   readonly #layer: Qcow2Layer;
   readonly #lookup: ClusterLookup;
@@ -76,7 +81,7 @@ class Qcow2Status {
       case 'unreadable':
         throw found.error;
       case 'compressed':
-        return { ...NOTHING, length, data: true, storedLength: found.storedLength };
+        return { ...NOTHING, length, data: true, storedLength: storedLengthOf(found.places) };
       case 'normal': {
         this.#isPreallocated ??= await isPreallocated(this.#layer.header, this.#layer.file);
         const place = this.#place(found.host);

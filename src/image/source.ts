@@ -7,16 +7,18 @@ import type { Qcow2cError } from '../errors.js';
 import type { ExportDescription } from '../nbd/describe-export.js';
 import type { LockUse } from '../system/image-lock.js';
 
-/** The payload of a compressed cluster in a file. Lengths and offsets in bytes. */
-interface CompressedPayload {
+/** The payloads of successive compressed clusters. Lengths and offsets in bytes. */
+export interface CompressedPayloads {
   readonly type: CompressionType;
-  /** An open descriptor or export number, to be read at `offset` by any thread while the source is open. */
+  /** An open descriptor or export number, to be read by any thread while the source is open. */
   readonly descriptor: number;
-  readonly offset: number;
-  /** The most bytes that the payload may take; bytes past the end of the file read as zeros. */
-  readonly storedLength: number;
-  /** The exact size of the inflated cluster. */
+  /** The exact size of each inflated cluster. */
   readonly clusterSize: number;
+  /**
+   * Two numbers for each payload: its offset in the file, and the most bytes that it may take. Bytes past the end of
+   * the file read as zeros.
+   */
+  readonly places: readonly number[];
 }
 
 /** A range of one kind, from the requested offset on. Lengths and offsets in bytes. */
@@ -32,8 +34,8 @@ export type MappedRange =
   | {
       readonly kind: 'compressed';
       readonly length: number;
-      readonly payload: CompressedPayload;
-      /** Bytes of the inflated cluster before the range. */
+      readonly payloads: CompressedPayloads;
+      /** Bytes of the inflated clusters before the range. */
       readonly skip: number;
     }
   /** The mapping of this range is unknown. Reading it throws `error`. */

@@ -172,7 +172,8 @@ async function* hostClusters(layer: Qcow2Layer): AsyncGenerator<HostClusters> {
     const place = { guest, guestLength: length };
     if (found.kind === 'unreadable') throw found.error;
     if (found.kind === 'compressed') {
-      yield { ...place, kind: 'compressed', host: found.offset, length: found.storedLength };
+      const [host = 0, storedLength = 0] = found.places;
+      yield { ...place, kind: 'compressed', host, length: storedLength };
     } else if (found.host !== undefined) {
       yield { ...place, kind: found.kind === 'normal' ? 'data' : 'preallocated', host: found.host, length };
     }

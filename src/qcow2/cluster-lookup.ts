@@ -37,10 +37,8 @@ export type FoundClusters = {
   | { readonly kind: 'normal'; readonly host: number }
   | {
       readonly kind: 'compressed';
-      /** Of the first payload. */
-      readonly offset: number;
-      /** Upper bound for the length of the payload, or of all payloads together. */
-      readonly storedLength: number;
+      /** For each cluster of the range the offset of its payload, and an upper bound for the payload's length. */
+      readonly places: readonly number[];
       /** Bytes of the first inflated cluster that lie before the requested offset. */
       readonly skip: number;
     }
@@ -51,6 +49,14 @@ export type FoundClusters = {
 type FoundTable =
   | { readonly index: number; readonly offset: number }
   | { readonly index: number; readonly count: number; readonly error: Qcow2cError };
+
+type CompressedRun = L2Run & { readonly kind: 'compressed' };
+
+/**
+ * The most payloads of one answer. A map that is asked for one cluster decodes this many entries, and for work items of
+ * 2 MiB it is asked once for several.
+ */
+const MOST_PAYLOADS = 256;
 
 export class ClusterLookup {
   readonly #image: ImageTables;
@@ -156,15 +162,16 @@ export class ClusterLookup {
     }
     const count = Math.min(entries.count, this.#l2Entries - first);
     const run = this.#runOf({ ...entries, count }, Math.floor(inCluster / this.#unitSize), guest - inCluster);
+    if (run.kind === 'compressed') {
+      const places = this.#placesFrom(run, { ...entries, count }, guest - inCluster);
+      const bytes = (places.length / 2) * this.#clusterSize - inCluster;
+      return { kind: 'compressed', length: Math.min(untilEnd, bytes), places, skip: inCluster };
+    }
     const inUnit = inCluster % this.#unitSize;
     const length = Math.min(untilEnd, run.units * this.#unitSize - inUnit);
     switch (run.kind) {
       case 'normal':
         return { kind: 'normal', length, host: run.host + inUnit };
-      case 'compressed': {
-        const { offset, storedLength } = run;
-        return { kind: 'compressed', length, offset, storedLength, skip: inCluster };
-      }
       case 'broken':
         return { kind: 'unreadable', length, error: this.broken(guest, run.reason, offset) };
       default:
@@ -184,7 +191,6 @@ export class ClusterLookup {
     const unitsPerCluster = unitsOf(this.#image);
     const run = l2Run(this.#image, view, at, from, guest);
     let units = Math.max(run.units, this.#alike(run, view, at, count));
-    let storedLength = run.kind === 'compressed' ? run.storedLength : 0;
     for (
       let index = Math.max(1, Math.floor(units / unitsPerCluster));
       index < count && from + units === index * unitsPerCluster;
@@ -194,9 +200,25 @@ export class ClusterLookup {
       const next = l2Run(this.#image, view, entryAt, 0, guest + index * this.#clusterSize);
       if (!this.#continues(run, next, units)) break;
       units += next.units;
-      if (next.kind === 'compressed') storedLength += next.storedLength;
     }
-    return run.kind === 'compressed' ? { ...run, units, storedLength } : { ...run, units };
+    return { ...run, units };
+  }
+
+  /**
+   * @param first the compressed cluster of the first entry
+   * @param guest offset of that cluster
+   * @returns the places of its payload and, together, of those of the compressed clusters that follow
+   */
+  #placesFrom(first: CompressedRun, { view, at, count }: TableEntries, guest: number): number[] {
+    const places = [first.offset, first.storedLength];
+    const end = this.#settings.compressed === 'each' ? 1 : Math.min(count, MOST_PAYLOADS);
+    for (let index = 1; index < end; index += 1) {
+      const entryAt = at + index * this.#entryBytes;
+      const next = l2Run(this.#image, view, entryAt, 0, guest + index * this.#clusterSize);
+      if (next.kind !== 'compressed') break;
+      places.push(next.offset, next.storedLength);
+    }
+    return places;
   }
 
   /**
@@ -215,18 +237,9 @@ export class ClusterLookup {
 
   /** Whether the cluster `units` after the start of `run` continues it. */
   #continues(run: L2Run, next: L2Run, units: number): boolean {
-    const { keptPlaces, compressed } = this.#settings;
-    switch (run.kind) {
-      case 'broken':
-        return false;
-      case 'compressed':
-        return next.kind === 'compressed' && compressed === 'together';
-      default: {
-        if (next.kind !== run.kind) return false;
-        const hasPlace = run.kind === 'normal' || keptPlaces;
-        return !hasPlace || next.host === after(run.host, units * this.#unitSize);
-      }
-    }
+    if (run.kind === 'broken' || run.kind === 'compressed' || next.kind !== run.kind) return false;
+    const hasPlace = run.kind === 'normal' || this.#settings.keptPlaces;
+    return !hasPlace || next.host === after(run.host, units * this.#unitSize);
   }
 }
 

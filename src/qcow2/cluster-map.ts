@@ -25,7 +25,7 @@ export class ClusterMap {
    * @param dataFile the external data file; undefined: the image holds its clusters
    */
   constructor(image: MappedImage, file: HostFile, dataFile: HostFile | undefined) {
-    const settings = { pastEnd: 'refused', keptPlaces: false, compressed: 'each' } as const;
+    const settings = { pastEnd: 'refused', keptPlaces: false, compressed: 'together' } as const;
     this.#lookup = new ClusterLookup({ ...image, external: dataFile !== undefined }, file, settings);
     this.#descriptor = file.descriptor;
     this.#data = dataFile ?? file;
@@ -43,10 +43,9 @@ export class ClusterMap {
       case 'normal':
         return this.#stored(guest, found.host, found.length);
       case 'compressed': {
-        const { length, offset, storedLength, skip } = found;
+        const { length, places, skip } = found;
         const [type, descriptor, clusterSize] = [this.#type, this.#descriptor, this.#clusterSize];
-        const payload = { type, descriptor, offset, storedLength, clusterSize };
-        return { kind: 'compressed', length, payload, skip };
+        return { kind: 'compressed', length, payloads: { type, descriptor, clusterSize, places }, skip };
       }
       case 'unreadable':
         return found;

@@ -35,7 +35,7 @@ function storing(choice: CompressorChoice | undefined): number {
 }
 
 function reading(segment: Segment): number {
-  return segment.kind === 'compressed' ? INFLATE[segment.type] : READ;
+  return segment.kind === 'compressed' ? INFLATE[segment.payloads.type] : READ;
 }
 
 interface Segments {
@@ -76,8 +76,8 @@ export function storingWork(
     const isCopied =
       passthrough &&
       segment.kind === 'compressed' &&
-      segment.type === compressor?.type &&
-      segment.inflatedLength === clusterSize;
+      segment.payloads.type === compressor?.type &&
+      segment.payloads.clusterSize === clusterSize;
     bytes += segment.length;
     work += segment.length * (isCopied ? COPY : storing(compressor));
   }

@@ -1,6 +1,7 @@
 /** Decides by their maps whether two ranges are the same bytes of a file, which then need not be read and compared. */
 import { fstatSync } from 'node:fs';
 import { ioError, quoted } from '../errors.js';
+import { cutPayloads } from '../image/range-slice.js';
 import type { MappedRange } from '../image/source.js';
 import { isExportNumber } from '../nbd/open-exports.js';
 import { fileIdentity } from '../system/file-identity.js';
@@ -11,21 +12,22 @@ import { fileIdentity } from '../system/file-identity.js';
  */
 export type IdentityOf = (descriptor: number) => string;
 
-/** Whether two ranges begin with the same byte of a file, or with zeros; then they are equal as far as both go. */
+/** Whether two ranges are the same bytes of a file, or zeros, as far as both go. */
 export function isSameRange(a: MappedRange, b: MappedRange, identityOf: IdentityOf): boolean {
   const isSameFile = (one: number, other: number) => one === other || identityOf(one) === identityOf(other);
   if (a.kind === 'zero') return b.kind === 'zero';
   if (a.kind === 'data') {
     return b.kind === 'data' && a.offset === b.offset && isSameFile(a.descriptor, b.descriptor);
   }
-  if (a.kind !== 'compressed' || b.kind !== 'compressed' || a.skip !== b.skip) return false;
-  const [one, other] = [a.payload, b.payload];
+  if (a.kind !== 'compressed' || b.kind !== 'compressed') return false;
+  const length = Math.min(a.length, b.length);
+  const [one, other] = [cutPayloads(a.payloads, a.skip, length), cutPayloads(b.payloads, b.skip, length)];
   return (
-    one.offset === other.offset &&
-    one.storedLength === other.storedLength &&
-    one.type === other.type &&
-    one.clusterSize === other.clusterSize &&
-    isSameFile(one.descriptor, other.descriptor)
+    one.skip === other.skip &&
+    one.payloads.type === other.payloads.type &&
+    one.payloads.clusterSize === other.payloads.clusterSize &&
+    one.payloads.places.every((place, index) => place === other.payloads.places[index]) &&
+    isSameFile(one.payloads.descriptor, other.payloads.descriptor)
   );
 }
 

@@ -1,6 +1,6 @@
 /** Segments: the parts of an item for which a source has bytes. A worker reads them; the rest of the item is zeros. */
-import type { CompressionType } from '../compression-type.js';
-import type { MappedRange, Source } from '../image/source.js';
+import { cutPayloads } from '../image/range-slice.js';
+import type { CompressedPayloads, MappedRange, Source } from '../image/source.js';
 
 /** In bytes. */
 export type Segment = DataSegment | CompressedSegment | ArrivedSegment;
@@ -19,23 +19,17 @@ export interface DataSegment extends SegmentPlace {
   readonly offset: number;
 }
 
-/** Bytes of a compressed cluster. */
+/** Bytes of successive compressed clusters. */
 export interface CompressedSegment extends SegmentPlace {
   readonly kind: 'compressed';
-  readonly type: CompressionType;
-  readonly descriptor: number;
-  /** Offset of the payload in the file. */
-  readonly offset: number;
-  /** Largest possible length of the payload; bytes past the end of the file read as zeros. */
-  readonly storedLength: number;
-  /** The payload inflates to exactly this many bytes. */
-  readonly inflatedLength: number;
-  /** Inflated bytes before the segment. */
+  /** Of the clusters that the segment touches, and no others. */
+  readonly payloads: CompressedPayloads;
+  /** Bytes of the first inflated cluster before the segment. */
   readonly skip: number;
 }
 
 /** Bytes that have arrived in memory, from a stream or a file: in the item's slot of `arrivals`, at `at`. */
-interface ArrivedSegment extends SegmentPlace {
+export interface ArrivedSegment extends SegmentPlace {
   readonly kind: 'arrived';
 }
 
@@ -51,11 +45,8 @@ export function segmentOf(range: MappedRange, at: number, length: number): Segme
       const { descriptor, offset } = range;
       return { kind: 'data', at, length, descriptor, offset };
     }
-    case 'compressed': {
-      const { payload, skip } = range;
-      const { type, descriptor, offset, storedLength, clusterSize: inflatedLength } = payload;
-      return { kind: 'compressed', at, length, type, descriptor, offset, storedLength, inflatedLength, skip };
-    }
+    case 'compressed':
+      return { kind: 'compressed', at, length, ...cutPayloads(range.payloads, range.skip, length) };
     default:
       return undefined;
   }
@@ -90,7 +81,10 @@ export function cutSegments(segments: readonly Segment[], from: number, to: numb
     if (length <= 0) continue;
     const skipped = at - segment.at;
     if (segment.kind === 'data') inside.push({ ...segment, at, length, offset: segment.offset + skipped });
-    if (segment.kind === 'compressed') inside.push({ ...segment, at, length, skip: segment.skip + skipped });
+    if (segment.kind === 'compressed') {
+      const { payloads, skip } = segment;
+      inside.push({ ...segment, at, length, ...cutPayloads(payloads, skip + skipped, length) });
+    }
   }
   return inside;
 }

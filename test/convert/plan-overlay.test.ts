@@ -191,18 +191,22 @@ describe('the plan of an overlay', () => {
     expect((await itemsOf(source, backing)).length).toBe(1);
   });
 
-  test('treats payloads of different lengths at one offset as different', async () => {
-    const source = fake('source', [{ kind: 'compressed', length: 16 }], 8);
-    const backing = fake('backing', [{ kind: 'compressed', length: 16 }], 8);
-    expect(await itemsOf(source, backing)).toEqual([]);
-    const { map } = backing;
-    backing.map = async (offset) => {
-      const range = await map.call(backing, offset);
-      if (range.kind !== 'compressed') throw new Error(range.kind);
-      return { ...range, payload: { ...range.payload, storedLength: 1024 } };
-    };
-    expect((await itemsOf(source, backing)).length).toBe(1);
-  });
+  test.each([1, 7])(
+    'treats payloads of different lengths at one offset as different: number %i',
+    async (number) => {
+      const source = fake('source', [{ kind: 'compressed', length: 16, clusterSize: 4 }], 8);
+      const backing = fake('backing', [{ kind: 'compressed', length: 16, clusterSize: 4 }], 8);
+      expect(await itemsOf(source, backing)).toEqual([]);
+      const { map } = backing;
+      backing.map = async (offset) => {
+        const range = await map.call(backing, offset);
+        if (range.kind !== 'compressed') throw new Error(range.kind);
+        const { payloads } = range;
+        return { ...range, payloads: { ...payloads, places: payloads.places.with(number, 1024) } };
+      };
+      expect((await itemsOf(source, backing)).length).toBe(1);
+    },
+  );
 });
 
 describe('an unreadable range', () => {

@@ -7,6 +7,8 @@ import type { Layer, LayerRange, MappedRange } from '../../src/image/source.js';
 export interface LayerStretch<Kind = LayerRange['kind']> {
   readonly kind: Kind;
   readonly length: number;
+  /** Of a compressed stretch; the last cluster may go past its end. Default: it is one cluster. */
+  readonly clusterSize?: number | undefined;
 }
 
 /** File offset of the data minus its guest offset. */
@@ -42,21 +44,22 @@ export class FakeLayer<Range extends LayerRange = LayerRange> implements Layer {
     return this.#rangeOf(found, offset) as Range;
   }
 
-  #rangeOf({ kind, start, length: whole }: LayerStretch & { readonly start: number }, offset: number) {
+  #rangeOf(
+    { kind, start, length: whole, clusterSize = whole }: LayerStretch & { readonly start: number },
+    offset: number,
+  ) {
     const length = start + whole - offset;
     const { descriptor } = this;
     switch (kind) {
       case 'data':
         return { kind, length, descriptor, offset: offset + DATA_SHIFT };
       case 'compressed': {
-        const payload = {
-          type: 'zlib',
-          descriptor,
-          offset: start + DATA_SHIFT,
-          storedLength: 512,
-          clusterSize: whole,
+        const clusters = Array.from({ length: Math.ceil(whole / clusterSize) }, (_, index) => index);
+        const places = clusters.flatMap((index) => [start + DATA_SHIFT + index, 512]);
+        return {
+          ...{ kind, length, payloads: { type: 'zlib', descriptor, clusterSize, places } },
+          skip: offset - start,
         };
-        return { kind, length, payload, skip: offset - start };
       }
       case 'unreadable':
         return { kind, length, error: unreadable(this.name, start) };
@@ -92,8 +95,10 @@ export function meaningOf(range: LayerRange, bytes: number): ByteMeaning {
     case 'data':
       return `data ${range.descriptor}:${range.offset + bytes}`;
     case 'compressed': {
-      const { descriptor, offset, clusterSize } = range.payload;
-      return `compressed ${descriptor}:${offset}+${range.skip + bytes} of ${clusterSize}`;
+      const { descriptor, clusterSize, places } = range.payloads;
+      const at = range.skip + bytes;
+      const [offset, storedLength] = places.slice(2 * Math.floor(at / clusterSize));
+      return `compressed ${descriptor}:${offset}+${storedLength}, byte ${at % clusterSize} of ${clusterSize}`;
     }
     case 'unreadable':
       return `unreadable ${range.error.file}:${range.error.offset}`;
@@ -112,6 +117,7 @@ export function stretchesOf<Kind extends LayerRange['kind']>(kinds: readonly Kin
         fc.constantFrom(16, 32),
         fc.integer({ min: 1, max: most }),
       ),
+      clusterSize: fc.constantFrom(undefined, 4, 16),
     }),
     { maxLength: 10 },
   );

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { cutItems, joinPieces, pieceOf } from '../../src/measure/pieces.js';
 import { ITEM_BYTES, type PlannedItem } from '../../src/workers/plan.js';
 import type { Segment } from '../../src/workers/segments.js';
+import { meaningOf } from '../image/fake-layer.js';
 
 const SECTOR = 512;
 const CLUSTER = 4096;
@@ -26,17 +27,14 @@ const ANY_SEGMENTS = fc
       at += gap * SECTOR;
       const bytes = Math.min(length * SECTOR, ITEM_BYTES - at);
       if (bytes <= 0) break;
-      const place = { at, length: bytes, descriptor: index, offset: index * 7 * SECTOR };
-      if (data) segments.push({ kind: 'data', ...place });
-      else
-        segments.push({
-          kind: 'compressed',
-          ...place,
-          type: 'zlib',
-          storedLength: 99,
-          inflatedLength: ITEM_BYTES,
-          skip: 3 * SECTOR,
-        });
+      const [place, offset] = [{ at, length: bytes }, index * 7 * SECTOR];
+      if (data) {
+        segments.push({ kind: 'data', ...place, descriptor: index, offset });
+      } else {
+        const places = [offset, 99, offset + 1, 98];
+        const payloads = { type: 'zlib', descriptor: index, clusterSize: ITEM_BYTES, places } as const;
+        segments.push({ kind: 'compressed', ...place, payloads, skip: 3 * SECTOR });
+      }
       at += bytes;
     }
     return segments;
@@ -47,12 +45,8 @@ function sectorsOf(segments: readonly Segment[], length: number): (string | unde
   const sectors = new Array<string | undefined>(length / SECTOR).fill(undefined);
   for (const segment of segments) {
     if (segment.kind === 'arrived') throw new Error('a stream');
-    const { kind, descriptor, offset } = segment;
-    const first = kind === 'data' ? offset : segment.skip;
     for (let done = 0; done < segment.length; done += SECTOR) {
-      const name =
-        kind === 'data' ? `${descriptor}@${first + done}` : `${descriptor}/${offset}@${first + done}`;
-      sectors[(segment.at + done) / SECTOR] = name;
+      sectors[(segment.at + done) / SECTOR] = meaningOf(segment, done);
     }
   }
   return sectors;

@@ -139,10 +139,10 @@ describe('compressed clusters', () => {
 
   test('are reported one by one', async () => {
     expect((await all(lookupIn(words), 2048)).slice(0, 4)).toEqual([
-      { kind: 'compressed', length: 512, offset: 2048, storedLength: 512, skip: 0 },
-      { kind: 'compressed', length: 512, offset: 2100, storedLength: 460 + 512, skip: 0 },
+      { kind: 'compressed', length: 512, places: [2048, 512], skip: 0 },
+      { kind: 'compressed', length: 512, places: [2100, 460 + 512], skip: 0 },
       { kind: 'normal', length: 512, host: 0x3000 },
-      { kind: 'compressed', length: 512, offset: 9000, storedLength: 216, skip: 0 },
+      { kind: 'compressed', length: 512, places: [9000, 216], skip: 0 },
     ]);
   });
 
@@ -151,12 +151,19 @@ describe('compressed clusters', () => {
     expect(await lookup.find(0)).toEqual({
       kind: 'compressed',
       length: 1024,
-      offset: 2048,
-      storedLength: 512 + 460 + 512,
+      places: [2048, 512, 2100, 460 + 512],
       skip: 0,
     });
     expect(await lookup.find(100)).toMatchObject({ kind: 'compressed', length: 924, skip: 100 });
     expect(await lookup.find(600)).toMatchObject({ kind: 'compressed', length: 424, skip: 88 });
+  });
+
+  test('are reported together up to a limit', async () => {
+    const many = Array.from({ length: 300 }, (_, index) => COMPRESSED | BigInt(2048 + index));
+    const sizes = { clusters: 300, clusterBits: 12, l2At: 4096, fileSize: 8192 };
+    const lookup = lookupIn(many, { compressed: 'together' }, sizes);
+    const lengths = (await all(lookup, 300 * 4096)).map(({ length }) => length / 4096);
+    expect(lengths).toEqual([256, 44]);
   });
 });
 

@@ -36,8 +36,10 @@ export function sectorsOf(range: LayerRange): Sector[] {
       return { kind: 'data', descriptor: range.descriptor, offset: range.offset + bytes };
     }
     if (range.kind === 'compressed') {
-      const { offset, storedLength } = range.payload;
-      return { kind: 'compressed', offset, storedLength, skip: range.skip + bytes };
+      const { clusterSize, places } = range.payloads;
+      const at = range.skip + bytes;
+      const [offset = -1, storedLength = -1] = places.slice(2 * Math.floor(at / clusterSize));
+      return { kind: 'compressed', offset, storedLength, skip: at % clusterSize };
     }
     return { kind: range.kind };
   });

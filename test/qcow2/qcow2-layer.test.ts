@@ -63,7 +63,10 @@ describe('a layer', () => {
     expect(await old.map(0)).toMatchObject({ kind: 'unreadable' });
     file.bytes.writeBigUInt64BE((1n << 62n) | 9001n, 4 * CLUSTER);
     const zstd = new Qcow2Layer({ ...header, compressionType: 'zstd' }, file, undefined);
-    expect(await zstd.map(0)).toMatchObject({ kind: 'compressed', payload: { type: 'zstd', offset: 9001 } });
+    expect(await zstd.map(0)).toMatchObject({
+      kind: 'compressed',
+      payloads: { type: 'zstd', places: [9001, 215] },
+    });
     const extended = new Qcow2Layer(
       { ...header, clusterBits: 14, incompatibleFeatures: 16n, l1Offset: (3 * CLUSTER) as never },
       file,

@@ -54,8 +54,9 @@ function same(at: number, cluster: number): Stretch {
 /** A malformed payload: a valid one without its first byte. */
 function broken(cluster: number): Segment {
   const from = cluster * CLUSTER;
-  const payload = disk.compressed(from, from, CLUSTER);
-  return { ...payload, offset: payload.offset + 1 };
+  const segment = disk.compressed(from, from, CLUSTER);
+  const [offset = 0, storedLength = 0] = segment.payloads.places;
+  return { ...segment, payloads: { ...segment.payloads, places: [offset + 1, storedLength] } };
 }
 
 test('equal bytes are equal in any storage, and ranges without segments are zeros', () => {

@@ -9,8 +9,8 @@ import { createDecompressor } from '../../src/engines/create-engine.js';
 import { alignedMemory } from '../../src/system/aligned-memory.js';
 import type { UnreadableItemRange } from '../../src/workers/item-failure.js';
 import { ItemError } from '../../src/workers/item-failure.js';
-import type { CompressedSegment, Segment } from '../../src/workers/segments.js';
 import { type ReaderSetup, SegmentReader } from '../../src/workers/tasks/segment-reader.js';
+import type { ClusterSegment, SplitSegment } from '../../src/workers/tasks/split-segments.js';
 import { useScratch } from '../e2e/scratch.js';
 import { randomBytes, text } from '../engines/samples.js';
 import { memoryOf } from './worker-setup.js';
@@ -52,7 +52,7 @@ afterAll(() => {
 });
 
 /** The number of sectors that a payload touches is all that a descriptor says. */
-function segment(index: number, at: number, skip = 0, length = CLUSTER - skip): CompressedSegment {
+function segment(index: number, at: number, skip = 0, length = CLUSTER - skip): ClusterSegment {
   const offset = OFFSETS[index]!;
   const end = offset + PAYLOADS[index]!.length;
   const storedLength = Math.ceil(end / 512) * 512 - offset;
@@ -68,14 +68,14 @@ function reader(more: Partial<ReaderSetup> = {}): SegmentReader {
   return new SegmentReader(setup, memoryOf(), new Map([['zlib', zlib]]));
 }
 
-function readItem(segments: readonly Segment[], more: Partial<ReaderSetup> = {}) {
+function readItem(segments: readonly SplitSegment[], more: Partial<ReaderSetup> = {}) {
   const item = alignedMemory(ITEM).subarray(0, ITEM).fill(0xdd);
   const unreadable: UnreadableItemRange[] = [];
   reader(more).read(segments, 0, item, unreadable);
   return { item, unreadable };
 }
 
-function failureOf(segments: readonly Segment[]) {
+function failureOf(segments: readonly SplitSegment[]) {
   try {
     readItem(segments);
   } catch (error) {
@@ -101,7 +101,7 @@ test('any parts of compressed clusters are read back, without the page cache too
       const descriptor = isDirect ? direct : cached;
       const expected = Buffer.alloc(ITEM);
       let end = 0;
-      const segments = list.flatMap(({ gap, index, skip, raw, ...piece }): Segment[] => {
+      const segments = list.flatMap(({ gap, index, skip, raw, ...piece }): SplitSegment[] => {
         const at = end + gap;
         const length = Math.min(piece.length, CLUSTER - skip);
         if (at + length > ITEM) return [];
@@ -131,7 +131,7 @@ describe('a cluster is inflated', () => {
   });
 
   test('once for all its consecutive segments, even with bytes between them', () => {
-    const data: Segment = { kind: 'data', at: 512, length: 512, descriptor: cached, offset: 0 };
+    const data: SplitSegment = { kind: 'data', at: 512, length: 512, descriptor: cached, offset: 0 };
     readItem([segment(0, 0, 0, 512), data, segment(0, 1024, 1024, 512), segment(0, 2048, 8192, 4096)]);
     expect(inflated.length).toBe(1);
   });

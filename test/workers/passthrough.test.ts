@@ -137,7 +137,11 @@ describe('a payload is not copied', () => {
   test.each<[string, (segment: CompressedSegment) => Segment, Partial<CompressionSetup>]>([
     ['unless asked for', (segment) => segment, { passthrough: false }],
     ['when nothing is compressed', (segment) => segment, { compressor: undefined }],
-    ['of another compression type', (segment) => ({ ...segment, type: 'zstd' }), {}],
+    [
+      'of another compression type',
+      (segment) => ({ ...segment, payloads: { ...segment.payloads, type: 'zstd' } }),
+      {},
+    ],
     ['if only a part of it is needed', (segment) => ({ ...segment, length: CLUSTER - 512 }), {}],
     ['from another offset in the cluster', (segment) => ({ ...segment, at: segment.at + 512 }), {}],
   ])('%s', (_, change, more) => {
@@ -183,9 +187,15 @@ describe('a damaged payload', () => {
       Buffer.concat([short, Buffer.alloc(CLUSTER - short.length)]),
       CLUSTER,
     );
-    damaged = { ...whole('text'), descriptor: file.descriptor, offset: 0, storedLength: short.length };
+    damaged = withPayload(file.descriptor, short.length);
   });
   afterAll(() => closeSync(file.descriptor));
+
+  /** The first cluster, whose payload begins a file. */
+  function withPayload(descriptor: number, length: number): CompressedSegment {
+    const segment = whole('text');
+    return { ...segment, payloads: { ...segment.payloads, descriptor, places: [0, length] } };
+  }
 
   test('is an error even if it would only be copied', () => {
     expect(() => pack([damaged])).toThrow(ItemError);
@@ -208,7 +218,7 @@ describe('a damaged payload', () => {
   test('that QEMU reads is recompressed, without salvage too, and reported', () => {
     const longer = deflateRawSync(Buffer.concat([DISK.subarray(0, CLUSTER), text(100)]));
     const odd = makeSourceFile(scratch('odd'), Buffer.concat([longer, Buffer.alloc(CLUSTER)]), CLUSTER);
-    const segment = { ...damaged, descriptor: odd.descriptor, storedLength: longer.length };
+    const segment = withPayload(odd.descriptor, longer.length);
     const { sizes, asked, copied, unreadable } = pack([segment]);
     closeSync(odd.descriptor);
     expect([sizes[0], copied, asked.length]).toEqual([5, 0, 1]);

@@ -212,17 +212,12 @@ describe('the plan', () => {
       { kind: 'zero', length: 512 },
       { kind: 'compressed', length: 4096 },
     ]);
-    const payload = {
-      kind: 'compressed',
-      type: 'zlib',
-      descriptor: 77,
-      offset: 1512,
-      storedLength: 512,
-    } as const;
+    const payloads = { type: 'zlib', descriptor: 77, clusterSize: 4096, places: [1512, 512] } as const;
+    const compressed = { kind: 'compressed', payloads } as const;
     const [first, second, third] = await itemsOf(source, 2048, false);
-    expect(first?.segments).toEqual([{ ...payload, at: 512, length: 1536, inflatedLength: 4096, skip: 0 }]);
-    expect(second?.segments).toEqual([{ ...payload, at: 0, length: 2048, inflatedLength: 4096, skip: 1536 }]);
-    expect(third?.segments).toEqual([{ ...payload, at: 0, length: 512, inflatedLength: 4096, skip: 3584 }]);
+    expect(first?.segments).toEqual([{ ...compressed, at: 512, length: 1536, skip: 0 }]);
+    expect(second?.segments).toEqual([{ ...compressed, at: 0, length: 2048, skip: 1536 }]);
+    expect(third?.segments).toEqual([{ ...compressed, at: 0, length: 512, skip: 3584 }]);
   });
 
   test('has no item for an empty disk', async () => {

@@ -1,5 +1,6 @@
 /** The source of every byte according to planned items, for comparison with the map. */
 import type { Segment } from '../../src/workers/segments.js';
+import { meaningOf } from '../image/fake-layer.js';
 
 /**
  * Writes down what each byte of an item is, in the words of `meaningOf`.
@@ -27,8 +28,11 @@ function meaningOfSegment(segment: Segment, byte: number): string {
     case 'data':
       return `data ${segment.descriptor}:${segment.offset + byte}`;
     case 'compressed': {
-      const { descriptor, offset, skip, inflatedLength } = segment;
-      return `compressed ${descriptor}:${offset}+${skip + byte} of ${inflatedLength}`;
+      const { kind, payloads, skip, length } = segment;
+      const clusters = payloads.places.length / 2;
+      if (clusters !== Math.ceil((skip + length) / payloads.clusterSize))
+        throw new Error(`${clusters} payloads`);
+      return meaningOf({ kind, payloads, skip, length }, byte);
     }
     default:
       return 'arrived';

@@ -6,12 +6,13 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { alignedMemory } from '../../src/system/aligned-memory.js';
 import type { UnreadableItemRange } from '../../src/workers/item-failure.js';
 import { ItemError } from '../../src/workers/item-failure.js';
-import type { DataSegment, Segment } from '../../src/workers/segments.js';
+import type { DataSegment } from '../../src/workers/segments.js';
 import {
   type ReaderMemory,
   type ReaderSetup,
   SegmentReader,
 } from '../../src/workers/tasks/segment-reader.js';
+import type { SplitSegment } from '../../src/workers/tasks/split-segments.js';
 import { useScratch } from '../e2e/scratch.js';
 import { randomBytes } from '../e2e/source-images.js';
 import { memoryOf } from './worker-setup.js';
@@ -57,7 +58,7 @@ const segment = (at: number, length: number, offset: number): DataSegment => ({
 /** Reads into `item`. @returns what became zeros because it could not be read */
 function readItem(
   readAlignment: number,
-  segments: readonly Segment[],
+  segments: readonly SplitSegment[],
   { slot = 0, ...more }: Partial<ReaderSetup & ReaderMemory> & { slot?: number } = {},
 ): UnreadableItemRange[] {
   const setup = { readAlignment, salvage: false, itemSize: ITEM, ...memoryOf(), ...more };

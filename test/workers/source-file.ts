@@ -2,6 +2,7 @@
 import { openSync, writeFileSync } from 'node:fs';
 import { deflateRawSync } from 'node:zlib';
 import { roundUp } from '../../src/arithmetic.js';
+import { cutPayloads } from '../../src/image/range-slice.js';
 import type { CompressedSegment, DataSegment } from '../../src/workers/segments.js';
 
 export interface SourceFile {
@@ -10,7 +11,7 @@ export interface SourceFile {
   readonly payloads: readonly Buffer[];
   /** The disk's bytes at `offset`, for an item that begins at `base`. */
   data(base: number, offset: number, length: number): DataSegment;
-  /** The same, which must lie in one cluster, from its payload. */
+  /** The same from the payloads of its clusters. */
   compressed(base: number, offset: number, length: number): CompressedSegment;
 }
 
@@ -24,10 +25,10 @@ export function makeSourceFile(path: string, disk: Uint8Array, clusterSize: numb
     deflateRawSync(disk.subarray(index * clusterSize, (index + 1) * clusterSize)),
   );
   let end = disk.length + 77;
-  const places = payloads.map(({ length }) => {
+  const places = payloads.flatMap(({ length }) => {
     const offset = end;
     end += length;
-    return { offset, storedLength: roundUp(end, 512) - offset };
+    return [offset, roundUp(end, 512) - offset];
   });
   writeFileSync(path, Buffer.concat([disk, Buffer.alloc(77, 0xee), ...payloads]));
   const descriptor = openSync(path, 'r');
@@ -36,9 +37,8 @@ export function makeSourceFile(path: string, disk: Uint8Array, clusterSize: numb
     payloads,
     data: (base, offset, length) => ({ kind: 'data', at: offset - base, length, descriptor, offset }),
     compressed: (base, offset, length) => ({
-      ...{ kind: 'compressed', type: 'zlib', descriptor, inflatedLength: clusterSize },
-      ...places[Math.floor(offset / clusterSize)]!,
-      ...{ at: offset - base, length, skip: offset % clusterSize },
+      ...{ kind: 'compressed', at: offset - base, length },
+      ...cutPayloads({ type: 'zlib', descriptor, clusterSize, places }, offset, length),
     }),
   };
 }

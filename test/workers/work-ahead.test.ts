@@ -124,13 +124,9 @@ describe('the work of an item', () => {
   const data = { kind: 'data', at: 0, length: MIB, descriptor: 3, offset: 0 } as const;
   const payload: CompressedSegment = {
     kind: 'compressed',
-    type: 'zlib',
     at: 0,
     length: 65536,
-    descriptor: 3,
-    offset: 0,
-    storedLength: 4096,
-    inflatedLength: 65536,
+    payloads: { type: 'zlib', descriptor: 3, clusterSize: 65536, places: [0, 4096] },
     skip: 0,
   };
   const compressor = { engine: 'libdeflate', type: 'zlib', level: 6, windowBits: 15 } as const;

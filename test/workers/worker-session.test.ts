@@ -84,9 +84,7 @@ const WORK: readonly (readonly [string, () => AnyTask['setup'], () => AnyTask['i
     }),
     () => ({
       slot: 0,
-      payloads: Float64Array.from(
-        segments().flatMap(({ at, offset, storedLength }) => [at, offset, storedLength]),
-      ),
+      payloads: Float64Array.from(segments().flatMap(({ at, payloads }) => [at, ...payloads.places])),
     }),
     1,
   ],

@@ -3,6 +3,7 @@ import { roundUp } from '../../arithmetic.js';
 import type { UnreadableItemRange } from '../item-failure.js';
 import type { CompressionItem, CompressionSetup } from '../messages/compression.js';
 import type { SegmentReader } from './segment-reader.js';
+import { splitSegments } from './split-segments.js';
 import { threadMemory } from './thread-memory.js';
 
 export class BackingComparison {
@@ -36,7 +37,8 @@ export class BackingComparison {
     const { clusterSize, itemSize } = this.#setup;
     if (this.#content.length === 0) this.#content = threadMemory.take(itemSize);
     const lost: UnreadableItemRange[] = [];
-    this.#reader.read(backing, slot, this.#content.subarray(0, roundUp(length, clusterSize)), lost);
+    const place = this.#content.subarray(0, roundUp(length, clusterSize));
+    this.#reader.read(splitSegments(backing), slot, place, lost);
     for (const range of lost) {
       if (range.isKept) continue;
       const { at } = range;

@@ -8,8 +8,8 @@ import { CorruptPayload } from '../../engines/corrupt-payload.js';
 import { internalError } from '../../errors.js';
 import { SECTOR_SIZE } from '../../sector.js';
 import { ItemError, type ItemFailure } from '../item-failure.js';
-import type { CompressedSegment } from '../segments.js';
 import type { PositionalReader } from './positional-reader.js';
+import type { ClusterSegment } from './split-segments.js';
 
 export type Decompressors = ReadonlyMap<CompressionType, Decompressor>;
 
@@ -33,7 +33,7 @@ export class ClusterInflater {
   readonly #salvage: boolean;
   #scratch: Uint8Array = new Uint8Array(0);
   /** The cluster in `#scratch`, and the result for its payload. */
-  #last: { readonly segment: CompressedSegment; readonly inflated: InflatedCluster } | undefined;
+  #last: { readonly segment: ClusterSegment; readonly inflated: InflatedCluster } | undefined;
 
   /** @param salvage use the recoverable part of a payload that QEMU does not read, instead of failing */
   constructor(reader: PositionalReader, decompressors: Decompressors, salvage: boolean) {
@@ -47,7 +47,7 @@ export class ClusterInflater {
    * @param into receives `inflatedLength` bytes; undefined content after a failure
    * @throws ItemError when a read fails; without salvage also for a payload that QEMU does not read
    */
-  inflateInto(segment: CompressedSegment, into: Uint8Array): InflatedCluster {
+  inflateInto(segment: ClusterSegment, into: Uint8Array): InflatedCluster {
     const { type, descriptor, offset, storedLength, inflatedLength, at } = segment;
     const corrupt = (message: string): ItemFailure => ({ kind: 'corrupt', descriptor, offset, at, message });
     if (storedLength > mostStored(inflatedLength)) {
@@ -75,7 +75,7 @@ export class ClusterInflater {
    * @returns the whole cluster of a segment, valid until the next call, and the result for its payload
    * @throws ItemError as `inflateInto`
    */
-  inflate(segment: CompressedSegment): InflatedCluster & { readonly cluster: Uint8Array } {
+  inflate(segment: ClusterSegment): InflatedCluster & { readonly cluster: Uint8Array } {
     const { inflatedLength } = segment;
     if (this.#scratch.length < inflatedLength) this.#scratch = new Uint8Array(inflatedLength);
     const cluster = this.#scratch.subarray(0, inflatedLength);
@@ -87,7 +87,7 @@ export class ClusterInflater {
   }
 }
 
-function isSameCluster(a: CompressedSegment, b: CompressedSegment): boolean {
+function isSameCluster(a: ClusterSegment, b: ClusterSegment): boolean {
   return (
     a.descriptor === b.descriptor &&
     a.offset === b.offset &&

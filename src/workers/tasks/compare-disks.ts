@@ -5,6 +5,7 @@ import type { Compared, ComparisonItem, ComparisonSetup } from '../messages/comp
 import type { PoolSharedMemory } from '../messages/task.js';
 import type { Decompressors } from './cluster-inflater.js';
 import { SegmentReader } from './segment-reader.js';
+import { splitSegments } from './split-segments.js';
 import { threadMemory } from './thread-memory.js';
 
 const SAME: Compared = { difference: undefined, unreadable: [], unreadableSide: undefined };
@@ -24,7 +25,8 @@ export class DiskComparer {
     for (const { at, length, segments } of stretches) {
       for (const side of [0, 1] as const) {
         try {
-          this.#readers[side].read(segments[side], slot, this.#memories[side].subarray(0, length), []);
+          const split = splitSegments(segments[side]);
+          this.#readers[side].read(split, slot, this.#memories[side].subarray(0, length), []);
         } catch (error) {
           if (!(error instanceof ItemError)) throw error;
           const failure = inItem(error.failure, at);

@@ -13,10 +13,10 @@ import { throwIfCancelled } from '../cancellation.js';
 import type { UnreadableItemRange } from '../item-failure.js';
 import type { CompressionAnswer, CompressionItem, CompressionSetup } from '../messages/compression.js';
 import type { PoolSharedMemory } from '../messages/task.js';
-import type { CompressedSegment } from '../segments.js';
 import { BackingComparison } from './backing-comparison.js';
 import type { Decompressors } from './cluster-inflater.js';
 import { SegmentReader } from './segment-reader.js';
+import { type ClusterSegment, type SplitSegment, splitSegments } from './split-segments.js';
 import { threadMemory } from './thread-memory.js';
 import { runsToWrite, touchedSubclusters } from './zero-runs.js';
 
@@ -60,11 +60,12 @@ export class ClusterCompressor {
     const input = this.#input.subarray(0, clusters * clusterSize);
     const output = new Uint8Array(this.#memory.results, slot * itemSize, itemSize);
     const unreadable: UnreadableItemRange[] = [];
-    const payloads = this.#wholePayloads(item);
-    const others = payloads.size === 0 ? segments : segments.filter((segment) => !payloads.has(segment.at));
+    const split = splitSegments(segments);
+    const payloads = this.#wholePayloads(split, length);
+    const others = payloads.size === 0 ? split : split.filter(({ at }) => !payloads.has(at));
     this.#reader.read(others, slot, input, unreadable);
     this.#backing.begin(item);
-    const touched = this.#touched(item, input);
+    const touched = this.#touched(split, length, input);
     const sizes = new Uint32Array(clusters);
     const subclusters = this.#setup.subclusters ? new Uint32Array(clusters) : undefined;
     const correctedBefore = this.#compressor?.corrected ?? 0;
@@ -112,9 +113,9 @@ export class ClusterCompressor {
   }
 
   /** The segments, by their place in the item, that are whole clusters whose payload the target can hold unchanged. */
-  #wholePayloads({ segments, length }: CompressionItem): ReadonlyMap<number, CompressedSegment> {
+  #wholePayloads(segments: readonly SplitSegment[], length: number): ReadonlyMap<number, ClusterSegment> {
     const { passthrough, compressor, clusterSize } = this.#setup;
-    const found = new Map<number, CompressedSegment>();
+    const found = new Map<number, ClusterSegment>();
     if (!passthrough) return found;
     for (const segment of segments) {
       if (
@@ -132,7 +133,7 @@ export class ClusterCompressor {
   }
 
   /** Inflates a cluster. @returns its payload, if the cluster has only zeros past the end of the disk */
-  #readCompressed(segment: CompressedSegment, cluster: Uint8Array, unreadable: UnreadableItemRange[]) {
+  #readCompressed(segment: ClusterSegment, cluster: Uint8Array, unreadable: UnreadableItemRange[]) {
     const payload = this.#reader.readCompressed(segment, cluster, unreadable);
     const behind = cluster.subarray(segment.length);
     if (same(behind, this.#zeros.subarray(0, behind.length))) return payload;
@@ -144,7 +145,7 @@ export class ClusterCompressor {
    * The subclusters to store; undefined where each cluster is stored whole, unless it is zeros. QEMU stores a cluster
    * whole when it cannot be compressed.
    */
-  #touched({ segments, length }: CompressionItem, input: Uint8Array): Uint32Array | undefined {
+  #touched(segments: readonly SplitSegment[], length: number, input: Uint8Array): Uint32Array | undefined {
     const { keepZeros, subclusters, sparseSize, clusterSize } = this.#setup;
     const isSparse = this.#compressor === undefined && !keepZeros;
     if (isSparse && (subclusters || sparseSize > clusterSize)) {

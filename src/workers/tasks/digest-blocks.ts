@@ -6,6 +6,7 @@ import type { DigestedBlocks, DigestItem, DigestSetup } from '../messages/digest
 import type { PoolSharedMemory } from '../messages/task.js';
 import type { Decompressors } from './cluster-inflater.js';
 import { SegmentReader } from './segment-reader.js';
+import { splitSegments } from './split-segments.js';
 import { threadMemory } from './thread-memory.js';
 
 export class BlockDigester {
@@ -23,7 +24,7 @@ export class BlockDigester {
   run({ segments, length, slot }: DigestItem): DigestedBlocks {
     const input = this.#input.subarray(0, length);
     const unreadable: UnreadableItemRange[] = [];
-    this.#reader.read(segments, slot, input, unreadable);
+    this.#reader.read(splitSegments(segments), slot, input, unreadable);
     throwIfCancelled(this.#memory);
     return { digests: blockDigests(input), unreadable };
   }

@@ -7,6 +7,7 @@ import type { FoundRuns, RunsItem, RunsSetup } from '../messages/runs.js';
 import type { PoolSharedMemory } from '../messages/task.js';
 import type { Decompressors } from './cluster-inflater.js';
 import { SegmentReader } from './segment-reader.js';
+import { splitSegments } from './split-segments.js';
 import { runsToWrite } from './zero-runs.js';
 
 export class RunFinder {
@@ -27,8 +28,9 @@ export class RunFinder {
     const room = Math.min(itemSize, roundUp(length, DIRECT_ALIGNMENT));
     const place = new Uint8Array(this.#memory.results, slot * itemSize, room);
     const unreadable: UnreadableItemRange[] = [];
-    this.#reader.read(segments, slot, place, unreadable);
-    const runs = keepZeros ? [0, length] : runsToWrite(place, segments, sparseSize);
+    const split = splitSegments(segments);
+    this.#reader.read(split, slot, place, unreadable);
+    const runs = keepZeros ? [0, length] : runsToWrite(place, split, sparseSize);
     return {
       runs: Uint32Array.from(runs),
       digests: digests ? blockDigests(place.subarray(0, length)) : undefined,

@@ -7,9 +7,10 @@ import { isExportNumber } from '../../nbd/open-exports.js';
 import { throwIfCancelled } from '../cancellation.js';
 import { ItemError, type ItemFailure, isFileLost, type UnreadableItemRange } from '../item-failure.js';
 import type { PoolSharedMemory, TaskSetup } from '../messages/task.js';
-import type { CompressedSegment, DataSegment, Segment } from '../segments.js';
+import type { DataSegment } from '../segments.js';
 import { ClusterInflater, type Decompressors, type InflatedCluster } from './cluster-inflater.js';
 import { PositionalReader } from './positional-reader.js';
+import type { ClusterSegment, SplitSegment } from './split-segments.js';
 
 /** A failed read is tried again in pieces of this many bytes: disks fail in blocks. */
 const SALVAGED_PIECE = 4096;
@@ -42,7 +43,7 @@ export class SegmentReader {
    * @throws ItemError for a lost file; without salvage, for the first range that cannot be read
    */
   read(
-    segments: readonly Segment[],
+    segments: readonly SplitSegment[],
     slot: number,
     item: Uint8Array,
     unreadable: UnreadableItemRange[],
@@ -78,7 +79,7 @@ export class SegmentReader {
    * @throws ItemError without salvage
    */
   readCompressed(
-    segment: CompressedSegment,
+    segment: ClusterSegment,
     cluster: Uint8Array,
     unreadable: UnreadableItemRange[],
   ): Uint8Array | undefined {
@@ -93,7 +94,7 @@ export class SegmentReader {
    * Reads segments of an export that are near each other, from the first one on, in one request: each request costs
    * more than the zeros between them.
    */
-  #readTogether(segments: readonly Segment[], first: number, item: Uint8Array): ReadRun {
+  #readTogether(segments: readonly SplitSegment[], first: number, item: Uint8Array): ReadRun {
     const run = nearSegments(segments, first);
     if (run === undefined) return { last: first, isRead: false };
     const { last, descriptor, offset, at, length } = run;
@@ -107,7 +108,7 @@ export class SegmentReader {
     }
   }
 
-  #inflate(segment: CompressedSegment, place: Uint8Array, unreadable: UnreadableItemRange[]): void {
+  #inflate(segment: ClusterSegment, place: Uint8Array, unreadable: UnreadableItemRange[]): void {
     const { skip, length, inflatedLength } = segment;
     if (length === inflatedLength) {
       noteFlaw(unreadable, segment, this.#inflater.inflateInto(segment, place));
@@ -140,7 +141,7 @@ export class SegmentReader {
 
   /** Calls `read` and returns its result. With salvage, a failure fills `place` with zeros instead. */
   #orZeros<T>(
-    { at, length }: Pick<Segment, 'at' | 'length'>,
+    { at, length }: Pick<SplitSegment, 'at' | 'length'>,
     place: Uint8Array,
     unreadable: UnreadableItemRange[],
     read: () => T,
@@ -173,7 +174,7 @@ interface ReadRun {
 
 /** @returns one segment over two or more of an export that are near each other; undefined: the first one is alone */
 function nearSegments(
-  segments: readonly Segment[],
+  segments: readonly SplitSegment[],
   first: number,
 ): (DataSegment & { readonly last: number }) | undefined {
   const start = segments[first];
@@ -193,7 +194,7 @@ function nearSegments(
 /** Notes a malformed payload: the bytes of the segment that became zeros, or that all of them were read. */
 function noteFlaw(
   unreadable: UnreadableItemRange[],
-  { at, length, skip }: CompressedSegment,
+  { at, length, skip }: ClusterSegment,
   inflated: InflatedCluster | undefined,
 ): void {
   if (inflated?.flaw === undefined) return;

@@ -117,16 +117,18 @@ function promiseRangeItself(
       range,
     );
   } else if (range.kind === 'compressed') {
-    const { offset, storedLength } = range.payload;
+    const { places } = range.payloads;
     promise(dataFile === undefined, 'nothing is compressed beside a data file', where);
-    promise(
-      storedLength > 0 && storedLength <= 2 * clusterSize + SECTOR,
-      'a payload is bounded',
-      where,
-      storedLength,
-    );
-    promise(Number.isSafeInteger(offset) && offset >= 0, 'a payload is at an offset', where, offset);
-    promise(range.skip >= 0 && range.skip + length <= clusterSize, 'one compressed cluster', where, range);
+    for (const [index, number] of places.entries()) {
+      if (index % 2 === 0) {
+        promise(Number.isSafeInteger(number) && number >= 0, 'a payload is at an offset', where, number);
+      } else {
+        promise(number > 0 && number <= 2 * clusterSize + SECTOR, 'a payload is bounded', where, number);
+      }
+    }
+    promise(range.skip >= 0 && range.skip < clusterSize, 'the first cluster is used', where, range);
+    const inflated = (places.length / 2) * clusterSize;
+    promise(range.skip + length <= inflated, 'the payloads cover the range', where, range);
   } else if (range.kind === 'unreadable') {
     promiseSame(range.error.code, 'ERR_CORRUPT', `an unreadable range is corrupt ${where}`);
   }
@@ -142,8 +144,8 @@ function promiseLookup(found: FoundClusters, range: LayerRange, guest: number, c
   }
   promiseSame(found.kind, range.kind, where);
   if (found.kind === 'compressed' && range.kind === 'compressed') {
-    const { offset, storedLength } = range.payload;
-    promiseSame([found.offset, found.storedLength, found.skip], [offset, storedLength, range.skip], where);
+    const { places } = range.payloads;
+    promiseSame([...found.places, found.skip], [...places.slice(0, found.places.length), range.skip], where);
     promise(found.length <= clusterSize, where, found.length);
   }
 }
