@@ -278,9 +278,7 @@ function warnOfCorrections(result: OutputResult, { onWarning }: ConvertOptions):
   if (correctedClusters === 0) return;
   const level = compressionLevel === undefined ? '' : ` at level ${compressionLevel}`;
   const what = `${engine} compressed ${correctedClusters} clusters wrongly${level}`;
-  onWarning?.(
-    `${what}; they were compressed again, and the image is right. Update it, or use another engine`,
-  );
+  onWarning?.(`${what}; they were compressed again correctly; update ${engine} or choose another --engine`);
 }
 
 /** The names in a form that QEMU takes for names of files. */

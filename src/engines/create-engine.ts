@@ -101,7 +101,7 @@ interface DecompressorRequest {
 
 /**
  * Makes a decompressor.
- * @throws Qcow2cError ERR_ENGINE without an engine for the type, ERR_USAGE when the engine does not do it
+ * @throws Qcow2cError ERR_ENGINE without an engine for the type, ERR_USAGE when the engine does not support it
  */
 export async function createDecompressor({ type, engine }: DecompressorRequest): Promise<Decompressor> {
   if (engine !== undefined) levelsOf(engine, type);

@@ -62,12 +62,12 @@ const LEVELS: Readonly<
   node: { zlib: [1, 9], zstd: [1, ZSTD_HIGHEST_LEVEL] },
 };
 
-/** @throws Qcow2cError ERR_USAGE when the engine does not do the type */
+/** @throws Qcow2cError ERR_USAGE when the engine does not support the type */
 export function levelsOf(
   engine: EngineName,
   type: CompressionType,
 ): readonly [lowest: number, highest: number] {
   const levels = LEVELS[engine][type];
-  if (levels === undefined) throw usageError(`engine ${engine} does not do ${type}`);
+  if (levels === undefined) throw usageError(`Engine ${engine} does not support ${type}`);
   return levels;
 }

@@ -83,7 +83,7 @@ const installedEngines: AvailableEngines = {
  * Chooses engine and level, and tries them. The choice is plain data for the workers.
  * @param available what there is to choose from; default: what this machine has
  * @throws Qcow2cError ERR_ENGINE when no engine, or not the one asked for, is there for the type or works;
- *   ERR_USAGE when the engine cannot do the type, the level or the window
+ *   ERR_USAGE when the engine does not support the type, the level or the window
  */
 export async function chooseCompressor(
   request: CompressorRequest,
@@ -95,7 +95,7 @@ export async function chooseCompressor(
   }
   const { engine } = request;
   if (windowBits === 12 && (engine === 'libdeflate' || engine === 'isal')) {
-    throw usageError(`engine ${engine} has no window of 12 bits (engine node has)`);
+    throw usageError(`Engine ${engine} does not support a 12-bit window; use --engine node`);
   }
   if (engine !== undefined) levelsOf(engine, type);
   const candidates = engine === undefined ? fastestFirst(type, request) : [{ engine, level: request.level }];
