@@ -145,7 +145,7 @@ function refuseMinSize(minSize: number | undefined, size: number | undefined): v
     throw usageError(`The least size must be a whole number of bytes, not ${minSize}`, { found: minSize });
   }
   if (size !== undefined && size < minSize) {
-    throw usageError(`The size (${size} bytes) is below the least size (${minSize} bytes)`, {
+    throw usageError(`The size (${size} bytes) is below the minimum size (${minSize} bytes)`, {
       expected: minSize,
       found: size,
     });

@@ -503,7 +503,7 @@ describe('refusals without a counterpart in qemu-img', () => {
     ],
     [
       ['convert', '--min-size', 'x', 'a', 'b'],
-      'Invalid least size specified. You may use k, M, G, T, P or E suffixes for kilobytes, megabytes, gigabytes, ' +
+      'Invalid minimum size specified. You may use k, M, G, T, P or E suffixes for kilobytes, megabytes, gigabytes, ' +
         'terabytes, petabytes and exabytes.',
     ],
     [

@@ -66,7 +66,7 @@ test.each<[Partial<ConvertOptions>, string]>([
   ],
   [{ minSize: -1 }, 'The least size must be a whole number of bytes, not -1'],
   [{ minSize: 1.5 }, 'The least size must be a whole number of bytes, not 1.5'],
-  [{ minSize: 2, create: { size: 1 } }, 'The size (1 bytes) is below the least size (2 bytes)'],
+  [{ minSize: 2, create: { size: 1 } }, 'The size (1 bytes) is below the minimum size (2 bytes)'],
   [
     { sources: [stream], snapshot },
     "Failed to load snapshot: 'standard input' is a stream of a raw disk, which has none",

@@ -73,7 +73,7 @@ export function readRateLimit(text: string): number | undefined {
  * @throws Qcow2cError ERR_USAGE
  */
 export function readMinSize(text: string): number {
-  return readSize('least size', text, BigInt(Number.MAX_SAFE_INTEGER));
+  return readSize('minimum size', text, BigInt(Number.MAX_SAFE_INTEGER));
 }
 
 /**
