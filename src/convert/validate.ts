@@ -48,6 +48,9 @@ function validateTarget(options: KnownOptions): void {
       throw onlyForQcow2("Backing file format not supported for file format 'raw'");
     }
   }
+  if (backingFile !== undefined && options.targetIsZero) {
+    throw usageError('Cannot use --target-is-zero when the destination image has a backing file');
+  }
   if (backingFile !== undefined && sources.length > 1) {
     throw usageError(
       'Having a backing file for the target makes no sense when concatenating multiple input images',

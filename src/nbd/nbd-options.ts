@@ -19,7 +19,10 @@ type TlsCredentials =
   | { readonly kind: 'psk'; readonly file: string; readonly user: string };
 
 const DEFAULT_NBD_TIMEOUT = 60_000;
+/** The longest silence that can be asked for: a day, in milliseconds. */
+export const MOST_NBD_TIMEOUT = 86_400_000;
 const DEFAULT_NBD_RETRIES = 3;
+export const MOST_NBD_RETRIES = 1000;
 
 export interface NbdOptions {
   /**
@@ -28,9 +31,9 @@ export interface NbdOptions {
    * for TLS (nbds:) need it.
    */
   readonly tlsCreds?: string | undefined;
-  /** Milliseconds of silence after which a server counts as lost. Default: 60 000. */
+  /** Milliseconds of silence after which a server counts as lost: 1 to 86 400 000. Default: 60 000. */
   readonly timeoutMs?: number | undefined;
-  /** How often a lost connection is made again before the operation fails. Default: 3. */
+  /** How often a lost connection is made again before the operation fails: 0 to 1000. Default: 3. */
   readonly retries?: number | undefined;
   /** Follow names of NBD exports that an image stores, of its backing file or data file. Default: false. */
   readonly allowBacking?: boolean | undefined;

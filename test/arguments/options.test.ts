@@ -209,6 +209,8 @@ describe('an error names the wrong argument by its path', () => {
     ['convert', { sources: [NONE], target, compressionLevel: 'best' }, 'compressionLevel'],
     ['convert', { sources: [NONE], target, targetCache: 'fast' }, 'targetCache'],
     ['check', {}, 'image'],
+    ['check', { image: NONE, nbd: { timeoutMs: 86_400_001 } }, 'nbd.timeoutMs'],
+    ['check', { image: NONE, nbd: { retries: 1001 } }, 'nbd.retries'],
     ['check', { image: 7 }, 'image'],
     ['check', { image: ['a'] }, 'image'],
     ['check', { image: NONE, repair: 'some' }, 'repair'],

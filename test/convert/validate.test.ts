@@ -30,6 +30,10 @@ test('valid options are accepted, whether the files exist or not', () => {
 test.each<[Partial<ConvertOptions>, string]>([
   [{ sources: [] }, 'Must specify image file name'],
   [{ targetIsZero: true }, '--target-is-zero requires use of -n flag'],
+  [
+    { targetIsZero: true, keepTarget: true, create: { backingFile: 'b' } },
+    'Cannot use --target-is-zero when the destination image has a backing file',
+  ],
   [{ recompress: true }, '--recompress requires -c'],
   [{ sources: ['a', 'b'], snapshot }, 'No support for concatenating multiple snapshot'],
   [{ sources: ['a', 'b'], bitmaps: 'all' }, 'Copying bitmaps only possible with single source'],

@@ -73,7 +73,8 @@ export function readConvertWords(
     const draft = readFormatOptions(pairs, target.format);
     readBacking(draft, words, target.format);
     const keepTarget = !words.create;
-    const known = { ...read, target: target.file, spool: words.spool, verify: words.verify };
+    const { spool, verify, targetIsZero } = words;
+    const known = { ...read, target: target.file, spool, verify, targetIsZero };
     validate({ ...known, targetFormat: target.format, compress, create: draft.create, keepTarget });
     const { create, ...compression } = formatOptions(draft, target.format, compress);
     const options: ConvertOptions = {
@@ -218,13 +219,10 @@ function refuseCreation(pairs: readonly OptionPair[], format?: ImageFormat): voi
 /** Adds -b and -F, which override the keys of -o. `validate` refuses both for a raw target, whatever their values. */
 function readBacking(
   { create }: FormatDraft,
-  { backing, backingFormat, targetIsZero }: ConvertWords,
+  { backing, backingFormat }: ConvertWords,
   format: ImageFormat,
 ): void {
   const isRaw = format === 'raw';
   if (backing !== undefined) create.backingFile = isRaw ? backing : storedFile(backing);
   if (backingFormat !== undefined) create.backingFormat = isRaw ? 'raw' : backingFormatOf(backingFormat);
-  if (create.backingFile !== undefined && targetIsZero && !isRaw) {
-    throw usageError('Cannot use --target-is-zero when the destination image has a backing file');
-  }
 }

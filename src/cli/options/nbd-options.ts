@@ -1,6 +1,6 @@
 /** Reads the options about NBD exports, which every command that reads images has. */
 import { usageError } from '../../errors.js';
-import type { NbdOptions } from '../../nbd/nbd-options.js';
+import { MOST_NBD_RETRIES, MOST_NBD_TIMEOUT, type NbdOptions } from '../../nbd/nbd-options.js';
 import { parseInteger } from './numbers.js';
 import type { OptionRow } from './option-table.js';
 
@@ -35,8 +35,7 @@ export const NBD_OPTIONS: readonly OptionRow[] = [
   },
 ];
 
-const MOST_SECONDS = 86_400;
-const MOST_RETRIES = 1000;
+const MOST_SECONDS = MOST_NBD_TIMEOUT / 1000;
 
 /** @throws Qcow2cError ERR_USAGE */
 export function nbdOptions(words: NbdWords): { readonly nbd?: NbdOptions } {
@@ -63,6 +62,6 @@ function readTimeout(text: string): number {
 
 function readRetries(text: string): number {
   const retries = parseInteger(text);
-  if (typeof retries === 'number' && retries >= 0 && retries <= MOST_RETRIES) return retries;
-  throw usageError(`Invalid number of NBD retries '${text}'. It must be from 0 to ${MOST_RETRIES}`);
+  if (typeof retries === 'number' && retries >= 0 && retries <= MOST_NBD_RETRIES) return retries;
+  throw usageError(`Invalid number of NBD retries '${text}'. It must be from 0 to ${MOST_NBD_RETRIES}`);
 }
