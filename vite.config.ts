@@ -11,7 +11,6 @@ const MOCKING = readdirSync('test', { recursive: true, encoding: 'utf8' })
 
 /** Campaigns and long stories, which test/run-all.sh and `npm run test:all` run, and `npm test` does not. */
 const LONG = [
-  'architecture',
   'check/corrupt-images',
   'check/cut-images',
   'check/repair-power-loss',
