@@ -4,12 +4,27 @@ import { type CheckOptions, validateCheck } from '../../check/options.js';
 import { asksForDirect } from '../../storage/cache-mode.js';
 import { readCacheMode } from '../options/cache-option.js';
 import { oneOperand, readImageArgument } from '../options/image-argument.js';
-import { nbdOptions } from '../options/nbd-options.js';
+import { type NbdWords, nbdOptions } from '../options/nbd-options.js';
 import { refuseObject } from '../options/object-option.js';
 import { progressStyle } from '../options/progress-option.js';
-import { workerBudgetOptions } from '../options/worker-budget-options.js';
+import { type WorkerBudgetWords, workerBudgetOptions } from '../options/worker-budget-options.js';
 import type { ProgressStyle } from '../progress/progress-display.js';
-import type { CheckWords } from './words.js';
+
+/** The options as typed, by the last of their names (see the table). */
+export interface CheckWords extends WorkerBudgetWords, NbdWords {
+  readonly format?: string;
+  readonly imageOpts?: boolean;
+  readonly repair?: 'leaks' | 'all';
+  readonly data?: boolean;
+  readonly output?: 'human' | 'json';
+  readonly cache?: string;
+  /** -p */
+  readonly p?: boolean;
+  readonly progress?: ProgressStyle;
+  readonly quiet?: boolean;
+  readonly forceShare?: boolean;
+  readonly object?: string;
+}
 
 export interface CheckRequest {
   readonly kind: 'check';
