@@ -7,7 +7,6 @@ import { type OpenedImage, openImage } from '../image/open-image.js';
 import { type ImageParameters, resolveCreateOptions } from '../qcow2/create-options.js';
 import { RawWriter } from '../raw/raw-writer.js';
 import type { openTarget } from '../storage/open-target.js';
-import { runPipeline } from '../workers/pipeline.js';
 import type { WorkerBudget } from '../workers/worker-budget.js';
 import { bitmapsToCopy } from './bitmaps.js';
 import { conversionBudget } from './conversion-budget.js';
@@ -36,12 +35,9 @@ export interface OutputParts {
   readonly openTarget: typeof openTarget;
   /** Bytes that the caller holds; default: 0. */
   readonly callerBytes?: number | undefined;
-  /** Runs the items of a qcow2 image; default: all of them, through `runPipeline`. */
+  /** Replaces `runPipeline` for a qcow2 image. */
   readonly runClusters?: RunClusters | undefined;
 }
-
-const runAllClusters: RunClusters = (parts, items, _, settings) =>
-  runPipeline({ ...parts, next: items() }, settings);
 
 /**
  * @param backing the opened backing file of the target; undefined: the target has none
@@ -109,7 +105,7 @@ export async function openOutput(
       existing,
       rest: oldDisk && new DiskRest(oldDisk.source, geometry.clusterSize, input.size),
       keptBytes: holds === 'data' ? existingSize : 0,
-      runClusters: parts.runClusters ?? runAllClusters,
+      runClusters: parts.runClusters,
     });
     const dispose = async () => {
       await output[Symbol.asyncDispose]();

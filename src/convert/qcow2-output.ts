@@ -13,7 +13,7 @@ import { CompressedWriteCache } from '../storage/compressed-write-cache.js';
 import { OverlapGuard } from '../storage/overlap-guard.js';
 import { commitInOrder, isInPlace, type Target } from '../storage/target.js';
 import type { CompressClusters } from '../workers/messages/compression.js';
-import { type PipelineSettings, packIn, refuseAbort } from '../workers/pipeline.js';
+import { type PipelineSettings, packIn, refuseAbort, runPipeline } from '../workers/pipeline.js';
 import type { PlannedItem } from '../workers/plan.js';
 import type { ItemResult, WorkerPool } from '../workers/pool.js';
 import { type CompressionOptions, type CompressionParts, compressionSetup } from './compression-setup.js';
@@ -47,7 +47,8 @@ export interface Qcow2Parts extends InPlaceParts, CompressionParts {
   readonly sourceSize: number | undefined;
   /** Fills the last cluster of the source in an existing image. */
   readonly rest: DiskRest | undefined;
-  readonly runClusters: RunClusters;
+  /** Replaces `runPipeline`. */
+  readonly runClusters: RunClusters | undefined;
 }
 
 /** The writer of a new image, or of the disk of an existing one. */
@@ -157,7 +158,10 @@ export class Qcow2Output implements Output<CompressClusters> {
       this.#sourceEnd = end;
     };
     const filled = () => (rest === undefined ? items() : rest.fill(items(), onEnd));
-    const end = await runClusters(parts, filled, clusterSize, settings);
+    const end =
+      runClusters === undefined
+        ? await runPipeline({ ...parts, next: filled() }, settings)
+        : await runClusters(parts, filled, clusterSize, settings);
     return Math.min(end, this.#sourceEnd);
   }
 
