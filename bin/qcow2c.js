@@ -46,8 +46,12 @@ function start() {
 function explain(error) {
   if (error.code !== 'EMFILE' && error.code !== 'ENFILE') throw error;
   require('fs').writeSync(2, 'qcow2c: Could not load the program: Too many open files (ulimit -n sets the limit)\n');
-  // For compare 1 means that the images differ.
-  process.exitCode = process.argv[2] === 'compare' ? 2 : 1;
+  process.exitCode = failureCode();
+}
+
+/** For compare 1 means that the images differ. */
+function failureCode() {
+  return process.argv[2] === 'compare' ? 2 : 1;
 }
 
 if (isSupported(process.version)) {
@@ -55,5 +59,5 @@ if (isSupported(process.version)) {
   new Promise(function (resolve) { resolve(start()); }).catch(explain);
 } else {
   console.error('qcow2c: Node.js 20.19, 22.12, 24 or newer is needed, but this is Node.js ' + process.version);
-  process.exit(1);
+  process.exit(failureCode());
 }

@@ -12,18 +12,22 @@ import { exitAfter } from './forced-exit.js';
 import { signalOf } from './interruption.js';
 import { refuseUndecodedWords } from './options/argument-bytes.js';
 
-/** The exit code if standard output could not be written. Progress may be lost, an answer may not. */
-function codeWithoutAnswer(request: Request): number {
-  if (request.kind === 'compare') return 2;
-  if (request.kind !== 'convert') return 1;
+/** The exit code of a command line that fails. For compare 1 means that the images differ. */
+function failureCode([command]: readonly string[]): number {
+  return command === 'compare' ? 2 : 1;
+}
+
+/** Whether the request fails if standard output cannot be written. Progress may be lost, an answer may not. */
+function needsOutput(request: Request): boolean {
+  if (request.kind !== 'convert') return true;
   const { options, output } = request;
-  return options.digest || options.sha256 || output === 'json' ? 1 : 0;
+  return options.digest === true || options.sha256 === true || output === 'json';
 }
 
 /** Runs the command line of this process, and ends the process after a signal. */
 export async function main(): Promise<void> {
   const words = process.argv.slice(2);
-  let codeWithoutOutput = 1;
+  let isOutputNeeded = true;
   /** The reason why standard output could not be written. */
   let unwritten: Error | undefined;
 
@@ -34,23 +38,20 @@ export async function main(): Promise<void> {
     if (error.code !== 'EPIPE') unwritten ??= ioError('Could not write standard output', error);
   });
   process.on('exit', (code) => {
-    if (code !== 0 || unwritten === undefined || codeWithoutOutput === 0) return;
+    if (code !== 0 || unwritten === undefined || !isOutputNeeded) return;
     process.stderr.write(failureText(unwritten, isDebugging(words)));
-    process.exitCode = codeWithoutOutput;
+    process.exitCode = failureCode(words);
   });
   // A write beyond the file size limit must fail, so that the command cleans up, instead of ending the process.
   process.on('SIGXFSZ', () => {});
 
   const { stdout, stderr } = process;
   await runCommandLine(words, { stdout, stderr, process, now: () => performance.now() }, (request) => {
-    codeWithoutOutput = codeWithoutAnswer(request);
+    isOutputNeeded = needsOutput(request);
   });
   const signal = signalOf(Number(process.exitCode));
   if (signal !== undefined) await exitAfter(signal);
 }
-
-/** Exit codes for a failure before the command runs, for commands where 1 has another meaning. */
-const FAILED: Readonly<Record<string, number>> = { compare: 2 };
 
 interface ProgramIo extends CommandIo {
   /** Emits signals, and receives the exit code. */
@@ -68,12 +69,11 @@ export async function runCommandLine(
   io: ProgramIo,
   onRequest: (request: Request) => void = () => {},
 ): Promise<void> {
-  io.process.exitCode = 1;
+  io.process.exitCode = failureCode(words);
   try {
     refuseUndecodedWords(words);
     const request = parseCommandLine(words);
     onRequest(request);
-    io.process.exitCode = FAILED[request.kind] ?? 1;
     io.process.exitCode = await runRequest(request, io);
   } catch (error) {
     io.stderr.write(failureText(error, isDebugging(words)));

@@ -12,10 +12,14 @@ const program = textOf('bin/qcow2c.js');
 const scratch = useScratch();
 
 /** Runs the file as CommonJS with a Node.js of that version around it. */
-function runWith(version: string): { started: boolean; said: string[]; exitCode: number | undefined } {
+function runWith(
+  version: string,
+  command = 'convert',
+): { started: boolean; said: string[]; exitCode: number | undefined } {
   const seen = { started: false, said: [] as string[], exitCode: undefined as number | undefined };
   const process = {
     version,
+    argv: ['node', 'qcow2c', command],
     execArgv: [],
     env: {},
     features: { inspector: false },
@@ -61,6 +65,8 @@ test('it starts the program in the versions that package.json names, and in no o
     const line = `qcow2c: Node.js 20.19, 22.12, 24 or newer is needed, but this is Node.js ${version}`;
     expect(said).toEqual(started ? [] : [line]);
   }
+  // For compare 1 means that the images differ.
+  expect(runWith('v18.20.8', 'compare').exitCode).toBe(2);
 });
 
 test.each(['v20.19.0-nightly2025', 'v24.0.0-rc.1'])('it parses the version %s', (version) => {

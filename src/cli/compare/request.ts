@@ -8,6 +8,7 @@ import { readCacheMode } from '../options/cache-option.js';
 import { readImageArgument } from '../options/image-argument.js';
 import { type NbdWords, nbdOptions } from '../options/nbd-options.js';
 import { refuseObject } from '../options/object-option.js';
+import { progressStyle } from '../options/progress-option.js';
 import { type WorkerBudgetWords, workerBudgetOptions } from '../options/worker-budget-options.js';
 import type { ProgressStyle } from '../progress/progress-display.js';
 
@@ -24,23 +25,21 @@ export interface CompareWords extends WorkerBudgetWords, NbdWords {
   readonly p?: boolean;
   readonly progress?: ProgressStyle;
   readonly quiet?: boolean;
-  readonly debug?: boolean;
 }
 
-/**
- * The request as the parser of the command line accepts it. Other errors have exit codes that only the command can
- * return.
- */
 export interface CompareRequest {
   readonly kind: 'compare';
-  /** As typed. */
+  readonly options: CompareOptions;
+  /** The images as typed. */
   readonly files: readonly [string, string];
-  readonly words: CompareWords;
+  readonly progress: ProgressStyle;
+  /** Print errors only. */
+  readonly quiet: boolean;
 }
 
 /**
  * @param operands the words other than options
- * @throws Qcow2cError ERR_USAGE unless there are two
+ * @throws Qcow2cError ERR_USAGE unless there are two; ERR_USAGE or ERR_UNSUPPORTED for an option
  */
 export function readCompareWords(operands: readonly string[], words: CompareWords): CompareRequest {
   const [first, second, ...more] = operands;
@@ -50,23 +49,19 @@ export function readCompareWords(operands: readonly string[], words: CompareWord
       first === undefined ? 'none was given' : `${operands.length === 1 ? 'but only' : 'not'} ${given}`;
     throw usageError(`Expecting two image file names (${found})`);
   }
-  return { kind: 'compare', files: [first, second], words };
-}
-
-/** @throws Qcow2cError ERR_USAGE or ERR_UNSUPPORTED */
-export function compareOptions({ files, words }: CompareRequest): CompareOptions {
-  const { aFormat, bFormat, object, strict } = words;
+  const { aFormat, bFormat, object, strict, quiet = false } = words;
   refuseObject(object);
   const budget = workerBudgetOptions(words);
   const cache = readCacheMode('source cache', words.cache);
+  const images = [
+    readImageArgument(first, { ...words, format: aFormat }),
+    readImageArgument(second, { ...words, format: bFormat }),
+  ] as const;
   return {
-    images: [
-      readImageArgument(files[0], { ...words, format: aFormat }),
-      readImageArgument(files[1], { ...words, format: bFormat }),
-    ],
-    strict,
-    cache,
-    ...budget,
-    ...nbdOptions(words),
+    kind: 'compare',
+    options: { images, strict, cache, ...budget, ...nbdOptions(words) },
+    files: [first, second],
+    progress: progressStyle(words),
+    quiet,
   };
 }

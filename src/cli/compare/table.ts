@@ -80,8 +80,8 @@ export const COMPARE_TABLE: CommandTable = {
   ],
   exitCodes: [
     ['0', 'the disks are identical'],
-    ['1', 'they differ, or the command line is wrong'],
-    ['2', 'an image could not be opened, or another error'],
+    ['1', 'they differ'],
+    ['2', 'the command line is wrong, an image could not be opened, or another error occurred'],
     ['3', 'the allocation of an image is unknown'],
     ['4', 'an image could not be read'],
     STOPPED,

@@ -2,7 +2,7 @@
 import type { CompareResult, Verdict } from '../../compare/options.js';
 import { messageLine } from '../failure.js';
 
-/** The exit codes of `compare` besides those of every command. */
+/** The exit codes of `compare` for each verdict; without one it is 2. */
 export const EXIT_CODES: Readonly<Record<Verdict['kind'], number>> = {
   identical: 0,
   'different-size': 1,
@@ -11,9 +11,6 @@ export const EXIT_CODES: Readonly<Record<Verdict['kind'], number>> = {
   'unknown-allocation': 3,
   unreadable: 4,
 };
-
-/** The exit code when there is no verdict. */
-export const NO_VERDICT = 2;
 
 /** The texts for each stream. */
 interface VerdictText {
