@@ -4,6 +4,7 @@
  */
 import type { CompressorChoice } from '../engines/codec.js';
 import { storesResults, type TaskName } from './messages/task.js';
+import { MOST_READ_TOGETHER } from './tasks/payload-runs.js';
 
 const MIB = 2 ** 20;
 
@@ -53,8 +54,8 @@ export function poolMemory({
 }: PoolWork): PoolMemory {
   const isComparison = task === 'compare disks';
   const items = isComparison ? 2 : task === 'examine payloads' ? 0 : 1;
-  // A payload with the rest of its sectors, and the inflated cluster.
-  const reading = 4 * largest;
+  // A payload with the rest of its sectors, those that are read with it, and the inflated cluster.
+  const reading = 4 * largest + MOST_READ_TOGETHER;
   const usesNode = inflatesWithNode || compressor?.engine === 'node';
   // The inflated payload, and a compressor of a lower level.
   const checking = compressor?.checks ? largest + engineBytes(compressor, largest) : 0;

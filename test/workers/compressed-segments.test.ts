@@ -58,7 +58,7 @@ function segment(index: number, at: number, skip = 0, length = CLUSTER - skip): 
   const storedLength = Math.ceil(end / 512) * 512 - offset;
   return {
     ...{ kind: 'compressed', type: 'zlib', descriptor: cached, inflatedLength: CLUSTER },
-    ...{ offset, storedLength, skip, length, at },
+    ...{ offset, storedLength, runEnd: offset + storedLength, skip, length, at },
   };
 }
 

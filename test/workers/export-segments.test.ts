@@ -1,11 +1,15 @@
-/** Segments of an NBD export that are near each other are read in one request, and their bytes are the same. */
-import { afterEach, expect, test, vi } from 'vitest';
+/** Bytes of an NBD export that are near each other are read in one request, and they are the same. */
+import { deflateRawSync } from 'node:zlib';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { createDecompressor } from '../../src/engines/create-engine.js';
 import { NbdFailure } from '../../src/nbd/nbd-failure.js';
 import { ItemError, type UnreadableItemRange } from '../../src/workers/item-failure.js';
 import type { DataSegment } from '../../src/workers/segments.js';
 import { SegmentReader } from '../../src/workers/tasks/segment-reader.js';
+import { splitSegments } from '../../src/workers/tasks/split-segments.js';
 import { readExport } from '../../src/workers/tasks/thread-exports.js';
 import { randomBytes } from '../e2e/source-images.js';
+import { text } from '../engines/samples.js';
 import { memoryOf } from './worker-setup.js';
 
 vi.mock('../../src/workers/tasks/thread-exports.js', () => ({ readExport: vi.fn() }));
@@ -101,4 +105,66 @@ test('after a lost connection nothing is read again', () => {
   ] as const;
   expect(() => readItem(parts, lost, true)).toThrow('the server closed the connection');
   expect(requests).toHaveLength(1);
+});
+
+describe('the payloads of a run', () => {
+  const CLUSTER = 64 * KIB;
+  const clusters = Array.from({ length: 12 }, (_, index) => Buffer.from(text(CLUSTER, index)));
+  const payloads = clusters.map((cluster) => deflateRawSync(cluster));
+  const file = Buffer.concat(payloads);
+  const offsets = payloads.map((_, index) =>
+    payloads.slice(0, index).reduce((sum, { length }) => sum + length, 0),
+  );
+
+  /** Reads clusters of an export of `file`, in this order. @param bad offset of a byte that cannot be read */
+  async function readClusters(order: readonly number[], bad?: number) {
+    vi.mocked(readExport).mockImplementation((_, into, offset) => {
+      requests.push([offset, into.length]);
+      if (bad !== undefined && offset <= bad && bad < offset + into.length) {
+        throw new NbdFailure('refused', 'Input/output error', { code: 'EIO' });
+      }
+      return file.copy(into, 0, offset);
+    });
+    const places = order.flatMap((index) => {
+      const offset = offsets[index]!;
+      return [offset, Math.ceil((offset + payloads[index]!.length) / 512) * 512 - offset];
+    });
+    const run = { type: 'zlib', descriptor: EXPORT, clusterSize: CLUSTER, places } as const;
+    const length = order.length * CLUSTER;
+    const split = splitSegments([{ kind: 'compressed', at: 0, length, payloads: run, skip: 0 }]);
+    const zlib = await createDecompressor({ type: 'zlib' });
+    const setup = { readAlignment: 1, salvage: true, itemSize: length, ...memoryOf() };
+    const item = new Uint8Array(length);
+    const unreadable: UnreadableItemRange[] = [];
+    new SegmentReader(setup, setup, new Map([['zlib', zlib]])).read(split, 0, item, unreadable);
+    zlib.free();
+    return { item: Buffer.from(item), unreadable };
+  }
+
+  test('are read in requests of up to 256 KiB', async () => {
+    const { item } = await readClusters(clusters.map((_, index) => index));
+    expect(item.equals(Buffer.concat(clusters))).toBe(true);
+    expect(requests.length).toBeLessThanOrEqual(Math.ceil(file.length / (256 * KIB - CLUSTER)));
+    expect(Math.max(...requests.map(([, length]) => length))).toBeLessThanOrEqual(256 * KIB);
+  });
+
+  test('are read one by one where the next payload lies elsewhere', async () => {
+    const order = [5, 3, 8, 1];
+    const { item } = await readClusters(order);
+    expect(item.equals(Buffer.concat(order.map((index) => clusters[index]!)))).toBe(true);
+    expect(requests.map(([offset]) => offset)).toEqual(order.map((index) => offsets[index]));
+  });
+
+  test('lose only the one that cannot be read', async () => {
+    const { item, unreadable } = await readClusters([0, 1, 2, 3], offsets[2]! + 1000);
+    expect(unreadable).toEqual([
+      {
+        at: 2 * CLUSTER,
+        length: CLUSTER,
+        failure: expect.objectContaining({ code: 'EIO', offset: offsets[2] }),
+      },
+    ]);
+    const expected = [clusters[0]!, clusters[1]!, Buffer.alloc(CLUSTER), clusters[3]!];
+    expect(item.equals(Buffer.concat(expected))).toBe(true);
+  });
 });

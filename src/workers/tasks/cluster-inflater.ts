@@ -48,14 +48,14 @@ export class ClusterInflater {
    * @throws ItemError when a read fails; without salvage also for a payload that QEMU does not read
    */
   inflateInto(segment: ClusterSegment, into: Uint8Array): InflatedCluster {
-    const { type, descriptor, offset, storedLength, inflatedLength, at } = segment;
+    const { type, descriptor, offset, storedLength, runEnd, inflatedLength, at } = segment;
     const corrupt = (message: string): ItemFailure => ({ kind: 'corrupt', descriptor, offset, at, message });
     if (storedLength > mostStored(inflatedLength)) {
       throw new ItemError(corrupt(`it takes up ${storedLength} bytes, more than a compressed cluster can`));
     }
     const decompressor = this.#decompressors.get(type);
     if (decompressor === undefined) throw internalError(`a worker without ${type} got a ${type} payload`);
-    const { bytes, found } = this.#reader.read(descriptor, offset, storedLength);
+    const { bytes, found } = this.#reader.read(descriptor, offset, storedLength, runEnd);
     if (found === 0) throw new ItemError(corrupt('it lies past the end of the file'));
     try {
       return { payload: bytes.subarray(0, decompressor.decompress(bytes, into)), flaw: undefined };

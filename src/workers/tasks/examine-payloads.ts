@@ -13,6 +13,7 @@ import {
   type StreamFacts,
 } from '../messages/examination.js';
 import type { PoolSharedMemory } from '../messages/task.js';
+import { endsOfRuns } from './payload-runs.js';
 import { PositionalReader } from './positional-reader.js';
 
 /** Facts of the streams so far. */
@@ -41,11 +42,12 @@ export class PayloadExaminer {
     const broken: number[] = [];
     const unreadable: UnreadableItemRange[] = [];
     const facts: Totals = { payloadBytes: 0, window: 0, checksums: 0 };
+    const runEnds = endsOfRuns(payloads, PAYLOAD_FIELDS);
     for (let index = 0; index * PAYLOAD_FIELDS < payloads.length; index += 1) {
       throwIfCancelled(this.#memory);
       const [at = 0, offset = 0, storedLength = 0] = payloads.subarray(index * PAYLOAD_FIELDS);
       try {
-        const stream = this.#inflate(offset, storedLength);
+        const stream = this.#inflate(offset, storedLength, runEnds[index]);
         if (this.#setup.streamFacts) this.#collectFacts(stream, facts);
       } catch (error) {
         const isKept = error instanceof CorruptPayload && error.isReadable;
@@ -58,11 +60,12 @@ export class PayloadExaminer {
   }
 
   /**
+   * @param runEnd end of the payloads that follow without a gap
    * @returns the stream without trailing bytes, valid until the next call
    * @throws ItemError, CorruptPayload
    */
-  #inflate(offset: number, storedLength: number): Uint8Array {
-    const { bytes, found } = this.#reader.read(this.#setup.descriptor, offset, storedLength);
+  #inflate(offset: number, storedLength: number, runEnd: number | undefined): Uint8Array {
+    const { bytes, found } = this.#reader.read(this.#setup.descriptor, offset, storedLength, runEnd);
     if (found === 0) throw new CorruptPayload('it lies past the end of the file');
     // Bytes past the end of the file were read as zeros. If zeros end the stream, its written end is lost.
     const pastEnd = () => new CorruptPayload('it goes on past the end of the file');

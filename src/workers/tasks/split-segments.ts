@@ -1,6 +1,7 @@
 /** Splits the segments of an item so that each compressed cluster is a segment of its own, as a worker reads them. */
 import type { CompressionType } from '../../compression-type.js';
 import type { ArrivedSegment, DataSegment, Segment } from '../segments.js';
+import { endsOfRuns } from './payload-runs.js';
 
 export type SplitSegment = DataSegment | ClusterSegment | ArrivedSegment;
 
@@ -16,6 +17,8 @@ export interface ClusterSegment {
   readonly offset: number;
   /** Largest possible length of the payload; bytes past the end of the file read as zeros. */
   readonly storedLength: number;
+  /** Where the payloads that the next segments need and that follow without a gap end, in bytes of the file. */
+  readonly runEnd: number;
   /** The payload inflates to exactly this many bytes. */
   readonly inflatedLength: number;
   /** Inflated bytes before the segment. */
@@ -31,13 +34,15 @@ export function splitSegments(segments: readonly Segment[]): SplitSegment[] {
       continue;
     }
     const { places, clusterSize: inflatedLength, type, descriptor } = segment.payloads;
+    const runEnds = endsOfRuns(places, 2);
     const end = segment.at + segment.length;
     let { at, skip } = segment;
-    for (let index = 0; at < end; index += 2, skip = 0) {
+    for (let index = 0; at < end; index += 1, skip = 0) {
       const length = Math.min(inflatedLength - skip, end - at);
-      const [offset, storedLength] = [places[index] as number, places[index + 1] as number];
+      const offset = places[2 * index] as number;
+      const storedLength = places[2 * index + 1] as number;
       const payload = { type, descriptor, offset, storedLength, inflatedLength };
-      split.push({ kind: 'compressed', at, length, skip, ...payload });
+      split.push({ kind: 'compressed', at, length, skip, runEnd: runEnds[index] as number, ...payload });
       at += length;
     }
   }

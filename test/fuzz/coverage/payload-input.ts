@@ -67,7 +67,8 @@ export async function inflatePayload(type: CompressionType, input: Uint8Array): 
     length: clusterSize,
     skip: 0,
   } as const;
-  const segment = { ...place, type, storedLength: stored.length, inflatedLength: clusterSize };
+  const runEnd = offset + stored.length;
+  const segment = { ...place, type, storedLength: stored.length, runEnd, inflatedLength: clusterSize };
   const usually = inflated(clusterSize, (into) => inflater.inflateInto(segment, into).payload?.length);
   const byNode = inflated(clusterSize, (into) => node.decompress(stored, into));
   promise((usually === undefined) === (byNode === undefined), 'both engines take a payload, or neither');
