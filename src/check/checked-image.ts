@@ -1,22 +1,14 @@
 /**
- * An image to be checked: its header, decoded as QEMU does for a check (qcow2_do_open with BDRV_O_CHECK), which
- * accepts values that can be repaired; and its file, which reads as zeros past its end.
+ * An image to be checked: its header, which may have values that can be repaired; and its file, which reads as zeros
+ * past its end.
  */
 import { Qcow2cError, quoted } from '../errors.js';
-import { type HostOffset, hostOffset } from '../qcow2/addresses.js';
-import { readU64, writeU32, writeU64 } from '../qcow2/be64.js';
+import { readU64 } from '../qcow2/be64.js';
 import { EXTENSION_TYPES, forEachExtension } from '../qcow2/extension-list.js';
 import { hasDataFile } from '../qcow2/features.js';
-import {
-  clusterSizeOf,
-  type Geometry,
-  geometryOf,
-  MAX_CLUSTER_BITS,
-  MAX_REFCOUNT_TABLE_BYTES,
-} from '../qcow2/geometry.js';
-import { decodeHeader, type Header } from '../qcow2/header.js';
+import { clusterSizeOf, type Geometry, geometryOf } from '../qcow2/geometry.js';
+import { decodeRepairableHeader, type Header } from '../qcow2/header.js';
 import { decodeExtensions, type HeaderExtensions, headerAreaBytes } from '../qcow2/header-extensions.js';
-import { HeaderFields } from '../qcow2/header-fields.js';
 import { decodeShownName } from '../qcow2/stored-name.js';
 import { SECTOR_SIZE } from '../sector.js';
 import type { Storage } from '../storage/storage.js';
@@ -54,12 +46,12 @@ export interface CheckedImage {
 
 /**
  * Reads the header and its extensions.
- * @throws Qcow2cError ERR_FORMAT, ERR_CORRUPT, ERR_UNSUPPORTED as `decodeHeader` and `decodeExtensions`; ERR_IO
+ * @throws Qcow2cError ERR_FORMAT, ERR_CORRUPT, ERR_UNSUPPORTED as `decodeRepairableHeader` and `decodeExtensions`; ERR_IO
  */
 export async function readCheckedImage(file: ImageFile): Promise<CheckedImage> {
   const memory = new Uint8Array(HEADER_BYTES);
   const first = memory.subarray(0, await file.read(0, memory));
-  const header = decodeCheckedHeader(first, file.name);
+  const header = decodeRepairableHeader(first, file.name);
   const area = new Uint8Array(headerAreaBytes(header));
   const bytes = area.subarray(0, await file.read(0, area));
   const extensions = decodeExtensions(bytes, header, file.name, decodeShownName);
@@ -77,37 +69,6 @@ export async function readCheckedImage(file: ImageFile): Promise<CheckedImage> {
 /** Clusters of the virtual disk. QEMU rounds a size that is not a multiple of a sector down. */
 export function diskClusters({ header, geometry }: CheckedImage): number {
   return Math.ceil(Math.floor(header.virtualSize / SECTOR_SIZE) / (geometry.clusterSize / SECTOR_SIZE));
-}
-
-/** Decodes the header with valid values for snapshots and refcounts, then these fields separately. */
-function decodeCheckedHeader(first: Uint8Array, file: string): Header {
-  const copy = first.slice();
-  if (copy.length >= 72) {
-    writeU64(copy, 48, BigInt(2 ** MAX_CLUSTER_BITS));
-    writeU32(copy, 56, 1);
-    writeU32(copy, 60, 0);
-    writeU64(copy, 64, 0n);
-  }
-  const header = decodeHeader(copy, file);
-  const clusterSize = clusterSizeOf(header);
-  const fields = new HeaderFields(first, file);
-  const aligned = (field: string, at: number): HostOffset => {
-    const offset = fields.u64(field, at, Number.MAX_SAFE_INTEGER - 2 ** 32);
-    if (offset % clusterSize !== 0) throw fields.corrupt(field, at, `a multiple of ${clusterSize}`, offset);
-    return hostOffset(offset);
-  };
-  return {
-    ...header,
-    refcountTableOffset: aligned('refcount_table_offset', 48),
-    refcountTableClusters: fields.u32(
-      'refcount_table_clusters',
-      56,
-      0,
-      MAX_REFCOUNT_TABLE_BYTES / clusterSize,
-    ),
-    snapshotCount: fields.u32('nb_snapshots', 60, 0, 0xffffffff),
-    snapshotsOffset: aligned('snapshots_offset', 64),
-  };
 }
 
 /** Specification: "Full disk encryption header pointer". */

@@ -3,10 +3,11 @@
  * `decodeHeader` has returned. Specification: "Header".
  */
 import { Qcow2cError, quoted } from '../errors.js';
-import type { HostOffset } from './addresses.js';
-import { readU32, readU64 } from './be64.js';
+import { type HostOffset, hostOffset } from './addresses.js';
+import { readU32, readU64, writeU32, writeU64 } from './be64.js';
 import { hasExtendedL2 } from './features.js';
 import {
+  clusterSizeOf,
   type Geometry,
   geometry,
   MAX_CLUSTER_BITS,
@@ -16,11 +17,11 @@ import {
   TABLE_ENTRY_BYTES,
 } from './geometry.js';
 import { HeaderFields } from './header-fields.js';
+import { HEADER_AT, V2_HEADER_BYTES } from './header-layout.js';
 import { decodeV3Fields, V2_DEFAULTS, type V3Fields } from './header-v3.js';
 
 /** "QFI" and 0xfb. */
 export const HEADER_MAGIC = 0x514649fb;
-export const V2_HEADER_BYTES = 72;
 /** QEMU's bound (QCOW_MAX_SNAPSHOTS). */
 export const MAX_SNAPSHOTS = 65536;
 /** Bytes of a snapshot table entry before extra data, identifier and name. */
@@ -51,7 +52,7 @@ export interface Header extends V3Fields {
 
 /** Whether `bytes` start with the magic of a qcow2 image of any version. */
 export function isQcow2(bytes: Uint8Array): boolean {
-  return bytes.length >= 4 && readU32(bytes, 0) === HEADER_MAGIC;
+  return bytes.length >= 4 && readU32(bytes, HEADER_AT.magic) === HEADER_MAGIC;
 }
 
 /**
@@ -70,17 +71,20 @@ export function decodeHeader(bytes: Uint8Array, file: string): Header {
   }
   const fields = new HeaderFields(bytes, file);
   fields.need(V2_HEADER_BYTES);
-  const version = readU32(bytes, 4);
-  if (version !== 2 && version !== 3) throw fields.unsupported('version', 4, '2 or 3', version);
-  const clusterBits = fields.u32('cluster_bits', 20, MIN_CLUSTER_BITS, MAX_CLUSTER_BITS);
-  const clusterSize = 2 ** clusterBits;
-  const cryptMethod = readU32(bytes, 32);
-  if (cryptMethod > MAX_CRYPT_METHOD) throw fields.unsupported('crypt_method', 32, '0 to 2', cryptMethod);
+  const version = readU32(bytes, HEADER_AT.version);
+  if (version !== 2 && version !== 3) {
+    throw fields.unsupported('version', HEADER_AT.version, '2 or 3', version);
+  }
+  const clusterBits = fields.u32('cluster_bits', HEADER_AT.clusterBits, MIN_CLUSTER_BITS, MAX_CLUSTER_BITS);
+  const clusterSize = clusterSizeOf({ clusterBits });
+  const cryptMethod = readU32(bytes, HEADER_AT.cryptMethod);
+  if (cryptMethod > MAX_CRYPT_METHOD) {
+    throw fields.unsupported('crypt_method', HEADER_AT.cryptMethod, '0 to 2', cryptMethod);
+  }
 
   const v3Fields = version === 3 ? decodeV3Fields(bytes, fields, clusterBits) : V2_DEFAULTS;
-  const maxTableClusters = MAX_REFCOUNT_TABLE_BYTES / clusterSize;
-  const refcountTableClusters = fields.u32('refcount_table_clusters', 56, 1, maxTableClusters);
-  const snapshotCount = fields.u32('nb_snapshots', 60, 0, MAX_SNAPSHOTS);
+  const refcountTableClusters = decodeRefcountTableClusters(fields, clusterSize, 1);
+  const snapshotCount = fields.u32('nb_snapshots', HEADER_AT.snapshotCount, 0, MAX_SNAPSHOTS);
   const disk = decodeDisk(bytes, fields, geometry(clusterBits, 16, hasExtendedL2(v3Fields)));
   const table = (field: string, at: number, length: number) =>
     fields.tableOffset(field, at, length, clusterSize);
@@ -88,14 +92,53 @@ export function decodeHeader(bytes: Uint8Array, file: string): Header {
     version,
     clusterBits,
     ...disk,
-    l1Offset: table('l1_table_offset', 40, disk.l1Entries * TABLE_ENTRY_BYTES),
-    refcountTableOffset: table('refcount_table_offset', 48, refcountTableClusters * clusterSize),
+    l1Offset: table('l1_table_offset', HEADER_AT.l1Offset, disk.l1Entries * TABLE_ENTRY_BYTES),
+    refcountTableOffset: table(
+      'refcount_table_offset',
+      HEADER_AT.refcountTableOffset,
+      refcountTableClusters * clusterSize,
+    ),
     refcountTableClusters,
     ...v3Fields,
     ...decodeBackingFile(fields, clusterSize),
     cryptMethod,
     snapshotCount,
-    snapshotsOffset: table('snapshots_offset', 64, snapshotCount * SNAPSHOT_FIXED_BYTES),
+    snapshotsOffset: table(
+      'snapshots_offset',
+      HEADER_AT.snapshotsOffset,
+      snapshotCount * SNAPSHOT_FIXED_BYTES,
+    ),
+  };
+}
+
+/**
+ * Decodes a header as QEMU does for a check (qcow2_do_open with BDRV_O_CHECK), which accepts values that a repair can
+ * replace: any number of snapshots, a refcount table that is empty or at offset 0, and a snapshot table at offset 0.
+ * @param bytes as for `decodeHeader`
+ * @throws Qcow2cError as `decodeHeader`, for these fields after all others
+ */
+export function decodeRepairableHeader(bytes: Uint8Array, file: string): Header {
+  const valid = bytes.slice();
+  if (valid.length >= V2_HEADER_BYTES) {
+    writeU64(valid, HEADER_AT.refcountTableOffset, BigInt(2 ** MAX_CLUSTER_BITS));
+    writeU32(valid, HEADER_AT.refcountTableClusters, 1);
+    writeU32(valid, HEADER_AT.snapshotCount, 0);
+    writeU64(valid, HEADER_AT.snapshotsOffset, 0n);
+  }
+  const header = decodeHeader(valid, file);
+  const clusterSize = clusterSizeOf(header);
+  const fields = new HeaderFields(bytes, file);
+  const aligned = (field: string, at: number): HostOffset => {
+    const offset = fields.u64(field, at, Number.MAX_SAFE_INTEGER - 2 ** 32);
+    if (offset % clusterSize !== 0) throw fields.corrupt(field, at, `a multiple of ${clusterSize}`, offset);
+    return hostOffset(offset);
+  };
+  return {
+    ...header,
+    refcountTableOffset: aligned('refcount_table_offset', HEADER_AT.refcountTableOffset),
+    refcountTableClusters: decodeRefcountTableClusters(fields, clusterSize, 0),
+    snapshotCount: fields.u32('nb_snapshots', HEADER_AT.snapshotCount, 0, 2 ** 32 - 1),
+    snapshotsOffset: aligned('snapshots_offset', HEADER_AT.snapshotsOffset),
   };
 }
 
@@ -108,17 +151,16 @@ function decodeDisk(
   const l2TableReach = clusterSize * l2Entries;
   const maxL1Entries = MAX_L1_BYTES / TABLE_ENTRY_BYTES;
 
-  const size = readU64(bytes, 24);
+  const at = HEADER_AT.virtualSize;
+  const size = readU64(bytes, at);
   const largest = maxL1Entries * l2TableReach;
-  if (size > largest) throw fields.corrupt('size', 24, `at most ${largest}`, size);
+  if (size > largest) throw fields.corrupt('size', at, `at most ${largest}`, size);
   const virtualSize = Number(size);
   if (!Number.isSafeInteger(virtualSize)) {
-    throw fields.unsupported('size', 24, `at most ${Number.MAX_SAFE_INTEGER}`, size);
+    throw fields.unsupported('size', at, `at most ${Number.MAX_SAFE_INTEGER}`, size);
   }
-  return {
-    virtualSize,
-    l1Entries: fields.u32('l1_size', 36, Math.ceil(virtualSize / l2TableReach), maxL1Entries),
-  };
+  const needed = Math.ceil(virtualSize / l2TableReach);
+  return { virtualSize, l1Entries: fields.u32('l1_size', HEADER_AT.l1Entries, needed, maxL1Entries) };
 }
 
 /**
@@ -129,8 +171,14 @@ function decodeBackingFile(
   fields: HeaderFields,
   clusterSize: number,
 ): Pick<Header, 'backingFileOffset' | 'backingFileSize'> {
-  const backingFileOffset = fields.u64('backing_file_offset', 8, clusterSize);
+  const backingFileOffset = fields.u64('backing_file_offset', HEADER_AT.backingFileOffset, clusterSize);
   if (backingFileOffset === 0) return { backingFileOffset, backingFileSize: 0 };
   const room = Math.min(MAX_BACKING_NAME_BYTES, clusterSize - backingFileOffset);
-  return { backingFileOffset, backingFileSize: fields.u32('backing_file_size', 16, 0, room) };
+  const backingFileSize = fields.u32('backing_file_size', HEADER_AT.backingFileSize, 0, room);
+  return { backingFileOffset, backingFileSize };
+}
+
+function decodeRefcountTableClusters(fields: HeaderFields, clusterSize: number, lowest: 0 | 1): number {
+  const highest = MAX_REFCOUNT_TABLE_BYTES / clusterSize;
+  return fields.u32('refcount_table_clusters', HEADER_AT.refcountTableClusters, lowest, highest);
 }

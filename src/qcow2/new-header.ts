@@ -16,9 +16,10 @@ import {
   INCOMPATIBLE_DATA_FILE,
   INCOMPATIBLE_EXTENDED_L2,
 } from './features.js';
-import { HEADER_MAGIC, V2_HEADER_BYTES } from './header.js';
+import { HEADER_MAGIC } from './header.js';
 import { type BitmapsExtension, encodeBitmapsExtension } from './header-extensions.js';
-import { encodeV3Fields, V2_DEFAULTS, V3_HEADER_BYTES } from './header-v3.js';
+import { HEADER_AT, V2_HEADER_BYTES, V3_HEADER_BYTES } from './header-layout.js';
+import { encodeV3Fields, V2_DEFAULTS } from './header-v3.js';
 
 /** Up to this cluster size QEMU omits the feature name table, to leave room for a backing file's name. */
 const MAX_CLUSTER_BITS_WITHOUT_FEATURE_NAMES = 12;
@@ -78,20 +79,19 @@ export function encodeHeader(header: NewHeader): Uint8Array {
       found: bytes.length,
     });
   }
-  writeU32(bytes, 0, HEADER_MAGIC);
-  writeU32(bytes, 4, version);
+  // Fields that stay 0: no encryption, no snapshots.
+  writeU32(bytes, HEADER_AT.magic, HEADER_MAGIC);
+  writeU32(bytes, HEADER_AT.version, version);
   if (name.length > 0) {
-    writeU64(bytes, 8, BigInt(nameOffset));
-    writeU32(bytes, 16, name.length);
+    writeU64(bytes, HEADER_AT.backingFileOffset, BigInt(nameOffset));
+    writeU32(bytes, HEADER_AT.backingFileSize, name.length);
   }
-  writeU32(bytes, 20, clusterBits);
-  writeU64(bytes, 24, BigInt(header.virtualSize));
-  // 32-35: no encryption
-  writeU32(bytes, 36, header.l1Entries);
-  writeU64(bytes, 40, BigInt(header.l1Offset));
-  writeU64(bytes, 48, BigInt(header.refcountTableOffset));
-  writeU32(bytes, 56, header.refcountTableClusters);
-  // 60-71: no snapshots
+  writeU32(bytes, HEADER_AT.clusterBits, clusterBits);
+  writeU64(bytes, HEADER_AT.virtualSize, BigInt(header.virtualSize));
+  writeU32(bytes, HEADER_AT.l1Entries, header.l1Entries);
+  writeU64(bytes, HEADER_AT.l1Offset, BigInt(header.l1Offset));
+  writeU64(bytes, HEADER_AT.refcountTableOffset, BigInt(header.refcountTableOffset));
+  writeU32(bytes, HEADER_AT.refcountTableClusters, header.refcountTableClusters);
   if (version === 3) {
     const { compatibleFeatures, refcountOrder, compressionType } = header;
     const features = { ...featuresOf(header), compatibleFeatures };

@@ -10,12 +10,7 @@ import { AUTOCLEAR_BITMAPS, INCOMPATIBLE_DIRTY, KNOWN_AUTOCLEAR } from './featur
 import { clusterSizeOf } from './geometry.js';
 import type { Header } from './header.js';
 import { type BitmapsExtension, encodeBitmapsExtension } from './header-extensions.js';
-
-const BACKING_NAME_AT = 8;
-const L1_OFFSET_AT = 40;
-const REFCOUNT_TABLE_AT = 48;
-const INCOMPATIBLE_AT = 72;
-const AUTOCLEAR_AT = 88;
+import { HEADER_AT } from './header-layout.js';
 
 /** The tables for the new header. */
 export interface ReplacedTablePlaces {
@@ -31,24 +26,25 @@ export interface ReplacedTablePlaces {
  * @param bytes at least the first cluster of the image, with its present header
  */
 export function replaceTables(bytes: Uint8Array, { version }: Header, places: ReplacedTablePlaces): void {
-  writeU64(bytes, L1_OFFSET_AT, BigInt(places.l1Offset));
-  writeU64(bytes, REFCOUNT_TABLE_AT, BigInt(places.refcountTableOffset));
-  writeU32(bytes, REFCOUNT_TABLE_AT + 8, places.refcountTableClusters);
+  writeU64(bytes, HEADER_AT.l1Offset, BigInt(places.l1Offset));
+  writeU64(bytes, HEADER_AT.refcountTableOffset, BigInt(places.refcountTableOffset));
+  writeU32(bytes, HEADER_AT.refcountTableClusters, places.refcountTableClusters);
   if (version === 2) return;
-  writeU64(bytes, INCOMPATIBLE_AT, readU64(bytes, INCOMPATIBLE_AT) & ~INCOMPATIBLE_DIRTY);
+  const at = HEADER_AT.incompatibleFeatures;
+  writeU64(bytes, at, readU64(bytes, at) & ~INCOMPATIBLE_DIRTY);
   // A writer must clear autoclear bits that it does not know, and those whose promise it breaks.
-  writeU64(bytes, AUTOCLEAR_AT, 0n);
+  writeU64(bytes, HEADER_AT.autoclearFeatures, 0n);
 }
 
 /**
- * Clears unknown autoclear bits.
+ * Clears unknown autoclear bits, as every writer of an image must (specification: autoclear_features).
  * @param bytes at least the first sector of the image, with its present header
  * @returns whether any was set
  */
 export function clearUnknownAutoclear(bytes: Uint8Array, { version, autoclearFeatures }: Header): boolean {
   const known = autoclearFeatures & KNOWN_AUTOCLEAR;
   if (version === 2 || known === autoclearFeatures) return false;
-  writeU64(bytes, AUTOCLEAR_AT, known);
+  writeU64(bytes, HEADER_AT.autoclearFeatures, known);
   return true;
 }
 
@@ -81,6 +77,6 @@ export function replaceBitmaps(bytes: Uint8Array, header: Header, bitmaps: Bitma
   bytes.fill(0, headerLength, clusterSize);
   bytes.set(extensions, headerLength);
   bytes.set(name, nameOffset);
-  if (backingFileOffset !== 0) writeU64(bytes, BACKING_NAME_AT, BigInt(nameOffset));
-  writeU64(bytes, AUTOCLEAR_AT, AUTOCLEAR_BITMAPS);
+  if (backingFileOffset !== 0) writeU64(bytes, HEADER_AT.backingFileOffset, BigInt(nameOffset));
+  writeU64(bytes, HEADER_AT.autoclearFeatures, AUTOCLEAR_BITMAPS);
 }
