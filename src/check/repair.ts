@@ -15,9 +15,9 @@ import { type EntryRepair, repairCopiedFlags, repairEntries } from './repair-ent
 import { RepairFile } from './repair-file.js';
 import {
   clearMarks,
-  clearUnknownAutoclear,
   isMarked,
   type TablePointers,
+  writeKnownAutoclear,
   writeTablePointers,
 } from './repair-header.js';
 import { writeNewRefcounts } from './repair-rebuild.js';
@@ -186,7 +186,7 @@ class Repair {
   async #begin(): Promise<void> {
     if (this.#hasBegun) return;
     this.#hasBegun = true;
-    await clearUnknownAutoclear(this.#file, (await this.#image()).header);
+    await writeKnownAutoclear(this.#file, (await this.#image()).header);
   }
 
   async #planSnapshots(): Promise<void> {
