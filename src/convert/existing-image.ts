@@ -17,7 +17,7 @@ import {
 } from '../qcow2/features.js';
 import { type FreeRange, leastFreeRange } from '../qcow2/free-range.js';
 import { type Geometry, MAX_REFCOUNT_TABLE_BYTES, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
-import type { Header } from '../qcow2/header.js';
+import { CRYPT_METHODS, type Header } from '../qcow2/header.js';
 import { decodeBackingName, headerAreaBytes } from '../qcow2/header-extensions.js';
 import { allocationUnit } from '../qcow2/image-body.js';
 import { SECTOR_SIZE } from '../sector.js';
@@ -123,7 +123,7 @@ function refuseKinds({ cryptMethod, incompatibleFeatures: has }: Header, file: s
   const refuse = (code: 'ERR_UNSUPPORTED' | 'ERR_CORRUPT', found: string, instead: string) => {
     throw new Qcow2cError(code, `Cannot write into ${quoted(file)}: ${found}; ${instead}`, { file, found });
   };
-  if (cryptMethod !== 0) {
+  if (cryptMethod !== CRYPT_METHODS.none) {
     refuse('ERR_UNSUPPORTED', 'it is encrypted', 'qcow2c has no keys; use qemu-img convert -n');
   }
   if ((has & INCOMPATIBLE_CORRUPT) !== 0n) {

@@ -3,7 +3,7 @@
  * write access to the file may have chosen these bytes, so none of them are trusted.
  */
 import { isFileLost, Qcow2cError, quoted, reworded } from '../errors.js';
-import { decodeHeader, type Header } from '../qcow2/header.js';
+import { CRYPT_METHODS, decodeHeader, type Header } from '../qcow2/header.js';
 import {
   decodeBackingName,
   decodeExtensions,
@@ -119,8 +119,8 @@ export function warnOfCutDisk(
 }
 
 function refuseEncryption({ cryptMethod }: Header, file: string): void {
-  if (cryptMethod === 0) return;
-  const method = cryptMethod === 1 ? 'AES' : 'LUKS';
+  if (cryptMethod === CRYPT_METHODS.none) return;
+  const method = cryptMethod === CRYPT_METHODS.aes ? 'AES' : 'LUKS';
   throw new Qcow2cError(
     'ERR_UNSUPPORTED',
     `${quoted(file)} is encrypted (${method}), which qcow2c does not read; decrypt it first with ` +

@@ -28,8 +28,8 @@ export const MAX_SNAPSHOTS = 65536;
 export const SNAPSHOT_FIXED_BYTES = 40;
 /** The specification's bound of backing_file_size. */
 export const MAX_BACKING_NAME_BYTES = 1023;
-/** The highest crypt_method: LUKS. */
-const MAX_CRYPT_METHOD = 2;
+/** Values of crypt_method. */
+export const CRYPT_METHODS = { none: 0, aes: 1, luks: 2 } as const;
 
 export interface Header extends V3Fields {
   readonly version: 2 | 3;
@@ -44,7 +44,7 @@ export interface Header extends V3Fields {
   readonly backingFileOffset: number;
   /** Bytes; 0 without a backing file. */
   readonly backingFileSize: number;
-  /** 0 none, 1 AES, 2 LUKS. */
+  /** One of CRYPT_METHODS. */
   readonly cryptMethod: number;
   readonly snapshotCount: number;
   readonly snapshotsOffset: HostOffset;
@@ -78,7 +78,7 @@ export function decodeHeader(bytes: Uint8Array, file: string): Header {
   const clusterBits = fields.u32('cluster_bits', HEADER_AT.clusterBits, MIN_CLUSTER_BITS, MAX_CLUSTER_BITS);
   const clusterSize = clusterSizeOf({ clusterBits });
   const cryptMethod = readU32(bytes, HEADER_AT.cryptMethod);
-  if (cryptMethod > MAX_CRYPT_METHOD) {
+  if (cryptMethod > CRYPT_METHODS.luks) {
     throw fields.unsupported('crypt_method', HEADER_AT.cryptMethod, '0 to 2', cryptMethod);
   }
 
