@@ -8,11 +8,12 @@ import { readBitmapDirectory } from '../qcow2/bitmap-directory.js';
 import { bitmapTableReader, nextBitmapTableEntry } from '../qcow2/bitmap-table.js';
 import { wholeEntry } from '../qcow2/entry-bits.js';
 import { MAX_L1_BYTES, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
+import type { LuksHeaderPlace } from '../qcow2/header-extensions.js';
 import { snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
 import { TableBudget } from '../qcow2/table-budget.js';
 import { refuseAbort } from '../workers/pipeline.js';
-import type { CheckedImage, FilePlace } from './checked-image.js';
-import type { Finding, ImagePart } from './findings.js';
+import type { CheckedImage } from './checked-image.js';
+import type { Finding } from './findings.js';
 import { type ClusterStatistics, L2References } from './l2-references.js';
 import { TableWalk } from './l2-windows.js';
 import { refcountTableEntries } from './refcount-table.js';
@@ -44,7 +45,7 @@ interface CountingParts {
  * @throws Qcow2cError ERR_CORRUPT where QEMU gives up too; ERR_IO, ERR_ABORTED
  */
 export async function countReferences(image: CheckedImage, parts: CountingParts): Promise<void> {
-  const { header, geometry, encryptionHeader } = image;
+  const { header, geometry, luksHeader } = image;
   const { counters, findings } = parts;
   // Of the first cluster, only the header must be in the file, and it is.
   counters.add('header', 0, geometry.clusterSize, undefined, undefined, 0);
@@ -57,23 +58,22 @@ export async function countReferences(image: CheckedImage, parts: CountingParts)
     header.refcountTableOffset,
     header.refcountTableClusters * geometry.clusterSize,
   );
-  if (encryptionHeader !== undefined) await countRange(image, parts, 'LUKS header', encryptionHeader);
+  if (luksHeader !== undefined) await countLuksHeader(image, parts, luksHeader);
   await countBitmaps(image, parts);
   await countRefcountBlocks(image, counters, findings, parts.flush);
   await parts.flush();
 }
 
-/** Counts a range of any length, and reports findings on the way. */
-async function countRange(
+/** Counts the LUKS header and its keys, of any length, and reports findings on the way. */
+async function countLuksHeader(
   { geometry }: CheckedImage,
   { counters, flush }: CountingParts,
-  part: ImagePart,
-  { offset, length }: FilePlace,
+  { offset, length }: LuksHeaderPlace,
 ): Promise<void> {
-  if (counters.isPastEnd(offset, length)) return counters.add(part, offset, length);
+  if (counters.isPastEnd(offset, length)) return counters.add('LUKS header', offset, length);
   const step = SLICE_CLUSTERS * geometry.clusterSize;
   for (let done = 0; done < length; done += step) {
-    counters.add(part, offset + done, Math.min(step, length - done));
+    counters.add('LUKS header', offset + done, Math.min(step, length - done));
     await flush();
   }
 }

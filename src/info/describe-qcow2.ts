@@ -38,7 +38,7 @@ export async function describeQcow2(start: Qcow2ImageHeader): Promise<Omit<Qcow2
     dirty: incompatible(INCOMPATIBLE_DIRTY),
     corrupt: incompatible(INCOMPATIBLE_CORRUPT),
     extendedL2: hasExtendedL2(header),
-    encryption: await readEncryption(file, header),
+    encryption: await readEncryption(file, start),
     backing: backingOf(start),
     dataFile: dataFileOf(start),
     bitmaps: await bitmapsOf(start),

@@ -1,6 +1,6 @@
 /**
- * Describes the encryption of an image, which needs no key. Specification: "Full disk encryption header pointer"; LUKS
- * On-Disk Format Specification 1.2.3, "The partition header".
+ * Describes the encryption of an image, which needs no key. LUKS On-Disk Format Specification 1.2.3, "The partition
+ * header".
  *
  *     LUKS header: magic (6 bytes), version (2), cipher_name (32), cipher_mode (32), hash_spec (32),
  *                  payload_offset (4), key_bytes (4), mk_digest (20), mk_digest_salt (32), mk_digest_iter (4),
@@ -10,17 +10,10 @@
 import { Qcow2cError, quoted } from '../errors.js';
 import { SECTOR_SIZE } from '../sector.js';
 import type { Storage } from '../storage/storage.js';
-import { readU32, readU64 } from './be64.js';
-import { EXTENSION_TYPES, forEachExtension } from './extension-list.js';
-import { clusterSizeOf } from './geometry.js';
-import type { Header } from './header.js';
-import { headerAreaBytes } from './header-extensions.js';
+import { readU32 } from './be64.js';
+import { CRYPT_METHODS, type Header } from './header.js';
+import { type HeaderExtensions, LUKS_HEADER_BYTES, type LuksHeaderPlace } from './header-extensions.js';
 
-/** Values of crypt_method in the header. */
-const AES = 1;
-
-const POINTER_BYTES = 16;
-const LUKS_BYTES = 592;
 /** "LUKS", 0xba, 0xbe. */
 const LUKS_MAGIC = 'LUKS\xba\xbe';
 const LUKS_VERSION = 1;
@@ -55,26 +48,46 @@ export interface KeySlot {
 
 export type Encryption = { readonly format: 'aes' } | LuksEncryption;
 
+/** The decoded start of an image, as far as it concerns encryption. */
+export interface EncryptedStart {
+  readonly header: Pick<Header, 'cryptMethod'>;
+  readonly extensions: Pick<HeaderExtensions, 'luksHeader'>;
+}
+
+/**
+ * Finds the LUKS header, whose bytes are not checked.
+ * @param file the image's name, for messages
+ * @returns undefined for an image that is not encrypted with LUKS
+ * @throws Qcow2cError ERR_CORRUPT when the image does not name its place
+ */
+export function luksHeaderOf(
+  { header, extensions: { luksHeader } }: EncryptedStart,
+  file: string,
+): LuksHeaderPlace | undefined {
+  if (header.cryptMethod !== CRYPT_METHODS.luks || luksHeader !== undefined) return luksHeader;
+  const message = `${quoted(file)} is encrypted with LUKS, but its header does not say where the LUKS header is`;
+  throw new Qcow2cError('ERR_CORRUPT', message, { file });
+}
+
 /**
  * @param file the image
- * @param header the image's header
+ * @param start its header and extensions
  * @returns undefined for an image that is not encrypted
  * @throws Qcow2cError ERR_CORRUPT when the LUKS header is missing, ERR_UNSUPPORTED for another version of it; ERR_IO
  */
 export async function readEncryption(
   file: Pick<Storage, 'name' | 'read'>,
-  header: Pick<
-    Header,
-    'cryptMethod' | 'clusterBits' | 'headerLength' | 'backingFileOffset' | 'backingFileSize'
-  >,
+  start: EncryptedStart,
 ): Promise<Encryption | undefined> {
-  if (header.cryptMethod === 0) return undefined;
-  if (header.cryptMethod === AES) return { format: 'aes' };
-  const offset = await luksOffset(file, header);
-  const bytes = new Uint8Array(LUKS_BYTES);
-  const found = offset === undefined ? 0 : await file.read(offset, bytes);
+  const place = luksHeaderOf(start, file.name);
+  if (place === undefined) {
+    return start.header.cryptMethod === CRYPT_METHODS.aes ? { format: 'aes' } : undefined;
+  }
+  const { offset } = place;
+  const bytes = new Uint8Array(LUKS_HEADER_BYTES);
+  const found = await file.read(offset, bytes);
   const magic = Buffer.from(bytes.subarray(0, LUKS_MAGIC.length)).toString('latin1');
-  if (found < LUKS_BYTES || magic !== LUKS_MAGIC) {
+  if (found < LUKS_HEADER_BYTES || magic !== LUKS_MAGIC) {
     const message = `${quoted(file.name)} is encrypted, but has no LUKS header where it must be`;
     throw new Qcow2cError('ERR_CORRUPT', message, { file: file.name, offset });
   }
@@ -89,23 +102,6 @@ export async function readEncryption(
     });
   }
   return decodeLuks(bytes);
-}
-
-/** Offset of the LUKS header according to the extension, in bytes; undefined if it is invalid. */
-async function luksOffset(
-  file: Pick<Storage, 'read'>,
-  header: Parameters<typeof headerAreaBytes>[0],
-): Promise<number | undefined> {
-  const area = new Uint8Array(headerAreaBytes(header));
-  const bytes = area.subarray(0, await file.read(0, area));
-  const end = header.backingFileOffset === 0 ? bytes.length : header.backingFileOffset;
-  let offset: number | undefined;
-  forEachExtension(bytes.subarray(header.headerLength, end), (type, data) => {
-    if (type !== EXTENSION_TYPES.encryption || data.length !== POINTER_BYTES) return;
-    const value = Number(readU64(data, 0));
-    offset = value % clusterSizeOf(header) === 0 && Number.isSafeInteger(value) ? value : undefined;
-  });
-  return offset;
 }
 
 function decodeLuks(bytes: Uint8Array): LuksEncryption {

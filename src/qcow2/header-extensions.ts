@@ -1,5 +1,6 @@
 /**
- * The header extensions that qcow2c reads and writes: names of other files, feature names, place of the bitmaps.
+ * The header extensions that qcow2c reads and writes: names of other files, feature names, places of the bitmaps and of
+ * the LUKS header.
  * Specification: "Header extensions"; bounds: qcow2_read_extensions in QEMU.
  */
 import type { HostOffset } from './addresses.js';
@@ -7,7 +8,7 @@ import { readU32, writeU32, writeU64 } from './be64.js';
 import { EXTENSION_PREFIX_BYTES, EXTENSION_TYPES, forEachExtension } from './extension-list.js';
 import { AUTOCLEAR_BITMAPS, hasDataFile } from './features.js';
 import { clusterSizeOf } from './geometry.js';
-import type { Header } from './header.js';
+import { CRYPT_METHODS, type Header } from './header.js';
 import { HeaderFields } from './header-fields.js';
 import { decodeStoredName, type NameDecoder } from './stored-name.js';
 
@@ -22,6 +23,11 @@ const MAX_BITMAP_DIRECTORY_BYTES = 1024 * MAX_BITMAPS;
 /** Bytes of the smallest directory entry: 24 bytes, a name of one byte, padding to a multiple of 8. */
 const MIN_BITMAP_ENTRY_BYTES = 32;
 
+/** Bytes of the encryption extension. */
+const LUKS_POINTER_BYTES = 16;
+/** Bytes of a LUKS header before its keys (LUKS On-Disk Format Specification 1.2.3, "The partition header"). */
+export const LUKS_HEADER_BYTES = 592;
+
 /** The place of the bitmap directory. Specification: "Bitmaps extension". */
 export interface BitmapsExtension {
   /** Number of bitmaps, 1 to 65535. */
@@ -31,6 +37,13 @@ export interface BitmapsExtension {
   readonly directoryOffset: HostOffset;
 }
 
+/** The place of the LUKS header and its keys. Specification: "Full disk encryption header pointer". */
+export interface LuksHeaderPlace {
+  readonly offset: HostOffset;
+  /** Bytes, at least LUKS_HEADER_BYTES. */
+  readonly length: number;
+}
+
 export interface HeaderExtensions {
   /** As stored in the image; any image format. */
   readonly backingFormat?: string | undefined;
@@ -38,6 +51,8 @@ export interface HeaderExtensions {
   readonly dataFile?: string | undefined;
   /** Present only while the bitmaps are consistent with the data (autoclear bit). */
   readonly bitmaps?: BitmapsExtension | undefined;
+  /** Present only in an image encrypted with LUKS; it may be missing even there. */
+  readonly luksHeader?: LuksHeaderPlace | undefined;
   /** Set if a program without bitmap support has written to the image since the bitmaps were saved. */
   readonly staleBitmaps?: true | undefined;
 }
@@ -78,7 +93,7 @@ export function decodeBackingName(
  */
 export function decodeExtensions(
   bytes: Uint8Array,
-  header: NamePlaces & Pick<Header, 'incompatibleFeatures' | 'autoclearFeatures'>,
+  header: NamePlaces & Pick<Header, 'incompatibleFeatures' | 'autoclearFeatures' | 'cryptMethod'>,
   file: string,
   decodeName: NameDecoder = decodeStoredName,
 ): HeaderExtensions {
@@ -105,6 +120,8 @@ export function decodeExtensions(
       found = { ...found, staleBitmaps: true };
     } else if (type === EXTENSION_TYPES.bitmaps) {
       found = { ...found, bitmaps: decodeBitmapsExtension(fields, data, at, clusterSize) };
+    } else if (type === EXTENSION_TYPES.encryption && header.cryptMethod === CRYPT_METHODS.luks) {
+      found = { ...found, luksHeader: decodeLuksPointer(fields, data, at, clusterSize) };
     }
   });
   if (broken !== undefined) {
@@ -134,6 +151,24 @@ function decodeBitmapsExtension(
   }
   const directoryOffset = fields.tableOffset('bitmap_directory_offset', at + 16, directorySize, clusterSize);
   return { count, directorySize, directoryOffset };
+}
+
+/** @param at offset of the extension's data, in bytes */
+function decodeLuksPointer(
+  fields: HeaderFields,
+  data: Uint8Array,
+  at: number,
+  clusterSize: number,
+): LuksHeaderPlace {
+  if (data.length !== LUKS_POINTER_BYTES) {
+    const field = 'length of the encryption header pointer';
+    throw fields.corrupt(field, at - 4, `${LUKS_POINTER_BYTES}`, data.length);
+  }
+  const length = fields.u64('length of the LUKS header', at + 8, Number.MAX_SAFE_INTEGER);
+  if (length < LUKS_HEADER_BYTES) {
+    throw fields.corrupt('length of the LUKS header', at + 8, `at least ${LUKS_HEADER_BYTES}`, length);
+  }
+  return { offset: fields.tableOffset('offset of the LUKS header', at, length, clusterSize), length };
 }
 
 /** Encodes the data of the bitmaps extension. */

@@ -1,7 +1,11 @@
+import { writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { analyse } from '../../src/check/analysis.js';
+import { check } from '../../src/check/check.js';
 import { diskClusters, readCheckedImage } from '../../src/check/checked-image.js';
 import type { Finding } from '../../src/check/findings.js';
+import { imageInfo } from '../../src/info/info.js';
+import { useScratch } from '../e2e/scratch.js';
 import { baseImage } from './corrupt-bases.js';
 import { HEADER, ImageBytes } from './corrupt-image-bytes.js';
 import { SizedFile } from './sized-file.js';
@@ -9,6 +13,8 @@ import { SizedFile } from './sized-file.js';
 async function base(): Promise<ImageBytes> {
   return new ImageBytes(await baseImage({}));
 }
+
+const scratch = useScratch();
 
 const read = (image: ImageBytes) => readCheckedImage(new SizedFile(image.bytes));
 
@@ -86,9 +92,24 @@ describe('an image encrypted with LUKS', () => {
     expect(await analyse(await read(image))).toMatchObject({ corruptions: 0, leaks: 0, checkErrors: 0 });
   });
 
-  test('must name the place of its LUKS header', async () => {
-    const image = await base();
-    image.setU32(32, 2);
-    await expect(read(image)).rejects.toMatchObject({ code: 'ERR_CORRUPT' });
+  const POINTER = 112;
+  test.each<[string, (image: ImageBytes) => void]>([
+    ['nowhere', (image) => image.setU32(POINTER, 7)],
+    ['in a pointer that is too long', (image) => image.setU32(POINTER + 4, 24)],
+    ['at an offset that is not aligned', (image) => image.edit(POINTER + 8, (offset) => offset + 512n)],
+    ['with fewer bytes than it has', (image) => image.setU64(POINTER + 16, 591n)],
+  ])('is refused by check and info in the same words if it names its LUKS header %s', async (_, damage) => {
+    const image = await encrypted();
+    damage(image);
+    const path = scratch('luks.qcow2');
+    await writeFile(path, image.bytes);
+    const refusals = await Promise.all(
+      [check({ image: path }), imageInfo({ image: path })].map((run) => run.catch((error) => error)),
+    );
+    expect(refusals[0]).toMatchObject({
+      code: 'ERR_CORRUPT',
+      message: expect.stringMatching(/LUKS|encryption/),
+    });
+    expect(refusals[1]).toMatchObject({ code: 'ERR_CORRUPT', message: refusals[0].message });
   });
 });

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Qcow2cError } from '../../src/errors.js';
 import { EXTENSION_TYPES, encodeExtension } from '../../src/qcow2/extension-list.js';
-import { decodeHeader } from '../../src/qcow2/header.js';
+import { CRYPT_METHODS, decodeHeader } from '../../src/qcow2/header.js';
 import { decodeBackingName, decodeExtensions, headerAreaBytes } from '../../src/qcow2/header-extensions.js';
 import { useScratch } from '../e2e/scratch.js';
 import { create } from '../oracle/qemu-img.js';
@@ -18,6 +18,13 @@ function read(file: Uint8Array, name = 'x.qcow2') {
   const header = decodeHeader(file.subarray(0, 4096), name);
   const area = file.subarray(0, headerAreaBytes(header));
   return { backing: decodeBackingName(area, header, name), ...decodeExtensions(area, header, name) };
+}
+
+function luksPointer(offset: bigint, length: bigint): Uint8Array {
+  const data = Buffer.alloc(16);
+  data.writeBigUInt64BE(offset, 0);
+  data.writeBigUInt64BE(length, 8);
+  return encodeExtension(EXTENSION_TYPES.encryption, data);
 }
 
 /** A header of version 3 followed by this list. */
@@ -34,6 +41,7 @@ function image(list: readonly Uint8Array[], edit: (header: Buffer) => void = () 
 }
 
 const withDataFile = (header: Buffer) => header.writeBigUInt64BE(4n, 72);
+const withLuks = (header: Buffer) => header.writeUInt32BE(CRYPT_METHODS.luks, 32);
 const withBitmaps = (header: Buffer) => header.writeBigUInt64BE(1n, 88);
 const withBackingFileAt = (offset: number, size: number) => (header: Buffer) => {
   header.writeBigUInt64BE(BigInt(offset), 8);
@@ -123,6 +131,12 @@ describe('decodeExtensions', () => {
     expect(read(image(list, withDataFile))).toMatchObject({ dataFile: 'secret' });
   });
 
+  it('ignores the place of a LUKS header in an image that is not encrypted with LUKS', () => {
+    const list = [luksPointer(1024n, 4096n)];
+    expect(read(image(list))).toEqual({ backing: undefined });
+    expect(read(image(list, withLuks))).toMatchObject({ luksHeader: { offset: 1024, length: 4096 } });
+  });
+
   it('ends a name at a NUL and treats an empty one as none, as QEMU does', () => {
     const list = [
       encodeExtension(EXTENSION_TYPES.dataFile, Buffer.from('data\0more')),
@@ -154,6 +168,17 @@ describe('decodeExtensions', () => {
     ['a directory too large', [bitmaps(2, 65535n * 1024n + 1n, 512n)], withBitmaps, 128],
     ['a directory in the header', [bitmaps(1, 32n, 0n)], withBitmaps, 136],
     ['a directory that is not aligned', [bitmaps(1, 32n, 520n)], withBitmaps, 136],
+    [
+      'a pointer to a LUKS header of another length',
+      [encodeExtension(EXTENSION_TYPES.encryption, new Uint8Array(24))],
+      withLuks,
+      116,
+    ],
+    ['a LUKS header in the header', [luksPointer(0n, 592n)], withLuks, 120],
+    ['a LUKS header that is not aligned', [luksPointer(520n, 592n)], withLuks, 120],
+    ['a LUKS header past every file', [luksPointer(2n ** 63n, 592n)], withLuks, 120],
+    ['a LUKS header too small', [luksPointer(512n, 591n)], withLuks, 128],
+    ['a LUKS header past what a number holds', [luksPointer(512n, 2n ** 53n)], withLuks, 128],
   ])('refuses %s', (_, list, edit, offset) => {
     const code = 'ERR_CORRUPT';
     // Without a space for the first extension the list begins with bytes of its own.
@@ -167,6 +192,8 @@ describe('decodeExtensions', () => {
       image([encodeExtension(7, new Uint8Array(393))]),
       image([encodeExtension(EXTENSION_TYPES.backingFormat, Buffer.alloc(16, 65))]),
       image([bitmaps(0, 64n, 512n)], withBitmaps),
+      image([encodeExtension(EXTENSION_TYPES.encryption, new Uint8Array(24))], withLuks),
+      image([luksPointer(520n, 592n)], withLuks),
     ];
     for (const file of files) {
       writeFileSync(name, Buffer.concat([file, Buffer.alloc(2048)]));
