@@ -2,9 +2,10 @@
  * Checks an image: opens it without the files that it names, analyses it, and checks its data and repairs it on
  * request.
  */
-import { Qcow2cError, quoted, usageError } from '../errors.js';
+import { Qcow2cError, quoted } from '../errors.js';
+import { staleBitmaps } from '../image/dirty-bitmap.js';
 import { guessFormat, warnOfCutDisk } from '../image/image-header.js';
-import { imageReference } from '../image/image-reference.js';
+import { imageReference, missingFileName } from '../image/image-reference.js';
 import { useOf } from '../image/open-image.js';
 import { openNamed } from '../image/open-named.js';
 import { wantedByCaller } from '../image/referenced-files.js';
@@ -146,7 +147,7 @@ async function checkOpened(
 
 async function openFile({ image, direct = false, nbd }: CheckOptions): Promise<OpenedFile> {
   const wanted = wantedByCaller(imageReference(image));
-  if (wanted.file === '') throw usageError('Must specify image file name');
+  if (wanted.file === '') throw missingFileName();
   return openNamed(wanted, { direct, nbd });
 }
 
@@ -156,7 +157,6 @@ function warn(image: CheckedImage, { onWarning, repair }: CheckOptions): void {
   if (repair === undefined) warnOfCutDisk(image, onWarning);
   if (extensions.staleBitmaps === undefined) return;
   onWarning?.(
-    `a program lacking bitmap support modified ${quoted(file.name)}, so all bitmaps are now considered ` +
-      "inconsistent; their clusters may be leaked, which 'qcow2c check -r leaks' repairs",
+    `${staleBitmaps(quoted(file.name))}; their clusters may be leaked, which 'qcow2c check -r leaks' repairs`,
   );
 }

@@ -1,5 +1,6 @@
 /** The persistent dirty bitmaps that are copied from the source to the target. */
 import { Qcow2cError, quoted, usageError } from '../errors.js';
+import { staleBitmaps } from '../image/dirty-bitmap.js';
 import type { OpenedImage } from '../image/open-image.js';
 import { type Bitmap, clustersOfBitmaps, readBitmapDirectory } from '../qcow2/bitmap-directory.js';
 import { readBitmap } from '../qcow2/bitmap-reader.js';
@@ -40,10 +41,7 @@ export async function bitmapsToCopy(
   const { file, header, extensions } = qcow2;
   if (version === 2) throw usageError("Format driver 'qcow2' does not support bitmaps in version 2");
   if (extensions.staleBitmaps) {
-    onWarning?.(
-      `a program without bitmap support has modified ${quoted(file.name)}, so all of its bitmaps are ` +
-        'considered inconsistent, and none is copied',
-    );
+    onWarning?.(`${staleBitmaps(quoted(file.name))}, and none is copied`);
   }
   const found =
     extensions.bitmaps === undefined ? [] : await readBitmapDirectory(file, header, extensions.bitmaps);

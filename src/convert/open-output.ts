@@ -21,6 +21,7 @@ import { TargetOpener } from './output-target.js';
 import { Qcow2Output, type Qcow2Parts } from './qcow2-output.js';
 import { RawOutput } from './raw-output.js';
 import type { TargetBacking } from './target-backing.js';
+import { notPreallocated } from './validate.js';
 
 /** Disposal closes the output, and discards it unless it was committed. It never throws. */
 export interface OpenedOutput extends AsyncDisposable {
@@ -152,7 +153,7 @@ async function openDataFile(
 function refuseOnDevice({ preallocation, dataFile }: ImageParameters, kinds: readonly unknown[]): void {
   const impossible = ['falloc', 'full', ...(dataFile === undefined ? ['metadata'] : [])];
   if (kinds.includes('device') && impossible.includes(preallocation)) {
-    throw usageError(`Unsupported preallocation mode '${preallocation}' on a device or an NBD export`);
+    throw notPreallocated(preallocation);
   }
 }
 

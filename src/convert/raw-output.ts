@@ -1,5 +1,4 @@
 /** A raw disk as the output of a conversion. */
-import { usageError } from '../errors.js';
 import { RawWriter, smallTarget } from '../raw/raw-writer.js';
 import { SECTOR_SIZE } from '../sector.js';
 import { isInPlace, type Target } from '../storage/target.js';
@@ -19,6 +18,7 @@ import {
   writeResult,
 } from './output.js';
 import type { OutputTarget } from './output-target.js';
+import { notPreallocated } from './validate.js';
 
 type RawInput = Pick<Input, 'size' | 'content'>;
 type RawOptions = Pick<ConvertOptions, 'sparseSize' | 'targetIsZero' | 'create' | 'signal'>;
@@ -53,7 +53,7 @@ export class RawOutput implements Output<FindRuns> {
   static async open(options: RawOptions, target: OutputTarget, input: RawInput): Promise<RawOutput> {
     const preallocation = options.create?.preallocation ?? 'off';
     if (target.kind === 'device' && preallocation !== 'off') {
-      throw usageError(`Unsupported preallocation mode '${preallocation}' on a device or an NBD export`);
+      throw notPreallocated(preallocation);
     }
     const output = new RawOutput(options, target, input);
     if (input.size !== undefined) await output.#allocate(input.size);

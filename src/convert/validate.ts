@@ -1,5 +1,6 @@
 /** Checks the options of a conversion before any file is opened, in the words of qemu-img. */
 import { type Qcow2cError, quoted, usageError } from '../errors.js';
+import { missingFileName } from '../image/image-reference.js';
 import { type CreateOptions, noBackingFormat } from '../qcow2/create-options.js';
 import { type StreamTarget, streamTitle } from '../storage/stream-name.js';
 import type { ConvertOptions } from './options.js';
@@ -29,7 +30,7 @@ function validateStream(options: KnownOptions): void {
 
 function validateSources(options: KnownOptions): void {
   const { sources, snapshot } = options;
-  if (sources.length === 0) throw usageError('Must specify image file name');
+  if (sources.length === 0) throw missingFileName();
   const stream = sources.find(isStream);
   if (stream !== undefined) refuseForStream(stream, options);
   if (snapshot !== undefined && sources.length > 1) {
@@ -129,6 +130,11 @@ function refuseWithCompression({ preallocation = 'off', dataFile }: CreateOption
 /** The error of an option that excludes compression. */
 export function notWithCompression(option: string): Qcow2cError {
   return usageError(`Compression and ${option} not supported at the same time`);
+}
+
+/** The error of a preallocation of blocks that lie on a device or behind an NBD export. */
+export function notPreallocated(mode: string): Qcow2cError {
+  return usageError(`Unsupported preallocation mode '${mode}' on a device or an NBD export`);
 }
 
 /** The error of options for a new image when the target is written in place. */

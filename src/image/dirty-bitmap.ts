@@ -49,6 +49,11 @@ export function bitmapOfExport(file: OpenedFile, name: string, offset = 0): () =
   return () => ({ changesAt: (at) => changes.changesAt(at + offset) });
 }
 
+/** QEMU's clause about bitmaps that may lack changes. @param file the image, in words or quoted */
+export function staleBitmaps(file: string): string {
+  return `a program lacking bitmap support modified ${file}, so all bitmaps are now considered inconsistent`;
+}
+
 /** The error of a bitmap in an image that can have none. @param why a clause about the image */
 function noBitmaps(file: string, why: string): Qcow2cError {
   return usageError(`Source lacks bitmap support: ${quoted(file)} ${why}`, { file });

@@ -1,5 +1,6 @@
 /** How a caller names an image: its file, its format, and the files that belong to it. */
 import type { Readable } from 'node:stream';
+import { type Qcow2cError, usageError } from '../errors.js';
 
 export const IMAGE_FORMATS = ['raw', 'qcow2'] as const;
 
@@ -33,6 +34,11 @@ export type Image = string | ImageReference;
 /** @param format of an image that is given as a name */
 export function imageReference(image: Image, format?: ImageFormat): ImageReference {
   return typeof image === 'string' ? { file: image, format } : image;
+}
+
+/** The error of a call without the name of an image, in the words of qemu-img. @param hint what is missing */
+export function missingFileName(hint?: string): Qcow2cError {
+  return usageError(`Must specify image file name${hint === undefined ? '' : ` (${hint})`}`);
 }
 
 /** A raw disk of unknown length that is read once, from start to end. */

@@ -1,7 +1,6 @@
 /** Opens the file of one image without the files that it names, for commands that examine the image itself. */
-import { usageError } from '../errors.js';
 import { guessFormat, type Purpose, type Qcow2ImageHeader, readQcow2ImageHeader } from './image-header.js';
-import type { ImageFormat } from './image-reference.js';
+import { type ImageFormat, missingFileName } from './image-reference.js';
 import { useOf } from './open-image.js';
 import { type OpenNamedSettings, openNamed } from './open-named.js';
 import type { WantedImage } from './referenced-files.js';
@@ -25,7 +24,7 @@ export async function openImageFile(
   settings: OpenNamedSettings,
   purpose: Purpose = 'content',
 ): Promise<ImageFile> {
-  if (wanted.file === '') throw usageError('Must specify image file name');
+  if (wanted.file === '') throw missingFileName();
   const file = await openNamed(wanted, settings);
   try {
     const format = wanted.format ?? (await guessFormat(file));

@@ -2,7 +2,7 @@
  * Opens an image with all its backing files and external data files. If one of them cannot be opened, all are closed.
  */
 import type { CompressionType } from '../compression-type.js';
-import { Qcow2cError, quoted, reworded, usageError } from '../errors.js';
+import { internalError, Qcow2cError, quoted, reworded, usageError } from '../errors.js';
 import { Qcow2Layer } from '../qcow2/qcow2-layer.js';
 import type { SnapshotSelector } from '../qcow2/snapshot-table.js';
 import { RawPart } from '../raw/raw-part.js';
@@ -91,7 +91,7 @@ export async function openImage(
     throw withChain(error, opening.names);
   }
   const [top, ...below] = opening.layers;
-  if (top === undefined) throw usageError('Must specify image file name');
+  if (top === undefined) throw internalError('a chain was opened without an image');
   const source = new BackingChain([top.layer, ...below.map(({ layer }) => layer)]);
   const { names, dataFiles, readAlignment, compressionTypes, settledMs, changes } = opening;
   return {

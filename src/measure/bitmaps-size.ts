@@ -1,6 +1,7 @@
 /** The size that the source's persistent dirty bitmaps take up in a new image, whatever their content. */
 import { roundDown } from '../arithmetic.js';
 import { quoted } from '../errors.js';
+import { staleBitmaps } from '../image/dirty-bitmap.js';
 import type { Qcow2ImageHeader } from '../image/image-header.js';
 import { clustersOfBitmaps, readBitmapDirectory } from '../qcow2/bitmap-directory.js';
 import type { ImageParameters } from '../qcow2/create-options.js';
@@ -22,10 +23,7 @@ export async function bitmapsSize(
   if (source === undefined || source.header.version === 2 || version === 2) return undefined;
   const { file, header, extensions } = source;
   if (extensions.staleBitmaps) {
-    onWarning?.(
-      `a program without bitmap support has modified ${quoted(file.name)}, so all of its bitmaps are ` +
-        'considered inconsistent, and none is measured',
-    );
+    onWarning?.(`${staleBitmaps(quoted(file.name))}, and none is measured`);
   }
   if (extensions.bitmaps === undefined) return 0;
   const diskSize = roundDown(header.virtualSize, SECTOR_SIZE);

@@ -5,7 +5,7 @@
 import type { ConvertOptions } from '../../convert/options.js';
 import { noEffectInPlace, validate } from '../../convert/validate.js';
 import { type Qcow2cError, quoted, usageError } from '../../errors.js';
-import type { ImageFormat } from '../../image/image-reference.js';
+import { type ImageFormat, missingFileName } from '../../image/image-reference.js';
 import { isNbdName } from '../../nbd/nbd-name.js';
 import { asksForDirect } from '../../storage/cache-mode.js';
 import { readCacheSize, readMinSize, readRateLimit, readSparseSize } from '../options/argument-numbers.js';
@@ -171,7 +171,7 @@ function missingNames(files: readonly string[], pairs: readonly OptionPair[]): Q
   // In other programs the name of the output follows -o.
   const name = pairs.find(({ key, bare }) => bare && /[./]/.test(key))?.key;
   const hint = name === undefined ? '' : `; -o takes format options, and ${quoted(name)} is not one`;
-  return usageError(`Must specify image file name (${missing}${hint}; 'qcow2c convert [options] SRC DST')`);
+  return missingFileName(`${missing}${hint}; 'qcow2c convert [options] SRC DST'`);
 }
 
 /** The options whose value is a number. */

@@ -1,5 +1,6 @@
 /** Runs `info`: prints the description of an image, or of each image of its chain. */
 import { quoted } from '../../errors.js';
+import { staleBitmaps } from '../../image/dirty-bitmap.js';
 import { imageReference } from '../../image/image-reference.js';
 import { imageInfo } from '../../info/info.js';
 import type { CommandIo } from '../command-io.js';
@@ -39,7 +40,9 @@ export async function infoCommand(
   );
   if ('exitCode' in ended) return ended.exitCode;
   const infos = ended.result;
-  for (const { file, qcow2 } of infos) if (qcow2?.staleBitmaps) warn(stderr, staleBitmaps(file));
+  for (const { file, qcow2 } of infos) {
+    if (qcow2?.staleBitmaps) warn(stderr, `${quoted(file)}: ${staleBitmaps('this file')}`);
+  }
   if (output === 'human') await print(stdout, humanText(infos));
   else if (options.backingChain) await print(stdout, qapiJsonParts(infos.map(imageObject)));
   else for (const info of infos) await print(stdout, qapiJsonParts(imageObject(info)));
@@ -57,8 +60,4 @@ async function print(stdout: StandardStream, parts: Iterable<string>): Promise<v
     text = '';
   }
   await write();
-}
-
-function staleBitmaps(file: string): string {
-  return `${quoted(file)}: a program lacking bitmap support modified this file, so all bitmaps are now considered inconsistent`;
 }
