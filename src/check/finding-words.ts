@@ -1,6 +1,6 @@
 /** Words findings as qemu-img does (block/qcow2-refcount.c in QEMU). Used by the command and its repair. */
 import { quoted } from '../errors.js';
-import { OFFSET_MASK } from '../qcow2/entry-bits.js';
+import { compressedOffsetBits, OFFSET_MASK } from '../qcow2/entry-bits.js';
 import { type BrokenCluster, type Finding, unreadTable } from './findings.js';
 
 const hex = (value: bigint | number) => value.toString(16);
@@ -64,7 +64,7 @@ export function findingWords(finding: Finding, clusterBits: number, repairing = 
     case 'l2-reserved-bits':
       return `ERROR found l2 entry with reserved bits set: ${hex(finding.entry)}`;
     case 'compressed-copied-flag': {
-      const offset = finding.entry & ((1n << BigInt(70 - clusterBits)) - 1n);
+      const offset = finding.entry & ((1n << BigInt(compressedOffsetBits(clusterBits))) - 1n);
       return `ERROR: coffset=0x${hex(offset)}: copied flag must never be set for compressed clusters`;
     }
     case 'compressed-in-data-file':

@@ -3,18 +3,14 @@
  * cluster management".
  */
 import { Qcow2cError, systemReason } from '../errors.js';
-import { wholeEntry } from '../qcow2/entry-bits.js';
-import { TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
+import { REFCOUNT_BLOCK_MASK, wholeEntry } from '../qcow2/entry-bits.js';
+import { MAX_FILE_BYTES, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import { TableCache, type TableEntries } from '../qcow2/table-cache.js';
 import type { CheckedImage } from './checked-image.js';
 import type { OnFinding } from './findings.js';
 
 /** Bytes of a table read at once. */
 const READ_BYTES = 65536;
-/** Bits 0 to 8 of an entry are reserved. */
-const RESERVED = 0x1ffn;
-/** QEMU reads nothing in the last GiB below 2^63 (BDRV_MAX_LENGTH). */
-const UNREADABLE_FROM = 2n ** 63n - 2n ** 30n;
 /** A refcount that does not fit into 32 bits or is unknown; `RefcountReader.refcountOf` tells which. */
 export const ASK = 0xffffffff;
 
@@ -50,8 +46,8 @@ export async function* refcountTableEntries(image: ImageWithRefcounts): AsyncGen
       if (high === 0 && low === 0) continue;
       const entry = wholeEntry(high, low);
       const index = first + at / TABLE_ENTRY_BYTES;
-      const hasReservedBits = (entry & RESERVED) !== 0n;
-      yield { index, at: start + at, entry, offset: entry & ~RESERVED, hasReservedBits };
+      const offset = entry & REFCOUNT_BLOCK_MASK;
+      yield { index, at: start + at, entry, offset, hasReservedBits: offset !== entry };
     }
   }
 }
@@ -131,7 +127,7 @@ export class RefcountReader {
     if (index >= this.#tableSize) return { offset: undefined };
     const entryAt = header.refcountTableOffset + index * TABLE_ENTRY_BYTES;
     const { view, at } = await this.#tables.entriesFrom(entryAt, TABLE_ENTRY_BYTES);
-    const offset = view.getBigUint64(at) & ~RESERVED;
+    const offset = view.getBigUint64(at) & REFCOUNT_BLOCK_MASK;
     if (offset === 0n) return { offset: undefined };
     if (offset % BigInt(geometry.clusterSize) !== 0n) {
       if (!this.#toldOfUnaligned) {
@@ -140,7 +136,7 @@ export class RefcountReader {
       }
       return { reason: 'Input/output error' };
     }
-    if (offset > UNREADABLE_FROM - BigInt(geometry.clusterSize)) return { reason: 'Input/output error' };
+    if (offset > MAX_FILE_BYTES - BigInt(geometry.clusterSize)) return { reason: 'Input/output error' };
     const place = Number(offset);
     return { offset: place < this.#image.file.size ? place : undefined };
   }

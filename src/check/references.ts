@@ -6,8 +6,8 @@
 import { Qcow2cError, quoted } from '../errors.js';
 import { readBitmapDirectory } from '../qcow2/bitmap-directory.js';
 import { bitmapTableReader, nextBitmapTableEntry } from '../qcow2/bitmap-table.js';
-import { wholeEntry } from '../qcow2/entry-bits.js';
-import { MAX_L1_BYTES, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
+import { HIGH_L1_RESERVED, LOW_L1_RESERVED, wholeEntry } from '../qcow2/entry-bits.js';
+import { MAX_FILE_BYTES, MAX_L1_BYTES, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
 import type { LuksHeaderPlace } from '../qcow2/header-extensions.js';
 import { snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
 import { TableBudget } from '../qcow2/table-budget.js';
@@ -18,12 +18,6 @@ import { type ClusterStatistics, L2References } from './l2-references.js';
 import { TableWalk } from './l2-windows.js';
 import { refcountTableEntries } from './refcount-table.js';
 import type { ReferenceCounters } from './reference-counters.js';
-
-/** Bits 56 to 62 and 0 to 8 of an L1 entry are reserved. */
-const L1_RESERVED_HIGH = 0x7f000000;
-const L1_RESERVED_LOW = 0x1ff;
-/** QEMU keeps offsets in signed 64-bit numbers and does not read the last GiB of these (BDRV_MAX_LENGTH). */
-const UNREADABLE_FROM = 2n ** 63n - 2n ** 30n;
 
 /** Host clusters of a range between two calls that report findings. */
 const SLICE_CLUSTERS = 8192;
@@ -108,7 +102,7 @@ class TableReferences {
     if (l1.entries === 0) return;
     const offset = Number(l1.offset);
     counters.add('L1 table', offset, l1.entries * TABLE_ENTRY_BYTES, l1.offset);
-    if (l1.offset + BigInt(l1.entries * TABLE_ENTRY_BYTES) > UNREADABLE_FROM) {
+    if (l1.offset + BigInt(l1.entries * TABLE_ENTRY_BYTES) > MAX_FILE_BYTES) {
       throw this.#givenUp(`an L1 table at offset ${l1.offset}`);
     }
     // Past the end of the file there are only zeros.
@@ -123,7 +117,7 @@ class TableReferences {
       {
         l1Entry: ({ index, at, high, low, l2Offset }) => {
           firstGuestCluster = index * l2Entries;
-          const reserved = (high & L1_RESERVED_HIGH) !== 0 || (low & L1_RESERVED_LOW) !== 0;
+          const reserved = (high & HIGH_L1_RESERVED) !== 0 || (low & LOW_L1_RESERVED) !== 0;
           if (reserved && counters.isFirst) {
             findings.push({ kind: 'l1-reserved-bits', at, entry: wholeEntry(high, low) });
           }

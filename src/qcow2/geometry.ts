@@ -12,6 +12,8 @@ export const MAX_CLUSTER_BITS = 21;
 export const MAX_L1_BYTES = 32 * 1024 * 1024;
 /** 8 MiB: QEMU opens no larger refcount table (specification, note in "Host cluster management"). */
 export const MAX_REFCOUNT_TABLE_BYTES = 8 * 1024 * 1024;
+/** QEMU keeps offsets in signed 64-bit numbers, and reads no byte of the last GiB of these (BDRV_MAX_LENGTH). */
+export const MAX_FILE_BYTES = 2n ** 63n - 2n ** 30n;
 /** 64 bits: the specification's widest refcount ("may not exceed 6"). */
 export const MAX_REFCOUNT_ORDER = 6;
 /** Bytes of an entry of an L1 or refcount table. */

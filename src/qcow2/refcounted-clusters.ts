@@ -4,12 +4,10 @@
  */
 import { Qcow2cError, quoted } from '../errors.js';
 import type { HostFile } from '../image/source.js';
+import { REFCOUNT_BLOCK_MASK } from './entry-bits.js';
 import { geometryOf, TABLE_ENTRY_BYTES } from './geometry.js';
 import type { Header } from './header.js';
 import { TableCache } from './table-cache.js';
-
-/** Bits 9 to 63 of a refcount table entry: the block's offset; the others are reserved. */
-const OFFSET_MASK = (1n << 64n) - (1n << 9n);
 
 /** A refcount block and the clusters that it counts. */
 interface RefcountedClusters {
@@ -45,7 +43,7 @@ export async function* refcountedClusters(
     const at = refcountTableOffset + index * TABLE_ENTRY_BYTES;
     const { view, at: inView } = await table.entriesFrom(at, TABLE_ENTRY_BYTES);
     // A number past 2^53 is rounded, but then lies past the end of any file.
-    const offset = Number(view.getBigUint64(inView) & OFFSET_MASK);
+    const offset = Number(view.getBigUint64(inView) & REFCOUNT_BLOCK_MASK);
     if (offset === 0) continue;
     if (offset % clusterSize !== 0) {
       const where = `refcount block ${index} of ${quoted(file.name)}`;
