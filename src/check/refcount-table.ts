@@ -5,14 +5,15 @@
 import { Qcow2cError, systemReason } from '../errors.js';
 import { REFCOUNT_BLOCK_MASK, wholeEntry } from '../qcow2/entry-bits.js';
 import { MAX_FILE_BYTES, TABLE_ENTRY_BYTES } from '../qcow2/geometry.js';
-import { TableCache, type TableEntries } from '../qcow2/table-cache.js';
+import { getExactRefcount, LARGE_REFCOUNT, unpackRefcounts } from '../qcow2/refcount-block.js';
+import { TableCache } from '../qcow2/table-cache.js';
 import type { CheckedImage } from './checked-image.js';
 import type { OnFinding } from './findings.js';
 
 /** Bytes of a table read at once. */
 const READ_BYTES = 65536;
-/** A refcount that does not fit into 32 bits or is unknown; `RefcountReader.refcountOf` tells which. */
-export const ASK = 0xffffffff;
+/** A refcount that is too large for 32 bits or is unknown; `RefcountReader.refcountOf` tells which. */
+export const ASK = LARGE_REFCOUNT;
 
 interface RefcountTableEntry {
   readonly index: number;
@@ -76,11 +77,12 @@ export class RefcountReader {
     const block = await this.#blockOf(Math.floor(cluster / refcountBlockEntries));
     if ('reason' in block) return block;
     if (block.offset === undefined) return { value: 0n };
-    const firstBit = (cluster % refcountBlockEntries) * refcountBits;
-    const at = block.offset + Math.floor(firstBit / 8);
+    const index = cluster % refcountBlockEntries;
+    const inWord = 64 / refcountBits;
     try {
-      const word = await this.#tables.entriesFrom(at - (at % 8), 8);
-      return { value: refcountIn(word, (at % 8) * 8 + (firstBit % 8), refcountBits) };
+      const { view, at } = await this.#tables.entriesFrom(block.offset + 8 * Math.floor(index / inWord), 8);
+      const word = new Uint8Array(view.buffer, view.byteOffset + at, 8);
+      return { value: getExactRefcount(word, index % inWord, refcountBits) };
     } catch (error) {
       return { reason: reasonOf(error) };
     }
@@ -112,7 +114,7 @@ export class RefcountReader {
     const bytes = new Uint8Array(Math.ceil((into.length * refcountBits) / 8));
     try {
       await this.#image.file.read(offset + (index * refcountBits) / 8, bytes);
-      unpack(bytes, refcountBits, into);
+      unpackRefcounts(bytes, refcountBits, into);
     } catch (error) {
       if (!(error instanceof Qcow2cError)) throw error;
       into.fill(ASK);
@@ -139,37 +141,6 @@ export class RefcountReader {
     if (offset > MAX_FILE_BYTES - BigInt(geometry.clusterSize)) return { reason: 'Input/output error' };
     const place = Number(offset);
     return { offset: place < this.#image.file.size ? place : undefined };
-  }
-}
-
-/** @param firstBit counted from the lowest bit of the first byte */
-function refcountIn({ view, at: start }: TableEntries, firstBit: number, bits: number): bigint {
-  const at = start + Math.floor(firstBit / 8);
-  if (bits === 64) return view.getBigUint64(at);
-  if (bits === 32) return BigInt(view.getUint32(at));
-  if (bits === 16) return BigInt(view.getUint16(at));
-  return BigInt((view.getUint8(at) >> (firstBit % 8)) & (2 ** bits - 1));
-}
-
-/** Decodes as many refcounts as `into` takes. */
-function unpack(bytes: Uint8Array, bits: number, into: Uint32Array): void {
-  const count = into.length;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  if (bits === 16) {
-    for (let index = 0; index < count; index += 1) into[index] = view.getUint16(index * 2);
-  } else if (bits === 32) {
-    for (let index = 0; index < count; index += 1) into[index] = view.getUint32(index * 4);
-  } else if (bits === 64) {
-    for (let index = 0; index < count; index += 1) {
-      into[index] = view.getUint32(index * 8) === 0 ? view.getUint32(index * 8 + 4) : ASK;
-    }
-  } else {
-    const mask = 2 ** bits - 1;
-    const inByte = 8 / bits;
-    for (let index = 0; index < count; index += 1) {
-      const byte = bytes[Math.floor(index / inByte)] as number;
-      into[index] = (byte >> ((index % inByte) * bits)) & mask;
-    }
   }
 }
 

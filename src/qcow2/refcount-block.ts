@@ -8,6 +8,9 @@
 import { internalError } from '../errors.js';
 import { narrow, readU32, readU64, writeU32, writeU64 } from './be64.js';
 
+/** Stands for a refcount of 2^32 - 1 or more. */
+export const LARGE_REFCOUNT = 0xffffffff;
+
 /** Byte and bit of entry `index`. @throws Qcow2cError ERR_INTERNAL outside the block */
 function locate(block: Uint8Array, index: number, bits: number): { at: number; shift: number } {
   const firstBit = index * bits;
@@ -30,6 +33,44 @@ export function getRefcount(block: Uint8Array, index: number, bits: number): num
   if (bits === 32) return readU32(block, at);
   if (bits === 16) return byte(at) * 256 + byte(at + 1);
   return (byte(at) >> shift) & (2 ** bits - 1);
+}
+
+/** As `getRefcount`, exact for every width. */
+export function getExactRefcount(block: Uint8Array, index: number, bits: number): bigint {
+  if (bits === 64) return readU64(block, locate(block, index, bits).at);
+  return BigInt(getRefcount(block, index, bits));
+}
+
+/** Whether the refcount of entry `index` is not 0. Arguments as in `getRefcount`. */
+export function hasReferences(block: Uint8Array, index: number, bits: number): boolean {
+  if (bits === 64) return getExactRefcount(block, index, bits) !== 0n;
+  return getRefcount(block, index, bits) !== 0;
+}
+
+/**
+ * Decodes as many refcounts as `into` takes, from the first byte on.
+ * @param bits width of an entry, as in `getRefcount`
+ * @param into receives them, or LARGE_REFCOUNT
+ */
+export function unpackRefcounts(bytes: Uint8Array, bits: number, into: Uint32Array): void {
+  const count = into.length;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (bits === 16) {
+    for (let index = 0; index < count; index += 1) into[index] = view.getUint16(index * 2);
+  } else if (bits === 32) {
+    for (let index = 0; index < count; index += 1) into[index] = view.getUint32(index * 4);
+  } else if (bits === 64) {
+    for (let index = 0; index < count; index += 1) {
+      into[index] = view.getUint32(index * 8) === 0 ? view.getUint32(index * 8 + 4) : LARGE_REFCOUNT;
+    }
+  } else {
+    const mask = 2 ** bits - 1;
+    const inByte = 8 / bits;
+    for (let index = 0; index < count; index += 1) {
+      const byte = bytes[Math.floor(index / inByte)] as number;
+      into[index] = (byte >> ((index % inByte) * bits)) & mask;
+    }
+  }
 }
 
 /**

@@ -7,6 +7,7 @@ import type { HostFile } from '../image/source.js';
 import { REFCOUNT_BLOCK_MASK } from './entry-bits.js';
 import { geometryOf, TABLE_ENTRY_BYTES } from './geometry.js';
 import type { Header } from './header.js';
+import { hasReferences } from './refcount-block.js';
 import { TableCache } from './table-cache.js';
 
 /** A refcount block and the clusters that it counts. */
@@ -60,16 +61,7 @@ export async function* refcountedClusters(
       offset,
       first,
       count: Math.min(refcountBlockEntries, clusters - first),
-      isUsed: (cluster) => isNotZero(block, cluster - first, refcountBits),
+      isUsed: (cluster) => hasReferences(block, cluster - first, refcountBits),
     };
   }
-}
-
-/** Whether an entry of a refcount block is not 0. @param bits its width: 1 to 64 */
-function isNotZero(block: Uint8Array, index: number, bits: number): boolean {
-  if (bits === 16) return block[2 * index] !== 0 || block[2 * index + 1] !== 0;
-  const firstBit = index * bits;
-  const byte = Math.floor(firstBit / 8);
-  if (bits < 8) return (((block[byte] ?? 0) >> (firstBit % 8)) & (2 ** bits - 1)) !== 0;
-  return block.subarray(byte, byte + bits / 8).some((value) => value !== 0);
 }

@@ -4,7 +4,14 @@ import { describe, expect, it } from 'vitest';
 import { readU64 } from '../../src/qcow2/be64.js';
 import { geometry } from '../../src/qcow2/geometry.js';
 import { decodeHeader } from '../../src/qcow2/header.js';
-import { getRefcount, setRefcount } from '../../src/qcow2/refcount-block.js';
+import {
+  getExactRefcount,
+  getRefcount,
+  hasReferences,
+  LARGE_REFCOUNT,
+  setRefcount,
+  unpackRefcounts,
+} from '../../src/qcow2/refcount-block.js';
 import { useScratch } from '../e2e/scratch.js';
 import { create } from '../oracle/qemu-img.js';
 
@@ -42,6 +49,11 @@ describe('refcount block', () => {
           model[index] = value;
         }
         expect(model.map((_, index) => getRefcount(block, index, bits))).toEqual(model);
+        expect(model.map((_, index) => getExactRefcount(block, index, bits))).toEqual(model.map(BigInt));
+        expect(model.map((_, index) => hasReferences(block, index, bits))).toEqual(model.map(Boolean));
+        const together = new Uint32Array(model.length);
+        unpackRefcounts(block, bits, together);
+        expect([...together]).toEqual(model.map((value) => Math.min(value, LARGE_REFCOUNT)));
       }),
     );
   });
@@ -63,6 +75,8 @@ describe('refcount block', () => {
   it('reports a 64-bit refcount past 2^53 as corrupt', () => {
     const block = new Uint8Array(512).fill(0xff);
     expect(() => getRefcount(block, 3, 64)).toThrow(expect.objectContaining({ code: 'ERR_CORRUPT' }));
+    expect(getExactRefcount(block, 3, 64)).toBe(2n ** 64n - 1n);
+    expect(hasReferences(block, 3, 64)).toBe(true);
   });
 
   it.each(WIDTHS)('reads refcounts of %i bits written by qemu-img', async (bits) => {
