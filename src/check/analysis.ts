@@ -8,6 +8,7 @@
  */
 import { Qcow2cError, quoted } from '../errors.js';
 import { MAX_SNAPSHOTS } from '../qcow2/header.js';
+import { HEADER_AT } from '../qcow2/header-layout.js';
 import { snapshotEntries, snapshotTableReader } from '../qcow2/snapshot-entry.js';
 import { refuseAbort } from '../workers/pipeline.js';
 import { type CheckedImage, diskClusters } from './checked-image.js';
@@ -157,7 +158,7 @@ async function checkSnapshotTable(
       'ERR_CORRUPT',
       `Check failed: ${quoted(file.name)} has ${header.snapshotCount} snapshots, expected ${expected}; ` +
         "'qcow2c check -r all' removes those past them",
-      { file: file.name, offset: 60, expected, found: header.snapshotCount },
+      { file: file.name, offset: HEADER_AT.snapshotCount, expected, found: header.snapshotCount },
     );
   }
   let index = 0;
