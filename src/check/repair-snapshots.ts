@@ -6,7 +6,14 @@ import { roundDown } from '../arithmetic.js';
 import { hostOffset } from '../qcow2/addresses.js';
 import { readU32, writeU32, writeU64 } from '../qcow2/be64.js';
 import { type Header, MAX_SNAPSHOTS, SNAPSHOT_FIXED_BYTES } from '../qcow2/header.js';
-import { MAX_EXTRA_DATA_BYTES, MAX_SNAPSHOT_TABLE_BYTES } from '../qcow2/snapshot-entry.js';
+import {
+  MAX_EXTRA_DATA_BYTES,
+  MAX_SNAPSHOT_TABLE_BYTES,
+  SNAPSHOT_AT,
+  SNAPSHOT_EXTRA_AT,
+  snapshotParts,
+  V3_EXTRA_BYTES,
+} from '../qcow2/snapshot-entry.js';
 import { TableReader } from '../qcow2/table-reader.js';
 import { SECTOR_SIZE } from '../sector.js';
 import type { CheckedImage } from './checked-image.js';
@@ -15,8 +22,6 @@ import type { RepairFile } from './repair-file.js';
 import type { TablePointers } from './repair-header.js';
 import type { ClusterRange } from './repair-survey.js';
 
-/** Bytes of extra data that version 3 requires. */
-const V3_EXTRA_BYTES = 16;
 /** Most bytes of a table, including extra data to be cut: QEMU's INT_MAX. */
 const MAX_SPAN = 2 ** 31 - 1;
 /** Bytes written at once. */
@@ -138,25 +143,28 @@ async function* entries({ file, header }: CheckedImage): AsyncGenerator<Entry & 
 /** @returns undefined when the table would be too long */
 async function nextEntry(reader: TableReader, header: Header): Promise<Entry | undefined> {
   const fixed = (await reader.take(SNAPSHOT_FIXED_BYTES)).slice();
-  const lengths = readU32(fixed, 12);
-  const found = readU32(fixed, 36);
-  const kept = Math.min(found, MAX_EXTRA_DATA_BYTES);
-  const namesLength = Math.floor(lengths / 0x10000) + (lengths % 0x10000);
-  if (reader.offset + found + namesLength > header.snapshotsOffset + MAX_SPAN) return undefined;
+  const parts = snapshotParts(fixed);
+  const kept = Math.min(parts.extra, MAX_EXTRA_DATA_BYTES);
+  if (reader.offset + parts.extra + parts.id + parts.name > header.snapshotsOffset + MAX_SPAN)
+    return undefined;
   const extra = new Uint8Array(header.version === 3 ? Math.max(kept, V3_EXTRA_BYTES) : kept);
   extra.set(await reader.take(kept));
-  reader.skip(found - kept);
+  reader.skip(parts.extra - kept);
   const isCompleted = extra.length > kept;
-  if (isCompleted && kept < 8) writeU64(extra, 0, BigInt(readU32(fixed, 32)));
-  if (isCompleted) writeU64(extra, 8, BigInt(roundDown(header.virtualSize, SECTOR_SIZE)));
-  writeU32(fixed, 36, extra.length);
-  const id = (await reader.take(Math.floor(lengths / 0x10000))).slice();
-  const name = await reader.take(lengths % 0x10000);
+  if (isCompleted && kept < SNAPSHOT_EXTRA_AT.diskSize) {
+    writeU64(extra, SNAPSHOT_EXTRA_AT.vmStateSize, BigInt(readU32(fixed, SNAPSHOT_AT.vmStateSize)));
+  }
+  if (isCompleted) {
+    writeU64(extra, SNAPSHOT_EXTRA_AT.diskSize, BigInt(roundDown(header.virtualSize, SECTOR_SIZE)));
+  }
+  writeU32(fixed, SNAPSHOT_AT.extraBytes, extra.length);
+  const id = (await reader.take(parts.id)).slice();
+  const name = await reader.take(parts.name);
   return {
     bytes: Buffer.concat([fixed, extra, id, name]),
     id: Buffer.from(id).toString(),
     name: Buffer.from(name).toString(),
-    isCut: found > kept,
+    isCut: parts.extra > kept,
     isCompleted,
   };
 }

@@ -16,6 +16,11 @@ export function writeU64(bytes: Uint8Array, at: number, value: bigint): void {
   view(bytes).setBigUint64(at, value);
 }
 
+/** The unsigned 16-bit number at byte `at`. @throws RangeError unless all of it is inside `bytes` */
+export function readU16(bytes: Uint8Array, at: number): number {
+  return view(bytes).getUint16(at);
+}
+
 /** The unsigned 32-bit number at byte `at`. @throws RangeError unless all of it is inside `bytes` */
 export function readU32(bytes: Uint8Array, at: number): number {
   return view(bytes).getUint32(at);

@@ -8,7 +8,7 @@
  *     extra data: vm_state_size (8), disk_size (8), icount (8), as far as present
  */
 import type { Storage } from '../storage/storage.js';
-import { readU32, readU64 } from './be64.js';
+import { readU16, readU32, readU64 } from './be64.js';
 import { type Header, SNAPSHOT_FIXED_BYTES } from './header.js';
 import { decodeShownName } from './stored-name.js';
 import { TableReader } from './table-reader.js';
@@ -16,6 +16,23 @@ import { TableReader } from './table-reader.js';
 /** QEMU's bounds (QCOW_MAX_SNAPSHOTS_SIZE, QCOW_MAX_SNAPSHOT_EXTRA_DATA), in bytes. */
 export const MAX_SNAPSHOT_TABLE_BYTES = 64 * 1024 * 1024;
 export const MAX_EXTRA_DATA_BYTES = 1024;
+
+/** Offsets in the fixed part of an entry, in bytes. */
+export const SNAPSHOT_AT = {
+  l1Offset: 0,
+  l1Entries: 8,
+  idBytes: 12,
+  nameBytes: 14,
+  dateSeconds: 16,
+  dateNanoseconds: 20,
+  vmClock: 24,
+  vmStateSize: 32,
+  extraBytes: 36,
+} as const;
+/** Offsets in the extra data, in bytes. */
+export const SNAPSHOT_EXTRA_AT = { vmStateSize: 0, diskSize: 8, icount: 16 } as const;
+/** Bytes of extra data that version 3 requires. */
+export const V3_EXTRA_BYTES = 16;
 
 /** The value of an instruction count that was not recorded (specification: -1). */
 const NO_ICOUNT = 2n ** 64n - 1n;
@@ -70,19 +87,37 @@ export async function* snapshotEntries(
   for (let index = 0; index < snapshotCount; index += 1) yield await nextEntry(reader);
 }
 
+/** Lengths of the parts that follow the fixed part of an entry, in their order, in bytes. */
+export interface SnapshotParts {
+  /** Any 32-bit number: QEMU refuses more than MAX_EXTRA_DATA_BYTES. */
+  readonly extra: number;
+  readonly id: number;
+  readonly name: number;
+}
+
+/** @param fixed the fixed part of an entry */
+export function snapshotParts(fixed: Uint8Array): SnapshotParts {
+  return {
+    extra: readU32(fixed, SNAPSHOT_AT.extraBytes),
+    id: readU16(fixed, SNAPSHOT_AT.idBytes),
+    name: readU16(fixed, SNAPSHOT_AT.nameBytes),
+  };
+}
+
 async function nextEntry(reader: TableReader): Promise<SnapshotEntry> {
   const { offset } = reader;
   const fixed = (await reader.take(SNAPSHOT_FIXED_BYTES)).slice();
-  const lengths = readU32(fixed, 12);
-  const extraLength = readU32(fixed, 36);
-  if (extraLength > MAX_EXTRA_DATA_BYTES) {
-    throw reader.corrupt('extra_data_size', offset + 36, `at most ${MAX_EXTRA_DATA_BYTES}`, extraLength);
+  const parts = snapshotParts(fixed);
+  if (parts.extra > MAX_EXTRA_DATA_BYTES) {
+    const expected = `at most ${MAX_EXTRA_DATA_BYTES}`;
+    throw reader.corrupt('extra_data_size', offset + SNAPSHOT_AT.extraBytes, expected, parts.extra);
   }
-  const extra = (await reader.take(extraLength)).slice();
+  const extra = (await reader.take(parts.extra)).slice();
   const extraField = (at: number) => (extra.length >= at + 8 ? readU64(extra, at) : undefined);
   // Invalid UTF-8 is replaced, as Node.js does in the program's arguments.
-  const id = decodeShownName(await reader.take(Math.floor(lengths / 0x10000))) ?? '';
-  const name = decodeShownName(await reader.take(lengths % 0x10000)) ?? '';
+  const id = decodeShownName(await reader.take(parts.id)) ?? '';
+  const name = decodeShownName(await reader.take(parts.name)) ?? '';
+  const icount = extraField(SNAPSHOT_EXTRA_AT.icount);
   const length = reader.offset - offset;
   reader.skip(Math.ceil(length / 8) * 8 - length);
   return {
@@ -90,13 +125,13 @@ async function nextEntry(reader: TableReader): Promise<SnapshotEntry> {
     length,
     id,
     name,
-    l1Offset: readU64(fixed, 0),
-    l1Entries: readU32(fixed, 8),
-    dateSeconds: readU32(fixed, 16),
-    dateNanoseconds: readU32(fixed, 20),
-    vmClock: readU64(fixed, 24),
-    vmStateSize: extraField(0) ?? BigInt(readU32(fixed, 32)),
-    diskSize: extraField(8),
-    icount: extraField(16) === NO_ICOUNT ? undefined : extraField(16),
+    l1Offset: readU64(fixed, SNAPSHOT_AT.l1Offset),
+    l1Entries: readU32(fixed, SNAPSHOT_AT.l1Entries),
+    dateSeconds: readU32(fixed, SNAPSHOT_AT.dateSeconds),
+    dateNanoseconds: readU32(fixed, SNAPSHOT_AT.dateNanoseconds),
+    vmClock: readU64(fixed, SNAPSHOT_AT.vmClock),
+    vmStateSize: extraField(SNAPSHOT_EXTRA_AT.vmStateSize) ?? BigInt(readU32(fixed, SNAPSHOT_AT.vmStateSize)),
+    diskSize: extraField(SNAPSHOT_EXTRA_AT.diskSize),
+    icount: icount === NO_ICOUNT ? undefined : icount,
   };
 }

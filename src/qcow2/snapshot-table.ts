@@ -5,7 +5,7 @@ import type { HostOffset } from './addresses.js';
 import { hasExtendedL2 } from './features.js';
 import { clusterSizeOf, geometry, MAX_L1_BYTES, TABLE_ENTRY_BYTES } from './geometry.js';
 import type { Header } from './header.js';
-import { type SnapshotEntry, snapshotEntries, snapshotTableReader } from './snapshot-entry.js';
+import { SNAPSHOT_AT, type SnapshotEntry, snapshotEntries, snapshotTableReader } from './snapshot-entry.js';
 import type { TableReader } from './table-reader.js';
 
 /** Selects a snapshot by identifier, by name, by both, or by a word: an identifier, else a name. */
@@ -85,10 +85,17 @@ function inWords(selector: SnapshotSelector): string {
 function decodeSnapshot(reader: TableReader, image: ImageWithSnapshots, entry: SnapshotEntry): Snapshot {
   const { id, name, offset, l1Entries } = entry;
   const most = MAX_L1_BYTES / TABLE_ENTRY_BYTES;
-  if (l1Entries > most) throw reader.corrupt('l1_size', offset + 8, `at most ${most}`, l1Entries);
+  if (l1Entries > most)
+    throw reader.corrupt('l1_size', offset + SNAPSHOT_AT.l1Entries, `at most ${most}`, l1Entries);
   const l1Bytes = l1Entries * TABLE_ENTRY_BYTES;
   const clusterSize = clusterSizeOf(image);
-  const l1Offset = reader.tableOffset('l1_table_offset', offset, entry.l1Offset, l1Bytes, clusterSize);
+  const l1Offset = reader.tableOffset(
+    'l1_table_offset',
+    offset + SNAPSHOT_AT.l1Offset,
+    entry.l1Offset,
+    l1Bytes,
+    clusterSize,
+  );
   return { id, name, l1Offset, l1Entries: Math.min(l1Entries, diskEntries(image, entry)) };
 }
 
