@@ -1,5 +1,6 @@
 // The rules of the source tree: which directory imports which. test/architecture.test.ts runs them and shows that each
-// can fail. Arrows: cli -> commands -> examine -> workers, image -> engines, raw, qcow2 -> storage -> system.
+// can fail. Arrows: cli, arguments -> commands -> examine -> workers, image -> engines, nbd, raw, qcow2 -> storage ->
+// system.
 
 const LEAVES = 'src/(arithmetic|compression-type|errors|sector)\\.ts$';
 const STACK = ['system', 'storage', 'nbd', 'qcow2', 'raw', 'engines', 'image', 'workers', 'examine'];

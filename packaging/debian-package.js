@@ -69,7 +69,7 @@ Priority: optional
 Description: ${MANIFEST.description.split(':')[0].toLowerCase()}
  qcow2c converts disk images to compressed qcow2, and replaces
  "qemu-img convert -c" in backup jobs and CI builds. All processors compress,
- the same input gives the same bytes, and a target gets its name when it is
+ the same input gives the same bytes, and a target is renamed when it is
  complete and on disk. The commands info, check, compare, map and measure have
  the options, output and exit codes of qemu-img.
 `;

@@ -50,7 +50,7 @@ export type { UnreadableRange } from './workers/unreadable-range.js';
 /**
  * Converts disk images to a qcow2 image or a raw disk.
  * @throws Qcow2cError. The target is then unchanged and no other file is left behind, with one exception: if the
- *   directory could not be synced, the image has its name and may lose it in a power failure.
+ *   directory could not be synced, the image is in place, and a power failure may undo its renaming.
  */
 export async function convert(options: ConvertOptions): Promise<ConvertResult> {
   return convertImages(takeOptions('convert', options));

@@ -46,7 +46,7 @@ const BUILT_PARTS: ConversionParts = { workerEntry: BUILT_WORKER, ownThread: tru
 /**
  * Converts disk images to a qcow2 image or a raw disk.
  * @throws Qcow2cError. The target is then as it was before, and no other file is left behind, unless the directory
- *   could not be synced: then the image has its name, and may lose it in a power failure. After the signal the call
+ *   could not be synced: then the image is in place, and a power failure may undo its renaming. After the signal the call
  *   rejects even if a system call does not return; threads and descriptors that the call holds are released when it
  *   does (docs/reliability.md, "Calls that do not return")
  */

@@ -110,7 +110,7 @@ export interface ConvertOptions extends RunOptions {
   /** With `keepTarget`: every byte of the target reads as zero already. */
   readonly targetIsZero?: boolean | undefined;
   /**
-   * Read the finished target back from the device, before it gets its name, and compare it with the sources, which
+   * Read the finished target back from the device, before it is renamed, and compare it with the sources, which
    * are read again, or with the digest of a stream. Bitmaps and data that no guest sees are not compared. With `bitmap`
    * the clusters that it lists are compared, and the others must be the backing file's.
    */

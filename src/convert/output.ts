@@ -86,9 +86,9 @@ export interface Output<Task extends ConversionTask = ConversionTask> extends As
   ): Promise<number>;
   /** Writes the rest of the target. @param diskSize bytes */
   finish(diskSize: number): Promise<void>;
-  /** Makes the target durable without giving it its name. */
+  /** Makes the target durable without renaming it. */
   seal(): Promise<WrittenTarget>;
-  /** Makes the target durable and gives it its name. The target is closed afterwards, on error too. */
+  /** Makes the target durable and renames it. The target is closed afterwards, on error too. */
   commit(): Promise<void>;
   /** The result, after `finish`. */
   result(): OutputResult;

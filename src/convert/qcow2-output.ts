@@ -188,7 +188,7 @@ export class Qcow2Output implements Output<CompressClusters> {
       await dataFile?.target.file.allocate(0, this.#dataLength);
       await target.file.allocate(0, this.#length);
     }
-    // The last chance to stop: the image gets its name next. An image in place has its new header already.
+    // The last chance to stop: the image is renamed next. An image in place has its new header already.
     if (!isInPlace(target.kind)) refuseAbort(this.#signal);
   }
 

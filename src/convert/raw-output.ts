@@ -133,7 +133,7 @@ export class RawOutput implements Output<FindRuns> {
     // The size of a stream is known only now. Allocating a range again changes nothing.
     await this.#allocate(diskSize);
     this.#length = await this.#writer.finish(diskSize);
-    // The last chance to stop: a new file gets its name next.
+    // The last chance to stop: a new file is renamed next.
     refuseAbort(this.#signal);
   }
 

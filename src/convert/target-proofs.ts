@@ -1,4 +1,4 @@
-/** The proofs of a finished target before it gets its name: its digests, and the comparison with the source. */
+/** The proofs of a finished target before it is renamed: its digests, and the comparison with the source. */
 import { internalError } from '../errors.js';
 import type { DiskDigest } from '../workers/block-digests.js';
 import type { WorkerBudget } from '../workers/worker-budget.js';

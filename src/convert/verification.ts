@@ -1,5 +1,5 @@
 /**
- * Reads a finished target back and compares it with its source, before it gets its name. The target is read through a
+ * Reads a finished target back and compares it with its source, before it is renamed. The target is read through a
  * new descriptor, past the page cache if possible, by the reader of every image. Images are read again and compared; a
  * stream is compared by the digest taken while it was read. Data that no guest sees (refcounts, bitmaps) is not
  * compared.

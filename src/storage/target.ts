@@ -42,7 +42,7 @@ export interface Target {
    * call does nothing.
    */
   seal(length: number): Promise<void>;
-  /** Seals the target and gives a new file its name. The target is closed afterwards, on error too. */
+  /** Seals the target and renames a new file. The target is closed afterwards, on error too. */
   commit(length: number): Promise<void>;
   /** Makes `discard` keep the length of an existing file, because the file may hold its new header. */
   keepLength(): void;
@@ -61,7 +61,7 @@ interface TargetWithLength {
 
 /**
  * Commits targets that belong together in the given order: a data file before the image that refers to it. All of them
- * are sealed before the first gets its name, so an image never has its name without its data file. On error the
+ * are sealed before the first is renamed, so an image is never in place without its data file. On error the
  * names are unchanged, with one exception: if a later target cannot be renamed, the directory of an earlier one cannot
  * be synced, or the system stops in between, the earlier target keeps its new name.
  * @throws Qcow2cError ERR_IO; every target is closed, and targets without a name are removed

@@ -1,6 +1,7 @@
 /**
- * The walk behind every planner: goes through one map, or through two in parallel, and cuts the disk into items on a
- * fixed grid. Idle ranges need no work. If they fill whole items, they are skipped in one stride.
+ * The walk behind the planners of conversions and verifications: goes through one map, or through two in parallel, and
+ * cuts the disk into items on a fixed grid. Idle ranges need no work. If they fill whole items, they are skipped in one
+ * stride.
  */
 import { roundDown } from '../arithmetic.js';
 import { sliceRange } from '../image/range-slice.js';

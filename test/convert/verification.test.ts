@@ -1,4 +1,4 @@
-/** A target that is wrong on the disk is detected before it gets its name, for every kind of source. */
+/** A target that is wrong on the disk is detected before it is renamed, for every kind of source. */
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { appendFile, copyFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';

@@ -187,7 +187,7 @@ longTest('-t unsafe never syncs, -t writethrough and -t directsync make every wr
   expect(directsync.targetFlags).toContain('O_DIRECT');
 });
 
-test('-t writeback goes through the page cache and still syncs before the image gets its name', async () => {
+test('-t writeback goes through the page cache and still syncs before the image is renamed', async () => {
   const { calls, rename, target, targetFlags } = await traced(['-c', '-t', 'writeback']);
   expect(targetFlags).not.toContain('O_DIRECT');
   const { file } = target[0]!.call;

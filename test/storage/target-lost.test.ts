@@ -78,7 +78,7 @@ function onRename(
   syncBuiltinESMExports();
 }
 
-test('another file that gets the name at the last moment is an error', async () => {
+test('another file that takes the name at the last moment is an error', async () => {
   onRename(async (rename, from, to) => {
     fs.writeFileSync(join(directory, 'other'), 'of another process');
     fs.renameSync(join(directory, 'other'), from);

@@ -322,7 +322,7 @@ describe('two targets that belong together', () => {
     expect(fs.readFileSync(path, 'utf8')).toBe('the old image');
   }
 
-  test('both get their names', async () => {
+  test('both are renamed', async () => {
     await commitInOrder((await opened()).outputs);
     expect(names()).toEqual(['disk.data', 'image.qcow2']);
     expectSameBytes(fs.readFileSync(dataPath()), payload(1024, 1));

@@ -7,7 +7,7 @@ import { useScratch } from '../e2e/scratch.js';
 
 const path = useScratch();
 
-test('an abandoned target has no temporary file, and never gets its name', async () => {
+test('an abandoned target has no temporary file, and is never renamed', async () => {
   const temporaryFiles = new TemporaryFiles();
   const target = await openTarget(path('image'), 'writeback', false, undefined, temporaryFiles);
   expect(existsSync(target.path)).toBe(true);
