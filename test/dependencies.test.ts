@@ -22,9 +22,10 @@ const installed = Object.entries(lock.packages)
   .filter(([place, { dev }]) => place !== '' && !dev)
   .map(([place, locked]) => ({ place, name: place.replace(/^.*node_modules\//, ''), locked }));
 
-/** The rows of the document's table of licences: a package's name, or the beginning of several with a star. */
-const rows = [...read('docs/dependencies.md').matchAll(/^\| `([^`]+)` \| ([\w.-]+) \|/gm)].map(
-  ([, name = '', licence = '']) => ({ name, licence }),
+/** The document's list of licences with the packages of each: a package's name, or the beginning of several with a star. */
+const rows = [...read('docs/dependencies.md').matchAll(/^- ([\w.-]+): (`[^`]+`(?:,\s+`[^`]+`)*)$/gm)].flatMap(
+  ([, licence = '', names = '']) =>
+    [...names.matchAll(/`([^`]+)`/g)].map(([, name = '']) => ({ name, licence })),
 );
 
 function documentedLicence(name: string): string | undefined {
