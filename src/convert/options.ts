@@ -60,7 +60,7 @@ export interface ConvertOptions extends RunOptions {
   /** The options of the format. Default of each: that of the format. */
   readonly create?: CreateOptions | undefined;
   /**
-   * Compress again the clusters that the source stores compressed. Default: only if the cluster size or the compression
+   * With `compress`: compress again the clusters that the source stores compressed. Default: only if the cluster size or the compression
    * type of the target differs, or a level or window is given.
    */
   readonly recompress?: boolean | undefined;
@@ -75,19 +75,19 @@ export interface ConvertOptions extends RunOptions {
   /** With `bitmap`: leave out changed clusters whose bytes are those of the backing file. Default: false. */
   readonly compareWithBacking?: boolean | undefined;
   /**
-   * Compression level; the range depends on the engine. 1 without an engine is the fastest: level 2 of ISA-L if it is
+   * With `compress`: the level; its range depends on the engine. 1 without an engine is the fastest: level 2 of ISA-L if it is
    * installed. Default: see docs/engines.md.
    */
   readonly compressionLevel?: number | undefined;
-  /** Deflate window in bits; default 15. 12 is the window that qemu-img writes. */
+  /** With `compress`: the deflate window in bits; default 15. 12 is the window that qemu-img writes. */
   readonly compressionWindowBits?: 12 | 15 | undefined;
   /**
-   * The engine; default: the fastest one installed. With `node`, sources are also inflated without libdeflate and
-   * libzstd, as far as this Node.js can (zstd since 22.15). `isal` cannot inflate.
+   * With `compress`: the engine; default: the fastest one installed. With `node`, and also without `compress`, sources
+   * are inflated without libdeflate and libzstd, as far as this Node.js can (zstd since 22.15). `isal` cannot inflate.
    */
   readonly engine?: EngineName | undefined;
   /**
-   * Inflate each payload and compare it with its cluster before use, and compress the cluster again at a lower level if
+   * With `compress`: inflate each payload and compare it with its cluster before use, and compress the cluster again at a lower level if
    * it differs. Default: false, but true for a zstd known to compress wrongly (1.5.0 to 1.5.4 from level 13 on).
    */
   readonly checkPayloads?: boolean | undefined;
@@ -99,7 +99,7 @@ export interface ConvertOptions extends RunOptions {
   readonly forceShare?: boolean | undefined;
   /** How the sources are read; default: writeback (through the page cache). */
   readonly sourceCache?: CacheMode | undefined;
-  /** Bytes of the compressed write cache; 0 writes every compressed cluster directly to the file. */
+  /** With `compress`: bytes of the compressed write cache; 0 writes every compressed cluster directly to the file. */
   readonly compressedCacheSize?: number | undefined;
   /**
    * Write into the existing target. A qcow2 image keeps its size, its format options, its snapshots, and the content of

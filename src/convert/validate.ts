@@ -3,8 +3,14 @@ import { type Qcow2cError, quoted, usageError } from '../errors.js';
 import { missingFileName } from '../image/image-reference.js';
 import { type CreateOptions, noBackingFormat } from '../qcow2/create-options.js';
 import { type StreamTarget, streamTitle } from '../storage/stream-name.js';
+import { refuseWithoutCompression } from './compression-options.js';
 import type { ConvertOptions } from './options.js';
 import { isStream, refuseForStream } from './stream-reference.js';
+
+/** `targetFormat`: of the command line only if it is stated. */
+type CompressionOptions = Omit<Partial<ConvertOptions>, 'targetFormat'> & {
+  readonly targetFormat?: string | undefined;
+};
 
 /** The sources, and the other options that are known so far. */
 type KnownOptions = Pick<ConvertOptions, 'sources'> & Partial<ConvertOptions>;
@@ -18,6 +24,7 @@ export function validate(options: KnownOptions): void {
   validateTarget(options);
   validateBitmap(options);
   validateStream(options);
+  validateCompression(options);
   refuseMinSize(options.minSize, options.create?.size);
 }
 
@@ -42,7 +49,6 @@ function validateTarget(options: KnownOptions): void {
   const { sources, targetFormat, bitmaps, compress = false, create = {}, keepTarget = false } = options;
   const { backingFile, backingFormat, preallocation } = create;
   if (options.targetIsZero && !keepTarget) throw usageError('--target-is-zero requires use of -n flag');
-  if (options.recompress && !compress) throw usageError('--recompress requires -c');
   if (targetFormat === 'raw') {
     if (backingFile !== undefined) throw onlyForQcow2("Backing file not supported for file format 'raw'");
     if (backingFormat !== undefined) {
@@ -71,6 +77,17 @@ function validateTarget(options: KnownOptions): void {
   if (bitmaps === undefined) return;
   if (targetFormat === 'raw') throw onlyForQcow2("Format driver 'raw' does not support bitmaps");
   if (sources.length > 1) throw usageError('Copying bitmaps only possible with single source');
+}
+
+/** @throws Qcow2cError ERR_USAGE for options that have no effect without compression */
+export function validateCompression(options: CompressionOptions): void {
+  const { engine, recompress = false, compressedCacheSize } = options;
+  refuseWithoutCompression(options, {
+    '--recompress': recompress,
+    '--compressed-cache-size': compressedCacheSize !== undefined,
+    // The engine of Node.js also inflates the sources.
+    [`--engine ${engine}`]: engine !== undefined && engine !== 'node',
+  });
 }
 
 function validateBitmap(options: KnownOptions): void {

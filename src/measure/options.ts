@@ -1,4 +1,5 @@
 /** The options and the result of `measure`. */
+import { refuseWithoutCompression } from '../convert/compression-options.js';
 import type { ConvertOptions } from '../convert/options.js';
 import { usageError } from '../errors.js';
 import type { Image, StreamReference } from '../image/image-reference.js';
@@ -71,13 +72,17 @@ export function isRaw({
   return targetFormat === 'raw';
 }
 
+/** The options that are known so far. Whether the source has a format is enough. */
+type KnownOptions = Omit<MeasureOptions, 'sourceFormat'> & { readonly sourceFormat?: unknown };
+
 /**
+ * Checks options that are complete, or that the command line has read so far.
  * @throws Qcow2cError ERR_USAGE for options that exclude or require each other, with the message of qemu-img if it
  *   refuses them too (img_measure in qemu-img.c)
  */
-export function validateMeasurement(options: MeasureOptions): void {
-  const { source, size, snapshot, bitmap, compareWithBacking = false, compress = false, sample } = options;
-  if (source === undefined && snapshot !== undefined) {
+export function validateMeasurement(options: KnownOptions): void {
+  const { source, sourceFormat, size, snapshot, compress = false } = options;
+  if (source === undefined && (snapshot !== undefined || sourceFormat !== undefined)) {
     throw usageError('--image-opts, -f, and -l require a filename argument.');
   }
   if (source === undefined && size === undefined) {
@@ -86,9 +91,13 @@ export function validateMeasurement(options: MeasureOptions): void {
   if (source !== undefined && size !== undefined) {
     throw usageError('--size N cannot be used together with a filename.');
   }
-  if (sample !== undefined && !compress) throw usageError('--sample requires -c');
-  if (bitmap !== undefined && !compress) throw usageError('--bitmap requires -c');
-  if (compareWithBacking && !compress) throw usageError('--compare-with-backing requires -c');
+  const { sample, bitmap, compareWithBacking = false, engine } = options;
+  refuseWithoutCompression(options, {
+    '--sample': sample !== undefined,
+    '--bitmap': bitmap !== undefined,
+    '--compare-with-backing': compareWithBacking,
+    [`--engine ${engine}`]: engine !== undefined,
+  });
   if (compress && isRaw(options)) throw usageError('Compression not supported for this file format');
   if (compress && source === undefined) {
     throw usageError('-c requires a filename argument: --size has nothing to compress');

@@ -111,10 +111,10 @@ describe('options of convert', () => {
     ['-t writeback -T none in out.qcow2', { targetCache: 'writeback', sourceCache: 'none' }],
     ['-n in out.qcow2', { keepTarget: true }],
     ['--no-create in out.qcow2', { keepTarget: true }],
-    ['--compressed-cache-size 0 in out.qcow2', { compressedCacheSize: 0 }],
-    ['--compressed-cache-size=4M in out.qcow2', { compressedCacheSize: 4194304 }],
-    ['--engine libdeflate in out.qcow2', { engine: 'libdeflate' }],
-    ['--engine=libzstd in out.qcow2', { engine: 'libzstd' }],
+    ['-c --compressed-cache-size 0 in out.qcow2', { compress: true, compressedCacheSize: 0 }],
+    ['-c --compressed-cache-size=4M in out.qcow2', { compress: true, compressedCacheSize: 4194304 }],
+    ['-c --engine libdeflate in out.qcow2', { compress: true, engine: 'libdeflate' }],
+    ['-c --engine=libzstd in out.qcow2', { compress: true, engine: 'libzstd' }],
     ['--engine node in out.qcow2', { engine: 'node' }],
     ['--engine auto in out.qcow2', {}],
     ['--debug in out.qcow2', {}],
@@ -123,9 +123,9 @@ describe('options of convert', () => {
     ['-o cluster_size=4k -o compat=v2 in out.qcow2', { create: { clusterSize: 4096, compat: 2 } }],
     ['-o cluster_size=4k -o cluster_size=8k in out.qcow2', { create: { clusterSize: 8192 } }],
     ['--target-format-options refcount_bits=1 in out.qcow2', { create: { refcountBits: 1 } }],
-    ['-o compression_level=3 in out.qcow2', { compressionLevel: 3 }],
-    ['-n -o compression_level=3 in out.qcow2', { keepTarget: true, compressionLevel: 3 }],
-    ['-o compression_window_bits=12 in out.qcow2', { compressionWindowBits: 12 }],
+    ['-c -o compression_level=3 in out.qcow2', { compress: true, compressionLevel: 3 }],
+    ['-nc -o compression_level=3 in out.qcow2', { keepTarget: true, compress: true, compressionLevel: 3 }],
+    ['-c -o compression_window_bits=12 in out.qcow2', { compress: true, compressionWindowBits: 12 }],
   ])('convert %s', (line, options) => {
     expect(parse(...line.split(' ')).options).toEqual({ ...PLAIN, ...overwriting(line), ...options });
   });
@@ -521,7 +521,6 @@ describe('refusals without a counterpart in qemu-img', () => {
       ['convert', '-O', 'qcow2', '-o', 'data_file=d', 'a', '-'],
       "'standard output' is a stream, which is one file: write an image with an external data file to a file",
     ],
-    [['convert', '--recompress', 'a', 'b'], '--recompress requires -c'],
     [
       ['convert', '-f', 'vmdk', 'a', 'b'],
       "Could not open 'a': Format 'vmdk' is not supported (convert it to qcow2 first: 'qemu-img convert -f vmdk -O qcow2')",

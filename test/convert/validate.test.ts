@@ -19,7 +19,6 @@ test('valid options are accepted, whether the files exist or not', () => {
     { bitmaps: 'all', snapshot },
     { bitmap: 'b', create: { backingFile: 'b', backingFormat: 'raw' }, compareWithBacking: true },
     { bitmap: 'b', keepTarget: true },
-    { recompress: true, compress: true },
     { targetIsZero: true, keepTarget: true },
     { threads: 1, minSize: 0 },
   ] as const) {
@@ -34,7 +33,6 @@ test.each<[Partial<ConvertOptions>, string]>([
     { targetIsZero: true, keepTarget: true, create: { backingFile: 'b' } },
     'Cannot use --target-is-zero when the destination image has a backing file',
   ],
-  [{ recompress: true }, '--recompress requires -c'],
   [{ sources: ['a', 'b'], snapshot }, 'No support for concatenating multiple snapshot'],
   [{ sources: ['a', 'b'], bitmaps: 'all' }, 'Copying bitmaps only possible with single source'],
   [

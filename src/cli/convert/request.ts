@@ -3,7 +3,7 @@
  * of qemu-img that concern only the command line are here, with its messages (img_convert in qemu-img.c). Pure.
  */
 import type { ConvertOptions } from '../../convert/options.js';
-import { noEffectInPlace, validate } from '../../convert/validate.js';
+import { noEffectInPlace, validate, validateCompression } from '../../convert/validate.js';
 import { type Qcow2cError, quoted, usageError } from '../../errors.js';
 import { type ImageFormat, missingFileName } from '../../image/image-reference.js';
 import { isNbdName } from '../../nbd/nbd-name.js';
@@ -67,6 +67,12 @@ export function readConvertWords(
   // As in qemu-img, the first of several mistakes is reported: options are checked as soon as they are known.
   const bitmaps = words.bitmaps ? (words.skipBrokenBitmaps ? 'skip-broken' : 'all') : undefined;
   validate({ ...read, snapshot, bitmaps });
+  const engine = words.engine === 'auto' ? undefined : words.engine;
+  const { recompress, checkPayloads } = words;
+  const { compressedCacheSize } = numbers;
+  const compression = { compress, recompress, engine, checkPayloads, compressedCacheSize };
+  // A target that is raw only because of its name becomes a qcow2 image with -c.
+  validateCompression({ ...compression, targetFormat: words.targetFormat });
   const target = readTarget(lastFile, words);
   if (!words.create) refuseCreation(pairs, target.format);
   return withReason(target.isStated ? undefined : RAW_IMPLIED, () => {
@@ -76,7 +82,7 @@ export function readConvertWords(
     const { spool, verify, targetIsZero } = words;
     const known = { ...read, target: target.file, spool, verify, targetIsZero };
     validate({ ...known, targetFormat: target.format, compress, create: draft.create, keepTarget });
-    const { create, ...compression } = formatOptions(draft, target.format, compress);
+    const { create, ...levels } = formatOptions(draft, target.format, compress);
     const options: ConvertOptions = {
       ...read,
       snapshot,
@@ -87,16 +93,13 @@ export function readConvertWords(
       spool: words.spool,
       targetFormat: target.format,
       overwrite: target.isStated ? undefined : 'same format',
-      compress,
       create,
-      ...compression,
-      recompress: words.recompress,
+      ...levels,
       bitmap: words.bitmap,
       compareWithBacking: words.compareWithBacking,
       bitmaps,
-      engine: words.engine === 'auto' ? undefined : words.engine,
-      checkPayloads: words.checkPayloads,
       ...numbers,
+      ...compression,
       targetCache: readCacheMode('cache', words.targetCache),
       sourceCache,
       keepTarget,

@@ -172,7 +172,7 @@ export const CONVERT_TABLE: CommandTable = {
         {
           flags: ['--compressed-cache-size'],
           argument: 'SIZE',
-          help: 'size of the compressed write cache (it combines small writes; 0 writes each cluster separately)',
+          help: 'size of the compressed write cache (with -c; it combines small writes; 0 writes each cluster separately)',
         },
         {
           flags: ['-W', '--oob-writes'],

@@ -64,7 +64,7 @@ export function readMeasureWords(
   operands: readonly string[],
   words: MeasureWords,
 ): MeasureRequest | { readonly kind: 'text'; readonly text: string } {
-  const { compress = false, output = 'human', engine } = words;
+  const { compress = false, output = 'human', bitmap, compareWithBacking, checkPayloads } = words;
   const pairs = formatOptionPairs(words);
   refuseObject(words.object);
   const size = words.size === undefined ? undefined : readImageSize(words.size);
@@ -74,41 +74,39 @@ export function readMeasureWords(
   const targetFormat = targetFormatOf(words.targetFormat ?? (compress ? 'qcow2' : 'raw'));
   if (asksForHelp(pairs)) return { kind: 'text', text: formatOptionsHelp(targetFormat) };
   const [file] = operands;
-  refuseClashes(operands, words);
-  validateMeasurement({ source: file, size, snapshot, bitmap: words.bitmap, compress, targetFormat, sample });
+  if (operands.length > 1) throw usageError('At most one filename argument is allowed.');
+  const engine = words.engine === 'auto' ? undefined : words.engine;
+  const target = { compress, bitmap, compareWithBacking, sample, engine, checkPayloads };
+  validateMeasurement({
+    source: file,
+    sourceFormat: words.format ?? words.imageOpts,
+    size,
+    snapshot,
+    targetFormat: words.targetFormat === undefined ? undefined : targetFormat,
+    ...target,
+  });
   const source = file === undefined ? {} : readSource(file, words);
   const format = withReason(words.targetFormat === undefined ? RAW_BY_DEFAULT : undefined, () =>
     formatOptions(readFormatOptions(pairs, targetFormat), targetFormat, compress),
   );
+  const options: MeasureOptions = {
+    ...source,
+    ...format,
+    size,
+    snapshot,
+    targetFormat,
+    ...target,
+    ...budget,
+    ...nbdOptions(words),
+  };
+  validateMeasurement(options);
   return {
     kind: 'measure',
-    options: {
-      ...source,
-      ...format,
-      size,
-      snapshot,
-      targetFormat,
-      compress,
-      bitmap: words.bitmap,
-      compareWithBacking: words.compareWithBacking,
-      sample,
-      engine: engine === 'auto' ? undefined : engine,
-      checkPayloads: words.checkPayloads,
-      ...budget,
-      ...nbdOptions(words),
-    },
+    options,
     name: file ?? `${size} bytes`,
     output,
     progress: progressStyle(words),
   };
-}
-
-/** @throws Qcow2cError ERR_USAGE for errors of the command line; `validateMeasurement` checks the rest */
-function refuseClashes(operands: readonly string[], { imageOpts, format }: MeasureWords): void {
-  if (operands.length > 1) throw usageError('At most one filename argument is allowed.');
-  if (operands.length === 0 && (imageOpts || format !== undefined)) {
-    throw usageError('--image-opts, -f, and -l require a filename argument.');
-  }
 }
 
 function readSource(file: string, words: MeasureWords): Pick<MeasureOptions, 'source' | 'sourceFormat'> {

@@ -2,6 +2,7 @@
  * Reads the lists of -o and turns them into the library's options. The library checks which values can be combined. Keys
  * of qemu-img that qcow2c does not support are refused here.
  */
+import { requiresCompression } from '../../convert/compression-options.js';
 import type { ConvertOptions } from '../../convert/options.js';
 import { notWithCompression } from '../../convert/validate.js';
 import { Qcow2cError, usageError } from '../../errors.js';
@@ -25,19 +26,25 @@ export type FormatOptions = Pick<ConvertOptions, 'compressionLevel' | 'compressi
 
 /**
  * The pairs of all -o lists in order, and the pair of --fast.
- * @throws Qcow2cError ERR_USAGE for a malformed list, and for two levels
+ * @throws Qcow2cError ERR_USAGE for a malformed list, for --fast without -c, and for two levels
  */
 export function formatOptionPairs({
   targetFormatOptions: lists = [],
+  targetFormat,
+  compress = false,
   fast = false,
   engine,
 }: {
   readonly targetFormatOptions?: readonly string[];
+  readonly targetFormat?: string;
+  readonly compress?: boolean;
   readonly fast?: boolean;
   readonly engine?: string;
 }): OptionPair[] {
   const pairs = lists.flatMap(parseOptionList);
-  if (!fast) return pairs;
+  if (fast && !compress) throw requiresCompression('--fast', targetFormat);
+  // A raw target has no level. The library refuses -c for it.
+  if (!fast || targetFormat === 'raw') return pairs;
   const key = 'compression_level';
   if (pairs.some((pair) => pair.key === key)) throw usageError(`--fast and -o ${key} exclude each other`);
   // Only for ISA-L, the fastest useful level is not the lowest.

@@ -66,12 +66,12 @@ export const ENGINE: OptionRow = {
   flags: ['--engine'],
   argument: 'NAME',
   choices: ['auto', ...ENGINE_NAMES],
-  help: 'compression engine: auto, isal, libdeflate, libzstd or node (default: auto, the best one installed)',
+  help: 'compression engine: auto, isal, libdeflate, libzstd or node (with -c; default: auto, the best one installed)',
 };
 
 export const FAST: OptionRow = {
   flags: ['--fast'],
-  help: 'compress as fast as possible, for a few percent more bytes; same as -o compression_level=1',
+  help: 'compress as fast as possible, for a few percent more bytes (with -c; same as -o compression_level=1)',
 };
 
 export const BITMAP: OptionRow = {
@@ -87,7 +87,7 @@ export const COMPARE_WITH_BACKING: OptionRow = {
 
 export const CHECK_PAYLOADS: OptionRow = {
   flags: ['--check-payloads'],
-  help: 'decompress each compressed cluster and compare it before writing; a wrong one is compressed again at a lower level (always on for libzstd 1.5.0 to 1.5.4 from level 13, which can corrupt data)',
+  help: 'decompress each compressed cluster and compare it before writing (with -c); a wrong one is compressed again at a lower level (always on for libzstd 1.5.0 to 1.5.4 from level 13, which can corrupt data)',
 };
 
 export const PARALLEL: OptionRow = {
