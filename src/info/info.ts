@@ -15,6 +15,7 @@ import { storedPlace, type WantedImage, wantedByCaller } from '../image/referenc
 import { isExportNumber } from '../nbd/open-exports.js';
 import { RawPart } from '../raw/raw-part.js';
 import { SECTOR_SIZE } from '../sector.js';
+import { isIdentityOfFile } from '../system/file-identity.js';
 import { endPromptly } from '../workers/prompt-abort.js';
 import { describeQcow2 } from './describe-qcow2.js';
 import { examineImages } from './examine-images.js';
@@ -122,7 +123,7 @@ async function describe(
     fileSize: file.size,
     diskSize: blocks === undefined ? undefined : blocks * SECTOR_SIZE,
     nbd: file.description,
-    isDevice: !file.identity.startsWith('file'),
+    isDevice: !isIdentityOfFile(file.identity),
     qcow2: qcow2 === undefined ? undefined : { ...(await describeQcow2(qcow2)), deep },
   };
 }

@@ -12,7 +12,7 @@ import { SECTOR_SIZE } from '../sector.js';
 import { alignedMemory, DIRECT_ALIGNMENT } from '../system/aligned-memory.js';
 import { closeUnwritten } from '../system/close-unwritten.js';
 import { deviceSize } from '../system/device-size.js';
-import { fileIdentity } from '../system/file-identity.js';
+import { fileIdentity, isIdentityOfFile } from '../system/file-identity.js';
 import { type DataRange, HoleFinder } from '../system/holes.js';
 import { type LockUse, lockImage } from '../system/image-lock.js';
 import { ReadError, readFully } from '../system/read-fully.js';
@@ -83,7 +83,7 @@ export class RawSource implements OpenedFile {
     this.descriptor = descriptor;
     this.#holes = holes;
     this.#version = version;
-    this.#isFile = identity.startsWith('file');
+    this.#isFile = isIdentityOfFile(identity);
     this.identity = identity;
     this.hasLostHoles = hasLostHoles;
     this.readAlignment = direct ? DIRECT_ALIGNMENT : 1;

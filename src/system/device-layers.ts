@@ -4,7 +4,7 @@
  */
 import { type BigIntStats, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { fileIdentity } from './file-identity.js';
+import { deviceIdentity, fileIdentity } from './file-identity.js';
 
 /**
  * @param stats of a file or device
@@ -24,7 +24,7 @@ function addBelow(number: string, sys: string, layers: Set<string>): void {
   const backing = file === undefined ? undefined : identityAt(file);
   if (backing !== undefined) layers.add(backing);
   for (const below of [...disksOf(device), ...slavesOf(device)]) {
-    const identity = `device ${rdevOf(below)}`;
+    const identity = deviceIdentity(rdevOf(below));
     if (layers.has(identity)) continue;
     layers.add(identity);
     addBelow(below, sys, layers);
