@@ -33,17 +33,9 @@ async function compareImages(options: CompareOptions, workerEntry: URL): Promise
   const { images, cache, onWarning, nbd } = options;
   const settings = { direct: asksForDirect(cache), isolated: false, detectsChanges: true, onWarning, nbd };
   const open = (image: Image) => openImage(imageReference(image), undefined, settings);
-  const one = await open(images[0]);
-  try {
-    const other = await open(images[1]);
-    try {
-      return await compareOpened([one, other], options, workerEntry);
-    } finally {
-      await other.source.close();
-    }
-  } finally {
-    await one.source.close();
-  }
+  await using one = await open(images[0]);
+  await using other = await open(images[1]);
+  return await compareOpened([one, other], options, workerEntry);
 }
 
 async function compareOpened(

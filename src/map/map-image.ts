@@ -40,23 +40,19 @@ export async function* mapImage(options: MapOptions): AsyncGenerator<MapRange, v
 async function* rangesOf(options: MapOptions): AsyncGenerator<MapRange, void, undefined> {
   const { startOffset = 0, maxLength = Number.POSITIVE_INFINITY, isolated = false, signal } = options;
   const settings = { direct: false, isolated, onWarning: options.onWarning, nbd: options.nbd };
-  const { source, layers } = await openImage(imageReference(options.image), undefined, settings);
-  try {
-    const end = Math.min(source.size, startOffset + maxLength);
-    const chain = new StatusChain(layers);
-    const merger = new RangeMerger();
-    for (let start = startOffset; start < end; ) {
-      const pause = yieldToEventLoop(signal);
-      if (pause !== undefined) await pause;
-      const range = rangeOf(await chain.at(start), start, end);
-      const complete = merger.add(range);
-      if (complete !== undefined) yield complete;
-      start += range.length;
-    }
-    yield merger.end() ?? { ...NOTHING, start: startOffset };
-  } finally {
-    await source.close();
+  await using image = await openImage(imageReference(options.image), undefined, settings);
+  const end = Math.min(image.source.size, startOffset + maxLength);
+  const chain = new StatusChain(image.layers);
+  const merger = new RangeMerger();
+  for (let start = startOffset; start < end; ) {
+    const pause = yieldToEventLoop(signal);
+    if (pause !== undefined) await pause;
+    const range = rangeOf(await chain.at(start), start, end);
+    const complete = merger.add(range);
+    if (complete !== undefined) yield complete;
+    start += range.length;
   }
+  yield merger.end() ?? { ...NOTHING, start: startOffset };
 }
 
 const NOTHING: MapRange = {

@@ -30,26 +30,26 @@ export interface ImageSurvey {
  */
 export async function surveyImage(options: MapOptions): Promise<ImageSurvey> {
   const { image, isolated = false, onWarning } = options;
-  const opened = await openImage(imageReference(image), undefined, { direct: false, isolated, onWarning });
-  try {
-    const [top, ...below] = opened.layers;
-    const { layer, format, qcow2 } = top;
-    const clusterSize = qcow2 && clusterSizeOf(qcow2.header);
-    const disk = await surveyDisk(opened, options, clusterSize);
-    return {
-      name: layer.name,
-      format,
-      virtualSize: layer.size,
-      clusterSize,
-      compressionType: qcow2?.header.compressionType,
-      backingFiles: below.map((opened) => opened.layer.name),
-      disk,
-      files:
-        layer instanceof Qcow2Layer && qcow2 !== undefined
-          ? await surveyQcow2Files(layer, qcow2, disk)
-          : [await surveyRawFile(layer)],
-    };
-  } finally {
-    await opened.source.close();
-  }
+  await using opened = await openImage(imageReference(image), undefined, {
+    direct: false,
+    isolated,
+    onWarning,
+  });
+  const [top, ...below] = opened.layers;
+  const { layer, format, qcow2 } = top;
+  const clusterSize = qcow2 && clusterSizeOf(qcow2.header);
+  const disk = await surveyDisk(opened, options, clusterSize);
+  return {
+    name: layer.name,
+    format,
+    virtualSize: layer.size,
+    clusterSize,
+    compressionType: qcow2?.header.compressionType,
+    backingFiles: below.map(({ layer }) => layer.name),
+    disk,
+    files:
+      layer instanceof Qcow2Layer && qcow2 !== undefined
+        ? await surveyQcow2Files(layer, qcow2, disk)
+        : [await surveyRawFile(layer)],
+  };
 }

@@ -58,21 +58,17 @@ async function measureSource(options: MeasureOptions, parts: MeasureParts): Prom
     const { bitmaps, clusterSize } = await readStart(reference, options);
     return { ...(await compressed(options, parts, clusterSize)), bitmaps };
   }
-  const image = await openImage(reference, snapshot, {
+  await using image = await openImage(reference, snapshot, {
     direct: false,
     isolated,
     onWarning: options.onWarning,
     nbd: options.nbd,
   });
-  try {
-    const diskSize = image.source.size;
-    if (parameters === undefined) return uncompressed(undefined, diskSize, 0);
-    const data = await dataBytes(image, parameters, options);
-    const bitmaps = await bitmapsSize(image.layers[0].qcow2, parameters, options.onWarning);
-    return { ...uncompressed(parameters, diskSize, data), bitmaps };
-  } finally {
-    await image.source.close();
-  }
+  const diskSize = image.source.size;
+  if (parameters === undefined) return uncompressed(undefined, diskSize, 0);
+  const data = await dataBytes(image, parameters, options);
+  const bitmaps = await bitmapsSize(image.layers[0].qcow2, parameters, options.onWarning);
+  return { ...uncompressed(parameters, diskSize, data), bitmaps };
 }
 
 /**
