@@ -29,12 +29,9 @@ export interface ImageSurvey {
  * @throws Qcow2cError as mapImage
  */
 export async function surveyImage(options: MapOptions): Promise<ImageSurvey> {
-  const { image, isolated = false, onWarning } = options;
-  await using opened = await openImage(imageReference(image), undefined, {
-    direct: false,
-    isolated,
-    onWarning,
-  });
+  const { image, isolated = false, onWarning, nbd } = options;
+  const settings = { direct: false, isolated, onWarning, nbd };
+  await using opened = await openImage(imageReference(image), undefined, settings);
   const [top, ...below] = opened.layers;
   const { layer, format, qcow2 } = top;
   const clusterSize = qcow2 && clusterSizeOf(qcow2.header);

@@ -150,3 +150,23 @@ test('takes no more memory for more clusters', async () => {
     0,
   ]);
 });
+
+test('follows the NBD name of a backing file only if the caller allows it', async () => {
+  const name = `nbd+unix:///?socket=${path('no-server')}`;
+  await runOk('qemu-img', [
+    'create',
+    '-q',
+    '-u',
+    '-f',
+    'qcow2',
+    '-b',
+    name,
+    '-F',
+    'raw',
+    path('over.qcow2'),
+    '1M',
+  ]);
+  const image = { file: path('over.qcow2'), format: 'qcow2' } as const;
+  await expect(surveyImage({ image })).rejects.toMatchObject({ code: 'ERR_UNSUPPORTED' });
+  await expect(surveyImage({ image, nbd: { allowBacking: true } })).rejects.toMatchObject({ code: 'ERR_IO' });
+});
