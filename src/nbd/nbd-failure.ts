@@ -13,7 +13,7 @@ export type FailureKind =
   | 'silent'
   /** The server sent what no server may send, or refused the connection. */
   | 'broken'
-  /** After the connection was made again, the export is another one. */
+  /** After the connection was re-established, the export is another one. */
   | 'changed'
   /** This side closed the connection. */
   | 'closed';
@@ -48,7 +48,7 @@ export function changedSize(before: number, now: number): NbdFailure {
   );
 }
 
-/** Milliseconds to wait before a lost connection is made again. @param attempt from 0 on */
+/** Milliseconds to wait before a lost connection is re-established. @param attempt from 0 on */
 export function retryDelay(attempt: number): number {
   return Math.min(10_000, 250 * 4 ** attempt);
 }

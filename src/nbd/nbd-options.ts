@@ -9,7 +9,7 @@ export interface NbdSettings {
   readonly tlsCreds?: TlsCredentials | undefined;
   /** Milliseconds of silence after which a server counts as lost. */
   readonly timeoutMs: number;
-  /** How often a lost connection is made again. */
+  /** How often a lost connection is re-established. */
   readonly retries: number;
 }
 
@@ -33,7 +33,7 @@ export interface NbdOptions {
   readonly tlsCreds?: string | undefined;
   /** Milliseconds of silence after which a server counts as lost: 1 to 86 400 000. Default: 60 000. */
   readonly timeoutMs?: number | undefined;
-  /** How often a lost connection is made again before the operation fails: 0 to 1000. Default: 3. */
+  /** How often a lost connection is re-established before the operation fails: 0 to 1000. Default: 3. */
   readonly retries?: number | undefined;
   /** Follow names of NBD exports that an image stores, of its backing file or data file. Default: false. */
   readonly allowBacking?: boolean | undefined;

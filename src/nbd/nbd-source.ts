@@ -186,7 +186,7 @@ export class NbdSource implements OpenedFile {
     );
   }
 
-  /** Makes a request, again after the connection was lost and made again. @throws NbdFailure */
+  /** Makes a request, again after a lost connection was re-established. @throws NbdFailure */
   async #request(begin: Begin): Promise<void> {
     for (let attempt = 0; ; attempt += 1) {
       const connection = this.#connection;

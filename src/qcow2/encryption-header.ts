@@ -49,7 +49,7 @@ export interface KeySlot {
 export type Encryption = { readonly format: 'aes' } | LuksEncryption;
 
 /** The decoded start of an image, as far as it concerns encryption. */
-export interface EncryptedStart {
+interface EncryptedStart {
   readonly header: Pick<Header, 'cryptMethod'>;
   readonly extensions: Pick<HeaderExtensions, 'luksHeader'>;
 }

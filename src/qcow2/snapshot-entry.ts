@@ -88,7 +88,7 @@ export async function* snapshotEntries(
 }
 
 /** Lengths of the parts that follow the fixed part of an entry, in their order, in bytes. */
-export interface SnapshotParts {
+interface SnapshotParts {
   /** Any 32-bit number: QEMU refuses more than MAX_EXTRA_DATA_BYTES. */
   readonly extra: number;
   readonly id: number;

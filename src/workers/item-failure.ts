@@ -17,7 +17,7 @@ export type ItemFailure =
       readonly message: string;
       /**
        * Nothing more can be read of the file: the connection to an export is lost, or the export had another size after
-       * the connection was made again.
+       * the connection was re-established.
        */
       readonly file?: 'lost' | 'changed';
     }

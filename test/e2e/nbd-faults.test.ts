@@ -170,7 +170,7 @@ test('each worker makes a connection if the server allows several', async () => 
 });
 
 describe('a lost connection', () => {
-  test('is made again, and the image is that of a server that never failed', async () => {
+  test('is re-established, and the image is that of a server that never failed', async () => {
     const { target, socket } = await oldTarget();
     const size = 8 * 2 ** 20;
     // Each of the first connections serves a few requests only.
