@@ -9,7 +9,7 @@ import { IMAGE_FORMATS } from '../image/image-reference.js';
 import type { ImageInfoOptions } from '../info/image-info.js';
 import type { MapOptions } from '../map/options.js';
 import { LARGEST_SIZE, type MeasureOptions } from '../measure/options.js';
-import { MOST_NBD_RETRIES, MOST_NBD_TIMEOUT, type NbdOptions } from '../nbd/nbd-options.js';
+import { MOST_NBD_RETRIES, MOST_NBD_TIMEOUT, type NbdOptions } from '../nbd/connection-options.js';
 import { type CreateOptions, PREALLOCATIONS } from '../qcow2/create-options.js';
 import { MAX_CLUSTER_BITS, MAX_REFCOUNT_ORDER, MIN_CLUSTER_BITS } from '../qcow2/geometry.js';
 import type { SnapshotSelector } from '../qcow2/snapshot-table.js';

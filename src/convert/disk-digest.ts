@@ -1,6 +1,6 @@
 /** The digest of a disk that is read for it alone: the source of `checksum`, or a finished target. */
 import { openImage } from '../image/open-image.js';
-import type { NbdOptions } from '../nbd/nbd-options.js';
+import type { NbdOptions } from '../nbd/connection-options.js';
 import { type DigestSettings, digestDisk } from '../workers/digest-disk.js';
 import { ITEM_BYTES } from '../workers/plan.js';
 import { limitBudgetToDisk } from '../workers/worker-budget.js';

@@ -9,7 +9,7 @@ import { digestOfFile, type FileDigest } from './file-digest.js';
 import type { Input } from './input.js';
 import type { ConvertResult, NamedTargetOptions } from './options.js';
 import type { Output, WrittenTarget } from './output.js';
-import { verifyTarget } from './verification.js';
+import { verifyTarget } from './target-verification.js';
 
 export type TargetProofs = Pick<ConvertResult, 'digest' | 'sha256' | 'verifiedFrom' | 'verifiedPart'>;
 

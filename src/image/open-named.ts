@@ -1,7 +1,8 @@
 /** Opens the file, the block device or the NBD export that holds an image. */
+
+import { type NbdOptions, nbdSettings } from '../nbd/connection-options.js';
 import type { ExportFile } from '../nbd/export-file.js';
 import type { NbdAddress } from '../nbd/nbd-name.js';
-import { type NbdOptions, nbdSettings } from '../nbd/nbd-options.js';
 import { openRawSource } from '../raw/raw-source.js';
 import type { OpenedFile } from './source.js';
 

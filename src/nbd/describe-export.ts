@@ -1,11 +1,11 @@
 /** Asks a server about its exports and their meta contexts on the way to an export, for info. */
 import { quoted } from '../errors.js';
+import type { NbdSettings } from './connection-options.js';
 import type { ExportFacts } from './export-facts.js';
 import { NbdConnection } from './nbd-connection.js';
 import { NbdFailure } from './nbd-failure.js';
 import type { ListCall } from './nbd-handle.js';
 import type { NbdAddress } from './nbd-name.js';
-import type { NbdSettings } from './nbd-options.js';
 
 /** Names that are taken from one list of the server. */
 const MOST_NAMES = 1000;

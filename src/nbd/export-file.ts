@@ -8,12 +8,12 @@ import { pastCapacity } from '../storage/storage.js';
 import type { TargetFile } from '../storage/target.js';
 import { blockRead } from './block-reads.js';
 import { BASE_ALLOCATION } from './block-status.js';
+import type { NbdSettings } from './connection-options.js';
 import { ExportRequests } from './export-requests.js';
 import { ExportZeros } from './export-zeros.js';
 import type { NbdConnection } from './nbd-connection.js';
 import { NbdFailure, nbdError } from './nbd-failure.js';
 import { exportIdentity, type NbdAddress } from './nbd-name.js';
-import type { NbdSettings } from './nbd-options.js';
 import { WriteConnections } from './write-connections.js';
 
 /** Largest alignment of writes that is asked for; for larger blocks of a server the rest of a block is read first. */

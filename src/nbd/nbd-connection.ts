@@ -7,11 +7,11 @@ import { isIP } from 'node:net';
 import { onAbort } from '../system/abort-listeners.js';
 import { waitForSocket } from '../system/poll.js';
 import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
+import type { NbdSettings } from './connection-options.js';
 import type { ExportFacts } from './export-facts.js';
 import { NbdFailure } from './nbd-failure.js';
 import { NbdHandle } from './nbd-handle.js';
 import type { NbdAddress } from './nbd-name.js';
-import type { NbdSettings } from './nbd-options.js';
 import { ServerClock } from './server-clock.js';
 
 /** Milliseconds of one wait: a closed connection is noticed after at most so long. */

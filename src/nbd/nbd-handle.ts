@@ -4,11 +4,11 @@
  */
 import { quoted, usageError } from '../errors.js';
 import { type Callback, NO_CALLBACK } from './callbacks.js';
+import type { NbdSettings } from './connection-options.js';
 import type { ExportFacts, WriteFacts } from './export-facts.js';
 import { type CallName, type HandleAddress, type Libnbd, loadLibnbd } from './libnbd.js';
 import { failureOf, NbdFailure } from './nbd-failure.js';
 import type { NbdAddress } from './nbd-name.js';
-import type { NbdSettings } from './nbd-options.js';
 
 /** The calls that ask a server for its exports, or for the meta contexts of the chosen one. */
 export type ListCall = 'nbd_aio_opt_list' | 'nbd_aio_opt_list_meta_context';

@@ -7,6 +7,7 @@ import type { ChangeMap, MappedRange, OpenedFile } from '../image/source.js';
 import { SECTOR_SIZE } from '../sector.js';
 import { blockRead, readInRequests } from './block-reads.js';
 import { BASE_ALLOCATION, BlockStatus, READS_AS_ZEROS, type StatusRange } from './block-status.js';
+import type { NbdSettings } from './connection-options.js';
 import { type ExportDescription, openWithLists, type ServerLists } from './describe-export.js';
 import type { ExportFile } from './export-file.js';
 import { loadLibnbd } from './libnbd.js';
@@ -14,7 +15,6 @@ import { NbdConnection } from './nbd-connection.js';
 import { changedSize, NbdFailure, nbdError, readError, retryDelay, statusError } from './nbd-failure.js';
 import type { NbdHandle } from './nbd-handle.js';
 import { exportIdentity, type NbdAddress } from './nbd-name.js';
-import type { NbdSettings } from './nbd-options.js';
 import { forgetExport, type OpenExport, registerExport } from './open-exports.js';
 
 interface ExportRequest {

@@ -1,9 +1,9 @@
 /** An NBD export as a target. It is written in place, as a block device is. */
 import type { CacheMode } from '../storage/cache-mode.js';
 import type { Target } from '../storage/target.js';
+import { type NbdOptions, nbdSettings } from './connection-options.js';
 import { ExportFile } from './export-file.js';
 import { parseNbdName } from './nbd-name.js';
-import { type NbdOptions, nbdSettings } from './nbd-options.js';
 
 export type NbdTarget = Target & { readonly file: ExportFile };
 

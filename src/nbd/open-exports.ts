@@ -3,9 +3,9 @@
  * the table travels to the workers with the setup of a task, and a worker connects when it first reads.
  */
 
+import type { NbdSettings } from './connection-options.js';
 import type { ExportFacts } from './export-facts.js';
 import type { NbdAddress } from './nbd-name.js';
-import type { NbdSettings } from './nbd-options.js';
 
 /** An open export. Plain data, which also passes to worker threads. */
 export interface OpenExport {

@@ -3,13 +3,13 @@
  * A further connection is used once the server has accepted it; a server may let it wait for ever (qemu-nbd -e 2).
  */
 import { enlargeSendBuffer } from '../system/socket-buffer.js';
+import type { NbdSettings } from './connection-options.js';
 import type { ExportFacts, WriteFacts } from './export-facts.js';
 import { type Libnbd, loadLibnbd } from './libnbd.js';
 import { NbdConnection } from './nbd-connection.js';
 import { NbdFailure } from './nbd-failure.js';
 import type { NbdHandle } from './nbd-handle.js';
 import type { NbdAddress } from './nbd-name.js';
-import type { NbdSettings } from './nbd-options.js';
 
 /** Each connection that waits takes one of the four threads of Node.js for file operations. */
 const MOST_CONNECTIONS = 3;

@@ -1,5 +1,5 @@
 /** The options that the commands share. */
-import type { NbdOptions } from '../nbd/nbd-options.js';
+import type { NbdOptions } from '../nbd/connection-options.js';
 import type { Progress } from './progress.js';
 import type { WorkerBudgetOptions } from './worker-budget.js';
 

@@ -4,8 +4,8 @@ import type { CommandIo } from '../command-io.js';
 import { type QapiObject, qapiJson } from '../options/qapi-object.js';
 import { type ChecksumIo, digestImage, errorObject, type Outcome } from './digest-image.js';
 import { listLine, shownLine } from './list-line.js';
+import { ListVerification } from './list-verification.js';
 import type { ChecksumRequest } from './request.js';
-import { ListVerification } from './verification.js';
 
 /**
  * @returns the exit code

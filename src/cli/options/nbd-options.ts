@@ -1,6 +1,6 @@
 /** Reads the options about NBD exports, which every command that reads images has. */
 import { usageError } from '../../errors.js';
-import { MOST_NBD_RETRIES, MOST_NBD_TIMEOUT, type NbdOptions } from '../../nbd/nbd-options.js';
+import { MOST_NBD_RETRIES, MOST_NBD_TIMEOUT, type NbdOptions } from '../../nbd/connection-options.js';
 import { parseInteger } from './numbers.js';
 import type { OptionRow } from './option-table.js';
 

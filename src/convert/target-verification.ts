@@ -7,8 +7,8 @@
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import { type OpenedImage, openImage } from '../image/open-image.js';
 import type { MappedRange } from '../image/source.js';
+import type { NbdOptions } from '../nbd/connection-options.js';
 import { isNbdName } from '../nbd/nbd-name.js';
-import type { NbdOptions } from '../nbd/nbd-options.js';
 import { openForReading } from '../raw/raw-source.js';
 import { closeUnwritten } from '../system/close-unwritten.js';
 import { evictFile } from '../system/evict-file.js';
