@@ -32,7 +32,8 @@ const NOTHING: LayerStatus = {
   place: undefined,
 };
 
-export interface BlockStatus {
+/** The status of a range of a disk or of one image. */
+export interface DiskRangeStatus {
   /** The bits above. */
   readonly bits: number;
   /** Bytes from the queried offset, at least one. */
@@ -40,7 +41,7 @@ export interface BlockStatus {
 }
 
 /** Whether a range reads as zeros. */
-export function readsAsZeros({ bits }: BlockStatus): boolean {
+export function readsAsZeros({ bits }: DiskRangeStatus): boolean {
   return (bits & ZERO) !== 0;
 }
 
@@ -58,7 +59,7 @@ export class DiskStatus {
    * @param offset guest bytes, below the size of the topmost layer
    * @throws Qcow2cError ERR_CORRUPT, ERR_IO if the status cannot be determined
    */
-  async at(offset: number): Promise<BlockStatus> {
+  async at(offset: number): Promise<DiskRangeStatus> {
     const [top, ...below] = this.#layers;
     let { bits, length } = await top.at(offset, top.size - offset);
     if ((bits & ALLOCATED) !== 0) return { bits, length };
@@ -102,7 +103,7 @@ class BoundedLayer {
   }
 
   /** @param offset below the size @param most maximum length in bytes */
-  async at(offset: number, most: number): Promise<BlockStatus> {
+  async at(offset: number, most: number): Promise<DiskRangeStatus> {
     const reach = this.#sliceReach;
     const until =
       reach === undefined

@@ -12,14 +12,14 @@ import type { Side, Stretch } from '../workers/messages/comparison.js';
 import { ITEM_BYTES } from '../workers/plan.js';
 import { type IdentityOf, isSameRange } from '../workers/range-identity.js';
 import { type Segment, segmentsOf } from '../workers/segments.js';
-import { type BlockStatus, readsAsZeros } from './comparison-status.js';
+import { type DiskRangeStatus, readsAsZeros } from './comparison-status.js';
 import type { Verdict } from './options.js';
 
 /** One of the two. */
 export interface Disk {
   readonly source: Source;
   /** @param offset guest bytes, below the size */
-  statusAt(offset: number): Promise<BlockStatus>;
+  statusAt(offset: number): Promise<DiskRangeStatus>;
 }
 
 /** A step of the plan, and the offset where it starts. */
@@ -76,7 +76,7 @@ async function nextStep(
   strict: boolean,
   identityOf: IdentityOf,
 ): Promise<Step> {
-  const statuses: BlockStatus[] = [];
+  const statuses: DiskRangeStatus[] = [];
   for (const side of [0, 1] as const) {
     const { source, statusAt } = disks[side];
     if (at >= source.size) continue;

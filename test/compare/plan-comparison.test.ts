@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { BlockStatus } from '../../src/compare/comparison-status.js';
+import type { DiskRangeStatus } from '../../src/compare/comparison-status.js';
 import type { Verdict } from '../../src/compare/options.js';
 import { type Disk, planComparison } from '../../src/compare/plan-comparison.js';
 import type { MappedRange } from '../../src/image/source.js';
@@ -26,7 +26,7 @@ function fake(list: readonly LayerStretch<Kind>[], descriptor: number): FakeDisk
   const statuses = new FakeLayer<MappedRange>(`disk ${descriptor}`, list, descriptor);
   return {
     source,
-    async statusAt(offset): Promise<BlockStatus> {
+    async statusAt(offset): Promise<DiskRangeStatus> {
       const { kind, length } = await statuses.map(offset);
       return { bits: kind === 'zero' ? ZERO : DATA, length };
     },
