@@ -20,11 +20,11 @@ import type { Storage } from '../storage/storage.js';
 const HEADER_BYTES = 4096;
 
 /** An image's file: its length in bytes, rounded to whole sectors, and reads up to that. */
-export type ImageFile = Pick<Storage, 'name' | 'read'> & { readonly size: number };
+export type CheckedFile = Pick<Storage, 'name' | 'read'> & { readonly size: number };
 
 export interface CheckedImage {
   /** Reads past the end of the file return zeros, as in QEMU, so every read is complete. */
-  readonly file: ImageFile;
+  readonly file: CheckedFile;
   /** Bytes of the file; its last sector may be incomplete. */
   readonly end: number;
   /**
@@ -44,7 +44,7 @@ export interface CheckedImage {
  * Reads the header and its extensions.
  * @throws Qcow2cError ERR_FORMAT, ERR_CORRUPT, ERR_UNSUPPORTED as `decodeRepairableHeader`, `decodeExtensions` and `luksHeaderOf`; ERR_IO
  */
-export async function readCheckedImage(file: ImageFile): Promise<CheckedImage> {
+export async function readCheckedImage(file: CheckedFile): Promise<CheckedImage> {
   const memory = new Uint8Array(HEADER_BYTES);
   const first = memory.subarray(0, await file.read(0, memory));
   const header = decodeRepairableHeader(first, file.name);
@@ -68,12 +68,12 @@ export function diskClusters({ header, geometry }: CheckedImage): number {
 }
 
 /** The exact end of the file inside its last sector. */
-async function endOf(file: ImageFile): Promise<number> {
+async function endOf(file: CheckedFile): Promise<number> {
   const start = Math.max(0, file.size - SECTOR_SIZE);
   return start + (await file.read(start, new Uint8Array(SECTOR_SIZE)));
 }
 
-function padded(file: ImageFile): ImageFile {
+function padded(file: CheckedFile): CheckedFile {
   return {
     name: file.name,
     size: file.size,

@@ -1,7 +1,7 @@
 /** Words findings as qemu-img does (block/qcow2-refcount.c in QEMU). Used by the command and its repair. */
 import { quoted } from '../errors.js';
 import { compressedOffsetBits, OFFSET_MASK } from '../qcow2/entry-bits.js';
-import { type BrokenCluster, type Finding, unreadTable } from './findings.js';
+import { type DamagedCluster, type Finding, unreadTable } from './findings.js';
 
 const hex = (value: bigint | number) => value.toString(16);
 /** As printf's %#x: 0 has no prefix. */
@@ -119,7 +119,7 @@ export function findingWords(finding: Finding, clusterBits: number, repairing = 
   }
 }
 
-function cluster({ guestOffset, hostOffset, snapshot, reason }: BrokenCluster): string {
+function cluster({ guestOffset, hostOffset, snapshot, reason }: DamagedCluster): string {
   const where = snapshot === undefined ? '' : `, snapshot ${plain(snapshot)}`;
   return `cluster at guest offset ${guestOffset} (host offset ${hostOffset}${where}): ${reason}`;
 }

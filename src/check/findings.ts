@@ -79,7 +79,7 @@ interface SnapshotPlace {
  * one cluster (`odd-payload`, not a corruption); or any cluster whose bytes cannot be read (`unreadable`). QEMU's
  * check finds none of these.
  */
-export interface BrokenCluster {
+export interface DamagedCluster {
   readonly kind: 'payload' | 'odd-payload' | 'unreadable';
   /** Bytes. */
   readonly guestOffset: number;
@@ -136,7 +136,7 @@ export type Finding =
   | UnalignedCluster
   | WrongRefcountTableEntry
   | SharedRefcountBlock
-  | BrokenCluster
+  | DamagedCluster
   | PastEnd
   | CutShort
   /** More references to a host cluster than a refcount can hold. `offset`: of the cluster, in bytes. */

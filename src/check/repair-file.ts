@@ -9,12 +9,12 @@ import { roundUp } from '../arithmetic.js';
 import { SECTOR_SIZE } from '../sector.js';
 import type { Storage } from '../storage/storage.js';
 import { UnalignedWriter } from '../storage/unaligned-writer.js';
-import type { ImageFile } from './checked-image.js';
+import type { CheckedFile } from './checked-image.js';
 
 /** Bytes of the window that gathers changes. */
 const WINDOW_BYTES = 65536;
 
-export class RepairFile implements ImageFile {
+export class RepairFile implements CheckedFile {
   readonly name: string;
   readonly #storage: Storage;
   readonly #writer: UnalignedWriter;

@@ -17,7 +17,7 @@ export function isOneOf(ranges: readonly ClusterRange[], cluster: number): boole
   return ranges.some(({ from, to }) => cluster >= from && cluster < to);
 }
 
-export interface Survey {
+export interface RepairSurvey {
   readonly totals: CheckTotals;
   /** Corruptions other than copied flags, which follow from refcounts. */
   readonly corruptions: number;
@@ -53,7 +53,7 @@ interface SurveyOptions {
 }
 
 /** @throws Qcow2cError as `analyse` */
-export async function survey(image: CheckedImage, options: SurveyOptions = {}): Promise<Survey> {
+export async function survey(image: CheckedImage, options: SurveyOptions = {}): Promise<RepairSurvey> {
   const { own = [], onFinding, onShare, signal, windowClusters } = options;
   const { file, header, geometry } = image;
   const blocks = new RefcountBlocks(image);

@@ -23,7 +23,7 @@ import {
 import { writeNewRefcounts } from './repair-rebuild.js';
 import { repairRefcounts } from './repair-refcounts.js';
 import { type NewSnapshotTable, writeNewSnapshotTable } from './repair-snapshots.js';
-import { isOneOf, isRepairableEntry, type Survey, type Suspects, survey } from './repair-survey.js';
+import { isOneOf, isRepairableEntry, type RepairSurvey, type Suspects, survey } from './repair-survey.js';
 
 /** `leaks`: clusters without references; `all`: every finding that can be repaired. */
 export type RepairMode = 'leaks' | 'all';
@@ -143,7 +143,7 @@ class Repair {
   }
 
   /** The reason why nothing may be changed; undefined: the repair can go on. */
-  #refusal({ unreadTable, lacksRefcounts, isCut, needsNewRefcounts }: Survey): string | undefined {
+  #refusal({ unreadTable, lacksRefcounts, isCut, needsNewRefcounts }: RepairSurvey): string | undefined {
     const what = `${quoted(this.#file.name)} was not repaired`;
     if (unreadTable !== undefined) {
       const table = `${ARTICLES[unreadTable] ?? 'a'} ${unreadTable}`;
@@ -176,7 +176,7 @@ class Repair {
   async #survey(
     onFinding?: (finding: Finding) => void | Promise<void>,
     onShare?: ((share: number) => void) | undefined,
-  ): Promise<Survey> {
+  ): Promise<RepairSurvey> {
     const { signal, windowClusters } = this.#options;
     const own = this.#newSnapshots?.own;
     return survey(await this.#image(), { own, onFinding, onShare, signal, windowClusters });
@@ -207,7 +207,7 @@ class Repair {
     return end;
   }
 
-  async #surveyForSnapshots(): Promise<Survey> {
+  async #surveyForSnapshots(): Promise<RepairSurvey> {
     const { signal, windowClusters } = this.#options;
     const image = await this.#image();
     try {
@@ -220,12 +220,12 @@ class Repair {
     return survey(withoutSnapshots, { signal, windowClusters });
   }
 
-  async #repairEntries({ suspects }: Survey): Promise<number> {
+  async #repairEntries({ suspects }: RepairSurvey): Promise<number> {
     await this.#begin();
     return repairEntries(this.#file, await this.#image(), this.#entryRepair(suspects));
   }
 
-  async #repairCopiedFlags({ suspects, corruptions, totals }: Survey): Promise<number> {
+  async #repairCopiedFlags({ suspects, corruptions, totals }: RepairSurvey): Promise<number> {
     // With leaks only, QEMU leaves the flags of an image with other faults unchanged.
     const mayRepair = this.#repairsAll || (corruptions === 0 && totals.checkErrors === 0);
     if (mayRepair) await this.#begin();
@@ -237,7 +237,7 @@ class Repair {
   }
 
   /** @returns whether the image changed */
-  async #repairRefcounts(found: Survey): Promise<boolean> {
+  async #repairRefcounts(found: RepairSurvey): Promise<boolean> {
     const makesNew = this.#repairsAll && found.needsNewRefcounts;
     const raises = this.#repairsAll && found.tooLow > 0 && !makesNew;
     const lowers = found.tooHigh > 0 && !makesNew;
@@ -268,7 +268,7 @@ class Repair {
   }
 
   /** @param known the present findings, if known */
-  async #clearMarks(known: Survey | undefined): Promise<void> {
+  async #clearMarks(known: RepairSurvey | undefined): Promise<void> {
     const { header } = await this.#image();
     if (!isMarked(header)) return;
     const { totals } = known ?? (await this.#survey());
@@ -277,7 +277,7 @@ class Repair {
     await clearMarks(this.#file, header);
   }
 
-  #needsMore({ unreadTable }: Survey): Qcow2cError {
+  #needsMore({ unreadTable }: RepairSurvey): Qcow2cError {
     const { name: file } = this.#file;
     const advice =
       unreadTable === undefined
