@@ -11,13 +11,13 @@ import { rangesOf, type StatusRanges, unknownRange } from './status-ranges.js';
 export interface StatusRange {
   /** Bytes, at least one. */
   readonly length: number;
-  /** Bits that the meta context defines, such as READS_AS_ZEROS of base:allocation. */
+  /** Bits that the meta context defines, such as STATE_ZERO of base:allocation. */
   readonly flags: number;
 }
 
 export const BASE_ALLOCATION = 'base:allocation';
-/** The bit of base:allocation that tells zeros. Bit 0 (a hole) alone promises nothing about the content. */
-export const READS_AS_ZEROS = 0x02;
+/** The bit of base:allocation that tells zeros (NBD_STATE_ZERO). Bit 0 (a hole) alone promises nothing about the content. */
+export const STATE_ZERO = 0x02;
 
 /**
  * Bytes of one request: the 32-bit call takes less than 4 GiB. A multiple of every block size. A range that one reply

@@ -1,5 +1,5 @@
 /** Makes ranges of an export zeros: without sending them if the server can, otherwise by writing them. */
-import { READS_AS_ZEROS } from './block-status.js';
+import { STATE_ZERO } from './block-status.js';
 import type { ExportRequests } from './export-requests.js';
 
 /** Bytes of one fast request for zeros, or of one trim: both carry no data. */
@@ -62,7 +62,7 @@ export class ExportZeros {
     for (let at = from; at < to; ) {
       const { length, flags } = await statusAt(at);
       const end = Math.min(at + (mayTrim ? Math.min(length, QUICK_BYTES) : length), to);
-      if ((flags & READS_AS_ZEROS) === 0) {
+      if ((flags & STATE_ZERO) === 0) {
         if (mayTrim) {
           await this.#requests.trim(at, end - at);
           await this.#unlessZeros(at, end, false);

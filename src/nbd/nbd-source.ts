@@ -6,7 +6,7 @@ import { Qcow2cError, quoted, usageError } from '../errors.js';
 import type { ChangeMap, MappedRange, OpenedFile } from '../image/source.js';
 import { SECTOR_SIZE } from '../sector.js';
 import { blockRead, readInRequests } from './block-reads.js';
-import { BASE_ALLOCATION, BlockStatus, READS_AS_ZEROS, type StatusRange } from './block-status.js';
+import { BASE_ALLOCATION, BlockStatus, STATE_ZERO, type StatusRange } from './block-status.js';
 import type { NbdSettings } from './connection-options.js';
 import { type ExportDescription, openWithLists, type ServerLists } from './describe-export.js';
 import type { ExportFile } from './export-file.js';
@@ -144,7 +144,7 @@ export class NbdSource implements OpenedFile {
     if (offset >= size) return { kind: 'zero', length: this.size - offset };
     const statusAt = this.#status(BASE_ALLOCATION);
     const { length, flags } = (await statusAt?.(offset)) ?? { length: size - offset, flags: 0 };
-    if ((flags & READS_AS_ZEROS) !== 0) return { kind: 'zero', length };
+    if ((flags & STATE_ZERO) !== 0) return { kind: 'zero', length };
     return { kind: 'data', length, descriptor: this.descriptor, offset };
   }
 
