@@ -1,9 +1,5 @@
 /** The engines and optional packages of this machine, for `--version`. */
-import {
-  type EngineSurvey,
-  type LibraryOrigin,
-  surveyEngines as surveyCompression,
-} from '../engines/survey.js';
+import { type EngineSurvey, type LibraryOrigin, surveyCompression } from '../engines/survey.js';
 import { findLibnbd } from '../nbd/libnbd.js';
 import { isFsExtInstalled, loadSeek } from '../system/seek.js';
 

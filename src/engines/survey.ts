@@ -31,7 +31,7 @@ export interface EngineSurvey {
 }
 
 /** @returns every engine and optional package of this machine with its version */
-export async function surveyEngines(): Promise<EngineSurvey> {
+export async function surveyCompression(): Promise<EngineSurvey> {
   const note = isalUnportable();
   const isal = await originOf('isal');
   return {

@@ -8,7 +8,7 @@ import {
   type CompressorRequest,
   chooseCompressor,
 } from '../../src/engines/engine-choice.js';
-import { surveyEngines } from '../../src/engines/survey.js';
+import { surveyCompression } from '../../src/engines/survey.js';
 
 const NODE_HAS_ZSTD = 'zstdCompressSync' in zlib;
 
@@ -402,7 +402,7 @@ describe('refusals', () => {
 });
 
 test('the survey names the libraries of this machine and the other versions', async () => {
-  expect(await surveyEngines()).toEqual({
+  expect(await surveyCompression()).toEqual({
     isal: {
       file: expect.stringMatching(/^\/.*libisal/),
       version: expect.stringMatching(/^libisal\.(so|.*dylib)/),

@@ -62,9 +62,9 @@ describe('without koffi', () => {
     expect(await native.koffiVersion()).toBeUndefined();
     const engines = await import('../../src/engines/engine-choice.js');
     expect((await engines.chooseCompressor({ type: 'zlib' })).engine).toBe('node');
-    const { surveyEngines } = await import('../../src/engines/survey.js');
+    const { surveyCompression } = await import('../../src/engines/survey.js');
     const missing = { isal: undefined, libdeflate: undefined, libzstd: undefined };
-    expect(await surveyEngines()).toMatchObject(missing);
+    expect(await surveyCompression()).toMatchObject(missing);
   });
 
   test('with it, its version is known', async () => {
