@@ -58,8 +58,8 @@ export class ItemError extends Error {
   }
 }
 
-/** Whether nothing more can be read of the file. */
-export function isFileLost(failure: ItemFailure): boolean {
+/** Whether nothing more can be read of the file that the failure names. */
+export function isOfLostFile(failure: ItemFailure): boolean {
   return failure.kind === 'read' && failure.file !== undefined;
 }
 

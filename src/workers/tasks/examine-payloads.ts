@@ -4,7 +4,7 @@ import { CorruptPayload } from '../../engines/corrupt-payload.js';
 import { DeflateDecoder, LARGEST_WINDOW } from '../../engines/deflate-decoder.js';
 import { readZstdFrames } from '../../engines/zstd-frame.js';
 import { throwIfCancelled } from '../cancellation.js';
-import { ItemError, type ItemFailure, isFileLost, type UnreadableItemRange } from '../item-failure.js';
+import { ItemError, type ItemFailure, isOfLostFile, type UnreadableItemRange } from '../item-failure.js';
 import {
   type ExaminationItem,
   type ExaminationSetup,
@@ -95,7 +95,7 @@ export class PayloadExaminer {
   }
 
   #failure(error: unknown, offset: number, at: number): ItemFailure {
-    if (error instanceof ItemError && !isFileLost(error.failure)) return error.failure;
+    if (error instanceof ItemError && !isOfLostFile(error.failure)) return error.failure;
     if (!(error instanceof CorruptPayload)) throw error;
     return { kind: 'corrupt', descriptor: this.#setup.descriptor, offset, at, message: error.reason };
   }

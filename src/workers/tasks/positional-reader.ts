@@ -6,7 +6,7 @@ import { roundDown, roundUp } from '../../arithmetic.js';
 import { NbdFailure } from '../../nbd/nbd-failure.js';
 import { isExportNumber } from '../../nbd/open-exports.js';
 import { ReadError, readFullySync } from '../../system/read-fully.js';
-import { ItemError, isFileLost } from '../item-failure.js';
+import { ItemError, isOfLostFile } from '../item-failure.js';
 import { MOST_READ_TOGETHER } from './payload-runs.js';
 import { readExport } from './thread-exports.js';
 import { threadMemory } from './thread-memory.js';
@@ -83,7 +83,7 @@ export class PositionalReader {
         return bounced;
       } catch (error) {
         // Alone, to find the payload that cannot be read.
-        if (!(error instanceof ItemError) || isFileLost(error.failure)) throw error;
+        if (!(error instanceof ItemError) || isOfLostFile(error.failure)) throw error;
       }
     }
     return this.#readBounced(descriptor, offset, length);

@@ -5,7 +5,7 @@
  */
 import { isExportNumber } from '../../nbd/open-exports.js';
 import { throwIfCancelled } from '../cancellation.js';
-import { ItemError, type ItemFailure, isFileLost, type UnreadableItemRange } from '../item-failure.js';
+import { ItemError, type ItemFailure, isOfLostFile, type UnreadableItemRange } from '../item-failure.js';
 import type { PoolSharedMemory, TaskSetup } from '../messages/task.js';
 import type { DataSegment } from '../segments.js';
 import { ClusterInflater, type Decompressors, type InflatedCluster } from './cluster-inflater.js';
@@ -103,7 +103,7 @@ export class SegmentReader {
       return { last, isRead: true };
     } catch (error) {
       // One by one, to find the range that cannot be read.
-      if (!(error instanceof ItemError) || isFileLost(error.failure)) throw error;
+      if (!(error instanceof ItemError) || isOfLostFile(error.failure)) throw error;
       return { last, isRead: false };
     }
   }
@@ -157,7 +157,7 @@ export class SegmentReader {
   }
 
   #refuseWithoutSalvage(error: unknown): ItemFailure {
-    if (!(error instanceof ItemError) || !this.#setup.salvage || isFileLost(error.failure)) throw error;
+    if (!(error instanceof ItemError) || !this.#setup.salvage || isOfLostFile(error.failure)) throw error;
     return error.failure;
   }
 
