@@ -1,12 +1,11 @@
 /** The keys of -o for each format: their types, help and completions, and how a value is read. */
 import { COMPRESSION_TYPES, type CompressionType } from '../../compression-type.js';
-import type { ConvertOptions } from '../../convert/options.js';
 import { IMAGE_FORMATS, type ImageFormat } from '../../image/image-reference.js';
+import type { CreateOptions } from '../../qcow2/create-options.js';
 import { storedFile } from './file-names.js';
 import { backingFormatOf } from './image-formats.js';
 import { bool, integer, oneOf, size } from './option-values.js';
 
-export type CreateOptions = NonNullable<ConvertOptions['create']>;
 type Preallocation = NonNullable<CreateOptions['preallocation']>;
 
 /** The values of the keys read so far; a later key replaces an earlier one. */

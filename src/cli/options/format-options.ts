@@ -7,9 +7,9 @@ import type { ConvertOptions } from '../../convert/options.js';
 import { notWithCompression } from '../../convert/validate.js';
 import { Qcow2cError, usageError } from '../../errors.js';
 import type { ImageFormat } from '../../image/image-reference.js';
+import type { CreateOptions } from '../../qcow2/create-options.js';
 import {
   applyFormatOption,
-  type CreateOptions,
   type FormatDraft,
   formatOptionKeys,
   hasFormatOption,
