@@ -17,19 +17,15 @@ import { isNbdName } from '../nbd/nbd-name.js';
 import type { StreamTarget } from '../storage/stream-name.js';
 import { fields, flag, isPlain, oneOf, optional, type Taker, wholeNumber, wrongArgument } from './takers.js';
 
-/** Text that the system can take as a name. */
+/** Text that can be a name of a file, a snapshot or a bitmap. */
 export const text: Taker<string> = (value, argument) => {
   if (typeof value !== 'string') {
     const link =
       value instanceof Uint8Array ? ' (use a symbolic link to a file whose name is not UTF-8)' : '';
     throw wrongArgument(argument, `a string${link}`, value);
   }
-  const problem = value.includes('\0')
-    ? 'a NUL byte'
-    : isWellFormed(value)
-      ? undefined
-      : 'half a surrogate pair';
-  if (problem !== undefined) throw usageError(`${quoted(argument)} cannot be a file name: it has ${problem}`);
+  if (value.includes('\0')) throw usageError(`${quoted(argument)} must not contain a NUL byte`);
+  if (!isWellFormed(value)) throw usageError(`${quoted(argument)} must be well-formed Unicode`);
   return value;
 };
 

@@ -40,8 +40,8 @@ describe('a name', () => {
     ['missing', undefined, /not undefined$/],
     ['null', null, /not null$/],
     ['empty', '', /not the string ''$/],
-    ['text with a NUL byte', 'a\0b', /'target' cannot be a file name: it has a NUL byte/],
-    ['text with half a surrogate pair', 'a\ud800', /half a surrogate pair/],
+    ['text with a NUL byte', 'a\0b', /^'target' must not contain a NUL byte$/],
+    ['text with half a surrogate pair', 'a\ud800', /^'target' must be well-formed Unicode$/],
   ])('cannot be %s', (_, name, message) => {
     expect(() => fileName(name, 'target')).toThrow(
       expect.objectContaining({ code: 'ERR_USAGE', message: expect.stringMatching(message) }),

@@ -207,6 +207,7 @@ describe('an error names the wrong argument by its path', () => {
     ['convert', { sources: [NONE], target, compareWithBacking: 'no' }, 'compareWithBacking'],
     ['convert', { sources: [NONE], target, snapshot: {} }, 'snapshot'],
     ['convert', { sources: [NONE], target, snapshot: { idOrName: 7 } }, 'snapshot.idOrName'],
+    ['convert', { sources: [NONE], target, snapshot: { idOrName: 'a\0b' } }, 'snapshot.idOrName'],
     ['convert', { sources: [NONE], target, rateLimit: 0 }, 'rateLimit'],
     ['convert', { sources: [NONE], target, minSize: -1 }, 'minSize'],
     ['convert', { sources: [NONE], target, minSize: 1.5 }, 'minSize'],
