@@ -59,20 +59,18 @@ async function firstUser(file: string): Promise<string> {
 }
 
 async function credentialsIn(directory: string): Promise<TlsCredentials> {
-  const has = async (file: string) => {
+  const exists = async (file: string) => {
     try {
-      await stat(join(directory, file));
+      await stat(file);
       return true;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
-      throw ioError(`Could not open ${quoted(join(directory, file))}`, error, { file: directory });
+      throw ioError(`Could not open ${quoted(file)}`, error, { file });
     }
   };
-  if (await has('keys.psk')) {
-    const file = join(directory, 'keys.psk');
-    return { kind: 'psk', file, user: await firstUser(file) };
-  }
-  if (await has('ca-cert.pem')) return { kind: 'certificates', directory };
+  const keys = join(directory, 'keys.psk');
+  if (await exists(keys)) return { kind: 'psk', file: keys, user: await firstUser(keys) };
+  if (await exists(join(directory, 'ca-cert.pem'))) return { kind: 'certificates', directory };
   throw usageError(`${quoted(directory)} (--tls-creds) has neither ca-cert.pem nor keys.psk`, {
     file: directory,
     expected: 'ca-cert.pem or keys.psk',
