@@ -4,6 +4,7 @@ import { open, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { ERROR_CODES, type ErrorCode, Qcow2cError } from '../src/errors.js';
 import { check, convert, imageInfo, mapImage, measure } from '../src/index.js';
+import { nbdSettings } from '../src/nbd/connection-options.js';
 import { OverlapGuard } from '../src/storage/overlap-guard.js';
 import type { Storage } from '../src/storage/storage.js';
 import { failureError } from '../src/workers/item-failure.js';
@@ -37,7 +38,17 @@ async function mapWhole(file: string): Promise<void> {
 
 /** For what only a race or a defect would bring about: the error where it is made. */
 const thrown = (error: Qcow2cError) => Promise.reject(error);
-const short = { kind: 'short', descriptor: 3, offset: MIB, expected: 512, found: 0 } as const;
+const read = { descriptor: 3, offset: MIB, at: 512 } as const;
+const short = { ...read, kind: 'short', expected: 512, found: 0 } as const;
+const failed = { ...read, kind: 'read', errno: -5, code: 'EIO', message: 'EIO: i/o error, read' } as const;
+const corrupt = { ...read, kind: 'corrupt', message: 'it ends early' } as const;
+/** A tuple: the failure of an item at 7 MiB, its code, and its further facts. */
+const FAILURES = [
+  [failed, 'ERR_IO', { systemCode: 'EIO' }],
+  [{ ...failed, file: 'changed' }, 'ERR_SOURCE_CHANGED', {}],
+  [short, 'ERR_SOURCE_CHANGED', { expected: 512, found: 0 }],
+  [corrupt, 'ERR_CORRUPT', {}],
+] as const;
 
 /** A tuple: the code, what fails with it, and the facts that say where. */
 const CASES: readonly [ErrorCode, () => Promise<unknown>, Record<string, unknown>][] = [
@@ -46,11 +57,23 @@ const CASES: readonly [ErrorCode, () => Promise<unknown>, Record<string, unknown
   ['ERR_FORMAT', () => imageInfo({ image: { file: raw, format: 'qcow2' } }), { file: raw, offset: 0 }],
   ['ERR_CORRUPT', () => mapWhole(image), { file: image, offset: ENTRY_OFFSET, guestOffset: ENTRY_GUEST }],
   ['ERR_IO', () => check({ image: path('none') }), { file: path('none'), systemCode: 'ENOENT' }],
-  [
-    'ERR_SOURCE_CHANGED',
-    () => thrown(failureError(short, 7 * MIB, () => raw)),
-    { file: raw, offset: MIB, expected: 512, found: 0 },
-  ],
+  ['ERR_IO', () => nbdSettings({ tlsCreds: raw }), { file: `${raw}/keys.psk`, systemCode: 'ENOTDIR' }],
+  ...FAILURES.flatMap(([failure, code, facts]): typeof CASES => {
+    const guestOffset = 7 * MIB + 512;
+    return [
+      [
+        code,
+        () => thrown(failureError(failure, 7 * MIB, () => raw)),
+        { ...facts, file: raw, offset: MIB, guestOffset },
+      ],
+      // A descriptor without a name: a position in no file says nothing.
+      [
+        code,
+        () => thrown(failureError(failure, 7 * MIB, () => undefined)),
+        { ...facts, file: undefined, guestOffset },
+      ],
+    ];
+  }),
   ['ERR_LIMIT', () => measure({ size: 2 ** 62, targetFormat: 'qcow2' }), {}],
   [
     'ERR_WORKER',

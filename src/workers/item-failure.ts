@@ -6,12 +6,17 @@ import { CorruptPayload } from '../engines/corrupt-payload.js';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
 import type { UnreadableRange } from './unreadable-range.js';
 
-/** Why bytes could not be read. Plain data: custom errors lose their fields between threads. */
+/**
+ * Why bytes could not be read. Plain data: custom errors lose their fields between threads. `offset` is in the file.
+ * `at` is the place of these bytes, or of the payload's cluster, in bytes from the item's start; the reader of a file
+ * does not know it.
+ */
 export type ItemFailure =
   | {
       readonly kind: 'read';
       readonly descriptor: number;
       readonly offset: number;
+      readonly at?: number;
       readonly errno: number | undefined;
       readonly code: string | undefined;
       readonly message: string;
@@ -25,6 +30,7 @@ export type ItemFailure =
       readonly kind: 'short';
       readonly descriptor: number;
       readonly offset: number;
+      readonly at?: number;
       readonly expected: number;
       readonly found: number;
     }
@@ -33,7 +39,6 @@ export type ItemFailure =
       readonly kind: 'corrupt';
       readonly descriptor: number;
       readonly offset: number;
-      /** Of the segment, in bytes from the item's start. */
       readonly at: number;
       readonly message: string;
     };
@@ -77,37 +82,38 @@ export function failureError(
   fileOf: FileOf,
   isKept = false,
 ): Qcow2cError {
-  const file = fileOf(failure.descriptor) ?? 'the source';
+  const file = fileOf(failure.descriptor);
+  const name = file === undefined ? 'the source' : quoted(file);
   const { offset } = failure;
+  const place = guestOffset + (failure.at ?? 0);
+  const facts = file === undefined ? { guestOffset: place } : { file, offset, guestOffset: place };
   switch (failure.kind) {
     case 'read': {
       const { errno, code, message } = failure;
       const cause = Object.assign(new Error(message), { errno, code });
-      const what = `Could not read ${quoted(file)} at offset ${offset}`;
+      const what = `Could not read ${name} at offset ${offset}`;
       if (failure.file === 'changed') {
-        return new Qcow2cError('ERR_SOURCE_CHANGED', `${what}: ${message}`, { file, offset, cause });
+        return new Qcow2cError('ERR_SOURCE_CHANGED', `${what}: ${message}`, { ...facts, cause });
       }
-      return ioError(what, cause, { file, offset });
+      return ioError(what, cause, facts);
     }
     case 'short': {
       const { expected, found } = failure;
       return new Qcow2cError(
         'ERR_SOURCE_CHANGED',
-        `${quoted(file)} became shorter while it was being read: ` +
+        `${name} became shorter while it was being read: ` +
           `${expected} bytes were expected at offset ${offset}, ${found} are there`,
-        { file, offset, expected, found },
+        { ...facts, expected, found },
       );
     }
-    case 'corrupt': {
-      const at = guestOffset + failure.at;
+    case 'corrupt':
       return new Qcow2cError(
         'ERR_CORRUPT',
-        `Compressed cluster at guest offset ${at} ${isKept ? 'is malformed' : 'cannot be read'}: ` +
+        `Compressed cluster at guest offset ${place} ${isKept ? 'is malformed' : 'cannot be read'}: ` +
           `${failure.message} ` +
-          `(payload at offset ${offset} of ${quoted(file)})`,
-        { file, offset, guestOffset: at, cause: new CorruptPayload(failure.message) },
+          `(payload at offset ${offset} of ${name})`,
+        { ...facts, cause: new CorruptPayload(failure.message) },
       );
-    }
   }
 }
 

@@ -107,10 +107,9 @@ test('reports the first of two unreadable sides, and no difference in that stret
 
 test('a truncated file is an unreadable stretch', () => {
   const beyond = { ...disk.data(0, 0, CLUSTER), offset: 2 ** 40 };
-  expect(compare(stretch(0, CLUSTER, [], [beyond]))).toMatchObject({
+  const facts = { offset: 2 ** 40, expected: CLUSTER, found: 0 };
+  expect(compare(stretch(512, CLUSTER, [], [beyond]))).toMatchObject({
     unreadableSide: 1,
-    unreadable: [
-      { at: 0, length: CLUSTER, failure: { kind: 'short', offset: 2 ** 40, expected: CLUSTER, found: 0 } },
-    ],
+    unreadable: [{ at: 512, length: CLUSTER, failure: { kind: 'short', at: 512, ...facts } }],
   });
 });

@@ -250,7 +250,7 @@ describe('a payload', () => {
 
   test('that cannot be read is a failed read', () => {
     expect(failureOf([{ ...segment(0, 512), descriptor: 9999 }])).toMatchObject({
-      ...{ kind: 'read', code: 'EBADF', offset: OFFSETS[0] },
+      ...{ kind: 'read', code: 'EBADF', offset: OFFSETS[0], at: 512 },
     });
   });
 

@@ -260,15 +260,17 @@ describe('a failed read', () => {
       kind: 'read',
       descriptor: 7,
       offset: 4096,
+      at: 512,
       errno: -5,
       code: 'EIO',
       message: 'EIO: i/o error',
     };
-    await expect(pool.run(failing(failure), 0)).rejects.toThrow(
+    await expect(pool.run(failing(failure), 2 ** 40)).rejects.toThrow(
       expect.objectContaining({
         code: 'ERR_IO',
         file: 'disk.raw',
         offset: 4096,
+        guestOffset: 2 ** 40 + 512,
         systemCode: 'EIO',
         message: expect.stringMatching(/^Could not read 'disk\.raw' at offset 4096: \w/),
       }),
@@ -277,12 +279,13 @@ describe('a failed read', () => {
 
   test('that was short is a changed source, with expected and actual length', async () => {
     const pool = start('reports-failures', 1);
-    const failure = { kind: 'short', descriptor: 7, offset: 512, expected: 4096, found: 100 };
-    await expect(pool.run(failing(failure), 0)).rejects.toThrow(
+    const failure = { kind: 'short', descriptor: 7, offset: 512, at: 1024, expected: 4096, found: 100 };
+    await expect(pool.run(failing(failure), 2 ** 40)).rejects.toThrow(
       expect.objectContaining({
         code: 'ERR_SOURCE_CHANGED',
         file: 'disk.raw',
         offset: 512,
+        guestOffset: 2 ** 40 + 1024,
         expected: 4096,
         found: 100,
         message: expect.stringContaining('4096 bytes were expected at offset 512, 100 are there'),
@@ -298,6 +301,7 @@ describe('a failed read', () => {
         code: 'ERR_CORRUPT',
         file: 'disk.raw',
         offset: 777,
+        guestOffset: 2 ** 40 + 512,
         message:
           'Compressed cluster at guest offset 1099511628288 cannot be read: it is broken ' +
           "(payload at offset 777 of 'disk.raw')",
@@ -318,11 +322,18 @@ describe('a failed read', () => {
     ]);
   });
 
-  test('leaves the worker ready for the next item', async () => {
+  test('of a file without a name has neither file nor offset, and leaves the worker ready for the next item', async () => {
     const pool = start('reports-failures', 1);
     const failure = { kind: 'short', descriptor: 8, offset: 512, expected: 4096, found: 100 };
     for (const _ of [1, 2, 3]) {
-      await expect(pool.run(failing(failure), 0)).rejects.toThrow("'the source' became shorter");
+      await expect(pool.run(failing(failure), 4096)).rejects.toThrow(
+        expect.objectContaining({
+          message: expect.stringMatching(/^the source became shorter .* at offset 512/),
+          file: undefined,
+          offset: undefined,
+          guestOffset: 4096,
+        }),
+      );
     }
   });
 });

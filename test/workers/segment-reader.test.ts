@@ -172,7 +172,7 @@ describe('a file that became shorter', () => {
       return actualRead(fd, into, at, count, offset);
     });
     const failure = failureOf(() => readItem(alignment, [{ ...where, descriptor }]));
-    expect(failure).toEqual({ kind: 'short', descriptor, ...facts });
+    expect(failure).toEqual({ kind: 'short', descriptor, at: 0, ...facts });
   });
 
   test('is short without the page cache too', async () => {
@@ -184,6 +184,7 @@ describe('a file that became shorter', () => {
         kind: 'short',
         descriptor: direct,
         offset: 0,
+        at: 0,
         expected: ITEM,
         found: length,
       });
@@ -196,7 +197,7 @@ function segmentAt(offset: number, length: number) {
   return { kind: 'data', at: 0, length, offset } as const;
 }
 
-test('a failed read is reported as plain data with the failing offset', () => {
+test('a failed read is reported as plain data with the failing offset and its place in the item', () => {
   answerReads((fd, into, at, length, offset) => {
     if (offset >= 8192) throw Object.assign(new Error('EIO: i/o error, read'), { code: 'EIO', errno: -5 });
     return actualRead(fd, into, at, Math.min(length, 4096), offset);
@@ -206,6 +207,7 @@ test('a failed read is reported as plain data with the failing offset', () => {
     kind: 'read',
     descriptor,
     offset: 8192,
+    at: 100 + 8192,
     errno: -5,
     code: 'EIO',
     message: 'EIO: i/o error, read',
@@ -261,7 +263,7 @@ describe('salvage', () => {
       {
         at: 8192,
         length: 40_000 - 8192,
-        failure: { kind: 'short', descriptor, offset: 16_384, expected: 4096, found: 3616 },
+        failure: { kind: 'short', descriptor, offset: 16_384, at: 8192, expected: 4096, found: 3616 },
       },
     ]);
   });

@@ -43,7 +43,7 @@ export class DiskComparer {
 
 /** @returns a failure with its position counted from the item's start. @param at start of its stretch in the item */
 function inItem(failure: ItemFailure, at: number): ItemFailure {
-  return failure.kind === 'corrupt' ? { ...failure, at: at + failure.at } : failure;
+  return { ...failure, at: at + (failure.at ?? 0) };
 }
 
 /** @returns offset of the first sector that differs, in bytes; undefined if all are equal */

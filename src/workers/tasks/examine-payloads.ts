@@ -95,7 +95,11 @@ export class PayloadExaminer {
   }
 
   #failure(error: unknown, offset: number, at: number): ItemFailure {
-    if (error instanceof ItemError && !isOfLostFile(error.failure)) return error.failure;
+    if (error instanceof ItemError) {
+      const failure = { ...error.failure, at };
+      if (isOfLostFile(failure)) throw new ItemError(failure);
+      return failure;
+    }
     if (!(error instanceof CorruptPayload)) throw error;
     return { kind: 'corrupt', descriptor: this.#setup.descriptor, offset, at, message: error.reason };
   }

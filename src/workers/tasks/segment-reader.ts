@@ -103,7 +103,8 @@ export class SegmentReader {
       return { last, isRead: true };
     } catch (error) {
       // One by one, to find the range that cannot be read.
-      if (!(error instanceof ItemError) || isOfLostFile(error.failure)) throw error;
+      const failure = failureIn(run, error);
+      if (isOfLostFile(failure)) throw new ItemError(failure);
       return { last, isRead: false };
     }
   }
@@ -119,29 +120,24 @@ export class SegmentReader {
     }
   }
 
-  #readData(
-    { at, length, descriptor, offset }: DataSegment,
-    place: Uint8Array,
-    unreadable: UnreadableItemRange[],
-  ) {
+  #readData(segment: DataSegment, place: Uint8Array, unreadable: UnreadableItemRange[]) {
+    const { at, length, descriptor, offset } = segment;
     try {
       this.#reader.readInto(descriptor, offset, place);
     } catch (error) {
-      this.#refuseWithoutSalvage(error);
+      this.#refuseWithoutSalvage(segment, error);
       for (let from = 0, to: number; from < length; from = to) {
         to = Math.min(length, from + SALVAGED_PIECE - ((offset + from) % SALVAGED_PIECE));
         const piece = place.subarray(from, to);
-        const part = { at: at + from, length: to - from };
-        this.#orZeros(part, piece, unreadable, () =>
-          this.#reader.readInto(descriptor, offset + part.at - at, piece),
-        );
+        const part = { ...segment, at: at + from, length: to - from, offset: offset + from };
+        this.#orZeros(part, piece, unreadable, () => this.#reader.readInto(descriptor, part.offset, piece));
       }
     }
   }
 
   /** Calls `read` and returns its result. With salvage, a failure fills `place` with zeros instead. */
   #orZeros<T>(
-    { at, length }: Pick<SplitSegment, 'at' | 'length'>,
+    segment: DataSegment | ClusterSegment,
     place: Uint8Array,
     unreadable: UnreadableItemRange[],
     read: () => T,
@@ -149,21 +145,32 @@ export class SegmentReader {
     try {
       return read();
     } catch (error) {
-      const failure = this.#refuseWithoutSalvage(error);
+      const failure = this.#refuseWithoutSalvage(segment, error);
       place.fill(0);
+      const { at, length } = segment;
       note(unreadable, { at, length, failure });
       return undefined;
     }
   }
 
-  #refuseWithoutSalvage(error: unknown): ItemFailure {
-    if (!(error instanceof ItemError) || !this.#setup.salvage || isOfLostFile(error.failure)) throw error;
-    return error.failure;
+  #refuseWithoutSalvage(segment: DataSegment | ClusterSegment, error: unknown): ItemFailure {
+    const failure = failureIn(segment, error);
+    if (!this.#setup.salvage || isOfLostFile(failure)) throw new ItemError(failure);
+    return failure;
   }
 
   #arrived(slot: number, at: number, length: number): Uint8Array {
     return new Uint8Array(this.#memory.arrivals, slot * this.#setup.itemSize + at, length);
   }
+}
+
+/** @returns the failure with its place in the item @throws any other error than an ItemError */
+function failureIn(segment: DataSegment | ClusterSegment, error: unknown): ItemFailure {
+  if (!(error instanceof ItemError)) throw error;
+  const { failure } = error;
+  // The offset of a payload says nothing about places in its cluster.
+  const into = segment.kind === 'data' ? Math.max(0, failure.offset - segment.offset) : 0;
+  return { ...failure, at: segment.at + into };
 }
 
 /** Consecutive segments up to the one with the index `last`, and whether their bytes are in the item. */
