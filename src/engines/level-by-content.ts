@@ -9,22 +9,25 @@ import type { Compressor } from './codec.js';
 /** @returns 0 to 2 */
 function deflateStep(content: ClusterContent): number {
   const { printable, digits, zeros, high, distinct, nonZeroCollision, repeats4 } = content;
-  const isMixed = digits >= 0.09 && high >= 0.1;
-  const isCode = nonZeroCollision >= 0.013 && nonZeroCollision < 0.0315 && high < 0.38 && digits < 0.035;
-  // Sounds, pictures and numbers of 16 bits.
-  const isSamples = nonZeroCollision >= 0.017 && high >= 0.38 && repeats4 < 0.03;
-  if (isMixed || isCode || isSamples) return 2;
   const isDense = nonZeroCollision < 0.0325;
-  // Numbers in text hide the repeats that a quick search finds. Bytes in Base64 are no numbers.
+  // Machine code. Other dense bytes are random, compressed or encoded: no level gains much.
+  if (isDense && nonZeroCollision >= 0.013 && high < 0.405 && digits < 0.06) return 1;
+  // Numbers as text beside binary data.
+  if (digits >= 0.09 && high >= 0.1) return 1;
+  // Sounds, pictures and numbers of 16 bits.
+  if (nonZeroCollision >= 0.017 && high >= 0.38 && repeats4 < 0.03) return 2;
   if (printable >= 0.97) {
+    // Numbers in text hide the repeats that a quick search finds. Bytes in Base64 are no numbers.
     if (digits >= 0.15 && !isDense) return 2;
-    if (digits >= 0.05 || distinct < 50) return 1;
+    // Some numbers, few letters, or indented and listed text, such as source maps.
+    if (digits >= 0.05 || distinct < 50 || (repeats4 >= 0.11 && !isDense)) return 1;
   }
-  // Random, compressed and other dense bytes: no level gains much. Gaps: a quick search finds them.
-  if (isDense || zeros >= 0.58) return 0;
+  if (isDense) return 0;
+  // A quick search finds short gaps between data, but not what lies scattered in long ones.
+  if (zeros >= 0.58) return zeros >= 0.75 ? 1 : 0;
   // Other binary data.
-  if (high >= 0.09 || printable < 0.45) return 2;
-  // Markup and text with fewer numbers, then other text.
+  if (high >= 0.09 || printable < 0.45) return 1;
+  // Markup, then other text.
   return digits >= 0.014 && zeros < 0.05 && repeats4 >= 0.0335 ? 1 : 0;
 }
 
