@@ -13,8 +13,6 @@ export interface ClusterContent {
   readonly printable: number;
   readonly digits: number;
   readonly zeros: number;
-  /** Bytes below 16. */
-  readonly low: number;
   /** Bytes from 128 on. */
   readonly high: number;
   /** How many of the 256 byte values occur. */
@@ -41,7 +39,7 @@ export function clusterContent(cluster: Uint8Array): ClusterContent {
     if (cluster[at - 4] === byte) repeats4 += 1;
     samples += 1;
   }
-  let [distinct, squares, printable, digits, low, high] = [0, 0, 0, 0, 0, 0];
+  let [distinct, squares, printable, digits, high] = [0, 0, 0, 0, 0];
   for (let byte = 0; byte < 256; byte += 1) {
     const count = counts[byte] as number;
     if (count === 0) continue;
@@ -49,7 +47,6 @@ export function clusterContent(cluster: Uint8Array): ClusterContent {
     squares += count * count;
     if ((byte >= 32 && byte < 127) || (byte >= 9 && byte <= 13)) printable += count;
     if (byte >= 48 && byte < 58) digits += count;
-    if (byte < 16) low += count;
     if (byte >= 128) high += count;
   }
   const zeros = counts[0] as number;
@@ -58,7 +55,6 @@ export function clusterContent(cluster: Uint8Array): ClusterContent {
     printable: printable / samples,
     digits: digits / samples,
     zeros: zeros / samples,
-    low: low / samples,
     high: high / samples,
     distinct,
     nonZeroCollision: nonZeros === 0 ? 1 : (squares - zeros ** 2) / nonZeros ** 2,

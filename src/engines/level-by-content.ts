@@ -33,15 +33,15 @@ function deflateStep(content: ClusterContent): number {
 
 /** @returns 0 to 2 */
 function zstdStep(content: ClusterContent): number {
-  const { printable, zeros, low, high, distinct, repeats4 } = content;
-  // Text in ASCII.
-  if (high < 0.0009) return 1;
-  // Random, compressed and other dense bytes, then text in other alphabets: no level gains much.
-  if (repeats4 < 0.05 || low < 0.012) return 0;
+  const { printable, zeros, high, distinct, repeats4 } = content;
+  // Text.
+  if (high < 0.0009 || printable >= 0.9) return 1;
+  // Random, compressed and other dense bytes: no level gains much.
+  if (repeats4 < 0.05) return 0;
   // Tables of few values.
   if (distinct < 140) return 2;
   // Machine code.
-  if (printable < 0.283) return 0;
+  if (printable < 0.2) return 0;
   // Names and text beside numbers, with gaps and without.
   return zeros >= 0.156 ? 1 : 2;
 }

@@ -11,6 +11,10 @@ const repeated = (line: string) => Buffer.alloc(CLUSTER, line);
 const numbers = randomBytes(CLUSTER).map((byte, at) => (at % 2 === 0 ? byte : 0xc0 + (byte & 3)));
 
 const noise = randomBytes(8 * CLUSTER);
+/** Every fourth byte is zero, and none of the others is a letter. */
+const words = noise
+  .subarray(0, CLUSTER)
+  .map((byte, at) => (at % 4 === 3 ? 0 : byte >= 32 && byte < 127 ? byte + 128 : byte));
 /** As in a picture with noise: most are near the middle, and none tells the next. */
 const brightnesses = Uint8Array.from({ length: CLUSTER }, (_, at) => {
   const dice = noise.subarray(8 * at, 8 * at + 8);
@@ -47,7 +51,7 @@ describe.each<[string, Uint8Array, number, number]>([
     1,
   ],
   ['random bytes', randomBytes(CLUSTER), 0, 0],
-  ['random bytes between zeros', joined(randomBytes(CLUSTER / 2), new Uint8Array(CLUSTER / 2)), 0, 0],
+  ['random bytes between zeros', joined(randomBytes(CLUSTER / 2), new Uint8Array(CLUSTER / 2)), 0, 1],
   [
     'text with numbers beside random bytes',
     joined(repeated('item 5678: 31.5 ms\n').subarray(0, 30_000), randomBytes(35_536)),
@@ -63,11 +67,12 @@ describe.each<[string, Uint8Array, number, number]>([
     1,
   ],
   ['text beside more random bytes', joined(text(CLUSTER - 40_000), randomBytes(40_000)), 1, 0],
-  ['numbers of 16 bits', numbers, 1, 0],
+  ['numbers of 16 bits', numbers, 1, 2],
+  ['words that hold no text', words, 0, 0],
   ['brightnesses', brightnesses, 2, 0],
   ['lines of a list', repeated('AAAA,SAAS,CAAC,KAAK;IACH,OAAO,EAAE,CAAC'), 1, 1],
   ['few bytes between zeros', records(CLUSTER).map((byte, at) => (at % 8 === 0 ? byte : 0)), 1, 2],
-  ['one byte value', new Uint8Array(CLUSTER).fill(0xa5), 1, 0],
+  ['one byte value', new Uint8Array(CLUSTER).fill(0xa5), 1, 2],
   ['records of 16 bytes', records(CLUSTER), 1, 0],
 ])('a cluster of %s', (_, cluster, deflate, zstd) => {
   test(`takes step ${deflate} with deflate and ${zstd} with zstd`, () => {
