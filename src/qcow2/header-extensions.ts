@@ -10,6 +10,7 @@ import { AUTOCLEAR_BITMAPS, hasDataFile } from './features.js';
 import { clusterSizeOf } from './geometry.js';
 import { CRYPT_METHODS, type Header } from './header.js';
 import { HeaderFields } from './header-fields.js';
+import { HEADER_AT } from './header-layout.js';
 import { decodeStoredName, type NameDecoder } from './stored-name.js';
 
 /** QEMU's longest format name (the size of its field minus the NUL). */
@@ -89,7 +90,8 @@ export function decodeBackingName(
  * cluster. Unknown extensions are skipped.
  * @param bytes the file's first `headerAreaBytes` bytes; missing bytes count as zeros, as in QEMU
  * @throws Qcow2cError ERR_CORRUPT for an extension that does not end inside the list, or whose content is out of
- *   bounds; ERR_UNSUPPORTED for a name that is not UTF-8, unless `decodeName` accepts it
+ *   bounds, and for a pointer to a LUKS header in an image that is not encrypted with LUKS; ERR_UNSUPPORTED for a name
+ *   that is not UTF-8, unless `decodeName` accepts it
  */
 export function decodeExtensions(
   bytes: Uint8Array,
@@ -120,7 +122,8 @@ export function decodeExtensions(
       found = { ...found, staleBitmaps: true };
     } else if (type === EXTENSION_TYPES.bitmaps) {
       found = { ...found, bitmaps: decodeBitmapsExtension(fields, data, at, clusterSize) };
-    } else if (type === EXTENSION_TYPES.encryption && header.cryptMethod === CRYPT_METHODS.luks) {
+    } else if (type === EXTENSION_TYPES.encryption) {
+      refusePointerWithoutLuks(fields, header, at);
       found = { ...found, luksHeader: decodeLuksPointer(fields, data, at, clusterSize) };
     }
   });
@@ -151,6 +154,17 @@ function decodeBitmapsExtension(
   }
   const directoryOffset = fields.tableOffset('bitmap_directory_offset', at + 16, directorySize, clusterSize);
   return { count, directorySize, directoryOffset };
+}
+
+/** Refuses a pointer to a LUKS header in an image that is not encrypted with LUKS, as QEMU does. */
+function refusePointerWithoutLuks(
+  fields: HeaderFields,
+  { cryptMethod }: Pick<Header, 'cryptMethod'>,
+  at: number,
+): void {
+  if (cryptMethod === CRYPT_METHODS.luks) return;
+  const expected = `${CRYPT_METHODS.luks} (LUKS) with the encryption header pointer at offset ${at}`;
+  throw fields.corrupt('crypt_method', HEADER_AT.cryptMethod, expected, cryptMethod);
 }
 
 /** @param at offset of the extension's data, in bytes */

@@ -1,8 +1,9 @@
 /** Refusals that scripts rely on: their cause and words, before anything is created; and options accepted silently. */
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { EXTENSION_TYPES } from '../../src/qcow2/extension-list.js';
 import * as qemuImg from '../oracle/qemu-img.js';
-import { runOk } from '../oracle/run.js';
+import { run, runOk } from '../oracle/run.js';
 import { convertWithBoth, expectBothRefuse, expectSameGuest } from './beside-qemu-img.js';
 import { cliOk } from './cli.js';
 import { expectFailure } from './failures.js';
@@ -158,6 +159,31 @@ describe('encrypted images', () => {
     bytes.writeUInt32BE(2, 32);
     await writeFile(encrypted, bytes);
     await isRefused('LUKS');
+  });
+
+  test.each([
+    'info pointer.qcow2',
+    'check pointer.qcow2',
+    'check -r leaks pointer.qcow2',
+    'map pointer.qcow2',
+    'measure -O raw pointer.qcow2',
+    'convert -O raw pointer.qcow2 none',
+    'convert -n -f raw -O qcow2 disk.raw pointer.qcow2',
+  ])('%s: a pointer to a LUKS header needs LUKS encryption, as for qemu-img', async (line) => {
+    const bytes = await readFile(qcow2);
+    const [list, pointerBytes] = [bytes.readUInt32BE(100), 24];
+    bytes.copyWithin(list + pointerBytes, list, list + 1024);
+    bytes.writeUInt32BE(EXTENSION_TYPES.encryption, list);
+    bytes.writeUInt32BE(16, list + 4);
+    bytes.writeBigUInt64BE(BigInt(8 * 64 * KIB), list + 8);
+    bytes.writeBigUInt64BE(592n, list + 16);
+    await writeFile(path('pointer.qcow2'), bytes);
+    const [words, cwd] = [line.split(' '), path('')];
+    const theirs = await run('qemu-img', words, { cwd });
+    expect(theirs).toMatchObject({ status: 1, stderr: expect.stringContaining('only expected with LUKS') });
+    const message =
+      /header of 'pointer\.qcow2' has crypt_method 0 at offset 32, expected 2 \(LUKS\) with the encryption header pointer at offset 120$/;
+    await expectFailure(path(''), words, message, { cwd });
   });
 
   test('a LUKS disk is refused by name', async () => {

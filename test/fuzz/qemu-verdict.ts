@@ -45,10 +45,6 @@ const ONLY_QEMU_REFUSES: readonly Reason[] = [
       'bitmaps are only looked at with --bitmaps; QEMU reads their directory whenever it opens an image',
   },
   {
-    words: /CRYPTO header extension only expected with LUKS/,
-    reason: 'the LUKS extension is ignored in an image that is not encrypted',
-  },
-  {
     words: /Bitmap '.*' doesn't satisfy the constraints/,
     of: ({ mutations }) => mutations.some(({ what }) => /^bitmap flags .* -> 0x[4-7]$/.test(what)),
     reason:

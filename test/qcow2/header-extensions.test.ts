@@ -41,7 +41,9 @@ function image(list: readonly Uint8Array[], edit: (header: Buffer) => void = () 
 }
 
 const withDataFile = (header: Buffer) => header.writeBigUInt64BE(4n, 72);
-const withLuks = (header: Buffer) => header.writeUInt32BE(CRYPT_METHODS.luks, 32);
+const CRYPT_METHOD_AT = 32;
+const withLuks = (header: Buffer) => header.writeUInt32BE(CRYPT_METHODS.luks, CRYPT_METHOD_AT);
+const withAes = (header: Buffer) => header.writeUInt32BE(CRYPT_METHODS.aes, CRYPT_METHOD_AT);
 const withBitmaps = (header: Buffer) => header.writeBigUInt64BE(1n, 88);
 const withBackingFileAt = (offset: number, size: number) => (header: Buffer) => {
   header.writeBigUInt64BE(BigInt(offset), 8);
@@ -131,9 +133,8 @@ describe('decodeExtensions', () => {
     expect(read(image(list, withDataFile))).toMatchObject({ dataFile: 'secret' });
   });
 
-  it('ignores the place of a LUKS header in an image that is not encrypted with LUKS', () => {
+  it('finds the place of a LUKS header', () => {
     const list = [luksPointer(1024n, 4096n)];
-    expect(read(image(list))).toEqual({ backing: undefined });
     expect(read(image(list, withLuks))).toMatchObject({ luksHeader: { offset: 1024, length: 4096 } });
   });
 
@@ -174,6 +175,8 @@ describe('decodeExtensions', () => {
       withLuks,
       116,
     ],
+    ['a LUKS header without encryption', [luksPointer(1024n, 4096n)], undefined, CRYPT_METHOD_AT],
+    ['a LUKS header with AES', [luksPointer(1024n, 4096n)], withAes, CRYPT_METHOD_AT],
     ['a LUKS header in the header', [luksPointer(0n, 592n)], withLuks, 120],
     ['a LUKS header that is not aligned', [luksPointer(520n, 592n)], withLuks, 120],
     ['a LUKS header past every file', [luksPointer(2n ** 63n, 592n)], withLuks, 120],
