@@ -91,7 +91,10 @@ export interface ConvertOptions extends RunOptions {
    * it differs. Default: false, but true for a zstd known to compress wrongly (1.5.0 to 1.5.4 from level 13 on).
    */
   readonly checkPayloads?: boolean | undefined;
-  /** The smallest run of zeros that is not allocated, in bytes; 0 stores every cluster. Default: 4096. */
+  /**
+   * The smallest run of zeros that is not allocated, in bytes: a multiple of 512 up to 16 MiB. 0 stores every cluster.
+   * Default: 4096.
+   */
   readonly sparseSize?: number | undefined;
   /** How the target is written; default: none (O_DIRECT), or writeback where the file system refuses that. */
   readonly targetCache?: CacheMode | undefined;

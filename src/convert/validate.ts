@@ -2,10 +2,14 @@
 import { type Qcow2cError, quoted, usageError } from '../errors.js';
 import { missingFileName } from '../image/image-reference.js';
 import { type CreateOptions, noBackingFormat } from '../qcow2/create-options.js';
+import { SECTOR_SIZE } from '../sector.js';
 import { type StreamTarget, streamTitle } from '../storage/stream-name.js';
 import { refuseWithoutCompression } from './compression-options.js';
 import type { ConvertOptions } from './options.js';
 import { isStream, refuseForStream } from './stream-reference.js';
+
+/** qemu-img's largest copy buffer in bytes, 32768 sectors. */
+const HIGHEST_SPARSE_SIZE = 32768 * SECTOR_SIZE;
 
 /** `targetFormat`: of the command line only if it is stated. */
 type CompressionOptions = Omit<Partial<ConvertOptions>, 'targetFormat'> & {
@@ -25,6 +29,7 @@ export function validate(options: KnownOptions): void {
   validateBitmap(options);
   validateStream(options);
   validateCompression(options);
+  validateSparseSize(options.sparseSize);
   refuseMinSize(options.minSize, options.create?.size);
 }
 
@@ -88,6 +93,18 @@ export function validateCompression(options: CompressionOptions): void {
     // The engine of Node.js also inflates the sources.
     [`--engine ${engine}`]: engine !== undefined && engine !== 'node',
   });
+}
+
+/**
+ * @param bytes the shortest run of zeros to leave unallocated
+ * @throws Qcow2cError ERR_USAGE for a size that qemu-img refuses
+ */
+export function validateSparseSize(bytes = 0): void {
+  if (bytes % SECTOR_SIZE === 0 && bytes <= HIGHEST_SPARSE_SIZE) return;
+  throw usageError(
+    `Invalid buffer size for sparse output specified. Valid sizes are multiples of ${SECTOR_SIZE} up to ` +
+      `${HIGHEST_SPARSE_SIZE}. Select 0 to disable sparse detection (fully allocates output).`,
+  );
 }
 
 function validateBitmap(options: KnownOptions): void {

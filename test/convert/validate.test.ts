@@ -20,7 +20,9 @@ test('valid options are accepted, whether the files exist or not', () => {
     { bitmap: 'b', create: { backingFile: 'b', backingFormat: 'raw' }, compareWithBacking: true },
     { bitmap: 'b', keepTarget: true },
     { targetIsZero: true, keepTarget: true },
-    { threads: 1, minSize: 0 },
+    { threads: 1, minSize: 0, sparseSize: 0 },
+    { sparseSize: 512 },
+    { sparseSize: 16 * 1024 * 1024 },
   ] as const) {
     expect(() => validate({ ...PLAIN, ...options })).not.toThrow();
   }
@@ -66,6 +68,11 @@ test.each<[Partial<ConvertOptions>, string]>([
     { compress: true, create: { preallocation: 'metadata' } },
     'Compression and preallocation not supported at the same time',
   ],
+  ...[1, 513, 16 * 1024 * 1024 + 512].map((sparseSize): [Partial<ConvertOptions>, string] => [
+    { sparseSize },
+    'Invalid buffer size for sparse output specified. Valid sizes are multiples of 512 up to 16777216. Select 0 to ' +
+      'disable sparse detection (fully allocates output).',
+  ]),
   [{ minSize: 2, create: { size: 1 } }, 'The size (1 bytes) is below the minimum size (2 bytes)'],
   [
     { sources: [stream], snapshot },

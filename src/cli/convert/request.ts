@@ -3,12 +3,17 @@
  * of qemu-img that concern only the command line are here, with its messages (img_convert in qemu-img.c). Pure.
  */
 import type { ConvertOptions } from '../../convert/options.js';
-import { noEffectInPlace, validate, validateCompression } from '../../convert/validate.js';
+import {
+  noEffectInPlace,
+  validate,
+  validateCompression,
+  validateSparseSize,
+} from '../../convert/validate.js';
 import { type Qcow2cError, quoted, usageError } from '../../errors.js';
 import { type ImageFormat, missingFileName } from '../../image/image-reference.js';
 import { isNbdName } from '../../nbd/nbd-name.js';
 import { asksForDirect } from '../../storage/cache-mode.js';
-import { readCacheSize, readMinSize, readRateLimit, readSparseSize } from '../options/argument-numbers.js';
+import { readCacheSize, readMinSize, readRateLimit, readSize } from '../options/argument-numbers.js';
 import { readCacheMode } from '../options/cache-option.js';
 import { sourceFile, storedFile, targetFile } from '../options/file-names.js';
 import { type FormatDraft, formatOptionsHelp } from '../options/format-option-keys.js';
@@ -187,6 +192,13 @@ function readNumbers({ minSize, sparseSize, rateLimit, compressedCacheSize, ...w
     ...nbdOptions(words),
     compressedCacheSize: compressedCacheSize === undefined ? undefined : readCacheSize(compressedCacheSize),
   };
+}
+
+/** The value of -S. As in qemu-img, an invalid one is reported before other mistakes. @returns bytes */
+function readSparseSize(text: string): number {
+  const bytes = readSize('buffer size for sparse output', text);
+  validateSparseSize(bytes);
+  return bytes;
 }
 
 /** Refuses options that exclude each other or require another one. */

@@ -3,12 +3,9 @@
  * of the commands' options.
  */
 import { usageError } from '../../errors.js';
-import { SECTOR_SIZE } from '../../sector.js';
 import { MOST_THREADS } from '../../workers/worker-budget.js';
 import { parseInteger, parseSize } from './numbers.js';
 
-/** qemu-img's largest copy buffer, 32768 sectors. */
-const HIGHEST_SPARSE_SIZE = 32768 * SECTOR_SIZE;
 const HIGHEST_INT64 = 2n ** 63n - 1n;
 
 /**
@@ -29,23 +26,6 @@ export function readSize(what: string, text: string, highest = HIGHEST_INT64): n
     throw usageError(`Invalid ${what} specified. Must be between 0 and ${highest}.`);
   }
   return Number(bytes);
-}
-
-/**
- * The value of -S.
- * @returns bytes
- * @throws Qcow2cError ERR_USAGE
- */
-export function readSparseSize(text: string): number {
-  const what = 'buffer size for sparse output';
-  const bytes = readSize(what, text);
-  if (bytes % SECTOR_SIZE !== 0 || bytes > HIGHEST_SPARSE_SIZE) {
-    throw usageError(
-      `Invalid ${what} specified. Valid sizes are multiples of ${SECTOR_SIZE} up to ${HIGHEST_SPARSE_SIZE}. ` +
-        'Select 0 to disable sparse detection (fully allocates output).',
-    );
-  }
-  return bytes;
 }
 
 /**
