@@ -1,7 +1,7 @@
 /** Checks the options of a conversion before any file is opened, in the words of qemu-img. */
 import { type Qcow2cError, quoted, usageError } from '../errors.js';
 import { missingFileName } from '../image/image-reference.js';
-import { type CreateOptions, noBackingFormat } from '../qcow2/create-options.js';
+import { noBackingFormat } from '../qcow2/create-options.js';
 import { SECTOR_SIZE } from '../sector.js';
 import { type StreamTarget, streamTitle } from '../storage/stream-name.js';
 import { refuseWithoutCompression } from './compression-options.js';
@@ -156,9 +156,19 @@ export function refuseForStreamTarget(target: string | StreamTarget, options: Kn
   }
 }
 
-function refuseWithCompression({ preallocation = 'off', dataFile }: CreateOptions): void {
-  if (dataFile !== undefined) throw notWithCompression('data_file');
+/**
+ * @param create options of a new image whose clusters are to be compressed; `preallocation` may be any text
+ * @throws Qcow2cError ERR_USAGE for the first option that excludes compression, in the order of qemu-img's checks
+ */
+export function refuseWithCompression({
+  preallocation = 'off',
+  dataFile,
+}: {
+  readonly preallocation?: string | undefined;
+  readonly dataFile?: string | undefined;
+}): void {
   if (preallocation !== 'off') throw notWithCompression('preallocation');
+  if (dataFile !== undefined) throw notWithCompression('data_file');
 }
 
 /** The error of an option that excludes compression. */

@@ -4,7 +4,7 @@
  */
 import { requiresCompression } from '../../convert/compression-options.js';
 import type { ConvertOptions } from '../../convert/options.js';
-import { notWithCompression } from '../../convert/validate.js';
+import { notWithCompression, refuseWithCompression } from '../../convert/validate.js';
 import { Qcow2cError, usageError } from '../../errors.js';
 import type { ImageFormat } from '../../image/image-reference.js';
 import type { CreateOptions } from '../../qcow2/create-options.js';
@@ -85,17 +85,19 @@ function suggestedKey(key: string, format: ImageFormat): string {
   );
 }
 
-/** The first option that excludes compression, in the order of qemu-img's checks. */
-function compressionClash({ create, preallocation, refused }: FormatDraft): string | undefined {
-  if ([...refused.keys()].some((key) => key.startsWith('encrypt'))) return 'encryption';
-  if (preallocation !== undefined && preallocation !== 'off') return 'preallocation';
-  if (create.dataFile !== undefined) return 'data_file';
-  return undefined;
+/** Refuses options that exclude compression: encryption here, because the library has none. */
+function refuseClashesWithCompression({ create, preallocation, refused }: FormatDraft): void {
+  if ([...refused.keys()].some(isOfEncryption)) throw notWithCompression('encryption');
+  refuseWithCompression({ preallocation, dataFile: create.dataFile });
+}
+
+function isOfEncryption(key: string): boolean {
+  return key.startsWith('encrypt');
 }
 
 /** The reason why a key is not supported. */
 function refusal(key: string): string {
-  if (key.startsWith('encrypt')) return 'qcow2c does not encrypt';
+  if (isOfEncryption(key)) return 'qcow2c does not encrypt';
   return 'set it on the directory or on an existing file, and use -n';
 }
 
@@ -106,8 +108,7 @@ function refusal(key: string): string {
  *   does not support
  */
 export function formatOptions(draft: FormatDraft, format: ImageFormat, compress: boolean): FormatOptions {
-  const clash = compress ? compressionClash(draft) : undefined;
-  if (clash !== undefined) throw notWithCompression(clash);
+  if (compress) refuseClashesWithCompression(draft);
   const { refused, preallocation, create, ...options } = draft;
   const [first] = refused;
   if (first !== undefined) {
