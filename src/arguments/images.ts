@@ -18,7 +18,7 @@ import type { StreamTarget } from '../storage/stream-name.js';
 import { fields, flag, isPlain, oneOf, optional, type Taker, wholeNumber, wrongArgument } from './takers.js';
 
 /** Text that can be a name of a file, a snapshot or a bitmap. */
-export const text: Taker<string> = (value, argument) => {
+export const nameText: Taker<string> = (value, argument) => {
   if (typeof value !== 'string') {
     const link =
       value instanceof Uint8Array ? ' (use a symbolic link to a file whose name is not UTF-8)' : '';
@@ -34,7 +34,7 @@ export const text: Taker<string> = (value, argument) => {
  * @returns the absolute name, not normalized; the name itself where that of the working directory is not UTF-8
  */
 export const fileName: Taker<string> = (value, argument) => {
-  const name = text(value, argument);
+  const name = nameText(value, argument);
   if (name === '') throw wrongArgument(argument, "a file's name", value);
   if (isAbsolute(name)) return name;
   const directory = workingDirectory();
@@ -43,7 +43,7 @@ export const fileName: Taker<string> = (value, argument) => {
 
 /** The name of a file or of an NBD export. @returns the absolute name of a file, the name of an export as it is */
 const placeName: Taker<string> = (value, argument) =>
-  typeof value === 'string' && isNbdName(value) ? text(value, argument) : fileName(value, argument);
+  typeof value === 'string' && isNbdName(value) ? nameText(value, argument) : fileName(value, argument);
 
 const imageFields = fields<ImageReference>({
   file: placeName,
@@ -77,7 +77,7 @@ const streamFields = fields<StreamReference>({
     if (typeof value === 'number') return wholeNumber(0, 2 ** 31 - 1)(value, argument);
     throw wrongArgument(argument, 'a file descriptor or a Readable of Node.js', value);
   },
-  name: optional(text),
+  name: optional(nameText),
 });
 
 /** An image or a stream. */
@@ -92,7 +92,7 @@ const targetFields = fields<StreamTarget>({
     if (typeof value === 'number') return wholeNumber(0, 2 ** 31 - 1)(value, argument);
     throw wrongArgument(argument, 'a file descriptor or a Writable of Node.js', value);
   },
-  name: optional(text),
+  name: optional(nameText),
 });
 
 /** The name of a file or of an NBD export, or a stream. */

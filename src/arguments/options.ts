@@ -16,7 +16,7 @@ import type { SnapshotSelector } from '../qcow2/snapshot-table.js';
 import { CACHE_MODES } from '../storage/cache-mode.js';
 import type { RunOptions } from '../workers/run-options.js';
 import { MOST_THREADS } from '../workers/worker-budget.js';
-import { fileName, image, source, target, text } from './images.js';
+import { fileName, image, nameText, source, target } from './images.js';
 import {
   abortSignal,
   arrayOf,
@@ -72,9 +72,9 @@ const conversion = {
       refcountBits: optional(powerOfTwo(0, MAX_REFCOUNT_ORDER)),
       lazyRefcounts: optional(flag),
       extendedL2: optional(flag),
-      backingFile: optional(text),
+      backingFile: optional(nameText),
       backingFormat: optional(format),
-      dataFile: optional(text),
+      dataFile: optional(nameText),
       dataFileRaw: optional(flag),
       preallocation: optional(oneOf(...PREALLOCATIONS)),
       size: optional(bytes),
@@ -83,7 +83,7 @@ const conversion = {
   // Its range depends on the engine.
   compressionLevel: optional(wholeNumber(Number.MIN_SAFE_INTEGER)),
   compressionWindowBits: optional(oneOf(12, 15)),
-  bitmap: optional(text),
+  bitmap: optional(nameText),
   compareWithBacking: optional(flag),
   engine: optional(oneOf(...ENGINE_NAMES)),
   checkPayloads: optional(flag),
@@ -196,10 +196,10 @@ function powerOfTwo(lowest: number, highest: number): Taker<number> {
 }
 
 function snapshotSelector(value: unknown, argument: string): SnapshotSelector {
-  const one = fields<{ idOrName: string }>({ idOrName: text });
+  const one = fields<{ idOrName: string }>({ idOrName: nameText });
   const parts = fields<{ id?: string | undefined; name?: string | undefined }>({
-    id: optional(text),
-    name: optional(text),
+    id: optional(nameText),
+    name: optional(nameText),
   });
   if (isPlain(value) && value['idOrName'] !== undefined) return one(value, argument);
   const selector = parts(value, argument);

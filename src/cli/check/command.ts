@@ -8,7 +8,7 @@ import { messageLine } from '../failure.js';
 import { longRun } from '../long-run.js';
 import { warn, writeNotice } from '../progress/notice.js';
 import type { CheckRequest } from './request.js';
-import { humanText, jsonText } from './result-text.js';
+import { checkResultJson, checkResultText } from './result-text.js';
 
 /** The exit codes of img_check in qemu-img; 0: no errors. */
 const FAILED = 1;
@@ -50,7 +50,7 @@ export async function checkCommand(
     stderr.write(messageLine('This image format does not support checks'));
     return NO_CHECKS;
   }
-  if (!quiet) stdout.write(output === 'json' ? jsonText(result, name) : humanText(result));
+  if (!quiet) stdout.write(output === 'json' ? checkResultJson(result, name) : checkResultText(result));
   if (result.checkErrors > 0) {
     stderr.write(messageLine('Check failed'));
     return FAILED;

@@ -3,7 +3,7 @@ import type { CheckResult } from '../../check/options.js';
 import { qapiJson } from '../options/qapi-object.js';
 
 /** The lines that `check` prints at its end. */
-export function humanText(result: CheckResult): string {
+export function checkResultText(result: CheckResult): string {
   const {
     corruptions,
     leaks,
@@ -72,7 +72,7 @@ function repairedLines({ repaired }: CheckResult): string[] {
  * The object ImageCheck of QEMU's QAPI schema, with two more keys for the data. Numbers that are 0 are omitted.
  * @param filename the image as typed
  */
-export function jsonText(result: CheckResult, filename: string): string {
+export function checkResultJson(result: CheckResult, filename: string): string {
   const nonZero = (value: number) => (value === 0 ? undefined : value);
   return qapiJson({
     filename,

@@ -8,7 +8,7 @@ import { longRun } from '../long-run.js';
 import { qapiJsonParts } from '../options/qapi-object.js';
 import { warn } from '../progress/notice.js';
 import type { StandardStream } from '../progress/progress-display.js';
-import { humanText } from './human-text.js';
+import { imageInfoText } from './human-text.js';
 import { imageObject } from './image-object.js';
 import type { InfoRequest } from './request.js';
 
@@ -43,7 +43,7 @@ export async function infoCommand(
   for (const { file, qcow2 } of infos) {
     if (qcow2?.staleBitmaps) warn(stderr, `${quoted(file)}: ${staleBitmaps('this file')}`);
   }
-  if (output === 'human') await print(stdout, humanText(infos));
+  if (output === 'human') await print(stdout, imageInfoText(infos));
   else if (options.backingChain) await print(stdout, qapiJsonParts(infos.map(imageObject)));
   else for (const info of infos) await print(stdout, qapiJsonParts(imageObject(info)));
   return 0;

@@ -11,7 +11,7 @@ import { examinedRatio, nbdObject, qcow2Object, shownFile } from './image-object
 import { sizeText } from './size-text.js';
 
 /** @returns lines for each image with their line ends, an empty line between two */
-export function* humanText(infos: readonly ImageInfo[]): Generator<string> {
+export function* imageInfoText(infos: readonly ImageInfo[]): Generator<string> {
   for (const [index, info] of infos.entries()) {
     if (index > 0) yield '\n';
     for (const line of linesOf(info)) yield `${line}\n`;

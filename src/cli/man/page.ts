@@ -9,7 +9,7 @@ import {
   optionsOf,
 } from '../options/option-table.js';
 import { VERSION } from '../versions.js';
-import { bold, entry, escaped, italic, lines, verbatim } from './roff.js';
+import { bold, entry, italic, lines, roffText, verbatim } from './roff.js';
 
 const DESCRIPTION = [
   "Creates compressed qcow2 disk images like 'qemu-img convert -c': in parallel, with identical output on every " +
@@ -23,7 +23,7 @@ const DESCRIPTION = [
 export function manualPage(tables: readonly CommandTable[]): string {
   return `\
 .\\" Made by 'qcow2c man' from the tables of the commands.
-.TH QCOW2C 1 "" "qcow2c ${escaped(VERSION)}" "User Commands"
+.TH QCOW2C 1 "" "qcow2c ${roffText(VERSION)}" "User Commands"
 .ad l
 .nr HY 0
 .nh
@@ -33,24 +33,24 @@ qcow2c \\- compress disk images to qcow2, and inspect them
 ${tables.map(synopsisOf).join('.br\n')}.br
 ${bold('qcow2c --version')} | ${bold('--help')}
 .SH DESCRIPTION
-${DESCRIPTION.map((text) => `.PP\n${lines(escaped(text))}`).join('')}\
+${DESCRIPTION.map((text) => `.PP\n${lines(roffText(text))}`).join('')}\
 .SH COMMANDS
 ${tables.map(commandSection).join('')}\
 .SH OPTIONS OF EVERY COMMAND
 ${EVERYWHERE.map((row) => option(row, prose)).join('')}\
 .SH OPTIONS OF IMAGES
 .PP
-${lines(escaped("The keys of -o. Write a comma in a value as ',,'."))}\
+${lines(roffText("The keys of -o. Write a comma in a value as ',,'."))}\
 ${(['qcow2', 'raw'] as const).map(formatSection).join('')}\
 .SH EXIT STATUS
 ${exitStatus(tables)}\
 .SH ENVIRONMENT
-${entry(bold('QCOW2C_DEBUG'), lines(`${escaped('If set to 1, the same as')} ${bold('--debug')}.`))}\
+${entry(bold('QCOW2C_DEBUG'), lines(`${roffText('If set to 1, the same as')} ${bold('--debug')}.`))}\
 .SH FILES
 ${entry(
-  `${escaped('.')}${italic('DST')}${escaped('.qcow2c.tmp')}`,
+  `${roffText('.')}${italic('DST')}${roffText('.qcow2c.tmp')}`,
   lines(
-    escaped(
+    roffText(
       'The temporary file of convert. A killed run leaves it behind; the next run to the same target removes it.',
     ),
   ),
@@ -74,7 +74,7 @@ function synopsisLine(line: string, name: string): string {
     .map((word) => {
       if (word === 'qcow2c' || word === name || word.startsWith('-')) return bold(word);
       return word.replace(/[A-Z0-9]+|[^A-Z0-9]+/g, (part) =>
-        /[A-Z]/.test(part) ? italic(part) : escaped(part),
+        /[A-Z]/.test(part) ? italic(part) : roffText(part),
       );
     })
     .join(' ');
@@ -82,7 +82,7 @@ function synopsisLine(line: string, name: string): string {
 
 type Prose = (text: string) => string;
 
-const prose: Prose = escaped;
+const prose: Prose = roffText;
 
 /** Names of options in bold, placeholders in italics, as in the synopsis. */
 function proseOf(table: CommandTable): Prose {
@@ -94,7 +94,7 @@ function proseOf(table: CommandTable): Prose {
     text
       .split(/((?<![\w-])--?\w[\w-]*|\b[A-Z]{2,}[0-9]?\b)/)
       .map((part) =>
-        flags.includes(part) ? bold(part) : names.includes(part) ? italic(part) : escaped(part),
+        flags.includes(part) ? bold(part) : names.includes(part) ? italic(part) : roffText(part),
       )
       .join('');
 }
@@ -110,7 +110,7 @@ function commandSection(table: CommandTable): string {
       `${own.length === 1 ? '' : `.PP\n${bold(group.title)}\n`}${group.options.map((row) => option(row, text)).join('')}`,
   );
   return `\
-.SS ${escaped(name)}
+.SS ${roffText(name)}
 ${synopsisOf(table)}\
 ${description.map((words) => `.PP\n${lines(text(words))}`).join('')}\
 ${options.join('')}\
@@ -121,25 +121,25 @@ function option(row: OptionRow, text: Prose): string {
   const names = row.flags.map(bold).join(', ');
   const argument = flagsText(row).slice(row.flags.join(', ').length);
   const shown = argument.replace(/[A-Z]+|[^A-Z]+/g, (part) =>
-    /[A-Z]/.test(part) ? italic(part) : escaped(part),
+    /[A-Z]/.test(part) ? italic(part) : roffText(part),
   );
   return entry(names + shown, lines(text(row.help)));
 }
 
 function note({ title, paragraphs = [], verbatim: shown = [] }: Note, text: Prose): string {
-  const head = title === undefined ? '' : `.PP\n${lines(`${escaped(title)}:`)}`;
+  const head = title === undefined ? '' : `.PP\n${lines(`${roffText(title)}:`)}`;
   const body = paragraphs.map((words) => `.PP\n${lines(text(words))}`).join('');
   return head + body + (shown.length === 0 ? '' : verbatim(shown));
 }
 
 function exampleSection({ name, examples }: CommandTable): string {
-  const shown = examples.map(({ what, line }) => `.PP\n${lines(`${escaped(what)}:`)}${verbatim([line])}`);
-  return `.SS ${escaped(name)}\n${shown.join('')}`;
+  const shown = examples.map(({ what, line }) => `.PP\n${lines(`${roffText(what)}:`)}${verbatim([line])}`);
+  return `.SS ${roffText(name)}\n${shown.join('')}`;
 }
 
 function formatSection(format: 'qcow2' | 'raw'): string {
   const keys = formatOptionKeys(format).map(({ key, type, help }) =>
-    entry(`${bold(`${key}=`)}${escaped(type)}`, lines(escaped(help))),
+    entry(`${bold(`${key}=`)}${roffText(type)}`, lines(roffText(help))),
   );
   return `.SS ${format}\n${keys.join('')}`;
 }
@@ -149,9 +149,11 @@ function exitStatus(tables: readonly CommandTable[]): string {
   const meanings = new Map<string, string[]>();
   for (const { name, exitCodes } of tables) {
     const entries = exitCodes
-      .map(([code, meaning]) => entry(escaped(code), lines(escaped(meaning))))
+      .map(([code, meaning]) => entry(roffText(code), lines(roffText(meaning))))
       .join('');
     meanings.set(entries, [...(meanings.get(entries) ?? []), name]);
   }
-  return [...meanings].map(([entries, names]) => `.SS ${names.map(escaped).join(', ')}\n${entries}`).join('');
+  return [...meanings]
+    .map(([entries, names]) => `.SS ${names.map(roffText).join(', ')}\n${entries}`)
+    .join('');
 }

@@ -13,16 +13,16 @@ const SPELLED: Readonly<Record<string, string>> = {
 };
 
 /** @param text without line ends */
-export function escaped(text: string): string {
+export function roffText(text: string): string {
   return text.replace(/[\\\-'`^~"]/g, (letter) => SPELLED[letter] as string);
 }
 
 export function bold(text: string): string {
-  return `\\fB${escaped(text)}\\fR`;
+  return `\\fB${roffText(text)}\\fR`;
 }
 
 export function italic(text: string): string {
-  return `\\fI${escaped(text)}\\fR`;
+  return `\\fI${roffText(text)}\\fR`;
 }
 
 /** Lines of text. */
@@ -32,7 +32,7 @@ export function lines(roff: string): string {
 
 /** Lines shown verbatim. */
 export function verbatim(text: readonly string[]): string {
-  return `.EX\n${text.map((line) => textLine(escaped(line))).join('')}.EE\n`;
+  return `.EX\n${text.map((line) => textLine(roffText(line))).join('')}.EE\n`;
 }
 
 /** A term, with its explanation beside or below it. */

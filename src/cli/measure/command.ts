@@ -5,7 +5,7 @@ import type { Measurement, MeasureOptions } from '../../measure/options.js';
 import type { CommandIo } from '../command-io.js';
 import { longRun } from '../long-run.js';
 import { warn } from '../progress/notice.js';
-import { humanText, jsonText } from './measurement-text.js';
+import { measurementJson, measurementText } from './measurement-text.js';
 import type { MeasureRequest } from './request.js';
 
 /** Includes the library functions, so that tests can replace them. */
@@ -29,6 +29,6 @@ export async function measureCommand(
     io.measure({ ...options, ...hooks, onWarning: (message) => warn(stderr, message) }),
   );
   if ('exitCode' in ended) return ended.exitCode;
-  stdout.write(output === 'json' ? jsonText(ended.result) : humanText(ended.result));
+  stdout.write(output === 'json' ? measurementJson(ended.result) : measurementText(ended.result));
   return 0;
 }

@@ -3,7 +3,7 @@ import type { Estimate, Measurement } from '../../measure/options.js';
 import { qapiJson } from '../options/qapi-object.js';
 
 /** The lines of `qemu-img measure`; an estimate is followed by its margin. */
-export function humanText({ required, fullyAllocated, bitmaps, estimate }: Measurement): string {
+export function measurementText({ required, fullyAllocated, bitmaps, estimate }: Measurement): string {
   const lines = [
     `required size: ${exact(required)}${estimate === undefined ? '' : estimateText(estimate)}`,
     `fully allocated size: ${exact(fullyAllocated)}`,
@@ -13,7 +13,13 @@ export function humanText({ required, fullyAllocated, bitmaps, estimate }: Measu
 }
 
 /** QEMU's BlockMeasureInfo, with further keys if `compress` is set. */
-export function jsonText({ required, fullyAllocated, bitmaps, compressed, estimate }: Measurement): string {
+export function measurementJson({
+  required,
+  fullyAllocated,
+  bitmaps,
+  compressed,
+  estimate,
+}: Measurement): string {
   return qapiJson({
     required: exact(required),
     'fully-allocated': exact(fullyAllocated),

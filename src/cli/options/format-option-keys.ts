@@ -4,7 +4,7 @@ import { IMAGE_FORMATS, type ImageFormat } from '../../image/image-reference.js'
 import type { CreateOptions } from '../../qcow2/create-options.js';
 import { storedFile } from './file-names.js';
 import { backingFormatOf } from './image-formats.js';
-import { bool, integer, oneOf, size } from './option-values.js';
+import { bool, choice, integer, size } from './option-values.js';
 
 type Preallocation = NonNullable<CreateOptions['preallocation']>;
 
@@ -107,7 +107,7 @@ const QCOW2_KEYS: Readonly<Record<string, Key>> = {
     help: 'Format version: v2 (0.10) or v3 (1.1, the default)',
     offers: ['v2', 'v3'],
     apply: ({ create }, value, key) => {
-      create.compat = oneOf<2 | 3>({ '0.10': 2, v2: 2, '1.1': 3, v3: 3 }, value, key);
+      create.compat = choice<2 | 3>({ '0.10': 2, v2: 2, '1.1': 3, v3: 3 }, value, key);
     },
   },
   compression_level: {
@@ -122,7 +122,7 @@ const QCOW2_KEYS: Readonly<Record<string, Key>> = {
     help: 'Compression type: zlib (the default) or zstd',
     offers: COMPRESSION_TYPES,
     apply: ({ create }, value, key) => {
-      create.compressionType = oneOf<CompressionType>({ zlib: 'zlib', zstd: 'zstd' }, value, key);
+      create.compressionType = choice<CompressionType>({ zlib: 'zlib', zstd: 'zstd' }, value, key);
     },
   },
   compression_window_bits: {
@@ -130,7 +130,7 @@ const QCOW2_KEYS: Readonly<Record<string, Key>> = {
     help: 'Deflate window: 15 (the default) or 12, as qemu-img uses',
     offers: ['12', '15'],
     apply: (draft, value, key) => {
-      draft.compressionWindowBits = oneOf<12 | 15>({ 12: 12, 15: 15 }, String(integer(value, key)), key);
+      draft.compressionWindowBits = choice<12 | 15>({ 12: 12, 15: 15 }, String(integer(value, key)), key);
     },
   },
   data_file: {

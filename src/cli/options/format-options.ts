@@ -16,7 +16,7 @@ import {
   PREALLOCATION,
 } from './format-option-keys.js';
 import { type OptionPair, parseOptionList } from './option-list.js';
-import { oneOf } from './option-values.js';
+import { choice } from './option-values.js';
 import { suggestion, withHint } from './suggestion.js';
 
 /** The options set by the lists of -o. */
@@ -116,6 +116,6 @@ export function formatOptions(draft: FormatDraft, format: ImageFormat, compress:
     throw new Qcow2cError('ERR_UNSUPPORTED', `Option '${key}=${value}' is not supported (${refusal(key)})`);
   }
   if (preallocation === undefined) return { ...options, create };
-  const allocated = oneOf(PREALLOCATION[format], preallocation, 'preallocation');
+  const allocated = choice(PREALLOCATION[format], preallocation, 'preallocation');
   return { ...options, create: { ...create, preallocation: allocated } };
 }

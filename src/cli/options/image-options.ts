@@ -9,7 +9,7 @@ import { isNbdName, parseNbdName } from '../../nbd/nbd-name.js';
 import { sourceFormatOf } from './image-formats.js';
 import { readNbdNode } from './nbd-node.js';
 import { splitOptionList } from './option-list.js';
-import { bool, oneOf, size } from './option-values.js';
+import { bool, choice, size } from './option-values.js';
 
 /** The role of the image, and other options about opening it. */
 export interface ImageUse {
@@ -159,8 +159,8 @@ function readProtocol(driver: string | undefined, keys: Keys, use: ImageUse): st
 function readFile(keys: Keys, use: ImageUse): string {
   const name = take(keys, 'filename');
   if (!name) throw usageError("The 'file' block driver requires a file name");
-  takeIf(keys, 'aio', (value, key) => oneOf(AIO, value, key));
-  takeIf(keys, 'locking', (value, key) => oneOf(ON_OFF_AUTO, value, key));
+  takeIf(keys, 'aio', (value, key) => choice(AIO, value, key));
+  takeIf(keys, 'locking', (value, key) => choice(ON_OFF_AUTO, value, key));
   readShared(keys, use);
   refuseRest(keys, "Block protocol 'file' doesn't");
   return name;
@@ -180,8 +180,8 @@ function readShared(keys: Keys, { role, direct, forceShare }: ImageUse): void {
   takeIf(keys, 'force-share', (value, key) => {
     if (!bool(value, key) && forceShare) throw usageError('--force-share/-U conflicts with image options');
   });
-  takeIf(keys, 'discard', (value, key) => oneOf(DISCARD, value, key));
-  takeIf(keys, 'detect-zeroes', (value, key) => oneOf(DETECT_ZEROES, value, key));
+  takeIf(keys, 'discard', (value, key) => choice(DISCARD, value, key));
+  takeIf(keys, 'detect-zeroes', (value, key) => choice(DETECT_ZEROES, value, key));
   take(keys, 'node-name');
 }
 

@@ -4,7 +4,7 @@
  */
 import { Qcow2cError, usageError } from '../../errors.js';
 import { parseNbdName } from '../../nbd/nbd-name.js';
-import { oneOf } from './option-values.js';
+import { choice } from './option-values.js';
 
 const SERVER_TYPES = { unix: 'unix', inet: 'inet' } as const;
 
@@ -35,7 +35,7 @@ export function readNbdNode(keys: Map<string, string>): string {
   const exportName = encodeURIComponent(take('export') ?? '');
   const [path, host, port] = ['path', 'host', 'port'].map((key) => take(`server.${key}`) ?? take(key));
   const type = take('server.type');
-  const kind = type === undefined ? undefined : oneOf(SERVER_TYPES, type, 'server.type');
+  const kind = type === undefined ? undefined : choice(SERVER_TYPES, type, 'server.type');
   if (path !== undefined && (host !== undefined || port !== undefined)) {
     throw usageError('path and host may not be used at the same time');
   }

@@ -41,7 +41,7 @@ export function size(value: string, key: string): number {
  * @param choices the accepted words and their values
  * @throws Qcow2cError ERR_USAGE
  */
-export function oneOf<T>(choices: Readonly<Record<string, T>>, value: string, key: string): T {
+export function choice<T>(choices: Readonly<Record<string, T>>, value: string, key: string): T {
   const choice = Object.hasOwn(choices, value) ? choices[value] : undefined;
   if (choice === undefined) throw notAccepted(key, value, Object.keys(choices));
   return choice;

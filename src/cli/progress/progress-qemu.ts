@@ -35,12 +35,12 @@ export class QemuDisplay implements ProgressDisplay {
   }
 
   #print(share: number): void {
-    this.#stdout.write(`    (${percentage(share)}/100%)\r`);
+    this.#stdout.write(`    (${qemuPercentage(share)}/100%)\r`);
   }
 }
 
 /** A share as a percentage with two decimals; a tie goes to the even digit, as in C's printf. */
-export function percentage(share: number): string {
+export function qemuPercentage(share: number): string {
   const scaled = share * 10_000;
   let hundredths = Math.floor(scaled);
   const rest = scaled - hundredths;

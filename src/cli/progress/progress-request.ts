@@ -6,7 +6,7 @@ import type { EventEmitter } from 'node:events';
 import type { Progress } from '../../workers/progress.js';
 import { writeNotice } from './notice.js';
 import { type StandardStream, shareOf } from './progress-display.js';
-import { percentage } from './progress-qemu.js';
+import { qemuPercentage } from './progress-qemu.js';
 
 const ASKING = ['SIGUSR1', 'SIGINFO'] as const;
 
@@ -37,7 +37,7 @@ export class ProgressRequest {
     if (!this.#asked || this.#waitsForPlan(progress)) return;
     this.#asked = false;
     const share = shareOf(progress);
-    const state = share === undefined ? `${progress.guestBytesDone} bytes` : `${percentage(share)}/100%`;
+    const state = share === undefined ? `${progress.guestBytesDone} bytes` : `${qemuPercentage(share)}/100%`;
     void writeNotice(this.#stderr, `    (${state})\n`);
   }
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { humanText, jsonText } from '../../../src/cli/check/result-text.js';
+import { checkResultJson, checkResultText } from '../../../src/cli/check/result-text.js';
 import { SOUND } from './check-result.js';
 
 const BAD = {
@@ -13,11 +13,11 @@ const BAD = {
 };
 
 test('a sound image gives two lines', () => {
-  expect(humanText(SOUND)).toBe('No errors were found on the image.\nImage end offset: 262144\n');
+  expect(checkResultText(SOUND)).toBe('No errors were found on the image.\nImage end offset: 262144\n');
 });
 
 test('errors are listed by kind, then the clusters', () => {
-  expect(humanText(BAD)).toBe(
+  expect(checkResultText(BAD)).toBe(
     '\n3 errors were found on the image.\n' +
       'Data may be corrupted, or further writes to the image may corrupt it.\n' +
       '\n2 leaked clusters were found on the image.\n' +
@@ -30,7 +30,7 @@ test('errors are listed by kind, then the clusters', () => {
 
 test('a tie is rounded to the even digit, as in C', () => {
   const percent = (fragmentedClusters: number, allocatedClusters: number) =>
-    humanText({ ...SOUND, allocatedClusters, fragmentedClusters }).match(/, (.*)% fragmented/)?.[1];
+    checkResultText({ ...SOUND, allocatedClusters, fragmentedClusters }).match(/, (.*)% fragmented/)?.[1];
   expect(percent(1, 800)).toBe('0.12');
   expect(percent(3, 800)).toBe('0.38');
   expect(percent(411, 480)).toBe('85.62');
@@ -41,12 +41,15 @@ test('a tie is rounded to the even digit, as in C', () => {
 
 test('checked data adds a line and two keys', () => {
   const result = { ...SOUND, data: { examined: 5, broken: 0 } };
-  expect(humanText(result)).toContain('\nCompressed clusters examined: 5, broken: 0\n');
-  expect(JSON.parse(jsonText(result, 'x'))).toMatchObject({ 'examined-clusters': 5, 'broken-clusters': 0 });
+  expect(checkResultText(result)).toContain('\nCompressed clusters examined: 5, broken: 0\n');
+  expect(JSON.parse(checkResultJson(result, 'x'))).toMatchObject({
+    'examined-clusters': 5,
+    'broken-clusters': 0,
+  });
 });
 
 test('JSON has qemu-img’s keys in its order, without those that are 0', () => {
-  expect(jsonText(SOUND, 'ö".qcow2')).toBe(
+  expect(checkResultJson(SOUND, 'ö".qcow2')).toBe(
     [
       '{',
       '    "image-end-offset": 262144,',
@@ -57,7 +60,7 @@ test('JSON has qemu-img’s keys in its order, without those that are 0', () => 
       '}\n',
     ].join('\n'),
   );
-  expect(JSON.parse(jsonText(BAD, 'x'))).toEqual({
+  expect(JSON.parse(checkResultJson(BAD, 'x'))).toEqual({
     'image-end-offset': 262144,
     'total-clusters': 16,
     'check-errors': 1,
@@ -72,7 +75,7 @@ test('JSON has qemu-img’s keys in its order, without those that are 0', () => 
 });
 
 test('leaks are not called harmless if a table could not be read', () => {
-  const text = humanText({ ...SOUND, leaks: 2, unreadTables: 1 });
+  const text = checkResultText({ ...SOUND, leaks: 2, unreadTables: 1 });
   expect(text).toMatch(/^They may be in use: /m);
   expect(text).not.toMatch(/no harm/);
 });

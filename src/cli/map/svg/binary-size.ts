@@ -14,7 +14,7 @@ export function binarySize(bytes: number): string {
 }
 
 /** @param part of `whole` @returns a percentage; 0 and 100 only if exact */
-export function percentage(part: number, whole: number): string {
+export function roundedPercentage(part: number, whole: number): string {
   const percent = (100 * part) / whole;
   if (percent > 0 && percent < 0.1) return '< 0.1 %';
   if (percent < 100 && percent > 99.9) return '> 99.9 %';

@@ -9,7 +9,7 @@ export function shown(name: string): string {
 }
 
 /** Text as XML content: markup is escaped, and no forbidden character remains. */
-export function escaped(text: string): string {
+export function xmlText(text: string): string {
   return shown(text).replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }
 
@@ -17,8 +17,8 @@ export function escaped(text: string): string {
  * @param x and `y`: of the start of the base line, or of its end or middle, depending on the class @param kind a class
  *   of the style
  */
-export function text(x: number, y: number, kind: string, content: string): string {
-  return `<text x="${x}" y="${y}" class="${kind}">${escaped(content)}</text>\n`;
+export function textElement(x: number, y: number, kind: string, content: string): string {
+  return `<text x="${x}" y="${y}" class="${kind}">${xmlText(content)}</text>\n`;
 }
 
 export function rectangle(x: number, y: number, width: number, height: number, colour: string): string {

@@ -1,7 +1,7 @@
 /** Draws one address space: a heading, a legend with the amount of each kind, and the cells. */
 import { type Cells, COLUMNS } from '../../../map/cells.js';
 import { binarySize } from './binary-size.js';
-import { rectangle, shown, text } from './markup.js';
+import { rectangle, shown, textElement } from './markup.js';
 import { CELL_WIDTH, ROW_HEIGHT, type Share, strips } from './strips.js';
 import { fitted, textWidth } from './text-width.js';
 
@@ -49,10 +49,10 @@ export function drawPanel(
   const { cellSize, count } = cells;
   const scale = `one cell is ${binarySize(cellSize)}, a row ${binarySize(COLUMNS * cellSize)}`;
   const roomForTitle = PANEL_WIDTH - textWidth(scale, 'scale') - GAP;
-  const heading = text(PANEL_LEFT, top + 14, 'heading', fitted(shown(title), roomForTitle, 'heading'));
+  const heading = textElement(PANEL_LEFT, top + 14, 'heading', fitted(shown(title), roomForTitle, 'heading'));
   if (count === 0) {
     return {
-      svg: heading + text(PANEL_LEFT, top + 38, 'label', 'Empty'),
+      svg: heading + textElement(PANEL_LEFT, top + 38, 'label', 'Empty'),
       bottom: top + 50,
     };
   }
@@ -63,7 +63,7 @@ export function drawPanel(
   return {
     svg: [
       heading,
-      text(right, top + 14, 'scale end', scale),
+      textElement(right, top + 14, 'scale end', scale),
       drawn.svg,
       columnLabels(cells, cellsTop),
       rowLabels(cells, rows, cellsTop),
@@ -92,7 +92,7 @@ function drawEntry({ colours, marks = [], label, amount, file }: LegendEntry, x:
     const left = x + place * width;
     // Light text on the dark half of a scale.
     const kind = 2 * place < colours.length ? 'mark' : 'mark light';
-    const mark = marks[place] === undefined ? '' : text(left + width / 2, y + 10, kind, marks[place]);
+    const mark = marks[place] === undefined ? '' : textElement(left + width / 2, y + 10, kind, marks[place]);
     return rectangle(left, y, width, SWATCH, colour) + mark;
   });
   const after = x + colours.length * width + 8;
@@ -100,9 +100,12 @@ function drawEntry({ colours, marks = [], label, amount, file }: LegendEntry, x:
   const name =
     file === undefined
       ? ''
-      : text(below, y + 40, 'amount', fitted(shown(file), x + LEGEND_WIDTH - GAP - below, 'amount'));
+      : textElement(below, y + 40, 'amount', fitted(shown(file), x + LEGEND_WIDTH - GAP - below, 'amount'));
   return (
-    swatches.join('') + text(after, y + 11, 'label', label) + text(below, y + 26, 'amount', amount) + name
+    swatches.join('') +
+    textElement(after, y + 11, 'label', label) +
+    textElement(below, y + 26, 'amount', amount) +
+    name
   );
 }
 
@@ -113,7 +116,7 @@ function columnLabels({ cellSize, count }: Cells<string>, top: number): string {
   return Array.from({ length: shown }, (_, index) => {
     const x = PANEL_LEFT + index * step * CELL_WIDTH;
     const label = index === 0 ? '0' : `+${binarySize(index * step * cellSize)}`;
-    return text(x + 3, top - 6, 'scale', label) + rectangle(x, top - 14, 0.75, 12, '#8a929c');
+    return textElement(x + 3, top - 6, 'scale', label) + rectangle(x, top - 14, 0.75, 12, '#8a929c');
   }).join('');
 }
 
@@ -124,7 +127,7 @@ function rowLabels({ from, cellSize }: Cells<string>, rows: number, top: number)
   const labels: string[] = [];
   for (let row = 0; row < rows; row += step) {
     const offset = binarySize(from + row * COLUMNS * cellSize);
-    labels.push(text(PANEL_LEFT - 9, top + row * ROW_HEIGHT + 10, 'scale end', offset));
+    labels.push(textElement(PANEL_LEFT - 9, top + row * ROW_HEIGHT + 10, 'scale end', offset));
   }
   return labels.join('');
 }

@@ -3,8 +3,8 @@ import type { Cells } from '../../../map/cells.js';
 import type { DiskKind } from '../../../map/survey-disk.js';
 import type { FileSurvey } from '../../../map/survey-file.js';
 import type { ImageSurvey } from '../../../map/survey-image.js';
-import { binarySize, percentage } from './binary-size.js';
-import { escaped, rectangle, shown, text } from './markup.js';
+import { binarySize, roundedPercentage } from './binary-size.js';
+import { rectangle, shown, textElement, xmlText } from './markup.js';
 import { type Appearance, DISK_KINDS, FILE_KINDS, RATIO_COLOURS } from './palette.js';
 import { drawPanel, type LegendEntry, PANEL_LEFT, PANEL_WIDTH, type Panel } from './panel.js';
 import { FONT_SIZES, fitted } from './text-width.js';
@@ -41,10 +41,10 @@ export function picture(survey: ImageSurvey): string {
   const sizes = factsOf(survey);
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${top}" viewBox="0 0 ${WIDTH} ${top}" role="img">\n`,
-    `<title>${escaped(survey.name)}</title>\n<desc>${escaped(sizes)}</desc>\n<style>${STYLE}</style>\n`,
+    `<title>${xmlText(survey.name)}</title>\n<desc>${xmlText(sizes)}</desc>\n<style>${STYLE}</style>\n`,
     rectangle(0, 0, WIDTH, top, '#ffffff'),
-    text(PANEL_LEFT, 44, 'title', fitted(shown(survey.name), PANEL_WIDTH, 'title')),
-    text(PANEL_LEFT, 67, 'facts', sizes),
+    textElement(PANEL_LEFT, 44, 'title', fitted(shown(survey.name), PANEL_WIDTH, 'title')),
+    textElement(PANEL_LEFT, 67, 'facts', sizes),
     ...parts,
     '</svg>\n',
   ].join('');
@@ -114,7 +114,7 @@ function compressedEntry(disk: Cells<DiskKind>, bytes: number): LegendEntry {
     colours: RATIO_COLOURS,
     marks: RATIO_COLOURS.map((_, index) => `${((index + 1) / RATIO_COLOURS.length) * 100}`),
     label: 'compressed, in %',
-    amount: `${binarySize(bytes)} stored in ${binarySize(payload)} (${percentage(payload, bytes)})`,
+    amount: `${binarySize(bytes)} stored in ${binarySize(payload)} (${roundedPercentage(payload, bytes)})`,
   };
 }
 
@@ -143,5 +143,9 @@ function entryOf<Kind extends string>(
   bytes: number,
   { from, to }: Cells<Kind>,
 ): LegendEntry {
-  return { colours: [colour], label, amount: `${binarySize(bytes)} (${percentage(bytes, to - from)})` };
+  return {
+    colours: [colour],
+    label,
+    amount: `${binarySize(bytes)} (${roundedPercentage(bytes, to - from)})`,
+  };
 }

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
-import { binarySize, percentage } from '../../../../src/cli/map/svg/binary-size.js';
-import { escaped } from '../../../../src/cli/map/svg/markup.js';
+import { binarySize, roundedPercentage } from '../../../../src/cli/map/svg/binary-size.js';
+import { xmlText } from '../../../../src/cli/map/svg/markup.js';
 
 test('text from an image is never markup', () => {
-  expect(escaped('<script>&"')).toBe('&lt;script&gt;&amp;"');
-  expect(escaped('a\u0000b\nc\u001b')).toBe('a\\x00b\\x0ac\\x1b');
-  expect(escaped('\ud800 \uffff 😀')).toBe('\ufffd \ufffd 😀');
+  expect(xmlText('<script>&"')).toBe('&lt;script&gt;&amp;"');
+  expect(xmlText('a\u0000b\nc\u001b')).toBe('a\\x00b\\x0ac\\x1b');
+  expect(xmlText('\ud800 \uffff 😀')).toBe('\ufffd \ufffd 😀');
 });
 
 test.each([
@@ -22,11 +22,15 @@ test.each([
 });
 
 test('a percentage is 0 or 100 only if exact', () => {
-  expect([0, 1, 999_999, 1_000_000].map((part) => percentage(part, 1_000_000))).toEqual([
+  expect([0, 1, 999_999, 1_000_000].map((part) => roundedPercentage(part, 1_000_000))).toEqual([
     '0 %',
     '< 0.1 %',
     '> 99.9 %',
     '100 %',
   ]);
-  expect([percentage(1, 3), percentage(1, 30), percentage(995, 1000)]).toEqual(['33 %', '3.3 %', '99.5 %']);
+  expect([roundedPercentage(1, 3), roundedPercentage(1, 30), roundedPercentage(995, 1000)]).toEqual([
+    '33 %',
+    '3.3 %',
+    '99.5 %',
+  ]);
 });
