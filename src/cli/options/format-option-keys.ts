@@ -112,7 +112,7 @@ const QCOW2_KEYS: Readonly<Record<string, Key>> = {
   },
   compression_level: {
     type: '<num>',
-    help: 'Higher is smaller and slower: zlib 1 to 9 (libdeflate: 12), zstd 1 to 19',
+    help: 'Higher is smaller (with -c): zlib 1 to 9 (libdeflate: 12), zstd 1 to 19',
     apply: (draft, value, key) => {
       draft.compressionLevel = integer(value, key);
     },
@@ -127,7 +127,7 @@ const QCOW2_KEYS: Readonly<Record<string, Key>> = {
   },
   compression_window_bits: {
     type: '<num>',
-    help: 'Deflate window: 15 (the default) or 12, as qemu-img uses',
+    help: 'Deflate window (with -c): 15 (the default) or 12, as qemu-img uses',
     offers: ['12', '15'],
     apply: (draft, value, key) => {
       draft.compressionWindowBits = choice<12 | 15>({ 12: 12, 15: 15 }, String(integer(value, key)), key);
