@@ -32,3 +32,8 @@ export function refuseWithoutCompression(
 export function requiresCompression(flag: string, targetFormat: string | undefined): Qcow2cError {
   return usageError(`${flag} requires -c${targetFormat === 'raw' ? ' and a qcow2 target' : ''}`);
 }
+
+/** The error of compression for a raw target. */
+export function noRawCompression(): Qcow2cError {
+  return usageError('Compression not supported for this file format', { expected: 'qcow2', found: 'raw' });
+}

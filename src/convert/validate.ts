@@ -4,7 +4,7 @@ import { missingFileName } from '../image/image-reference.js';
 import { noBackingFormat } from '../qcow2/create-options.js';
 import { SECTOR_SIZE } from '../sector.js';
 import { type StreamTarget, streamTitle } from '../storage/stream-name.js';
-import { refuseWithoutCompression } from './compression-options.js';
+import { noRawCompression, refuseWithoutCompression } from './compression-options.js';
 import type { ConvertOptions } from './options.js';
 import { isStream, refuseForStream } from './stream-reference.js';
 
@@ -71,7 +71,7 @@ function validateTarget(options: KnownOptions): void {
   // With -n the image keeps its backing file and the format of that file.
   if (backingFile !== undefined && backingFormat === undefined && !keepTarget) throw noBackingFormat();
   if (compress) {
-    if (targetFormat === 'raw') throw onlyForQcow2('Compression not supported for this file format');
+    if (targetFormat === 'raw') throw noRawCompression();
     refuseWithCompression(create);
   }
   if (targetFormat === 'raw' && preallocation === 'metadata') {

@@ -1,5 +1,5 @@
 /** The options and the result of `measure`. */
-import { refuseWithoutCompression } from '../convert/compression-options.js';
+import { noRawCompression, refuseWithoutCompression } from '../convert/compression-options.js';
 import type { ConvertOptions } from '../convert/options.js';
 import { usageError } from '../errors.js';
 import type { Image, StreamReference } from '../image/image-reference.js';
@@ -98,7 +98,7 @@ export function validateMeasurement(options: KnownOptions): void {
     '--compare-with-backing': compareWithBacking,
     [`--engine ${engine}`]: engine !== undefined,
   });
-  if (compress && isRaw(options)) throw usageError('Compression not supported for this file format');
+  if (compress && isRaw(options)) throw noRawCompression();
   if (compress && source === undefined) {
     throw usageError('-c requires a filename argument: --size has nothing to compress');
   }
