@@ -128,7 +128,7 @@ describe('the library', () => {
   test('checks its options about NBD', async () => {
     await expect(convert({ sources: [uri], target: out, nbd: { timeoutMs: 0 } })).rejects.toMatchObject({
       code: 'ERR_USAGE',
-      message: "'nbd.timeoutMs' must be a whole number of at least 1, not the number 0",
+      message: "'nbd.timeoutMs' must be a whole number from 1 to 86400000, not the number 0",
     });
   });
 });
