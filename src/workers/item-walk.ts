@@ -7,6 +7,7 @@ import { roundDown } from '../arithmetic.js';
 import { sliceRange } from '../image/range-slice.js';
 import type { MappedRange, Source } from '../image/source.js';
 import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
+import { evenLength } from './range-identity.js';
 import type { UnreadableRange } from './unreadable-range.js';
 
 export type MappedDisk = Pick<Source, 'size' | 'map'>;
@@ -106,8 +107,8 @@ export async function* walkItems(
 }
 
 /**
- * @returns the disks' ranges at an offset, and the bytes that all of them cover; `error` if the first disk's range is
- *   unreadable
+ * @returns the disks' ranges at an offset, and the bytes that all of them cover and that are alike (`evenLength`);
+ *   `error` if the first disk's range is unreadable
  */
 async function rangesAt(disks: readonly MappedDisk[], at: number, size: number, part?: WalkedPart) {
   const ranges: MappedRange[] = [];
@@ -130,5 +131,7 @@ async function rangesAt(disks: readonly MappedDisk[], at: number, size: number, 
       ranges.push({ kind: 'zero', length: range.length });
     }
   }
+  const [one, other] = ranges;
+  if (one !== undefined && other !== undefined) length = Math.min(length, evenLength(one, other));
   return { ranges, length, error, isInside: true };
 }

@@ -12,7 +12,7 @@ import { fileIdentity } from '../system/file-identity.js';
  */
 export type IdentityOf = (descriptor: number) => string;
 
-/** Whether two ranges are the same bytes of a file, or zeros, as far as both go. */
+/** Whether two ranges begin with the same byte of a file, or with zeros. Then they are equal as far as `evenLength`. */
 export function isSameRange(a: MappedRange, b: MappedRange, identityOf: IdentityOf): boolean {
   const isSameFile = (one: number, other: number) => one === other || identityOf(one) === identityOf(other);
   if (a.kind === 'zero') return b.kind === 'zero';
@@ -20,8 +20,7 @@ export function isSameRange(a: MappedRange, b: MappedRange, identityOf: Identity
     return b.kind === 'data' && a.offset === b.offset && isSameFile(a.descriptor, b.descriptor);
   }
   if (a.kind !== 'compressed' || b.kind !== 'compressed') return false;
-  const length = Math.min(a.length, b.length);
-  const [one, other] = [cutPayloads(a.payloads, a.skip, length), cutPayloads(b.payloads, b.skip, length)];
+  const [one, other] = [cutPayloads(a.payloads, a.skip, 1), cutPayloads(b.payloads, b.skip, 1)];
   return (
     one.skip === other.skip &&
     one.payloads.type === other.payloads.type &&
@@ -29,6 +28,29 @@ export function isSameRange(a: MappedRange, b: MappedRange, identityOf: Identity
     one.payloads.places.every((place, index) => place === other.payloads.places[index]) &&
     isSameFile(one.payloads.descriptor, other.payloads.descriptor)
   );
+}
+
+/**
+ * Limits two ranges: where both are runs of payloads, either all clusters have the same payload in both, or none has.
+ * @returns bytes from their start
+ */
+export function evenLength(a: MappedRange, b: MappedRange): number {
+  const length = Math.min(a.length, b.length);
+  if (a.kind !== 'compressed' || b.kind !== 'compressed') return length;
+  const { clusterSize } = a.payloads;
+  const inCluster = a.skip % clusterSize;
+  if (b.payloads.clusterSize !== clusterSize || b.skip % clusterSize !== inCluster) return length;
+  const [first, otherFirst] = [(a.skip - inCluster) / clusterSize, (b.skip - inCluster) / clusterSize];
+  const isShared = (index: number) =>
+    [0, 1].every(
+      (field) =>
+        a.payloads.places[2 * (first + index) + field] ===
+        b.payloads.places[2 * (otherFirst + index) + field],
+    );
+  const atStart = isShared(0);
+  let end = clusterSize - inCluster;
+  for (let index = 1; end < length && isShared(index) === atStart; index += 1) end += clusterSize;
+  return Math.min(end, length);
 }
 
 /**

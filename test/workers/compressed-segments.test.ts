@@ -159,6 +159,18 @@ describe('a cluster is inflated', () => {
     shared.read([whole], 0, item, unreadable);
     expect(Buffer.compare(item.subarray(0, 512), CLUSTERS[0]!.subarray(0, 512))).toBe(0);
   });
+
+  test('once for segments in two items, and a flaw is noted at the place of each', () => {
+    const shared = reader({ salvage: true });
+    const unreadable: UnreadableItemRange[] = [];
+    const damaged = { ...segment(1, 1024, 0, 512), storedLength: 3000 };
+    shared.read([damaged], 0, new Uint8Array(ITEM), unreadable);
+    shared.read([{ ...damaged, at: 0, skip: 512 }], 0, new Uint8Array(ITEM), unreadable);
+    expect(unreadable.map(({ at, failure }) => [at, failure.at])).toEqual([
+      [1024, 1024],
+      [0, 0],
+    ]);
+  });
 });
 
 test('a payload for copying has no trailing bytes', () => {

@@ -83,7 +83,8 @@ export class ClusterInflater {
       this.#last = undefined;
       this.#last = { segment, inflated: this.inflateInto(segment, cluster) };
     }
-    return { ...this.#last.inflated, cluster };
+    const { payload, flaw } = this.#last.inflated;
+    return { payload, flaw: flaw && { ...flaw, failure: { ...flaw.failure, at: segment.at } }, cluster };
   }
 }
 
