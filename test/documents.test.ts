@@ -68,3 +68,8 @@ test(`the documents have at most ${MOST_WORDS} words together, so that they are 
   const words = DOCS.flatMap((name) => read(name).trim().split(/\s+/));
   expect(words.length).toBeLessThanOrEqual(MOST_WORDS);
 });
+
+test('README names the command that compresses a sample, and the one that runs the tests', () => {
+  for (const command of ['fixtures/run-sample.sh', 'test/run-all.sh'])
+    expect(read('README.md')).toContain(command);
+});
