@@ -1,7 +1,6 @@
 /** Decides by their maps whether two ranges are the same bytes of a file, which then need not be read and compared. */
 import { fstatSync } from 'node:fs';
 import { ioError, quoted } from '../errors.js';
-import { cutPayloads } from '../image/range-slice.js';
 import type { MappedRange } from '../image/source.js';
 import { isExportNumber } from '../nbd/open-exports.js';
 import { fileIdentity } from '../system/file-identity.js';
@@ -20,13 +19,11 @@ export function isSameRange(a: MappedRange, b: MappedRange, identityOf: Identity
     return b.kind === 'data' && a.offset === b.offset && isSameFile(a.descriptor, b.descriptor);
   }
   if (a.kind !== 'compressed' || b.kind !== 'compressed') return false;
-  const [one, other] = [cutPayloads(a.payloads, a.skip, 1), cutPayloads(b.payloads, b.skip, 1)];
   return (
-    one.skip === other.skip &&
-    one.payloads.type === other.payloads.type &&
-    one.payloads.clusterSize === other.payloads.clusterSize &&
-    one.payloads.places.every((place, index) => place === other.payloads.places[index]) &&
-    isSameFile(one.payloads.descriptor, other.payloads.descriptor)
+    areClustersAligned(a, b) &&
+    a.payloads.type === b.payloads.type &&
+    hasPayloadAtSamePlace(a, b, 0) &&
+    isSameFile(a.payloads.descriptor, b.payloads.descriptor)
   );
 }
 
@@ -36,21 +33,34 @@ export function isSameRange(a: MappedRange, b: MappedRange, identityOf: Identity
  */
 export function evenLength(a: MappedRange, b: MappedRange): number {
   const length = Math.min(a.length, b.length);
-  if (a.kind !== 'compressed' || b.kind !== 'compressed') return length;
+  if (a.kind !== 'compressed' || b.kind !== 'compressed' || !areClustersAligned(a, b)) return length;
   const { clusterSize } = a.payloads;
-  const inCluster = a.skip % clusterSize;
-  if (b.payloads.clusterSize !== clusterSize || b.skip % clusterSize !== inCluster) return length;
-  const [first, otherFirst] = [(a.skip - inCluster) / clusterSize, (b.skip - inCluster) / clusterSize];
-  const isShared = (index: number) =>
-    [0, 1].every(
-      (field) =>
-        a.payloads.places[2 * (first + index) + field] ===
-        b.payloads.places[2 * (otherFirst + index) + field],
-    );
-  const atStart = isShared(0);
-  let end = clusterSize - inCluster;
-  for (let index = 1; end < length && isShared(index) === atStart; index += 1) end += clusterSize;
+  const isShared = hasPayloadAtSamePlace(a, b, 0);
+  let end = clusterSize - (a.skip % clusterSize);
+  for (let index = 1; end < length && hasPayloadAtSamePlace(a, b, index) === isShared; index += 1) {
+    end += clusterSize;
+  }
   return Math.min(end, length);
+}
+
+type CompressedRange = Extract<MappedRange, { readonly kind: 'compressed' }>;
+
+/** Whether clusters of one size begin at the same bytes of both ranges. */
+function areClustersAligned({ payloads, skip }: CompressedRange, other: CompressedRange): boolean {
+  const { clusterSize } = payloads;
+  return other.payloads.clusterSize === clusterSize && other.skip % clusterSize === skip % clusterSize;
+}
+
+/** @param index of a cluster, counted from the one in which the ranges begin */
+function hasPayloadAtSamePlace(a: CompressedRange, b: CompressedRange, index: number): boolean {
+  const [offset, storedLength] = placeOf(a, index);
+  const [otherOffset, otherLength] = placeOf(b, index);
+  return offset === otherOffset && storedLength === otherLength;
+}
+
+function placeOf({ payloads: { places, clusterSize }, skip }: CompressedRange, index: number) {
+  const at = 2 * (Math.floor(skip / clusterSize) + index);
+  return [places[at], places[at + 1]] as const;
 }
 
 /**
