@@ -83,8 +83,7 @@ export class ClusterInflater {
       this.#last = undefined;
       this.#last = { segment, inflated: this.inflateInto(segment, cluster) };
     }
-    const { payload, flaw } = this.#last.inflated;
-    return { payload, flaw: flaw && { ...flaw, failure: { ...flaw.failure, at: segment.at } }, cluster };
+    return { ...this.#last.inflated, cluster };
   }
 }
 

@@ -205,7 +205,9 @@ function noteFlaw(
   inflated: InflatedCluster | undefined,
 ): void {
   if (inflated?.flaw === undefined) return;
-  const { failure, yielded } = inflated.flaw;
+  const { yielded } = inflated.flaw;
+  // Another segment of the cluster, perhaps of another item, may have inflated it.
+  const failure = { ...inflated.flaw.failure, at };
   const had = Math.min(length, Math.max(0, yielded - skip));
   if (had === length) unreadable.push({ at, length, failure, isKept: true });
   else note(unreadable, { at: at + had, length: length - had, failure });
