@@ -42,12 +42,12 @@ export class PayloadExaminer {
     const broken: number[] = [];
     const unreadable: UnreadableItemRange[] = [];
     const facts: Totals = { payloadBytes: 0, window: 0, checksums: 0 };
-    const runEnds = endsOfRuns(payloads, PAYLOAD_FIELDS);
+    const runEnds = endsOfRuns(this.#setup.descriptor, payloads, PAYLOAD_FIELDS);
     for (let index = 0; index * PAYLOAD_FIELDS < payloads.length; index += 1) {
       throwIfCancelled(this.#memory);
       const [at = 0, offset = 0, storedLength = 0] = payloads.subarray(index * PAYLOAD_FIELDS);
       try {
-        const stream = this.#inflate(offset, storedLength, runEnds[index]);
+        const stream = this.#inflate(offset, storedLength, runEnds?.[index]);
         if (this.#setup.streamFacts) this.#collectFacts(stream, facts);
       } catch (error) {
         const isKept = error instanceof CorruptPayload && error.isReadable;
@@ -60,7 +60,7 @@ export class PayloadExaminer {
   }
 
   /**
-   * @param runEnd end of the payloads that follow without a gap
+   * @param runEnd as in ClusterSegment
    * @returns the stream without trailing bytes, valid until the next call
    * @throws ItemError, CorruptPayload
    */

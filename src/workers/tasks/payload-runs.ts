@@ -1,4 +1,5 @@
 /** Runs of payloads: those that lie one after the other in the file can be read in one request. */
+import { isExportNumber } from '../../nbd/open-exports.js';
 
 /**
  * The most bytes that are read from an export for one payload and those that follow it: a request costs as much as some
@@ -7,11 +8,18 @@
 export const MOST_READ_TOGETHER = 2 ** 18;
 
 /**
+ * @param descriptor of the file; only an export is read beyond a payload
  * @param places numbers of payloads in the order in which they are read, `fields` for each; the last two of each are
  *   its offset and the most bytes that it may take
- * @returns for each payload the end of those after it that follow it in the file without a gap, in bytes
+ * @returns for each payload the end of those after it that follow it in the file without a gap, in bytes; undefined
+ *   for a file
  */
-export function endsOfRuns(places: ArrayLike<number>, fields: number): Float64Array {
+export function endsOfRuns(
+  descriptor: number,
+  places: ArrayLike<number>,
+  fields: number,
+): Float64Array | undefined {
+  if (!isExportNumber(descriptor)) return undefined;
   const ends = new Float64Array(places.length / fields);
   for (let index = ends.length - 1; index >= 0; index -= 1) {
     const at = (index + 1) * fields - 2;

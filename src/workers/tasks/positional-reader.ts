@@ -61,7 +61,7 @@ export class PositionalReader {
     runEnd = offset + length,
   ): { bytes: Uint8Array; found: number } {
     const { from, found: filled } = isExportNumber(descriptor)
-      ? this.#readTogether(descriptor, offset, length, runEnd)
+      ? this.#readRun(descriptor, offset, length, runEnd)
       : this.#readBounced(descriptor, offset, length);
     const skip = offset - from;
     const found = Math.min(length, Math.max(0, filled - skip));
@@ -71,7 +71,7 @@ export class PositionalReader {
   }
 
   /** @returns the bytes in `#bounce` that hold the requested ones, as far as the export has them */
-  #readTogether(descriptor: number, offset: number, length: number, runEnd: number): Bounced {
+  #readRun(descriptor: number, offset: number, length: number, runEnd: number): Bounced {
     const kept = this.#kept;
     if (kept?.descriptor === descriptor && offset >= kept.from && offset + length <= kept.from + kept.room)
       return kept;

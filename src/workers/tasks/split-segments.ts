@@ -17,8 +17,8 @@ export interface ClusterSegment {
   readonly offset: number;
   /** Largest possible length of the payload; bytes past the end of the file read as zeros. */
   readonly storedLength: number;
-  /** Where the payloads that the next segments need and that follow without a gap end, in bytes of the file. */
-  readonly runEnd: number;
+  /** Of an export: where the payloads that the next segments need and that follow without a gap end, in bytes. */
+  readonly runEnd: number | undefined;
   /** The payload inflates to exactly this many bytes. */
   readonly inflatedLength: number;
   /** Inflated bytes before the segment. */
@@ -34,7 +34,7 @@ export function splitSegments(segments: readonly Segment[]): SplitSegment[] {
       continue;
     }
     const { places, clusterSize: inflatedLength, type, descriptor } = segment.payloads;
-    const runEnds = endsOfRuns(places, 2);
+    const runEnds = endsOfRuns(descriptor, places, 2);
     const end = segment.at + segment.length;
     let { at, skip } = segment;
     for (let index = 0; at < end; index += 1, skip = 0) {
@@ -42,7 +42,7 @@ export function splitSegments(segments: readonly Segment[]): SplitSegment[] {
       const offset = places[2 * index] as number;
       const storedLength = places[2 * index + 1] as number;
       const payload = { type, descriptor, offset, storedLength, inflatedLength };
-      split.push({ kind: 'compressed', at, length, skip, runEnd: runEnds[index] as number, ...payload });
+      split.push({ kind: 'compressed', at, length, skip, runEnd: runEnds?.[index], ...payload });
       at += length;
     }
   }
