@@ -160,10 +160,10 @@ export class ClusterLookup {
       const length = Math.min(untilEnd, count * this.#clusterSize - inCluster);
       return { kind: 'unreadable', length, error: fileErrorOnly(error) };
     }
-    const count = Math.min(entries.count, this.#l2Entries - first);
-    const run = this.#runOf({ ...entries, count }, Math.floor(inCluster / this.#unitSize), guest - inCluster);
+    const inTable = { ...entries, count: Math.min(entries.count, this.#l2Entries - first) };
+    const run = this.#runOf(inTable, Math.floor(inCluster / this.#unitSize), guest - inCluster);
     if (run.kind === 'compressed') {
-      const places = this.#placesFrom(run, { ...entries, count }, guest - inCluster);
+      const places = this.#placesFrom(run, inTable, guest - inCluster);
       const bytes = (places.length / 2) * this.#clusterSize - inCluster;
       return { kind: 'compressed', length: Math.min(untilEnd, bytes), places, skip: inCluster };
     }
