@@ -157,6 +157,12 @@ export function reworded(error: Qcow2cError, message: string): Qcow2cError {
   return new Qcow2cError(code, message, { ...(facts as ErrorFacts), cause: error });
 }
 
+/** The same error with the guest offset that it concerns, in bytes. */
+export function atGuestOffset(error: Qcow2cError, guestOffset: number): Qcow2cError {
+  const { code, message, ...facts } = error;
+  return new Qcow2cError(code, message, { ...(facts as ErrorFacts), guestOffset, cause: error.cause });
+}
+
 /** Whether nothing more can be read of the file; otherwise a failed read concerns its range alone. */
 export function isFileLost(error: Qcow2cError): boolean {
   for (let cause: unknown = error.cause; cause instanceof Error; cause = cause.cause) {

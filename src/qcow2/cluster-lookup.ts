@@ -3,7 +3,7 @@
  * before it is used. A broken entry makes only its own guest clusters unreadable. The clusters themselves are not
  * read. Specification: "Cluster mapping".
  */
-import { isFileLost, Qcow2cError, quoted } from '../errors.js';
+import { atGuestOffset, isFileLost, Qcow2cError, quoted } from '../errors.js';
 import type { HostFile } from '../image/source.js';
 import { clusterSizeOf, l2EntryBytes, TABLE_ENTRY_BYTES } from './geometry.js';
 import { decodeL1Entry } from './l1-entry.js';
@@ -118,7 +118,8 @@ export class ClusterLookup {
         entries = await this.#tables.entriesFrom(offset, TABLE_ENTRY_BYTES);
       } catch (error) {
         const count = Math.min(needed - index, entriesTogether(offset, TABLE_ENTRY_BYTES));
-        return { index, count, error: fileErrorOnly(error) };
+        const guest = index * this.#clusterSize * this.#l2Entries;
+        return { index, count, error: atGuestOffset(fileErrorOnly(error), guest) };
       }
       const end = Math.min(needed, index + entries.count);
       for (let { at } = entries; index < end; index += 1, at += TABLE_ENTRY_BYTES) {
@@ -158,7 +159,7 @@ export class ClusterLookup {
     } catch (error) {
       const count = Math.min(entriesTogether(offset, this.#entryBytes), this.#l2Entries - first);
       const length = Math.min(untilEnd, count * this.#clusterSize - inCluster);
-      return { kind: 'unreadable', length, error: fileErrorOnly(error) };
+      return { kind: 'unreadable', length, error: atGuestOffset(fileErrorOnly(error), guest) };
     }
     const inTable = { ...entries, count: Math.min(entries.count, this.#l2Entries - first) };
     const run = this.#runOf(inTable, Math.floor(inCluster / this.#unitSize), guest - inCluster);

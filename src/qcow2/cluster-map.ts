@@ -3,7 +3,7 @@
  * of the files. Specification: "Cluster mapping".
  */
 import type { CompressionType } from '../compression-type.js';
-import { quoted } from '../errors.js';
+import { atGuestOffset, quoted } from '../errors.js';
 import type { HostFile, LayerRange } from '../image/source.js';
 import { ClusterLookup, fileErrorOnly, type ImageTables } from './cluster-lookup.js';
 import { clusterSizeOf } from './geometry.js';
@@ -67,7 +67,7 @@ export class ClusterMap {
         return { ...range, length: Math.min(range.length, length) };
       } catch (error) {
         const clusterLeft = Math.min(length, this.#clusterSize - inCluster);
-        return { kind: 'unreadable', length: clusterLeft, error: fileErrorOnly(error) };
+        return { kind: 'unreadable', length: clusterLeft, error: atGuestOffset(fileErrorOnly(error), guest) };
       }
     }
     if (host - inCluster < data.size) {

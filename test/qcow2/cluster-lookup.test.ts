@@ -171,7 +171,12 @@ describe('a table past the end of the file', () => {
   test('is an error or empty, as requested', async () => {
     const words = Array.from({ length: 8 }, () => COPIED | 0x3000n);
     const cut = { fileSize: 1024 };
-    expect(await lookupIn(words, {}, cut).find(0)).toMatchObject({ kind: 'unreadable', length: 4096 });
+    for (const guest of [0, 700]) {
+      expect(await lookupIn(words, {}, cut).find(guest)).toMatchObject({
+        ...{ kind: 'unreadable', length: 4096 - guest },
+        error: { code: 'ERR_CORRUPT', offset: 1024 + 8 * Math.floor(guest / 512), guestOffset: guest },
+      });
+    }
     const empty = { kind: 'unallocated', length: 4096, host: undefined };
     expect(await lookupIn(words, { pastEnd: 'zeros' }, cut).find(0)).toEqual(empty);
   });
