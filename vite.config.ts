@@ -1,7 +1,7 @@
-// Build and test configuration. Three entries, few files: the fewer modules Node.js loads, the sooner it starts.
+// Build and test configuration. Few files: the fewer modules Node.js loads, the sooner it starts.
 import { readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import type { Plugin } from 'vite';
+import { type BuildEnvironmentOptions, build, type Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
 
 /** The test files that put other modules in the place of some: they share none. */
@@ -68,8 +68,21 @@ function moduleEntry(): Plugin {
   };
 }
 
-export default defineConfig({
-  build: {
+/** The worker, with the modules that it shares with the program: every thread loads and compiles it anew. */
+function workerFile(): Plugin {
+  return {
+    name: 'worker-file',
+    apply: 'build',
+    async closeBundle() {
+      const worker = bundle({ worker: 'src/workers/worker.ts' }, { inlineDynamicImports: true });
+      await build({ configFile: false, build: { ...worker, emptyOutDir: false } });
+    },
+  };
+}
+
+/** Everything lands in dist/ itself, so that the worker is found beside whichever file starts it. */
+function bundle(input: Record<string, string>, output: object): BuildEnvironmentOptions {
+  return {
     target: 'node20',
     ssr: true,
     outDir: 'dist',
@@ -78,19 +91,20 @@ export default defineConfig({
     // The code is not minified, so a stack trace names its functions without maps.
     sourcemap: false,
     rollupOptions: {
-      input: { index: 'src/index.ts', cli: 'src/cli/main.ts', worker: 'src/workers/worker.ts' },
+      input,
       // Optional: where it could not be compiled, the build must not look for it.
       external: ['fs-ext'],
-      // Everything lands in dist/ itself, so that the worker is found beside whichever file starts it.
-      output: {
-        format: 'cjs',
-        entryFileNames: '[name].cjs',
-        chunkFileNames: '[name]-[hash].cjs',
-        experimentalMinChunkSize: 60_000,
-      },
+      output: { format: 'cjs', entryFileNames: '[name].cjs', ...output },
     },
-  },
-  plugins: [moduleEntry()],
+  };
+}
+
+export default defineConfig({
+  build: bundle(
+    { index: 'src/index.ts', cli: 'src/cli/main.ts' },
+    { chunkFileNames: '[name]-[hash].cjs', experimentalMinChunkSize: 60_000 },
+  ),
+  plugins: [moduleEntry(), workerFile()],
   test: {
     globalSetup: ['test/oracle/global-setup.ts'],
     // Tests wait for disks, servers and other programs a third of their time.
