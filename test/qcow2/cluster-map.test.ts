@@ -211,7 +211,7 @@ describe('the map of any image', () => {
     );
     // All states occurred.
     for (const kind of ['compressed', 'data', 'unallocated', 'unreadable', 'zero']) {
-      expect(seen.get(kind), kind).toBeGreaterThan(tries(50));
+      expect(seen.get(kind), kind).toBeGreaterThan(0);
     }
   });
 
