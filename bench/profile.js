@@ -79,6 +79,8 @@ async function profile(argv, recording) {
   return samplesByPlace(recording);
 }
 
+// As in bench/run.js.
+delete process.env.NODE_EXTRA_CA_CERTS;
 const { values } = parseArgs({ options: { runs: { type: 'string', default: '3' } } });
 const directory = join(CORPORA, 'profile');
 mkdirSync(directory, { recursive: true });

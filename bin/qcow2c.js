@@ -1,11 +1,14 @@
 #!/usr/bin/env sh
-':' //; trap '' USR1; true 2>/dev/null 3>&1 || exec 1</dev/null; exec node --inspect-port=192.0.2.1:9229 "$0" "$@"
+':' //; trap '' USR1; unset NODE_EXTRA_CA_CERTS; true 2>/dev/null 3>&1 || exec 1</dev/null; exec node --inspect-port=192.0.2.1:9229 "$0" "$@"
 process.on('SIGUSR1', function ignore() {});
 // The lines above are a shell script and JavaScript. All of the file is ES5 and CommonJS, so that a Node.js of any age
 // can read it and say that it is too old.
 //
 // The shell replaces a closed standard output (`>&-`) by one that refuses every write. Node.js would open /dev/null in its
 // place, and an answer would be lost without an error.
+//
+// The shell unsets NODE_EXTRA_CA_CERTS, because the program makes no TLS connection through Node.js. Node.js 20 would read
+// those certificates at every start: the usual file of a Linux system takes 35 ms.
 //
 // SIGUSR1 asks for progress, and the commands that show it add their listeners. Without a listener Node.js opens its
 // debugger on that signal, through which every user of the machine can run code as the user of this process.
