@@ -83,8 +83,8 @@ describe('a rule finds', () => {
   });
 });
 
-/** The properties of `process` that any module may read: constants without effects. */
-const FACTS = 'platform|arch|versions?|pid|memoryUsage|hrtime|cpuUsage|geteuid|getuid';
+/** The properties of `process` that any module may use: constants and calls without effects. */
+const FACTS = 'getBuiltinModule|platform|arch|versions?|pid|memoryUsage|hrtime|cpuUsage|geteuid|getuid';
 const PRINTS_OR_EXITS = new RegExp(
   `\\bconsole\\b(?=[.;,)])|\\bprocess(?!\\.(${FACTS})\\b)(?=[.;,)[])|node:(process|console)`,
 );

@@ -4,7 +4,7 @@
  * There are at most MOST digests. When there are more, each pair becomes the SHA-256 of the first followed by the
  * second, with zeros in place of a missing one; a pair without digests has none.
  */
-import { createHash } from 'node:crypto';
+import { crypto } from '../system/late-modules.js';
 import { ITEM_BYTES } from '../workers/plan.js';
 
 /** Even: pairs are whole. */
@@ -87,12 +87,13 @@ export class ContentDigest {
 
 function digestOf(bytes: Uint8Array): Digest {
   const length = withoutTrailingZeros(bytes);
-  return length === 0 ? undefined : createHash('sha256').update(bytes.subarray(0, length)).digest();
+  return length === 0 ? undefined : crypto().createHash('sha256').update(bytes.subarray(0, length)).digest();
 }
 
 function joinOf(one: Digest, other: Digest): Digest {
   if (one === undefined && other === undefined) return undefined;
-  return createHash('sha256')
+  return crypto()
+    .createHash('sha256')
     .update(one ?? NO_DIGEST)
     .update(other ?? NO_DIGEST)
     .digest();

@@ -1,8 +1,8 @@
 /** The SHA-256 of the file that a conversion makes: while it is written in order, or read once more. */
-import { createHash } from 'node:crypto';
 import { type OpenNamedSettings, openNamed } from '../image/open-named.js';
 import { placeOf } from '../image/referenced-files.js';
 import { alignedMemory } from '../system/aligned-memory.js';
+import { crypto } from '../system/late-modules.js';
 import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
 import { refuseAbort } from '../workers/pipeline.js';
 import { ITEM_BYTES } from '../workers/plan.js';
@@ -11,7 +11,7 @@ const ZEROS = new Uint8Array(65536);
 
 /** Takes the bytes of a file from its start to its end. What is left out is zeros. */
 export class FileDigest {
-  readonly #hash = createHash('sha256');
+  readonly #hash = crypto().createHash('sha256');
   readonly #signal: AbortSignal | undefined;
   /** Where the added bytes end. */
   #end = 0;
@@ -68,7 +68,7 @@ export async function digestOfFile(
   const file = await openNamed(placeOf(name), settings);
   let next: Promise<Uint8Array> | undefined;
   try {
-    const hash = createHash('sha256');
+    const hash = crypto().createHash('sha256');
     const memories = [0, 1].map(() => alignedMemory(ITEM_BYTES).subarray(0, ITEM_BYTES)) as [
       Uint8Array,
       Uint8Array,

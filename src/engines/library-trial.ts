@@ -2,7 +2,7 @@
  * Tests a native library with a small sample before it is used. A library that is too old, only has the same name or
  * computes wrongly is skipped, instead of failing in the middle of a run.
  */
-import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { zlib } from '../system/late-modules.js';
 import type { Compressor } from './codec.js';
 import { IsalCompressor } from './isal.js';
 import { LibdeflateCompressor, LibdeflateInflater } from './libdeflate.js';
@@ -19,17 +19,21 @@ const ZSTD_CONTENT = Buffer.alloc(64, 0x5a);
 /** @throws if the library lacks a function used here, or does not write and read deflate as zlib does */
 export function tryLibdeflate(library: NativeLibrary): void {
   const stream = made(new LibdeflateCompressor(library, 1));
-  demand(inflateRawSync(stream).equals(SAMPLE));
+  demand(zlib().inflateRawSync(stream).equals(SAMPLE));
   const inflater = new LibdeflateInflater(library);
   expectRead(inflater, (input, output) => inflater.inflate(input, output), [
     [stream, SAMPLE],
-    [deflateRawSync(SAMPLE), SAMPLE],
+    [zlib().deflateRawSync(SAMPLE), SAMPLE],
   ]);
 }
 
 /** @throws if the library lacks a function used here, or does not write deflate that zlib reads */
 export function tryIsal(library: NativeLibrary): void {
-  demand(inflateRawSync(made(new IsalCompressor(library, 1))).equals(SAMPLE));
+  demand(
+    zlib()
+      .inflateRawSync(made(new IsalCompressor(library, 1)))
+      .equals(SAMPLE),
+  );
 }
 
 /** @throws if the library lacks a function used here, or does not write and read zstd frames */

@@ -2,7 +2,8 @@
  * The portable engine for deflate: the zlib built into Node.js, for the workers. The only engine that can write a
  * window of 4 KiB (12 bits), as qemu-img does.
  */
-import { deflateRawSync, type InflateRaw, inflateRawSync } from 'node:zlib';
+import type { InflateRaw } from 'node:zlib';
+import { zlib } from '../system/late-modules.js';
 import type { Compressor, Inflater } from './codec.js';
 
 /** Maximum memory for the hash chains, as in QEMU's block/qcow2-threads.c: faster and smaller than the default 8. */
@@ -25,7 +26,7 @@ export class NodeZlibCompressor implements Compressor {
   }
 
   compress(input: Uint8Array, output: Uint8Array): number {
-    const compressed = deflateRawSync(input, {
+    const compressed = zlib().deflateRawSync(input, {
       level: this.#level,
       windowBits: this.#windowBits,
       memLevel: MEMORY_LEVEL,
@@ -44,7 +45,7 @@ export class NodeZlibInflater implements Inflater {
   inflate(input: Uint8Array, output: Uint8Array): number | undefined {
     let inflated: { readonly buffer: Buffer; readonly engine: InflateRaw };
     try {
-      inflated = inflateRawSync(input, {
+      inflated = zlib().inflateRawSync(input, {
         windowBits: READING_WINDOW_BITS,
         chunkSize: Math.max(SMALLEST_BUFFER, output.length + 1),
         // A stream that yields more is abandoned at once.

@@ -2,8 +2,8 @@
  * The portable engine for zstd: the one built into Node.js since 22.15, for the workers. Typed by hand and looked up at
  * run time, because older supported releases lack it.
  */
-import * as zlib from 'node:zlib';
 import { Qcow2cError } from '../errors.js';
+import { zlib } from '../system/late-modules.js';
 import type { Compressor, Decompressor } from './codec.js';
 import { CorruptPayload } from './corrupt-payload.js';
 import { FEWER_BYTES, frameKind, readZstdFrame, skippableFrameEnd } from './zstd-frame.js';
@@ -29,12 +29,13 @@ const SMALLEST_BUFFER = 64;
 
 /** @returns whether this Node.js has zstd */
 export function hasNodeZstd(): boolean {
-  return 'zstdCompressSync' in zlib && 'zstdDecompressSync' in zlib;
+  const module = zlib();
+  return 'zstdCompressSync' in module && 'zstdDecompressSync' in module;
 }
 
 function nodeZstd(): NodeZstd {
   if (!hasNodeZstd()) throw new Qcow2cError('ERR_ENGINE', 'This Node.js has no zstd');
-  return zlib as unknown as NodeZstd;
+  return zlib() as unknown as NodeZstd;
 }
 
 export class NodeZstdCompressor implements Compressor {

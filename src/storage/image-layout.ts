@@ -5,8 +5,8 @@
  */
 import type { FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { internalError, ioError, quoted } from '../errors.js';
+import { zlib } from '../system/late-modules.js';
 import { writeFully } from '../system/write-fully.js';
 import { ForwardFile } from './forward-file.js';
 import { SortedRanges } from './sorted-ranges.js';
@@ -70,7 +70,7 @@ export class ImageLayout implements AsyncDisposable {
   /** Keeps the bytes of tables. @throws Qcow2cError ERR_IO, ERR_INTERNAL for tables written twice */
   async addTables(offset: number, bytes: Uint8Array): Promise<void> {
     if (this.#tables.has(offset)) throw internalError(`tables at offset ${offset} were written twice`);
-    const compressed = deflateRawSync(differences(bytes), { level: 1 });
+    const compressed = zlib().deflateRawSync(differences(bytes), { level: 1 });
     const entry = { offset, length: bytes.length };
     if (this.#inMemory + compressed.length <= this.#mostInMemory) {
       this.#inMemory += compressed.length;
@@ -89,7 +89,7 @@ export class ImageLayout implements AsyncDisposable {
     if (tables === undefined) return undefined;
     const { kept } = tables;
     const compressed = kept instanceof Uint8Array ? kept : await this.#read(kept.at, kept.length);
-    return sums(inflateRawSync(compressed, { maxOutputLength: Math.max(1, tables.length) }));
+    return sums(zlib().inflateRawSync(compressed, { maxOutputLength: Math.max(1, tables.length) }));
   }
 
   /** Whether all these bytes were written as data. */

@@ -2,11 +2,11 @@
  * A target that is written under a temporary name in the directory of the target. It is renamed once it is complete,
  * its length is set and it is on disk. Until then the file that had the name before stays.
  */
-import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ioError, Qcow2cError, quoted } from '../errors.js';
+import { crypto } from '../system/late-modules.js';
 import { resolvedPath } from '../system/resolved-path.js';
 import type { CacheMode } from './cache-mode.js';
 import { claimTemporary } from './claim-temporary.js';
@@ -183,7 +183,7 @@ function temporaryName(base: string): string {
   const bytes = Buffer.from(base);
   if (bytes.length <= room) return `.${base}${suffix}`;
   // A shortened name still differs for each target.
-  const digest = createHash('sha256').update(bytes).digest('hex').slice(0, 16);
+  const digest = crypto().createHash('sha256').update(bytes).digest('hex').slice(0, 16);
   const start = bytes
     .subarray(0, room - digest.length)
     .toString('latin1')

@@ -2,9 +2,10 @@
  * The output of a conversion that is written from start to end, each byte once: a pipe, a socket, an open file, or a
  * Writable of Node.js. Waits for a slow reader, so nothing piles up here.
  */
-import { createHash, type Hash } from 'node:crypto';
+import type { Hash } from 'node:crypto';
 import { abortedError, ioError, type Qcow2cError, quoted } from '../errors.js';
 import { onAbort } from '../system/abort-listeners.js';
+import { crypto } from '../system/late-modules.js';
 import { openSink } from './open-sink.js';
 import type { Sink } from './output-sinks.js';
 import type { RateLimit } from './rate-limit.js';
@@ -64,7 +65,7 @@ export class OutputStream implements AsyncDisposable {
 
   /** Computes the SHA-256 of all bytes. Call it before the first write. */
   takeDigest(): void {
-    this.#hash = createHash('sha256');
+    this.#hash = crypto().createHash('sha256');
   }
 
   /** The SHA-256 of all bytes in hexadecimal, after `end`; undefined: not asked for. */

@@ -1,9 +1,9 @@
 /** Files without a name: the system frees them when they are closed, even by a crash. */
-import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ErrorFacts, ioError, quoted } from '../errors.js';
+import { crypto } from '../system/late-modules.js';
 import { ReadError, readFully } from '../system/read-fully.js';
 
 /** Linux's O_TMPFILE, which Node.js does not name. */
@@ -37,7 +37,7 @@ async function openUnnamed(directory: string): Promise<FileHandle | undefined> {
 }
 
 async function openUnlinked(directory: string): Promise<FileHandle> {
-  const path = join(directory, `.${randomBytes(8).toString('hex')}.qcow2c.tmp`);
+  const path = join(directory, `.${crypto().randomBytes(8).toString('hex')}.qcow2c.tmp`);
   const file = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, OWNER_ONLY);
   await unlink(path);
   return file;

@@ -3,19 +3,18 @@
  * each block of 64 KiB (the last block may be shorter), and then the length of the disk in bytes as a 64-bit
  * little-endian number. Workers compute the digests of blocks; `DiskDigest` joins them in guest order.
  */
-import { createHash, hash } from 'node:crypto';
+import { crypto } from '../system/late-modules.js';
 import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
 
 const BLOCK_BYTES = 65536;
 const DIGEST_BYTES = 32;
 
 const ZEROS = new Uint8Array(BLOCK_BYTES);
-const ZERO_DIGEST = sha256(ZEROS);
-/** The digest of a block of zeros, repeated, so that a run of zeros is hashed in large pieces. */
-const ZERO_DIGESTS = Buffer.alloc(8192 * DIGEST_BYTES, ZERO_DIGEST);
+/** The digest of a block of zeros. */
+const ZERO_DIGEST = Buffer.from('de2f256064a0af797747c2b97505dc0b9f3df0de4f489eac731c23ae9ca9cc31', 'hex');
 
 function sha256(bytes: Uint8Array): Buffer {
-  return hash('sha256', bytes, 'buffer');
+  return crypto().hash('sha256', bytes, 'buffer');
 }
 
 /**
@@ -33,8 +32,10 @@ export function blockDigests(bytes: Uint8Array): Uint8Array {
 
 /** The digest of a disk, from the digests of its blocks. */
 export class DiskDigest {
-  readonly #hash = createHash('sha256');
+  readonly #hash = crypto().createHash('sha256');
   readonly #signal: AbortSignal | undefined;
+  /** Digests of blocks of zeros, so that a run of zeros is hashed in large pieces. */
+  readonly #zeroDigests = Buffer.alloc(8192 * DIGEST_BYTES, ZERO_DIGEST);
   /** The end of the added blocks, in bytes. */
   #end = 0;
 
@@ -71,8 +72,8 @@ export class DiskDigest {
   async #addZeros(end: number): Promise<void> {
     for (let blocks = Math.floor((end - this.#end) / BLOCK_BYTES); blocks > 0; ) {
       await yieldToEventLoop(this.#signal);
-      const part = Math.min(blocks, ZERO_DIGESTS.length / DIGEST_BYTES);
-      this.#hash.update(ZERO_DIGESTS.subarray(0, part * DIGEST_BYTES));
+      const part = Math.min(blocks, this.#zeroDigests.length / DIGEST_BYTES);
+      this.#hash.update(this.#zeroDigests.subarray(0, part * DIGEST_BYTES));
       this.#end += part * BLOCK_BYTES;
       blocks -= part;
     }
