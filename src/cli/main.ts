@@ -7,6 +7,7 @@ import type { EventEmitter } from 'node:events';
 import { ioError } from '../errors.js';
 import type { CommandIo } from './command-io.js';
 import { parseCommandLine, type Request } from './command-line.js';
+import { startThreadsEarly } from './early-threads.js';
 import { failureText } from './failure.js';
 import { exitAfter } from './forced-exit.js';
 import { signalOf } from './interruption.js';
@@ -95,6 +96,7 @@ async function runRequest(request: Request, io: CommandIo): Promise<number> {
       return 0;
     }
     case 'convert': {
+      startThreadsEarly(request.options.sources[0], request.options);
       const { convertCommand } = await import('./convert/command.js');
       return convertCommand(request, io);
     }

@@ -2,7 +2,7 @@
  * The idle worker threads of this process, which wait for the next pool. There are never more threads than all pools
  * used at the same time. Idle threads do not keep the process alive.
  */
-import type { Qcow2cError } from '../errors.js';
+import { Qcow2cError } from '../errors.js';
 import type { OwnThread } from './own-thread.js';
 import { requireDescriptorHeadroom, threadError } from './thread-limits.js';
 import { WorkerThread } from './worker-thread.js';
@@ -41,6 +41,18 @@ export function acquireThreads(entry: URL, count: number): AcquiredThreads {
     }
   }
   return { threads, refused: undefined };
+}
+
+/**
+ * Starts threads that wait for the next pool. If the system cannot start them, the pool will say so.
+ * @param entry the worker's module
+ */
+export function startIdleThreads(entry: URL, count: number): void {
+  try {
+    for (const thread of acquireThreads(entry, count).threads) idle.add(thread);
+  } catch (error) {
+    if (!(error instanceof Qcow2cError)) throw error;
+  }
 }
 
 /**

@@ -147,4 +147,5 @@ export function serve(port: MessagePort): void {
   };
 
   port.on('message', (question: Question) => void reply(question));
+  port.postMessage({ loaded: true } satisfies Reply);
 }

@@ -25,17 +25,22 @@ export class WorkerThread {
   /** Why it has ended. */
   #end: { readonly reason: unknown } | undefined;
 
-  /** Starts the thread. An idle thread does not keep the process alive. */
+  /** Starts the thread. Once its modules are loaded, an idle thread does not keep the process alive. */
   constructor(entry: URL) {
     this.entry = entry;
-    // Without these, Node.js opens its own stdout and stderr to forward output, and a worker prints nothing.
+    // Without these, Node.js opens stdout and stderr to forward output, and stdout may be the image.
     this.#worker = new Worker(entry, { resourceLimits: WORKER_HEAP, stdout: true, stderr: true });
-    this.#worker.unref();
+    // Only warnings of Node.js, and modules that its options load, print in a worker. Output that waits for a reader
+    // would keep the process alive.
+    this.#worker.stdout.destroy();
+    this.#worker.stderr.destroy();
     this.#loaded = new Promise((resolve) => {
       this.#worker.once('message', () => resolve());
       this.#worker.once('exit', () => resolve());
     });
+    void this.#load();
     this.#worker.on('message', (reply: Reply) => {
+      if ('loaded' in reply) return;
       if ('read' in reply) {
         void serveRead(reply.read);
         return;

@@ -1,6 +1,6 @@
 /** The environment of a run has no effect on it: no network is used, and settings of Node.js change no byte. */
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { beforeAll, expect, test } from 'vitest';
 import { sample, shortened } from '../stage.js';
 import { cliOk } from './cli.js';
@@ -57,4 +57,14 @@ test.each(
     await cliOk(['convert', ...args, again], { env });
     expect([args, (await readFile(again)).equals(await readFile(usual))]).toEqual([args, true]);
   }
+});
+
+test('a module that prints in every thread keeps no run alive', async () => {
+  const module = path('prints.cjs');
+  await writeFile(
+    module,
+    "if (!require('node:worker_threads').isMainThread) for (const at of ['log', 'error']) console[at]('loaded');\n",
+  );
+  const env = { NODE_OPTIONS: `--require ${module}` };
+  expect(await cliOk(['convert', '-c', raw, path('printed.qcow2')], { env })).toBe('');
 });

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { closeWorkers } from '../../src/workers/idle-threads.js';
+import { closeWorkers, startIdleThreads } from '../../src/workers/idle-threads.js';
 import type { CompressClusters, CompressionItem } from '../../src/workers/messages/compression.js';
 import type { FindRuns } from '../../src/workers/messages/runs.js';
 import type { AnyTask } from '../../src/workers/messages/thread.js';
@@ -30,6 +30,8 @@ const SETUP = compressionSetupOf(512, 65_536);
 type Pool<Task extends AnyTask = CompressClusters> = WorkerPool<Task>;
 const pools: { close(): Promise<void> }[] = [];
 
+const entryOf = (worker: string) => new URL(`./threads/${worker}.mjs`, import.meta.url);
+
 /** @param more further fields of the worker's setup */
 function start<Task extends AnyTask = CompressClusters>(
   worker: string,
@@ -38,7 +40,7 @@ function start<Task extends AnyTask = CompressClusters>(
   more: object = {},
   arrivals = false,
 ): Pool<Task> {
-  const workerEntry = new URL(`./threads/${worker}.mjs`, import.meta.url);
+  const workerEntry = entryOf(worker);
   const names = new Map([[7, 'disk.raw']]);
   const setup = { ...SETUP, ...more } as Task['setup'];
   const fileOf = (descriptor: number) => names.get(descriptor);
@@ -164,6 +166,18 @@ describe('the threads of a pool', () => {
     expect(threads.length).toBe(4);
   });
 
+  test('may have been started before it', async () => {
+    startIdleThreads(entryOf('answers'), 2);
+    await use(start('answers', 3));
+    expect(threads.length).toBe(3);
+  });
+
+  test('end without a pool, also while they are loaded', async () => {
+    startIdleThreads(entryOf('answers'), 2);
+    await closeWorkers();
+    expect(threads.map(({ threadId }) => threadId)).toEqual([-1, -1]);
+  });
+
   test('are not shared by pools that are open at the same time', async () => {
     for (const _ of [1, 2, 3]) await Promise.all([1, 2, 3].map((at) => use(start('answers', 2), at)));
     expect(threads.length).toBe(6);
@@ -237,6 +251,7 @@ describe('where the system starts few threads, a pool', () => {
 
   test('fails without any thread, and leaves nothing behind', async () => {
     system.room = 0;
+    startIdleThreads(entryOf('answers'), 1);
     const refused = { code: 'ERR_IO', systemCode: 'EAGAIN' };
     expect(() => start('answers', 4)).toThrow(expect.objectContaining(refused));
     expect(() => start('answers', 4)).toThrow(

@@ -21,6 +21,8 @@ export type Question =
 export type ItemReply<Answer> = Answer | { readonly failure: ItemFailure };
 
 export type Reply =
+  /** The first message of a thread, before any answer: its modules are loaded. */
+  | { readonly loaded: true }
   | { readonly answer: unknown }
   | { readonly thrown: unknown }
   /** No answer yet: the thread waits for bytes that the main thread reads. */

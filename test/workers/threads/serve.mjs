@@ -13,4 +13,5 @@ export function serve(prepare, release = () => {}) {
       parentPort.postMessage({ thrown });
     }
   });
+  parentPort.postMessage({ loaded: true });
 }
