@@ -120,13 +120,13 @@ export class HuffmanTable {
   /** Fills in code by code in ascending order; the table grows with the code length. */
   #fill(longest: number): void {
     const { entries } = this;
-    this.mask = 2 ** longest - 1;
+    this.mask = (1 << longest) - 1;
     entries[0] = NO_CODE;
     // The code in stream order, its first bit lowest.
     let code = 0;
     let next = 0;
     for (let length = 1; length <= longest; length += 1) {
-      const size = 2 ** length;
+      const size = 1 << length;
       // Shorter codes match whatever bit follows.
       entries.copyWithin(size / 2, 0, size / 2);
       for (let left = this.#counts[length] ?? 0; left > 0; left -= 1) {
