@@ -26,8 +26,8 @@ const MIB = 2 ** 20;
  * At least four allocation units.
  */
 const CACHE_BYTES = 8 * MIB;
-/** Runs of normal clusters and tables, one being filled and one being written, at most; or zeros for a raw disk. */
-const RUN_BYTES = 4 * MIB;
+/** Runs of normal clusters and tables, one being filled and two being written, at most; or zeros for a raw disk. */
+const RUN_BYTES = 6 * MIB;
 
 /** The facts of the target that are known before it is opened. */
 interface PlannedOutput {

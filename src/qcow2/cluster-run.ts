@@ -13,6 +13,9 @@ import type { ClusterAllocator } from './cluster-allocator.js';
 /** Bytes gathered before a run gets its place in the file. Larger writes do not make disks faster. */
 const RUN_BYTES = 2 * 1024 * 1024;
 
+/** Runs that are written at the same time: the disk has the next write when one ends. */
+const WRITES = 2;
+
 /** Most waiting callbacks. Only single reservations can reach this; clusters with bytes fill the memory first. */
 const MOST_WAITING = 8192;
 
@@ -34,9 +37,11 @@ export class ClusterRun {
   readonly #allocator: ClusterAllocator;
   readonly #clusterSize: number;
   readonly #unit: number;
-  /** One buffer is filled while the other is written. */
-  readonly #memories: readonly [Uint8Array, Uint8Array];
-  #turn: 0 | 1 = 0;
+  /** One is filled while the others are written. */
+  readonly #memories: readonly Uint8Array[];
+  /** The one that is filled. */
+  #memory: Uint8Array;
+  #placed = 0;
   #waiting: Waiting[] = [];
   #pieces: Piece[] = [];
   /** Bytes of the run so far. */
@@ -45,7 +50,10 @@ export class ClusterRun {
   #filled = 0;
   /** Bytes of tables that callers keep until the run is placed. */
   #kept = 0;
-  #inFlight: Promise<void> = Promise.resolve();
+  /** The writes under way, the oldest first. They never reject. */
+  readonly #writes: Promise<void>[] = [];
+  /** The first error of a write. */
+  #failure: { readonly error: unknown } | undefined;
 
   /** @param unit bytes to which writes are padded, as in the allocator */
   constructor(guard: OverlapGuard, allocator: ClusterAllocator, clusterSize: number, unit: number) {
@@ -54,7 +62,8 @@ export class ClusterRun {
     this.#clusterSize = clusterSize;
     this.#unit = unit;
     const bytes = Math.max(clusterSize, RUN_BYTES);
-    this.#memories = [alignedMemory(bytes), alignedMemory(bytes)];
+    this.#memory = alignedMemory(bytes);
+    this.#memories = [this.#memory, ...Array.from({ length: WRITES }, () => alignedMemory(bytes))];
   }
 
   /**
@@ -64,7 +73,7 @@ export class ClusterRun {
   async addCluster(bytes: Uint8Array, placed: (offset: HostOffset) => void): Promise<void> {
     if (!this.#hasRoom()) await this.place();
     this.#waiting.push({ at: this.#length, placed });
-    const memory = this.#memories[this.#turn];
+    const memory = this.#memory;
     copyBytes(memory, this.#takeMemory(), bytes);
     if (this.#isFull()) await this.place();
   }
@@ -92,13 +101,13 @@ export class ClusterRun {
   }
 
   /**
-   * Places the gathered clusters and starts their write, after the previous write.
-   * @throws the error of the previous write
+   * Places the gathered clusters and starts their write, once there is memory for the next ones.
+   * @throws the first error of a write, after which every call throws it
    */
   async place(): Promise<void> {
     if (this.#waiting.length === 0) return;
     const [waiting, pieces, filled] = [this.#waiting, this.#pieces, this.#filled];
-    const memory = this.#memories[this.#turn];
+    const memory = this.#memory;
     const start = this.#allocator.allocateRun(this.#length / this.#clusterSize);
     for (const { at, placed } of waiting) placed(hostOffset(start + at));
     const run = memory.subarray(0, roundUp(filled, this.#unit)).fill(0, filled);
@@ -107,17 +116,25 @@ export class ClusterRun {
     this.#length = 0;
     this.#filled = 0;
     this.#kept = 0;
-    this.#turn = this.#turn === 0 ? 1 : 0;
-    await this.#inFlight;
-    this.#inFlight = this.#write(start, run, pieces);
-    // The next `place` or `finish` reports the error.
-    this.#inFlight.catch(() => {});
+    this.#placed += 1;
+    this.#memory = this.#memories[this.#placed % this.#memories.length] ?? memory;
+    if (this.#writes.length === WRITES) await this.#writes.shift();
+    this.#refuseFailure();
+    const write = this.#write(start, run, pieces).catch((error: unknown) => {
+      this.#failure ??= { error };
+    });
+    this.#writes.push(write);
   }
 
   /** Places the rest and waits until all bytes are on the descriptor. */
   async finish(): Promise<void> {
     await this.place();
-    await this.#inFlight;
+    for (const write of this.#writes.splice(0)) await write;
+    this.#refuseFailure();
+  }
+
+  #refuseFailure(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
   }
 
   /** The zero bytes to write before the next cluster, if reserved clusters share a unit with written ones. */
@@ -134,18 +151,18 @@ export class ClusterRun {
 
   #hasRoom(): boolean {
     const { behind, before } = this.#gap();
-    return this.#filled + behind + before + this.#clusterSize <= this.#memories[this.#turn].length;
+    return this.#filled + behind + before + this.#clusterSize <= this.#memory.length;
   }
 
   #isFull(): boolean {
-    return this.#filled === this.#memories[this.#turn].length;
+    return this.#filled === this.#memory.length;
   }
 
   /** Adds a cluster to the run and reserves memory for it. @returns its offset in the memory */
   #takeMemory(): number {
     const { behind, before, joins } = this.#gap();
     const memoryAt = this.#filled + behind + before;
-    this.#memories[this.#turn].fill(0, this.#filled, memoryAt);
+    this.#memory.fill(0, this.#filled, memoryAt);
     if (!joins) this.#pieces.push({ at: this.#length - before, memoryAt: memoryAt - before });
     this.#length += this.#clusterSize;
     this.#filled = memoryAt + this.#clusterSize;

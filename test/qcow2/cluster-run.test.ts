@@ -64,12 +64,12 @@ describe('a run', () => {
 
   test('holds no bytes of the previous run: unused bytes are zeros', async () => {
     const { storage, run } = make(9);
-    for (const length of [8, 8, 1, 1]) {
+    for (const length of [8, 8, 8, 1, 1, 1]) {
       for (let index = 0; index < length; index += 1) await run.addCluster(payload(512, index), () => {});
       await run.place();
     }
     await run.finish();
-    for (const { bytes } of storage.writes.slice(2)) {
+    for (const { bytes } of storage.writes.slice(3)) {
       expect(Buffer.compare(Buffer.from(bytes.subarray(512)), Buffer.alloc(4096 - 512))).toBe(0);
     }
   });
@@ -107,21 +107,24 @@ describe('a run', () => {
     await run.finish();
   });
 
-  test('is filled while the previous one is written; the third waits for the first', async () => {
+  test('is filled while the two before it are written; the third is written after the first', async () => {
     const { storage, run } = make(21);
     storage.hold();
     await run.addCluster(payload(2 * MIB, 1), () => {});
-    const second = run.addCluster(payload(2 * MIB, 2), () => {});
-    expect(await stateOf(second)).toBe('waiting');
-    expect(storage.writes.length).toBe(1);
-    storage.release(storage.writes[0]);
-    await second;
+    await run.addCluster(payload(2 * MIB, 2), () => {});
+    const third = run.addCluster(payload(2 * MIB, 3), () => {});
+    expect(await stateOf(third)).toBe('waiting');
     expect(storage.writes.length).toBe(2);
+    storage.release(storage.writes[0]);
+    await third;
+    expect(storage.writes.length).toBe(3);
     const finished = run.finish();
     expect(await stateOf(finished)).toBe('waiting');
     storage.releaseAll();
     await finished;
-    expect(Buffer.from(storage.bytes(4 * MIB, 9))).toEqual(Buffer.from(payload(9, 2)));
+    for (const fill of [1, 2, 3]) {
+      expect(Buffer.from(storage.bytes(2 * fill * MIB, 9))).toEqual(Buffer.from(payload(9, fill)));
+    }
   });
 
   test.each([0, 1, 2])('number %i that fails makes the next call and all later ones fail', async (index) => {
