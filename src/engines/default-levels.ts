@@ -15,9 +15,9 @@ const LARGE_CLUSTER = 65536;
 const LARGEST_ZSTD_CLUSTER = 131072;
 
 /** The level of each step (level-by-content.ts). ISA-L replaces the lowest of libdeflate where it is installed. */
-const LIBDEFLATE = [1, 4, 5];
+const LIBDEFLATE = [1, 4, 5, 6, 7];
 /** The zlib in Node.js finds a little less than others. */
-const NODE_ZLIB = [4, 5, 6];
+const NODE_ZLIB = [4, 5, 6, 7, 8];
 /** QEMU's level is 3. */
 const ZSTD = [2, 3, 4];
 /**

@@ -39,10 +39,10 @@ describe('the choice', () => {
       EVERYTHING,
       {
         type: 'zlib',
-        ...{ engine: 'libdeflate', level: 5, library: FILES.libdeflate },
+        ...{ engine: 'libdeflate', level: 7, library: FILES.libdeflate },
         byContent: [
           { engine: 'isal', level: 2, library: FILES.isal, tokensPerBlock: 10_240 },
-          ...libdeflate(4, 5),
+          ...libdeflate(4, 5, 6, 7),
         ],
         windowBits: 15,
       },
@@ -53,8 +53,8 @@ describe('the choice', () => {
       machine('libdeflate'),
       {
         type: 'zlib',
-        ...{ engine: 'libdeflate', level: 5, library: FILES.libdeflate },
-        byContent: libdeflate(1, 4, 5),
+        ...{ engine: 'libdeflate', level: 7, library: FILES.libdeflate },
+        byContent: libdeflate(1, 4, 5, 6, 7),
         windowBits: 15,
       },
     ],
@@ -64,8 +64,8 @@ describe('the choice', () => {
       EVERYTHING,
       {
         type: 'zlib',
-        ...{ engine: 'libdeflate', level: 5, library: FILES.libdeflate },
-        byContent: libdeflate(1, 4, 5),
+        ...{ engine: 'libdeflate', level: 7, library: FILES.libdeflate },
+        byContent: libdeflate(1, 4, 5, 6, 7),
         windowBits: 15,
       },
     ],
@@ -75,8 +75,8 @@ describe('the choice', () => {
       machine('isal'),
       {
         type: 'zlib',
-        ...{ engine: 'node', level: 6 },
-        byContent: [4, 5, 6].map((level) => ({ engine: 'node', level })),
+        ...{ engine: 'node', level: 8 },
+        byContent: [4, 5, 6, 7, 8].map((level) => ({ engine: 'node', level })),
         windowBits: 15,
       },
     ],
@@ -237,13 +237,15 @@ describe('the choice', () => {
     );
     const none = { ...available, works: async () => false };
     await expect(chooseCompressor({ type: 'zlib' }, none)).rejects.toEqual(
-      refusal('ERR_ENGINE', /^Engine libdeflate compresses wrongly at level 5: /),
+      refusal('ERR_ENGINE', /^Engine libdeflate compresses wrongly at level 7: /),
     );
   });
 
   test('an ISA-L that fails its trial is not used beside libdeflate', async () => {
     const available = { ...EVERYTHING, works: async ({ engine }: { engine: string }) => engine !== 'isal' };
-    expect((await chooseCompressor({ type: 'zlib' }, available)).byContent).toEqual(libdeflate(1, 4, 5));
+    expect((await chooseCompressor({ type: 'zlib' }, available)).byContent).toEqual(
+      libdeflate(1, 4, 5, 6, 7),
+    );
     expect(await chooseCompressor({ type: 'zlib', level: 1 }, available)).toMatchObject({
       engine: 'libdeflate',
     });

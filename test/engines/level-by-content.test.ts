@@ -20,6 +20,24 @@ const brightnesses = Uint8Array.from({ length: CLUSTER }, (_, at) => {
   const dice = noise.subarray(8 * at, 8 * at + 8);
   return 128 + (dice.reduce((sum, byte) => sum + byte, 0) - 1020) / 14;
 });
+/** As a table has them: a time, a small count, a measured value. */
+const tables = new Uint8Array(
+  Float64Array.from({ length: CLUSTER / 8 }, (_, at) =>
+    at % 3 === 0 ? 1_700_000_000 + at : at % 3 === 1 ? noise[at]! : Math.fround(noise[at]! / 8),
+  ).buffer,
+);
+const decimals = new Uint8Array(
+  Float64Array.from({ length: CLUSTER / 8 }, (_, at) => (2000 + noise[at]!) / 100).buffer,
+);
+/** As ELF has them: a place, a type, a sum, of 64 bits each. */
+const relocations = new Uint8Array(
+  BigInt64Array.from({ length: CLUSTER / 8 }, (_, at) =>
+    at % 3 === 0 ? 0x3d1101n + 8n * BigInt(at) : at % 3 === 1 ? 8n : 0x10101n + 257n * BigInt(noise[at]!),
+  ).buffer,
+);
+const channels = new Uint8Array(
+  Int16Array.from({ length: CLUSTER / 2 }, (_, at) => 2000 * Math.sin(at / 180) + noise[at & ~1]! / 8).buffer,
+);
 describe.each<[string, Uint8Array, number, number]>([
   [
     'text',
@@ -41,7 +59,7 @@ describe.each<[string, Uint8Array, number, number]>([
   [
     'small numbers with gaps',
     new Uint8Array(Uint32Array.from({ length: CLUSTER / 4 }, (_, at) => 1 + (at % 31) * 0x10001).buffer),
-    1,
+    4,
     1,
   ],
   [
@@ -51,14 +69,14 @@ describe.each<[string, Uint8Array, number, number]>([
     1,
   ],
   ['random bytes', randomBytes(CLUSTER), 0, 0],
-  ['random bytes between zeros', joined(randomBytes(CLUSTER / 2), new Uint8Array(CLUSTER / 2)), 0, 1],
+  ['random bytes between zeros', joined(randomBytes(CLUSTER / 2), new Uint8Array(CLUSTER / 2)), 2, 1],
   [
     'text with numbers beside random bytes',
     joined(repeated('item 5678: 31.5 ms\n').subarray(0, 30_000), randomBytes(35_536)),
-    1,
+    4,
     0,
   ],
-  ['text beside random bytes', joined(text(CLUSTER - 20_000), randomBytes(20_000)), 1, 0],
+  ['text beside random bytes', joined(text(CLUSTER - 20_000), randomBytes(20_000)), 1, 2],
   ['text beside records', joined(text(CLUSTER - 30_000), records(30_000)), 0, 2],
   [
     'text beside records and random bytes',
@@ -68,12 +86,16 @@ describe.each<[string, Uint8Array, number, number]>([
   ],
   ['text beside more random bytes', joined(text(CLUSTER - 40_000), randomBytes(40_000)), 1, 0],
   ['numbers of 16 bits', numbers, 1, 2],
-  ['words that hold no text', words, 0, 0],
+  ['words that hold no text', words, 2, 0],
   ['brightnesses', brightnesses, 2, 0],
   ['lines of a list', repeated('AAAA,SAAS,CAAC,KAAK;IACH,OAAO,EAAE,CAAC'), 1, 1],
-  ['few bytes between zeros', records(CLUSTER).map((byte, at) => (at % 8 === 0 ? byte : 0)), 1, 2],
+  ['few bytes between zeros', records(CLUSTER).map((byte, at) => (at % 8 === 0 ? byte : 0)), 3, 1],
   ['one byte value', new Uint8Array(CLUSTER).fill(0xa5), 1, 2],
-  ['records of 16 bytes', records(CLUSTER), 1, 0],
+  ['records of 16 bytes', records(CLUSTER), 1, 1],
+  ['numbers of 64 bits in records', tables, 4, 1],
+  ['decimal numbers of 64 bits', decimals, 4, 2],
+  ['relocations of a program', relocations, 0, 1],
+  ['samples of two channels', channels, 2, 2],
 ])('a cluster of %s', (_, cluster, deflate, zstd) => {
   test(`takes step ${deflate} with deflate and ${zstd} with zstd`, () => {
     expect([levelStepOf('zlib', cluster), levelStepOf('zstd', cluster)]).toEqual([deflate, zstd]);
