@@ -96,7 +96,7 @@ async function runRequest(request: Request, io: CommandIo): Promise<number> {
       return 0;
     }
     case 'convert': {
-      startThreadsEarly(request.options.sources[0], request.options);
+      await startThreadsEarly(request.options.sources[0], request.options);
       const { convertCommand } = await import('./convert/command.js');
       return convertCommand(request, io);
     }
@@ -109,7 +109,7 @@ async function runRequest(request: Request, io: CommandIo): Promise<number> {
       return checkCommand(request, io);
     }
     case 'compare': {
-      startThreadsEarly(request.options.images[0], request.options);
+      await startThreadsEarly(request.options.images[0], request.options);
       const { compareCommand } = await import('./compare/command.js');
       return compareCommand(request, io);
     }

@@ -23,14 +23,6 @@ import { notPreallocated } from './validate.js';
 type RawInput = Pick<Input, 'size' | 'content'>;
 type RawOptions = Pick<ConvertOptions, 'sparseSize' | 'targetIsZero' | 'create' | 'signal'>;
 
-/**
- * Items that are written at the same time: the disk has the next write when one ends. More would keep the threads of
- * Node.js from reading the tables of the source.
- */
-const STORES = 2;
-/** The same for a target that answers late. */
-const LATE_STORES = 4;
-
 /** The unit of the workers' items; a raw disk has no clusters. */
 const PIECE_BYTES = 4096;
 
@@ -104,7 +96,7 @@ export class RawOutput implements Output<FindRuns> {
           if (digests !== undefined) await digest?.add(guestOffset, digests);
           unreadable.itemDone(lost, guestOffset + length);
         },
-        stores: this.#target.file.answersLate ? LATE_STORES : STORES,
+        stores: this.#target.file.concurrentItems,
         storedBytes: () => this.#writer.dataBytes,
       },
       settings,

@@ -22,7 +22,8 @@ const LARGEST_ALIGNMENT = 4096;
 export class ExportFile implements TargetFile {
   readonly name: string;
   readonly directRefused: string | undefined = undefined;
-  readonly answersLate = true;
+  /** A server answers late. */
+  readonly concurrentItems = 4;
   readonly cacheMode: CacheMode;
   /** As in NbdSource. */
   readonly identity: string;

@@ -31,6 +31,11 @@ const writeVector: (fd: number, buffers: readonly Uint8Array[], position: number
 export class DirectFile implements SparseStorage {
   /** The name for messages: the user's name for the target, not the temporary name. */
   readonly name: string;
+  /**
+   * The disk has the next write when one ends. More would keep the threads of Node.js from reading the tables of the
+   * source.
+   */
+  readonly concurrentItems = 2;
   readonly #mode: CacheMode;
   readonly #descriptor: DirectDescriptor;
   /** Changes in progress. No descriptor is closed before they end, because another file could get its number. */

@@ -9,8 +9,8 @@ export interface TargetFile
     Pick<DirectFile, 'directRefused' | 'writeCalls' | 'writtenBytes' | 'limitRate' | 'allocate' | 'close'> {
   /** undefined: no file is written. */
   readonly cacheMode: CacheMode | undefined;
-  /** Whether several writes should be in flight, because each is answered late. Default: false. */
-  readonly answersLate?: boolean;
+  /** How many items of a disk are written at the same time. Default: 1, for what is written from start to end. */
+  readonly concurrentItems?: number;
 }
 
 /**

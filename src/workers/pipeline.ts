@@ -115,30 +115,38 @@ export async function runPipeline<
     work?.add(item);
     report(end);
   };
-  report(0);
-  for (;;) {
-    for (let slot = planned ? undefined : freeSlots.pop(); slot !== undefined; slot = freeSlots.pop()) {
-      refuseAbort(signal);
-      await work?.advance();
-      const item = await parts.next(slot);
-      if (item === undefined) {
-        planned = true;
-        break;
+  const storeAll = async () => {
+    for (;;) {
+      for (let slot = planned ? undefined : freeSlots.pop(); slot !== undefined; slot = freeSlots.pop()) {
+        refuseAbort(signal);
+        await work?.advance();
+        const item = await parts.next(slot);
+        if (item === undefined) {
+          planned = true;
+          break;
+        }
+        const packed = parts.pack(item, slot);
+        // A failure is thrown in guest order, or never when an earlier item fails.
+        packed.catch(() => {});
+        window.push({ item, slot, packed });
       }
-      const packed = parts.pack(item, slot);
-      // A failure is thrown in guest order, or never when an earlier item fails.
-      packed.catch(() => {});
-      window.push({ item, slot, packed });
+      const first = window.shift();
+      if (first === undefined && storing.length === 0) break;
+      if (first !== undefined) {
+        const stored = parts.store(await orAborted(first.packed, signal), first.item);
+        // A failure is thrown in guest order.
+        stored.catch(() => {});
+        storing.push({ ...first, stored });
+      }
+      if (first === undefined || storing.length === stores) await finishFirst();
     }
-    const first = window.shift();
-    if (first === undefined && storing.length === 0) break;
-    if (first !== undefined) {
-      const stored = parts.store(await orAborted(first.packed, signal), first.item);
-      // A failure is thrown in guest order.
-      stored.catch(() => {});
-      storing.push({ ...first, stored });
-    }
-    if (first === undefined || storing.length === stores) await finishFirst();
+  };
+  report(0);
+  try {
+    await storeAll();
+  } finally {
+    // Their bytes are in the slots, which the next pool may get.
+    await Promise.allSettled(storing.map(({ stored }) => stored));
   }
   refuseAbort(signal);
   // The end of a stream is no part of a whole that was known.

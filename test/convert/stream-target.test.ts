@@ -59,6 +59,14 @@ describe('a stream gets the bytes of the file', () => {
     );
   });
 
+  test('for a raw disk with more runs in an item than are written at once', async () => {
+    const [raw, disk] = [path('runs.raw'), Buffer.alloc(4 * 2 ** 20)];
+    for (const at of [0, 1, 2, 3, 4, 48]) disk.fill('run', at * 65_536, at * 65_536 + 8);
+    await writeFile(raw, disk);
+    const options = { sources: [raw], sourceFormat: 'raw', targetFormat: 'raw' } as const;
+    expect((await streamed(options)).equals(disk)).toBe(true);
+  });
+
   test('for any overlay over any other disk', async () => {
     const [raw, base] = [path('top.raw'), path('base.raw')];
     await fc.assert(

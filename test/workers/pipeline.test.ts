@@ -276,12 +276,15 @@ describe('several stores at once', () => {
     expect(stored).toEqual([0, 1, 2, 3, 4, 5]);
   });
 
-  test('report the first failure in guest order', async () => {
+  test('report the first failure in guest order, once no store uses the memory of its item', async () => {
     const { settle, ended } = late();
     await turn();
     settle[2]!.reject(new Error('third'));
     settle[1]!.reject(new Error('second'));
     settle[0]!.resolve();
+    expect(await stateOf(ended)).toBe('waiting');
+    expect(settle.length).toBe(4);
+    settle[3]!.resolve();
     await expect(ended).rejects.toThrow('second');
   });
 });
