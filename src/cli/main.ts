@@ -109,7 +109,6 @@ async function runRequest(request: Request, io: CommandIo): Promise<number> {
       return checkCommand(request, io);
     }
     case 'compare': {
-      await startThreadsEarly(request.options.images[0], request.options);
       const { compareCommand } = await import('./compare/command.js');
       return compareCommand(request, io);
     }
