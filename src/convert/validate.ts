@@ -124,8 +124,8 @@ function validateBitmap(options: KnownOptions): void {
   }
   if (create.backingFile === undefined && !keepTarget) {
     throw usageError(
-      '--bitmap stores changes only: name the backup that has the rest with -B FILE -F FMT, or leave out --bitmap ' +
-        'for a full backup',
+      '--bitmap stores changes only: name the backup that has the rest with -B FILE -F FMT (or with ' +
+        '-o backing_file=FILE,backing_fmt=FMT), or leave out --bitmap for a full backup',
     );
   }
 }

@@ -13,8 +13,8 @@ function deflateStep(content: ClusterContent): number {
   // Numbers as text beside binary data, and decimal numbers as binary ones.
   if (digits >= 0.09 && high >= 0.1) return 4;
   if (isDense && nonZeroCollision >= 0.013 && high < 0.405 && digits < 0.06) {
-    // Sparse tables of fractions.
-    if (zeros >= 0.55 && printable < 0.2 && high >= 0.105 && distinct >= 130) return 4;
+    // Sparse tables of fractions: the bytes between the zeros are random.
+    if (zeros >= 0.55 && printable < 0.2 && high >= 0.45 * (1 - zeros)) return 4;
     // Tables of many different numbers, then machine code.
     return zeros >= 0.35 && distinct >= 200 ? 2 : 1;
   }
@@ -28,7 +28,7 @@ function deflateStep(content: ClusterContent): number {
   }
   if (isDense) return denseStep(content);
   // Records, memory, tables: a quick search misses what repeats among many zeros.
-  if (zeros >= 0.38) return isRelocations(content) ? 0 : zeros >= 0.58 ? 3 : 4;
+  if (zeros >= 0.38) return isRelocations(content) ? 0 : zeros >= 0.45 ? 3 : 4;
   // Other binary data.
   if (high >= 0.09 || printable < 0.45) return 1;
   // Markup, then other text.
@@ -39,7 +39,7 @@ function deflateStep(content: ClusterContent): number {
 function denseStep({ printable, zeros, nonZeroCollision, repeats4 }: ClusterContent): number {
   if (printable >= 0.9) return 0;
   // Records, and samples of several channels.
-  if (zeros >= 0.3 || repeats4 >= 0.15) return 2;
+  if (zeros >= 0.3 || (repeats4 >= 0.15 && printable < 0.3)) return 2;
   const isUneven = nonZeroCollision >= 0.006 && nonZeroCollision < 0.013;
   return isUneven && (repeats4 < 0.01 || repeats4 >= 0.045) ? 1 : 0;
 }

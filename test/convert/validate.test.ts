@@ -43,8 +43,8 @@ test.each<[Partial<ConvertOptions>, string]>([
   ],
   [
     { bitmap: 'b' },
-    '--bitmap stores changes only: name the backup that has the rest with -B FILE -F FMT, or leave out --bitmap for ' +
-      'a full backup',
+    '--bitmap stores changes only: name the backup that has the rest with -B FILE -F FMT (or with ' +
+      '-o backing_file=FILE,backing_fmt=FMT), or leave out --bitmap for a full backup',
   ],
   [
     { bitmap: 'b', snapshot, create: { backingFile: 'b', backingFormat: 'raw' } },
