@@ -1,9 +1,8 @@
 /** Starts worker threads while the modules of a command are loaded: both take about as long. */
 import { stat } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { type Image, imageReference, type StreamReference } from '../image/image-reference.js';
 import { isNbdName } from '../nbd/nbd-name.js';
-import { groupLimits } from '../system/control-groups.js';
+import { availableProcessors, groupLimits } from '../system/control-groups.js';
 import { processLimit } from '../system/process-limits.js';
 import { BUILT_WORKER } from '../workers/built-worker.js';
 import { startIdleThreads } from '../workers/idle-threads.js';
@@ -27,7 +26,7 @@ export async function startThreadsEarly(
   if (processLimit('Max address space') !== undefined) return;
   const limits = groupLimits();
   const isShort = memory !== undefined || limits.memory !== undefined;
-  const allowed = threads ?? Math.min(availableParallelism(), limits.processors ?? MOST);
+  const allowed = threads ?? availableProcessors(limits);
   // A disk of one item may need no thread.
   const items = Math.floor(bytes / ITEM_BYTES);
   startIdleThreads(BUILT_WORKER, Math.min(isShort ? 1 : MOST, allowed, items));

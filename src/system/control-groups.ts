@@ -5,6 +5,7 @@
  * started.
  */
 import { existsSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { type Mount, mountsIn } from './mounts.js';
 
 /** @returns a file's content in latin1, one character a byte, as the names are; undefined if it cannot be read */
@@ -43,6 +44,11 @@ export function groupLimits(read: ReadText = readSystemText): GroupLimits {
     }
   }
   return { processors, memory };
+}
+
+/** @returns how many processors this process may use, by its affinity and the quota of its groups */
+export function availableProcessors({ processors }: Pick<GroupLimits, 'processors'>): number {
+  return Math.min(availableParallelism(), processors ?? Number.POSITIVE_INFINITY);
 }
 
 /**

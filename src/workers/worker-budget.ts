@@ -1,8 +1,7 @@
 /** The worker budget: how many threads work on a disk and how many items are in flight, within the memory. */
-import { availableParallelism } from 'node:os';
 import { usageError } from '../errors.js';
 import { LARGEST_PIECE } from '../system/aligned-memory.js';
-import { type GroupLimits, groupLimits } from '../system/control-groups.js';
+import { availableProcessors, type GroupLimits, groupLimits } from '../system/control-groups.js';
 import { ITEM_BYTES } from './plan.js';
 
 /** Items in flight for each thread: one that it works on and one that waits, so that no thread is idle. */
@@ -67,8 +66,8 @@ export function planWorkerBudget(
   groups: GroupLimits = groupLimits(),
 ): WorkerBudget {
   refuseThreads(options.threads);
-  const processors = Math.min(availableParallelism(), groups.processors ?? Number.POSITIVE_INFINITY);
-  const wanted = limitBudgetToDisk(fullBudget(options.threads ?? processors, need), guestBytes);
+  const threads = options.threads ?? availableProcessors(groups);
+  const wanted = limitBudgetToDisk(fullBudget(threads, need), guestBytes);
   const least = { threads: 1, slots: 1 + LEAST_SPARE_ITEMS, cache: need.cache?.least ?? 0 };
   const leastBytes = bytesOf(least, need);
   if (options.memory !== undefined && !(options.memory >= leastBytes)) {
