@@ -39,8 +39,7 @@ export class ClusterRun {
   readonly #unit: number;
   /** One is filled while the others are written. */
   readonly #memories: readonly Uint8Array[];
-  /** The one that is filled. */
-  #memory: Uint8Array;
+  /** Runs so far. */
   #placed = 0;
   #waiting: Waiting[] = [];
   #pieces: Piece[] = [];
@@ -62,8 +61,7 @@ export class ClusterRun {
     this.#clusterSize = clusterSize;
     this.#unit = unit;
     const bytes = Math.max(clusterSize, RUN_BYTES);
-    this.#memory = alignedMemory(bytes);
-    this.#memories = [this.#memory, ...Array.from({ length: WRITES }, () => alignedMemory(bytes))];
+    this.#memories = Array.from({ length: WRITES + 1 }, () => alignedMemory(bytes));
   }
 
   /**
@@ -117,7 +115,6 @@ export class ClusterRun {
     this.#filled = 0;
     this.#kept = 0;
     this.#placed += 1;
-    this.#memory = this.#memories[this.#placed % this.#memories.length] ?? memory;
     if (this.#writes.length === WRITES) await this.#writes.shift();
     this.#refuseFailure();
     const write = this.#write(start, run, pieces).catch((error: unknown) => {
@@ -131,6 +128,11 @@ export class ClusterRun {
     await this.place();
     for (const write of this.#writes.splice(0)) await write;
     this.#refuseFailure();
+  }
+
+  /** The one that is filled. */
+  get #memory(): Uint8Array {
+    return this.#memories[this.#placed % this.#memories.length] as Uint8Array;
   }
 
   #refuseFailure(): void {

@@ -115,7 +115,8 @@ export async function runPipeline<
     work?.add(item);
     report(end);
   };
-  const storeAll = async () => {
+  report(0);
+  try {
     for (;;) {
       for (let slot = planned ? undefined : freeSlots.pop(); slot !== undefined; slot = freeSlots.pop()) {
         refuseAbort(signal);
@@ -140,10 +141,6 @@ export async function runPipeline<
       }
       if (first === undefined || storing.length === stores) await finishFirst();
     }
-  };
-  report(0);
-  try {
-    await storeAll();
   } finally {
     // Their bytes are in the slots, which the next pool may get.
     await Promise.allSettled(storing.map(({ stored }) => stored));
