@@ -33,7 +33,7 @@ const looksInto = (corpus, command) => [
   `${corpus}/node`,
 ];
 
-/** A conversion of 1 MiB in starts of Node: 20 has no compile cache. */
+/** A conversion of 1 MiB in starts of Node. */
 const STARTS = process.version.startsWith('v20.') ? 2.2 : 1.6;
 
 /** @type {readonly Row[]} */

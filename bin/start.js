@@ -1,13 +1,22 @@
 // A module of its own, because a Node.js that is too old cannot read the program.
 const { enableCompileCache } = require('node:module');
+const { setFlagsFromString } = require('node:v8');
 const { compileCacheDirectory } = require('./compile-cache.js');
+
+const PROGRAM = require.resolve('../dist/cli.cjs');
 
 /** @returns the program, compiled by an earlier run where that is possible */
 module.exports = async () => {
+  // V8 of Node.js 20 optimizes functions eight times too early for runs of a few seconds. Later ones have no such option.
+  if (process.version.startsWith('v20.')) setFlagsFromString('--interrupt-budget=540672');
   // The user's own choice is already in use.
-  if (enableCompileCache !== undefined && !process.env.NODE_COMPILE_CACHE) {
-    const directory = compileCacheDirectory(process.env);
-    if (directory !== undefined) enableCompileCache(directory);
+  const isChosen = enableCompileCache !== undefined && process.env.NODE_COMPILE_CACHE;
+  const directory = isChosen ? undefined : compileCacheDirectory(process.env);
+  if (directory === undefined) return require(PROGRAM);
+  if (enableCompileCache !== undefined) {
+    enableCompileCache(directory);
+    return require(PROGRAM);
   }
-  return require('../dist/cli.cjs');
+  const { CachedModules } = require('./cached-modules.js');
+  return new CachedModules(directory).load(PROGRAM);
 };

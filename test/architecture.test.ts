@@ -114,6 +114,19 @@ test('bin loads only the built command line', () => {
       ([, name]) => name,
     );
   expect(importsOf('bin/qcow2c.js')).toEqual(['inspector', './start.js', 'fs']);
-  expect(importsOf('bin/start.js')).toEqual(['node:module', './compile-cache.js', '../dist/cli.cjs']);
+  expect(importsOf('bin/start.js')).toEqual([
+    'node:module',
+    'node:v8',
+    './compile-cache.js',
+    './cached-modules.js',
+  ]);
+  expect(readFileSync(join(ROOT, 'bin/start.js'), 'utf8')).toContain("require.resolve('../dist/cli.cjs')");
+  expect(importsOf('bin/cached-modules.js')).toEqual([
+    'node:fs',
+    'node:module',
+    'node:path',
+    'node:vm',
+    'node:zlib',
+  ]);
   expect(importsOf('bin/compile-cache.js')).toEqual(['node:fs', 'node:os', 'node:path']);
 });

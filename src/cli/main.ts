@@ -50,6 +50,8 @@ export async function main(): Promise<void> {
   await runCommandLine(words, { stdout, stderr, process, now: () => performance.now() }, (request) => {
     isOutputNeeded = needsOutput(request);
   });
+  // The end of the process frees memory faster than Node.js takes its heap apart.
+  process.once('beforeExit', () => process.exit());
   const signal = signalOf(Number(process.exitCode));
   if (signal !== undefined) await exitAfter(signal);
 }

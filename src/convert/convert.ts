@@ -10,6 +10,7 @@ import { openTarget } from '../storage/open-target.js';
 import { TemporaryFiles } from '../storage/temporary-files.js';
 import { DiskDigest } from '../workers/block-digests.js';
 import { BUILT_WORKER } from '../workers/built-worker.js';
+import { closeWorkers } from '../workers/idle-threads.js';
 import { OwnThread } from '../workers/own-thread.js';
 import { ITEM_BYTES } from '../workers/plan.js';
 import { WorkerPool } from '../workers/pool.js';
@@ -36,6 +37,8 @@ export interface ConversionParts extends OutputParts {
   readonly workerEntry: URL;
   /** Whether no thread is started for a disk of one item. Default: false. */
   readonly ownThread?: boolean | undefined;
+  /** Whether the threads end while the target is renamed, because the process ends afterwards. Default: false. */
+  readonly endsThreads?: boolean | undefined;
 }
 
 /** Warnings that a result keeps. */
@@ -52,6 +55,11 @@ const BUILT_PARTS: ConversionParts = { workerEntry: BUILT_WORKER, ownThread: tru
  */
 export async function convert(options: ConvertOptions): Promise<ConvertResult> {
   return convertWith(options, BUILT_PARTS);
+}
+
+/** `convert` for a process that ends with it: it keeps no threads for another conversion. */
+export async function convertLast(options: ConvertOptions): Promise<ConvertResult> {
+  return convertWith(options, { ...BUILT_PARTS, endsThreads: true });
 }
 
 /** `convert` with its replaceable parts. */
@@ -134,7 +142,7 @@ async function convertOnce(
     if (error instanceof Qcow2cError && error.code === 'ERR_CORRUPT') await refuseChanges();
     throw error;
   }
-  await output.commit();
+  await Promise.all([output.commit(), parts.endsThreads ? closeWorkers() : undefined]);
   const result = output.result();
   warnOfCorrections(result, options);
   return {

@@ -156,8 +156,10 @@ async function openUnderTemporaryName(
     }
     isClaimed = false;
     await release();
-    await replaced?.held.letGo();
+    // Freeing the space of a large file takes a while.
+    const letGo = replaced?.held.letGo();
     if (mode !== 'unsafe') await syncDirectory(dirname(path));
+    await letGo;
   };
   return {
     file,

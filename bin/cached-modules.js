@@ -1,0 +1,102 @@
+// Loads the program's modules, compiled by an earlier run, for Node.js 20, whose modules have no compile cache. V8 refuses
+// what another version of it has compiled, but does not see that a source or what was compiled has changed: checksums do.
+const { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } = require('node:fs');
+const { createRequire, isBuiltin } = require('node:module');
+const { dirname, join } = require('node:path');
+const { Script, constants } = require('node:vm');
+const { crc32 } = require('node:zlib');
+
+/** Bytes before what V8 has made: the checksums of the source and of the rest, and how many runs have added to it. */
+const HEADER_BYTES = 12;
+/** Functions are compiled when they are first called, and runs differ in what they call. */
+const RUNS = 4;
+const ONLY_OWNER = 0o600;
+
+class CachedModules {
+  #directory;
+  /** By path. */
+  #modules = new Map();
+  /** Modules to keep at the end. */
+  #scripts = [];
+
+  /** @param {string} directory where it is kept; nobody else may be able to write there */
+  constructor(directory) {
+    this.#directory = join(directory, `${process.version}-${process.arch}`);
+    process.once('exit', () => this.#keep());
+  }
+
+  /** @param {string} path of a CommonJS module @returns {unknown} its exports */
+  load(path) {
+    const loaded = this.#modules.get(path);
+    if (loaded !== undefined) return loaded.exports;
+    const module = { exports: {} };
+    this.#modules.set(path, module);
+    const run = this.#compile(path).runInThisContext();
+    run.call(module.exports, module.exports, this.#requireOf(path), module, path, dirname(path));
+    return module.exports;
+  }
+
+  #requireOf(path) {
+    const require = createRequire(path);
+    return (name) => (isBuiltin(name) ? require(name) : this.load(require.resolve(name)));
+  }
+
+  #compile(path) {
+    const source = readFileSync(path);
+    const checksum = crc32(source);
+    const file = join(this.#directory, crc32(path).toString(16));
+    const { runs, data: cachedData } = readCompiled(file, checksum);
+    const script = new Script(`(function (exports, require, module, __filename, __dirname) {${source}\n})`, {
+      filename: path,
+      cachedData,
+      importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+    });
+    const done = script.cachedDataRejected ? 0 : runs;
+    if (done < RUNS) this.#scripts.push({ script, file, checksum, runs: done + 1 });
+    return script;
+  }
+
+  #keep() {
+    try {
+      if (this.#scripts.length > 0) mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+      for (const { script, file, checksum, runs } of this.#scripts) {
+        writeCompiled(file, { checksum, runs, data: script.createCachedData() });
+      }
+    } catch {
+      // A full disk, or a home that cannot be written to: the next run compiles it.
+    }
+  }
+}
+
+const NOTHING = { runs: 0, data: undefined };
+
+/** @returns what was compiled from the source with the checksum, and by how many runs */
+function readCompiled(file, checksum) {
+  let content;
+  try {
+    content = readFileSync(file);
+  } catch {
+    return NOTHING;
+  }
+  if (content.length < HEADER_BYTES || content.readUInt32LE(0) !== checksum) return NOTHING;
+  const data = content.subarray(HEADER_BYTES);
+  return crc32(data) === content.readUInt32LE(4) ? { runs: content.readUInt32LE(8), data } : NOTHING;
+}
+
+function writeCompiled(file, { checksum, runs, data }) {
+  const header = Buffer.alloc(HEADER_BYTES);
+  header.writeUInt32LE(checksum, 0);
+  header.writeUInt32LE(crc32(data), 4);
+  header.writeUInt32LE(runs, 8);
+  // Other runs see the whole file or none.
+  const temporary = `${file}.${process.pid}`;
+  try {
+    writeFileSync(temporary, Buffer.concat([header, data]), { flag: 'wx', mode: ONLY_OWNER });
+    renameSync(temporary, file);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+module.exports = { CachedModules };
