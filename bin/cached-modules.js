@@ -6,17 +6,15 @@ const { dirname, join } = require('node:path');
 const { Script, constants } = require('node:vm');
 const { crc32 } = require('node:zlib');
 
-/** Bytes before what V8 has made: the checksums of the source and of the rest, and how many runs have added to it. */
-const HEADER_BYTES = 12;
-/** Functions are compiled when they are first called, and runs differ in what they call. */
-const RUNS = 4;
+/** Bytes before what V8 has made: the checksums of the source and of the rest. */
+const HEADER_BYTES = 8;
 const ONLY_OWNER = 0o600;
 
 class CachedModules {
   #directory;
   /** By path. */
   #modules = new Map();
-  /** Modules to keep at the end. */
+  /** Modules that no earlier run has left compiled. */
   #scripts = [];
 
   /** @param {string} directory where it is kept; nobody else may be able to write there */
@@ -45,22 +43,23 @@ class CachedModules {
     const source = readFileSync(path);
     const checksum = crc32(source);
     const file = join(this.#directory, crc32(path).toString(16));
-    const { runs, data: cachedData } = readCompiled(file, checksum);
+    const cachedData = readCompiled(file, checksum);
     const script = new Script(`(function (exports, require, module, __filename, __dirname) {${source}\n})`, {
       filename: path,
       cachedData,
       importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
     });
-    const done = script.cachedDataRejected ? 0 : runs;
-    if (done < RUNS) this.#scripts.push({ script, file, checksum, runs: done + 1 });
+    const isCompiled = cachedData !== undefined && !script.cachedDataRejected;
+    if (!isCompiled) this.#scripts.push({ script, file, checksum });
     return script;
   }
 
+  /** At the end, when the functions are compiled that this run has called: other runs will call much the same. */
   #keep() {
     try {
       if (this.#scripts.length > 0) mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
-      for (const { script, file, checksum, runs } of this.#scripts) {
-        writeCompiled(file, { checksum, runs, data: script.createCachedData() });
+      for (const { script, file, checksum } of this.#scripts) {
+        writeCompiled(file, checksum, script.createCachedData());
       }
     } catch {
       // A full disk, or a home that cannot be written to: the next run compiles it.
@@ -68,26 +67,23 @@ class CachedModules {
   }
 }
 
-const NOTHING = { runs: 0, data: undefined };
-
-/** @returns what was compiled from the source with the checksum, and by how many runs */
+/** @returns {Buffer | undefined} what was compiled from the source with the checksum */
 function readCompiled(file, checksum) {
   let content;
   try {
     content = readFileSync(file);
   } catch {
-    return NOTHING;
+    return undefined;
   }
-  if (content.length < HEADER_BYTES || content.readUInt32LE(0) !== checksum) return NOTHING;
+  if (content.length < HEADER_BYTES || content.readUInt32LE(0) !== checksum) return undefined;
   const data = content.subarray(HEADER_BYTES);
-  return crc32(data) === content.readUInt32LE(4) ? { runs: content.readUInt32LE(8), data } : NOTHING;
+  return crc32(data) === content.readUInt32LE(4) ? data : undefined;
 }
 
-function writeCompiled(file, { checksum, runs, data }) {
+function writeCompiled(file, checksum, data) {
   const header = Buffer.alloc(HEADER_BYTES);
   header.writeUInt32LE(checksum, 0);
   header.writeUInt32LE(crc32(data), 4);
-  header.writeUInt32LE(runs, 8);
   // Other runs see the whole file or none.
   const temporary = `${file}.${process.pid}`;
   try {

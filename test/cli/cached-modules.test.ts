@@ -44,12 +44,8 @@ beforeEach(() => {
   writePart('a');
 });
 
-test('four runs add what they compile, which only the user can read; then nothing is written', () => {
-  const sizes = [1, 2, 3, 4].map((argument) => {
-    expect(run(argument)).toBe(`a${argument}part.cjs`);
-    return compiledFiles().map((path) => statSync(path).size)[0] ?? 0;
-  });
-  expect(sizes).toEqual([...new Set(sizes)].sort((a, b) => a - b));
+test('the second run uses what the first has compiled, which only the user can read', () => {
+  expect(run()).toBe('a7part.cjs');
   const state = () => compiledFiles().map((path) => [statSync(path).ino, statSync(path).mode & 0o777]);
   const before = state();
   expect(before.map(([, mode]) => mode)).toEqual([0o600, 0o600]);
