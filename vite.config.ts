@@ -75,7 +75,7 @@ function workerFile(): Plugin {
     apply: 'build',
     async closeBundle() {
       const worker = bundle({ worker: 'src/workers/worker.ts' }, { inlineDynamicImports: true });
-      await build({ configFile: false, build: { ...worker, emptyOutDir: false } });
+      await build({ configFile: false, esbuild, build: { ...worker, emptyOutDir: false } });
     },
   };
 }
@@ -99,7 +99,11 @@ function bundle(input: Record<string, string>, output: object): BuildEnvironment
   };
 }
 
+/** V8 keeps a source with other characters in two bytes each. */
+const esbuild = { charset: 'ascii' } as const;
+
 export default defineConfig({
+  esbuild,
   build: bundle(
     { index: 'src/index.ts', cli: 'src/cli/main.ts' },
     { chunkFileNames: '[name]-[hash].cjs', experimentalMinChunkSize: 60_000 },
