@@ -9,6 +9,8 @@ import type { NbdAddress } from './nbd-name.js';
 
 /** Names that are taken from one list of the server. */
 const MOST_NAMES = 1000;
+/** Names in a message. */
+const MOST_SHOWN = 5;
 
 interface ListedExport {
   readonly name: string;
@@ -47,13 +49,21 @@ export async function openWithLists(
     const found = await list(connection, 'nbd_aio_opt_list_meta_context');
     await connection.negotiate(() => handle.go(contexts));
     if (!handle.isUsable) {
-      throw new NbdFailure('broken', `the server refuses the export ${quoted(address.exportName)}`);
+      throw new NbdFailure('broken', refusal(address.exportName, exports));
     }
     return { connection, lists: { exports, metaContexts: found.map(({ name }) => name) } };
   } catch (error) {
     connection.close();
     throw error;
   }
+}
+
+/** @returns why the server does not open an export */
+function refusal(name: string, listed: readonly ListedExport[]): string {
+  const names = listed.map((each) => each.name);
+  if (names.length === 0 || names.includes(name)) return `the server refuses the export ${quoted(name)}`;
+  const more = names.length > MOST_SHOWN ? ` and ${names.length - MOST_SHOWN} more` : '';
+  return `server has no export named ${quoted(name)}; it has ${names.slice(0, MOST_SHOWN).map(quoted).join(', ')}${more}`;
 }
 
 /** @returns the names of a list, with their descriptions if it has them */

@@ -79,6 +79,7 @@ export function failureOf({ message, errno }: LibraryError, isAlive: boolean): N
 /** libnbd's words for a handshake that failed, without what only its developers need. */
 function handshakeWords(words: string): string {
   const found = words.replace(/^handshake: /, '').replace(/: [A-Z][^:]*$/, '');
+  if (found.startsWith('server has no export named ')) return `${found} (qcow2c info lists those it has)`;
   if (found.includes('refused TLS')) return 'the server does not offer TLS';
   if (/TLS/.test(found) && /require|initiate|policy/i.test(found))
     return `${found} (use nbds: or --tls-creds)`;

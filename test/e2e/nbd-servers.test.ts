@@ -222,9 +222,13 @@ test('info lists the exports and meta contexts of the server', async () => {
       },
     });
     const message = await fails('info', uri('vdb'));
-    expect(message).toBe(`qcow2c: Could not open '${uri('vdb')}': the server refuses the export 'vdb'\n`);
+    expect(message).toBe(
+      `qcow2c: Could not open '${uri('vdb')}': server has no export named 'vdb'; it has 'vda'\n`,
+    );
     const converting = await fails('convert', uri('vdb'), path('none'));
-    expect(converting).toBe(`qcow2c: Could not open '${uri('vdb')}': server has no export named 'vdb'\n`);
+    expect(converting).toBe(
+      `qcow2c: Could not open '${uri('vdb')}': server has no export named 'vdb' (qcow2c info lists those it has)\n`,
+    );
   });
 });
 
