@@ -1,7 +1,7 @@
 // Loads the program's modules, compiled by an earlier run, for Node.js 20, whose modules have no compile cache. V8 refuses
 // what another version of it has compiled, but does not see that a source or what was compiled has changed: checksums do.
 const { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } = require('node:fs');
-const { createRequire, isBuiltin } = require('node:module');
+const { createRequire } = require('node:module');
 const { dirname, join } = require('node:path');
 const { Script, constants } = require('node:vm');
 const { crc32 } = require('node:zlib');
@@ -34,9 +34,10 @@ class CachedModules {
     return module.exports;
   }
 
+  /** Node.js loads packages: they may use more of its modules than the program does. */
   #requireOf(path) {
     const require = createRequire(path);
-    return (name) => (isBuiltin(name) ? require(name) : this.load(require.resolve(name)));
+    return (name) => (name.startsWith('./') ? this.load(join(dirname(path), name)) : require(name));
   }
 
   #compile(path) {

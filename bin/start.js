@@ -3,8 +3,6 @@ const { enableCompileCache } = require('node:module');
 const { setFlagsFromString } = require('node:v8');
 const { compileCacheDirectory } = require('./compile-cache.js');
 
-const PROGRAM = require.resolve('../dist/cli.cjs');
-
 /** @returns the program, compiled by an earlier run where that is possible */
 module.exports = async () => {
   // V8 of Node.js 20 optimizes functions eight times too early for runs of a few seconds. Later ones have no such option.
@@ -12,11 +10,10 @@ module.exports = async () => {
   // The user's own choice is already in use.
   const isChosen = enableCompileCache !== undefined && process.env.NODE_COMPILE_CACHE;
   const directory = isChosen ? undefined : compileCacheDirectory(process.env);
-  if (directory === undefined) return require(PROGRAM);
-  if (enableCompileCache !== undefined) {
-    enableCompileCache(directory);
-    return require(PROGRAM);
+  if (directory !== undefined && enableCompileCache === undefined) {
+    const { CachedModules } = require('./cached-modules.js');
+    return new CachedModules(directory).load(require.resolve('../dist/cli.cjs'));
   }
-  const { CachedModules } = require('./cached-modules.js');
-  return new CachedModules(directory).load(PROGRAM);
+  if (directory !== undefined) enableCompileCache(directory);
+  return require('../dist/cli.cjs');
 };

@@ -119,8 +119,8 @@ test('bin loads only the built command line', () => {
     'node:v8',
     './compile-cache.js',
     './cached-modules.js',
+    '../dist/cli.cjs',
   ]);
-  expect(readFileSync(join(ROOT, 'bin/start.js'), 'utf8')).toContain("require.resolve('../dist/cli.cjs')");
   expect(importsOf('bin/cached-modules.js')).toEqual([
     'node:fs',
     'node:module',
