@@ -1,13 +1,26 @@
 // Loads the program's modules, compiled by an earlier run, for Node.js 20, whose modules have no compile cache. V8 refuses
 // what another version of it has compiled, but does not see that a source or what was compiled has changed: checksums do.
-const { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } = require('node:fs');
+const {
+  closeSync,
+  constants: { O_NONBLOCK, O_RDONLY },
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} = require('node:fs');
 const { createRequire } = require('node:module');
 const { dirname, join } = require('node:path');
+const { cachedDataVersionTag } = require('node:v8');
 const { Script, constants } = require('node:vm');
 const { crc32 } = require('node:zlib');
 
 /** Bytes before what V8 has made: the checksums of the source and of the rest. */
 const HEADER_BYTES = 8;
+/** Far more than any module needs. */
+const LARGEST_FILE = 16 * 1024 * 1024;
 const ONLY_OWNER = 0o600;
 
 class CachedModules {
@@ -19,7 +32,9 @@ class CachedModules {
 
   /** @param {string} directory where it is kept; nobody else may be able to write there */
   constructor(directory) {
-    this.#directory = join(directory, `${process.version}-${process.arch}`);
+    // V8 refuses what was compiled with other options.
+    const tag = cachedDataVersionTag().toString(16);
+    this.#directory = join(directory, `${process.version}-${process.arch}-${tag}`);
     process.once('exit', () => this.#keep());
   }
 
@@ -70,23 +85,34 @@ class CachedModules {
 
 /** @returns {Buffer | undefined} what was compiled from the source with the checksum */
 function readCompiled(file, checksum) {
-  let content;
-  try {
-    content = readFileSync(file);
-  } catch {
+  const content = readRegular(file);
+  if (content === undefined || content.length < HEADER_BYTES || content.readUInt32LE(0) !== checksum)
     return undefined;
-  }
-  if (content.length < HEADER_BYTES || content.readUInt32LE(0) !== checksum) return undefined;
   const data = content.subarray(HEADER_BYTES);
   return crc32(data) === content.readUInt32LE(4) ? data : undefined;
+}
+
+/** @returns {Buffer | undefined} the content of a regular file; undefined without one */
+function readRegular(file) {
+  let descriptor;
+  try {
+    // A named pipe would wait for a writer.
+    descriptor = openSync(file, O_RDONLY | O_NONBLOCK);
+    const stats = fstatSync(descriptor);
+    return stats.isFile() && stats.size <= LARGEST_FILE ? readFileSync(descriptor) : undefined;
+  } catch {
+    return undefined;
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
+  }
 }
 
 function writeCompiled(file, checksum, data) {
   const header = Buffer.alloc(HEADER_BYTES);
   header.writeUInt32LE(checksum, 0);
   header.writeUInt32LE(crc32(data), 4);
-  // Other runs see the whole file or none.
-  const temporary = `${file}.${process.pid}`;
+  // Other runs see the whole file or none. A name that is taken is given up by both: a killed run may have left it.
+  const temporary = `${file}.new`;
   try {
     writeFileSync(temporary, Buffer.concat([header, data]), { flag: 'wx', mode: ONLY_OWNER });
     renameSync(temporary, file);

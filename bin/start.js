@@ -1,12 +1,10 @@
 // A module of its own, because a Node.js that is too old cannot read the program.
 const { enableCompileCache } = require('node:module');
-const { setFlagsFromString } = require('node:v8');
 const { compileCacheDirectory } = require('./compile-cache.js');
 
 /** @returns the program, compiled by an earlier run where that is possible */
 module.exports = async () => {
-  // V8 of Node.js 20 optimizes functions eight times too early for runs of a few seconds. Later ones have no such option.
-  if (process.version.startsWith('v20.')) setFlagsFromString('--interrupt-budget=540672');
+  if (process.version.startsWith('v20.')) require('./optimize-later.js');
   // The user's own choice is already in use.
   const isChosen = enableCompileCache !== undefined && process.env.NODE_COMPILE_CACHE;
   const directory = isChosen ? undefined : compileCacheDirectory(process.env);

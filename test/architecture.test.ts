@@ -116,8 +116,8 @@ test('bin loads only the built command line', () => {
   expect(importsOf('bin/qcow2c.js')).toEqual(['inspector', './start.js', 'fs']);
   expect(importsOf('bin/start.js')).toEqual([
     'node:module',
-    'node:v8',
     './compile-cache.js',
+    './optimize-later.js',
     './cached-modules.js',
     '../dist/cli.cjs',
   ]);
@@ -125,8 +125,10 @@ test('bin loads only the built command line', () => {
     'node:fs',
     'node:module',
     'node:path',
+    'node:v8',
     'node:vm',
     'node:zlib',
   ]);
+  expect(importsOf('bin/optimize-later.js')).toEqual(['node:v8']);
   expect(importsOf('bin/compile-cache.js')).toEqual(['node:fs', 'node:os', 'node:path']);
 });

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import { useScratch } from '../e2e/scratch.js';
 
@@ -78,6 +78,28 @@ test('what V8 compiled with other options is replaced', () => {
   run();
   expect(run(7, '--no-opt')).toBe('a7part.cjs');
   expect(run()).toBe('a7part.cjs');
+});
+
+test.each<[string, (path: string) => void]>([
+  ['a named pipe', (path) => execFileSync('mkfifo', [path])],
+  ['a directory', (path) => mkdirSync(path)],
+  ['far too large', (path) => execFileSync('truncate', ['-s', '1T', path])],
+])('a file that is %s is not read', (_, make) => {
+  run();
+  const [file = ''] = compiledFiles();
+  rmSync(file);
+  make(file);
+  expect(run()).toBe('a7part.cjs');
+});
+
+test('what a killed run has left is removed', () => {
+  run();
+  const [file = ''] = compiledFiles();
+  rmSync(file);
+  writeFileSync(`${file}.new`, 'half of it');
+  for (let runs = 0; runs < 2; runs += 1) expect(run()).toBe('a7part.cjs');
+  expect(readdirSync(dirname(file))).toHaveLength(2);
+  expect(statSync(file).size).toBeGreaterThan(1000);
 });
 
 test('a directory that cannot be made is no error', () => {
