@@ -88,11 +88,22 @@ export class Qcow2cError extends Error {
 }
 
 /**
- * Quotes a file name for a message. Control characters and characters that change the direction of writing become
+ * Conceals what may be a password: in a URI what follows the colon after `//`, up to the last `@`, and the same after
+ * `nbd:`. The number of a port is none.
+ */
+export function withoutPassword(text: string): string {
+  return text.replace(
+    /(:\/\/(?!\[)[^:/?#@]*|\bnbd:(?!unix:|\[)[^:@/]*):(?!\d{1,5}(?:[/?#:]|$)).*@/gs,
+    '$1:***@',
+  );
+}
+
+/**
+ * Quotes a file name for a message. A password in it is concealed. Control characters and characters that change the direction of writing become
  * `\\xNN`, so that no name can drive a terminal or look like another name.
  */
 export function quoted(name: string): string {
-  const visible = name.replace(
+  const visible = withoutPassword(name).replace(
     // biome-ignore lint/suspicious/noControlCharactersInRegex: the expression looks for control characters
     /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
     (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,

@@ -195,7 +195,7 @@ interface ReadDisks {
 /** Runs the items of the input through a worker pool into the output. */
 async function fillOutput(
   { output, budget: { threads, slots }, oldDisk }: OpenedOutput,
-  options: ConvertOptions,
+  options: NamedTargetOptions,
   { workerEntry, ownThread }: Pick<ConversionParts, 'workerEntry' | 'ownThread'>,
   { input, backing, changed }: ReadDisks,
   unreadable: UnreadableLog,
@@ -231,7 +231,7 @@ async function fillOutput(
     backing: backing?.source,
     changed,
     compareWithBacking,
-    room: output.room,
+    room: output.room === undefined ? undefined : { bytes: output.room, target: options.target },
     readsAll: digests,
     signal,
     onUnreadable: salvage ? unreadable.expect.bind(unreadable) : undefined,

@@ -21,8 +21,14 @@ export interface ItemSettings extends PlanSettings {
   readonly clusterSize: number;
   /** Over a backing file: read clusters that equal its own, too. Default: false. */
   readonly readsAll?: boolean | undefined;
-  /** Bytes that fit into the target; undefined: no limit. */
-  readonly room: number | undefined;
+  /** What fits into the target; undefined: no limit. */
+  readonly room: TargetRoom | undefined;
+}
+
+export interface TargetRoom {
+  readonly bytes: number;
+  /** The target's name, for messages. */
+  readonly target: string;
 }
 
 /** The memory of a pool in which the items of a stream arrive. */

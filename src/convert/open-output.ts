@@ -87,6 +87,9 @@ export async function openOutput(
     refuseOnDevice(parameters, [kind, dataFile?.target.kind]);
     if (existing !== undefined && endsInsideCluster(input.size, existing)) {
       oldDisk = await openOldDisk(options, opener.writtenExport);
+    } else if (options.verify && existing?.backing !== undefined) {
+      // The verification reads the backing file. If it cannot, the image is not written.
+      await (await openOldDisk(options, opener.writtenExport)).source.close();
     }
     const output = await Qcow2Output.open(options, {
       parameters,

@@ -10,7 +10,7 @@ import { streamTitle } from '../storage/stream-name.js';
 import { onAbort } from '../system/abort-listeners.js';
 import { segmentsOf } from '../workers/segments.js';
 import { ContentDigest } from './content-digest.js';
-import type { Input } from './input.js';
+import type { Input, TargetRoom } from './input.js';
 import type { ConvertOptions } from './options.js';
 import { isStream, refuseForStream, statedFormat, streamName } from './stream-reference.js';
 
@@ -161,7 +161,7 @@ function emptyStream(file: string, canStateSize: boolean): Qcow2cError {
 interface Lengths {
   readonly expected: number | undefined;
   readonly least: number;
-  readonly room: number | undefined;
+  readonly room: TargetRoom | undefined;
 }
 
 /** @param ended whether the stream has ended after `found` bytes */
@@ -175,8 +175,8 @@ function refuseLength(file: string, found: number, { expected, least, room }: Le
     const message = `${quoted(file)} ended after ${found} bytes: at least ${least} were expected (--min-size)`;
     throw usageError(message, { file, expected: least, found });
   }
-  if (room !== undefined && found > room) {
-    const message = `The target is too small: it has ${room} bytes, and ${quoted(file)} has ${found} or more`;
-    throw usageError(message, { file, expected: room, found });
+  if (room !== undefined && found > room.bytes) {
+    const message = `${quoted(room.target)} is too small: it has ${room.bytes} bytes, and ${quoted(file)} has ${found} or more`;
+    throw usageError(message, { file: room.target, expected: room.bytes, found });
   }
 }

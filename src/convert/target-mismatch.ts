@@ -22,7 +22,7 @@ export class TargetMismatch {
 
   /** @param offset guest bytes @param what a clause */
   of(offset: number, what: string): Qcow2cError {
-    return this.#error('ERR_CORRUPT', offset, what, undefined);
+    return this.#error(offset, what, undefined);
   }
 
   /** The error of a failed read. */
@@ -33,12 +33,8 @@ export class TargetMismatch {
       (text, name) => text.replaceAll(quoted(name), quoted(this.#shown(name))),
       message,
     );
-    return this.#error(
-      code === 'ERR_IO' ? code : 'ERR_CORRUPT',
-      offset,
-      `it cannot be read: ${reason}`,
-      cause,
-    );
+    if (code === 'ERR_IO') return this.#unread(offset, reason, cause);
+    return this.#error(offset, `it cannot be read: ${reason}`, cause);
   }
 
   /** The name, for messages, of a file of the target that is open. */
@@ -65,16 +61,23 @@ export class TargetMismatch {
     }
   }
 
-  #error(
-    code: 'ERR_CORRUPT' | 'ERR_IO',
-    offset: number,
-    what: string,
-    cause: Qcow2cError | undefined,
-  ): Qcow2cError {
+  /** Nothing was compared, so nothing is known of the content. */
+  #unread(offset: number, reason: string, cause: Qcow2cError): Qcow2cError {
+    const state = this.#written.kind === 'new' ? '' : '; it was written in place, and is not verified';
+    return new Qcow2cError('ERR_IO', `${quoted(this.#name)} cannot be read back: ${reason}${state}`, {
+      file: this.#shown(cause.file ?? this.#name),
+      offset: cause.offset,
+      guestOffset: offset,
+      systemCode: cause.systemCode,
+      cause,
+    });
+  }
+
+  #error(offset: number, what: string, cause: Qcow2cError | undefined): Qcow2cError {
     const expected = `the content of ${quoted(this.#source)}`;
     const state = this.#written.kind === 'new' ? '' : '; it was written in place, and is wrong now';
     const message = `${quoted(this.#name)} was read back and does not hold ${expected}: at guest offset ${offset} ${what}${state}`;
-    return new Qcow2cError(code, message, {
+    return new Qcow2cError('ERR_CORRUPT', message, {
       file: this.#shown(cause?.file ?? this.#name),
       offset: cause?.offset,
       guestOffset: offset,

@@ -157,7 +157,8 @@ export class NbdConnection {
       if (this.#failure !== undefined) throw this.#failure;
       if (readable || writable) {
         const start = performance.now();
-        this.handle.notify(readable ? 'readable' : 'writable');
+        // The end of a stream counts as readable, also while libnbd waits to write.
+        this.handle.notify(wanted.write && (writable || !wanted.read) ? 'writable' : 'readable');
         clock.heard(performance.now() - start);
       }
       clock.check();

@@ -2,7 +2,9 @@
  * Reads the names of NBD exports: the URIs of the NBD project (doc/uri.md) and QEMU's older names `nbd:unix:PATH` and
  * `nbd:HOST:PORT`. Opens nothing. A name that an image stores is never read here unless the caller allows it.
  */
-import { quoted, usageError } from '../errors.js';
+import { realpathSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { quoted, usageError, withoutPassword } from '../errors.js';
 
 /** Where an export is. Plain data, which also passes to worker threads. */
 export interface NbdAddress {
@@ -30,9 +32,25 @@ interface InetServer {
   readonly port: string;
 }
 
-/** The same for every name of an export, as far as names tell. */
+/** The same for every name of an export, as far as names and the paths of sockets tell. */
 export function exportIdentity({ server, exportName }: NbdAddress): string {
-  return `nbd ${JSON.stringify([server, exportName])}`;
+  const where = server.kind === 'unix' ? [socketPath(server.path)] : [hostIdentity(server.host), server.port];
+  return `nbd ${JSON.stringify([...where, exportName])}`;
+}
+
+/** Without links, where there is a socket. */
+function socketPath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return resolve(path);
+  }
+}
+
+/** This machine has three usual names. */
+function hostIdentity(host: string): string {
+  const name = host.toLowerCase();
+  return ['127.0.0.1', '::1'].includes(name) ? 'localhost' : name;
 }
 
 /** The port that IANA assigned to NBD. */
@@ -54,10 +72,11 @@ export function parseNbdName(name: string): NbdAddress {
   return name.includes('://') ? parseUri(name) : parseOldName(name);
 }
 
+const NO_PASSWORD = 'a password is not supported (keys are files in --tls-creds)';
+
 function parseUri(uri: string): NbdAddress {
-  // Whatever stands between `//` and `@` may be a secret.
-  const shown = uri.replace(/^([^:]*:\/\/[^@/?#:]*):[^@/?#]*@/, '$1:***@');
-  const refuse = (why: string) => usageError(`${quoted(shown)} is not the URI of an NBD export: ${why}`);
+  const refuse = (why: string) => usageError(`${quoted(uri)} is not the URI of an NBD export: ${why}`);
+  if (withoutPassword(uri) !== uri) throw refuse(NO_PASSWORD);
   const [matched, s, transport, userInfo, host = '', port, path = '', query = ''] = URI.exec(uri) ?? [];
   if (matched === undefined)
     throw refuse('expected nbd://HOST[:PORT]/EXPORT or nbd+unix:///EXPORT?socket=PATH');
@@ -68,7 +87,7 @@ function parseUri(uri: string): NbdAddress {
       throw refuse(`${quoted(text)} is not percent-encoded UTF-8`);
     }
   };
-  if (userInfo?.includes(':')) throw refuse('a password is not supported (keys are files in --tls-creds)');
+  if (userInfo?.includes(':')) throw refuse(NO_PASSWORD);
   const parameters = new Map<string, string>();
   for (const pair of query.split(/[&;]/)) {
     if (pair === '') continue;
@@ -81,7 +100,7 @@ function parseUri(uri: string): NbdAddress {
   if (stray?.startsWith('tls-')) throw refuse(`${quoted(stray)} is not taken from a URI; use --tls-creds`);
   if (stray !== undefined) throw refuse(`there is no parameter ${quoted(stray)}`);
   const exportName = decode(path.replace(/^\//, ''));
-  const common = { name: shown, exportName, tls: s === 's', user: userInfo && decode(userInfo) };
+  const common = { name: uri, exportName, tls: s === 's', user: userInfo && decode(userInfo) };
   if (transport === 'unix') {
     if (host !== '' || port !== undefined)
       throw refuse('a Unix socket has no host (nbd+unix:///EXPORT?socket=PATH)');
@@ -100,6 +119,7 @@ function parseUri(uri: string): NbdAddress {
 /** `nbd:unix:PATH[:exportname=NAME]` and `nbd:HOST:PORT[:exportname=NAME]` (nbd_parse_filename in QEMU). */
 function parseOldName(name: string): NbdAddress {
   const refuse = (why: string) => usageError(`${quoted(name)} is not the name of an NBD export: ${why}`);
+  if (withoutPassword(name) !== name) throw refuse(NO_PASSWORD);
   const [, where = '', exportName = ''] = /^nbd:(.*?)(?::exportname=(.*))?$/s.exec(name) ?? [];
   const common = { name, exportName, tls: false, user: undefined };
   if (where.startsWith('unix:')) {

@@ -16,6 +16,7 @@ import { changedSize, NbdFailure, nbdError, readError, retryDelay, statusError }
 import type { NbdHandle } from './nbd-handle.js';
 import { exportIdentity, type NbdAddress } from './nbd-name.js';
 import { forgetExport, type OpenExport, registerExport } from './open-exports.js';
+import { onceNotTurnedAway } from './turned-away.js';
 
 interface ExportRequest {
   /** The name of a dirty bitmap that will be read; see `NbdSource.bitmapChanges`. */
@@ -60,10 +61,10 @@ export class NbdSource implements OpenedFile {
     let connection: NbdConnection | undefined;
     try {
       if (!asksForLists) {
-        connection = await NbdConnection.open(address, settings, wanted);
+        connection = await onceNotTurnedAway(() => NbdConnection.open(address, settings, wanted));
         return new NbdSource(address, settings, connection, wanted, undefined);
       }
-      const opened = await openWithLists(address, settings, wanted);
+      const opened = await onceNotTurnedAway(() => openWithLists(address, settings, wanted));
       connection = opened.connection;
       return new NbdSource(address, settings, connection, wanted, opened.lists);
     } catch (error) {
@@ -240,8 +241,12 @@ function openError(name: string, error: NbdFailure): Qcow2cError {
 
 function requireSafeSize(name: string, size: number): void {
   if (Number.isSafeInteger(size + SECTOR_SIZE)) return;
-  throw new Qcow2cError('ERR_LIMIT', `${quoted(name)} has ${size} bytes, more than any image can have`, {
-    file: name,
-    found: size,
-  });
+  // The size itself is not exact.
+  throw new Qcow2cError(
+    'ERR_LIMIT',
+    `${quoted(name)} has 2 ** 53 bytes or more, more than any image can have`,
+    {
+      file: name,
+    },
+  );
 }

@@ -10,6 +10,7 @@ import { NbdConnection } from './nbd-connection.js';
 import { NbdFailure } from './nbd-failure.js';
 import type { NbdHandle } from './nbd-handle.js';
 import type { NbdAddress } from './nbd-name.js';
+import { onceNotTurnedAway } from './turned-away.js';
 
 /** Each connection that waits takes one of the four threads of Node.js for file operations. */
 const MOST_CONNECTIONS = 3;
@@ -41,7 +42,7 @@ export class WriteConnections {
     settings: NbdSettings,
     contexts: readonly string[],
   ): Promise<WriteConnections> {
-    const first = await NbdConnection.open(address, settings, contexts);
+    const first = await onceNotTurnedAway(() => NbdConnection.open(address, settings, contexts));
     try {
       await enlargeBuffer(address, first);
       return new WriteConnections(address, settings, contexts, first);

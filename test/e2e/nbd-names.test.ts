@@ -140,6 +140,25 @@ test('a password in a name is refused and not repeated', async () => {
   expect(stderr).toContain("'nbds://user:***@host/disk'");
 });
 
+const SECRET = 'nbd://user:hunter2@host/disk';
+test.each([
+  ['-B', SECRET, '-F', 'raw', 'disk.raw', 'out.qcow2'],
+  ['-o', `backing_file=${SECRET},backing_fmt=raw`, 'disk.raw', 'out.qcow2'],
+  ['-o', `data_file=${SECRET}`, 'disk.raw', 'out.qcow2'],
+  ['--image-opts', `driver=raw,file.filename=${SECRET}`, 'out.qcow2'],
+  ['-n', '--target-image-opts', 'disk.raw', `driver=qcow2,file.filename=${SECRET}`],
+  ['http://user:hunter2@host/disk', 'out.qcow2'],
+  ['nbd+ssh://user:hunter2@host/disk', 'out.qcow2'],
+])('no option of convert repeats a password: %s %s', async (...words) => {
+  const { status, stderr } = await cli([
+    'convert',
+    ...words.map((word) => (word === 'disk.raw' ? other : word)),
+  ]);
+  expect(status).toBe(1);
+  expect(stderr).toContain('user:***@host/disk');
+  expect(stderr).not.toContain('hunter2');
+});
+
 test.each([
   'nbd://host/x?tls-certificates=/etc/pki',
   'nbds://host/x?tls-psk-file=/etc/keys',

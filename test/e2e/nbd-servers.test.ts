@@ -175,8 +175,12 @@ test.each(shortened(['1', '2', '4'], 1))('a server for %s clients serves four wo
   );
 });
 
-test('a server that refuses a second client serves two workers', async () => {
-  await whileNbdkit(path('s'), ['--filter=limit', 'file', disk, 'limit=1'], ({ uri }) => expectDisk(uri()));
+test('a server that refuses a second client serves two workers, and commands one after the other', async () => {
+  await whileNbdkit(path('s'), ['--filter=limit', 'file', disk, 'limit=1'], async ({ uri }) => {
+    await expectDisk(uri());
+    const names = Array.from({ length: 10 }, () => uri());
+    expect((await succeeds('checksum', ...names)).trim().split('\n')).toHaveLength(10);
+  });
 });
 
 describe('a qcow2 image in an export', () => {

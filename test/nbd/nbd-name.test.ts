@@ -1,6 +1,6 @@
 /** The names of NBD exports: URIs, and QEMU's older names. */
 import { describe, expect, test } from 'vitest';
-import { isNbdName, parseNbdName } from '../../src/nbd/nbd-name.js';
+import { exportIdentity, isNbdName, parseNbdName } from '../../src/nbd/nbd-name.js';
 
 const unix = (path: string, exportName = '', more = {}) => ({
   exportName,
@@ -31,10 +31,42 @@ describe('the name', () => {
     ['nbd:unix:/run/x.sock', unix('/run/x.sock')],
     ['nbd:unix:/run/x.sock:exportname=a:b', unix('/run/x.sock', 'a:b')],
     ['nbd:host:1', inet('host', '1')],
+    ['nbd:unix:/run/user@1:0/x', unix('/run/user@1:0/x')],
+    ['nbd:host:1:exportname=a@b', inet('host', '1', 'a@b')],
+    ['nbd://host:1/a@b', inet('host', '1', 'a@b')],
+    ['nbd://host/a:b@c', inet('host', '10809', 'a:b@c')],
+    ['nbd://[::1]/a@b', inet('::1', '10809', 'a@b')],
+    ['nbd+unix:///a:b@c?socket=/run/user@1/x', unix('/run/user@1/x', 'a:b@c')],
     ['nbd:[::1]:1:exportname=vda', inet('::1', '1', 'vda')],
   ])('%s is understood', (name, address) => {
     expect(isNbdName(name)).toBe(true);
     expect(parseNbdName(name)).toEqual({ name, ...address });
+  });
+
+  test.each([
+    'nbd://user:Pa55/w@rd@host/x',
+    'nbds://user:Pa?55@host/x',
+    'nbds://user:Pa#55@host/x',
+    'nbds://:Pa55@host/x',
+    'nbds+unix://user:Pa55@/x?socket=s',
+    'nbd:user:Pa55@host:10809',
+    'nbd:user:Pa/55@host:10809:exportname=x',
+  ])('%s is refused, and its password concealed', (name) => {
+    const message = expect.stringMatching(/^'nbd[^']*:\*\*\*@[^']*' is not .*: a password is not supported/);
+    expect(() => parseNbdName(name)).toThrow(expect.objectContaining({ message }));
+    expect(() => parseNbdName(name)).not.toThrow(/Pa|55/);
+  });
+
+  test.each([
+    ['nbd+unix:///x?socket=/tmp/../s', 'nbd:unix:/s:exportname=x', true],
+    ['nbd+unix:///x?socket=s', `nbd+unix:///x?socket=${process.cwd()}/s`, true],
+    ['nbd://localhost/x', 'nbd:127.0.0.1:10809:exportname=x', true],
+    ['nbd://Host/x', 'nbd://host/x', true],
+    ['nbd+unix:///x?socket=s', 'nbd+unix:///y?socket=s', false],
+    ['nbd://host:1/x', 'nbd://host:2/x', false],
+  ])('%s and %s: the same export is %s', (one, other, isSame) => {
+    const [first, second] = [one, other].map((name) => exportIdentity(parseNbdName(name)));
+    expect(first === second).toBe(isSame);
   });
 
   test.each([

@@ -45,11 +45,16 @@ export function readNbdNode(keys: Map<string, string>): string {
     name = `nbd+unix:///${exportName}?socket=${encodeURIComponent(path)}`;
   } else {
     if (path !== undefined) throw usageError("Parameter 'server.path' is unexpected");
+    for (const [key, value] of Object.entries({ host, port })) {
+      if (value === '') throw usageError(`Parameter 'server.${key}' is empty`);
+    }
     if (host === undefined)
       throw usageError(
         kind === undefined ? 'one of path and host must be specified' : "Parameter 'server.host' is missing",
       );
-    const shown = host.includes(':') ? `[${host}]` : encodeURIComponent(host);
+    const encoded = encodeURIComponent(host);
+    // Only the colons of an address are left as they are.
+    const shown = host.includes(':') ? `[${encoded.replaceAll('%3A', ':')}]` : encoded;
     name = `nbd://${shown}${port === undefined ? '' : `:${port}`}/${exportName}`;
   }
   parseNbdName(name);
