@@ -38,6 +38,63 @@ const relocations = new Uint8Array(
 const channels = new Uint8Array(
   Int16Array.from({ length: CLUSTER / 2 }, (_, at) => 2000 * Math.sin(at / 180) + noise[at & ~1]! / 8).buffer,
 );
+/** Each repeated a little, as neighbours in a map of heights are. */
+const heights = new Uint8Array(
+  Int16Array.from({ length: CLUSTER / 2 }, (_, at) => 300 + (noise[at >> 3]! % 16)).buffer,
+);
+const prices = new Uint8Array(
+  Float64Array.from({ length: CLUSTER / 8 }, (_, at) => (9000 + noise[at]! + noise[at + 9]! * 8) / 100)
+    .buffer,
+);
+/** A normal distribution, of which the upper 16 bits of 32 are kept. */
+const weights = (() => {
+  const exact = Float32Array.from(
+    { length: CLUSTER / 2 },
+    (_, at) => (brightnesses[at]! - 128 + noise[at]! / 256) / 400,
+  );
+  return new Uint8Array(Uint16Array.from(new Uint32Array(exact.buffer), (bits) => bits >>> 16).buffer);
+})();
+/** A name, a number, a fraction and a time in every document of 60 bytes. */
+const documents = Uint8Array.from({ length: CLUSTER }, (_, at) => {
+  const column = at % 60;
+  if (column >= 40) return noise[at]! % (column < 48 ? 256 : 100);
+  return Buffer.from('\x3c\0\0\0name\0\x05\0\0\0Karin\0score\0number\0\0\0time\0')[column] ?? 0;
+});
+/** Each byte several times in a row. */
+const runs = Uint8Array.from({ length: CLUSTER }, (_, at) => noise[Math.floor(at / 10)]!);
+/** 8 bits a sample, with a little noise. */
+const sounds = Uint8Array.from(
+  { length: CLUSTER },
+  (_, at) => 128 + 24 * Math.sin(at / 30) * Math.sin(at / 2000) + (noise[at]! - 128) / 24,
+);
+const chinese = new Uint8Array(
+  Uint16Array.from(
+    { length: CLUSTER / 2 },
+    (_, at) => 0x4e00 + 256 * (noise[at]! & 1) + (noise[at + 5]! * noise[at + 9]!) / 180,
+  ).buffer,
+);
+const cyrillic = Buffer.from(
+  Array.from({ length: CLUSTER / 2 }, (_, at) => String.fromCharCode(0x430 + (noise[at]! % 32))).join(''),
+);
+/** Of 29 bytes: a number of 56 bits, three with gaps. */
+const messages = Uint8Array.from({ length: CLUSTER }, (_, at) => {
+  const column = at % 29;
+  return column < 7 ? noise[at]! : column % 7 < 3 ? 0 : 100 + 7 * column;
+});
+const hashes = Uint8Array.from({ length: CLUSTER }, (_, at) =>
+  at % 40 < 34 ? '0123456789abcdef'.charCodeAt(noise[at]! % 16) : at % 40 < 37 ? noise[at]! : 0x3a,
+);
+const packets = joined(text(CLUSTER / 4), randomBytes((CLUSTER * 3) / 4)).map((byte, at) =>
+  at % 9 === 0 ? 0 : byte,
+);
+/** Indented, as a source file, and the rest of its last block. */
+const sourceFiles = joined(
+  repeated('        if (NOT_A_WORD == Value)\n                return PointerOf(Window, ~Keys);\n').subarray(
+    0,
+    55_000,
+  ),
+  new Uint8Array(CLUSTER - 55_000),
+);
 describe.each<[string, Uint8Array, number, number]>([
   [
     'text',
@@ -59,7 +116,7 @@ describe.each<[string, Uint8Array, number, number]>([
   [
     'small numbers with gaps',
     new Uint8Array(Uint32Array.from({ length: CLUSTER / 4 }, (_, at) => 1 + (at % 31) * 0x10001).buffer),
-    3,
+    4,
     1,
   ],
   [
@@ -85,17 +142,40 @@ describe.each<[string, Uint8Array, number, number]>([
     1,
   ],
   ['text beside more random bytes', joined(text(CLUSTER - 40_000), randomBytes(40_000)), 1, 0],
-  ['numbers of 16 bits', numbers, 1, 2],
-  ['words that hold no text', words, 2, 0],
+  ['numbers of 16 bits', numbers, 1, 1],
+  ['words that hold no text', words, 2, 1],
   ['brightnesses', brightnesses, 2, 0],
   ['lines of a list', repeated('AAAA,SAAS,CAAC,KAAK;IACH,OAAO,EAAE,CAAC'), 1, 1],
-  ['few bytes between zeros', records(CLUSTER).map((byte, at) => (at % 8 === 0 ? byte : 0)), 3, 1],
-  ['one byte value', new Uint8Array(CLUSTER).fill(0xa5), 1, 2],
+  ['few bytes between zeros', records(CLUSTER).map((byte, at) => (at % 8 === 0 ? byte : 0)), 4, 1],
+  ['one byte value', new Uint8Array(CLUSTER).fill(0xa5), 1, 1],
   ['records of 16 bytes', records(CLUSTER), 1, 1],
   ['numbers of 64 bits in records', tables, 3, 1],
   ['decimal numbers of 64 bits', decimals, 4, 2],
   ['relocations of a program', relocations, 0, 1],
   ['samples of two channels', channels, 2, 2],
+  ['heights', heights, 4, 1],
+  ['prices', prices, 4, 2],
+  ['weights of a model', weights, 0, 2],
+  ['documents with names', documents, 3, 1],
+  ['runs', runs, 2, 1],
+  ['sounds of 8 bits', sounds, 1, 2],
+  ['Chinese in UTF-16', chinese, 2, 1],
+  ['Russian in UTF-8', cyrillic, 1, 1],
+  ['messages of a bus', messages, 3, 1],
+  ['hashes in hexadecimal', hashes, 0, 1],
+  ['packets', packets, 0, 1],
+  ['source files', sourceFiles, 1, 1],
+  ['a track', repeated('<trkpt lat="52.5200081" lon="13.4049542"><ele>34.5</ele></trkpt>\n'), 4, 1],
+  [
+    'a small track, and zeros to the end of its block',
+    joined(
+      repeated('<trkpt lat="52.5200081" lon="13.4049542"><ele>34.5</ele></trkpt>\n').subarray(0, 61_000),
+      new Uint8Array(4536),
+    ),
+    4,
+    1,
+  ],
+  ['qualities', repeated(`@read:47:11 1\n${'GATTACAACCGTAATG'.repeat(4)}\n+\n${'F'.repeat(80)}\n`), 3, 1],
 ])('a cluster of %s', (_, cluster, deflate, zstd) => {
   test(`takes step ${deflate} with deflate and ${zstd} with zstd`, () => {
     expect([levelStepOf('zlib', cluster), levelStepOf('zstd', cluster)]).toEqual([deflate, zstd]);
