@@ -4,7 +4,6 @@ const { compileCacheDirectory } = require('./compile-cache.js');
 
 /** @returns the program, compiled by an earlier run where that is possible */
 module.exports = async () => {
-  if (process.version.startsWith('v20.')) require('./optimize-later.js');
   // The user's own choice is already in use.
   const isChosen = enableCompileCache !== undefined && process.env.NODE_COMPILE_CACHE;
   const directory = isChosen ? undefined : compileCacheDirectory(process.env);

@@ -117,7 +117,6 @@ test('bin loads only the built command line', () => {
   expect(importsOf('bin/start.js')).toEqual([
     'node:module',
     './compile-cache.js',
-    './optimize-later.js',
     './cached-modules.js',
     '../dist/cli.cjs',
   ]);
@@ -129,6 +128,5 @@ test('bin loads only the built command line', () => {
     'node:vm',
     'node:zlib',
   ]);
-  expect(importsOf('bin/optimize-later.js')).toEqual(['node:v8']);
   expect(importsOf('bin/compile-cache.js')).toEqual(['node:fs', 'node:os', 'node:path']);
 });

@@ -9,4 +9,6 @@ export interface CommandIo {
   readonly process: EventEmitter;
   /** A clock in milliseconds. */
   readonly now: () => number;
+  /** Called once the first part of a long command is done. Default: nothing happens. */
+  readonly onFirstPart?: (() => void) | undefined;
 }

@@ -49,7 +49,12 @@ export async function longRun<Result>(
   display.start();
   try {
     const signal = interruption.abortSignal;
+    let hasBegun = false;
     const onProgress = (state: Progress) => {
+      if (!hasBegun && state.guestBytesDone > 0) {
+        hasBegun = true;
+        io.onFirstPart?.();
+      }
       display.update(state);
       request.update(state);
     };

@@ -11,6 +11,7 @@ import { startThreadsEarly } from './early-threads.js';
 import { failureText } from './failure.js';
 import { exitAfter } from './forced-exit.js';
 import { signalOf } from './interruption.js';
+import { optimizeLater } from './late-optimization.js';
 import { refuseUndecodedWords } from './options/argument-bytes.js';
 
 /** The exit code of a command line that fails. For compare 1 means that the images differ. */
@@ -47,9 +48,13 @@ export async function main(): Promise<void> {
   process.on('SIGXFSZ', () => {});
 
   const { stdout, stderr } = process;
-  await runCommandLine(words, { stdout, stderr, process, now: () => performance.now() }, (request) => {
-    isOutputNeeded = needsOutput(request);
-  });
+  await runCommandLine(
+    words,
+    { stdout, stderr, process, now: () => performance.now(), onFirstPart: optimizeLater },
+    (request) => {
+      isOutputNeeded = needsOutput(request);
+    },
+  );
   // The end of the process frees memory faster than Node.js takes its heap apart.
   process.once('beforeExit', () => process.exit());
   const signal = signalOf(Number(process.exitCode));
