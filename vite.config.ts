@@ -92,8 +92,6 @@ function bundle(input: Record<string, string>, output: object): BuildEnvironment
     sourcemap: false,
     rollupOptions: {
       input,
-      // Optional: where it could not be compiled, the build must not look for it.
-      external: ['fs-ext'],
       output: { format: 'cjs', entryFileNames: '[name].cjs', ...output },
     },
   };

@@ -14,7 +14,7 @@ const {
 const { createRequire } = require('node:module');
 const { dirname, join } = require('node:path');
 const { cachedDataVersionTag } = require('node:v8');
-const { Script, constants } = require('node:vm');
+const { Script } = require('node:vm');
 const { crc32 } = require('node:zlib');
 
 /** Bytes before what V8 has made: the checksums of the source and of the rest. */
@@ -63,7 +63,6 @@ class CachedModules {
     const script = new Script(`(function (exports, require, module, __filename, __dirname) {${source}\n})`, {
       filename: path,
       cachedData,
-      importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
     });
     const isCompiled = cachedData !== undefined && !script.cachedDataRejected;
     if (!isCompiled) this.#scripts.push({ script, file, checksum });

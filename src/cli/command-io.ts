@@ -9,6 +9,8 @@ export interface CommandIo {
   readonly process: EventEmitter;
   /** A clock in milliseconds. */
   readonly now: () => number;
+  /** Whether the process ends with the command, so that no thread is kept for another. Default: false. */
+  readonly endsProcess?: boolean | undefined;
   /** Called once the first part of a long command is done. Default: nothing happens. */
   readonly onFirstPart?: (() => void) | undefined;
 }

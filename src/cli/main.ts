@@ -48,13 +48,13 @@ export async function main(): Promise<void> {
   process.on('SIGXFSZ', () => {});
 
   const { stdout, stderr } = process;
-  await runCommandLine(
-    words,
-    { stdout, stderr, process, now: () => performance.now(), onFirstPart: optimizeLater },
-    (request) => {
-      isOutputNeeded = needsOutput(request);
-    },
-  );
+  const io: ProgramIo = {
+    ...{ stdout, stderr, process, now: () => performance.now() },
+    ...{ endsProcess: true, onFirstPart: optimizeLater },
+  };
+  await runCommandLine(words, io, (request) => {
+    isOutputNeeded = needsOutput(request);
+  });
   // The end of the process frees memory faster than Node.js takes its heap apart.
   process.once('beforeExit', () => process.exit());
   const signal = signalOf(Number(process.exitCode));

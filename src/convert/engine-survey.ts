@@ -1,7 +1,8 @@
 /** The engines and optional packages of this machine, for `--version`. */
 import { type EngineSurvey, type LibraryOrigin, surveyCompression } from '../engines/survey.js';
 import { findLibnbd } from '../nbd/libnbd.js';
-import { isFsExtInstalled, loadSeek } from '../system/seek.js';
+import { isFsExtInstalled } from '../system/fs-ext-package.js';
+import { loadSeek } from '../system/seek.js';
 
 export interface Survey extends EngineSurvey {
   /** Whether fs-ext is installed. It is loaded only where koffi cannot call lseek. */

@@ -2,9 +2,9 @@
  * lseek(2), which Node.js lacks: through koffi, or through fs-ext where koffi has no binary for the system. fs-ext
  * crashes the process when a second thread loads it, so it is loaded on the main thread only.
  */
-import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { isMainThread } from 'node:worker_threads';
+import { type FsExt, loadFsExt } from './fs-ext-package.js';
 import { type Lseek, loadLseek } from './libc.js';
 
 const SEEK_END = 2;
@@ -31,24 +31,13 @@ export function loadSeek(): Promise<Seek | undefined> {
 async function load(): Promise<Seek | undefined> {
   const lseek = await loadLseek();
   if (lseek !== undefined) return { ...lseek, through: 'koffi' };
-  return isMainThread ? loadFsExt() : undefined;
+  return isMainThread ? seekWithFsExt() : undefined;
 }
 
-/** Whether the package fs-ext is installed. Does not load it. */
-export function isFsExtInstalled(): boolean {
+function seekWithFsExt(): Seek | undefined {
+  let fsExt: FsExt;
   try {
-    createRequire(import.meta.url).resolve('fs-ext');
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-async function loadFsExt(): Promise<Seek | undefined> {
-  let fsExt: typeof import('fs-ext');
-  try {
-    const imported: typeof fsExt & { default?: typeof fsExt } = await import('fs-ext');
-    fsExt = imported.default ?? imported;
+    fsExt = loadFsExt();
   } catch {
     return undefined;
   }

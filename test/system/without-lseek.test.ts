@@ -14,9 +14,12 @@ vi.mock('../../src/system/koffi.js', async (original) => ({
     throw new Error('not installed');
   },
 }));
-vi.mock('fs-ext', () => {
-  throw new Error('not installed');
-});
+vi.mock('../../src/system/fs-ext-package.js', async (original) => ({
+  ...(await original<typeof import('../../src/system/fs-ext-package.js')>()),
+  loadFsExt: () => {
+    throw new Error('not installed');
+  },
+}));
 
 const path = useScratch();
 

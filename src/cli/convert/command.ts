@@ -1,6 +1,6 @@
 /** Runs the requested conversion and prints its summary. */
 import { constants } from 'node:os';
-import { convertLast } from '../../convert/convert.js';
+import { convert, convertLast } from '../../convert/convert.js';
 import type { ConvertOptions, ConvertResult } from '../../convert/options.js';
 import { Qcow2cError, quoted } from '../../errors.js';
 import { streamTitle } from '../../storage/stream-name.js';
@@ -31,7 +31,7 @@ export async function convertCommand(
   { options, output, progress, quiet, verbose }: ConvertRequest,
   given: CommandIo & Partial<ConvertIo>,
 ): Promise<number> {
-  const io: ConvertIo = { convert: convertLast, ...given };
+  const io: ConvertIo = { convert: given.endsProcess ? convertLast : convert, ...given };
   const { stderr } = io;
   const { target } = options;
   const name = typeof target === 'string' ? target : streamTitle(target);
