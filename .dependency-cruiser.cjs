@@ -36,7 +36,7 @@ const PACKAGE_USERS = {
   commander: 'src/cli/',
   'cli-progress': 'src/cli/progress/',
   koffi: 'src/system/koffi\\.ts$',
-  'fs-ext': 'src/system/seek\\.ts$',
+  'fs-ext': 'src/system/fs-ext-package\\.ts$',
 };
 const ANY_PACKAGE = 'node_modules/|^(koffi|fs-ext|commander|cli-progress)$';
 
