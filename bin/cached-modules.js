@@ -13,7 +13,6 @@ const {
 } = require('node:fs');
 const { createRequire } = require('node:module');
 const { dirname, join } = require('node:path');
-const { cachedDataVersionTag } = require('node:v8');
 const { Script } = require('node:vm');
 const { crc32 } = require('node:zlib');
 
@@ -30,11 +29,11 @@ class CachedModules {
   /** Modules that no earlier run has left compiled. */
   #scripts = [];
 
-  /** @param {string} directory where it is kept; nobody else may be able to write there */
+  /** @param {string} directory for the compiled modules. Only the user may be able to write to it. */
   constructor(directory) {
     // V8 refuses what was compiled with other options.
-    const tag = cachedDataVersionTag().toString(16);
-    this.#directory = join(directory, `${process.version}-${process.arch}-${tag}`);
+    const options = crc32([...process.execArgv, process.env.NODE_OPTIONS].join(' ')).toString(16);
+    this.#directory = join(directory, `${process.version}-${process.arch}-${options}`);
     process.once('exit', () => this.#keep());
   }
 

@@ -93,14 +93,14 @@ export class Qcow2cError extends Error {
  */
 export function withoutPassword(text: string): string {
   return text.replace(
-    /(:\/\/(?!\[)[^:/?#@]*|\bnbd:(?!unix:|\[)[^:@/]*):(?!\d{1,5}(?:[/?#:]|$)).*@/gs,
+    /(:\/\/(?!\[)[^:/?#@]*|\bnbd:(?!unix:|\[)[^:@/]*):(?!\d{1,5}(?:[/?#]|:exportname=|$)).*@/gs,
     '$1:***@',
   );
 }
 
 /**
- * Quotes a file name for a message. A password in it is concealed. Control characters and characters that change the direction of writing become
- * `\\xNN`, so that no name can drive a terminal or look like another name.
+ * Quotes a file name for a message. A password in it is concealed. Control characters and characters that change the
+ * direction of writing become `\\xNN`, so that no name can drive a terminal or look like another name.
  */
 export function quoted(name: string): string {
   const visible = withoutPassword(name).replace(

@@ -124,7 +124,6 @@ test('bin loads only the built command line', () => {
     'node:fs',
     'node:module',
     'node:path',
-    'node:v8',
     'node:vm',
     'node:zlib',
   ]);

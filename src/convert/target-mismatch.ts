@@ -65,11 +65,7 @@ export class TargetMismatch {
   #unread(offset: number, reason: string, cause: Qcow2cError): Qcow2cError {
     const state = this.#written.kind === 'new' ? '' : '; it was written in place, and is not verified';
     return new Qcow2cError('ERR_IO', `${quoted(this.#name)} cannot be read back: ${reason}${state}`, {
-      file: this.#shown(cause.file ?? this.#name),
-      offset: cause.offset,
-      guestOffset: offset,
-      systemCode: cause.systemCode,
-      cause,
+      ...this.#facts(offset, cause),
     });
   }
 
@@ -78,12 +74,13 @@ export class TargetMismatch {
     const state = this.#written.kind === 'new' ? '' : '; it was written in place, and is wrong now';
     const message = `${quoted(this.#name)} was read back and does not hold ${expected}: at guest offset ${offset} ${what}${state}`;
     return new Qcow2cError('ERR_CORRUPT', message, {
-      file: this.#shown(cause?.file ?? this.#name),
-      offset: cause?.offset,
-      guestOffset: offset,
+      ...this.#facts(offset, cause),
       expected,
-      systemCode: cause?.systemCode,
-      cause,
     });
+  }
+
+  #facts(guestOffset: number, cause: Qcow2cError | undefined) {
+    const { file = this.#name, offset, systemCode } = cause ?? {};
+    return { file: this.#shown(file), offset, guestOffset, systemCode, cause };
   }
 }

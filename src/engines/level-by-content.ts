@@ -67,13 +67,13 @@ function denseStep(content: ClusterContent): number {
   if (zeros >= 0.3 || (repeats4 >= 0.15 && printable < 0.3) || isRuns(content)) return 2;
   // Sounds of 8 bits.
   if (nonZeroCollision >= 0.02 && zeros < 0.02 && printable < 0.6 && repeats4 >= 0.05) return 1;
-  const isUneven = nonZeroCollision >= 0.006 && nonZeroCollision < 0.013;
+  const isUneven = isBetween(nonZeroCollision, 0.006, 0.013);
   return isUneven && (repeats4 < 0.01 || repeats4 >= 0.045) ? 1 : 0;
 }
 
 const isBetween = (value: number, least: number, limit: number) => value >= least && value < limit;
 
-/** Decimal fractions as numbers of 64 bits, of which no two neighbours are alike. */
+/** Decimal fractions, stored as numbers of 64 bits. Neighbours differ. */
 function isDecimals({
   printable,
   zeros,
@@ -91,7 +91,7 @@ function isRuns({ printable, zeros, nonZeroCollision, repeats4 }: ClusterContent
   return nonZeroCollision < 0.008 && printable < 0.45 && repeats4 - zeros >= 0.42;
 }
 
-/** Two bytes for each character, of which the higher ones are letters to ASCII. */
+/** Chinese in UTF-16 has two bytes for each character. The higher byte looks like a letter in ASCII. */
 function isWideText({ printable, zeros, high, distinct, nonZeroCollision }: ClusterContent): boolean {
   const hasItsBytes = isBetween(printable, 0.45, 0.8) && isBetween(high, 0.09, 0.25) && zeros < 0.03;
   return hasItsBytes && distinct >= 150 && nonZeroCollision >= 0.08;
@@ -99,7 +99,7 @@ function isWideText({ printable, zeros, high, distinct, nonZeroCollision }: Clus
 
 /** Symbols and relocations of programs have entries of 24 bytes that differ little: a quick search finds them. */
 function isRelocations({ zeros, repeats4 }: ClusterContent): boolean {
-  return zeros >= 0.7 && zeros < 0.73 && repeats4 >= 0.41 && repeats4 < 0.45;
+  return isBetween(zeros, 0.7, 0.73) && isBetween(repeats4, 0.41, 0.45);
 }
 
 /** @returns 0 to 2 */

@@ -242,11 +242,6 @@ function openError(name: string, error: NbdFailure): Qcow2cError {
 function requireSafeSize(name: string, size: number): void {
   if (Number.isSafeInteger(size + SECTOR_SIZE)) return;
   // The size itself is not exact.
-  throw new Qcow2cError(
-    'ERR_LIMIT',
-    `${quoted(name)} has 2 ** 53 bytes or more, more than any image can have`,
-    {
-      file: name,
-    },
-  );
+  const message = `${quoted(name)} has 2 ** 53 bytes or more, more than any image can have`;
+  throw new Qcow2cError('ERR_LIMIT', message, { file: name });
 }

@@ -48,6 +48,7 @@ describe('the name', () => {
     'nbds://user:Pa?55@host/x',
     'nbds://user:Pa#55@host/x',
     'nbds://:Pa55@host/x',
+    'nbds://user:55:Pa@host/x',
     'nbds+unix://user:Pa55@/x?socket=s',
     'nbd:user:Pa55@host:10809',
     'nbd:user:Pa/55@host:10809:exportname=x',
