@@ -68,6 +68,7 @@ const CALLS = {
   nbd_aio_notify_read: ['int'],
   nbd_aio_notify_write: ['int'],
   nbd_poll: ['int', 'int'],
+  nbd_aio_in_flight: ['int'],
   nbd_aio_disconnect: ['int', 'uint32'],
   nbd_aio_command_completed: ['int', 'uint64'],
   nbd_aio_pread: ['int64', 'void *', 'size_t', 'uint64', 'CALLBACK', 'uint32'],

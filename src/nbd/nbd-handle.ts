@@ -27,6 +27,9 @@ const USUAL_MAXIMUM = 32 * 1024 * 1024;
 /** The largest minimum that the protocol allows. */
 const LARGEST_MINIMUM = 65_536;
 
+/** Milliseconds that a connection which is no longer needed waits for its last answers. */
+const GOODBYE_PATIENCE = 250;
+
 export class NbdHandle {
   readonly library: Libnbd;
   #address: HandleAddress | undefined;
@@ -203,13 +206,27 @@ export class NbdHandle {
     this.#do('nbd_aio_opt_go', NO_CALLBACK);
   }
 
-  /** Says goodbye if the connection is idle, and frees the handle. */
+  /** Waits for the last answers for a moment, says goodbye if all are there, and frees the handle. */
   close(): void {
     const address = this.#address;
     if (address === undefined) return;
-    if (this.#is('nbd_aio_is_ready')) this.#call('nbd_aio_disconnect', 0);
+    if (this.#lastAnswers()) this.#call('nbd_aio_disconnect', 0);
     this.#address = undefined;
     this.library.close(address);
+  }
+
+  /**
+   * Receives the answers to the requests under way. The protocol lets a client disconnect after them only, and nbdkit
+   * before 1.34 aborts when one leaves earlier.
+   * @returns whether the connection is idle now
+   */
+  #lastAnswers(): boolean {
+    const end = performance.now() + GOODBYE_PATIENCE;
+    while (Number(this.#call('nbd_aio_in_flight')) > 0) {
+      const left = Math.ceil(end - performance.now());
+      if (left <= 0 || Number(this.#call('nbd_poll', left)) < 0) return false;
+    }
+    return this.#is('nbd_aio_is_ready');
   }
 
   /** @throws NbdFailure also for a size that libnbd returns as a negative number, without an error */
