@@ -7,7 +7,7 @@
 const STRIDE = 61;
 const CLUSTER = 65_536;
 
-/** Shares of the bytes looked at, from 0 to 1, but for `distinct`. */
+/** Shares of the bytes looked at, but for `distinct`. */
 export interface ClusterContent {
   /** Printable ASCII and white space. */
   readonly printable: number;
@@ -18,9 +18,14 @@ export interface ClusterContent {
   /** How many of the 256 byte values occur. */
   readonly distinct: number;
   /** The chance that two of the bytes other than zero are equal: 1/255 for random bytes, 1 for one value only. */
-  readonly nonZeroCollision: number;
+  readonly collision: number;
   /** Bytes equal to that four before. */
   readonly repeats4: number;
+  /** The same without the zeros, as if each of them were one. */
+  readonly repeats: number;
+  readonly printableOrZero: number;
+  /** Bytes from 128 on, of those other than zero. */
+  readonly highOfOthers: number;
 }
 
 /** Scratch of this thread. */
@@ -57,7 +62,10 @@ export function clusterContent(cluster: Uint8Array): ClusterContent {
     zeros: zeros / samples,
     high: high / samples,
     distinct,
-    nonZeroCollision: nonZeros === 0 ? 1 : (squares - zeros ** 2) / nonZeros ** 2,
+    collision: nonZeros === 0 ? 1 : (squares - zeros ** 2) / nonZeros ** 2,
     repeats4: repeats4 / samples,
+    repeats: (repeats4 - zeros) / samples,
+    printableOrZero: (printable + zeros) / samples,
+    highOfOthers: nonZeros === 0 ? 0 : high / nonZeros,
   };
 }

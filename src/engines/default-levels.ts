@@ -5,7 +5,9 @@
 import type { CompressionType } from '../compression-type.js';
 import { usageError } from '../errors.js';
 import type { EngineName } from './codec.js';
+import { DEFLATE_LEVELS } from './deflate-levels.js';
 import { ISAL_FASTEST } from './isal.js';
+import { ZSTD_LEVELS } from './zstd-levels.js';
 
 /** qemu-img compresses with zlib level 6 and a window of 4 KiB. Below this a window of 32 KiB is no advantage. */
 const SMALL_CLUSTER = 16384;
@@ -14,12 +16,10 @@ const LARGE_CLUSTER = 65536;
 /** zstd takes other parameters for larger inputs; for those the levels by content were not measured. */
 const LARGEST_ZSTD_CLUSTER = 131072;
 
-/** The level of each step (level-by-content.ts). ISA-L replaces the lowest of libdeflate where it is installed. */
-const LIBDEFLATE = [1, 4, 5, 6, 7];
+/** The level of each step (level-by-content.ts). ISA-L replaces the first of libdeflate where it is installed. */
+const LIBDEFLATE = DEFLATE_LEVELS.map((level) => Math.max(1, level));
 /** The zlib in Node.js finds a little less than others. */
-const NODE_ZLIB = [4, 5, 6, 7, 8];
-/** QEMU's level is 3. */
-const ZSTD = [2, 3, 4];
+const NODE_ZLIB = [4, 5, 5, 6, 7, 8];
 /**
  * For these, libzstd's tables have as many entries as the window has bytes, or twice as many: fewer hashes collide,
  * which makes payloads smaller and takes less time. Not for Node.js, which allocates and clears them for each cluster.
@@ -38,7 +38,7 @@ export function defaultLevels(
   windowBits: 12 | 15,
 ): number | readonly number[] {
   if (type === 'zstd') {
-    return clusterSize >= LARGE_CLUSTER && clusterSize <= LARGEST_ZSTD_CLUSTER ? ZSTD : 3;
+    return clusterSize >= LARGE_CLUSTER && clusterSize <= LARGEST_ZSTD_CLUSTER ? ZSTD_LEVELS : 3;
   }
   if (engine === 'isal') return ISAL_FASTEST;
   const isLibdeflate = engine === 'libdeflate';

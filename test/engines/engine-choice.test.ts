@@ -42,7 +42,7 @@ describe('the choice', () => {
         ...{ engine: 'libdeflate', level: 7, library: FILES.libdeflate },
         byContent: [
           { engine: 'isal', level: 2, library: FILES.isal, tokensPerBlock: 10_240 },
-          ...libdeflate(4, 5, 6, 7),
+          ...libdeflate(1, 4, 5, 6, 7),
         ],
         windowBits: 15,
       },
@@ -54,7 +54,7 @@ describe('the choice', () => {
       {
         type: 'zlib',
         ...{ engine: 'libdeflate', level: 7, library: FILES.libdeflate },
-        byContent: libdeflate(1, 4, 5, 6, 7),
+        byContent: libdeflate(1, 1, 4, 5, 6, 7),
         windowBits: 15,
       },
     ],
@@ -65,7 +65,7 @@ describe('the choice', () => {
       {
         type: 'zlib',
         ...{ engine: 'libdeflate', level: 7, library: FILES.libdeflate },
-        byContent: libdeflate(1, 4, 5, 6, 7),
+        byContent: libdeflate(1, 1, 4, 5, 6, 7),
         windowBits: 15,
       },
     ],
@@ -76,7 +76,7 @@ describe('the choice', () => {
       {
         type: 'zlib',
         ...{ engine: 'node', level: 8 },
-        byContent: [4, 5, 6, 7, 8].map((level) => ({ engine: 'node', level })),
+        byContent: [4, 5, 5, 6, 7, 8].map((level) => ({ engine: 'node', level })),
         windowBits: 15,
       },
     ],
@@ -244,7 +244,7 @@ describe('the choice', () => {
   test('an ISA-L that fails its trial is not used beside libdeflate', async () => {
     const available = { ...EVERYTHING, works: async ({ engine }: { engine: string }) => engine !== 'isal' };
     expect((await chooseCompressor({ type: 'zlib' }, available)).byContent).toEqual(
-      libdeflate(1, 4, 5, 6, 7),
+      libdeflate(1, 1, 4, 5, 6, 7),
     );
     expect(await chooseCompressor({ type: 'zlib', level: 1 }, available)).toMatchObject({
       engine: 'libdeflate',

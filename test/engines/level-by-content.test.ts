@@ -2,7 +2,9 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Compressor } from '../../src/engines/codec.js';
+import { DEFLATE_LEVELS } from '../../src/engines/deflate-levels.js';
 import { LEVEL_STEPS, LevelByContent, levelStepOf } from '../../src/engines/level-by-content.js';
+import { ZSTD_LEVELS } from '../../src/engines/zstd-levels.js';
 import { CLUSTER, joined, randomBytes, records, text } from './samples.js';
 
 const code = readFileSync(process.execPath).subarray(2 ** 24, 2 ** 24 + CLUSTER);
@@ -84,6 +86,39 @@ const messages = Uint8Array.from({ length: CLUSTER }, (_, at) => {
 const hashes = Uint8Array.from({ length: CLUSTER }, (_, at) =>
   at % 40 < 34 ? '0123456789abcdef'.charCodeAt(noise[at]! % 16) : at % 40 < 37 ? noise[at]! : 0x3a,
 );
+/** Two coordinates, a height and a time, of 32 bits each. */
+const positions = new Uint8Array(
+  Int32Array.from({ length: CLUSTER / 4 }, (_, at) =>
+    at % 4 === 3
+      ? 1_700_000_000 + at
+      : at % 4 === 2
+        ? 5000 + noise[at]!
+        : (at % 4) * 4e8 + at * 3000 + noise[at]! * 8,
+  ).buffer,
+);
+/** A time, a few counts and a measured value, of 64 bits each. */
+const gaps = Uint8Array.from({ length: CLUSTER }, (_, at) => {
+  const dice = noise[at]!;
+  const known: Readonly<Record<number, number>> = {
+    1: (dice * at) & 127,
+    2: 20,
+    3: 3,
+    9: dice & 15,
+    12: dice % 12,
+    14: 1,
+  };
+  return [0, 8, 16, 17, 18, 19, 20].includes(at % 32) ? dice : (known[at % 32] ?? 0);
+});
+/** Operations of a program, their registers, and constants, many of which are small. */
+const operations = [
+  0x48, 0x8b, 0x89, 0xe8, 0x0f, 0x85, 0x41, 0x55, 0x83, 0xc4, 0x24, 0x31, 0x74, 0x66, 0x5d, 0xc3,
+];
+const instructions = (length: number, zeros: number) =>
+  Uint8Array.from({ length: CLUSTER }, (_, at) => {
+    const dice = noise[at + CLUSTER]!;
+    if (at % length < 2) return operations[dice >> 4]!;
+    return at % length === 2 ? 0x40 + (dice % 0x60) : noise[at]! < zeros ? 0 : (dice * 200) >> 8;
+  });
 const packets = joined(text(CLUSTER / 4), randomBytes((CLUSTER * 3) / 4)).map((byte, at) =>
   at % 9 === 0 ? 0 : byte,
 );
@@ -103,82 +138,87 @@ describe.each<[string, Uint8Array, number, number]>([
         '"Quite Just", Zoe Yates of Kent & Oxford Hills; But: [Gone, Home]! Did U Find X?\n',
     ),
     0,
-    1,
+    3,
   ],
-  ['text full of numbers', repeated('4711;2026-11-29;31.5;"yes";52.520008\n'), 2, 1],
+  ['text full of numbers', repeated('4711;2026-11-29;31.5;"yes";52.520008\n'), 5, 3],
   [
     'random bytes in Base64',
     Buffer.from(Buffer.from(randomBytes(CLUSTER)).toString('base64')).subarray(0, CLUSTER),
-    1,
-    1,
+    4,
+    3,
   ],
-  ['text of few letters', repeated('GATTACACCGTAATGCCGTTAAGCTTAGGACCATG'), 1, 1],
+  ['text of few letters', repeated('GATTACACCGTAATGCCGTTAAGCTTAGGACCATG'), 4, 3],
   [
     'small numbers with gaps',
     new Uint8Array(Uint32Array.from({ length: CLUSTER / 4 }, (_, at) => 1 + (at % 31) * 0x10001).buffer),
-    4,
-    1,
+    7,
+    3,
   ],
   [
     'text with numbers',
     repeated('2026-11-29 host app: the request took longer than 31 ms and was tried again\n'),
-    1,
-    1,
+    4,
+    3,
   ],
-  ['random bytes', randomBytes(CLUSTER), 0, 0],
-  ['random bytes between zeros', joined(randomBytes(CLUSTER / 2), new Uint8Array(CLUSTER / 2)), 2, 1],
+  ['random bytes', randomBytes(CLUSTER), 0, 2],
+  ['random bytes between zeros', joined(randomBytes(CLUSTER / 2), new Uint8Array(CLUSTER / 2)), 5, 3],
   [
     'text with numbers beside random bytes',
     joined(repeated('item 5678: 31.5 ms\n').subarray(0, 30_000), randomBytes(35_536)),
-    4,
-    0,
+    7,
+    2,
   ],
-  ['text beside random bytes', joined(text(CLUSTER - 20_000), randomBytes(20_000)), 1, 2],
-  ['text beside records', joined(text(CLUSTER - 30_000), records(30_000)), 0, 2],
+  ['text beside random bytes', joined(text(CLUSTER - 20_000), randomBytes(20_000)), 4, 4],
+  ['text beside records', joined(text(CLUSTER - 30_000), records(30_000)), 0, 4],
   [
     'text beside records and random bytes',
     joined(text(CLUSTER - 40_000), records(25_000), randomBytes(15_000)),
-    1,
-    1,
+    4,
+    3,
   ],
-  ['text beside more random bytes', joined(text(CLUSTER - 40_000), randomBytes(40_000)), 1, 0],
-  ['numbers of 16 bits', numbers, 1, 1],
-  ['words that hold no text', words, 2, 1],
-  ['brightnesses', brightnesses, 2, 0],
-  ['lines of a list', repeated('AAAA,SAAS,CAAC,KAAK;IACH,OAAO,EAAE,CAAC'), 1, 1],
-  ['few bytes between zeros', records(CLUSTER).map((byte, at) => (at % 8 === 0 ? byte : 0)), 4, 1],
-  ['one byte value', new Uint8Array(CLUSTER).fill(0xa5), 1, 1],
-  ['records of 16 bytes', records(CLUSTER), 1, 1],
-  ['numbers of 64 bits in records', tables, 3, 1],
-  ['decimal numbers of 64 bits', decimals, 4, 2],
-  ['relocations of a program', relocations, 0, 1],
-  ['samples of two channels', channels, 2, 2],
-  ['heights', heights, 4, 1],
-  ['prices', prices, 4, 2],
-  ['weights of a model', weights, 0, 2],
-  ['documents with names', documents, 3, 1],
-  ['runs', runs, 2, 1],
-  ['sounds of 8 bits', sounds, 1, 2],
-  ['Chinese in UTF-16', chinese, 2, 1],
-  ['Russian in UTF-8', cyrillic, 1, 1],
-  ['messages of a bus', messages, 3, 1],
-  ['hashes in hexadecimal', hashes, 0, 1],
-  ['packets', packets, 0, 1],
-  ['source files', sourceFiles, 1, 1],
-  ['a track', repeated('<trkpt lat="52.5200081" lon="13.4049542"><ele>34.5</ele></trkpt>\n'), 4, 1],
+  ['text beside more random bytes', joined(text(CLUSTER - 40_000), randomBytes(40_000)), 4, 2],
+  ['numbers of 16 bits', numbers, 4, 3],
+  ['words that hold no text', words, 5, 3],
+  ['brightnesses', brightnesses, 5, 2],
+  ['lines of a list', repeated('AAAA,SAAS,CAAC,KAAK;IACH,OAAO,EAAE,CAAC'), 4, 3],
+  ['few bytes between zeros', records(CLUSTER).map((byte, at) => (at % 8 === 0 ? byte : 0)), 7, 3],
+  ['one byte value', new Uint8Array(CLUSTER).fill(0xa5), 4, 3],
+  ['records of 16 bytes', records(CLUSTER), 5, 3],
+  ['numbers of 64 bits in records', tables, 6, 3],
+  ['decimal numbers of 64 bits', decimals, 7, 4],
+  ['relocations of a program', relocations, 0, 3],
+  ['samples of two channels', channels, 5, 4],
+  ['heights', heights, 7, 3],
+  ['prices', prices, 7, 4],
+  ['weights of a model', weights, 0, 4],
+  ['documents with names', documents, 6, 3],
+  ['runs', runs, 5, 3],
+  ['sounds of 8 bits', sounds, 4, 4],
+  ['Chinese in UTF-16', chinese, 5, 3],
+  ['Russian in UTF-8', cyrillic, 4, 3],
+  ['messages of a bus', messages, 6, 3],
+  ['hashes in hexadecimal', hashes, 0, 3],
+  ['positions', positions, 5, 2],
+  ['records with gaps', gaps, 5, 3],
+  ['short instructions', instructions(4, 130), 1, 4],
+  ['long instructions', instructions(5, 40), 1, 3],
+  ['packets', packets, 0, 3],
+  ['source files', sourceFiles, 4, 3],
+  ['a track', repeated('<trkpt lat="52.5200081" lon="13.4049542"><ele>34.5</ele></trkpt>\n'), 7, 3],
   [
     'a small track, and zeros to the end of its block',
     joined(
       repeated('<trkpt lat="52.5200081" lon="13.4049542"><ele>34.5</ele></trkpt>\n').subarray(0, 61_000),
       new Uint8Array(4536),
     ),
-    4,
-    1,
+    7,
+    3,
   ],
-  ['qualities', repeated(`@read:47:11 1\n${'GATTACAACCGTAATG'.repeat(4)}\n+\n${'F'.repeat(80)}\n`), 3, 1],
+  ['qualities', repeated(`@read:47:11 1\n${'GATTACAACCGTAATG'.repeat(4)}\n+\n${'F'.repeat(80)}\n`), 6, 3],
 ])('a cluster of %s', (_, cluster, deflate, zstd) => {
-  test(`takes step ${deflate} with deflate and ${zstd} with zstd`, () => {
-    expect([levelStepOf('zlib', cluster), levelStepOf('zstd', cluster)]).toEqual([deflate, zstd]);
+  test(`takes level ${deflate} of deflate and ${zstd} of zstd`, () => {
+    const levels = [DEFLATE_LEVELS[levelStepOf('zlib', cluster)], ZSTD_LEVELS[levelStepOf('zstd', cluster)]];
+    expect(levels).toEqual([deflate, zstd]);
   });
 });
 
@@ -227,10 +267,10 @@ test('each cluster goes to the compressor of its step, and all are freed', () =>
     },
     free: () => void calls.push(`${name} freed`),
   });
-  const compressor = new LevelByContent('zlib', [0, 1, 2].map(named));
+  const compressor = new LevelByContent('zlib', [0, 1, 2, 3].map(named));
   expect(compressor.compress(randomBytes(CLUSTER), new Uint8Array(5))).toBe(7);
   expect(compressor.compress(brightnesses, new Uint8Array(6))).toBe(7);
-  expect(calls.splice(0)).toEqual([`0 ${CLUSTER} 5`, `2 ${CLUSTER} 6`]);
+  expect(calls.splice(0)).toEqual([`0 ${CLUSTER} 5`, `3 ${CLUSTER} 6`]);
   compressor.free();
-  expect(calls).toEqual(['0 freed', '1 freed', '2 freed']);
+  expect(calls).toEqual(['0 freed', '1 freed', '2 freed', '3 freed']);
 });

@@ -1,0 +1,131 @@
+/** The level of deflate that a cluster needs. docs/engines.md has the measurements. */
+import { below, chooser, from, type Ranges, type Rule } from './content-rule.js';
+
+/** libdeflate's levels in use. 0 stands for the fastest there is: ISA-L, or level 1. */
+export const DEFLATE_LEVELS = [0, 1, 4, 5, 6, 7] as const;
+
+type DeflateLevel = (typeof DEFLATE_LEVELS)[number];
+
+/** Random, compressed and encoded bytes, machine code, and much that is measured. */
+const DENSE = below(0.0325);
+const NOT_DENSE = from(0.0325);
+const CODE: Ranges = { collision: [0.013, 0.0325], high: below(0.405), digits: below(0.06) };
+/** Measured values have fewer zeros. */
+const INSTRUCTIONS: Ranges = { ...CODE, printable: from(0.32), highOfOthers: from(0.35), zeros: from(0.05) };
+const NO_TEXT: Ranges = { collision: NOT_DENSE, printable: below(0.9), zeros: below(0.38) };
+/** Zeros fill up the last blocks of small files. */
+const TEXT_AND_ZEROS: Ranges = { zeros: below(0.38), printableOrZero: from(0.97) };
+const TEXT: Ranges = { printable: from(0.97) };
+
+/** The first that fits counts. */
+const RULES: readonly Rule<DeflateLevel>[] = [
+  ['numbers in binary data', 7, { digits: from(0.09), high: from(0.1) }],
+  // The bytes between the zeros are random.
+  ['fractions', 7, { ...CODE, zeros: from(0.55), printable: below(0.2), highOfOthers: from(0.45) }],
+  // Such as BSON.
+  [
+    'documents, numbers',
+    6,
+    { ...CODE, zeros: [0.2, 0.35], printable: from(0.4), high: below(0.2), repeats4: below(0.12) },
+  ],
+  ['tables of numbers', 5, { ...CODE, zeros: from(0.35), distinct: from(200) }],
+  ['records with gaps', 5, { ...CODE, zeros: from(0.45), repeats: below(-0.1) }],
+  // Such as positions on a track.
+  ['measured values', 5, { ...CODE, repeats4: below(0.015) }],
+  // The larger window finds more in them than a longer search in qemu-img's.
+  ['instructions', 1, { ...INSTRUCTIONS, distinct: below(174), repeats4: below(0.25) }],
+  [
+    'instructions and addresses',
+    1,
+    {
+      ...INSTRUCTIONS,
+      printable: from(0.35),
+      distinct: below(205),
+      repeats4: below(0.077),
+      repeats: from(-0.1),
+    },
+  ],
+  ['machine code', 4, CODE],
+  // Most samples equal the one before.
+  ['heights, screens, maps', 7, { ...NO_TEXT, repeats: from(0.35), distinct: [2, 60] }],
+  // Such as those of a bus.
+  [
+    'binary records',
+    6,
+    { ...NO_TEXT, zeros: [0.2, 0.38], high: from(0.2), printable: below(0.4), repeats4: below(0.15) },
+  ],
+  // Fractions of 64 bits, such as prices: their digits repeat in places that differ.
+  [
+    'decimal fractions',
+    7,
+    {
+      ...{ printable: [0.4, 0.9], zeros: below(0.1), high: [0.25, 0.45], distinct: below(160) },
+      ...{ collision: [0.0325, 0.075], repeats4: below(0.04) },
+    },
+  ],
+  // Models: no search finds more than the codes of their bytes.
+  [
+    'bfloat16',
+    0,
+    {
+      ...{ printable: below(0.9), zeros: below(0.01), high: [0.4, 0.6] },
+      ...{ collision: [0.0325, 0.08], repeats4: [0.03, 0.13] },
+    },
+  ],
+  // And numbers of 16 bits.
+  ['sounds, pictures', 5, { collision: from(0.017), high: from(0.38), repeats4: below(0.03) }],
+  // Numbers in text hide the repeats that a quick search finds: the more so the fewer letters are between them, as in
+  // tracks and variants of genes.
+  [
+    'text of numbers alone',
+    7,
+    { ...TEXT_AND_ZEROS, digits: from(0.15), collision: NOT_DENSE, distinct: [24, 40] },
+  ],
+  ['text full of numbers', 5, { ...TEXT_AND_ZEROS, digits: from(0.15), collision: NOT_DENSE }],
+  // Such as the qualities of DNA reads.
+  ['runs of a letter', 6, { ...TEXT, repeats4: from(0.3), collision: NOT_DENSE }],
+  ['text with numbers', 4, { ...TEXT, digits: from(0.05) }],
+  ['text of few letters', 4, { ...TEXT, distinct: below(50) }],
+  // Such as source maps.
+  ['indented and listed text', 4, { ...TEXT, repeats4: from(0.11), collision: NOT_DENSE }],
+  // For random, compressed and encoded bytes no level gains much. What looks like them may be sounds or models.
+  ['encoded bytes', 0, { collision: DENSE, printable: from(0.9) }],
+  ['dense records', 5, { collision: DENSE, zeros: from(0.3) }],
+  ['samples of several channels', 5, { collision: DENSE, repeats4: from(0.15), printable: below(0.3) }],
+  ['runs', 5, { collision: below(0.008), printable: below(0.45), repeats: from(0.42) }],
+  [
+    'sounds of 8 bits',
+    4,
+    { collision: [0.02, 0.0325], zeros: below(0.02), printable: below(0.6), repeats4: from(0.05) },
+  ],
+  ['models', 4, { collision: [0.006, 0.013], repeats4: below(0.01) }],
+  ['models with repeats', 4, { collision: [0.006, 0.013], repeats4: from(0.045) }],
+  ['random and compressed bytes', 0, { collision: DENSE }],
+  // Symbols and relocations have entries of 24 bytes that differ little: a quick search finds them.
+  ['relocations', 0, { zeros: [0.7, 0.73], repeats4: [0.41, 0.45] }],
+  // A quick search misses what repeats among many zeros, most where the values are few.
+  ['memory, tables', 6, { zeros: from(0.45), distinct: from(40) }],
+  ['tables of few values', 7, { zeros: from(0.38) }],
+  // Its higher byte looks like a letter.
+  [
+    'Chinese in UTF-16',
+    5,
+    {
+      ...{ printable: [0.45, 0.8], high: [0.09, 0.25], zeros: below(0.03) },
+      ...{ distinct: from(150), collision: from(0.08) },
+    },
+  ],
+  [
+    'small indented files',
+    4,
+    { zeros: from(0.05), repeats: from(0.08), high: below(0.09), printable: from(0.45) },
+  ],
+  // Identifiers.
+  ['hexadecimal in binary data', 0, { digits: from(0.3), high: [0.03, 0.09] }],
+  ['other binary data', 4, { high: from(0.09) }],
+  ['other binary data', 4, { printable: below(0.45) }],
+  ['markup', 4, { digits: from(0.014), zeros: below(0.05), repeats4: from(0.0335) }],
+  ['other text', 0, {}],
+];
+
+export const deflateLevel = chooser(RULES);
