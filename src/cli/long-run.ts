@@ -9,8 +9,10 @@ import { openDisplay } from './progress/open-display.js';
 import type { ProgressStyle } from './progress/progress-display.js';
 import { ProgressRequest } from './progress/progress-request.js';
 
-/** Milliseconds after a signal. The library takes less to abandon a call that does not return, and to clean up. */
+/** Milliseconds after a signal. The library takes less to abandon a call that does not return. */
 const LONGEST_CLEAN_UP = 800;
+/** The same where it also removes a temporary file, with a thread that a busy machine may start late. */
+export const LONGEST_REMOVAL = 6000;
 
 /** The callbacks and the signal that the work gets. */
 export interface RunHooks {
@@ -21,12 +23,14 @@ export interface RunHooks {
   readonly signal: AbortSignal;
 }
 
-/** What a display needs to know of a result. */
-interface ResultReaders<Result> {
+/** What a display needs to know of a result, and the end of the work. */
+interface RunFacts<Result> {
   /** Whether it means that the work is complete. Default: it does. */
   readonly isComplete?: (result: Result) => boolean;
   /** The result for programs that follow the progress. Default: none. */
   readonly describe?: (result: Result) => object | undefined;
+  /** Milliseconds that the work may take to end after a signal. */
+  readonly patience?: number;
 }
 
 /**
@@ -40,7 +44,7 @@ export async function longRun<Result>(
   style: ProgressStyle,
   io: CommandIo,
   run: (hooks: RunHooks) => Promise<Result>,
-  { isComplete = () => true, describe = () => undefined }: ResultReaders<Result> = {},
+  { isComplete = () => true, describe = () => undefined, patience = LONGEST_CLEAN_UP }: RunFacts<Result> = {},
 ): Promise<{ readonly result: Result } | { readonly exitCode: number }> {
   const { process, stderr } = io;
   const interruption = new Interruption(process);
@@ -60,7 +64,7 @@ export async function longRun<Result>(
     };
     const wantsShare = style === 'none' ? () => request.wantsShare() : undefined;
     const work = () => run({ onProgress, wantsShare, signal });
-    const result = await endPromptly(signal, work, undefined, LONGEST_CLEAN_UP);
+    const result = await endPromptly(signal, work, undefined, patience);
     display.end(isComplete(result), describe(result));
     return { result };
   } catch (error) {

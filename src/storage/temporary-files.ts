@@ -8,7 +8,9 @@ import { Worker } from 'node:worker_threads';
 
 /** Milliseconds to wait for Node.js's threads; the removal usually takes less than one. */
 const USUAL_PATIENCE = 50;
-/** Milliseconds to wait for the new thread. On a file system that does not answer, the removal never ends. */
+/** Milliseconds for the new thread to begin: that takes no call that could hang, but a busy machine makes it late. */
+const START_PATIENCE = 5000;
+/** Milliseconds to wait for its work. On a file system that does not answer, the removal never ends. */
 const PATIENCE = 300;
 
 interface TemporaryFile {
@@ -17,10 +19,12 @@ interface TemporaryFile {
   readonly inode: bigint;
 }
 
-/** The program of the new thread, equivalent to `removeAll`. */
+/** The program of the new thread, equivalent to `removeAll`. It says when it begins. */
 const REMOVAL = `
 const { lstatSync, unlinkSync } = require('node:fs');
-for (const { path, device, inode } of require('node:worker_threads').workerData) {
+const { parentPort, workerData } = require('node:worker_threads');
+parentPort.postMessage('begins');
+for (const { path, device, inode } of workerData) {
   try {
     const { dev, ino } = lstatSync(path, { bigint: true });
     if (dev === device && ino === inode) unlinkSync(path);
@@ -54,6 +58,8 @@ export class TemporaryFiles {
         thread.once('exit', resolve);
         thread.once('error', resolve);
       });
+      const begun = new Promise((resolve) => thread.once('message', resolve));
+      await within(START_PATIENCE, Promise.race([begun, ended]));
       await within(PATIENCE, ended);
       thread.unref();
     } catch {

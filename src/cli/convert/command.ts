@@ -6,7 +6,7 @@ import { Qcow2cError, quoted } from '../../errors.js';
 import { streamTitle } from '../../storage/stream-name.js';
 import { listLine, shownLine } from '../checksum/list-line.js';
 import type { CommandIo } from '../command-io.js';
-import { longRun, type RunHooks } from '../long-run.js';
+import { LONGEST_REMOVAL, longRun, type RunHooks } from '../long-run.js';
 import { qapiJson } from '../options/qapi-object.js';
 import { warn } from '../progress/notice.js';
 import { type ConvertRequest, STANDARD_STREAM } from './request.js';
@@ -50,7 +50,10 @@ export async function convertCommand(
       // Printed with -q too, as in qemu-img: only a warning tells that a part is missing from the target.
       onWarning: (message) => warn(stderr, message),
     });
-  const work = longRun(what, progress, shown, run, { describe: resultObject });
+  const work = longRun(what, progress, shown, run, {
+    describe: resultObject,
+    patience: LONGEST_REMOVAL,
+  });
   const ended = await work.catch((error) => {
     if (isBrokenPipe(error, name)) return { exitCode: BROKEN_PIPE };
     throw error;
