@@ -9,10 +9,13 @@ const WRITE_BY_OTHERS = 0o022;
 /** Others can add entries to such a directory, but not replace those of the user. */
 const STICKY = 0o1000;
 
-/** @param {string} path @param {number} mode of a new one */
-function makeDirectory(path, mode) {
+/**
+ * Makes a directory of the user if it is missing.
+ * @param {string} path
+ */
+function makeDirectory(path) {
   try {
-    mkdirSync(path, mode);
+    mkdirSync(path, 0o700);
   } catch (error) {
     if (error.code !== 'EEXIST') throw error;
   }
@@ -27,6 +30,15 @@ function isSafe(path, owners, refused) {
   return stats.isDirectory() && owners.includes(stats.uid) && (stats.mode & refused) === 0;
 }
 
+/** @returns {boolean} whether a directory and all above it belong to the user or to root, and no other can replace one */
+function isReachedSafely(path, user) {
+  for (let at = path; ; at = dirname(at)) {
+    const isSticky = (lstatSync(at).mode & STICKY) !== 0;
+    if (!isSafe(at, [user, 0], isSticky ? 0 : WRITE_BY_OTHERS)) return false;
+    if (at === dirname(at)) return true;
+  }
+}
+
 /**
  * Makes the directory if it is missing. Its parents belong to the user or to root, and it belongs to the user, who alone
  * has access to it.
@@ -38,15 +50,13 @@ function compileCacheDirectory(env) {
   const user = process.geteuid();
   try {
     const base = env.XDG_CACHE_HOME?.startsWith('/') ? env.XDG_CACHE_HOME : join(homedir(), '.cache');
-    makeDirectory(base, 0o700);
+    // Nothing is made in the home of another user, which root may have: the other could not use it.
+    if (!isReachedSafely(realpathSync(dirname(base)), user)) return undefined;
+    makeDirectory(base);
     const parent = realpathSync(base);
-    if (!isSafe(parent, [user], WRITE_BY_OTHERS)) return undefined;
-    for (let at = parent; at !== dirname(at); at = dirname(at)) {
-      const isSticky = (lstatSync(dirname(at)).mode & STICKY) !== 0;
-      if (!isSafe(dirname(at), [user, 0], isSticky ? 0 : WRITE_BY_OTHERS)) return undefined;
-    }
+    if (!isSafe(parent, [user], WRITE_BY_OTHERS) || !isReachedSafely(dirname(parent), user)) return undefined;
     const directory = join(parent, 'qcow2c');
-    makeDirectory(directory, 0o700);
+    makeDirectory(directory);
     return isSafe(directory, [user], GROUP_AND_OTHERS) ? directory : undefined;
   } catch {
     // A home that is missing or cannot be written to: the program is compiled each time.

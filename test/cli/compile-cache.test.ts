@@ -60,3 +60,9 @@ test.each<[string, () => void]>([
   process.umask(old);
   expect(find()).toBeUndefined();
 });
+
+test('root makes nothing in the home of another user, who could not use it', () => {
+  chownSync(parent, 1, 1);
+  expect(find()).toBeUndefined();
+  expect(existsSync(base)).toBe(false);
+});
