@@ -1,10 +1,9 @@
 /**
- * Reads exports in a worker thread, which may block: through one connection for each export, made at the first read, or
- * through the main thread's connection where the server allows no other one. Waits in short steps, so that a cancelled
- * item ends soon.
+ * Reads exports in a worker thread, which may block: through one connection for each export, or through that of the main
+ * thread at first, and where the server allows no other one. Waits in short steps, so that a cancelled item ends soon.
  */
 import { blockRead } from './block-reads.js';
-import { changedSize, NbdFailure, retryDelay } from './nbd-failure.js';
+import { changedSize, NbdFailure } from './nbd-failure.js';
 import { NbdHandle } from './nbd-handle.js';
 import type { OpenExport } from './open-exports.js';
 import { ServerClock } from './server-clock.js';
@@ -30,11 +29,10 @@ export class ExportReader {
   readonly #exports: ReadonlyMap<number, OpenExport>;
   readonly #callbacks: ReaderCallbacks;
   readonly #connections = new Map<number, NbdHandle>();
-  /** Exports that this thread has been connected to. */
-  readonly #greeted = new Set<number>();
+  /** Exports whose new connection was not waited for yet. */
+  readonly #awaited = new Set<number>();
   /** Exports that are read through the main thread. */
   readonly #shared: Set<number>;
-  readonly #sleeper = new Int32Array(new SharedArrayBuffer(4));
 
   constructor(exports: readonly OpenExport[], callbacks: ReaderCallbacks) {
     this.#exports = new Map(exports.map((one) => [one.number, one]));
@@ -67,20 +65,18 @@ export class ExportReader {
 
   #readBlocks(opened: OpenExport, into: Uint8Array, offset: number): void {
     const { number, settings } = opened;
-    for (let attempt = 0; ; attempt += 1) {
-      try {
-        const handle = this.#shared.has(number) ? undefined : this.#connected(opened);
-        if (handle === undefined) break;
+    try {
+      const handle = this.#shared.has(number) ? undefined : this.#connected(opened);
+      if (handle !== undefined) {
         this.#fill(opened, handle, into, offset);
         return;
-      } catch (error) {
-        const isLost = error instanceof NbdFailure && error.kind === 'lost';
-        if (!isLost || attempt >= settings.retries) throw error;
       }
-      this.#sleep(retryDelay(attempt));
+    } catch (error) {
+      if (!(error instanceof NbdFailure && error.kind === 'lost')) throw error;
+      if (settings.retries === 0) this.#shared.add(number);
     }
-    // The main thread tries again by itself.
     this.#callbacks.readThroughMain(number, into, offset);
+    this.#connect(opened);
   }
 
   #fill(opened: OpenExport, handle: NbdHandle, into: Uint8Array, offset: number): void {
@@ -109,15 +105,26 @@ export class ExportReader {
     }
   }
 
-  /** @returns undefined as long as the server has not greeted this connection, or if it allows no further one */
+  /**
+   * Begins to connect. Only right after the main thread has read: its connection serves all workers, and after a restart
+   * the server may take fewer clients.
+   */
+  #connect(opened: OpenExport): void {
+    const { number, address, settings } = opened;
+    if (this.#shared.has(number) || this.#connections.has(number)) return;
+    this.#unlessRefused(opened, () => {
+      this.#connections.set(number, new NbdHandle(address, settings));
+      this.#awaited.add(number);
+    });
+  }
+
+  /** @returns undefined without a connection, or as long as the server has not greeted it */
   #connected(opened: OpenExport): NbdHandle | undefined {
-    const { number, address, settings, facts } = opened;
-    const known = this.#connections.get(number);
-    if (known !== undefined && !known.isConnecting) return known;
-    try {
-      const handle = known ?? new NbdHandle(address, settings);
-      this.#connections.set(number, handle);
-      const patience = performance.now() + (known === undefined ? GREETING_PATIENCE : 0);
+    const { number, facts } = opened;
+    const handle = this.#connections.get(number);
+    if (handle?.isConnecting !== true) return handle;
+    return this.#unlessRefused(opened, () => {
+      const patience = performance.now() + (this.#awaited.delete(number) ? GREETING_PATIENCE : 0);
       do {
         const left = Math.max(0, Math.ceil(patience - performance.now()));
         handle.poll(left);
@@ -125,14 +132,18 @@ export class ExportReader {
       } while (handle.isConnecting);
       const { size } = handle.facts([]);
       if (size !== facts.size) throw changedSize(facts.size, size);
-      this.#greeted.add(number);
       return handle;
+    });
+  }
+
+  /** @returns undefined if the server takes no further client; if it is gone, the main thread's connection tells */
+  #unlessRefused<Result>(opened: OpenExport, connect: () => Result): Result | undefined {
+    try {
+      return connect();
     } catch (error) {
       this.#drop(opened);
-      if (this.#greeted.has(number) || !(error instanceof NbdFailure) || error.kind === 'changed')
-        throw error;
-      // A server that takes no further client; if it is gone, the main thread's connection tells.
-      this.#shared.add(number);
+      if (!(error instanceof NbdFailure) || error.kind === 'changed') throw error;
+      this.#shared.add(opened.number);
       return undefined;
     }
   }
@@ -148,14 +159,6 @@ export class ExportReader {
       this.#callbacks.throwIfCancelled();
       if (handle.poll(Math.min(WAIT, timeoutMs))) clock.heard();
       clock.check();
-    }
-  }
-
-  #sleep(milliseconds: number): void {
-    const end = performance.now() + milliseconds;
-    for (let left = milliseconds; left > 0; left = end - performance.now()) {
-      this.#callbacks.throwIfCancelled();
-      Atomics.wait(this.#sleeper, 0, 0, Math.min(WAIT, left));
     }
   }
 }

@@ -53,8 +53,14 @@ export function retryDelay(attempt: number): number {
   return Math.min(10_000, 250 * 4 ** attempt);
 }
 
-/** Numbers of errors on Linux and macOS that say that a connection is gone. */
-const LOST = ['ENOTCONN', 'ECONNRESET', 'EPIPE', 'ESHUTDOWN', 'ECONNREFUSED', 'ECONNABORTED', 'ENOENT'];
+/** Names of errors that say that a connection is gone. */
+const LOST = [
+  ...['ECONNRESET', 'ESHUTDOWN', 'ECONNREFUSED', 'ECONNABORTED', 'ENOENT'],
+  ...['ETIMEDOUT', 'EHOSTUNREACH', 'EHOSTDOWN', 'ENETUNREACH', 'ENETDOWN'],
+];
+
+/** Words for the end of a connection: while libnbd waits to write, too, and with TLS, where they have no number. */
+const ENDED = /^invalid state: |^external event |^gnutls_record_|in state (DEAD|CLOSED)|disconnect|closed/;
 
 /**
  * The failure of a call to libnbd.
@@ -66,14 +72,21 @@ export function failureOf({ message, errno }: LibraryError, isAlive: boolean): N
   const words = quoted(message.replace(/^nbd_\w+: /, '')).slice(1, -1);
   const reason = errno === 0 ? undefined : systemError(errno);
   if (words.startsWith('handshake: ')) return new NbdFailure('broken', handshakeWords(words));
-  if (isAlive) return new NbdFailure('refused', words, reason);
-  const isGone = /^invalid state: |in state (DEAD|CLOSED)|disconnect|closed/.test(words);
-  if (reason?.code === 'ENOTCONN' || isGone) {
+  const isInvalid = words.startsWith('external event ');
+  if (isAlive && !isInvalid) return new NbdFailure('refused', words, reason);
+  // EPIPE would stand for the pipe of a stream.
+  if (['ENOTCONN', 'EPIPE'].includes(reason?.code ?? '') || ENDED.test(words)) {
     return new NbdFailure('lost', 'the server closed the connection', { code: 'ENOTCONN' });
   }
   if (LOST.includes(reason?.code ?? '')) return new NbdFailure('lost', words, reason);
   // The number alone says little of what a server did wrong: keep libnbd's words.
-  return new NbdFailure('broken', words);
+  return new NbdFailure('broken', tlsWords(words));
+}
+
+/** GnuTLS does not say which side refused what. */
+function tlsWords(words: string): string {
+  const [, reason] = /^gnutls_handshake: (.*?)\.?(?: \(-?\d+\/-?\d+\))?$/.exec(words) ?? [];
+  return reason === undefined ? words : `${reason} (are the files in --tls-creds those for this server?)`;
 }
 
 /** libnbd's words for a handshake that failed, without what only its developers need. */

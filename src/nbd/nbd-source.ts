@@ -1,6 +1,4 @@
 /** An NBD export as a source: its map from base:allocation, and reads of its tables and clusters. */
-
-import { setTimeout as later } from 'node:timers/promises';
 import { roundUp } from '../arithmetic.js';
 import { Qcow2cError, quoted, usageError } from '../errors.js';
 import type { ChangeMap, MappedRange, OpenedFile } from '../image/source.js';
@@ -10,10 +8,10 @@ import { BASE_ALLOCATION, BlockStatus, STATE_ZERO, type StatusRange } from './bl
 import type { NbdSettings } from './connection-options.js';
 import { type ExportDescription, openWithLists, type ServerLists } from './describe-export.js';
 import type { ExportFile } from './export-file.js';
+import { type Begin, LastingConnection } from './lasting-connection.js';
 import { loadLibnbd } from './libnbd.js';
 import { NbdConnection } from './nbd-connection.js';
-import { changedSize, NbdFailure, nbdError, readError, retryDelay, statusError } from './nbd-failure.js';
-import type { NbdHandle } from './nbd-handle.js';
+import { NbdFailure, nbdError, readError, statusError } from './nbd-failure.js';
 import { exportIdentity, type NbdAddress } from './nbd-name.js';
 import { forgetExport, type OpenExport, registerExport } from './open-exports.js';
 import { onceNotTurnedAway } from './turned-away.js';
@@ -36,12 +34,7 @@ export class NbdSource implements OpenedFile {
   readonly hasLostHoles = false;
   readonly description: ExportDescription | undefined;
   readonly #opened: OpenExport;
-  #connection: NbdConnection;
-  /** Whether the connection is closed by its owner. */
-  readonly #isShared: boolean;
-  readonly #contexts: readonly string[];
-  #reconnecting: Promise<void> | undefined;
-  readonly #closing = new AbortController();
+  readonly #connection: LastingConnection;
   /** By meta context. */
   readonly #statuses = new Map<string, ContextStatus>();
 
@@ -89,12 +82,10 @@ export class NbdSource implements OpenedFile {
     requireSafeSize(address.name, facts.size);
     this.name = address.name;
     this.size = roundUp(facts.size, SECTOR_SIZE);
-    this.#connection = connection;
-    this.#isShared = isShared;
-    this.#contexts = contexts;
     this.#opened = registerExport({ address, settings, facts }, (offset, into) =>
       this.#readBlocks(offset, into),
     );
+    this.#connection = new LastingConnection(this.#opened, contexts, connection, isShared);
     this.descriptor = this.#opened.number;
     this.identity = exportIdentity(address);
   }
@@ -108,7 +99,7 @@ export class NbdSource implements OpenedFile {
     const known = this.#statuses.get(context);
     const { contexts, size } = this.#opened.facts;
     if (known !== undefined || !contexts.includes(context)) return known;
-    const requests = { library: loadLibnbd(), request: (begin: Begin) => this.#request(begin) };
+    const requests = { library: loadLibnbd(), request: (begin: Begin) => this.#connection.request(begin) };
     // A range without an answer is read: it may hold data, and it may have changed.
     const unknown = context === BASE_ALLOCATION ? 0 : DIRTY;
     const ranges = new BlockStatus(requests, context, unknown, size);
@@ -176,50 +167,14 @@ export class NbdSource implements OpenedFile {
 
   async close(): Promise<void> {
     forgetExport(this.#opened);
-    this.#closing.abort();
-    if (!this.#isShared) this.#connection.close();
+    this.#connection.close();
   }
 
   /** Reads a range of whole blocks. @throws NbdFailure */
   #readBlocks(offset: number, into: Uint8Array): Promise<void> {
     return readInRequests(this.#opened.facts, offset, into, (piece, at) =>
-      this.#request((handle) => handle.read(piece, at)),
+      this.#connection.request((handle) => handle.read(piece, at)),
     );
-  }
-
-  /** Makes a request, again after a lost connection was re-established. @throws NbdFailure */
-  async #request(begin: Begin): Promise<void> {
-    for (let attempt = 0; ; attempt += 1) {
-      const connection = this.#connection;
-      try {
-        return await connection.request(begin);
-      } catch (error) {
-        const isLost = error instanceof NbdFailure && error.kind === 'lost';
-        if (!isLost || attempt >= this.#opened.settings.retries || this.#closing.signal.aborted) throw error;
-      }
-      // Requests that were under way together share the next connection.
-      if (connection !== this.#connection) continue;
-      this.#reconnecting ??= this.#reconnect(attempt);
-      await this.#reconnecting;
-    }
-  }
-
-  /** @throws NbdFailure if the export is another one now; a server that is still not there is no error yet */
-  async #reconnect(attempt: number): Promise<void> {
-    const { address, settings, facts } = this.#opened;
-    try {
-      await later(retryDelay(attempt), undefined, { signal: this.#closing.signal }).catch(() => {});
-      if (this.#closing.signal.aborted) return;
-      const connection = await NbdConnection.open(address, settings, this.#contexts);
-      const { size } = connection.facts([]);
-      if (size !== facts.size || this.#closing.signal.aborted) connection.close();
-      if (size !== facts.size) throw changedSize(facts.size, size);
-      this.#connection = connection;
-    } catch (error) {
-      if (!(error instanceof NbdFailure && error.kind === 'lost')) throw error;
-    } finally {
-      this.#reconnecting = undefined;
-    }
   }
 }
 
@@ -229,8 +184,6 @@ const DIRTY = 1;
 function bitmapContext(name: string): string {
   return `qemu:dirty-bitmap:${name}`;
 }
-
-type Begin = (handle: NbdHandle) => number;
 
 /** Tells the longest known range of a meta context from an offset on, in bytes below the export's size. */
 type ContextStatus = (offset: number) => Promise<StatusRange>;

@@ -183,6 +183,17 @@ describe('a lost connection', () => {
     expect(server.connections).toBeGreaterThan(3);
   });
 
+  test('is tried again if the server does not open the export at first', async () => {
+    const { target, socket } = await oldTarget();
+    await using server = await scriptedServer(socket, {
+      size: (connection) => (connection === 1 ? 2 ** 63 : 2 ** 20),
+      allowsConnections: false,
+      ...reads(({ index }) => (index === 2 ? 'close' : undefined)),
+    });
+    expect(await cli(['convert', '-O', 'raw', server.uri, target])).toMatchObject({ status: 0, stderr: '' });
+    expect(server.connections).toBe(3);
+  });
+
   test('to an export that has another size now ends the run', async () => {
     const { target, socket } = await oldTarget();
     await using server = await scriptedServer(socket, {

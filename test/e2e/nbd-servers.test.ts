@@ -20,6 +20,7 @@ const path = useScratch();
 const disk = path('disk.raw');
 const expected = path('expected.qcow2');
 const plain = path('plain.qcow2');
+let made = 0;
 
 beforeAll(async () => {
   await makeMixedDisk(disk);
@@ -272,20 +273,26 @@ describe('a server that is killed', () => {
     }
   });
 
-  test('and started again serves the rest', async () => {
-    const target = path('restarted', 'target.qcow2');
+  const all = ['-r', '-e', '8', '-f', 'raw', disk];
+  test.each([
+    ['serves the rest', all],
+    ['for fewer clients serves the rest', ['-r', '-e', '1', '-f', 'raw', disk]],
+  ])('and started again %s', async (_, again) => {
+    made += 1;
+    const target = path(`restarted${made}`, 'target.qcow2');
     await mkdir(dirname(target));
     const watcher = watch(dirname(target));
     const socket = path('s');
     const slow = ['--filter=delay', 'file', disk, 'delay-read=20ms'];
     const run = await whileNbdkit(socket, slow, async ({ uri }) => {
-      const started = startCli(['convert', '-c', uri(), target]);
+      const started = startCli(['convert', '-c', '-m', '3', '--nbd-timeout', '10', uri(), target]);
       // The target is made when the sources are open.
       await once(watcher, 'change');
+      await later(200);
       return started;
     });
     watcher.close();
-    const { status, stderr } = await whileNbdkit(socket, ['file', disk], () => run.finished);
+    const { status, stderr } = await whileQemuNbd(socket, again, () => run.finished);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     expect((await readFile(target)).equals(await readFile(expected))).toBe(true);
   });

@@ -1,0 +1,41 @@
+/** What libnbd's words for an error mean for the connection. */
+import { constants } from 'node:os';
+import { expect, test } from 'vitest';
+import { failureOf } from '../../src/nbd/nbd-failure.js';
+
+const { EHOSTUNREACH, EINVAL, EIO, EPIPE } = constants.errno;
+
+test.each<[string, number, boolean, string, string]>([
+  ['pread: command failed: Input/output error', EIO, true, 'refused', 'EIO'],
+  // --salvage would take this for a range that cannot be read.
+  [
+    'poll: external event 1 is invalid in state OPT_GO.SEND: Invalid argument',
+    EINVAL,
+    true,
+    'lost',
+    'ENOTCONN',
+  ],
+  // The exit code would be that of a pipe without a reader.
+  ['aio_notify_write: send: Broken pipe', EPIPE, false, 'lost', 'ENOTCONN'],
+  [
+    'aio_notify_read: gnutls_record_recv: The TLS connection was non-properly terminated.',
+    0,
+    false,
+    'lost',
+    'ENOTCONN',
+  ],
+  ['aio_notify_write: gnutls_record_send: Error in the push function.', 0, false, 'lost', 'ENOTCONN'],
+  ['aio_notify_read: recv: No route to host', EHOSTUNREACH, false, 'lost', 'EHOSTUNREACH'],
+])('%s', (words, errno, isAlive, kind, code) => {
+  expect(failureOf({ message: `nbd_${words}`, errno }, isAlive)).toMatchObject({ kind, code });
+});
+
+test('a TLS handshake that fails names the option', () => {
+  const message =
+    'nbd_aio_notify_read: gnutls_handshake: The TLS connection was non-properly terminated. (-1/1)';
+  expect(failureOf({ message, errno: 0 }, false)).toMatchObject({
+    kind: 'broken',
+    message:
+      'The TLS connection was non-properly terminated (are the files in --tls-creds those for this server?)',
+  });
+});
