@@ -87,15 +87,15 @@ export class Qcow2cError extends Error {
   }
 }
 
-/**
- * Conceals what may be a password: in a URI what follows the colon after `//`, up to the last `@`, and the same after
- * `nbd:`. The number of a port is none.
- */
+/** In a URI what follows the colon after `//`, up to the last `@`, and the same after `nbd:`. A port is none. */
+const PASSWORD_OF_USER =
+  /(:\/\/(?!\[)[^:/?#@]*|\bnbd:(?!unix:|\[)[^:@/]*):(?!\d{1,5}(?:[/?#]|:exportname=|$)).*@/gs;
+/** The value of an option in image options, in `json:` or in the query of a URI. */
+const PASSWORD_OPTION = /((?:^|[,?&.'])password=|"password"\s*:\s*)(?:"[^"]*"|[^,&}'"]+)/gi;
+
+/** Conceals what may be a password. */
 export function withoutPassword(text: string): string {
-  return text.replace(
-    /(:\/\/(?!\[)[^:/?#@]*|\bnbd:(?!unix:|\[)[^:@/]*):(?!\d{1,5}(?:[/?#]|:exportname=|$)).*@/gs,
-    '$1:***@',
-  );
+  return text.replace(PASSWORD_OF_USER, '$1:***@').replace(PASSWORD_OPTION, '$1***');
 }
 
 /**

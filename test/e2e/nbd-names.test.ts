@@ -160,6 +160,18 @@ test.each([
 });
 
 test.each([
+  [['--image-opts', 'driver=https,url=https://host/disk,username=user,password=hunter2'], 'password=***'],
+  [['--image-opts', 'driver=raw,file.driver=nbd,file.password=hunter2,file.host=host'], 'password=***,'],
+  [['json:{"driver": "nbd", "password": "hunter2"}'], '"password": ***}'],
+  [['nbds://host/disk?password=hunter2'], 'a password is not supported'],
+])('no option of an image repeats a password: %j', async (words, concealed) => {
+  const { status, stderr } = await cli(['info', ...words]);
+  expect(status).toBe(1);
+  expect(stderr).toContain(concealed);
+  expect(stderr).not.toContain('hunter2');
+});
+
+test.each([
   'nbd://host/x?tls-certificates=/etc/pki',
   'nbds://host/x?tls-psk-file=/etc/keys',
   'nbds://host/x?tls-verify-peer=false',
