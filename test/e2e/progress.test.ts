@@ -99,6 +99,6 @@ test('on a terminal -p draws a bar with percent, speed, ratio and time left', as
 test('-v prints to standard error the engine, the number of threads, and how the target was written', async () => {
   const { status, stdout, stderr } = await convert(['-v', '-m', '2']);
   expect({ status, stdout }).toEqual({ status: 0, stdout: '' });
-  expect(stderr).toMatch(/by content, isal level 2 and libdeflate levels 4, 5, 6, 7; worker threads: 2\n/);
+  expect(stderr).toMatch(/by content, isal level 2 and libdeflate levels 1, 4, 5, 6, 7; worker threads: 2\n/);
   expect(stderr).toMatch(/cache mode: none\n/);
 });
