@@ -45,7 +45,7 @@ export class LastingConnection {
     }
   }
 
-  /** Requests under way fail. */
+  /** Requests under way fail, and an attempt to reconnect ends. */
   close(): void {
     this.#closing.abort();
     if (!this.#isShared) this.#connection.close();
@@ -57,16 +57,20 @@ export class LastingConnection {
    */
   async #reconnect(attempt: number): Promise<void> {
     const { address, settings, facts } = this.#opened;
+    const { signal } = this.#closing;
+    let connection: NbdConnection | undefined;
     try {
-      await later(retryDelay(attempt), undefined, { signal: this.#closing.signal }).catch(() => {});
-      if (this.#closing.signal.aborted) return;
-      const connection = await NbdConnection.open(address, settings, this.#contexts);
+      await later(retryDelay(attempt), undefined, { signal }).catch(() => {});
+      if (signal.aborted) return;
+      connection = await NbdConnection.open(address, settings, this.#contexts, false, signal);
       const { size } = connection.facts([]);
-      if (size !== facts.size || this.#closing.signal.aborted) connection.close();
       if (size !== facts.size) throw changedSize(facts.size, size);
       this.#connection = connection;
       this.#refusal = undefined;
+      // `close` found the lost connection.
+      if (signal.aborted) connection.close();
     } catch (error) {
+      connection?.close();
       if (!(error instanceof NbdFailure) || error.kind === 'changed' || error.kind === 'silent') throw error;
       this.#refusal = error.kind === 'broken' ? error : undefined;
     } finally {

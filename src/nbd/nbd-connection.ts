@@ -9,7 +9,7 @@ import { waitForSocket } from '../system/poll.js';
 import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
 import type { NbdSettings } from './connection-options.js';
 import type { ExportFacts } from './export-facts.js';
-import { NbdFailure } from './nbd-failure.js';
+import { closedHere, NbdFailure } from './nbd-failure.js';
 import { NbdHandle } from './nbd-handle.js';
 import type { NbdAddress } from './nbd-name.js';
 import { ServerClock } from './server-clock.js';
@@ -52,6 +52,7 @@ export class NbdConnection {
     signal?: AbortSignal,
   ): Promise<NbdConnection> {
     await requireHost(address);
+    if (signal?.aborted === true) throw closedHere();
     const handle = new NbdHandle(address, settings, contexts, optionMode);
     const connection = new NbdConnection(handle, settings.timeoutMs);
     const stopListening = signal && onAbort(signal, () => connection.close());
@@ -109,7 +110,7 @@ export class NbdConnection {
   }
 
   /** Requests under way and later ones fail. */
-  close(reason = new NbdFailure('closed', 'the connection was closed')): void {
+  close(reason = closedHere()): void {
     this.#fail(reason);
   }
 

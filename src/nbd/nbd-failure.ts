@@ -40,6 +40,11 @@ export class NbdFailure extends Error {
   }
 }
 
+/** This side closed the connection. */
+export function closedHere(): NbdFailure {
+  return new NbdFailure('closed', 'the connection was closed');
+}
+
 /** The export has another size than before the connection was lost. */
 export function changedSize(before: number, now: number): NbdFailure {
   return new NbdFailure(

@@ -7,7 +7,7 @@ import { type Callback, NO_CALLBACK } from './callbacks.js';
 import type { NbdSettings } from './connection-options.js';
 import type { ExportFacts, WriteFacts } from './export-facts.js';
 import { type CallName, type HandleAddress, type Libnbd, loadLibnbd } from './libnbd.js';
-import { failureOf, NbdFailure } from './nbd-failure.js';
+import { closedHere, failureOf, NbdFailure } from './nbd-failure.js';
 import type { NbdAddress } from './nbd-name.js';
 
 /** The calls that ask a server for its exports, or for the meta contexts of the chosen one. */
@@ -255,7 +255,7 @@ export class NbdHandle {
   }
 
   #failure(): NbdFailure {
-    if (this.#address === undefined) return new NbdFailure('closed', 'the connection was closed');
+    if (this.#address === undefined) return closedHere();
     // Before the next call, which may replace it.
     const error = this.library.error();
     return failureOf(error, this.isConnecting || this.isNegotiating || this.isUsable);

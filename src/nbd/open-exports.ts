@@ -1,6 +1,6 @@
 /**
  * The table of the exports that are open in this process. An export has a number that stands for a descriptor in maps;
- * the table travels to the workers with the setup of a task, and a worker connects when it first reads.
+ * the table travels to the workers with the setup of a task; a worker connects after its first read.
  */
 
 import type { NbdSettings } from './connection-options.js';

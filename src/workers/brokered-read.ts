@@ -1,6 +1,7 @@
 /**
- * Reads that the main thread makes for workers, because the server allows one connection only. The worker blocks until
- * the main thread has filled memory that both share. The main thread's event loop serves many workers at once.
+ * Reads that the main thread makes for workers that have no connection: not yet, or because the server allows only one.
+ * The worker blocks until the main thread has filled memory that both share. The main thread's event loop serves many
+ * workers at once.
  */
 import { type FailureKind, NbdFailure } from '../nbd/nbd-failure.js';
 import { readOf } from '../nbd/open-exports.js';

@@ -34,8 +34,8 @@ export interface Script {
   readonly content?: Buffer;
   /** A meta context besides base:allocation; the usual reply tells nothing of it. */
   readonly context?: string;
-  /** Replaces the greeting; undefined: nothing is sent. */
-  readonly greeting?: Buffer | 'none';
+  /** Replaces the greeting; 'none': nothing is sent. */
+  readonly greeting?: Buffer | 'none' | undefined;
   /** An option of the handshake whose reply is repeated without end. */
   readonly endlessOption?: number;
   /** @returns what to send; undefined: the usual reply */
@@ -46,6 +46,8 @@ export interface ScriptedServer extends AsyncDisposable {
   readonly uri: string;
   /** Connections that came so far. */
   readonly connections: number;
+  /** Those that neither side has closed. */
+  readonly openConnections: number;
 }
 
 const CONTEXT_ID = 1;
@@ -82,6 +84,9 @@ export async function scriptedServer(
         : `nbd://127.0.0.1:${address.port}`,
     get connections() {
       return connections;
+    },
+    get openConnections() {
+      return open.size;
     },
     async [Symbol.asyncDispose]() {
       for (const socket of open) socket.destroy();

@@ -8,7 +8,7 @@ import type { PoolSharedMemory, TaskSetup } from '../messages/task.js';
 let reader: ExportReader | undefined;
 
 /**
- * Takes the exports that a pool reads. The first read of an export connects to it.
+ * Takes the exports that a pool reads. A connection is made after the first read of an export.
  * @param post asks the main thread to read; undefined on the main thread itself
  */
 export async function takeExports(
