@@ -1,5 +1,6 @@
 /** A qcow2 image as the output of a conversion: how it is begun, filled, finished and committed. */
 import { roundUp } from '../arithmetic.js';
+import type { EngineLevel, EngineName } from '../engines/codec.js';
 import { backingFilePath } from '../image/image-name.js';
 import { guestCluster } from '../qcow2/addresses.js';
 import type { BitmapContent } from '../qcow2/bitmap-writer.js';
@@ -272,9 +273,16 @@ export class Qcow2Output implements Output<CompressClusters> {
       correctedClusters: this.#corrected,
       engine: compressor?.engine,
       compressionLevel: compressor?.byContent === undefined ? compressor?.level : undefined,
-      byContent: compressor?.byContent?.map(({ engine, level }) => ({ engine, level })),
+      byContent: compressor?.byContent && distinctLevels(compressor.byContent),
       unportable: compressor?.unportable,
       ...writeResult(target),
     };
   }
+}
+
+/** Several kinds of content may have the same engine and level. */
+function distinctLevels(levels: readonly EngineLevel[]): { engine: EngineName; level: number }[] {
+  const isFirst = ({ engine, level }: EngineLevel, at: number) =>
+    at === levels.findIndex((one) => one.engine === engine && one.level === level);
+  return levels.filter(isFirst).map(({ engine, level }) => ({ engine, level }));
 }

@@ -95,6 +95,12 @@ describe('the same source and options', () => {
   );
 });
 
+test('the result names each engine and level that is chosen by content once', async () => {
+  const options = { sources: [raw], sourceFormat: 'raw', target, compress: true } as const;
+  const { byContent } = await convertHere({ ...options, engine: 'node' });
+  expect(byContent).toEqual([4, 5, 6, 7, 8].map((level) => ({ engine: 'node', level })));
+});
+
 describe('an image with some incompressible clusters', () => {
   const COUNT = 96;
   // Half prose, half tables: about as compressible as a disk.

@@ -28,7 +28,7 @@ export function resultObject(result: ConvertResult): QapiObject {
     'bytes-per-second': result.bytesPerSecond,
     engine,
     level: result.compressionLevel,
-    levels: distinctLevels(byContent),
+    levels: byContent?.map((each) => ({ engine: each.engine, level: each.level })),
     unportable: result.unportable,
     threads: result.threads,
     'threads-refused': result.threadsRefused,
@@ -45,14 +45,4 @@ export function resultObject(result: ConvertResult): QapiObject {
     'written-size': result.writtenBytes,
     warnings: result.warnings,
   };
-}
-
-/** Several kinds of content may have one compressor. */
-function distinctLevels(levels: ConvertResult['byContent']): QapiObject[] | undefined {
-  return levels
-    ?.filter(
-      ({ engine, level }, at) =>
-        at === levels.findIndex((one) => one.engine === engine && one.level === level),
-    )
-    .map(({ engine, level }) => ({ engine, level }));
 }

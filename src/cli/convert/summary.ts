@@ -39,8 +39,8 @@ function compression({ engine, compressionLevel, byContent, unportable, threads 
 function levelsText(levels: NonNullable<ConvertResult['byContent']>): string {
   const engines = [...new Set(levels.map(({ engine }) => engine))];
   const texts = engines.map((engine) => {
-    const own = new Set(levels.filter((each) => each.engine === engine).map(({ level }) => level));
-    return `${engine} ${own.size === 1 ? 'level' : 'levels'} ${[...own].join(', ')}`;
+    const own = levels.filter((each) => each.engine === engine).map(({ level }) => level);
+    return `${engine} ${own.length === 1 ? 'level' : 'levels'} ${own.join(', ')}`;
   });
   return texts.join(' and ');
 }
