@@ -15,6 +15,17 @@ export const from = (least: number): Range => [least, Number.POSITIVE_INFINITY];
 
 export const below = (limit: number): Range => [Number.NEGATIVE_INFINITY, limit];
 
+/** Random, compressed and encoded bytes, machine code, and much that is measured. */
+export const DENSE = below(0.0325);
+export const NOT_DENSE = from(0.0325);
+/** Every byte value several times in a row. */
+export const RUNS: Ranges = { collision: below(0.008), printable: below(0.45), repeats: from(0.42) };
+/** Chinese in UTF-16. The higher byte of a character looks like a letter. */
+export const WIDE_TEXT: Ranges = {
+  ...{ printable: [0.45, 0.8], high: [0.09, 0.25], zeros: below(0.03) },
+  ...{ distinct: from(150), collision: from(0.08) },
+};
+
 const FEATURES: readonly (keyof ClusterContent)[] = [
   ...(['printable', 'digits', 'zeros', 'high', 'distinct', 'collision'] as const),
   ...(['repeats4', 'repeats', 'printableOrZero', 'highOfOthers'] as const),

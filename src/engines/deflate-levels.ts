@@ -1,14 +1,21 @@
 /** The level of deflate that a cluster needs. docs/engines.md has the measurements. */
-import { below, chooser, from, type Ranges, type Rule } from './content-rule.js';
+import {
+  below,
+  chooser,
+  DENSE,
+  from,
+  NOT_DENSE,
+  type Ranges,
+  RUNS,
+  type Rule,
+  WIDE_TEXT,
+} from './content-rule.js';
 
 /** libdeflate's levels in use. 0 stands for the fastest there is: ISA-L, or level 1. */
 export const DEFLATE_LEVELS = [0, 1, 4, 5, 6, 7] as const;
 
 type DeflateLevel = (typeof DEFLATE_LEVELS)[number];
 
-/** Random, compressed and encoded bytes, machine code, and much that is measured. */
-const DENSE = below(0.0325);
-const NOT_DENSE = from(0.0325);
 const CODE: Ranges = { collision: [0.013, 0.0325], high: below(0.405), digits: below(0.06) };
 /** Measured values have fewer zeros. */
 const INSTRUCTIONS: Ranges = { ...CODE, printable: from(0.32), highOfOthers: from(0.35), zeros: from(0.05) };
@@ -92,7 +99,7 @@ const RULES: readonly Rule<DeflateLevel>[] = [
   ['encoded bytes', 0, { collision: DENSE, printable: from(0.9) }],
   ['dense records', 5, { collision: DENSE, zeros: from(0.3) }],
   ['samples of several channels', 5, { collision: DENSE, repeats4: from(0.15), printable: below(0.3) }],
-  ['runs', 5, { collision: below(0.008), printable: below(0.45), repeats: from(0.42) }],
+  ['runs', 5, RUNS],
   [
     'sounds of 8 bits',
     4,
@@ -106,15 +113,7 @@ const RULES: readonly Rule<DeflateLevel>[] = [
   // A quick search misses what repeats among many zeros, most where the values are few.
   ['memory, tables', 6, { zeros: from(0.45), distinct: from(40) }],
   ['tables of few values', 7, { zeros: from(0.38) }],
-  // Its higher byte looks like a letter.
-  [
-    'Chinese in UTF-16',
-    5,
-    {
-      ...{ printable: [0.45, 0.8], high: [0.09, 0.25], zeros: below(0.03) },
-      ...{ distinct: from(150), collision: from(0.08) },
-    },
-  ],
+  ['Chinese in UTF-16', 5, WIDE_TEXT],
   [
     'small indented files',
     4,

@@ -1,19 +1,29 @@
 /** The level of zstd that a cluster needs. docs/engines.md has the measurements. */
-import { below, chooser, from, type Ranges, type Rule } from './content-rule.js';
+import {
+  below,
+  chooser,
+  DENSE,
+  from,
+  NOT_DENSE,
+  type Ranges,
+  RUNS,
+  type Rule,
+  WIDE_TEXT,
+} from './content-rule.js';
 
 /** libzstd's levels in use. QEMU's is 3. */
 export const ZSTD_LEVELS = [2, 3, 4] as const;
 
 type ZstdLevel = (typeof ZSTD_LEVELS)[number];
 
-const FEW_REPEATS: Ranges = { collision: below(0.0325), repeats4: below(0.05) };
+const FEW_REPEATS: Ranges = { collision: DENSE, repeats4: below(0.05) };
 
 /** The first that fits counts. */
 const RULES: readonly Rule<ZstdLevel>[] = [
   ['ASCII', 3, { high: below(0.0009) }],
   ['text', 3, { printable: from(0.9) }],
   ['numbers in text, a little binary data', 3, { printable: from(0.86), digits: from(0.25) }],
-  ['other alphabets', 3, { high: from(0.7), repeats4: below(0.3), collision: from(0.0325) }],
+  ['other alphabets', 3, { high: from(0.7), repeats4: below(0.3), collision: NOT_DENSE }],
   // Such as Java classes.
   ['text between dense bytes', 3, { ...FEW_REPEATS, printable: from(0.4), zeros: from(0.03) }],
   // No level gains much.
@@ -21,15 +31,8 @@ const RULES: readonly Rule<ZstdLevel>[] = [
   // A higher level may be worse for these, down to the runs.
   ['records, memory, sparse tables', 3, { zeros: from(0.3) }],
   ['records of text', 3, { distinct: below(140), collision: from(0.3) }],
-  [
-    'Chinese in UTF-16',
-    3,
-    {
-      ...{ printable: [0.45, 0.8], high: [0.09, 0.25], zeros: below(0.03) },
-      ...{ distinct: from(150), collision: from(0.08) },
-    },
-  ],
-  ['runs', 3, { collision: below(0.008), printable: below(0.45), repeats: from(0.42) }],
+  ['Chinese in UTF-16', 3, WIDE_TEXT],
+  ['runs', 3, RUNS],
   ['tables of few values', 4, { distinct: below(140) }],
   ['machine code, sounds', 3, { printable: below(0.2) }],
   ['names and text beside numbers, with gaps', 3, { zeros: from(0.156) }],
