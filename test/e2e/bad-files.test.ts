@@ -2,18 +2,19 @@
 import { chmodSync, linkSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { run } from '../oracle/run.js';
-import { sample, shortened } from '../stage.js';
+import { shortened } from '../stage.js';
 import { cli, cliOk, injecting, ONE_THREAD, UNPRIVILEGED } from './cli.js';
 import { expectFailure, snapshot } from './failures.js';
 import { expectGoodImage } from './judge.js';
 import { useScratch } from './scratch.js';
-import { makeMixedDisk, textBytes } from './source-images.js';
+import { randomBytes, textBytes } from './source-images.js';
 
 const path = useScratch();
 const raw = path('disk.raw');
 const old = path('old.qcow2');
-beforeAll(async () => {
-  await makeMixedDisk(raw);
+beforeAll(() => {
+  // One work item, which needs no thread: most runs here are processes.
+  writeFileSync(raw, Buffer.concat([textBytes(500_000), randomBytes(1_300_000)]));
   writeFileSync(old, 'what was there before');
   writeFileSync(path('text.raw'), textBytes(100_000));
   writeFileSync(path('secret.raw'), textBytes(1000));
@@ -23,6 +24,17 @@ const fails = (args: string[], line: RegExp, under?: readonly string[]) => {
   const options = under === undefined ? {} : { under, env: ONE_THREAD };
   return expectFailure(path(''), ['convert', '-c', '-O', 'qcow2', ...args], line, options);
 };
+
+/** A write to `target` that fails is one line with its place. @param advice what follows the place, for a pattern */
+async function failsToWrite(target: string, fault: string, advice: string, reason: RegExp): Promise<void> {
+  const line = new RegExp(
+    `^Could not write \\d+ bytes to '${target}' at offset \\d+${advice}${reason.source}`,
+    reason.flags,
+  );
+  await fails([raw, target], line, injecting('pwrite64,pwritev', `error=${fault}`));
+}
+
+const NO_SPACE = /: No space left on device$/i;
 
 describe.each([
   ['a new target', path('new.qcow2')],
@@ -37,6 +49,13 @@ describe.each([
     await fails([path(''), target], /is a directory|Is a directory|a directory/);
     await fails(['/dev/null', target], /'\/dev\/null'/);
   });
+});
+
+test('with a new target, no space', () => failsToWrite(path('new.qcow2'), 'ENOSPC:when=1', '', NO_SPACE));
+
+// The sweep in test/faults fails every call in these and other ways, for new targets too.
+describe('with an existing target', () => {
+  const target = old;
 
   test('a source that may not be read', async () => {
     await fails([path('secret.raw'), target], /'.*secret\.raw': Permission denied/, UNPRIVILEGED);
@@ -44,31 +63,24 @@ describe.each([
 
   test('a source that a read fails on', async () => {
     const line = /'.*disk\.raw' at offset \d+: (I\/O|Input\/output) error/;
-    const under = injecting('pread64,preadv', 'error=EIO:when=4', ['-P', raw]);
+    const under = injecting('pread64,preadv', 'error=EIO:when=1', ['-P', raw]);
     await fails(['-m', '1', '-f', 'raw', raw, target], line, under);
   });
 
   test.each(
     shortened(
       [
-        ['no space', 'ENOSPC', /: No space left on device$/i],
-        ['a full quota', 'EDQUOT', /: Disk quota exceeded$/i],
-        ['a broken disk', 'EIO', /: (I\/O|Input\/output) error$/],
+        ['no space for a later write', 'ENOSPC:when=2+', NO_SPACE],
+        ['a full quota, met by the first write', 'EDQUOT:when=1', /: Disk quota exceeded$/i],
+        ['a broken disk, met by a later write', 'EIO:when=3', /: (I\/O|Input\/output) error$/],
       ] as const,
       2,
     ),
-  )('%s, met by the first write or by a later one', async (_name, error, reason) => {
-    const advice = (code: string) =>
-      target === old && code !== 'EIO'
-        ? ' \\(the old file takes its space until the new one is complete; with -n it is written in place\\)'
-        : '';
-    for (const when of sample(['1', '3', '2+'], 1, 2)) {
-      const line = new RegExp(
-        `^Could not write \\d+ bytes to '${target}' at offset \\d+${advice(error)}${reason.source}`,
-        reason.flags,
-      );
-      await fails([raw, target], line, injecting('pwrite64,pwritev', `error=${error}:when=${when}`));
-    }
+  )('%s', async (_name, fault, reason) => {
+    const advice = fault.startsWith('EIO')
+      ? ''
+      : ' \\(the old file takes its space until the new one is complete; with -n it is written in place\\)';
+    await failsToWrite(target, fault, advice, reason);
   });
 
   test.each([
@@ -87,7 +99,7 @@ describe.each([
 
   test('a limit on the size of files', async () => {
     // The first is no multiple of a page: a direct write cannot end there.
-    for (const limit of shortened([500_000, 65_536, 409_600], 1)) {
+    for (const limit of shortened([500_000, 409_600], 1)) {
       await fails([raw, target], new RegExp(`'${target}'.*File too large`, 'i'), [
         'prlimit',
         `--fsize=${limit}`,

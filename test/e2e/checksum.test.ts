@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { diskDigest } from '../oracle/disk-digest.js';
+import { diskDigest, diskDigests } from '../oracle/disk-digest.js';
 import { create } from '../oracle/qemu-img.js';
 import { qemuIo } from '../oracle/qemu-io.js';
 import { run, runOk } from '../oracle/run.js';
@@ -83,22 +83,23 @@ describe('the digest of one disk is the same', () => {
   });
 });
 
-test.each([0, 512, 65_536 - 512, 65_536, 65_536 + 512, 2 * MIB, 2 * MIB + 512])(
-  'a disk of %i bytes, of data and of zeros, has the digest of its definition',
-  async (size) => {
-    for (const [name, bytes] of [
-      ['data', randomBytes(size)],
-      ['zeros', Buffer.alloc(size)],
-    ] as const) {
-      writeFileSync(path(name), bytes);
-      expect(await cliOk(['checksum', path(name)])).toBe(line(await diskDigest(path(name)), path(name)));
-    }
-  },
-);
+test('disks of all sizes, of data and of zeros, have the digests of their definition', async () => {
+  const disks = [0, 512, 65_536 - 512, 65_536, 65_536 + 512, 2 * MIB, 2 * MIB + 512].flatMap((size) => {
+    const [data, zeros] = [path(`data-${size}`), path(`zeros-${size}`)];
+    writeFileSync(data, randomBytes(size));
+    writeFileSync(zeros, Buffer.alloc(size));
+    return [data, zeros];
+  });
+  const digests = await diskDigests(disks);
+  expect(await cliOk(['checksum', ...disks])).toBe(
+    disks.map((disk, index) => line(digests[index]!, disk)).join(''),
+  );
+});
 
-longTest('1 TiB with a hole up to its last sector has the digest of its definition', async () => {
+longTest('128 GiB with a hole up to their last sector have the digest of their definition', async () => {
   const disk = path('large.raw');
-  await makeSparseDisk(disk, TIB, [[TIB - 512, randomBytes(512)]]);
+  const size = TIB / 8;
+  await makeSparseDisk(disk, size, [[size - 512, randomBytes(512)]]);
   const expected = execFileSync(
     'python3',
     [
@@ -107,10 +108,10 @@ longTest('1 TiB with a hole up to its last sector has the digest of its definiti
         'import hashlib, sys',
         'zeros = hashlib.sha256(bytes(65536)).digest() * 1024',
         'outer = hashlib.sha256()',
-        'for _ in range(16383): outer.update(zeros)',
+        'for _ in range(2047): outer.update(zeros)',
         'outer.update(zeros[:-32])',
         'outer.update(hashlib.sha256(bytes(65024) + sys.stdin.buffer.read()).digest())',
-        'outer.update((2 ** 40).to_bytes(8, "little"))',
+        'outer.update((2 ** 37).to_bytes(8, "little"))',
         'print(outer.hexdigest())',
       ].join('\n'),
     ],
@@ -234,7 +235,7 @@ describe('--check says what sha256sum -c says', () => {
   const OPTIONS = ['', '--quiet', '--status', '--strict', '--warn', '--ignore-missing', '--strict --quiet'];
 
   test.each(Object.entries(LISTS))('about %s', async (_, linesOf) => {
-    for (const option of sample(OPTIONS, 3)) {
+    for (const option of sample(OPTIONS, 2)) {
       const flags = option === '' ? [] : option.split(' ');
       writeFileSync(
         `${there}/ours`,

@@ -19,8 +19,10 @@ const image = path('image.qcow2');
 const MIB = 2 ** 20;
 
 beforeAll(async () => {
-  writeFileSync(raw, Buffer.concat([patchworkBytes(2 * MIB), textBytes(MIB), Buffer.alloc(5 * MIB)]));
+  // One work item, which needs no thread: most runs here are processes.
+  writeFileSync(raw, Buffer.concat([patchworkBytes(MIB), textBytes(MIB / 2), Buffer.alloc(MIB / 2)]));
   await cliOk(['convert', '-c', raw, file]);
+  await expectGoodImage(file, raw);
 });
 
 /** Runs qcow2c with a redirection of its descriptors, or before a pipe. */
@@ -33,8 +35,6 @@ describe('the bytes of the file go', () => {
     shortened(
       [
         ['-', `| cat > '${image}'`],
-        ['-', `> '${image}'`],
-        ['/dev/stdout', `| cat > '${image}'`],
         ['/dev/fd/5', `5> '${image}'`],
         ['/proc/self/fd/5', `5> >(cat > '${image}'); wait $!`],
       ] as const,
@@ -43,7 +43,6 @@ describe('the bytes of the file go', () => {
   )('to %s %s', async (target, rest) => {
     await cliOk(['convert', '-c', raw, target], shell(rest));
     await runOk('cmp', [image, file]);
-    await expectGoodImage(image, raw);
   });
 
   test('to a named pipe', async () => {
@@ -113,7 +112,7 @@ longTest(
   'a source that changes in the second pass is an error, and what arrived is no whole image to any check',
   async () => {
     const noise = path('changing.raw');
-    writeFileSync(noise, randomBytes(48 * MIB));
+    writeFileSync(noise, randomBytes(32 * MIB));
     const [bash, ...rest] = shell(`> '${image}'`).under as string[];
     const running = startCli(['convert', '-c', '--progress=json,0.1', '-f', 'raw', noise, '-'], {
       under: [bash as string, ...rest, ...slowReads(noise)],
@@ -124,7 +123,7 @@ longTest(
     const lines = stderr.trimEnd().split('\n');
     expect({ status, last: lines.at(-1) }).toEqual({
       status: 1,
-      last: expect.stringMatching(/^qcow2c: '.*changing\.raw' became 50331652 bytes long/),
+      last: expect.stringMatching(/^qcow2c: '.*changing\.raw' became 33554436 bytes long/),
     });
     expect(statSync(image).size).toBeGreaterThan(MIB);
     for (const program of ['qemu-img', 'qcow2c']) {
@@ -154,9 +153,7 @@ describe('the end', () => {
     shortened(
       [
         ['/dev/stderr', "2> 'IMAGE'"],
-        ['/dev/fd/2', "2>&1 | cat > 'IMAGE'"],
         ['-', "2>&1 | cat > 'IMAGE'"],
-        ['-', "> 'IMAGE' 2>&1"],
         ['/proc/self/fd/5', "5>&2 2> 'IMAGE' 5>&2"],
       ] as const,
       1,

@@ -2,9 +2,7 @@
 import { statSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { run } from '../oracle/run.js';
-import { sample } from '../stage.js';
-import { type CliOptions, cli, ROOT } from './cli.js';
-import { expectGoodImage } from './judge.js';
+import { cli, ROOT } from './cli.js';
 import { useScratch } from './scratch.js';
 import { makeMixedDisk } from './source-images.js';
 
@@ -12,8 +10,7 @@ const path = useScratch();
 const raw = path('mixed.raw');
 beforeAll(() => makeMixedDisk(raw));
 
-const convert = (flags: string[], options: CliOptions = {}) =>
-  cli(['convert', '-c', ...flags, raw, path('image.qcow2')], options);
+const convert = (flags: string[]) => cli(['convert', '-c', ...flags, raw, path('image.qcow2')]);
 
 /** What `qemu-img -p` prints, as a pattern. */
 const QEMU = /^( {4}\(\d+\.\d\d\/100%\)\r)+\n$/;
@@ -56,32 +53,10 @@ describe('off a terminal', () => {
   });
 
   test('without -p, with --progress=none and with -q nothing is printed at all', async () => {
-    for (const flags of [
-      [],
-      ['--progress=none'],
-      ['-q', '-p'],
-      ['-p', '-q', '-v'],
-      ['-q', '--progress=json'],
-    ]) {
+    for (const flags of [[], ['--progress=none'], ['-p', '-q', '-v'], ['-q', '--progress=json']]) {
       expect(await convert(flags)).toEqual({ status: 0, signal: null, stdout: '', stderr: '' });
     }
   });
-
-  test('a reader of standard output that has gone away does not end the conversion', async () => {
-    const command = 'node "$0" convert -c -p "$1" "$2" | true; exit $PIPESTATUS';
-    const args = ['-c', command, `${ROOT}bin/qcow2c.js`, raw, path('unheard.qcow2')];
-    expect(await run('bash', args)).toMatchObject({ status: 0, stderr: '' });
-  });
-});
-
-test('standard streams that are closed or full change nothing in the image', async () => {
-  for (const redirection of ['<&- >&- 2>&-', '>/dev/full 2>/dev/full']) {
-    for (const style of sample(['json', 'bar', 'qemu'], 1, 2)) {
-      const under = ['sh', '-c', `exec "$0" "$@" ${redirection}`];
-      expect(await convert([`--progress=${style}`], { under })).toMatchObject({ status: 0 });
-      await expectGoodImage(path('image.qcow2'), raw);
-    }
-  }
 });
 
 test('on a terminal -p draws a bar with percent, speed, ratio and time left', async () => {

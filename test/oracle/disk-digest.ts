@@ -6,5 +6,10 @@ const PROGRAM = fileURLToPath(new URL('./disk-digest.py', import.meta.url));
 
 /** @param raw a raw disk of whole sectors */
 export async function diskDigest(raw: string): Promise<string> {
-  return (await runOk('python3', [PROGRAM, raw])).trim();
+  return (await diskDigests([raw]))[0]!;
+}
+
+/** The same of several disks, by one start of the program. */
+export async function diskDigests(disks: readonly string[]): Promise<string[]> {
+  return (await runOk('python3', ['-S', '-I', PROGRAM, ...disks])).trimEnd().split('\n');
 }
