@@ -156,7 +156,10 @@ async function expectSameRepair({ name, make }: CorruptImage, mode: Mode): Promi
 }
 
 describe.each(BOTH)('-r %s', (mode) => {
-  test.each(sample(CORRUPT_IMAGES, 12))('$name', async (image) => {
+  const images = sample(CORRUPT_IMAGES, 12);
+  // -r all repairs leaks too.
+  const tested = mode === 'all' ? images : sample(images, 4);
+  test.each(tested)('$name', async (image) => {
     await expectSameRepair(image, mode);
   });
 });

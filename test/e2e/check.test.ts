@@ -36,8 +36,12 @@ function expectStricter(ours: Verdict, theirs: Verdict): void {
 }
 
 /** Expects the same of both programs, for people and for programs. */
-async function expectSameVerdict(image: string, format?: string): Promise<void> {
-  const verdicts = (['human', 'json'] as const).map(async (output) => {
+async function expectSameVerdict(
+  image: string,
+  format?: string,
+  outputs: readonly ('human' | 'json')[] = ['human', 'json'],
+): Promise<void> {
+  const verdicts = outputs.map(async (output) => {
     const stated = format === undefined ? [] : ['-f', format];
     const [ours, theirs] = await Promise.all([
       ourCheck(image, { output, ...(format === undefined ? {} : { format }) }),
@@ -64,14 +68,15 @@ describe('the verdict is qemu-img’s for the corrupted image', () => {
 
 describe('the verdict is qemu-img’s for the generated image', () => {
   // For an image whose backing file is missing or the image itself, qemu-img prints an error or never ends.
-  const images = [...new Map(sampleImages().map((image) => [image.file, image])).values()].filter(
-    ({ name }) => !/^names\/(missing|loop-of-)/.test(name),
-  );
+  const images = [...new Map(sampleImages().map((image) => [image.file, image])).values()]
+    .filter(({ name }) => !/^names\/(missing|loop-of-)/.test(name))
+    // The corrupted images above show that the two outputs say the same.
+    .map((image, index) => ({ ...image, output: index % 2 === 0 ? ('human' as const) : ('json' as const) }));
   const directory = path('made');
   beforeAll(() => copyImages(directory, filesOf(images)));
 
-  test.each(images)('$name', async ({ file, args }) => {
-    await expectSameVerdict(path('made', file), args.includes('-f') ? 'qcow2' : undefined);
+  test.each(images)('$name', async ({ file, args, output }) => {
+    await expectSameVerdict(path('made', file), args.includes('-f') ? 'qcow2' : undefined, [output]);
   });
 });
 

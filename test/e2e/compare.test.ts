@@ -41,17 +41,17 @@ function changeByte(file: string, at: number): void {
 }
 
 describe('the verdict equals qemu-img’s for', () => {
-  test.each(sample(images, 3, 5))('$name and copies of it', async ({ file }) => {
+  test.each(sample(images, 3, 4))('$name and copies of it', async ({ file }) => {
     const image = path(file);
     const raw = `${image}.raw`;
     await runOk('qemu-img', ['convert', '-f', 'qcow2', '-O', 'raw', image, raw]);
     const { size } = fs.statSync(raw);
+    await expectAsQemuImg({ files: [image, image], words: { ...BOTH_QCOW2, strict: true } });
     for (const strict of [false, true]) {
-      await expectAsQemuImg({ files: [image, image], words: { ...BOTH_QCOW2, strict } });
       await expectAsQemuImg({ files: [image, raw], words: { ...WITH_RAW, strict } });
     }
     if (size > 0) {
-      for (const at of [0, Math.floor(size / 1024) * 512 + 511, size - 1]) {
+      for (const at of [Math.floor(size / 1024) * 512 + 511, size - 1]) {
         await copyFile(raw, `${raw}.changed`);
         changeByte(`${raw}.changed`, at);
         await expectAsQemuImg({ files: [image, `${raw}.changed`], words: WITH_RAW });
@@ -67,9 +67,8 @@ describe('the verdict equals qemu-img’s for', () => {
   longTest('images and others', async () => {
     for (const [index, { file }] of images.entries()) {
       const other = images[(index + 1) % images.length]?.file ?? file;
-      for (const strict of [false, true]) {
-        await expectAsQemuImg({ files: [path(file), path(other)], words: { ...BOTH_QCOW2, strict } });
-      }
+      const words = { ...BOTH_QCOW2, strict: index % 2 === 0 };
+      await expectAsQemuImg({ files: [path(file), path(other)], words });
     }
   });
 });
@@ -87,10 +86,8 @@ describe('large disks are allocated in the same way, or not, as for qemu-img', (
       await qemuIo(image, ['write -z 1G 5M', 'write 2400M 4M']);
     }
     const pairs = made.flatMap((one, index) => made.slice(index).map((other) => [one, other] as const));
-    for (const files of sample(pairs, 2, 4)) {
-      for (const strict of [false, true]) {
-        await expectAsQemuImg({ files, words: { ...BOTH_QCOW2, strict } });
-      }
+    for (const [index, files] of sample(pairs, 2, 4).entries()) {
+      await expectAsQemuImg({ files, words: { ...BOTH_QCOW2, strict: index % 2 === 0 } });
     }
   });
 });
@@ -136,6 +133,7 @@ describe('the error for unreadable ranges equals qemu-img’s', () => {
       const changed = await copy(raw, 'changed.raw');
       changeByte(changed, at);
       await expectAsQemuImg({ files: [broken, changed], words: A_QCOW2 });
+      if (at >= 20 * CLUSTER) continue;
       await expectAsQemuImg({ files: [changed, broken], words: { ...B_QCOW2, strict: true } });
     }
   });
@@ -152,10 +150,8 @@ describe('the error for unreadable ranges equals qemu-img’s', () => {
       [both, other],
       [other, both],
     ] as const) {
-      for (const strict of [false, true]) {
-        const words = { ...BOTH_QCOW2, strict };
-        await expectAsQemuImg({ files: [path(first), path(second)], words });
-      }
+      const words = { ...BOTH_QCOW2, strict: first === both };
+      await expectAsQemuImg({ files: [path(first), path(second)], words });
     }
   });
 

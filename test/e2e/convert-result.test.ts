@@ -16,7 +16,7 @@ const raw = path('disk.raw');
 const image = path('disk.qcow2');
 
 beforeAll(async () => {
-  await makeHoles(raw, Buffer.concat([textBytes(3 * MIB), Buffer.alloc(2 * MIB), patchworkBytes(3 * MIB)]));
+  await makeHoles(raw, Buffer.concat([textBytes(MIB), Buffer.alloc(5 * MIB), patchworkBytes(2 * MIB)]));
 });
 
 async function resultOf(...args: string[]): Promise<Record<string, unknown>> {
@@ -153,7 +153,7 @@ describe('--sha256 prints what sha256sum prints', () => {
     });
   });
 
-  test.each(shortened(['-c', '-O raw', '-c --spool DIR'] as const, 1))(
+  test.each(shortened(['-c', '-c --spool DIR'] as const, 1))(
     'of what went through a pipe, convert %s',
     async (flags) => {
       const [stdout, words] = [path('piped'), flags.replace('DIR', path()).split(' ')];
@@ -161,21 +161,19 @@ describe('--sha256 prints what sha256sum prints', () => {
       const { stderr } = await spawnCli(['convert', '--sha256', '--digest', ...words, raw, '-'], { under });
       const sum = (await runOk('sha256sum', [stdout])).slice(0, 64);
       expect(stderr).toBe(`${await diskDigest(raw)}  -\n${sum}  -\n`);
+      if (flags !== '-c') return;
       const json = await spawnCli(['convert', '--sha256', '--output=json', ...words, raw, '-'], { under });
       expect(JSON.parse(json.stderr)).toMatchObject({ filename: 'standard output', sha256: sum });
     },
   );
 
-  test.each(shortened(['| cat >', '>'], 1))(
-    'beside an image that goes to standard output through a link, %s',
-    async (to) => {
-      const [link, stdout] = [path('link'), path(`through-link${to.length}`)];
-      await runOk('ln', ['-sf', '/dev/stdout', link]);
-      const under = ['sh', '-c', `"$@" ${to} '${stdout}'`, 'sh'];
-      const { stderr } = await spawnCli(['convert', '-c', '--sha256', raw, link], { under });
-      expect(stderr).toBe(`${(await runOk('sha256sum', [stdout])).slice(0, 64)}  ${link}\n`);
-    },
-  );
+  test('beside an image that goes to a file as standard output through a link', async () => {
+    const [link, stdout] = [path('link'), path('through-link')];
+    await runOk('ln', ['-sf', '/dev/stdout', link]);
+    const under = ['sh', '-c', `"$@" > '${stdout}'`, 'sh'];
+    const { stderr } = await spawnCli(['convert', '-c', '--sha256', raw, link], { under });
+    expect(stderr).toBe(`${(await runOk('sha256sum', [stdout])).slice(0, 64)}  ${link}\n`);
+  });
 
   test('of a disk with holes at its end, after the digest of its content', async () => {
     const sparse = path('sparse.raw');

@@ -52,7 +52,7 @@ const EMPTY_IMAGES: readonly [string, string[], string[], Partial<ImageInfo>][] 
   ],
 ];
 
-describe.each(sample(EMPTY_IMAGES, 2, 4))('an empty image with %s', (_, created, flags, kept) => {
+describe.each(sample(EMPTY_IMAGES, 2, 3))('an empty image with %s', (_, created, flags, kept) => {
   test('keeps that, and a size larger than needed, as with qemu-img', async () => {
     const existing = path('empty.qcow2');
     await create(existing, DISK + 37 * MIB, created);
@@ -113,7 +113,7 @@ test('a conversion that fails leaves the image unchanged', async () => {
   await writeFile(source, bytes);
   await create(target, (await stat(raw)).size);
   const before = await readFile(target);
-  for (const flags of [['-c', '--recompress'], ['-c'], []]) {
+  for (const flags of [['-c', '--recompress'], []]) {
     const failed = await cli(['convert', '-n', ...flags, '-f', 'qcow2', '-O', 'qcow2', source, target]);
     expect([failed.status, failed.stderr]).toEqual([1, expect.stringContaining('cannot be read')]);
     expect((await readFile(target)).equals(before)).toBe(true);

@@ -14,7 +14,7 @@ const path = useScratch();
 const mixed = path('mixed.raw');
 const patchwork = path('patchwork.raw');
 /** Not of whole clusters, and more than one work item. */
-const PATCHWORK_BYTES = 9 * 2 ** 20 + 1536;
+const PATCHWORK_BYTES = 2 * 2 ** 20 + 1536;
 beforeAll(async () => {
   await makeMixedDisk(mixed);
   await makeHoles(patchwork, patchworkBytes(PATCHWORK_BYTES));
@@ -60,7 +60,8 @@ describe.each(sample(CLUSTER_SIZES, 2, 3))('clusters of %i bytes', (cluster_size
     for (const refcount_bits of sample(widthsFor(cluster_size, compression_type), 1)) {
       await small(['-c'], { ...wanted, refcount_bits });
     }
-    await large(['-c'], { ...wanted, refcount_bits: compression_type === 'zlib' ? WIDEST : NARROWEST });
+    const refcount_bits = compression_type === 'zlib' ? WIDEST : NARROWEST;
+    await (compression_type === 'zlib' ? large : small)(['-c'], { ...wanted, refcount_bits });
   });
 
   test('version 3, normal clusters, the narrowest and the widest refcounts', async () => {

@@ -88,7 +88,7 @@ describe('any limit gives the same bytes', () => {
       await cliOk(['convert', ...flags.split(' '), '-f', 'raw', raw, path('free')]);
       const line = `convert ${flags} -m ${THREADS} -f raw RAW OUT`;
       const least = await leastOf(line);
-      for (const limit of [least, least + 40 * MIB, 2 ** 40]) {
+      for (const limit of [least, least + 40 * MIB]) {
         await cliOk(limited(line, limit));
         expect(readFileSync(out).equals(readFileSync(path('free')))).toBe(true);
       }

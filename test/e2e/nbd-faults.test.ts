@@ -139,8 +139,9 @@ describe('a server that sends bytes without end', () => {
         return 'nothing';
       }),
     );
-    expect(await failsOn(server.uri, target)).toMatch(
-      /at offset \d+: the server has sent bytes for 5 seconds, but no whole answer \(--nbd-timeout\)$/m,
+    // A tenth of the time that is allowed to it is used up by a silent server.
+    expect(await failsOn(server.uri, target, '--nbd-timeout', '0.1')).toMatch(
+      /at offset \d+: the server has sent bytes for 1 second, but no whole answer \(--nbd-timeout\)$/m,
     );
   });
 
@@ -218,14 +219,14 @@ describe('block status', () => {
     expect((await readFile(target)).equals(contentAt(0, 2 ** 20))).toBe(true);
   });
 
-  longTest('of a million ranges in one reply, or of none, is taken in pieces', async () => {
+  longTest('of a hundred thousand ranges in one reply, or of none, is taken in pieces', async () => {
     const { socket } = await oldTarget();
-    const size = 2 ** 29;
+    const size = 2 ** 26;
     await using server = await scriptedServer(socket, {
       size,
       ...statuses((request) => {
         if (request.index === 1) return statusChunk(request, [0, 0, 0, 3]);
-        const ranges = Math.min(1_000_000, request.length / 512);
+        const ranges = Math.min(100_000, request.length / 512);
         return statusChunk(
           request,
           Array.from({ length: 2 * ranges }, (_, at) => (at % 2 === 0 ? 512 : at % 4 === 1 ? 0 : 3)),
@@ -313,7 +314,7 @@ test('a run that fails receives its last answers, and the server goes on', async
   const filters = ['--filter=error', '--filter=delay', 'pattern', '64M', 'rdelay=5ms'];
   const faults = ['error-pread=EIO', 'error-pread-rate=5%'];
   await whileNbdkit(socket, [...filters, ...faults], async ({ uri, child }) => {
-    for (let run = 0; run < 3; run += 1) await failsOn(uri(), target);
+    for (let run = 0; run < 2; run += 1) await failsOn(uri(), target);
     expect(child.exitCode ?? child.signalCode).toBeNull();
   });
 });

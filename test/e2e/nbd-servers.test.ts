@@ -57,23 +57,13 @@ describe('TLS', () => {
     for (const directory of [pki, client, stranger, psk]) await mkdir(directory);
     await writeFile(path('names'), 'subjectAltName=DNS:localhost\n');
     const openssl = (...args: string[]) => runOk('openssl', args);
+    const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
     for (const directory of [pki, stranger]) {
       const files = ['-keyout', `${directory}/ca-key.pem`, '-out', `${directory}/ca-cert.pem`];
-      await openssl(
-        'req',
-        '-x509',
-        '-newkey',
-        'rsa:2048',
-        '-nodes',
-        '-subj',
-        '/CN=ca',
-        '-days',
-        '2',
-        ...files,
-      );
+      await openssl('req', '-x509', ...newKey, '-subj', '/CN=ca', '-days', '2', ...files);
     }
     const request = ['-keyout', `${pki}/server-key.pem`, '-out', `${pki}/server.csr`];
-    await openssl('req', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=server', ...request);
+    await openssl('req', ...newKey, '-subj', '/CN=server', ...request);
     const signed = [
       '-CA',
       `${pki}/ca-cert.pem`,
@@ -170,7 +160,7 @@ test.each(
   });
 });
 
-test.each(shortened(['1', '2', '4'], 1))('a server for %s clients serves four workers', async (clients) => {
+test.each(shortened(['1', '4'], 1))('a server for %s clients serves four workers', async (clients) => {
   await whileQemuNbd(path('s'), ['-r', '-e', clients, '-f', 'raw', disk], ({ uri }) =>
     expectDisk('-m', '4', uri()),
   );

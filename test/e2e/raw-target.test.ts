@@ -85,7 +85,6 @@ describe('-n writes over the existing file', () => {
   const existing = path('existing');
 
   test.each([
-    ['as large', 0, []],
     ['as large, -S 0', 0, ['-S', '0']],
     ['larger by part of a block', 512, []],
     ['much larger', 1000 * KIB, []],
