@@ -75,11 +75,9 @@ async function decoded(image: string): Promise<(Omit<DecodedBitmap, 'bits'> & { 
 test.each(
   shortened<[string[]]>(
     [
-      [['-c']],
       [['-c', '-o', 'cluster_size=512']],
       [['-o', 'cluster_size=4k']],
       [['-o', 'cluster_size=2M']],
-      [[]],
       [['-o', 'preallocation=metadata']],
       [['-o', 'extended_l2=on,refcount_bits=64']],
     ],

@@ -99,7 +99,7 @@ describe('started by its name', () => {
   });
 
   test('arguments arrive as they are', async () => {
-    const words = ['a b', "it's", '$HOME', '*', '', 'a\\nb'];
+    const words = ["it's $HOME * b", '', 'a\\nb'];
     for (const word of words) {
       const { status, stderr } = await watchDebugger([PROGRAM, word], 0, 0, env);
       expect({ status, stderr }).toEqual({

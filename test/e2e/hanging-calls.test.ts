@@ -15,7 +15,7 @@ const [target, library] = [path('out', 'target'), path('hanging-calls.so')];
 const temporary = path('out', '.target.qcow2c.tmp');
 beforeAll(async () => {
   mkdirSync(out);
-  writeFileSync(raw, textBytes(12 * 2 ** 20));
+  writeFileSync(raw, textBytes(6 * 2 ** 20));
   await cliOk(['convert', '-c', '-f', 'raw', raw, image]);
   const source = fileURLToPath(new URL('./hanging-calls.c', import.meta.url));
   await runOk('cc', ['-shared', '-fPIC', '-O1', '-o', library, source, '-ldl', '-lpthread']);

@@ -30,7 +30,6 @@ const bitmap = (file: string, ...args: string[]) =>
 /** The disk with its bitmaps, which all begin with the full backup. */
 async function makeDisk(file: string, options: readonly string[]): Promise<void> {
   const raw = path('start.raw');
-  await writeFile(raw, patchworkBytes(DISK));
   await runOk('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', ...options, raw, file]);
   await bitmap(file, 'fine', '--add', '-g', '512');
   await bitmap(file, 'daily', '--add', '-g', '64k');
@@ -50,6 +49,7 @@ const CHANGES: readonly (readonly [at: number, length: number, how: string])[] =
 const WRITES = CHANGES.map(([at, length, how]) => `write -q ${how} ${at * KIB} ${length * KIB}`);
 
 beforeAll(async () => {
+  await writeFile(path('start.raw'), patchworkBytes(DISK));
   await makeDisk(disk, []);
   await cliOk(['convert', '-c', '-f', 'qcow2', disk, full]);
   await qemuIo(disk, WRITES);
@@ -109,6 +109,7 @@ describe.each(
     await expectIncremental(disk, image, name, clusterSize);
     const storesZeros = !flags.includes('0') && !flags.includes('compat=0.10') && clusterSize < MIB;
     expect((await l2Census(image)).zero > 0).toBe(storesZeros);
+    if (clusterSize !== 64 * KIB) return;
     const other = path('one-thread.qcow2');
     await cliOk([...convert, '-m', '1', '-T', 'none', disk, other]);
     expect((await readFile(other)).equals(await readFile(image))).toBe(true);

@@ -58,10 +58,10 @@ describe('prints the ranges that qemu-img prints', () => {
     (image) => !(image.refused && image.kinds.some((kind) => refused.includes(kind))),
   );
 
-  test.each(read)('$name', async ({ file }) => {
+  test.each(read.map((image, index) => ({ ...image, index })))('$name', async ({ file, index }) => {
     const name = enter(file);
     await expectSame(name, { format: 'qcow2', output: 'json' });
-    await expectSame(name, { format: 'qcow2', output: 'human' });
+    if (index % 2 === 0) await expectSame(name, { format: 'qcow2', output: 'human' });
   });
 
   test.each(read.filter((_, index) => index % 3 === 0))(

@@ -20,14 +20,35 @@ const NAMES: Readonly<Record<string, string>> = { RAW: raw, ZLIB: zlib, ZSTD: zs
 /** More threads than fit, and fewer than there are work items. */
 const THREADS = '10';
 
+const LINES = sample(
+  [
+    `convert -c -m ${THREADS} -f raw RAW OUT`,
+    `convert -c --verify -m ${THREADS} -f raw RAW OUT`,
+    `convert -c -o compression_type=zstd,cluster_size=2M,compression_level=9 -m ${THREADS} -f raw RAW OUT`,
+    `convert -c -o cluster_size=4k -m ${THREADS} -f raw RAW OUT`,
+    `convert -c -m ${THREADS} -f raw RAW -`,
+    `convert -c --engine node -m ${THREADS} -f raw RAW OUT`,
+    `convert -O raw -m ${THREADS} SMALL OUT`,
+    `compare -m ${THREADS} ZSTD SMALL`,
+    `check --data -m ${THREADS} ZLIB`,
+    `info --deep -m ${THREADS} ZLIB`,
+    `measure -c -m ${THREADS} -f raw RAW`,
+  ],
+  2,
+);
+
 beforeAll(async () => {
-  const piece = Buffer.concat([textBytes(3 * MIB), randomBytes(MIB)]);
+  const piece = Buffer.concat([textBytes(MIB), randomBytes(3 * MIB)]);
   writeFileSync(raw, Buffer.concat(Array.from({ length: 6 }, () => piece)));
   writeFileSync(path('few.raw'), textBytes(100_000));
-  await cliOk(['convert', '-c', '-f', 'raw', raw, zlib]);
-  const zstdOptions = 'compression_type=zstd,cluster_size=2M';
-  await cliOk(['convert', '-c', '-o', zstdOptions, '-f', 'raw', raw, zstd]);
-  await cliOk(['convert', '-c', '-o', 'cluster_size=4k', '-f', 'raw', raw, small]);
+  for (const [name, image, options] of [
+    ['ZLIB', zlib, 'cluster_size=64k'],
+    ['ZSTD', zstd, 'compression_type=zstd,cluster_size=2M'],
+    ['SMALL', small, 'cluster_size=4k'],
+  ] as const) {
+    if (!LINES.some((line) => line.includes(name))) continue;
+    await cliOk(['convert', '-c', '-o', options, '-f', 'raw', raw, image]);
+  }
 });
 
 // An image in another format is not overwritten.
@@ -48,24 +69,7 @@ async function leastOf(line: string): Promise<number> {
   return Number(least) * MIB;
 }
 
-test.each(
-  sample(
-    [
-      `convert -c -m ${THREADS} -f raw RAW OUT`,
-      `convert -c --verify -m ${THREADS} -f raw RAW OUT`,
-      `convert -c -o compression_type=zstd,cluster_size=2M,compression_level=9 -m ${THREADS} -f raw RAW OUT`,
-      `convert -c -o cluster_size=4k -m ${THREADS} -f raw RAW OUT`,
-      `convert -c -m ${THREADS} -f raw RAW -`,
-      `convert -c --engine node -m ${THREADS} -f raw RAW OUT`,
-      `convert -O raw -m ${THREADS} SMALL OUT`,
-      `compare -m ${THREADS} ZSTD SMALL`,
-      `check --data -m ${THREADS} ZLIB`,
-      `info --deep -m ${THREADS} ZLIB`,
-      `measure -c -m ${THREADS} -f raw RAW`,
-    ],
-    2,
-  ),
-)('%s stays below any limit that it accepts', async (line) => {
+test.each(LINES)('%s stays below any limit that it accepts', async (line) => {
   const least = await leastOf(line);
   const seen: { readonly limit: number; readonly peak: number; readonly workers: number }[] = [];
   for (const limit of [least, least + 64 * MIB]) {
@@ -110,7 +114,7 @@ test('check finds the same with memory for some of the references at a time as f
 });
 
 test('sizes are parsed as everywhere, and other values are refused', async () => {
-  await cliOk(['convert', '-c', '--memory', '0.5G', '-f', 'raw', raw, out]);
+  await cliOk(['convert', '-c', '--memory', '0.5G', '-f', 'raw', path('few.raw'), out]);
   for (const text of ['x', '-1', '1Q', '']) {
     const { status, stderr } = await cli(['convert', '-c', '--memory', text, '-f', 'raw', raw, out]);
     expect([status, stderr]).toEqual([1, expect.stringMatching(/^qcow2c: Invalid memory limit specified\./)]);

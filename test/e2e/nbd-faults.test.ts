@@ -312,7 +312,7 @@ test('a read error of nbdkit ends the run, and --salvage goes on', async () => {
 test('a run that fails receives its last answers, and the server goes on', async () => {
   const { target, socket } = await oldTarget();
   const filters = ['--filter=error', '--filter=delay', 'pattern', '64M', 'rdelay=5ms'];
-  const faults = ['error-pread=EIO', 'error-pread-rate=5%'];
+  const faults = ['error-pread=EIO', 'error-pread-rate=20%'];
   await whileNbdkit(socket, [...filters, ...faults], async ({ uri, child }) => {
     for (let run = 0; run < 2; run += 1) await failsOn(uri(), target);
     expect(child.exitCode ?? child.signalCode).toBeNull();

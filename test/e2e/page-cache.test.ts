@@ -13,10 +13,10 @@ const raw = path('source.raw');
 const image = path('source.qcow2');
 const target = path('target.img');
 const MIB = 1024 * 1024;
-const SIZE = 12 * MIB + 512;
+const SIZE = 6 * MIB + 512;
 
 beforeAll(async () => {
-  await writeFile(raw, Buffer.concat([textBytes(6 * MIB), randomBytes(6 * MIB + 512)]));
+  await writeFile(raw, Buffer.concat([textBytes(3 * MIB), randomBytes(3 * MIB + 512)]));
   await qemuImg.convert(['-c'], [raw], image);
 });
 beforeEach(async () => {

@@ -79,11 +79,11 @@ describe.each(shortened(TYPES, 1))('%s payloads', (type) => {
     async (maker) => {
       const source = sourceOf(maker, type);
       const made: Buffer[] = [];
-      for (const threads of ['1', '2', '5']) {
+      for (const threads of ['1', '5']) {
         expect(await convertAndCount([...option, '-m', threads], source)).toEqual([STORED, STORED]);
         made.push(await readFile(target));
       }
-      expect(made[1]!.equals(made[0]!) && made[2]!.equals(made[0]!)).toBe(true);
+      expect(made[1]!.equals(made[0]!)).toBe(true);
       await expectSamePayloads(source);
       await expectGoodImage(target, raw);
     },

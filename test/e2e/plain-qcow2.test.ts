@@ -47,7 +47,7 @@ describe.each(sample(GEOMETRIES, 2, 3))('-o %s has the ranges of qemu-img', (geo
 test.each(shortened(['cluster_size=4k', 'cluster_size=16k,extended_l2=on'] as const, 1))(
   '-S 0 allocates everything, and zeros larger than a cluster are kept below -S, with %s',
   async (geometry) => {
-    for (const sparseSize of ['0', '64k', '1M']) {
+    for (const sparseSize of ['0', '1M']) {
       const args = ['-f', 'raw', '-O', 'qcow2', '-o', geometry, '-S', sparseSize];
       const both = await convertWithBoth(args, [full], path('image'));
       await expectSameRanges(both, 'qcow2');

@@ -45,21 +45,24 @@ function systemFiles(bytes: number): Buffer {
 
 beforeAll(async () => {
   // A share of the time says little when the whole is short.
-  await makeExt4Disk(ext4, 96);
-  const content = systemFiles(160 * MIB);
-  writeFileSync(dense, content);
-  // The base holds the first part of the disk, the overlay the rest.
-  const start = Buffer.from(content);
-  start.fill(0, 90 * MIB);
-  writeFileSync(path('start.raw'), start);
-  await cliOk(['convert', '-c', '-f', 'raw', path('start.raw'), base]);
-  await runOk('qemu-img', [...'convert -O qcow2 -F qcow2 -B'.split(' '), base, dense, overlay]);
-  await runOk('qemu-img', ['create', '-q', '-f', 'raw', sparse, '4G']);
-  await runOk('dd', [`if=${dense}`, `of=${sparse}`, 'bs=1M', 'seek=3000', 'conv=notrunc', 'status=none']);
+  writeFileSync(dense, systemFiles(160 * MIB));
   mkdirSync(path('node_modules'));
   symlinkSync(ROOT, path('node_modules', 'qcow2c'));
   copyFileSync(fileURLToPath(new URL('./progress-record.mjs', import.meta.url)), path('record.mjs'));
 });
+
+/** The base holds the first part of the dense disk, the overlay the rest. */
+async function makeChain(): Promise<void> {
+  const start = readFileSync(dense).fill(0, 90 * MIB);
+  writeFileSync(path('start.raw'), start);
+  await cliOk(['convert', '-c', '-f', 'raw', path('start.raw'), base]);
+  await runOk('qemu-img', [...'convert -O qcow2 -F qcow2 -B'.split(' '), base, dense, overlay]);
+}
+
+async function makeSparse(): Promise<void> {
+  await runOk('qemu-img', ['create', '-q', '-f', 'raw', sparse, '4G']);
+  await runOk('dd', [`if=${dense}`, `of=${sparse}`, 'bs=1M', 'seek=3000', 'conv=notrunc', 'status=none']);
+}
 
 interface Recording {
   /** The share, and the microseconds of processor time until then. */
@@ -74,15 +77,17 @@ async function record(options: Partial<ConvertOptions>): Promise<Recording> {
 
 const source = (file: string, format: 'raw' | 'qcow2') => ({ sources: [{ file, format }] });
 
-const RUNS: readonly (readonly [string, Partial<ConvertOptions>])[] = [
-  ['an ext4 disk', source(ext4, 'raw')],
-  ['a dense disk', source(dense, 'raw')],
-  ['a chain of copied and new clusters', source(overlay, 'qcow2')],
-  ['data after 3 GB of holes', source(sparse, 'raw')],
-  ['a dense disk that is verified', { ...source(dense, 'raw'), verify: true }],
+/** Each with what makes its source. */
+const RUNS: readonly (readonly [string, Partial<ConvertOptions>, () => Promise<void>])[] = [
+  ['an ext4 disk', source(ext4, 'raw'), () => makeExt4Disk(ext4, 96)],
+  ['a dense disk', source(dense, 'raw'), async () => {}],
+  ['a chain of copied and new clusters', source(overlay, 'qcow2'), makeChain],
+  ['data after 3 GB of holes', source(sparse, 'raw'), makeSparse],
+  ['a dense disk that is verified', { ...source(dense, 'raw'), verify: true }, async () => {}],
 ];
 
-test.each(sample(RUNS, 3))('of %s', { retry: 2 }, async (_, options) => {
+test.each(sample(RUNS, 3))('of %s', { retry: 2 }, async (_, options, make) => {
+  await make();
   const { reports, total } = await record(options);
   expect(reports.length).toBeGreaterThan(30);
   const shares = reports.map(([share]) => share);

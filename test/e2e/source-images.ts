@@ -113,7 +113,7 @@ async function someFiles(directory: string, bytes: number): Promise<string[]> {
 }
 
 /** A real ext4 file system of 320 MiB with about `mib` MiB of this machine's programs, libraries and documents. */
-export async function makeExt4Disk(path: string, mib = TESTS_ALL ? 96 : 24): Promise<void> {
+export async function makeExt4Disk(path: string, mib = TESTS_ALL ? 96 : 12): Promise<void> {
   const staging = `${path}.files`;
   await mkdir(staging);
   for (const [directory, share] of SYSTEM_FILES) {

@@ -20,12 +20,13 @@ function content(length: number): Buffer {
   return bytes;
 }
 
-test.each(sample([1, 511, 512, 513, 4095, 65_535, 65_536, 65_537, 1_048_575, 1_048_577, 3_000_001], 3, 6))(
+const ODD_LENGTHS = [1, 511, 512, 513, 4095, 65_535, 65_536, 65_537, 1_048_575, 1_048_577, 3_000_001];
+test.each(sample(ODD_LENGTHS, 3, 6).map((length, nth) => [length, nth] as const))(
   'a source of %i bytes is rounded up to a sector and padded with zeros',
-  async (length) => {
+  async (length, nth) => {
     const raw = path('odd.raw');
     await writeFile(raw, content(length));
-    for (const flags of [['-c'], ['-c', '-o', 'compression_type=zstd'], ['-O', 'qcow2']]) {
+    for (const flags of [['-c'], nth % 2 === 0 ? ['-O', 'qcow2'] : ['-c', '-o', 'compression_type=zstd']]) {
       await cliOk(['convert', ...flags, raw, image]);
       await expectGoodImage(image, raw);
       expect((await info(image)).virtualSize).toBe(Math.ceil(length / 512) * 512);

@@ -38,57 +38,58 @@ const COMMANDS = sample(
   3,
 );
 
-const snapshots = Buffer.concat(
-  Array.from({ length: 16_384 }, (_, index) => {
-    const names = { id: `${index}`.padStart(1000, 'i'), name: 'n'.repeat(2000) };
-    return snapshotEntry({ l1: { offset: 4 * 2 * MIB, entries: 1 }, ...names });
-  }),
-);
-const bitmaps = Buffer.concat(
-  Array.from({ length: 16_384 }, (_, index) =>
-    bitmapEntry({ offset: 64 * MIB, entries: 1 }, `${index}`.padStart(1000, 'b')),
-  ),
-);
+function withSnapshots(): Forgery {
+  const bytes = Buffer.concat(
+    Array.from({ length: 16_384 }, (_, index) => {
+      const names = { id: `${index}`.padStart(1000, 'i'), name: 'n'.repeat(2000) };
+      return snapshotEntry({ l1: { offset: 4 * 2 * MIB, entries: 1 }, ...names });
+    }),
+  );
+  return {
+    clusterBits: 21,
+    snapshots: { offset: 128 * MIB, count: 16_384 },
+    pieces: [{ at: 128 * MIB, bytes }],
+  };
+}
 
-const FORGERIES: readonly (readonly [string, Forgery])[] = [
-  ['an L1 table of 32 MiB', { l1: { offset: 6 * CLUSTER, entries: 4 * MIB }, fileSize: 33 * MIB }],
+function withBitmaps(): Forgery {
+  const bytes = Buffer.concat(
+    Array.from({ length: 16_384 }, (_, index) =>
+      bitmapEntry({ offset: 64 * MIB, entries: 1 }, `${index}`.padStart(1000, 'b')),
+    ),
+  );
+  return {
+    autoclear: 1n,
+    extensions: [bitmapsExtension(16_384, MIB, bytes.length)],
+    pieces: [{ at: MIB, bytes }],
+    fileSize: 65 * MIB,
+  };
+}
+
+const FORGERIES: readonly (readonly [string, () => Forgery])[] = [
+  ['an L1 table of 32 MiB', () => ({ l1: { offset: 6 * CLUSTER, entries: 4 * MIB }, fileSize: 33 * MIB })],
   [
     'a header, an L1 table, a refcount table and clusters of the largest size',
-    {
+    () => ({
       clusterBits: 21,
       l1: { offset: 12 * MIB, entries: 4 * MIB },
       refcountTable: { offset: 64 * MIB, clusters: 4 },
       refcountOrder: 6,
       virtualSize: 2 ** 50,
       fileSize: 128 * MIB,
-    },
+    }),
   ],
   [
     'the smallest clusters, and counters for as many as are counted at once',
-    {
+    () => ({
       clusterBits: 9,
       refcountTable: { offset: MIB, clusters: 16_384 },
       refcountOrder: 0,
       fileSize: 16 * GIB,
-    },
+    }),
   ],
-  [
-    'snapshots with long names',
-    {
-      clusterBits: 21,
-      snapshots: { offset: 128 * MIB, count: 16_384 },
-      pieces: [{ at: 128 * MIB, bytes: snapshots }],
-    },
-  ],
-  [
-    'bitmaps with long names',
-    {
-      autoclear: 1n,
-      extensions: [bitmapsExtension(16_384, MIB, bitmaps.length)],
-      pieces: [{ at: MIB, bytes: bitmaps }],
-      fileSize: 65 * MIB,
-    },
-  ],
+  ['snapshots with long names', withSnapshots],
+  ['bitmaps with long names', withBitmaps],
 ];
 
 async function peakOf(command: string, image: string): Promise<number> {
@@ -111,7 +112,7 @@ describe('memory for forged headers', () => {
 
   test.each(sample(FORGERIES, 2))('%s: no command needs more than the bound', async (_, forgery) => {
     const image = path('forged.qcow2');
-    writeForgery(image, forgery);
+    writeForgery(image, forgery());
     const more: [command: string, kib: number][] = [];
     for (const command of COMMANDS) {
       more.push([command, (await peakOf(command, image)) - (peaks.get(command) ?? 0)]);

@@ -55,17 +55,19 @@ const SNAPSHOTS: Forgery = {
   fileSize: 40 * MIB,
 };
 
+/** As many bitmaps as there can be; in other runs a quarter of them, which take a quarter of the time. */
+const BITMAP_COUNT = TESTS_ALL ? 65_535 : 16_384;
 const DIRECTORY = Buffer.concat(
-  Array.from({ length: 65_535 }, (_, index) =>
+  Array.from({ length: BITMAP_COUNT }, (_, index) =>
     bitmapEntry({ offset: 8 * MIB, entries: MIB }, `${index}`.padStart(8, '0')),
   ),
 );
-/** As many bitmaps as there can be, all with one table of 8 MiB, a hole. */
+/** Bitmaps that all have one table of 8 MiB, a hole. */
 const BITMAPS: Forgery = {
   clusterBits: 9,
   autoclear: 1n,
   virtualSize: 32 * KIB,
-  extensions: [bitmapsExtension(65_535, CLUSTER, DIRECTORY.length)],
+  extensions: [bitmapsExtension(BITMAP_COUNT, CLUSTER, DIRECTORY.length)],
   pieces: [{ at: CLUSTER, bytes: DIRECTORY }],
   fileSize: 16 * MIB,
 };
@@ -149,10 +151,10 @@ describe('an empty disk of 512 TiB', () => {
   });
 });
 
-test('info lists as many bitmaps as there can be', async () => {
+test(`info lists ${BITMAP_COUNT} bitmaps`, async () => {
   const image = path('bitmaps.qcow2');
   writeForgery(image, BITMAPS);
   const { status, stdout } = await cli(['info', '-f', 'qcow2', image]);
   expect(status).toBe(0);
-  expect(stdout.match(/^ {12}name: \d{8}$/gm)).toHaveLength(65_535);
+  expect(stdout.match(/^ {12}name: \d{8}$/gm)).toHaveLength(BITMAP_COUNT);
 });
