@@ -127,7 +127,7 @@ export class NbdConnection {
             clock.answered();
             resolve();
           } catch (error) {
-            if (!this.handle.isUsable) throw error;
+            if (!this.handle.isUsable || !isRefusal(error)) throw error;
             this.#pending.delete(request);
             clock.answered();
             reject(error);
@@ -173,6 +173,11 @@ export class NbdConnection {
     for (const { reject } of this.#pending.values()) reject(this.#failure);
     this.#pending.clear();
   }
+}
+
+/** Whether the connection goes on after the failure of one request. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof NbdFailure && error.kind === 'refused';
 }
 
 /** Finds the host first: libnbd would block the thread while it asks for an address that takes long. */

@@ -60,7 +60,7 @@ export function retryDelay(attempt: number): number {
 
 /** Names of errors that say that a connection is gone. */
 const LOST = [
-  ...['ECONNRESET', 'ESHUTDOWN', 'ECONNREFUSED', 'ECONNABORTED', 'ENOENT'],
+  ...['ECONNRESET', 'ECONNREFUSED', 'ECONNABORTED', 'ENOENT'],
   ...['ETIMEDOUT', 'EHOSTUNREACH', 'EHOSTDOWN', 'ENETUNREACH', 'ENETDOWN'],
 ];
 
@@ -77,6 +77,8 @@ export function failureOf({ message, errno }: LibraryError, isAlive: boolean): N
   const words = quoted(message.replace(/^nbd_\w+: /, '')).slice(1, -1);
   const reason = errno === 0 ? undefined : systemError(errno);
   if (words.startsWith('handshake: ')) return new NbdFailure('broken', handshakeWords(words));
+  // The server answers so while it stops, also to reads of good bytes; another one may take its place.
+  if (reason?.code === 'ESHUTDOWN') return new NbdFailure('lost', 'the server is shutting down', reason);
   const isInvalid = words.startsWith('external event ');
   if (isAlive && !isInvalid) return new NbdFailure('refused', words, reason);
   // EPIPE would stand for the pipe of a stream.

@@ -5,7 +5,13 @@ import { parseNbdName } from '../../src/nbd/nbd-name.js';
 import { NbdSource } from '../../src/nbd/nbd-source.js';
 import { readOf } from '../../src/nbd/open-exports.js';
 import { useScratch } from '../e2e/scratch.js';
-import { READ, type Script, type ScriptedServer, scriptedServer } from '../oracle/scripted-nbd-server.js';
+import {
+  errorChunk,
+  READ,
+  type Script,
+  type ScriptedServer,
+  scriptedServer,
+} from '../oracle/scripted-nbd-server.js';
 
 const path = useScratch();
 const SETTINGS = { timeoutMs: 20_000, retries: 3 };
@@ -27,6 +33,18 @@ test('an attempt at which the server does not open the export leaves no connecti
   const { source, read } = await sourceOf(server);
   await read();
   expect([server.connections, server.openConnections]).toEqual([3, 1]);
+  await source.close();
+});
+
+test('a server that answers a read with NBD_ESHUTDOWN is left, and tried again', async () => {
+  const ESHUTDOWN = 108;
+  await using server = await scriptedServer(path('stopping'), {
+    answer: (request) =>
+      request.type === READ && request.index === 0 ? errorChunk(request, ESHUTDOWN) : undefined,
+  });
+  const { source, read } = await sourceOf(server);
+  await read();
+  expect([server.connections, server.openConnections]).toEqual([2, 1]);
   await source.close();
 });
 

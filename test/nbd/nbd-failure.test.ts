@@ -4,10 +4,13 @@ import { expect, test } from 'vitest';
 import { failureOf } from '../../src/nbd/nbd-failure.js';
 
 const { EHOSTUNREACH, EINVAL, EIO, EPIPE } = constants.errno;
+/** On Linux; Node.js has no constant for it. */
+const ESHUTDOWN = 108;
 
 test.each<[string, number, boolean, string, string]>([
   ['pread: command failed: Input/output error', EIO, true, 'refused', 'EIO'],
-  // --salvage would take this for a range that cannot be read.
+  // --salvage would take these for ranges that cannot be read.
+  ['pread: command failed: Cannot send after shutdown', ESHUTDOWN, true, 'lost', 'ESHUTDOWN'],
   [
     'poll: external event 1 is invalid in state OPT_GO.SEND: Invalid argument',
     EINVAL,
