@@ -1,10 +1,11 @@
 /** Asks a server about its exports and their meta contexts on the way to an export, for info. */
+import { constants } from 'node:os';
 import { quoted } from '../errors.js';
 import type { NbdSettings } from './connection-options.js';
 import type { ExportFacts } from './export-facts.js';
 import { NbdConnection } from './nbd-connection.js';
-import { NbdFailure } from './nbd-failure.js';
-import type { ListCall } from './nbd-handle.js';
+import { failureOf, NbdFailure } from './nbd-failure.js';
+import type { ListCall, NbdHandle } from './nbd-handle.js';
 import type { NbdAddress } from './nbd-name.js';
 
 /** Names that are taken from one list of the server. */
@@ -48,9 +49,7 @@ export async function openWithLists(
     const exports = await list(connection, 'nbd_aio_opt_list');
     const found = await list(connection, 'nbd_aio_opt_list_meta_context');
     await connection.negotiate(() => handle.go(contexts));
-    if (!handle.isUsable) {
-      throw new NbdFailure('broken', refusal(address.exportName, exports));
-    }
+    if (!handle.isUsable) throw refusal(handle, address.exportName, exports);
     return { connection, lists: { exports, metaContexts: found.map(({ name }) => name) } };
   } catch (error) {
     connection.close();
@@ -58,12 +57,17 @@ export async function openWithLists(
   }
 }
 
-/** @returns why the server does not open an export */
-function refusal(name: string, listed: readonly ListedExport[]): string {
+/** @returns why the server does not open an export; to be called before anything else on this handle */
+function refusal({ library }: NbdHandle, name: string, listed: readonly ListedExport[]): NbdFailure {
+  const error = library.error();
+  if (error.errno !== constants.errno.ENOENT) return failureOf(error, false);
   const names = listed.map((each) => each.name);
-  if (names.length === 0 || names.includes(name)) return `the server refuses the export ${quoted(name)}`;
+  if (names.length === 0 || names.includes(name)) {
+    return new NbdFailure('broken', `the server refuses the export ${quoted(name)}`);
+  }
   const more = names.length > MOST_SHOWN ? ` and ${names.length - MOST_SHOWN} more` : '';
-  return `server has no export named ${quoted(name)}; it has ${names.slice(0, MOST_SHOWN).map(quoted).join(', ')}${more}`;
+  const shown = names.slice(0, MOST_SHOWN).map(quoted).join(', ');
+  return new NbdFailure('broken', `server has no export named ${quoted(name)}; it has ${shown}${more}`);
 }
 
 /** @returns the names of a list, with their descriptions if it has them */
@@ -75,6 +79,9 @@ async function list(connection: NbdConnection, call: ListCall): Promise<ListedEx
   }, call === 'nbd_aio_opt_list');
   try {
     await connection.negotiate(() => handle.list(call, listening.callback));
+  } catch (error) {
+    // libnbd does not ask for meta contexts without structured replies.
+    if (!(error instanceof NbdFailure && error.kind === 'refused')) throw error;
   } finally {
     listening.stop();
   }

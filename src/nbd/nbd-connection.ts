@@ -35,6 +35,8 @@ export class NbdConnection {
   readonly #timeoutMs: number;
   readonly #pending = new Map<number, Pending>();
   #running = false;
+  /** Whether the server has sent anything. */
+  #isGreeted = false;
   #failure: NbdFailure | undefined;
 
   /**
@@ -64,7 +66,7 @@ export class NbdConnection {
       return connection;
     } catch (error) {
       connection.close();
-      const isSilent = error instanceof NbdFailure && error.kind === 'silent';
+      const isSilent = error instanceof NbdFailure && error.kind === 'silent' && !connection.#isGreeted;
       throw isSilent ? new NbdFailure('silent', `${error.message}${BUSY}`, error) : error;
     } finally {
       stopListening?.();
@@ -156,6 +158,7 @@ export class NbdConnection {
       const { descriptor, ...wanted } = this.handle.awaited;
       const { readable, writable } = await waitForSocket(descriptor, wanted, Math.min(WAIT, this.#timeoutMs));
       if (this.#failure !== undefined) throw this.#failure;
+      if (readable) this.#isGreeted = true;
       if (readable || writable) {
         const start = performance.now();
         // The end of a stream counts as readable, also while libnbd waits to write.

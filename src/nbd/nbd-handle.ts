@@ -123,8 +123,13 @@ export class NbdHandle {
     const maximum = this.#do('nbd_get_block_size', SIZE_MAXIMUM);
     const minimumBlock = Math.min(LARGEST_MINIMUM, Math.max(1, minimum));
     const most = Math.min(USUAL_MAXIMUM, maximum === 0 ? USUAL_MAXIMUM : maximum);
+    const size = this.#size();
+    if (size % minimumBlock !== 0) {
+      const words = `its size of ${size} bytes is not a multiple of its smallest block of ${minimumBlock} bytes`;
+      throw new NbdFailure('broken', words);
+    }
     return {
-      size: this.#size(),
+      size,
       minimumBlock,
       maximumRequest: Math.max(minimumBlock, most - (most % minimumBlock)),
       allowsConnections: this.#do('nbd_can_multi_conn') === 1,
