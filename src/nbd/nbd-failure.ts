@@ -78,7 +78,9 @@ export function failureOf({ message, errno }: LibraryError, isAlive: boolean): N
   const reason = errno === 0 ? undefined : systemError(errno);
   if (words.startsWith('handshake: ')) return new NbdFailure('broken', handshakeWords(words));
   // The server answers so while it stops, also to reads of good bytes; another one may take its place.
-  if (reason?.code === 'ESHUTDOWN') return new NbdFailure('lost', 'the server is shutting down', reason);
+  if (reason?.code === 'ESHUTDOWN') {
+    return new NbdFailure('lost', 'the server is shutting down', { code: reason.code });
+  }
   const isInvalid = words.startsWith('external event ');
   if (isAlive && !isInvalid) return new NbdFailure('refused', words, reason);
   // EPIPE would stand for the pipe of a stream.

@@ -1,7 +1,7 @@
 /** What libnbd's words for an error mean for the connection. */
 import { constants } from 'node:os';
 import { expect, test } from 'vitest';
-import { failureOf } from '../../src/nbd/nbd-failure.js';
+import { failureOf, readError } from '../../src/nbd/nbd-failure.js';
 
 const { EHOSTUNREACH, EINVAL, EIO, EPIPE } = constants.errno;
 /** On Linux; Node.js has no constant for it. */
@@ -31,6 +31,12 @@ test.each<[string, number, boolean, string, string]>([
   ['aio_notify_read: recv: No route to host', EHOSTUNREACH, false, 'lost', 'EHOSTUNREACH'],
 ])('%s', (words, errno, isAlive, kind, code) => {
   expect(failureOf({ message: `nbd_${words}`, errno }, isAlive)).toMatchObject({ kind, code });
+});
+
+test('a server that is shutting down is not described in words about sockets', () => {
+  const error = { message: 'nbd_pread: command failed: Cannot send after shutdown', errno: ESHUTDOWN };
+  const { message } = readError('nbd://host/', 512, failureOf(error, true));
+  expect(message).toBe("Could not read 'nbd://host/' at offset 512: the server is shutting down");
 });
 
 test('a TLS handshake that fails names the option', () => {
