@@ -11,6 +11,7 @@ export class ExportZeros {
   readonly #requests: ExportRequests;
   readonly #write: (offset: number, zeros: Uint8Array) => Promise<void>;
   #isFastRefused = false;
+  #isRefused = false;
   #zeros: Uint8Array | undefined;
 
   /** @param write takes any range, as a write of the target */
@@ -22,7 +23,7 @@ export class ExportZeros {
   /** Makes whole blocks zeros. */
   async makeBlocks(from: number, to: number): Promise<void> {
     const { canZero, canTrim } = this.#requests.writeFacts;
-    if (canZero) await this.#request(from, to);
+    if (canZero && !this.#isRefused) await this.#request(from, to);
     else await this.#unlessZeros(from, to, canTrim);
   }
 
@@ -34,7 +35,10 @@ export class ExportZeros {
     }
   }
 
-  /** By requests that carry no data: large ones while the server does not refuse them as slow. */
+  /**
+   * By requests that carry no data: large ones while the server does not refuse them as slow. A server may offer them and
+   * not have them.
+   */
   async #request(from: number, to: number): Promise<void> {
     const { canZeroFast } = this.#requests.writeFacts;
     const { maximumRequest } = this.#requests.facts;
@@ -45,8 +49,14 @@ export class ExportZeros {
         await this.#requests.zero(at, length, isFast);
         at += length;
       } catch (error) {
-        if (!isFast || !isRefusal(error)) throw error;
-        this.#isFastRefused = true;
+        if (!isRefusal(error)) throw error;
+        if (isFast) {
+          this.#isFastRefused = true;
+        } else {
+          this.#isRefused = true;
+          await this.makeBlocks(at, to);
+          at = to;
+        }
       }
     }
     await this.#requests.flushUnforced();
@@ -64,7 +74,9 @@ export class ExportZeros {
       const end = Math.min(at + (mayTrim ? Math.min(length, QUICK_BYTES) : length), to);
       if ((flags & STATE_ZERO) === 0) {
         if (mayTrim) {
-          await this.#requests.trim(at, end - at);
+          await this.#requests.trim(at, end - at).catch((error) => {
+            if (!isRefusal(error)) throw error;
+          });
           await this.#unlessZeros(at, end, false);
         } else {
           await this.write(at, end);

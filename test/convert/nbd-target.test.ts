@@ -76,6 +76,23 @@ describe('a raw restore', () => {
       expect((await read(server)).equals(content)).toBe(true);
     });
   });
+
+  // Its filter refuses what nbdkit offers, as the protocol has it for commands that a server does not know.
+  test.each([
+    ['zeros', ['--filter=error', 'memory', '10M', 'error-zero=EINVAL', 'error-zero-rate=100%']],
+    [
+      'trims',
+      ['--filter=error', '--filter=nozero', 'memory', '10M', 'error-trim=EINVAL', 'error-trim-rate=100%'],
+    ],
+  ])('writes zeros if the server offers %s and does not have them', async (_, args) => {
+    const old = path('old.raw');
+    await writeFile(old, randomBytes(SIZE, 5));
+    await whileNbdkit(path('s'), args, async (server) => {
+      await restore(server.uri(), { sources: [old], sourceFormat: 'raw' });
+      await restore(server.uri());
+      expect((await read(server)).equals(content)).toBe(true);
+    });
+  });
 });
 
 test('a chain is restored in one pass, into an export of qemu-storage-daemon', async () => {
