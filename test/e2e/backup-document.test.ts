@@ -42,6 +42,7 @@ case $1 in
     mv next checkpoint
     qemu-img bitmap --remove disk.qcow2 backup-vda
     qemu-img bitmap --add -g 64k disk.qcow2 backup-vda ;;
+  checkpoint-delete) [ ! -e stuck ] ;;
 esac
 `;
 
@@ -136,12 +137,15 @@ test('the script makes a full backup, then incremental ones; a run that fails le
   expect(await calls()).toMatch(/\ndomjobabort web\ncheckpoint-delete web 20261130-010002\n$/);
   await rm(path('broken'));
 
+  // The new backup is complete, and the next one continues from it.
+  await writeFile(path('stuck'), '');
   expect(await backup()).toMatchObject({ status: 0 });
+  await rm(path('stuck'));
   const incremental = 'vda.20261130-010003.qcow2';
   expect([await images(), await last()]).toEqual([[full, incremental], '20261130-010003']);
   expect(await storedClusters(join(store, incremental), 65_536)).toEqual([MIB / 2, MIB]);
   expect(await compare(disk, join(store, incremental))).toBe('Images are identical.\n');
-  expect(await calls()).toMatch(/\ncheckpoint-delete web 20261130-010001\ndomjobabort web\n$/);
+  expect(await calls()).toMatch(/\ndomjobabort web\ncheckpoint-delete web 20261130-010001\n$/);
   await copyFile(join(store, incremental), join(store, IMAGE));
 });
 
