@@ -69,7 +69,7 @@ export async function exportFormat(
     throw error;
   });
   if (found !== 'raw') {
-    const instead = found === 'qcow2' ? '; -f qcow2 reads the image in it' : '';
+    const instead = found === 'qcow2' ? '; state the format qcow2 to read the image in it' : '';
     onWarning?.(
       `${quoted(file.name)} begins as an image in the format ${found}, and is read as a raw disk${instead}`,
     );

@@ -45,7 +45,8 @@ export class ExportFile implements TargetFile {
       const { isReadOnly, size } = connections.facts;
       if (!isReadOnly && Number.isSafeInteger(size)) return new ExportFile(address, mode, connections);
       connections.close();
-      if (!isReadOnly) throw new NbdFailure('broken', `its size of ${size} bytes is not possible`);
+      if (!isReadOnly)
+        throw new NbdFailure('broken', 'it has 2 ** 53 bytes or more, more than any image can have');
       throw new NbdFailure('refused', 'the export is read-only', { code: 'EROFS' });
     } catch (error) {
       if (!(error instanceof NbdFailure)) throw error;
