@@ -14,7 +14,8 @@ export interface NbdSettings {
 }
 
 type TlsCredentials =
-  | { readonly kind: 'certificates'; readonly directory: string }
+  /** `hasOwn`: there is a certificate of the client, too. */
+  | { readonly kind: 'certificates'; readonly directory: string; readonly hasOwn: boolean }
   /** `user`: the first of the file, for URIs that name none. */
   | { readonly kind: 'psk'; readonly file: string; readonly user: string };
 
@@ -70,7 +71,9 @@ async function credentialsIn(directory: string): Promise<TlsCredentials> {
   };
   const keys = join(directory, 'keys.psk');
   if (await exists(keys)) return { kind: 'psk', file: keys, user: await firstUser(keys) };
-  if (await exists(join(directory, 'ca-cert.pem'))) return { kind: 'certificates', directory };
+  if (await exists(join(directory, 'ca-cert.pem'))) {
+    return { kind: 'certificates', directory, hasOwn: await exists(join(directory, 'client-cert.pem')) };
+  }
   throw usageError(`${quoted(directory)} (--tls-creds) has neither ca-cert.pem nor keys.psk`, {
     file: directory,
     expected: 'ca-cert.pem or keys.psk',

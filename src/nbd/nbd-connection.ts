@@ -18,6 +18,8 @@ import { ServerClock } from './server-clock.js';
 const WAIT = 100;
 /** A server accepts more clients than it serves: the others wait for its greeting. */
 const BUSY = '; another client may be using it: qemu-nbd serves one at a time, and N with -e N';
+/** With TLS 1.3 a server refuses a client without a certificate only after the handshake. */
+const UNKNOWN = '; it may ask for a client certificate: client-cert.pem and client-key.pem in --tls-creds';
 
 /** Milliseconds that libnbd may work on a handshake: it keeps each name that is sent. One millisecond is usual. */
 const HANDSHAKE_WORK = 2000;
@@ -66,8 +68,7 @@ export class NbdConnection {
       return connection;
     } catch (error) {
       connection.close();
-      const isSilent = error instanceof NbdFailure && error.kind === 'silent' && !connection.#isGreeted;
-      throw isSilent ? new NbdFailure('silent', `${error.message}${BUSY}`, error) : error;
+      throw withHint(error, settings, connection.#isGreeted);
     } finally {
       stopListening?.();
     }
@@ -176,6 +177,15 @@ export class NbdConnection {
     for (const { reject } of this.#pending.values()) reject(this.#failure);
     this.#pending.clear();
   }
+}
+
+/** @returns why a connection was not made, with a likely reason if there is one */
+function withHint(error: unknown, { tlsCreds }: NbdSettings, isGreeted: boolean): unknown {
+  if (!(error instanceof NbdFailure)) return error;
+  const { kind, message, code } = error;
+  if (kind === 'silent' && !isGreeted) return new NbdFailure(kind, `${message}${BUSY}`, error);
+  const isUnknown = code === 'ENOTCONN' && tlsCreds?.kind === 'certificates' && !tlsCreds.hasOwn;
+  return isUnknown && isGreeted ? new NbdFailure(kind, `${message}${UNKNOWN}`, error) : error;
 }
 
 /** Whether the connection goes on after the failure of one request. */

@@ -100,6 +100,16 @@ describe('TLS', () => {
     });
   });
 
+  test('a server that asks for a client certificate closes the connection: the message names the files', async () => {
+    const args = ['--tls=require', '--tls-verify-peer', `--tls-certificates=${pki}`, 'file', disk];
+    await whileNbdkit(path('s'), args, async ({ socket }) => {
+      const uri = `nbds+unix:///?socket=${socket}`;
+      expect(await fails('convert', '--tls-creds', client, uri, path('none'))).toContain(
+        'the server closed the connection; it may ask for a client certificate: client-cert.pem',
+      );
+    });
+  });
+
   test('with a pre-shared key, which no message shows', async () => {
     await whileNbdkit(
       path('s'),
