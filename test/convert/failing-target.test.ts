@@ -192,7 +192,7 @@ describe.each(
     expect(names.has('ftruncate')).toBe(statSync(target).size % 4096 !== 0);
     await writeFile(target, 'the old image');
     const old = statSync(target);
-    const descriptors = await openFiles();
+    const descriptors = openFiles();
 
     for (const failing of sample([...all.keys()], 12, all.length)) {
       disk.shouldFail = (number) => number === failing;
@@ -218,7 +218,7 @@ describe.each(
       expect(readFileSync(target, 'utf8')).toBe('the old image');
       expect(statSync(target).ino).toBe(old.ino);
       await turn();
-      expect([failing, await openFiles()]).toEqual([failing, descriptors]);
+      expect([failing, openFiles()]).toEqual([failing, descriptors]);
     }
     disk.shouldFail = () => false;
     await convertOnce(setting);
@@ -228,7 +228,7 @@ describe.each(
   test('a disk that becomes full ends the conversion with the error of a failed write', async () => {
     await convertOnce(setting);
     const { length } = disk.operations.filter(({ name }) => name === 'writev');
-    const descriptors = await openFiles();
+    const descriptors = openFiles();
     const before = await namesBeside(target);
     for (const from of new Set([0, 1, Math.floor(length / 2), length - 1])) {
       let writes = 0;
@@ -244,7 +244,7 @@ describe.each(
       expect(full).toContain(error.offset);
       expect(await namesBeside(target)).toEqual(before);
       await turn();
-      expect(await openFiles()).toBe(descriptors);
+      expect(openFiles()).toBe(descriptors);
     }
   });
 });
@@ -257,7 +257,7 @@ test('an aborted conversion closes no descriptor with writes in flight or queued
   );
   await writeFile(path('large.raw'), compressible);
   const before = await namesBeside(target);
-  const descriptors = await openFiles();
+  const descriptors = openFiles();
   // The writes take turns of different length: when one is over, the other writer is in the middle of its own.
   for (const turns of [50, 200, 1000]) {
     disk.operations.length = 0;
@@ -279,6 +279,6 @@ test('an aborted conversion closes no descriptor with writes in flight or queued
     expect(disk.closedUnderWrites).toEqual([]);
     expect(await namesBeside(target)).toEqual(before);
     // A thread that ended keeps its own descriptors for a moment.
-    await vi.waitFor(async () => expect(await openFiles()).toBe(descriptors));
+    await vi.waitFor(() => expect(openFiles()).toBe(descriptors));
   }
 });

@@ -2,7 +2,7 @@
 import { Writable } from 'node:stream';
 
 export class Collector extends Writable {
-  readonly #chunks: Buffer[] = [];
+  #chunks: Buffer[] = [];
 
   override _write(chunk: Buffer, _: string, done: () => void): void {
     this.#chunks.push(chunk);
@@ -10,7 +10,9 @@ export class Collector extends Writable {
   }
 
   get bytes(): Buffer {
-    return Buffer.concat(this.#chunks);
+    const all = Buffer.concat(this.#chunks);
+    this.#chunks = [all];
+    return all;
   }
 }
 
