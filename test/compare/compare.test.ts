@@ -99,7 +99,7 @@ describe('any two disks in any two formats', () => {
 });
 
 const MIB = 2 ** 20;
-const SIZE = 24 * MIB;
+const SIZE = 12 * MIB;
 
 describe('a comparison', () => {
   const raw = scratch('disk.raw');
@@ -134,7 +134,7 @@ describe('a comparison', () => {
     await writeFile(changed, bytes);
     const seen: Progress[] = [];
     const images = [{ file: changed, format: 'raw' }, options.images[1]] as const;
-    for (let run = 0; run < 5; run += 1) {
+    for (let run = 0; run < 3; run += 1) {
       const { verdict } = await compareHere({ images, threads: 4, onProgress: (now) => seen.push(now) });
       expect(verdict).toEqual({ kind: 'different-content', offset: 5 * MIB });
     }
@@ -185,12 +185,12 @@ describe('a comparison', () => {
   });
 
   test('closes all files, however it ends', async () => {
-    const before = await openFiles();
+    const before = openFiles();
     const missing = [options.images[0], scratch('missing')] as const;
     await expect(compareHere({ images: missing })).rejects.toMatchObject({ code: 'ERR_IO' });
     await compareHere(options);
     await compareHere({ images: [raw, scratch('changed.raw')] });
     await expect(compareHere({ ...options, signal: AbortSignal.abort() })).rejects.toThrow();
-    expect(await openFiles()).toBe(before);
+    expect(openFiles()).toBe(before);
   });
 });

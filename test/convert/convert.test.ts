@@ -21,7 +21,7 @@ const CLUSTER = 65_536;
 const raw = path('source.raw');
 const target = path('target.qcow2');
 /** A thread that died keeps its own descriptors for a moment. */
-const expectOpenFiles = (count: number) => vi.waitFor(async () => expect(await openFiles()).toBe(count));
+const expectOpenFiles = (count: number) => vi.waitFor(() => expect(openFiles()).toBe(count));
 const digestOf = (file: string) => createHash('sha256').update(readFileSync(file)).digest('hex');
 
 const unhandled: unknown[] = [];
@@ -36,54 +36,50 @@ afterEach(async () => {
 beforeAll(() =>
   // More items than any number of threads has slots for: text, noise, holes, zeros, an odd end.
   makeSparseDisk(raw, 24 * MIB + 513, [
-    [0, textBytes(MIB)],
-    [5 * MIB + 4096, randomBytes(MIB / 2)],
+    [0, textBytes(MIB / 4)],
+    [5 * MIB + 4096, randomBytes(MIB / 4)],
     [9 * MIB, Buffer.alloc(MIB)],
-    [11 * MIB - 100, textBytes(MIB)],
-    [14 * MIB, Buffer.alloc(MIB, 0xa5)],
-    [18 * MIB, Buffer.concat([randomBytes(100_000, 2), textBytes(2 * MIB)])],
+    [11 * MIB - 100, textBytes(MIB / 4)],
+    [14 * MIB, Buffer.alloc(MIB / 2, 0xa5)],
+    [20 * MIB - 200_000, Buffer.concat([randomBytes(100_000, 2), textBytes(MIB / 2)])],
     [24 * MIB + 512, Buffer.from('!')],
   ]),
 );
 
 describe('the same source and options', () => {
+  const ONE = { threads: 1 } as const;
+  const UNCACHED = { threads: 5, sourceCache: 'none', targetCache: 'writeback' } as const;
+  const PACKED = { threads: 2, compressedCacheSize: CLUSTER } as const;
+  type Ways = readonly Pick<
+    ConvertOptions,
+    'threads' | 'sourceCache' | 'targetCache' | 'compressedCacheSize'
+  >[];
+
   test.each(
-    shortened<readonly [string, Omit<ConvertOptions, 'sources' | 'target'>]>(
+    shortened<readonly [string, Omit<ConvertOptions, 'sources' | 'target'>, Ways]>(
       [
-        ['zlib', { compress: true }],
+        ['zlib', { compress: true }, [ONE, { threads: 2 }, { threads: 5 }, UNCACHED, PACKED]],
         [
           'zstd with clusters of 4 KiB',
           { compress: true, create: { compressionType: 'zstd', clusterSize: 4096 } },
+          [UNCACHED, PACKED],
         ],
         [
           'zlib with clusters of 512 bytes and refcounts of 2 bits',
           { compress: true, create: { clusterSize: 512, refcountBits: 2 } },
+          [ONE, { threads: 5 }],
         ],
-        ['every cluster stored', { sparseSize: 0 }],
+        ['every cluster stored', { sparseSize: 0 }, [ONE, UNCACHED]],
       ],
       2,
     ),
   )(
     'give the same bytes with 1, 2 and 5 threads, without the write cache and without the page cache: %s',
-    async (_, options) => {
+    async (_, options, ways) => {
       const digests: string[] = [];
-      const ways = [
-        { threads: 1 },
-        { threads: 2 },
-        { threads: 5 },
-        { threads: 5, sourceCache: 'none', targetCache: 'writeback' },
-        { threads: 2, compressedCacheSize: CLUSTER },
-      ] as const;
-      for (const more of shortened(ways, 3)) {
-        if ('compressedCacheSize' in more && !options.compress) continue;
-        const result = await convertHere({
-          ...options,
-          ...more,
-          sources: [raw],
-          sourceFormat: 'raw',
-          target,
-        });
-        expect(result.threads).toBe(more.threads);
+      for (const way of shortened(ways, 3)) {
+        const result = await convertHere({ ...options, ...way, sources: [raw], sourceFormat: 'raw', target });
+        expect(result.threads).toBe(way.threads);
         if (digests.length === 0) {
           await expectGoodImage(target, raw);
           expect(result).toMatchObject({ virtualSize: 24 * MIB + 1024, fileSize: statSync(target).size });
@@ -106,7 +102,7 @@ describe('an image with some incompressible clusters', () => {
   // Half prose, half tables: about as compressible as a disk.
   const compressible = (seed: number) => joined(text(CLUSTER / 2, seed), records(CLUSTER / 2, seed));
 
-  test.each(shortened([0.2, 0.05, 0.5], 1))(
+  test.each(shortened([0.5, 0.05], 1))(
     'in random places, a share of %d, is no more than a part of a cluster larger than qemu-img’s',
     async (share) => {
       const dice = randomBytes(COUNT, share * 100);
@@ -146,7 +142,7 @@ describe('a worker that', () => {
     await writeFile(target, 'the old image');
     await turn();
     const before = await namesBeside(target);
-    const descriptors = await openFiles();
+    const descriptors = openFiles();
     const parts = { workerEntry: testWorker(worker) };
     const options = {
       sources: [raw],
@@ -179,7 +175,7 @@ describe('a source that', () => {
   async function convertWhile(change: () => void, when = 0): Promise<unknown> {
     await writeFile(target, 'the old image');
     let isChanged = false;
-    const descriptors = await openFiles();
+    const descriptors = openFiles();
     const before = await namesBeside(target);
     const error = await convertHere({
       sources: [changing],
@@ -234,8 +230,8 @@ describe('a source that', () => {
 test('the signal aborts a conversion at any time before its last tables, and no file is left', async () => {
   const items = Math.ceil(statSync(raw).size / ITEM_BYTES);
   const before = await namesBeside(target);
-  const descriptors = await openFiles();
-  for (const after of [0, 1, 7, items - 1]) {
+  const descriptors = openFiles();
+  for (const after of [0, 7, items - 1]) {
     const controller = new AbortController();
     let calls = 0;
     const converting = convertHere({
@@ -291,7 +287,7 @@ describe('impossible options are refused before any file is created', () => {
     ['an aborted signal', { signal: AbortSignal.abort() }, 'ERR_ABORTED'],
   ])('%s', async (_, options, code) => {
     const before = await namesBeside(raw);
-    const descriptors = await openFiles();
+    const descriptors = openFiles();
     const converting = convertHere({
       sources: [raw],
       sourceFormat: 'raw',

@@ -39,9 +39,10 @@ function convertAs(words: string): Promise<unknown> {
 
 async function expectRefusal(words: string, name: string, found: string, advice: RegExp): Promise<void> {
   const before = snapshot(directory);
-  await expect(convertAs(words)).rejects.toMatchObject({ code: 'ERR_USAGE', file: here(name), found });
-  await expect(convertAs(words)).rejects.toThrow(`'${here(name)}' exists and holds ${found} data`);
-  await expect(convertAs(words)).rejects.toThrow(advice);
+  const error = await convertAs(words).catch((reason: unknown) => reason);
+  expect(error).toMatchObject({ code: 'ERR_USAGE', file: here(name), found });
+  expect(String(error)).toContain(`'${here(name)}' exists and holds ${found} data`);
+  expect(String(error)).toMatch(advice);
   expect(snapshot(directory)).toEqual(before);
 }
 
@@ -79,8 +80,7 @@ describe('a qcow2 target whose format was not stated', () => {
     fs.symlinkSync('b.img', here('link'));
     await expectRefusal('-c ./a.raw ./link', 'link', found, advice);
     await convertAs('-c -O qcow2 ./a.raw ./b.img');
-    await convertAs('-O qcow2 ./a.raw ./b.qcow2');
-    expect([isQcow2('b.img'), isQcow2('b.qcow2')]).toEqual([true, true]);
+    expect(isQcow2('b.img')).toBe(true);
   });
 
   test('may be a qcow2 image of any name, an empty file, or a new one', async () => {
