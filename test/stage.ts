@@ -9,7 +9,7 @@ const stage = process.env['QCOW2C_TESTS'] ?? 'most';
 /** Whether every item of every list is tested. */
 export const TESTS_ALL = stage === 'all';
 /** Whether at least a ninth of every list is tested. */
-export const TESTS_MOST = TESTS_ALL || stage === 'most';
+const TESTS_MOST = TESTS_ALL || stage === 'most';
 
 /** A test of a long story, which `npm test` leaves out; LONG in vite.config.ts names whole files of them. */
 export function longTest(name: string, run: () => void | Promise<void>, timeout?: number): void {
