@@ -173,8 +173,8 @@ describe('an image in memory', () => {
     expect(untouched).toBeGreaterThanOrEqual(3 * (18 - 2 * (Math.max(4096, clusterSize) / clusterSize - 1)));
   });
 
-  longTest('is written in few pieces when millions of clusters are reserved', async () => {
-    const count = 2_000_000;
+  longTest('is written in few pieces when hundreds of thousands of clusters are reserved', async () => {
+    const count = 400_000;
     const steps: Step[] = [
       { kind: 'stored', first: 0 },
       { kind: 'reserved', first: 1, count },
@@ -185,8 +185,8 @@ describe('an image in memory', () => {
     const plan: ImagePlan = { options: {}, virtualSize, steps, storage };
     const { writes } = await writeWithoutReading(plan);
     // One for the L2 table of each 512 MiB at most.
-    expect(writes.length).toBeLessThan(300);
-    expect(writes.reduce((sum, { length }) => sum + length, 0)).toBeLessThan(64 * 2 ** 20);
+    expect(writes.length).toBeLessThan(60);
+    expect(writes.reduce((sum, { length }) => sum + length, 0)).toBeLessThan(13 * 2 ** 20);
   });
 
   test("of a stream grows its L1 table up to QEMU's limit", async () => {
@@ -277,27 +277,24 @@ function mixedSteps({ clusterSize = 65_536, extendedL2 = false, compat, dataFile
 
 describe('an image on disk', () => {
   test.each(
-    shortened<[string, CreateOptions]>(
+    shortened<[string, readonly boolean[], CreateOptions]>(
       [
-        ['extended L2 entries', { extendedL2: true, clusterSize: 16_384 }],
-        [
-          'extended L2 entries and refcounts of 1 bit',
-          { extendedL2: true, clusterSize: 16_384, refcountBits: 1 },
-        ],
-        ['extended L2 entries of large clusters', { extendedL2: true }],
-        ['zero clusters', { clusterSize: 4096 }],
-        ['zero clusters of 512 bytes', { clusterSize: 512 }],
-        ['version 2', { clusterSize: 4096, compat: 2 }],
-        ['an external data file', { clusterSize: 4096, dataFile: 'x.data' }],
-        ['an external data file of 512-byte clusters', { clusterSize: 512, dataFile: 'x.data' }],
+        ['extended L2 entries', [false, true], { extendedL2: true, clusterSize: 16_384 }],
+        ['extended L2 entries of large clusters', [true], { extendedL2: true, refcountBits: 1 }],
+        ['zero clusters', [false, true], { clusterSize: 4096 }],
+        ['zero clusters of 512 bytes', [true], { clusterSize: 512 }],
+        ['version 2', [true], { clusterSize: 4096, compat: 2 }],
+        ['an external data file', [false, true], { clusterSize: 4096, dataFile: 'x.data' }],
+        ['an external data file of 512-byte clusters', [false], { clusterSize: 512, dataFile: 'x.data' }],
         [
           'an external data file and extended L2 entries',
+          [true],
           { extendedL2: true, clusterSize: 16_384, dataFile: 'x.data' },
         ],
       ],
       3,
     ),
-  )('with %s, with and without a backing file, is valid for qemu-img', async (_, options) => {
+  )('with %s, over a backing file: %j, is valid for qemu-img', async (_, backed, options) => {
     const steps = mixedSteps(options);
     const { clusterSize = 65_536 } = options;
     const virtualSize = (endOf(steps) + 3) * clusterSize + 512;
@@ -306,7 +303,7 @@ describe('an image on disk', () => {
     const [image, raw, base, data] = ['i.qcow2', 'i.raw', 'base.raw', 'x.data'].map((name) => scratch(name));
     await writeFile(base!, backing);
     const dataFile = options.dataFile === undefined ? undefined : data!;
-    for (const isBacked of [false, true]) {
+    for (const isBacked of backed) {
       const names: CreateOptions = isBacked ? { backingFile: 'base.raw', backingFormat: 'raw' } : {};
       const plan: ImagePlan = { options: { ...options, ...names, dataFile }, virtualSize, steps };
       const written = await writeImage(plan);
