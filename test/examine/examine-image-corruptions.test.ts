@@ -20,8 +20,8 @@ const path = useScratch();
 
 const libzstd = await createDecompressor({ type: 'zstd', engine: 'libzstd' });
 const ones = Buffer.alloc(CLUSTER, 0xff);
-/** A little text, and the same letter to the end: a payload of a hundred bytes. */
-const short = Buffer.concat([text(60), Buffer.alloc(CLUSTER - 60, 'x')]);
+/** A little text, and the same letter to the end: a payload of some fifty bytes. */
+const short = Buffer.concat([text(30), Buffer.alloc(CLUSTER - 30, 'x')]);
 
 async function byLibdeflate(cluster: Uint8Array): Promise<Buffer> {
   const choice = await chooseCompressor({ type: 'zlib', engine: 'libdeflate', level: 6 });
@@ -34,18 +34,16 @@ async function byLibdeflate(cluster: Uint8Array): Promise<Buffer> {
 
 const DEFLATED: readonly (readonly [string, Uint8Array, Buffer])[] = [
   ['dynamic codes', short, deflateRawSync(short, { windowBits: 12, memLevel: 9 })],
-  ['fixed codes', short, deflateRawSync(short, { strategy: constants.Z_FIXED })],
   ['one code of one bit', ones, deflateRawSync(ones)],
-  ['many fixed lengths of 258', ones, deflateRawSync(ones, { strategy: constants.Z_FIXED })],
+  ['fixed codes', ones, deflateRawSync(ones, { strategy: constants.Z_FIXED })],
   ['output of libdeflate', short, await byLibdeflate(short)],
-  ['output of libdeflate for one letter', ones, await byLibdeflate(ones)],
   ['a stored block before others', short, storedThenDeflated(short)],
 ];
 
 /** Blocks of every type. */
 function storedThenDeflated(cluster: Buffer): Buffer {
-  const stored = Buffer.from([0, 30, 0, 225, 255, ...cluster.subarray(0, 30)]);
-  return Buffer.concat([stored, deflateRawSync(cluster.subarray(30))]);
+  const stored = Buffer.from([0, 10, 0, 245, 255, ...cluster.subarray(0, 10)]);
+  return Buffer.concat([stored, deflateRawSync(cluster.subarray(10))]);
 }
 
 /** The payload with each of its bits turned over. */
@@ -204,14 +202,14 @@ describe('a wrong compressed cluster descriptor', () => {
   test('a slightly wrong offset is detected, or zlib and QEMU read the same', async () => {
     const { file } = await imageOfPayloads();
     const { offset, moreSectors } = readDescriptor(file, 1);
-    const shifts = Array.from({ length: 401 }, (_, index) => index - 200);
+    const shifts = Array.from({ length: 101 }, (_, index) => index - 50);
     const { broken, read, expected } = await examineEach(
       'offsets.qcow2',
       shifts.map((shift) => ({ offset: offset + shift, moreSectors })),
     );
     expect(broken).toEqual(shifts.flatMap((_, index) => (expected[index] === undefined ? [index] : [])));
-    expect(broken).not.toContain(200);
-    expect(broken.length).toBeGreaterThan(390);
+    expect(broken).not.toContain(50);
+    expect(broken.length).toBeGreaterThan(95);
     for (const [index, bytes] of expected.entries()) {
       if (bytes !== undefined) expect(read[index]?.equals(bytes), `shift ${shifts[index]}`).toBe(true);
     }

@@ -8,6 +8,7 @@ import { useScratch } from '../e2e/scratch.js';
 import { randomBytes } from '../engines/samples.js';
 import { map } from '../oracle/qemu-img.js';
 import { runOk } from '../oracle/run.js';
+import { tries } from '../stage.js';
 
 const scratch = useScratch();
 const SECTOR = 512;
@@ -95,7 +96,7 @@ describe('the runs', () => {
         );
         expect(found).toEqual(expected.flat());
       }),
-      { numRuns: 300 },
+      { numRuns: tries(1000) },
     );
   });
 
@@ -194,27 +195,32 @@ describe('qemu-img writes the same ranges', () => {
     return found;
   }
 
-  describe.each(SOURCES)('%s', (_, bytes, ranges) => {
-    test.each([4096, 8192, 12_288, 65_536])('-S %i', async (sparseSize) => {
-      const raw = await source(bytes, ranges);
-      const runs = runsOf(bytes, ranges, sparseSize);
-      const convert = ['convert', '-S', String(sparseSize), '-f', 'raw', '-O'];
-      await runOk('qemu-img', [...convert, 'raw', raw, scratch('target.raw')]);
-      // qemu-img fills the first block of every raw file that it makes, zeros or not.
-      const first = [[0, 1] as [number, number], ...runs];
-      expect(await written(scratch('target.raw'), 'raw')).toEqual(rounded(first, 4096, bytes.length));
-      for (const [clusterSize, extended] of [
-        [512, 'off'],
-        [4096, 'off'],
-        [65_536, 'off'],
-        [65_536, 'on'],
-      ] as const) {
+  const TARGETS = [
+    [512, 'off'],
+    [4096, 'off'],
+    [65_536, 'off'],
+    [65_536, 'on'],
+  ] as const;
+  const SPARSE_SIZES = [4096, 8192, 12_288, 65_536];
+  // Every target meets every source, and every -S.
+  describe.each(SOURCES.map((source, index) => [...source, index] as const))(
+    '%s',
+    (_, bytes, ranges, index) => {
+      test.each(SPARSE_SIZES)('-S %i', async (sparseSize) => {
+        const raw = await source(bytes, ranges);
+        const runs = runsOf(bytes, ranges, sparseSize);
+        const convert = ['convert', '-S', String(sparseSize), '-f', 'raw', '-O'];
+        await runOk('qemu-img', [...convert, 'raw', raw, scratch('target.raw')]);
+        // qemu-img fills the first block of every raw file that it makes, zeros or not.
+        const first = [[0, 1] as [number, number], ...runs];
+        expect(await written(scratch('target.raw'), 'raw')).toEqual(rounded(first, 4096, bytes.length));
+        const [clusterSize, extended] = TARGETS[(index + SPARSE_SIZES.indexOf(sparseSize)) % TARGETS.length]!;
         const target = scratch('target.qcow2');
         const created = `cluster_size=${clusterSize},extended_l2=${extended}`;
         await runOk('qemu-img', [...convert, 'qcow2', '-o', created, raw, target]);
         const unit = extended === 'on' ? clusterSize / SUBCLUSTERS : clusterSize;
         expect(await written(target, 'qcow2'), created).toEqual(rounded(runs, unit, bytes.length));
-      }
-    });
-  });
+      });
+    },
+  );
 });
