@@ -14,7 +14,7 @@ import { runOk } from '../oracle/run.js';
 import { joined, randomBytes, records, text } from './samples.js';
 
 const CLUSTER = 32_768;
-const COUNT = 90;
+const COUNT = 201;
 const LEVELS = [0, 1, 2];
 /** Literals and matches in a block: ISA-L's own number. */
 const LONG_BLOCK = 65_536;
