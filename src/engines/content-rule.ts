@@ -20,6 +20,7 @@ export const DENSE = below(0.0325);
 export const NOT_DENSE = from(0.0325);
 /** Every byte value several times in a row. */
 export const RUNS: Ranges = { collision: below(0.008), printable: below(0.45), repeats: from(0.42) };
+export const SHORT_RUNS: Ranges = { collision: below(0.006), printable: below(0.45), repeats: from(0.18) };
 /** Chinese in UTF-16. The higher byte of a character looks like a letter. */
 export const WIDE_TEXT: Ranges = {
   ...{ printable: [0.45, 0.8], high: [0.09, 0.25], zeros: below(0.03) },

@@ -8,6 +8,7 @@ import {
   type Ranges,
   RUNS,
   type Rule,
+  SHORT_RUNS,
   WIDE_TEXT,
 } from './content-rule.js';
 
@@ -29,14 +30,33 @@ const RULES: readonly Rule<DeflateLevel>[] = [
   ['numbers in binary data', 7, { digits: from(0.09), high: from(0.1) }],
   // The bytes between the zeros are random.
   ['fractions', 7, { ...CODE, zeros: from(0.55), printable: below(0.2), highOfOthers: from(0.45) }],
+  // Headers without data: each repeats most of the last one, at a distance.
+  [
+    'packets',
+    6,
+    {
+      ...{ ...CODE, collision: [0.023, 0.0325], high: below(0.3), distinct: below(175) },
+      ...{ zeros: [0.2, 0.35], printable: below(0.4), repeats4: from(0.1), repeats: below(-0.12) },
+    },
+  ],
   // Such as BSON.
   [
     'documents, numbers',
     6,
     { ...CODE, zeros: [0.2, 0.35], printable: from(0.4), high: below(0.2), repeats4: below(0.12) },
   ],
+  ['identifiers', 7, { collision: DENSE, zeros: from(0.35), distinct: from(200), repeats4: below(0.015) }],
   ['tables of numbers', 5, { ...CODE, zeros: from(0.35), distinct: from(200) }],
   ['records with gaps', 5, { ...CODE, zeros: from(0.45), repeats: below(-0.1) }],
+  // Fractions of 64 bits, such as prices: their digits repeat in places that differ.
+  [
+    'decimal fractions',
+    7,
+    {
+      ...{ printable: [0.4, 0.9], zeros: below(0.1), high: [0.25, 0.46], distinct: below(160) },
+      ...{ collision: [0.017, 0.075], repeats4: below(0.04) },
+    },
+  ],
   // Such as positions on a track.
   ['measured values', 5, { ...CODE, repeats4: below(0.015) }],
   // The larger window finds more in them than a longer search in qemu-img's.
@@ -61,15 +81,6 @@ const RULES: readonly Rule<DeflateLevel>[] = [
     6,
     { ...NO_TEXT, zeros: [0.2, 0.38], high: from(0.2), printable: below(0.4), repeats4: below(0.15) },
   ],
-  // Fractions of 64 bits, such as prices: their digits repeat in places that differ.
-  [
-    'decimal fractions',
-    7,
-    {
-      ...{ printable: [0.4, 0.9], zeros: below(0.1), high: [0.25, 0.45], distinct: below(160) },
-      ...{ collision: [0.0325, 0.075], repeats4: below(0.04) },
-    },
-  ],
   // Models: no search finds more than the codes of their bytes.
   [
     'bfloat16',
@@ -79,6 +90,23 @@ const RULES: readonly Rule<DeflateLevel>[] = [
       ...{ collision: [0.0325, 0.08], repeats4: [0.03, 0.13] },
     },
   ],
+  // Unlike that of programs it is full of addresses from 2^63 on.
+  [
+    'instructions of a kernel',
+    4,
+    {
+      ...{ collision: [0.013, 0.025], high: [0.405, 0.47], zeros: from(0.05), printable: from(0.25) },
+      ...{ distinct: from(187) },
+    },
+  ],
+  [
+    'points of a scan',
+    4,
+    {
+      ...{ collision: [0.023, 0.0325], high: from(0.405), zeros: [0.13, 0.2], printable: below(0.3) },
+      ...{ distinct: from(195) },
+    },
+  ],
   // And numbers of 16 bits.
   ['sounds, pictures', 5, { collision: from(0.017), high: from(0.38), repeats4: below(0.03) }],
   // Numbers in text hide the repeats that a quick search finds: the more so the fewer letters are between them, as in
@@ -86,11 +114,18 @@ const RULES: readonly Rule<DeflateLevel>[] = [
   [
     'text of numbers alone',
     7,
-    { ...TEXT_AND_ZEROS, digits: from(0.15), collision: NOT_DENSE, distinct: [24, 40] },
+    { ...TEXT_AND_ZEROS, digits: from(0.15), collision: NOT_DENSE, distinct: [17, 40] },
   ],
   ['text full of numbers', 5, { ...TEXT_AND_ZEROS, digits: from(0.15), collision: NOT_DENSE }],
   // Such as the qualities of DNA reads.
   ['runs of a letter', 6, { ...TEXT, repeats4: from(0.3), collision: NOT_DENSE }],
+  [
+    'small files of text with numbers',
+    4,
+    { ...TEXT_AND_ZEROS, zeros: [0.05, 0.38], digits: from(0.05), collision: NOT_DENSE },
+  ],
+  // Such as indented XML and reads of DNA: long strings repeat, and so do short ones that a quick search prefers.
+  ['text of the same letters', 7, { ...TEXT, distinct: below(46), collision: [0.06, 0.15] }],
   ['text with numbers', 4, { ...TEXT, digits: from(0.05) }],
   ['text of few letters', 4, { ...TEXT, distinct: below(50) }],
   // Such as source maps.
@@ -100,14 +135,30 @@ const RULES: readonly Rule<DeflateLevel>[] = [
   ['dense records', 5, { collision: DENSE, zeros: from(0.3) }],
   ['samples of several channels', 5, { collision: DENSE, repeats4: from(0.15), printable: below(0.3) }],
   ['runs', 5, RUNS],
+  ['short runs', 5, SHORT_RUNS],
   [
     'sounds of 8 bits',
     4,
     { collision: [0.02, 0.0325], zeros: below(0.02), printable: below(0.6), repeats4: from(0.05) },
   ],
+  // Fractions of 64 bits near one another: two or three of their bytes repeat.
+  [
+    'coordinates',
+    4,
+    { collision: [0.01, 0.017], printable: [0.4, 0.6], zeros: below(0.03), repeats4: below(0.016) },
+  ],
+  [
+    'sounds of many channels',
+    5,
+    {
+      ...{ collision: [0.011, 0.025], high: from(0.4), zeros: [0.02, 0.065], repeats4: [0.01, 0.15] },
+      ...{ distinct: from(218) },
+    },
+  ],
   ['models', 4, { collision: [0.006, 0.013], repeats4: below(0.01) }],
   ['models with repeats', 4, { collision: [0.006, 0.013], repeats4: from(0.045) }],
   ['random and compressed bytes', 0, { collision: DENSE }],
+  ['numbers in memory', 7, { zeros: from(0.45), digits: from(0.09) }],
   // Symbols and relocations have entries of 24 bytes that differ little: a quick search finds them.
   ['relocations', 0, { zeros: [0.7, 0.73], repeats4: [0.41, 0.45] }],
   // A quick search misses what repeats among many zeros, most where the values are few.
@@ -121,6 +172,15 @@ const RULES: readonly Rule<DeflateLevel>[] = [
   ],
   // Identifiers.
   ['hexadecimal in binary data', 0, { digits: from(0.3), high: [0.03, 0.09] }],
+  // Such as bitmaps, and a sound in two equal channels.
+  [
+    'repeated samples',
+    5,
+    { ...NO_TEXT, zeros: [0.15, 0.38], high: from(0.25), repeats4: from(0.4), distinct: from(90) },
+  ],
+  // The names of files, with numbers and zeros between them.
+  ['directories', 4, { printable: [0.55, 0.75], zeros: [0.12, 0.25], repeats: below(-0.08) }],
+  ['word lists', 4, { printable: [0.9, 0.98], high: from(0.01), zeros: below(0.01), distinct: below(75) }],
   ['other binary data', 4, { high: from(0.09) }],
   ['other binary data', 4, { printable: below(0.45) }],
   ['markup', 4, { digits: from(0.014), zeros: below(0.05), repeats4: from(0.0335) }],

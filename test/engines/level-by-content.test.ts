@@ -5,6 +5,7 @@ import type { Compressor } from '../../src/engines/codec.js';
 import { DEFLATE_LEVELS } from '../../src/engines/deflate-levels.js';
 import { LEVEL_STEPS, LevelByContent, levelStepOf } from '../../src/engines/level-by-content.js';
 import { ZSTD_LEVELS } from '../../src/engines/zstd-levels.js';
+import { RARE_CLUSTERS } from './rare-clusters.js';
 import { CLUSTER, joined, randomBytes, records, text } from './samples.js';
 
 const code = readFileSync(process.execPath).subarray(2 ** 24, 2 ** 24 + CLUSTER);
@@ -140,7 +141,7 @@ describe.each<[string, Uint8Array, number, number]>([
     0,
     3,
   ],
-  ['text full of numbers', repeated('4711;2026-11-29;31.5;"yes";52.520008\n'), 5, 3],
+  ['text full of numbers', repeated('4711;2026-11-29;31.5;52.520008\n'), 5, 3],
   [
     'random bytes in Base64',
     Buffer.from(Buffer.from(randomBytes(CLUSTER)).toString('base64')).subarray(0, CLUSTER),
@@ -156,7 +157,9 @@ describe.each<[string, Uint8Array, number, number]>([
   ],
   [
     'text with numbers',
-    repeated('2026-11-29 host app: the request took longer than 31 ms and was tried again\n'),
+    repeated(
+      '2026-11-29 HOST app: The request "GET /A?b=c#d" (QUIC, JSON; 31 kB) took longer than 31 ms, & was tried again!\n',
+    ),
     4,
     3,
   ],
@@ -185,7 +188,7 @@ describe.each<[string, Uint8Array, number, number]>([
   ['one byte value', new Uint8Array(CLUSTER).fill(0xa5), 4, 3],
   ['records of 16 bytes', records(CLUSTER), 5, 3],
   ['numbers of 64 bits in records', tables, 6, 3],
-  ['decimal numbers of 64 bits', decimals, 7, 4],
+  ['decimal numbers of 64 bits', decimals, 7, 3],
   ['relocations of a program', relocations, 0, 3],
   ['samples of two channels', channels, 5, 4],
   ['heights', heights, 7, 3],
@@ -214,6 +217,7 @@ describe.each<[string, Uint8Array, number, number]>([
     7,
     3,
   ],
+  ...RARE_CLUSTERS,
   ['qualities', repeated(`@read:47:11 1\n${'GATTACAACCGTAATG'.repeat(4)}\n+\n${'F'.repeat(80)}\n`), 6, 3],
 ])('a cluster of %s', (_, cluster, deflate, zstd) => {
   test(`takes level ${deflate} of deflate and ${zstd} of zstd`, () => {
