@@ -133,6 +133,7 @@ const RULES: readonly Rule<DeflateLevel>[] = [
   // For random, compressed and encoded bytes no level gains much. What looks like them may be sounds or models.
   ['encoded bytes', 0, { collision: DENSE, printable: from(0.9) }],
   ['dense records', 5, { collision: DENSE, zeros: from(0.3) }],
+  ['random keys', 5, { collision: below(0.013), zeros: [0.18, 0.3], repeats: below(-0.12) }],
   ['samples of several channels', 5, { collision: DENSE, repeats4: from(0.15), printable: below(0.3) }],
   ['runs', 5, RUNS],
   ['short runs', 5, SHORT_RUNS],
@@ -179,7 +180,7 @@ const RULES: readonly Rule<DeflateLevel>[] = [
     { ...NO_TEXT, zeros: [0.15, 0.38], high: from(0.25), repeats4: from(0.4), distinct: from(90) },
   ],
   // The names of files, with numbers and zeros between them.
-  ['directories', 4, { printable: [0.55, 0.75], zeros: [0.12, 0.25], repeats: below(-0.08) }],
+  ['directories', 4, { printable: [0.48, 0.75], zeros: [0.12, 0.38], repeats: below(-0.08) }],
   ['word lists', 4, { printable: [0.9, 0.98], high: from(0.01), zeros: below(0.01), distinct: below(75) }],
   ['other binary data', 4, { high: from(0.09) }],
   ['other binary data', 4, { printable: below(0.45) }],

@@ -172,7 +172,7 @@ describe.each<[string, Uint8Array, number, number]>([
     2,
   ],
   ['text beside random bytes', joined(text(CLUSTER - 20_000), randomBytes(20_000)), 4, 4],
-  ['text beside records', joined(text(CLUSTER - 30_000), records(30_000)), 0, 4],
+  ['text beside records', joined(text(CLUSTER - 30_000), records(30_000)), 4, 4],
   [
     'text beside records and random bytes',
     joined(text(CLUSTER - 40_000), records(25_000), randomBytes(15_000)),

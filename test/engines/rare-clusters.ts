@@ -95,6 +95,12 @@ const directories = joined(
   ),
 ).subarray(0, CLUSTER);
 
+/** Of 24 bytes: a random key and the number of a row. */
+const keys = Uint8Array.from({ length: CLUSTER }, (_, at) => {
+  const row = Math.floor(at / 24);
+  return at % 24 < 16 ? noise[at]! : ([0, 0, row >> 8, row & 255][(at % 24) - 16] ?? 0);
+});
+
 /** Names and numbers of persons, in capitals. */
 const ebcdic = Uint8Array.from({ length: CLUSTER }, (_, at) => {
   const column = at % 50;
@@ -152,6 +158,7 @@ export const RARE_CLUSTERS: readonly [content: string, cluster: Uint8Array, defl
     ['coordinates', coordinates, 4, 2],
     ['points of a scan', points, 4, 3],
     ['directories', directories, 4, 3],
+    ['random keys', keys, 5, 3],
     ['EBCDIC', ebcdic, 4, 3],
     ['short runs', shortRuns, 5, 3],
     ['depths', depths, 4, 3],
