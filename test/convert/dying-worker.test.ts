@@ -1,6 +1,6 @@
 /** A worker that dies in the middle of a conversion: one error, and nothing is left of it. */
 import { constants, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import type { ConvertOptions } from '../../src/convert/options.js';
 import { useScratch } from '../e2e/scratch.js';
 import { makeSparseDisk, namesBeside, randomBytes, textBytes } from '../e2e/source-images.js';
@@ -39,55 +39,50 @@ afterEach(async () => {
   expect(stray.splice(0)).toEqual([]);
 });
 
-describe.each(
-  sample(
-    [
-      ['exits', /exited with code: 7/],
-      ['throws', /the engine is broken/],
-      ['throws later', /thread \d+ is broken/],
-      ['rejects later', /thread \d+ is broken/],
-      ['runs out of memory', /memory limit/],
-    ] as const,
-    1,
-    2,
-  ),
-)('a worker that %s', (way, reason) => {
-  beforeEach(() => {
-    vi.stubEnv('WORKER_DIES', way);
-  });
-  const packed = { compress: true, targetFormat: 'qcow2', sourceFormat: 'raw', sources: [raw] } as const;
-  const stream = () => ({ stream: openSync(raw, constants.O_RDONLY), name: 'standard input' });
+const WAYS = [
+  ['runs out of memory', /memory limit/],
+  ['throws', /the engine is broken/],
+  ['throws later', /thread \d+ is broken/],
+  ['rejects later', /thread \d+ is broken/],
+  ['exits', /exited with code: 7/],
+] as const;
+const packed = { compress: true, targetFormat: 'qcow2', sourceFormat: 'raw', sources: [raw] } as const;
+const stream = () => ({ stream: openSync(raw, constants.O_RDONLY), name: 'standard input' });
+const CONVERSIONS: readonly (readonly [string, () => Partial<ConvertOptions>])[] = [
+  ['a raw disk is compressed', () => packed],
+  ['a compressed image becomes raw', () => ({ targetFormat: 'raw', sources: [path('packed.qcow2')] })],
+  ['a stream is read', () => ({ ...packed, sources: [stream()] })],
+  ['other threads continue', () => ({ ...packed, threads: 4 })],
+];
 
-  test.each(
-    sample<readonly [string, () => Partial<ConvertOptions>]>(
-      [
-        ['a raw disk is compressed', () => packed],
-        ['a compressed image becomes raw', () => ({ targetFormat: 'raw', sources: [path('packed.qcow2')] })],
-        ['a stream is read', () => ({ ...packed, sources: [stream()] })],
-        ['other threads continue', () => ({ ...packed, threads: 4 })],
-      ],
-      2,
+test.each(
+  sample(
+    WAYS.flatMap(([way, reason]) =>
+      CONVERSIONS.map(([name, options]) => [way, name, reason, options] as const),
     ),
-  )('ends the conversion while %s', async (_, options) => {
-    const before = await namesBeside(target);
-    const start = held();
-    const converting = convertHere(
-      { sourceFormat: 'qcow2', sources: [], target, threads: 1, ...options() },
-      { workerEntry: testWorker('dies-later') },
-    );
-    await expect(converting).rejects.toMatchObject({
-      name: 'Qcow2cError',
-      code: 'ERR_WORKER',
-      guestOffset: expect.any(Number),
-      message: expect.stringMatching(
-        new RegExp(`^A worker failed at guest offset \\d+: .*${reason.source}`, reason.flags),
-      ),
-    });
-    expect(await namesBeside(target)).toEqual(before);
-    expect(readFileSync(target, 'utf8')).toBe('the old target');
-    // A thread that died keeps its own descriptors for a moment.
-    await vi.waitFor(() => expect(held()).toEqual(start), 20_000);
+    2,
+    3,
+  ),
+)('a worker that %s ends the conversion while %s', async (way, _, reason, options) => {
+  vi.stubEnv('WORKER_DIES', way);
+  const before = await namesBeside(target);
+  const start = held();
+  const converting = convertHere(
+    { sourceFormat: 'qcow2', sources: [], target, threads: 1, ...options() },
+    { workerEntry: testWorker('dies-later') },
+  );
+  await expect(converting).rejects.toMatchObject({
+    name: 'Qcow2cError',
+    code: 'ERR_WORKER',
+    guestOffset: expect.any(Number),
+    message: expect.stringMatching(
+      new RegExp(`^A worker failed at guest offset \\d+: .*${reason.source}`, reason.flags),
+    ),
   });
+  expect(await namesBeside(target)).toEqual(before);
+  expect(readFileSync(target, 'utf8')).toBe('the old target');
+  // A thread that died keeps its own descriptors for a moment.
+  await vi.waitFor(() => expect(held()).toEqual(start), 20_000);
 });
 
 test('a worker that dies during verification ends the conversion too', async () => {

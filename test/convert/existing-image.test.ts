@@ -79,23 +79,26 @@ const KINDS: readonly (readonly [string, readonly string[]])[] = [
   ['a backing file and extended L2 entries', ['-b', base, '-F', 'raw', '-o', 'extended_l2=on']],
 ];
 
-describe.each(sample(KINDS, 2))('an image with %s', (_, created) => {
-  test.each([true, false])(
-    'replaces the start of the disk (compressed: %s) and keeps the data after it',
-    async (compress) => {
-      await create(target, DISK, created);
-      await qemuIo(target, DATA);
-      const before = await disk(target);
-      await runOk('qemu-img', ['snapshot', '-c', 'one', target]);
-      await qemuIo(target, ['write -P 11 1M 6M']);
-      const now = await disk(target);
-      await into({ compress, verify: true });
-      expect((await disk(target)).equals(await expected(now))).toBe(true);
-      expect((await disk(target, 'one')).equals(before)).toBe(true);
-      await expectSound();
-    },
-  );
-});
+/** Each kind with and without compression. */
+const WAYS = KINDS.flatMap(([name, created]) =>
+  [true, false].map((compress) => [name, compress, created] as const),
+);
+
+test.each(sample(WAYS, 2, 3))(
+  'an image with %s: the start of the disk is replaced (compressed: %s), and the data after it kept',
+  async (_, compress, created) => {
+    await create(target, DISK, created);
+    await qemuIo(target, DATA);
+    const before = await disk(target);
+    await runOk('qemu-img', ['snapshot', '-c', 'one', target]);
+    await qemuIo(target, ['write -P 11 1M 6M']);
+    const now = await disk(target);
+    await into({ compress, verify: true });
+    expect((await disk(target)).equals(await expected(now))).toBe(true);
+    expect((await disk(target, 'one')).equals(before)).toBe(true);
+    await expectSound();
+  },
+);
 
 test('refcounts of one bit, which allow no snapshot, are rebuilt too', async () => {
   await create(target, DISK, ['-o', 'refcount_bits=1']);
@@ -144,13 +147,13 @@ longTest(
     const noise = path('noise.raw');
     await writeFile(noise, randomBytes(NOISE, 3));
     const lengths: number[] = [];
-    for (let run = 0; run < 8; run += 1) {
+    for (let run = 0; run < 6; run += 1) {
       await into({ sources: [noise], compress: true });
       lengths.push((await stat(target)).size);
     }
     // The new image, the old one, and what the snapshot holds.
     expect(Math.max(...lengths)).toBeLessThan(2 * NOISE + 4 * MIB);
-    expect(lengths.slice(4, 6)).toEqual(lengths.slice(6, 8));
+    expect(lengths.slice(2, 4)).toEqual(lengths.slice(4, 6));
     const { blocks } = await stat(target);
     expect(blocks * 512).toBeLessThan(NOISE + 3 * MIB);
     await expectSound();

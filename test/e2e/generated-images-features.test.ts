@@ -18,9 +18,7 @@ const images = listImages(ONLY);
 const readable = sampleImages(ONLY).filter(({ refused }) => !refused);
 const refused = images.filter((image) => image.refused);
 const path = useScratch();
-const again = listImages(
-  '^(snapshots/512|bitmaps/granularities|features/killed-zstd|subclusters/16k-zstd)$',
-).map(({ file }) => file);
+const again = listImages('^(bitmaps/granularities|features/killed-zstd)$').map(({ file }) => file);
 beforeAll(() => copyImages(path('images'), [...filesOf([...readable, ...refused]), ...again]));
 
 describe('images with subclusters, data files, snapshots, bitmaps and flags', () => {

@@ -99,7 +99,7 @@ describe.each(
       ['fine', 4 * KIB, ['-O', 'qcow2', '-o', 'cluster_size=4k']],
     ],
     2,
-    4,
+    3,
   ),
 )('the bitmap %s over clusters of %d bytes, with %j', (name, clusterSize, flags) => {
   const convert = ['convert', '-f', 'qcow2', ...flags, '--bitmap', name, ...over];

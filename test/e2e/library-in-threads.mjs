@@ -1,4 +1,4 @@
-// Uses the library on the main thread and in four worker threads at once; run by library-in-threads.test.ts with the
+// Uses the library on the main thread and in two worker threads at once; run by library-in-threads.test.ts with the
 // library's file, a sparse raw disk and a directory. Prints one JSON object: what each thread saw, and whether fs-ext
 // was loaded.
 import { join } from 'node:path';
@@ -29,7 +29,7 @@ async function useLibrary() {
 if (isMainThread) {
   // The main thread has loaded the packages before the others begin, and goes on beside them.
   await imageInfo({ image: source });
-  const workers = [1, 2, 3, 4].map(async () => {
+  const workers = [1, 2].map(async () => {
     const worker = new Worker(new URL(import.meta.url), { workerData: [library, raw, directory] });
     return new Promise((resolve, reject) => {
       worker.once('message', resolve).once('error', reject);

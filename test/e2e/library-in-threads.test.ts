@@ -1,4 +1,4 @@
-/** The library on the main thread and in four worker threads of its host at once: every call does its work. */
+/** The library on the main thread and in two worker threads of its host at once: every call does its work. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -44,7 +44,7 @@ const withoutHoles = round(['data']);
 test('with koffi, which every thread loads; fs-ext stays out', async () => {
   const { main, others, fsExt } = await useInThreads(join(ROOT, 'dist', 'index.js'), path('koffi'));
   expect(main).toEqual([withHoles, withHoles]);
-  expect(others).toEqual(Array(4).fill([withHoles, withHoles]));
+  expect(others).toEqual(Array(2).fill([withHoles, withHoles]));
   expect(fsExt).toBe(false);
 });
 
@@ -53,6 +53,6 @@ test('without koffi, where fs-ext serves the main thread and the others read hol
   const library = join(program, '..', '..', 'dist', 'index.js');
   const { main, others, fsExt } = await useInThreads(library, path('fs-ext'));
   expect(main).toEqual([withHoles, withHoles]);
-  expect(others).toEqual(Array(4).fill([withoutHoles, withoutHoles]));
+  expect(others).toEqual(Array(2).fill([withoutHoles, withoutHoles]));
   expect(fsExt).toBe(true);
 });

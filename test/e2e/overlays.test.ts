@@ -12,7 +12,7 @@ import { clusterPlaces } from './cluster-places.js';
 import { expectFailure } from './failures.js';
 import { expectGoodImage } from './judge.js';
 import { useScratch } from './scratch.js';
-import { patchworkBytes, textBytes } from './source-images.js';
+import { patchworkBytes, randomBytes, textBytes } from './source-images.js';
 import { storedClusters } from './stored-clusters.js';
 
 const path = useScratch();
@@ -70,9 +70,7 @@ describe.each(
       ['compressed clusters', ['-c'], 64 * KIB, { zeros: true }],
       ['clusters of 2 MiB', ['-o', 'cluster_size=2M'], 2 * MIB, { zeros: false }],
       ['compressed clusters of 512 bytes', ['-c', '-o', 'cluster_size=512'], 512, { zeros: true }],
-      ['extended L2 entries', ['-o', 'extended_l2=on'], 64 * KIB, { zeros: true }],
       ['compressed and extended L2 entries', ['-c', '-o', 'extended_l2=on'], 64 * KIB, { zeros: true }],
-      ['-S 0', ['-S', '0'], 64 * KIB, { zeros: false }],
       [
         'compressed zstd clusters of version 3, -S 0',
         ['-c', '-S', '0', '-o', 'compression_type=zstd'],
@@ -94,12 +92,12 @@ describe.each(
   });
 });
 
-test.each(shortened([[['-c']], [['-o', 'cluster_size=2M']], [['-o', 'compat=0.10']]] as [string[]][], 2))(
+test.each([[['-c']], [['-o', 'compat=0.10']]])(
   'a raw disk over a compressed image is stored where it differs, with %j',
   async (flags) => {
     const over = ['-b', base.compressed, '-F', 'qcow2'];
     await cliOk(['convert', '-f', 'raw', '-O', 'qcow2', ...flags, ...over, source.raw, image]);
-    await expectOnlyDifferences(flags.includes('cluster_size=2M') ? 2 * MIB : 64 * KIB);
+    await expectOnlyDifferences();
   },
 );
 
@@ -180,7 +178,7 @@ test('over a copy of the source’s backing file only differing clusters are sto
 
 test('over another disk the result shows the source all the same', async () => {
   const other = path('other.raw');
-  await writeFile(other, Buffer.from(textBytes(5 * MIB)).reverse());
+  await writeFile(other, randomBytes(5 * MIB));
   for (const flags of [['-c'], ['-o', 'compat=0.10']]) {
     const over = ['-b', other, '-F', 'raw'];
     await cliOk(['convert', '-f', 'qcow2', '-O', 'qcow2', ...flags, ...over, source.qcow2, image]);
@@ -285,12 +283,9 @@ test('payloads of the source are copied into an overlay too', async () => {
 });
 
 test('a stream over a backing file', async () => {
-  for (const flags of [['-c'], []]) {
-    const pipe = { fifo: path('fifo'), command: `cat '${source.raw}'` };
-    const args = ['convert', ...flags, '-O', 'qcow2', '-b', base.qcow2, '-F', 'qcow2', pipe.fifo, image];
-    await cliOk(args, { pipe });
-    await expectOnlyDifferences();
-  }
+  const pipe = { fifo: path('fifo'), command: `cat '${source.raw}'` };
+  await cliOk(['convert', '-O', 'qcow2', '-b', base.qcow2, '-F', 'qcow2', pipe.fifo, image], { pipe });
+  await expectOnlyDifferences();
 });
 
 test('a relative backing file’s name starts at the target’s directory, and is stored unchanged', async () => {

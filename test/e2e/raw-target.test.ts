@@ -37,20 +37,22 @@ beforeAll(async () => {
   ]);
 });
 
-describe.each(sample(['0', '4k', '8k', '64k'], 1, 2))(
-  '-S %s leaves the ranges that qemu-img leaves',
-  (sparseSize) => {
-    test.each([
-      ['a raw source that is full', 'raw', full],
-      ['a raw source with holes', 'raw', sparse],
-      ['a plain qcow2 source', 'qcow2', plain],
-      ['a compressed qcow2 source', 'qcow2', compressed],
-    ])('of %s', async (_, format, source) => {
-      const args = ['-f', format, '-O', 'raw', '-S', sparseSize];
-      const both = await convertWithBoth(args, [source], path('new'));
-      await expectSameRanges(both, 'raw');
-      expect((await readFile(both.ours)).equals(bytes)).toBe(true);
-    });
+const SOURCES = [
+  ['a raw source that is full', 'raw', full],
+  ['a raw source with holes', 'raw', sparse],
+  ['a plain qcow2 source', 'qcow2', plain],
+  ['a compressed qcow2 source', 'qcow2', compressed],
+] as const;
+const PAIRS = ['0', '4k', '8k', '64k'].flatMap((size) => SOURCES.map((source) => [size, ...source] as const));
+
+// Four of them are each size and each source once.
+test.each(sample(PAIRS, 4))(
+  '-S %s leaves the ranges that qemu-img leaves of %s',
+  async (sparseSize, _, format, source) => {
+    const args = ['-f', format, '-O', 'raw', '-S', sparseSize];
+    const both = await convertWithBoth(args, [source], path('new'));
+    await expectSameRanges(both, 'raw');
+    expect((await readFile(both.ours)).equals(bytes)).toBe(true);
   },
 );
 
@@ -73,7 +75,7 @@ test('-O raw is the default for a name without a known ending, and several sourc
   await expectSameRanges(both, 'raw');
 });
 
-test.each(shortened([1, 512, 4096, 4097, 0], 2))('a disk of %d bytes of zeros', async (size) => {
+test.each(shortened([1, 4097, 0], 2))('a disk of %d bytes of zeros', async (size) => {
   const source = path('zeros.raw');
   await writeFile(source, Buffer.alloc(size));
   const both = await convertWithBoth(['-f', 'raw', '-O', 'raw'], [source], path('zeros'));
@@ -85,8 +87,7 @@ describe('-n writes over the existing file', () => {
   const existing = path('existing');
 
   test.each([
-    ['as large, -S 0', 0, ['-S', '0']],
-    ['larger by part of a block', 512, []],
+    ['larger by part of a block, -S 0', 512, ['-S', '0']],
     ['much larger', 1000 * KIB, []],
   ])('that is %s: bytes after the disk stay', async (_, more, flags) => {
     await writeFile(existing, Buffer.alloc(DISK + more, 0xaa));
@@ -97,23 +98,21 @@ describe('-n writes over the existing file', () => {
     expect((await readFile(theirs)).equals(expected)).toBe(true);
   });
 
-  test('and keeps its inode', async () => {
+  test('that is as large, and keeps its inode', async () => {
     const target = path('kept.raw');
     await writeFile(target, Buffer.alloc(DISK, 0xaa));
     const { ino } = await stat(target);
     await cliOk(['convert', '-n', '-f', 'raw', '-O', 'raw', full, target]);
     expect((await stat(target)).ino).toBe(ino);
+    expect((await readFile(target)).equals(bytes)).toBe(true);
   });
 
-  test.each(shortened(['4k', '64k'], 1))(
-    'with --target-is-zero and -S %s only data is written, as by qemu-img',
-    async (size) => {
-      await writeFile(existing, '');
-      await truncate(existing, DISK + 1000 * KIB);
-      const args = ['-n', '--target-is-zero', '-S', size, '-f', 'raw', '-O', 'raw'];
-      await expectSameRanges(await convertWithBoth(args, [full], path('zero'), { existing }), 'raw');
-    },
-  );
+  test('with --target-is-zero only data is written, as by qemu-img', async () => {
+    await writeFile(existing, '');
+    await truncate(existing, DISK + 1000 * KIB);
+    const args = ['-n', '--target-is-zero', '-S', '64k', '-f', 'raw', '-O', 'raw'];
+    await expectSameRanges(await convertWithBoth(args, [full], path('zero'), { existing }), 'raw');
+  });
 
   test('--target-is-zero is taken at its word', async () => {
     await writeFile(existing, Buffer.alloc(DISK, 0xaa));
