@@ -41,7 +41,12 @@ const content = Buffer.concat([
   Buffer.alloc(MIB + 41 * 512),
 ]);
 const DISK_SIZE = Math.ceil(content.length / 512) * 512;
-beforeAll(() => writeFileSync(raw, content));
+/** One work item, which needs no thread: for runs that are processes. */
+const small = path('small.raw');
+beforeAll(() => {
+  writeFileSync(raw, content);
+  writeFileSync(small, textBytes(MIB + 100));
+});
 
 /** Runs qcow2c behind a pipe to which the shell's `command` writes. */
 const piped = (command: string): CliOptions => ({ under: ['sh', '-c', `${command} | "$0" "$@"`] });
@@ -68,7 +73,9 @@ test.each(
   const args = ['convert', ...flags.split(' ')];
   await cliOk([...args, raw, path('from-file')]);
   // The size of the writes is not a multiple or divisor of a sector or any other unit.
-  await cliOk([...args, '-', path('from-pipe')], piped(`dd if='${raw}' bs=33333 status=none`));
+  const command = `dd if='${raw}' bs=33333 status=none`;
+  if (flags.startsWith('-c')) await cliOk([...args, '-', path('from-pipe')], piped(command));
+  else await cliOk([...args, fifo, path('from-pipe')], stream(command));
   await runOk('cmp', [path('from-file'), path('from-pipe')]);
 });
 
@@ -145,7 +152,8 @@ describe('an empty stream', () => {
 test('--min-size keeps the old image when the stream is shorter, for any kind of target', async () => {
   writeFileSync(path('old'), 'what was there before');
   for (const flags of ['-c', '-O qcow2', '-O raw']) {
-    for (const name of [fifo, path('part.raw')]) {
+    // A file's size is known before, whatever the target.
+    for (const name of flags === '-c' ? [fifo, path('part.raw')] : [fifo]) {
       writeFileSync(path('part.raw'), content.subarray(0, 3 * MIB));
       const args = ['convert', ...flags.split(' '), '--min-size', '3145729', name, path('new')];
       const line = new RegExp(
@@ -168,29 +176,26 @@ describe('the name of a stream as a source', () => {
   test.each(
     sample(
       [
-        ['/dev/stdin of a pipe', '/dev/stdin', `cat '${raw}' | "$0" "$@"`],
-        ['/dev/fd/3 of a file', '/dev/fd/3', `"$0" "$@" 3< '${raw}'`],
-        ['/dev/stdin of a file', '/dev/stdin', `"$0" "$@" < '${raw}'`],
-        ['/dev/fd/3 of a pipe', '/dev/fd/3', `"$0" "$@" 3< <(cat '${raw}')`],
+        ['/dev/stdin of a pipe', '/dev/stdin', `cat '${small}' | "$0" "$@"`],
+        ['/dev/fd/3 of a file', '/dev/fd/3', `"$0" "$@" 3< '${small}'`],
+        ['/dev/stdin of a file', '/dev/stdin', `"$0" "$@" < '${small}'`],
+        ['/dev/fd/3 of a pipe', '/dev/fd/3', `"$0" "$@" 3< <(cat '${small}')`],
       ],
       1,
     ),
   )('%s is the disk that comes out of it', async (_, name, script) => {
     await cliOk(['convert', '-c', name, image], shell(script));
-    await expectGoodImage(image, raw);
+    await expectGoodImage(image, small);
   });
 
-  test.each([
-    ['a named pipe', `cat '${raw}'`],
-    ['a named pipe whose writer comes later', `sleep 0.5; cat '${raw}'`],
-  ])('%s is the disk that comes out of it', async (_, command) => {
-    await cliOk(['convert', '-c', fifo, image], stream(command));
+  test('a named pipe whose writer comes later is the disk that comes out of it', async () => {
+    await cliOk(['convert', '-c', fifo, image], stream(`sleep 0.5; cat '${raw}'`));
     await expectGoodImage(image, raw);
   });
 
   test('is the unread rest of a file', async () => {
-    writeFileSync(path('rest.raw'), content.subarray(3 * 512));
-    const script = `{ dd of=/dev/null bs=512 count=3 status=none; "$0" "$@"; } < '${raw}'`;
+    writeFileSync(path('rest.raw'), readFileSync(small).subarray(3 * 512));
+    const script = `{ dd of=/dev/null bs=512 count=3 status=none; "$0" "$@"; } < '${small}'`;
     await cliOk(['convert', '-c', '/dev/stdin', image], shell(script));
     await expectGoodImage(image, path('rest.raw'));
   });
@@ -387,10 +392,10 @@ test('progress is shown without a total', async () => {
 longTest('memory does not grow with the stream', async () => {
   const report = 'process.on("exit",()=>console.log(process.resourceUsage().maxRSS))';
   const nodeOptions = ['--import', `data:text/javascript,${encodeURIComponent(report)}`];
-  const command = `{ head -c 64M /dev/zero; yes 'a line of text' | head -c 160M; }`;
+  const command = `{ head -c 16M /dev/zero; yes 'a line of text' | head -c 112M; }`;
   const stdout = await cliOk(['convert', '-c', '-', image], { ...piped(command), nodeOptions });
   expect(Number(stdout) / 1024).toBeLessThan(200);
-  expect((await qemuImg.info(image)).virtualSize).toBe(224 * MIB);
+  expect((await qemuImg.info(image)).virtualSize).toBe(128 * MIB);
 });
 
 describe('SIGTERM while the writer lives and writes nothing', () => {

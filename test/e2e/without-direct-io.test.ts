@@ -1,14 +1,16 @@
 /** File systems that refuse O_DIRECT, and writes that have to be tried again. */
+import { writeFile } from 'node:fs/promises';
 import { beforeAll, expect, test } from 'vitest';
 import { cli, injecting, ONE_THREAD } from './cli.js';
 import { expectGoodImage } from './judge.js';
 import { useScratch } from './scratch.js';
-import { makeMixedDisk } from './source-images.js';
+import { patchworkBytes, textBytes } from './source-images.js';
 
 const path = useScratch();
-const raw = path('mixed.raw');
+const raw = path('disk.raw');
 const image = path('image.qcow2');
-beforeAll(() => makeMixedDisk(raw));
+// One work item, which needs no thread.
+beforeAll(() => writeFile(raw, Buffer.concat([textBytes(500_000), patchworkBytes(1_000_000)])));
 
 // The first write of a run has one buffer and is a pwrite64; faults are counted for each system call.
 const convert = (fault: string) =>

@@ -92,21 +92,21 @@ describe('clusters by type', () => {
 
 describe('a broken cluster', () => {
   test('is reported in guest order, whichever worker finds it', async () => {
-    const payloads = Array.from({ length: 400 }, (_, index) => ({ payload: payloadOf(index) }));
+    const payloads = Array.from({ length: 100 }, (_, index) => ({ payload: payloadOf(index) }));
     const contents: Content[] = [...payloads, { stored: Buffer.alloc(CLUSTER, 1) }, ...payloads];
     const file = await payloadImage(contents, {});
-    const broken = [0, 1, 31, 32, 33, 64, 399, 401, 500, 800];
+    const broken = [0, 1, 31, 32, 33, 64, 99, 101, 150, 200];
     for (const cluster of broken) breakPayload(file, cluster);
-    file.writeBigUInt64BE((1n << 63n) | (1n << 40n), l2EntryAt(file, 400));
-    broken.splice(7, 0, 400);
+    file.writeBigUInt64BE((1n << 63n) | (1n << 40n), l2EntryAt(file, 100));
+    broken.splice(7, 0, 100);
     await writeFile(path('order.qcow2'), file);
-    for (const threads of [1, 2, 5]) {
+    for (const threads of [1, 3]) {
       const examined = await examineFile(path('order.qcow2'), { threads });
       expect(brokenClusters(examined, CLUSTER)).toEqual(broken);
-      expect(examined).toMatchObject({ examined: 800, broken: 11 });
+      expect(examined).toMatchObject({ examined: 200, broken: 11 });
       for (const { guestOffset, hostOffset, length, snapshot, error } of examined.reports) {
         const cluster = guestOffset / CLUSTER;
-        const offset = cluster === 400 ? 2 ** 40 : readDescriptor(file, cluster).offset;
+        const offset = cluster === 100 ? 2 ** 40 : readDescriptor(file, cluster).offset;
         expect({ hostOffset, length, snapshot }).toEqual({
           hostOffset: offset,
           length: CLUSTER,

