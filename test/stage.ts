@@ -1,6 +1,6 @@
 /**
  * How much is tested: `npm test` takes a few items of each list and leaves out the long stories, test/run-all.sh and a
- * single file run by hand take a ninth of each list, and `npm run test:all` every item.
+ * single file run by hand take a twelfth of each list, and `npm run test:all` every item.
  */
 import { test } from 'vitest';
 
@@ -8,7 +8,7 @@ const stage = process.env['QCOW2C_TESTS'] ?? 'most';
 
 /** Whether every item of every list is tested. */
 export const TESTS_ALL = stage === 'all';
-/** Whether at least a ninth of every list is tested. */
+/** Whether at least a twelfth of every list is tested. */
 const TESTS_MOST = TESTS_ALL || stage === 'most';
 
 /** A test of a long story, which `npm test` leaves out; LONG in vite.config.ts names whole files of them. */
@@ -23,7 +23,7 @@ export function longTest(name: string, run: () => void | Promise<void>, timeout?
  * @returns the items to test, in their order
  */
 export function sample<Item>(all: readonly Item[], few: number, most = few): readonly Item[] {
-  const count = TESTS_MOST ? Math.max(most, Math.ceil(all.length / 9)) : few;
+  const count = TESTS_MOST ? Math.max(most, Math.ceil(all.length / 12)) : few;
   if (TESTS_ALL || all.length <= count) return all;
   if (count === 1) return all.slice(0, 1);
   return Array.from({ length: count }, (_, index) => {

@@ -28,7 +28,7 @@ for (const [index, path] of SWEPT_PATHS.entries()) {
   await sweep.sweep(path, (faults, number) => {
     if (share === 'all') return faults;
     // Threads take their time.
-    const step = share === 'some' ? (path.threads ? 30 : 9) : path.threads ? 10 : 2;
+    const step = share === 'some' ? (path.threads ? 40 : 12) : path.threads ? 10 : 2;
     const turn = (number + index) / step;
     return Number.isInteger(turn) ? [faults[turn % faults.length]!] : [];
   });

@@ -9,7 +9,5 @@ export default defineConfig({
     globalSetup: ['test/oracle/global-setup.ts'],
     testTimeout: 300_000,
     hookTimeout: 300_000,
-    // They are large, and one of them measures time.
-    fileParallelism: false,
   },
 });
