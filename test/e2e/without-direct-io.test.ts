@@ -33,8 +33,9 @@ test('a refusal after direct writes have worked is an error, not a reason to cha
   });
 });
 
-test.each(['EINTR', 'EAGAIN'])('writes that end with %s are made again', async (error) => {
-  const { status, stderr } = await convert(`error=${error}:when=1+2`);
+// libuv itself makes those again that end with EINTR.
+test('writes that end with EAGAIN are made again', async () => {
+  const { status, stderr } = await convert('error=EAGAIN:when=1+2');
   expect({ status, stderr }).toMatchObject({
     status: 0,
     stderr: expect.stringMatching(/cache mode: none\n/),
