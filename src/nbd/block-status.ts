@@ -3,7 +3,7 @@
  * for ahead, several requests at a time, because a disk is walked from its start to its end.
  */
 import type { Libnbd } from './libnbd.js';
-import { NbdFailure } from './nbd-failure.js';
+import { isRefused } from './nbd-failure.js';
 import type { NbdHandle } from './nbd-handle.js';
 import { rangesOf, type StatusRanges, unknownRange } from './status-ranges.js';
 
@@ -189,7 +189,7 @@ class StatusWalk {
       await this.#requests.request((handle) => handle.blockStatus(end - start, start, callback, is64));
     } catch (error) {
       // A server that refuses the request has told nothing about the range.
-      if (!(error instanceof NbdFailure && error.kind === 'refused')) throw error;
+      if (!isRefused(error)) throw error;
     } finally {
       listening.stop();
     }

@@ -4,7 +4,7 @@ import { quoted } from '../errors.js';
 import type { NbdSettings } from './connection-options.js';
 import type { ExportFacts } from './export-facts.js';
 import { NbdConnection } from './nbd-connection.js';
-import { failureOf, NbdFailure } from './nbd-failure.js';
+import { failureOf, isRefused, NbdFailure } from './nbd-failure.js';
 import type { ListCall, NbdHandle } from './nbd-handle.js';
 import type { NbdAddress } from './nbd-name.js';
 
@@ -81,7 +81,7 @@ async function list(connection: NbdConnection, call: ListCall): Promise<ListedEx
     await connection.negotiate(() => handle.list(call, listening.callback));
   } catch (error) {
     // libnbd does not ask for meta contexts without structured replies.
-    if (!(error instanceof NbdFailure && error.kind === 'refused')) throw error;
+    if (!isRefused(error)) throw error;
   } finally {
     listening.stop();
   }

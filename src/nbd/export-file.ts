@@ -12,7 +12,7 @@ import type { NbdSettings } from './connection-options.js';
 import { ExportRequests } from './export-requests.js';
 import { ExportZeros } from './export-zeros.js';
 import type { NbdConnection } from './nbd-connection.js';
-import { NbdFailure, nbdError } from './nbd-failure.js';
+import { NbdFailure, nbdError, TOO_LARGE } from './nbd-failure.js';
 import { exportIdentity, type NbdAddress } from './nbd-name.js';
 import { WriteConnections } from './write-connections.js';
 
@@ -45,8 +45,7 @@ export class ExportFile implements TargetFile {
       const { isReadOnly, size } = connections.facts;
       if (!isReadOnly && Number.isSafeInteger(size)) return new ExportFile(address, mode, connections);
       connections.close();
-      if (!isReadOnly)
-        throw new NbdFailure('broken', 'it has 2 ** 53 bytes or more, more than any image can have');
+      if (!isReadOnly) throw new NbdFailure('broken', `it ${TOO_LARGE}`);
       throw new NbdFailure('refused', 'the export is read-only', { code: 'EROFS' });
     } catch (error) {
       if (!(error instanceof NbdFailure)) throw error;

@@ -3,7 +3,7 @@
  * thread at first, and where the server allows no other one. Waits in short steps, so that a cancelled item ends soon.
  */
 import { blockRead } from './block-reads.js';
-import { changedSize, NbdFailure } from './nbd-failure.js';
+import { changedSize, isRefused, NbdFailure } from './nbd-failure.js';
 import { NbdHandle } from './nbd-handle.js';
 import type { OpenExport } from './open-exports.js';
 import { ServerClock } from './server-clock.js';
@@ -92,7 +92,7 @@ export class ExportReader {
         try {
           this.#wait(handle, opened.settings.timeoutMs, () => handle.isCompleted(request));
         } catch (error) {
-          if (!(error instanceof NbdFailure && error.kind === 'refused')) throw error;
+          if (!isRefused(error)) throw error;
           // libnbd writes to the memory of the others still.
           failure ??= error;
         }
@@ -100,7 +100,7 @@ export class ExportReader {
       if (failure !== undefined) throw failure;
     } catch (error) {
       // Otherwise libnbd would write to the memory later.
-      if (!(error instanceof NbdFailure && error.kind === 'refused')) this.#drop(opened);
+      if (!isRefused(error)) this.#drop(opened);
       throw error;
     }
   }

@@ -9,7 +9,7 @@ import { waitForSocket } from '../system/poll.js';
 import { yieldToEventLoop } from '../system/yield-to-event-loop.js';
 import type { NbdSettings } from './connection-options.js';
 import type { ExportFacts } from './export-facts.js';
-import { closedHere, NbdFailure } from './nbd-failure.js';
+import { closedHere, isRefused, NbdFailure } from './nbd-failure.js';
 import { NbdHandle } from './nbd-handle.js';
 import type { NbdAddress } from './nbd-name.js';
 import { ServerClock } from './server-clock.js';
@@ -130,7 +130,7 @@ export class NbdConnection {
             clock.answered();
             resolve();
           } catch (error) {
-            if (!this.handle.isUsable || !isRefusal(error)) throw error;
+            if (!this.handle.isUsable || !isRefused(error)) throw error;
             this.#pending.delete(request);
             clock.answered();
             reject(error);
@@ -186,11 +186,6 @@ function withHint(error: unknown, { tlsCreds }: NbdSettings, isGreeted: boolean)
   if (kind === 'silent' && !isGreeted) return new NbdFailure(kind, `${message}${BUSY}`, error);
   const isUnknown = code === 'ENOTCONN' && tlsCreds?.kind === 'certificates' && !tlsCreds.hasOwn;
   return isUnknown && isGreeted ? new NbdFailure(kind, `${message}${UNKNOWN}`, error) : error;
-}
-
-/** Whether the connection goes on after the failure of one request. */
-function isRefusal(error: unknown): boolean {
-  return error instanceof NbdFailure && error.kind === 'refused';
 }
 
 /** Finds the host first: libnbd would block the thread while it asks for an address that takes long. */

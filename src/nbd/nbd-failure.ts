@@ -40,6 +40,14 @@ export class NbdFailure extends Error {
   }
 }
 
+/** Whether the server refused one request, and the connection goes on. */
+export function isRefused(error: unknown): boolean {
+  return error instanceof NbdFailure && error.kind === 'refused';
+}
+
+/** Follows the name of an export whose size is not known exactly. */
+export const TOO_LARGE = 'has 2 ** 53 bytes or more, more than any image can have';
+
 /** This side closed the connection. */
 export function closedHere(): NbdFailure {
   return new NbdFailure('closed', 'the connection was closed');

@@ -11,7 +11,7 @@ import type { ExportFile } from './export-file.js';
 import { type Begin, LastingConnection } from './lasting-connection.js';
 import { loadLibnbd } from './libnbd.js';
 import { NbdConnection } from './nbd-connection.js';
-import { NbdFailure, nbdError, readError, statusError } from './nbd-failure.js';
+import { NbdFailure, nbdError, readError, statusError, TOO_LARGE } from './nbd-failure.js';
 import { exportIdentity, type NbdAddress } from './nbd-name.js';
 import { forgetExport, type OpenExport, registerExport } from './open-exports.js';
 import { onceNotTurnedAway } from './turned-away.js';
@@ -194,7 +194,5 @@ function openError(name: string, error: NbdFailure): Qcow2cError {
 
 function requireSafeSize(name: string, size: number): void {
   if (Number.isSafeInteger(size + SECTOR_SIZE)) return;
-  // The size itself is not exact.
-  const message = `${quoted(name)} has 2 ** 53 bytes or more, more than any image can have`;
-  throw new Qcow2cError('ERR_LIMIT', message, { file: name });
+  throw new Qcow2cError('ERR_LIMIT', `${quoted(name)} ${TOO_LARGE}`, { file: name });
 }
