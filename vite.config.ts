@@ -50,9 +50,6 @@ const LONG = [
 ].map((name) => `test/${name}.test.ts`);
 const omitted = process.env['QCOW2C_TESTS'] === 'few' ? LONG : [];
 
-// Node.js 20 reads these certificates at every start, which takes longer than the start itself. No test needs them.
-delete process.env['NODE_EXTRA_CA_CERTS'];
-
 const everyTest = { testTimeout: 120_000, hookTimeout: 120_000 };
 
 /**

@@ -96,6 +96,8 @@ async function makeScratch(): Promise<string> {
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  // Node.js 20 reads these certificates at every start, which takes longer than the start itself. No test needs them.
+  delete process.env['NODE_EXTRA_CA_CERTS'];
   const complaints = await missing();
   if (complaints.length > 0) throw new Error(complaints.join('\n'));
   const scratch = await makeScratch();
