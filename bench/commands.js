@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 const OURS = fileURLToPath(new URL('../bin/qcow2c.js', import.meta.url));
 
 /** @type {Record<Program, string[]>} how each program starts */
-export const START = { qcow2c: [process.execPath, OURS], 'qemu-img': ['qemu-img'] };
+export const START = { qcow2c: [OURS], 'qemu-img': ['qemu-img'] };
 
 export const DIRECT = ['-t', 'none'];
 export const PARALLEL = ['-W', '-m', '16', ...DIRECT];

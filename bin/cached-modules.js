@@ -16,8 +16,10 @@ const { dirname, join } = require('node:path');
 const { Script } = require('node:vm');
 const { crc32 } = require('node:zlib');
 
-/** Bytes before what V8 has made: the checksums of the source and of the rest. */
-const HEADER_BYTES = 8;
+/** Bytes before what V8 has made: the checksums of the source and of the rest, and how many runs have added functions. */
+const HEADER_BYTES = 12;
+/** V8 compiles the functions that a run calls. Runs with other options call others, so some runs add theirs. */
+const ADDING_RUNS = 4;
 /** Far more than any module needs. */
 const LARGEST_FILE = 16 * 1024 * 1024;
 const ONLY_OWNER = 0o600;
@@ -26,7 +28,7 @@ class CachedModules {
   #directory;
   /** By path. */
   #modules = new Map();
-  /** Modules that no earlier run has left compiled. */
+  /** Modules to which this run adds its functions. */
   #scripts = [];
 
   /** @param {string} directory for the compiled modules. Only the user may be able to write to it. */
@@ -58,22 +60,22 @@ class CachedModules {
     const source = readFileSync(path);
     const checksum = crc32(source);
     const file = join(this.#directory, crc32(path).toString(16));
-    const cachedData = readCompiled(file, checksum);
+    const compiled = readCompiled(file, checksum);
     const script = new Script(`(function (exports, require, module, __filename, __dirname) {${source}\n})`, {
       filename: path,
-      cachedData,
+      cachedData: compiled?.data,
     });
-    const isCompiled = cachedData !== undefined && !script.cachedDataRejected;
-    if (!isCompiled) this.#scripts.push({ script, file, checksum });
+    const runs = compiled === undefined || script.cachedDataRejected ? 0 : compiled.runs;
+    if (runs < ADDING_RUNS) this.#scripts.push({ script, file, checksum, runs: runs + 1 });
     return script;
   }
 
-  /** At the end, when the functions are compiled that this run has called: other runs will call much the same. */
+  /** At the end, when the functions are compiled that this run has called. */
   #keep() {
     try {
       if (this.#scripts.length > 0) mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
-      for (const { script, file, checksum } of this.#scripts) {
-        writeCompiled(file, checksum, script.createCachedData());
+      for (const { script, file, checksum, runs } of this.#scripts) {
+        writeCompiled(file, checksum, script.createCachedData(), runs);
       }
     } catch {
       // A full disk, or a home that cannot be written to: the next run compiles it.
@@ -81,13 +83,13 @@ class CachedModules {
   }
 }
 
-/** @returns {Buffer | undefined} what was compiled from the source with the checksum */
+/** @returns {{ data: Buffer, runs: number } | undefined} what was compiled from the source with the checksum */
 function readCompiled(file, checksum) {
   const content = readRegular(file);
   if (content === undefined || content.length < HEADER_BYTES || content.readUInt32LE(0) !== checksum)
     return undefined;
   const data = content.subarray(HEADER_BYTES);
-  return crc32(data) === content.readUInt32LE(4) ? data : undefined;
+  return crc32(data) === content.readUInt32LE(4) ? { data, runs: content.readUInt32LE(8) } : undefined;
 }
 
 /** @returns {Buffer | undefined} the content of a regular file; undefined without one */
@@ -105,10 +107,11 @@ function readRegular(file) {
   }
 }
 
-function writeCompiled(file, checksum, data) {
+function writeCompiled(file, checksum, data, runs) {
   const header = Buffer.alloc(HEADER_BYTES);
   header.writeUInt32LE(checksum, 0);
   header.writeUInt32LE(crc32(data), 4);
+  header.writeUInt32LE(runs, 8);
   // Other runs see the whole file or none. A name that is taken is given up by both: a killed run may have left it.
   const temporary = `${file}.new`;
   try {

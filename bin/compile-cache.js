@@ -4,6 +4,9 @@ const { lstatSync, mkdirSync, realpathSync } = require('node:fs');
 const { homedir } = require('node:os');
 const { dirname, join } = require('node:path');
 
+/** Each has its own directory: what the first runs have called is kept, and another command calls other functions. */
+const COMMANDS = ['check', 'checksum', 'compare', 'convert', 'info', 'map', 'measure'];
+
 const GROUP_AND_OTHERS = 0o077;
 const WRITE_BY_OTHERS = 0o022;
 /** Others can add entries to such a directory, but not replace those of the user. */
@@ -43,9 +46,10 @@ function isReachedSafely(path, user) {
  * Makes the directory if it is missing. Its parents belong to the user or to root, and it belongs to the user, who alone
  * has access to it.
  * @param {NodeJS.ProcessEnv} env
+ * @param {string | undefined} command the first argument; any other than a command counts as none
  * @returns {string | undefined} undefined: there is no such place, or the user wants none
  */
-function compileCacheDirectory(env) {
+function compileCacheDirectory(env, command) {
   if (process.geteuid === undefined || env.NODE_DISABLE_COMPILE_CACHE) return undefined;
   const user = process.geteuid();
   try {
@@ -57,7 +61,8 @@ function compileCacheDirectory(env) {
     if (!isSafe(parent, [user], WRITE_BY_OTHERS) || !isReachedSafely(dirname(parent), user)) return undefined;
     const directory = join(parent, 'qcow2c');
     makeDirectory(directory);
-    return isSafe(directory, [user], GROUP_AND_OTHERS) ? directory : undefined;
+    if (!isSafe(directory, [user], GROUP_AND_OTHERS)) return undefined;
+    return join(directory, COMMANDS.includes(command) ? command : 'other');
   } catch {
     // A home that is missing or cannot be written to: the program is compiled each time.
     return undefined;

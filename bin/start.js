@@ -8,7 +8,7 @@ let modules;
 module.exports = async () => {
   // The user's own choice is already in use.
   const isChosen = enableCompileCache !== undefined && process.env.NODE_COMPILE_CACHE;
-  const directory = isChosen ? undefined : compileCacheDirectory(process.env);
+  const directory = isChosen ? undefined : compileCacheDirectory(process.env, process.argv[2]);
   if (directory !== undefined && enableCompileCache === undefined) {
     const { CachedModules } = require('./cached-modules.js');
     modules ??= new CachedModules(directory);

@@ -77,14 +77,14 @@ Description: ${MANIFEST.description.split(':')[0].toLowerCase()}
 
 /** DEP-5: one paragraph for each package in it, all under the same licence. */
 function copyright() {
-  const paragraphs = programLicences().map(({ name, text }) => {
+  const paragraphs = programLicences().map(({ name, files, text }) => {
     const holders = text
       .match(/^copyright .*$/gim)
       ?.map((line) => line.replace(/^copyright (\(c\) *)?/i, ''));
     if (holders === undefined || !text.includes('Permission is hereby granted, free of charge'))
       throw new Error(`The licence of ${name} is not MIT, or names no holder`);
-    const files = name === 'qcow2c' ? '*' : `${PROGRAM}/node_modules/${name}/*`;
-    return `Files: ${files}\nCopyright: ${holders.join('\n ')}\nLicense: Expat\n\n`;
+    const place = files === '*' ? files : `${PROGRAM}/${files}`;
+    return `Files: ${place}\nCopyright: ${holders.join('\n ')}\nLicense: Expat\n\n`;
   });
   const [, terms] = /^(Permission is hereby granted[\s\S]*)$/m.exec(programLicences()[0].text);
   const licence = terms.trimEnd().replaceAll(/^$/gm, '.').replaceAll(/^/gm, ' ');

@@ -4,14 +4,21 @@ import { dirname } from 'node:path';
 import { packagesOf, programModules } from './program-modules.js';
 import { ROOT } from './release.js';
 
-/** @returns {{ name: string, text: string }[]} of qcow2c and of the packages in it */
+/** The build puts its code into this file. */
+const BUILT_IN = { directory: 'node_modules/commander', files: 'dist/cli.cjs' };
+
+/** @returns {{ name: string, files: string, text: string }[]} of qcow2c and of the packages in it */
 export function programLicences() {
   const packages = [...packagesOf(programModules()), 'node_modules/koffi'];
-  const others = packages.map((directory) => ({
-    name: directory.replace('node_modules/', ''),
-    text: licenceIn(`${ROOT}${directory}`),
-  }));
-  return [{ name: 'qcow2c', text: licenceIn(ROOT) }, ...others];
+  const others = [...packages.map((directory) => ({ directory, files: `${directory}/*` })), BUILT_IN];
+  return [
+    { name: 'qcow2c', files: '*', text: licenceIn(ROOT) },
+    ...others.map(({ directory, files }) => ({
+      name: directory.replace('node_modules/', ''),
+      files,
+      text: licenceIn(`${ROOT}${directory}`),
+    })),
+  ];
 }
 
 /** @returns {string} the licences of Node.js and of what it contains */

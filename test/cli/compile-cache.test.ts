@@ -11,16 +11,18 @@ import {
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { beforeEach, expect, test } from 'vitest';
+import { COMMANDS } from '../../src/cli/commands.js';
 import { useScratch } from '../e2e/scratch.js';
 
 const { compileCacheDirectory } = createRequire(import.meta.url)('../../bin/compile-cache.js') as {
-  compileCacheDirectory(env: NodeJS.ProcessEnv): string | undefined;
+  compileCacheDirectory(env: NodeJS.ProcessEnv, command?: string): string | undefined;
 };
 const scratch = useScratch();
 const parent = scratch('parent');
 const base = `${parent}/cache`;
 const directory = `${base}/qcow2c`;
-const find = (env: NodeJS.ProcessEnv = {}) => compileCacheDirectory({ XDG_CACHE_HOME: base, ...env });
+const find = (env: NodeJS.ProcessEnv = {}, command?: string) =>
+  compileCacheDirectory({ XDG_CACHE_HOME: base, ...env }, command);
 
 /** @returns `path`, after a directory was made */
 function made(place: string, path = place): string {
@@ -34,9 +36,16 @@ beforeEach(() => {
 });
 
 test('it is made for the user alone, and found again', () => {
-  expect(find()).toBe(directory);
+  expect(find()).toBe(`${directory}/other`);
   expect([base, directory].map((path) => statSync(path).mode & 0o777)).toEqual([0o700, 0o700]);
-  expect(find()).toBe(directory);
+  expect(find()).toBe(`${directory}/other`);
+});
+
+test('every command that opens an image has its own, and nothing else that a user types', () => {
+  const commands = COMMANDS.map(({ table }) => table.name);
+  const withImages = commands.filter((name) => !['completion', 'man', 'help'].includes(name));
+  const found = [...commands, '../../x', 'constructor'].map((name) => find({}, name));
+  expect(new Set(found)).toEqual(new Set([...withImages, 'other'].map((name) => `${directory}/${name}`)));
 });
 
 test('NODE_DISABLE_COMPILE_CACHE prevents the directory', () => {

@@ -66,6 +66,8 @@ test('the licence of each package in it is there', async () => {
     .split('\n')
     .filter((name) => !name.startsWith('@koromix'));
   expect(packages).toContain('koffi');
+  // commander is built in.
+  expect(text).toContain('Files: usr/lib/qcow2c/dist/cli.cjs\nCopyright: 2011 TJ Holowaychuk');
   for (const name of packages)
     expect(text).toContain(`Files: usr/lib/qcow2c/node_modules/${name}/*\nCopyright: `);
   expect(text).toContain('Files: *\nCopyright: 2026 The qcow2c authors\n');
