@@ -48,6 +48,7 @@ const placeName: Taker<string> = (value, argument) =>
 const imageFields = fields<ImageReference>({
   file: placeName,
   format: optional(oneOf(...IMAGE_FORMATS)),
+  formatOption: optional(nameText),
   backing: optional((value, argument) => (value === 'none' ? value : reference(value, argument))),
   dataFile: optional(placeName),
   forceShare: optional(flag),

@@ -76,7 +76,7 @@ async function repairFirst(options: CheckOptions, mode: RepairMode): Promise<Rep
   let header: Header;
   let windowClusters: number | undefined;
   try {
-    if ((reference.format ?? (await guessFormat(file))) === 'raw') return undefined;
+    if ((reference.format ?? (await guessFormat(file, reference))) === 'raw') return undefined;
     const image = await readCheckedImage(file);
     header = image.header;
     warnOfCutDisk(image, onWarning);
@@ -107,7 +107,7 @@ async function checkOpened(
   const done = options.repair === undefined ? 0 : SHARE_OF_REPAIR;
   const file = await openFile(options);
   try {
-    if ((reference.format ?? (await guessFormat(file))) === 'raw') return undefined;
+    if ((reference.format ?? (await guessFormat(file, reference))) === 'raw') return undefined;
     await file.lock(useOf('qcow2', reference.forceShare));
     const image = await readCheckedImage(file);
     const counters = countersMemory(file.size, image.header, options);

@@ -17,6 +17,7 @@ import { SECTOR_SIZE } from '../sector.js';
 import type { ImageFormat } from './image-reference.js';
 import { PROBE_BYTES, probeFormat } from './probe.js';
 import type { OpenedFile } from './source.js';
+import { type FormatOrigin, formatStatement } from './unstated-format.js';
 
 /** Bytes read to decode a header: more than any accepted header has. */
 const HEADER_BYTES = 4096;
@@ -32,20 +33,22 @@ export interface Qcow2ImageHeader {
 
 /**
  * Probes the format of a file.
+ * @param origin for messages
  * @throws Qcow2cError ERR_UNSUPPORTED for a known format that qcow2c does not read; ERR_IO
  */
-export async function guessFormat(file: OpenedFile): Promise<ImageFormat> {
+export async function guessFormat(file: OpenedFile, origin: FormatOrigin): Promise<ImageFormat> {
   try {
-    return await probe(file);
+    return await probe(file, origin);
   } catch (error) {
     if (!isReadError(error)) throw error;
-    throw reworded(error, `${error.message}; the format cannot be probed: state it with -f`);
+    const how = formatStatement('FMT', origin);
+    throw reworded(error, `${error.message}; the format cannot be probed: state it with ${how}`);
   }
 }
 
-async function probe(file: OpenedFile): Promise<ImageFormat> {
+async function probe(file: OpenedFile, origin?: FormatOrigin): Promise<ImageFormat> {
   const start = new Uint8Array(PROBE_BYTES);
-  return probeFormat(start.subarray(0, await file.read(0, start)), file.name);
+  return probeFormat(start.subarray(0, await file.read(0, start)), file.name, origin);
 }
 
 /** Whether a read failed, but other reads of the file may succeed. */

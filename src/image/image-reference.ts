@@ -16,6 +16,8 @@ export interface ImageReference {
   readonly file: string;
   /** Default: probed in the first bytes. If it was probed, backing files and data files are refused. */
   readonly format?: ImageFormat | undefined;
+  /** How a message asks for the format, up to its name: an option of your program. Default: `-f `. */
+  readonly formatOption?: string | undefined;
   /** Replaces the backing file that the image names; `none` ignores it. qcow2 only. */
   readonly backing?: ImageReference | 'none' | undefined;
   /** Replaces the external data file that the image names. qcow2 only. */

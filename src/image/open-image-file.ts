@@ -27,7 +27,7 @@ export async function openImageFile(
   if (wanted.file === '') throw missingFileName();
   const file = await openNamed(wanted, settings);
   try {
-    const format = wanted.format ?? (await guessFormat(file));
+    const format = wanted.format ?? (await guessFormat(file, wanted));
     await file.lock(useOf(format, wanted.forceShare));
     return {
       file,

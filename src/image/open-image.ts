@@ -210,8 +210,10 @@ class ChainOpening {
     );
   }
 
-  #formatOf({ nbd }: WantedImage, file: OpenedFile): Promise<ImageFormat> {
-    return nbd === undefined ? guessFormat(file) : exportFormat(file, this.#settings.onWarning);
+  #formatOf(wanted: WantedImage, file: OpenedFile): Promise<ImageFormat> {
+    return wanted.nbd === undefined
+      ? guessFormat(file, wanted)
+      : exportFormat(file, this.#settings.onWarning);
   }
 
   async #openFile(place: NamedPlace, bitmap?: string): Promise<OpenedFile> {

@@ -3,6 +3,7 @@
  * matches.
  */
 import { Qcow2cError, quoted } from '../errors.js';
+import { type FormatOrigin, formatStatement } from './unstated-format.js';
 
 /** Bytes needed to probe: the farthest end of a magic number. */
 export const PROBE_BYTES = 512;
@@ -72,40 +73,44 @@ const UNPACKER: Readonly<Record<string, string>> = {
 /**
  * @param start the file's first PROBE_BYTES bytes, or all of a shorter file
  * @param file the file's name, for the message
+ * @param origin for the message
  * @returns raw if no other format matches
  * @throws Qcow2cError ERR_UNSUPPORTED for a known image format that qcow2c does not read, and for a compressed file
  */
-export function probeFormat(start: Uint8Array, file: string): 'raw' | 'qcow2' {
+export function probeFormat(start: Uint8Array, file: string, origin: FormatOrigin = {}): 'raw' | 'qcow2' {
   const text = Buffer.from(start).toString('latin1');
   const isThere = ({ at, bytes }: Mark) => text.startsWith(bytes, at);
   const image = IMAGE_MARKS.find(isThere)?.format ?? 'raw';
   if (image === 'qcow2') return image;
-  if (image !== 'raw') throw otherImage(image, file);
+  if (image !== 'raw') throw otherImage(image, file, origin);
   const compressed = COMPRESSED_MARKS.find(isThere)?.format;
   if (compressed === undefined || (compressed === 'bzip2' && !/^BZh[1-9]/.test(text))) return 'raw';
-  throw compressedFile(compressed, file);
+  throw compressedFile(compressed, file, origin);
 }
 
-function otherImage(format: string, file: string): Qcow2cError {
+function otherImage(format: string, file: string, origin: FormatOrigin): Qcow2cError {
   const knownAs = KNOWN_AS[format];
   const name = knownAs === undefined ? '' : ` (${knownAs})`;
   const instead =
     format === 'luks'
       ? "decrypt it first, with 'qemu-img convert --object secret,... --image-opts ...'"
       : `convert it to qcow2 first: 'qemu-img convert -f ${format} -O qcow2'`;
-  return refusal(format, file, `looks like a ${format} image${name}, which qcow2c does not read; ${instead}`);
+  const what = `looks like a ${format} image${name}, which qcow2c does not read; ${instead}`;
+  return refusal(format, file, what, origin);
 }
 
-function compressedFile(format: string, file: string): Qcow2cError {
+function compressedFile(format: string, file: string, origin: FormatOrigin): Qcow2cError {
   const instead = `'${UNPACKER[format]} FILE | qcow2c convert -c - OUT'`;
   return refusal(
     format,
     file,
     `looks like a file compressed with ${format}; decompress it first, or convert the decompressed stream: ${instead}`,
+    origin,
   );
 }
 
-function refusal(found: string, file: string, what: string): Qcow2cError {
-  const message = `${quoted(file)} ${what}; if it is a raw disk, say so with -f raw`;
+function refusal(found: string, file: string, what: string, origin: FormatOrigin): Qcow2cError {
+  const how = formatStatement('raw', origin);
+  const message = `${quoted(file)} ${what}; if it is a raw disk, say so with ${how}`;
   return new Qcow2cError('ERR_UNSUPPORTED', message, { file, found, expected: 'raw or qcow2' });
 }

@@ -11,15 +11,10 @@ import type { Qcow2ImageHeader } from './image-header.js';
 import { backingFilePath, dataFilePath } from './image-name.js';
 import { type ImageFormat, type ImageReference, isImageFormat } from './image-reference.js';
 import type { NamedPlace } from './open-named.js';
+import { type FormatOrigin, formatStatement } from './unstated-format.js';
 
 /** An image to be opened. */
-export interface WantedImage extends ImageReference, NamedPlace {
-  /**
-   * The origin of the image's name if no format was stated and the format is probed: the caller, or the overlay that
-   * names this image as its backing file. undefined if the format was stated.
-   */
-  readonly unstatedBy?: 'caller' | 'overlay' | undefined;
-}
+export interface WantedImage extends ImageReference, NamedPlace, FormatOrigin {}
 
 /** The files that belong to an image. */
 interface ReferencedFiles {
@@ -68,11 +63,8 @@ export function resolveReferencedFiles(
   return { backing: backingOf(wanted, start, allowNbd), dataFile: dataFileOf(wanted, start, allowNbd) };
 }
 
-function refuseNames(
-  { file, backing, dataFile, unstatedBy }: WantedImage,
-  start: Qcow2ImageHeader,
-  isolated: boolean,
-): void {
+function refuseNames(wanted: WantedImage, start: Qcow2ImageHeader, isolated: boolean): void {
+  const { file, backing, dataFile, unstatedBy } = wanted;
   const name =
     backing === undefined && start.backing !== undefined
       ? `the backing file ${quoted(start.backing)}`
@@ -86,15 +78,11 @@ function refuseNames(
     });
   }
   if (unstatedBy === undefined) return;
-  const state =
-    unstatedBy === 'caller'
-      ? "if you trust the image, give '-f qcow2' or --image-opts; if it is a raw disk, give '-f raw'"
-      : 'if you trust it, give its format with --image-opts (backing.driver=qcow2), or store it in the overlay with ' +
-        "'qemu-img rebase -u -F qcow2'; if it is a raw disk, name raw instead of qcow2";
   throw new Qcow2cError(
     'ERR_UNSUPPORTED',
     `${quoted(file)} looks like a qcow2 image and names ${name}, but its format was not stated: a raw disk ` +
-      `can hold a forged header that names any file; ${state}`,
+      `can hold a forged header that names any file; state its format with ${formatStatement('FMT', wanted)}: raw ` +
+      'for a raw disk, qcow2 if you trust the image',
     { file },
   );
 }

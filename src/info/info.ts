@@ -97,7 +97,8 @@ function backingOf(
   const { backingFormat: format } = qcow2.extensions;
   const name = qcow2.backing;
   const place = storedPlace(name, allowNbd, () => backingFilePath(name, file));
-  if (format === undefined || isImageFormat(format)) return { ...place, format, forceShare };
+  if (format === undefined) return { ...place, unstatedBy: 'overlay', forceShare };
+  if (isImageFormat(format)) return { ...place, format, forceShare };
   throw new Qcow2cError(
     'ERR_UNSUPPORTED',
     `${quoted(file)} has a backing file in the format ${quoted(format)}, which qcow2c does not read`,

@@ -158,7 +158,7 @@ describe('options of convert', () => {
   });
 
   test.each<[string, Partial<ConvertOptions>]>([
-    ['--image-opts file.filename=a out.qcow2', { sources: [{ file: 'a' }] }],
+    ['--image-opts file.filename=a out.qcow2', { sources: [{ file: 'a', formatOption: 'driver=' }] }],
     [
       '--source-image-opts driver=qcow2,file.filename=a driver=raw,file.filename=b out.qcow2',
       {
@@ -175,7 +175,7 @@ describe('options of convert', () => {
     ],
     [
       '-T none --image-opts file.filename=a,cache.direct=on out.qcow2',
-      { sources: [{ file: 'a' }], sourceCache: 'none' },
+      { sources: [{ file: 'a', formatOption: 'driver=' }], sourceCache: 'none' },
     ],
     [
       '-n --target-image-opts -t writeback in driver=qcow2,file.filename=out.qcow2,cache.direct=off',

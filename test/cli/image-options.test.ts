@@ -4,6 +4,8 @@ import { type ImageUse, readImageOptions, readTargetOptions } from '../../src/cl
 import { Qcow2cError } from '../../src/errors.js';
 import type { ImageReference } from '../../src/image/image-reference.js';
 
+/** The option that states the format of an image without one. */
+const UNSTATED = { formatOption: 'driver=' };
 const SOURCE: ImageUse = { role: 'source', direct: false, forceShare: false };
 
 function failure(attempt: () => unknown): Qcow2cError {
@@ -18,8 +20,8 @@ function failure(attempt: () => unknown): Qcow2cError {
 
 describe('a source', () => {
   test.each<[string, ImageReference]>([
-    ['file.filename=a', { file: 'a' }],
-    ['file.driver=file,file.filename=a', { file: 'a' }],
+    ['file.filename=a', { file: 'a', ...UNSTATED }],
+    ['file.driver=file,file.filename=a', { file: 'a', ...UNSTATED }],
     ['driver=file,filename=a', { file: 'a', format: 'raw' }],
     ['driver=host_device,filename=/dev/a', { file: '/dev/a', format: 'raw' }],
     ['driver=raw,file.filename=a', { file: 'a', format: 'raw' }],
@@ -31,7 +33,7 @@ describe('a source', () => {
     ['file.filename=a,driver=qcow2', { file: 'a', format: 'qcow2' }],
     ['driver=raw,driver=qcow2,file.filename=a,file.filename=b', { file: 'b', format: 'qcow2' }],
     ['driver=qcow2,file.filename=a,backing=', { file: 'a', format: 'qcow2', backing: 'none' }],
-    ['file.filename=a,backing=', { file: 'a', backing: 'none' }],
+    ['file.filename=a,backing=', { file: 'a', backing: 'none', ...UNSTATED }],
     [
       'driver=qcow2,file.filename=a,backing.driver=raw,backing.file.filename=b',
       { file: 'a', format: 'qcow2', backing: { file: 'b', format: 'raw' } },
@@ -42,7 +44,7 @@ describe('a source', () => {
     ],
     [
       'driver=qcow2,file.filename=a,backing.file.filename=b',
-      { file: 'a', format: 'qcow2', backing: { file: 'b' } },
+      { file: 'a', format: 'qcow2', backing: { file: 'b', formatOption: 'backing.driver=' } },
     ],
     [
       'driver=qcow2,file.filename=a,backing.driver=qcow2,backing.file.filename=b,' +
@@ -66,11 +68,11 @@ describe('a source', () => {
       'driver=qcow2,file.filename=a,data-file.driver=raw,data-file.file.filename=d',
       { file: 'a', format: 'qcow2', dataFile: 'd' },
     ],
-    ['file.filename=a,,b=c', { file: 'a,b=c' }],
-    ['file.filename=a:b', { file: 'a:b' }],
-    ['file.filename=file:a', { file: 'file:a' }],
-    ['file.filename=-', { file: '-' }],
-    ['file.filename=a,', { file: 'a' }],
+    ['file.filename=a,,b=c', { file: 'a,b=c', ...UNSTATED }],
+    ['file.filename=a:b', { file: 'a:b', ...UNSTATED }],
+    ['file.filename=file:a', { file: 'file:a', ...UNSTATED }],
+    ['file.filename=-', { file: '-', ...UNSTATED }],
+    ['file.filename=a,', { file: 'a', ...UNSTATED }],
   ])('%s', (text, reference) => {
     expect(readImageOptions(text, SOURCE)).toStrictEqual(reference);
   });
@@ -102,7 +104,7 @@ describe('a source', () => {
   test('cache.direct must agree with -T', () => {
     const text = (value: string) => `file.filename=a,cache.direct=${value}`;
     const direct = { ...SOURCE, direct: true };
-    expect(readImageOptions(text('on'), direct)).toEqual({ file: 'a' });
+    expect(readImageOptions(text('on'), direct)).toEqual({ file: 'a', ...UNSTATED });
     for (const [value, use] of [
       ['on', SOURCE],
       ['off', direct],
@@ -163,10 +165,11 @@ describe('a source', () => {
 
   test('-U excludes force-share=off', () => {
     const text = 'file.filename=a,force-share=off';
-    expect(readImageOptions(text, SOURCE)).toEqual({ file: 'a' });
+    expect(readImageOptions(text, SOURCE)).toEqual({ file: 'a', ...UNSTATED });
     const shared = { ...SOURCE, forceShare: true };
     expect(readImageOptions('file.filename=a,force-share=on', shared)).toEqual({
       file: 'a',
+      ...UNSTATED,
       forceShare: true,
     });
     expect(failure(() => readImageOptions(text, shared)).message).toContain(

@@ -57,7 +57,7 @@ test.each<readonly [string, Forged]>([
       expectFailure(
         path('work'),
         ['convert', '-c', '-O', 'qcow2', disk, out],
-        /looks like a qcow2 image and names the (backing|data) file '.*', but its format was not stated: .* '-f raw'$/,
+        /looks like a qcow2 image and names the (backing|data) file '.*', but its format was not stated: .* -f FMT: raw .*$/,
         { under },
       ),
     );

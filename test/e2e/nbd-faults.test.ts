@@ -300,7 +300,7 @@ test('a read error of nbdkit ends the run, and --salvage goes on', async () => {
     expect(await failsOn(uri(), target)).toMatch(/Could not read .* at offset \d+: Input\/output error/);
     // Without -f, the first bytes are read for a warning only; info cannot do without them.
     expect((await cli(['info', uri()])).stderr).toMatch(
-      /error; the format cannot be probed: state it with -f\n$/,
+      /error; the format cannot be probed: state it with -f FMT\n$/,
     );
     const { status } = await cli(['convert', '-O', 'raw', '--salvage', uri(), target]);
     expect(status).toBe(0);

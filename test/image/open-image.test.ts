@@ -205,7 +205,7 @@ describe('a backing file’s format', () => {
     fs.writeFileSync(path('unstated/vmdk'), 'KDMV and more');
     await refused(trusted(forge('unstated/on-vmdk', { backing: 'vmdk' })), {
       code: 'ERR_UNSUPPORTED',
-      message: /looks like a vmdk image/,
+      message: /looks like a vmdk image.* with 'qemu-img rebase -u -b FILE -F raw OVERLAY'/,
     });
   });
 
@@ -219,7 +219,8 @@ describe('a backing file’s format', () => {
     await refused(trusted(image), { code: 'ERR_UNSUPPORTED', message: words });
     await refused(trusted(image), {
       code: 'ERR_UNSUPPORTED',
-      message: /give its format with --image-opts \(backing\.driver=qcow2\), or store it in the overlay/,
+      message:
+        /'qemu-img rebase -u -b FILE -F FMT OVERLAY' or, for a source, --image-opts with backing\.driver=FMT/,
     });
     // If the caller states the format, the file is opened.
     const backing = { file: base, format: 'qcow2', dataFile: path('forged/secret') } as const;
@@ -259,9 +260,15 @@ describe('an image whose format was probed', () => {
     const file = forge('guessed/disk', named);
     const words =
       `'${file}' looks like a qcow2 image and names ${what} '${secret}', but its format was not stated: a raw ` +
-      "disk can hold a forged header that names any file; if you trust the image, give '-f qcow2' or " +
-      "--image-opts; if it is a raw disk, give '-f raw'";
-    await refused({ file }, { code: 'ERR_UNSUPPORTED', message: words });
+      'disk can hold a forged header that names any file; state its format with ';
+    for (const [formatOption, option] of [
+      [undefined, '-f FMT'],
+      ['-F ', '-F FMT'],
+      ['backing.driver=', 'backing.driver=FMT'],
+    ] as const) {
+      const message = `${words}${option}: raw for a raw disk, qcow2 if you trust the image`;
+      await refused({ file, formatOption }, { code: 'ERR_UNSUPPORTED', message });
+    }
     expect(await opened({ file, format: 'raw' })).toEqual({ files: [file], formats: ['raw'] });
     expect((await opened({ file, format: 'qcow2' })).files).toEqual([file, secret]);
     for (const format of [undefined, 'qcow2'] as const) {

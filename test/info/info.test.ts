@@ -51,6 +51,13 @@ describe('imageInfo', () => {
     });
   });
 
+  test('says how to state the format of a backing file where the overlay does not', async () => {
+    raw('base.vmdk', 'KDMV and more');
+    await expect(chainOf({ file: forge('unstated.qcow2', { backing: 'base.vmdk' }) })).rejects.toMatchObject({
+      message: expect.stringMatching(/with 'qemu-img rebase -u -b FILE -F raw OVERLAY'/),
+    });
+  });
+
   test('describes a raw disk', async () => {
     const file = raw('disk.raw', 'x'.repeat(600));
     expect(await look({ file })).toEqual([

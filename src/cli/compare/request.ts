@@ -55,7 +55,7 @@ export function readCompareWords(operands: readonly string[], words: CompareWord
   const cache = readCacheMode('source cache', words.cache);
   const images = [
     readImageArgument(first, { ...words, format: aFormat }),
-    readImageArgument(second, { ...words, format: bFormat }),
+    readImageArgument(second, { ...words, format: bFormat, formatOption: '-F ' }),
   ] as const;
   return {
     kind: 'compare',

@@ -10,6 +10,8 @@ import { readImageOptions } from './image-options.js';
 interface ImageWords {
   /** The value of -f. */
   readonly format?: string | undefined;
+  /** As in ImageReference, if it is another option. */
+  readonly formatOption?: string | undefined;
   /** --image-opts: the operand is a list of options, not a name. */
   readonly imageOpts?: boolean | undefined;
   readonly forceShare?: boolean | undefined;
@@ -20,7 +22,7 @@ interface ImageWords {
 /** @throws Qcow2cError ERR_USAGE or ERR_UNSUPPORTED, in qemu-img's words */
 export function readImageArgument(
   text: string,
-  { format, imageOpts = false, forceShare = false, cache }: ImageWords,
+  { format, formatOption, imageOpts = false, forceShare = false, cache }: ImageWords,
 ): ImageReference {
   if (imageOpts) {
     if (format !== undefined) throw usageError('--image-opts and --format are mutually exclusive');
@@ -29,7 +31,9 @@ export function readImageArgument(
   }
   const shared = forceShare ? { forceShare } : {};
   refuseStandardInput(text);
-  if (format === undefined) return { file: sourceFile(text), ...shared };
+  if (format === undefined) {
+    return { file: sourceFile(text), ...(formatOption === undefined ? {} : { formatOption }), ...shared };
+  }
   const stated = sourceFormatOf(format, `Could not open ${quoted(text)}: `);
   return { file: sourceFile(text), format: stated, ...shared };
 }

@@ -66,8 +66,8 @@ export function readTargetOptions(
   return { file, format };
 }
 
-/** An image with its options. */
-function readImage(keys: Keys, use: ImageUse): ImageReference {
+/** An image with its options. @param node the prefix of its keys in the whole list */
+function readImage(keys: Keys, use: ImageUse, node = ''): ImageReference {
   const shared = isShared(keys) ? { forceShare: true } : {};
   const driver = take(keys, 'driver');
   if (driver === NBD_DRIVER || (driver !== undefined && FILE_DRIVERS.includes(driver))) {
@@ -79,8 +79,8 @@ function readImage(keys: Keys, use: ImageUse): ImageReference {
   }
   const reference = {
     file: readStorage(takeFileNode(keys), use),
-    ...(format === undefined ? {} : { format }),
-    ...(format === 'raw' ? readPart(keys) : readCompanions(keys, use)),
+    ...(format === undefined ? { formatOption: `${node}driver=` } : { format }),
+    ...(format === 'raw' ? readPart(keys) : readCompanions(keys, use, node)),
     ...shared,
   };
   readShared(keys, use);
@@ -107,9 +107,13 @@ function readPart(keys: Keys): Pick<ImageReference, 'offset' | 'size'> {
 }
 
 /** The other files of a qcow2 image. */
-function readCompanions(keys: Keys, use: ImageUse): Pick<ImageReference, 'backing' | 'dataFile'> {
+function readCompanions(
+  keys: Keys,
+  use: ImageUse,
+  node: string,
+): Pick<ImageReference, 'backing' | 'dataFile'> {
   takeIf(keys, 'lazy-refcounts', bool);
-  const backing = readBacking(keys, use);
+  const backing = readBacking(keys, use, node);
   const dataFile = takeNode(keys, 'data-file');
   return {
     ...(backing === undefined ? {} : { backing }),
@@ -117,13 +121,13 @@ function readCompanions(keys: Keys, use: ImageUse): Pick<ImageReference, 'backin
   };
 }
 
-function readBacking(keys: Keys, use: ImageUse): ImageReference['backing'] {
+function readBacking(keys: Keys, use: ImageUse, node: string): ImageReference['backing'] {
   if (keys.get('backing') === '') {
     keys.delete('backing');
     return 'none';
   }
   const backing = takeNode(keys, 'backing');
-  return backing === undefined ? undefined : readImage(backing, use);
+  return backing === undefined ? undefined : readImage(backing, use, `${node}backing.`);
 }
 
 /** The storage of an image: a file, or a raw node over a whole file. */

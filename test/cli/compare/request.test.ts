@@ -8,7 +8,7 @@ const optionsOf = (...words: string[]) => requestOf(...words).options;
 describe('the words of compare', () => {
   test('are two images by default', () => {
     expect(optionsOf('one', 'file:other')).toEqual({
-      images: [{ file: 'one' }, { file: 'other' }],
+      images: [{ file: 'one' }, { file: 'other', formatOption: '-F ' }],
       strict: undefined,
       cache: undefined,
       threads: undefined,
