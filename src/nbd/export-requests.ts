@@ -7,7 +7,7 @@ import type { CacheMode } from '../storage/cache-mode.js';
 import { readInRequests } from './block-reads.js';
 import { BASE_ALLOCATION, BlockStatus, type StatusRange } from './block-status.js';
 import type { ExportFacts, WriteFacts } from './export-facts.js';
-import { readError, statusError } from './nbd-failure.js';
+import { isKindRefused, readError, statusError } from './nbd-failure.js';
 import type { NbdHandle } from './nbd-handle.js';
 import type { WriteConnections } from './write-connections.js';
 
@@ -27,6 +27,7 @@ export class ExportRequests {
   readonly #isDurable: boolean;
   /** The server makes each of them durable; otherwise flushes do. */
   readonly #isForced: boolean;
+  #isStatusRefused = false;
   #writeCalls = 0;
   #writtenBytes = 0;
   #unflushed = 0;
@@ -51,9 +52,9 @@ export class ExportRequests {
     return this.#connections.writeFacts;
   }
 
-  /** Whether the server tells the block status. */
+  /** Whether the server tells the block status, as far as is known. */
   get hasStatus(): boolean {
-    return this.facts.contexts.includes(BASE_ALLOCATION);
+    return this.facts.contexts.includes(BASE_ALLOCATION) && !this.#isStatusRefused;
   }
 
   get writeCalls(): number {
@@ -104,7 +105,13 @@ export class ExportRequests {
 
   /** @returns answers with the block status as it is from now on, for offsets below `end` */
   status(end: number): (offset: number) => Promise<StatusRange> {
-    const status = new BlockStatus(this.#connections, BASE_ALLOCATION, 0, end);
+    const { library } = this.#connections;
+    const request = (begin: (handle: NbdHandle) => number) =>
+      this.#connections.request(begin).catch((error) => {
+        this.#isStatusRefused ||= isKindRefused(error);
+        throw error;
+      });
+    const status = new BlockStatus({ library, request }, BASE_ALLOCATION, 0, end);
     return (offset) =>
       status.at(offset).catch((error) => {
         throw this.#connections.isClosed ? abortedError(undefined) : statusError(this.#name, offset, error);

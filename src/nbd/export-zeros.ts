@@ -1,6 +1,7 @@
 /** Makes ranges of an export zeros: without sending them if the server can, otherwise by writing them. */
 import { STATE_ZERO } from './block-status.js';
 import type { ExportRequests } from './export-requests.js';
+import { isKindRefused } from './nbd-failure.js';
 
 /** Bytes of one fast request for zeros, or of one trim: both carry no data. */
 const QUICK_BYTES = 2 ** 30;
@@ -10,8 +11,10 @@ const ZERO_BYTES = 2 ** 21;
 export class ExportZeros {
   readonly #requests: ExportRequests;
   readonly #write: (offset: number, zeros: Uint8Array) => Promise<void>;
+  /** A kind of request that was refused once is not made again: writing zeros is right for every range. */
   #isFastRefused = false;
   #isRefused = false;
+  #isTrimRefused = false;
   #zeros: Uint8Array | undefined;
 
   /** @param write takes any range, as a write of the target */
@@ -24,7 +27,7 @@ export class ExportZeros {
   async makeBlocks(from: number, to: number): Promise<void> {
     const { canZero, canTrim } = this.#requests.writeFacts;
     if (canZero && !this.#isRefused) await this.#request(from, to);
-    else await this.#unlessZeros(from, to, canTrim);
+    else await this.#unlessZeros(from, to, canTrim && !this.#isTrimRefused);
   }
 
   /** Writes zeros. */
@@ -49,7 +52,7 @@ export class ExportZeros {
         await this.#requests.zero(at, length, isFast);
         at += length;
       } catch (error) {
-        if (!isRefusal(error)) throw error;
+        if (!isKindRefused((error as Error).cause)) throw error;
         if (isFast) {
           this.#isFastRefused = true;
         } else {
@@ -73,9 +76,10 @@ export class ExportZeros {
       const { length, flags } = await statusAt(at);
       const end = Math.min(at + (mayTrim ? Math.min(length, QUICK_BYTES) : length), to);
       if ((flags & STATE_ZERO) === 0) {
-        if (mayTrim) {
+        if (mayTrim && !this.#isTrimRefused) {
           await this.#requests.trim(at, end - at).catch((error) => {
-            if (!isRefusal(error)) throw error;
+            if (!isKindRefused(error.cause)) throw error;
+            this.#isTrimRefused = true;
           });
           await this.#unlessZeros(at, end, false);
         } else {
@@ -85,10 +89,4 @@ export class ExportZeros {
       at = end;
     }
   }
-}
-
-/** Whether the server refuses a kind of request, rather than failing to do it. */
-function isRefusal(error: unknown): boolean {
-  const { systemCode } = error as { readonly systemCode?: string };
-  return systemCode === 'ENOTSUP' || systemCode === 'EOPNOTSUPP' || systemCode === 'EINVAL';
 }

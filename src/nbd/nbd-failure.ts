@@ -45,6 +45,14 @@ export function isRefused(error: unknown): boolean {
   return error instanceof NbdFailure && error.kind === 'refused';
 }
 
+/**
+ * Whether the server refused a kind of request, rather than failed to do one of them. Servers answer EINVAL to requests
+ * that they do not know, and where the protocol has no number for the reason.
+ */
+export function isKindRefused(error: unknown): boolean {
+  return isRefused(error) && ['ENOTSUP', 'EOPNOTSUPP', 'EINVAL'].includes((error as NbdFailure).code ?? '');
+}
+
 /** Follows the name of an export whose size is not known exactly. */
 export const TOO_LARGE = 'has 2 ** 53 bytes or more, more than any image can have';
 

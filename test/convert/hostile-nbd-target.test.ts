@@ -98,6 +98,38 @@ test.each(REQUESTS.filter(([, type]) => type !== BLOCK_STATUS))(
   },
 );
 
+describe.each([
+  ['ENOTSUP', 95],
+  ['EINVAL', 22],
+])('a server that answers %s', (_, errno) => {
+  test.each([
+    ['write-zeroes', WRITE_ZEROES, true],
+    ['trims', TRIM, { without: WRITE_ZEROES }],
+    ['block status', BLOCK_STATUS, { without: WRITE_ZEROES }],
+  ])('to %s is not asked again for later ranges, and zeros are written', async (_kind, type, isWritable) => {
+    const holes = path('holes.raw');
+    const count = 64;
+    const piece = Buffer.concat([Buffer.alloc(MIB / 2, 'x'), Buffer.alloc(MIB / 2)]);
+    await writeFile(holes, Buffer.concat(Array<Buffer>(count).fill(piece)));
+    let asked = 0;
+    let written = 0;
+    const answer = (request: NbdRequest) => {
+      if (request.type === WRITE) written += request.length;
+      if (request.type !== type) return undefined;
+      asked += 1;
+      return errorChunk(request, errno);
+    };
+    await using server = await scriptedServer(path('s'), { isWritable, size: count * MIB, answer });
+    await convertHere({
+      ...{ sources: [holes], sourceFormat: 'raw', target: server.uri, targetFormat: 'raw', threads: 2 },
+    });
+    expect(written).toBe(count * MIB);
+    // Four items of two ranges are written at the same time.
+    expect(asked).toBeGreaterThan(0);
+    expect(asked).toBeLessThanOrEqual(8);
+  });
+});
+
 describe('a size', () => {
   test('larger than the export really is', async () => {
     const isBeyond = ({ offset, length }: NbdRequest) => offset + length > 7 * MIB;
