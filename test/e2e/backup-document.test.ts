@@ -46,6 +46,11 @@ case $1 in
 esac
 `;
 
+/** Fails for the directory if a test asks for it. */
+const SYNC = `#!/bin/bash
+if [ -d "$1" ] && [ -e unsynced ]; then echo "sync: error syncing '$1': Input/output error" >&2; exit 1; fi
+`;
+
 /** Tells another second at each call. */
 const DATE = `#!/bin/bash
 echo . >> seconds
@@ -92,6 +97,7 @@ beforeAll(async () => {
   const script = blocks.find((block) => block.startsWith('#!/bin/bash'))!;
   const programs = {
     virsh: VIRSH,
+    sync: SYNC,
     date: DATE,
     'backup-machine': script,
     qcow2c: `#!/bin/bash\nexec '${process.execPath}' '${join(ROOT, 'bin', 'qcow2c.js')}' "$@"\n`,
@@ -147,6 +153,18 @@ test('the script makes a full backup, then incremental ones; a run that fails le
   expect(await compare(disk, join(store, incremental))).toBe('Images are identical.\n');
   expect(await calls()).toMatch(/\ndomjobabort web\ncheckpoint-delete web 20261130-010001\n$/);
   await copyFile(join(store, incremental), join(store, IMAGE));
+});
+
+test('a run that cannot make its renaming durable fails, and keeps the last checkpoint', async () => {
+  const before = await last();
+  await writeFile(path('unsynced'), '');
+  expect(await backup()).toMatchObject({
+    status: 1,
+    stderr: `sync: error syncing '${store}': Input/output error\n`,
+  });
+  await rm(path('unsynced'));
+  expect(await last()).not.toBe(before);
+  expect(await readFile(path('calls'), 'utf8')).toMatch(/\ndomjobabort web\n$/);
 });
 
 describe('with that backup', () => {
