@@ -81,7 +81,13 @@ async function profile(argv, recording) {
 
 // As in bench/run.js.
 delete process.env.NODE_EXTRA_CA_CERTS;
-const { values } = parseArgs({ options: { runs: { type: 'string', default: '3' } } });
+const { values } = parseArgs({
+  options: { runs: { type: 'string', default: '3' }, help: { type: 'boolean', short: 'h' } },
+});
+if (values.help) {
+  console.log('usage: node bench/profile.js [--runs N]   (N rounds of each command, default: 3)');
+  process.exit();
+}
 const directory = join(CORPORA, 'profile');
 mkdirSync(directory, { recursive: true });
 try {

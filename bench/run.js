@@ -1,6 +1,5 @@
-// `npm run bench`: qcow2c and qemu-img side by side on this machine. `node bench/run.js [--runs N]
-// [--only ROW[,ROW]] [--dir DIR]` writes bench/results.md and bench/results.svg, or for a part (--only)
-// the same two files into DIR. Exit status 1 when a command fails or an output is wrong, not for a missed bar.
+// `npm run bench`: qcow2c and qemu-img side by side on this machine. See USAGE. Exit status 1 when a command fails or an
+// output is wrong, not for a missed bar.
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -22,6 +21,16 @@ import { verify } from './verify.js';
  */
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
+
+const USAGE = `usage: npm run bench -- [--runs N] [--only ROW[,ROW]] [--dir DIR]
+
+  --runs N          rounds of each command (default: 5)
+  --only ROW[,ROW]  measure these rows only
+  --dir DIR         directory for the disks and the outputs (default: bench/corpora)
+  -h, --help        print this text
+
+Writes results.md and results.svg into bench, or with --only into DIR.
+Rows: ${ROWS.map(({ id }) => id).join(', ')}`;
 
 /** @param {string} line */
 const say = (line) => void process.stderr.write(`${line}\n`);
@@ -78,8 +87,13 @@ async function main() {
       runs: { type: 'string', default: '5' },
       only: { type: 'string' },
       dir: { type: 'string', default: join(HERE, 'corpora') },
+      help: { type: 'boolean', short: 'h' },
     },
   });
+  if (values.help) {
+    console.log(USAGE);
+    return;
+  }
   const runs = Number(values.runs);
   if (!Number.isInteger(runs) || runs < 1) throw new Error(`--runs ${values.runs}: not a number of runs`);
   const rows = chosenRows(values.only);

@@ -25,14 +25,24 @@ const MEMORY = 2048;
 /** Bytes of an input. */
 const LONGEST = 16384;
 
+const USAGE = `usage: npm run fuzz:coverage -- [--seeds] [--keep] [${TARGETS.join('|')}]...`;
+
 const { values, positionals } = parseArgs({
-  options: { seeds: { type: 'boolean', default: false }, keep: { type: 'boolean', default: false } },
+  options: {
+    seeds: { type: 'boolean', default: false },
+    keep: { type: 'boolean', default: false },
+    help: { type: 'boolean', short: 'h' },
+  },
   allowPositionals: true,
 });
+if (values.help) {
+  console.log(USAGE);
+  process.exit();
+}
 const seconds = Number(process.env.QCOW2C_FUZZ_SECONDS ?? 60);
 const unknown = positionals.filter((name) => !TARGETS.includes(name));
 if (unknown.length > 0 || !(seconds > 0)) {
-  console.error(`usage: run.js [--seeds] [--keep] [${TARGETS.join('|')}]...`);
+  console.error(USAGE);
   process.exit(2);
 }
 
