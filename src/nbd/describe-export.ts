@@ -7,6 +7,7 @@ import { NbdConnection } from './nbd-connection.js';
 import { failureOf, isRefused, NbdFailure } from './nbd-failure.js';
 import type { ListCall, NbdHandle } from './nbd-handle.js';
 import type { NbdAddress } from './nbd-name.js';
+import { mayBeTaken } from './turned-away.js';
 
 /** Names that are taken from one list of the server. */
 const MOST_NAMES = 1000;
@@ -41,7 +42,10 @@ export async function openWithLists(
   settings: NbdSettings,
   contexts: readonly string[],
 ): Promise<{ readonly connection: NbdConnection; readonly lists: ServerLists }> {
-  const connection = await NbdConnection.open(address, settings, [], true);
+  const connection = await NbdConnection.open(address, settings, {
+    optionMode: true,
+    mayBeTaken: mayBeTaken(address),
+  });
   const { handle } = connection;
   try {
     // Servers with the old handshake negotiate nothing.

@@ -62,7 +62,7 @@ export class LastingConnection {
     try {
       await later(retryDelay(attempt), undefined, { signal }).catch(() => {});
       if (signal.aborted) return;
-      connection = await NbdConnection.open(address, settings, this.#contexts, false, signal);
+      connection = await NbdConnection.open(address, settings, { contexts: this.#contexts, signal });
       const { size } = connection.facts([]);
       if (size !== facts.size) throw changedSize(facts.size, size);
       this.#connection = connection;

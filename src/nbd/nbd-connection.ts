@@ -18,11 +18,28 @@ import { ServerClock } from './server-clock.js';
 const WAIT = 100;
 /** A server accepts more clients than it serves: the others wait for its greeting. */
 const BUSY = '; another client may be using it: qemu-nbd serves one at a time, and N with -e N';
+const TAKEN =
+  ' while this process has another connection to it: it seems to serve one client at a time; qemu-nbd serves N with -e N';
 /** With TLS 1.3 a server refuses a client without a certificate only after the handshake. */
 const UNKNOWN = '; it may ask for a client certificate: client-cert.pem and client-key.pem in --tls-creds';
 
+/** Milliseconds to wait for the greeting of a server that this process may wait for without end. */
+const TAKEN_PATIENCE = 10_000;
+
 /** Milliseconds that libnbd may work on a handshake: it keeps each name that is sent. One millisecond is usual. */
 const HANDSHAKE_WORK = 2000;
+
+/** How a connection is made. */
+interface Opening {
+  /** The meta contexts to ask for. */
+  readonly contexts?: readonly string[];
+  /** Stop before the export is chosen. */
+  readonly optionMode?: boolean;
+  /** Ends the attempt. */
+  readonly signal?: AbortSignal;
+  /** See `mayBeTaken`. */
+  readonly mayBeTaken?: boolean;
+}
 
 /** A request under way. */
 interface Pending {
@@ -43,17 +60,12 @@ export class NbdConnection {
 
   /**
    * Connects.
-   * @param contexts the meta contexts to ask for
-   * @param optionMode stop before the export is chosen
-   * @param signal ends the attempt
    * @throws Qcow2cError ERR_UNSUPPORTED without libnbd; NbdFailure
    */
   static async open(
     address: NbdAddress,
     settings: NbdSettings,
-    contexts: readonly string[] = [],
-    optionMode = false,
-    signal?: AbortSignal,
+    { contexts = [], optionMode = false, signal, mayBeTaken = false }: Opening = {},
   ): Promise<NbdConnection> {
     await requireHost(address);
     if (signal?.aborted === true) throw closedHere();
@@ -61,6 +73,7 @@ export class NbdConnection {
     const connection = new NbdConnection(handle, settings.timeoutMs);
     const stopListening = signal && onAbort(signal, () => connection.close());
     try {
+      if (mayBeTaken) await connection.#awaitGreeting();
       await connection.#advanceUntil(() => !handle.isConnecting);
       if (!handle.isUsable && !(optionMode && handle.isNegotiating)) {
         throw new NbdFailure('lost', 'the server closed the connection', { code: 'ENOTCONN' });
@@ -68,7 +81,7 @@ export class NbdConnection {
       return connection;
     } catch (error) {
       connection.close();
-      throw withHint(error, settings, connection.#isGreeted);
+      throw withHint(error, settings, connection.#isGreeted, mayBeTaken);
     } finally {
       stopListening?.();
     }
@@ -115,6 +128,11 @@ export class NbdConnection {
   /** Requests under way and later ones fail. */
   close(reason = closedHere()): void {
     this.#fail(reason);
+  }
+
+  async #awaitGreeting(): Promise<void> {
+    const clock = new ServerClock(Math.min(TAKEN_PATIENCE, this.#timeoutMs));
+    await this.#advanceUntil(() => this.#isGreeted || !this.handle.isConnecting, clock);
   }
 
   /** Serves the socket while requests are under way. */
@@ -180,9 +198,18 @@ export class NbdConnection {
 }
 
 /** @returns why a connection was not made, with a likely reason if there is one */
-function withHint(error: unknown, { tlsCreds }: NbdSettings, isGreeted: boolean): unknown {
+function withHint(
+  error: unknown,
+  { tlsCreds }: NbdSettings,
+  isGreeted: boolean,
+  mayBeTaken: boolean,
+): unknown {
   if (!(error instanceof NbdFailure)) return error;
   const { kind, message, code } = error;
+  if (mayBeTaken && kind === 'silent' && !isGreeted) {
+    return new NbdFailure(kind, `the server does not answer${TAKEN}`, error);
+  }
+  if (mayBeTaken && code === 'ENOTCONN') return new NbdFailure(kind, `${message}${TAKEN}`, error);
   if (kind === 'silent' && !isGreeted) return new NbdFailure(kind, `${message}${BUSY}`, error);
   const isUnknown = code === 'ENOTCONN' && tlsCreds?.kind === 'certificates' && !tlsCreds.hasOwn;
   return isUnknown && isGreeted ? new NbdFailure(kind, `${message}${UNKNOWN}`, error) : error;

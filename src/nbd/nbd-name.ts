@@ -34,8 +34,16 @@ interface InetServer {
 
 /** The same for every name of an export, as far as names and the paths of sockets tell. */
 export function exportIdentity({ server, exportName }: NbdAddress): string {
-  const where = server.kind === 'unix' ? [socketPath(server.path)] : [hostIdentity(server.host), server.port];
-  return `nbd ${JSON.stringify([...where, exportName])}`;
+  return `nbd ${JSON.stringify([...placeOf(server), exportName])}`;
+}
+
+/** Whether two names lead to one server, as far as they tell. */
+export function isSameServer(one: NbdAddress, other: NbdAddress): boolean {
+  return JSON.stringify(placeOf(one.server)) === JSON.stringify(placeOf(other.server));
+}
+
+function placeOf(server: UnixServer | InetServer): string[] {
+  return server.kind === 'unix' ? [socketPath(server.path)] : [hostIdentity(server.host), server.port];
 }
 
 /** Without links, where there is a socket. */

@@ -14,7 +14,7 @@ import { NbdConnection } from './nbd-connection.js';
 import { NbdFailure, nbdError, readError, statusError, TOO_LARGE } from './nbd-failure.js';
 import { exportIdentity, type NbdAddress } from './nbd-name.js';
 import { forgetExport, type OpenExport, registerExport } from './open-exports.js';
-import { onceNotTurnedAway } from './turned-away.js';
+import { mayBeTaken, onceNotTurnedAway } from './turned-away.js';
 
 interface ExportRequest {
   /** The name of a dirty bitmap that will be read; see `NbdSource.bitmapChanges`. */
@@ -54,7 +54,8 @@ export class NbdSource implements OpenedFile {
     let connection: NbdConnection | undefined;
     try {
       if (!asksForLists) {
-        connection = await onceNotTurnedAway(() => NbdConnection.open(address, settings, wanted));
+        const opening = { contexts: wanted, mayBeTaken: mayBeTaken(address) };
+        connection = await onceNotTurnedAway(() => NbdConnection.open(address, settings, opening));
         return new NbdSource(address, settings, connection, wanted, undefined);
       }
       const opened = await onceNotTurnedAway(() => openWithLists(address, settings, wanted));

@@ -10,7 +10,7 @@ import { NbdConnection } from './nbd-connection.js';
 import { NbdFailure } from './nbd-failure.js';
 import type { NbdHandle } from './nbd-handle.js';
 import type { NbdAddress } from './nbd-name.js';
-import { onceNotTurnedAway } from './turned-away.js';
+import { mayBeTaken, onceNotTurnedAway } from './turned-away.js';
 
 /** Each connection that waits takes one of the four threads of Node.js for file operations. */
 const MOST_CONNECTIONS = 3;
@@ -42,7 +42,8 @@ export class WriteConnections {
     settings: NbdSettings,
     contexts: readonly string[],
   ): Promise<WriteConnections> {
-    const first = await onceNotTurnedAway(() => NbdConnection.open(address, settings, contexts));
+    const opening = { contexts, mayBeTaken: mayBeTaken(address) };
+    const first = await onceNotTurnedAway(() => NbdConnection.open(address, settings, opening));
     try {
       await enlargeBuffer(address, first);
       return new WriteConnections(address, settings, contexts, first);
@@ -94,7 +95,8 @@ export class WriteConnections {
     const { signal } = this.#closing;
     let connection: NbdConnection | undefined;
     try {
-      connection = await NbdConnection.open(this.#address, this.#settings, this.#contexts, false, signal);
+      const opening = { contexts: this.#contexts, signal };
+      connection = await NbdConnection.open(this.#address, this.#settings, opening);
       await enlargeBuffer(this.#address, connection);
       if (this.isClosed) connection.close();
       else this.#connections.push(connection);

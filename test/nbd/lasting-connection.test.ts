@@ -69,7 +69,7 @@ test('an attempt that is ended while the host is looked up makes no connection',
   await using server = await scriptedServer(undefined, { greeting: 'none' });
   const address = parseNbdName(server.uri.replace('127.0.0.1', 'localhost'));
   const ending = new AbortController();
-  const opening = NbdConnection.open(address, SETTINGS, [], false, ending.signal);
+  const opening = NbdConnection.open(address, SETTINGS, { signal: ending.signal });
   ending.abort();
   await expect(opening).rejects.toMatchObject({ kind: 'closed' });
   expect(server.connections).toBe(0);

@@ -1,13 +1,16 @@
 /** Exports that are opened with less than usual, and those that are not opened: the message tells why. */
 import { writeFileSync } from 'node:fs';
-import { expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { parseNbdName } from '../../src/nbd/nbd-name.js';
 import { NbdSource } from '../../src/nbd/nbd-source.js';
 import { useScratch } from '../e2e/scratch.js';
-import { whileNbdkit } from '../oracle/nbd-server.js';
+import { whileNbdkit, whileQemuNbd } from '../oracle/nbd-server.js';
 import { scriptedServer } from '../oracle/scripted-nbd-server.js';
+import { longTest } from '../stage.js';
 
 const path = useScratch();
+
+beforeAll(() => writeFileSync(path('disk.raw'), Buffer.alloc(2 ** 20)));
 
 const open = (uri: string, asksForLists: boolean, timeoutMs = 60_000) =>
   NbdSource.open(parseNbdName(uri), { timeoutMs, retries: 0 }, { asksForLists });
@@ -37,6 +40,41 @@ test('a size that is no multiple of the smallest block is refused', async () => 
     await expect(open(uri(), false)).rejects.toThrow(
       'its size of 10000 bytes is not a multiple of its smallest block of 4096 bytes',
     );
+  });
+});
+
+describe('a second connection of this process', () => {
+  const TAKEN =
+    /^Could not open '.*': the server (does not answer|closed the connection) while this process has another connection to it: it seems to serve one client at a time; qemu-nbd serves N with -e N$/;
+
+  test.each([true, false])(
+    'to a qemu-nbd for one client ends (asked for lists: %s)',
+    async (asksForLists) => {
+      await whileQemuNbd(path('one'), ['-r', '-f', 'raw', path('disk.raw')], async ({ uri }) => {
+        const first = await open(uri(), false);
+        await expect(open(uri(), asksForLists, 200)).rejects.toThrow(TAKEN);
+        await first.close();
+        await (await open(uri(), asksForLists)).close();
+      });
+    },
+  );
+
+  longTest('ends before the time limit for silence, which is 60 s', async () => {
+    await whileQemuNbd(path('one'), ['-r', '-f', 'raw', path('disk.raw')], async ({ uri }) => {
+      const first = await open(uri(), false);
+      const start = performance.now();
+      await expect(open(uri(), false)).rejects.toThrow(TAKEN);
+      expect(performance.now() - start).toBeLessThan(20_000);
+      await first.close();
+    });
+  });
+
+  test('to a server that closes it at once ends', async () => {
+    const once = { allowsConnections: false, turnsAway: true };
+    await using server = await scriptedServer(path('once'), once);
+    const first = await open(server.uri, false);
+    await expect(open(server.uri, false)).rejects.toThrow(TAKEN);
+    await first.close();
   });
 });
 

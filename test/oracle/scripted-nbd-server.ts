@@ -28,6 +28,8 @@ export interface Script {
   /** Bytes; by connection, from 0 on. */
   readonly size?: number | bigint | ((connection: number) => number);
   readonly allowsConnections?: boolean;
+  /** Closes every connection after the first at once. */
+  readonly turnsAway?: boolean;
   /** Takes writes, trims, write-zeroes and flushes, and forgets what they bring. `without`: all but this request. */
   readonly isWritable?: boolean | { readonly without: number };
   /** The content; a request past its end reads zeros. Default: that of `contentAt`. */
@@ -66,6 +68,7 @@ export async function scriptedServer(
   const server: Server = createServer((socket) => {
     const connection = connections;
     connections += 1;
+    if (script.turnsAway && connection > 0) return void socket.destroy();
     open.add(socket);
     socket.on('error', () => {});
     socket.on('close', () => open.delete(socket));
