@@ -89,6 +89,7 @@ export class CompressedWriteCache implements WriteQueueOwner {
     for (const { index, start, part } of parts) {
       if (!this.#storeNow(index, start, part)) waits.push(this.#store(index, start, part));
     }
+    this.#queue.start();
     if (waits.length > 0) await Promise.all(waits);
   }
 
@@ -124,7 +125,8 @@ export class CompressedWriteCache implements WriteQueueOwner {
     if (this.#stopped) return;
     const cluster = this.#clusters.get(hostCluster) ?? this.#add(hostCluster);
     cluster.setDataEnd(end);
-    this.#sendIfFinished(cluster);
+    this.#enqueueIfFinished(cluster);
+    this.#queue.start();
   }
 
   /**
@@ -137,6 +139,7 @@ export class CompressedWriteCache implements WriteQueueOwner {
     for (const cluster of this.#clusters.values()) {
       if (cluster.changed && cluster.state === 'open') this.#queue.enqueue(cluster);
     }
+    this.#queue.start();
     const underWay = [...this.#clusters.values()].flatMap(({ written }) => written?.promise ?? []);
     // All of them, also when one fails: the caller may close the file next, and must not do so under a write.
     await Promise.allSettled(underWay);
@@ -245,7 +248,7 @@ export class CompressedWriteCache implements WriteQueueOwner {
     if (cluster.state === 'writing') return false;
     if (cluster.memory === undefined && !this.#slots.takeFree(cluster)) return false;
     cluster.fill(start, bytes);
-    this.#sendIfFinished(cluster);
+    this.#enqueueIfFinished(cluster);
     return true;
   }
 
@@ -265,6 +268,7 @@ export class CompressedWriteCache implements WriteQueueOwner {
         await this.#slots.request(cluster);
       }
     }
+    this.#queue.start();
   }
 
   async #writeEachStraight(offset: number, lengths: ArrayLike<number>, bytes: Uint8Array): Promise<void> {
@@ -286,7 +290,7 @@ export class CompressedWriteCache implements WriteQueueOwner {
     }
   }
 
-  #sendIfFinished(cluster: CachedHostCluster): void {
+  #enqueueIfFinished(cluster: CachedHostCluster): void {
     if (cluster.state !== 'open' || !cluster.isFinished) return;
     if (cluster.changed) {
       this.#queue.enqueue(cluster);

@@ -1,6 +1,6 @@
 /**
- * Sends host clusters of the compressed write cache to the storage. While a writer is free, a cluster is written at
- * once. Otherwise clusters wait in order, and contiguous ones leave as one larger write.
+ * Sends host clusters of the compressed write cache to the storage. Clusters wait in order until a writer is free, and
+ * contiguous ones leave as one larger write.
  */
 import { type CachedHostCluster, signal } from './cached-host-cluster.js';
 import type { Storage } from './storage.js';
@@ -47,12 +47,11 @@ export class WriteQueue {
     return Math.min(Math.max(SMALLEST_UNIT, this.#storage.alignment), this.#clusterSize);
   }
 
-  /** Takes an open cluster; its `written` is set and settles when the write ends. */
+  /** Takes an open cluster; its `written` is set and settles when the write ends. Call `start` afterwards. */
   enqueue(cluster: CachedHostCluster): void {
     cluster.state = 'queued';
     cluster.written = signal();
     this.#queue.set(cluster.index, cluster);
-    this.#startWriters();
   }
 
   /** Takes a queued cluster back, unwritten. */
@@ -63,7 +62,8 @@ export class WriteQueue {
     cluster.written = undefined;
   }
 
-  #startWriters(): void {
+  /** Writes while a writer is free. Call it once for clusters that are enqueued together, so that they leave together. */
+  start(): void {
     while (this.#busy < WRITERS && this.#queue.size > 0 && this.#failure === undefined) {
       const run = this.#takeRun();
       this.#busy += 1;
@@ -123,6 +123,6 @@ export class WriteQueue {
       this.#queue.clear();
       for (const waiter of waiters) waiter?.reject(failure.error);
     }
-    this.#startWriters();
+    this.start();
   }
 }

@@ -769,6 +769,14 @@ describe('13. contiguous finished host clusters leave together, and several writ
     ]);
   });
 
+  test('clusters that one call finishes leave as one write, also when both writers are free', async () => {
+    const { storage, cache } = makeCache(6);
+    const lengths = Array.from({ length: 6 }, () => CLUSTER / 2);
+    await cache.writeRun(4 * CLUSTER, lengths, payload(3 * CLUSTER));
+    await cache.stop();
+    expect(storage.writes.map(({ offset, buffers }) => [offset / CLUSTER, buffers.length])).toEqual([[4, 3]]);
+  });
+
   test('a free writer takes the next clusters at once', async () => {
     const { storage, cache } = makeCache(6);
     storage.hold();
