@@ -117,6 +117,19 @@ describe('an item', () => {
     expect(item.every((byte) => byte === 0)).toBe(true);
   });
 
+  test('gets zeros only where they are wanted', () => {
+    const wanted = [
+      [0, 4096],
+      [8192, 12_288],
+    ] as const;
+    const setup = { readAlignment: 1, salvage: false, itemSize: ITEM, ...memoryOf() };
+    new SegmentReader(setup, setup, new Map()).read([segment(1000, 1000, 0)], 0, item, [], wanted);
+    const expected = new Uint8Array(ITEM).fill(0xdd);
+    for (const [from, to] of wanted) expected.fill(0, from, to);
+    expected.set(CONTENT.subarray(0, 1000), 1000);
+    expect(Buffer.compare(item, expected)).toBe(0);
+  });
+
   test('of whole blocks is read in place, in one read', () => {
     readItem(4096, [segment(4096, 16_384, 8192)]);
     expect(vi.mocked(fs.readSync).mock.calls.length).toBe(1);

@@ -15,7 +15,7 @@ import type { CompressionAnswer, CompressionItem, CompressionSetup } from '../me
 import type { PoolSharedMemory } from '../messages/task.js';
 import { BackingComparison } from './backing-comparison.js';
 import type { Decompressors } from './cluster-inflater.js';
-import { SegmentReader } from './segment-reader.js';
+import { type ByteRange, SegmentReader } from './segment-reader.js';
 import { type ClusterSegment, type SplitSegment, splitSegments } from './split-segments.js';
 import { threadMemory } from './thread-memory.js';
 import { runsToWrite, touchedSubclusters } from './zero-runs.js';
@@ -63,7 +63,7 @@ export class ClusterCompressor {
     const split = splitSegments(segments);
     const payloads = this.#wholePayloads(split, length);
     const others = payloads.size === 0 ? split : split.filter(({ at }) => !payloads.has(at));
-    this.#reader.read(others, slot, input, unreadable);
+    this.#reader.read(others, slot, input, unreadable, this.#wanted(item));
     this.#backing.begin(item);
     const touched = this.#touched(split, length, input);
     const sizes = new Uint32Array(clusters);
@@ -110,6 +110,13 @@ export class ClusterCompressor {
       digests: this.#setup.digests ? blockDigests(input.subarray(0, length)) : undefined,
       unreadable,
     };
+  }
+
+  /** The parts of the item that are looked at; undefined: all of it. The backing file holds the others. */
+  #wanted({ changed }: CompressionItem): ByteRange[] | undefined {
+    const { clusterSize, digests } = this.#setup;
+    if (digests) return undefined;
+    return changed?.map(([from, to]) => [from * clusterSize, to * clusterSize]);
   }
 
   /** The segments, by their place in the item, that are whole clusters whose payload the target can hold unchanged. */

@@ -18,6 +18,8 @@ const SALVAGED_PIECE = 4096;
 /** Bytes between two segments of an export that are read in one request; less than the usual cluster. */
 const MOST_ZEROS_READ = 2 ** 15;
 
+/** In bytes from the item's start. */
+export type ByteRange = readonly [from: number, to: number];
 export type ReaderSetup = Pick<TaskSetup, 'readAlignment' | 'salvage' | 'itemSize'>;
 export type ReaderMemory = Pick<PoolSharedMemory, 'arrivals' | 'cancellation'>;
 
@@ -40,6 +42,7 @@ export class SegmentReader {
    * @param segments in ascending order, inside the item
    * @param slot of the item, where bytes arrive
    * @param unreadable receives the ranges that became zeros, and malformed payloads that were read
+   * @param wanted the parts of the item that are used, in bytes and ascending; the rest becomes anything
    * @throws ItemError for a lost file; without salvage, for the first range that cannot be read
    */
   read(
@@ -47,6 +50,7 @@ export class SegmentReader {
     slot: number,
     item: Uint8Array,
     unreadable: UnreadableItemRange[],
+    wanted: readonly ByteRange[] = [[0, item.length]],
   ): void {
     let filled = 0;
     let read: ReadRun | undefined;
@@ -54,7 +58,7 @@ export class SegmentReader {
       throwIfCancelled(this.#memory);
       const { at, length } = segment;
       if (read === undefined || index > read.last) read = this.#readTogether(segments, index, item);
-      if (at > filled) item.fill(0, filled, at);
+      fillZeros(item, filled, at, wanted);
       const place = item.subarray(at, at + length);
       switch (segment.kind) {
         case 'data':
@@ -69,7 +73,7 @@ export class SegmentReader {
       }
       filled = at + length;
     }
-    item.fill(0, filled);
+    fillZeros(item, filled, item.length, wanted);
   }
 
   /**
@@ -161,6 +165,14 @@ export class SegmentReader {
 
   #arrived(slot: number, at: number, length: number): Uint8Array {
     return new Uint8Array(this.#memory.arrivals, slot * this.#setup.itemSize + at, length);
+  }
+}
+
+/** Fills what is wanted of [from, to). */
+function fillZeros(item: Uint8Array, from: number, to: number, wanted: readonly ByteRange[]): void {
+  for (const [first, end] of wanted) {
+    if (first >= to) break;
+    if (end > from) item.fill(0, Math.max(from, first), Math.min(to, end));
   }
 }
 
