@@ -18,6 +18,8 @@ import type { WorkerThread } from './worker-thread.js';
 
 /** Of this process, for results and for arrivals. */
 const sharedMemory = new BufferPool<SharedArrayBuffer>(sharedAlignedMemory);
+/** Items that a thread has at most: the one that it works on, and the next, so that it need not wait for the main thread. */
+const ITEMS_AT_ONCE = 2;
 const NO_MEMORY = new SharedArrayBuffer(0);
 
 export interface PoolOptions<Task extends AnyTask> {
@@ -56,7 +58,8 @@ export class WorkerPool<Task extends AnyTask> {
   readonly #threads: readonly (WorkerThread | OwnThread)[];
   /** Why there are fewer threads than requested. */
   readonly threadsRefused: Qcow2cError | undefined;
-  readonly #idle: (WorkerThread | OwnThread)[] = [];
+  /** Threads that are set up, and how many items each has. */
+  readonly #ready = new Map<WorkerThread | OwnThread, number>();
   /** Threads that take further items. */
   #usable: number;
   readonly #waiting: Job[] = [];
@@ -176,18 +179,29 @@ export class WorkerPool<Task extends AnyTask> {
   #handOut(): void {
     if (this.#usable === 0 || this.#closed) this.#rejectWaiting(this.#lost?.reason);
     for (;;) {
-      const [thread, job] = [this.#idle[0], this.#waiting[0]];
+      const [thread, job] = [this.#freest(), this.#waiting[0]];
       if (thread === undefined || job === undefined) return;
-      this.#idle.shift();
       this.#waiting.shift();
       void this.#work(thread, job);
     }
   }
 
+  /** The thread with the fewest items; undefined if all have enough. */
+  #freest(): WorkerThread | OwnThread | undefined {
+    let fewest = ITEMS_AT_ONCE;
+    let freest: WorkerThread | OwnThread | undefined;
+    for (const [thread, items] of this.#ready) {
+      if (items >= fewest) continue;
+      fewest = items;
+      freest = thread;
+    }
+    return freest;
+  }
+
   async #prepare(thread: WorkerThread | OwnThread, setup: Task['setup']): Promise<void> {
     try {
       await thread.ask({ kind: 'setup', setup, memory: this.#memory });
-      this.#idle.push(thread);
+      this.#ready.set(thread, 0);
     } catch (error) {
       this.#lose(error);
     }
@@ -195,11 +209,13 @@ export class WorkerPool<Task extends AnyTask> {
   }
 
   async #work(thread: WorkerThread | OwnThread, { item, resolve, reject }: Job): Promise<void> {
+    this.#ready.set(thread, (this.#ready.get(thread) ?? 0) + 1);
     try {
       resolve(await thread.ask({ kind: 'item', item }));
-      this.#idle.push(thread);
+      const items = this.#ready.get(thread);
+      if (items !== undefined) this.#ready.set(thread, items - 1);
     } catch (error) {
-      this.#lose(error);
+      if (this.#ready.delete(thread)) this.#lose(error);
       reject(error);
     }
     this.#handOut();

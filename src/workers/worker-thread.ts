@@ -1,9 +1,8 @@
 /**
  * A worker thread. It serves one pool after the other, because it takes a while to start, and because koffi never frees
- * the memory of a thread (docs/reliability.md, "Thousands of conversions"). It answers each question before the next.
+ * the memory of a thread (docs/reliability.md, "Thousands of conversions"). It answers questions in their order.
  */
 import { Worker } from 'node:worker_threads';
-import { internalError } from '../errors.js';
 import { serveRead } from './brokered-read.js';
 import type { Question, Reply } from './messages/thread.js';
 
@@ -19,7 +18,8 @@ export class WorkerThread {
   readonly #worker: Worker;
   /** Resolves when its modules are loaded, or it has ended. */
   readonly #loaded: Promise<void>;
-  #asked: { resolve(answer: unknown): void; reject(reason: unknown): void } | undefined;
+  /** Questions without an answer, the oldest first. */
+  readonly #asked: { resolve(answer: unknown): void; reject(reason: unknown): void }[] = [];
   /** Resolves when the last question is answered, also with an error. */
   #settled: Promise<unknown> = Promise.resolve();
   /** Why it has ended. */
@@ -50,7 +50,8 @@ export class WorkerThread {
       else asked?.resolve(reply.answer);
     });
     this.#worker.on('messageerror', (error) => this.#answered()?.reject(error));
-    this.#worker.once('error', (error) => this.#endWith(error));
+    // A thread may throw again before it ends.
+    this.#worker.on('error', (error) => this.#endWith(error));
     this.#worker.once('exit', (code) => this.#endWith(new Error(`worker exited with code: ${code}`)));
   }
 
@@ -64,9 +65,8 @@ export class WorkerThread {
    */
   ask(question: Question): Promise<unknown> {
     const answer = new Promise<unknown>((resolve, reject) => {
-      if (this.#asked !== undefined) throw internalError('a worker thread was asked two questions at a time');
       if (this.#end !== undefined) throw this.#end.reason;
-      this.#asked = { resolve, reject };
+      this.#asked.push({ resolve, reject });
       this.#worker.ref();
       this.#worker.postMessage(question);
     });
@@ -105,19 +105,19 @@ export class WorkerThread {
   async #load(): Promise<void> {
     this.#worker.ref();
     await this.#loaded;
-    if (this.#asked === undefined) this.#worker.unref();
+    if (this.#asked.length === 0) this.#worker.unref();
   }
 
-  /** @returns the pending question, if any */
+  /** @returns the oldest question, if any */
   #answered() {
-    const asked = this.#asked;
-    this.#asked = undefined;
-    this.#worker.unref();
+    const asked = this.#asked.shift();
+    if (this.#asked.length === 0) this.#worker.unref();
     return asked;
   }
 
   #endWith(reason: unknown): void {
     this.#end ??= { reason };
-    this.#answered()?.reject(this.#end.reason);
+    for (const { reject } of this.#asked.splice(0)) reject(this.#end.reason);
+    this.#worker.unref();
   }
 }

@@ -118,6 +118,18 @@ describe('a pool', () => {
     expect(packed.map(({ sizes }) => sizes[0])).toEqual(packed.map((_, index) => index));
   });
 
+  test('gives a thread its next item early, so that it need not wait for the main thread', async () => {
+    const counter = new Int32Array(new SharedArrayBuffer(4));
+    const pool = start('counts', 1, 4, { counter });
+    await pool.run(item(0), 0);
+    const packed = [1, 2].map((slot) => pool.run(item(slot), slot));
+    const end = performance.now() + 10_000;
+    // The main thread does nothing else meanwhile.
+    while (Atomics.load(counter, 0) < 3 && performance.now() < end);
+    expect(Atomics.load(counter, 0)).toBe(3);
+    await Promise.all(packed);
+  });
+
   test('rejects waiting items when it is closed, and can be closed at once', async () => {
     const pool = start('answers', 3);
     const ends = Promise.allSettled([0, 1, 2, 3].map((slot) => pool.run(item(slot), slot)));
