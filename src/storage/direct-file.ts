@@ -14,6 +14,7 @@ import { ReadError, readFully } from '../system/read-fully.js';
 import { isTransient, MOST_IDLE_ATTEMPTS } from '../system/transient-error.js';
 import type { CacheMode } from './cache-mode.js';
 import { DirectDescriptor } from './direct-descriptor.js';
+import { EarlySync } from './early-sync.js';
 import { isRefusal } from './open-direct.js';
 import type { RateLimit } from './rate-limit.js';
 import { pastCapacity, type SparseStorage } from './storage.js';
@@ -41,6 +42,7 @@ export class DirectFile implements SparseStorage {
   /** Changes in progress. No descriptor is closed before they end, because another file could get its number. */
   readonly #inFlight = new Set<Promise<unknown>>();
   readonly #closing = new AbortController();
+  readonly #earlySync = new EarlySync(() => this.#syncNow());
   /** Bytes of a device. */
   #capacity: number | undefined;
   #fullDiskAdvice: string | undefined;
@@ -118,17 +120,22 @@ export class DirectFile implements SparseStorage {
     this.#fullDiskAdvice = advice;
   }
 
-  write(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
-    return this.#whileOpen(this.#writeAll(offset, buffers));
+  async write(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
+    await this.#whileOpen(this.#writeAll(offset, buffers));
+    if (this.#inFlight.size > 0) return;
+    const sync = this.#earlySync.startIfWorthIt(this.#writtenBytes);
+    if (sync !== undefined) void this.#whileOpen(sync);
   }
 
   /** Records a change in progress on the descriptor. */
   async #whileOpen<Result>(change: Promise<Result>): Promise<Result> {
+    if (this.#inFlight.size === 0) this.#earlySync.diskWorks();
     this.#inFlight.add(change);
     try {
       return await change;
     } finally {
       this.#inFlight.delete(change);
+      if (this.#inFlight.size === 0) this.#earlySync.diskWaits();
     }
   }
 
@@ -177,6 +184,11 @@ export class DirectFile implements SparseStorage {
   }
 
   async sync(): Promise<void> {
+    await this.#earlySync.end();
+    await this.#syncNow();
+  }
+
+  async #syncNow(): Promise<void> {
     if (this.#mode === 'unsafe') return;
     try {
       await promisify(fs.fdatasync)(this.fd);

@@ -4,7 +4,7 @@
  */
 import * as fs from 'node:fs';
 import { constants } from 'node:os';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { CacheMode } from '../../src/storage/cache-mode.js';
 import { DirectFile } from '../../src/storage/direct-file.js';
 import { alignedMemory, DIRECT_ALIGNMENT } from '../../src/system/aligned-memory.js';
@@ -458,5 +458,44 @@ describe('sync, truncate and close', () => {
     waiting[1]?.(null, BLOCK);
     await Promise.all([writing, acting]);
     expect(called).toHaveBeenCalledTimes(1);
+  });
+});
+
+describe('a sync beside the work', () => {
+  /** 16 MiB, on a clock on which the disk waits as long as it works. */
+  async function writeEnough(file: DirectFile): Promise<void> {
+    let time = 0;
+    vi.spyOn(performance, 'now').mockImplementation(() => {
+      time += 100;
+      return time;
+    });
+    onTestFinished(() => void vi.restoreAllMocks());
+    await file.write(0, [blocks((16 * 1024 * 1024) / BLOCK)]);
+  }
+
+  test('that fails makes the last sync fail, although the system reports the loss once', async () => {
+    const file = await open();
+    replace('fdatasync', (_fd: number, callback: Callback) => {
+      system.replaced.delete('fdatasync');
+      callback(systemError('EIO'));
+    });
+    await writeEnough(file);
+    await expect(file.sync()).rejects.toMatchObject({ code: 'ERR_IO', systemCode: 'EIO' });
+  });
+
+  test('ends before the file is closed', async () => {
+    const file = await open();
+    let end: (() => void) | undefined;
+    replace('fdatasync', (_fd: number, callback: Callback) => {
+      end = () => callback(null);
+    });
+    await writeEnough(file);
+    const close = vi.fn(system.real.get('close') as Call);
+    replace('close', close);
+    const closed = file.close();
+    expect(await stateOf(closed)).toBe('waiting');
+    expect(close).not.toHaveBeenCalled();
+    end?.();
+    await closed;
   });
 });
