@@ -24,6 +24,8 @@ export class WorkerThread {
   #settled: Promise<unknown> = Promise.resolve();
   /** Why it has ended. */
   #end: { readonly reason: unknown } | undefined;
+  /** Its end is awaited: from then on it keeps the process alive. */
+  #isEnding = false;
 
   /** Starts the thread. Once its modules are loaded, an idle thread does not keep the process alive. */
   constructor(entry: URL) {
@@ -95,6 +97,7 @@ export class WorkerThread {
   /** Ends the thread, also in the middle of its work. */
   async end(): Promise<void> {
     await this.#load();
+    this.#isEnding = true;
     await this.#worker.terminate();
   }
 
@@ -105,19 +108,23 @@ export class WorkerThread {
   async #load(): Promise<void> {
     this.#worker.ref();
     await this.#loaded;
-    if (this.#asked.length === 0) this.#worker.unref();
+    this.#unrefIfIdle();
   }
 
   /** @returns the oldest question, if any */
   #answered() {
     const asked = this.#asked.shift();
-    if (this.#asked.length === 0) this.#worker.unref();
+    this.#unrefIfIdle();
     return asked;
   }
 
   #endWith(reason: unknown): void {
     this.#end ??= { reason };
     for (const { reject } of this.#asked.splice(0)) reject(this.#end.reason);
-    this.#worker.unref();
+    this.#unrefIfIdle();
+  }
+
+  #unrefIfIdle(): void {
+    if (this.#asked.length === 0 && !this.#isEnding) this.#worker.unref();
   }
 }

@@ -130,6 +130,23 @@ describe('a pool', () => {
     await Promise.all(packed);
   });
 
+  test('keeps the process alive until a thread has ended, also if that throws once more', async () => {
+    const pool = start('answers', 1);
+    await pool.run(item(0), 0);
+    const [thread] = threads.slice(-1) as [Worker];
+    const unref = vi.spyOn(thread, 'unref');
+    const terminate = thread.terminate.bind(thread);
+    thread.terminate = () => {
+      unref.mockClear();
+      const ended = terminate();
+      thread.emit('error', new Error('broken'));
+      return ended;
+    };
+    await pool.close();
+    await closeWorkers();
+    expect(unref).not.toHaveBeenCalled();
+  });
+
   test('rejects waiting items when it is closed, and can be closed at once', async () => {
     const pool = start('answers', 3);
     const ends = Promise.allSettled([0, 1, 2, 3].map((slot) => pool.run(item(slot), slot)));
