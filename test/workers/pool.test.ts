@@ -136,14 +136,15 @@ describe('a pool', () => {
     const [thread] = threads.slice(-1) as [Worker];
     const unref = vi.spyOn(thread, 'unref');
     const terminate = thread.terminate.bind(thread);
-    thread.terminate = () => {
+    vi.spyOn(thread, 'terminate').mockImplementationOnce(() => {
       unref.mockClear();
       const ended = terminate();
       thread.emit('error', new Error('broken'));
       return ended;
-    };
+    });
     await pool.close();
     await closeWorkers();
+    expect(thread.terminate).toHaveBeenCalled();
     expect(unref).not.toHaveBeenCalled();
   });
 
