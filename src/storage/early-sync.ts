@@ -3,7 +3,7 @@
  * it only for a disk that waits for the program often enough.
  */
 
-/** Bytes written since the last sync that are worth another one. */
+/** Bytes written since a sync was last considered, after which it is considered again. */
 const WORTH_A_SYNC = 16 * 1024 * 1024;
 /** The part of the time in which the disk must have waited. For a disk that is the bottleneck it is at most 0.02. */
 const WORTH_A_WAIT = 0.05;
@@ -11,8 +11,8 @@ const WORTH_A_WAIT = 0.05;
 export class EarlySync {
   readonly #sync: () => Promise<void>;
   readonly #now: () => number;
-  /** Bytes written when the last sync began. */
-  #syncedBytes = 0;
+  /** Bytes written when a sync was last considered, whether it was worth it or not. */
+  #consideredBytes = 0;
   /** When that was, in milliseconds, and how long the disk has waited since then. */
   #since: number;
   #waited = 0;
@@ -49,10 +49,10 @@ export class EarlySync {
    * @returns settles with the sync, and never rejects; undefined if none is worth it
    */
   startIfWorthIt(writtenBytes: number): Promise<void> | undefined {
-    if (writtenBytes - this.#syncedBytes < WORTH_A_SYNC) return undefined;
+    if (writtenBytes - this.#consideredBytes < WORTH_A_SYNC) return undefined;
     const now = this.#now();
     const share = this.#waited / (now - this.#since);
-    this.#syncedBytes = writtenBytes;
+    this.#consideredBytes = writtenBytes;
     this.#since = now;
     this.#waited = 0;
     if (share < WORTH_A_WAIT) return undefined;
