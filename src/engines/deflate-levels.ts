@@ -60,10 +60,10 @@ const RULES: readonly Rule<DeflateLevel>[] = [
   // Such as positions on a track.
   ['measured values', 5, { ...CODE, repeats4: below(0.015) }],
   // The larger window finds more in them than a longer search in qemu-img's.
-  ['instructions', 1, { ...INSTRUCTIONS, distinct: below(174), repeats4: below(0.25) }],
+  ['instructions', 0, { ...INSTRUCTIONS, distinct: [154, 174], repeats4: below(0.25) }],
   [
     'instructions and addresses',
-    1,
+    0,
     {
       ...INSTRUCTIONS,
       printable: from(0.35),
@@ -72,6 +72,7 @@ const RULES: readonly Rule<DeflateLevel>[] = [
       repeats: from(-0.1),
     },
   ],
+  ['instructions with few repeats', 1, { ...CODE, distinct: from(163), repeats4: below(0.058) }],
   ['machine code', 4, CODE],
   // Most samples equal the one before.
   ['heights, screens, maps', 7, { ...NO_TEXT, repeats: from(0.35), distinct: [2, 60] }],
@@ -132,7 +133,7 @@ const RULES: readonly Rule<DeflateLevel>[] = [
   ['indented and listed text', 4, { ...TEXT, repeats4: from(0.11), collision: NOT_DENSE }],
   // For random, compressed and encoded bytes no level gains much. What looks like them may be sounds or models.
   ['encoded bytes', 0, { collision: DENSE, printable: from(0.9) }],
-  ['dense records', 5, { collision: DENSE, zeros: from(0.3) }],
+  ['dense records', 4, { collision: DENSE, zeros: from(0.3) }],
   ['random keys', 5, { collision: below(0.013), zeros: [0.18, 0.3], repeats: below(-0.12) }],
   ['samples of several channels', 5, { collision: DENSE, repeats4: from(0.15), printable: below(0.3) }],
   ['runs', 5, RUNS],
@@ -164,8 +165,11 @@ const RULES: readonly Rule<DeflateLevel>[] = [
   ['numbers in memory', 7, { zeros: from(0.45), digits: from(0.09) }],
   // Symbols and relocations have entries of 24 bytes that differ little: a quick search finds them.
   ['relocations', 0, { zeros: [0.7, 0.73], repeats4: [0.41, 0.45] }],
+  ['tables of 64-bit numbers', 1, { zeros: from(0.45), distinct: from(40), repeats: below(-0.23) }],
+  ['text and zeros', 4, { zeros: from(0.38), printableOrZero: from(0.93) }],
   // A quick search misses what repeats among many zeros, most where the values are few.
-  ['memory, tables', 6, { zeros: from(0.45), distinct: from(40) }],
+  ['memory', 5, { zeros: from(0.45), distinct: from(40) }],
+  ['tables of many values', 4, { zeros: from(0.38), distinct: from(95) }],
   ['tables of few values', 7, { zeros: from(0.38) }],
   ['Chinese in UTF-16', 5, WIDE_TEXT],
   [

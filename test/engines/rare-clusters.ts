@@ -163,5 +163,5 @@ export const RARE_CLUSTERS: readonly [content: string, cluster: Uint8Array, defl
     ['short runs', shortRuns, 5, 3],
     ['depths', depths, 4, 3],
     ['packed bits', packed, 0, 3],
-    ['letters beside random bytes', letters, 4, 3],
+    ['letters beside random bytes', letters, 1, 3],
   ];
