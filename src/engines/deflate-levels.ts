@@ -72,7 +72,11 @@ const RULES: readonly Rule<DeflateLevel>[] = [
       repeats: from(-0.1),
     },
   ],
-  ['instructions with few repeats', 1, { ...CODE, distinct: from(163), repeats4: below(0.058) }],
+  [
+    'instructions with few repeats',
+    1,
+    { ...CODE, zeros: below(0.2), distinct: from(163), repeats4: below(0.058) },
+  ],
   ['machine code', 4, CODE],
   // Most samples equal the one before.
   ['heights, screens, maps', 7, { ...NO_TEXT, repeats: from(0.35), distinct: [2, 60] }],
@@ -165,11 +169,11 @@ const RULES: readonly Rule<DeflateLevel>[] = [
   ['numbers in memory', 7, { zeros: from(0.45), digits: from(0.09) }],
   // Symbols and relocations have entries of 24 bytes that differ little: a quick search finds them.
   ['relocations', 0, { zeros: [0.7, 0.73], repeats4: [0.41, 0.45] }],
-  ['tables of 64-bit numbers', 1, { zeros: from(0.45), distinct: from(40), repeats: below(-0.23) }],
-  ['text and zeros', 4, { zeros: from(0.38), printableOrZero: from(0.93) }],
+  ['tables of 64-bit numbers', 4, { zeros: from(0.45), distinct: from(40), repeats: below(-0.23) }],
+  ['text and zeros', 4, { zeros: [0.38, 0.926], printableOrZero: from(0.93), repeats: from(-0.021) }],
   // A quick search misses what repeats among many zeros, most where the values are few.
-  ['memory', 5, { zeros: from(0.45), distinct: from(40) }],
-  ['tables of many values', 4, { zeros: from(0.38), distinct: from(95) }],
+  ['memory', 6, { zeros: from(0.45), distinct: from(40) }],
+  ['tables of many values', 5, { zeros: from(0.38), distinct: from(95) }],
   ['tables of few values', 7, { zeros: from(0.38) }],
   ['Chinese in UTF-16', 5, WIDE_TEXT],
   [
