@@ -35,7 +35,7 @@ const RULES: readonly Rule<DeflateLevel>[] = [
     'packets',
     6,
     {
-      ...{ ...CODE, collision: [0.023, 0.0325], high: below(0.3), distinct: below(175) },
+      ...{ ...CODE, collision: [0.023, 0.0325], high: below(0.3), distinct: below(192) },
       ...{ zeros: [0.2, 0.35], printable: below(0.4), repeats4: from(0.1), repeats: below(-0.12) },
     },
   ],
@@ -75,8 +75,9 @@ const RULES: readonly Rule<DeflateLevel>[] = [
   [
     'instructions with few repeats',
     1,
-    { ...CODE, zeros: below(0.2), distinct: from(163), repeats4: below(0.058) },
+    { ...CODE, zeros: below(0.2), distinct: [163, 215], repeats4: below(0.058) },
   ],
+  ['bytes between many zeros', 5, { ...CODE, zeros: from(0.85) }],
   ['machine code', 4, CODE],
   // Most samples equal the one before.
   ['heights, screens, maps', 7, { ...NO_TEXT, repeats: from(0.35), distinct: [2, 60] }],
@@ -121,7 +122,7 @@ const RULES: readonly Rule<DeflateLevel>[] = [
     7,
     { ...TEXT_AND_ZEROS, digits: from(0.15), collision: NOT_DENSE, distinct: [17, 40] },
   ],
-  ['text full of numbers', 5, { ...TEXT_AND_ZEROS, digits: from(0.15), collision: NOT_DENSE }],
+  ['text full of numbers', 6, { ...TEXT_AND_ZEROS, digits: from(0.15), collision: NOT_DENSE }],
   // Such as the qualities of DNA reads.
   ['runs of a letter', 6, { ...TEXT, repeats4: from(0.3), collision: NOT_DENSE }],
   [
@@ -165,6 +166,12 @@ const RULES: readonly Rule<DeflateLevel>[] = [
   ['models with repeats', 4, { collision: [0.006, 0.013], repeats4: from(0.045) }],
   // A block of them that comes again and again: ISA-L loses what is 32 KiB away. Without repeats they are not compressed.
   ['random bytes that repeat', 1, { collision: below(0.0052) }],
+  // Such as protocol buffers.
+  [
+    'text between numbers',
+    4,
+    { collision: DENSE, printable: [0.5, 0.8], zeros: below(0.01), digits: from(0.04) },
+  ],
   ['random and compressed bytes', 0, { collision: DENSE }],
   ['numbers in memory', 7, { zeros: from(0.45), digits: from(0.09) }],
   // Symbols and relocations have entries of 24 bytes that differ little: a quick search finds them.
@@ -183,6 +190,8 @@ const RULES: readonly Rule<DeflateLevel>[] = [
   ],
   // Identifiers.
   ['hexadecimal in binary data', 0, { digits: from(0.3), high: [0.03, 0.09] }],
+  // Most pixels equal the one before.
+  ['pictures with transparency', 7, { high: from(0.3), repeats: from(0.6), distinct: from(3) }],
   // Such as bitmaps, and a sound in two equal channels.
   [
     'repeated samples',
@@ -192,6 +201,7 @@ const RULES: readonly Rule<DeflateLevel>[] = [
   // The names of files, with numbers and zeros between them.
   ['directories', 4, { printable: [0.48, 0.75], zeros: [0.12, 0.38], repeats: below(-0.08) }],
   ['word lists', 4, { printable: [0.9, 0.98], high: from(0.01), zeros: below(0.01), distinct: below(75) }],
+  ['pictures of few colours', 7, { high: from(0.09), zeros: from(0.1), distinct: below(32) }],
   ['other binary data', 4, { high: from(0.09) }],
   ['other binary data', 4, { printable: below(0.45) }],
   ['markup', 4, { digits: from(0.014), zeros: below(0.05), repeats4: from(0.0335) }],

@@ -141,7 +141,7 @@ describe.each<[string, Uint8Array, number, number]>([
     0,
     3,
   ],
-  ['text full of numbers', repeated('4711;2026-11-29;31.5;52.520008\n'), 5, 3],
+  ['text full of numbers', repeated('4711;2026-11-29;31.5;52.520008\n'), 6, 3],
   [
     'random bytes in Base64',
     Buffer.from(Buffer.from(randomBytes(CLUSTER)).toString('base64')).subarray(0, CLUSTER),
@@ -179,7 +179,7 @@ describe.each<[string, Uint8Array, number, number]>([
     4,
     3,
   ],
-  ['text beside more random bytes', joined(text(CLUSTER - 40_000), randomBytes(40_000)), 1, 2],
+  ['text beside more random bytes', joined(text(CLUSTER - 40_000), randomBytes(40_000)), 4, 2],
   ['numbers of 16 bits', numbers, 4, 3],
   ['words that hold no text', words, 5, 3],
   ['brightnesses', brightnesses, 5, 2],

@@ -128,6 +128,30 @@ const letters = joined(
   randomBytes(CLUSTER - 46_000),
 );
 
+/** Three bytes a pixel, of which some are lighter. */
+const COLOURS = [0, 60, 120, 180, 0, 70, 140, 210, 0, 80, 160, 240];
+const fewColours = Uint8Array.from(
+  { length: CLUSTER },
+  (_, at) => COLOURS[(at % 3) * 4 + (noise[Math.floor(at / 24)]! & 3)]! + (noise[at]! > 250 ? 12 : 0),
+);
+
+/** Red, green, blue and opacity; neighbours are alike. */
+const transparent = Uint8Array.from({ length: CLUSTER }, (_, at) =>
+  at % 4 === 3 ? 255 : 90 + (noise[(at >> 6) * 4 + (at & 3)]! & 127),
+);
+
+/** A name of ten letters, a digit, and eight random bytes. */
+const buffers = Uint8Array.from({ length: CLUSTER }, (_, at) => {
+  const column = at % 19;
+  if (column < 10) return 0x41 + (noise[at]! % 24);
+  return column === 10 ? 0x30 + (noise[at]! % 10) : noise[at]!;
+});
+
+/** Nine of ten pixels are black. */
+const digits = noise
+  .subarray(0, CLUSTER)
+  .map((byte, at) => (noise[(at >> 2) + CLUSTER]! < 26 ? byte & 0x7f : 0));
+
 export const RARE_CLUSTERS: readonly [content: string, cluster: Uint8Array, deflate: number, zstd: number][] =
   [
     ['headers of packets', headers, 6, 4],
@@ -164,4 +188,8 @@ export const RARE_CLUSTERS: readonly [content: string, cluster: Uint8Array, defl
     ['depths', depths, 4, 3],
     ['packed bits', packed, 0, 3],
     ['letters beside random bytes', letters, 1, 3],
+    ['a picture of few colours', fewColours, 7, 4],
+    ['an icon with transparency', transparent, 7, 4],
+    ['protocol buffers', buffers, 4, 3],
+    ['digits in white on black', digits, 5, 3],
   ];
