@@ -60,7 +60,8 @@ function cpuSeconds(times) {
 export function timedRun(argv, target, directory) {
   const [peak, cpu] = ['time.out', 'times.out'].map((name) => join(directory, name));
   settle(target);
-  const counted = ['bash', '-c', WITH_CPU_TIME, 'bash', cpu, ...argv];
+  // Node gives its children sockets, so bash takes itself for a remote shell and would run ~/.bashrc, as slow as it may be.
+  const counted = ['bash', '--norc', '-c', WITH_CPU_TIME, 'bash', cpu, ...argv];
   const wall = run([GNU_TIME, '-q', '-f', '%M', '-o', peak, ...counted]);
   const peakKiB = Number(readFileSync(peak, 'utf8'));
   return { wall, cpu: cpuSeconds(readFileSync(cpu, 'utf8')), peak: peakKiB * 1024, size: sizeOf(target) };
