@@ -19,8 +19,6 @@ export interface EngineLevel {
   readonly library?: string | undefined;
   /** libzstd: log2 of the entries of its search tables; undefined: the level's own. */
   readonly tableLog?: number | undefined;
-  /** ISA-L: most literals and matches in a block; undefined: ISA-L's own number. */
-  readonly tokensPerBlock?: number | undefined;
 }
 
 /** The parameters of a compressor. They are plain data: the main thread chooses once and sends them to the workers. */

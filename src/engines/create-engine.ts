@@ -69,7 +69,7 @@ const LOWER_LEVELS = [12, 6, 1];
 
 /** @param native the library of a native engine */
 function compressorOf(
-  { engine, level, tableLog, tokensPerBlock }: EngineLevel,
+  { engine, level, tableLog }: EngineLevel,
   native: NativeLibrary | undefined,
   type: CompressionType,
   windowBits: 12 | 15,
@@ -78,9 +78,7 @@ function compressorOf(
     return type === 'zlib' ? new NodeZlibCompressor(level, windowBits) : new NodeZstdCompressor(level);
   }
   if (engine === 'libzstd') return new LibzstdCompressor(native, level, tableLog);
-  return engine === 'isal'
-    ? new IsalCompressor(native, level, tokensPerBlock)
-    : new LibdeflateCompressor(native, level);
+  return engine === 'isal' ? new IsalCompressor(native, level) : new LibdeflateCompressor(native, level);
 }
 
 /** What inflates what a choice has compressed: of Node.js where that is what compresses. */

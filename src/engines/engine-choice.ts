@@ -12,7 +12,7 @@ import {
 } from './create-engine.js';
 import { defaultLevels, levelsOf, ZSTD_TABLE_LOG } from './default-levels.js';
 import { findLibrary } from './installed-libraries.js';
-import { ISAL_FASTEST, ISAL_SHORT_BLOCK, isalUnportable } from './isal.js';
+import { ISAL_FASTEST, isalUnportable } from './isal.js';
 import { libzstdVersion, mayCorrupt } from './libzstd.js';
 import { hasNodeZstd } from './node-zstd.js';
 
@@ -167,7 +167,7 @@ async function isalForLowestStep(
   if (choice.engine !== 'libdeflate') return undefined;
   const library = await available.library('isal');
   if (library === undefined) return undefined;
-  const isal = { engine: 'isal', level: ISAL_FASTEST, library, tokensPerBlock: ISAL_SHORT_BLOCK } as const;
+  const isal = { engine: 'isal', level: ISAL_FASTEST, library } as const;
   return (await available.works({ ...choice, ...isal })) ? isal : undefined;
 }
 

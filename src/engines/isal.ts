@@ -36,8 +36,6 @@ const LEVEL_STATE_BYTES = [0, 20_480, 69_632] as const;
  * cluster of 64 KiB. It determines the ends of blocks, as does the other, so neither must ever change.
  */
 const TOKENS_PER_BLOCK = 65_536;
-/** Codes that follow the content make payloads 1 % smaller, and take a fifth more time. */
-export const ISAL_SHORT_BLOCK = 10_240;
 const TOKEN_BYTES = 4;
 
 /** A stored block of deflate: its header, and the most bytes in one. */
@@ -65,12 +63,11 @@ export class IsalCompressor implements Compressor {
 
   /**
    * @param level 0 to 2, checked when the engine is chosen
-   * @param tokensPerBlock literals and matches, for levels 1 and 2
    * @throws Qcow2cError ERR_ENGINE if the library or the system fails
    */
-  constructor(library: NativeLibrary, level: number, tokensPerBlock = TOKENS_PER_BLOCK) {
+  constructor(library: NativeLibrary, level: number) {
     const stateBytes = LEVEL_STATE_BYTES[level] ?? 0;
-    const bufferBytes = stateBytes === 0 ? 0 : stateBytes + TOKEN_BYTES * tokensPerBlock;
+    const bufferBytes = stateBytes === 0 ? 0 : stateBytes + TOKEN_BYTES * TOKENS_PER_BLOCK;
     this.#deflate = library.func(ISAL_SYMBOL, 'int', ['uint64_t']);
     const initialise = library.func('isal_deflate_stateless_init', 'void', ['uint64_t']);
     const copy = library.system('memcpy', 'uint64_t', ['void *', 'const void *', 'size_t']);

@@ -40,10 +40,7 @@ describe('the choice', () => {
       {
         type: 'zlib',
         ...{ engine: 'libdeflate', level: 7, library: FILES.libdeflate },
-        byContent: [
-          { engine: 'isal', level: 2, library: FILES.isal, tokensPerBlock: 10_240 },
-          ...libdeflate(1, 4, 5, 6, 7),
-        ],
+        byContent: [{ engine: 'isal', level: 2, library: FILES.isal }, ...libdeflate(1, 4, 5, 6, 7)],
         windowBits: 15,
       },
     ],

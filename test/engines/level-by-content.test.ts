@@ -14,6 +14,10 @@ const repeated = (line: string) => Buffer.alloc(CLUSTER, line);
 const numbers = randomBytes(CLUSTER).map((byte, at) => (at % 2 === 0 ? byte : 0xc0 + (byte & 3)));
 
 const noise = randomBytes(8 * CLUSTER);
+/** Words of all letters, which are about equally frequent. */
+const letters = Uint8Array.from({ length: CLUSTER }, (_, at) =>
+  noise[at]! % 6 === 0 ? 32 : 58 + (noise[at + CLUSTER]! % 68),
+);
 /** Every fourth byte is zero, and none of the others is a letter. */
 const words = noise
   .subarray(0, CLUSTER)
@@ -38,6 +42,11 @@ const relocations = new Uint8Array(
     at % 3 === 0 ? 0x3d1101n + 8n * BigInt(at) : at % 3 === 1 ? 8n : 0x10101n + 257n * BigInt(noise[at]!),
   ).buffer,
 );
+/** Of 64 bits, in one module of a program. */
+const addresses = Uint8Array.from({ length: CLUSTER }, (_, at) => {
+  const dice = noise[at]!;
+  return [dice | 0x80, dice & 0x1f, 0x90 + (dice & 1)][at % 8] ?? 0;
+});
 const channels = new Uint8Array(
   Int16Array.from({ length: CLUSTER / 2 }, (_, at) => 2000 * Math.sin(at / 180) + noise[at & ~1]! / 8).buffer,
 );
@@ -133,22 +142,24 @@ const sourceFiles = joined(
 );
 describe.each<[string, Uint8Array, number, number]>([
   [
-    'text',
+    'text of few letters',
     repeated(
       'All good books will need a little less than a full week;\t  see the  appendix (P. VI).\n' +
         '"Quite Just", Zoe Yates of Kent & Oxford Hills; But: [Gone, Home]! Did U Find X?\n',
     ),
-    0,
+    4,
     3,
   ],
+  ['text of many letters', letters, 1, 3],
+  ['prose with accents', letters.map((byte, at) => (at % 200 === 7 ? 0xe9 : byte)), 0, 3],
   ['text full of numbers', repeated('4711;2026-11-29;31.5;52.520008\n'), 6, 3],
   [
     'random bytes in Base64',
     Buffer.from(Buffer.from(randomBytes(CLUSTER)).toString('base64')).subarray(0, CLUSTER),
-    4,
+    0,
     3,
   ],
-  ['text of few letters', repeated('GATTACACCGTAATGCCGTTAAGCTTAGGACCATG'), 4, 3],
+  ['text of four letters', repeated('GATTACACCGTAATGCCGTTAAGCTTAGGACCATG'), 4, 3],
   [
     'small numbers with gaps',
     new Uint8Array(Uint32Array.from({ length: CLUSTER / 4 }, (_, at) => 1 + (at % 31) * 0x10001).buffer),
@@ -185,12 +196,13 @@ describe.each<[string, Uint8Array, number, number]>([
   ['brightnesses', brightnesses, 5, 2],
   ['lines of a list', repeated('AAAA,SAAS,CAAC,KAAK;IACH,OAAO,EAAE,CAAC'), 4, 3],
   ['words between zeros', joined(text(CLUSTER / 2), new Uint8Array(CLUSTER / 2)), 4, 3],
-  ['few bytes between zeros', records(CLUSTER).map((byte, at) => (at % 8 === 0 ? byte : 0)), 7, 3],
+  ['few bytes between zeros', records(CLUSTER).map((byte, at) => (at % 8 === 0 ? byte : 0)), 0, 3],
   ['one byte value', new Uint8Array(CLUSTER).fill(0xa5), 4, 3],
   ['records of 16 bytes', records(CLUSTER), 5, 3],
   ['numbers of 64 bits in records', tables, 4, 3],
   ['decimal numbers of 64 bits', decimals, 7, 3],
-  ['relocations of a program', relocations, 0, 3],
+  ['relocations of a program', relocations, 1, 3],
+  ['addresses', addresses, 1, 3],
   ['samples of two channels', channels, 5, 4],
   ['heights', heights, 7, 3],
   ['prices', prices, 7, 4],
@@ -204,9 +216,10 @@ describe.each<[string, Uint8Array, number, number]>([
   ['hashes in hexadecimal', hashes, 0, 3],
   ['positions', positions, 5, 2],
   ['records with gaps', gaps, 5, 3],
-  ['short instructions', instructions(4, 130), 4, 4],
-  ['long instructions', instructions(5, 40), 0, 3],
-  ['packets', packets, 0, 3],
+  ['short instructions', instructions(4, 130), 0, 4],
+  ['long instructions', instructions(6, 100), 0, 3],
+  ['instructions with addresses', instructions(7, 160), 4, 3],
+  ['packets', packets, 1, 3],
   ['source files', sourceFiles, 4, 3],
   ['a track', repeated('<trkpt lat="52.5200081" lon="13.4049542"><ele>34.5</ele></trkpt>\n'), 7, 3],
   [

@@ -25,15 +25,6 @@ const rounded = bytesOf(
   ),
 );
 
-/** Two operations, and an address or a register. */
-const OPERATIONS = Buffer.from('488b89e80f85415583c4243174665dc3', 'hex');
-const kernel = Uint8Array.from({ length: CLUSTER }, (_, at) => {
-  const dice = noise[at + CLUSTER]!;
-  if (at % 6 < 2) return OPERATIONS[dice >> 4]!;
-  if (noise[at]! < 45) return 0;
-  return noise[at]! < 70 ? 0xff : (dice * 235) >> 8;
-});
-
 /** Six loudspeakers, each louder than the one before. */
 const channels = bytesOf(
   Int16Array.from(
@@ -157,7 +148,6 @@ export const RARE_CLUSTERS: readonly [content: string, cluster: Uint8Array, defl
     ['headers of packets', headers, 6, 4],
     ['identifiers of 64 bits', identifiers, 7, 3],
     ['fractions that were rounded', rounded, 7, 2],
-    ['instructions of a kernel', kernel, 4, 2],
     ['sounds of six channels', channels, 5, 2],
     ['samples that occur twice', twice, 5, 3],
     ['numbers in the memory of a program', memory, 7, 3],
@@ -186,10 +176,10 @@ export const RARE_CLUSTERS: readonly [content: string, cluster: Uint8Array, defl
     ['EBCDIC', ebcdic, 4, 3],
     ['short runs', shortRuns, 5, 3],
     ['depths', depths, 4, 3],
-    ['packed bits', packed, 0, 3],
-    ['letters beside random bytes', letters, 1, 3],
+    ['packed bits', packed, 1, 3],
+    ['letters beside random bytes', letters, 4, 3],
     ['a picture of few colours', fewColours, 7, 4],
-    ['an icon with transparency', transparent, 7, 4],
+    ['an icon with transparency', transparent, 5, 4],
     ['protocol buffers', buffers, 4, 3],
     ['digits in white on black', digits, 5, 3],
   ];
