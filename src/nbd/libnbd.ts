@@ -37,6 +37,8 @@ export interface Libnbd {
   readonly create: () => HandleAddress;
   readonly close: (handle: HandleAddress) => void;
   readonly error: () => LibraryError;
+  /** @returns the handshake of a connected handle: `oldstyle`, `newstyle` or `newstyle-fixed` */
+  readonly protocol: (handle: HandleAddress) => string;
   /** @returns the call of this name, which takes a handle first; -1 is an error */
   readonly call: (name: CallName) => Call;
   /** @returns whether this libnbd has the call */
@@ -150,6 +152,7 @@ function bind(koffi: Koffi, file: string, library: ReturnType<Koffi['load']>): L
   const words = library.func('nbd_get_error', 'str', []);
   const errno = library.func('nbd_get_errno', 'int', []);
   const version = library.func('nbd_get_version', 'str', ['void *']);
+  const protocol = library.func('nbd_get_protocol', 'str', ['void *']);
   const extentProto = koffi.proto(
     'int (uintptr_t user, const char *context, uint64_t offset, uintptr_t entries, size_t count, void *error)',
   );
@@ -182,6 +185,7 @@ function bind(koffi: Koffi, file: string, library: ReturnType<Koffi['load']>): L
     create: () => create(),
     close: (handle) => void close(handle),
     error: () => ({ message: words() ?? '', errno: errno() }),
+    protocol: (handle) => protocol(handle) ?? '',
     call: (name) => {
       const bound = find(name);
       if (bound === undefined) throw new Error(`libnbd ${found} lacks ${name}`);

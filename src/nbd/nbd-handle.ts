@@ -32,6 +32,7 @@ const GOODBYE_PATIENCE = 250;
 
 export class NbdHandle {
   readonly library: Libnbd;
+  readonly #exportName: string;
   #address: HandleAddress | undefined;
 
   /**
@@ -46,6 +47,7 @@ export class NbdHandle {
     optionMode = false,
   ) {
     this.library = loadLibnbd();
+    this.#exportName = exportName;
     // libnbd would encrypt without checking the server.
     if (tls && tlsCreds === undefined) {
       throw usageError(`${quoted(name)} needs --tls-creds DIR, a directory with ca-cert.pem or keys.psk`, {
@@ -119,6 +121,7 @@ export class NbdHandle {
    * @throws NbdFailure
    */
   facts(contexts: readonly string[]): ExportFacts {
+    this.#refuseUnheardName();
     const minimum = this.#do('nbd_get_block_size', SIZE_MINIMUM);
     const maximum = this.#do('nbd_get_block_size', SIZE_MAXIMUM);
     const minimumBlock = Math.min(LARGEST_MINIMUM, Math.max(1, minimum));
@@ -232,6 +235,14 @@ export class NbdHandle {
       if (left <= 0 || Number(this.#call('nbd_poll', left)) < 0) return false;
     }
     return this.#is('nbd_aio_is_ready');
+  }
+
+  /** libnbd opens the only export of a server with the old handshake, whatever its name is to be. @throws NbdFailure */
+  #refuseUnheardName(): void {
+    if (this.#address === undefined || this.#exportName === '') return;
+    if (this.library.protocol(this.#address) !== 'oldstyle') return;
+    const words = `the server takes no names of exports (old handshake), and ${quoted(this.#exportName)} is asked for`;
+    throw new NbdFailure('broken', words);
   }
 
   /** @throws NbdFailure also for a size that libnbd returns as a negative number, without an error */

@@ -150,6 +150,18 @@ async function freePort(): Promise<number> {
   return port;
 }
 
+test('a server with the old handshake has no names: a name is refused, not ignored', async () => {
+  await whileNbdkit(path('s'), ['-o', 'file', disk], async ({ uri }) => {
+    await expectDisk(uri());
+    for (const command of [['info'], ['convert', '-c']]) {
+      const target = command.length > 1 ? [path('none')] : [];
+      expect(await fails(...command, uri('vda'), ...target)).toContain(
+        "the server takes no names of exports (old handshake), and 'vda' is asked for",
+      );
+    }
+  });
+});
+
 test.each(
   shortened(
     [
