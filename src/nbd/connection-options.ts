@@ -14,7 +14,7 @@ export interface NbdSettings {
 }
 
 type TlsCredentials =
-  /** `hasOwn`: there is a certificate of the client, too. */
+  /** `hasOwn`: there is a certificate of the client, too, with its key: libnbd uses no other. */
   | { readonly kind: 'certificates'; readonly directory: string; readonly hasOwn: boolean }
   /** `user`: the first of the file, for URIs that name none. */
   | { readonly kind: 'psk'; readonly file: string; readonly user: string };
@@ -72,7 +72,10 @@ async function credentialsIn(directory: string): Promise<TlsCredentials> {
   const keys = join(directory, 'keys.psk');
   if (await exists(keys)) return { kind: 'psk', file: keys, user: await firstUser(keys) };
   if (await exists(join(directory, 'ca-cert.pem'))) {
-    return { kind: 'certificates', directory, hasOwn: await exists(join(directory, 'client-cert.pem')) };
+    const own = await Promise.all(
+      ['client-cert.pem', 'client-key.pem'].map((file) => exists(join(directory, file))),
+    );
+    return { kind: 'certificates', directory, hasOwn: own.every((isThere) => isThere) };
   }
   throw usageError(`${quoted(directory)} (--tls-creds) has neither ca-cert.pem nor keys.psk`, {
     file: directory,

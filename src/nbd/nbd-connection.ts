@@ -12,16 +12,11 @@ import type { ExportFacts } from './export-facts.js';
 import { closedHere, isRefused, NbdFailure } from './nbd-failure.js';
 import { NbdHandle } from './nbd-handle.js';
 import type { NbdAddress } from './nbd-name.js';
+import { withOpeningHint } from './opening-hint.js';
 import { ServerClock } from './server-clock.js';
 
 /** Milliseconds of one wait: a closed connection is noticed after at most so long. */
 const WAIT = 100;
-/** A server accepts more clients than it serves: the others wait for its greeting. */
-const BUSY = '; another client may be using it: qemu-nbd serves one at a time, and N with -e N';
-const TAKEN =
-  ' while this process has another connection to it: it seems to serve one client at a time; qemu-nbd serves N with -e N';
-/** With TLS 1.3 a server refuses a client without a certificate only after the handshake. */
-const UNKNOWN = '; it may ask for a client certificate: client-cert.pem and client-key.pem in --tls-creds';
 
 /** Milliseconds to wait for the greeting of a server that this process may wait for without end. */
 const TAKEN_PATIENCE = 10_000;
@@ -81,7 +76,8 @@ export class NbdConnection {
       return connection;
     } catch (error) {
       connection.close();
-      throw withHint(error, settings, connection.#isGreeted, mayBeTaken);
+      const isGreeted = connection.#isGreeted;
+      throw withOpeningHint(error, address, settings, { isGreeted, mayBeTaken });
     } finally {
       stopListening?.();
     }
@@ -195,24 +191,6 @@ export class NbdConnection {
     for (const { reject } of this.#pending.values()) reject(this.#failure);
     this.#pending.clear();
   }
-}
-
-/** @returns why a connection was not made, with a likely reason if there is one */
-function withHint(
-  error: unknown,
-  { tlsCreds }: NbdSettings,
-  isGreeted: boolean,
-  mayBeTaken: boolean,
-): unknown {
-  if (!(error instanceof NbdFailure)) return error;
-  const { kind, message, code } = error;
-  if (mayBeTaken && kind === 'silent' && !isGreeted) {
-    return new NbdFailure(kind, `the server does not answer${TAKEN}`, error);
-  }
-  if (mayBeTaken && code === 'ENOTCONN') return new NbdFailure(kind, `${message}${TAKEN}`, error);
-  if (kind === 'silent' && !isGreeted) return new NbdFailure(kind, `${message}${BUSY}`, error);
-  const isUnknown = code === 'ENOTCONN' && tlsCreds?.kind === 'certificates' && !tlsCreds.hasOwn;
-  return isUnknown && isGreeted ? new NbdFailure(kind, `${message}${UNKNOWN}`, error) : error;
 }
 
 /** Finds the host first: libnbd would block the thread while it asks for an address that takes long. */

@@ -18,25 +18,30 @@ export type FailureKind =
   /** This side closed the connection. */
   | 'closed';
 
+type TlsStage = 'handshake' | 'records';
+
 export class NbdFailure extends Error {
   override readonly name = 'NbdFailure';
   readonly kind: FailureKind;
   /** The system's number and name of the reason, where there is one. */
   readonly errno: number | undefined;
   readonly code: string | undefined;
+  /** Where GnuTLS failed: in the handshake, or in the records that follow it. */
+  readonly tls: TlsStage | undefined;
   /** Nothing more can be read of the export: see `isFileLost`. */
   readonly isFileLost: boolean;
 
   constructor(
     kind: FailureKind,
     message: string,
-    reason?: { errno?: number | undefined; code?: string | undefined },
+    reason?: { errno?: number | undefined; code?: string | undefined; tls?: TlsStage | undefined },
   ) {
     super(message);
     this.kind = kind;
     this.isFileLost = kind !== 'refused';
     this.errno = reason?.errno;
     this.code = reason?.code;
+    this.tls = reason?.tls;
   }
 }
 
@@ -101,24 +106,24 @@ export function failureOf({ message, errno }: LibraryError, isAlive: boolean): N
   if (isAlive && !isInvalid) return new NbdFailure('refused', words, reason);
   // EPIPE would stand for the pipe of a stream.
   if (['ENOTCONN', 'EPIPE'].includes(reason?.code ?? '') || ENDED.test(words)) {
-    return new NbdFailure('lost', 'the server closed the connection', { code: 'ENOTCONN' });
+    const tls = words.startsWith('gnutls_record_') ? 'records' : undefined;
+    return new NbdFailure('lost', 'the server closed the connection', { code: 'ENOTCONN', tls });
   }
   if (LOST.includes(reason?.code ?? '')) return new NbdFailure('lost', words, reason);
   // The number alone says little of what a server did wrong: keep libnbd's words.
-  return new NbdFailure('broken', tlsWords(words));
-}
-
-/** GnuTLS does not say which side refused what. */
-function tlsWords(words: string): string {
-  const [, reason] = /^gnutls_handshake: (.*?)\.?(?: \(-?\d+\/-?\d+\))?$/.exec(words) ?? [];
-  return reason === undefined ? words : `${reason} (are the files in --tls-creds those for this server?)`;
+  const [, tlsReason] = /^gnutls_handshake: (.*?)\.?(?: \(-?\d+\/-?\d+\))?$/.exec(words) ?? [];
+  if (tlsReason === undefined) return new NbdFailure('broken', words);
+  // GnuTLS does not say which side refused what.
+  const hint = 'are the files in --tls-creds those for this server?';
+  return new NbdFailure('broken', `${tlsReason} (${hint})`, { tls: 'handshake' });
 }
 
 /** libnbd's words for a handshake that failed, without what only its developers need. */
 function handshakeWords(words: string): string {
   const found = words.replace(/^handshake: /, '').replace(/: [A-Z][^:]*$/, '');
   if (found.startsWith('server has no export named ')) return `${found} (qcow2c info lists those it has)`;
-  if (found.includes('refused TLS')) return 'the server does not offer TLS';
+  if (/refused TLS|^server is (oldstyle|not using fixed newstyle), but/.test(found))
+    return 'the server does not offer TLS';
   if (/TLS/.test(found) && /require|initiate|policy/i.test(found))
     return `${found} (use nbds: or --tls-creds)`;
   return found;

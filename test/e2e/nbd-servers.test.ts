@@ -107,6 +107,13 @@ describe('TLS', () => {
       expect(await fails('convert', '--tls-creds', client, uri, path('none'))).toContain(
         'the server closed the connection; it may ask for a client certificate: client-cert.pem',
       );
+      // libnbd uses a certificate only with its key.
+      const keyless = path('keyless');
+      await mkdir(keyless);
+      for (const name of ['ca-cert.pem', 'client-cert.pem']) {
+        await runOk('cp', [`${client}/ca-cert.pem`, `${keyless}/${name}`]);
+      }
+      expect(await fails('convert', '--tls-creds', keyless, uri, path('none'))).toContain('client-key.pem');
     });
   });
 

@@ -39,6 +39,11 @@ test('a server that is shutting down is not described in words about sockets', (
   expect(message).toBe("Could not read 'nbd://host/' at offset 512: the server is shutting down");
 });
 
+test.each(['oldstyle', 'not using fixed newstyle'])('a server that is %s does not offer TLS', (is) => {
+  const message = `nbd_aio_notify_read: handshake: server is ${is}, but handle TLS setting is 'require' (2)`;
+  expect(failureOf({ message, errno: 0 }, false).message).toBe('the server does not offer TLS');
+});
+
 test('a TLS handshake that fails names the option', () => {
   const message =
     'nbd_aio_notify_read: gnutls_handshake: The TLS connection was non-properly terminated. (-1/1)';
