@@ -8,7 +8,7 @@ import { backingFilePath } from '../image/image-name.js';
 import { type ImageFormat, type ImageReference, isImageFormat } from '../image/image-reference.js';
 import { type OpenedImage, type OpenSettings, openImage, within } from '../image/open-image.js';
 import { openImageFile } from '../image/open-image-file.js';
-import { wantedByCaller } from '../image/referenced-files.js';
+import { storedPlace, wantedByCaller } from '../image/referenced-files.js';
 import type { Source } from '../image/source.js';
 import { fileIdentity } from '../system/file-identity.js';
 import { refuseLargerBacking } from './changed-clusters.js';
@@ -71,7 +71,8 @@ export async function openTargetBacking(
   image: OpenedImage | undefined,
   settings: OpenSettings,
 ): Promise<TargetBacking> {
-  const file = backingFilePath(backing.file, target);
+  const allowNbd = settings.nbd?.allowBacking ?? false;
+  const { file } = storedPlace(backing.file, allowNbd, () => backingFilePath(backing.file, target));
   try {
     const shared = image?.layers.slice(await sharedFrom(file, backing.format, image)) ?? [];
     const [top, ...below] = shared.map(({ layer }) => layer);

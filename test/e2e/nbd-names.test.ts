@@ -3,6 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { convert, mapImage } from '../../src/index.js';
 import { type Forged, forgedQcow2 } from '../image/forged-qcow2.js';
+import { runOk } from '../oracle/run.js';
 import { contentAt, type ScriptedServer, scriptedServer } from '../oracle/scripted-nbd-server.js';
 import { cli } from './cli.js';
 import { useScratch } from './scratch.js';
@@ -84,6 +85,22 @@ describe('a backing file is read from an export', () => {
       const { status, stderr } = await cli(['convert', '-O', 'raw', ...words, out]);
       expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
       expect((await readFile(out)).equals(contentAt(0, SIZE))).toBe(true);
+    });
+  });
+
+  test('that the target of -n names, with --allow-nbd-backing', async () => {
+    // The source has a bitmap that lists nothing, so the target's backing file is opened for its size only.
+    const source = scratch('source.qcow2');
+    await runOk('qemu-img', ['create', '-q', '-f', 'qcow2', source, String(SIZE)]);
+    await runOk('qemu-img', ['bitmap', '--add', source, 'b']);
+    const named = ['-u', '-b', uri, '-F', 'raw', image, String(SIZE)];
+    await runOk('qemu-img', ['create', '-q', '-f', 'qcow2', ...named]);
+    const args = ['convert', '-n', '-O', 'qcow2', '-f', 'qcow2', '--bitmap', 'b', source, image];
+    await whileListening(async (server) => {
+      expect((await cli(args)).stderr).toContain('has the backing file');
+      expect(server.connections).toBe(0);
+      const { status, stderr } = await cli([...args, '--allow-nbd-backing']);
+      expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     });
   });
 
