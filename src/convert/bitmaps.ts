@@ -1,6 +1,6 @@
 /** The persistent dirty bitmaps that are copied from the source to the target. */
 import { Qcow2cError, quoted, usageError } from '../errors.js';
-import { staleBitmaps } from '../image/dirty-bitmap.js';
+import { noBitmaps, staleBitmaps } from '../image/dirty-bitmap.js';
 import type { OpenedImage } from '../image/open-image.js';
 import { type Bitmap, clustersOfBitmaps, readBitmapDirectory } from '../qcow2/bitmap-directory.js';
 import { readBitmap } from '../qcow2/bitmap-reader.js';
@@ -37,7 +37,8 @@ export async function bitmapsToCopy(
   if (wanted === undefined || images.length === 0) return NO_BITMAPS;
   const image = onlyImage({ images });
   const { qcow2 } = image.layers[0];
-  if (qcow2 === undefined || qcow2.header.version === 2) throw usageError('Source lacks bitmap support');
+  if (qcow2 === undefined) throw noBitmaps(image.source.name, 'is a raw disk');
+  if (qcow2.header.version === 2) throw noBitmaps(image.source.name, 'is a qcow2 image of version 2');
   const { file, header, extensions } = qcow2;
   if (version === 2) throw usageError("Format driver 'qcow2' does not support bitmaps in version 2");
   if (extensions.staleBitmaps) {

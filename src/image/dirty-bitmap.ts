@@ -55,7 +55,7 @@ export function staleBitmaps(file: string): string {
 }
 
 /** The error of a bitmap in an image that can have none. @param why a clause about the image */
-function noBitmaps(file: string, why: string): Qcow2cError {
+export function noBitmaps(file: string, why: string): Qcow2cError {
   return usageError(`Source lacks bitmap support: ${quoted(file)} ${why}`, { file });
 }
 

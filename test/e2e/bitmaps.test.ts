@@ -214,6 +214,8 @@ describe('a target that cannot have bitmaps is refused in the words of qemu-img'
     await create(old, DISK, ['-o', 'compat=0.10']);
     const args = ['--bitmaps', '-f', 'qcow2', '-O', 'qcow2', old];
     await expectBothRefuse(args, path('no.qcow2'), /Source lacks bitmap support/);
+    const { stderr } = await cli(['convert', ...args, path('no.qcow2')]);
+    expect(stderr).toContain(`: '${old}' is a qcow2 image of version 2`);
   });
 
   test('--skip-broken-bitmaps alone', async () => {
