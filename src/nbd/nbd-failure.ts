@@ -66,11 +66,11 @@ export function closedHere(): NbdFailure {
   return new NbdFailure('closed', 'the connection was closed');
 }
 
-/** The export has another size than before the connection was lost. */
+/** A later connection leads to an export of another size: the first one was lost, or both are in use. */
 export function changedSize(before: number, now: number): NbdFailure {
   return new NbdFailure(
     'changed',
-    `the export had ${before} bytes before the connection was lost, and has ${now} now`,
+    `the export had ${before} bytes when it was opened, and has ${now} on a later connection`,
   );
 }
 

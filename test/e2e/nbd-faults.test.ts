@@ -203,9 +203,19 @@ describe('a lost connection', () => {
       ...reads(() => 'close'),
     });
     expect(await failsOn(server.uri, target)).toContain(
-      'the export had 1048576 bytes before the connection was lost, and has 2097152 now',
+      'the export had 1048576 bytes when it was opened, and has 2097152 on a later connection',
     );
   });
+});
+
+test('a size that differs on the connection of a worker ends the run', async () => {
+  const { target, socket } = await oldTarget();
+  await using server = await scriptedServer(socket, {
+    size: (connection) => (connection === 0 ? 2 ** 25 : 2 ** 26),
+  });
+  expect(await failsOn(server.uri, target)).toContain(
+    'the export had 33554432 bytes when it was opened, and has 67108864 on a later connection',
+  );
 });
 
 describe('block status', () => {
