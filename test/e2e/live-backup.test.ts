@@ -10,7 +10,7 @@ import { storedClusters } from './stored-clusters.js';
 const path = useScratch();
 const KIB = 1024;
 const DISK = 12 * KIB * KIB;
-const INCREMENTALS = 3;
+const INCREMENTALS = 5;
 /** Commands of the guest between two backups. */
 const WRITES = 40;
 
@@ -31,7 +31,7 @@ function* work(): Generator<string> {
   }
 }
 
-test('one full and three incremental backups, each of them the disk at its moment', async () => {
+test('one full and five incremental backups, each of them the disk at its moment', async () => {
   const disk = path('disk.qcow2');
   await create(disk, DISK);
   await runOk('qemu-io', ['-c', `write -q -P 170 ${DISK / 2} ${DISK / 4}`, disk]);

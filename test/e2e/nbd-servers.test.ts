@@ -189,6 +189,21 @@ test.each(
   });
 });
 
+test('a slow server is read in full', async () => {
+  // In bits per second.
+  await whileNbdkit(path('s'), ['--filter=rate', 'file', disk, 'rate=200M'], ({ uri }) => expectDisk(uri()));
+});
+
+test('scattered ranges of random data are what qemu-img reads', async () => {
+  await whileNbdkit(path('s'), ['sparse-random', '64M', 'seed=1'], async ({ uri }) => {
+    const [copy, fromFile, fromExport] = [path('copy.raw'), path('file.qcow2'), path('export.qcow2')];
+    await runOk('qemu-img', ['convert', '-f', 'raw', '-O', 'raw', uri(), copy]);
+    await succeeds('convert', '-c', '-f', 'raw', copy, fromFile);
+    await succeeds('convert', '-c', uri(), fromExport);
+    expect((await readFile(fromExport)).equals(await readFile(fromFile))).toBe(true);
+  });
+});
+
 test.each(shortened(['1', '4'], 1))('a server for %s clients serves four workers', async (clients) => {
   await whileQemuNbd(path('s'), ['-r', '-e', clients, '-f', 'raw', disk], ({ uri }) =>
     expectDisk('-m', '4', uri()),
