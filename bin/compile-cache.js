@@ -2,7 +2,7 @@
 // that another user could have made or could write to is never used.
 const { lstatSync, mkdirSync, realpathSync } = require('node:fs');
 const { homedir } = require('node:os');
-const { dirname, join } = require('node:path');
+const { dirname, isAbsolute, join } = require('node:path');
 
 /** Each has its own directory: what the first runs have called is kept, and another command calls other functions. */
 const COMMANDS = ['check', 'checksum', 'compare', 'convert', 'info', 'map', 'measure'];
@@ -54,6 +54,8 @@ function compileCacheDirectory(env, command) {
   const user = process.geteuid();
   try {
     const base = env.XDG_CACHE_HOME?.startsWith('/') ? env.XDG_CACHE_HOME : join(homedir(), '.cache');
+    // HOME may be empty or relative: the cache would lie in the working directory.
+    if (!isAbsolute(base)) return undefined;
     // Nothing is made in the home of another user, which root may have: the other could not use it.
     if (!isReachedSafely(realpathSync(dirname(base)), user)) return undefined;
     makeDirectory(base);

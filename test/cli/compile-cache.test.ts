@@ -4,12 +4,14 @@ import {
   chownSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import { COMMANDS } from '../../src/cli/commands.js';
 import { useScratch } from '../e2e/scratch.js';
@@ -68,6 +70,21 @@ test.each<[string, () => void]>([
   prepare();
   process.umask(old);
   expect(find()).toBeUndefined();
+});
+
+test.each(['', '.', 'cache'])('with HOME=%j nothing is made in the working directory', (home) => {
+  const [usual, place] = [process.env['HOME'], process.cwd()];
+  mkdirSync(join(parent, 'cache'));
+  try {
+    process.chdir(parent);
+    process.env['HOME'] = home;
+    expect(compileCacheDirectory({})).toBeUndefined();
+    expect(readdirSync(parent, { recursive: true })).toEqual(['cache']);
+  } finally {
+    process.chdir(place);
+    if (usual === undefined) delete process.env['HOME'];
+    else process.env['HOME'] = usual;
+  }
 });
 
 test('root makes nothing in the home of another user, who could not use it', () => {
