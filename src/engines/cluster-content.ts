@@ -1,13 +1,14 @@
 /**
- * What a cluster holds, as far as about 1,075 of its bytes tell: enough to choose how hard an engine should try. Depends on
- * the cluster's bytes alone, and is exact on every machine.
+ * What a cluster holds, as far as about 1,075 of its bytes and the first of each sector tell: enough to choose how hard an
+ * engine should try. Depends on the cluster's bytes alone, and is exact on every machine.
  */
+import { databasePages } from './database-pages.js';
 
 /** Of a cluster of 64 KiB one byte in 61 is looked at. The number is prime, so no record length hides its columns. */
 const STRIDE = 61;
 const CLUSTER = 65_536;
 
-/** Shares of the bytes looked at, but for `distinct`. */
+/** Shares of the bytes looked at, but for `distinct` and `databasePages`. */
 export interface ClusterContent {
   /** Printable ASCII and white space. */
   readonly printable: number;
@@ -26,6 +27,8 @@ export interface ClusterContent {
   readonly printableOrZero: number;
   /** Bytes from 128 on, of those other than zero. */
   readonly highOfOthers: number;
+  /** Pages of SQLite databases for each 4 KiB. */
+  readonly databasePages: number;
 }
 
 /** Scratch of this thread. */
@@ -67,5 +70,6 @@ export function clusterContent(cluster: Uint8Array): ClusterContent {
     repeats: (repeats4 - zeros) / samples,
     printableOrZero: (printable + zeros) / samples,
     highOfOthers: nonZeros === 0 ? 0 : high / nonZeros,
+    databasePages: databasePages(cluster),
   };
 }

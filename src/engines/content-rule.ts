@@ -18,6 +18,8 @@ export const below = (limit: number): Range => [Number.NEGATIVE_INFINITY, limit]
 /** Random, compressed and encoded bytes, machine code, and much that is measured. */
 export const DENSE = below(0.0325);
 export const NOT_DENSE = from(0.0325);
+/** Pages of up to 16 KiB. */
+export const DATABASE: Ranges = { databasePages: from(0.2) };
 /** Every byte value several times in a row. */
 export const RUNS: Ranges = { collision: below(0.008), printable: below(0.45), repeats: from(0.42) };
 export const SHORT_RUNS: Ranges = { collision: below(0.006), printable: below(0.45), repeats: from(0.18) };
@@ -30,6 +32,7 @@ export const WIDE_TEXT: Ranges = {
 const FEATURES: readonly (keyof ClusterContent)[] = [
   ...(['printable', 'digits', 'zeros', 'high', 'distinct', 'collision'] as const),
   ...(['repeats4', 'repeats', 'printableOrZero', 'highOfOthers'] as const),
+  'databasePages',
 ];
 
 /**

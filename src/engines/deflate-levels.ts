@@ -2,6 +2,7 @@
 import {
   below,
   chooser,
+  DATABASE,
   DENSE,
   from,
   NOT_DENSE,
@@ -26,6 +27,11 @@ const TEXT: Ranges = { printable: from(0.97) };
 
 /** The first that fits counts. */
 const RULES: readonly Rule<DeflateLevel>[] = [
+  // Random keys: a search finds short repeats in them, which take more bits than their digits do.
+  ['hashes in a database', 1, { ...DATABASE, digits: [0.38, 0.55], distinct: below(100) }],
+  // Of few different words.
+  ['rows of text and numbers', 6, { ...DATABASE, printable: from(0.7), digits: [0.04, 0.2] }],
+  ['rows of a database', 5, DATABASE],
   ['numbers in binary data', 7, { digits: from(0.09), high: from(0.1) }],
   // The bytes between the zeros are random.
   ['fractions', 7, { ...CODE, zeros: from(0.55), printable: below(0.2), highOfOthers: from(0.45) }],

@@ -2,6 +2,7 @@
 import {
   below,
   chooser,
+  DATABASE,
   DENSE,
   from,
   NOT_DENSE,
@@ -21,6 +22,8 @@ const FEW_REPEATS: Ranges = { collision: DENSE, repeats4: below(0.05) };
 
 /** The first that fits counts. */
 const RULES: readonly Rule<ZstdLevel>[] = [
+  // Some need this level, for some a higher one is worse.
+  ['rows of a database', 3, DATABASE],
   ['ASCII', 3, { high: below(0.0009) }],
   ['text', 3, { printable: from(0.9) }],
   ['numbers in text, a little binary data', 3, { printable: from(0.86), digits: from(0.25) }],

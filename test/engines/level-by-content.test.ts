@@ -5,6 +5,7 @@ import type { Compressor } from '../../src/engines/codec.js';
 import { DEFLATE_LEVELS } from '../../src/engines/deflate-levels.js';
 import { LEVEL_STEPS, LevelByContent, levelStepOf } from '../../src/engines/level-by-content.js';
 import { ZSTD_LEVELS } from '../../src/engines/zstd-levels.js';
+import { databaseCluster } from './database-cluster.js';
 import { RARE_CLUSTERS } from './rare-clusters.js';
 import { CLUSTER, joined, randomBytes, records, text } from './samples.js';
 
@@ -129,6 +130,17 @@ const instructions = (length: number, zeros: number) =>
     if (at % length < 2) return operations[dice >> 4]!;
     return at % length === 2 ? 0x40 + (dice % 0x60) : noise[at]! < zeros ? 0 : (dice * 200) >> 8;
   });
+/** A customer, a time, a price and a remark. */
+const order = (number: number) =>
+  joined(
+    Buffer.from(`Smith, Anna${noise[number]}`),
+    noise.subarray(32 * number, 32 * number + 32),
+    text(20, number),
+  );
+const person = (number: number) =>
+  joined(Buffer.from(`name${1000 + number}`), noise.subarray(8 * number, 8 * number + 2), text(40, number));
+const key = (number: number) =>
+  Buffer.from(Buffer.from(noise.subarray(16 * number, 16 * number + 16)).toString('hex'));
 const packets = joined(text(CLUSTER / 4), randomBytes((CLUSTER * 3) / 4)).map((byte, at) =>
   at % 9 === 0 ? 0 : byte,
 );
@@ -232,6 +244,10 @@ describe.each<[string, Uint8Array, number, number]>([
     3,
   ],
   ...RARE_CLUSTERS,
+  ['orders in a database', databaseCluster(order), 5, 3],
+  ['orders in a database that begins at an odd sector', databaseCluster(order, 1536), 5, 3],
+  ['names and remarks in a database', databaseCluster(person), 6, 3],
+  ['random keys in a database', databaseCluster(key), 1, 3],
   ['qualities', repeated(`@read:47:11 1\n${'GATTACAACCGTAATG'.repeat(4)}\n+\n${'F'.repeat(80)}\n`), 6, 3],
 ])('a cluster of %s', (_, cluster, deflate, zstd) => {
   test(`takes level ${deflate} of deflate and ${zstd} of zstd`, () => {
